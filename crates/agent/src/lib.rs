@@ -1,0 +1,1 @@
+//! Collectors that read this machine, as node_exporter does.

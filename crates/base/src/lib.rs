@@ -1,0 +1,1 @@
+//! Clock, file system, random numbers and threads, each real and simulated.

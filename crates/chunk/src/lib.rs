@@ -1,0 +1,1 @@
+//! Encoding of samples into chunks, bit-compatible with Prometheus.

@@ -1,0 +1,1 @@
+//! The configuration file: read strictly, composed from each part's own structs.

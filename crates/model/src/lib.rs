@@ -1,0 +1,1 @@
+//! Labels, matchers, samples, histograms, exemplars, metadata and durations.

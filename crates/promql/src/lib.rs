@@ -1,0 +1,1 @@
+//! PromQL: parse, plan and execute over columnar series.

@@ -1,0 +1,1 @@
+//! Targets and scrape loops: from an HTTP body to a committed batch.

@@ -1,0 +1,1 @@
+//! The seams of the data path: Appender, Querier, SeriesSet and their limits.

@@ -1,0 +1,1 @@
+//! Fixtures, peers and simulated worlds for the tests of every crate.
