@@ -1,1 +1,4 @@
-//! PromQL: parse, plan and execute over columnar series.
+//! PromQL: parse, plan and execute over columnar series. Knows no storage but its seam.
+
+pub mod ast;
+pub mod functions;

@@ -1,1 +1,33 @@
-//! The seams of the data path: Appender, Querier, SeriesSet and their limits.
+//! The seams of the data path: how samples come in, how they are asked for, and what bounds both.
+//! Owns no data.
+//!
+//! Modules:
+//! - `append`: `Appendable` and `Appender`: one batch, committed or rolled back as one.
+//! - `query`: `Queryable` and `Querier`: a view of one time range; `SelectRequest`, `Shard`.
+//! - `columns`: `SeriesSet` and `SeriesBatch`: series as columns of timestamps and values.
+//! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled.
+//! - `error`: `AppendError`, `CommitError`, `QueryError`: variants are decisions.
+//!
+//! Write path: `Appendable::appender` → `append` or `append_floats` → `commit`.
+//! Read path: `Queryable::querier` → `select` → `SeriesSet::next_batch` into a reused `SeriesBatch`.
+//!
+//! What always holds:
+//! - A reader sees a committed batch whole or not at all.
+//! - Series of one `SeriesSet` come sorted by labels and each once; the samples of a series are
+//!   sorted by time, no two at the same time.
+//! - Every sample that a query reads is charged to its `QueryBudget` before it is handed out.
+//!
+//! When you change `SeriesBatch`, change its producers in `tsdb` and its consumers in `promql` and
+//! `api` with it.
+
+pub mod append;
+pub mod budget;
+pub mod columns;
+pub mod error;
+pub mod query;
+
+pub use append::{Append, Appendable, Appender, Committed, SeriesId, Value};
+pub use budget::{QueryBudget, QueryLimits};
+pub use columns::{SeriesBatch, SeriesColumns, SeriesSet};
+pub use error::{AppendError, CommitError, QueryError};
+pub use query::{LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};

@@ -1,0 +1,245 @@
+//! The syntax tree of PromQL. Every node knows where it stands in the text. Owns no evaluation.
+
+use crate::functions::Function;
+use skopos_model::{DurationMs, Matcher, TimestampMs};
+use std::sync::Arc;
+
+/// A part of the query's text, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Span {
+    /// The first byte.
+    pub start: u32,
+    /// The byte behind the last one.
+    pub end: u32,
+}
+
+/// An expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expr {
+    /// What it is.
+    pub kind: ExprKind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The kinds of expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExprKind {
+    /// `1.5`
+    Number(f64),
+    /// `"text"`
+    String(Arc<str>),
+    /// `name{label="value"} offset 5m @ 100`
+    Selector(Selector),
+    /// `selector[5m]`
+    Range(RangeSelector),
+    /// `expr[30m:1m]`
+    Subquery(Box<Subquery>),
+    /// `rate(…)`
+    Call(Call),
+    /// `sum by (job) (…)`
+    Aggregate(Box<Aggregate>),
+    /// `a + b`
+    Binary(Box<Binary>),
+    /// `-a`; a leading `+` is dropped by the parser but for its type check.
+    Negate(Box<Expr>),
+    /// `(a)`, kept so that the text can be written back.
+    Paren(Box<Expr>),
+}
+
+/// What an expression yields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    /// One number per step.
+    Scalar,
+    /// A constant text.
+    String,
+    /// One number per series and step.
+    InstantVector,
+    /// A window of samples per series and step.
+    RangeVector,
+}
+
+/// Picks series, and the newest sample of each within the lookback.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selector {
+    /// All conditions, the metric name's among them.
+    pub matchers: Vec<Matcher>,
+    /// When the sample is looked for.
+    pub shift: Shift,
+}
+
+/// `offset` and `@`.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Shift {
+    /// How much earlier than the step; negative for later.
+    pub offset: DurationMs,
+    /// A fixed time in the place of the step's own.
+    pub at: Option<At>,
+}
+
+/// The time that `@` pins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// `@ 1609746000.123`
+    Time(TimestampMs),
+    /// `@ start()`
+    Start,
+    /// `@ end()`
+    End,
+}
+
+/// Picks series, and all samples of each in the window that ends at the step (its left end excluded).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RangeSelector {
+    /// Which series, and when.
+    pub selector: Selector,
+    /// How long the window is; positive.
+    pub range: DurationMs,
+}
+
+/// Evaluates an expression over a window at a step of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subquery {
+    /// An instant vector.
+    pub expr: Expr,
+    /// How long the window is; positive.
+    pub range: DurationMs,
+    /// The inner step; unset means the engine's default.
+    pub step: Option<DurationMs>,
+    /// When the window ends.
+    pub shift: Shift,
+}
+
+/// A function call whose arguments were checked against the function's signature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Which function.
+    pub function: &'static Function,
+    /// As many as the signature allows, of its types.
+    pub args: Vec<Expr>,
+}
+
+/// An aggregation over series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// How values are put together.
+    pub op: AggregateOp,
+    /// Which series are put together.
+    pub grouping: Grouping,
+    /// The `k`, quantile or label name of the operators that have one.
+    pub param: Option<Expr>,
+    /// An instant vector.
+    pub expr: Expr,
+}
+
+/// The aggregation operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are PromQL's own")]
+pub enum AggregateOp {
+    Sum,
+    Avg,
+    Count,
+    Min,
+    Max,
+    Group,
+    Stddev,
+    Stdvar,
+    Topk,
+    Bottomk,
+    CountValues,
+    Quantile,
+    Limitk,
+    LimitRatio,
+}
+
+/// Which labels make a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// `by (…)`: these and no others. Without any clause: by no label, all in one group.
+    By(Vec<String>),
+    /// `without (…)`: all but these and the metric's name.
+    Without(Vec<String>),
+}
+
+/// An operator between two expressions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binary {
+    /// Which.
+    pub op: BinaryOp,
+    /// The left side.
+    pub lhs: Expr,
+    /// The right side.
+    pub rhs: Expr,
+    /// `bool`: comparisons yield 0 or 1 and do not filter.
+    pub return_bool: bool,
+    /// How series of both sides find one another; only between two vectors.
+    pub matching: Option<Matching>,
+}
+
+/// The binary operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are PromQL's own")]
+pub enum BinaryOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Mod,
+    Pow,
+    Atan2,
+    Eq,
+    Ne,
+    Gt,
+    Lt,
+    Ge,
+    Le,
+    And,
+    Or,
+    Unless,
+}
+
+impl BinaryOp {
+    /// Whether it compares.
+    pub const fn is_comparison(self) -> bool {
+        matches!(self, Self::Eq | Self::Ne | Self::Gt | Self::Lt | Self::Ge | Self::Le)
+    }
+
+    /// Whether it works on sets of series and not on their values.
+    pub const fn is_set(self) -> bool {
+        matches!(self, Self::And | Self::Or | Self::Unless)
+    }
+}
+
+/// How series of both sides find one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matching {
+    /// How many of each side may meet.
+    pub cardinality: Cardinality,
+    /// Which labels must be equal.
+    pub on: MatchOn,
+    /// `group_left(…)`, `group_right(…)`: labels taken over from the one side.
+    pub include: Vec<String>,
+}
+
+/// How many of each side may meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cardinality {
+    /// One of each.
+    OneToOne,
+    /// `group_left`
+    ManyToOne,
+    /// `group_right`
+    OneToMany,
+    /// The set operators.
+    ManyToMany,
+}
+
+/// Which labels must be equal. The metric's name never counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MatchOn {
+    /// `on (…)`: these.
+    On(Vec<String>),
+    /// `ignoring (…)`: all but these. Without any clause: all.
+    Ignoring(Vec<String>),
+}

@@ -1,0 +1,86 @@
+//! How samples come in: one appender is one batch.
+
+use crate::{AppendError, CommitError};
+use skopos_model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata, SeriesRef, TimestampMs};
+
+/// A storage that takes samples.
+pub trait Appendable: Send + Sync {
+    /// Begins a batch. Several may be open at once; each is committed on its own.
+    fn appender(&self) -> Box<dyn Appender + '_>;
+}
+
+/// A batch being gathered. Dropping it rolls it back: nothing of it was ever visible.
+pub trait Appender {
+    /// Adds what one line of a scrape or one sample of a push says. A refusal concerns this sample
+    /// only. The returned reference stands for the labels in later batches.
+    fn append(&mut self, sample: &Append<'_>) -> Result<SeriesRef, AppendError>;
+
+    /// Adds one float to each of `series` at one time: the way of a scrape whose series are known.
+    /// Refusals are pushed to `refused` with the index of their series; an unknown reference is one.
+    fn append_floats(
+        &mut self,
+        timestamp: TimestampMs,
+        series: &[SeriesRef],
+        values: &[f64],
+        refused: &mut Vec<(usize, AppendError)>,
+    );
+
+    /// Makes the batch visible as a whole. It survives the process from here on.
+    fn commit(self: Box<Self>) -> Result<Committed, CommitError>;
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// Samples stored.
+    pub samples: usize,
+    /// Samples that another batch had overtaken between append and commit; they were dropped.
+    pub overtaken: usize,
+    /// Series that did not exist before.
+    pub new_series: usize,
+}
+
+/// One thing to append.
+#[derive(Debug, Clone, Copy)]
+pub struct Append<'a> {
+    /// To which series.
+    pub series: SeriesId<'a>,
+    /// Since when the value has been counted up, where the source says so.
+    pub start_timestamp: Option<TimestampMs>,
+    /// When the value was observed.
+    pub timestamp: TimestampMs,
+    /// The value.
+    pub value: Value<'a>,
+    /// Observations picked out.
+    pub exemplars: &'a [Exemplar],
+    /// What the metric is, where that is new or has changed.
+    pub metadata: Option<&'a Metadata>,
+}
+
+impl<'a> Append<'a> {
+    /// A float without anything beside it.
+    pub fn float(series: SeriesId<'a>, timestamp: TimestampMs, value: f64) -> Self {
+        let value = Value::Float(value);
+        Self { series, start_timestamp: None, timestamp, value, exemplars: &[], metadata: None }
+    }
+}
+
+/// Which series is meant.
+#[derive(Debug, Clone, Copy)]
+pub enum SeriesId<'a> {
+    /// By its labels.
+    Labels(&'a Labels),
+    /// By the reference that an earlier append returned.
+    Ref(SeriesRef),
+}
+
+/// What a sample holds.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    /// A float, or the staleness marker.
+    Float(f64),
+    /// A native histogram of whole counts.
+    Histogram(&'a Histogram),
+    /// A native histogram of float counts.
+    FloatHistogram(&'a FloatHistogram),
+}

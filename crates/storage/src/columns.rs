@@ -1,0 +1,139 @@
+//! Series as columns: what queries move.
+
+use crate::QueryError;
+use skopos_model::{Labels, TimestampMs};
+
+/// Series in the order of their labels, handed out in batches.
+pub trait SeriesSet: Send {
+    /// Clears `batch` and fills it with the next series. `false` when there are no more; then the
+    /// batch is empty.
+    fn next_batch(&mut self, batch: &mut SeriesBatch) -> Result<bool, QueryError>;
+}
+
+/// Some series with all their samples of the requested range. Column `i` of timestamps belongs to
+/// column `i` of values. Reused from batch to batch; nothing is allocated per sample.
+#[derive(Debug, Default)]
+pub struct SeriesBatch {
+    labels: Vec<Labels>,
+    /// Where the samples of series `i` end; they begin where those of `i - 1` end.
+    ends: Vec<usize>,
+    timestamps: Vec<TimestampMs>,
+    values: Vec<f64>,
+}
+
+/// One series of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct SeriesColumns<'a> {
+    /// What identifies it.
+    pub labels: &'a Labels,
+    /// Growing, none twice.
+    pub timestamps: &'a [TimestampMs],
+    /// As many as timestamps. May hold staleness markers.
+    pub values: &'a [f64],
+}
+
+impl SeriesBatch {
+    /// How many series the batch has.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// How many samples all its series have together.
+    pub fn sample_count(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The series at `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below `len`.
+    pub fn series(&self, index: usize) -> SeriesColumns<'_> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        let range = start..self.ends[index];
+        SeriesColumns {
+            labels: &self.labels[index],
+            timestamps: &self.timestamps[range.clone()],
+            values: &self.values[range],
+        }
+    }
+
+    /// All series in order.
+    pub fn iter(&self) -> impl Iterator<Item = SeriesColumns<'_>> {
+        (0..self.len()).map(|i| self.series(i))
+    }
+
+    /// Removes all series and keeps the memory.
+    pub fn clear(&mut self) {
+        self.labels.clear();
+        self.ends.clear();
+        self.timestamps.clear();
+        self.values.clear();
+    }
+
+    /// Adds a series: `fill` pushes its samples behind those already there.
+    ///
+    /// # Panics
+    /// When `fill` leaves columns of different lengths.
+    pub fn push_series<E>(
+        &mut self,
+        labels: Labels,
+        fill: impl FnOnce(&mut Vec<TimestampMs>, &mut Vec<f64>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.values.len();
+        if let Err(e) = fill(&mut self.timestamps, &mut self.values) {
+            self.timestamps.truncate(start);
+            self.values.truncate(start);
+            return Err(e);
+        }
+        assert_eq!(self.timestamps.len(), self.values.len(), "columns of one series differ in length");
+        self.labels.push(labels);
+        self.ends.push(self.values.len());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(batch: &mut SeriesBatch, name: &str, samples: &[(i64, f64)]) {
+        let labels = Labels::from_pairs([("n", name)]);
+        batch
+            .push_series(labels, |t, v| {
+                t.extend(samples.iter().map(|s| TimestampMs::new(s.0)));
+                v.extend(samples.iter().map(|s| s.1));
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn series_keep_their_own_samples() {
+        let mut batch = SeriesBatch::default();
+        push(&mut batch, "a", &[(1, 1.0), (2, 2.0)]);
+        push(&mut batch, "b", &[]);
+        push(&mut batch, "c", &[(5, 5.0)]);
+        let got: Vec<_> = batch.iter().map(|s| (s.labels.value("n").to_owned(), s.values.to_vec())).collect();
+        assert_eq!(
+            got,
+            [("a".to_owned(), vec![1.0, 2.0]), ("b".to_owned(), vec![]), ("c".to_owned(), vec![5.0])]
+        );
+        batch.clear();
+        assert!(batch.is_empty() && batch.sample_count() == 0);
+    }
+
+    #[test]
+    fn a_failed_series_leaves_nothing_behind() {
+        let mut batch = SeriesBatch::default();
+        let failed = batch.push_series(Labels::empty(), |t, _| {
+            t.push(TimestampMs::new(1));
+            Err("damaged")
+        });
+        assert_eq!((failed, batch.len(), batch.timestamps.len()), (Err("damaged"), 0, 0));
+    }
+}

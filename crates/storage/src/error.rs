@@ -1,0 +1,116 @@
+//! What can go wrong at the seams. Each variant is a decision for the caller.
+
+use skopos_model::{Labels, TimestampMs};
+use std::path::PathBuf;
+
+/// Why one sample was not taken. The rest of its batch is not affected.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AppendError {
+    /// The series already has a later sample.
+    #[error("out of order: the series already has a sample at {newest}, this one is of {timestamp}")]
+    OutOfOrder {
+        /// Of the refused sample.
+        timestamp: TimestampMs,
+        /// Of the newest sample that the series has.
+        newest: TimestampMs,
+    },
+    /// The series already has another value at that time.
+    #[error("duplicate: the series already has another value at {timestamp}")]
+    Duplicate {
+        /// Of both samples.
+        timestamp: TimestampMs,
+    },
+    /// The timestamp is outside of what storage accepts.
+    #[error("timestamp {timestamp} is out of bounds: {min} to {max} is accepted")]
+    OutOfBounds {
+        /// Of the refused sample.
+        timestamp: TimestampMs,
+        /// The earliest accepted.
+        min: TimestampMs,
+        /// The latest accepted.
+        max: TimestampMs,
+    },
+    /// A reference that this storage never gave out, without labels beside it.
+    #[error("series reference {0} is unknown: send the labels")]
+    UnknownRef(u64),
+    /// The labels identify nothing.
+    #[error("series {labels} cannot be stored: {reason}")]
+    InvalidLabels {
+        /// As given.
+        labels: Labels,
+        /// What is wrong with them.
+        reason: &'static str,
+    },
+    /// A named limit was reached.
+    #[error("limit {limit} of {max} reached")]
+    Limit {
+        /// The limit's name in the configuration.
+        limit: &'static str,
+        /// Its value.
+        max: u64,
+    },
+    /// This storage does not keep values of that kind.
+    #[error("{0} are not kept by this storage")]
+    Unsupported(&'static str),
+}
+
+/// Why a batch was not committed. Nothing of it is visible.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The disk did not take it (full, for instance): a later batch may succeed.
+    #[error("batch not written to {path}: {source}; nothing of it was stored, later batches are tried again")]
+    Retry {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The storage takes no more batches until it is opened again.
+    #[error("storage at {path} has halted: {reason}; restart it once the disk is sound")]
+    Halt {
+        /// The file or directory.
+        path: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The request makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// A named limit was reached.
+    #[error("query needs more than {limit} = {max}: narrow its time range or selectors, or raise the limit")]
+    Limit {
+        /// The limit's name as the flag is called.
+        limit: &'static str,
+        /// Its value.
+        max: u64,
+    },
+    /// It took too long.
+    #[error("query timed out after {0}")]
+    Timeout(skopos_model::DurationMs),
+    /// Whoever asked has gone.
+    #[error("query was cancelled")]
+    Cancelled,
+    /// Stored bytes are damaged.
+    #[error("{path} is corrupt at byte {offset}: {reason}")]
+    Corrupt {
+        /// The file, or the part of memory.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// The system failed to read.
+    #[error("reading {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
