@@ -1,8 +1,10 @@
 //! `Fs` and `File`: the little of a file system that the data path needs, with its guarantees said.
 //!
 //! What survives a power loss: the bytes of a file up to its last `sync`, and a directory's entries
-//! as of its last `sync_dir`. Everything later may be there, in part or not at all. What survives the
-//! process: everything whose call returned.
+//! as of its last `sync_dir`. Everything later may be there, in part or not at all; bytes that were
+//! appended and not synchronised may even read as zeros or as garbage. A rename never loses the file:
+//! after a power loss it has its old name, its new one, or both. What survives the process: everything
+//! whose call returned.
 
 use std::{fmt::Debug, io, path::Path, path::PathBuf, sync::Arc};
 
@@ -15,6 +17,72 @@ pub enum OpenMode {
     Append,
     /// A new file for `pread` and `append`; fails with `AlreadyExists` when there is one.
     CreateNew,
+}
+
+/// Why a file refused a call that the system would have taken. Comes inside an `io::Error`, where
+/// `FileError::of` finds it.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// A `sync` of this handle failed, so that nobody knows which bytes are on the disk.
+    #[error("{} refuses writes since a sync of it failed; open and check it anew", path.display())]
+    Poisoned {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The handle is for reading.
+    #[error("{} was opened for reading only", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A truncation to more bytes than there are.
+    #[error("{} has {len} bytes and cannot be cut to {wanted}", path.display())]
+    CutBeyondEnd {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        len: u64,
+        /// The length asked for.
+        wanted: u64,
+    },
+}
+
+impl FileError {
+    /// The `FileError` inside of `error`, if that is where it comes from.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// What `append` and `truncate` ask first, in every implementation.
+    pub(crate) fn check_writable(path: &Path, mode: OpenMode, poisoned: bool) -> io::Result<()> {
+        if mode == OpenMode::Read {
+            Err(Self::ReadOnly { path: path.to_owned() }.into())
+        } else if poisoned {
+            Err(Self::Poisoned { path: path.to_owned() }.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// That a truncation cuts and never lengthens.
+    pub(crate) fn check_cut(path: &Path, len: u64, wanted: u64) -> io::Result<()> {
+        if wanted > len {
+            Err(Self::CutBeyondEnd { path: path.to_owned(), len, wanted }.into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl From<FileError> for io::Error {
+    fn from(e: FileError) -> Self {
+        let kind = match e {
+            FileError::Poisoned { .. } => io::ErrorKind::Other,
+            FileError::ReadOnly { .. } => io::ErrorKind::PermissionDenied,
+            FileError::CutBeyondEnd { .. } => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, e)
+    }
 }
 
 /// What a directory holds.
@@ -58,12 +126,13 @@ pub trait FileLock: Send + Sync + Debug {}
 pub trait File: Send + Sync + Debug {
     /// Reads at `offset` into `buf`; returns how many bytes there were (0 at the end).
     fn pread(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Appends at the end; returns how many bytes were taken, which may be fewer than given.
+    /// Appends at the end; returns how many bytes were taken, which may be fewer than given. A failure takes
+    /// nothing and may be tried again (`StorageFull` when the disk has no room).
     fn append(&mut self, buf: &[u8]) -> io::Result<usize>;
-    /// Makes all bytes durable. After a failure the file is poisoned: every later `append` and
-    /// `sync` fails, since nobody knows which bytes are on the disk.
+    /// Makes all bytes durable. After a failure the handle is poisoned: every later `append`, `truncate` and
+    /// `sync` fails (`FileError::Poisoned`), since nobody knows which bytes are on the disk.
     fn sync(&mut self) -> io::Result<()>;
-    /// Cuts the file to `len` bytes.
+    /// Cuts the file to `len` bytes, of which it must have as many.
     fn truncate(&mut self, len: u64) -> io::Result<()>;
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;

@@ -19,6 +19,7 @@
 pub mod clock;
 pub mod env;
 pub mod fs;
+pub mod real;
 pub mod rng;
 pub mod spawn;
 

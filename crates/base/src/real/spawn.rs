@@ -1,0 +1,62 @@
+//! `RealSpawner`: threads of the operating system, and the `Stop` that they wait for. Never keeps a list of
+//! its threads: who starts one joins it.
+
+use crate::spawn::{Joined, Spawner, Stop, ThreadPanicked};
+use parking_lot::{Condvar, Mutex};
+use std::{io, sync::Arc, time::Duration};
+
+/// Starts threads of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealSpawner;
+
+impl Spawner for RealSpawner {
+    #[expect(clippy::disallowed_methods, reason = "this is where the program starts its threads")]
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Joined>> {
+        let handle = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(body)
+            .map_err(|e| io::Error::new(e.kind(), format!("cannot start thread {name:?}: {e}")))?;
+        Ok(Box::new(RealJoined { name: name.to_owned(), handle }))
+    }
+
+    fn stop_signal(&self) -> Arc<dyn Stop> {
+        Arc::new(RealStop::default())
+    }
+}
+
+struct RealJoined {
+    name: String,
+    handle: std::thread::JoinHandle<()>,
+}
+
+impl Joined for RealJoined {
+    fn join(self: Box<Self>) -> Result<(), ThreadPanicked> {
+        let Self { name, handle } = *self;
+        handle.join().map_err(|_| ThreadPanicked(name))
+    }
+}
+
+/// A flag and those who wait for it.
+#[derive(Debug, Default)]
+struct RealStop {
+    raised: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop for RealStop {
+    fn stop(&self) {
+        *self.raised.lock() = true;
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.raised.lock()
+    }
+
+    fn wait(&self, d: Duration) -> bool {
+        let mut raised = self.raised.lock();
+        // The condition keeps a spurious wake-up from ending the wait early.
+        self.changed.wait_while_for(&mut raised, |raised| !*raised, d);
+        *raised
+    }
+}
