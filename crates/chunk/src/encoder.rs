@@ -1,0 +1,254 @@
+//! `XorEncoder`: appends samples to one chunk. Never cuts chunks and never checks the order of time:
+//! both are the head's decisions.
+
+use crate::decoder::Cursor;
+use crate::{ChunkError, varint};
+use skopos_model::{Sample, TimestampMs};
+
+/// How many samples one chunk can count.
+pub const MAX_SAMPLES: u16 = u16::MAX;
+
+/// A chunk without samples.
+const EMPTY: [u8; 2] = [0, 0];
+/// Stands for "no window of significant bits was written yet".
+pub(crate) const NO_WINDOW: u8 = u8::MAX;
+/// Leading zeros are written in five bits.
+const MAX_LEADING: u32 = 31;
+/// A buffer grows by at least this, and else by a quarter: a million encoders live at once, so that
+/// room to spare costs more than another copy of some hundred bytes.
+const MIN_GROWTH: usize = 24;
+
+/// Appends samples to a chunk whose bytes are complete after every append.
+///
+/// The layout and its method are those of Prometheus, after "Gorilla: A Fast, Scalable, In-Memory Time
+/// Series Database" (Pelkonen et al., VLDB 2015); see `docs/formats/xor-chunk.md`.
+#[derive(Clone, Debug, Default)]
+pub struct XorEncoder {
+    /// The chunk so far; empty before the first sample.
+    buf: Vec<u8>,
+    last_timestamp: i64,
+    last_bits: u64,
+    /// The time between the last two samples.
+    delta: u64,
+    /// The window of significant bits that a value can reuse.
+    leading: u8,
+    trailing: u8,
+    /// How many bits of the last byte are taken; 0 when all are.
+    used: u8,
+}
+
+impl XorEncoder {
+    /// A chunk without samples. Allocates nothing.
+    pub const fn new() -> Self {
+        Self {
+            buf: Vec::new(),
+            last_timestamp: 0,
+            last_bits: 0,
+            delta: 0,
+            leading: NO_WINDOW,
+            trailing: 0,
+            used: 0,
+        }
+    }
+
+    /// An encoder that goes on where `bytes` end. What stands behind the last counted sample is
+    /// dropped.
+    ///
+    /// # Errors
+    /// When `bytes` are no chunk.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ChunkError> {
+        let mut cursor = Cursor::new(bytes)?;
+        while cursor.remaining() > 0 {
+            cursor.advance(bytes)?;
+        }
+        if cursor.read() == 0 {
+            return Ok(Self::new());
+        }
+        let end_bit = cursor.bit_position();
+        let mut buf = bytes[..end_bit.div_ceil(8)].to_vec();
+        let used = (end_bit % 8) as u8;
+        if used > 0
+            && let Some(last) = buf.last_mut()
+        {
+            // Later bits are put in with OR.
+            *last &= 0xff << (8 - used);
+        }
+        Ok(Self {
+            buf,
+            last_timestamp: cursor.timestamp(),
+            last_bits: cursor.value_bits(),
+            delta: cursor.delta(),
+            leading: cursor.leading(),
+            trailing: cursor.trailing(),
+            used,
+        })
+    }
+
+    /// How many samples the chunk has.
+    pub fn len(&self) -> u16 {
+        match self.buf.first_chunk::<2>() {
+            Some(count) => u16::from_be_bytes(*count),
+            None => 0,
+        }
+    }
+
+    /// Whether the chunk has no sample.
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
+    /// The chunk, complete with all samples so far.
+    pub fn bytes(&self) -> &[u8] {
+        if self.buf.is_empty() { &EMPTY } else { &self.buf }
+    }
+
+    /// The chunk, complete; its memory fits its length.
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        if self.buf.is_empty() {
+            return EMPTY.to_vec();
+        }
+        self.buf.shrink_to_fit();
+        self.buf
+    }
+
+    /// The last sample.
+    pub fn last(&self) -> Option<Sample> {
+        (!self.is_empty()).then(|| Sample {
+            timestamp: TimestampMs::new(self.last_timestamp),
+            value: f64::from_bits(self.last_bits),
+        })
+    }
+
+    /// How many bytes the encoder holds besides itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Appends a sample.
+    ///
+    /// # Panics
+    /// When the chunk has `MAX_SAMPLES` samples already: its count would wrap and lose them.
+    pub fn append(&mut self, timestamp: TimestampMs, value: f64) {
+        let (t, bits) = (timestamp.as_ms(), value.to_bits());
+        let count = self.len();
+        assert!(count < MAX_SAMPLES, "invariant: a chunk is cut before it has {MAX_SAMPLES} samples");
+        let delta = t.wrapping_sub(self.last_timestamp) as u64;
+        match count {
+            0 => self.put_first(t, bits),
+            1 => {
+                self.grow_for(10);
+                varint::push_unsigned(&mut self.buf, delta);
+                self.delta = delta;
+                let (value, len) = self.encode_value(bits);
+                self.put(value, len);
+            }
+            _ => {
+                let change = delta.wrapping_sub(self.delta) as i64;
+                self.delta = delta;
+                let (mut time, mut time_len) = encode_change(change);
+                if time_len > SHORT_CHANGE_MAX {
+                    self.put(time, time_len);
+                    (time, time_len) = (0, 0);
+                }
+                let (value, len) = self.encode_value(bits);
+                self.put((time << len) | value, time_len + len);
+            }
+        }
+        self.last_timestamp = t;
+        self.last_bits = bits;
+        self.buf[..2].copy_from_slice(&(count + 1).to_be_bytes());
+    }
+
+    fn put_first(&mut self, t: i64, bits: u64) {
+        self.grow_for(EMPTY.len() + 10 + 8);
+        self.buf.extend_from_slice(&EMPTY);
+        varint::push_signed(&mut self.buf, t);
+        self.buf.extend_from_slice(&bits.to_be_bytes());
+    }
+
+    /// The form of a value behind the last one, as bits and their number (at most 77).
+    fn encode_value(&mut self, bits: u64) -> (u128, u32) {
+        let xor = bits ^ self.last_bits;
+        if xor == 0 {
+            return (0, 1);
+        }
+        let leading = xor.leading_zeros().min(MAX_LEADING) as u8;
+        let trailing = xor.trailing_zeros() as u8;
+        if self.leading != NO_WINDOW && leading >= self.leading && trailing >= self.trailing {
+            let significant = u32::from(64 - self.leading - self.trailing);
+            return ((0b10 << significant) | u128::from(xor >> self.trailing), 2 + significant);
+        }
+        (self.leading, self.trailing) = (leading, trailing);
+        let significant = 64 - leading - trailing;
+        // 64 has no room in six bits and is written as 0, which no value needs.
+        let header = (0b11 << 11) | (u128::from(leading) << 6) | u128::from(significant & 63);
+        let len = u32::from(significant);
+        ((header << len) | u128::from(xor >> trailing), 13 + len)
+    }
+
+    /// Appends the lowest `len` bits of `bits`, of which the higher ones are 0. `len` is 1 to 120.
+    fn put(&mut self, bits: u128, len: u32) {
+        let used = u32::from(self.used);
+        let mut word = bits << (128 - used - len);
+        if used > 0
+            && let Some(last) = self.buf.pop()
+        {
+            word |= u128::from(last) << 120;
+        }
+        let end = used + len;
+        let bytes = end.div_ceil(8) as usize;
+        self.grow_for(bytes);
+        self.buf.extend_from_slice(&word.to_be_bytes()[..bytes]);
+        self.used = (end % 8) as u8;
+    }
+
+    fn grow_for(&mut self, bytes: usize) {
+        if self.buf.capacity() - self.buf.len() < bytes {
+            self.buf.reserve_exact(bytes.max(MIN_GROWTH).max(self.buf.capacity() / 4));
+        }
+    }
+}
+
+/// The longest form of a change of interval but the last.
+const SHORT_CHANGE_MAX: u32 = 24;
+
+/// The form of a change between two intervals, as bits and their number (1 to 68).
+fn encode_change(change: i64) -> (u128, u32) {
+    let low = |bits: u32| u128::from(change as u64 & ((1 << bits) - 1));
+    // Each range is off the middle by one: n bits hold from -(2^(n-1) - 1) to 2^(n-1).
+    match change {
+        0 => (0, 1),
+        -8191..=8192 => ((0b10 << 14) | low(14), 16),
+        -65535..=65536 => ((0b110 << 17) | low(17), 20),
+        -524_287..=524_288 => ((0b1110 << 20) | low(20), 24),
+        _ => ((0b1111 << 64) | u128::from(change as u64), 68),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_encoder_is_small() {
+        assert!(size_of::<XorEncoder>() <= 56);
+        assert_eq!(XorEncoder::new().heap_bytes(), 0);
+    }
+
+    #[test]
+    fn an_empty_chunk_is_a_chunk() {
+        let empty = XorEncoder::new();
+        assert_eq!((empty.bytes(), empty.len(), empty.last()), (&[0u8, 0][..], 0, None));
+        let again = XorEncoder::from_bytes(empty.bytes()).unwrap();
+        assert_eq!(again.into_bytes(), [0, 0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a chunk is cut before")]
+    fn a_full_chunk_takes_no_more() {
+        let mut encoder = XorEncoder::new();
+        for t in 0..=i64::from(MAX_SAMPLES) {
+            encoder.append(TimestampMs::new(t), 1.0);
+        }
+    }
+}
