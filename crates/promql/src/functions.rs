@@ -5,6 +5,8 @@ use crate::ast::ValueType;
 /// A function's name and signature.
 #[derive(Debug, PartialEq)]
 pub struct Function {
+    /// Which one; what the engine decides by.
+    pub id: FunctionId,
     /// As written in a query.
     pub name: &'static str,
     /// The types of its arguments.
@@ -24,16 +26,149 @@ pub enum Optional {
     Repeat,
 }
 
-const RANGE: &[ValueType] = &[ValueType::RangeVector];
+impl Function {
+    /// The fewest and the most arguments that it takes; without the latter there is no bound.
+    pub const fn arity(&self) -> (usize, Option<usize>) {
+        match self.optional {
+            Optional::Last(n) => (self.args.len() - n, Some(self.args.len())),
+            Optional::Repeat => (self.args.len() - 1, None),
+        }
+    }
 
-const fn over_range(name: &'static str) -> Function {
-    Function { name, args: RANGE, optional: Optional::Last(0), returns: ValueType::InstantVector }
+    /// The type that the argument at `index` must have; none when there may be no such argument.
+    pub fn arg_type(&self, index: usize) -> Option<ValueType> {
+        match self.optional {
+            Optional::Repeat => self.args.get(index.min(self.args.len() - 1)).copied(),
+            Optional::Last(_) => self.args.get(index).copied(),
+        }
+    }
 }
 
-/// All functions, sorted by name.
-pub static FUNCTIONS: &[Function] = &[over_range("rate")];
+const NONE: &[ValueType] = &[];
+const RANGE: &[ValueType] = &[ValueType::RangeVector];
+const SCALAR_RANGE: &[ValueType] = &[ValueType::Scalar, ValueType::RangeVector];
+const SCALAR: &[ValueType] = &[ValueType::Scalar];
+const VECTOR: &[ValueType] = &[ValueType::InstantVector];
+const VECTOR_SCALAR: &[ValueType] = &[ValueType::InstantVector, ValueType::Scalar];
+const VECTOR_2_SCALARS: &[ValueType] = &[ValueType::InstantVector, ValueType::Scalar, ValueType::Scalar];
+const VECTOR_3_STRINGS: &[ValueType] =
+    &[ValueType::InstantVector, ValueType::String, ValueType::String, ValueType::String];
+const VECTOR_4_STRINGS: &[ValueType] =
+    &[ValueType::InstantVector, ValueType::String, ValueType::String, ValueType::String, ValueType::String];
+
+/// Declares the identifiers, in the order of the functions' names, and the table in one go, so that
+/// neither can lack what the other has.
+macro_rules! functions {
+    ($($id:ident $name:literal $args:ident $optional:expr, $returns:ident;)*) => {
+        /// The functions, each by an identifier.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "the names are PromQL's own")]
+        pub enum FunctionId {
+            $($id,)*
+        }
+
+        /// All functions, sorted by name.
+        pub static FUNCTIONS: &[Function] = &[
+            $(Function {
+                id: FunctionId::$id,
+                name: $name,
+                args: $args,
+                optional: $optional,
+                returns: ValueType::$returns,
+            },)*
+        ];
+    };
+}
+
+use Optional::{Last, Repeat};
+
+functions! {
+    Abs "abs" VECTOR Last(0), InstantVector;
+    Absent "absent" VECTOR Last(0), InstantVector;
+    AbsentOverTime "absent_over_time" RANGE Last(0), InstantVector;
+    AvgOverTime "avg_over_time" RANGE Last(0), InstantVector;
+    Ceil "ceil" VECTOR Last(0), InstantVector;
+    Changes "changes" RANGE Last(0), InstantVector;
+    Clamp "clamp" VECTOR_2_SCALARS Last(0), InstantVector;
+    ClampMax "clamp_max" VECTOR_SCALAR Last(0), InstantVector;
+    ClampMin "clamp_min" VECTOR_SCALAR Last(0), InstantVector;
+    CountOverTime "count_over_time" RANGE Last(0), InstantVector;
+    Delta "delta" RANGE Last(0), InstantVector;
+    Exp "exp" VECTOR Last(0), InstantVector;
+    FirstOverTime "first_over_time" RANGE Last(0), InstantVector;
+    Floor "floor" VECTOR Last(0), InstantVector;
+    Idelta "idelta" RANGE Last(0), InstantVector;
+    Increase "increase" RANGE Last(0), InstantVector;
+    Irate "irate" RANGE Last(0), InstantVector;
+    LabelJoin "label_join" VECTOR_3_STRINGS Repeat, InstantVector;
+    LabelReplace "label_replace" VECTOR_4_STRINGS Last(0), InstantVector;
+    LastOverTime "last_over_time" RANGE Last(0), InstantVector;
+    Ln "ln" VECTOR Last(0), InstantVector;
+    Log10 "log10" VECTOR Last(0), InstantVector;
+    Log2 "log2" VECTOR Last(0), InstantVector;
+    MadOverTime "mad_over_time" RANGE Last(0), InstantVector;
+    MaxOverTime "max_over_time" RANGE Last(0), InstantVector;
+    MinOverTime "min_over_time" RANGE Last(0), InstantVector;
+    PresentOverTime "present_over_time" RANGE Last(0), InstantVector;
+    QuantileOverTime "quantile_over_time" SCALAR_RANGE Last(0), InstantVector;
+    Rate "rate" RANGE Last(0), InstantVector;
+    Resets "resets" RANGE Last(0), InstantVector;
+    Round "round" VECTOR_SCALAR Last(1), InstantVector;
+    Scalar "scalar" VECTOR Last(0), Scalar;
+    Sgn "sgn" VECTOR Last(0), InstantVector;
+    Sort "sort" VECTOR Last(0), InstantVector;
+    SortDesc "sort_desc" VECTOR Last(0), InstantVector;
+    Sqrt "sqrt" VECTOR Last(0), InstantVector;
+    StddevOverTime "stddev_over_time" RANGE Last(0), InstantVector;
+    StdvarOverTime "stdvar_over_time" RANGE Last(0), InstantVector;
+    SumOverTime "sum_over_time" RANGE Last(0), InstantVector;
+    Time "time" NONE Last(0), Scalar;
+    Timestamp "timestamp" VECTOR Last(0), InstantVector;
+    TsOfFirstOverTime "ts_of_first_over_time" RANGE Last(0), InstantVector;
+    TsOfLastOverTime "ts_of_last_over_time" RANGE Last(0), InstantVector;
+    TsOfMaxOverTime "ts_of_max_over_time" RANGE Last(0), InstantVector;
+    TsOfMinOverTime "ts_of_min_over_time" RANGE Last(0), InstantVector;
+    Vector "vector" SCALAR Last(0), InstantVector;
+}
 
 /// The function called `name`.
 pub fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.binary_search_by(|f| f.name.cmp(name)).ok().map(|i| &FUNCTIONS[i])
+}
+
+/// The function of this identifier.
+pub fn by_id(id: FunctionId) -> &'static Function {
+    &FUNCTIONS[id as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_every_function_is_found_by_name_and_id() {
+        assert!(FUNCTIONS.is_sorted_by(|a, b| a.name < b.name));
+        for f in FUNCTIONS {
+            assert_eq!(find(f.name), Some(f));
+            assert_eq!(by_id(f.id), f);
+        }
+        assert_eq!(find("rat"), None);
+    }
+
+    #[test]
+    fn arities_are_those_of_the_signatures() {
+        for (name, arity) in [
+            ("time", (0, Some(0))),
+            ("rate", (1, Some(1))),
+            ("round", (1, Some(2))),
+            ("clamp", (3, Some(3))),
+            ("label_replace", (5, Some(5))),
+            ("label_join", (3, None)),
+        ] {
+            let f = find(name).unwrap();
+            assert_eq!(f.arity(), arity, "{name}");
+        }
+        assert_eq!(find("label_join").unwrap().arg_type(17), Some(ValueType::String));
+        assert_eq!(find("round").unwrap().arg_type(2), None);
+    }
 }
