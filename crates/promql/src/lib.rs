@@ -2,3 +2,7 @@
 
 pub mod ast;
 pub mod functions;
+pub mod parse;
+mod printer;
+
+pub use parse::{ParseError, parse, parse_selector};

@@ -1,0 +1,241 @@
+//! The rules of operators, parentheses and literals. Owns the operators' precedence.
+
+use super::{
+    lexer::{Kind, Punct},
+    literal,
+    parser::{Node, Parsed, Parser},
+    words::Keyword,
+};
+use crate::ast::{BinaryOp, Cardinality, ExprKind, MatchOn, Matching, Span, ValueType};
+
+/// How strongly the operator binds its sides; `^` is the strongest.
+fn precedence(op: BinaryOp) -> u8 {
+    match op {
+        BinaryOp::Or => 1,
+        BinaryOp::And | BinaryOp::Unless => 2,
+        _ if op.is_comparison() => 3,
+        BinaryOp::Add | BinaryOp::Sub => 4,
+        BinaryOp::Pow => POWER,
+        _ => 5,
+    }
+}
+
+const LOWEST: u8 = 1;
+const POWER: u8 = 6;
+
+/// The modifiers between a binary operator and its right side.
+pub(super) struct Modifiers {
+    pub(super) return_bool: bool,
+    pub(super) matching: Matching,
+    /// From the operator to the last modifier.
+    pub(super) span: Span,
+}
+
+impl Parser<'_> {
+    /// A whole expression.
+    pub(super) fn expression(&mut self) -> Parsed<Node> {
+        self.binary(LOWEST)
+    }
+
+    /// Operators of at least the precedence `min` and their sides. A chain of equal precedence is a
+    /// loop; only what stands right of an operator goes down the stack.
+    fn binary(&mut self, min: u8) -> Parsed<Node> {
+        self.enter()?;
+        let mut lhs = self.unary()?;
+        while let Some(op) = self.binary_op()
+            && precedence(op) >= min
+        {
+            let start = self.advance()?.span.start;
+            let modifiers = self.modifiers(start)?;
+            // `^` alone groups from the right.
+            let rhs = self.binary(precedence(op) + u8::from(op != BinaryOp::Pow))?;
+            lhs = self.checked_binary(op, modifiers, lhs, rhs)?;
+        }
+        self.leave();
+        Ok(lhs)
+    }
+
+    fn binary_op(&self) -> Option<BinaryOp> {
+        let Kind::Punct(punct) = self.token.kind else {
+            return match self.keyword() {
+                Some(Keyword::Operator(op)) => Some(op),
+                _ => None,
+            };
+        };
+        Some(match punct {
+            Punct::Add => BinaryOp::Add,
+            Punct::Sub => BinaryOp::Sub,
+            Punct::Mul => BinaryOp::Mul,
+            Punct::Div => BinaryOp::Div,
+            Punct::Mod => BinaryOp::Mod,
+            Punct::Pow => BinaryOp::Pow,
+            Punct::Equal => BinaryOp::Eq,
+            Punct::NotEqual => BinaryOp::Ne,
+            Punct::Less => BinaryOp::Lt,
+            Punct::LessEqual => BinaryOp::Le,
+            Punct::Greater => BinaryOp::Gt,
+            Punct::GreaterEqual => BinaryOp::Ge,
+            _ => return None,
+        })
+    }
+
+    /// `bool`, then `on` or `ignoring`, then `group_left` or `group_right`.
+    fn modifiers(&mut self, start: u32) -> Parsed<Modifiers> {
+        let return_bool = self.keyword() == Some(Keyword::Bool);
+        if return_bool {
+            self.advance()?;
+        }
+        let mut matching = Matching {
+            cardinality: Cardinality::OneToOne,
+            on: MatchOn::Ignoring(Vec::new()),
+            include: Vec::new(),
+        };
+        let word = self.keyword();
+        if let Some(Keyword::On | Keyword::Ignoring) = word {
+            self.advance()?;
+            let labels = self.grouping_labels()?;
+            let on = word == Some(Keyword::On);
+            matching.on = if on { MatchOn::On(labels) } else { MatchOn::Ignoring(labels) };
+            matching.cardinality = match self.keyword() {
+                Some(Keyword::GroupLeft) => Cardinality::ManyToOne,
+                Some(Keyword::GroupRight) => Cardinality::OneToMany,
+                _ => Cardinality::OneToOne,
+            };
+            if matching.cardinality != Cardinality::OneToOne {
+                self.advance()?;
+                if self.at(Punct::LeftParen) {
+                    matching.include = self.grouping_labels()?;
+                }
+            }
+        }
+        Ok(Modifiers { return_bool, matching, span: self.span_from(start) })
+    }
+
+    /// Signs, which bind as strongly as `*`, and what they stand before.
+    fn unary(&mut self) -> Parsed<Node> {
+        if !self.at(Punct::Add) && !self.at(Punct::Sub) {
+            return self.postfix();
+        }
+        let mut signs = Vec::new();
+        while self.at(Punct::Add) || self.at(Punct::Sub) {
+            let negative = self.at(Punct::Sub);
+            signs.push((negative, self.advance()?.span.start));
+        }
+        let mut node = self.binary(POWER)?;
+        for (negative, start) in signs.into_iter().rev() {
+            node = self.signed(negative, start, node)?;
+        }
+        Ok(node)
+    }
+
+    fn signed(&mut self, negative: bool, start: u32, mut node: Node) -> Parsed<Node> {
+        let span = Span { start, end: node.expr.span.end };
+        if !matches!(node.value_type, ValueType::Scalar | ValueType::InstantVector) {
+            let message = format!(
+                "unary expression only allowed on expressions of type scalar or instant vector, got {}",
+                node.value_type
+            );
+            return Err(self.meaning(span, message));
+        }
+        if let ExprKind::Number(v) = &mut node.expr.kind {
+            *v = if negative { -*v } else { *v };
+            node.expr.span = span;
+            return Ok(node);
+        }
+        if !negative {
+            node.expr.span = span;
+            return Ok(node);
+        }
+        let (value_type, depth) = (node.value_type, node.depth);
+        self.branch(ExprKind::Negate(node.expr), value_type, span, depth)
+    }
+
+    /// What stands between operators, without `offset`, `@` and ranges behind it.
+    pub(super) fn primary(&mut self) -> Parsed<Node> {
+        let span = self.token.span;
+        match self.token.kind {
+            Kind::Number | Kind::Duration => {
+                let v = self.number()?;
+                Ok(self.leaf(ExprKind::Number(v), ValueType::Scalar, span))
+            }
+            Kind::String => {
+                let text = self.string()?;
+                Ok(self.leaf(ExprKind::String(text.into()), ValueType::String, span))
+            }
+            Kind::Punct(Punct::LeftParen) => self.paren(),
+            Kind::Punct(Punct::LeftBrace) => self.vector_selector(),
+            Kind::Word => self.word(),
+            Kind::Punct(_) | Kind::End => Err(self.unexpected("", "an expression")),
+        }
+    }
+
+    fn paren(&mut self) -> Parsed<Node> {
+        let open = self.advance()?.span;
+        let node = self.expression()?;
+        self.close_paren(open, "a binary operator or \")\"")?;
+        let span = self.span_from(open.start);
+        self.branch(ExprKind::Paren(node.expr), node.value_type, span, node.depth)
+    }
+
+    /// The parenthesis that closes the one at `open`.
+    pub(super) fn close_paren(&mut self, open: Span, expected: &str) -> Parsed<()> {
+        if self.eat(Punct::RightParen)? {
+            return Ok(());
+        }
+        let mut error = self.unexpected("", expected);
+        if self.token.kind == Kind::End {
+            let at = self.error(open, error.reason.clone());
+            let message = format!("unclosed left parenthesis of {}:{}: {}", at.line, at.column, error.reason);
+            error = self.syntax(error.span, message);
+        }
+        Err(error)
+    }
+
+    /// A word: a number, an aggregation, a function call or a metric's name.
+    fn word(&mut self) -> Parsed<Node> {
+        let span = self.token.span;
+        let keyword = self.keyword();
+        if let Some(Keyword::Inf | Keyword::Nan) = keyword {
+            let v = self.number()?;
+            return Ok(self.leaf(ExprKind::Number(v), ValueType::Scalar, span));
+        }
+        if keyword.is_some_and(|k| !k.may_name_metric()) {
+            return Err(self.unexpected("", "an expression"));
+        }
+        let name = self.advance()?;
+        let next = self.keyword();
+        match keyword {
+            Some(Keyword::Aggregate(op))
+                if self.at(Punct::LeftParen) || matches!(next, Some(Keyword::By | Keyword::Without)) =>
+            {
+                self.aggregation(op, name.span)
+            }
+            None if self.at(Punct::LeftParen) && !self.slice(span).contains(':') => self.call(name.span),
+            _ => self.named_selector(name.span),
+        }
+    }
+
+    /// The number or duration at hand, in seconds if it is a duration.
+    pub(super) fn number(&mut self) -> Parsed<f64> {
+        let token = self.advance()?;
+        let text = self.slice(token.span);
+        if token.kind == Kind::Duration {
+            let d = literal::duration(text).map_err(|e| self.syntax(token.span, e.to_string()))?;
+            return Ok(d.as_secs_f64());
+        }
+        literal::number(text).ok_or_else(|| {
+            let message =
+                format!("bad number or duration syntax: {text:?}, expected such as 1.5e3, 0x1F or 5m");
+            self.syntax(token.span, message)
+        })
+    }
+
+    /// The string at hand.
+    pub(super) fn string(&mut self) -> Parsed<String> {
+        let token = self.advance()?;
+        literal::string(self.slice(token.span)).map_err(|e| {
+            let start = token.span.start + e.offset as u32;
+            self.syntax(Span { start, end: start + e.len as u32 }, e.message)
+        })
+    }
+}

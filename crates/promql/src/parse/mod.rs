@@ -1,0 +1,61 @@
+//! From text to tree. A Pratt parser over a lexer without keywords; types are checked as the tree is
+//! built, so that a tree that exists makes sense. Never evaluates anything.
+//!
+//! - `lexer`: tokens; `literal`: numbers, durations and strings.
+//! - `parser`: the token at hand and what every rule needs: expecting, refusing, counting depth.
+//! - `expr`: operators, parentheses, literals; `selector`: selectors, `offset`, `@`, ranges;
+//!   `call`: functions and aggregations; `check`: what operators demand of their sides.
+//! - `words`: which words are keywords, and where they may be names all the same.
+
+mod call;
+mod check;
+mod error;
+mod expr;
+mod lexer;
+mod literal;
+mod parser;
+mod selector;
+#[cfg(test)]
+mod tests;
+pub(crate) mod words;
+
+pub use error::{ParseError, Reason};
+
+use crate::ast::Expr;
+use parser::{Parsed, Parser};
+use skopos_model::Matcher;
+
+/// The most bytes that a query may have.
+pub const MAX_QUERY_BYTES: usize = 512 << 10;
+/// How many calls, parentheses, signs' operands and right sides of operators may be open at once. It
+/// bounds the parser's stack.
+pub const MAX_NESTING: usize = 128;
+/// How deep a tree may be: the longest way from the whole expression to a literal or selector. Every
+/// node on the way counts, and a chain such as `a + b + c` has one for each operator. It bounds the
+/// stack of everybody who walks over a tree.
+pub const MAX_DEPTH: usize = 1000;
+
+/// Reads an expression.
+pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    expression(text).map_err(|e| *e)
+}
+
+/// Reads a selector without `offset`, `@` and range, as in `match[]`. At least one of the matchers
+/// refuses the empty string.
+pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    selector(text).map_err(|e| *e)
+}
+
+fn expression(text: &str) -> Parsed<Expr> {
+    let mut parser = Parser::new(text)?;
+    let node = parser.expression()?;
+    parser.expect_end("a binary operator or the end of the query")?;
+    Ok(*node.expr)
+}
+
+fn selector(text: &str) -> Parsed<Vec<Matcher>> {
+    let mut parser = Parser::new(text)?;
+    let selector = parser.lone_selector()?;
+    parser.expect_end("the end of the selector")?;
+    Ok(selector.matchers)
+}

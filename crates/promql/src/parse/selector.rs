@@ -1,0 +1,270 @@
+//! The rules of selectors and of what stands behind an expression: `offset`, `@`, ranges and
+//! subqueries.
+
+use super::{
+    lexer::{Kind, Punct},
+    literal,
+    parser::{Node, Parsed, Parser},
+    words::Keyword,
+};
+use crate::ast::{At, ExprKind, RangeSelector, Selector, Shift, Span, Subquery, ValueType};
+use skopos_model::{DurationMs, MatchOp, Matcher, TimestampMs, name::METRIC_NAME};
+
+const IN_MATCHERS: &str = "label matching";
+
+impl Parser<'_> {
+    /// Something and what stands behind it.
+    pub(super) fn postfix(&mut self) -> Parsed<Node> {
+        let mut node = self.primary()?;
+        loop {
+            if self.at(Punct::LeftBracket) {
+                node = self.range_or_subquery(node)?;
+            } else if self.at(Punct::At) {
+                self.at_modifier(&mut node)?;
+            } else if self.keyword() == Some(Keyword::Offset) {
+                self.offset_modifier(&mut node)?;
+            } else {
+                return Ok(node);
+            }
+        }
+    }
+
+    /// A selector and nothing else, as in `match[]`.
+    pub(super) fn lone_selector(&mut self) -> Parsed<Selector> {
+        let may_name = self.keyword().is_none_or(Keyword::may_name_metric);
+        let node = match self.token.kind {
+            Kind::Word if may_name => {
+                let name = self.advance()?;
+                self.named_selector(name.span)?
+            }
+            Kind::Punct(Punct::LeftBrace) => self.vector_selector()?,
+            _ => return Err(self.unexpected("", "a metric name or \"{\"")),
+        };
+        match node.expr.kind {
+            ExprKind::Selector(selector) => Ok(selector),
+            _ => unreachable!("invariant: the rules of selectors make nothing else"),
+        }
+    }
+
+    /// `{…}` without a name before it.
+    pub(super) fn vector_selector(&mut self) -> Parsed<Node> {
+        let start = self.token.span.start;
+        let matchers = self.matchers()?;
+        let span = self.span_from(start);
+        if matchers.iter().all(Matcher::matches_empty) {
+            let message = "vector selector must contain at least one non-empty matcher: name a metric, or \
+                           a label with a value";
+            return Err(self.meaning(span, message));
+        }
+        Ok(self.selector(matchers, span))
+    }
+
+    /// A metric's name that was just taken, and `{…}` if it follows.
+    pub(super) fn named_selector(&mut self, name: Span) -> Parsed<Node> {
+        let mut matchers = if self.at(Punct::LeftBrace) { self.matchers()? } else { Vec::new() };
+        let span = self.span_from(name.start);
+        let name = self.slice(name);
+        if let Some(twice) = matchers.iter().find(|m| m.name() == METRIC_NAME) {
+            let message = format!("metric name must not be set twice: {name:?} or {:?}", twice.value());
+            return Err(self.meaning(span, message));
+        }
+        matchers.insert(0, Matcher::equal(METRIC_NAME, name));
+        Ok(self.selector(matchers, span))
+    }
+
+    fn selector(&self, matchers: Vec<Matcher>, span: Span) -> Node {
+        let selector = Selector { matchers, shift: Shift::default() };
+        self.leaf(ExprKind::Selector(selector), ValueType::InstantVector, span)
+    }
+
+    /// `{…}`, in the order in which the printer writes them: the order of the text means nothing.
+    fn matchers(&mut self) -> Parsed<Vec<Matcher>> {
+        self.advance()?;
+        let mut matchers = Vec::new();
+        while !self.at(Punct::RightBrace) {
+            matchers.push(self.matcher()?);
+            if !self.eat(Punct::Comma)? && !self.at(Punct::RightBrace) {
+                return Err(self.unexpected(IN_MATCHERS, "\",\" or \"}\""));
+            }
+        }
+        self.advance()?;
+        crate::printer::sort_matchers(&mut matchers);
+        Ok(matchers)
+    }
+
+    fn matcher(&mut self) -> Parsed<Matcher> {
+        let start = self.token.span.start;
+        let name = match self.token.kind {
+            Kind::Word if !self.slice(self.token.span).contains(':') => {
+                let token = self.advance()?;
+                self.slice(token.span).to_owned()
+            }
+            Kind::String => {
+                let name = self.string()?;
+                if self.at(Punct::Comma) || self.at(Punct::RightBrace) {
+                    return Ok(Matcher::equal(METRIC_NAME, name));
+                }
+                name
+            }
+            _ => return Err(self.unexpected(IN_MATCHERS, "a label name, a quoted name or \"}\"")),
+        };
+        let op = match self.token.kind {
+            Kind::Punct(Punct::Assign) => MatchOp::Equal,
+            Kind::Punct(Punct::NotEqual) => MatchOp::NotEqual,
+            Kind::Punct(Punct::RegexMatch) => MatchOp::Regex,
+            Kind::Punct(Punct::RegexNotMatch) => MatchOp::NotRegex,
+            _ => {
+                return Err(self.unexpected(IN_MATCHERS, "a label matching operator: =, !=, =~ or !~"));
+            }
+        };
+        self.advance()?;
+        if self.token.kind != Kind::String {
+            return Err(self.unexpected(IN_MATCHERS, "a string"));
+        }
+        let value = self.string()?;
+        Matcher::new(name, op, value).map_err(|e| self.meaning(self.span_from(start), e.to_string()))
+    }
+
+    fn range_or_subquery(&mut self, node: Node) -> Parsed<Node> {
+        self.set_in_brackets(true);
+        let open = self.advance()?.span;
+        let range = self.positive_duration("a range", "a duration such as 5m")?;
+        let is_subquery = self.eat(Punct::Colon)?;
+        let step = match is_subquery && !self.at(Punct::RightBracket) {
+            true => Some(self.positive_duration("a subquery's step", "a duration such as 1m or \"]\"")?),
+            false => None,
+        };
+        if !self.at(Punct::RightBracket) {
+            let expected = if is_subquery { "\"]\"" } else { "\":\" or \"]\"" };
+            return Err(self.unexpected("a range or subquery", expected));
+        }
+        self.set_in_brackets(false);
+        self.advance()?;
+        let span = self.span_from(node.expr.span.start);
+        if is_subquery {
+            return self.subquery(node, range, step, span);
+        }
+        let brackets = self.span_from(open.start);
+        let ExprKind::Selector(selector) = node.expr.kind else {
+            let message = "ranges only allowed for vector selectors: write [5m:] for a subquery";
+            return Err(self.meaning(brackets, message));
+        };
+        if selector.shift.offset != DurationMs::ZERO {
+            let message = "no offset modifiers allowed before range: write the offset behind the range";
+            return Err(self.meaning(brackets, message));
+        }
+        if matches!(selector.shift.at, Some(At::Time(_))) {
+            return Err(
+                self.meaning(brackets, "no @ modifiers allowed before range: write @ behind the range")
+            );
+        }
+        let kind = ExprKind::Range(RangeSelector { selector, range });
+        Ok(self.leaf(kind, ValueType::RangeVector, span))
+    }
+
+    fn subquery(&self, node: Node, range: DurationMs, step: Option<DurationMs>, span: Span) -> Parsed<Node> {
+        if node.value_type != ValueType::InstantVector {
+            let message =
+                format!("subquery is only allowed on instant vector, got {} instead", node.value_type);
+            return Err(self.meaning(span, message));
+        }
+        let subquery = Subquery { expr: *node.expr, range, step, shift: Shift::default() };
+        self.branch(ExprKind::Subquery(Box::new(subquery)), ValueType::RangeVector, span, node.depth)
+    }
+
+    fn positive_duration(&mut self, context: &str, expected: &str) -> Parsed<DurationMs> {
+        let span = self.token.span;
+        let d = self.duration(context, expected)?;
+        if d <= DurationMs::ZERO {
+            return Err(self.meaning(span, "duration must be greater than 0 and at least a millisecond"));
+        }
+        Ok(d)
+    }
+
+    /// A duration, or a number of seconds.
+    fn duration(&mut self, context: &str, expected: &str) -> Parsed<DurationMs> {
+        if !matches!(self.token.kind, Kind::Number | Kind::Duration) {
+            return Err(self.unexpected(context, expected));
+        }
+        let span = self.token.span;
+        let v = self.number()?;
+        literal::seconds(v).ok_or_else(|| self.meaning(span, "duration out of range: the largest is 292y"))
+    }
+
+    fn offset_modifier(&mut self, node: &mut Node) -> Parsed<()> {
+        self.advance()?;
+        let negative = self.at(Punct::Sub);
+        if negative || self.at(Punct::Add) {
+            self.advance()?;
+        }
+        let d = self.duration("offset", "a duration such as 5m or -5m")?;
+        let d = if negative { DurationMs::from_ms(-d.as_ms()) } else { d };
+        let span = node.expr.span;
+        let shift = self.shift(node, "offset")?;
+        let twice = shift.offset != DurationMs::ZERO;
+        shift.offset = d;
+        if twice {
+            return Err(self.meaning(span, "offset may not be set multiple times"));
+        }
+        node.expr.span.end = self.prev_end;
+        Ok(())
+    }
+
+    fn at_modifier(&mut self, node: &mut Node) -> Parsed<()> {
+        self.advance()?;
+        let at = self.at_time(node.expr.span)?;
+        let span = node.expr.span;
+        let shift = self.shift(node, "@")?;
+        let twice = shift.at.is_some();
+        shift.at = Some(at);
+        if twice {
+            return Err(self.meaning(span, "@ <timestamp> may not be set multiple times"));
+        }
+        node.expr.span.end = self.prev_end;
+        Ok(())
+    }
+
+    fn at_time(&mut self, before: Span) -> Parsed<At> {
+        const EXPECTED: &str = "a timestamp in seconds, start() or end()";
+        let keyword = self.keyword();
+        if let Some(Keyword::Start | Keyword::End) = keyword {
+            self.advance()?;
+            self.expect(Punct::LeftParen, "@", "\"(\"")?;
+            self.expect(Punct::RightParen, "@", "\")\"")?;
+            return Ok(if keyword == Some(Keyword::Start) { At::Start } else { At::End });
+        }
+        let negative = self.at(Punct::Sub);
+        if negative || self.at(Punct::Add) {
+            self.advance()?;
+        }
+        let is_number = matches!(self.token.kind, Kind::Number | Kind::Duration)
+            || matches!(self.keyword(), Some(Keyword::Inf | Keyword::Nan));
+        if !is_number {
+            return Err(self.unexpected("@", EXPECTED));
+        }
+        let v = self.number()?;
+        let ms = ((if negative { -v } else { v }) * 1000.0).round();
+        // Both bounds are floats that lie just outside of what fits.
+        if !(ms > i64::MIN as f64 && ms < i64::MAX as f64) {
+            let message = format!("timestamp out of bounds for @ modifier: {v}");
+            return Err(self.meaning(Span { end: self.prev_end, ..before }, message));
+        }
+        Ok(At::Time(TimestampMs::new(ms as i64)))
+    }
+
+    /// Where the time of what stands before a modifier is kept.
+    fn shift<'n>(&self, node: &'n mut Node, modifier: &str) -> Parsed<&'n mut Shift> {
+        match &mut node.expr.kind {
+            ExprKind::Selector(s) => Ok(&mut s.shift),
+            ExprKind::Range(r) => Ok(&mut r.selector.shift),
+            ExprKind::Subquery(s) => Ok(&mut s.shift),
+            _ => {
+                let message = format!(
+                    "{modifier} modifier must be preceded by an instant vector selector or range vector \
+                     selector or a subquery"
+                );
+                Err(self.meaning(node.expr.span, message))
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Writes a tree as text, in one line and in Prometheus' canonical form. Reading the text again gives
+//! the same tree but for the spans.
+
+use crate::ast::{
+    Aggregate, At, Binary, Call, Cardinality, Expr, ExprKind, Grouping, MatchOn, Matching, Selector, Shift,
+    Subquery,
+};
+use crate::parse::words;
+use skopos_model::{DurationMs, MatchOp, Matcher, name};
+use std::fmt::{self, Display, Formatter, Write};
+
+impl Display for Expr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            ExprKind::Number(v) => number(f, *v),
+            ExprKind::String(text) => quoted(f, text),
+            ExprKind::Selector(s) => {
+                selector(f, s)?;
+                shift(f, s.shift)
+            }
+            ExprKind::Range(r) => {
+                selector(f, &r.selector)?;
+                write!(f, "[{}]", r.range)?;
+                shift(f, r.selector.shift)
+            }
+            ExprKind::Subquery(s) => subquery(f, s),
+            ExprKind::Call(c) => call(f, c),
+            ExprKind::Aggregate(a) => aggregate(f, a),
+            ExprKind::Binary(b) => binary(f, b),
+            ExprKind::Negate(inner) => write!(f, "-{inner}"),
+            ExprKind::Paren(inner) => write!(f, "({inner})"),
+        }
+    }
+}
+
+fn number(f: &mut Formatter<'_>, v: f64) -> fmt::Result {
+    match v {
+        f64::INFINITY => f.write_str("+Inf"),
+        f64::NEG_INFINITY => f.write_str("-Inf"),
+        // NaN has no sign that could be read back.
+        _ => write!(f, "{v}"),
+    }
+}
+
+fn call(f: &mut Formatter<'_>, c: &Call) -> fmt::Result {
+    f.write_str(c.function.name)?;
+    f.write_char('(')?;
+    for (i, arg) in c.args.iter().enumerate() {
+        if i > 0 {
+            f.write_str(", ")?;
+        }
+        write!(f, "{arg}")?;
+    }
+    f.write_char(')')
+}
+
+fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
+    f.write_str(a.op.as_str())?;
+    match &a.grouping {
+        Grouping::By(names) if names.is_empty() => {}
+        Grouping::By(names) => {
+            f.write_str(" by ")?;
+            labels(f, names)?;
+            f.write_char(' ')?;
+        }
+        Grouping::Without(names) => {
+            f.write_str(" without ")?;
+            labels(f, names)?;
+            f.write_char(' ')?;
+        }
+    }
+    match &a.param {
+        Some(param) => write!(f, "({param}, {})", a.expr),
+        None => write!(f, "({})", a.expr),
+    }
+}
+
+fn labels(f: &mut Formatter<'_>, names: &[String]) -> fmt::Result {
+    f.write_char('(')?;
+    for (i, name) in names.iter().enumerate() {
+        if i > 0 {
+            f.write_str(", ")?;
+        }
+        if words::is_bare_grouping_label(name) {
+            f.write_str(name)?;
+        } else {
+            quoted(f, name)?;
+        }
+    }
+    f.write_char(')')
+}
+
+fn binary(f: &mut Formatter<'_>, b: &Binary) -> fmt::Result {
+    write!(f, "{} {}", b.lhs, b.op.as_str())?;
+    if b.return_bool {
+        f.write_str(" bool")?;
+    }
+    if let Some(m) = &b.matching {
+        matching(f, m)?;
+    }
+    write!(f, " {}", b.rhs)
+}
+
+fn matching(f: &mut Formatter<'_>, m: &Matching) -> fmt::Result {
+    let group = match m.cardinality {
+        Cardinality::ManyToOne => Some(" group_left "),
+        Cardinality::OneToMany => Some(" group_right "),
+        Cardinality::OneToOne | Cardinality::ManyToMany => None,
+    };
+    match &m.on {
+        MatchOn::On(names) => {
+            f.write_str(" on ")?;
+            labels(f, names)?;
+        }
+        MatchOn::Ignoring(names) if names.is_empty() && group.is_none() => {}
+        MatchOn::Ignoring(names) => {
+            f.write_str(" ignoring ")?;
+            labels(f, names)?;
+        }
+    }
+    if let Some(group) = group {
+        f.write_str(group)?;
+        labels(f, &m.include)?;
+    }
+    Ok(())
+}
+
+fn subquery(f: &mut Formatter<'_>, s: &Subquery) -> fmt::Result {
+    write!(f, "{}[{}:", s.expr, s.range)?;
+    if let Some(step) = s.step {
+        write!(f, "{step}")?;
+    }
+    f.write_char(']')?;
+    shift(f, s.shift)
+}
+
+fn shift(f: &mut Formatter<'_>, s: Shift) -> fmt::Result {
+    match s.at {
+        Some(At::Time(t)) => {
+            let (sign, ms) = (if t.as_ms() < 0 { "-" } else { "" }, t.as_ms().unsigned_abs());
+            write!(f, " @ {sign}{}.{:03}", ms / 1000, ms % 1000)?;
+        }
+        Some(At::Start) => f.write_str(" @ start()")?,
+        Some(At::End) => f.write_str(" @ end()")?,
+        None => {}
+    }
+    if s.offset == DurationMs::ZERO { Ok(()) } else { write!(f, " offset {}", s.offset) }
+}
+
+/// The name before the braces if it can stand there, and the other matchers in braces.
+fn selector(f: &mut Formatter<'_>, s: &Selector) -> fmt::Result {
+    let outer = outer_name(&s.matchers);
+    if let Some(i) = outer {
+        f.write_str(s.matchers[i].value())?;
+    }
+    let inner = s.matchers.iter().enumerate().filter(|(i, _)| Some(*i) != outer);
+    let mut written: Vec<String> = inner.map(|(_, m)| matcher(m)).collect();
+    if written.is_empty() {
+        return Ok(());
+    }
+    written.sort_unstable();
+    write!(f, "{{{}}}", written.join(","))
+}
+
+/// Puts matchers into the order in which they are written.
+pub(crate) fn sort_matchers(matchers: &mut [Matcher]) {
+    if matchers.len() < 2 {
+        return;
+    }
+    matchers.sort_by_cached_key(matcher);
+    if let Some(i) = outer_name(matchers) {
+        matchers[..=i].rotate_right(1);
+    }
+}
+
+/// Which matcher is written as the name before the braces.
+fn outer_name(matchers: &[Matcher]) -> Option<usize> {
+    let mut names = matchers.iter().enumerate().filter(|(_, m)| m.name() == name::METRIC_NAME);
+    match (names.next(), names.next()) {
+        (Some((i, m)), None) if m.op() == MatchOp::Equal && words::is_bare_metric(m.value()) => Some(i),
+        _ => None,
+    }
+}
+
+fn matcher(m: &Matcher) -> String {
+    let mut out = String::new();
+    write_matcher(&mut out, m).expect("invariant: writing to a String cannot fail");
+    out
+}
+
+fn write_matcher(out: &mut impl Write, m: &Matcher) -> fmt::Result {
+    if name::is_classic_label_name(m.name()) {
+        out.write_str(m.name())?;
+    } else {
+        quoted(out, m.name())?;
+    }
+    out.write_str(m.op().as_str())?;
+    quoted(out, m.value())
+}
+
+/// Writes a string between double quotes with the escapes of Go.
+fn quoted(out: &mut impl Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' => out.write_str("\\\"")?,
+            '\\' => out.write_str("\\\\")?,
+            '\x07' => out.write_str("\\a")?,
+            '\x08' => out.write_str("\\b")?,
+            '\x0c' => out.write_str("\\f")?,
+            '\n' => out.write_str("\\n")?,
+            '\r' => out.write_str("\\r")?,
+            '\t' => out.write_str("\\t")?,
+            '\x0b' => out.write_str("\\v")?,
+            ' '..='~' => out.write_char(c)?,
+            c if is_printable(c) => out.write_char(c)?,
+            c if u32::from(c) < 0x80 => write!(out, "\\x{:02x}", u32::from(c))?,
+            c if u32::from(c) < 0x1_0000 => write!(out, "\\u{:04x}", u32::from(c))?,
+            c => write!(out, "\\U{:08x}", u32::from(c))?,
+        }
+    }
+    out.write_char('"')
+}
+
+/// Whether a character is seen as itself. The standard library knows, but only tells by escaping.
+fn is_printable(c: char) -> bool {
+    c.escape_debug().len() == 1 && !c.is_whitespace()
+}
