@@ -1,0 +1,81 @@
+// Owns: what all panels share: frame, title, the expression behind it, and the loading, empty and error states.
+// Never: knows what a panel draws; its content is given.
+
+import type { ReactNode, Ref } from "react";
+import type { Panel } from "../panels";
+import { ownError, type PanelView } from "../state/usePanelQuery";
+import { AlertIcon, WaitIcon } from "./icons";
+import css from "./PanelFrame.module.css";
+import { QueryInfo } from "./QueryInfo";
+
+export interface PanelFrameProps {
+  readonly panel: Panel;
+  readonly view: PanelView<unknown>;
+  /** Facts for tests and scripts, as data attributes of the panel. */
+  readonly facts: Readonly<Record<`data-${string}`, string | number | undefined>>;
+  readonly className?: string | undefined;
+  readonly ref?: Ref<HTMLElement>;
+  readonly children: ReactNode;
+}
+
+function Notice({ kind, title, detail }: { kind: "empty" | "error"; title: string; detail: string }) {
+  return (
+    <div className={css.notice} data-kind={kind} role={kind === "error" ? "alert" : "status"}>
+      <span className={css.noticeIcon}>{kind === "error" ? <AlertIcon /> : <WaitIcon />}</span>
+      <div className={css.noticeText}>
+        <div className={css.noticeTitle}>{title}</div>
+        <div className={css.noticeDetail}>{detail}</div>
+      </div>
+    </div>
+  );
+}
+
+function Body({ view, children }: { view: PanelView<unknown>; children: ReactNode }) {
+  switch (view.state) {
+    case "data":
+      return children;
+    case "loading":
+      return <div className={css.skeleton} role="status" aria-label="Loading" />;
+    case "empty":
+      return <Notice kind="empty" title={view.reason?.title ?? "No data"} detail={view.reason?.detail ?? ""} />;
+    case "error": {
+      const own = ownError(view.error);
+      const title = own === null ? "No connection" : "Query failed";
+      return <Notice kind="error" title={title} detail={own?.message ?? "the server does not answer"} />;
+    }
+  }
+}
+
+export function PanelFrame({ panel, view, facts, className, ref, children }: PanelFrameProps) {
+  const lateError = view.state === "data" ? ownError(view.error) : null;
+  const titleId = `panel-${panel.title.replace(/\W+/g, "-").toLowerCase()}`;
+  return (
+    <section
+      ref={ref}
+      className={`${css.panel} ${className ?? ""}`}
+      aria-labelledby={titleId}
+      aria-busy={view.state === "loading"}
+      data-panel={panel.title}
+      data-state={view.state}
+      data-expr={view.expr}
+      data-updated-at={view.updatedAtMs}
+      {...facts}
+    >
+      <header className={css.head}>
+        <h2 id={titleId} className={css.title}>
+          {panel.title}
+        </h2>
+        {lateError !== null && (
+          <span className={css.late} role="alert" title={lateError.message}>
+            <AlertIcon size={14} />
+            <span>{lateError.message}</span>
+          </span>
+        )}
+        <QueryInfo panel={panel} expr={view.expr} stepMs={view.stepMs} />
+      </header>
+      <div className={css.body}>
+        <Body view={view}>{children}</Body>
+      </div>
+    </section>
+  );
+}
