@@ -110,8 +110,8 @@ impl From<Duration> for DurationMs {
     }
 }
 
-/// Writes the form that `parse` reads, as Prometheus does: years, weeks and days only when the span
-/// is a whole number of them.
+/// Writes the form that `parse` reads, as Prometheus does: years and weeks only when the span is a
+/// whole number of them.
 impl fmt::Display for DurationMs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 {
@@ -123,7 +123,7 @@ impl fmt::Display for DurationMs {
         let mut rest = self.0.unsigned_abs();
         for (i, (name, unit_ms)) in UNITS.iter().enumerate() {
             let unit_ms = unit_ms.unsigned_abs();
-            let only_exact = i < 3;
+            let only_exact = i < 2;
             if rest >= unit_ms && (!only_exact || rest.is_multiple_of(unit_ms)) {
                 write!(f, "{}{name}", rest / unit_ms)?;
                 rest %= unit_ms;
@@ -194,6 +194,7 @@ mod tests {
         }
         assert_eq!(DurationMs::parse("90m").unwrap().to_string(), "1h30m");
         assert_eq!(DurationMs::parse("14d").unwrap().to_string(), "2w");
+        assert_eq!(DurationMs::parse("373d1h").unwrap().to_string(), "373d1h");
         assert_eq!(DurationMs::from_ms(-1500).to_string(), "-1s500ms");
     }
 }

@@ -243,12 +243,13 @@ impl Parser<'_> {
             return Err(self.unexpected("@", EXPECTED));
         }
         let v = self.number()?;
-        let ms = ((if negative { -v } else { v }) * 1000.0).round();
-        // Both bounds are floats that lie just outside of what fits.
-        if !(ms > i64::MIN as f64 && ms < i64::MAX as f64) {
+        let v = if negative { -v } else { v };
+        if !(v > i64::MIN as f64 && v < i64::MAX as f64) {
             let message = format!("timestamp out of bounds for @ modifier: {v}");
             return Err(self.meaning(Span { end: self.prev_end, ..before }, message));
         }
+        // The cast holds what does not fit into milliseconds at the ends of time.
+        let ms = (v * 1000.0).round();
         Ok(At::Time(TimestampMs::new(ms as i64)))
     }
 
