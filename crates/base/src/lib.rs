@@ -21,6 +21,7 @@ pub mod env;
 pub mod fs;
 pub mod real;
 pub mod rng;
+pub mod sim;
 pub mod spawn;
 
 pub use env::Env;

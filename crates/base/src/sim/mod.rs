@@ -1,0 +1,16 @@
+//! The simulated twins of clock, files, random numbers and threads. Owns nothing of the machine: all of it is
+//! memory, and all of it follows from a seed.
+//!
+//! - `world`: `SimWorld`, all of them together; threads take turns and time jumps.
+//! - `clock`: `SimClock` alone, moved by hand.
+//! - `fs`: `SimFs`, which can lose its power in every way that the contract of `Fs` allows.
+//! - `crash`: `CrashTest`, a scenario stopped after each change of the disk and every state checked.
+
+pub mod clock;
+pub mod crash;
+pub mod fs;
+pub mod world;
+
+pub use clock::SimClock;
+pub use fs::SimFs;
+pub use world::SimWorld;
