@@ -2,8 +2,8 @@
 // Never: holds React state; what changes over time comes in by the functions of ChartInput.
 
 import type uPlot from "uplot";
-import { formatTick, type Unit } from "../lib/units";
 import type { Window } from "../lib/timeRange";
+import { formatTick, type Unit } from "../lib/units";
 import { type ChartColours, fade } from "./palette";
 import { axisText } from "./timeText";
 
@@ -15,6 +15,7 @@ export interface ChartLine {
 export interface ChartInput {
   readonly widthPx: number;
   readonly heightPx: number;
+  /** In drawing order. A stack is drawn from its top: a layer of zero height then hides below the one under it. */
   readonly lines: readonly ChartLine[];
   readonly stacked: boolean;
   readonly unit: Unit;
@@ -32,7 +33,7 @@ const MIN_DRAG_PX = 6;
 const FONT = '11px Inter, system-ui, "DejaVu Sans", sans-serif';
 
 /** Points worth a dot: the newest one, and those that no line reaches because both neighbours are missing. */
-export function dottedPoints(column: ArrayLike<number | null | undefined>): number[] {
+export function dottedPoints(column: ArrayLike<number | null | undefined>, markNewest: boolean): number[] {
   const dots: number[] = [];
   let newest = -1;
   for (let index = 0; index < column.length; index += 1) {
@@ -40,7 +41,7 @@ export function dottedPoints(column: ArrayLike<number | null | undefined>): numb
     newest = index;
     if (column[index - 1] == null && column[index + 1] == null) dots.push(index);
   }
-  if (newest >= 0 && dots.at(-1) !== newest) dots.push(newest);
+  if (markNewest && newest >= 0 && dots.at(-1) !== newest) dots.push(newest);
   return dots;
 }
 
@@ -63,7 +64,7 @@ function line(input: ChartInput, { name, colour }: ChartLine): uPlot.Series {
       size: 4,
       fill: colour,
       stroke: colour,
-      filter: (chart: uPlot, index: number) => dottedPoints(chart.data[index] ?? []),
+      filter: (chart: uPlot, index: number) => dottedPoints(chart.data[index] ?? [], !input.stacked),
     },
   };
 }
@@ -119,7 +120,7 @@ function cursor(input: ChartInput): uPlot.Cursor {
 
 export function chartOptions(input: ChartInput): uPlot.Options {
   const bands = input.stacked
-    ? input.lines.slice(1).map((_, index): uPlot.Band => ({ series: [index + 2, index + 1] }))
+    ? input.lines.slice(1).map((_, index): uPlot.Band => ({ series: [index + 1, index + 2] }))
     : [];
   return {
     width: input.widthPx,

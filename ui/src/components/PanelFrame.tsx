@@ -37,7 +37,9 @@ function Body({ view, children }: { view: PanelView<unknown>; children: ReactNod
     case "loading":
       return <div className={css.skeleton} role="status" aria-label="Loading" />;
     case "empty":
-      return <Notice kind="empty" title={view.reason?.title ?? "No data"} detail={view.reason?.detail ?? ""} />;
+      return (
+        <Notice kind="empty" title={view.reason?.title ?? "No data"} detail={view.reason?.detail ?? ""} />
+      );
     case "error": {
       const own = ownError(view.error);
       const title = own === null ? "No connection" : "Query failed";
@@ -65,6 +67,9 @@ export function PanelFrame({ panel, view, facts, className, ref, children }: Pan
         <h2 id={titleId} className={css.title}>
           {panel.title}
         </h2>
+        {panel.kind === "series" && panel.unit === "packets/s" && (
+          <span className={css.unit}>{panel.unit}</span>
+        )}
         {lateError !== null && (
           <span className={css.late} role="alert" title={lateError.message}>
             <AlertIcon size={14} />
