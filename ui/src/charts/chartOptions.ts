@@ -48,7 +48,8 @@ export function dottedPoints(column: ArrayLike<number | null | undefined>, markN
 function valueRange(input: ChartInput, dataMax: number): [number, number] {
   if (input.max !== undefined) return [0, input.max];
   const top = Math.max(dataMax * 1.08, input.softMax ?? 0);
-  if (input.unit === "percent" && dataMax <= 100.5) return [0, Math.min(top, 100)];
+  // Shares of a whole end at 100; rates of several counters add up to a little more at times.
+  if (input.unit === "percent" && dataMax <= 105) return [0, Math.min(top, Math.max(dataMax, 100))];
   return [0, top > 0 ? top : 1];
 }
 
