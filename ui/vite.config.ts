@@ -4,6 +4,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
+import { licences } from "./scripts/licences";
 
 const OUT = join(import.meta.dirname, "dist");
 
@@ -41,7 +42,7 @@ const proxy = { "/api": { target: API, changeOrigin: true } };
 export default defineConfig({
   // Relative addresses: the page works below any route prefix.
   base: "./",
-  plugins: [react(), cleanDist()],
+  plugins: [react(), cleanDist(), licences()],
   build: {
     outDir: OUT,
     emptyOutDir: false,

@@ -14,8 +14,6 @@ import "@mantine/core/styles/ActionIcon.css";
 import "@mantine/core/styles/Button.css";
 import "@mantine/core/styles/Input.css";
 import "@mantine/core/styles/Combobox.css";
-import "@mantine/core/styles/Menu.css";
-import "uplot/dist/uPlot.min.css";
 import "./styles/tokens.css";
 
 import { MantineProvider } from "@mantine/core";

@@ -1,8 +1,8 @@
 // Owns: one GET of the HTTP API: address, time-out, and the three ways it can end (data, the API's error, no server).
 // Never: retries; whoever polls decides when to ask again.
 
-import { noteServerDate } from "../state/serverClock";
 import { noteReachable, noteUnreachable } from "../state/reachability";
+import { noteServerDate } from "../state/serverClock";
 import type { ApiAnswer } from "./types";
 
 const TIMEOUT_MS = 30_000;

@@ -3,6 +3,8 @@
 
 import { useEffect, useLayoutEffect, useRef } from "react";
 import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import "./uplot.css";
 import { stackColumns } from "../lib/columns";
 import type { Window } from "../lib/timeRange";
 import { formatText, type Unit } from "../lib/units";
@@ -18,7 +20,7 @@ export interface TimeChartProps {
   readonly widthPx: number;
   readonly heightPx: number;
   readonly times: number[];
-  /** One column a line, not yet stacked. */
+  /** One column a line, not yet stacked; the first is the bottom of a stack. */
   readonly columns: readonly (number | null)[][];
   readonly lines: readonly ChartLine[];
   readonly window: Window;
@@ -43,7 +45,7 @@ const TOOLTIP_CLASSES = {
 };
 
 function drawnData(props: TimeChartProps): uPlot.AlignedData {
-  const columns = props.stacked ? stackColumns(props.columns) : props.columns;
+  const columns = props.stacked ? stackColumns(props.columns).reverse() : props.columns;
   return [props.times, ...columns] as uPlot.AlignedData;
 }
 
@@ -53,6 +55,12 @@ function valuesAt({ lines, columns, unit }: TimeChartProps, index: number) {
     colour,
     text: formatText(columns[line]?.[index] ?? null, unit),
   }));
+}
+
+/** The rows stand as the layers do, the top of a stack first. */
+function tooltipRows(props: TimeChartProps, index: number) {
+  const rows = valuesAt(props, index);
+  return props.stacked ? rows.reverse() : rows;
 }
 
 export function TimeChart(props: TimeChartProps) {
@@ -76,11 +84,12 @@ export function TimeChart(props: TimeChartProps) {
       current.current.onCursor(index);
       const timeS = index === null ? undefined : current.current.times[index];
       if (!pointed.current || index === null || timeS === undefined) tooltip.hide();
-      else tooltip.show(plot, timeS, valuesAt(current.current, index).reverse());
+      else tooltip.show(plot, timeS, tooltipRows(current.current, index));
     };
     const plot = new uPlot(
       chartOptions({
         ...props,
+        lines: props.stacked ? [...props.lines].reverse() : props.lines,
         window: () => current.current.window,
         onZoom: (fromMs, toMs) => current.current.onZoom(fromMs, toMs),
         onZoomOut: () => current.current.onZoomOut(),

@@ -2,8 +2,8 @@
 // Never: holds React state; what changes over time comes in by the functions of ChartInput.
 
 import type uPlot from "uplot";
-import { formatTick, type Unit } from "../lib/units";
 import type { Window } from "../lib/timeRange";
+import { formatTick, type Unit } from "../lib/units";
 import { type ChartColours, fade } from "./palette";
 import { axisText } from "./timeText";
 
@@ -15,6 +15,7 @@ export interface ChartLine {
 export interface ChartInput {
   readonly widthPx: number;
   readonly heightPx: number;
+  /** In drawing order. A stack is drawn from its top: a layer of zero height then hides below the one under it. */
   readonly lines: readonly ChartLine[];
   readonly stacked: boolean;
   readonly unit: Unit;
@@ -32,7 +33,7 @@ const MIN_DRAG_PX = 6;
 const FONT = '11px Inter, system-ui, "DejaVu Sans", sans-serif';
 
 /** Points worth a dot: the newest one, and those that no line reaches because both neighbours are missing. */
-export function dottedPoints(column: ArrayLike<number | null | undefined>): number[] {
+export function dottedPoints(column: ArrayLike<number | null | undefined>, markNewest: boolean): number[] {
   const dots: number[] = [];
   let newest = -1;
   for (let index = 0; index < column.length; index += 1) {
@@ -40,14 +41,15 @@ export function dottedPoints(column: ArrayLike<number | null | undefined>): numb
     newest = index;
     if (column[index - 1] == null && column[index + 1] == null) dots.push(index);
   }
-  if (newest >= 0 && dots.at(-1) !== newest) dots.push(newest);
+  if (markNewest && newest >= 0 && dots.at(-1) !== newest) dots.push(newest);
   return dots;
 }
 
 function valueRange(input: ChartInput, dataMax: number): [number, number] {
   if (input.max !== undefined) return [0, input.max];
   const top = Math.max(dataMax * 1.08, input.softMax ?? 0);
-  if (input.unit === "percent" && dataMax <= 100.5) return [0, Math.min(top, 100)];
+  // Shares of a whole end at 100; rates of several counters add up to a little more at times.
+  if (input.unit === "percent" && dataMax <= 105) return [0, Math.min(top, Math.max(dataMax, 100))];
   return [0, top > 0 ? top : 1];
 }
 
@@ -63,7 +65,7 @@ function line(input: ChartInput, { name, colour }: ChartLine): uPlot.Series {
       size: 4,
       fill: colour,
       stroke: colour,
-      filter: (chart: uPlot, index: number) => dottedPoints(chart.data[index] ?? []),
+      filter: (chart: uPlot, index: number) => dottedPoints(chart.data[index] ?? [], !input.stacked),
     },
   };
 }
@@ -119,7 +121,7 @@ function cursor(input: ChartInput): uPlot.Cursor {
 
 export function chartOptions(input: ChartInput): uPlot.Options {
   const bands = input.stacked
-    ? input.lines.slice(1).map((_, index): uPlot.Band => ({ series: [index + 2, index + 1] }))
+    ? input.lines.slice(1).map((_, index): uPlot.Band => ({ series: [index + 1, index + 2] }))
     : [];
   return {
     width: input.widthPx,

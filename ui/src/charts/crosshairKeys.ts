@@ -8,7 +8,11 @@ interface Key {
 }
 
 /** The index moved to; null when the crosshair went away; undefined when the key means nothing here. */
-export function nextIndex({ key, shiftKey }: Key, at: number | null, length: number): number | null | undefined {
+export function nextIndex(
+  { key, shiftKey }: Key,
+  at: number | null,
+  length: number,
+): number | null | undefined {
   const stride = shiftKey ? 10 : 1;
   const last = length - 1;
   switch (key) {

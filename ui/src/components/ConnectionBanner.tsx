@@ -39,8 +39,8 @@ export function ConnectionBanner() {
         <div className={css.banner} data-testid="unreachable">
           <AlertIcon />
           <span>
-            <b>Server not reachable</b> since {clockText(reachability.sinceMs)}: {reachability.reason}. What is shown is
-            older; trying again every 3 seconds.
+            <b>Server not reachable</b> since {clockText(reachability.sinceMs)}: {reachability.reason}. Trying
+            again every 3 seconds.
           </span>
         </div>
       )}

@@ -33,7 +33,12 @@ export function Gauge({ panel }: { readonly panel: GaugePanel }) {
   const { number, suffix } = formatUnit(value, panel.unit);
   const words = LEVEL_WORDS[level];
   return (
-    <PanelFrame panel={panel} view={view} facts={{ "data-value": view.data ?? undefined, "data-level": level }}>
+    <PanelFrame
+      panel={panel}
+      view={view}
+      facts={{ "data-value": view.data ?? undefined, "data-level": level }}
+    >
+      {/* biome-ignore lint/a11y/useSemanticElements: a <meter> cannot be drawn as an arc. */}
       <div
         className={css.gauge}
         role="meter"

@@ -43,14 +43,20 @@ export function Legend({ entries, unit, side, onToggle, ref }: LegendProps) {
     [entries, unit],
   );
   return (
-    <table ref={table} className={css.legend} data-side={side || undefined}>
+    <table
+      ref={table}
+      className={css.legend}
+      data-side={side || undefined}
+      data-single={entries.length === 1 || undefined}
+    >
       <thead>
         <tr>
           <th scope="col">
             <span className={css.hiddenText}>series</span>
           </th>
-          <th scope="col" className={css.nowHead}>
-            now
+          <th scope="col">
+            <span className={css.now}>now</span>
+            <span className={css.atCursor}>at cursor</span>
           </th>
           <th scope="col">mean</th>
           <th scope="col">max</th>
@@ -74,9 +80,11 @@ export function Legend({ entries, unit, side, onToggle, ref }: LegendProps) {
                 </button>
               )}
             </th>
-            <td data-now="">{formatText(entry.summary.last, unit)}</td>
-            <td>{formatText(entry.summary.mean, unit)}</td>
-            <td>{formatText(entry.summary.max, unit)}</td>
+            <td data-now="" data-label="now">
+              {formatText(entry.summary.last, unit)}
+            </td>
+            <td data-label="mean">{formatText(entry.summary.mean, unit)}</td>
+            <td data-label="max">{formatText(entry.summary.max, unit)}</td>
           </tr>
         ))}
       </tbody>
@@ -85,7 +93,9 @@ export function Legend({ entries, unit, side, onToggle, ref }: LegendProps) {
 }
 
 function Name({ entry }: { readonly entry: LegendEntry }) {
-  const style = entry.hidden ? { borderColor: entry.colour } : { borderColor: entry.colour, background: entry.colour };
+  const style = entry.hidden
+    ? { borderColor: entry.colour }
+    : { borderColor: entry.colour, background: entry.colour };
   return (
     <span className={css.name}>
       <span className={css.swatch} style={style} />

@@ -1,7 +1,7 @@
 // Owns: a panel with one number and its unit.
 
 import { Fragment } from "react";
-import { formatUnit, type Formatted } from "../lib/units";
+import { type Formatted, formatUnit } from "../lib/units";
 import type { NumberPanel } from "../panels";
 import { useInstant } from "../state/useInstant";
 import css from "./NumberTile.module.css";

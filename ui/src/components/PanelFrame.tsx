@@ -18,9 +18,23 @@ export interface PanelFrameProps {
   readonly children: ReactNode;
 }
 
-function Notice({ kind, title, detail }: { kind: "empty" | "error"; title: string; detail: string }) {
+interface NoticeProps {
+  readonly kind: "empty" | "error";
+  readonly title: string;
+  readonly detail: string;
+  /** A tile has room for two lines: the sentence that matters; the pointer and screen readers get both. */
+  readonly small: boolean;
+}
+
+function Notice({ kind, title, detail, small }: NoticeProps) {
   return (
-    <div className={css.notice} data-kind={kind} role={kind === "error" ? "alert" : "status"}>
+    <div
+      className={css.notice}
+      data-kind={kind}
+      data-small={small || undefined}
+      role={kind === "error" ? "alert" : "status"}
+      title={small ? `${title}: ${detail}` : undefined}
+    >
       <span className={css.noticeIcon}>{kind === "error" ? <AlertIcon /> : <WaitIcon />}</span>
       <div className={css.noticeText}>
         <div className={css.noticeTitle}>{title}</div>
@@ -30,20 +44,20 @@ function Notice({ kind, title, detail }: { kind: "empty" | "error"; title: strin
   );
 }
 
-function Body({ view, children }: { view: PanelView<unknown>; children: ReactNode }) {
-  switch (view.state) {
-    case "data":
-      return children;
-    case "loading":
-      return <div className={css.skeleton} role="status" aria-label="Loading" />;
-    case "empty":
-      return <Notice kind="empty" title={view.reason?.title ?? "No data"} detail={view.reason?.detail ?? ""} />;
-    case "error": {
-      const own = ownError(view.error);
-      const title = own === null ? "No connection" : "Query failed";
-      return <Notice kind="error" title={title} detail={own?.message ?? "the server does not answer"} />;
-    }
+function stateNotice(view: PanelView<unknown>): Omit<NoticeProps, "small"> {
+  if (view.state === "empty") {
+    return { kind: "empty", title: view.reason?.title ?? "No data", detail: view.reason?.detail ?? "" };
   }
+  const own = ownError(view.error);
+  // The banner already raises its voice for the whole page.
+  if (own === null) return { kind: "empty", title: "No connection", detail: "the server does not answer" };
+  return { kind: "error", title: "Query failed", detail: own.message };
+}
+
+function Body({ panel, view, children }: Pick<PanelFrameProps, "panel" | "view" | "children">) {
+  if (view.state === "data") return children;
+  if (view.state === "loading") return <div className={css.skeleton} role="status" aria-label="Loading" />;
+  return <Notice {...stateNotice(view)} small={panel.kind === "number"} />;
 }
 
 export function PanelFrame({ panel, view, facts, className, ref, children }: PanelFrameProps) {
@@ -65,6 +79,9 @@ export function PanelFrame({ panel, view, facts, className, ref, children }: Pan
         <h2 id={titleId} className={css.title}>
           {panel.title}
         </h2>
+        {panel.kind === "series" && panel.unit === "packets/s" && (
+          <span className={css.unit}>{panel.unit}</span>
+        )}
         {lateError !== null && (
           <span className={css.late} role="alert" title={lateError.message}>
             <AlertIcon size={14} />
@@ -74,7 +91,9 @@ export function PanelFrame({ panel, view, facts, className, ref, children }: Pan
         <QueryInfo panel={panel} expr={view.expr} stepMs={view.stepMs} />
       </header>
       <div className={css.body}>
-        <Body view={view}>{children}</Body>
+        <Body panel={panel} view={view}>
+          {children}
+        </Body>
       </div>
     </section>
   );

@@ -1,11 +1,13 @@
 // Owns: refreshing now, and choosing how often it happens by itself.
 
-import { ActionIcon, Button, Menu } from "@mantine/core";
+import { ActionIcon, Button, Popover } from "@mantine/core";
 import { useIsFetching, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 import { durationInWords } from "../lib/duration";
 import { REFRESH_CHOICES_MS, refreshText } from "../lib/viewState";
 import { useDashboard } from "../state/dashboard";
 import { changeView } from "../state/viewStore";
+import { ChoiceList } from "./ChoiceList";
 import { ChevronDown, RefreshIcon } from "./icons";
 import css from "./RefreshControl.module.css";
 
@@ -16,6 +18,7 @@ function choiceText(refreshMs: number): string {
 export function RefreshControl() {
   const { refreshMs } = useDashboard();
   const client = useQueryClient();
+  const [opened, setOpened] = useState(false);
   const fetching = useIsFetching() > 0;
   return (
     <ActionIcon.Group>
@@ -29,8 +32,8 @@ export function RefreshControl() {
       >
         <RefreshIcon />
       </ActionIcon>
-      <Menu position="bottom-end" shadow="md">
-        <Menu.Target>
+      <Popover opened={opened} onChange={setOpened} position="bottom-end" shadow="md" trapFocus>
+        <Popover.Target>
           <Button
             className={css.every ?? ""}
             variant="default"
@@ -38,23 +41,27 @@ export function RefreshControl() {
             h={30}
             rightSection={<ChevronDown />}
             aria-label={`Refresh interval: ${choiceText(refreshMs)}`}
+            onClick={() => setOpened(!opened)}
+            data-testid="refresh-interval"
           >
             {refreshText(refreshMs)}
           </Button>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {REFRESH_CHOICES_MS.map((choice) => (
-            <Menu.Item
-              key={choice}
-              className={css.choice ?? ""}
-              data-chosen={choice === refreshMs || undefined}
-              onClick={() => changeView({ refreshMs: choice }, { history: "replace" })}
-            >
-              {choiceText(choice)}
-            </Menu.Item>
-          ))}
-        </Menu.Dropdown>
-      </Menu>
+        </Popover.Target>
+        <Popover.Dropdown className={css.box ?? ""} aria-label="Refresh interval">
+          <ChoiceList
+            label="Refresh interval"
+            choices={REFRESH_CHOICES_MS.map((choice) => ({
+              id: refreshText(choice),
+              text: choiceText(choice),
+              chosen: choice === refreshMs,
+              pick: () => {
+                setOpened(false);
+                changeView({ refreshMs: choice }, { history: "replace" });
+              },
+            }))}
+          />
+        </Popover.Dropdown>
+      </Popover>
     </ActionIcon.Group>
   );
 }

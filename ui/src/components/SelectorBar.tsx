@@ -17,7 +17,7 @@ interface OneProps {
 function One({ label, value, choices, onChange }: OneProps) {
   const data = value === null || value === "" || choices.includes(value) ? [...choices] : [value, ...choices];
   return (
-    <div className={css.one}>
+    <div className={css.one} data-name={label}>
       <label className={css.label} htmlFor={`select-${label}`}>
         {label}
       </label>

@@ -1,9 +1,8 @@
 // Owns: a panel with series over time: its query, its chart, its legend and which series are switched off.
 
 import { useComputedColorScheme } from "@mantine/core";
-import { useCallback, useMemo, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useMemo, useRef, useState } from "react";
 import { type ChartColours, chartColours } from "../charts/palette";
-import { TimeChart } from "../charts/TimeChart";
 import { betweenRange, zoomOut } from "../lib/timeRange";
 import type { SeriesPanel } from "../panels";
 import { useDashboard } from "../state/dashboard";
@@ -13,6 +12,10 @@ import { Legend, type LegendEntry, type LegendHandle } from "./Legend";
 import { PanelFrame } from "./PanelFrame";
 import css from "./SeriesChart.module.css";
 import { useSize } from "./useSize";
+
+// A file of its own, asked for at once: the values above the charts need not wait for the code that draws lines.
+const loadingTimeChart = import("../charts/TimeChart");
+const TimeChart = lazy(() => loadingTimeChart.then((module) => ({ default: module.TimeChart })));
 
 /** A legend stands beside the chart where that leaves the chart this wide; otherwise below. */
 const MIN_CHART_BESIDE_LEGEND_PX = 560;
@@ -72,29 +75,37 @@ function Drawing({ panel, data, frameWidthPx }: DrawingProps) {
     <div className={css.content} data-side={side || undefined}>
       <div className={css.plot} ref={plot}>
         {plotSize !== null && (
-          <TimeChart
-            label={panel.title}
-            {...plotSize}
-            times={data.times}
-            columns={columns}
-            lines={lines}
-            window={data.window}
-            stacked={panel.stacked ?? false}
-            unit={panel.unit}
-            softMax={panel.softMax}
-            max={panel.max}
-            colours={colours}
-            onZoom={(fromMs, toMs) => {
-              const next = betweenRange(fromMs, toMs);
-              if (next !== null) setRange(next);
-            }}
-            onZoomOut={() => setRange(zoomOut(range, serverNowMs()))}
-            onCursor={(index) => legend.current?.point(index)}
-          />
+          <Suspense>
+            <TimeChart
+              label={panel.title}
+              {...plotSize}
+              times={data.times}
+              columns={columns}
+              lines={lines}
+              window={data.window}
+              stacked={panel.stacked ?? false}
+              unit={panel.unit}
+              softMax={panel.softMax}
+              max={panel.max}
+              colours={colours}
+              onZoom={(fromMs, toMs) => {
+                const next = betweenRange(fromMs, toMs);
+                if (next !== null) setRange(next);
+              }}
+              onZoomOut={() => setRange(zoomOut(range, serverNowMs()))}
+              onCursor={(index) => legend.current?.point(index)}
+            />
+          </Suspense>
         )}
       </div>
       <div className={css.legend}>
-        <Legend ref={legend} entries={entries} unit={panel.unit} side={side} onToggle={several ? toggle : undefined} />
+        <Legend
+          ref={legend}
+          entries={entries}
+          unit={panel.unit}
+          side={side}
+          onToggle={several ? toggle : undefined}
+        />
       </div>
     </div>
   );

@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getApi } from "../api/client";
 import { humanDuration } from "../lib/duration";
 import { useDashboard } from "../state/dashboard";
+import { useReachability } from "../state/reachability";
 import css from "./StatusLine.module.css";
 
 interface BuildInfo {
@@ -23,7 +24,8 @@ function useVersion(): string | null {
 export function StatusLine() {
   const { target, scrapeMs } = useDashboard();
   const version = useVersion();
-  const health = target?.health ?? "unknown";
+  const { reachable } = useReachability();
+  const health = reachable ? (target?.health ?? "unknown") : "unknown";
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   return (
     <footer className={css.line}>

@@ -8,7 +8,11 @@ import { AutoIcon, MoonIcon, SunIcon } from "./icons";
 
 const NEXT: Readonly<Record<Theme, Theme>> = { auto: "light", light: "dark", dark: "auto" };
 const NAMES: Readonly<Record<Theme, string>> = { auto: "as the system", light: "light", dark: "dark" };
-const ICONS: Readonly<Record<Theme, () => React.JSX.Element>> = { auto: AutoIcon, light: SunIcon, dark: MoonIcon };
+const ICONS: Readonly<Record<Theme, () => React.JSX.Element>> = {
+  auto: AutoIcon,
+  light: SunIcon,
+  dark: MoonIcon,
+};
 
 export function ThemeSwitch() {
   const { theme } = useView();

@@ -16,6 +16,7 @@ import {
 } from "../lib/timeRange";
 import { useDashboard } from "../state/dashboard";
 import { serverNowMs } from "../state/serverClock";
+import { ChoiceList } from "./ChoiceList";
 import { ChevronDown, ChevronLeft, ChevronRight, ClockIcon, ZoomOutIcon } from "./icons";
 import css from "./TimeRangePicker.module.css";
 
@@ -28,6 +29,15 @@ interface FormProps {
   readonly onPick: (range: TimeRange) => void;
 }
 
+/** The range that two time inputs mean, or what is wrong with them. */
+function readRange(from: string, to: string): TimeRange | string {
+  const fromMs = fromLocalInput(from);
+  const toMs = fromLocalInput(to);
+  if (fromMs === null || toMs === null) return "Give both a date and a time.";
+  if (fromMs >= toMs) return "“From” must be before “to”.";
+  return betweenRange(fromMs, toMs) ?? "At most ten years.";
+}
+
 function CustomForm({ range, onPick }: FormProps) {
   const window = windowOf(range, serverNowMs());
   const [from, setFrom] = useState(toLocalInput(window.fromMs));
@@ -36,13 +46,9 @@ function CustomForm({ range, onPick }: FormProps) {
 
   const submit = (event: FormEvent): void => {
     event.preventDefault();
-    const fromMs = fromLocalInput(from);
-    const toMs = fromLocalInput(to);
-    if (fromMs === null || toMs === null) return setProblem("Give both a date and a time.");
-    if (fromMs >= toMs) return setProblem("“From” must be before “to”.");
-    const next = betweenRange(fromMs, toMs);
-    if (next === null) return setProblem("At most ten years.");
-    onPick(next);
+    const chosen = readRange(from, to);
+    if (typeof chosen === "string") setProblem(chosen);
+    else onPick(chosen);
   };
 
   return (
@@ -72,28 +78,14 @@ function CustomForm({ range, onPick }: FormProps) {
 }
 
 function Presets({ range, onPick }: FormProps) {
-  return (
-    // biome-ignore lint/a11y/useSemanticElements: a fieldset would need a legend that repeats the button's name.
-    <div className={css.presets} role="group" aria-label="Relative time ranges">
-      {PRESETS.map((text) => {
-        const preset = lastRange(text);
-        if (preset === null) return null;
-        const chosen = sameRange(range, preset);
-        return (
-          <button
-            key={text}
-            type="button"
-            className={css.preset}
-            aria-pressed={chosen}
-            data-range={text}
-            onClick={() => onPick(preset)}
-          >
-            {rangeLabel(preset)}
-          </button>
-        );
-      })}
-    </div>
-  );
+  const choices = PRESETS.flatMap((text) => {
+    const preset = lastRange(text);
+    if (preset === null) return [];
+    return [
+      { id: text, text: rangeLabel(preset), chosen: sameRange(range, preset), pick: () => onPick(preset) },
+    ];
+  });
+  return <ChoiceList label="Relative time ranges" choices={choices} />;
 }
 
 export function TimeRangePicker() {

@@ -29,7 +29,12 @@ export const EyeIcon = ({ size = 24 }: { readonly size?: number }) => (
       strokeWidth="2.2"
       strokeLinejoin="round"
     />
-    <path d="M16 10.200a5.800 5.800 0 1 1-5.400 3.700" stroke="var(--sk-accent)" strokeWidth="2.800" strokeLinecap="round" />
+    <path
+      d="M16 10.200a5.800 5.800 0 1 1-5.400 3.700"
+      stroke="var(--sk-accent)"
+      strokeWidth="2.800"
+      strokeLinecap="round"
+    />
     <circle cx="16" cy="16" r="2.100" fill="currentColor" />
   </svg>
 );

@@ -71,7 +71,7 @@ export function humanDuration(durationMs: number): string {
   return `${seconds} s`;
 }
 
-/** A range's length in words: "15 minutes", "1 hour", "7 days"; uneven lengths fall back to the short form. */
+/** A range's length in words: "15 minutes", "24 hours", "7 days"; uneven lengths fall back to the short form. */
 export function durationInWords(durationMs: number): string {
   const words: readonly (readonly [string, number])[] = [
     ["day", 86_400_000],
@@ -80,7 +80,9 @@ export function durationInWords(durationMs: number): string {
     ["second", 1000],
   ];
   for (const [noun, size] of words) {
-    if (durationMs >= size && durationMs % size === 0) return plural(durationMs / size, noun);
+    // A single day reads better as the 24 hours that it is: no midnight is meant.
+    const least = noun === "day" ? 2 * size : size;
+    if (durationMs >= least && durationMs % size === 0) return plural(durationMs / size, noun);
   }
   return shortDuration(durationMs);
 }

@@ -84,7 +84,12 @@ const DAY_TIME: Intl.DateTimeFormatOptions = {
   minute: "2-digit",
   hourCycle: "h23",
 };
-const TIME: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const TIME: Intl.DateTimeFormatOptions = {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+};
 
 export function rangeLabel(range: TimeRange): string {
   if (range.kind === "last") return `Last ${durationInWords(range.durationMs)}`;
@@ -93,7 +98,10 @@ export function rangeLabel(range: TimeRange): string {
   const fine = range.toMs - range.fromMs < 600_000 ? { second: "2-digit" as const } : {};
   const first = from.toLocaleString("en-GB", { ...DAY_TIME, ...fine });
   const sameDay = from.toDateString() === to.toDateString();
-  const second = to.toLocaleString("en-GB", sameDay ? { ...TIME, ...(fine.second ? {} : { second: undefined }) } : DAY_TIME);
+  const second = to.toLocaleString(
+    "en-GB",
+    sameDay ? { ...TIME, ...(fine.second ? {} : { second: undefined }) } : DAY_TIME,
+  );
   return `${first} – ${second}`;
 }
 
