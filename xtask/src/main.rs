@@ -6,7 +6,7 @@
 //! - `process`, `steps`: starting other programs; a run of named steps
 //! - `finding`, `layers`, `tidy`: the rules of the style that a program can check, each in a file of its own
 //! - `setup`: what a fresh machine lacks
-//! - `ui`: the web interface, checked and built
+//! - `ui`, `browser`: the web interface, checked and built; its page tests in a real browser
 //! - `test`: every check and test in one run
 //! - `bench`: every bench in one table, beside the goals of `benches.toml`
 //!
@@ -16,7 +16,7 @@
 //!
 //! # Way of `test`
 //! `setup` → `tidy` → format → licences → the web interface (the server embeds it) → clippy → tests →
-//! summary.
+//! the page tests → summary.
 //!
 //! # When you change something
 //! - a rule of tidy, or a command here: CONTRIBUTING.md lists them
@@ -25,6 +25,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of the command line talks on it")]
 
 mod bench;
+mod browser;
 mod finding;
 mod layers;
 mod process;

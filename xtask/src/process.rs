@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 /// Variables that cargo sets for this program alone; a nested cargo that saw them would build again for
 /// nothing.
@@ -61,6 +62,38 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
 /// The cargo that runs this program.
 pub(crate) fn cargo(arguments: &[&str], folder: &Path) -> Command {
     command(env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from), arguments, folder)
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder(root: &Path) -> Result<PathBuf> {
+    Ok(metadata(root)?.target_directory)
+}
+
+/// What `cargo metadata` tells of the workspace.
+pub(crate) fn metadata(root: &Path) -> Result<Metadata> {
+    let text = output(cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked"], root))?;
+    serde_json::from_str(&text).context("cannot read what `cargo metadata` says")
+}
+
+/// The workspace as cargo sees it, as far as it matters here.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) packages: Vec<Package>,
+    pub(crate) target_directory: PathBuf,
+}
+
+/// A package of the workspace.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) targets: Vec<Target>,
+}
+
+/// A library, program, test or bench of a package.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) kind: Vec<String>,
 }
 
 /// The command as one would type it.

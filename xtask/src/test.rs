@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::process::{cargo, command, find, run};
 use crate::setup::{self, Purpose};
 use crate::steps::Steps;
-use crate::{tidy, ui};
+use crate::{browser, tidy, ui};
 
 /// Sets the machine up and runs every check and test.
 pub(crate) fn run_all(root: &Path) -> Result<()> {
@@ -25,6 +25,7 @@ pub(crate) fn run_all(root: &Path) -> Result<()> {
     steps.run("tests", || rust_tests(root))?;
     let examples = ["test", "--workspace", "--doc", "--locked", "--quiet"];
     steps.run("examples in the docs", || run(cargo(&examples, root)))?;
+    steps.run("web interface: in the browser", || browser::run_tests(root))?;
     print!("{}", steps.summary());
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! that we write. Once with stored files, so that it holds without a peer, and once with the peer.
 
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "the test reads stored files and those that the peer wrote")]
 
 use skopos_chunk::{Encoding, XorEncoder, decode_into};
 use skopos_model::TimestampMs;

@@ -211,7 +211,10 @@ proptest! {
     }
 
     #[test]
-    fn going_on_with_read_bytes_gives_the_same_bytes(samples in samples(), at in any::<prop::sample::Index>()) {
+    fn going_on_with_read_bytes_gives_the_same_bytes(
+        samples in samples(),
+        at in any::<prop::sample::Index>(),
+    ) {
         let at = at.index(samples.len() + 1);
         let mut resumed = XorEncoder::from_bytes(encode(&samples[..at]).bytes()).unwrap();
         for (t, bits) in &samples[at..] {

@@ -1,1 +1,35 @@
-//! Fixtures, peers and simulated worlds for the tests of every crate.
+//! What the tests of every crate share: real programs to compare with, our own program as a process, servers
+//! that misbehave. Named under `[dev-dependencies]` alone; never part of the product.
+//!
+//! # Modules
+//! - `service`: a program in a temporary folder on a free port: started, waited for, killed, started again,
+//!   and gone when the handle is dropped, also when the test panics
+//! - `peers`: Debian's Prometheus and node_exporter as services
+//! - `skopos`: our own binary as a service
+//! - `process`: a child process, its log and its end
+//! - `http`: a small blocking client that hides nothing of the answer
+//! - `misbehaving`: an HTTP server that follows a script of bad manners
+//! - `port`, `wait`: a free port; waiting for a real process
+//!
+//! # Way of a service
+//! `peers::prometheus(config)` or `skopos::Skopos::server(binary)` → `service::Spec` → `Service::start`:
+//! folder, files, port, process, readiness → the test → `Drop`: SIGTERM, then SIGKILL; the log is shown if
+//! the test failed.
+//!
+//! # When you change something
+//! - a peer is added: its package belongs into `xtask/src/setup/debian.rs` too
+//! - the server's flags for address, data or configuration change: `skopos.rs` names them
+//!
+//! Failures panic with what went wrong and what to do: this is code for tests. Only loopback is ever used.
+
+pub mod http;
+pub mod misbehaving;
+pub mod peers;
+pub mod port;
+pub mod process;
+pub mod service;
+pub mod skopos;
+pub mod wait;
+
+pub use port::free_port;
+pub use wait::wait_until;

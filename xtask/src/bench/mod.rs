@@ -7,40 +7,19 @@ mod results;
 mod table;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 
-use crate::process::{cargo, output, run};
+use crate::process::{Metadata, cargo, metadata, run};
 use goals::Goals;
-
-/// What `cargo metadata` tells, as far as it matters here.
-#[derive(Debug, Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-    target_directory: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-struct Package {
-    name: String,
-    targets: Vec<Target>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Target {
-    name: String,
-    kind: Vec<String>,
-}
 
 /// Runs the benches whose package or name contains `filter`, giving them `arguments`, and prints the table.
 pub(crate) fn run_all(root: &Path, filter: Option<&str>, arguments: &[&str]) -> Result<()> {
     let goals =
         Goals::parse(&fs::read_to_string(root.join(goals::FILE)).with_context(|| goals::FILE.to_owned())?)?;
-    let text = output(cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked"], root))?;
-    let metadata: Metadata = serde_json::from_str(&text).context("cannot read what `cargo metadata` says")?;
+    let metadata = metadata(root)?;
     let benches = benches(&metadata, filter.unwrap_or_default());
     if benches.is_empty() {
         bail!("no bench's package or name contains `{}`", filter.unwrap_or_default());

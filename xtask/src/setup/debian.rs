@@ -82,7 +82,8 @@ fn install_arguments<'a>(packages: &[&'a str], only_simulate: bool) -> Vec<&'a s
 }
 
 fn apt_get(arguments: &[&str]) -> Command {
-    let mut command = command("apt-get", &["-o", "DPkg::Lock::Timeout=300"], Path::new("/"));
+    let mut command =
+        command("apt-get", &["-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"], Path::new("/"));
     command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     command
 }

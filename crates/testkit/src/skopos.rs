@@ -1,0 +1,83 @@
+//! Our own program as a process, for tests from end to end. It knows the few flags that every such test
+//! needs; the rest is the test's.
+
+use std::path::Path;
+
+use crate::service::{Service, Spec};
+
+/// How our program is to be started.
+#[derive(Debug, Clone)]
+pub struct Skopos {
+    spec: Spec,
+}
+
+impl Skopos {
+    /// `skopos server` with its data below the folder and no configuration.
+    ///
+    /// `binary` is `env!("CARGO_BIN_EXE_skopos")` in a test of the crate `skopos`.
+    #[must_use]
+    pub fn server(binary: impl AsRef<Path>) -> Skopos {
+        let flags = ["server", "--web.listen-address={address}", "--storage.tsdb.path={folder}/data"];
+        Skopos::role(binary.as_ref(), &flags, "/-/ready")
+    }
+
+    /// `skopos agent`, which serves `/metrics`.
+    #[must_use]
+    pub fn agent(binary: impl AsRef<Path>) -> Skopos {
+        Skopos::role(binary.as_ref(), &["agent", "--web.listen-address={address}"], "/metrics")
+    }
+
+    fn role(binary: &Path, arguments: &[&str], ready_path: &str) -> Skopos {
+        let spec = Spec {
+            name: format!("skopos {}", arguments[0]),
+            program: binary.to_owned(),
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            files: Vec::new(),
+            ready_path: ready_path.to_owned(),
+        };
+        Skopos { spec }
+    }
+
+    /// Reads this configuration (the text of `prometheus.yml`).
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Skopos {
+        self.spec.files.push(("prometheus.yml".to_owned(), text.to_owned()));
+        self.flag("--config.file={folder}/prometheus.yml")
+    }
+
+    /// Adds a flag; `{address}` and `{folder}` are filled in.
+    #[must_use]
+    pub fn flag(mut self, flag: &str) -> Skopos {
+        self.spec.arguments.push(flag.to_owned());
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Service {
+        Service::start(self.spec)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_written_and_named() {
+        let spec = Skopos::server("skopos").config("global: {}\n").flag("--log.level=debug").spec;
+        let expected = [
+            "server",
+            "--web.listen-address={address}",
+            "--storage.tsdb.path={folder}/data",
+            "--config.file={folder}/prometheus.yml",
+            "--log.level=debug",
+        ];
+        assert_eq!(spec.arguments, expected);
+        assert_eq!(spec.files, [("prometheus.yml".to_owned(), "global: {}\n".to_owned())]);
+    }
+}
