@@ -1,0 +1,125 @@
+//! Parse and write, samples a second, on the recorded body of a real node_exporter. Cold: every
+//! series is decoded, as when a target is new. Steady: series are told from each other by their
+//! bytes, as in every later scrape; with a hint, they are compared with those of the last scrape.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use skopos_exposition::{Entry, Format, Parser, TextWriter};
+use skopos_model::{LabelsBuilder, MetricType};
+use std::hint::black_box;
+
+const CLASSIC: &[u8] = include_bytes!("data/node_exporter-1.5.txt");
+const OPEN_METRICS: &[u8] = include_bytes!("data/node_exporter-1.5.om");
+
+fn samples(format: Format, body: &[u8]) -> Vec<Vec<u8>> {
+    let entries = Parser::new(format, body).map(|entry| entry.expect("a valid body"));
+    let series = |entry| match entry {
+        Entry::Sample(sample) => Some(sample.series.as_bytes().to_vec()),
+        _ => None,
+    };
+    entries.filter_map(series).collect()
+}
+
+fn cold(format: Format, body: &[u8], builder: &mut LabelsBuilder) -> f64 {
+    let mut sum = 0.0;
+    for entry in Parser::new(format, body) {
+        if let Ok(Entry::Sample(sample)) = entry {
+            builder.clear();
+            sample.series.labels_into(builder).expect("no label twice");
+            black_box(&builder);
+            sum += sample.value;
+        }
+    }
+    sum
+}
+
+fn steady(format: Format, body: &[u8]) -> f64 {
+    let mut sum = 0.0;
+    for entry in Parser::new(format, body) {
+        if let Ok(Entry::Sample(sample)) = entry {
+            black_box(sample.series);
+            sum += sample.value;
+        }
+    }
+    sum
+}
+
+fn hinted(format: Format, body: &[u8], last_time: &[Vec<u8>]) -> f64 {
+    let mut sum = 0.0;
+    let mut expected = last_time.iter();
+    let mut hint: &[u8] = expected.next().map_or(b"", Vec::as_slice);
+    let mut parser = Parser::new(format, body);
+    while let Some(entry) = parser.next_expecting(hint) {
+        if let Ok(Entry::Sample(sample)) = entry {
+            black_box(sample.series);
+            sum += sample.value;
+            hint = expected.next().map_or(b"", Vec::as_slice);
+        }
+    }
+    sum
+}
+
+fn parse(c: &mut Criterion) {
+    let mut group = c.benchmark_group("exposition parse");
+    let mut builder = LabelsBuilder::default();
+    for (name, format, body) in
+        [("text", Format::Text, CLASSIC), ("openmetrics", Format::OpenMetrics, OPEN_METRICS)]
+    {
+        let last_time = samples(format, body);
+        group.throughput(Throughput::Elements(last_time.len() as u64));
+        group.bench_function(format!("{name}/cold"), |b| {
+            b.iter(|| cold(format, black_box(body), &mut builder));
+        });
+        group.bench_function(format!("{name}/steady"), |b| b.iter(|| steady(format, black_box(body))));
+        group.bench_function(format!("{name}/steady, hinted"), |b| {
+            b.iter(|| hinted(format, black_box(body), &last_time));
+        });
+    }
+    // The same without HELP and TYPE, to see what the samples alone cost.
+    let bare: Vec<u8> = CLASSIC
+        .split_inclusive(|b| *b == b'\n')
+        .filter(|line| !line.starts_with(b"#"))
+        .flatten()
+        .copied()
+        .collect();
+    let last_time = samples(Format::Text, &bare);
+    group.throughput(Throughput::Elements(last_time.len() as u64));
+    group.bench_function("samples only/cold", |b| {
+        b.iter(|| cold(Format::Text, black_box(&bare), &mut builder));
+    });
+    group.bench_function("samples only/steady", |b| b.iter(|| steady(Format::Text, black_box(&bare))));
+    group.bench_function("samples only/steady, hinted", |b| {
+        b.iter(|| hinted(Format::Text, black_box(&bare), &last_time));
+    });
+    group.finish();
+}
+
+fn write(c: &mut Criterion) {
+    const CPUS: u64 = 64;
+    const MODES: [&str; 8] = ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"];
+    let cpus: Vec<String> = (0..CPUS).map(|n| n.to_string()).collect();
+    let mut group = c.benchmark_group("exposition write");
+    group.throughput(Throughput::Elements(CPUS * MODES.len() as u64));
+    let mut out = Vec::new();
+    for (name, format) in [("text", Format::Text), ("openmetrics", Format::OpenMetrics)] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                out.clear();
+                let mut writer = TextWriter::new(format, &mut out);
+                let help = "Seconds the CPUs spent in each mode.";
+                writer.family("node_cpu_seconds_total", MetricType::Counter, help).expect("new");
+                for (i, cpu) in cpus.iter().enumerate() {
+                    for mode in MODES {
+                        let value = 123_456.78 + i as f64;
+                        writer.sample("", &[("cpu", cpu), ("mode", mode)], value).expect("its own");
+                    }
+                }
+                writer.finish();
+                out.len()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(exposition, parse, write);
+criterion_main!(exposition);
