@@ -1,1 +1,32 @@
 //! Targets and scrape loops: from an HTTP body to a committed batch.
+//!
+//! Modules, in the way of a sample:
+//! - `config`: what the file says; `target`: the targets that follow from it.
+//! - `manager`: starts, keeps and stops one scraper per target as the configuration changes.
+//! - `scraper`: the life of one target; `pace`: when it is scraped.
+//! - `fetch`: the body, over HTTP or from a source in this process, within limits.
+//! - `ingest`: parse, append, mark what vanished, commit; `cache`: series known from the scrape before;
+//!   `relabel`: the labels under which they are stored; `report`: `up` and its companions.
+//! - `status`: how the last scrape of each target went, and counts over all.
+//!
+//! What always holds:
+//! - One scrape is one batch: samples, staleness markers and report are committed together.
+//! - A body with an error in it is not stored at all; its target is down and says line and column.
+//! - What one target sends or leaves out concerns no other: every scraper is a task of its own, bodies
+//!   are bounded each and all together.
+//! - Only `fetch`, `scraper` and `manager` are async.
+//!
+//! When you change what is stored of a scrape, look at `report` (the counts) and at
+//! `docs/configuration.md`.
+
+mod cache;
+pub mod config;
+pub mod fetch;
+mod ingest;
+pub mod manager;
+mod pace;
+mod relabel;
+mod report;
+pub mod scraper;
+pub mod status;
+pub mod target;

@@ -62,6 +62,12 @@ impl<'a> Series<'a> {
         Ok(())
     }
 
+    /// Whether the label `name` is written, be it with an empty value.
+    pub fn has_label(self, name: &str) -> bool {
+        let (_, labels) = self.split();
+        Pairs { rest: labels }.any(|(n, value)| value.is_some() && text_of(n) == name)
+    }
+
     fn set(self, builder: &mut LabelsBuilder, name: &str, value: &str) -> Result<(), DuplicateLabel> {
         if builder.get(name).is_some() {
             return Err(DuplicateLabel { series: self.0.to_owned(), label: name.to_owned() });

@@ -1,0 +1,70 @@
+//! `Config`: the whole file, its loading, and what holds when there is none.
+
+use crate::{LoadError, yaml};
+use serde::{Deserialize, Serialize};
+use skopos_base::fs::{Fs, read_all};
+use skopos_model::DurationMs;
+use skopos_scrape::config::{ConfigError, GlobalConfig, ScrapeConfig, check_jobs};
+use std::path::Path;
+
+/// How often the machine is looked at when there is no file: a page opened right after the start
+/// should have something to show.
+const BUILT_IN_INTERVAL: DurationMs = DurationMs::from_secs(5);
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What holds where a job says nothing else.
+    #[serde(deserialize_with = "skopos_scrape::config::null_is_default")]
+    pub global: GlobalConfig,
+    /// What is scraped.
+    #[serde(deserialize_with = "skopos_scrape::config::null_is_default")]
+    pub scrape_configs: Vec<ScrapeConfig>,
+}
+
+impl Config {
+    /// What holds when there is no file: no targets but those in this process.
+    pub fn built_in() -> Self {
+        let global = GlobalConfig {
+            scrape_interval: BUILT_IN_INTERVAL,
+            evaluation_interval: BUILT_IN_INTERVAL,
+            ..GlobalConfig::default()
+        };
+        Self { global, scrape_configs: Vec::new() }
+    }
+
+    /// Reads and checks the file at `path`.
+    pub fn load(fs: &dyn Fs, path: &Path) -> Result<Self, LoadError> {
+        let bytes =
+            read_all(fs, path).map_err(|source| LoadError::Read { path: path.to_path_buf(), source })?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let valid = e.utf8_error().valid_up_to();
+            let line = e.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count() + 1;
+            LoadError::invalid(path, None, format!("line {line}: not UTF-8 from byte {valid} on"))
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads and checks `text`; `path` is how errors call it.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, LoadError> {
+        let config: Self = yaml::from_str(text).map_err(|e| LoadError::invalid(path, e.place, e.message))?;
+        let checked = config.global.check().and_then(|()| check_jobs(&config.scrape_configs, &config.global));
+        checked.map_err(|e| LoadError::invalid(path, place_of(text, &config, &e), e.to_string()))?;
+        Ok(config)
+    }
+
+    /// The configuration as a file, with every default written out.
+    pub fn to_yaml(&self) -> String {
+        yaml::to_string(self)
+    }
+}
+
+/// Where in the file the check failed: at the job that it is about.
+fn place_of(text: &str, config: &Config, error: &ConfigError) -> Option<yaml::Place> {
+    if let ConfigError::DuplicateJob(name) = error {
+        return yaml::place_of_job(text, name, 1);
+    }
+    let job = config.scrape_configs.iter().find(|job| job.check(&config.global).is_err())?;
+    yaml::place_of_job(text, &job.job_name, 0)
+}

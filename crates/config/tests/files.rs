@@ -1,0 +1,126 @@
+//! Configuration files, good and bad, and what is said of them.
+
+use skopos_config::Config;
+use std::path::Path;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("prometheus.yml")).map_err(|e| e.to_string())
+}
+
+#[track_caller]
+fn check_error(text: &str, expected: &str) {
+    let message = parse(text).expect_err("the file must be refused");
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn an_empty_file_is_a_configuration_without_jobs() {
+    for text in ["", "\n", "# nothing\n", "global:\n", "scrape_configs:\n", "scrape_configs: []\n"] {
+        assert_eq!(parse(text), Ok(Config::default()), "{text:?}");
+    }
+}
+
+#[test]
+fn everything_that_may_stand_in_a_file_is_read() {
+    let config = parse(
+        "global:
+  scrape_interval: 30s
+  scrape_timeout: 5s
+  evaluation_interval: 1m
+  external_labels:
+    monitor: 'prometheus_one'
+scrape_configs:
+  - job_name: node
+    scrape_interval: 15s
+    scrape_timeout: 10s
+    honor_labels: true
+    honor_timestamps: false
+    metrics_path: /m
+    scheme: https
+    params:
+      collect[]: [cpu, meminfo]
+    static_configs:
+      - targets: ['a:1', b]
+        labels:
+          env: prod
+          rack: 7
+  - job_name: other
+",
+    )
+    .unwrap();
+    let job = &config.scrape_configs[0];
+    assert_eq!(config.global.external_labels["monitor"], "prometheus_one");
+    assert_eq!(job.interval(&config.global).to_string(), "15s");
+    assert_eq!(config.scrape_configs[1].timeout(&config.global).to_string(), "5s");
+    assert_eq!(job.params["collect[]"], ["cpu", "meminfo"]);
+    assert_eq!(job.static_configs[0].labels["rack"], "7");
+    assert!(job.honor_labels && !job.honor_timestamps && config.scrape_configs[1].honor_timestamps);
+}
+
+#[test]
+fn what_is_written_back_reads_as_the_same() {
+    let text = "global: {scrape_interval: 7s, external_labels: {a: 'true', b: '1'}}\n\
+                scrape_configs: [{job_name: 'x: y', params: {m: ['[]']}, static_configs: [{targets: ['[::1]:9']}]}]";
+    let config = parse(text).unwrap();
+    assert_eq!(parse(&config.to_yaml()), Ok(config));
+    let built_in = Config::built_in();
+    assert_eq!(parse(&built_in.to_yaml()), Ok(built_in));
+}
+
+#[test]
+fn errors_say_file_line_column_and_what_is_allowed() {
+    check_error(
+        "global:\n  scrape_intervall: 15s\n",
+        "prometheus.yml:2:3: unknown field `scrape_intervall`, expected one of scrape_interval, scrape_timeout, \
+         evaluation_interval, external_labels",
+    );
+    check_error(
+        "rules:\n  - a\n",
+        "prometheus.yml:1:1: unknown field `rules`, expected one of global, scrape_configs",
+    );
+    check_error("global: 15s\n", "prometheus.yml:1:9: expected a mapping (lines of `key: value`)");
+    check_error("scrape_configs: {a: b}\n", "prometheus.yml:1:17: expected a list (lines of `- item`)");
+    check_error(
+        "global:\n  scrape_interval: 15 seconds\n",
+        "prometheus.yml:2:20: \"15 seconds\" is not a duration: write numbers with units from large to small \
+         (y, w, d, h, m, s, ms), such as 30s, 5m or 1h30m",
+    );
+    check_error(
+        "scrape_configs:\n  - job_name: a\n    scheme: ftp\n",
+        "prometheus.yml:3:13: unknown variant `ftp`, expected one of http, https",
+    );
+    check_error(
+        "global: {}\nglobal: {}\n",
+        "prometheus.yml:2:1: the key \"global\" stands twice in one mapping",
+    );
+    check_error("scrape_configs:\n  - scheme: http\n", "prometheus.yml:2:5: missing field `job_name`");
+}
+
+#[test]
+fn duplicate_jobs_and_bad_targets_are_located() {
+    check_error(
+        "scrape_configs:\n  - job_name: a\n  - job_name: b\n  - job_name: a\n",
+        "prometheus.yml:4:15: scrape_configs: job_name \"a\" stands twice: every job needs a name of its own",
+    );
+    check_error(
+        "scrape_configs:\n  - job_name: a\n  - job_name: b\n    static_configs: [{targets: ['http://x:1']}]\n",
+        "prometheus.yml:3:15: job \"b\": target \"http://x:1\" is not valid: write host:port without a scheme; \
+         the scheme is the job's `scheme`",
+    );
+    check_error(
+        "scrape_configs:\n  - job_name: a\n    scrape_interval: 5s\n    scrape_timeout: 6s\n",
+        "prometheus.yml:2:15: job \"a\": scrape_timeout 6s is longer than scrape_interval 5s: make it as long at most",
+    );
+}
+
+#[test]
+fn hostile_files_end_in_an_error() {
+    for text in ["a: &a [*a]", "[[[[[[[[", "\u{0}", "- - - -", "!!binary x", "? : ?", "%YAML 9.9\n--- a"] {
+        assert!(parse(text).is_err(), "{text:?}");
+    }
+    let deep = "[".repeat(100_000);
+    assert!(parse(&deep).is_err());
+    let bomb =
+        "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c]\n";
+    assert!(parse(bomb).is_err());
+}

@@ -1,0 +1,346 @@
+//! What the configuration file says of scraping, as Prometheus spells it. Reads no file: the shapes
+//! and their checks only.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use skopos_model::{
+    DurationMs,
+    name::{METRIC_NAME, is_classic_label_name},
+};
+use std::collections::BTreeMap;
+
+/// The section `global`: what holds where a job says nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GlobalConfig {
+    /// How often targets are scraped.
+    pub scrape_interval: DurationMs,
+    /// How long a scrape may take; unset means 10 s, or the interval when that is shorter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrape_timeout: Option<DurationMs>,
+    /// How often rules are evaluated.
+    pub evaluation_interval: DurationMs,
+    /// Labels that tell this server's data from that of others, added when data leaves it.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub external_labels: BTreeMap<String, String>,
+}
+
+impl Default for GlobalConfig {
+    fn default() -> Self {
+        Self {
+            scrape_interval: DEFAULT_SCRAPE_INTERVAL,
+            scrape_timeout: None,
+            evaluation_interval: DEFAULT_SCRAPE_INTERVAL,
+            external_labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// How often targets are scraped when nothing is said.
+pub const DEFAULT_SCRAPE_INTERVAL: DurationMs = DurationMs::from_secs(60);
+/// How long a scrape may take when nothing is said.
+pub const DEFAULT_SCRAPE_TIMEOUT: DurationMs = DurationMs::from_secs(10);
+
+/// One entry of `scrape_configs`: a job.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScrapeConfig {
+    /// The value of the label `job`; no two jobs have the same.
+    pub job_name: String,
+    /// How often; unset means as in `global`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape_interval: Option<DurationMs>,
+    /// How long at most; unset means as in `global`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape_timeout: Option<DurationMs>,
+    /// Whether the target's own labels win over those of its job.
+    #[serde(default)]
+    pub honor_labels: bool,
+    /// Whether the target's own timestamps are kept.
+    #[serde(default = "yes")]
+    pub honor_timestamps: bool,
+    /// Where on the target the metrics are.
+    #[serde(default = "default_metrics_path")]
+    pub metrics_path: String,
+    /// How the target is reached.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// The query of the URL.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Vec<String>>,
+    /// Targets written in the file.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub static_configs: Vec<StaticConfig>,
+}
+
+/// How a target is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Plain HTTP.
+    #[default]
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As written in a URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Targets written in the file, with labels that they share.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaticConfig {
+    /// Each a host, with a port unless the scheme's own is meant.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub targets: Vec<String>,
+    /// Added to every series of these targets.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What is wrong with a configuration that has the right shape.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A label's name cannot be used here.
+    #[error(
+        "{place}: {name:?} is no valid label name: use letters, digits and _, not beginning with a digit, and not __name__"
+    )]
+    LabelName {
+        /// Where it stands.
+        place: String,
+        /// The name.
+        name: String,
+    },
+    /// An interval of zero.
+    #[error("{place}: must be longer than zero")]
+    ZeroDuration {
+        /// Where it stands.
+        place: String,
+    },
+    /// A timeout beyond its interval.
+    #[error(
+        "{place}: scrape_timeout {timeout} is longer than scrape_interval {interval}: make it as long at most"
+    )]
+    TimeoutBeyondInterval {
+        /// Where it stands.
+        place: String,
+        /// As configured.
+        timeout: DurationMs,
+        /// As configured.
+        interval: DurationMs,
+    },
+    /// A job without a name.
+    #[error("scrape_configs: job_name is empty: every job needs a name of its own")]
+    EmptyJobName,
+    /// Two jobs of one name.
+    #[error("scrape_configs: job_name {0:?} stands twice: every job needs a name of its own")]
+    DuplicateJob(String),
+    /// Something that is no host and port.
+    #[error("job {job:?}: target {target:?} is not valid: {reason}")]
+    Target {
+        /// The job.
+        job: String,
+        /// As written.
+        target: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A path that does not begin with a slash.
+    #[error("job {job:?}: metrics_path {path:?} must begin with /")]
+    MetricsPath {
+        /// The job.
+        job: String,
+        /// As written.
+        path: String,
+    },
+}
+
+impl GlobalConfig {
+    /// Checks what the shape alone does not say.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (place, d) in [
+            ("global.scrape_interval", Some(self.scrape_interval)),
+            ("global.scrape_timeout", self.scrape_timeout),
+            ("global.evaluation_interval", Some(self.evaluation_interval)),
+        ] {
+            check_positive(place, d)?;
+        }
+        check_labels("global.external_labels", self.external_labels.keys())?;
+        check_timeout("global", self.scrape_timeout, self.scrape_interval)
+    }
+}
+
+impl ScrapeConfig {
+    /// A job of that name with everything else as if the file said nothing.
+    pub fn named(job_name: &str) -> Self {
+        Self {
+            job_name: job_name.to_owned(),
+            scrape_interval: None,
+            scrape_timeout: None,
+            honor_labels: false,
+            honor_timestamps: true,
+            metrics_path: default_metrics_path(),
+            scheme: Scheme::Http,
+            params: BTreeMap::new(),
+            static_configs: Vec::new(),
+        }
+    }
+
+    /// How often this job's targets are scraped.
+    pub fn interval(&self, global: &GlobalConfig) -> DurationMs {
+        self.scrape_interval.unwrap_or(global.scrape_interval)
+    }
+
+    /// How long a scrape of this job's targets may take.
+    pub fn timeout(&self, global: &GlobalConfig) -> DurationMs {
+        let inherited = global.scrape_timeout.unwrap_or(DEFAULT_SCRAPE_TIMEOUT).min(self.interval(global));
+        self.scrape_timeout.unwrap_or(inherited)
+    }
+
+    /// Checks what the shape alone does not say.
+    pub fn check(&self, global: &GlobalConfig) -> Result<(), ConfigError> {
+        if self.job_name.is_empty() {
+            return Err(ConfigError::EmptyJobName);
+        }
+        let place = format!("job {:?}", self.job_name);
+        check_positive(&format!("{place}: scrape_interval"), self.scrape_interval)?;
+        check_positive(&format!("{place}: scrape_timeout"), self.scrape_timeout)?;
+        check_timeout(&place, self.scrape_timeout, self.interval(global))?;
+        if !self.metrics_path.starts_with('/') {
+            return Err(ConfigError::MetricsPath {
+                job: self.job_name.clone(),
+                path: self.metrics_path.clone(),
+            });
+        }
+        for group in &self.static_configs {
+            check_labels(&format!("{place}: labels"), group.labels.keys())?;
+            for target in &group.targets {
+                check_address(target).map_err(|reason| ConfigError::Target {
+                    job: self.job_name.clone(),
+                    target: target.clone(),
+                    reason,
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks jobs each alone and all together.
+pub fn check_jobs(jobs: &[ScrapeConfig], global: &GlobalConfig) -> Result<(), ConfigError> {
+    let mut names = std::collections::HashSet::new();
+    for job in jobs {
+        job.check(global)?;
+        if !names.insert(&job.job_name) {
+            return Err(ConfigError::DuplicateJob(job.job_name.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn check_positive(place: &str, d: Option<DurationMs>) -> Result<(), ConfigError> {
+    match d {
+        Some(d) if d <= DurationMs::ZERO => Err(ConfigError::ZeroDuration { place: place.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+fn check_timeout(place: &str, timeout: Option<DurationMs>, interval: DurationMs) -> Result<(), ConfigError> {
+    match timeout {
+        Some(timeout) if timeout > interval => {
+            Err(ConfigError::TimeoutBeyondInterval { place: place.to_owned(), timeout, interval })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_labels<'a>(place: &str, names: impl Iterator<Item = &'a String>) -> Result<(), ConfigError> {
+    for name in names {
+        if name == METRIC_NAME || !is_classic_label_name(name) {
+            return Err(ConfigError::LabelName { place: place.to_owned(), name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// A target is a host with an optional port and nothing else.
+fn check_address(target: &str) -> Result<(), &'static str> {
+    if target.is_empty() {
+        return Err("it is empty: write host:port");
+    }
+    if target.contains("://") {
+        return Err("write host:port without a scheme; the scheme is the job's `scheme`");
+    }
+    if target.contains('/') {
+        return Err("write host:port without a path; the path is the job's `metrics_path`");
+    }
+    if target.chars().any(|c| c.is_whitespace() || matches!(c, '?' | '#' | '@')) {
+        return Err("write host:port and nothing else");
+    }
+    let has_port = target.rfind(':').is_some_and(|colon| !target[colon..].contains(']'));
+    if has_port && !(target.starts_with('[') || target.matches(':').count() == 1) {
+        return Err("write an IPv6 address in brackets: [::1]:9100");
+    }
+    if has_port {
+        let port = &target[target.rfind(':').map_or(0, |c| c + 1)..];
+        if port.parse::<u16>().is_err() {
+            return Err("the port must be a number up to 65535");
+        }
+    }
+    Ok(())
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_metrics_path() -> String {
+    "/metrics".to_owned()
+}
+
+/// A key without a value (`params:`) means the same as no key.
+pub fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    d: D,
+) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_hosts_with_a_port() {
+        for ok in ["localhost:9090", "10.0.0.1:80", "[::1]:9100", "example.org", "[::1]"] {
+            assert_eq!(check_address(ok), Ok(()), "{ok}");
+        }
+        for bad in ["", "http://a:1", "a:1/metrics", "a b:1", "a:b", "a:70000", "::1:9100", "a:"] {
+            assert!(check_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_inherited_but_never_beyond_the_interval() {
+        let global = GlobalConfig { scrape_interval: DurationMs::from_secs(5), ..Default::default() };
+        let mut job = ScrapeConfig::named("a");
+        assert_eq!(job.timeout(&global), DurationMs::from_secs(5));
+        job.scrape_interval = Some(DurationMs::from_secs(60));
+        assert_eq!(job.timeout(&global), DEFAULT_SCRAPE_TIMEOUT);
+        job.scrape_timeout = Some(DurationMs::from_secs(61));
+        assert!(matches!(job.check(&global), Err(ConfigError::TimeoutBeyondInterval { .. })));
+    }
+
+    #[test]
+    fn jobs_have_names_of_their_own() {
+        let jobs = [ScrapeConfig::named("a"), ScrapeConfig::named("b"), ScrapeConfig::named("a")];
+        assert_eq!(check_jobs(&jobs, &GlobalConfig::default()), Err(ConfigError::DuplicateJob("a".into())));
+        assert_eq!(check_jobs(&jobs[..2], &GlobalConfig::default()), Ok(()));
+    }
+}

@@ -1,0 +1,77 @@
+//! The labels of a target's series: its own, put together with those of its job.
+
+use skopos_exposition::{DuplicateLabel, Series};
+use skopos_model::{Labels, LabelsBuilder};
+
+/// Before a name that the target and its job both use.
+const EXPORTED: &str = "exported_";
+
+/// How the target's labels and the series' labels become one set.
+#[derive(Debug)]
+pub(crate) struct SeriesLabels {
+    target: Labels,
+    honor_labels: bool,
+    builder: LabelsBuilder,
+}
+
+impl SeriesLabels {
+    pub(crate) fn new(target: Labels, honor_labels: bool) -> Self {
+        Self { target, honor_labels, builder: LabelsBuilder::default() }
+    }
+
+    /// The labels under which a series is stored.
+    pub(crate) fn of(&mut self, series: Series<'_>) -> Result<Labels, DuplicateLabel> {
+        let builder = &mut self.builder;
+        builder.clear();
+        series.labels_into(builder)?;
+        for (name, value) in &self.target {
+            let Some(theirs) = builder.get(name).map(str::to_owned) else {
+                // A label that is written with an empty value says: not even the job's.
+                if !(self.honor_labels && series.has_label(name)) {
+                    builder.set(name, value);
+                }
+                continue;
+            };
+            if self.honor_labels {
+                continue;
+            }
+            let mut exported = format!("{EXPORTED}{name}");
+            while builder.get(&exported).is_some() || self.target.get(&exported).is_some() {
+                exported.insert_str(0, EXPORTED);
+            }
+            builder.set(&exported, &theirs);
+            builder.set(name, value);
+        }
+        Ok(builder.build())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skopos_exposition::{Entry, Format, Parser};
+
+    #[track_caller]
+    fn check(honor_labels: bool, series: &str, expected: &str) {
+        let target = Labels::from_pairs([("instance", "h:1"), ("job", "j")]);
+        let mut labels = SeriesLabels::new(target, honor_labels);
+        let line = format!("{series} 1\n");
+        let Some(Ok(Entry::Sample(sample))) = Parser::new(Format::Text, line.as_bytes()).next() else {
+            panic!("no sample: {line}");
+        };
+        assert_eq!(labels.of(sample.series).unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn the_job_wins_unless_it_honors_the_targets_labels() {
+        check(false, "up", r#"up{instance="h:1", job="j"}"#);
+        check(false, r#"a{job="x"}"#, r#"a{exported_job="x", instance="h:1", job="j"}"#);
+        check(true, r#"a{job="x"}"#, r#"a{instance="h:1", job="x"}"#);
+        check(true, r#"a{job=""}"#, r#"a{instance="h:1"}"#);
+        check(
+            false,
+            r#"a{job="x",exported_job="y"}"#,
+            r#"a{exported_exported_job="x", exported_job="y", instance="h:1", job="j"}"#,
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! The life of one target: wait for its time, fetch, ingest, report; until it is told to stop.
+
+use crate::{
+    fetch::{FetchError, Fetcher},
+    ingest::{Ingest, Report},
+    pace::Pace,
+    status::{Health, LastScrape, ScrapeCounters, TargetStatus},
+    target::Source,
+};
+use skopos_base::clock::Clock;
+use skopos_model::{DurationMs, TimestampMs};
+use skopos_storage::Appendable;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// What every scraper shares.
+#[derive(Clone)]
+pub struct Shared {
+    /// Where samples go.
+    pub storage: Arc<dyn Appendable>,
+    /// Where bodies come from.
+    pub fetcher: Fetcher,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Counts over all targets.
+    pub counters: Arc<ScrapeCounters>,
+}
+
+/// How a scraper ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It goes on.
+    Running,
+    /// The server stops: the series simply end, and go on after the restart.
+    Shutdown,
+    /// The target is gone from the configuration: its series are marked stale.
+    Removed,
+}
+
+/// One target's scrapes.
+pub struct Scraper {
+    shared: Shared,
+    status: Arc<TargetStatus>,
+    ingest: Ingest,
+    pace: Pace,
+    /// The body of the last scrape; its memory is used again.
+    buffer: Vec<u8>,
+}
+
+impl Scraper {
+    /// A scraper that has not begun.
+    pub fn new(shared: Shared, status: Arc<TargetStatus>) -> Self {
+        let pace = Pace::new(status.target.interval, status.target.hash64());
+        let ingest = Ingest::new(&status.target, Arc::clone(&shared.counters));
+        Self { shared, status, ingest, pace, buffer: Vec::new() }
+    }
+
+    /// Scrapes until `ending` says otherwise.
+    pub async fn run(mut self, mut ending: watch::Receiver<Ending>) {
+        let mut planned = self.first_time();
+        loop {
+            let wait = self.until(planned);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = ending.changed() => {
+                    if *ending.borrow() == Ending::Removed {
+                        self.mark_stale().await;
+                    }
+                    return;
+                }
+            }
+            let begun = self.now();
+            self.scrape(self.pace.aligned(planned, begun), begun).await;
+            planned = self.next_time(planned);
+        }
+    }
+
+    /// A source in this process costs no connection: it is read at once, so that a page opened right
+    /// after the start has something to show. All others keep to their grid.
+    fn first_time(&self) -> TimestampMs {
+        match self.status.target.source {
+            Source::InProcess(_) => self.now(),
+            Source::Http(_) => self.pace.next_after(self.now()),
+        }
+    }
+
+    /// The time after `planned`; times that have passed meanwhile are skipped.
+    fn next_time(&self, planned: TimestampMs) -> TimestampMs {
+        let step = self.status.target.interval;
+        let follows = match self.status.target.source {
+            Source::InProcess(_) => planned.plus(step),
+            Source::Http(_) => self.pace.next_after(planned),
+        };
+        let now = self.now();
+        if follows > now {
+            return follows;
+        }
+        let missed = now.since(follows).as_ms() / step.as_ms() + 1;
+        ScrapeCounters::add(&self.shared.counters.skipped, missed.unsigned_abs());
+        follows.plus(DurationMs::from_ms(missed.saturating_mul(step.as_ms())))
+    }
+
+    fn now(&self) -> TimestampMs {
+        TimestampMs::new(self.shared.clock.wall_ms())
+    }
+
+    fn until(&self, planned: TimestampMs) -> Duration {
+        planned.since(self.now()).as_std()
+    }
+
+    async fn scrape(&mut self, at: TimestampMs, begun: TimestampMs) {
+        let started = self.shared.clock.monotonic();
+        let fetched = self.shared.fetcher.fetch(&self.status.target, std::mem::take(&mut self.buffer)).await;
+        let took = self.shared.clock.monotonic().saturating_sub(started);
+        let (report, buffer) = self.ingest_blocking(at, took, fetched).await;
+        self.buffer = buffer;
+        ScrapeCounters::add(&self.shared.counters.scrapes, 1);
+        if report.health == Health::Down {
+            ScrapeCounters::add(&self.shared.counters.failed, 1);
+            let (url, error) = (self.status.target.url(), &report.error);
+            tracing::debug!(job = %self.status.target.job, target = %url, %error, "scrape failed");
+        }
+        self.status.set(LastScrape {
+            health: report.health,
+            error: report.error,
+            at: Some(begun),
+            took: DurationMs::from(took),
+            took_secs: took.as_secs_f64(),
+        });
+    }
+
+    /// Parsing and storing are work for a thread, not for the reactor.
+    async fn ingest_blocking(
+        &mut self,
+        at: TimestampMs,
+        took: Duration,
+        fetched: Result<crate::fetch::Body, FetchError>,
+    ) -> (Report, Vec<u8>) {
+        let storage = Arc::clone(&self.shared.storage);
+        let ingest = &mut self.ingest;
+        tokio::task::block_in_place(move || match fetched {
+            Ok(body) => {
+                let report = ingest.body(storage.as_ref(), at, took, &body);
+                (report, body.bytes)
+            }
+            Err(error) => (ingest.failure(storage.as_ref(), at, took, error.to_string()), Vec::new()),
+        })
+    }
+
+    async fn mark_stale(&mut self) {
+        let at = self.now();
+        let storage = Arc::clone(&self.shared.storage);
+        let ingest = &mut self.ingest;
+        tokio::task::block_in_place(move || ingest.target_gone(storage.as_ref(), at));
+    }
+}

@@ -1,0 +1,101 @@
+//! What is known of each target's scrapes: for the API, and for this server's own metrics.
+
+use crate::target::Target;
+use parking_lot::Mutex;
+use skopos_model::{DurationMs, TimestampMs};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// How the last scrape of a target ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Health {
+    /// There was none yet.
+    #[default]
+    Unknown,
+    /// It succeeded.
+    Up,
+    /// It failed.
+    Down,
+}
+
+impl Health {
+    /// As the API writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// The last scrape of a target.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LastScrape {
+    /// How it ended.
+    pub health: Health,
+    /// What went wrong; empty when nothing did. May be set though the target is up: then a part of
+    /// its samples was refused.
+    pub error: String,
+    /// When it began.
+    pub at: Option<TimestampMs>,
+    /// How long it took.
+    pub took: DurationMs,
+    /// The same with the fraction that milliseconds lose.
+    pub took_secs: f64,
+}
+
+/// A target and its last scrape.
+#[derive(Debug)]
+pub struct TargetStatus {
+    /// The target.
+    pub target: Target,
+    last: Mutex<LastScrape>,
+}
+
+impl TargetStatus {
+    /// A target that was not scraped yet.
+    pub fn new(target: Target) -> Arc<Self> {
+        Arc::new(Self { target, last: Mutex::new(LastScrape::default()) })
+    }
+
+    /// The last scrape.
+    pub fn last(&self) -> LastScrape {
+        self.last.lock().clone()
+    }
+
+    pub(crate) fn set(&self, last: LastScrape) {
+        *self.last.lock() = last;
+    }
+}
+
+/// Counts over all targets since the start.
+#[derive(Debug, Default)]
+pub struct ScrapeCounters {
+    /// Scrapes that ended, well or badly.
+    pub scrapes: AtomicU64,
+    /// Of those, the ones that failed.
+    pub failed: AtomicU64,
+    /// Scrapes that were skipped since the one before took too long.
+    pub skipped: AtomicU64,
+    /// Samples committed.
+    pub samples: AtomicU64,
+    /// Samples refused because their series already had one at that time.
+    pub duplicates: AtomicU64,
+    /// Samples refused because their series already had a later one.
+    pub out_of_order: AtomicU64,
+    /// Samples refused because of their timestamp.
+    pub out_of_bounds: AtomicU64,
+    /// Samples refused for any other reason.
+    pub refused: AtomicU64,
+    /// Batches that storage did not take.
+    pub commit_failures: AtomicU64,
+}
+
+impl ScrapeCounters {
+    pub(crate) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
