@@ -27,7 +27,6 @@ export function readPanels(page: Page): Promise<PanelFacts[]> {
       return {
         title: panel.dataset.panel ?? "",
         state: panel.dataset.state ?? "",
-        // biome-ignore lint/performance/useDomNodeTextContent: what a reader sees, not what is hidden.
         text: panel.innerText,
         value: number(panel.dataset.value),
         points: number(panel.dataset.points),

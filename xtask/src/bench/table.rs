@@ -31,7 +31,7 @@ pub(super) fn render(measured: &[Measured], goals: &Goals) -> String {
 fn row(measured: &Measured, goal: Option<&Goal>) -> [String; 5] {
     let per_s = |amount: f64| amount / (measured.nanoseconds / 1e9);
     let (figure, unit) = match measured.work {
-        Some(Work::Elements(elements)) => rate(per_s(elements), "elements/s"),
+        Some(Work::Elements(elements)) => rate(per_s(elements), " elements/s"),
         Some(Work::Bytes(bytes)) => rate(per_s(bytes), "B/s"),
         None => time(measured.nanoseconds),
     };
@@ -58,7 +58,7 @@ fn row(measured: &Measured, goal: Option<&Goal>) -> [String; 5] {
 
 fn rate(per_s: f64, unit: &str) -> (String, String) {
     let (amount, prefix) = scaled(per_s);
-    (format!("{amount:.2}"), format!("{prefix}{unit}"))
+    (format!("{amount:.2}"), format!("{prefix}{unit}").trim_start().to_owned())
 }
 
 fn time(nanoseconds: f64) -> (String, String) {
@@ -102,11 +102,11 @@ mod tests {
             &Goals::parse(goals).unwrap(),
         );
         let expected = "\
-bench  figure  unit             goal
-parse   40.00  Melements/s    ≥ 30 M  reached
+bench  figure  unit              goal
+parse   40.00  M elements/s    ≥ 30 M  reached
 free    32.00  GB/s
-ready  312.40  ms           ≤ 250 ms  missed
-slow     7.50  Melements/s     ≥ 8 M  missed
+ready  312.40  ms            ≤ 250 ms  missed
+slow     7.50  M elements/s     ≥ 8 M  missed
 not measured: gone
 ";
         assert_eq!(table, expected);
