@@ -30,6 +30,8 @@ export interface ChartInput {
 
 const SYNC_KEY = "skopos";
 const MIN_DRAG_PX = 6;
+/** Width of "13:04:05" on the time axis; a label that would not fit before the right edge is left out. */
+const LABEL_PX = 50;
 const FONT = '11px Inter, system-ui, "DejaVu Sans", sans-serif';
 
 /** Points worth a dot: the newest one, and those that no line reaches because both neighbours are missing. */
@@ -85,7 +87,13 @@ function axes({ colours, unit }: ChartInput): uPlot.Axis[] {
       size: 24,
       gap: 6,
       grid: { show: false },
-      values: (_, splits, __, ___, increment) => splits.map((timeS) => axisText(timeS, increment)),
+      values: (chart, splits, _, __, increment) => {
+        const roomy = chart.posToVal(
+          chart.over.clientWidth - (increment < 60 ? LABEL_PX : LABEL_PX * 0.6) / 2,
+          "x",
+        );
+        return splits.map((timeS) => (timeS > roomy ? "" : axisText(timeS, increment)));
+      },
     },
     {
       ...common,

@@ -23,6 +23,11 @@ describe("moving and widening", () => {
     const earlier = shiftRange(LAST, -1, NOW);
     expect(earlier).toEqual({ kind: "between", fromMs: NOW - 90_000, toMs: NOW - 30_000 });
     expect(shiftRange(earlier, 1, NOW)).toEqual(LAST);
+    expect(shiftRange(earlier, 1, NOW + 20_000)).toEqual(LAST);
+  });
+
+  it("moves within the past", () => {
+    expect(shiftRange(PAST, 1, NOW)).toEqual({ kind: "between", fromMs: NOW - 450_000, toMs: NOW - 150_000 });
   });
 
   it("doubles a relative range and stays relative", () => {

@@ -12,6 +12,8 @@ export interface Window {
   readonly toMs: number;
 }
 
+const NEAR_NOW_MS = 30_000;
+
 export const MIN_RANGE_MS = 10_000;
 export const MAX_RANGE_MS = 10 * 365 * 86_400_000;
 export const PRESETS: readonly string[] = ["5m", "15m", "1h", "6h", "24h", "7d"];
@@ -44,14 +46,16 @@ export function rangeLengthMs(range: TimeRange): number {
 
 /** A range that lies wholly in the past is not refreshed: nothing in it changes. */
 export function isLive(range: TimeRange, nowMs: number): boolean {
-  return range.kind === "last" || range.toMs > nowMs - 60_000;
+  return range.kind === "last" || range.toMs > nowMs - 2 * NEAR_NOW_MS;
 }
 
-/** The window moved by half its width; moving past "now" ends at now. */
+/** The window moved by half its width; moving to or past "now" becomes relative again. */
 export function shiftRange(range: TimeRange, direction: -1 | 1, nowMs: number): TimeRange {
   const { fromMs, toMs } = windowOf(range, nowMs);
   const by = Math.round((toMs - fromMs) / 2) * direction;
-  if (toMs + by >= nowMs && direction === 1) return { kind: "last", durationMs: toMs - fromMs };
+  // Reading takes a while: forth right after back should be the present again, not a moment short of it.
+  const nearMs = Math.max(NEAR_NOW_MS, (toMs - fromMs) / 10);
+  if (toMs + by >= nowMs - nearMs && direction === 1) return { kind: "last", durationMs: toMs - fromMs };
   return betweenRange(fromMs + by, toMs + by) ?? range;
 }
 

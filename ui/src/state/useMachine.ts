@@ -54,19 +54,34 @@ function useMachines(view: ViewState) {
   });
 }
 
+/** The devices by traffic; those of a machine that is silent now, from its series within the range. */
+async function askDevices(
+  view: ViewState,
+  matchers: string,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const window = windowOf(view.range, serverNowMs());
+  const time = view.range.kind === "between" ? { time: String(window.toMs / 1000) } : {};
+  const selector = `${DEVICE_METRIC}{${matchers}}`;
+  const data = await getApi<QueryData>("query", { query: selector, ...time }, signal);
+  const now = data.resultType === "vector" ? devicesByTraffic(data.result) : [];
+  if (now.length > 0) return now;
+  const between = { start: String(window.fromMs / 1000), end: String(window.toMs / 1000) };
+  const series = await getApi<readonly Labels[]>("series", { "match[]": selector, ...between }, signal);
+  return devicesByTraffic(series.map((metric) => ({ metric, value: [0, "0"] })));
+}
+
 function useDevices(view: ViewState, job: string | null, instance: string | null) {
   const reachability = useReachability();
-  const atMs = view.range.kind === "between" ? view.range.toMs : null;
   return useQuery({
-    queryKey: ["devices", job, instance, atMs],
+    queryKey: ["devices", job, instance, view.range],
     enabled: job !== null && instance !== null,
-    queryFn: async ({ signal }) => {
+    queryFn: ({ signal }) => {
       const matchers = `instance="${escapeLabelValue(instance ?? "")}",job="${escapeLabelValue(job ?? "")}"`;
-      const time = atMs === null ? {} : { time: String(atMs / 1000) };
-      const params = { query: `${DEVICE_METRIC}{${matchers}}`, ...time };
-      const data = await getApi<QueryData>("query", params, signal);
-      return data.resultType === "vector" ? devicesByTraffic(data.result) : [];
+      return askDevices(view, matchers, signal);
     },
+    placeholderData: (previous, query) =>
+      query?.queryKey[1] === job && query?.queryKey[2] === instance ? previous : undefined,
     refetchInterval: ({ state }) => {
       if (!reachability.reachable) return UNREACHABLE_POLL_MS;
       return (state.data ?? []).length === 0 ? WAITING_POLL_MS : IDLE_POLL_MS;
