@@ -1,0 +1,158 @@
+//! `MemoryStorage`: series in plain columns behind the storage's seam, and `StillClock`. For tests and
+//! benches; never writes a file, never starts a thread.
+
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
+
+use skopos_base::clock::Clock;
+use skopos_model::{Labels, TimestampMs};
+use skopos_storage::{
+    LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest, SeriesBatch,
+    SeriesSet, TimeRange,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+/// A clock whose time never moves.
+#[derive(Debug)]
+pub struct StillClock;
+
+impl Clock for StillClock {
+    fn wall_ms(&self) -> i64 {
+        0
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn sleep(&self, _: Duration) {}
+}
+
+/// A budget of the default limits.
+pub fn budget() -> Arc<QueryBudget> {
+    QueryBudget::new(QueryLimits::default(), Arc::new(StillClock))
+}
+
+#[derive(Debug, Default, Clone)]
+struct Columns {
+    timestamps: Vec<TimestampMs>,
+    values: Vec<f64>,
+}
+
+/// Series in memory. Cloning shares nothing; a querier sees what was there when it was made.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryStorage {
+    series: Arc<BTreeMap<Labels, Columns>>,
+}
+
+impl MemoryStorage {
+    /// Adds a sample behind those that the series has.
+    ///
+    /// # Panics
+    /// When the series already has a sample at that time or later.
+    pub fn push(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
+        let map = Arc::make_mut(&mut self.series);
+        if !map.contains_key(labels) {
+            map.insert(labels.clone(), Columns::default());
+        }
+        let columns = map.get_mut(labels).expect("just inserted");
+        let timestamp = TimestampMs::new(timestamp_ms);
+        assert!(columns.timestamps.last().is_none_or(|last| *last < timestamp), "{labels} out of order");
+        columns.timestamps.push(timestamp);
+        columns.values.push(value);
+    }
+
+    /// Adds samples of one series.
+    pub fn push_all(&mut self, labels: &Labels, samples: impl IntoIterator<Item = (i64, f64)>) {
+        for (t, v) in samples {
+            self.push(labels, t, v);
+        }
+    }
+
+    /// All series with their samples, in the order of labels.
+    pub fn iter(&self) -> impl Iterator<Item = (&Labels, &[TimestampMs], &[f64])> {
+        self.series.iter().map(|(l, c)| (l, c.timestamps.as_slice(), c.values.as_slice()))
+    }
+}
+
+impl Queryable for MemoryStorage {
+    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
+        Ok(Box::new(MemoryQuerier { series: Arc::clone(&self.series), range }))
+    }
+}
+
+struct MemoryQuerier {
+    series: Arc<BTreeMap<Labels, Columns>>,
+    range: TimeRange,
+}
+
+impl MemoryQuerier {
+    fn matching(&self, request: &LabelRequest<'_>) -> impl Iterator<Item = &Labels> {
+        self.series
+            .keys()
+            .filter(|l| request.matchers.iter().all(|m| m.matches(l.value(m.name()))))
+            .take(if request.limit == 0 { usize::MAX } else { request.limit })
+    }
+}
+
+impl Querier for MemoryQuerier {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let chosen: Vec<Labels> = self
+            .series
+            .keys()
+            .filter(|l| request.matchers.iter().all(|m| m.matches(l.value(m.name()))))
+            .filter(|l| request.shard.contains(l))
+            .cloned()
+            .collect();
+        request.budget.charge_series(chosen.len() as u64)?;
+        let range = TimeRange {
+            min: self.range.min.max(request.range.min),
+            max: self.range.max.min(request.range.max),
+        };
+        let budget = Arc::clone(&request.budget);
+        Ok(Box::new(MemorySet { series: Arc::clone(&self.series), chosen: chosen.into_iter(), range, budget }))
+    }
+
+    fn series(&self, request: &LabelRequest<'_>) -> Result<Vec<Labels>, QueryError> {
+        Ok(self.matching(request).cloned().collect())
+    }
+
+    fn label_names(&self, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
+        let names: BTreeSet<&str> = self.matching(request).flat_map(|l| l.iter().map(|(n, _)| n)).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
+    }
+
+    fn label_values(&self, name: &str, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
+        let values: BTreeSet<&str> = self.matching(request).filter_map(|l| l.get(name)).collect();
+        Ok(values.into_iter().map(str::to_owned).collect())
+    }
+}
+
+/// Batches are small so that tests see many of them.
+const BATCH_SERIES: usize = 16;
+
+struct MemorySet {
+    series: Arc<BTreeMap<Labels, Columns>>,
+    chosen: std::vec::IntoIter<Labels>,
+    range: TimeRange,
+    budget: Arc<QueryBudget>,
+}
+
+impl SeriesSet for MemorySet {
+    fn next_batch(&mut self, batch: &mut SeriesBatch) -> Result<bool, QueryError> {
+        batch.clear();
+        for labels in self.chosen.by_ref().take(BATCH_SERIES) {
+            let columns = &self.series[&labels];
+            let from = columns.timestamps.partition_point(|t| *t < self.range.min);
+            let to = columns.timestamps.partition_point(|t| *t <= self.range.max).max(from);
+            self.budget.charge_samples((to - from) as u64)?;
+            batch.push_series(labels, |t, v| {
+                t.extend_from_slice(&columns.timestamps[from..to]);
+                v.extend_from_slice(&columns.values[from..to]);
+                Ok::<(), QueryError>(())
+            })?;
+        }
+        Ok(!batch.is_empty())
+    }
+}
