@@ -5,6 +5,7 @@
 mod peer;
 
 use peer::{Peer, Verdict};
+use proptest::prelude::*;
 use skopos_promql::parse;
 
 const CORPUS: &str = include_str!("syntax/corpus.txt");
@@ -109,4 +110,101 @@ fn prometheus_writes_the_same() {
     assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(asked > 200, "only {asked} were compared");
     println!("Prometheus {} and this printer agree on {asked} expressions", peer.version());
+}
+
+/// Reads a text, whatever becomes of it, and what is written of it.
+fn read_any(text: &str) -> Result<(), TestCaseError> {
+    match parse(text) {
+        Ok(expr) => {
+            let written = expr.to_string();
+            let again =
+                parse(&written).map_err(|e| TestCaseError::fail(format!("{text} -> {written}: {e}")))?;
+            prop_assert_eq!(again.to_string(), written);
+        }
+        Err(e) => {
+            prop_assert!(text.get(e.span.start as usize..e.span.end as usize).is_some(), "{}: {:?}", text, e);
+        }
+    }
+    let _ = skopos_promql::parse_selector(text);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn any_text_is_read_or_refused(text in any::<String>()) {
+        read_any(&text)?;
+    }
+
+    #[test]
+    fn any_soup_of_tokens_is_read_or_refused(parts in proptest::collection::vec(token(), 0..16)) {
+        read_any(&parts.concat())?;
+    }
+
+    #[test]
+    fn any_damaged_expression_is_read_or_refused(
+        i in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), with in token(), cut in 0_usize..3,
+    ) {
+        let all: Vec<_> = expressions(CORPUS).chain(expressions(NEWER)).collect();
+        let mut chars: Vec<char> = i.get(&all).chars().collect();
+        let at = at.index(chars.len() + 1);
+        chars.splice(at..chars.len().min(at + cut), with.chars());
+        read_any(&chars.into_iter().collect::<String>())?;
+    }
+}
+
+fn token() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "foo",
+        "a:b",
+        "sum",
+        "rate",
+        "by",
+        "on",
+        "bool",
+        "offset",
+        "group_left",
+        "and",
+        "atan2",
+        "start",
+        "inf",
+        "1",
+        "0x1f",
+        "1.5e3",
+        "5m",
+        "1h30m",
+        "\"a\"",
+        "'b'",
+        "`c`",
+        "\"\\n",
+        "(",
+        ")",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "@",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "^",
+        "=",
+        "==",
+        "!=",
+        "<",
+        ">=",
+        "=~",
+        "!~",
+        "!",
+        " ",
+        "\n",
+        "# c\n",
+        "ü",
+        "\\",
+    ])
 }

@@ -59,6 +59,11 @@ impl QueryBudget {
         self.check()
     }
 
+    /// Gives back samples that were charged and are no longer held.
+    pub fn release_samples(&self, n: u64) {
+        self.samples.fetch_sub(n, Ordering::Relaxed);
+    }
+
     /// Charges series about to be selected, and checks time and cancellation with it.
     pub fn charge_series(&self, n: u64) -> Result<(), QueryError> {
         charge(&self.series, n, self.limits.max_series, "query.max-series")?;
@@ -81,7 +86,7 @@ impl QueryBudget {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Samples charged so far.
+    /// Samples charged and not given back.
     pub fn samples(&self) -> u64 {
         self.samples.load(Ordering::Relaxed)
     }

@@ -1,15 +1,17 @@
 //! The rules of operators, parentheses and literals. Owns the operators' precedence.
 
 use super::{
+    ParseError,
     lexer::{Kind, Punct},
     literal,
     parser::{Node, Parsed, Parser},
     words::Keyword,
 };
 use crate::ast::{BinaryOp, Cardinality, ExprKind, MatchOn, Matching, Span, ValueType};
+use skopos_model::DurationMs;
 
 /// How strongly the operator binds its sides; `^` is the strongest.
-fn precedence(op: BinaryOp) -> u8 {
+pub(super) fn precedence(op: BinaryOp) -> u8 {
     match op {
         BinaryOp::Or => 1,
         BinaryOp::And | BinaryOp::Unless => 2,
@@ -165,6 +167,10 @@ impl Parser<'_> {
             Kind::Punct(Punct::LeftParen) => self.paren(),
             Kind::Punct(Punct::LeftBrace) => self.vector_selector(),
             Kind::Word => self.word(),
+            Kind::End if self.prev_end == 0 => {
+                let message = "no expression found in input, expected such as up or rate(up[5m])";
+                Err(self.syntax(Span::default(), message))
+            }
             Kind::Punct(_) | Kind::End => Err(self.unexpected("", "an expression")),
         }
     }
@@ -220,14 +226,20 @@ impl Parser<'_> {
         let token = self.advance()?;
         let text = self.slice(token.span);
         if token.kind == Kind::Duration {
-            let d = literal::duration(text).map_err(|e| self.syntax(token.span, e.to_string()))?;
-            return Ok(d.as_secs_f64());
+            let d = DurationMs::parse(text).map_err(|e| self.syntax(token.span, e.to_string()))?;
+            // One that does not fit is refused as a number of seconds too.
+            let fits = literal::seconds(d.as_secs_f64()).is_some();
+            return if fits { Ok(d.as_secs_f64()) } else { Err(self.duration_out_of_range(token.span)) };
         }
         literal::number(text).ok_or_else(|| {
             let message =
                 format!("bad number or duration syntax: {text:?}, expected such as 1.5e3, 0x1F or 5m");
             self.syntax(token.span, message)
         })
+    }
+
+    pub(super) fn duration_out_of_range(&self, span: Span) -> Box<ParseError> {
+        self.meaning(span, "duration out of range: the largest is 292y")
     }
 
     /// The string at hand.

@@ -188,7 +188,7 @@ impl Parser<'_> {
         }
         let span = self.token.span;
         let v = self.number()?;
-        literal::seconds(v).ok_or_else(|| self.meaning(span, "duration out of range: the largest is 292y"))
+        literal::seconds(v).ok_or_else(|| self.duration_out_of_range(span))
     }
 
     fn offset_modifier(&mut self, node: &mut Node) -> Parsed<()> {

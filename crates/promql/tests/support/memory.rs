@@ -1,8 +1,6 @@
 //! `MemoryStorage`: series in plain columns behind the storage's seam, and `StillClock`. For tests and
 //! benches; never writes a file, never starts a thread.
 
-#![allow(dead_code, reason = "every test binary uses its own part of this")]
-
 use skopos_base::clock::Clock;
 use skopos_model::{Labels, TimestampMs};
 use skopos_storage::{
@@ -111,7 +109,12 @@ impl Querier for MemoryQuerier {
             max: self.range.max.min(request.range.max),
         };
         let budget = Arc::clone(&request.budget);
-        Ok(Box::new(MemorySet { series: Arc::clone(&self.series), chosen: chosen.into_iter(), range, budget }))
+        Ok(Box::new(MemorySet {
+            series: Arc::clone(&self.series),
+            chosen: chosen.into_iter(),
+            range,
+            budget,
+        }))
     }
 
     fn series(&self, request: &LabelRequest<'_>) -> Result<Vec<Labels>, QueryError> {

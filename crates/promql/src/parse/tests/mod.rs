@@ -1,4 +1,7 @@
-//! Tables of text and what becomes of it.
+//! Tables of text and what becomes of it: the tree, its written form, or the error and its place.
+
+mod errors;
+mod roundtrip;
 
 use super::{MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, parse, parse_selector};
 use crate::ast::{Expr, ExprKind};
@@ -56,11 +59,81 @@ fn operators_group_by_precedence() {
         ("1 + on() foo", "1 + foo"),
         ("and and and", "and and and"),
         ("offset offset 5m", "offset offset 5m"),
+        ("+foo", "foo"),
+        ("- -foo", "--foo"),
+        ("2 ^ - foo ^ 2", "2 ^ -foo ^ 2"),
+        ("5 * -3", "5 * -3"),
+        ("sum without(a)(x) + avg(y)by(b)", "sum without (a) (x) + avg by (b) (y)"),
+        ("quantile(.5,x)", "quantile(0.5, x)"),
+        ("count_values('v',x)", "count_values(\"v\", x)"),
+        ("label_join(a,'b',\"\",`c`)", "label_join(a, \"b\", \"\", \"c\")"),
+        ("time()", "time()"),
+        ("a # b\n+ # c\nd", "a + d"),
     ]);
     for (text, right_first) in [("a - b - c", false), ("a ^ b ^ c", true), ("a + b * c", true)] {
         let ExprKind::Binary(b) = parse(text).unwrap().kind else { panic!("{text} is no binary") };
         let is_binary = |e: &Expr| matches!(e.kind, ExprKind::Binary(_));
         assert_eq!((is_binary(&b.lhs), is_binary(&b.rhs)), (!right_first, right_first), "{text}");
+    }
+}
+
+#[test]
+fn selectors_and_their_times_are_written_in_one_order() {
+    check(&[
+        ("foo{}", "foo"),
+        ("foo{b='1',a!=\"2\",}", "foo{a!=\"2\",b=\"1\"}"),
+        ("{__name__='foo',Z='x'}", "foo{Z=\"x\"}"),
+        ("{'foo'}", "foo"),
+        ("{'foo.bar', 'l.x'=~'a|b'}", "{\"l.x\"=~\"a|b\",__name__=\"foo.bar\"}"),
+        ("{__name__='bool'}", "{__name__=\"bool\"}"),
+        ("{__name__='sum'}", "sum"),
+        ("{on='a',inf='b'}", "{inf=\"b\",on=\"a\"}"),
+        ("foo offset 5m @ 10", "foo @ 10.000 offset 5m"),
+        ("foo offset -90s", "foo offset -1m30s"),
+        ("foo offset 0s offset 300", "foo offset 5m"),
+        ("foo @ -1.5", "foo @ -1.500"),
+        ("foo @ 1m40s", "foo @ 100.000"),
+        ("foo @ END ( )", "foo @ end()"),
+        ("foo[300]", "foo[5m]"),
+        ("foo[ 1.5 ] offset 1d1h", "foo[1s500ms] offset 1d1h"),
+        ("foo[5m:]", "foo[5m:]"),
+        ("foo[300 : 60] @ start() offset 1w", "foo[5m:1m] @ start() offset 1w"),
+        ("rate(foo[5m])[1h:1m] offset 10m", "rate(foo[5m])[1h:1m] offset 10m"),
+        ("-foo offset 5m", "-foo offset 5m"),
+    ]);
+}
+
+#[test]
+fn every_node_knows_where_it_stands() {
+    fn spans<'a>(text: &'a str, expr: &Expr, out: &mut Vec<&'a str>) {
+        out.push(&text[expr.span.start as usize..expr.span.end as usize]);
+        match &expr.kind {
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Selector(_) | ExprKind::Range(_) => {}
+            ExprKind::Subquery(s) => spans(text, &s.expr, out),
+            ExprKind::Call(c) => c.args.iter().for_each(|arg| spans(text, arg, out)),
+            ExprKind::Aggregate(a) => {
+                a.param.iter().for_each(|param| spans(text, param, out));
+                spans(text, &a.expr, out);
+            }
+            ExprKind::Binary(b) => {
+                spans(text, &b.lhs, out);
+                spans(text, &b.rhs, out);
+            }
+            ExprKind::Negate(inner) | ExprKind::Paren(inner) => spans(text, inner, out),
+        }
+    }
+    let texts: [(&str, &[&str]); 6] = [
+        ("  foo  # c", &["foo"]),
+        ("a{x=\"y\"} offset 5m + -1", &["a{x=\"y\"} offset 5m + -1", "a{x=\"y\"} offset 5m", "-1"]),
+        ("sum (a) by (b) > 5", &["sum (a) by (b) > 5", "sum (a) by (b)", "a", "5"]),
+        ("topk(1, ( b @ 5 ))", &["topk(1, ( b @ 5 ))", "1", "( b @ 5 )", "b @ 5"]),
+        ("-rate(a[5m] offset 1m)", &["-rate(a[5m] offset 1m)", "rate(a[5m] offset 1m)", "a[5m] offset 1m"]),
+        ("abs(a)[5m:] @ end() ", &["abs(a)[5m:] @ end()", "abs(a)", "a"]),
+    ];
+    for (text, want) in texts {
+        let mut got = Vec::new();
+        spans(text, &parse(text).unwrap(), &mut got);
+        assert_eq!(got, want, "{text}");
     }
 }
 

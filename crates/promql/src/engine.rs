@@ -1,0 +1,294 @@
+//! `Engine`: answers queries. Plans, carries out, and brings the value into the form that is handed
+//! out. Parses nothing and keeps nothing from one query to the next.
+
+use crate::ast::{Expr, ExprKind, RangeSelector, Subquery, ValueType};
+use crate::error::EvalError;
+use crate::exec::{Annotations, Executor, NodeValue, bits, matrix::StepMatrix};
+use crate::plan::{
+    Grid, Plan, ScanId,
+    build::{self, PlanOptions},
+};
+use crate::value::{Matrix, QueryResult, Value, Vector};
+use skopos_base::clock::Clock;
+use skopos_model::{DurationMs, Labels, TimestampMs, is_stale_nan};
+use skopos_storage::{QueryBudget, QueryLimits, Queryable, SelectRequest, SeriesBatch, Shard, TimeRange};
+use std::sync::Arc;
+
+/// How queries are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// How old a sample may be to count as a series' value (`--query.lookback-delta`).
+    pub lookback_delta: DurationMs,
+    /// The step of subqueries that have none: the global evaluation interval.
+    pub subquery_step: DurationMs,
+    /// Metric names go at the end of the whole query and not operator by operator
+    /// (`promql-delayed-name-removal`).
+    pub delayed_name_removal: bool,
+    /// What one query may use.
+    pub limits: QueryLimits,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            lookback_delta: DurationMs::from_secs(300),
+            subquery_step: DurationMs::from_secs(60),
+            delayed_name_removal: false,
+            limits: QueryLimits::default(),
+        }
+    }
+}
+
+/// The times of a range query: from `start` on every `step` up to and with `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// The first.
+    pub start: TimestampMs,
+    /// None is later.
+    pub end: TimestampMs,
+    /// From one to the next; positive.
+    pub step: DurationMs,
+}
+
+/// Answers queries over any storage.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    options: EngineOptions,
+    clock: Arc<dyn Clock>,
+}
+
+impl Engine {
+    /// An engine that measures time with `clock`.
+    pub fn new(options: EngineOptions, clock: Arc<dyn Clock>) -> Self {
+        Self { options, clock }
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// A budget of the engine's limits, whose time begins now.
+    pub fn budget(&self) -> Arc<QueryBudget> {
+        QueryBudget::new(self.options.limits, Arc::clone(&self.clock))
+    }
+
+    /// The value of `expr` at one time.
+    pub fn instant(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        at: TimestampMs,
+        budget: &Arc<QueryBudget>,
+    ) -> Result<QueryResult, EvalError> {
+        let inner = build::strip(expr);
+        match &inner.kind {
+            ExprKind::String(text) => {
+                let value = Value::String { timestamp: at, text: text.to_string() };
+                return Ok(QueryResult { value, annotations: Vec::new() });
+            }
+            ExprKind::Range(range) => return self.samples(storage, range, inner, at, budget),
+            ExprKind::Subquery(subquery) => return self.subquery(storage, subquery, inner, at, budget),
+            _ => {}
+        }
+        let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
+        let plan = build::plan(expr, grid, &self.plan_options())?;
+        let (value, annotations) = run(&plan, storage, budget)?;
+        let value = match value {
+            NodeValue::Scalar(column) => Value::Scalar { timestamp: at, value: column[0] },
+            NodeValue::Rows(rows) => Value::Vector(vector(&finished(rows, expr)?, at)),
+        };
+        Ok(QueryResult { value, annotations })
+    }
+
+    /// The values of `expr` at all steps.
+    pub fn range(
+        &self,
+        storage: &dyn Queryable,
+        expr: &Expr,
+        steps: Steps,
+        budget: &Arc<QueryBudget>,
+    ) -> Result<QueryResult, EvalError> {
+        let plan = build::plan(expr, self.grid(expr, steps)?, &self.plan_options())?;
+        let (value, annotations) = run(&plan, storage, budget)?;
+        let grid = plan.grids[plan.nodes[plan.root.0].grid.0];
+        let grid = Grid { start: steps.start, step: steps.step, ..grid };
+        let rows = match value {
+            NodeValue::Rows(rows) => finished(rows, expr)?,
+            NodeValue::Scalar(column) => scalar_rows(&column, self.grid(expr, steps)?.steps, budget)?,
+        };
+        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)), annotations })
+    }
+
+    /// The plan of a range query in words, one operator a line.
+    pub fn explain(&self, expr: &Expr, steps: Steps) -> Result<String, EvalError> {
+        Ok(build::plan(expr, self.grid(expr, steps)?, &self.plan_options())?.to_string())
+    }
+
+    fn plan_options(&self) -> PlanOptions {
+        PlanOptions {
+            lookback: self.options.lookback_delta,
+            subquery_step: self.options.subquery_step,
+            late_names: self.options.delayed_name_removal,
+            max_samples: self.options.limits.max_samples,
+        }
+    }
+
+    fn grid(&self, expr: &Expr, steps: Steps) -> Result<Grid, EvalError> {
+        let invalid = |message: String| EvalError::Invalid { message, span: expr.span };
+        match build::strip(expr).kind {
+            ExprKind::String(_) => return Err(invalid(type_error(ValueType::String))),
+            ExprKind::Range(_) | ExprKind::Subquery(_) => {
+                return Err(invalid(type_error(ValueType::RangeVector)));
+            }
+            _ => {}
+        }
+        let (start, end, step) = (steps.start.as_ms(), steps.end.as_ms(), steps.step.as_ms());
+        if step <= 0 {
+            return Err(invalid("zero or negative step width: try a positive one".to_owned()));
+        }
+        if end < start {
+            return Err(invalid("end timestamp must not be before start time".to_owned()));
+        }
+        let count = end.saturating_sub(start) / step + 1;
+        Ok(Grid { start: steps.start, step: steps.step, steps: usize::try_from(count).unwrap_or(usize::MAX) })
+    }
+
+    /// All samples of a window: the value of a range selector that is the whole query.
+    fn samples(
+        &self,
+        storage: &dyn Queryable,
+        range: &RangeSelector,
+        expr: &Expr,
+        at: TimestampMs,
+        budget: &Arc<QueryBudget>,
+    ) -> Result<QueryResult, EvalError> {
+        let plan = self.window_plan(range, expr, at)?;
+        let scan = &plan.scans[ScanId(0).0];
+        let querier = storage.querier(scan.range)?;
+        let request = SelectRequest {
+            matchers: &scan.matchers,
+            range: scan.range,
+            shard: Shard::WHOLE,
+            budget: Arc::clone(budget),
+        };
+        let mut set = querier.select(&request)?;
+        let mut batch = SeriesBatch::default();
+        let (mut labels, mut ends, mut timestamps, mut values) = (vec![], vec![], vec![], vec![]);
+        while set.next_batch(&mut batch)? {
+            for series in batch.iter() {
+                let samples = series.timestamps.iter().zip(series.values);
+                for (t, v) in samples
+                    .filter(|(t, v)| (scan.range.min..=scan.range.max).contains(*t) && !is_stale_nan(**v))
+                {
+                    timestamps.push(*t);
+                    values.push(*v);
+                }
+                if ends.last().copied().unwrap_or(0) < values.len() {
+                    labels.push(series.labels.clone());
+                    ends.push(values.len());
+                }
+            }
+        }
+        let value = Value::Matrix(Matrix::of_samples(labels, ends, timestamps, values));
+        Ok(QueryResult { value, annotations: Vec::new() })
+    }
+
+    /// A plan whose only scan reads the window of `range`.
+    fn window_plan(&self, range: &RangeSelector, expr: &Expr, at: TimestampMs) -> Result<Plan, EvalError> {
+        let selector = ExprKind::Selector(range.selector.clone());
+        let selector = Expr { kind: selector, span: expr.span };
+        let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
+        // An instant selector reads its lookback, which here is the window.
+        let options = PlanOptions { lookback: range.range, ..self.plan_options() };
+        build::plan(&selector, grid, &options)
+    }
+
+    /// All values of a subquery that is the whole query.
+    fn subquery(
+        &self,
+        storage: &dyn Queryable,
+        subquery: &Subquery,
+        expr: &Expr,
+        at: TimestampMs,
+        budget: &Arc<QueryBudget>,
+    ) -> Result<QueryResult, EvalError> {
+        let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.plan_options())? else {
+            let value = Value::Matrix(Matrix::of_samples(vec![], vec![], vec![], vec![]));
+            return Ok(QueryResult { value, annotations: Vec::new() });
+        };
+        let grid = plan.grids[0];
+        let (value, annotations) = run(&plan, storage, budget)?;
+        let rows = match value {
+            NodeValue::Rows(rows) => finished(rows, expr)?,
+            NodeValue::Scalar(column) => scalar_rows(&column, grid.steps, budget)?,
+        };
+        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)), annotations })
+    }
+}
+
+fn type_error(got: ValueType) -> String {
+    let got = if got == ValueType::String { "string" } else { "range vector" };
+    format!("invalid expression type \"{got}\" for range query, must be Scalar or instant Vector")
+}
+
+/// Carries out `plan` over one view of the storage.
+fn run(
+    plan: &Plan,
+    storage: &dyn Queryable,
+    budget: &Arc<QueryBudget>,
+) -> Result<(NodeValue, Vec<crate::value::Annotation>), EvalError> {
+    let range = plan
+        .scans
+        .iter()
+        .map(|s| s.range)
+        .reduce(|a, b| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) });
+    let range = range.unwrap_or(TimeRange { min: TimestampMs::new(0), max: TimestampMs::new(0) });
+    let querier = storage.querier(range)?;
+    let mut executor = Executor::new(plan, &*querier, budget);
+    let value = executor.take(plan.root)?;
+    let annotations = std::mem::take::<Annotations>(&mut executor.annotations);
+    Ok((value, annotations.finish()))
+}
+
+/// Rows whose names are gone where they were to go, no two of equal labels.
+fn finished(rows: Arc<StepMatrix>, expr: &Expr) -> Result<StepMatrix, EvalError> {
+    let mut rows = match Arc::try_unwrap(rows) {
+        Ok(rows) => rows,
+        Err(shared) => shared.reordered(&(0..shared.len()).collect::<Vec<_>>())?,
+    };
+    let mut dropped = false;
+    for i in 0..rows.len() {
+        let labels = rows.labels_mut(i);
+        if labels.drop_name {
+            dropped = true;
+            *labels = crate::exec::matrix::RowLabels::kept(labels.labels.without_metric_name());
+        }
+    }
+    if dropped { rows.merged(expr.span) } else { Ok(rows) }
+}
+
+fn scalar_rows(column: &[f64], steps: usize, budget: &Arc<QueryBudget>) -> Result<StepMatrix, EvalError> {
+    let mut out = StepMatrix::new(steps, budget);
+    let labels = crate::exec::matrix::RowLabels::kept(Labels::empty());
+    let mut row = out.push_empty(labels)?;
+    (0..steps).for_each(|k| row.set(k, crate::exec::window::Column(column).at(k)));
+    Ok(out)
+}
+
+fn vector(rows: &StepMatrix, timestamp: TimestampMs) -> Vector {
+    let mut out = Vector { timestamp, ..Vector::default() };
+    for (labels, row) in rows.iter().filter(|(_, row)| bits::any(row.present)) {
+        out.labels.push(labels.labels.clone());
+        out.values.push(row.values[0]);
+    }
+    out
+}
+
+/// The rows that have values, in the order of their labels.
+fn matrix(rows: StepMatrix, grid: Grid) -> Matrix {
+    let mut order: Vec<usize> = (0..rows.len()).filter(|i| bits::any(rows.row(*i).present)).collect();
+    order.sort_by(|a, b| rows.labels(*a).labels.cmp(&rows.labels(*b).labels));
+    let labels = order.iter().map(|i| rows.labels(*i).labels.clone()).collect();
+    Matrix::of_steps((grid.start, grid.step), labels, order, rows)
+}

@@ -1,0 +1,179 @@
+//! Aggregations that see all rows of a group at once: `topk`, `bottomk`, `quantile`, `count_values`,
+//! and the sorting functions.
+
+use super::{
+    annotations::Annotations,
+    bits,
+    labels::group_key,
+    matrix::{Held, RowLabels, StepMatrix},
+    quantile::quantile,
+    topk::Heaps,
+    window::Column,
+};
+use crate::ast::{AggregateOp, Grouping, Span};
+use crate::error::EvalError;
+use skopos_model::{LabelsBuilder, float};
+
+/// What a gathering aggregation works on.
+#[derive(Debug)]
+pub(crate) struct GatherInput<'a> {
+    pub matrix: &'a StepMatrix,
+    pub grouping: &'a Grouping,
+    pub late_names: bool,
+    pub span: Span,
+}
+
+/// The rows of each group, groups in the order in which they first came up.
+fn grouped(input: &GatherInput<'_>) -> Vec<(RowLabels, Vec<usize>)> {
+    let mut ids = foldhash::HashMap::default();
+    let mut groups: Vec<(RowLabels, Vec<usize>)> = Vec::new();
+    for i in 0..input.matrix.len() {
+        let key = group_key(input.matrix.labels(i), input.grouping, input.late_names);
+        let id = *ids.entry(key.clone()).or_insert(groups.len());
+        if id == groups.len() {
+            groups.push((key, Vec::new()));
+        }
+        groups[id].1.push(i);
+    }
+    groups
+}
+
+/// The `k` greatest or least values of each group and step.
+pub(crate) fn topk(op: AggregateOp, input: &GatherInput<'_>, k: Column<'_>) -> Result<StepMatrix, EvalError> {
+    let steps = input.matrix.steps();
+    let sizes = (0..steps).map(|step| size(k.at(step), input.span)).collect::<Result<Vec<_>, _>>()?;
+    let mut present = vec![0u64; input.matrix.len() * bits::words(steps)];
+    let mut held = Held::new(input.matrix.budget());
+    held.grow(present.len())?;
+    let mut order = Vec::new();
+    for (_, rows) in grouped(input) {
+        input.matrix.budget().check()?;
+        let mut heaps = Heaps::new(op == AggregateOp::Topk, &sizes, rows.len());
+        held.grow(heaps.capacity())?;
+        for &row in &rows {
+            heaps.add(row, input.matrix.row(row));
+        }
+        heaps.each_chosen(|step, row| bits::set(&mut present[row * bits::words(steps)..], step));
+        if steps == 1 {
+            order.extend(heaps.best_first());
+        }
+    }
+    if steps > 1 {
+        order.extend(0..input.matrix.len());
+    }
+    let mut out = StepMatrix::new(steps, input.matrix.budget());
+    for row in order {
+        let present = &present[row * bits::words(steps)..][..bits::words(steps)];
+        if bits::any(present) {
+            let values = input.matrix.row(row).values;
+            out.push(input.matrix.labels(row).clone(), super::matrix::Row { values, present })?;
+        }
+    }
+    Ok(out)
+}
+
+/// The `k` of one step as a number of rows.
+fn size(k: f64, span: Span) -> Result<usize, EvalError> {
+    let invalid = |message: String| Err(EvalError::Invalid { message, span });
+    if k.is_nan() {
+        return invalid("Parameter value is NaN".to_owned());
+    }
+    if k >= i64::MAX as f64 {
+        return invalid(format!("Scalar value {k} overflows int64"));
+    }
+    if k <= i64::MIN as f64 {
+        return invalid(format!("Scalar value {k} underflows int64"));
+    }
+    Ok(if k < 1.0 { 0 } else { k as usize })
+}
+
+/// The φ-quantile of each group and step.
+pub(crate) fn quantiles(
+    input: &GatherInput<'_>,
+    phi: Column<'_>,
+    phi_span: Span,
+    annotations: &mut Annotations,
+) -> Result<StepMatrix, EvalError> {
+    warn_quantile(phi, input.matrix.len(), phi_span, annotations);
+    let steps = input.matrix.steps();
+    let mut out = StepMatrix::new(steps, input.matrix.budget());
+    let mut values = Vec::new();
+    let mut groups = grouped(input);
+    groups.sort_by(|a, b| a.0.labels.cmp(&b.0.labels));
+    for (key, rows) in groups {
+        input.matrix.budget().check()?;
+        let mut row = out.push_empty(key)?;
+        for k in 0..steps {
+            values.clear();
+            let here = rows.iter().map(|i| input.matrix.row(*i)).filter(|r| bits::get(r.present, k));
+            values.extend(here.map(|r| r.values[k]));
+            if !values.is_empty() {
+                row.set(k, quantile(phi.at(k), &mut values));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Remarks on quantiles that are no shares of a whole.
+pub(crate) fn warn_quantile(phi: Column<'_>, rows: usize, span: Span, annotations: &mut Annotations) {
+    for phi in phi.0.iter().filter(|_| rows > 0).filter(|phi| !(0.0..=1.0).contains(*phi)) {
+        annotations.quantile_out_of_range(*phi, span);
+    }
+}
+
+/// How often each value occurs in each group and step, the value as the label `name`.
+pub(crate) fn count_values(input: &GatherInput<'_>, name: &str) -> Result<StepMatrix, EvalError> {
+    if name.is_empty() {
+        let message = format!("invalid label name {name:?}");
+        return Err(EvalError::Invalid { message, span: input.span });
+    }
+    let mut out = StepMatrix::new(input.matrix.steps(), input.matrix.budget());
+    for (key, rows) in grouped(input) {
+        let mut row_of = foldhash::HashMap::default();
+        for i in rows {
+            let row = input.matrix.row(i);
+            for k in bits::iter(row.present) {
+                let v = row.values[k];
+                let bits_of_value = if v.is_nan() { f64::NAN.to_bits() } else { v.to_bits() };
+                let at = match row_of.get(&bits_of_value) {
+                    Some(at) => *at,
+                    None => {
+                        let at = out.len();
+                        out.push_empty(with_value(&key, name, v))?;
+                        row_of.insert(bits_of_value, at);
+                        at
+                    }
+                };
+                let mut into = out.row_mut(at);
+                let count = if bits::get(into.present, k) { into.values[k] } else { 0.0 };
+                into.set(k, count + 1.0);
+            }
+        }
+    }
+    let out = out.merged(input.span)?;
+    let mut order: Vec<usize> = (0..out.len()).collect();
+    order.sort_by(|a, b| out.labels(*a).labels.cmp(&out.labels(*b).labels));
+    out.reordered(&order)
+}
+
+fn with_value(key: &RowLabels, name: &str, v: f64) -> RowLabels {
+    let mut builder = LabelsBuilder::from_labels(&key.labels);
+    let text = if v.is_finite() { v.to_string() } else { float::to_shortest_string(v) };
+    builder.set(name, &text);
+    RowLabels { labels: builder.build(), drop_name: key.drop_name }
+}
+
+/// The rows of a single step by their values, not a number last. More steps than one have no order.
+pub(crate) fn sorted(matrix: &StepMatrix, descending: bool) -> Result<StepMatrix, EvalError> {
+    let mut order: Vec<usize> = (0..matrix.len()).collect();
+    if matrix.steps() == 1 {
+        let value = |i: usize| matrix.row(i).values[0];
+        order.sort_by(|a, b| {
+            let (a, b) = (value(*a), value(*b));
+            let by_value = a.partial_cmp(&b).map(|o| if descending { o.reverse() } else { o });
+            by_value.unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+        });
+    }
+    matrix.reordered(&order)
+}

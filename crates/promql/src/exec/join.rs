@@ -1,0 +1,241 @@
+//! Binary operators between vectors. Which series meet is decided once for all steps; whether they do at
+//! a step is a matter of bitmaps.
+
+use super::{
+    arith, bits,
+    labels::match_key,
+    matrix::{RowLabels, StepMatrix},
+};
+use crate::ast::{BinaryOp, Cardinality, MatchOn, Matching, Span};
+use crate::error::EvalError;
+use crate::plan::Join;
+use skopos_model::{Labels, LabelsBuilder, name::METRIC_NAME};
+
+/// Where a join stands and how names are treated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JoinContext {
+    pub span: Span,
+    pub late_names: bool,
+}
+
+/// The rows of one side by the labels that the sides are matched by.
+#[derive(Debug)]
+struct Groups {
+    ids: foldhash::HashMap<Labels, usize>,
+    rows: Vec<Vec<usize>>,
+}
+
+impl Groups {
+    fn of(matrix: &StepMatrix, on: &MatchOn) -> Self {
+        let mut groups = Self { ids: foldhash::HashMap::default(), rows: Vec::new() };
+        for i in 0..matrix.len() {
+            let next = groups.rows.len();
+            let id = *groups.ids.entry(match_key(matrix.labels(i), on)).or_insert(next);
+            if id == next {
+                groups.rows.push(Vec::new());
+            }
+            groups.rows[id].push(i);
+        }
+        groups
+    }
+}
+
+/// The steps at which any row has a value.
+fn any_present(matrix: &StepMatrix) -> Vec<u64> {
+    let mut any = vec![0; bits::words(matrix.steps())];
+    matrix.iter().for_each(|(_, row)| bits::or(&mut any, row.present));
+    any
+}
+
+/// The values of `lhs` and `rhs` put together.
+pub(crate) fn join(
+    join: &Join,
+    lhs: &StepMatrix,
+    rhs: &StepMatrix,
+    context: JoinContext,
+) -> Result<StepMatrix, EvalError> {
+    let swapped = join.matching.cardinality == Cardinality::OneToMany;
+    let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+    let groups = Groups::of(one, &join.matching.on);
+    check_one_side(&groups, many, one, swapped, context.span)?;
+    let mut out = StepMatrix::new(many.steps(), many.budget());
+    let mut taken = Taken::default();
+    for i in 0..many.len() {
+        budget_check(many, i)?;
+        let key = match_key(many.labels(i), &join.matching.on);
+        let Some(group) = groups.ids.get(&key) else { continue };
+        for &j in &groups.rows[*group] {
+            if !bits::intersects(many.row(i).present, one.row(j).present) {
+                continue;
+            }
+            let labels = result_labels(join, many.labels(i), one.labels(j), context.late_names);
+            let (l, r) = if swapped { (j, i) } else { (i, j) };
+            push_result(join, lhs.row(l), rhs.row(r), labels, &mut out)?;
+            taken.check(*group, out.len() - 1, &out, join, context.span)?;
+        }
+    }
+    out.merged(context.span)
+}
+
+fn budget_check(matrix: &StepMatrix, i: usize) -> Result<(), EvalError> {
+    if i.is_multiple_of(1024) {
+        matrix.budget().check()?;
+    }
+    Ok(())
+}
+
+/// Fails where two rows of one group of the one side have a value at a step at which both sides have any.
+fn check_one_side(
+    groups: &Groups,
+    many: &StepMatrix,
+    one: &StepMatrix,
+    swapped: bool,
+    span: Span,
+) -> Result<(), EvalError> {
+    if groups.rows.iter().all(|rows| rows.len() < 2) {
+        return Ok(());
+    }
+    let mut both = any_present(many);
+    bits::and(&mut both, &any_present(one));
+    for (key, id) in &groups.ids {
+        let rows = &groups.rows[*id];
+        let mut seen = vec![0; both.len()];
+        for &i in rows.iter().filter(|_| rows.len() > 1) {
+            let mut here = one.row(i).present.to_vec();
+            bits::and(&mut here, &both);
+            if bits::intersects(&here, &seen) {
+                let other = rows.iter().find(|j| bits::intersects(one.row(**j).present, &here));
+                return Err(EvalError::ManyToMany {
+                    group: key.clone(),
+                    side: if swapped { "left" } else { "right" },
+                    first: one.labels(i).clone().resolved(),
+                    second: one.labels(*other.unwrap_or(&i)).clone().resolved(),
+                    span,
+                });
+            }
+            bits::or(&mut seen, &here);
+        }
+    }
+    Ok(())
+}
+
+/// Adds the row of the two, where both have a value and a comparison holds.
+fn push_result(
+    join: &Join,
+    l: super::matrix::Row<'_>,
+    r: super::matrix::Row<'_>,
+    labels: RowLabels,
+    out: &mut StepMatrix,
+) -> Result<(), EvalError> {
+    let steps = out.steps();
+    out.push(labels, l)?;
+    let row = out.row_mut(out.len() - 1);
+    bits::and(row.present, r.present);
+    if !join.op.is_comparison() {
+        arith::zip(join.op, row.values, r.values);
+    } else if join.return_bool {
+        row.values.iter_mut().zip(r.values).for_each(|(a, b)| *a = arith::number(join.op, *a, *b));
+    } else {
+        arith::filter(join.op, |k| l.values[k], |k| r.values[k], row.present, steps);
+    }
+    Ok(())
+}
+
+/// Which results each group of the many side has had so far.
+#[derive(Debug, Default)]
+struct Taken {
+    one_to_one: foldhash::HashMap<usize, Vec<u64>>,
+    many_to_one: foldhash::HashMap<(usize, RowLabels), Vec<u64>>,
+}
+
+impl Taken {
+    /// Fails where the result `i` of `group` meets another one.
+    fn check(
+        &mut self,
+        group: usize,
+        i: usize,
+        out: &StepMatrix,
+        join: &Join,
+        span: Span,
+    ) -> Result<(), EvalError> {
+        let present = out.row(i).present;
+        let (seen, error) = if join.matching.cardinality == Cardinality::OneToOne {
+            (self.one_to_one.entry(group).or_default(), EvalError::ManyToOne { span })
+        } else {
+            let key = (group, out.labels(i).clone());
+            (self.many_to_one.entry(key).or_default(), EvalError::GroupingNotUnique { span })
+        };
+        if bits::intersects(seen, present) {
+            return Err(error);
+        }
+        seen.resize(present.len(), 0);
+        bits::or(seen, present);
+        Ok(())
+    }
+}
+
+/// The labels of the result of two rows.
+fn result_labels(join: &Join, many: &RowLabels, one: &RowLabels, late_names: bool) -> RowLabels {
+    let drops = !join.op.is_comparison() || join.return_bool;
+    let strips = drops && !late_names;
+    let Matching { cardinality, on, include } = &join.matching;
+    let keep = |n: &str| {
+        if strips && n == METRIC_NAME {
+            return false;
+        }
+        match on {
+            _ if *cardinality != Cardinality::OneToOne => true,
+            MatchOn::On(names) => names.iter().any(|m| m == n),
+            MatchOn::Ignoring(names) => !names.iter().any(|m| m == n),
+        }
+    };
+    let mut labels = many.labels.filtered(keep);
+    if !include.is_empty() {
+        let mut builder = LabelsBuilder::from_labels(&labels);
+        for name in include {
+            builder.set(name, one.labels.value(name));
+        }
+        labels = builder.build();
+    }
+    let drop_name = late_names && (many.drop_name || drops);
+    RowLabels { labels, drop_name }
+}
+
+/// `and`, `or`, `unless`.
+pub(crate) fn set(
+    op: BinaryOp,
+    matching: &Matching,
+    lhs: &StepMatrix,
+    rhs: &StepMatrix,
+    context: JoinContext,
+) -> Result<StepMatrix, EvalError> {
+    let (kept, by) = if op == BinaryOp::Or { (rhs, lhs) } else { (lhs, rhs) };
+    let mut present: foldhash::HashMap<Labels, Vec<u64>> = foldhash::HashMap::default();
+    for (labels, row) in by.iter() {
+        let seen = present.entry(match_key(labels, &matching.on)).or_default();
+        seen.resize(row.present.len(), 0);
+        bits::or(seen, row.present);
+    }
+    let mut out = StepMatrix::new(lhs.steps(), lhs.budget());
+    if op == BinaryOp::Or {
+        for (labels, row) in lhs.iter() {
+            out.push(labels.clone(), row)?;
+        }
+    }
+    let mut left = Vec::new();
+    for (i, (labels, row)) in kept.iter().enumerate() {
+        budget_check(kept, i)?;
+        left.clear();
+        left.extend_from_slice(row.present);
+        match (present.get(&match_key(labels, &matching.on)), op) {
+            (Some(seen), BinaryOp::And) => bits::and(&mut left, seen),
+            (None, BinaryOp::And) => continue,
+            (Some(seen), _) => bits::and_not(&mut left, seen),
+            (None, _) => {}
+        }
+        if bits::any(&left) {
+            out.push(labels.clone(), super::matrix::Row { values: row.values, present: &left })?;
+        }
+    }
+    if op == BinaryOp::Or { out.merged(context.span) } else { Ok(out) }
+}

@@ -1,0 +1,221 @@
+//! `StepMatrix`: what an instant vector is over all steps of a query: one row per series, all values in
+//! one buffer, and a bitmap that says where there is one. Owns the account of its memory.
+
+use super::bits;
+use crate::error::EvalError;
+use skopos_model::Labels;
+use skopos_storage::{QueryBudget, QueryError};
+use std::sync::Arc;
+
+/// What identifies a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RowLabels {
+    /// The labels; with `drop_name` they may still hold the metric's name.
+    pub labels: Labels,
+    /// The name is to go: at the next operator that keeps rows, or at the very end when names are
+    /// removed late.
+    pub drop_name: bool,
+}
+
+impl RowLabels {
+    /// Labels that stay as they are.
+    pub(crate) fn kept(labels: Labels) -> Self {
+        Self { labels, drop_name: false }
+    }
+
+    /// The labels with the name gone where it has to go.
+    pub(crate) fn resolved(self) -> Labels {
+        if self.drop_name { self.labels.without_metric_name() } else { self.labels }
+    }
+}
+
+/// The values of one row and where there are any. A value without its bit means nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a> {
+    pub values: &'a [f64],
+    pub present: &'a [u64],
+}
+
+/// A row being written.
+#[derive(Debug)]
+pub(crate) struct RowMut<'a> {
+    pub values: &'a mut [f64],
+    pub present: &'a mut [u64],
+}
+
+impl RowMut<'_> {
+    /// Sets the value of step `k`.
+    #[inline]
+    pub(crate) fn set(&mut self, k: usize, v: f64) {
+        self.values[k] = v;
+        bits::set(self.present, k);
+    }
+}
+
+/// A row's memory, used again for every series.
+#[derive(Debug, Default)]
+pub(crate) struct RowBuffer {
+    pub values: Vec<f64>,
+    pub present: Vec<u64>,
+}
+
+impl RowBuffer {
+    pub(crate) fn new(steps: usize) -> Self {
+        Self { values: vec![0.0; steps], present: vec![0; bits::words(steps)] }
+    }
+
+    pub(crate) fn row(&self) -> Row<'_> {
+        Row { values: &self.values, present: &self.present }
+    }
+
+    pub(crate) fn row_mut(&mut self) -> RowMut<'_> {
+        RowMut { values: &mut self.values, present: &mut self.present }
+    }
+}
+
+/// How many samples are charged at once, so that short rows do not cost a look at the clock each.
+const CHARGE: u64 = 1024;
+
+/// Samples held by an operator; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    budget: Arc<QueryBudget>,
+    charged: u64,
+    used: u64,
+}
+
+impl Held {
+    pub(crate) fn new(budget: &Arc<QueryBudget>) -> Self {
+        Self { budget: Arc::clone(budget), charged: 0, used: 0 }
+    }
+
+    /// Accounts for `n` more samples; also checks time and cancellation now and then.
+    pub(crate) fn grow(&mut self, n: usize) -> Result<(), QueryError> {
+        self.used += n as u64;
+        if self.used > self.charged {
+            let more = (self.used - self.charged).max(CHARGE);
+            self.charged += more;
+            self.budget.charge_samples(more)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<QueryBudget> {
+        &self.budget
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.release_samples(self.charged);
+    }
+}
+
+/// Rows of one value per step.
+#[derive(Debug)]
+pub(crate) struct StepMatrix {
+    steps: usize,
+    words: usize,
+    rows: Vec<RowLabels>,
+    values: Vec<f64>,
+    present: Vec<u64>,
+    held: Held,
+}
+
+impl StepMatrix {
+    pub(crate) fn new(steps: usize, budget: &Arc<QueryBudget>) -> Self {
+        let (rows, values, present) = (Vec::new(), Vec::new(), Vec::new());
+        Self { steps, words: bits::words(steps), rows, values, present, held: Held::new(budget) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<QueryBudget> {
+        self.held.budget()
+    }
+
+    pub(crate) fn labels(&self, i: usize) -> &RowLabels {
+        &self.rows[i]
+    }
+
+    pub(crate) fn labels_mut(&mut self, i: usize) -> &mut RowLabels {
+        &mut self.rows[i]
+    }
+
+    pub(crate) fn row(&self, i: usize) -> Row<'_> {
+        Row {
+            values: &self.values[i * self.steps..(i + 1) * self.steps],
+            present: &self.present[i * self.words..(i + 1) * self.words],
+        }
+    }
+
+    pub(crate) fn row_mut(&mut self, i: usize) -> RowMut<'_> {
+        RowMut {
+            values: &mut self.values[i * self.steps..(i + 1) * self.steps],
+            present: &mut self.present[i * self.words..(i + 1) * self.words],
+        }
+    }
+
+    /// All rows in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&RowLabels, Row<'_>)> {
+        (0..self.len()).map(|i| (self.labels(i), self.row(i)))
+    }
+
+    /// Adds a row.
+    pub(crate) fn push(&mut self, labels: RowLabels, row: Row<'_>) -> Result<(), EvalError> {
+        self.held.grow(self.steps)?;
+        self.rows.push(labels);
+        self.values.extend_from_slice(row.values);
+        self.present.extend_from_slice(row.present);
+        Ok(())
+    }
+
+    /// Adds a row without any value and returns it to be filled.
+    pub(crate) fn push_empty(&mut self, labels: RowLabels) -> Result<RowMut<'_>, EvalError> {
+        self.held.grow(self.steps)?;
+        self.rows.push(labels);
+        self.values.resize(self.values.len() + self.steps, 0.0);
+        self.present.resize(self.present.len() + self.words, 0);
+        Ok(self.row_mut(self.len() - 1))
+    }
+
+    /// The rows with a value, in the order `order` of their numbers.
+    pub(crate) fn reordered(&self, order: &[usize]) -> Result<Self, EvalError> {
+        let mut out = Self::new(self.steps, self.budget());
+        for &i in order {
+            out.push(self.rows[i].clone(), self.row(i))?;
+        }
+        Ok(out)
+    }
+
+    /// Rows of equal labels put together. They may not both have a value at one step.
+    pub(crate) fn merged(self, span: crate::ast::Span) -> Result<Self, EvalError> {
+        let mut first_of = foldhash::HashMap::default();
+        let duplicated = self.rows.iter().enumerate().any(|(i, l)| first_of.insert(l, i).is_some());
+        if !duplicated {
+            return Ok(self);
+        }
+        first_of.clear();
+        let mut out = Self::new(self.steps, self.budget());
+        for (labels, row) in self.iter() {
+            let at = *first_of.entry(labels).or_insert(out.len());
+            if at == out.len() {
+                out.push(labels.clone(), row)?;
+                continue;
+            }
+            let into = out.row_mut(at);
+            if bits::intersects(into.present, row.present) {
+                return Err(EvalError::SameLabelset { span });
+            }
+            bits::iter(row.present).for_each(|k| into.values[k] = row.values[k]);
+            bits::or(into.present, row.present);
+        }
+        Ok(out)
+    }
+}

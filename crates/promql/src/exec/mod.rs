@@ -1,0 +1,269 @@
+//! Carries out a plan: evaluates each node when it is first needed, keeps its value as long as somebody
+//! still needs it. Owns no storage; knows nothing of the syntax tree but operators and groupings.
+
+mod aggregate;
+mod annotations;
+mod arith;
+pub(crate) mod bits;
+mod gather;
+mod join;
+mod kahan;
+mod labels;
+mod map;
+pub(crate) mod matrix;
+mod pipeline;
+mod quantile;
+mod topk;
+pub(crate) mod window;
+
+pub(crate) use annotations::Annotations;
+
+use crate::error::EvalError;
+use crate::plan::{
+    Gather, Grid, Kernel, Map, NodeId, Op, Param, Pipeline, PipelineId, Plan, ScanId, Source, Windows,
+};
+use gather::GatherInput;
+use join::JoinContext;
+use map::MapRun;
+use matrix::{Row, RowLabels, StepMatrix};
+use pipeline::PipelineRun;
+use skopos_model::Labels;
+use skopos_storage::{Querier, QueryBudget, Shard};
+use std::sync::Arc;
+use window::Column;
+
+/// The value of a node.
+#[derive(Clone, Debug)]
+pub(crate) enum NodeValue {
+    /// One number per step, or one for all of them.
+    Scalar(Arc<[f64]>),
+    Rows(Arc<StepMatrix>),
+}
+
+/// A plan being carried out.
+pub(crate) struct Executor<'a> {
+    plan: &'a Plan,
+    querier: &'a dyn Querier,
+    budget: Arc<QueryBudget>,
+    values: Vec<Option<NodeValue>>,
+    /// How many still need each node's value.
+    left: Vec<usize>,
+    pub annotations: Annotations,
+}
+
+impl<'a> Executor<'a> {
+    pub(crate) fn new(plan: &'a Plan, querier: &'a dyn Querier, budget: &Arc<QueryBudget>) -> Self {
+        Self {
+            plan,
+            querier,
+            budget: Arc::clone(budget),
+            values: plan.nodes.iter().map(|_| None).collect(),
+            left: plan.nodes.iter().map(|n| n.uses).collect(),
+            annotations: Annotations::default(),
+        }
+    }
+
+    /// The value of `id`, for one of those that need it.
+    pub(crate) fn take(&mut self, id: NodeId) -> Result<NodeValue, EvalError> {
+        if self.values[id.0].is_none() {
+            self.budget.check()?;
+            let value = self.evaluate(id)?;
+            self.values[id.0] = Some(value);
+        }
+        self.left[id.0] = self.left[id.0].saturating_sub(1);
+        let slot = &mut self.values[id.0];
+        let value = if self.left[id.0] == 0 { slot.take() } else { slot.clone() };
+        Ok(value.expect("invariant: the value was just put there"))
+    }
+
+    fn rows(&mut self, id: NodeId) -> Result<Arc<StepMatrix>, EvalError> {
+        match self.take(id)? {
+            NodeValue::Rows(rows) => Ok(rows),
+            NodeValue::Scalar(_) => unreachable!("the planner puts rows where rows are needed"),
+        }
+    }
+
+    fn scalar(&mut self, id: NodeId) -> Result<Arc<[f64]>, EvalError> {
+        match self.take(id)? {
+            NodeValue::Scalar(column) => Ok(column),
+            NodeValue::Rows(_) => unreachable!("the planner puts scalars where scalars are needed"),
+        }
+    }
+
+    fn grid(&self, id: NodeId) -> Grid {
+        self.plan.grids[self.plan.nodes[id.0].grid.0]
+    }
+
+    fn evaluate(&mut self, id: NodeId) -> Result<NodeValue, EvalError> {
+        let plan = self.plan;
+        let (node, grid) = (&plan.nodes[id.0], self.grid(id));
+        let context = JoinContext { span: node.span, late_names: plan.late_names };
+        let scalar = |column: Arc<[f64]>| Ok(NodeValue::Scalar(column));
+        let rows = match &node.op {
+            Op::Number(v) => return scalar(Arc::from([*v])),
+            Op::Time => return scalar((0..grid.steps).map(|k| grid.at(k).as_secs_f64()).collect()),
+            Op::ScalarNegate(n) => return scalar(self.scalar(*n)?.iter().map(|v| -v).collect()),
+            Op::ScalarOf(n) => return scalar(only_values(&*self.rows(*n)?)),
+            Op::ScalarBinary { op, lhs, rhs } => {
+                return scalar(map::scalar_binary(*op, &*self.scalar(*lhs)?, &*self.scalar(*rhs)?));
+            }
+            Op::VectorOf(n) => {
+                let column = self.scalar(*n)?;
+                self.vector(&column, grid.steps)?
+            }
+            Op::Pipeline(p) => return self.pipeline(id, *p),
+            Op::Broadcast(n) => self.broadcast(*n, grid.steps)?,
+            Op::Join(j) => {
+                let (lhs, rhs) = (self.rows(j.lhs)?, self.rows(j.rhs)?);
+                join::join(j, &lhs, &rhs, context)?
+            }
+            Op::Set { op, lhs, rhs, matching } => {
+                let (lhs, rhs) = (self.rows(*lhs)?, self.rows(*rhs)?);
+                join::set(*op, matching, &lhs, &rhs, context)?
+            }
+            Op::Gather(gather) => self.gather(gather, context)?,
+            Op::Absent { input, labels } => absent(&*self.rows(*input)?, labels)?,
+            Op::Sort { input, descending } => gather::sorted(&*self.rows(*input)?, *descending)?,
+        };
+        Ok(NodeValue::Rows(Arc::new(rows)))
+    }
+
+    fn vector(&self, column: &[f64], steps: usize) -> Result<StepMatrix, EvalError> {
+        let mut out = StepMatrix::new(steps, &self.budget);
+        let mut row = out.push_empty(RowLabels::kept(Labels::empty()))?;
+        (0..steps).for_each(|k| row.set(k, Column(column).at(k)));
+        Ok(out)
+    }
+
+    fn broadcast(&mut self, input: NodeId, steps: usize) -> Result<StepMatrix, EvalError> {
+        let input = self.rows(input)?;
+        let mut out = StepMatrix::new(steps, &self.budget);
+        for (labels, row) in input.iter().filter(|(_, row)| bits::any(row.present)) {
+            let into = out.push_empty(labels.clone())?;
+            into.values.fill(row.values[0]);
+            bits::fill(into.present, steps);
+        }
+        Ok(out)
+    }
+
+    fn gather(&mut self, gather: &Gather, context: JoinContext) -> Result<StepMatrix, EvalError> {
+        use crate::ast::AggregateOp;
+        let matrix = self.rows(gather.input)?;
+        let JoinContext { span, late_names } = context;
+        let input = GatherInput { matrix: &matrix, grouping: &gather.grouping, late_names, span };
+        match &gather.param {
+            Param::Text(name) => gather::count_values(&input, name),
+            Param::Scalar(node) => {
+                let param_span = self.plan.nodes[node.0].span;
+                let column = self.scalar(*node)?;
+                if gather.op == AggregateOp::Quantile {
+                    return gather::quantiles(&input, Column(&column), param_span, &mut self.annotations);
+                }
+                gather::topk(gather.op, &input, Column(&column))
+            }
+        }
+    }
+
+    /// Carries out the pipeline of node `id`, and with a scan all others that it feeds.
+    fn pipeline(&mut self, id: NodeId, pipeline: PipelineId) -> Result<NodeValue, EvalError> {
+        let plan = self.plan;
+        let p = &plan.pipelines[pipeline.0];
+        match &p.source {
+            Source::Scan { scan, .. } => {
+                self.scan(*scan)?;
+                return Ok(self.values[id.0].clone().expect("invariant: the scan fed its own pipeline"));
+            }
+            Source::Subquery { node, windows, kernel } => {
+                let rows = self.rows(*node)?;
+                let mut run = self.run(p)?;
+                let inner = self.grid(*node);
+                pipeline::window_rows(&rows, inner, (kernel, windows), &mut run, &mut self.annotations)?;
+                run.finish()
+            }
+            Source::Node(node) => {
+                let rows = self.rows(*node)?;
+                let mut run = self.run(p)?;
+                for (i, (labels, row)) in rows.iter().enumerate() {
+                    if i.is_multiple_of(1024) {
+                        self.budget.check()?;
+                    }
+                    run.take_row(labels, row)?;
+                }
+                run.finish()
+            }
+        }
+        .map(|rows| NodeValue::Rows(Arc::new(rows)))
+    }
+
+    /// A pipeline ready to run: the scalars that it needs are there.
+    fn run(&mut self, p: &'a Pipeline) -> Result<PipelineRun<'a>, EvalError> {
+        let kernel = match &p.source {
+            Source::Scan { kernel, .. } | Source::Subquery { kernel, .. } => Some(kernel),
+            Source::Node(_) => None,
+        };
+        let param = match kernel.and_then(|k| k.param) {
+            Some(node) => self.scalar(node)?,
+            None => Arc::from([]),
+        };
+        let maps = p.maps.iter().map(|map| self.map(map)).collect::<Result<_, _>>()?;
+        let grid = self.plan.grids[p.grid.0];
+        PipelineRun::new(p, grid, (param, maps), self.plan.late_names, &self.budget)
+    }
+
+    fn map(&mut self, map: &'a Map) -> Result<MapRun<'a>, EvalError> {
+        let scalars = map.scalars().map(|node| self.scalar(node)).collect::<Result<_, _>>()?;
+        Ok(MapRun { map, scalars })
+    }
+
+    fn scan(&mut self, id: ScanId) -> Result<(), EvalError> {
+        let plan = self.plan;
+        let scan = &plan.scans[id.0];
+        let mut runs: Vec<(PipelineRun<'_>, &Kernel, &Windows)> = Vec::with_capacity(scan.pipelines.len());
+        for p in &scan.pipelines {
+            let p = &plan.pipelines[p.0];
+            if let Source::Scan { kernel, windows, .. } = &p.source {
+                runs.push((self.run(p)?, kernel, windows));
+            }
+        }
+        pipeline::scan_shard(
+            scan,
+            self.querier,
+            Shard::WHOLE,
+            &self.budget,
+            &mut runs,
+            &mut self.annotations,
+        )?;
+        for ((run, ..), p) in runs.into_iter().zip(&scan.pipelines) {
+            let rows = run.finish()?;
+            self.values[plan.pipelines[p.0].node.0] = Some(NodeValue::Rows(Arc::new(rows)));
+        }
+        Ok(())
+    }
+}
+
+/// The value of the only row that has one, at each step; not a number where there is none or several.
+fn only_values(rows: &StepMatrix) -> Arc<[f64]> {
+    let mut out = vec![f64::NAN; rows.steps()];
+    let mut found = vec![0u32; rows.steps()];
+    for (_, row) in rows.iter() {
+        for k in bits::iter(row.present) {
+            found[k] += 1;
+            out[k] = if found[k] == 1 { row.values[k] } else { f64::NAN };
+        }
+    }
+    out.into()
+}
+
+/// One row that is 1 where the input has nothing.
+fn absent(input: &StepMatrix, labels: &Labels) -> Result<StepMatrix, EvalError> {
+    let steps = input.steps();
+    let mut out = StepMatrix::new(steps, input.budget());
+    let mut present = vec![0; bits::words(steps)];
+    bits::fill(&mut present, steps);
+    input.iter().for_each(|(_, row)| bits::and_not(&mut present, row.present));
+    if bits::any(&present) {
+        let values = vec![1.0; steps];
+        out.push(RowLabels::kept(labels.clone()), Row { values: &values, present: &present })?;
+    }
+    Ok(out)
+}

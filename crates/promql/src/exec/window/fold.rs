@@ -1,0 +1,206 @@
+//! Functions that fold all samples of a window: sums, means, extremes, variances, and counts of
+//! transitions; each in a number of steps that does not depend on how long the windows are.
+//!
+//! A sliding fold keeps two halves (the queue of two stacks): for each sample of the older half the
+//! fold from it to the middle, and one fold from the middle on. A window is the one joined with the
+//! other; when it has left the older half behind, the younger becomes the older. Nothing is ever
+//! subtracted, so a window's result does not depend on samples outside of it.
+
+use super::{Samples, slide};
+use crate::exec::{
+    kahan::{self, Sum},
+    matrix::RowMut,
+};
+use crate::plan::{WindowFn, Windows};
+
+/// Memory of the folds.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    sums: Vec<Sum>,
+    lowest: Vec<Min>,
+    highest: Vec<Max>,
+    spreads: Vec<Spread>,
+}
+
+/// Windows that share no more than this many steps are folded one by one.
+const FEW_STEPS: i64 = 3;
+
+/// Writes the fold of each window.
+pub(super) fn over_time(
+    function: WindowFn,
+    s: Samples<'_>,
+    windows: &Windows,
+    scratch: &mut Scratch,
+    out: &mut RowMut<'_>,
+) {
+    let v = s.values;
+    match function {
+        WindowFn::Sum => fold::<Sum>(s, windows, &mut scratch.sums, |k, sum, _, _| out.set(k, sum.value())),
+        WindowFn::Avg => fold::<Sum>(s, windows, &mut scratch.sums, |k, sum, lo, hi| {
+            let count = (hi - lo) as f64;
+            let mean = if sum.high.is_finite() {
+                sum.high / count + sum.low / count
+            } else {
+                kahan::mean(v[lo..hi].iter().copied())
+            };
+            out.set(k, mean);
+        }),
+        WindowFn::Min => fold::<Min>(s, windows, &mut scratch.lowest, |k, m, _, _| out.set(k, m.0)),
+        WindowFn::Max => fold::<Max>(s, windows, &mut scratch.highest, |k, m, _, _| out.set(k, m.0)),
+        WindowFn::Stdvar => {
+            fold::<Spread>(s, windows, &mut scratch.spreads, |k, s, _, _| out.set(k, s.variance()));
+        }
+        WindowFn::Stddev => {
+            fold::<Spread>(s, windows, &mut scratch.spreads, |k, s, _, _| out.set(k, s.variance().sqrt()));
+        }
+        _ => unreachable!("{function:?} is no fold"),
+    }
+}
+
+/// What the samples of a window are folded into.
+trait Fold: Copy {
+    /// Of no sample.
+    const EMPTY: Self;
+    /// With one more sample. `pivot` is the value of some sample of the window, the same for all folds
+    /// that are ever merged.
+    fn push(self, v: f64, pivot: f64) -> Self;
+    /// Of the samples of both.
+    fn merge(self, other: Self) -> Self;
+}
+
+/// Calls `emit` with the step, the fold and the bounds of each window.
+fn fold<F: Fold>(
+    s: Samples<'_>,
+    windows: &Windows,
+    older: &mut Vec<F>,
+    mut emit: impl FnMut(usize, F, usize, usize),
+) {
+    let v = s.values;
+    if windows.range <= windows.step.saturating_mul(FEW_STEPS) {
+        slide(s.timestamps, windows, |k, lo, hi| {
+            let all = v[lo..hi].iter().fold(F::EMPTY, |f, x| f.push(*x, v[lo]));
+            emit(k, all, lo, hi);
+        });
+        return;
+    }
+    // `older[i]` folds the samples from `middle - 1 - i` to the middle.
+    let (mut middle, mut pivot) = (0, 0.0);
+    let (mut younger, mut younger_end) = (F::EMPTY, 0);
+    slide(s.timestamps, windows, |k, lo, hi| {
+        if lo >= middle {
+            (middle, pivot) = (hi, v[hi - 1]);
+            (younger, younger_end) = (F::EMPTY, hi);
+            older.clear();
+            let mut all = F::EMPTY;
+            older.extend(v[lo..hi].iter().rev().map(|x| {
+                all = all.push(*x, pivot);
+                all
+            }));
+        }
+        younger = v[younger_end..hi].iter().fold(younger, |f, x| f.push(*x, pivot));
+        younger_end = hi;
+        emit(k, older[middle - 1 - lo].merge(younger), lo, hi);
+    });
+}
+
+impl Fold for Sum {
+    const EMPTY: Self = Self::ZERO;
+    #[inline]
+    fn push(self, v: f64, _: f64) -> Self {
+        self.add(v)
+    }
+    #[inline]
+    fn merge(self, other: Self) -> Self {
+        Sum::merge(self, other)
+    }
+}
+
+/// The lowest; not a number only when nothing else was seen.
+#[derive(Clone, Copy, Debug)]
+struct Min(f64);
+
+impl Fold for Min {
+    const EMPTY: Self = Self(f64::NAN);
+    #[inline]
+    fn push(self, v: f64, _: f64) -> Self {
+        if v < self.0 || self.0.is_nan() { Self(v) } else { self }
+    }
+    #[inline]
+    fn merge(self, other: Self) -> Self {
+        self.push(other.0, 0.0)
+    }
+}
+
+/// The highest; not a number only when nothing else was seen.
+#[derive(Clone, Copy, Debug)]
+struct Max(f64);
+
+impl Fold for Max {
+    const EMPTY: Self = Self(f64::NAN);
+    #[inline]
+    fn push(self, v: f64, _: f64) -> Self {
+        if v > self.0 || self.0.is_nan() { Self(v) } else { self }
+    }
+    #[inline]
+    fn merge(self, other: Self) -> Self {
+        self.push(other.0, 0.0)
+    }
+}
+
+/// The sums of distances from the pivot and of their squares. The pivot is one of the values, so the
+/// distances are not much larger than the spread and little is lost in the difference of the two.
+#[derive(Clone, Copy, Debug)]
+struct Spread {
+    count: f64,
+    distances: Sum,
+    squares: Sum,
+}
+
+impl Fold for Spread {
+    const EMPTY: Self = Self { count: 0.0, distances: Sum::ZERO, squares: Sum::ZERO };
+    #[inline]
+    fn push(self, v: f64, pivot: f64) -> Self {
+        let d = v - pivot;
+        Self { count: self.count + 1.0, distances: self.distances.add(d), squares: self.squares.add(d * d) }
+    }
+    #[inline]
+    fn merge(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            distances: self.distances.merge(other.distances),
+            squares: self.squares.merge(other.squares),
+        }
+    }
+}
+
+impl Spread {
+    fn variance(self) -> f64 {
+        let sum = self.distances.value();
+        let variance = (self.squares.value() - sum * sum / self.count) / self.count;
+        // Rounding alone can bring it below zero; what is no number stays none.
+        if variance < 0.0 { 0.0 } else { variance }
+    }
+}
+
+/// Writes how often the value changed, or fell, within each window.
+pub(super) fn transitions(
+    function: WindowFn,
+    s: Samples<'_>,
+    windows: &Windows,
+    counts: &mut Vec<u32>,
+    out: &mut RowMut<'_>,
+) {
+    // `counts[i]` is the number of transitions up to sample `i`, so a window's is a difference.
+    let mut total = 0;
+    counts.clear();
+    counts.extend(s.values.iter().enumerate().map(|(i, v)| {
+        let before = if i == 0 { *v } else { s.values[i - 1] };
+        let hit = match function {
+            WindowFn::Changes => *v != before && !(v.is_nan() && before.is_nan()),
+            _ => *v < before,
+        };
+        total += u32::from(hit);
+        total
+    }));
+    slide(s.timestamps, windows, |k, lo, hi| out.set(k, f64::from(counts[hi - 1] - counts[lo])));
+}

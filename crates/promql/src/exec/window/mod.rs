@@ -1,0 +1,203 @@
+//! Windows over the samples of one series: where each begins and ends, and which function is applied.
+//! All of it are loops over slices; what they need beside them stands in `Scratch` and is kept.
+
+mod counter;
+mod fold;
+mod instant;
+mod order;
+
+use super::matrix::RowMut;
+use crate::plan::{WindowFn, Windows};
+use skopos_model::{TimestampMs, is_stale_nan, sample::STALE_NAN_BITS};
+
+/// The samples of one series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Samples<'a> {
+    pub timestamps: &'a [TimestampMs],
+    pub values: &'a [f64],
+}
+
+impl Samples<'_> {
+    /// Those that lie in any of `windows`.
+    fn within(self, windows: &Windows) -> Self {
+        let span = windows.span();
+        let from = self.timestamps.partition_point(|t| *t < span.min);
+        let to = from + self.timestamps[from..].partition_point(|t| *t <= span.max);
+        Self { timestamps: &self.timestamps[from..to], values: &self.values[from..to] }
+    }
+}
+
+/// A number per step, or one for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column<'a>(pub &'a [f64]);
+
+impl Column<'_> {
+    #[inline]
+    pub(crate) fn at(self, k: usize) -> f64 {
+        if let [all] = self.0 { *all } else { self.0[k] }
+    }
+}
+
+/// Memory that window functions use again for every series.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    timestamps: Vec<TimestampMs>,
+    values: Vec<f64>,
+    counter: counter::Scratch,
+    fold: fold::Scratch,
+    counts: Vec<u32>,
+    sorted: Vec<f64>,
+}
+
+/// Writes what `function` makes of every window over `samples`. `out` has no value yet.
+pub(crate) fn apply(
+    function: WindowFn,
+    param: Column<'_>,
+    samples: Samples<'_>,
+    windows: &Windows,
+    scratch: &mut Scratch,
+    out: &mut RowMut<'_>,
+) {
+    let samples = samples.within(windows);
+    if matches!(function, WindowFn::Newest | WindowFn::NewestTime) {
+        instant::newest(samples, windows, function == WindowFn::NewestTime, out);
+        return;
+    }
+    // A staleness marker is no sample of a window.
+    let mut clean = (std::mem::take(&mut scratch.timestamps), std::mem::take(&mut scratch.values));
+    let samples = if has_stale(samples.values) { without_stale(samples, &mut clean) } else { samples };
+    compute(function, param, samples, windows, scratch, out);
+    (scratch.timestamps, scratch.values) = clean;
+}
+
+fn compute(
+    function: WindowFn,
+    param: Column<'_>,
+    s: Samples<'_>,
+    windows: &Windows,
+    scratch: &mut Scratch,
+    out: &mut RowMut<'_>,
+) {
+    use WindowFn as W;
+    let (t, v) = (s.timestamps, s.values);
+    let seconds = |i: usize| t[i].as_secs_f64();
+    match function {
+        W::Rate | W::Increase | W::Delta => {
+            counter::extrapolated(function, s, windows, &mut scratch.counter, out);
+        }
+        W::Irate | W::Idelta => counter::instant(function == W::Irate, s, windows, out),
+        W::Changes | W::Resets => fold::transitions(function, s, windows, &mut scratch.counts, out),
+        W::Sum | W::Avg | W::Min | W::Max | W::Stddev | W::Stdvar => {
+            fold::over_time(function, s, windows, &mut scratch.fold, out);
+        }
+        W::Count => slide(t, windows, |k, lo, hi| out.set(k, (hi - lo) as f64)),
+        W::Present => slide(t, windows, |k, _, _| out.set(k, 1.0)),
+        W::First => slide(t, windows, |k, lo, _| out.set(k, v[lo])),
+        W::Last => slide(t, windows, |k, _, hi| out.set(k, v[hi - 1])),
+        W::TimeOfFirst => slide(t, windows, |k, lo, _| out.set(k, seconds(lo))),
+        W::TimeOfLast => slide(t, windows, |k, _, hi| out.set(k, seconds(hi - 1))),
+        W::TimeOfMax => order::time_of_extreme(s, windows, |new, best| new >= best, out),
+        W::TimeOfMin => order::time_of_extreme(s, windows, |new, best| new <= best, out),
+        W::Mad => order::mad(s, windows, &mut scratch.sorted, out),
+        W::Quantile => order::quantiles(s, windows, param, &mut scratch.sorted, out),
+        W::Newest | W::NewestTime => unreachable!("instant selectors were handled before"),
+    }
+}
+
+fn has_stale(values: &[f64]) -> bool {
+    // Counting all is quicker than leaving early: the loop has no branch.
+    values.iter().map(|v| u64::from(v.to_bits() == STALE_NAN_BITS)).sum::<u64>() != 0
+}
+
+fn without_stale<'a>(s: Samples<'_>, into: &'a mut (Vec<TimestampMs>, Vec<f64>)) -> Samples<'a> {
+    into.0.clear();
+    into.1.clear();
+    for (t, v) in s.timestamps.iter().zip(s.values).filter(|(_, v)| !is_stale_nan(**v)) {
+        into.0.push(*t);
+        into.1.push(*v);
+    }
+    Samples { timestamps: &into.0, values: &into.1 }
+}
+
+/// Calls `f` with the step and the bounds `lo..hi` of its window, for each window that has a sample.
+#[inline]
+fn slide(timestamps: &[TimestampMs], windows: &Windows, mut f: impl FnMut(usize, usize, usize)) {
+    let (mut lo, mut hi) = (Edge::default(), Edge::default());
+    for k in 0..windows.steps {
+        let end = windows.first_end + k as i64 * windows.step;
+        hi.advance(timestamps, end);
+        lo.advance(timestamps, end - windows.range);
+        if lo.at < hi.at {
+            f(k, lo.at, hi.at);
+        } else if lo.at == timestamps.len() && windows.step > 0 {
+            return;
+        }
+    }
+}
+
+/// The edge of a window: how many samples are not behind it.
+#[derive(Default)]
+struct Edge {
+    at: usize,
+    stride: usize,
+}
+
+impl Edge {
+    /// Moves on to the first sample behind `time`. Samples come at steady intervals most of the time,
+    /// so the last stride is tried before any search.
+    #[inline]
+    fn advance(&mut self, timestamps: &[TimestampMs], time: i64) {
+        let behind = |i: usize| timestamps.get(i).is_none_or(|t| t.as_ms() > time);
+        let guess = self.at + self.stride;
+        if guess <= timestamps.len()
+            && behind(guess)
+            && (guess == self.at || timestamps[guess - 1].as_ms() <= time)
+        {
+            self.at = guess;
+            return;
+        }
+        let before = self.at;
+        while !behind(self.at) {
+            self.at += 1;
+        }
+        self.stride = self.at - before;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows_of(
+        timestamps: &[i64],
+        first_end: i64,
+        step: i64,
+        steps: usize,
+        range: i64,
+    ) -> Vec<(usize, Vec<i64>)> {
+        let t: Vec<_> = timestamps.iter().map(|t| TimestampMs::new(*t)).collect();
+        let mut got = Vec::new();
+        slide(&t, &Windows { first_end, step, steps, range }, |k, lo, hi| {
+            got.push((k, timestamps[lo..hi].to_vec()));
+        });
+        got
+    }
+
+    #[test]
+    fn a_window_has_its_end_and_not_its_beginning() {
+        assert_eq!(windows_of(&[0, 10, 20, 30], 20, 10, 2, 20), [(0, vec![10, 20]), (1, vec![20, 30])]);
+    }
+
+    #[test]
+    fn windows_without_samples_are_left_out() {
+        let got = windows_of(&[5, 6, 7, 100], 0, 10, 12, 5);
+        assert_eq!(got, [(1, vec![6, 7]), (10, vec![100])]);
+        assert!(windows_of(&[], 0, 10, 12, 5).is_empty());
+    }
+
+    #[test]
+    fn a_pinned_window_is_the_same_at_every_step() {
+        assert_eq!(windows_of(&[1, 2], 2, 0, 2, 2), [(0, vec![1, 2]), (1, vec![1, 2])]);
+        assert!(windows_of(&[1, 2], 0, 0, 2, 2).is_empty());
+    }
+}

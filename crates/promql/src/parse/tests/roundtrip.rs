@@ -1,0 +1,279 @@
+//! Random trees: what is written of a tree reads back as the same tree.
+
+use crate::{
+    ast::*,
+    functions::{FUNCTIONS, Optional},
+    parse, printer,
+};
+use skopos_base::rng::Rng;
+use skopos_model::{DurationMs, MatchOp, Matcher, TimestampMs};
+
+const TREES: usize = 20_000;
+const MAX_LEVELS: u32 = 5;
+
+const NAMES: [&str; 16] = [
+    "foo",
+    "a:b",
+    "le",
+    "job",
+    "sum",
+    "by",
+    "without",
+    "offset",
+    "start",
+    "bool",
+    "inf",
+    "on",
+    "http.requests",
+    "größe",
+    "a b\"c",
+    "__name__",
+];
+const VALUES: [&str; 8] = ["x", "1", "", "a\"b", "a\\\\b", "\n\t\u{7}", "ü😀", "\u{200b}\u{a0}\u{301}"];
+const PATTERNS: [&str; 5] = ["a.*", "a|b", ".+", "(?i)x", "[ab]{2}"];
+
+/// Makes trees that the parser could have made.
+struct Maker {
+    rng: Rng,
+}
+
+impl Maker {
+    fn below(&self, bound: usize) -> usize {
+        self.rng.below(bound as u64) as usize
+    }
+
+    fn chance(&self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
+
+    fn pick<T: Copy>(&self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    fn duration(&self) -> DurationMs {
+        let unit = self.pick(&[1, 1000, 60_000, 3_600_000, 86_400_000, 604_800_000, 31_536_000_000]);
+        DurationMs::from_ms(unit * (1 + self.below(100) as i64) + self.below(2) as i64)
+    }
+
+    fn labels(&self) -> Vec<String> {
+        (0..self.below(3)).map(|_| self.pick(&NAMES).to_owned()).collect()
+    }
+
+    fn shift(&self) -> Shift {
+        let offset = match self.below(4) {
+            0 => self.duration(),
+            1 => DurationMs::from_ms(-self.duration().as_ms()),
+            _ => DurationMs::ZERO,
+        };
+        let at = match self.below(8) {
+            0 => Some(At::Start),
+            1 => Some(At::End),
+            2 => Some(At::Time(TimestampMs::new(self.below(1 << 42) as i64 - (1 << 41)))),
+            _ => None,
+        };
+        Shift { offset, at }
+    }
+
+    fn selector(&self) -> Selector {
+        let mut matchers = vec![match self.chance(4) {
+            true => Matcher::equal(self.pick(&NAMES), "x"),
+            false => Matcher::equal("__name__", self.pick(&NAMES)),
+        }];
+        for _ in 0..self.below(4) {
+            let op = self.pick(&[MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex]);
+            let regex = matches!(op, MatchOp::Regex | MatchOp::NotRegex);
+            let value = if regex { self.pick(&PATTERNS) } else { self.pick(&VALUES) };
+            matchers.push(Matcher::new(self.pick(&NAMES), op, value).unwrap());
+        }
+        printer::sort_matchers(&mut matchers);
+        Selector { matchers, shift: self.shift() }
+    }
+
+    fn node(kind: ExprKind) -> Expr {
+        Expr { kind, span: Span::default() }
+    }
+
+    fn paren(expr: Expr) -> Expr {
+        Self::node(ExprKind::Paren(Box::new(expr)))
+    }
+
+    fn expr(&self, of: ValueType, levels: u32) -> Expr {
+        if self.chance(12) {
+            return Self::paren(self.expr(of, levels.saturating_sub(1)));
+        }
+        match of {
+            ValueType::String => Self::node(ExprKind::String(self.pick(&VALUES).into())),
+            ValueType::RangeVector if levels == 0 || !self.chance(3) => {
+                Self::node(ExprKind::Range(RangeSelector {
+                    selector: self.selector(),
+                    range: self.duration(),
+                }))
+            }
+            ValueType::RangeVector => {
+                let inner = self.expr(ValueType::InstantVector, levels - 1);
+                let inner = if strength(&inner) == ATOM { inner } else { Self::paren(inner) };
+                let step = self.chance(2).then(|| self.duration());
+                let subquery = Subquery { expr: inner, range: self.duration(), step, shift: self.shift() };
+                Self::node(ExprKind::Subquery(Box::new(subquery)))
+            }
+            ValueType::Scalar if levels == 0 => Self::node(ExprKind::Number(self.number())),
+            ValueType::InstantVector if levels == 0 => Self::node(ExprKind::Selector(self.selector())),
+            _ => match self.below(5) {
+                0 => self.negated(of, levels - 1),
+                1 => self.call(of, levels - 1),
+                2 if of == ValueType::InstantVector => self.aggregate(levels - 1),
+                3 | 4 => self.binary(of, levels - 1),
+                _ => self.expr(of, 0),
+            },
+        }
+    }
+
+    fn number(&self) -> f64 {
+        let any = f64::from_bits(self.rng.next_u64());
+        let any = if any.is_finite() { any } else { 1.5 };
+        let whole = self.below(100) as f64;
+        self.pick(&[
+            0.0,
+            -0.0,
+            -1.0,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+            1e-300,
+            any,
+            any,
+            whole,
+            whole,
+        ])
+    }
+
+    fn negated(&self, of: ValueType, levels: u32) -> Expr {
+        let inner = self.expr(of, levels);
+        let stands = strength(&inner) >= POWER || matches!(inner.kind, ExprKind::Negate(_));
+        let number = matches!(inner.kind, ExprKind::Number(_));
+        let inner = if stands && !number { inner } else { Self::paren(inner) };
+        Self::node(ExprKind::Negate(Box::new(inner)))
+    }
+
+    fn call(&self, of: ValueType, levels: u32) -> Expr {
+        let fitting: Vec<_> = FUNCTIONS.iter().filter(|f| f.returns == of).collect();
+        let function = self.pick(&fitting);
+        let count = match function.optional {
+            Optional::Last(n) => function.args.len() - self.below(n + 1),
+            Optional::Repeat => function.args.len() - 1 + self.below(4),
+        };
+        let arg = |i| self.expr(function.arg_type(i).unwrap(), levels);
+        Self::node(ExprKind::Call(Call { function, args: (0..count).map(arg).collect() }))
+    }
+
+    fn aggregate(&self, levels: u32) -> Expr {
+        let op = self.pick(&AggregateOp::ALL);
+        let by = self.chance(2);
+        let grouping = if by { Grouping::By(self.labels()) } else { Grouping::Without(self.labels()) };
+        let param = op.param_type().map(|of| self.expr(of, levels));
+        let expr = self.expr(ValueType::InstantVector, levels);
+        Self::node(ExprKind::Aggregate(Box::new(Aggregate { op, grouping, param, expr })))
+    }
+
+    fn binary(&self, of: ValueType, levels: u32) -> Expr {
+        use BinaryOp::*;
+        let ops = [Add, Sub, Mul, Div, Mod, Pow, Atan2, Eq, Ne, Gt, Lt, Ge, Le, And, Or, Unless];
+        let vectors = of == ValueType::InstantVector;
+        let op = self.pick(if vectors { &ops } else { &ops[..13] });
+        let (left, right) = match self.below(4) {
+            _ if !vectors => (ValueType::Scalar, ValueType::Scalar),
+            0 if !op.is_set() => (ValueType::Scalar, of),
+            1 if !op.is_set() => (of, ValueType::Scalar),
+            _ => (of, of),
+        };
+        let (lhs, rhs) = (self.expr(left, levels), self.expr(right, levels));
+        let binds = super::super::expr::precedence(op);
+        let right_first = op == Pow;
+        let lhs_stands = strength(&lhs) > binds || (strength(&lhs) == binds && !right_first);
+        let rhs_stands =
+            strength(&rhs) > binds || (strength(&rhs) == binds && right_first) || is_signed(&rhs);
+        let binary = Binary {
+            op,
+            lhs: if lhs_stands { lhs } else { Self::paren(lhs) },
+            rhs: if rhs_stands { rhs } else { Self::paren(rhs) },
+            return_bool: op.is_comparison() && (!vectors || self.chance(2)),
+            matching: (left == right && vectors).then(|| self.matching(op)),
+        };
+        Self::node(ExprKind::Binary(Box::new(binary)))
+    }
+
+    fn matching(&self, op: BinaryOp) -> Matching {
+        let on = if self.chance(2) { MatchOn::On(self.labels()) } else { MatchOn::Ignoring(self.labels()) };
+        if op.is_set() {
+            return Matching { cardinality: Cardinality::ManyToMany, on, include: Vec::new() };
+        }
+        let cardinality = self.pick(&[Cardinality::OneToOne, Cardinality::ManyToOne, Cardinality::OneToMany]);
+        let mut include = if cardinality == Cardinality::OneToOne { Vec::new() } else { self.labels() };
+        if let MatchOn::On(labels) = &on {
+            include.retain(|l| !labels.contains(l));
+        }
+        Matching { cardinality, on, include }
+    }
+}
+
+/// As strong as `*`, which signs are.
+const SIGN: u8 = 5;
+const POWER: u8 = 6;
+const ATOM: u8 = 7;
+
+fn is_signed(expr: &Expr) -> bool {
+    match expr.kind {
+        ExprKind::Negate(_) => true,
+        ExprKind::Number(v) => (v.is_sign_negative() || v.is_infinite()) && !v.is_nan(),
+        _ => false,
+    }
+}
+
+/// How strongly an expression holds together.
+fn strength(expr: &Expr) -> u8 {
+    match &expr.kind {
+        ExprKind::Binary(b) => super::super::expr::precedence(b.op),
+        _ if is_signed(expr) => SIGN,
+        _ => ATOM,
+    }
+}
+
+/// All there is to a tree but the spans, which differ between a text and its written form.
+fn shape(mut expr: Expr) -> String {
+    fn clear(expr: &mut Expr) {
+        expr.span = Span::default();
+        match &mut expr.kind {
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Selector(_) | ExprKind::Range(_) => {}
+            ExprKind::Subquery(s) => clear(&mut s.expr),
+            ExprKind::Call(c) => c.args.iter_mut().for_each(clear),
+            ExprKind::Aggregate(a) => {
+                a.param.iter_mut().for_each(clear);
+                clear(&mut a.expr);
+            }
+            ExprKind::Binary(b) => {
+                clear(&mut b.lhs);
+                clear(&mut b.rhs);
+            }
+            ExprKind::Negate(inner) | ExprKind::Paren(inner) => clear(inner),
+        }
+    }
+    clear(&mut expr);
+    format!("{expr:?}")
+}
+
+#[test]
+fn a_tree_reads_back_from_its_written_form() {
+    let seed = std::env::var("SKOPOS_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_122);
+    println!("SKOPOS_TEST_SEED={seed}");
+    let maker = Maker { rng: Rng::from_seed(seed) };
+    let types = [ValueType::Scalar, ValueType::String, ValueType::InstantVector, ValueType::RangeVector];
+    for i in 0..TREES {
+        let of = types[i % 4];
+        let tree = maker.expr(of, maker.below(MAX_LEVELS as usize + 1) as u32);
+        let written = tree.to_string();
+        let read = parse(&written).unwrap_or_else(|e| panic!("tree {i} of seed {seed}: {written}: {e}"));
+        assert_eq!(read.value_type(), of, "tree {i} of seed {seed}: {written}");
+        assert_eq!(read.to_string(), written, "tree {i} of seed {seed}");
+        assert_eq!(shape(read), shape(tree), "tree {i} of seed {seed}: {written}");
+    }
+}

@@ -1,0 +1,349 @@
+//! Makes a plan of a syntax tree: decides on which grid each part is evaluated, what is computed once
+//! because it does not change from step to step, and where rows flow on without being kept.
+
+use super::{
+    Gather, Grid, GridId, Join, Kernel, Map, Node, Op, Param, Pipeline, Plan, ScalarMap, Scan, Side,
+    WindowFn, Windows, draft::Part,
+};
+use crate::ast::{
+    Aggregate, AggregateOp, At, Binary, Expr, ExprKind, RangeSelector, Selector, Shift, Span, Subquery,
+};
+use crate::error::EvalError;
+use skopos_model::{DurationMs, TimestampMs};
+use skopos_storage::QueryError;
+
+/// What the plan depends on beside the expression.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlanOptions {
+    /// How old a sample may be to count as a series' value.
+    pub lookback: DurationMs,
+    /// The step of subqueries that have none.
+    pub subquery_step: DurationMs,
+    /// Names are removed at the very end.
+    pub late_names: bool,
+    /// More steps than that are refused before anything is held.
+    pub max_samples: u64,
+}
+
+/// The grids that a part of the expression is evaluated on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    /// All steps.
+    pub grid: GridId,
+    /// The first alone, for what is the same at all of them.
+    pub once: GridId,
+}
+
+impl Frame {
+    pub(crate) fn grid_of(&self, invariant: bool) -> GridId {
+        if invariant { self.once } else { self.grid }
+    }
+}
+
+/// A plan being made.
+#[derive(Debug)]
+pub(crate) struct Builder<'a> {
+    pub options: &'a PlanOptions,
+    pub nodes: Vec<Node>,
+    pub pipelines: Vec<Pipeline>,
+    pub scans: Vec<Scan>,
+    pub grids: Vec<Grid>,
+    /// What `start()` and `end()` stand for.
+    bounds: (TimestampMs, TimestampMs),
+}
+
+/// What windows slide over.
+pub(crate) enum Windowed<'e> {
+    Selector(&'e RangeSelector),
+    Subquery(&'e Subquery),
+}
+
+/// Times and spans beyond this cannot be added to one another without care.
+const TIME_LIMIT_MS: i64 = i64::MAX / 8;
+
+/// The plan of `expr` on `grid`.
+pub(crate) fn plan(expr: &Expr, grid: Grid, options: &PlanOptions) -> Result<Plan, EvalError> {
+    let mut builder = Builder {
+        options,
+        nodes: Vec::new(),
+        pipelines: Vec::new(),
+        scans: Vec::new(),
+        grids: Vec::new(),
+        bounds: (grid.start, grid.end()),
+    };
+    let frame = builder.frame(grid, expr.span)?;
+    let part = builder.expr(expr, frame)?;
+    let root = match part.as_scalar() {
+        Some(node) => node,
+        None => builder.rows_at_all_steps(part, frame).0,
+    };
+    builder.nodes[root.0].uses += 1;
+    let Builder { nodes, pipelines, scans, grids, .. } = builder;
+    Ok(Plan { nodes, pipelines, scans, grids, root, late_names: options.late_names })
+}
+
+/// The plan of a subquery that is the whole query: its expression on its own grid.
+pub(crate) fn plan_subquery(
+    subquery: &Subquery,
+    span: Span,
+    at: TimestampMs,
+    options: &PlanOptions,
+) -> Result<Option<Plan>, EvalError> {
+    let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
+    let mut builder = Builder {
+        options,
+        nodes: Vec::new(),
+        pipelines: Vec::new(),
+        scans: Vec::new(),
+        grids: Vec::new(),
+        bounds: (at, at),
+    };
+    let frame = builder.frame(grid, span)?;
+    let windows = builder.windows(subquery.shift, subquery.range, frame, span)?.0;
+    let Some(inner) = subquery_grid(subquery, windows, options) else { return Ok(None) };
+    plan(&subquery.expr, inner, options).map(Some)
+}
+
+/// The steps of a subquery that lie in any of `windows`; none when there are none.
+fn subquery_grid(subquery: &Subquery, windows: Windows, options: &PlanOptions) -> Option<Grid> {
+    let step = subquery.step.unwrap_or(options.subquery_step).as_ms().max(1);
+    let covered = windows.span();
+    let first = covered.min.as_ms().div_euclid(step) * step;
+    let first = if first < covered.min.as_ms() { first + step } else { first };
+    let steps = (covered.max.as_ms() - first).div_euclid(step) + 1;
+    let steps = usize::try_from(steps).ok().filter(|n| *n > 0)?;
+    Some(Grid { start: TimestampMs::new(first), step: DurationMs::from_ms(step), steps })
+}
+
+impl Builder<'_> {
+    /// Makes the grids of a frame.
+    pub(crate) fn frame(&mut self, grid: Grid, span: Span) -> Result<Frame, EvalError> {
+        if grid.steps as u64 > self.options.max_samples {
+            let max = self.options.max_samples;
+            return Err(QueryError::Limit { limit: "query.max-samples", max }.into());
+        }
+        check_time(grid.start.as_ms(), span)?;
+        check_time(grid.end().as_ms(), span)?;
+        let id = self.grid(grid);
+        let once = if grid.steps == 1 { id } else { self.grid(Grid { steps: 1, ..grid }) };
+        Ok(Frame { grid: id, once })
+    }
+
+    fn grid(&mut self, grid: Grid) -> GridId {
+        let at = self.grids.iter().position(|g| *g == grid).unwrap_or_else(|| {
+            self.grids.push(grid);
+            self.grids.len() - 1
+        });
+        GridId(at)
+    }
+
+    /// Plans an expression of any type but text and range vector.
+    pub(crate) fn expr(&mut self, e: &Expr, frame: Frame) -> Result<Part, EvalError> {
+        match &e.kind {
+            ExprKind::Number(v) => Ok(Part::scalar(self.node(Op::Number(*v), frame.once, e.span), true)),
+            ExprKind::Selector(s) => self.selector(s, WindowFn::Newest, frame, e.span),
+            ExprKind::Call(call) => self.call(call, frame, e.span),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, frame, e.span),
+            ExprKind::Binary(binary) => self.binary(binary, frame, e.span),
+            ExprKind::Negate(inner) => {
+                let part = self.expr(inner, frame)?;
+                Ok(match part.as_scalar() {
+                    Some(node) => {
+                        let grid = frame.grid_of(part.invariant);
+                        Part::scalar(self.node(Op::ScalarNegate(node), grid, e.span), part.invariant)
+                    }
+                    None => self.mapped(part, Map::Negate, frame, e.span),
+                })
+            }
+            ExprKind::Paren(inner) => self.expr(inner, frame),
+            ExprKind::String(_) => Err(invalid("a text cannot stand here", e.span)),
+            ExprKind::Range(_) | ExprKind::Subquery(_) => {
+                Err(invalid("a range vector cannot stand here: wrap it in a function such as rate", e.span))
+            }
+        }
+    }
+
+    /// An instant selector; `function` is what is taken of the sample.
+    pub(crate) fn selector(
+        &mut self,
+        selector: &Selector,
+        function: WindowFn,
+        frame: Frame,
+        span: Span,
+    ) -> Result<Part, EvalError> {
+        let (windows, invariant) = self.windows(selector.shift, self.options.lookback, frame, span)?;
+        let kernel = Kernel { function, param: None, span };
+        let part = Part::select(&selector.matchers, windows, kernel, invariant);
+        Ok(if function.keeps_name() { part } else { self.without_names(part) })
+    }
+
+    /// The windows of `shift` and `range`, and whether they are the same at every step.
+    fn windows(
+        &self,
+        shift: Shift,
+        range: DurationMs,
+        frame: Frame,
+        span: Span,
+    ) -> Result<(Windows, bool), EvalError> {
+        let at = shift.at.map(|at| match at {
+            At::Time(t) => t,
+            At::Start => self.bounds.0,
+            At::End => self.bounds.1,
+        });
+        let invariant = at.is_some();
+        let grid = self.grids[frame.grid_of(invariant).0];
+        let base = at.unwrap_or(grid.start).as_ms();
+        for ms in [base, shift.offset.as_ms(), range.as_ms()] {
+            check_time(ms, span)?;
+        }
+        let first_end = base - shift.offset.as_ms();
+        // A pinned window stays where it is, however many steps there are.
+        let step = if invariant { 0 } else { grid.step.as_ms() };
+        Ok((Windows { first_end, step, steps: grid.steps, range: range.as_ms() }, invariant))
+    }
+
+    /// A function over windows.
+    pub(crate) fn windowed(
+        &mut self,
+        over: &Windowed<'_>,
+        kernel: Kernel,
+        frame: Frame,
+    ) -> Result<Part, EvalError> {
+        let (keeps_name, span) = (kernel.function.keeps_name(), kernel.span);
+        let part = match over {
+            Windowed::Selector(range) => {
+                let (windows, invariant) = self.windows(range.selector.shift, range.range, frame, span)?;
+                Part::select(&range.selector.matchers, windows, kernel, invariant)
+            }
+            Windowed::Subquery(subquery) => {
+                let (windows, invariant) = self.windows(subquery.shift, subquery.range, frame, span)?;
+                let Some(inner) = subquery_grid(subquery, windows, self.options) else {
+                    return Ok(self.nothing(kernel, windows, invariant));
+                };
+                let inner_frame = self.frame(inner, span)?;
+                let part = self.expr(&subquery.expr, inner_frame)?;
+                let (node, pinned) = self.rows_at_all_steps(part, inner_frame);
+                Part::subquery(node, windows, kernel, invariant, pinned)
+            }
+        };
+        Ok(if keeps_name { part } else { self.without_names(part) })
+    }
+
+    /// Rows of which there are none: no series has an empty name.
+    fn nothing(&mut self, kernel: Kernel, windows: Windows, invariant: bool) -> Part {
+        let none = skopos_model::Matcher::equal(skopos_model::name::METRIC_NAME, "");
+        let part = Part::select(&[none.clone(), negated(&none)], windows, kernel, invariant);
+        Part { pinned: true, ..part }
+    }
+
+    fn aggregate(&mut self, a: &Aggregate, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        use AggregateOp as A;
+        let part = self.expr(&a.expr, frame)?;
+        let key = (a.op, a.grouping.clone());
+        match a.op {
+            A::Sum | A::Avg | A::Count | A::Min | A::Max | A::Group | A::Stddev | A::Stdvar => {
+                return Ok(self.aggregated(part, key, frame, span));
+            }
+            A::Topk | A::Bottomk | A::Quantile | A::CountValues => {}
+            A::Limitk | A::LimitRatio => {
+                let what = if a.op == A::Limitk { "limitk" } else { "limit_ratio" };
+                return Err(EvalError::Unsupported { what: what.to_owned(), span });
+            }
+        }
+        let param = a.param.as_ref().ok_or_else(|| invalid("the aggregation lacks its parameter", span))?;
+        let (param, param_invariant) = match strip(param) {
+            Expr { kind: ExprKind::String(text), .. } => (Param::Text(text.clone()), true),
+            other => {
+                let part = self.expr(other, frame)?;
+                let node = part.as_scalar().ok_or_else(|| invalid("a scalar must stand here", other.span))?;
+                (Param::Scalar(node), part.invariant)
+            }
+        };
+        let invariant = part.invariant && param_invariant;
+        let (input, input_pinned) =
+            if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
+        let by_name = matches!(&a.grouping, crate::ast::Grouping::By(names)
+            if names.iter().any(|n| n == skopos_model::name::METRIC_NAME));
+        let pinned = if matches!(a.op, A::Topk | A::Bottomk) { input_pinned } else { !by_name };
+        let gather = Gather { op: a.op, input, grouping: key.1, param };
+        let node = self.node(Op::Gather(gather), frame.grid_of(invariant), span);
+        Ok(Part::rows(node, invariant, pinned))
+    }
+
+    fn binary(&mut self, b: &Binary, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let (lhs, rhs) = (self.expr(&b.lhs, frame)?, self.expr(&b.rhs, frame)?);
+        let invariant = lhs.invariant && rhs.invariant;
+        let grid = frame.grid_of(invariant);
+        let (op, return_bool) = (b.op, b.return_bool);
+        match (lhs.as_scalar(), rhs.as_scalar()) {
+            (Some(lhs), Some(rhs)) => {
+                Ok(Part::scalar(self.node(Op::ScalarBinary { op, lhs, rhs }, grid, span), invariant))
+            }
+            (Some(scalar), None) => {
+                let map = ScalarMap { op, scalar, scalar_side: Side::Left, return_bool };
+                Ok(self.with_scalars(rhs, Map::Scalar(map), lhs.invariant, frame, span))
+            }
+            (None, Some(scalar)) => {
+                let map = ScalarMap { op, scalar, scalar_side: Side::Right, return_bool };
+                Ok(self.with_scalars(lhs, Map::Scalar(map), rhs.invariant, frame, span))
+            }
+            (None, None) => {
+                let matching =
+                    b.matching.clone().ok_or_else(|| invalid("the operator lacks its matching", span))?;
+                let (lhs, rhs) = if invariant {
+                    (self.rows_of(lhs, frame), self.rows_of(rhs, frame))
+                } else {
+                    (self.rows_at_all_steps(lhs, frame), self.rows_at_all_steps(rhs, frame))
+                };
+                let (lhs, rhs) = (lhs.0, rhs.0);
+                let op = if op.is_set() {
+                    Op::Set { op, lhs, rhs, matching }
+                } else {
+                    Op::Join(Join { op, lhs, rhs, return_bool, matching })
+                };
+                Ok(Part::rows(self.node(op, grid, span), invariant, false))
+            }
+        }
+    }
+
+    /// `part` with a map that takes scalars, which may change while `part` does not.
+    pub(crate) fn with_scalars(
+        &mut self,
+        part: Part,
+        map: Map,
+        scalars_invariant: bool,
+        frame: Frame,
+        span: Span,
+    ) -> Part {
+        if part.invariant && !scalars_invariant {
+            let (node, pinned) = self.rows_at_all_steps(part, frame);
+            return self.mapped(Part::rows(node, false, pinned), map, frame, span);
+        }
+        self.mapped(part, map, frame, span)
+    }
+}
+
+/// The matcher that holds where `m`, an equality, does not.
+fn negated(m: &skopos_model::Matcher) -> skopos_model::Matcher {
+    skopos_model::Matcher::new(m.name(), skopos_model::MatchOp::NotEqual, m.value())
+        .expect("invariant: a comparison with a literal compiles nothing")
+}
+
+/// The expression inside of any parentheses.
+pub(crate) fn strip(mut e: &Expr) -> &Expr {
+    while let ExprKind::Paren(inner) = &e.kind {
+        e = inner;
+    }
+    e
+}
+
+pub(crate) fn invalid(message: &str, span: Span) -> EvalError {
+    EvalError::Invalid { message: message.to_owned(), span }
+}
+
+fn check_time(ms: i64, span: Span) -> Result<(), EvalError> {
+    if ms.unsigned_abs() > TIME_LIMIT_MS.unsigned_abs() {
+        return Err(invalid("a time or duration is out of range", span));
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! Plans function calls: which kernel, map or operator each function is. How they compute stands in
+//! `exec`.
+
+use super::{
+    Kernel, LabelJoin, LabelReplace, Map, MathFn, NodeId, Op, WindowFn,
+    build::{Builder, Frame, Windowed, invalid, strip},
+    draft::Part,
+};
+use crate::ast::{AggregateOp, Call, Expr, ExprKind, Grouping, Span};
+use crate::error::EvalError;
+use crate::functions::FunctionId as F;
+use skopos_model::{Labels, LabelsBuilder, MatchOp, Matcher, name::METRIC_NAME};
+use std::sync::Arc;
+
+/// The function over windows called `id`, if it is one.
+fn window_fn(id: F) -> Option<WindowFn> {
+    Some(match id {
+        F::AvgOverTime => WindowFn::Avg,
+        F::Changes => WindowFn::Changes,
+        F::CountOverTime => WindowFn::Count,
+        F::Delta => WindowFn::Delta,
+        F::FirstOverTime => WindowFn::First,
+        F::Idelta => WindowFn::Idelta,
+        F::Increase => WindowFn::Increase,
+        F::Irate => WindowFn::Irate,
+        F::LastOverTime => WindowFn::Last,
+        F::MadOverTime => WindowFn::Mad,
+        F::MaxOverTime => WindowFn::Max,
+        F::MinOverTime => WindowFn::Min,
+        F::PresentOverTime => WindowFn::Present,
+        F::QuantileOverTime => WindowFn::Quantile,
+        F::Rate => WindowFn::Rate,
+        F::Resets => WindowFn::Resets,
+        F::StddevOverTime => WindowFn::Stddev,
+        F::StdvarOverTime => WindowFn::Stdvar,
+        F::SumOverTime => WindowFn::Sum,
+        F::TsOfFirstOverTime => WindowFn::TimeOfFirst,
+        F::TsOfLastOverTime => WindowFn::TimeOfLast,
+        F::TsOfMaxOverTime => WindowFn::TimeOfMax,
+        F::TsOfMinOverTime => WindowFn::TimeOfMin,
+        _ => return None,
+    })
+}
+
+/// The function of one number called `id`, if it is one.
+fn math_fn(id: F) -> Option<MathFn> {
+    Some(match id {
+        F::Abs => MathFn::Abs,
+        F::Ceil => MathFn::Ceil,
+        F::Exp => MathFn::Exp,
+        F::Floor => MathFn::Floor,
+        F::Ln => MathFn::Ln,
+        F::Log10 => MathFn::Log10,
+        F::Log2 => MathFn::Log2,
+        F::Sgn => MathFn::Sgn,
+        F::Sqrt => MathFn::Sqrt,
+        _ => return None,
+    })
+}
+
+impl Builder<'_> {
+    pub(crate) fn call(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let id = call.function.id;
+        if let Some(function) = window_fn(id) {
+            return self.window_call(function, call, frame, span);
+        }
+        if let Some(function) = math_fn(id) {
+            let part = self.expr(arg(call, 0, span)?, frame)?;
+            return Ok(self.mapped(part, Map::Math(function), frame, span));
+        }
+        match id {
+            F::Time => Ok(Part::scalar(self.node(Op::Time, frame.grid, span), false)),
+            F::Vector => {
+                let (scalar, invariant) = self.scalar_arg(call, 0, frame, span)?;
+                let node = self.node(Op::VectorOf(scalar), frame.grid_of(invariant), span);
+                Ok(Part::rows(node, invariant, true))
+            }
+            F::Scalar => {
+                let part = self.expr(arg(call, 0, span)?, frame)?;
+                let invariant = part.invariant;
+                let (rows, _) = self.rows_of(part, frame);
+                Ok(Part::scalar(self.node(Op::ScalarOf(rows), frame.grid_of(invariant), span), invariant))
+            }
+            F::Sort | F::SortDesc => {
+                let part = self.expr(arg(call, 0, span)?, frame)?;
+                let invariant = part.invariant;
+                let (input, pinned) = self.rows_of(part, frame);
+                let op = Op::Sort { input, descending: id == F::SortDesc };
+                Ok(Part::rows(self.node(op, frame.grid_of(invariant), span), invariant, pinned))
+            }
+            F::Absent => {
+                let inner = strip(arg(call, 0, span)?);
+                let labels = match &inner.kind {
+                    ExprKind::Selector(s) => absent_labels(&s.matchers),
+                    _ => Labels::empty(),
+                };
+                let part = self.expr(inner, frame)?;
+                Ok(self.absent(part, labels, frame, span))
+            }
+            F::AbsentOverTime => self.absent_over_time(call, frame, span),
+            F::Timestamp => self.timestamp(call, frame, span),
+            F::Clamp | F::ClampMin | F::ClampMax | F::Round => self.bounded(call, frame, span),
+            F::LabelReplace => self.label_replace(call, frame, span),
+            F::LabelJoin => self.label_join(call, frame, span),
+            _ => Err(EvalError::Unsupported { what: format!("function {}", call.function.name), span }),
+        }
+    }
+
+    fn window_call(
+        &mut self,
+        function: WindowFn,
+        call: &Call,
+        frame: Frame,
+        span: Span,
+    ) -> Result<Part, EvalError> {
+        let has_param = function == WindowFn::Quantile;
+        let over = arg(call, usize::from(has_param), span)?;
+        let (param, param_invariant, at) = if has_param {
+            let (node, invariant) = self.scalar_arg(call, 0, frame, span)?;
+            (Some(node), invariant, call.args[0].span)
+        } else {
+            (None, true, over.span)
+        };
+        let kernel = Kernel { function, param, span: at };
+        // A parameter that changes asks for all steps, even over a window that stays where it is.
+        let frame = if param_invariant { frame } else { Frame { once: frame.grid, ..frame } };
+        let part = self.windowed(&windowed_arg(over)?, kernel, frame)?;
+        Ok(Part { invariant: part.invariant && param_invariant, ..part })
+    }
+
+    /// The scalar argument at `index`, and whether it is the same at every step.
+    fn scalar_arg(
+        &mut self,
+        call: &Call,
+        index: usize,
+        frame: Frame,
+        span: Span,
+    ) -> Result<(NodeId, bool), EvalError> {
+        let e = arg(call, index, span)?;
+        let part = self.expr(e, frame)?;
+        let node = part.as_scalar().ok_or_else(|| invalid("a scalar must stand here", e.span))?;
+        Ok((node, part.invariant))
+    }
+
+    fn absent(&mut self, part: Part, labels: Labels, frame: Frame, span: Span) -> Part {
+        let all_in_one = (AggregateOp::Group, Grouping::By(Vec::new()));
+        let part = self.aggregated(part, all_in_one, frame, span);
+        let invariant = part.invariant;
+        let (input, _) = self.rows_of(part, frame);
+        let node = self.node(Op::Absent { input, labels }, frame.grid_of(invariant), span);
+        Part::rows(node, invariant, true)
+    }
+
+    fn absent_over_time(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let over = arg(call, 0, span)?;
+        let windowed = windowed_arg(over)?;
+        let labels = match &windowed {
+            Windowed::Selector(range) => absent_labels(&range.selector.matchers),
+            Windowed::Subquery(_) => Labels::empty(),
+        };
+        // The name is of no matter to one group, so it is kept and no two rows can become equal.
+        let kernel = Kernel { function: WindowFn::Last, param: None, span: over.span };
+        let part = self.windowed(&windowed, kernel, frame)?;
+        Ok(self.absent(part, labels, frame, span))
+    }
+
+    fn timestamp(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let inner = strip(arg(call, 0, span)?);
+        if let ExprKind::Selector(selector) = &inner.kind {
+            return self.selector(selector, WindowFn::NewestTime, frame, inner.span);
+        }
+        let part = self.expr(inner, frame)?;
+        let (node, pinned) = self.rows_at_all_steps(part, frame);
+        Ok(self.mapped(Part::rows(node, false, pinned), Map::StepTime, frame, span))
+    }
+
+    fn bounded(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let part = self.expr(arg(call, 0, span)?, frame)?;
+        let mut invariant = true;
+        let mut scalars = [None, None];
+        for (i, slot) in scalars.iter_mut().enumerate().take(call.args.len() - 1) {
+            let (node, same) = self.scalar_arg(call, i + 1, frame, span)?;
+            *slot = Some(node);
+            invariant &= same;
+        }
+        let [first, second] = scalars;
+        let map = match call.function.id {
+            F::Clamp => Map::Clamp { min: first, max: second },
+            F::ClampMin => Map::Clamp { min: first, max: None },
+            F::ClampMax => Map::Clamp { min: None, max: first },
+            _ => Map::Round(first),
+        };
+        Ok(self.with_scalars(part, map, invariant, frame, span))
+    }
+
+    fn label_replace(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let part = self.expr(arg(call, 0, span)?, frame)?;
+        let destination = text_arg(call, 1, span)?;
+        check_label(&destination, "label_replace", span)?;
+        let pattern = text_arg(call, 4, span)?;
+        let regex = regex::RegexBuilder::new(&format!("^(?s:{pattern})$")).build().map_err(|e| {
+            let message = format!("invalid regular expression in label_replace(): {pattern}: {e}");
+            EvalError::Invalid { message, span }
+        })?;
+        let (replacement, source) = (text_arg(call, 2, span)?, text_arg(call, 3, span)?);
+        let map = Map::Replace(Arc::new(LabelReplace { destination, replacement, source, regex }));
+        Ok(self.mapped(part, map, frame, span))
+    }
+
+    fn label_join(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let part = self.expr(arg(call, 0, span)?, frame)?;
+        let destination = text_arg(call, 1, span)?;
+        check_label(&destination, "label_join", span)?;
+        let separator = text_arg(call, 2, span)?;
+        let sources = (3..call.args.len()).map(|i| text_arg(call, i, span)).collect::<Result<_, _>>()?;
+        let map = Map::Join(Arc::new(LabelJoin { destination, separator, sources }));
+        Ok(self.mapped(part, map, frame, span))
+    }
+}
+
+fn arg(call: &Call, index: usize, span: Span) -> Result<&Expr, EvalError> {
+    call.args.get(index).ok_or_else(|| {
+        let message = format!("argument {} of {} is missing", index + 1, call.function.name);
+        EvalError::Invalid { message, span }
+    })
+}
+
+fn text_arg(call: &Call, index: usize, span: Span) -> Result<Arc<str>, EvalError> {
+    let e = strip(arg(call, index, span)?);
+    match &e.kind {
+        ExprKind::String(text) => Ok(text.clone()),
+        _ => Err(invalid("a text must stand here", e.span)),
+    }
+}
+
+fn windowed_arg(e: &Expr) -> Result<Windowed<'_>, EvalError> {
+    let e = strip(e);
+    match &e.kind {
+        ExprKind::Range(range) => Ok(Windowed::Selector(range)),
+        ExprKind::Subquery(subquery) => Ok(Windowed::Subquery(subquery)),
+        _ => Err(invalid("a range vector must stand here", e.span)),
+    }
+}
+
+fn check_label(name: &str, function: &str, span: Span) -> Result<(), EvalError> {
+    if name.is_empty() {
+        let message = format!("invalid destination label name in {function}(): {name}");
+        return Err(EvalError::Invalid { message, span });
+    }
+    Ok(())
+}
+
+/// The labels that a series absent by `matchers` would have: those that are pinned to one value.
+fn absent_labels(matchers: &[Matcher]) -> Labels {
+    let mut builder = LabelsBuilder::default();
+    let mut seen: Vec<&str> = Vec::new();
+    for m in matchers.iter().filter(|m| m.name() != METRIC_NAME) {
+        if m.op() == MatchOp::Equal && !seen.contains(&m.name()) {
+            builder.set(m.name(), m.value());
+            seen.push(m.name());
+        } else {
+            builder.remove(m.name());
+        }
+    }
+    builder.build()
+}

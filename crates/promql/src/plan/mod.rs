@@ -1,0 +1,357 @@
+//! The plan of a query: what is read, what is done to every row on its way, and what needs all rows at
+//! once. Owns no data; `build` makes it from the syntax tree, `exec` carries it out.
+//!
+//! A plan is a list of nodes, each behind those that it needs. Most of the work stands in pipelines:
+//! rows come from a scan, a subquery or another node, pass the maps one by one, and end in a sink that
+//! keeps them or puts them into groups. So an aggregation holds its groups and never the rows.
+
+pub(crate) mod build;
+mod call;
+mod draft;
+mod explain;
+
+use crate::ast::{AggregateOp, BinaryOp, Grouping, Matching, Span};
+use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
+use skopos_storage::TimeRange;
+use std::sync::Arc;
+
+/// The number of a node in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NodeId(pub usize);
+
+/// The number of a grid in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GridId(pub usize);
+
+/// The number of a pipeline in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PipelineId(pub usize);
+
+/// The number of a scan in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScanId(pub usize);
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub nodes: Vec<Node>,
+    pub pipelines: Vec<Pipeline>,
+    pub scans: Vec<Scan>,
+    pub grids: Vec<Grid>,
+    pub root: NodeId,
+    /// Names are removed at the very end instead of by each operator.
+    pub late_names: bool,
+}
+
+/// The times at which something is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub start: TimestampMs,
+    pub step: DurationMs,
+    pub steps: usize,
+}
+
+impl Grid {
+    /// The time of step `k`.
+    pub(crate) fn at(&self, k: usize) -> TimestampMs {
+        TimestampMs::new(self.start.as_ms() + k as i64 * self.step.as_ms())
+    }
+
+    /// The time of the last step.
+    pub(crate) fn end(&self) -> TimestampMs {
+        self.at(self.steps - 1)
+    }
+}
+
+/// One operator.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub op: Op,
+    pub grid: GridId,
+    pub span: Span,
+    /// How many others need the value.
+    pub uses: usize,
+}
+
+/// The operators. Scalars yield a number per step, all others rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Op {
+    Number(f64),
+    /// `time()`
+    Time,
+    /// `scalar(v)`
+    ScalarOf(NodeId),
+    ScalarNegate(NodeId),
+    ScalarBinary {
+        op: BinaryOp,
+        lhs: NodeId,
+        rhs: NodeId,
+    },
+    /// `vector(s)`
+    VectorOf(NodeId),
+    Pipeline(PipelineId),
+    /// The one step of a value that does not change, at all steps.
+    Broadcast(NodeId),
+    Join(Join),
+    Set {
+        op: BinaryOp,
+        lhs: NodeId,
+        rhs: NodeId,
+        matching: Matching,
+    },
+    /// `topk`, `bottomk`, `quantile`, `count_values`: aggregations that see all rows.
+    Gather(Gather),
+    /// 1 where the input has no row with a value.
+    Absent {
+        input: NodeId,
+        labels: Labels,
+    },
+    Sort {
+        input: NodeId,
+        descending: bool,
+    },
+}
+
+/// A binary operator whose sides are matched by labels.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Join {
+    pub op: BinaryOp,
+    pub lhs: NodeId,
+    pub rhs: NodeId,
+    pub return_bool: bool,
+    pub matching: Matching,
+}
+
+/// An aggregation that sees all rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Gather {
+    pub op: AggregateOp,
+    pub input: NodeId,
+    pub grouping: Grouping,
+    pub param: Param,
+}
+
+/// The parameter of an aggregation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Param {
+    /// One number per step.
+    Scalar(NodeId),
+    /// A label's name.
+    Text(Arc<str>),
+}
+
+/// Rows from a source, through maps, into a sink.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    /// The node whose value it yields.
+    pub node: NodeId,
+    pub source: Source,
+    pub maps: Vec<Map>,
+    pub sink: Sink,
+    pub grid: GridId,
+    /// Where rows of equal labels, or the aggregation, stand in the query.
+    pub span: Span,
+}
+
+/// Where the rows of a pipeline come from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Source {
+    /// Windows over the samples of storage.
+    Scan { scan: ScanId, windows: Windows, kernel: Kernel },
+    /// Windows over the values that another node has on a finer grid.
+    Subquery { node: NodeId, windows: Windows, kernel: Kernel },
+    /// The rows of another node.
+    Node(NodeId),
+}
+
+/// The windows of all steps: that of step `k` ends at `first_end + k × step`, which belongs to it, and
+/// is `range` long; its beginning does not belong to it. In milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Windows {
+    pub first_end: i64,
+    pub step: i64,
+    pub steps: usize,
+    pub range: i64,
+}
+
+impl Windows {
+    /// What of time the windows cover together.
+    pub(crate) fn span(&self) -> TimeRange {
+        let last = self.first_end + (self.steps - 1) as i64 * self.step;
+        let min = self.first_end.saturating_sub(self.range).saturating_add(1);
+        TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(last) }
+    }
+}
+
+/// What is made of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kernel {
+    pub function: WindowFn,
+    /// The quantile.
+    pub param: Option<NodeId>,
+    /// Where the parameter, else the windowed expression, stands in the query.
+    pub span: Span,
+}
+
+/// What is made of the samples of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum WindowFn {
+    /// The newest sample unless it is a staleness marker: what an instant selector yields.
+    Newest,
+    /// The time of that sample.
+    NewestTime,
+    Rate,
+    Increase,
+    Delta,
+    Irate,
+    Idelta,
+    Changes,
+    Resets,
+    Avg,
+    Count,
+    First,
+    Last,
+    Mad,
+    Max,
+    Min,
+    Present,
+    Quantile,
+    Stddev,
+    Stdvar,
+    Sum,
+    TimeOfFirst,
+    TimeOfLast,
+    TimeOfMax,
+    TimeOfMin,
+}
+
+impl WindowFn {
+    /// Whether the result is still the metric that was read.
+    pub(crate) const fn keeps_name(self) -> bool {
+        matches!(self, Self::Newest | Self::First | Self::Last)
+    }
+}
+
+/// What is done to each row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Map {
+    Math(MathFn),
+    Negate,
+    /// An operator whose other side is a scalar.
+    Scalar(ScalarMap),
+    /// `clamp` and its halves; an absent bound does not bound.
+    Clamp {
+        min: Option<NodeId>,
+        max: Option<NodeId>,
+    },
+    /// `round`; to whole numbers when unset.
+    Round(Option<NodeId>),
+    /// `timestamp` of something that is no selector.
+    StepTime,
+    Replace(Arc<LabelReplace>),
+    Join(Arc<LabelJoin>),
+}
+
+impl Map {
+    /// Whether the result is another metric.
+    pub(crate) fn drops_name(&self) -> bool {
+        match self {
+            Self::Scalar(m) => !m.op.is_comparison() || m.return_bool,
+            Self::Replace(_) | Self::Join(_) => false,
+            _ => true,
+        }
+    }
+
+    /// Whether labels are changed otherwise.
+    pub(crate) fn relabels(&self) -> bool {
+        matches!(self, Self::Replace(_) | Self::Join(_))
+    }
+
+    /// The scalars that it needs.
+    pub(crate) fn scalars(&self) -> impl Iterator<Item = NodeId> {
+        let pair = match self {
+            Self::Scalar(m) => [Some(m.scalar), None],
+            Self::Clamp { min, max } => [*min, *max],
+            Self::Round(to) => [*to, None],
+            _ => [None, None],
+        };
+        pair.into_iter().flatten()
+    }
+}
+
+/// An operator between each value and a scalar.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ScalarMap {
+    pub op: BinaryOp,
+    pub scalar: NodeId,
+    pub scalar_side: Side,
+    pub return_bool: bool,
+}
+
+/// A side of an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Left,
+    Right,
+}
+
+/// Functions of one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum MathFn {
+    Abs,
+    Ceil,
+    Exp,
+    Floor,
+    Ln,
+    Log10,
+    Log2,
+    Sgn,
+    Sqrt,
+}
+
+/// `label_replace`
+#[derive(Clone, Debug)]
+pub(crate) struct LabelReplace {
+    pub destination: Arc<str>,
+    pub replacement: Arc<str>,
+    pub source: Arc<str>,
+    /// Anchored at both ends.
+    pub regex: regex::Regex,
+}
+
+impl PartialEq for LabelReplace {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |r: &Self| (r.destination.clone(), r.replacement.clone(), r.source.clone());
+        key(self) == key(other) && self.regex.as_str() == other.regex.as_str()
+    }
+}
+
+/// `label_join`
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LabelJoin {
+    pub destination: Arc<str>,
+    pub separator: Arc<str>,
+    pub sources: Vec<Arc<str>>,
+}
+
+/// Where the rows of a pipeline end.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Sink {
+    /// They are kept.
+    Collect {
+        /// Labels may be equal: rows are put together, which fails when both have a value at one step.
+        merge: bool,
+    },
+    /// They are put into groups by one of the operators that need no look back.
+    Aggregate { op: AggregateOp, grouping: Grouping },
+}
+
+/// One read of storage, for all pipelines that need it.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub matchers: Vec<Matcher>,
+    pub range: TimeRange,
+    pub pipelines: Vec<PipelineId>,
+    /// A pipeline needs the result of another scan first, so no other may join.
+    pub exclusive: bool,
+}

@@ -1,0 +1,167 @@
+//! What a query yields: a scalar, a text, a vector or a matrix, in columns, and the annotations beside
+//! it. Owns no evaluation and no JSON.
+
+use crate::ast::Span;
+use crate::exec::bits;
+use crate::exec::matrix::StepMatrix;
+use skopos_model::{DurationMs, Labels, TimestampMs};
+
+/// The answer to a query.
+#[derive(Debug)]
+pub struct QueryResult {
+    /// The value.
+    pub value: Value,
+    /// What the one who asked should know about it; each once, in the order of their position.
+    pub annotations: Vec<Annotation>,
+}
+
+/// The value of an expression.
+#[derive(Debug)]
+pub enum Value {
+    /// One number at one time.
+    Scalar {
+        /// When.
+        timestamp: TimestampMs,
+        /// The number.
+        value: f64,
+    },
+    /// A text.
+    String {
+        /// When.
+        timestamp: TimestampMs,
+        /// The text.
+        text: String,
+    },
+    /// One number per series at one time.
+    Vector(Vector),
+    /// Any number of samples per series.
+    Matrix(Matrix),
+}
+
+/// One number per series at one time. `labels[i]` belongs to `values[i]`; the order is that of the
+/// operator that sorts, else that of labels.
+#[derive(Debug, Default, PartialEq)]
+pub struct Vector {
+    /// The time of all values.
+    pub timestamp: TimestampMs,
+    /// What identifies each series.
+    pub labels: Vec<Labels>,
+    /// The values.
+    pub values: Vec<f64>,
+}
+
+/// Samples of several series, in the order of labels; no series is without samples.
+#[derive(Debug)]
+pub struct Matrix {
+    series: Vec<Labels>,
+    points: Points,
+}
+
+#[derive(Debug)]
+enum Points {
+    /// At the steps of a range query: a value per step and a bitmap of those that there are.
+    Steps { start: TimestampMs, step: DurationMs, rows: Vec<usize>, matrix: StepMatrix },
+    /// At any time: the samples of series `i` end at `ends[i]`.
+    Samples { ends: Vec<usize>, timestamps: Vec<TimestampMs>, values: Vec<f64> },
+}
+
+impl Matrix {
+    /// The rows of `matrix` named by `rows`, whose labels are `series`.
+    pub(crate) fn of_steps(
+        (start, step): (TimestampMs, DurationMs),
+        series: Vec<Labels>,
+        rows: Vec<usize>,
+        matrix: StepMatrix,
+    ) -> Self {
+        assert_eq!(series.len(), rows.len(), "labels and rows differ in number");
+        Self { series, points: Points::Steps { start, step, rows, matrix } }
+    }
+
+    /// Series whose samples stand one behind the other in two columns.
+    pub(crate) fn of_samples(
+        series: Vec<Labels>,
+        ends: Vec<usize>,
+        timestamps: Vec<TimestampMs>,
+        values: Vec<f64>,
+    ) -> Self {
+        assert_eq!(series.len(), ends.len(), "labels and ends differ in number");
+        assert_eq!(timestamps.len(), values.len(), "columns differ in length");
+        Self { series, points: Points::Samples { ends, timestamps, values } }
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether there is no series.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// What identifies series `i`.
+    pub fn labels(&self, i: usize) -> &Labels {
+        &self.series[i]
+    }
+
+    /// The samples of series `i` in the order of time.
+    pub fn points(&self, i: usize) -> impl Iterator<Item = (TimestampMs, f64)> + '_ {
+        let (steps, samples) = match &self.points {
+            Points::Steps { start, step, rows, matrix } => {
+                let row = matrix.row(rows[i]);
+                let at = move |k: usize| TimestampMs::new(start.as_ms() + k as i64 * step.as_ms());
+                (Some(bits::iter(row.present).map(move |k| (at(k), row.values[k]))), None)
+            }
+            Points::Samples { ends, timestamps, values } => {
+                let range = if i == 0 { 0 } else { ends[i - 1] }..ends[i];
+                let times = timestamps[range.clone()].iter().copied();
+                (None, Some(times.zip(values[range].iter().copied())))
+            }
+        };
+        steps.into_iter().flatten().chain(samples.into_iter().flatten())
+    }
+
+    /// How many samples all series have together.
+    pub fn point_count(&self) -> usize {
+        match &self.points {
+            Points::Steps { rows, matrix, .. } => {
+                rows.iter().map(|r| bits::count(matrix.row(*r).present)).sum()
+            }
+            Points::Samples { values, .. } => values.len(),
+        }
+    }
+}
+
+/// How much an annotation matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The result may not be what was meant.
+    Warning,
+    /// Something about the query could be better.
+    Info,
+}
+
+/// A remark on the result that is no error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What there is to say, without position.
+    pub message: String,
+    /// Which part of the expression it is about.
+    pub span: Span,
+}
+
+impl Annotation {
+    /// The form of the query API: severity, message, and line and column of its place in `query`.
+    pub fn text(&self, query: &str) -> String {
+        let before = query.get(..self.span.start as usize).unwrap_or(query);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+        let severity = match self.severity {
+            Severity::Warning => "warning",
+            Severity::Info => "info",
+        };
+        format!("PromQL {severity}: {} ({line}:{column})", self.message)
+    }
+}
