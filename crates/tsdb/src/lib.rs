@@ -1,1 +1,39 @@
-//! The time-series database: head, write-ahead log, replay.
+//! The time-series database: the head in memory and its write-ahead log.
+//!
+//! Modules:
+//! - `db`: `Db`, what the rest of the program opens; the lock and the synchronising thread.
+//! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
+//! - `head`: series, postings, chunks, batches and views; see its own map.
+//! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
+//!
+//! Write path: `Db::appender` → `HeadAppender::append`/`append_floats` (checks, and encodes the WAL
+//! record as it goes) → `commit`: under one lock `Wal::log` (one append to the file), then
+//! `MemSeries::append` for each sample, then `Readers::publish`. `Wal::sync` follows every 100 ms.
+//! Read path: `Db::querier` takes a `ReadMark` → `select` (matchers to numbers by `Postings`) → sorted
+//! series → `MemSeries::collect` under its lock, `Collected::decode` without one → `SeriesBatch`.
+//! Start: `Db::open` → `replay` → a new segment.
+//!
+//! What always holds:
+//! - A batch is visible only after the WAL has all of it; its samples are one record of the WAL.
+//! - Memory stores batches in the order in which the WAL has them, so a replay gives the same head.
+//! - No lock is held while a chunk is decoded, and none but a series' own while one is appended to.
+//! - The numbers of series in postings grow; a number, also the WAL's, is never given twice.
+//! - Locks are taken in this order: commit, shard, postings, table, series; `Wal::syncing`, `Wal::inner`.
+//! - Nothing here panics on bytes of a file.
+//!
+//! When you change a record or its framing, change docs/formats/wal.md too, and the tests against the
+//! real Prometheus will tell whether it still reads it. When you change what a commit does with a
+//! sample, look at `replay`, which does the same. When you change the order of a commit's steps, read
+//! docs/decisions/0003-isolation-by-commit-number.md first.
+
+mod db;
+mod error;
+mod head;
+mod options;
+mod stats;
+mod wal;
+
+pub use db::Db;
+pub use error::OpenError;
+pub use options::{Options, WalCompression};
+pub use stats::StatsSnapshot;

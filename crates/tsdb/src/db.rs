@@ -1,0 +1,186 @@
+//! `Db`: the head and the WAL as one database in a directory. Owns the directory's lock and the thread
+//! that makes commits durable.
+
+use crate::{
+    error::OpenError,
+    head::{Head, appender::HeadAppender, querier::HeadQuerier, replay::replay},
+    options::Options,
+    stats::{Stats, StatsSnapshot},
+    wal::{Wal, segment},
+};
+use parking_lot::Mutex;
+use skopos_base::{
+    Env,
+    fs::{FileLock, Fs},
+    spawn::{Joined, Stop},
+};
+use skopos_model::{Metadata, TimestampMs};
+use skopos_storage::{Appendable, Appender, CommitError, Querier, QueryError, Queryable, TimeRange};
+use std::{io, path::Path, path::PathBuf, sync::Arc};
+
+/// The characters of a block directory's name.
+const BLOCK_NAME_LEN: usize = 26;
+
+/// An open database. Dropping it closes it; `close` also says whether that went well.
+pub struct Db {
+    head: Arc<Head>,
+    wal: Arc<Wal>,
+    stats: Arc<Stats>,
+    dir: PathBuf,
+    syncer: Mutex<Option<Syncer>>,
+    _lock: Box<dyn FileLock>,
+}
+
+/// The thread that synchronises the WAL.
+struct Syncer {
+    stop: Arc<dyn Stop>,
+    thread: Box<dyn Joined>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Opens the database in `dir`, which is made when it is absent, and reads back its WAL.
+    ///
+    /// # Errors
+    /// When another process has it open, or the system refuses a file. Damage is no error.
+    pub fn open(dir: &Path, options: Options, env: &Env) -> Result<Self, OpenError> {
+        let fs = &*env.fs;
+        let wal_dir = dir.join("wal");
+        fs.create_dir_all(&wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
+        let lock_path = dir.join("lock");
+        let lock = fs.lock(&lock_path).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked { path: dir.to_owned(), source },
+            _ => OpenError::Io { doing: "locking", path: lock_path.clone(), source },
+        })?;
+        // The directory's own entry, so that a power loss does not take it with all it holds.
+        fs.sync_dir(dir).map_err(OpenError::io("synchronising", dir))?;
+        warn_of_blocks(fs, dir)?;
+
+        let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
+        let stats = Arc::new(Stats::default());
+        let segment_pages = options.segment_pages();
+        let sync_interval = options.sync_interval;
+        let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats)));
+        replay(&head, fs, &*env.clock, &listing)?;
+        let wal = Wal::create(
+            Arc::clone(&env.fs),
+            Arc::clone(&env.clock),
+            &wal_dir,
+            listing.next_index,
+            segment_pages,
+            Arc::clone(&stats),
+        )
+        .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
+        let wal = Arc::new(wal);
+        let syncer = start_syncer(env, &wal, sync_interval.as_std())
+            .map_err(OpenError::io("starting the thread that synchronises", &wal_dir))?;
+        log_opened(dir, &stats.snapshot(), &head);
+        let syncer = Mutex::new(Some(syncer));
+        Ok(Self { head, wal, stats, dir: dir.to_owned(), syncer, _lock: lock })
+    }
+
+    /// Makes every batch committed so far durable against power loss.
+    ///
+    /// # Errors
+    /// When the disk refuses; then it is not known to be durable.
+    pub fn sync(&self) -> Result<(), CommitError> {
+        self.wal.sync()
+    }
+
+    /// Makes everything durable and gives the directory free.
+    ///
+    /// # Errors
+    /// When the last synchronisation fails.
+    pub fn close(self) -> Result<(), CommitError> {
+        self.shut_down()
+    }
+
+    /// What the database counts about itself.
+    pub fn stats(&self) -> StatsSnapshot {
+        self.stats.snapshot()
+    }
+
+    /// The times of the oldest and of the newest sample; none while there is no sample.
+    pub fn time_range(&self) -> Option<(TimestampMs, TimestampMs)> {
+        self.head.time_range()
+    }
+
+    /// What the source of a metric said last about it.
+    pub fn metadata(&self, metric: &str) -> Option<Metadata> {
+        self.head.metadata(metric)
+    }
+
+    /// The bytes that series and their chunks hold in memory, without postings and tables.
+    pub fn series_bytes(&self) -> u64 {
+        self.head.registry.table().iter().map(|s| s.heap_bytes() as u64).sum()
+    }
+
+    fn shut_down(&self) -> Result<(), CommitError> {
+        let Some(Syncer { stop, thread }) = self.syncer.lock().take() else { return Ok(()) };
+        stop.stop();
+        if let Err(e) = thread.join() {
+            tracing::error!(error = %e, "the thread that synchronises the WAL ended before its time");
+        }
+        self.wal.sync()
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        if let Err(e) = self.shut_down() {
+            tracing::error!(dir = %self.dir.display(), error = %e, "closing the database: the last synchronisation failed");
+        }
+    }
+}
+
+impl Appendable for Db {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        Box::new(HeadAppender::new(&self.head, &self.wal))
+    }
+}
+
+impl Queryable for Db {
+    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
+        Ok(Box::new(HeadQuerier::new(&self.head, range)))
+    }
+}
+
+fn start_syncer(env: &Env, wal: &Arc<Wal>, interval: std::time::Duration) -> io::Result<Syncer> {
+    let stop = env.spawner.stop_signal();
+    let (wal, stopped) = (Arc::clone(wal), Arc::clone(&stop));
+    let body = move || {
+        while !stopped.wait(interval) {
+            // What a failure means for commits stands in the WAL's state, and is logged there.
+            let _ = wal.sync();
+        }
+    };
+    let thread = env.spawner.spawn("wal-sync", Box::new(body))?;
+    Ok(Syncer { stop, thread })
+}
+
+/// Blocks are not read yet: say so, since their samples are missing from every answer.
+fn warn_of_blocks(fs: &dyn Fs, dir: &Path) -> Result<(), OpenError> {
+    let entries = fs.read_dir(dir).map_err(OpenError::io("listing", dir))?;
+    let is_block = |name: &str| {
+        name.len() == BLOCK_NAME_LEN && name.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
+    };
+    let blocks = entries.iter().filter(|e| e.is_dir && is_block(&e.name)).count();
+    if blocks > 0 {
+        tracing::warn!(dir = %dir.display(), blocks, "the directory has blocks, which are not read: their samples are missing");
+    }
+    Ok(())
+}
+
+fn log_opened(dir: &Path, stats: &StatsSnapshot, head: &Head) {
+    let (min, max) =
+        head.time_range().map_or((None, None), |(min, max)| (Some(min.as_ms()), Some(max.as_ms())));
+    tracing::info!(
+        dir = %dir.display(), series = stats.series, samples = stats.replayed_samples, ms = stats.replay_ms,
+        damaged_places = stats.wal_corruptions_total, ?min, ?max, "database opened"
+    );
+}

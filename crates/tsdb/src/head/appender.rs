@@ -1,0 +1,373 @@
+//! `HeadAppender`: a batch, from `append` to `commit`. Samples are checked against their series when
+//! they are appended, and once more when they are stored, since another batch may have overtaken this
+//! one. Never makes a sample visible that the WAL does not have.
+//!
+//! Native histograms are refused, since they cannot be kept yet. Exemplars and start timestamps are
+//! passed over: exemplars are counted. Metadata are kept in memory, the latest of each metric.
+
+use super::{
+    Head,
+    registry::{Origin, ref_of},
+    series::{CommitView, MemSeries, SeriesIndex, Stored},
+};
+use crate::{
+    options::WalCompression,
+    stats::Stats,
+    wal::{
+        Wal,
+        record::{SamplesRecord, push_series},
+        writer::compressed,
+    },
+};
+use skopos_model::{Labels, Metadata, Sample, SeriesRef, TimestampMs};
+use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, Value};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+/// Samples stored or checked before the registry is let go for a moment.
+const STRIDE: usize = 4096;
+/// Batches whose buffers are larger are not kept for later ones.
+const SPARE_BYTES: usize = 8 << 20;
+/// The most spare batches kept.
+const SPARES: usize = 16;
+/// The name under which an operator knows the limit on samples of one batch.
+const BATCH_LIMIT: &str = "storage.tsdb.max-batch-samples";
+
+/// The buffers of a batch.
+#[derive(Default)]
+pub(crate) struct Batch {
+    record: SamplesRecord,
+    series: Vec<SeriesIndex>,
+    timestamps_ms: Vec<i64>,
+    values: Vec<f64>,
+    /// Series that the WAL did not name when they were appended to.
+    unlogged: Vec<Arc<MemSeries>>,
+    metadata: Vec<(Arc<MemSeries>, Metadata)>,
+    /// The last sample of every series; only there once a series came twice.
+    last_of: Option<HashMap<SeriesIndex, Sample>>,
+    /// Made for the first commit, then kept.
+    encoder: Option<Box<snap::raw::Encoder>>,
+    compressed: Vec<u8>,
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("samples", &self.series.len()).finish_non_exhaustive()
+    }
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.record.clear();
+        self.series.clear();
+        self.timestamps_ms.clear();
+        self.values.clear();
+        self.unlogged.clear();
+        self.metadata.clear();
+        self.last_of = None;
+    }
+
+    /// The last sample that the batch has for a series that is part of it.
+    fn last_sample(&mut self, index: SeriesIndex) -> Option<Sample> {
+        let at =
+            |i: usize| Sample { timestamp: TimestampMs::new(self.timestamps_ms[i]), value: self.values[i] };
+        // Samples of one series mostly follow one another.
+        if self.last_of.is_none() && self.series.last() == Some(&index) {
+            return Some(at(self.series.len() - 1));
+        }
+        let last_of = self
+            .last_of
+            .get_or_insert_with(|| self.series.iter().enumerate().map(|(i, s)| (*s, at(i))).collect());
+        last_of.get(&index).copied()
+    }
+
+    #[inline]
+    fn push(&mut self, series: &MemSeries, timestamp_ms: i64, value: f64) {
+        self.record.push(series.wal_ref, timestamp_ms, value);
+        self.series.push(series.index);
+        self.timestamps_ms.push(timestamp_ms);
+        self.values.push(value);
+        if let Some(last_of) = &mut self.last_of {
+            last_of.insert(series.index, Sample { timestamp: TimestampMs::new(timestamp_ms), value });
+        }
+    }
+}
+
+/// A batch being gathered.
+pub(crate) struct HeadAppender<'a> {
+    head: &'a Head,
+    wal: &'a Wal,
+    batch: Batch,
+    number: u32,
+    accepted_ms: (i64, i64),
+    max_samples: usize,
+}
+
+impl<'a> HeadAppender<'a> {
+    pub(crate) fn new(head: &'a Head, wal: &'a Wal) -> Self {
+        Self {
+            head,
+            wal,
+            batch: head.spare.lock().pop().unwrap_or_default(),
+            number: head.next_batch.fetch_add(1, Ordering::Relaxed),
+            accepted_ms: head.accepted(),
+            max_samples: head.options.max_batch_samples(),
+        }
+    }
+
+    fn find_or_create(&self, labels: &Labels) -> Result<Arc<MemSeries>, AppendError> {
+        let invalid = |reason| AppendError::InvalidLabels { labels: labels.clone(), reason };
+        if labels.is_empty() {
+            return Err(invalid("there is no label"));
+        }
+        // Names are sorted: an empty one comes first.
+        if labels.iter().next().is_some_and(|(name, _)| name.is_empty()) {
+            return Err(invalid("a label has no name"));
+        }
+        let max_bytes = self.head.options.max_label_bytes;
+        if labels.byte_len() > max_bytes {
+            return Err(AppendError::Limit { limit: "storage.tsdb.max-label-bytes", max: max_bytes as u64 });
+        }
+        match self.head.registry.get_or_create(labels, Origin::Appender) {
+            Ok((series, created)) => {
+                if created {
+                    Stats::add(&self.head.stats.series, 1);
+                }
+                Ok(series)
+            }
+            Err(_) => Err(AppendError::Limit {
+                limit: "storage.tsdb.max-series",
+                max: u64::from(self.head.options.max_series),
+            }),
+        }
+    }
+
+    /// Adds a sample of a known series, or says why not.
+    #[inline]
+    fn add(&mut self, series: &Arc<MemSeries>, timestamp_ms: i64, value: f64) -> Result<(), AppendError> {
+        let (min, max) = self.accepted_ms;
+        let regular = timestamp_ms > series.newest_ms() && timestamp_ms >= min && timestamp_ms <= max;
+        if !regular && !self.check_irregular(series, timestamp_ms, value)? {
+            return Ok(());
+        }
+        if series.mark_pending(self.number) && !self.check_repeated(series, timestamp_ms, value)? {
+            return Ok(());
+        }
+        if self.batch.series.len() >= self.max_samples {
+            return Err(AppendError::Limit { limit: BATCH_LIMIT, max: self.max_samples as u64 });
+        }
+        if !series.is_logged() {
+            self.batch.unlogged.push(Arc::clone(series));
+        }
+        self.batch.push(series, timestamp_ms, value);
+        Ok(())
+    }
+
+    /// Whether a sample that is not simply newer is to be stored. `Ok(false)`: it is stored already.
+    #[cold]
+    fn check_irregular(
+        &self,
+        series: &MemSeries,
+        timestamp_ms: i64,
+        value: f64,
+    ) -> Result<bool, AppendError> {
+        let (min, max) = self.accepted_ms;
+        let timestamp = TimestampMs::new(timestamp_ms);
+        if timestamp_ms < min || timestamp_ms > max {
+            Stats::add(&self.head.stats.out_of_bounds_total, 1);
+            let (min, max) = (TimestampMs::new(min), TimestampMs::new(max));
+            return Err(AppendError::OutOfBounds { timestamp, min, max });
+        }
+        match series.newest() {
+            Some(newest) => self.check_after(newest, Sample { timestamp, value }),
+            None => Ok(true),
+        }
+    }
+
+    /// Like `check_irregular`, for a series of which the batch has a sample already.
+    #[cold]
+    fn check_repeated(
+        &mut self,
+        series: &MemSeries,
+        timestamp_ms: i64,
+        value: f64,
+    ) -> Result<bool, AppendError> {
+        let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
+        match self.batch.last_sample(series.index) {
+            Some(last) => self.check_after(last, sample),
+            None => Ok(true),
+        }
+    }
+
+    fn check_after(&self, newest: Sample, sample: Sample) -> Result<bool, AppendError> {
+        let timestamp = sample.timestamp;
+        if timestamp > newest.timestamp {
+            Ok(true)
+        } else if newest == sample {
+            Ok(false)
+        } else if timestamp == newest.timestamp {
+            Stats::add(&self.head.stats.duplicates_total, 1);
+            Err(AppendError::Duplicate { timestamp })
+        } else {
+            Stats::add(&self.head.stats.out_of_order_total, 1);
+            Err(AppendError::OutOfOrder { timestamp, newest: newest.timestamp })
+        }
+    }
+
+    /// Writes the batch to the WAL, stores it in memory and makes it visible.
+    fn commit_batch(&mut self) -> Result<Committed, CommitError> {
+        let (head, batch) = (self.head, &mut self.batch);
+        let compress = head.options.wal_compression == WalCompression::Snappy;
+        let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
+        let samples = compressed(encoder, batch.record.bytes(), &mut batch.compressed);
+        let mut state = head.commit.lock();
+        let state = &mut *state;
+        state.series_record.clear();
+        batch.unlogged.retain(|series| !series.is_logged());
+        for series in &batch.unlogged {
+            push_series(&mut state.series_record, series.wal_ref, &series.labels);
+        }
+        if batch.unlogged.is_empty() {
+            self.wal.log(&[samples])?;
+        } else {
+            let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
+            let series = compressed(encoder, &state.series_record, &mut state.compressed);
+            self.wal.log(&[series, samples])?;
+            batch.unlogged.iter().for_each(|series| series.set_logged());
+        }
+        head.readers.copy_marks(&mut state.marks);
+        let view = CommitView {
+            id: state.next,
+            marks: &state.marks,
+            block_ms: head.options.min_block_duration.as_ms().max(1),
+        };
+        let committed = store(head, batch, view);
+        head.readers.publish(state.next);
+        state.next += 1;
+        Ok(committed)
+    }
+}
+
+fn new_encoder() -> Box<snap::raw::Encoder> {
+    Box::new(snap::raw::Encoder::new())
+}
+
+/// Stores a batch in memory. Readers do not see it before it is published.
+fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
+    let mut committed = Committed::default();
+    let mut chunks = 0;
+    let (mut min_ms, mut max_ms) = (i64::MAX, i64::MIN);
+    for from in (0..batch.series.len()).step_by(STRIDE) {
+        let to = (from + STRIDE).min(batch.series.len());
+        let table = head.registry.table();
+        let rows =
+            batch.series[from..to].iter().zip(&batch.timestamps_ms[from..to]).zip(&batch.values[from..to]);
+        for ((index, timestamp_ms), value) in rows {
+            let Some(series) = table.get(*index) else { continue };
+            let stored = series.append(*timestamp_ms, *value, view);
+            match stored {
+                Stored::New => {}
+                Stored::NewChunk { first_of_series } => {
+                    chunks += 1;
+                    committed.new_series += usize::from(first_of_series);
+                }
+                Stored::Same => continue,
+                Stored::Overtaken => {
+                    committed.overtaken += 1;
+                    continue;
+                }
+            }
+            committed.samples += 1;
+            min_ms = min_ms.min(*timestamp_ms);
+            max_ms = max_ms.max(*timestamp_ms);
+        }
+    }
+    if committed.samples > 0 {
+        head.saw(min_ms, max_ms);
+    }
+    Stats::add(&head.stats.chunks, chunks);
+    Stats::add(&head.stats.samples_appended_total, committed.samples as u64);
+    Stats::add(&head.stats.overtaken_total, committed.overtaken as u64);
+    Stats::add(&head.stats.commits_total, 1);
+    committed
+}
+
+impl Appender for HeadAppender<'_> {
+    fn append(&mut self, sample: &Append<'_>) -> Result<SeriesRef, AppendError> {
+        let value = match sample.value {
+            Value::Float(value) => value,
+            Value::Histogram(_) | Value::FloatHistogram(_) => {
+                return Err(AppendError::Unsupported("native histograms"));
+            }
+        };
+        let series = match sample.series {
+            SeriesId::Labels(labels) => self.find_or_create(labels)?,
+            SeriesId::Ref(r) => {
+                let known = self.head.registry.table().by_ref(r).cloned();
+                known.ok_or(AppendError::UnknownRef(r.get()))?
+            }
+        };
+        self.add(&series, sample.timestamp.as_ms(), value)?;
+        if !sample.exemplars.is_empty() {
+            Stats::add(&self.head.stats.exemplars_dropped_total, sample.exemplars.len() as u64);
+        }
+        let series_ref = ref_of(series.index);
+        if let Some(metadata) = sample.metadata {
+            self.batch.metadata.push((series, metadata.clone()));
+        }
+        Ok(series_ref)
+    }
+
+    fn append_floats(
+        &mut self,
+        timestamp: TimestampMs,
+        series: &[SeriesRef],
+        values: &[f64],
+        refused: &mut Vec<(usize, AppendError)>,
+    ) {
+        assert_eq!(series.len(), values.len(), "one value for each series");
+        let head = self.head;
+        for from in (0..series.len()).step_by(STRIDE) {
+            let to = (from + STRIDE).min(series.len());
+            let table = head.registry.table();
+            for i in from..to {
+                let result = match table.by_ref(series[i]) {
+                    Some(known) => self.add(known, timestamp.as_ms(), values[i]),
+                    None => Err(AppendError::UnknownRef(series[i].get())),
+                };
+                if let Err(e) = result {
+                    refused.push((i, e));
+                }
+            }
+        }
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<Committed, CommitError> {
+        let committed = if self.batch.series.is_empty() {
+            Committed::default()
+        } else {
+            self.commit_batch().inspect_err(|_| Stats::add(&self.head.stats.commits_failed_total, 1))?
+        };
+        for (series, metadata) in &self.batch.metadata {
+            if let Some(metric) = series.labels.metric_name() {
+                self.head.set_metadata(metric, metadata);
+            }
+        }
+        Ok(committed)
+    }
+}
+
+/// Gives the buffers back. What was not committed is gone with them.
+impl Drop for HeadAppender<'_> {
+    fn drop(&mut self) {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
+        let bytes = batch.record.capacity() + batch.compressed.capacity() + batch.series.capacity() * 20;
+        let mut spare = self.head.spare.lock();
+        if bytes <= SPARE_BYTES && spare.len() < SPARES {
+            spare.push(batch);
+        }
+    }
+}

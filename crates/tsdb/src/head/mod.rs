@@ -1,0 +1,131 @@
+//! The head: the newest samples, in memory. Owns series, postings and chunks; what makes them survive
+//! the process is the WAL's. Nothing in it is dropped yet.
+//!
+//! - `series`: one series: its labels, its chunks, which commit its last samples came with.
+//! - `registry`: all series, found by labels or by reference.
+//! - `postings`: which series have which label.
+//! - `select`: matchers to series.
+//! - `isolation`: which commits a reader sees.
+//! - `appender`: a batch, from `append` to `commit`.
+//! - `querier`: a view, from matchers to columns.
+//! - `replay`: the WAL's records back into series.
+
+pub(crate) mod appender;
+pub(crate) mod isolation;
+pub(crate) mod postings;
+pub(crate) mod querier;
+pub(crate) mod registry;
+pub(crate) mod replay;
+pub(crate) mod select;
+pub(crate) mod series;
+
+use crate::{options::Options, stats::Stats};
+use appender::Batch;
+use isolation::Readers;
+use parking_lot::Mutex;
+use registry::Registry;
+use skopos_base::clock::Clock;
+use skopos_model::{DurationMs, Metadata, TimestampMs};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
+};
+
+/// The head. Shared by appenders and queriers.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) registry: Registry,
+    pub(crate) readers: Arc<Readers>,
+    /// Held from the WAL's append to the moment when the batch is visible: commits happen one after
+    /// the other, in memory in the same order as in the WAL.
+    commit: Mutex<CommitState>,
+    /// Of all committed samples.
+    min_ms: AtomicI64,
+    max_ms: AtomicI64,
+    /// By metric name. Bounded by the number of metrics, each of which has a series.
+    metadata: Mutex<HashMap<Box<str>, Metadata>>,
+    /// Buffers of finished batches, to be used again.
+    spare: Mutex<Vec<Batch>>,
+    next_batch: AtomicU32,
+}
+
+#[derive(Debug)]
+struct CommitState {
+    next: u64,
+    /// Reused.
+    series_record: Vec<u8>,
+    compressed: Vec<u8>,
+    marks: Vec<u64>,
+}
+
+impl Head {
+    pub(crate) fn new(options: Options, clock: Arc<dyn Clock>, stats: Arc<Stats>) -> Self {
+        Self {
+            registry: Registry::new(options.max_series),
+            options,
+            clock,
+            stats,
+            readers: Arc::new(Readers::default()),
+            commit: Mutex::new(CommitState {
+                next: 1,
+                series_record: Vec::new(),
+                compressed: Vec::new(),
+                marks: Vec::new(),
+            }),
+            min_ms: AtomicI64::new(i64::MAX),
+            max_ms: AtomicI64::new(i64::MIN),
+            metadata: Mutex::default(),
+            spare: Mutex::default(),
+            next_batch: AtomicU32::new(1),
+        }
+    }
+
+    /// The times of the oldest and of the newest sample; none while there is no sample.
+    pub(crate) fn time_range(&self) -> Option<(TimestampMs, TimestampMs)> {
+        let min = self.min_ms.load(Ordering::Acquire);
+        let max = self.max_ms.load(Ordering::Acquire);
+        (min <= max).then(|| (TimestampMs::new(min), TimestampMs::new(max)))
+    }
+
+    /// Widens the time range.
+    pub(crate) fn saw(&self, min_ms: i64, max_ms: i64) {
+        self.min_ms.fetch_min(min_ms, Ordering::AcqRel);
+        self.max_ms.fetch_max(max_ms, Ordering::AcqRel);
+    }
+
+    /// Which timestamps a batch begun now may have.
+    fn accepted(&self) -> (i64, i64) {
+        let window = DurationMs::from_ms(self.options.min_block_duration.as_ms() / 2);
+        let newest = self.max_ms.load(Ordering::Acquire);
+        let min = if newest == i64::MIN { i64::MIN } else { newest.saturating_sub(window.as_ms()) };
+        // An empty head would otherwise take a time from which no range of blocks can be computed.
+        let min = min.max(EARLIEST_MS);
+        let max = self.clock.wall_ms().saturating_add(self.options.max_future.as_ms());
+        (min, max.min(LATEST_MS).max(newest))
+    }
+
+    pub(crate) fn metadata(&self, metric: &str) -> Option<Metadata> {
+        self.metadata.lock().get(metric).cloned()
+    }
+
+    pub(crate) fn set_metadata(&self, metric: &str, metadata: &Metadata) {
+        let mut all = self.metadata.lock();
+        match all.get_mut(metric) {
+            Some(known) if known == metadata => {}
+            Some(known) => known.clone_from(metadata),
+            None => {
+                all.insert(metric.into(), metadata.clone());
+            }
+        }
+    }
+}
+
+/// Times beyond these cannot be aligned to blocks without overflow.
+const EARLIEST_MS: i64 = i64::MIN / 4;
+const LATEST_MS: i64 = i64::MAX / 4;

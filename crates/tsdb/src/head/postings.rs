@@ -1,0 +1,165 @@
+//! `Postings`: which series have which label, as sorted lists of their numbers. Knows no sample and
+//! no matcher.
+
+use super::series::SeriesIndex;
+use skopos_model::Labels;
+use std::{collections::BTreeMap, ops::Bound};
+
+/// Sorted numbers of series. Most values of the largest labels belong to one series: no allocation for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ids {
+    One([u32; 1]),
+    Many(Vec<u32>),
+}
+
+impl Ids {
+    pub(crate) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::One(one) => one,
+            Self::Many(many) => many,
+        }
+    }
+
+    fn push(&mut self, id: u32) {
+        match self {
+            Self::One([first]) => *self = Self::Many(vec![*first, id]),
+            Self::Many(many) => many.push(id),
+        }
+    }
+}
+
+/// The values of one label.
+#[derive(Debug, Default)]
+pub(crate) struct Values {
+    by_value: BTreeMap<Box<str>, Ids>,
+    /// How many series have the label.
+    series: usize,
+}
+
+impl Values {
+    pub(crate) fn get(&self, value: &str) -> &[u32] {
+        self.by_value.get(value).map_or(&[], Ids::as_slice)
+    }
+
+    /// The values that begin with `prefix`, sorted, each with its series.
+    pub(crate) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u32])> {
+        self.by_value
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(move |(value, _)| value.starts_with(prefix))
+            .map(|(value, ids)| (&**value, ids.as_slice()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_value.len()
+    }
+
+    pub(crate) fn series(&self) -> usize {
+        self.series
+    }
+}
+
+/// All labels of all series.
+#[derive(Debug, Default)]
+pub(crate) struct Postings {
+    names: BTreeMap<Box<str>, Values>,
+    all: Vec<u32>,
+}
+
+impl Postings {
+    /// Adds a series. Its number is larger than every one before.
+    pub(crate) fn add(&mut self, index: SeriesIndex, labels: &Labels) {
+        assert!(self.all.last().is_none_or(|last| *last < index.0), "invariant: postings stay sorted");
+        self.all.push(index.0);
+        for (name, value) in labels {
+            let values = match self.names.get_mut(name) {
+                Some(values) => values,
+                None => self.names.entry(name.into()).or_default(),
+            };
+            values.series += 1;
+            match values.by_value.get_mut(value) {
+                Some(ids) => ids.push(index.0),
+                None => {
+                    values.by_value.insert(value.into(), Ids::One([index.0]));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn all(&self) -> &[u32] {
+        &self.all
+    }
+
+    pub(crate) fn values(&self, name: &str) -> Option<&Values> {
+        self.names.get(name)
+    }
+
+    /// The names of all labels, sorted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &Values)> {
+        self.names.iter().map(|(name, values)| (&**name, values))
+    }
+}
+
+/// Keeps of `ids` those that stand in `other`. Both are sorted. The time grows with the shorter one.
+pub(crate) fn intersect(ids: &mut Vec<u32>, other: &[u32]) {
+    retain_by_presence(ids, other, true);
+}
+
+/// Removes from `ids` those that stand in `other`. Both are sorted.
+pub(crate) fn subtract(ids: &mut Vec<u32>, other: &[u32]) {
+    retain_by_presence(ids, other, false);
+}
+
+fn retain_by_presence(ids: &mut Vec<u32>, mut other: &[u32], wanted: bool) {
+    ids.retain(|id| {
+        other = skip_below(other, *id);
+        (other.first() == Some(id)) == wanted
+    });
+}
+
+/// The part of `sorted` from the first number on that is not below `id`, found by doubling steps.
+fn skip_below(sorted: &[u32], id: u32) -> &[u32] {
+    let mut step = 1;
+    while step <= sorted.len() && sorted[step - 1] < id {
+        step *= 2;
+    }
+    let (from, to) = (step / 2, step.min(sorted.len()));
+    &sorted[from + sorted[from..to].partition_point(|x| *x < id)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn prefixes_find_their_values() {
+        let mut postings = Postings::default();
+        for (i, v) in ["a", "ab", "abc", "b", "aé"].iter().enumerate() {
+            postings.add(SeriesIndex(i as u32), &Labels::from_pairs([("l", *v)]));
+        }
+        let values = postings.values("l").unwrap();
+        let found = |p| values.with_prefix(p).map(|(v, _)| v.to_owned()).collect::<Vec<_>>();
+        assert_eq!(found("ab"), ["ab", "abc"]);
+        assert_eq!(found("a"), ["a", "ab", "abc", "aé"]);
+        assert_eq!(found("").len(), 5);
+        assert!(found("c").is_empty());
+        assert_eq!(values.get("abc"), [2]);
+    }
+
+    proptest! {
+        #[test]
+        fn set_operations_agree_with_sets(
+            a in prop::collection::btree_set(0u32..300, 0..200),
+            b in prop::collection::btree_set(0u32..300, 0..200),
+        ) {
+            let other: Vec<u32> = b.iter().copied().collect();
+            let mut both: Vec<u32> = a.iter().copied().collect();
+            let mut rest = both.clone();
+            intersect(&mut both, &other);
+            subtract(&mut rest, &other);
+            prop_assert_eq!(both.into_iter().collect::<BTreeSet<_>>(), &a & &b);
+            prop_assert_eq!(rest.into_iter().collect::<BTreeSet<_>>(), &a - &b);
+        }
+    }
+}

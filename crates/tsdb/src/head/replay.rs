@@ -1,0 +1,308 @@
+//! The WAL's records back into series. Applies records in the order in which they were written, by the
+//! same rules as a commit: so what was overtaken then is overtaken again. Never refuses to start for
+//! damage; counts it and says where it is.
+
+use super::{
+    Head,
+    registry::Origin,
+    series::{CommitView, MemSeries, Stored},
+};
+use crate::{
+    error::OpenError,
+    stats::Stats,
+    wal::{
+        reader::{Fault, Item, SegmentReader},
+        record::{RecordError, RecordKind, WalSample, read_metadata, read_samples, read_series},
+        segment::{Listing, SegmentFile},
+    },
+};
+use skopos_base::{
+    clock::Clock,
+    fs::{Fs, OpenMode},
+};
+use skopos_model::{Labels, LabelsBuilder};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How often the log says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+/// So many faults of one segment are logged one by one; the rest is only counted.
+const FAULTS_LOGGED: u64 = 10;
+
+/// Reads all that `listing` names into `head`, and cuts off a torn end of the last segment.
+pub(crate) fn replay(
+    head: &Head,
+    fs: &dyn Fs,
+    clock: &dyn Clock,
+    listing: &Listing,
+) -> Result<(), OpenError> {
+    let started = clock.monotonic();
+    let total: u64 = listing.checkpoint.iter().chain(&listing.segments).map(|s| s.len).sum();
+    let mut replay = Replay::new(head);
+    let mut progress = Progress { clock, started, said: started, total, done: 0 };
+    for segment in &listing.checkpoint {
+        replay.segment(fs, segment, false, &mut progress)?;
+    }
+    let mut expected = None;
+    for segment in &listing.segments {
+        if expected.is_some_and(|e| e != segment.index) {
+            Stats::add(&head.stats.wal_corruptions_total, 1);
+            tracing::warn!(segment = %segment.path.display(), "WAL segments before this one are missing");
+        }
+        expected = Some(segment.index + 1);
+        let is_last = listing.segments.last() == Some(segment);
+        replay.segment(fs, segment, is_last, &mut progress)?;
+    }
+    replay.finish(clock.monotonic().saturating_sub(started));
+    Ok(())
+}
+
+struct Progress<'a> {
+    clock: &'a dyn Clock,
+    started: Duration,
+    said: Duration,
+    total: u64,
+    done: u64,
+}
+
+impl Progress<'_> {
+    fn say(&mut self, segment: &SegmentFile, offset: u64) {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.said) >= PROGRESS_EVERY {
+            self.said = now;
+            let done = self.done + offset;
+            let percent = done * 100 / self.total.max(1);
+            let elapsed_s = now.saturating_sub(self.started).as_secs();
+            tracing::info!(segment = %segment.path.display(), percent, elapsed_s, "reading the WAL");
+        }
+    }
+}
+
+struct Replay<'a> {
+    head: &'a Head,
+    refs: RefMap,
+    builder: LabelsBuilder,
+    samples: Vec<WalSample>,
+    chunks: u64,
+    stored: u64,
+    unknown: u64,
+    range_ms: (i64, i64),
+    skipped: BTreeMap<RecordKind, u64>,
+}
+
+impl<'a> Replay<'a> {
+    fn new(head: &'a Head) -> Self {
+        Self {
+            head,
+            refs: RefMap::default(),
+            builder: LabelsBuilder::default(),
+            samples: Vec::new(),
+            chunks: 0,
+            stored: 0,
+            unknown: 0,
+            range_ms: (i64::MAX, i64::MIN),
+            skipped: BTreeMap::new(),
+        }
+    }
+
+    fn segment(
+        &mut self,
+        fs: &dyn Fs,
+        segment: &SegmentFile,
+        is_last: bool,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), OpenError> {
+        let fail = |doing| OpenError::io(doing, &segment.path);
+        let file = fs.open(&segment.path, OpenMode::Read).map_err(fail("opening"))?;
+        let mut reader = SegmentReader::new(&*file);
+        let mut faults = 0;
+        let mut first_fault_since_good: Option<Fault> = None;
+        loop {
+            let good_end = reader.good_end();
+            match reader.next().map_err(fail("reading"))? {
+                None => break,
+                Some(Item::Fault(fault)) => {
+                    if first_fault_since_good.is_none() && fault.offset >= good_end {
+                        first_fault_since_good = Some(fault.clone());
+                    }
+                    faults += 1;
+                    self.damaged(segment, &fault, faults);
+                }
+                Some(Item::Record(offset, record)) => {
+                    first_fault_since_good = None;
+                    if let Err(e) = self.record(record) {
+                        faults += 1;
+                        let fault = Fault { offset, reason: "the record is malformed" };
+                        tracing::warn!(segment = %segment.path.display(), offset, error = %e, "WAL record is malformed");
+                        self.damaged(segment, &fault, u64::MAX);
+                    }
+                    progress.say(segment, offset);
+                }
+            }
+        }
+        let good_end = reader.good_end();
+        progress.done += segment.len;
+        if is_last && let Some(fault) = first_fault_since_good.filter(|f| f.offset >= good_end) {
+            self.cut_off(fs, segment, good_end, &fault)?;
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, segment: &SegmentFile, fault: &Fault, count: u64) {
+        Stats::add(&self.head.stats.wal_corruptions_total, 1);
+        if count <= FAULTS_LOGGED {
+            tracing::warn!(
+                segment = %segment.path.display(), offset = fault.offset, reason = fault.reason,
+                "the WAL is damaged here; what stands on this page is lost, the rest is read"
+            );
+        }
+    }
+
+    /// Cuts a torn end off the last segment: other programs that read this WAL give up what follows
+    /// damage, and more segments are about to follow.
+    fn cut_off(
+        &self,
+        fs: &dyn Fs,
+        segment: &SegmentFile,
+        good_end: u64,
+        fault: &Fault,
+    ) -> Result<(), OpenError> {
+        tracing::warn!(
+            segment = %segment.path.display(), offset = good_end, bytes = segment.len.saturating_sub(good_end),
+            reason = fault.reason, "the WAL ends in an unfinished record, as after a crash: it is cut off"
+        );
+        let fail = |doing| OpenError::io(doing, &segment.path);
+        let mut file = fs.open(&segment.path, OpenMode::Append).map_err(fail("opening"))?;
+        file.truncate(good_end).map_err(fail("truncating"))?;
+        file.sync().map_err(fail("synchronising"))
+    }
+
+    fn record(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        match RecordKind::of(record) {
+            None => Ok(()),
+            Some(RecordKind::Series) => {
+                let (head, refs) = (self.head, &mut self.refs);
+                read_series(record, &mut self.builder, |wal_ref, labels| {
+                    add_series(head, refs, wal_ref, &labels);
+                })
+            }
+            Some(RecordKind::Samples) => {
+                self.samples.clear();
+                read_samples(record, &mut self.samples)?;
+                self.apply_samples();
+                Ok(())
+            }
+            Some(RecordKind::Metadata) => {
+                let (head, refs) = (self.head, &self.refs);
+                read_metadata(record, |wal_ref, metadata| {
+                    if let Some(metric) = refs.get(wal_ref).and_then(|s| s.labels.metric_name()) {
+                        head.set_metadata(metric, &metadata);
+                    }
+                })
+            }
+            Some(kind) => {
+                *self.skipped.entry(kind).or_default() += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_samples(&mut self) {
+        let block_ms = self.head.options.min_block_duration.as_ms().max(1);
+        let view = CommitView { id: 0, marks: &[], block_ms };
+        for sample in &self.samples {
+            let Some(series) = self.refs.get(sample.wal_ref) else {
+                self.unknown += 1;
+                continue;
+            };
+            match series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), view) {
+                Stored::New => {}
+                Stored::NewChunk { .. } => self.chunks += 1,
+                Stored::Same | Stored::Overtaken => continue,
+            }
+            self.stored += 1;
+            self.range_ms.0 = self.range_ms.0.min(sample.timestamp_ms);
+            self.range_ms.1 = self.range_ms.1.max(sample.timestamp_ms);
+        }
+    }
+
+    fn finish(self, took: Duration) {
+        let stats = &self.head.stats;
+        if self.stored > 0 {
+            self.head.saw(self.range_ms.0, self.range_ms.1);
+        }
+        for (kind, records) in &self.skipped {
+            tracing::warn!(
+                ?kind,
+                records,
+                "the WAL has records of a kind that is not kept; they are passed over"
+            );
+        }
+        if self.unknown > 0 {
+            tracing::warn!(samples = self.unknown, "the WAL has samples of series that it does not name");
+        }
+        Stats::add(&stats.chunks, self.chunks);
+        Stats::add(&stats.series, self.head.registry.len() as u64);
+        Stats::add(&stats.replayed_samples, self.stored);
+        Stats::add(&stats.replay_unknown_series, self.unknown);
+        Stats::add(&stats.replay_skipped_records, self.skipped.values().sum());
+        Stats::add(&stats.replay_ms, took.as_millis() as u64);
+    }
+}
+
+/// Makes a series of the WAL known. One that no appender could have made is passed over, and its
+/// samples count as samples of an unnamed series.
+fn add_series(head: &Head, refs: &mut RefMap, wal_ref: u64, labels: &Labels) {
+    // So high a number leaves none for new series; only damage can have made it.
+    if labels.is_empty() || wal_ref > u64::MAX / 2 {
+        return;
+    }
+    match head.registry.get_or_create(labels, Origin::Wal(wal_ref)) {
+        Ok((series, _)) => {
+            head.registry.reserve_wal_ref(wal_ref);
+            refs.insert(wal_ref, series);
+        }
+        Err(_) => tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed"),
+    }
+}
+
+/// From the WAL's numbers to series. They are mostly small and without gaps, but need not be.
+#[derive(Default)]
+struct RefMap {
+    dense: Vec<Option<Arc<MemSeries>>>,
+    sparse: HashMap<u64, Arc<MemSeries>>,
+    len: usize,
+}
+
+impl RefMap {
+    /// Numbers below this are dense however few there are.
+    const DENSE_MIN: usize = 1 << 16;
+
+    fn insert(&mut self, wal_ref: u64, series: Arc<MemSeries>) {
+        self.len += 1;
+        let limit = Self::DENSE_MIN.max(self.len * 8);
+        match usize::try_from(wal_ref).ok().filter(|at| *at < limit) {
+            Some(at) => {
+                if self.dense.len() <= at {
+                    self.dense.resize(at + 1, None);
+                }
+                self.sparse.remove(&wal_ref);
+                self.dense[at] = Some(series);
+            }
+            None => {
+                self.sparse.insert(wal_ref, series);
+            }
+        }
+    }
+
+    #[inline]
+    fn get(&self, wal_ref: u64) -> Option<&MemSeries> {
+        match self.dense.get(wal_ref as usize) {
+            Some(Some(series)) => Some(series),
+            _ => self.sparse.get(&wal_ref).map(|s| &**s),
+        }
+    }
+}

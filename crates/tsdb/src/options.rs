@@ -1,0 +1,68 @@
+//! `Options`: what an operator decides about the database. Every limit has a value; none is unlimited.
+
+use crate::wal::PAGE_SIZE;
+use skopos_model::DurationMs;
+
+/// How WAL records are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WalCompression {
+    /// Not at all.
+    None,
+    /// Snappy, where it makes the record smaller.
+    #[default]
+    Snappy,
+}
+
+/// What an operator decides about the database.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The size at which a WAL segment is finished; whole pages of 32 KiB, at least two.
+    pub segment_bytes: u64,
+    /// How often committed batches are made durable against power loss.
+    pub sync_interval: DurationMs,
+    /// How WAL records are compressed (`--storage.tsdb.wal-compression-type`).
+    pub wal_compression: WalCompression,
+    /// The length of the shortest block. Samples older than the newest one by more than half of it are
+    /// refused, since the block that they belong to may already be cut.
+    pub min_block_duration: DurationMs,
+    /// How far ahead of this machine's clock a sample may be. One absurd timestamp would otherwise
+    /// move the newest time, and with it shut out every honest sample.
+    pub max_future: DurationMs,
+    /// The most series that the head takes (`--storage.tsdb.max-series`).
+    pub max_series: u32,
+    /// The most bytes that the labels of one series may take.
+    pub max_label_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 128 << 20,
+            sync_interval: DurationMs::from_ms(100),
+            wal_compression: WalCompression::Snappy,
+            min_block_duration: DurationMs::from_secs(2 * 3600),
+            max_future: DurationMs::from_secs(10 * 60),
+            max_series: 20_000_000,
+            max_label_bytes: 16 << 10,
+        }
+    }
+}
+
+impl Options {
+    /// The bytes of one sample in a WAL record at worst: two varints and the value.
+    const WORST_SAMPLE_BYTES: u64 = 10 + 10 + 8;
+    /// The beginning of a samples record.
+    const RECORD_START_BYTES: u64 = 1 + 8 + 8;
+
+    /// The segment size as whole pages.
+    pub(crate) fn segment_pages(&self) -> u64 {
+        (self.segment_bytes / PAGE_SIZE as u64).max(2)
+    }
+
+    /// The most samples of one batch. Since they stand in one record, and a record in one segment, a
+    /// batch is in the WAL whole or not at all.
+    pub(crate) fn max_batch_samples(&self) -> usize {
+        let record = crate::wal::segment_capacity(self.segment_pages());
+        usize::try_from((record - Self::RECORD_START_BYTES) / Self::WORST_SAMPLE_BYTES).unwrap_or(usize::MAX)
+    }
+}

@@ -1,0 +1,93 @@
+//! `Stats`: what the database counts about itself. Plain numbers; who shows them names them.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters behind the snapshot.
+        #[derive(Debug, Default)]
+        pub(crate) struct Stats { $(pub(crate) $name: AtomicU64,)* }
+
+        /// The numbers at one moment. Those named `_total` only grow while the process lives.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct StatsSnapshot { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Stats {
+            pub(crate) fn snapshot(&self) -> StatsSnapshot {
+                StatsSnapshot { $($name: self.$name.load(Relaxed),)* }
+            }
+        }
+    };
+}
+
+stats! {
+    /// Series in the head, those without a sample among them.
+    series,
+    /// Chunks in the head, open ones among them.
+    chunks,
+    /// Samples stored since the start, by commits.
+    samples_appended_total,
+    /// Batches committed.
+    commits_total,
+    /// Batches that the WAL did not take.
+    commits_failed_total,
+    /// Samples refused because their series had a later one.
+    out_of_order_total,
+    /// Samples refused because their series had another value at that time.
+    duplicates_total,
+    /// Samples refused because their time is not accepted.
+    out_of_bounds_total,
+    /// Samples dropped at commit because another batch had overtaken them.
+    overtaken_total,
+    /// Exemplars that came with samples and were not kept.
+    exemplars_dropped_total,
+    /// Bytes written to the WAL.
+    wal_written_bytes_total,
+    /// Writes to the WAL that failed.
+    wal_failed_writes_total,
+    /// Segments begun.
+    wal_segments_total,
+    /// Synchronisations of the WAL.
+    wal_syncs_total,
+    /// Synchronisations that failed.
+    wal_failed_syncs_total,
+    /// Time spent in synchronisations, in microseconds.
+    wal_sync_us_total,
+    /// Places in the WAL that were found damaged at the start.
+    wal_corruptions_total,
+    /// Samples read from the WAL at the start.
+    replayed_samples,
+    /// Samples in the WAL whose series was never named.
+    replay_unknown_series,
+    /// Records in the WAL of kinds that are not kept: histograms, exemplars, tombstones.
+    replay_skipped_records,
+    /// How long the replay took, in milliseconds.
+    replay_ms,
+}
+
+impl Stats {
+    pub(crate) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Relaxed);
+    }
+
+    pub(crate) fn wal_written(&self, bytes: u64) {
+        Self::add(&self.wal_written_bytes_total, bytes);
+    }
+
+    pub(crate) fn wal_write_failed(&self) {
+        Self::add(&self.wal_failed_writes_total, 1);
+    }
+
+    pub(crate) fn wal_segment_begun(&self) {
+        Self::add(&self.wal_segments_total, 1);
+    }
+
+    pub(crate) fn wal_synced(&self, took: Duration, succeeded: bool) {
+        Self::add(&self.wal_syncs_total, 1);
+        Self::add(&self.wal_failed_syncs_total, u64::from(!succeeded));
+        Self::add(&self.wal_sync_us_total, took.as_micros() as u64);
+    }
+}

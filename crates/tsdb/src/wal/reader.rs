@@ -1,0 +1,260 @@
+//! Reads the records of one segment, page by page. Never panics on bytes and never trusts a length;
+//! what is damaged costs the rest of its page and the record that it belonged to.
+//!
+//! A checksum covers a fragment's bytes, not its header. So a fragment whose kind does not continue
+//! what was read before is not believed either: a flipped bit could have made a whole record out of
+//! the middle of one.
+
+use super::page::{Compression, FragmentKind, HEADER_SIZE, PAGE_SIZE, parse_type};
+use skopos_base::fs::File;
+use std::{io, ops::Range};
+
+/// Pages read at once.
+const READ_PAGES: usize = 16;
+/// Snappy's densest element makes 64 bytes out of 3. A record that claims to grow by more is damaged,
+/// and is refused before any memory is asked for.
+const SNAPPY_MAX_GROWTH: usize = 24;
+
+/// What stands next in a segment.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Item<'a> {
+    /// A whole record with the offset at which it begins.
+    Record(u64, &'a [u8]),
+    /// Damage, after which reading goes on.
+    Fault(Fault),
+}
+
+/// Damage at an offset of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) offset: u64,
+    pub(crate) reason: &'static str,
+}
+
+/// Streams over one segment with bounded memory: some pages and one record.
+#[derive(Debug)]
+pub(crate) struct SegmentReader<'f> {
+    file: &'f dyn File,
+    /// Bytes of the file from `loaded_at` on.
+    loaded: Vec<u8>,
+    loaded_at: u64,
+    at_end: bool,
+    /// The next fragment, counted from the file's start.
+    offset: u64,
+    /// The record being put together, with the offset and the compression of its first fragment.
+    pending: Option<(u64, Compression)>,
+    parts: Vec<u8>,
+    /// After damage, fragments that continue an unknown record are passed over in silence.
+    resyncing: bool,
+    decompressed: Vec<u8>,
+    decoder: snap::raw::Decoder,
+    good_end: u64,
+}
+
+/// Where a finished record's bytes are.
+enum Bytes {
+    Loaded(Range<usize>),
+    Parts,
+}
+
+enum Step {
+    Record { offset: u64, bytes: Bytes, compression: Compression },
+    Fault(Fault),
+    Continue,
+    End,
+}
+
+impl<'f> SegmentReader<'f> {
+    pub(crate) fn new(file: &'f dyn File) -> Self {
+        Self {
+            file,
+            loaded: Vec::new(),
+            loaded_at: 0,
+            at_end: false,
+            offset: 0,
+            pending: None,
+            parts: Vec::new(),
+            resyncing: false,
+            decompressed: Vec::new(),
+            decoder: snap::raw::Decoder::new(),
+            good_end: 0,
+        }
+    }
+
+    /// Where the last whole record ends. Behind it stand at most unfinished or damaged bytes.
+    pub(crate) fn good_end(&self) -> u64 {
+        self.good_end
+    }
+
+    /// The next record or damage; `None` at the end. An error is the system's, not the bytes'.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Item<'_>>> {
+        loop {
+            match self.step()? {
+                Step::Continue => {}
+                Step::End => return Ok(None),
+                Step::Fault(fault) => return Ok(Some(Item::Fault(fault))),
+                Step::Record { offset, bytes, compression } => {
+                    return Ok(Some(self.open(offset, bytes, compression)));
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, offset: u64, bytes: Bytes, compression: Compression) -> Item<'_> {
+        let raw = match bytes {
+            Bytes::Loaded(range) => &self.loaded[range],
+            Bytes::Parts => &self.parts[..],
+        };
+        let fault = |reason| Item::Fault(Fault { offset, reason });
+        match compression {
+            Compression::None => Item::Record(offset, raw),
+            Compression::Zstd => fault("the record is compressed with zstd, which is not read"),
+            Compression::Snappy => {
+                let len = snap::raw::decompress_len(raw).unwrap_or(usize::MAX);
+                if len > raw.len().saturating_mul(SNAPPY_MAX_GROWTH) {
+                    return fault("the compressed record claims an impossible length");
+                }
+                if self.decompressed.len() < len {
+                    self.decompressed.resize(len, 0);
+                }
+                match self.decoder.decompress(raw, &mut self.decompressed[..len]) {
+                    Ok(n) if n == len => Item::Record(offset, &self.decompressed[..n]),
+                    _ => fault("the compressed record cannot be decompressed"),
+                }
+            }
+        }
+    }
+
+    /// Reads one fragment, or moves to the next page.
+    fn step(&mut self) -> io::Result<Step> {
+        let in_page = (self.offset % PAGE_SIZE as u64) as usize;
+        if in_page == 0 {
+            self.load(self.offset)?;
+        }
+        let page_start = self.offset - in_page as u64;
+        let page_at = (page_start - self.loaded_at) as usize;
+        let page_len = self.loaded.len().saturating_sub(page_at).min(PAGE_SIZE);
+        if in_page >= page_len {
+            return Ok(self.finish());
+        }
+        let at = page_at + in_page;
+        let rest = at..page_at + page_len;
+        if PAGE_SIZE - in_page < HEADER_SIZE || self.loaded[at] == 0 {
+            if self.loaded[rest].iter().any(|b| *b != 0) {
+                return Ok(self.skip_page("what should be padding is not zero"));
+            }
+            self.offset = page_start + PAGE_SIZE as u64;
+            return Ok(Step::Continue);
+        }
+        let Some((kind, compression)) = parse_type(self.loaded[at]) else {
+            return Ok(self.skip_page("no writer writes this type of fragment"));
+        };
+        if rest.len() < HEADER_SIZE {
+            return Ok(self.skip_page("the file ends in the header of a fragment"));
+        }
+        let len = usize::from(u16::from_be_bytes([self.loaded[at + 1], self.loaded[at + 2]]));
+        let crc = u32::from_be_bytes([
+            self.loaded[at + 3],
+            self.loaded[at + 4],
+            self.loaded[at + 5],
+            self.loaded[at + 6],
+        ]);
+        if in_page + HEADER_SIZE + len > PAGE_SIZE {
+            return Ok(self.skip_page("the fragment is longer than its page"));
+        }
+        if HEADER_SIZE + len > rest.len() {
+            return Ok(self.skip_page("the file ends in a fragment"));
+        }
+        let data = at + HEADER_SIZE..at + HEADER_SIZE + len;
+        if crc32c::crc32c(&self.loaded[data.clone()]) != crc {
+            return Ok(self.skip_page("the checksum of a fragment is wrong"));
+        }
+        Ok(self.take_fragment(kind, compression, data))
+    }
+
+    fn take_fragment(&mut self, kind: FragmentKind, compression: Compression, data: Range<usize>) -> Step {
+        let start = self.offset;
+        let end = start + (HEADER_SIZE + data.len()) as u64;
+        let begins = matches!(kind, FragmentKind::Full | FragmentKind::First);
+        match self.pending {
+            Some(_) if begins => return self.skip_page("a record begins inside another"),
+            Some((_, c)) if c != compression => {
+                return self.skip_page("the parts of a record differ in compression");
+            }
+            None if !begins => {
+                if !self.resyncing {
+                    return self.skip_page("a record continues that never began");
+                }
+                self.offset = end;
+                return Step::Continue;
+            }
+            _ => {}
+        }
+        self.offset = end;
+        self.resyncing = false;
+        match kind {
+            FragmentKind::Full => {
+                self.good_end = end;
+                Step::Record { offset: start, bytes: Bytes::Loaded(data), compression }
+            }
+            FragmentKind::First => {
+                self.parts.clear();
+                self.parts.extend_from_slice(&self.loaded[data]);
+                self.pending = Some((start, compression));
+                Step::Continue
+            }
+            FragmentKind::Middle => {
+                self.parts.extend_from_slice(&self.loaded[data]);
+                Step::Continue
+            }
+            FragmentKind::Last => {
+                self.parts.extend_from_slice(&self.loaded[data]);
+                self.good_end = end;
+                let (offset, compression) = self.pending.take().unwrap_or((start, compression));
+                Step::Record { offset, bytes: Bytes::Parts, compression }
+            }
+        }
+    }
+
+    /// Gives up the page and the record that it belonged to.
+    fn skip_page(&mut self, reason: &'static str) -> Step {
+        let fault = Fault { offset: self.offset, reason };
+        self.pending = None;
+        self.resyncing = true;
+        self.offset = (self.offset / PAGE_SIZE as u64 + 1) * PAGE_SIZE as u64;
+        Step::Fault(fault)
+    }
+
+    fn finish(&mut self) -> Step {
+        match self.pending.take() {
+            Some((offset, _)) => {
+                Step::Fault(Fault { offset, reason: "the file ends before the record does" })
+            }
+            None => Step::End,
+        }
+    }
+
+    /// Makes the page at `offset` available.
+    fn load(&mut self, offset: u64) -> io::Result<()> {
+        let loaded_end = self.loaded_at + self.loaded.len() as u64;
+        if offset < loaded_end || self.at_end {
+            return Ok(());
+        }
+        self.loaded_at = offset;
+        self.loaded.resize(READ_PAGES * PAGE_SIZE, 0);
+        let mut have = 0;
+        while have < self.loaded.len() {
+            let n = self.file.pread(&mut self.loaded[have..], offset + have as u64)?;
+            if n == 0 {
+                self.at_end = true;
+                break;
+            }
+            have += n;
+        }
+        self.loaded.truncate(have);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,321 @@
+//! Writes the WAL: one append a batch, synchronised in groups. Never reports a batch as written of
+//! which a part is missing, and never synchronises a file twice after it failed.
+//!
+//! When a write fails, its bytes are cut off again; where that fails too, the segment is left and the
+//! next batch begins a new one, so that nothing stands behind torn bytes. When a synchronisation
+//! fails, nobody knows which bytes are on the disk: everything since the last success is written again
+//! to a new segment and synchronised there before another batch is taken. When that synchronisation
+//! fails too, the WAL halts.
+
+use super::{
+    page::{Compression, Framable, PAGE_SIZE, fits, frame, page_room},
+    segment::segment_path,
+    unsynced::Unsynced,
+};
+use crate::stats::Stats;
+use parking_lot::Mutex;
+use skopos_base::{
+    clock::Clock,
+    fs::{File, OpenMode, SharedFs, append_all},
+};
+use skopos_storage::CommitError;
+use std::{
+    io, mem,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Above so many bytes that a power loss would cost, commits wait for the disk.
+const MAX_UNSYNCED_BYTES: usize = 64 << 20;
+
+/// A segment's second handle, by which it is synchronised while the first one is written.
+type SyncHandle = Arc<Mutex<Box<dyn File>>>;
+
+/// The log. All methods may be called by several threads.
+#[derive(Debug)]
+pub(crate) struct Wal {
+    fs: SharedFs,
+    clock: Arc<dyn Clock>,
+    dir: PathBuf,
+    segment_pages: u64,
+    stats: Arc<Stats>,
+    inner: Mutex<Inner>,
+    /// Held while synchronising; taken before `inner`.
+    syncing: Mutex<Unsynced>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// What is being written; none after a failure that left its end in doubt.
+    segment: Option<Segment>,
+    next_index: u32,
+    /// Finished segments that are not durable yet.
+    finished: Vec<SyncHandle>,
+    unsynced: Unsynced,
+    out: Vec<u8>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Sound,
+    /// A synchronisation failed: `unsynced` must be written again first.
+    Rescue,
+    Halted(String),
+}
+
+#[derive(Debug)]
+struct Segment {
+    path: PathBuf,
+    file: Box<dyn File>,
+    sync: SyncHandle,
+    len: u64,
+}
+
+/// An operation on a file that the system refused.
+struct Refused {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl From<Refused> for CommitError {
+    fn from(Refused { path, source }: Refused) -> Self {
+        Self::Retry { path, source }
+    }
+}
+
+impl Wal {
+    /// A log that begins segment `next_index` of `dir`.
+    pub(crate) fn create(
+        fs: SharedFs,
+        clock: Arc<dyn Clock>,
+        dir: &Path,
+        next_index: u32,
+        segment_pages: u64,
+        stats: Arc<Stats>,
+    ) -> Result<Self, (PathBuf, io::Error)> {
+        let inner = Inner {
+            segment: None,
+            next_index,
+            finished: Vec::new(),
+            unsynced: Unsynced::default(),
+            out: Vec::new(),
+            state: State::Sound,
+        };
+        let wal = Self {
+            fs,
+            clock,
+            dir: dir.to_owned(),
+            segment_pages,
+            stats,
+            inner: Mutex::new(inner),
+            syncing: Mutex::new(Unsynced::default()),
+        };
+        wal.cut(&mut wal.inner.lock()).map_err(|e| (e.path, e.source))?;
+        Ok(wal)
+    }
+
+    /// Writes the records of one batch. When it fails, the last of them is not in the log.
+    pub(crate) fn log(&self, records: &[Framable<'_>]) -> Result<(), CommitError> {
+        let must_sync = {
+            let mut inner = self.inner.lock();
+            match &inner.state {
+                State::Sound => {}
+                State::Rescue => self.rescue(&mut inner)?,
+                State::Halted(reason) => {
+                    return Err(CommitError::Halt { path: self.dir.clone(), reason: reason.clone() });
+                }
+            }
+            self.write(&mut inner, records.iter().copied())?;
+            for record in records {
+                inner.unsynced.push(*record);
+            }
+            inner.unsynced.byte_len() > MAX_UNSYNCED_BYTES
+        };
+        if must_sync {
+            // The batch is in the log; what a failure means for later ones stands in `state`.
+            let _ = self.sync();
+        }
+        Ok(())
+    }
+
+    /// Makes every record logged so far durable.
+    pub(crate) fn sync(&self) -> Result<(), CommitError> {
+        let mut in_flight = self.syncing.lock();
+        let handles = {
+            let mut inner = self.inner.lock();
+            match &inner.state {
+                State::Sound => {}
+                State::Rescue => return self.rescue(&mut inner),
+                State::Halted(reason) => {
+                    return Err(CommitError::Halt { path: self.dir.clone(), reason: reason.clone() });
+                }
+            }
+            if inner.unsynced.is_empty() {
+                return Ok(());
+            }
+            in_flight.clear();
+            mem::swap(&mut *in_flight, &mut inner.unsynced);
+            inner.take_handles()
+        };
+        let Err(e) = self.sync_all(&handles) else { return Ok(()) };
+        let mut inner = self.inner.lock();
+        in_flight.append(&inner.unsynced);
+        mem::swap(&mut *in_flight, &mut inner.unsynced);
+        in_flight.clear();
+        inner.segment = None;
+        inner.finished.clear();
+        inner.state = State::Rescue;
+        tracing::error!(
+            dir = %self.dir.display(), error = %e, bytes = inner.unsynced.byte_len(),
+            "synchronising the WAL failed; what it may have lost is written to a new segment"
+        );
+        self.rescue(&mut inner)
+    }
+
+    fn sync_all(&self, handles: &[SyncHandle]) -> io::Result<()> {
+        let started = self.clock.monotonic();
+        let result = handles.iter().try_for_each(|h| h.lock().sync());
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.stats.wal_synced(took, result.is_ok());
+        result
+    }
+
+    /// Writes what may be lost to a new segment and makes it durable.
+    fn rescue(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        let unsynced = mem::take(&mut inner.unsynced);
+        let written = self.write(inner, unsynced.iter());
+        inner.unsynced = unsynced;
+        written?;
+        if let Err(e) = self.sync_all(&inner.take_handles()) {
+            let reason = format!("two synchronisations of the WAL in a row failed, the last with: {e}");
+            tracing::error!(dir = %self.dir.display(), reason, "the WAL has halted; restart once the disk is sound");
+            inner.state = State::Halted(reason.clone());
+            return Err(CommitError::Halt { path: self.dir.clone(), reason });
+        }
+        tracing::warn!(dir = %self.dir.display(), "the WAL is durable again");
+        inner.unsynced.clear();
+        inner.state = State::Sound;
+        Ok(())
+    }
+
+    /// Frames and writes records, cutting segments where they are full.
+    fn write<'a>(
+        &self,
+        inner: &mut Inner,
+        records: impl Iterator<Item = Framable<'a>>,
+    ) -> Result<(), Refused> {
+        inner.out.clear();
+        for record in records {
+            let full = inner.segment.as_ref().is_none_or(|s| {
+                !fits(self.segment_pages, s.len + inner.out.len() as u64, record.bytes.len())
+            });
+            if full {
+                self.flush(inner)?;
+                self.cut(inner)?;
+            }
+            let start = inner.segment.as_ref().map_or(0, |s| s.len);
+            frame(&mut inner.out, start, record);
+        }
+        self.flush(inner)
+    }
+
+    /// Appends `out` to the segment. When it fails, nothing of it is left behind.
+    fn flush(&self, inner: &mut Inner) -> Result<(), Refused> {
+        let Some(segment) = &mut inner.segment else { return Ok(()) };
+        let Err(source) = append_all(&mut *segment.file, &inner.out) else {
+            segment.len += inner.out.len() as u64;
+            self.stats.wal_written(inner.out.len() as u64);
+            inner.out.clear();
+            return Ok(());
+        };
+        inner.out.clear();
+        self.stats.wal_write_failed();
+        let path = segment.path.clone();
+        if let Err(e) = segment.file.truncate(segment.len) {
+            tracing::warn!(
+                segment = %path.display(), offset = segment.len, error = %e,
+                "cutting off an unfinished record failed; the next batch begins a new segment"
+            );
+            inner.finish_segment();
+        }
+        Err(Refused { path, source })
+    }
+
+    /// Finishes the segment and begins the next one.
+    fn cut(&self, inner: &mut Inner) -> Result<(), Refused> {
+        let path = segment_path(&self.dir, inner.next_index);
+        let refused = |source| Refused { path: path.clone(), source };
+        let file = match self.fs.open(&path, OpenMode::CreateNew) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                // Left over by an attempt that failed half-way. It is empty, and is part of the sequence.
+                inner.next_index += 1;
+                return Err(refused(e));
+            }
+            other => other.map_err(refused)?,
+        };
+        let handle = self
+            .fs
+            .open(&path, OpenMode::Append)
+            .and_then(|handle| self.fs.sync_dir(&self.dir).map(|()| handle));
+        let handle = match handle {
+            Ok(handle) => handle,
+            Err(source) => {
+                // An empty segment does no harm; when it stays, the next attempt goes past it.
+                let _ = self.fs.remove_file(&path);
+                return Err(Refused { path, source });
+            }
+        };
+        inner.pad();
+        inner.finish_segment();
+        inner.next_index += 1;
+        inner.segment = Some(Segment { path, file, sync: Arc::new(Mutex::new(handle)), len: 0 });
+        self.stats.wal_segment_begun();
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn finish_segment(&mut self) {
+        if let Some(segment) = self.segment.take() {
+            self.finished.push(segment.sync);
+        }
+    }
+
+    /// All that has to be synchronised.
+    fn take_handles(&mut self) -> Vec<SyncHandle> {
+        let mut handles = mem::take(&mut self.finished);
+        handles.extend(self.segment.as_ref().map(|s| Arc::clone(&s.sync)));
+        handles
+    }
+
+    /// Fills the last page with zeros, as Prometheus does. Readers do not need it, so that a failure
+    /// is no failure of the batch.
+    fn pad(&mut self) {
+        let Some(segment) = &mut self.segment else { return };
+        let room = page_room(segment.len) % PAGE_SIZE;
+        let _ = append_all(&mut *segment.file, &[0; PAGE_SIZE][..room]);
+    }
+}
+
+/// A record as it is to be framed: compressed where that makes it smaller.
+pub(crate) fn compressed<'a>(
+    encoder: Option<&mut snap::raw::Encoder>,
+    bytes: &'a [u8],
+    out: &'a mut Vec<u8>,
+) -> Framable<'a> {
+    let plain = Framable { bytes, compression: Compression::None };
+    let Some(encoder) = encoder else { return plain };
+    let room = snap::raw::max_compress_len(bytes.len());
+    if room == 0 {
+        // Longer than snappy can say.
+        return plain;
+    }
+    if out.len() < room {
+        out.resize(room, 0);
+    }
+    match encoder.compress(bytes, out) {
+        Ok(n) if n < bytes.len() => Framable { bytes: &out[..n], compression: Compression::Snappy },
+        _ => plain,
+    }
+}

@@ -1,0 +1,4 @@
+//! The tests of the database through its public API, in one binary. Owns no test itself.
+
+mod common;
+mod head;
