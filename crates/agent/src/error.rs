@@ -33,6 +33,9 @@ pub enum CollectError {
         /// What the system said.
         error: io::Error,
     },
+    /// What the collector wrote is no page, such as a family that stands twice.
+    #[error("cannot be written: {0}")]
+    Write(#[from] skopos_exposition::WriteError),
     /// The collector panicked. That is a defect of ours; the other collectors go on.
     #[error("the collector panicked: {0}")]
     Panicked(String),

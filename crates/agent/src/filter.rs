@@ -13,11 +13,11 @@ pub struct Filter {
 
 /// A flag and its value; an empty value is as good as none.
 #[derive(Clone, Copy, Debug)]
-pub struct Flag<'a> {
+pub(crate) struct Flag<'a> {
     /// The flag's name, without dashes.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What was given.
-    pub value: Option<&'a str>,
+    pub(crate) value: Option<&'a str>,
 }
 
 impl<'a> Flag<'a> {
@@ -29,7 +29,7 @@ impl<'a> Flag<'a> {
 impl Filter {
     /// The filter of the two flags. `older` is the former name of `exclude`. Without any of them
     /// `default_exclude` holds; an `exclude` that is given but empty excludes nothing.
-    pub fn new(
+    pub(crate) fn new(
         include: Flag<'_>,
         exclude: Flag<'_>,
         older: Flag<'_>,
@@ -41,7 +41,12 @@ impl Filter {
         if let Some(value) = older.given() {
             let (old, new) = (older.name, exclude.name);
             tracing::warn!("--{old} is deprecated; use --{new}");
-            return Self::new(include, Flag { value: Some(value), ..exclude }, Flag { value: None, ..older }, "");
+            return Self::new(
+                include,
+                Flag { value: Some(value), ..exclude },
+                Flag { value: None, ..older },
+                "",
+            );
         }
         if exclude.given().is_some() && include.given().is_some() {
             return Err(OptionsError::Exclusive(exclude.name, include.name));
@@ -59,7 +64,7 @@ impl Filter {
 }
 
 /// The flag's value as an expression.
-pub fn expression(flag: Flag<'_>) -> Result<Option<Regex>, OptionsError> {
+pub(crate) fn expression(flag: Flag<'_>) -> Result<Option<Regex>, OptionsError> {
     let Some(value) = flag.given() else { return Ok(None) };
     Regex::new(value).map(Some).map_err(|error| OptionsError::Regex {
         flag: flag.name,
@@ -72,7 +77,11 @@ pub fn expression(flag: Flag<'_>) -> Result<Option<Regex>, OptionsError> {
 mod tests {
     use super::*;
 
-    fn filter(include: Option<&str>, exclude: Option<&str>, older: Option<&str>) -> Result<Filter, OptionsError> {
+    fn filter(
+        include: Option<&str>,
+        exclude: Option<&str>,
+        older: Option<&str>,
+    ) -> Result<Filter, OptionsError> {
         let flag = |name, value| Flag { name, value };
         Filter::new(flag("in", include), flag("ex", exclude), flag("old", older), "^lo$")
     }
@@ -89,7 +98,11 @@ mod tests {
             (Some("lo"), Some(""), None, [false, true]),
         ] {
             let filter = filter(include, exclude, older).unwrap();
-            assert_eq!(["eth0", "lo"].map(|name| filter.admits(name.as_bytes())), admitted, "{include:?} {exclude:?}");
+            assert_eq!(
+                ["eth0", "lo"].map(|name| filter.admits(name.as_bytes())),
+                admitted,
+                "{include:?} {exclude:?}"
+            );
         }
     }
 

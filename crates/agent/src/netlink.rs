@@ -65,7 +65,9 @@ pub fn ask(request: Request, answer: &mut Vec<u8>) -> io::Result<()> {
     loop {
         let start = answer.len();
         if start > MAX_ANSWER_BYTES {
-            return Err(io::Error::other(format!("netlink's answer is larger than {MAX_ANSWER_BYTES} bytes")));
+            return Err(io::Error::other(format!(
+                "netlink's answer is larger than {MAX_ANSWER_BYTES} bytes"
+            )));
         }
         answer.resize(start + PIECE_BYTES, 0);
         let (_, len) = net::recv(&socket, &mut answer[start..], RecvFlags::empty())?;

@@ -1,23 +1,25 @@
 //! Where collectors write: families of samples. A family whose first sample never comes leaves no
-//! trace. It owns no collector's decisions, only the written form.
+//! trace. What the format refuses is kept and told at the end, so that collectors need not ask.
 
-use skopos_model::{float, metadata::MetricType};
+use skopos_exposition::{Format, TextWriter, WriteError};
+use skopos_model::MetricType;
 
-/// A page under construction.
+/// A collector's part of the page.
 #[derive(Debug)]
 pub struct Output<'a> {
-    out: &'a mut Vec<u8>,
+    writer: TextWriter<'a>,
+    refused: Option<WriteError>,
 }
 
 impl<'a> Output<'a> {
-    /// A page that is appended to `out`.
-    pub fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out }
+    /// Writes behind what stands in `out`.
+    pub fn new(format: Format, out: &'a mut Vec<u8>) -> Self {
+        Self { writer: TextWriter::new(format, out), refused: None }
     }
 
     /// Begins the family `name`. No other family of this name may be in the page.
-    pub fn family<'o>(&'o mut self, name: &'o str, kind: MetricType, help: &'o str) -> Family<'o> {
-        Family { out: self.out, name, kind, help, begun: false }
+    pub fn family<'o>(&'o mut self, name: &'o str, metric_type: MetricType, help: &'o str) -> Family<'o, 'a> {
+        Family { output: self, name, metric_type, help, begun: false }
     }
 
     /// A gauge of one sample without labels.
@@ -29,56 +31,50 @@ impl<'a> Output<'a> {
     pub fn counter(&mut self, name: &str, help: &str, value: f64) {
         self.family(name, MetricType::Counter, help).sample(&[], value);
     }
+
+    /// Ends a part of a page.
+    ///
+    /// # Errors
+    /// The first thing that the format refused.
+    pub fn end_part(self) -> Result<(), WriteError> {
+        self.refused.map_or(Ok(()), Err)
+    }
+
+    /// Ends the page.
+    ///
+    /// # Errors
+    /// As `end_part`.
+    pub fn end_page(self) -> Result<(), WriteError> {
+        self.writer.finish();
+        self.refused.map_or(Ok(()), Err)
+    }
+
+    fn note(&mut self, written: Result<(), WriteError>) {
+        if let Err(error) = written {
+            self.refused.get_or_insert(error);
+        }
+    }
 }
 
 /// A family under construction.
 #[derive(Debug)]
-pub struct Family<'o> {
-    out: &'o mut Vec<u8>,
+pub struct Family<'o, 'a> {
+    output: &'o mut Output<'a>,
     name: &'o str,
-    kind: MetricType,
+    metric_type: MetricType,
     help: &'o str,
     begun: bool,
 }
 
-impl Family<'_> {
+impl Family<'_, '_> {
     /// Adds a sample.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
         if !self.begun {
             self.begun = true;
-            self.header();
+            let written = self.output.writer.family(self.name, self.metric_type, self.help);
+            self.output.note(written);
         }
-        self.out.extend_from_slice(self.name.as_bytes());
-        for (i, (name, text)) in labels.iter().enumerate() {
-            self.out.push(if i == 0 { b'{' } else { b',' });
-            self.out.extend_from_slice(name.as_bytes());
-            self.out.extend_from_slice(b"=\"");
-            escape(self.out, text);
-            self.out.push(b'"');
-        }
-        if !labels.is_empty() {
-            self.out.push(b'}');
-        }
-        self.out.push(b' ');
-        float::write_shortest(self.out, value);
-        self.out.push(b'\n');
-    }
-
-    fn header(&mut self) {
-        let kind = if self.kind == MetricType::Unknown { "untyped" } else { self.kind.as_str() };
-        for part in ["# HELP ", self.name, " ", self.help, "\n# TYPE ", self.name, " ", kind, "\n"] {
-            self.out.extend_from_slice(part.as_bytes());
-        }
-    }
-}
-
-fn escape(out: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            _ => out.push(byte),
-        }
+        let written = self.output.writer.sample("", labels, value);
+        self.output.note(written);
     }
 }

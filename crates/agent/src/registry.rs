@@ -13,7 +13,8 @@ use crate::{
 };
 use parking_lot::Mutex;
 use skopos_base::{clock::Clock, spawn::Spawner};
-use skopos_model::metadata::MetricType;
+use skopos_exposition::Format;
+use skopos_model::MetricType;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -58,7 +59,14 @@ pub struct NodeAgent {
 #[derive(Debug)]
 struct Slot {
     name: &'static str,
-    collector: Mutex<Box<dyn Collector>>,
+    running: Mutex<Running>,
+}
+
+/// A collector and the buffer that its part of the page grows in.
+#[derive(Debug)]
+struct Running {
+    collector: Box<dyn Collector>,
+    part: Vec<u8>,
 }
 
 /// What became of a collector's run.
@@ -73,8 +81,9 @@ impl NodeAgent {
     /// An agent of these options.
     pub fn new(options: NodeOptions, build: BuildInfo, env: AgentEnv) -> Self {
         let built = collectors::build(&options, &env);
-        let slots = built.into_iter().map(|(name, c)| Slot { name, collector: Mutex::new(c) }).collect();
-        Self { slots, paths: options.paths, build, env }
+        let slot =
+            |(name, collector)| Slot { name, running: Mutex::new(Running { collector, part: Vec::new() }) };
+        Self { slots: built.into_iter().map(slot).collect(), paths: options.paths, build, env }
     }
 
     /// The names of the enabled collectors, in the order in which they write.
@@ -83,48 +92,44 @@ impl NodeAgent {
     }
 
     /// Appends the page of one scrape to `out`.
-    pub fn gather(&self, out: &mut Vec<u8>) {
-        let outcomes: Vec<Outcome> = self.slots.iter().map(|slot| self.run(slot, out)).collect();
-        self.write_outcomes(&outcomes, &mut Output::new(out));
+    pub fn gather(&self, format: Format, out: &mut Vec<u8>) {
+        let mut outcomes = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let mut running = slot.running.lock();
+            let outcome = self.run(slot.name, &mut running, format);
+            if outcome.success {
+                out.extend_from_slice(&running.part);
+            }
+            outcomes.push(outcome);
+        }
+        let mut page = Output::new(format, out);
+        write_outcomes(&outcomes, &mut page);
+        self.write_build(&mut page);
+        page.end_page().expect("invariant: the agent's own families have names and stand once");
     }
 
-    fn run(&self, slot: &Slot, out: &mut Vec<u8>) -> Outcome {
-        let mark = out.len();
+    fn run(&self, name: &'static str, running: &mut Running, format: Format) -> Outcome {
         let begin = self.env.clock.monotonic();
+        let Running { collector, part } = running;
+        part.clear();
         let mut context = Context {
             paths: &self.paths,
             host: &*self.env.host,
             clock: &*self.env.clock,
-            out: Output::new(out),
+            out: Output::new(format, part),
         };
-        let mut collector = slot.collector.lock();
         let result = catch_unwind(AssertUnwindSafe(|| collector.collect(&mut context)))
-            .unwrap_or_else(|panic| Err(CollectError::Panicked(panic_text(&*panic))));
-        drop(collector);
+            .unwrap_or_else(|panic| Err(CollectError::Panicked(panic_text(&*panic))))
+            .and_then(|()| Ok(context.out.end_part()?));
         let took = self.env.clock.monotonic().saturating_sub(begin);
-        if let Err(error) = &result {
-            out.truncate(mark);
-            if error.is_no_data() {
-                tracing::debug!(collector = slot.name, %error, "collector returned no data");
-            } else {
-                tracing::error!(collector = slot.name, %error, "collector failed");
+        match &result {
+            Ok(()) => {}
+            Err(error) if error.is_no_data() => {
+                tracing::debug!(collector = name, %error, "collector has no data");
             }
+            Err(error) => tracing::error!(collector = name, %error, "collector failed"),
         }
-        Outcome { name: slot.name, took, success: result.is_ok() }
-    }
-
-    fn write_outcomes(&self, outcomes: &[Outcome], out: &mut Output<'_>) {
-        let help = "How long each collector took in this scrape.";
-        let mut family = out.family("node_scrape_collector_duration_seconds", MetricType::Gauge, help);
-        for outcome in outcomes {
-            family.sample(&[("collector", outcome.name)], outcome.took.as_secs_f64());
-        }
-        let help = "Whether each collector could read all that it reads: 1 if so, else 0.";
-        let mut family = out.family("node_scrape_collector_success", MetricType::Gauge, help);
-        for outcome in outcomes {
-            family.sample(&[("collector", outcome.name)], f64::from(u8::from(outcome.success)));
-        }
-        self.write_build(out);
+        Outcome { name, took, success: result.is_ok() }
     }
 
     /// The build under the name that dashboards know, with the labels that they know, and under ours.
@@ -136,21 +141,38 @@ impl NodeAgent {
             other => other,
         };
         let os = std::env::consts::OS;
-        out.family("node_exporter_build_info", MetricType::Gauge, "What this agent was built from; always 1.")
-            .sample(
-                &[
-                    ("branch", ""),
-                    ("goarch", arch),
-                    ("goos", os),
-                    ("goversion", ""),
-                    ("revision", revision),
-                    ("tags", ""),
-                    ("version", version),
-                ],
-                1.0,
-            );
+        out.family(
+            "node_exporter_build_info",
+            MetricType::Gauge,
+            "What this agent was built from; always 1.",
+        )
+        .sample(
+            &[
+                ("branch", ""),
+                ("goarch", arch),
+                ("goos", os),
+                ("goversion", ""),
+                ("revision", revision),
+                ("tags", ""),
+                ("version", version),
+            ],
+            1.0,
+        );
         out.family("skopos_agent_build_info", MetricType::Gauge, "What this agent was built from; always 1.")
             .sample(&[("arch", arch), ("os", os), ("revision", revision), ("version", version)], 1.0);
+    }
+}
+
+fn write_outcomes(outcomes: &[Outcome], out: &mut Output<'_>) {
+    let help = "How long each collector took in this scrape.";
+    let mut family = out.family("node_scrape_collector_duration_seconds", MetricType::Gauge, help);
+    for outcome in outcomes {
+        family.sample(&[("collector", outcome.name)], outcome.took.as_secs_f64());
+    }
+    let help = "Whether each collector could read all that it reads: 1 if so, else 0.";
+    let mut family = out.family("node_scrape_collector_success", MetricType::Gauge, help);
+    for outcome in outcomes {
+        family.sample(&[("collector", outcome.name)], f64::from(u8::from(outcome.success)));
     }
 }
 

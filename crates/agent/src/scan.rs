@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 
 /// Linux can be built for no more CPUs than this.
-pub const MAX_CPUS: usize = 8192;
+pub(crate) const MAX_CPUS: usize = 8192;
 
 /// The lines of `data`, without their line feeds.
-pub fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(data);
     std::iter::from_fn(move || {
         let data = rest?;
@@ -23,21 +23,16 @@ pub fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The fields of a line: what stands between blanks and tabs.
 #[derive(Clone, Debug)]
-pub struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(&'a [u8]);
 
 /// The fields of `line`.
-pub const fn fields(line: &[u8]) -> Fields<'_> {
+pub(crate) const fn fields(line: &[u8]) -> Fields<'_> {
     Fields(line)
 }
 
 impl<'a> Fields<'a> {
-    /// What is left of the line, without the white space around it.
-    pub fn rest(&self) -> &'a [u8] {
-        self.0.trim_ascii()
-    }
-
     /// The next field as a whole number.
-    pub fn number(&mut self) -> Option<u64> {
+    pub(crate) fn number(&mut self) -> Option<u64> {
         self.next().and_then(number)
     }
 }
@@ -55,7 +50,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// `text` as a whole number: digits only, no more than 64 bits.
-pub fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
@@ -71,7 +66,7 @@ pub fn number(text: &[u8]) -> Option<u64> {
 }
 
 /// `text` as a decimal fraction: digits and a point, nothing else.
-pub fn decimal(text: &[u8]) -> Option<f64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<f64> {
     if !text.iter().all(|b| b.is_ascii_digit() || *b == b'.') {
         return None;
     }
@@ -79,23 +74,23 @@ pub fn decimal(text: &[u8]) -> Option<f64> {
 }
 
 /// `text` before and after the first `separator`, neither with white space around it.
-pub fn split_at(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_at(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(separator, text)?;
     Some((text[..at].trim_ascii(), text[at + 1..].trim_ascii()))
 }
 
 /// Bytes as text. What is not UTF-8 is replaced, since a label's value has to be text.
-pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
 /// Whether `text` can stand in a metric's name.
-pub fn is_name(text: &[u8]) -> bool {
+pub(crate) fn is_name(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
 }
 
 /// A list of CPUs as the kernel writes it: `0-3,8,10-11`. `None` when it is not one.
-pub fn cpu_list(text: &[u8]) -> Option<Vec<usize>> {
+pub(crate) fn cpu_list(text: &[u8]) -> Option<Vec<usize>> {
     let mut cpus = Vec::new();
     for part in text.trim_ascii().split(|b| *b == b',').filter(|part| !part.is_empty()) {
         let (first, last) = match split_at(part, b'-') {
@@ -128,7 +123,9 @@ mod tests {
         ] {
             assert_eq!(number(text.as_bytes()), value, "{text:?}");
         }
-        for (text, value) in [("0.07", Some(0.07)), ("12", Some(12.0)), ("inf", None), ("1e9", None), ("", None)] {
+        for (text, value) in
+            [("0.07", Some(0.07)), ("12", Some(12.0)), ("inf", None), ("1e9", None), ("", None)]
+        {
             assert_eq!(decimal(text.as_bytes()), value, "{text:?}");
         }
     }
@@ -153,7 +150,6 @@ mod tests {
         assert_eq!(f.next(), Some(&b"cpu0"[..]));
         assert_eq!(f.number(), Some(1));
         assert_eq!(f.number(), Some(22));
-        assert_eq!(f.rest(), b"rest of it");
         assert_eq!(f.clone().count(), 3);
         assert_eq!(lines(b"a\n\nb").collect::<Vec<_>>(), [&b"a"[..], b"", b"b"]);
     }

@@ -11,7 +11,7 @@ use rustix::{
 use std::{fmt, fmt::Write as _, io};
 
 /// No file of the kernel is larger; one that is, is not what it should be.
-pub const MAX_FILE_BYTES: usize = 32 << 20;
+pub(crate) const MAX_FILE_BYTES: usize = 32 << 20;
 
 /// The first read asks for this much: most files of the kernel fit into it.
 const FIRST_READ_BYTES: usize = 4096;
@@ -79,7 +79,7 @@ impl Paths {
 
 /// One of the roots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Root {
+pub(crate) enum Root {
     /// The process file system.
     Proc,
     /// The device file system.
@@ -92,20 +92,25 @@ pub enum Root {
 
 /// A file's path and content, in buffers that are used again and again.
 #[derive(Debug, Default)]
-pub struct File {
+pub(crate) struct File {
     path: String,
     data: Vec<u8>,
 }
 
 impl File {
     /// Reads the file `name` below `root`; its content is then in `data`.
-    pub fn read(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Result<(), CollectError> {
+    pub(crate) fn read(
+        &mut self,
+        paths: &Paths,
+        root: Root,
+        name: fmt::Arguments<'_>,
+    ) -> Result<(), CollectError> {
         self.locate(paths, root, name);
         self.fill(true).map_err(|error| self.unreadable(error))
     }
 
     /// As `read`, but a file that does not exist is not an error: then it returns `false`.
-    pub fn read_if_exists(
+    pub(crate) fn read_if_exists(
         &mut self,
         paths: &Paths,
         root: Root,
@@ -120,25 +125,25 @@ impl File {
 
     /// Reads a file of one small value and returns it without the white space around it. `None` when
     /// the file does not exist or refuses to be read, as many files of sysfs do.
-    pub fn value(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
+    pub(crate) fn value(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
         self.locate(paths, root, name);
         self.fill(false).ok()?;
         Some(self.data.trim_ascii())
     }
 
     /// As `value`, for a whole number.
-    pub fn number(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<u64> {
+    pub(crate) fn number(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<u64> {
         self.value(paths, root, name).and_then(crate::scan::number)
     }
 
     /// The content last read.
-    pub fn data(&self) -> &[u8] {
+    pub(crate) fn data(&self) -> &[u8] {
         &self.data
     }
 
     /// The content's lines. A table of the kernel ends with a line feed; a content that does not was
     /// cut, and its last number may be half a number.
-    pub fn lines(&self) -> Result<impl Iterator<Item = &[u8]>, CollectError> {
+    pub(crate) fn lines(&self) -> Result<impl Iterator<Item = &[u8]>, CollectError> {
         match self.data.strip_suffix(b"\n") {
             Some(data) => Ok(crate::scan::lines(data)),
             None if self.data.is_empty() => Err(self.malformed("the file is empty")),
@@ -147,12 +152,12 @@ impl File {
     }
 
     /// The error that says what is wrong with this file.
-    pub fn malformed(&self, what: impl fmt::Display) -> CollectError {
+    pub(crate) fn malformed(&self, what: impl fmt::Display) -> CollectError {
         CollectError::Malformed { path: self.path.clone(), what: what.to_string() }
     }
 
     /// The error that shows the line that is wrong.
-    pub fn bad_line(&self, line: &[u8], what: &str) -> CollectError {
+    pub(crate) fn bad_line(&self, line: &[u8], what: &str) -> CollectError {
         const SHOWN: usize = 80;
         let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
         self.malformed(format_args!("{what} in the line {shown:?}"))
@@ -192,7 +197,7 @@ impl File {
 }
 
 /// The names in a folder, sorted. A folder that does not exist has none.
-pub fn names_in(paths: &Paths, root: Root, name: &str) -> Result<Vec<String>, CollectError> {
+pub(crate) fn names_in(paths: &Paths, root: Root, name: &str) -> Result<Vec<String>, CollectError> {
     let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
     let unreadable = |error| CollectError::Read { path: path.clone(), error };
     let entries = match std::fs::read_dir(&path) {
@@ -211,7 +216,7 @@ pub fn names_in(paths: &Paths, root: Root, name: &str) -> Result<Vec<String>, Co
 }
 
 /// Whether `name` exists below `root`.
-pub fn exists(paths: &Paths, root: Root, name: &str) -> bool {
+pub(crate) fn exists(paths: &Paths, root: Root, name: &str) -> bool {
     let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
     rustix::fs::access(path.as_str(), rustix::fs::Access::EXISTS).is_ok()
 }

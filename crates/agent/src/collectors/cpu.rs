@@ -9,7 +9,7 @@ use crate::{
     scan,
     source::{File, Root, exists},
 };
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 use std::fmt::Write as _;
 
 /// The kernel's clock ticks to user space: it is 100 on every platform since Linux 2.6.
@@ -56,11 +56,13 @@ impl Cpu {
         self.file.read(context.paths, Root::Proc, format_args!("stat"))?;
         let mut online = vec![false; self.shown.len()];
         for line in self.file.lines()? {
-            let Some(rest) = line.strip_prefix(b"cpu").filter(|rest| rest.first().is_some_and(u8::is_ascii_digit))
+            let Some(rest) =
+                line.strip_prefix(b"cpu").filter(|rest| rest.first().is_some_and(u8::is_ascii_digit))
             else {
                 continue;
             };
-            let (cpu, ticks) = parse(rest).ok_or_else(|| self.file.bad_line(line, "a CPU's ticks are expected"))?;
+            let (cpu, ticks) =
+                parse(rest).ok_or_else(|| self.file.bad_line(line, "a CPU's ticks are expected"))?;
             if cpu >= self.shown.len() {
                 self.shown.resize(cpu + 1, None);
                 online.resize(cpu + 1, false);

@@ -8,7 +8,7 @@ use crate::{
     source::{File, Root},
 };
 use regex::bytes::Regex;
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 use std::borrow::Cow;
 
 const HERTZ_PER_MEGAHERTZ: f64 = 1e6;
@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn each_processor_line_begins_a_cpu() {
-        let text = b"processor\t: 0\nmodel name\t: A: B\ncpu MHz\t\t: 2596.120\n\nprocessor : 1\nphysical id: 3\n";
+        let text =
+            b"processor\t: 0\nmodel name\t: A: B\ncpu MHz\t\t: 2596.120\n\nprocessor : 1\nphysical id: 3\n";
         let cpus = parse(scan::lines(text));
         assert_eq!(cpus.len(), 2);
         assert_eq!((cpus[0].model_name, cpus[0].megahertz), (&b"A: B"[..], &b"2596.120"[..]));

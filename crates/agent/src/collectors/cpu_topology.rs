@@ -6,7 +6,7 @@ use crate::{
     error::CollectError,
     source::{File, Root, exists, names_in},
 };
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 use std::fmt::Write as _;
 
 const FOLDER: &str = "devices/system/cpu";
@@ -49,7 +49,8 @@ impl Topology {
     fn read_places(&mut self, context: &Context<'_>) -> Result<(), CollectError> {
         self.cpus.clear();
         for name in names_in(context.paths, Root::Sys, FOLDER)? {
-            let Some(cpu) = name.strip_prefix("cpu").and_then(|cpu| crate::scan::number(cpu.as_bytes())) else {
+            let Some(cpu) = name.strip_prefix("cpu").and_then(|cpu| crate::scan::number(cpu.as_bytes()))
+            else {
                 continue;
             };
             if !exists(context.paths, Root::Sys, &format!("{FOLDER}/{name}/thermal_throttle")) {
@@ -80,11 +81,12 @@ impl Topology {
                     format_args!("{FOLDER}/cpu{cpu}/thermal_throttle/{what}_throttle_count"),
                 )
             };
-            let same_core = |(last, _): &(CpuPlace, u64)| (last.package, last.core) == (place.package, place.core);
+            let same_core =
+                |(last, _): &(CpuPlace, u64)| (last.package, last.core) == (place.package, place.core);
             if !self.cores.last().is_some_and(same_core) {
                 self.cores.extend(count("core").map(|count| (*place, count)));
             }
-            if !self.packages.last().is_some_and(|(package, _)| *package == place.package) {
+            if self.packages.last().is_none_or(|(package, _)| *package != place.package) {
                 self.packages.extend(count("package").map(|count| (place.package, count)));
             }
         }

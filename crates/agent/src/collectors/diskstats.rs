@@ -9,7 +9,7 @@ use crate::{
     scan,
     source::{File, Root},
 };
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 use std::path::Path;
 
 /// Sectors of the kernel's counters have this size, whatever the device's own is.
@@ -75,7 +75,11 @@ const COLUMNS: [Column; 17] = [
     counter("node_disk_discarded_sectors_total", Unit::Count, "Sectors discarded, of 512 bytes each."),
     counter("node_disk_discard_time_seconds_total", Unit::Milliseconds, "Seconds spent by all discards."),
     counter("node_disk_flush_requests_total", Unit::Count, "Flushes completed."),
-    counter("node_disk_flush_requests_time_seconds_total", Unit::Milliseconds, "Seconds spent by all flushes."),
+    counter(
+        "node_disk_flush_requests_time_seconds_total",
+        Unit::Milliseconds,
+        "Seconds spent by all flushes.",
+    ),
 ];
 
 /// Metrics of ATA disks: the name, udev's property, the help text.
@@ -109,7 +113,10 @@ impl DiskStats {
     pub(crate) fn new(options: &NodeOptions) -> Self {
         let has_udev = Path::new(&options.paths.udev_data).is_dir();
         if !has_udev {
-            tracing::debug!(path = options.paths.udev_data, "no udev data: disks have no serial numbers and models");
+            tracing::debug!(
+                path = options.paths.udev_data,
+                "no udev data: disks have no serial numbers and models"
+            );
         }
         Self {
             file: File::default(),
@@ -123,7 +130,8 @@ impl DiskStats {
         self.rows.clear();
         let data = self.file.data();
         for line in self.file.lines()? {
-            let (row, name) = parse(data, line).ok_or_else(|| self.file.bad_line(line, "a device is expected"))?;
+            let (row, name) =
+                parse(data, line).ok_or_else(|| self.file.bad_line(line, "a device is expected"))?;
             if row.given >= MIN_COUNTERS && self.devices.admits(name) {
                 self.rows.push(row);
             }
@@ -158,7 +166,8 @@ fn parse<'a>(data: &[u8], line: &'a [u8]) -> Option<(Row, &'a [u8])> {
     let (major, minor) = (fields.number()?, fields.number()?);
     let name = fields.next()?;
     let start = (name.as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
-    let mut row = Row { major, minor, name: (start, start + name.len()), counters: [0; COLUMNS.len()], given: 0 };
+    let mut row =
+        Row { major, minor, name: (start, start + name.len()), counters: [0; COLUMNS.len()], given: 0 };
     for (counter, field) in row.counters.iter_mut().zip(fields) {
         *counter = scan::number(field)?;
         row.given += 1;
@@ -208,8 +217,13 @@ impl Details {
         let mut family = context.out.family("node_disk_filesystem_info", MetricType::Gauge, help);
         for disk in &self.described {
             if let Some([kind, usage, uuid, version]) = &disk.file_system {
-                let labels =
-                    [("device", &disk.device), ("type", kind), ("usage", usage), ("uuid", uuid), ("version", version)];
+                let labels = [
+                    ("device", &disk.device),
+                    ("type", kind),
+                    ("usage", usage),
+                    ("uuid", uuid),
+                    ("version", version),
+                ];
                 family.sample(&labels.map(|(name, text)| (name, text.as_str())), 1.0);
             }
         }
@@ -252,10 +266,13 @@ impl Details {
             .then(|| ["ID_FS_TYPE", "ID_FS_USAGE", "ID_FS_UUID", "ID_FS_VERSION"].map(property));
         let mapper = (!udev.get("DM_NAME").is_empty())
             .then(|| ["DM_NAME", "DM_UUID", "DM_VG_NAME", "DM_LV_NAME", "DM_LV_LAYER"].map(property));
-        let ata = ATA.map(|(_, key, _)| {
-            if udev.get("ID_ATA").is_empty() { None } else { scan::decimal(udev.get(key)) }
-        });
-        let rotational = self.value.number(context.paths, Root::Sys, format_args!("block/{device}/queue/rotational"));
+        let ata = ATA.map(
+            |(_, key, _)| {
+                if udev.get("ID_ATA").is_empty() { None } else { scan::decimal(udev.get(key)) }
+            },
+        );
+        let rotational =
+            self.value.number(context.paths, Root::Sys, format_args!("block/{device}/queue/rotational"));
         Described {
             major: row.major.to_string(),
             minor: row.minor.to_string(),

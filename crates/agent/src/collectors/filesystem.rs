@@ -13,7 +13,7 @@ use crate::{
     scan,
     source::{File, Root},
 };
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 use std::{collections::HashSet, sync::Arc};
 
 /// The collector.

@@ -6,7 +6,7 @@ use crate::{
     scan,
     source::{File, Root},
 };
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 
 const KILOBYTE: f64 = 1024.0;
 
@@ -20,13 +20,8 @@ pub(crate) struct MemInfo {
 impl Collector for MemInfo {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         self.file.read(context.paths, Root::Proc, format_args!("meminfo"))?;
-        let mut seen: Vec<&[u8]> = Vec::with_capacity(64);
         for line in self.file.lines()? {
             let field = parse(line).ok_or_else(|| self.file.bad_line(line, "a field is expected"))?;
-            if seen.contains(&field.key) {
-                return Err(self.file.bad_line(line, "a field stands twice"));
-            }
-            seen.push(field.key);
             write_name(&mut self.name, &field);
             context
                 .out
@@ -94,7 +89,9 @@ mod tests {
             write_name(&mut written, &field);
             assert_eq!((written.as_str(), field.value), (name, value));
         }
-        for line in ["", "MemTotal 1 kB", "Mem Total: 1 kB", "MemTotal: kB", "MemTotal: -1 kB", "MemTotal: 1 MB"] {
+        for line in
+            ["", "MemTotal 1 kB", "Mem Total: 1 kB", "MemTotal: kB", "MemTotal: -1 kB", "MemTotal: 1 MB"]
+        {
             assert!(parse(line.as_bytes()).is_none(), "{line:?}");
         }
     }

@@ -80,7 +80,10 @@ mod tests {
     fn lines_of_mountinfo() {
         let plain = parse(b"22 27 0:21 / /proc rw,relatime - proc proc rw").unwrap();
         assert_eq!((plain.major, plain.minor, plain.read_only), (0, 21, false));
-        assert_eq!((&*plain.mount_point, plain.fs_type, plain.device), (&b"/proc"[..], &b"proc"[..], &b"proc"[..]));
+        assert_eq!(
+            (&*plain.mount_point, plain.fs_type, plain.device),
+            (&b"/proc"[..], &b"proc"[..], &b"proc"[..])
+        );
         for (line, mount_point, read_only) in [
             ("1 2 98:0 / /a\\040b\\011c\\134 rw shared:1 master:2 - ext3 /dev/root rw", "/a b\tc\\", false),
             ("1 2 98:0 / /mnt ro,nosuid - ext4 /dev/sda rw", "/mnt", true),

@@ -1,9 +1,7 @@
 //! `netdev`: what each network link counted, from netlink or `/proc/net/dev`, and its addresses when
 //! asked for.
 
-use super::netdev_columns::{
-    CLASSIC, Column, Counters, DETAILED, DETAILED_PROC, NO_HANDLER, PROC_ORDER,
-};
+use super::netdev_columns::{CLASSIC, Column, Counters, DETAILED, DETAILED_PROC, NO_HANDLER, PROC_ORDER};
 use crate::{
     collector::{Collector, Context},
     error::CollectError,
@@ -12,7 +10,7 @@ use crate::{
     scan,
     source::{File, Root},
 };
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 use std::net::IpAddr;
 
 /// The collector.
@@ -52,7 +50,8 @@ impl NetDev {
         const TITLES: usize = 2;
         self.file.read(context.paths, Root::Proc, format_args!("net/dev"))?;
         for line in self.file.lines()?.skip(TITLES) {
-            let (name, counters) = parse(line).ok_or_else(|| self.file.bad_line(line, "a device is expected"))?;
+            let (name, counters) =
+                parse(line).ok_or_else(|| self.file.bad_line(line, "a device is expected"))?;
             if self.options.devices.admits(name) {
                 let name = scan::text(name).into_owned();
                 self.devices.push(Device { name, alias: String::new(), counters });
@@ -193,7 +192,10 @@ mod tests {
         let line = b"  eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16";
         let (name, counters) = parse(line).unwrap();
         assert_eq!((name, counters[RX_BYTES], counters[TX_COMPRESSED]), (&b"eth0:1"[..], 1, 16));
-        assert!(parse(b"wlan0:612452090 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15").is_some(), "no blank before a number");
+        assert!(
+            parse(b"wlan0:612452090 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15").is_some(),
+            "no blank before a number"
+        );
         for line in ["", "eth0", ": 1 2 3", "eth0: 1 2 3", "eth0: a 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16"] {
             assert!(parse(line.as_bytes()).is_none(), "{line:?}");
         }

@@ -7,7 +7,7 @@ use crate::{
     source::{File, Root},
 };
 use jiff::{civil::Date, tz::TimeZone};
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 
 /// Where distributions put the file, the first one first.
 const FILES: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
@@ -63,8 +63,7 @@ impl Collector for Os {
         if values.iter().all(String::is_empty) {
             return Err(self.file.malformed("it says nothing of the distribution"));
         }
-        let labels: [(&str, &str); LABELS.len()] =
-            std::array::from_fn(|i| (LABELS[i].1, values[i].as_str()));
+        let labels: [(&str, &str); LABELS.len()] = std::array::from_fn(|i| (LABELS[i].1, values[i].as_str()));
         let help = "The distribution, as labels; always 1.";
         context.out.family("node_os_info", MetricType::Gauge, help).sample(&labels, 1.0);
         if !self.release.support_end.is_empty() {
@@ -75,7 +74,8 @@ impl Collector for Os {
         }
         if let Some(version) = major_minor(&values[VERSION_ID]).filter(|version| *version > 0.0) {
             let help = "The distribution's version, major and minor number.";
-            let labels = [("id", ID), ("id_like", ID_LIKE), ("name", NAME)].map(|(l, i)| (l, values[i].as_str()));
+            let labels =
+                [("id", ID), ("id_like", ID_LIKE), ("name", NAME)].map(|(l, i)| (l, values[i].as_str()));
             context.out.family("node_os_version", MetricType::Gauge, help).sample(&labels, version);
         }
         Ok(())
@@ -151,9 +151,13 @@ mod tests {
 
     #[test]
     fn versions_and_dates() {
-        for (text, version) in
-            [("12", Some(12.0)), ("22.04", Some(22.04)), ("9.3.1", Some(9.3)), ("7.", Some(7.0)), ("rolling", None)]
-        {
+        for (text, version) in [
+            ("12", Some(12.0)),
+            ("22.04", Some(22.04)),
+            ("9.3.1", Some(9.3)),
+            ("7.", Some(7.0)),
+            ("rolling", None),
+        ] {
             assert_eq!(major_minor(text), version, "{text:?}");
         }
         assert_eq!(support_end("2028-06-30"), Some(1_845_936_000.0));

@@ -28,7 +28,10 @@ const RESOURCES: &[Resource] = &[
     },
     Resource {
         name: "io",
-        some: Some(("node_pressure_io_waiting_seconds_total", "Seconds in which some process waited for I/O.")),
+        some: Some((
+            "node_pressure_io_waiting_seconds_total",
+            "Seconds in which some process waited for I/O.",
+        )),
         full: Some((
             "node_pressure_io_stalled_seconds_total",
             "Seconds in which all busy processes waited for I/O.",
@@ -69,7 +72,11 @@ impl Collector for Pressure {
         for resource in RESOURCES {
             found |= self.collect_one(resource, context)?;
         }
-        if found { Ok(()) } else { Err(unavailable("the kernel has no pressure information (it came with 4.20)")) }
+        if found {
+            Ok(())
+        } else {
+            Err(unavailable("the kernel has no pressure information (it came with 4.20)"))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     scan,
     source::{File, Root},
 };
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 
 /// A line of `/proc/stat` and the metric of its first number.
 #[derive(Debug)]
@@ -74,7 +74,8 @@ impl Collector for Stat {
             if key == b"softirq" {
                 softirqs = Some(fields);
             } else if let Some(at) = LINES.iter().position(|known| known.key == key) {
-                let value = fields.number().ok_or_else(|| self.file.bad_line(line, "a number is expected"))?;
+                let value =
+                    fields.number().ok_or_else(|| self.file.bad_line(line, "a number is expected"))?;
                 values[at] = Some(value);
             }
         }
@@ -87,7 +88,8 @@ impl Collector for Stat {
             }
         }
         if let Some(fields) = softirqs.filter(|_| self.softirq) {
-            let counts = softirq_counts(fields).ok_or_else(|| self.file.malformed("a softirq is no number"))?;
+            let counts =
+                softirq_counts(fields).ok_or_else(|| self.file.malformed("a softirq is no number"))?;
             let help = "Soft interrupts by kind.";
             let mut family = context.out.family("node_softirqs_total", MetricType::Counter, help);
             for (kind, count) in SOFTIRQS.iter().zip(counts) {

@@ -148,7 +148,10 @@ impl State {
             Some(Err(error)) => Answer::Failed(error),
             None => {
                 if !waiting.contains(&at) && self.stuck.insert(Arc::clone(&paths[at])) {
-                    tracing::warn!(mount_point = &*paths[at], "mount point does not answer; it is left alone");
+                    tracing::warn!(
+                        mount_point = &*paths[at],
+                        "mount point does not answer; it is left alone"
+                    );
                 }
                 Answer::TimedOut
             }
@@ -240,7 +243,10 @@ mod tests {
 
         // It is not asked again, and others are, by a worker in its place.
         let answers = pool.ask(&all);
-        assert!(matches!(answers[..], [Answer::TimedOut, Answer::Usage(_), Answer::Failed(_)]), "{answers:?}");
+        assert!(
+            matches!(answers[..], [Answer::TimedOut, Answer::Usage(_), Answer::Failed(_)]),
+            "{answers:?}"
+        );
         assert_eq!(pool.shared.state.lock().alive, 2);
 
         // Once the call came back, it is asked again, and one of the two workers has gone.
@@ -250,7 +256,10 @@ mod tests {
         }
         tell.send(()).unwrap();
         let answers = pool.ask(&all);
-        assert!(matches!(answers[..], [Answer::Usage(_), Answer::Usage(_), Answer::Failed(_)]), "{answers:?}");
+        assert!(
+            matches!(answers[..], [Answer::Usage(_), Answer::Usage(_), Answer::Failed(_)]),
+            "{answers:?}"
+        );
 
         // No time at all means that nothing is known.
         pool.timeout = Duration::ZERO;

@@ -7,7 +7,7 @@ use crate::{
     source::{File, Root, names_in},
 };
 use jiff::{Timestamp, tz::TimeZone};
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 
 const FOLDER: &str = "devices/system/clocksource";
 
@@ -49,7 +49,9 @@ impl Collector for Time {
         let help = "The clock sources that the kernel can use; always 1.";
         let mut family = context.out.family("node_time_clocksource_available_info", MetricType::Gauge, help);
         for (device, sources) in self.available.iter().enumerate() {
-            for (i, source) in sources.iter().enumerate().filter(|(i, source)| !sources[..*i].contains(source)) {
+            for (i, source) in
+                sources.iter().enumerate().filter(|(i, source)| !sources[..*i].contains(source))
+            {
                 debug_assert!(i < sources.len());
                 family.sample(&[("clocksource", source), ("device", &device.to_string())], 1.0);
             }
@@ -68,7 +70,11 @@ impl Collector for Time {
         let offset = self.zone.to_offset_info(now);
         context
             .out
-            .family("node_time_zone_offset_seconds", MetricType::Gauge, "How far the machine's zone is ahead of UTC.")
+            .family(
+                "node_time_zone_offset_seconds",
+                MetricType::Gauge,
+                "How far the machine's zone is ahead of UTC.",
+            )
             .sample(&[("time_zone", offset.abbreviation())], f64::from(offset.offset().seconds()));
         Ok(())
     }

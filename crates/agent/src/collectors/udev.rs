@@ -49,7 +49,9 @@ mod tests {
     #[test]
     fn a_property_is_found_by_its_whole_name() {
         let data = b"S:disk/by-id/x\nE:ID_SERIAL_SHORT=s\nE:ID_SERIAL=long=1\nE:ID_MODEL=m";
-        for (name, value) in [("ID_SERIAL", "long=1"), ("ID_SERIAL_SHORT", "s"), ("ID_MODEL", "m"), ("ID", "")] {
+        for (name, value) in
+            [("ID_SERIAL", "long=1"), ("ID_SERIAL_SHORT", "s"), ("ID_MODEL", "m"), ("ID", "")]
+        {
             assert_eq!(find(data, name), value.as_bytes(), "{name}");
         }
     }

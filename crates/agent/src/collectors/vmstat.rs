@@ -7,7 +7,7 @@ use crate::{
     source::{File, Root},
 };
 use regex::bytes::Regex;
-use skopos_model::metadata::MetricType;
+use skopos_model::MetricType;
 
 /// The collector.
 #[derive(Debug)]
@@ -26,17 +26,12 @@ impl VmStat {
 impl Collector for VmStat {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         self.file.read(context.paths, Root::Proc, format_args!("vmstat"))?;
-        let mut seen: Vec<&[u8]> = Vec::with_capacity(16);
         for line in self.file.lines()? {
             let (field, value) =
                 parse(line).ok_or_else(|| self.file.bad_line(line, "a name and a number are expected"))?;
             if !self.fields.is_match(field) {
                 continue;
             }
-            if seen.contains(&field) {
-                return Err(self.file.bad_line(line, "a field stands twice"));
-            }
-            seen.push(field);
             self.name.clear();
             self.name.push_str("node_vmstat_");
             self.name.push_str(&scan::text(field));
@@ -55,6 +50,7 @@ fn parse(line: &[u8]) -> Option<(&[u8], u64)> {
     let name = fields.next().filter(|name| scan::is_name(name))?;
     // A few fields are differences of per-CPU counters and can be below zero for a moment.
     let value = fields.next()?;
-    let value = if value.starts_with(b"-") { scan::number(&value[1..]).map(|_| 0)? } else { scan::number(value)? };
+    let value =
+        if value.starts_with(b"-") { scan::number(&value[1..]).map(|_| 0)? } else { scan::number(value)? };
     Some((name, value))
 }

@@ -9,6 +9,7 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
+use names::Known;
 use skopos_model::duration::DurationMs;
 use std::collections::BTreeSet;
 
@@ -112,7 +113,8 @@ pub struct CollectorArgs {
 impl CollectorArgs {
     /// The options, if the flags fit together.
     pub fn options(&self) -> Result<NodeOptions, OptionsError> {
-        let fields = Flag { name: "collector.vmstat.fields", value: Some(or(&self.vmstat_fields, VMSTAT_FIELDS)) };
+        let fields =
+            Flag { name: "collector.vmstat.fields", value: Some(or(&self.vmstat_fields, VMSTAT_FIELDS)) };
         let every = Flag { name: fields.name, value: Some(".*") };
         let vmstat_fields = match expression(fields)? {
             Some(fields) => fields,
@@ -146,14 +148,13 @@ impl CollectorArgs {
     fn enabled(&self) -> Result<BTreeSet<&'static str>, OptionsError> {
         let defaults = !self.switches.is_on("collector.disable-defaults");
         let mut enabled = BTreeSet::new();
-        let known = names::ON.iter().map(|name| (*name, defaults)).chain(names::OFF.iter().map(|name| (*name, false)));
-        for (name, default) in known {
-            let asked = self.switches.collector(name);
+        for Known { name, switch } in names::all() {
+            let asked = self.switches.given(switch.on);
             if asked == Some(true) && !collectors::is_built(name) && !is_part_of_another(name) {
-                return Err(OptionsError::NotBuilt(name.to_owned()));
+                return Err(OptionsError::NotBuilt((*name).to_owned()));
             }
-            if asked.unwrap_or(default) {
-                enabled.insert(name);
+            if asked.unwrap_or(switch.default && defaults) {
+                enabled.insert(*name);
             }
         }
         Ok(enabled)
@@ -203,9 +204,18 @@ impl CollectorArgs {
                 MOUNT_POINT_EXCLUDE,
             )?,
             fs_types: Filter::new(
-                Flag { name: "collector.filesystem.fs-types-include", value: self.fs_types_include.as_deref() },
-                Flag { name: "collector.filesystem.fs-types-exclude", value: self.fs_types_exclude.as_deref() },
-                Flag { name: "collector.filesystem.ignored-fs-types", value: self.fs_types_ignored.as_deref() },
+                Flag {
+                    name: "collector.filesystem.fs-types-include",
+                    value: self.fs_types_include.as_deref(),
+                },
+                Flag {
+                    name: "collector.filesystem.fs-types-exclude",
+                    value: self.fs_types_exclude.as_deref(),
+                },
+                Flag {
+                    name: "collector.filesystem.ignored-fs-types",
+                    value: self.fs_types_ignored.as_deref(),
+                },
                 FS_TYPE_EXCLUDE,
             )?,
             mount_timeout: mount_timeout.as_std(),

@@ -44,18 +44,25 @@ fn the_defaults_are_those_of_the_reference() {
     assert_eq!((args.log.level, args.log.format), (LogLevel::Info, LogFormat::Logfmt));
     assert_eq!(args.collectors, CollectorArgs::default());
     let options = args.collectors.options().unwrap();
-    assert_eq!(options.enabled.len(), names::ON.len());
+    assert_eq!(options.enabled.len(), names::all().filter(|known| known.switch.default).count());
     assert!(options.cpu.guest && options.cpu.info.is_none() && options.netdev.netlink);
     assert_eq!(options.filesystem.mount_timeout.as_secs(), 5);
-    for (name, shown) in
-        [("sda", true), ("sda1", false), ("nvme0n1", true), ("nvme0n1p2", false), ("loop3", false), ("zram0", false)]
-    {
+    for (name, shown) in [
+        ("sda", true),
+        ("sda1", false),
+        ("nvme0n1", true),
+        ("nvme0n1p2", false),
+        ("loop3", false),
+        ("zram0", false),
+    ] {
         assert_eq!(options.disk_devices.admits(name.as_bytes()), shown, "{name}");
     }
     for (name, shown) in [("/", true), ("/dev/shm", false), ("/run", true), ("/var/lib/docker/x", false)] {
         assert_eq!(options.filesystem.mount_points.admits(name.as_bytes()), shown, "{name}");
     }
-    for (name, shown) in [("ext4", true), ("tmpfs", true), ("cgroup2", false), ("overlay", false), ("erofs", false)] {
+    for (name, shown) in
+        [("ext4", true), ("tmpfs", true), ("cgroup2", false), ("overlay", false), ("erofs", false)]
+    {
         assert_eq!(options.filesystem.fs_types.admits(name.as_bytes()), shown, "{name}");
     }
 }
@@ -108,12 +115,21 @@ fn command_lines_that_make_no_sense_are_refused() {
             "--collector.netdev.device-exclude and --collector.netdev.device-include are mutually exclusive",
         ),
         (
-            &["--collector.filesystem.ignored-mount-points=a", "--collector.filesystem.mount-points-exclude=b"],
+            &[
+                "--collector.filesystem.ignored-mount-points=a",
+                "--collector.filesystem.mount-points-exclude=b",
+            ],
             "--collector.filesystem.ignored-mount-points and --collector.filesystem.mount-points-exclude are mut",
         ),
-        (&["--collector.diskstats.device-exclude=("], "--collector.diskstats.device-exclude=(: not a regular"),
+        (
+            &["--collector.diskstats.device-exclude=("],
+            "--collector.diskstats.device-exclude=(: not a regular",
+        ),
         (&["--collector.vmstat.fields=["], "--collector.vmstat.fields=[: not a regular"),
-        (&["--collector.filesystem.mount-timeout=soon"], "--collector.filesystem.mount-timeout=soon: not a dur"),
+        (
+            &["--collector.filesystem.mount-timeout=soon"],
+            "--collector.filesystem.mount-timeout=soon: not a dur",
+        ),
     ] {
         let error = options(line).unwrap_err().to_string();
         assert!(error.starts_with(message), "{error}");
