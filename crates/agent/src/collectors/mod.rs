@@ -1,0 +1,54 @@
+//! The collectors, one a file, and the list of them.
+
+use crate::{collector::Collector, options::NodeOptions, registry::AgentEnv};
+
+pub(crate) mod cpu;
+pub(crate) mod cpu_info;
+pub(crate) mod cpu_topology;
+pub(crate) mod diskstats;
+pub(crate) mod filefd;
+pub(crate) mod filesystem;
+pub(crate) mod loadavg;
+pub(crate) mod meminfo;
+pub(crate) mod mounts;
+pub(crate) mod netdev;
+pub(crate) mod netdev_columns;
+pub(crate) mod os;
+pub(crate) mod pressure;
+pub(crate) mod stat;
+pub(crate) mod stat_pool;
+pub(crate) mod time;
+pub(crate) mod udev;
+pub(crate) mod uname;
+pub(crate) mod vmstat;
+
+/// Makes a collector.
+type Factory = fn(&NodeOptions, &AgentEnv) -> Box<dyn Collector>;
+
+/// The collectors that this version has, by name. The page has them in this order.
+const FACTORIES: &[(&str, Factory)] = &[
+    ("cpu", |o, _| Box::new(cpu::Cpu::new(&o.cpu))),
+    ("diskstats", |o, _| Box::new(diskstats::DiskStats::new(o))),
+    ("filefd", |_, _| Box::new(filefd::FileFd::default())),
+    ("filesystem", |o, e| Box::new(filesystem::FileSystem::new(&o.filesystem, e))),
+    ("loadavg", |_, _| Box::new(loadavg::LoadAvg::default())),
+    ("meminfo", |_, _| Box::new(meminfo::MemInfo::default())),
+    ("netdev", |o, _| Box::new(netdev::NetDev::new(&o.netdev))),
+    ("os", |_, _| Box::new(os::Os::default())),
+    ("pressure", |_, _| Box::new(pressure::Pressure::default())),
+    ("stat", |o, _| Box::new(stat::Stat::new(o.stat_softirq))),
+    ("time", |o, _| Box::new(time::Time::new(o.time_zone.clone()))),
+    ("uname", |_, _| Box::new(uname::UnameInfo)),
+    ("vmstat", |o, _| Box::new(vmstat::VmStat::new(&o.vmstat_fields))),
+];
+
+/// Whether this version has the collector `name`.
+pub(crate) fn is_built(name: &str) -> bool {
+    FACTORIES.iter().any(|(built, _)| *built == name)
+}
+
+/// The enabled collectors.
+pub(crate) fn build(options: &NodeOptions, env: &AgentEnv) -> Vec<(&'static str, Box<dyn Collector>)> {
+    let enabled = FACTORIES.iter().filter(|(name, _)| options.enabled.contains(name));
+    enabled.map(|(name, make)| (*name, make(options, env))).collect()
+}

@@ -1,0 +1,80 @@
+//! Flags that are on or off, as kingpin reads them: `--NAME` and `--no-NAME`, the last one counts.
+//! They are too many for a struct's fields, and their names come from tables.
+
+use super::names::{self, Switch};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use std::collections::BTreeMap;
+
+macro_rules! switch {
+    ($name:literal, $default:literal, $help:literal) => {
+        Switch { on: $name, off: concat!("no-", $name), default: $default, help: $help }
+    };
+}
+
+/// Every switch but those that turn collectors on and off.
+const SWITCHES: &[Switch] = &[
+    switch!("collector.cpu.guest", true, "Show the seconds that CPUs spent running guests"),
+    switch!("collector.cpu.info", false, "Show what /proc/cpuinfo says of each CPU"),
+    switch!("collector.netdev.address-info", false, "Show the addresses of each device"),
+    switch!("collector.netdev.enable-detailed-metrics", false, "Name network counters as the kernel does"),
+    switch!("collector.netdev.netlink", true, "Ask netlink for network counters, not /proc/net/dev"),
+    switch!("collector.netdev.label-ifalias", false, "Make a network device's alias a label"),
+    switch!("collector.stat.softirq", false, "Show soft interrupts by kind"),
+    switch!("collector.disable-defaults", false, "Run only the collectors that are asked for"),
+];
+
+/// The switches that were given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Switches(BTreeMap<&'static str, bool>);
+
+impl Switches {
+    /// Whether the switch `name` is on: as given, else its default.
+    pub fn is_on(&self, name: &str) -> bool {
+        let default =
+            || SWITCHES.iter().find(|switch| switch.on == name).is_some_and(|switch| switch.default);
+        self.given(name).unwrap_or_else(default)
+    }
+
+    /// Whether the switch `name` was turned on or off explicitly.
+    pub fn given(&self, name: &str) -> Option<bool> {
+        self.0.get(name).copied()
+    }
+}
+
+fn all() -> impl Iterator<Item = &'static Switch> {
+    SWITCHES.iter().chain(names::all().map(|known| &known.switch))
+}
+
+impl Args for Switches {
+    fn augment_args(mut command: Command) -> Command {
+        for Switch { on, off, help, .. } in all() {
+            let flag =
+                |name| Arg::new(name).long(name).action(ArgAction::SetTrue).overrides_with_all([on, off]);
+            command = command.arg(flag(on).help(help)).arg(flag(off).hide(true));
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Switches {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut switches = Self::default();
+        switches.update_from_arg_matches(matches)?;
+        Ok(switches)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for switch in all() {
+            if matches.get_flag(switch.on) {
+                self.0.insert(switch.on, true);
+            } else if matches.get_flag(switch.off) {
+                self.0.insert(switch.on, false);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! Command lines, and what they mean.
+
+use super::*;
+use clap::{Parser, error::ErrorKind};
+
+#[derive(Debug, Parser)]
+struct Program {
+    #[command(flatten)]
+    args: AgentArgs,
+}
+
+fn parse(line: &[&str]) -> Result<AgentArgs, clap::Error> {
+    Program::try_parse_from(std::iter::once("agent").chain(line.iter().copied())).map(|program| program.args)
+}
+
+fn options(line: &[&str]) -> Result<NodeOptions, OptionsError> {
+    parse(line).unwrap().collectors.options()
+}
+
+#[test]
+fn the_command_line_of_a_container_is_understood() {
+    let options = options(&[
+        "--path.procfs=/host/proc",
+        "--path.rootfs=/rootfs",
+        "--path.sysfs=/host/sys",
+        "--collector.filesystem.mount-points-exclude=^(sys|proc|dev|host|etc)($|/)",
+    ])
+    .unwrap();
+    let paths = Paths {
+        procfs: "/host/proc".into(),
+        sysfs: "/host/sys".into(),
+        rootfs: "/rootfs".into(),
+        udev_data: "/run/udev/data".into(),
+    };
+    assert_eq!(options.paths, paths);
+    assert!(options.filesystem.mount_points.admits(b"/dev"), "the given expression has no leading slash");
+}
+
+#[test]
+fn the_defaults_are_those_of_the_reference() {
+    let args = parse(&[]).unwrap();
+    assert_eq!(args.web.listen_address, [":9100"]);
+    assert_eq!((args.web.telemetry_path.as_str(), args.web.max_requests), ("/metrics", 40));
+    assert_eq!((args.log.level, args.log.format), (LogLevel::Info, LogFormat::Logfmt));
+    assert_eq!(args.collectors, CollectorArgs::default());
+    let options = args.collectors.options().unwrap();
+    assert_eq!(options.enabled.len(), names::all().filter(|known| known.switch.default).count());
+    assert!(options.cpu.guest && options.cpu.info.is_none() && options.netdev.netlink);
+    assert_eq!(options.filesystem.mount_timeout.as_secs(), 5);
+    for (name, shown) in [
+        ("sda", true),
+        ("sda1", false),
+        ("nvme0n1", true),
+        ("nvme0n1p2", false),
+        ("loop3", false),
+        ("zram0", false),
+    ] {
+        assert_eq!(options.disk_devices.admits(name.as_bytes()), shown, "{name}");
+    }
+    for (name, shown) in [("/", true), ("/dev/shm", false), ("/run", true), ("/var/lib/docker/x", false)] {
+        assert_eq!(options.filesystem.mount_points.admits(name.as_bytes()), shown, "{name}");
+    }
+    for (name, shown) in
+        [("ext4", true), ("tmpfs", true), ("cgroup2", false), ("overlay", false), ("erofs", false)]
+    {
+        assert_eq!(options.filesystem.fs_types.admits(name.as_bytes()), shown, "{name}");
+    }
+}
+
+#[test]
+fn collectors_are_turned_on_and_off() {
+    for (line, on, off) in [
+        (&["--no-collector.cpu"][..], "meminfo", "cpu"),
+        (&["--collector.disable-defaults", "--collector.stat"], "stat", "cpu"),
+        (&["--collector.cpu", "--no-collector.cpu"], "meminfo", "cpu"),
+        (&["--no-collector.cpu", "--collector.cpu"], "cpu", "wifi"),
+        (&["--no-collector.wifi", "--no-collector.zfs"], "cpu", "zfs"),
+    ] {
+        let enabled = options(line).unwrap().enabled;
+        assert!(enabled.contains(on) && !enabled.contains(off), "{line:?}");
+    }
+    let error = options(&["--collector.systemd"]).unwrap_err();
+    assert!(error.to_string().starts_with("--collector.systemd: this collector is not part"), "{error}");
+}
+
+#[test]
+fn switches_and_values_can_be_written_both_ways() {
+    let args = parse(&[
+        "--no-collector.cpu.guest",
+        "--collector.cpu.info.flags-include",
+        "^avx",
+        "--collector.netdev.device-exclude=^lo$",
+        "--web.listen-address=127.0.0.1:1",
+        "--web.listen-address",
+        "127.0.0.1:2",
+        "--web.disable-exporter-metrics",
+        "--collector.filesystem.mount-timeout=1m30s",
+        "--log.level=debug",
+        "--log.format=json",
+    ])
+    .unwrap();
+    assert_eq!(args.web.listen_address, ["127.0.0.1:1", "127.0.0.1:2"]);
+    assert!(args.web.disable_exporter_metrics);
+    let options = args.collectors.options().unwrap();
+    assert!(!options.cpu.guest && options.cpu.info.is_some(), "a filter of the info turns it on");
+    assert!(!options.netdev.devices.admits(b"lo"));
+    assert_eq!(options.filesystem.mount_timeout.as_secs(), 90);
+}
+
+#[test]
+fn command_lines_that_make_no_sense_are_refused() {
+    for (line, message) in [
+        (
+            &["--collector.netdev.device-include=a", "--collector.netdev.device-exclude=b"][..],
+            "--collector.netdev.device-exclude and --collector.netdev.device-include are mutually exclusive",
+        ),
+        (
+            &[
+                "--collector.filesystem.ignored-mount-points=a",
+                "--collector.filesystem.mount-points-exclude=b",
+            ],
+            "--collector.filesystem.ignored-mount-points and --collector.filesystem.mount-points-exclude are mut",
+        ),
+        (
+            &["--collector.diskstats.device-exclude=("],
+            "--collector.diskstats.device-exclude=(: not a regular",
+        ),
+        (&["--collector.vmstat.fields=["], "--collector.vmstat.fields=[: not a regular"),
+        (
+            &["--collector.filesystem.mount-timeout=soon"],
+            "--collector.filesystem.mount-timeout=soon: not a dur",
+        ),
+    ] {
+        let error = options(line).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{error}");
+    }
+    for (line, kind) in [
+        (&["--collector.cpu.bogus"][..], ErrorKind::UnknownArgument),
+        (&["--collector.cpu=false"], ErrorKind::TooManyValues),
+        (&["--log.level=loud"], ErrorKind::InvalidValue),
+        (&["extra"], ErrorKind::UnknownArgument),
+        (
+            &["--collector.netdev.device-exclude=a", "--collector.netdev.device-exclude=b"],
+            ErrorKind::ArgumentConflict,
+        ),
+    ] {
+        assert_eq!(parse(line).unwrap_err().kind(), kind, "{line:?}");
+    }
+}

@@ -1,0 +1,91 @@
+//! What the collectors are told, after all flags were read and found to fit together.
+
+use crate::{error::OptionsError, filter::Filter, flags::CollectorArgs, source::Paths};
+use jiff::tz::TimeZone;
+use regex::bytes::Regex;
+use std::{collections::BTreeSet, time::Duration};
+
+/// The options of a node agent.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Where the machine's file systems are.
+    pub paths: Paths,
+    /// The names of the collectors to run.
+    pub enabled: BTreeSet<&'static str>,
+    /// Options of `cpu`.
+    pub cpu: CpuOptions,
+    /// Devices of `diskstats`.
+    pub disk_devices: Filter,
+    /// Options of `filesystem`.
+    pub filesystem: FileSystemOptions,
+    /// Options of `netdev`.
+    pub netdev: NetDevOptions,
+    /// Whether `stat` shows soft interrupts.
+    pub stat_softirq: bool,
+    /// Fields of `vmstat`.
+    pub vmstat_fields: Regex,
+    /// The zone that `time` speaks of.
+    pub time_zone: TimeZone,
+}
+
+/// Options of `cpu`.
+#[derive(Clone, Debug)]
+pub struct CpuOptions {
+    /// Whether guests' seconds are shown.
+    pub guest: bool,
+    /// What of `/proc/cpuinfo` is shown; `None` for nothing.
+    pub info: Option<CpuInfoOptions>,
+}
+
+/// What of `/proc/cpuinfo` is shown.
+#[derive(Clone, Debug)]
+pub struct CpuInfoOptions {
+    /// Whether the frequency is shown.
+    pub frequency: bool,
+    /// Which features are shown; `None` for none.
+    pub flags: Option<Regex>,
+    /// Which defects are shown; `None` for none.
+    pub bugs: Option<Regex>,
+}
+
+/// Options of `filesystem`.
+#[derive(Clone, Debug)]
+pub struct FileSystemOptions {
+    /// Mount points.
+    pub mount_points: Filter,
+    /// Types of file systems.
+    pub fs_types: Filter,
+    /// How long to wait for file systems to answer.
+    pub mount_timeout: Duration,
+    /// How many are asked at a time.
+    pub stat_workers: usize,
+}
+
+/// Options of `netdev`.
+#[derive(Clone, Debug)]
+pub struct NetDevOptions {
+    /// Devices.
+    pub devices: Filter,
+    /// Whether addresses are shown.
+    pub address_info: bool,
+    /// Whether the kernel's own names are used.
+    pub detailed: bool,
+    /// Whether netlink is asked, not `/proc/net/dev`.
+    pub netlink: bool,
+    /// Whether a device's alias is a label.
+    pub label_ifalias: bool,
+}
+
+impl NodeOptions {
+    /// The options of the flags.
+    pub fn from_args(args: &CollectorArgs) -> Result<Self, OptionsError> {
+        args.options()
+    }
+}
+
+impl Default for NodeOptions {
+    /// The options of no flag at all.
+    fn default() -> Self {
+        CollectorArgs::default().options().expect("invariant: the flags' defaults fit together")
+    }
+}

@@ -1,0 +1,278 @@
+//! The files that collectors read: three roots (proc, sys, the root file system) and reused buffers.
+//! This is the only module that opens files. It never follows more than it is told to read, and
+//! never reads more than `MAX_FILE_BYTES`.
+
+use crate::error::CollectError;
+use rustix::{
+    buffer::spare_capacity,
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+use std::{fmt, fmt::Write as _, io};
+
+/// No file of the kernel is larger; one that is, is not what it should be.
+pub(crate) const MAX_FILE_BYTES: usize = 32 << 20;
+
+/// The first read asks for this much: most files of the kernel fit into it.
+const FIRST_READ_BYTES: usize = 4096;
+
+/// Where the machine's file systems are seen from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// `--path.procfs`.
+    pub procfs: String,
+    /// `--path.sysfs`.
+    pub sysfs: String,
+    /// `--path.rootfs`.
+    pub rootfs: String,
+    /// `--path.udev.data`.
+    pub udev_data: String,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            procfs: "/proc".into(),
+            sysfs: "/sys".into(),
+            rootfs: "/".into(),
+            udev_data: "/run/udev/data".into(),
+        }
+    }
+}
+
+impl Paths {
+    /// All roots below one folder, as test trees have them.
+    pub fn below(folder: &str) -> Self {
+        Self {
+            procfs: format!("{folder}/proc"),
+            sysfs: format!("{folder}/sys"),
+            rootfs: folder.to_owned(),
+            udev_data: format!("{folder}/run/udev/data"),
+        }
+    }
+
+    /// The path of `name`, which starts with a slash, in the root file system.
+    pub fn in_rootfs(&self, name: &str) -> String {
+        format!("{}{name}", self.rootfs.trim_end_matches('/'))
+    }
+
+    /// What `mount_point`, as the kernel says it, is called below the root file system. A mount point
+    /// outside of it keeps its name.
+    pub fn strip_rootfs<'a>(&self, mount_point: &'a str) -> &'a str {
+        let root = self.rootfs.trim_end_matches('/');
+        match mount_point.strip_prefix(root) {
+            Some("") => "/",
+            Some(rest) if rest.starts_with('/') => rest,
+            _ => mount_point,
+        }
+    }
+
+    fn of(&self, root: Root) -> &str {
+        match root {
+            Root::Proc => &self.procfs,
+            Root::Sys => &self.sysfs,
+            Root::Rootfs => &self.rootfs,
+            Root::Udev => &self.udev_data,
+        }
+    }
+}
+
+/// One of the roots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// The process file system.
+    Proc,
+    /// The device file system.
+    Sys,
+    /// The root file system.
+    Rootfs,
+    /// The folder of udev's device data.
+    Udev,
+}
+
+/// A file's path and content, in buffers that are used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct File {
+    path: String,
+    data: Vec<u8>,
+}
+
+impl File {
+    /// Reads the file `name` below `root`; its content is then in `data`.
+    pub(crate) fn read(
+        &mut self,
+        paths: &Paths,
+        root: Root,
+        name: fmt::Arguments<'_>,
+    ) -> Result<(), CollectError> {
+        self.locate(paths, root, name);
+        self.fill(true).map_err(|error| self.unreadable(error))
+    }
+
+    /// As `read`, but a file that does not exist is not an error: then it returns `false`.
+    pub(crate) fn read_if_exists(
+        &mut self,
+        paths: &Paths,
+        root: Root,
+        name: fmt::Arguments<'_>,
+    ) -> Result<bool, CollectError> {
+        match self.read(paths, root, name) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_missing() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a file of one small value and returns it without the white space around it. `None` when
+    /// the file does not exist or refuses to be read, as many files of sysfs do.
+    pub(crate) fn value(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
+        self.locate(paths, root, name);
+        self.fill(false).ok()?;
+        Some(self.data.trim_ascii())
+    }
+
+    /// As `value`, for a whole number.
+    pub(crate) fn number(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<u64> {
+        self.value(paths, root, name).and_then(crate::scan::number)
+    }
+
+    /// The content last read.
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The content's lines. A table of the kernel ends with a line feed; a content that does not was
+    /// cut, and its last number may be half a number.
+    pub(crate) fn lines(&self) -> Result<impl Iterator<Item = &[u8]>, CollectError> {
+        match self.data.strip_suffix(b"\n") {
+            Some(data) => Ok(crate::scan::lines(data)),
+            None if self.data.is_empty() => Err(self.malformed("the file is empty")),
+            None => Err(self.malformed("the file ends in the middle of a line")),
+        }
+    }
+
+    /// The error that says what is wrong with this file.
+    pub(crate) fn malformed(&self, what: impl fmt::Display) -> CollectError {
+        CollectError::Malformed { path: self.path.clone(), what: what.to_string() }
+    }
+
+    /// The error that shows the line that is wrong.
+    pub(crate) fn bad_line(&self, line: &[u8], what: &str) -> CollectError {
+        const SHOWN: usize = 80;
+        let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
+        self.malformed(format_args!("{what} in the line {shown:?}"))
+    }
+
+    fn unreadable(&self, error: io::Error) -> CollectError {
+        CollectError::Read { path: self.path.clone(), error }
+    }
+
+    fn locate(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) {
+        self.path.clear();
+        self.path.push_str(paths.of(root).trim_end_matches('/'));
+        self.path.push('/');
+        self.path.write_fmt(name).expect("invariant: writing to a String cannot fail");
+    }
+
+    /// Reads the file at `path` into `data`: all of it, or what one read gives.
+    fn fill(&mut self, whole: bool) -> io::Result<()> {
+        self.data.clear();
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let fd = rustix::fs::open(self.path.as_str(), flags, Mode::empty())?;
+        loop {
+            if self.data.capacity() - self.data.len() < FIRST_READ_BYTES {
+                self.data.reserve(FIRST_READ_BYTES.max(self.data.len()));
+            }
+            match rustix::io::read(&fd, spare_capacity(&mut self.data)) {
+                Ok(0) => return Ok(()),
+                Ok(_) if !whole => return Ok(()),
+                Ok(_) if self.data.len() > MAX_FILE_BYTES => {
+                    return Err(io::Error::other(format!("the file is larger than {MAX_FILE_BYTES} bytes")));
+                }
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The names in a folder, sorted. A folder that does not exist has none.
+pub(crate) fn names_in(paths: &Paths, root: Root, name: &str) -> Result<Vec<String>, CollectError> {
+    let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
+    let unreadable = |error| CollectError::Read { path: path.clone(), error };
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry.map_err(unreadable)?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Whether `name` exists below `root`.
+pub(crate) fn exists(paths: &Paths, root: Root, name: &str) -> bool {
+    let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
+    rustix::fs::access(path.as_str(), rustix::fs::Access::EXISTS).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_lose_the_prefix_of_the_root_file_system() {
+        for (rootfs, mount_point, stripped) in [
+            ("/", "/", "/"),
+            ("/", "/home", "/home"),
+            ("/rootfs", "/rootfs", "/"),
+            ("/rootfs", "/rootfs/home", "/home"),
+            ("/rootfs/", "/rootfs/home", "/home"),
+            ("/rootfs", "/rootfs2/home", "/rootfs2/home"),
+            ("/rootfs", "/etc/hosts", "/etc/hosts"),
+        ] {
+            let paths = Paths { rootfs: rootfs.into(), ..Paths::default() };
+            assert_eq!(paths.strip_rootfs(mount_point), stripped, "{rootfs} {mount_point}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::below(folder.path().to_str().unwrap());
+        let mut file = File::default();
+        let error = file.read(&paths, Root::Proc, format_args!("stat")).unwrap_err();
+        assert!(error.is_missing());
+        assert!(error.to_string().contains("/proc/stat"), "{error}");
+        assert!(!file.read_if_exists(&paths, Root::Proc, format_args!("stat")).unwrap());
+        assert_eq!(file.number(&paths, Root::Sys, format_args!("cpu{}/online", 3)), None);
+    }
+
+    #[test]
+    fn a_file_is_read_whole_into_the_same_buffer() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("proc")).unwrap();
+        let paths = Paths::below(folder.path().to_str().unwrap());
+        let content = "a line of some length\n".repeat(5000);
+        std::fs::write(folder.path().join("proc/big"), &content).unwrap();
+        std::fs::write(folder.path().join("proc/small"), "7\n").unwrap();
+        let mut file = File::default();
+        file.read(&paths, Root::Proc, format_args!("big")).unwrap();
+        assert_eq!(file.data(), content.as_bytes());
+        assert_eq!(file.lines().unwrap().count(), 5000);
+        assert_eq!(file.number(&paths, Root::Proc, format_args!("small")), Some(7));
+    }
+
+    #[test]
+    fn a_table_that_was_cut_is_not_read() {
+        for (data, ok) in [("", false), ("a 1", false), ("a 1\nb", false), ("a 1\nb 2\n", true)] {
+            let file = File { path: "/proc/x".into(), data: data.as_bytes().to_vec() };
+            assert_eq!(file.lines().is_ok(), ok, "{data:?}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What the tests share: a machine that stands still, agents on it, and reading pages.
+
+use clap::Parser;
+use jiff::tz::TimeZone;
+use skopos_agent::{
+    AgentEnv, BuildInfo, CollectorArgs, Host, NodeAgent, NodeOptions, Paths, Uname, Usage, netlink,
+};
+use skopos_base::{clock::Clock, env::Env};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
+
+#[derive(Debug, Parser)]
+struct Program {
+    #[command(flatten)]
+    collectors: CollectorArgs,
+}
+
+/// The options of a command line.
+pub(crate) fn options(line: &[&str]) -> NodeOptions {
+    let program =
+        Program::try_parse_from(std::iter::once(&"agent").chain(line)).expect("a right command line");
+    program.collectors.options().expect("flags that fit together")
+}
+
+/// An agent on the machine in `folder`, whose clock stands still.
+pub(crate) fn still_agent(folder: &Path, line: &[&str]) -> NodeAgent {
+    let mut options = options(line);
+    options.paths = Paths::below(folder.to_str().unwrap());
+    options.time_zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let env = AgentEnv {
+        clock: Arc::new(StillClock),
+        spawner: Env::real().spawner,
+        host: Arc::new(StillHost { root: folder.to_str().unwrap().to_owned() }),
+    };
+    NodeAgent::new(options, BuildInfo { version: "1.2.3".into(), revision: "abc".into() }, env)
+}
+
+/// An agent on this machine.
+pub(crate) fn real_agent(options: NodeOptions) -> NodeAgent {
+    let Env { clock, spawner, .. } = Env::real();
+    NodeAgent::new(
+        options,
+        BuildInfo::default(),
+        AgentEnv { clock, spawner, host: Arc::new(skopos_agent::ThisHost) },
+    )
+}
+
+/// A clock that shows one moment.
+#[derive(Debug)]
+struct StillClock;
+
+impl Clock for StillClock {
+    fn wall_ms(&self) -> i64 {
+        1_790_000_000_123
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) {}
+}
+
+/// A system that always says the same.
+#[derive(Debug)]
+struct StillHost {
+    root: String,
+}
+
+impl Host for StillHost {
+    fn uname(&self) -> Uname {
+        Uname {
+            sysname: "Linux".into(),
+            nodename: "metal".into(),
+            release: "6.1.0".into(),
+            version: "#1 SMP \"test\"".into(),
+            machine: "x86_64".into(),
+            domainname: "(none)".into(),
+        }
+    }
+
+    fn usage(&self, path: &str) -> io::Result<Usage> {
+        match path.strip_prefix(&self.root) {
+            None => Err(io::Error::from_raw_os_error(2)),
+            Some("/mnt/broken") => Err(io::Error::from_raw_os_error(13)),
+            Some(mount_point) => Ok(Usage {
+                block_bytes: 4096,
+                blocks: 1000 + mount_point.len() as u64,
+                blocks_free: 500,
+                blocks_available: 450,
+                inodes: 300,
+                inodes_free: 200,
+            }),
+        }
+    }
+
+    fn netlink(&self, request: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()> {
+        answer.clear();
+        match request {
+            netlink::Request::Links => {
+                for (index, name) in [(1, "lo"), (2, "eno1"), (7, "bond0")] {
+                    push_link(answer, index, name);
+                }
+            }
+            netlink::Request::Addresses => {
+                push_address(answer, 1, 8, &[127, 0, 0, 1]);
+                push_address(answer, 2, 24, &[192, 0, 2, 17]);
+                push_address(answer, 7, 64, &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+                push_address(answer, 99, 24, &[192, 0, 2, 18]);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push_message(answer: &mut Vec<u8>, kind: u16, body: &[u8]) {
+    answer.extend_from_slice(&(16 + body.len() as u32).to_ne_bytes());
+    answer.extend_from_slice(&kind.to_ne_bytes());
+    answer.extend_from_slice(&[0; 10]);
+    answer.extend_from_slice(body);
+    answer.resize(answer.len().next_multiple_of(4), 0);
+}
+
+fn push_attribute(body: &mut Vec<u8>, kind: u16, content: &[u8]) {
+    body.extend_from_slice(&(4 + content.len() as u16).to_ne_bytes());
+    body.extend_from_slice(&kind.to_ne_bytes());
+    body.extend_from_slice(content);
+    body.resize(body.len().next_multiple_of(4), 0);
+}
+
+/// A link whose counters are 1, 2, 3 and so on, times its index.
+fn push_link(answer: &mut Vec<u8>, index: u32, name: &str) {
+    let mut body = vec![0; 16];
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    push_attribute(&mut body, 3, format!("{name}\0").as_bytes());
+    let counters = (1..=24_u64).flat_map(|i| (i * u64::from(index)).to_ne_bytes());
+    push_attribute(&mut body, 23, &counters.collect::<Vec<u8>>());
+    push_message(answer, 16, &body);
+}
+
+fn push_address(answer: &mut Vec<u8>, index: u32, prefix_bits: u8, address: &[u8]) {
+    let mut body = vec![2, prefix_bits, 0, 0];
+    body.extend_from_slice(&index.to_ne_bytes());
+    push_attribute(&mut body, 1, address);
+    push_message(answer, 20, &body);
+}
+
+/// A page, taken apart.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// The types of the families.
+    pub(crate) types: BTreeMap<String, String>,
+    /// The samples: family and labels, sorted, to the value.
+    pub(crate) samples: BTreeMap<(String, Vec<(String, String)>), f64>,
+}
+
+impl Page {
+    /// Reads a page of the classic format strictly: every sample belongs to the family that was begun
+    /// last, every family has help and type, nothing stands twice.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut page = Self::default();
+        let mut helped = "";
+        let mut current = "";
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                helped = rest.split(' ').next().unwrap();
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap();
+                let before = page.types.insert(name.into(), kind.into());
+                assert_eq!(before, None, "{name} is begun twice");
+                current = name;
+            } else {
+                let (name, labels, value) = sample(line);
+                assert_eq!(name, current, "{line:?} stands outside of its family");
+                let before = page.samples.insert((name.into(), labels), value);
+                assert_eq!(before, None, "{line:?} stands twice");
+            }
+        }
+        assert!(helped.is_empty() || !page.types.is_empty());
+        page
+    }
+
+    /// The value of the one sample of `name` whose labels include these.
+    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let fits = |found: &[(String, String)]| {
+            labels
+                .iter()
+                .all(|(n, v)| found.iter().any(|(name, value)| (name, value) == (&(*n).into(), &(*v).into())))
+        };
+        let mut found = self.samples.iter().filter(|((family, found), _)| family == name && fits(found));
+        let first = found.next().map(|(_, value)| *value);
+        assert!(found.next().is_none(), "{name}{labels:?} is not one sample");
+        first
+    }
+}
+
+fn sample(line: &str) -> (&str, Vec<(String, String)>, f64) {
+    let name_end = line.find(['{', ' ']).unwrap_or_else(|| panic!("{line:?} has no value"));
+    let (name, mut rest) = line.split_at(name_end);
+    assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{line:?} has no right name");
+    let mut labels = Vec::new();
+    if let Some(inside) = rest.strip_prefix('{') {
+        rest = inside;
+        while !rest.starts_with('}') {
+            let (label, tail) = rest.split_once("=\"").unwrap();
+            let mut value = String::new();
+            let mut chars = tail.chars();
+            loop {
+                match chars.next().unwrap() {
+                    '"' => break,
+                    '\\' => match chars.next().unwrap() {
+                        'n' => value.push('\n'),
+                        other => value.push(other),
+                    },
+                    other => value.push(other),
+                }
+            }
+            labels.push((label.trim_start_matches(',').to_owned(), value));
+            rest = chars.as_str();
+        }
+        rest = &rest[1..];
+    }
+    labels.sort();
+    let value = rest.trim();
+    (name, labels, value.parse().unwrap_or_else(|_| panic!("{line:?} has no right value")))
+}
