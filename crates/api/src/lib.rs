@@ -1,1 +1,93 @@
-//! The HTTP API and the embedded web interface.
+//! The HTTP API of Prometheus, the embedded web interface, and the server that both are behind.
+//!
+//! Modules:
+//! - `serve`: listening, bounded connections, graceful end.
+//! - `parts`: `App` and `Parts`: what handlers work with, and that it is not there from the start.
+//! - `query`, `labels`, `targets`, `status`: the handlers, by what they are about.
+//! - `params`, `reply`, `json`: how a request is read and an answer written.
+//! - `blocking`: queries on threads, cancelled when their client goes.
+//! - `own_metrics`: what this process says of itself.
+//! - `ui`: the embedded files.
+//!
+//! The way of a query: `query` reads `params` → `promql::parse` → `blocking::run` takes a slot and a
+//! thread → `Engine` over `Parts::storage` → `json` writes the columns → `reply` puts the envelope.
+//!
+//! What always holds:
+//! - Every error that a client sees is an `ApiError` in the API's JSON form; its status code follows
+//!   from its type.
+//! - Handlers never wait for storage on a thread of the reactor.
+//! - The API knows no storage but its seam; it never sees `tsdb`.
+//!
+//! When you add a route: a handler in the module it is about, a line in `router`, and a case in
+//! `tests/`.
+
+mod blocking;
+mod json;
+mod labels;
+pub mod own_metrics;
+mod params;
+mod parts;
+mod query;
+mod reply;
+pub mod serve;
+mod status;
+mod targets;
+mod ui;
+
+pub use parts::{App, Parts};
+
+use crate::reply::{ApiError, ErrorType};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
+use std::time::Instant;
+use tower_http::compression::CompressionLayer;
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let api = Router::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/series", get(labels::series).post(labels::series))
+        .route("/labels", get(labels::names).post(labels::names))
+        .route("/label/{name}/values", get(labels::values))
+        .route("/targets", get(targets::targets))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/config", get(status::config))
+        .fallback(no_such_endpoint)
+        .method_not_allowed_fallback(wrong_method);
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/-/healthy", get(status::healthy))
+        .route("/-/ready", get(status::ready))
+        .route("/metrics", get(status::metrics))
+        .fallback(get(ui::file))
+        .layer(middleware::from_fn_with_state(app.clone(), count))
+        .layer(CompressionLayer::new())
+        .layer(DefaultBodyLimit::max(params::FORM_MAX_BYTES))
+        .with_state(app)
+}
+
+async fn no_such_endpoint(request: Request) -> ApiError {
+    let path = request.uri().path();
+    ApiError::new(ErrorType::NotFound, format!("there is no endpoint /api/v1{path}"))
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    ApiError::new(ErrorType::MethodNotAllowed, format!("{} is not allowed here", request.method()))
+}
+
+/// Counts requests by route, so that a client cannot make up new ones.
+async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("/", MatchedPath::as_str).to_owned();
+    let started = Instant::now();
+    let response = next.run(request).await;
+    if let Some(metrics) = app.metrics() {
+        metrics.http.observe(&route, response.status().as_u16(), started.elapsed());
+    }
+    response
+}

@@ -1,0 +1,163 @@
+//! `/api/v1/series`, `/api/v1/labels`, `/api/v1/label/<name>/values`.
+
+use crate::{
+    blocking, json,
+    params::Params,
+    parts::{Parts, Ready},
+    reply::{ApiError, Success},
+};
+use axum::extract::Path;
+use skopos_model::{Labels, Matcher, TimestampMs};
+use skopos_storage::{LabelRequest, Querier, QueryBudget, TimeRange};
+use std::sync::Arc;
+
+/// What all three ask: of which time, of which series, how many.
+struct Request {
+    range: TimeRange,
+    selectors: Vec<Vec<Matcher>>,
+    limit: usize,
+}
+
+impl Request {
+    fn read(params: &Params) -> Result<Self, ApiError> {
+        let min = params.time("start")?.unwrap_or(TimestampMs::MIN);
+        let max = params.time("end")?.unwrap_or(TimestampMs::MAX);
+        if max < min {
+            return Err(ApiError::parameter("end", "it is before start"));
+        }
+        Ok(Self {
+            range: TimeRange { min, max },
+            selectors: params.selectors()?,
+            limit: params.count("limit")?,
+        })
+    }
+
+    /// Asks for each selector, puts the answers together in order, each thing once, and cuts them
+    /// at the limit.
+    fn gather<T: Ord>(
+        &self,
+        parts: &Parts,
+        budget: &Arc<QueryBudget>,
+        ask: impl Fn(&dyn Querier, &LabelRequest<'_>) -> Result<Vec<T>, skopos_storage::QueryError>,
+    ) -> Result<(Vec<T>, Vec<String>), ApiError> {
+        let querier = parts.storage.querier(self.range)?;
+        let everything: [Vec<Matcher>; 1] = [Vec::new()];
+        let selectors = if self.selectors.is_empty() { &everything[..] } else { &self.selectors };
+        let mut found = Vec::new();
+        // One more than asked for tells whether something was left out.
+        let limit = if self.limit == 0 { 0 } else { self.limit.saturating_add(1) };
+        for matchers in selectors {
+            let request = LabelRequest { matchers, limit, budget: Arc::clone(budget) };
+            found.extend(ask(querier.as_ref(), &request)?);
+        }
+        found.sort_unstable();
+        found.dedup();
+        let mut warnings = Vec::new();
+        if self.limit > 0 && found.len() > self.limit {
+            found.truncate(self.limit);
+            warnings.push("results truncated due to limit".to_owned());
+        }
+        Ok((found, warnings))
+    }
+}
+
+/// Labels of the series that fulfil any of the selectors.
+pub(crate) async fn series(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+    let request = Request::read(&params)?;
+    if request.selectors.is_empty() {
+        return Err(ApiError::parameter("match[]", "it is missing: name at least one selector"));
+    }
+    let budget = parts.engine.budget();
+    blocking::run(parts, budget, move |parts, budget| {
+        let (found, warnings) = request.gather(parts, budget, |q, r| q.series(r))?;
+        Ok(Success::raw(series_json(&found)).with_remarks(warnings, Vec::new()))
+    })
+    .await
+}
+
+fn series_json(found: &[Labels]) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for (i, labels) in found.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        json::labels(&mut out, labels);
+    }
+    out.push(b']');
+    out
+}
+
+/// Names of the labels of the series that fulfil any of the selectors.
+pub(crate) async fn names(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+    let request = Request::read(&params)?;
+    let budget = parts.engine.budget();
+    blocking::run(parts, budget, move |parts, budget| {
+        let (found, warnings) = request.gather(parts, budget, |q, r| q.label_names(r))?;
+        Ok(Success::of(&found)?.with_remarks(warnings, Vec::new()))
+    })
+    .await
+}
+
+/// Values of one label of the series that fulfil any of the selectors.
+pub(crate) async fn values(
+    Ready(parts): Ready,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Success, ApiError> {
+    let name = unescape_label_name(&name);
+    if name.is_empty() {
+        return Err(ApiError::parameter("name", "it is empty"));
+    }
+    let request = Request::read(&params)?;
+    let budget = parts.engine.budget();
+    blocking::run(parts, budget, move |parts, budget| {
+        let (found, warnings) = request.gather(parts, budget, |q, r| q.label_values(&name, r))?;
+        Ok(Success::of(&found)?.with_remarks(warnings, Vec::new()))
+    })
+    .await
+}
+
+/// Names that are no classic label names come as `U__` and hexadecimal digits between underscores
+/// (`http.status` as `U__http_2e_status`); a doubled underscore stands for itself.
+fn unescape_label_name(name: &str) -> String {
+    let Some(escaped) = name.strip_prefix("U__") else { return name.to_owned() };
+    let mut out = String::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some(at) = rest.find('_') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(behind) = rest.strip_prefix('_') {
+            out.push('_');
+            rest = behind;
+            continue;
+        }
+        let code = rest.find('_').and_then(|end| {
+            let c = u32::from_str_radix(&rest[..end], 16).ok().and_then(char::from_u32)?;
+            Some((c, end))
+        });
+        let Some((c, end)) = code else { return name.to_owned() };
+        out.push(c);
+        rest = &rest[end + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names_are_read() {
+        for (given, name) in [
+            ("job", "job"),
+            ("U__http_2e_status", "http.status"),
+            ("U__a__b", "a_b"),
+            ("U___1F600_", "😀"),
+            ("U__broken_zz_", "U__broken_zz_"),
+            ("U__open_2e", "U__open_2e"),
+        ] {
+            assert_eq!(unescape_label_name(given), name);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Parameters of a request: of its URL and, for a POST, of its form body. Both count.
+
+use crate::reply::ApiError;
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::{Method, header::CONTENT_TYPE},
+};
+use skopos_model::{DurationMs, Matcher, TimestampMs};
+
+/// The most bytes of a form body.
+pub(crate) const FORM_MAX_BYTES: usize = 4 << 20;
+
+/// The parameters in the order in which they were sent.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let query = request.uri().query().unwrap_or("").to_owned();
+        let is_form = request.method() == Method::POST
+            && request
+                .headers()
+                .get(CONTENT_TYPE)
+                .is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+        let body = if is_form {
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|e| ApiError::parameter("(body)", e.body_text()))?
+        } else {
+            Bytes::new()
+        };
+        Ok(Self::parse(&body, query.as_bytes()))
+    }
+}
+
+impl Params {
+    fn parse(body: &[u8], query: &[u8]) -> Self {
+        let pairs = form_urlencoded::parse(body).chain(form_urlencoded::parse(query));
+        Self(pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+    }
+
+    /// The first value of `name`, unless it is empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// All values of `name`.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// A value that must be there.
+    pub(crate) fn required(&self, name: &str) -> Result<&str, ApiError> {
+        self.get(name).ok_or_else(|| ApiError::parameter(name, "it is missing"))
+    }
+
+    /// A point in time.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<TimestampMs>, ApiError> {
+        self.get(name).map(|v| parse_time(v).map_err(|reason| ApiError::parameter(name, reason))).transpose()
+    }
+
+    /// A span of time.
+    pub(crate) fn duration(&self, name: &str) -> Result<Option<DurationMs>, ApiError> {
+        self.get(name)
+            .map(|v| parse_duration(v).map_err(|reason| ApiError::parameter(name, reason)))
+            .transpose()
+    }
+
+    /// A whole number; absent means zero.
+    pub(crate) fn count(&self, name: &str) -> Result<usize, ApiError> {
+        let parse =
+            |v: &str| v.parse().map_err(|_| ApiError::parameter(name, "write a whole number, not negative"));
+        self.get(name).map_or(Ok(0), parse)
+    }
+
+    /// The selectors of all `match[]`.
+    pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        let parse = |text| skopos_promql::parse_selector(text).map_err(|e| ApiError::parameter("match[]", e));
+        self.all("match[]").map(parse).collect()
+    }
+}
+
+/// Seconds since the Unix epoch, or RFC 3339.
+fn parse_time(text: &str) -> Result<TimestampMs, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return seconds_to_ms(seconds)
+            .map(TimestampMs::new)
+            .ok_or_else(|| format!("cannot parse {text:?} to a valid timestamp: it is out of range"));
+    }
+    let parsed: Result<jiff::Timestamp, _> = text.parse();
+    parsed.map(|t| TimestampMs::new(t.as_millisecond())).map_err(|_| {
+        format!(
+            "cannot parse {text:?} to a valid timestamp: write seconds since 1970 or 2026-01-31T12:00:00Z"
+        )
+    })
+}
+
+/// Seconds, or the written form (`5m`).
+fn parse_duration(text: &str) -> Result<DurationMs, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return seconds_to_ms(seconds)
+            .map(DurationMs::from_ms)
+            .ok_or_else(|| format!("cannot parse {text:?} to a valid duration: it is out of range"));
+    }
+    DurationMs::parse(text).map_err(|e| e.to_string())
+}
+
+fn seconds_to_ms(seconds: f64) -> Option<i64> {
+    let ms = (seconds * 1000.0).round();
+    // Beyond this a float no longer counts every millisecond, and arithmetic on it could overflow.
+    (ms.is_finite() && ms.abs() < 9e15).then_some(ms as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_or_rfc_3339() {
+        for (text, ms) in [
+            ("0", 0),
+            ("1435781451.781", 1_435_781_451_781),
+            ("-1.5", -1_500),
+            ("1e9", 1_000_000_000_000),
+            ("2015-07-01T20:10:51.781Z", 1_435_781_451_781),
+            ("2015-07-01T22:10:51+02:00", 1_435_781_451_000),
+        ] {
+            assert_eq!(parse_time(text), Ok(TimestampMs::new(ms)), "{text}");
+        }
+        for text in ["", "NaN", "Inf", "1e30", "yesterday", "2015-07-01"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_seconds_or_written() {
+        assert_eq!(parse_duration("15"), Ok(DurationMs::from_secs(15)));
+        assert_eq!(parse_duration("0.5"), Ok(DurationMs::from_ms(500)));
+        assert_eq!(parse_duration("1h30m"), Ok(DurationMs::from_secs(5400)));
+        assert!(parse_duration("NaN").is_err() && parse_duration("x").is_err());
+    }
+
+    #[test]
+    fn body_and_url_both_count() {
+        let p = Params::parse(b"query=up&match[]=a", b"match%5B%5D=b&time=&query=down");
+        assert_eq!(p.get("query"), Some("up"));
+        assert_eq!(p.all("match[]").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((p.get("time"), p.required("start").is_err()), (None, true));
+    }
+}

@@ -1,0 +1,70 @@
+//! What the handlers work with. Until storage has been opened there is nothing, and every request
+//! but those for health and pages is told so.
+
+use crate::{
+    own_metrics::OwnMetrics,
+    reply::{ApiError, ErrorType},
+};
+use axum::{extract::FromRequestParts, http::request};
+use skopos_base::clock::Clock;
+use skopos_config::Live;
+use skopos_promql::Engine;
+use skopos_scrape::manager::Manager;
+use skopos_storage::Queryable;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Semaphore;
+
+/// Everything that a handler may ask.
+pub struct Parts {
+    /// The samples.
+    pub storage: Arc<dyn Queryable>,
+    /// Evaluates queries.
+    pub engine: Engine,
+    /// The targets.
+    pub targets: Arc<Manager>,
+    /// The configuration in force.
+    pub config: Arc<Live>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How many queries may run at the same time.
+    pub query_slots: Arc<Semaphore>,
+    /// What this process says of itself.
+    pub metrics: Arc<OwnMetrics>,
+}
+
+/// The parts once they are there. Cloning shares them.
+#[derive(Clone, Default)]
+pub struct App {
+    parts: Arc<OnceLock<Arc<Parts>>>,
+}
+
+impl App {
+    /// Makes the API ready.
+    ///
+    /// # Panics
+    /// When it already is.
+    pub fn ready(&self, parts: Parts) {
+        assert!(self.parts.set(Arc::new(parts)).is_ok(), "the API is made ready once");
+    }
+
+    pub(crate) fn metrics(&self) -> Option<&OwnMetrics> {
+        self.parts.get().map(|parts| parts.metrics.as_ref())
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.parts.get().is_some()
+    }
+}
+
+/// The parts as a handler's argument.
+pub(crate) struct Ready(pub(crate) Arc<Parts>);
+
+impl FromRequestParts<App> for Ready {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(_: &mut request::Parts, app: &App) -> Result<Self, ApiError> {
+        let starting =
+            || ApiError::new(ErrorType::Unavailable, "the server is starting: stored data is being read");
+        app.parts.get().map(|parts| Self(Arc::clone(parts))).ok_or_else(starting)
+    }
+}

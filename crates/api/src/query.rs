@@ -1,0 +1,137 @@
+//! `/api/v1/query` and `/api/v1/query_range`.
+
+use crate::{
+    blocking, json,
+    params::Params,
+    parts::Ready,
+    reply::{ApiError, ErrorType, Success},
+};
+use skopos_model::TimestampMs;
+use skopos_promql::{Annotation, EvalError, Matrix, QueryResult, Severity, Steps, Value, Vector, ast::Expr};
+
+/// The most points of a series that one query may ask for: enough for a minute's resolution over a
+/// week, more than any screen has pixels.
+const POINTS_MAX: i64 = 11_000;
+
+/// One evaluation at one time.
+pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+    let expr = parse(&params)?;
+    let at = params.time("time")?.unwrap_or_else(|| TimestampMs::new(parts.clock.wall_ms()));
+    let limit = params.count("limit")?;
+    let budget = parts.engine.budget();
+    blocking::run(parts, budget, move |parts, budget| {
+        let result = parts.engine.instant(parts.storage.as_ref(), &expr, at, budget)?;
+        Ok(success(&result, params.required("query")?, limit))
+    })
+    .await
+}
+
+/// Evaluations at even steps over a range.
+pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+    let missing = |name| ApiError::parameter(name, "it is missing");
+    let start = params.time("start")?.ok_or_else(|| missing("start"))?;
+    let end = params.time("end")?.ok_or_else(|| missing("end"))?;
+    if end < start {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step = params.duration("step")?.ok_or_else(|| missing("step"))?;
+    if step.as_ms() <= 0 {
+        let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::parameter("step", reason));
+    }
+    if end.since(start).as_ms() / step.as_ms() > POINTS_MAX {
+        let reason = format!(
+            "exceeded maximum resolution of {POINTS_MAX} points per timeseries. Try decreasing the query \
+             resolution (?step=XX)"
+        );
+        return Err(ApiError::new(ErrorType::BadData, reason));
+    }
+    let expr = parse(&params)?;
+    let limit = params.count("limit")?;
+    let budget = parts.engine.budget();
+    blocking::run(parts, budget, move |parts, budget| {
+        let result = parts.engine.range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget)?;
+        Ok(success(&result, params.required("query")?, limit))
+    })
+    .await
+}
+
+fn parse(params: &Params) -> Result<Expr, ApiError> {
+    skopos_promql::parse(params.required("query")?).map_err(|e| ApiError::parameter("query", e))
+}
+
+impl From<EvalError> for ApiError {
+    fn from(e: EvalError) -> Self {
+        match e {
+            EvalError::Storage(e) => e.into(),
+            other => Self::new(ErrorType::Execution, other.to_string()),
+        }
+    }
+}
+
+/// The result as JSON, cut to `limit` series (zero: all of them).
+fn success(result: &QueryResult, query: &str, limit: usize) -> Success {
+    let (mut out, mut cut) = (Vec::new(), false);
+    let kept = |len: usize| if limit == 0 { len } else { limit.min(len) };
+    match &result.value {
+        Value::Scalar { timestamp, value } => {
+            out.extend_from_slice(br#"{"resultType":"scalar","result":"#);
+            json::point(&mut out, *timestamp, *value);
+        }
+        Value::String { timestamp, text } => {
+            out.extend_from_slice(br#"{"resultType":"string","result":["#);
+            json::timestamp(&mut out, *timestamp);
+            out.push(b',');
+            json::string(&mut out, text);
+            out.push(b']');
+        }
+        Value::Vector(vector) => {
+            cut = kept(vector.values.len()) < vector.values.len();
+            write_vector(&mut out, vector, kept(vector.values.len()));
+        }
+        Value::Matrix(matrix) => {
+            cut = kept(matrix.len()) < matrix.len();
+            write_matrix(&mut out, matrix, kept(matrix.len()));
+        }
+    }
+    out.push(b'}');
+    let of = |severity| remarks(&result.annotations, severity, query);
+    let mut warnings = of(Severity::Warning);
+    if cut {
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    Success::raw(out).with_remarks(warnings, of(Severity::Info))
+}
+
+fn remarks(annotations: &[Annotation], severity: Severity, query: &str) -> Vec<String> {
+    annotations.iter().filter(|a| a.severity == severity).map(|a| a.text(query)).collect()
+}
+
+fn write_vector(out: &mut Vec<u8>, vector: &Vector, series: usize) {
+    out.extend_from_slice(br#"{"resultType":"vector","result":["#);
+    for i in 0..series {
+        out.extend_from_slice(if i == 0 { b"{\"metric\":" } else { b",{\"metric\":" });
+        json::labels(out, &vector.labels[i]);
+        out.extend_from_slice(b",\"value\":");
+        json::point(out, vector.timestamp, vector.values[i]);
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+fn write_matrix(out: &mut Vec<u8>, matrix: &Matrix, series: usize) {
+    out.extend_from_slice(br#"{"resultType":"matrix","result":["#);
+    for i in 0..series {
+        out.extend_from_slice(if i == 0 { b"{\"metric\":" } else { b",{\"metric\":" });
+        json::labels(out, matrix.labels(i));
+        out.extend_from_slice(b",\"values\":[");
+        for (k, (t, v)) in matrix.points(i).enumerate() {
+            if k > 0 {
+                out.push(b',');
+            }
+            json::point(out, t, v);
+        }
+        out.extend_from_slice(b"]}");
+    }
+    out.push(b']');
+}

@@ -1,0 +1,151 @@
+//! The API's envelope: `{"status":"success","data":…}` or `{"status":"error",…}` with the status code
+//! that clients of Prometheus expect.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use skopos_storage::QueryError;
+
+/// Data of a successful answer, already written as JSON.
+#[derive(Debug)]
+pub(crate) struct Success {
+    data: Vec<u8>,
+    warnings: Vec<String>,
+    infos: Vec<String>,
+}
+
+impl Success {
+    /// Any value that serialises.
+    pub(crate) fn of<T: Serialize>(value: &T) -> Result<Self, ApiError> {
+        let data = serde_json::to_vec(value).map_err(|e| ApiError::internal(e.to_string()))?;
+        Ok(Self::raw(data))
+    }
+
+    /// JSON that the caller wrote.
+    pub(crate) fn raw(data: Vec<u8>) -> Self {
+        Self { data, warnings: Vec::new(), infos: Vec::new() }
+    }
+
+    /// The same with remarks on how it came about.
+    pub(crate) fn with_remarks(self, warnings: Vec<String>, infos: Vec<String>) -> Self {
+        Self { warnings, infos, ..self }
+    }
+}
+
+impl IntoResponse for Success {
+    fn into_response(self) -> Response {
+        let mut body = Vec::with_capacity(self.data.len() + 64);
+        body.extend_from_slice(br#"{"status":"success","data":"#);
+        body.extend_from_slice(&self.data);
+        for (key, texts) in [("warnings", &self.warnings), ("infos", &self.infos)] {
+            if !texts.is_empty() {
+                body.extend_from_slice(format!(",\"{key}\":").as_bytes());
+                serde_json::to_writer(&mut body, texts).expect("invariant: texts serialise");
+            }
+        }
+        body.push(b'}');
+        json(StatusCode::OK, body)
+    }
+}
+
+/// What kind of failure it was; clients decide by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorType {
+    BadData,
+    Execution,
+    Timeout,
+    Canceled,
+    Internal,
+    Unavailable,
+    NotFound,
+    MethodNotAllowed,
+}
+
+impl ErrorType {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadData => "bad_data",
+            Self::Execution => "execution",
+            Self::Timeout => "timeout",
+            Self::Canceled => "canceled",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadData => StatusCode::BAD_REQUEST,
+            Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            // Not a registered code; nginx introduced it for a client that has gone.
+            Self::Canceled => StatusCode::from_u16(499).expect("invariant: 499 is a status code"),
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+}
+
+/// A failure as the client sees it.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    error_type: ErrorType,
+    message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(error_type: ErrorType, message: impl Into<String>) -> Self {
+        Self { error_type, message: message.into() }
+    }
+
+    /// A parameter that is missing or wrong.
+    pub(crate) fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
+        Self::new(ErrorType::BadData, format!("invalid parameter {name:?}: {reason}"))
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorType::Internal, message)
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(e: QueryError) -> Self {
+        let error_type = match e {
+            QueryError::Invalid(_) => ErrorType::BadData,
+            QueryError::Limit { .. } => ErrorType::Execution,
+            QueryError::Timeout(_) => ErrorType::Timeout,
+            QueryError::Cancelled => ErrorType::Canceled,
+            QueryError::Corrupt { .. } | QueryError::Io { .. } => ErrorType::Internal,
+        };
+        Self::new(error_type, e.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Envelope<'a> {
+            status: &'a str,
+            #[serde(rename = "errorType")]
+            error_type: &'a str,
+            error: &'a str,
+        }
+        let envelope =
+            Envelope { status: "error", error_type: self.error_type.as_str(), error: &self.message };
+        let body = serde_json::to_vec(&envelope).expect("invariant: texts serialise");
+        json(self.error_type.status(), body)
+    }
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,74 @@
+//! What the server says of itself: health, readiness, build, configuration, metrics.
+
+use crate::{
+    parts::{App, Ready},
+    reply::{ApiError, Success},
+};
+use axum::{
+    extract::State,
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use skopos_exposition::Format;
+
+/// The process answers.
+pub(crate) async fn healthy() -> &'static str {
+    "Skopos is healthy.\n"
+}
+
+/// Stored data has been read; queries are answered.
+pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    if app.is_ready() {
+        (StatusCode::OK, "Skopos is ready.\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "Skopos is starting: stored data is being read.\n")
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BuildInfo {
+    version: &'static str,
+    revision: &'static str,
+    branch: &'static str,
+    build_user: &'static str,
+    build_date: &'static str,
+    go_version: &'static str,
+    application: &'static str,
+}
+
+/// Which program this is. Fields that only a Go program has are there, and empty.
+pub(crate) async fn build_info() -> Result<Success, ApiError> {
+    Success::of(&BuildInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: option_env!("SKOPOS_REVISION").unwrap_or(""),
+        branch: "",
+        build_user: "",
+        build_date: "",
+        go_version: "",
+        application: "Skopos",
+    })
+}
+
+#[derive(Serialize)]
+struct Yaml {
+    yaml: String,
+}
+
+/// The configuration in force, with every default written out.
+pub(crate) async fn config(Ready(parts): Ready) -> Result<Success, ApiError> {
+    Success::of(&Yaml { yaml: parts.config.get().to_yaml() })
+}
+
+/// This process's own metrics, in the format that the client prefers.
+pub(crate) async fn metrics(Ready(parts): Ready, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let format = Format::negotiate(accept);
+    let mut body = Vec::new();
+    parts.metrics.write(format, &mut body);
+    ([(CONTENT_TYPE, format.content_type())], body).into_response()
+}

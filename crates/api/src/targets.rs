@@ -1,0 +1,82 @@
+//! `/api/v1/targets`: what is scraped, and how the last scrape of each went.
+
+use crate::{
+    params::Params,
+    parts::Ready,
+    reply::{ApiError, Success},
+};
+use serde::Serialize;
+use skopos_model::{Labels, TimestampMs};
+use skopos_scrape::status::TargetStatus;
+use std::collections::BTreeMap;
+
+/// What stands for a time that never was.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Targets {
+    active_targets: Vec<Active>,
+    dropped_targets: Vec<()>,
+    dropped_target_counts: BTreeMap<String, usize>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Active {
+    discovered_labels: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    scrape_pool: String,
+    scrape_url: String,
+    global_url: String,
+    last_error: String,
+    last_scrape: String,
+    last_scrape_duration: f64,
+    health: &'static str,
+    scrape_interval: String,
+    scrape_timeout: String,
+}
+
+/// The targets, narrowed by `state` and `scrapePool`.
+pub(crate) async fn targets(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+    let wants_active = match params.get("state").map(str::to_ascii_lowercase).as_deref() {
+        None | Some("any" | "active") => true,
+        Some("dropped") => false,
+        Some(_) => return Err(ApiError::parameter("state", "write active, dropped or any")),
+    };
+    let pool = params.get("scrapePool");
+    let all = parts.targets.targets();
+    let in_pool = |t: &&std::sync::Arc<TargetStatus>| pool.is_none_or(|p| p == &*t.target.job);
+    let active_targets =
+        if wants_active { all.iter().filter(in_pool).map(|t| active(t)).collect() } else { Vec::new() };
+    Success::of(&Targets {
+        active_targets,
+        dropped_targets: Vec::new(),
+        dropped_target_counts: BTreeMap::new(),
+    })
+}
+
+fn active(status: &TargetStatus) -> Active {
+    let (target, last) = (&status.target, status.last());
+    Active {
+        discovered_labels: map(&target.discovered),
+        labels: map(&target.labels),
+        scrape_pool: target.job.to_string(),
+        scrape_url: target.url(),
+        global_url: target.url(),
+        last_error: last.error,
+        last_scrape: last.at.map_or_else(|| NEVER.to_owned(), rfc_3339),
+        last_scrape_duration: last.took_secs,
+        health: last.health.as_str(),
+        scrape_interval: target.interval.to_string(),
+        scrape_timeout: target.timeout.to_string(),
+    }
+}
+
+fn map(labels: &Labels) -> BTreeMap<String, String> {
+    labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
+}
+
+fn rfc_3339(t: TimestampMs) -> String {
+    jiff::Timestamp::from_millisecond(t.as_ms()).map_or_else(|_| NEVER.to_owned(), |t| t.to_string())
+}

@@ -1,0 +1,70 @@
+//! The web interface, embedded in the binary.
+
+use axum::{
+    http::{
+        HeaderName, HeaderValue, StatusCode, Uri,
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY,
+            X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    response::{IntoResponse, Response},
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+use std::fmt::Write;
+
+#[derive(RustEmbed)]
+#[folder = "../../ui/dist"]
+struct Files;
+
+/// The page that every path leads to which names no file.
+const INDEX: &str = "index.html";
+
+/// Nothing is loaded from anywhere else; styles may be set by script, since the charts do so.
+const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    frame-ancestors 'self'; base-uri 'self'; form-action 'self'";
+
+/// Answers for everything that is not the API.
+pub(crate) async fn file(uri: Uri) -> Response {
+    let path = uri.path().trim_start_matches('/');
+    let path = if path.is_empty() { INDEX } else { path };
+    match Files::get(path) {
+        Some(found) => answer(path, found),
+        None if path == INDEX => (
+            StatusCode::NOT_FOUND,
+            "This binary was built without the web interface: run `make ui`, then build again.\n",
+        )
+            .into_response(),
+        None => (StatusCode::NOT_FOUND, format!("There is nothing at /{path}.\n")).into_response(),
+    }
+}
+
+fn answer(path: &str, found: EmbeddedFile) -> Response {
+    let mut response = found.data.into_response();
+    let headers = response.headers_mut();
+    let kind = mime_guess::from_path(path).first_or_octet_stream();
+    let mut set = |name: HeaderName, value: &str| {
+        headers
+            .insert(name, HeaderValue::from_str(value).expect("invariant: our own values are plain ASCII"));
+    };
+    set(CONTENT_TYPE, kind.as_ref());
+    set(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(REFERRER_POLICY, "no-referrer");
+    set(CONTENT_SECURITY_POLICY, POLICY);
+    // Names below assets/ contain a hash of the contents, so what is there never changes.
+    set(
+        CACHE_CONTROL,
+        if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" },
+    );
+    set(ETAG, &etag(&found.metadata.sha256_hash()));
+    response
+}
+
+fn etag(hash: &[u8; 32]) -> String {
+    let mut out = String::from("\"");
+    for byte in &hash[..16] {
+        write!(out, "{byte:02x}").expect("invariant: writing to a String cannot fail");
+    }
+    out.push('"');
+    out
+}

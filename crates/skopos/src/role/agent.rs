@@ -1,0 +1,124 @@
+//! `skopos agent`: this machine's metrics on a page of their own, with node_exporter's flags.
+
+use super::Failure;
+use crate::{
+    logging::{self, LogFlags},
+    signals::{Asked, Signals},
+};
+use axum::{
+    Router,
+    extract::State,
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use skopos_agent::{AgentEnv, BuildInfo, CollectorArgs, NodeAgent, ThisHost, WebArgs};
+use skopos_api::{
+    own_metrics::write_process,
+    serve::{DEFAULT_MAX_CONNECTIONS, listen, serve},
+};
+use skopos_base::Env;
+use skopos_exposition::Format;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    collectors: CollectorArgs,
+    #[command(flatten)]
+    web: WebArgs,
+    #[command(flatten)]
+    log: LogFlags,
+}
+
+pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
+    logging::init(&flags.log);
+    if !flags.web.config_file.is_empty() {
+        return Err(Failure::Flags("--web.config.file is not supported yet: leave it out".to_owned()));
+    }
+    let options = flags.collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
+    let agent = NodeAgent::new(options, BuildInfo::default(), agent_env(&Env::real()));
+    // Reading this machine takes a millisecond or two: one thread beside the blocking ones is enough.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::system("cannot start threads"))?;
+    runtime.block_on(serve_until_stopped(flags.web, agent))
+}
+
+/// What the collectors need of the world.
+pub(super) fn agent_env(env: &Env) -> AgentEnv {
+    AgentEnv { clock: Arc::clone(&env.clock), spawner: Arc::clone(&env.spawner), host: Arc::new(ThisHost) }
+}
+
+async fn serve_until_stopped(web: WebArgs, agent: NodeAgent) -> Result<(), Failure> {
+    let mut signals = Signals::take().map_err(Failure::system("cannot handle signals"))?;
+    let mut listeners = Vec::new();
+    for address in &web.listen_address {
+        listeners.extend(listen(address).await.map_err(Failure::system("web.listen-address"))?);
+    }
+    let collectors: Vec<&str> = agent.enabled().collect();
+    let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+    tracing::info!(collectors = collectors.len(), path = %web.telemetry_path, ?addresses, "serving metrics");
+    let stop = async move { while signals.next().await != Asked::Stop {} };
+    serve(listeners, router(&web, agent), DEFAULT_MAX_CONNECTIONS, stop).await;
+    Ok(())
+}
+
+/// What the page of metrics is made of.
+struct Page {
+    agent: NodeAgent,
+    /// Requests that are answered at the same time; none for any number.
+    slots: Option<Semaphore>,
+    max_requests: usize,
+    shows_process: bool,
+}
+
+fn router(web: &WebArgs, agent: NodeAgent) -> Router {
+    let page = Arc::new(Page {
+        agent,
+        slots: (web.max_requests > 0).then(|| Semaphore::new(web.max_requests)),
+        max_requests: web.max_requests,
+        shows_process: !web.disable_exporter_metrics,
+    });
+    let link = web.telemetry_path.clone();
+    let landing = move || async move {
+        let version = env!("CARGO_PKG_VERSION");
+        Html(format!(
+            "<!doctype html><title>Skopos agent</title><h1>Skopos agent {version}</h1>\
+             <p><a href=\"{link}\">Metrics of this machine</a></p>\n"
+        ))
+    };
+    let router = Router::new().route(&web.telemetry_path, get(metrics));
+    // With the metrics at / there is no place for a landing page.
+    let router = if web.telemetry_path == "/" { router } else { router.route("/", get(landing)) };
+    router.with_state(page)
+}
+
+async fn metrics(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
+    let format = Format::negotiate(headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or(""));
+    let gathered = tokio::task::spawn_blocking(move || {
+        let _slot = match &page.slots {
+            Some(slots) => Some(slots.try_acquire().map_err(|_full| page.max_requests)?),
+            None => None,
+        };
+        let mut body = Vec::new();
+        if page.shows_process {
+            write_process(format, &mut body);
+        }
+        page.agent.gather(format, &mut body);
+        Ok::<_, usize>(body)
+    });
+    match gathered.await {
+        Ok(Ok(body)) => ([(CONTENT_TYPE, format.content_type())], body).into_response(),
+        Ok(Err(max)) => {
+            let text = format!("Limit of concurrent requests reached ({max}), try again later.\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+        Err(_panicked) => (StatusCode::INTERNAL_SERVER_ERROR, "The collectors failed.\n").into_response(),
+    }
+}

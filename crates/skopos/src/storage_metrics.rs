@@ -1,0 +1,60 @@
+//! What storage says of itself, as metric families.
+
+use skopos_api::own_metrics::Families;
+use skopos_tsdb::StatsSnapshot;
+
+/// Writes the families, under the names that Prometheus' dashboards and rules know where it has the same.
+pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
+    let s = stats;
+    out.gauge("prometheus_tsdb_head_series", "Series in the head.", s.series as f64);
+    out.gauge("prometheus_tsdb_head_chunks", "Chunks in the head.", s.chunks as f64);
+    for (name, help, value) in [
+        ("prometheus_tsdb_head_samples_appended_total", "Samples stored.", s.samples_appended_total),
+        ("skopos_tsdb_commits_total", "Batches stored.", s.commits_total),
+        ("skopos_tsdb_commits_failed_total", "Batches that the log did not take.", s.commits_failed_total),
+        (
+            "prometheus_tsdb_out_of_order_samples_total",
+            "Samples refused since their series had a later one.",
+            s.out_of_order_total,
+        ),
+        (
+            "skopos_tsdb_duplicate_samples_total",
+            "Samples refused since their series had another value at that time.",
+            s.duplicates_total,
+        ),
+        (
+            "prometheus_tsdb_out_of_bound_samples_total",
+            "Samples refused since their time is not accepted.",
+            s.out_of_bounds_total,
+        ),
+        (
+            "skopos_tsdb_overtaken_samples_total",
+            "Samples dropped at commit since another batch had overtaken them.",
+            s.overtaken_total,
+        ),
+        ("skopos_tsdb_wal_written_bytes_total", "Bytes written to the log.", s.wal_written_bytes_total),
+        (
+            "prometheus_tsdb_wal_writes_failed_total",
+            "Writes to the log that failed.",
+            s.wal_failed_writes_total,
+        ),
+        ("skopos_tsdb_wal_syncs_total", "Synchronisations of the log.", s.wal_syncs_total),
+        ("skopos_tsdb_wal_syncs_failed_total", "Synchronisations that failed.", s.wal_failed_syncs_total),
+        (
+            "prometheus_tsdb_wal_corruptions_total",
+            "Places in the log that were found damaged at the start.",
+            s.wal_corruptions_total,
+        ),
+    ] {
+        out.counter(name, help, value as f64);
+    }
+    let micros = s.wal_sync_us_total as f64;
+    out.counter("skopos_tsdb_wal_sync_seconds_total", "Time spent in synchronisations.", micros / 1e6);
+    let replayed = s.replayed_samples as f64;
+    out.gauge("skopos_tsdb_replayed_samples", "Samples read from the log at the start.", replayed);
+    out.gauge(
+        "prometheus_tsdb_data_replay_duration_seconds",
+        "How long that took.",
+        s.replay_ms as f64 / 1e3,
+    );
+}
