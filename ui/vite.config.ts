@@ -1,4 +1,5 @@
-// Owns: the build into dist/ (embedded in the binary from there), and the servers for development and page tests.
+// Owns: the build into dist/ (embedded in the binary from there), and the servers for development and page
+// tests.
 
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +12,10 @@ const OUT = join(import.meta.dirname, "dist");
 /** The program that answers the API while the page is developed or tested without being embedded. */
 const API = process.env.SKOPOS_API ?? "http://localhost:9090";
 
-/** What a strict server would send; `vite preview` sends it so that the page tests prove the page lives with it. */
+/**
+ * What a strict server would send; `vite preview` sends it so that the page tests prove the page lives with
+ * it.
+ */
 const STRICT_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -24,7 +28,9 @@ const STRICT_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-/** Vite's own emptying would delete dist/README.md, which is tracked so that the folder exists before a build. */
+/**
+ * Vite's own emptying would delete dist/README.md, which is tracked so that the folder exists before a build.
+ */
 function cleanDist(): Plugin {
   return {
     name: "skopos-clean-dist",

@@ -13,7 +13,9 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-/** Where the page under test is served; `vite preview` in front of any server of the API does for development. */
+/**
+ * Where the page under test is served; `vite preview` in front of any server of the API does for development.
+ */
 export const BASE_URL = new URL(process.env.SKOPOS_URL ?? "http://127.0.0.1:4173/").href;
 
 export const DESKTOP: BrowserContextOptions = { viewport: { width: 1440, height: 900 } };

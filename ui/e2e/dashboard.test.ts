@@ -1,5 +1,6 @@
-// Tests the first page in Chromium against a running server (SKOPOS_URL): data in every panel and in time, refresh,
-// range, zoom, theme, errors. SKOPOS_STARTED_AT_MS and SKOPOS_DATA_WITHIN_MS set the limit from the server's start.
+// Tests the first page in Chromium against a running server (SKOPOS_URL): data in every panel and in time,
+// refresh, range, zoom, theme, errors. SKOPOS_STARTED_AT_MS and SKOPOS_DATA_WITHIN_MS set the limit from the
+// server's start.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,6 @@
-// Sets the colour scheme before the first paint, so that a dark page never flashes white. A file of its own, because a
-// strict content security policy allows no inline script. Reads what src/theme.ts and src/lib/viewState.ts write.
+// Sets the colour scheme before the first paint, so that a dark page never flashes white. A file of its own,
+// because a strict content security policy allows no inline script. Reads what src/theme.ts and
+// src/lib/viewState.ts write.
 (() => {
   let scheme = new URLSearchParams(location.search).get("theme");
   if (!/^(light|dark|auto)$/.test(scheme || "")) {

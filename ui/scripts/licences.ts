@@ -1,4 +1,5 @@
-// Owns: dist/licences.txt with the licence of every package that ends up in the bundle, and which licences may.
+// Owns: dist/licences.txt with the licence of every package that ends up in the bundle, and which licences
+// may.
 // Never: looks at build tools; what is not shipped needs no notice.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -7,7 +8,10 @@ import type { Plugin } from "vite";
 
 const ALLOWED: readonly string[] = ["MIT", "ISC", "0BSD", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0"];
 
-/** Fonts are data with a licence of their own kind: it asks for its text to be kept, and leaves our code alone. */
+/**
+ * Fonts are data with a licence of their own kind: it asks for its text to be kept, and leaves our code
+ * alone.
+ */
 const ALLOWED_FOR_FONTS: readonly string[] = ["OFL-1.1"];
 
 interface Manifest {

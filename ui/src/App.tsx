@@ -1,4 +1,5 @@
-// Owns: putting the page together: view state, what is scraped, which machine is shown, and the context for panels.
+// Owns: putting the page together: view state, what is scraped, which machine is shown, and the context for
+// panels.
 
 import { useEffect, useMemo } from "react";
 import { ConnectionBanner } from "./components/ConnectionBanner";

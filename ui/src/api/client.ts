@@ -1,4 +1,5 @@
-// Owns: one GET of the HTTP API: address, time-out, and the three ways it can end (data, the API's error, no server).
+// Owns: one GET of the HTTP API: address, time-out, and the three ways it can end (data, the API's error, no
+// server).
 // Never: retries; whoever polls decides when to ask again.
 
 import { noteReachable, noteUnreachable } from "../state/reachability";

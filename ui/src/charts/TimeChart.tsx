@@ -1,5 +1,6 @@
 // Owns: one uPlot drawing inside React: built once for its lines and colours, then fed with data and size.
-// Never: asks for data; rebuilds only when the lines or the colour scheme change, so a refresh does not flicker.
+// Never: asks for data; rebuilds only when the lines or the colour scheme change, so a refresh does not
+// flicker.
 
 import { useEffect, useLayoutEffect, useRef } from "react";
 import uPlot from "uplot";
@@ -74,7 +75,7 @@ export function TimeChart(props: TimeChartProps) {
 
   const shape = JSON.stringify([props.lines, props.stacked, props.unit, props.softMax, props.max]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new shape or colour scheme is what calls for a new chart.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only these call for a new chart.
   useLayoutEffect(() => {
     const parent = host.current;
     if (parent === null) return;
@@ -117,7 +118,7 @@ export function TimeChart(props: TimeChartProps) {
     };
   }, [shape, props.colours]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: columns, times and window change together, with the data.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: these change with the data.
   useEffect(() => {
     chart.current?.setData(drawnData(props));
   }, [props.times, props.columns]);
@@ -140,7 +141,7 @@ export function TimeChart(props: TimeChartProps) {
 
   return (
     <>
-      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset would be a form's part, this is a drawing. */}
+      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is a form's part. */}
       <div
         ref={host}
         className={css.chart}

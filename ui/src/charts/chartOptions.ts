@@ -15,7 +15,10 @@ export interface ChartLine {
 export interface ChartInput {
   readonly widthPx: number;
   readonly heightPx: number;
-  /** In drawing order. A stack is drawn from its top: a layer of zero height then hides below the one under it. */
+  /**
+   * In drawing order. A stack is drawn from its top: a layer of zero height then hides below the one under
+   * it.
+   */
   readonly lines: readonly ChartLine[];
   readonly stacked: boolean;
   readonly unit: Unit;

@@ -1,4 +1,5 @@
-// Owns: the colours that canvas drawings use, for light and dark; CSS has the same tones as variables in tokens.css.
+// Owns: the colours that canvas drawings use, for light and dark; CSS has the same tones as variables in
+// tokens.css.
 // Never: gives a meaning to a hue alone; legends and tooltips always name the series.
 
 export interface ChartColours {

@@ -17,7 +17,7 @@ export function ChoiceList({
   readonly choices: readonly Choice[];
 }) {
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a fieldset would need a legend that repeats the button's name.
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset needs a legend, which would repeat the name.
     <div className={css.list} role="group" aria-label={label}>
       {choices.map(({ id, text, chosen, pick }) => (
         <button

@@ -1,4 +1,5 @@
-// Owns: a panel with one percentage as an arc: value, thresholds as a thin outer ring, and the level in words.
+// Owns: a panel with one percentage as an arc: value, thresholds as a thin outer ring, and the level in
+// words.
 
 import { arcPath, type Level, levelOf, shareOfArc } from "../lib/arc";
 import { formatText, formatUnit } from "../lib/units";

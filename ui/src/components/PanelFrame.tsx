@@ -1,4 +1,5 @@
-// Owns: what all panels share: frame, title, the expression behind it, and the loading, empty and error states.
+// Owns: what all panels share: frame, title, the expression behind it, and the loading, empty and error
+// states.
 // Never: knows what a panel draws; its content is given.
 
 import type { ReactNode, Ref } from "react";

@@ -13,7 +13,8 @@ import { PanelFrame } from "./PanelFrame";
 import css from "./SeriesChart.module.css";
 import { useSize } from "./useSize";
 
-// A file of its own, asked for at once: the values above the charts need not wait for the code that draws lines.
+// A file of its own, asked for at once: the values above the charts need not wait for the code that draws
+// lines.
 const loadingTimeChart = import("../charts/TimeChart");
 const TimeChart = lazy(() => loadingTimeChart.then((module) => ({ default: module.TimeChart })));
 

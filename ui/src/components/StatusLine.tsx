@@ -1,4 +1,5 @@
-// Owns: the quiet line at the bottom: the target's health, how often it is scraped, in which time zone times are.
+// Owns: the quiet line at the bottom: the target's health, how often it is scraped, in which time zone times
+// are.
 
 import { useQuery } from "@tanstack/react-query";
 import { getApi } from "../api/client";

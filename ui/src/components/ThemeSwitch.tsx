@@ -1,4 +1,5 @@
-// Owns: the switch between light, dark and the system's setting; a theme in the link wins over the stored one.
+// Owns: the switch between light, dark and the system's setting; a theme in the link wins over the stored
+// one.
 
 import { ActionIcon, useMantineColorScheme } from "@mantine/core";
 import { useEffect } from "react";

@@ -20,8 +20,9 @@ export interface Columns {
 }
 
 /**
- * The grid over a window, on multiples of the step. With `live` its last point lies at or after the window's end: the
- * newest sample is then seen at once and not a step later; PromQL looks back from there to what is known now.
+ * The grid over a window, on multiples of the step. With `live` its last point lies at or after the window's
+ * end: the newest sample is then seen at once and not a step later; PromQL looks back from there to what is
+ * known now.
  */
 export function gridOver(fromMs: number, toMs: number, stepMs: number, live: boolean): Grid {
   const startMs = Math.floor(fromMs / stepMs) * stepMs;
@@ -69,8 +70,9 @@ export interface ColumnSummary {
 }
 
 /**
- * What a legend tells of a series. `last` is the newest point, null when the series has already ended; the very last
- * point may be missing where the rate's window holds only one sample yet, so the one before it counts too.
+ * What a legend tells of a series. `last` is the newest point, null when the series has already ended; the
+ * very last point may be missing where the rate's window holds only one sample yet, so the one before it
+ * counts too.
  */
 export function summarise(column: readonly (number | null)[]): ColumnSummary {
   let count = 0;

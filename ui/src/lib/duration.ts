@@ -1,4 +1,5 @@
-// Owns: reading Go and Prometheus duration strings ("1m0s", "1.5s", "7d") and writing them for PromQL and for people.
+// Owns: reading Go and Prometheus duration strings ("1m0s", "1.5s", "7d") and writing them for PromQL and for
+// people.
 // Never: knows about calendars; a day has 24 hours, a week seven days, a year 365 days, as PromQL has it.
 
 const UNIT_MS: Readonly<Record<string, number>> = {
@@ -16,7 +17,9 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 
 const PART = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d|w|y)/y;
 
-/** Milliseconds of a duration such as "5s", "1m0s", "1h30m" or "250ms"; null when the text is not a duration. */
+/**
+ * Milliseconds of a duration such as "5s", "1m0s", "1h30m" or "250ms"; null when the text is not a duration.
+ */
 export function parseDurationMs(text: string): number | null {
   const trimmed = text.trim();
   if (trimmed === "") return null;
@@ -71,7 +74,9 @@ export function humanDuration(durationMs: number): string {
   return `${seconds} s`;
 }
 
-/** A range's length in words: "15 minutes", "24 hours", "7 days"; uneven lengths fall back to the short form. */
+/**
+ * A range's length in words: "15 minutes", "24 hours", "7 days"; uneven lengths fall back to the short form.
+ */
 export function durationInWords(durationMs: number): string {
   const words: readonly (readonly [string, number])[] = [
     ["day", 86_400_000],

@@ -24,8 +24,8 @@ export interface StepInput {
 }
 
 /**
- * The step of a range query. A step taken from a short list keeps the query the same while a window is resized by a
- * few pixels, and keeps the points on the same timestamps from one refresh to the next.
+ * The step of a range query. A step taken from a short list keeps the query the same while a window is
+ * resized by a few pixels, and keeps the points on the same timestamps from one refresh to the next.
  */
 export function chooseStepMs({ rangeMs, widthPx, scrapeMs }: StepInput): number {
   const points = Math.max(50, Math.floor(widthPx / PIXELS_PER_POINT));

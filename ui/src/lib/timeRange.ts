@@ -1,4 +1,5 @@
-// Owns: the time range of the page, relative ("the last 15 minutes") or absolute, and the window it means right now.
+// Owns: the time range of the page, relative ("the last 15 minutes") or absolute, and the window it means
+// right now.
 // Never: reads the clock; "now" is always given.
 
 import { durationInWords, parseDurationMs, shortDuration } from "./duration";
@@ -25,7 +26,9 @@ export function lastRange(text: string): TimeRange | null {
   return { kind: "last", durationMs };
 }
 
-/** An absolute range with its ends in order and at least the smallest width; null when the ends make no sense. */
+/**
+ * An absolute range with its ends in order and at least the smallest width; null when the ends make no sense.
+ */
 export function betweenRange(fromMs: number, toMs: number): TimeRange | null {
   if (!Number.isFinite(fromMs) || !Number.isFinite(toMs)) return null;
   const low = Math.round(Math.min(fromMs, toMs));

@@ -1,4 +1,5 @@
-// Owns: what every panel needs to know of the page: range, machine, scrape interval, and what to do on a zoom.
+// Owns: what every panel needs to know of the page: range, machine, scrape interval, and what to do on a
+// zoom.
 
 import { createContext, useContext } from "react";
 import type { ActiveTarget } from "../api/types";

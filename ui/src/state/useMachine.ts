@@ -101,7 +101,8 @@ export function useMachine(view: ViewState): MachineChoice {
   const picked = devicesQuery.data === undefined ? null : (devices[0] ?? "");
   const device = view.device ?? picked;
 
-  // Written once it is known, so that the link shows the same machine tomorrow even if another is then the first.
+  // Written once it is known, so that the link shows the same machine tomorrow even if another is then the
+  // first.
   useEffect(() => {
     const change: { job?: string; instance?: string; device?: string } = {};
     if (view.job === null && job !== null) change.job = job;
