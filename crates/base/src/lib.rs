@@ -17,11 +17,13 @@
 //! - A file whose synchronisation failed once refuses all further writes (`FileError::Poisoned`).
 
 pub mod clock;
+pub mod crc;
 pub mod env;
 pub mod fs;
 pub mod real;
 pub mod rng;
 pub mod sim;
 pub mod spawn;
+pub mod varint;
 
 pub use env::Env;

@@ -84,12 +84,12 @@ pub fn enumerate<C: Default + Debug, E: Debug>(
 }
 
 impl CrashTest {
-    /// Starts from an empty, durable directory `/data` and checks up to 200 states a point.
+    /// Starts from an empty, durable directory `/data` and checks up to 500 states a point.
     pub fn new(mode: CrashMode) -> Self {
         let start = SimFs::new(1);
         start.create_dir_all(Path::new("/data")).expect("invariant: a new file system has no faults");
         start.settle();
-        Self { mode, seed: 1, states_per_point: 200, start, time_limit: Duration::from_secs(3600) }
+        Self { mode, seed: 1, states_per_point: 500, start, time_limit: Duration::from_secs(3600) }
     }
 
     /// Decides by `seed` all that is left to chance: the order of threads and the choice of states.

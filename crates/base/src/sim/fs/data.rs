@@ -31,6 +31,24 @@ pub(super) enum Fill {
     Garbage,
 }
 
+impl Fill {
+    fn over(self, content: &mut [u8], range: Range<usize>) {
+        let start = range.start;
+        for (i, byte) in content[range].iter_mut().enumerate() {
+            *byte = match self {
+                Self::Zeros => 0,
+                Self::Garbage => garbage(start + i),
+            };
+        }
+    }
+}
+
+impl fmt::Display for Fill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Zeros { "zeros" } else { "garbage" })
+    }
+}
+
 /// How much of the pending writes a power loss leaves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
@@ -38,6 +56,8 @@ pub(super) struct Outcome {
     whole: usize,
     /// This many bytes of the next one arrived.
     cut: usize,
+    /// The file's length arrived as if all of the next one had, and the rest of it reads as this.
+    rest: Option<Fill>,
     /// Truncations among those that did not arrive although a later write did.
     skipped: Vec<usize>,
     /// Sectors whose data did not arrive.
@@ -116,7 +136,8 @@ impl FileData {
         (0..whole).filter(|&i| matches!(self.pending[i], Write::Truncate { .. })).collect()
     }
 
-    /// All that a power loss may leave, the cut ones without torn sectors; `None` when they are more than `max`.
+    /// All that a power loss may leave; `None` when they are more than `max`. Those that end inside of a write
+    /// have no torn sectors, and zeros at most after the cut: `random` combines them.
     pub(super) fn outcomes(&self, max: u64) -> Option<Vec<Outcome>> {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let mut out = Vec::new();
@@ -132,13 +153,16 @@ impl FileData {
                 let cuts = self.pending.get(whole).map_or(0, Write::inner_cuts);
                 let sectors = self.written_sectors(&plain);
                 let tears = u32::try_from(sectors.len()).ok().and_then(|n| 3_usize.checked_pow(n))?;
-                if out.len().checked_add(tears)?.checked_add(cuts)? > max {
+                if out.len().checked_add(tears)?.checked_add(2 * cuts)? > max {
                     return None;
                 }
                 for tear in 0..tears {
                     out.push(Outcome { torn: tear_of(tear, &sectors), ..plain.clone() });
                 }
-                out.extend((1..=cuts).map(|cut| Outcome { cut, ..plain.clone() }));
+                for cut in 1..=cuts {
+                    out.push(Outcome { cut, ..plain.clone() });
+                    out.push(Outcome { cut, rest: Some(Fill::Zeros), ..plain.clone() });
+                }
             }
         }
         Some(out)
@@ -148,7 +172,7 @@ impl FileData {
     pub(super) fn random(&self, rng: &Rng) -> Outcome {
         let below = |n: usize| usize::try_from(rng.below(n as u64)).expect("invariant: below a usize");
         let mut out = self.kept();
-        match rng.below(8) {
+        match rng.below(16) {
             0 => return Outcome::default(),
             1 => return out,
             _ => out.whole = below(self.pending.len() + 1),
@@ -162,6 +186,11 @@ impl FileData {
             if rng.below(2) == 0 && end - end % SECTOR > *offset {
                 out.cut = end - end % SECTOR - offset;
             }
+            out.rest = match rng.below(4) {
+                0 => Some(Fill::Zeros),
+                1 => Some(Fill::Garbage),
+                _ => None,
+            };
         }
         out.skipped = self.truncates_before(out.whole);
         out.skipped.retain(|_| rng.below(3) == 0);
@@ -187,12 +216,7 @@ impl FileData {
             for (&sector, &fill) in &outcome.torn {
                 let from = range.start.max(sector * SECTOR);
                 let to = range.end.min((sector + 1) * SECTOR);
-                for (i, byte) in content.iter_mut().enumerate().take(to).skip(from) {
-                    *byte = match fill {
-                        Fill::Zeros => 0,
-                        Fill::Garbage => garbage(i),
-                    };
-                }
+                fill.over(&mut content, from..to.max(from));
             }
         }
         content
@@ -205,14 +229,18 @@ impl FileData {
             match write {
                 Write::Append { offset, bytes } => {
                     let n = if i < outcome.whole { bytes.len() } else { outcome.cut };
-                    let end = offset + n;
-                    if n == 0 {
+                    let rest = if i < outcome.whole { None } else { outcome.rest };
+                    let end = if rest.is_some() { offset + bytes.len() } else { offset + n };
+                    if end == *offset {
                         continue;
                     }
                     if content.len() < end {
                         content.resize(end, 0);
                     }
-                    content[*offset..end].copy_from_slice(&bytes[..n]);
+                    content[*offset..offset + n].copy_from_slice(&bytes[..n]);
+                    if let Some(fill) = rest {
+                        fill.over(&mut content, offset + n..end);
+                    }
                     written.push(*offset..end);
                 }
                 Write::Truncate { len } => {
@@ -245,11 +273,13 @@ impl fmt::Display for Described<'_> {
         if outcome.cut > 0 {
             write!(f, " and {} bytes of the next", outcome.cut)?;
         }
+        if let Some(fill) = outcome.rest {
+            write!(f, ", the rest of which holds {fill}")?;
+        }
         if !outcome.skipped.is_empty() {
             write!(f, ", but {} truncations did not", outcome.skipped.len())?;
         }
         for (sector, fill) in &outcome.torn {
-            let fill = if *fill == Fill::Zeros { "zeros" } else { "garbage" };
             write!(f, ", sector {sector} holds {fill}")?;
         }
         write!(f, " ({len} bytes, {} of them by the last sync)", data.durable.len())

@@ -112,7 +112,7 @@ impl CrashStates {
             planned,
             exhaustive,
             seen: HashSet::default(),
-            tries_left: limit.saturating_mul(2),
+            tries_left: limit.saturating_mul(8),
         }
     }
 

@@ -62,7 +62,7 @@ struct Sched {
 }
 
 /// What unwinds a thread whose world is over.
-struct WorldEnded;
+pub(super) struct WorldEnded;
 
 thread_local! {
     /// The world (by address) and the number that the running thread has in it.
@@ -236,7 +236,7 @@ impl Shared {
         if s.is_met(on) {
             return;
         }
-        let until = s.times.monotonic.checked_add(d);
+        let until = if d == Duration::MAX { None } else { s.times.monotonic.checked_add(d) };
         let due = until.is_some_and(|t| t <= s.times.monotonic);
         s.threads[me.0].status = if due { Status::Ready } else { Status::Waiting { on, until } };
         if s.phase == Phase::Running {
