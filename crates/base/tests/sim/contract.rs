@@ -117,13 +117,13 @@ impl Model {
 
 #[test]
 fn no_crash_of_a_random_program_breaks_a_promise() {
-    for seed in 0..60 {
+    for seed in 0..30 {
         let rng = Rng::from_seed(seed);
         let fs = new_fs(seed);
         let mut model = Model::default();
-        for step in 0..40_u8 {
+        for step in 0..30_u8 {
             model.step(&fs, &rng, step + 1);
-            for state in fs.crash_states(12, rng.next_u64()) {
+            for state in fs.crash_states(8, rng.next_u64()) {
                 model.check(&state, &format!("seed {seed}, step {step}, {}", state.origin()));
             }
         }
