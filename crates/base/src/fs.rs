@@ -111,8 +111,8 @@ pub trait Fs: Send + Sync + Debug {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory with all it holds.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// Makes a directory's entries durable, though not the bytes of its files. After a failure it may be tried
-    /// again; until one succeeds any of the changes since the last may be lost.
+    /// Makes a directory's entries durable, though not the bytes of its files. After a failure it may be
+    /// tried again; until one succeeds any of the changes since the last may be lost.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Whether there is something at `path`.
     fn exists(&self, path: &Path) -> io::Result<bool>;

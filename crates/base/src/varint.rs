@@ -1,6 +1,6 @@
-//! Integers of variable length as Go's `encoding/binary` writes them: LEB128 for unsigned ones, the same of their
-//! zig-zag form for signed ones. Decoders take any bytes and never panic; like Go's, they accept encodings that
-//! are longer than need be.
+//! Integers of variable length as Go's `encoding/binary` writes them: LEB128 for unsigned ones, the same
+//! of their zig-zag form for signed ones. Decoders take any bytes and never panic; like Go's, they
+//! accept encodings that are longer than need be.
 
 /// The most bytes that an encoding has.
 pub const MAX_LEN: usize = 10;

@@ -1,7 +1,5 @@
-//! What only the real implementations can show: a lock that dies with its process, a disk that refuses, numbers
-//! that differ from start to start.
-
-#![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+//! What only the real implementations can show: a lock that dies with its process, a disk that refuses,
+//! numbers that differ from start to start.
 
 use skopos_base::{
     Env,

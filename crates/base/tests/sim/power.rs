@@ -1,4 +1,5 @@
-//! What a crash leaves: the exact states of small cases, and that every kind of damage turns up in large ones.
+//! What a crash leaves: the exact states of small cases, and that every kind of damage turns up in large
+//! ones.
 
 use crate::{content, new_fs, tree, write};
 use skopos_base::{

@@ -1,5 +1,5 @@
-//! Worlds: that they repeat by seed and differ between seeds, that time jumps, and that a world which cannot go
-//! on says why.
+//! Worlds: that they repeat by seed and differ between seeds, that time jumps, and that a world which
+//! cannot go on says why.
 
 use parking_lot::Mutex;
 use skopos_base::{

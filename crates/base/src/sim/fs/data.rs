@@ -107,8 +107,8 @@ impl FileData {
         self.pending.clear();
     }
 
-    /// What a failed sync does: of the pending writes some arrive and some never will, and no later sync tries
-    /// them again, while programs go on seeing them all.
+    /// What a failed sync does: of the pending writes some arrive and some never will, and no later sync
+    /// tries them again, while programs go on seeing them all.
     pub(super) fn fail_sync(&mut self, rng: &Rng) {
         self.durable = self.content(&self.random(rng));
         self.pending.clear();
@@ -136,8 +136,8 @@ impl FileData {
         (0..whole).filter(|&i| matches!(self.pending[i], Write::Truncate { .. })).collect()
     }
 
-    /// All that a power loss may leave; `None` when they are more than `max`. Those that end inside of a write
-    /// have no torn sectors, and zeros at most after the cut: `random` combines them.
+    /// All that a power loss may leave; `None` when they are more than `max`. Those that end inside of a
+    /// write have no torn sectors, and zeros at most after the cut: `random` combines them.
     pub(super) fn outcomes(&self, max: u64) -> Option<Vec<Outcome>> {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let mut out = Vec::new();

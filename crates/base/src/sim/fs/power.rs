@@ -28,9 +28,9 @@ impl SimFs {
         Self::of(after_kill(&self.0.lock(), "process killed".into()))
     }
 
-    /// The file systems that a new process may find when this one was killed: as `process_crash`, and, when the
-    /// point set by `crash_after` came in the middle of an append, with parts of that append too. At most
-    /// `limit` of them; chosen by `seed` when there are more.
+    /// The file systems that a new process may find when this one was killed: as `process_crash`, and,
+    /// when the point set by `crash_after` came in the middle of an append, with parts of that append
+    /// too. At most `limit` of them; chosen by `seed` when there are more.
     pub fn process_crash_states(&self, limit: usize, seed: u64) -> impl Iterator<Item = SimFs> + use<> {
         let now = self.0.lock().clone();
         let mut cuts = vec![0];
@@ -67,9 +67,10 @@ impl SimFs {
         self.0.lock().in_flight.as_ref().map(|f| f.bytes.len())
     }
 
-    /// The file systems that a power loss now may leave, each once and at most `limit` of them: all, when there
-    /// are few enough, else the plainest (nothing pending arrived, all of it, data without names, names without
-    /// data) and others chosen by `seed`. The same seed gives the same states in the same order.
+    /// The file systems that a power loss now may leave, each once and at most `limit` of them: all,
+    /// when there are few enough, else the plainest (nothing pending arrived, all of it, data without
+    /// names, names without data) and others chosen by `seed`. The same seed gives the same states in
+    /// the same order.
     pub fn crash_states(&self, limit: usize, seed: u64) -> CrashStates {
         let mut base = self.0.lock().clone();
         base.open.clear();

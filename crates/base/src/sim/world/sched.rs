@@ -1,5 +1,5 @@
-//! The scheduler of a simulated world: one thread holds the baton and runs, all others wait for it. Owns who runs
-//! next and what time it is; never knows what the threads do.
+//! The scheduler of a simulated world: one thread holds the baton and runs, all others wait for it. Owns
+//! who runs next and what time it is; never knows what the threads do.
 
 use crate::{rng::Rng, sim::clock::Times, spawn::Joined};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -266,7 +266,8 @@ impl Shared {
         }
     }
 
-    /// Gives the baton to a thread that is ready, chosen by the seed; when none is, time jumps to where one is.
+    /// Gives the baton to a thread that is ready, chosen by the seed; when none is, time jumps to where
+    /// one is.
     fn pass_on(&self, s: &mut MutexGuard<'_, Sched>) {
         let next = if s.phase == Phase::Running { s.next(&self.rng) } else { s.main };
         s.current = next;
