@@ -29,7 +29,7 @@
 //!   `tests/sim/contract.rs`;
 //! - a new call of `Fs` or `File`: an `OpKind`, so that it is logged, can fail, and is a crash point;
 //! - a new place where threads wait: `sim::world`, else a simulated thread blocks all others;
-//! - the banned calls in `clippy.toml`: the `#[expect]`s in `real`.
+//! - the banned calls in the workspace's `clippy.toml`: the `#[expect]`s in `real`.
 
 pub mod clock;
 pub mod crc;

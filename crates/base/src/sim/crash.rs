@@ -164,8 +164,8 @@ impl CrashTest {
                 if let Err(e) = catch_unwind(AssertUnwindSafe(run)) {
                     let done = whole[..point].iter().map(|op| format!("\n  {op}")).collect::<String>();
                     panic!(
-                        "a crash was not survived (seed {}): {:?} after {point} of {} changes, when the record \
-                         was {committed:?}\nstate: {origin}\nchanges: {done}\n{}",
+                        "a crash was not survived (seed {}): {:?} after {point} of {} changes, \
+                         when the record was {committed:?}\nstate: {origin}\nchanges: {done}\n{}",
                         self.seed,
                         self.mode,
                         whole.len(),
