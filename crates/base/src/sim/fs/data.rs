@@ -32,12 +32,12 @@ pub(super) enum Fill {
 }
 
 impl Fill {
-    fn over(self, content: &mut [u8], range: Range<usize>) {
-        let start = range.start;
-        for (i, byte) in content[range].iter_mut().enumerate() {
+    /// Over the bytes `range` of a file, of which `content` is the part from `start` on.
+    fn over(self, content: &mut [u8], start: usize, range: Range<usize>) {
+        for (byte, i) in content[range.start - start..range.end - start].iter_mut().zip(range) {
             *byte = match self {
                 Self::Zeros => 0,
-                Self::Garbage => garbage(start + i),
+                Self::Garbage => garbage(i),
             };
         }
     }
@@ -103,7 +103,7 @@ impl FileData {
     pub(super) fn sync(&mut self) {
         // In place: a log that grows by many syncs must not be copied at each of them.
         let durable = std::mem::take(&mut self.durable);
-        self.durable = self.apply(durable, &self.kept()).0;
+        self.durable = self.apply(durable, 0, &self.kept()).0;
         self.pending.clear();
     }
 
@@ -122,7 +122,7 @@ impl FileData {
     /// The sectors that the writes of `outcome` touched.
     fn written_sectors(&self, outcome: &Outcome) -> Vec<usize> {
         let mut sectors: Vec<usize> = self
-            .apply(self.durable.clone(), outcome)
+            .apply_to_tail(outcome)
             .1
             .into_iter()
             .flat_map(|r| r.start / SECTOR..r.end.div_ceil(SECTOR))
@@ -211,19 +211,43 @@ impl FileData {
 
     /// The content that `outcome` leaves.
     pub(super) fn content(&self, outcome: &Outcome) -> Vec<u8> {
-        let (mut content, written) = self.apply(self.durable.clone(), outcome);
-        for range in written {
-            for (&sector, &fill) in &outcome.torn {
-                let from = range.start.max(sector * SECTOR);
-                let to = range.end.min((sector + 1) * SECTOR);
-                fill.over(&mut content, from..to.max(from));
-            }
-        }
+        let mut content = self.durable[..self.untouched()].to_vec();
+        content.extend(self.tail(outcome));
         content
     }
 
-    /// `content`, which is the durable one, with all that arrived, and which bytes of it arrived.
-    fn apply(&self, mut content: Vec<u8>, outcome: &Outcome) -> (Vec<u8>, Vec<Range<usize>>) {
+    /// How many bytes at the start are the same in every outcome.
+    fn untouched(&self) -> usize {
+        let touched = self.pending.iter().map(|write| match write {
+            Write::Append { offset, .. } => *offset,
+            Write::Truncate { len } => *len,
+        });
+        touched.fold(self.durable.len(), usize::min)
+    }
+
+    /// What `outcome` leaves behind the bytes that are the same in every outcome.
+    pub(super) fn tail(&self, outcome: &Outcome) -> Vec<u8> {
+        let start = self.untouched();
+        let (mut tail, written) = self.apply_to_tail(outcome);
+        for range in written {
+            for (&sector, &fill) in &outcome.torn {
+                let from = range.start.max(sector * SECTOR);
+                let to = range.end.min((sector + 1) * SECTOR).max(from);
+                fill.over(&mut tail, start, from..to);
+            }
+        }
+        tail
+    }
+
+    fn apply_to_tail(&self, outcome: &Outcome) -> (Vec<u8>, Vec<Range<usize>>) {
+        // A log is long and its pending end is short: there are many outcomes, each must be cheap.
+        let start = self.untouched();
+        self.apply(self.durable[start..].to_vec(), start, outcome)
+    }
+
+    /// `content`, which is the durable one from `start` on, with all that arrived, and which bytes of the
+    /// file arrived.
+    fn apply(&self, mut content: Vec<u8>, start: usize, outcome: &Outcome) -> (Vec<u8>, Vec<Range<usize>>) {
         let mut written: Vec<Range<usize>> = Vec::new();
         for (i, write) in self.pending.iter().enumerate().take(outcome.whole + 1) {
             match write {
@@ -234,18 +258,18 @@ impl FileData {
                     if end == *offset {
                         continue;
                     }
-                    if content.len() < end {
-                        content.resize(end, 0);
+                    if content.len() < end - start {
+                        content.resize(end - start, 0);
                     }
-                    content[*offset..offset + n].copy_from_slice(&bytes[..n]);
+                    content[offset - start..offset - start + n].copy_from_slice(&bytes[..n]);
                     if let Some(fill) = rest {
-                        fill.over(&mut content, offset + n..end);
+                        fill.over(&mut content, start, offset + n..end);
                     }
                     written.push(*offset..end);
                 }
                 Write::Truncate { len } => {
                     if i < outcome.whole && !outcome.skipped.contains(&i) {
-                        content.truncate(*len);
+                        content.truncate(*len - start);
                         written.retain_mut(|r| {
                             r.end = r.end.min(*len);
                             r.start < r.end
@@ -268,7 +292,7 @@ struct Described<'a>(&'a FileData, &'a Outcome);
 impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(data, outcome) = self;
-        let len = data.content(outcome).len();
+        let len = data.untouched() + data.tail(outcome).len();
         write!(f, "{} of {} pending writes arrived", outcome.whole, data.pending.len())?;
         if outcome.cut > 0 {
             write!(f, " and {} bytes of the next", outcome.cut)?;
