@@ -102,7 +102,8 @@ pub trait Fs: Send + Sync + Debug {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>>;
     /// The entries of a directory, sorted by name.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
-    /// Makes a directory and those above it; no error when it is there.
+    /// Makes a directory and those above it; no error when it is there. Each is an entry of the one above,
+    /// whose `sync_dir` makes it durable.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Renames a file or directory; an existing file at `to` is replaced in one step.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -110,7 +111,8 @@ pub trait Fs: Send + Sync + Debug {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory with all it holds.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// Makes a directory's entries durable.
+    /// Makes a directory's entries durable, though not the bytes of its files. After a failure it may be
+    /// tried again; until one succeeds any of the changes since the last may be lost.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Whether there is something at `path`.
     fn exists(&self, path: &Path) -> io::Result<bool>;

@@ -5,7 +5,6 @@ use std::hash::{BuildHasher, RandomState};
 
 impl Rng {
     /// A generator whose seed the operating system chose. Good for jitter and identifiers, not for secrets.
-    #[expect(clippy::disallowed_methods, reason = "this is where the program asks the system for randomness")]
     pub fn from_os() -> Self {
         // The standard library takes the keys of `RandomState` from the system's random source.
         Self::from_seed(RandomState::new().hash_one(std::process::id()))

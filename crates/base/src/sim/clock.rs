@@ -1,5 +1,5 @@
-//! `SimClock`: time that stands still until a test moves it. Owns no thread; the clock of a world with threads
-//! is in `world`.
+//! `SimClock`: time that stands still until a test moves it. Owns no thread; the clock of a world with
+//! threads is in `world`.
 
 use crate::clock::Clock;
 use parking_lot::Mutex;

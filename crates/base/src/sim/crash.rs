@@ -1,5 +1,6 @@
-//! Crash enumeration: a scenario is stopped after each of its changes of the disk, and every state that the crash
-//! may leave is recovered and checked. Owns the loop over points and states; never knows what is stored.
+//! Crash enumeration: a scenario is stopped after each of its changes of the disk, and every state that
+//! the crash may leave is recovered and checked. Owns the loop over points and states; never knows what
+//! is stored.
 
 use super::{
     fs::SimFs,
@@ -35,8 +36,9 @@ pub struct Enumerated {
 
 /// A crash enumeration and its bounds.
 ///
-/// The scenario tells what it was promised by writing into the record that it is handed: after a crash the check
-/// gets that record as it was then. The check opens the files anew and asserts that all of it is there.
+/// The scenario tells what it was promised by writing into the record that it is handed: after a crash
+/// the check gets that record as it was then. The check opens the files anew and asserts that all of it
+/// is there.
 ///
 /// ```
 /// use skopos_base::{fs::{OpenMode, append_all, parent, read_all}, sim::crash::{CrashMode, CrashTest}};
@@ -84,12 +86,12 @@ pub fn enumerate<C: Default + Debug, E: Debug>(
 }
 
 impl CrashTest {
-    /// Starts from an empty, durable directory `/data` and checks up to 200 states a point.
+    /// Starts from an empty, durable directory `/data` and checks up to 500 states a point.
     pub fn new(mode: CrashMode) -> Self {
         let start = SimFs::new(1);
         start.create_dir_all(Path::new("/data")).expect("invariant: a new file system has no faults");
         start.settle();
-        Self { mode, seed: 1, states_per_point: 200, start, time_limit: Duration::from_secs(3600) }
+        Self { mode, seed: 1, states_per_point: 500, start, time_limit: Duration::from_secs(3600) }
     }
 
     /// Decides by `seed` all that is left to chance: the order of threads and the choice of states.
@@ -110,16 +112,16 @@ impl CrashTest {
         self
     }
 
-    /// Takes it as a failure when the scenario or a check goes on for longer in simulated time (an hour unless
-    /// said), as a loop does that tries again for ever on a machine that is off.
+    /// Takes it as a failure when the scenario or a check goes on for longer in simulated time (an hour
+    /// unless said), as a loop does that tries again for ever on a machine that is off.
     pub fn time_limit(mut self, d: Duration) -> Self {
         self.time_limit = d;
         self
     }
 
-    /// Runs `scenario` once undisturbed and then once for each point, and `check` on each state that a crash at
-    /// that point may leave. Both run inside of a simulated world of their own and may start threads. What the
-    /// scenario returns after the crash does not matter, and it may panic then.
+    /// Runs `scenario` once undisturbed and then once for each point, and `check` on each state that a
+    /// crash at that point may leave. Both run inside of a simulated world of their own and may start
+    /// threads. What the scenario returns after the crash does not matter, and it may panic then.
     ///
     /// # Panics
     /// When a check panics, with the point, the state, the record and the seed in the message; when the
@@ -162,8 +164,8 @@ impl CrashTest {
                 if let Err(e) = catch_unwind(AssertUnwindSafe(run)) {
                     let done = whole[..point].iter().map(|op| format!("\n  {op}")).collect::<String>();
                     panic!(
-                        "a crash was not survived (seed {}): {:?} after {point} of {} changes, when the record \
-                         was {committed:?}\nstate: {origin}\nchanges: {done}\n{}",
+                        "a crash was not survived (seed {}): {:?} after {point} of {} changes, \
+                         when the record was {committed:?}\nstate: {origin}\nchanges: {done}\n{}",
                         self.seed,
                         self.mode,
                         whole.len(),

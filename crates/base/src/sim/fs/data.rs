@@ -31,6 +31,24 @@ pub(super) enum Fill {
     Garbage,
 }
 
+impl Fill {
+    /// Over the bytes `range` of a file, of which `content` is the part from `start` on.
+    fn over(self, content: &mut [u8], start: usize, range: Range<usize>) {
+        for (byte, i) in content[range.start - start..range.end - start].iter_mut().zip(range) {
+            *byte = match self {
+                Self::Zeros => 0,
+                Self::Garbage => garbage(i),
+            };
+        }
+    }
+}
+
+impl fmt::Display for Fill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Zeros { "zeros" } else { "garbage" })
+    }
+}
+
 /// How much of the pending writes a power loss leaves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Outcome {
@@ -38,6 +56,8 @@ pub(super) struct Outcome {
     whole: usize,
     /// This many bytes of the next one arrived.
     cut: usize,
+    /// The file's length arrived as if all of the next one had, and the rest of it reads as this.
+    rest: Option<Fill>,
     /// Truncations among those that did not arrive although a later write did.
     skipped: Vec<usize>,
     /// Sectors whose data did not arrive.
@@ -83,12 +103,12 @@ impl FileData {
     pub(super) fn sync(&mut self) {
         // In place: a log that grows by many syncs must not be copied at each of them.
         let durable = std::mem::take(&mut self.durable);
-        self.durable = self.apply(durable, &self.kept()).0;
+        self.durable = self.apply(durable, 0, &self.kept()).0;
         self.pending.clear();
     }
 
-    /// What a failed sync does: of the pending writes some arrive and some never will, and no later sync tries
-    /// them again, while programs go on seeing them all.
+    /// What a failed sync does: of the pending writes some arrive and some never will, and no later sync
+    /// tries them again, while programs go on seeing them all.
     pub(super) fn fail_sync(&mut self, rng: &Rng) {
         self.durable = self.content(&self.random(rng));
         self.pending.clear();
@@ -102,7 +122,7 @@ impl FileData {
     /// The sectors that the writes of `outcome` touched.
     fn written_sectors(&self, outcome: &Outcome) -> Vec<usize> {
         let mut sectors: Vec<usize> = self
-            .apply(self.durable.clone(), outcome)
+            .apply_to_tail(outcome)
             .1
             .into_iter()
             .flat_map(|r| r.start / SECTOR..r.end.div_ceil(SECTOR))
@@ -116,7 +136,8 @@ impl FileData {
         (0..whole).filter(|&i| matches!(self.pending[i], Write::Truncate { .. })).collect()
     }
 
-    /// All that a power loss may leave, the cut ones without torn sectors; `None` when they are more than `max`.
+    /// All that a power loss may leave; `None` when they are more than `max`. Those that end inside of a
+    /// write have no torn sectors, and zeros at most after the cut: `random` combines them.
     pub(super) fn outcomes(&self, max: u64) -> Option<Vec<Outcome>> {
         let max = usize::try_from(max).unwrap_or(usize::MAX);
         let mut out = Vec::new();
@@ -132,13 +153,16 @@ impl FileData {
                 let cuts = self.pending.get(whole).map_or(0, Write::inner_cuts);
                 let sectors = self.written_sectors(&plain);
                 let tears = u32::try_from(sectors.len()).ok().and_then(|n| 3_usize.checked_pow(n))?;
-                if out.len().checked_add(tears)?.checked_add(cuts)? > max {
+                if out.len().checked_add(tears)?.checked_add(2 * cuts)? > max {
                     return None;
                 }
                 for tear in 0..tears {
                     out.push(Outcome { torn: tear_of(tear, &sectors), ..plain.clone() });
                 }
-                out.extend((1..=cuts).map(|cut| Outcome { cut, ..plain.clone() }));
+                for cut in 1..=cuts {
+                    out.push(Outcome { cut, ..plain.clone() });
+                    out.push(Outcome { cut, rest: Some(Fill::Zeros), ..plain.clone() });
+                }
             }
         }
         Some(out)
@@ -148,7 +172,7 @@ impl FileData {
     pub(super) fn random(&self, rng: &Rng) -> Outcome {
         let below = |n: usize| usize::try_from(rng.below(n as u64)).expect("invariant: below a usize");
         let mut out = self.kept();
-        match rng.below(8) {
+        match rng.below(16) {
             0 => return Outcome::default(),
             1 => return out,
             _ => out.whole = below(self.pending.len() + 1),
@@ -162,6 +186,11 @@ impl FileData {
             if rng.below(2) == 0 && end - end % SECTOR > *offset {
                 out.cut = end - end % SECTOR - offset;
             }
+            out.rest = match rng.below(4) {
+                0 => Some(Fill::Zeros),
+                1 => Some(Fill::Garbage),
+                _ => None,
+            };
         }
         out.skipped = self.truncates_before(out.whole);
         out.skipped.retain(|_| rng.below(3) == 0);
@@ -182,42 +211,65 @@ impl FileData {
 
     /// The content that `outcome` leaves.
     pub(super) fn content(&self, outcome: &Outcome) -> Vec<u8> {
-        let (mut content, written) = self.apply(self.durable.clone(), outcome);
-        for range in written {
-            for (&sector, &fill) in &outcome.torn {
-                let from = range.start.max(sector * SECTOR);
-                let to = range.end.min((sector + 1) * SECTOR);
-                for (i, byte) in content.iter_mut().enumerate().take(to).skip(from) {
-                    *byte = match fill {
-                        Fill::Zeros => 0,
-                        Fill::Garbage => garbage(i),
-                    };
-                }
-            }
-        }
+        let mut content = self.durable[..self.untouched()].to_vec();
+        content.extend(self.tail(outcome));
         content
     }
 
-    /// `content`, which is the durable one, with all that arrived, and which bytes of it arrived.
-    fn apply(&self, mut content: Vec<u8>, outcome: &Outcome) -> (Vec<u8>, Vec<Range<usize>>) {
+    /// How many bytes at the start are the same in every outcome.
+    fn untouched(&self) -> usize {
+        let touched = self.pending.iter().map(|write| match write {
+            Write::Append { offset, .. } => *offset,
+            Write::Truncate { len } => *len,
+        });
+        touched.fold(self.durable.len(), usize::min)
+    }
+
+    /// What `outcome` leaves behind the bytes that are the same in every outcome.
+    pub(super) fn tail(&self, outcome: &Outcome) -> Vec<u8> {
+        let start = self.untouched();
+        let (mut tail, written) = self.apply_to_tail(outcome);
+        for range in written {
+            for (&sector, &fill) in &outcome.torn {
+                let from = range.start.max(sector * SECTOR);
+                let to = range.end.min((sector + 1) * SECTOR).max(from);
+                fill.over(&mut tail, start, from..to);
+            }
+        }
+        tail
+    }
+
+    fn apply_to_tail(&self, outcome: &Outcome) -> (Vec<u8>, Vec<Range<usize>>) {
+        // A log is long and its pending end is short: there are many outcomes, each must be cheap.
+        let start = self.untouched();
+        self.apply(self.durable[start..].to_vec(), start, outcome)
+    }
+
+    /// `content`, which is the durable one from `start` on, with all that arrived, and which bytes of the
+    /// file arrived.
+    fn apply(&self, mut content: Vec<u8>, start: usize, outcome: &Outcome) -> (Vec<u8>, Vec<Range<usize>>) {
         let mut written: Vec<Range<usize>> = Vec::new();
         for (i, write) in self.pending.iter().enumerate().take(outcome.whole + 1) {
             match write {
                 Write::Append { offset, bytes } => {
                     let n = if i < outcome.whole { bytes.len() } else { outcome.cut };
-                    let end = offset + n;
-                    if n == 0 {
+                    let rest = if i < outcome.whole { None } else { outcome.rest };
+                    let end = if rest.is_some() { offset + bytes.len() } else { offset + n };
+                    if end == *offset {
                         continue;
                     }
-                    if content.len() < end {
-                        content.resize(end, 0);
+                    if content.len() < end - start {
+                        content.resize(end - start, 0);
                     }
-                    content[*offset..end].copy_from_slice(&bytes[..n]);
+                    content[offset - start..offset - start + n].copy_from_slice(&bytes[..n]);
+                    if let Some(fill) = rest {
+                        fill.over(&mut content, start, offset + n..end);
+                    }
                     written.push(*offset..end);
                 }
                 Write::Truncate { len } => {
                     if i < outcome.whole && !outcome.skipped.contains(&i) {
-                        content.truncate(*len);
+                        content.truncate(*len - start);
                         written.retain_mut(|r| {
                             r.end = r.end.min(*len);
                             r.start < r.end
@@ -240,16 +292,18 @@ struct Described<'a>(&'a FileData, &'a Outcome);
 impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(data, outcome) = self;
-        let len = data.content(outcome).len();
+        let len = data.untouched() + data.tail(outcome).len();
         write!(f, "{} of {} pending writes arrived", outcome.whole, data.pending.len())?;
         if outcome.cut > 0 {
             write!(f, " and {} bytes of the next", outcome.cut)?;
+        }
+        if let Some(fill) = outcome.rest {
+            write!(f, ", the rest of which holds {fill}")?;
         }
         if !outcome.skipped.is_empty() {
             write!(f, ", but {} truncations did not", outcome.skipped.len())?;
         }
         for (sector, fill) in &outcome.torn {
-            let fill = if *fill == Fill::Zeros { "zeros" } else { "garbage" };
             write!(f, ", sector {sector} holds {fill}")?;
         }
         write!(f, " ({len} bytes, {} of them by the last sync)", data.durable.len())

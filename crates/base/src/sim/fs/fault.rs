@@ -1,5 +1,5 @@
-//! What a simulated file system is told to get wrong, and the record of what it was asked to do. Never touches
-//! files itself.
+//! What a simulated file system is told to get wrong, and the record of what it was asked to do. Never
+//! touches files itself.
 
 use std::{fmt, path::PathBuf};
 

@@ -69,13 +69,14 @@ impl SimFs {
         self.state().calls
     }
 
-    /// The calls so far that change something, oldest first. A crash after each of them differs from the others.
+    /// The calls so far that change something, oldest first. A crash after each of them differs from the
+    /// others.
     pub fn ops(&self) -> Vec<Op> {
         self.state().log.clone()
     }
 
-    /// Lets `n` changing calls work, counted from the file system's beginning, and every call after them fail,
-    /// as the machine or the process is gone by then.
+    /// Lets `n` changing calls work, counted from the file system's beginning, and every call after them
+    /// fail, as the machine or the process is gone by then.
     pub fn crash_after(&self, n: usize) {
         self.state().crash_after = Some(n);
     }
@@ -90,8 +91,8 @@ impl SimFs {
         self.arm(None, n, failure);
     }
 
-    /// Fails the `n`-th call of this kind from now (counted from 1). A failed `Sync` poisons its handle, and of
-    /// the bytes that it should have made durable some arrive and others never will.
+    /// Fails the `n`-th call of this kind from now (counted from 1). A failed `Sync` poisons its handle,
+    /// and of the bytes that it should have made durable some arrive and others never will.
     pub fn fail_nth(&self, kind: OpKind, n: u64, failure: Failure) {
         self.arm(Some(kind), n, failure);
     }

@@ -28,9 +28,9 @@ impl SimFs {
         Self::of(after_kill(&self.0.lock(), "process killed".into()))
     }
 
-    /// The file systems that a new process may find when this one was killed: as `process_crash`, and, when the
-    /// point set by `crash_after` came in the middle of an append, with parts of that append too. At most
-    /// `limit` of them; chosen by `seed` when there are more.
+    /// The file systems that a new process may find when this one was killed: as `process_crash`, and,
+    /// when the point set by `crash_after` came in the middle of an append, with parts of that append
+    /// too. At most `limit` of them; chosen by `seed` when there are more.
     pub fn process_crash_states(&self, limit: usize, seed: u64) -> impl Iterator<Item = SimFs> + use<> {
         let now = self.0.lock().clone();
         let mut cuts = vec![0];
@@ -67,9 +67,10 @@ impl SimFs {
         self.0.lock().in_flight.as_ref().map(|f| f.bytes.len())
     }
 
-    /// The file systems that a power loss now may leave, each once and at most `limit` of them: all, when there
-    /// are few enough, else the plainest (nothing pending arrived, all of it, data without names, names without
-    /// data) and others chosen by `seed`. The same seed gives the same states in the same order.
+    /// The file systems that a power loss now may leave, each once and at most `limit` of them: all,
+    /// when there are few enough, else the plainest (nothing pending arrived, all of it, data without
+    /// names, names without data) and others chosen by `seed`. The same seed gives the same states in
+    /// the same order.
     pub fn crash_states(&self, limit: usize, seed: u64) -> CrashStates {
         let mut base = self.0.lock().clone();
         base.open.clear();
@@ -112,7 +113,7 @@ impl CrashStates {
             planned,
             exhaustive,
             seen: HashSet::default(),
-            tries_left: limit.saturating_mul(2),
+            tries_left: limit.saturating_mul(8),
         }
     }
 
@@ -135,9 +136,10 @@ impl Iterator for CrashStates {
                     random_plan(&self.base, &self.rng)
                 }
             };
-            let nodes = carry_out(&self.base, &plan);
-            let print = fingerprint(&nodes);
+            let remains = remains(&self.base, &plan);
+            let print = fingerprint(&self.base, &plan, &remains);
             if self.seen.insert(print) {
+                let nodes = carry_out(&self.base, &plan, remains);
                 let origin = describe(&self.base, &plan);
                 let mut next = State::new(self.seed ^ print, nodes, origin.into());
                 next.capacity = self.base.capacity;
@@ -228,41 +230,48 @@ fn unmet(s: &State, plan: &Plan) -> Option<(Slot, usize)> {
     None
 }
 
-/// The tree that `plan` leaves, all of it durable.
-fn carry_out(s: &State, plan: &Plan) -> BTreeMap<Ino, Node> {
+/// The files and directories that a power loss leaves; of each directory the names in it.
+type Remains = BTreeMap<Ino, Option<BTreeMap<String, Ino>>>;
+
+/// What `plan` leaves.
+fn remains(s: &State, plan: &Plan) -> Remains {
     let mut out = BTreeMap::new();
     let mut todo = vec![ROOT];
     while let Some(ino) = todo.pop() {
         if out.contains_key(&ino) {
             continue;
         }
-        let node = match &s.nodes[&ino] {
-            Node::Dir(names) => {
-                let slot = |name: &str| (ino, name.to_owned());
-                let left = names.after(|name| plan.names.get(&slot(name)).copied().unwrap_or(0));
-                todo.extend(left.values());
-                Node::Dir(Names::durable(left))
-            }
-            Node::File(data) => {
-                let nothing = Outcome::default();
-                Node::File(FileData::durable(data.content(plan.files.get(&ino).unwrap_or(&nothing))))
-            }
-        };
-        out.insert(ino, node);
+        let left = s.names(ino).map(|names| {
+            let arrived = |name: &str| plan.names.get(&(ino, name.to_owned())).copied().unwrap_or(0);
+            names.after(arrived)
+        });
+        todo.extend(left.iter().flat_map(BTreeMap::values));
+        out.insert(ino, left);
     }
     out
 }
 
-fn fingerprint(nodes: &BTreeMap<Ino, Node>) -> u64 {
+/// A number that two plans share when they leave the same: of the files, only what the plan decides counts.
+fn fingerprint(s: &State, plan: &Plan, remains: &Remains) -> u64 {
+    let nothing = Outcome::default();
     let mut h = BuildHasherDefault::<DefaultHasher>::default().build_hasher();
-    for (ino, node) in nodes {
-        ino.hash(&mut h);
-        match node {
-            Node::File(data) => data.live().hash(&mut h),
-            Node::Dir(names) => names.live().hash(&mut h),
+    for (ino, names) in remains {
+        (ino, names).hash(&mut h);
+        if names.is_none() && s.data(*ino).has_pending() {
+            s.data(*ino).tail(plan.files.get(ino).unwrap_or(&nothing)).hash(&mut h);
         }
     }
     h.finish()
+}
+
+/// The tree that `plan` leaves, all of it durable.
+fn carry_out(s: &State, plan: &Plan, remains: Remains) -> BTreeMap<Ino, Node> {
+    let nothing = Outcome::default();
+    let node = |ino: &Ino, names: Option<BTreeMap<String, Ino>>| match names {
+        Some(names) => Node::Dir(Names::durable(names)),
+        None => Node::File(FileData::durable(s.data(*ino).content(plan.files.get(ino).unwrap_or(&nothing)))),
+    };
+    remains.into_iter().map(|(ino, names)| (ino, node(&ino, names))).collect()
 }
 
 /// Says `plan` to the reader of a failed test.

@@ -1,5 +1,5 @@
-//! The inside of a simulated file system: inodes, paths and the bookkeeping of each call. Owns what a call does
-//! to the tree; never decides what a power loss leaves.
+//! The inside of a simulated file system: inodes, paths and the bookkeeping of each call. Owns what a
+//! call does to the tree; never decides what a power loss leaves.
 
 use super::{
     data::FileData,
@@ -94,7 +94,8 @@ impl State {
         self.next
     }
 
-    /// Counts and logs a call, and fails it when its turn to fail has come. `Ok(Some(n))` is the short append.
+    /// Counts and logs a call, and fails it when its turn to fail has come. `Ok(Some(n))` is the short
+    /// append.
     pub(super) fn begin(&mut self, op: Op) -> io::Result<Option<usize>> {
         let (kind, path) = (op.kind, op.path.clone());
         if !self.crashed && kind.changes() && self.crash_after.is_some_and(|n| self.log.len() >= n) {

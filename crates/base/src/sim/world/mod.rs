@@ -58,8 +58,8 @@ impl SimWorld {
         Self { shared, fs, env }
     }
 
-    /// The world's clock, files, random numbers and threads. Threads start inside of `run` only; outside of it a
-    /// sleep lets the time pass at once.
+    /// The world's clock, files, random numbers and threads. Threads start inside of `run` only; outside
+    /// of it a sleep lets the time pass at once.
     pub fn env(&self) -> Env {
         self.env.clone()
     }

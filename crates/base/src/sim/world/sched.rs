@@ -1,5 +1,5 @@
-//! The scheduler of a simulated world: one thread holds the baton and runs, all others wait for it. Owns who runs
-//! next and what time it is; never knows what the threads do.
+//! The scheduler of a simulated world: one thread holds the baton and runs, all others wait for it. Owns
+//! who runs next and what time it is; never knows what the threads do.
 
 use crate::{rng::Rng, sim::clock::Times, spawn::Joined};
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -62,7 +62,7 @@ struct Sched {
 }
 
 /// What unwinds a thread whose world is over.
-struct WorldEnded;
+pub(super) struct WorldEnded;
 
 thread_local! {
     /// The world (by address) and the number that the running thread has in it.
@@ -236,7 +236,7 @@ impl Shared {
         if s.is_met(on) {
             return;
         }
-        let until = s.times.monotonic.checked_add(d);
+        let until = if d == Duration::MAX { None } else { s.times.monotonic.checked_add(d) };
         let due = until.is_some_and(|t| t <= s.times.monotonic);
         s.threads[me.0].status = if due { Status::Ready } else { Status::Waiting { on, until } };
         if s.phase == Phase::Running {
@@ -266,7 +266,8 @@ impl Shared {
         }
     }
 
-    /// Gives the baton to a thread that is ready, chosen by the seed; when none is, time jumps to where one is.
+    /// Gives the baton to a thread that is ready, chosen by the seed; when none is, time jumps to where
+    /// one is.
     fn pass_on(&self, s: &mut MutexGuard<'_, Sched>) {
         let next = if s.phase == Phase::Running { s.next(&self.rng) } else { s.main };
         s.current = next;

@@ -1,7 +1,7 @@
 //! The clock, the spawner and the stop signals of a simulated world: the traits, said to its scheduler. Never
 //! decides who runs.
 
-use super::sched::{On, Shared, StopId, Tid};
+use super::sched::{On, Shared, StopId, Tid, WorldEnded};
 use crate::{
     clock::Clock,
     real::RealSpawner,
@@ -10,7 +10,7 @@ use crate::{
 use std::{
     any::Any,
     fmt, io,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -64,12 +64,16 @@ impl Spawner for WorldSpawner {
         };
         let inside = shared.clone();
         let run = move || {
-            let result = if inside.begin(tid) {
-                catch_unwind(AssertUnwindSafe(body))
-            } else {
-                // What the body holds may wait in its destructor, hence it goes while the baton is here.
-                catch_unwind(AssertUnwindSafe(|| drop(body)))
-            };
+            let goes_on = inside.begin(tid);
+            let result = catch_unwind(AssertUnwindSafe(move || {
+                if goes_on {
+                    body();
+                } else {
+                    // What the body holds is dropped as if it had been unwound, so that no destructor waits.
+                    let _held = body;
+                    resume_unwind(Box::new(WorldEnded));
+                }
+            }));
             inside.end(tid, result.as_ref().err().map(AsRef::as_ref));
         };
         match RealSpawner.spawn(name, Box::new(run)) {
