@@ -92,7 +92,7 @@ impl Engine {
             _ => {}
         }
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
-        let plan = build::plan(expr, grid, &self.plan_options())?;
+        let plan = build::plan(expr, grid, (at, at), &self.plan_options())?;
         let (value, annotations) = run(&plan, storage, budget)?;
         let value = match value {
             NodeValue::Scalar(column) => Value::Scalar { timestamp: at, value: column[0] },
@@ -109,7 +109,8 @@ impl Engine {
         steps: Steps,
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
-        let plan = build::plan(expr, self.grid(expr, steps)?, &self.plan_options())?;
+        let plan =
+            build::plan(expr, self.grid(expr, steps)?, (steps.start, steps.end), &self.plan_options())?;
         let (value, annotations) = run(&plan, storage, budget)?;
         let grid = plan.grids[plan.nodes[plan.root.0].grid.0];
         let grid = Grid { start: steps.start, step: steps.step, ..grid };
@@ -122,7 +123,8 @@ impl Engine {
 
     /// The plan of a range query in words, one operator a line.
     pub fn explain(&self, expr: &Expr, steps: Steps) -> Result<String, EvalError> {
-        Ok(build::plan(expr, self.grid(expr, steps)?, &self.plan_options())?.to_string())
+        Ok(build::plan(expr, self.grid(expr, steps)?, (steps.start, steps.end), &self.plan_options())?
+            .to_string())
     }
 
     fn plan_options(&self) -> PlanOptions {
@@ -201,7 +203,7 @@ impl Engine {
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
         // An instant selector reads its lookback, which here is the window.
         let options = PlanOptions { lookback: range.range, ..self.plan_options() };
-        build::plan(&selector, grid, &options)
+        build::plan(&selector, grid, (at, at), &options)
     }
 
     /// All values of a subquery that is the whole query.

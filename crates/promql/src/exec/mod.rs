@@ -103,9 +103,9 @@ impl<'a> Executor<'a> {
             Op::Number(v) => return scalar(Arc::from([*v])),
             Op::Time => return scalar((0..grid.steps).map(|k| grid.at(k).as_secs_f64()).collect()),
             Op::ScalarNegate(n) => return scalar(self.scalar(*n)?.iter().map(|v| -v).collect()),
-            Op::ScalarOf(n) => return scalar(only_values(&*self.rows(*n)?)),
+            Op::ScalarOf(n) => return scalar(only_values(self.rows(*n)?.as_ref())),
             Op::ScalarBinary { op, lhs, rhs } => {
-                return scalar(map::scalar_binary(*op, &*self.scalar(*lhs)?, &*self.scalar(*rhs)?));
+                return scalar(map::scalar_binary(*op, &self.scalar(*lhs)?, &self.scalar(*rhs)?));
             }
             Op::VectorOf(n) => {
                 let column = self.scalar(*n)?;
@@ -122,8 +122,8 @@ impl<'a> Executor<'a> {
                 join::set(*op, matching, &lhs, &rhs, context)?
             }
             Op::Gather(gather) => self.gather(gather, context)?,
-            Op::Absent { input, labels } => absent(&*self.rows(*input)?, labels)?,
-            Op::Sort { input, descending } => gather::sorted(&*self.rows(*input)?, *descending)?,
+            Op::Absent { input, labels } => absent(self.rows(*input)?.as_ref(), labels)?,
+            Op::Sort { input, descending } => gather::sorted(self.rows(*input)?.as_ref(), *descending)?,
         };
         Ok(NodeValue::Rows(Arc::new(rows)))
     }

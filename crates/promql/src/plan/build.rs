@@ -48,8 +48,7 @@ pub(crate) struct Builder<'a> {
     pub pipelines: Vec<Pipeline>,
     pub scans: Vec<Scan>,
     pub grids: Vec<Grid>,
-    /// What `start()` and `end()` stand for.
-    bounds: (TimestampMs, TimestampMs),
+    bounds: Bounds,
 }
 
 /// What windows slide over.
@@ -61,16 +60,17 @@ pub(crate) enum Windowed<'e> {
 /// Times and spans beyond this cannot be added to one another without care.
 const TIME_LIMIT_MS: i64 = i64::MAX / 8;
 
-/// The plan of `expr` on `grid`.
-pub(crate) fn plan(expr: &Expr, grid: Grid, options: &PlanOptions) -> Result<Plan, EvalError> {
-    let mut builder = Builder {
-        options,
-        nodes: Vec::new(),
-        pipelines: Vec::new(),
-        scans: Vec::new(),
-        grids: Vec::new(),
-        bounds: (grid.start, grid.end()),
-    };
+/// What `start()` and `end()` stand for. The end of a query need not be one of its steps.
+pub(crate) type Bounds = (TimestampMs, TimestampMs);
+
+/// The plan of `expr` on `grid`, which is all or part of a query of `bounds`.
+pub(crate) fn plan(
+    expr: &Expr,
+    grid: Grid,
+    bounds: Bounds,
+    options: &PlanOptions,
+) -> Result<Plan, EvalError> {
+    let mut builder = Builder::new(bounds, options);
     let frame = builder.frame(grid, expr.span)?;
     let part = builder.expr(expr, frame)?;
     let root = match part.as_scalar() {
@@ -90,18 +90,11 @@ pub(crate) fn plan_subquery(
     options: &PlanOptions,
 ) -> Result<Option<Plan>, EvalError> {
     let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
-    let mut builder = Builder {
-        options,
-        nodes: Vec::new(),
-        pipelines: Vec::new(),
-        scans: Vec::new(),
-        grids: Vec::new(),
-        bounds: (at, at),
-    };
+    let mut builder = Builder::new((at, at), options);
     let frame = builder.frame(grid, span)?;
     let windows = builder.windows(subquery.shift, subquery.range, frame, span)?.0;
     let Some(inner) = subquery_grid(subquery, windows, options) else { return Ok(None) };
-    plan(&subquery.expr, inner, options).map(Some)
+    plan(&subquery.expr, inner, (at, at), options).map(Some)
 }
 
 /// The steps of a subquery that lie in any of `windows`; none when there are none.
@@ -115,7 +108,12 @@ fn subquery_grid(subquery: &Subquery, windows: Windows, options: &PlanOptions) -
     Some(Grid { start: TimestampMs::new(first), step: DurationMs::from_ms(step), steps })
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(bounds: Bounds, options: &'a PlanOptions) -> Self {
+        let (nodes, pipelines, scans, grids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { options, nodes, pipelines, scans, grids, bounds }
+    }
+
     /// Makes the grids of a frame.
     pub(crate) fn frame(&mut self, grid: Grid, span: Span) -> Result<Frame, EvalError> {
         if grid.steps as u64 > self.options.max_samples {

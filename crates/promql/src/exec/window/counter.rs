@@ -46,7 +46,7 @@ pub(super) fn extrapolated(
             end_ms: end,
         };
         let floor = (is_counter && difference > 0.0 && first >= 0.0).then_some(first);
-        out.set(k, difference * (extrapolation(ends, hi - lo, difference, floor) / per_second));
+        out.set(k, difference * (extrapolation(&ends, hi - lo, difference, floor) / per_second));
     });
 }
 
@@ -61,7 +61,7 @@ struct Ends {
 /// By what the difference is to be multiplied so that it covers the whole window. `floor` is the first
 /// value of a counter, which cannot have been below zero before.
 #[inline]
-fn extrapolation(ends: Ends, count: usize, difference: f64, floor: Option<f64>) -> f64 {
+fn extrapolation(ends: &Ends, count: usize, difference: f64, floor: Option<f64>) -> f64 {
     let sampled = (ends.last_ms - ends.first_ms) as f64 / 1000.0;
     let spacing = sampled / (count - 1) as f64;
     // A gap of more than this at an end means that the series begins or ends inside of the window.
