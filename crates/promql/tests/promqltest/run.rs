@@ -2,7 +2,7 @@
 
 use crate::{
     compare,
-    memory::{MemoryStorage, StillClock},
+    memory::{MemoryStorage, StillClock, budget},
     points::{HISTOGRAMS, Points},
     script::{Command, Eval, Kind, Load, When},
 };
@@ -43,7 +43,6 @@ const UNPINNABLE: [&str; 2] = ["time", "timestamp"];
 
 /// What a script has loaded so far, and the engine that is asked.
 struct World {
-    series: BTreeMap<Labels, BTreeMap<i64, f64>>,
     /// Series that storage cannot hold yet, and why.
     beyond: Vec<(Labels, &'static str)>,
     storage: MemoryStorage,
@@ -55,13 +54,11 @@ pub(crate) fn run(commands: &[Command]) -> Vec<Outcome> {
     // The scripts are written for all feature flags.
     let options = EngineOptions { delayed_name_removal: true, ..EngineOptions::default() };
     let engine = Engine::new(options, Arc::new(StillClock));
-    let mut world =
-        World { series: BTreeMap::new(), beyond: Vec::new(), storage: MemoryStorage::default(), engine };
+    let mut world = World { beyond: Vec::new(), storage: MemoryStorage::default(), engine };
     let mut outcomes = Vec::new();
     for command in commands {
         match &command.kind {
             Kind::Clear => {
-                world.series.clear();
                 world.beyond.clear();
                 world.storage = MemoryStorage::default();
             }
@@ -79,6 +76,11 @@ pub(crate) fn run(commands: &[Command]) -> Vec<Outcome> {
 
 impl World {
     fn load(&mut self, load: &Load) {
+        let mut series: BTreeMap<Labels, BTreeMap<i64, f64>> = BTreeMap::new();
+        for (labels, times, values) in self.storage.iter() {
+            let samples = times.iter().map(|t| t.as_ms()).zip(values.iter().copied());
+            series.insert(labels.clone(), samples.collect());
+        }
         for points in &load.series {
             if let Some(why) = points.beyond {
                 self.beyond.push((points.labels.clone(), why));
@@ -87,12 +89,12 @@ impl World {
             if load.with_nhcb {
                 self.beyond.extend(native_twin(points).map(|labels| (labels, HISTOGRAMS)));
             }
-            let samples = self.series.entry(points.labels.clone()).or_default();
+            let samples = series.entry(points.labels.clone()).or_default();
             let at = |i: usize| i as i64 * load.interval.as_ms();
             samples.extend(points.values.iter().enumerate().filter_map(|(i, v)| Some((at(i), (*v)?))));
         }
         self.storage = MemoryStorage::default();
-        for (labels, samples) in &self.series {
+        for (labels, samples) in &series {
             self.storage.push_all(labels, samples.iter().map(|(t, v)| (*t, *v)));
         }
     }
@@ -141,11 +143,11 @@ impl World {
     }
 
     fn instant(&self, expr: &Expr, at: TimestampMs) -> Result<QueryResult, EvalError> {
-        self.engine.instant(&self.storage, expr, at, &self.engine.budget())
+        self.engine.instant(&self.storage, expr, at, &budget())
     }
 
     fn range(&self, expr: &Expr, steps: Steps) -> Result<QueryResult, EvalError> {
-        self.engine.range(&self.storage, expr, steps, &self.engine.budget())
+        self.engine.range(&self.storage, expr, steps, &budget())
     }
 
     /// Why the series that the matchers pick are not all in storage.
