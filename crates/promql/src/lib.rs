@@ -1,4 +1,30 @@
 //! PromQL: parse, plan and execute over columnar series. Knows no storage but its seam.
+//!
+//! # Modules
+//! - `parse`: text to tree, with types checked and every error at its place; limits of length and depth
+//! - `ast`: the tree; every node knows where it stands in the text
+//! - `functions`: the table of functions: identifiers, names, signatures
+//! - `printer`: tree to text (`Display` of `ast::Expr`), in Prometheus' canonical form
+//! - `plan`: tree to plan: what is read, what is done row by row, what needs all rows at once
+//! - `exec`: carries out a plan over columns
+//! - `engine`: `Engine`, which plans, carries out and hands out values; `value`, `error`: what it yields
+//!
+//! # Way of a query
+//! `parse` → `Engine::instant` or `Engine::range` → `plan::build` → `exec::Executor`, which selects from a
+//! `storage::Queryable` on the account of a `QueryBudget` → `QueryResult` with its annotations.
+//!
+//! # What always holds
+//! - A tree that `parse` made is well typed, no deeper than `parse::MAX_DEPTH`, and reads back from its
+//!   written form as the same tree.
+//! - Nothing here reads a clock or a file, and nothing is kept from one query to the next.
+//!
+//! # When you change something
+//! - a function is added: a row in `functions`, its computation in `exec`; the list
+//!   `tests/promqltest/known_failures.txt` shrinks by the evals that hold from then on
+//! - a node of `ast` is added or changed: `parse`, `printer`, `plan::build`, and the makers and visitors of
+//!   trees in `parse/tests` and `tests/promqltest/run.rs`
+//! - a keyword is added: `parse::words` says where it may be a name all the same
+//! - the grammar goes beyond Prometheus 2.42: `tests/syntax/newer.txt` names what that version refuses
 
 pub mod ast;
 mod engine;

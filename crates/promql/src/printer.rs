@@ -7,7 +7,10 @@ use crate::ast::{
 };
 use crate::parse::words;
 use skopos_model::{DurationMs, MatchOp, Matcher, name};
-use std::fmt::{self, Display, Formatter, Write};
+use std::{
+    cmp::Ordering,
+    fmt::{self, Display, Formatter, Write},
+};
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -167,10 +170,20 @@ pub(crate) fn sort_matchers(matchers: &mut [Matcher]) {
     if matchers.len() < 2 {
         return;
     }
-    matchers.sort_by_cached_key(matcher);
+    matchers.sort_by(written_order);
     if let Some(i) = outer_name(matchers) {
         matchers[..=i].rotate_right(1);
     }
+}
+
+/// The order of the written forms, which mostly shows before anything must be written.
+fn written_order(a: &Matcher, b: &Matcher) -> Ordering {
+    fn head(m: &Matcher) -> impl Iterator<Item = u8> {
+        m.name().bytes().chain(m.op().as_str().bytes()).chain([b'"'])
+    }
+    let bare = name::is_classic_label_name(a.name()) && name::is_classic_label_name(b.name());
+    let by_head = if bare { head(a).cmp(head(b)) } else { Ordering::Equal };
+    by_head.then_with(|| matcher(a).cmp(&matcher(b)))
 }
 
 /// Which matcher is written as the name before the braces.

@@ -58,7 +58,7 @@ fn errors_point_into_the_text_and_say_what_was_expected() {
 
 #[test]
 fn prometheus_accepts_and_refuses_the_same() {
-    let Some(peer) = Peer::start() else { return };
+    let peer = Peer::start();
     let mut wrong = Vec::new();
     let mut asked = 0;
     for text in expressions(CORPUS) {
@@ -75,7 +75,7 @@ fn prometheus_accepts_and_refuses_the_same() {
         }
     }
     assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
-    println!("Prometheus {} and this parser agree on {asked} expressions", peer.version());
+    assert!(asked >= 300, "only {asked} were compared");
 }
 
 /// What is written differently and why.
@@ -93,7 +93,7 @@ fn differs_on_purpose(text: &str, here: &str, there: &str) -> bool {
 
 #[test]
 fn prometheus_writes_the_same() {
-    let Some(peer) = Peer::start() else { return };
+    let peer = Peer::start();
     let mut wrong = Vec::new();
     let mut asked = 0;
     for text in expressions(CORPUS) {
@@ -109,7 +109,6 @@ fn prometheus_writes_the_same() {
     }
     assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(asked > 200, "only {asked} were compared");
-    println!("Prometheus {} and this printer agree on {asked} expressions", peer.version());
 }
 
 /// Reads a text, whatever becomes of it, and what is written of it.
@@ -122,7 +121,8 @@ fn read_any(text: &str) -> Result<(), TestCaseError> {
             prop_assert_eq!(again.to_string(), written);
         }
         Err(e) => {
-            prop_assert!(text.get(e.span.start as usize..e.span.end as usize).is_some(), "{}: {:?}", text, e);
+            let part = text.get(e.span.start as usize..e.span.end as usize);
+            prop_assert!(part.is_some(), "{}: {:?}", text, e);
         }
     }
     let _ = skopos_promql::parse_selector(text);
@@ -144,7 +144,10 @@ proptest! {
 
     #[test]
     fn any_damaged_expression_is_read_or_refused(
-        i in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), with in token(), cut in 0_usize..3,
+        i in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        with in token(),
+        cut in 0_usize..3,
     ) {
         let all: Vec<_> = expressions(CORPUS).chain(expressions(NEWER)).collect();
         let mut chars: Vec<char> = i.get(&all).chars().collect();
@@ -155,56 +158,8 @@ proptest! {
 }
 
 fn token() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec![
-        "foo",
-        "a:b",
-        "sum",
-        "rate",
-        "by",
-        "on",
-        "bool",
-        "offset",
-        "group_left",
-        "and",
-        "atan2",
-        "start",
-        "inf",
-        "1",
-        "0x1f",
-        "1.5e3",
-        "5m",
-        "1h30m",
-        "\"a\"",
-        "'b'",
-        "`c`",
-        "\"\\n",
-        "(",
-        ")",
-        "{",
-        "}",
-        "[",
-        "]",
-        ",",
-        ":",
-        "@",
-        "+",
-        "-",
-        "*",
-        "/",
-        "%",
-        "^",
-        "=",
-        "==",
-        "!=",
-        "<",
-        ">=",
-        "=~",
-        "!~",
-        "!",
-        " ",
-        "\n",
-        "# c\n",
-        "ü",
-        "\\",
-    ])
+    const TOKENS: &str = "foo a:b sum rate by on bool offset group_left and atan2 start inf 1 0x1f 1.5e3 5m \
+        1h30m \"a\" 'b' `c` \"\\n ( ) { } [ ] , : @ + - * / % ^ = == != < >= =~ !~ ! # ü \\";
+    let tokens: Vec<&str> = TOKENS.split(' ').chain([" ", "\n", ""]).collect();
+    prop::sample::select(tokens)
 }

@@ -1,0 +1,173 @@
+//! Series and their points as the scripts write them: `name{label="value"} 1 2+3x4 _ stale`.
+
+use skopos_model::{Labels, stale_nan};
+use skopos_promql::parse_selector;
+
+/// A series with its points.
+#[derive(Debug)]
+pub(crate) struct Points {
+    pub(crate) labels: Labels,
+    /// One a step; none where there is no sample.
+    pub(crate) values: Vec<Option<f64>>,
+    /// What about the series cannot be held by storage yet. Then the values are not whole.
+    pub(crate) beyond: Option<&'static str>,
+}
+
+/// Native histograms among the points.
+pub(crate) const HISTOGRAMS: &str = "native histograms";
+/// A line that says since when the points of another were counted.
+pub(crate) const START_TIMESTAMPS: &str = "start timestamps";
+
+/// Reads a series and its points.
+pub(crate) fn series(line: &str) -> Result<Points, String> {
+    let (name, rest) = split_series(line)?;
+    let labels = labels(name)?;
+    let (beyond, values) = if rest.starts_with("@st") {
+        (Some(START_TIMESTAMPS), Vec::new())
+    } else if rest.contains("{{") {
+        (Some(HISTOGRAMS), Vec::new())
+    } else {
+        (None, values(rest)?)
+    };
+    Ok(Points { labels, values, beyond })
+}
+
+/// The series and what stands behind it.
+fn split_series(line: &str) -> Result<(&str, &str), String> {
+    let mut quote = None;
+    let mut braces = 0_u32;
+    let mut chars = line.char_indices();
+    while let Some((i, c)) = chars.next() {
+        match (quote, c) {
+            (Some('`'), '`') => quote = None,
+            (Some(q), '\\') if q != '`' => _ = chars.next(),
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'' | '`') => quote = Some(c),
+            (None, '{') => braces += 1,
+            (None, '}') => {
+                braces = braces.checked_sub(1).ok_or("unopened brace")?;
+                if braces == 0 {
+                    return Ok((&line[..=i], line[i + 1..].trim_start()));
+                }
+            }
+            (None, '@') if braces == 0 => return Ok((&line[..i], &line[i..])),
+            (None, c) if braces == 0 && c.is_whitespace() => {
+                let rest = line[i..].trim_start();
+                // A name may be parted from its braces.
+                if rest.starts_with('{') && !rest.starts_with("{{") {
+                    continue;
+                }
+                return Ok((&line[..i], rest));
+            }
+            (None, _) => {}
+        }
+    }
+    Ok((line, ""))
+}
+
+/// Labels written as a selector of equalities, which may be empty.
+fn labels(text: &str) -> Result<Labels, String> {
+    const DUMMY: &str = "dummy";
+    let of = |text: &str| parse_selector(text).map_err(|e| format!("{text}: {e}"));
+    match of(text) {
+        Ok(matchers) => Ok(Labels::from_pairs(matchers.iter().map(|m| (m.name(), m.value())))),
+        // The parser wants something that is not empty.
+        Err(_) => {
+            let matchers = of(&format!("{DUMMY}{text}"))?;
+            Ok(Labels::from_pairs(matchers.iter().map(|m| (m.name(), m.value()))).without_metric_name())
+        }
+    }
+}
+
+/// Reads a string literal.
+pub(crate) fn string(text: &str) -> Result<String, String> {
+    match skopos_promql::parse(text).map_err(|e| e.to_string())?.kind {
+        skopos_promql::ast::ExprKind::String(text) => Ok(text.to_string()),
+        _ => Err(format!("{text} is no string")),
+    }
+}
+
+/// Reads a number.
+pub(crate) fn number(text: &str) -> Option<f64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let word = digits.eq_ignore_ascii_case("inf") || digits.eq_ignore_ascii_case("nan");
+    let numeric = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    if word || numeric { digits.parse().ok().map(|v: f64| sign * v) } else { None }
+}
+
+fn values(text: &str) -> Result<Vec<Option<f64>>, String> {
+    let mut values = Vec::new();
+    for item in text.split_whitespace() {
+        item_values(item, &mut values).ok_or_else(|| format!("{item:?} is no point"))?;
+    }
+    Ok(values)
+}
+
+/// `5`, `_`, `stale`, `_x3` (three), `5x3`, `5+1x3` and `5-1x3` (four each).
+fn item_values(item: &str, values: &mut Vec<Option<f64>>) -> Option<()> {
+    let (what, times) = match item.rsplit_once('x') {
+        Some((what, times)) => (what, Some(times.parse::<usize>().ok()?)),
+        None => (item, None),
+    };
+    if what == "_" {
+        values.extend(std::iter::repeat_n(None, times.unwrap_or(1)));
+        return Some(());
+    }
+    let again = times.unwrap_or(0);
+    if what == "stale" {
+        values.extend(std::iter::repeat_n(Some(stale_nan()), again + 1));
+        return Some(());
+    }
+    let (mut value, step) = match number(what) {
+        Some(value) => (value, 0.0),
+        None => {
+            // The sign that parts value and step is not the first character and not an exponent's.
+            let bytes = what.as_bytes();
+            let at = (1..bytes.len())
+                .find(|i| matches!(bytes[*i], b'+' | b'-') && !matches!(bytes[i - 1], b'e' | b'E'))?;
+            (number(&what[..at])?, number(&what[at..])?)
+        }
+    };
+    for _ in 0..=again {
+        values.push(Some(value));
+        value += step;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_read_as_the_scripts_mean_them() {
+        let got = |text| values(text).unwrap().into_iter().map(|v| v.unwrap_or(-99.0)).collect::<Vec<_>>();
+        assert_eq!(got("5 2+3x2 1-2x3"), [5.0, 2.0, 5.0, 8.0, 1.0, -1.0, -3.0, -5.0]);
+        assert_eq!(got("4x3 _ _x2 1e-3+1e3x1"), [4.0, 4.0, 4.0, 4.0, -99.0, -99.0, -99.0, 0.001, 1000.001]);
+        assert_eq!(got("-1-1x1 Inf -Inf"), [-1.0, -2.0, f64::INFINITY, f64::NEG_INFINITY]);
+        assert!(values("stale NaN").unwrap().iter().all(|v| v.is_some_and(f64::is_nan)));
+        assert!(values("5y").is_err());
+    }
+
+    #[test]
+    fn series_are_parted_from_their_points() {
+        for (line, labels, rest) in [
+            ("up 1 2", "up", "1 2"),
+            ("up{a=\"b c}\"} 1", "up{a=\"b c}\"}", "1"),
+            ("up {a='b'}\t1", "up {a='b'}", "1"),
+            ("{} {{count:1}}", "{}", "{{count:1}}"),
+            ("up {{count:1}}", "up", "{{count:1}}"),
+            ("{\"a.b\", c=`d`} 5", "{\"a.b\", c=`d`}", "5"),
+            ("up@st -1m", "up", "@st -1m"),
+            ("up{a=\"b\"}@st -1m", "up{a=\"b\"}", "@st -1m"),
+        ] {
+            assert_eq!(split_series(line).unwrap(), (labels, rest));
+        }
+        assert_eq!(series("{} 1").unwrap().labels, Labels::empty());
+        assert_eq!(series("up{a=\"\"} 1").unwrap().labels.metric_name(), Some("up"));
+    }
+}
