@@ -51,14 +51,12 @@ impl Db {
     pub fn open(dir: &Path, options: Options, env: &Env) -> Result<Self, OpenError> {
         let fs = &*env.fs;
         let wal_dir = dir.join("wal");
-        fs.create_dir_all(&wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
+        create_dirs(fs, &wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
         let lock_path = dir.join("lock");
         let lock = fs.lock(&lock_path).map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked { path: dir.to_owned(), source },
             _ => OpenError::Io { doing: "locking", path: lock_path.clone(), source },
         })?;
-        // The directory's own entry, so that a power loss does not take it with all it holds.
-        fs.sync_dir(dir).map_err(OpenError::io("synchronising", dir))?;
         warn_of_blocks(fs, dir)?;
 
         let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
@@ -161,6 +159,24 @@ fn start_syncer(env: &Env, wal: &Arc<Wal>, interval: std::time::Duration) -> io:
     };
     let thread = env.spawner.spawn("wal-sync", Box::new(body))?;
     Ok(Syncer { stop, thread })
+}
+
+/// Makes a directory and those above it, so that no power loss takes one with all it holds.
+fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    let absolute =
+        |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
+    let mut missing = Vec::new();
+    for path in dir.ancestors().map(absolute) {
+        if fs.exists(&path)? {
+            break;
+        }
+        missing.push(path);
+    }
+    fs.create_dir_all(dir)?;
+    for path in missing.iter().rev() {
+        fs.sync_dir(&absolute(&skopos_base::fs::parent(path)))?;
+    }
+    Ok(())
 }
 
 /// Blocks are not read yet: say so, since their samples are missing from every answer.

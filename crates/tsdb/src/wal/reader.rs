@@ -3,7 +3,8 @@
 //!
 //! A checksum covers a fragment's bytes, not its header. So a fragment whose kind does not continue
 //! what was read before is not believed either: a flipped bit could have made a whole record out of
-//! the middle of one.
+//! the middle of one. Nor is a page that is followed by others ever left empty by a writer: zeros
+//! there are bytes that a power loss took.
 
 use super::page::{Compression, FragmentKind, HEADER_SIZE, PAGE_SIZE, parse_type};
 use skopos_base::fs::File;
@@ -46,6 +47,8 @@ pub(crate) struct SegmentReader<'f> {
     parts: Vec<u8>,
     /// After damage, fragments that continue an unknown record are passed over in silence.
     resyncing: bool,
+    /// Where zeros began that would be the end of the segment, if nothing came behind them.
+    zeros_from: Option<u64>,
     decompressed: Vec<u8>,
     decoder: snap::raw::Decoder,
     good_end: u64,
@@ -75,6 +78,7 @@ impl<'f> SegmentReader<'f> {
             pending: None,
             parts: Vec::new(),
             resyncing: false,
+            zeros_from: None,
             decompressed: Vec::new(),
             decoder: snap::raw::Decoder::new(),
             good_end: 0,
@@ -139,12 +143,21 @@ impl<'f> SegmentReader<'f> {
         }
         let at = page_at + in_page;
         let rest = at..page_at + page_len;
-        if PAGE_SIZE - in_page < HEADER_SIZE || self.loaded[at] == 0 {
+        let has_room = PAGE_SIZE - in_page >= HEADER_SIZE;
+        if !has_room || self.loaded[at] == 0 {
             if self.loaded[rest].iter().any(|b| *b != 0) {
                 return Ok(self.skip_page("what should be padding is not zero"));
             }
+            if has_room && self.zeros_from.is_none() {
+                self.zeros_from = Some(self.offset);
+            }
             self.offset = page_start + PAGE_SIZE as u64;
             return Ok(Step::Continue);
+        }
+        if let Some(offset) = self.zeros_from.take() {
+            self.pending = None;
+            self.resyncing = true;
+            return Ok(Step::Fault(Fault { offset, reason: "there are zeros where records should be" }));
         }
         let Some((kind, compression)) = parse_type(self.loaded[at]) else {
             return Ok(self.skip_page("no writer writes this type of fragment"));

@@ -6,6 +6,9 @@
 //! fails, nobody knows which bytes are on the disk: everything since the last success is written again
 //! to a new segment and synchronised there before another batch is taken. When that synchronisation
 //! fails too, the WAL halts.
+//!
+//! A segment is durable before the next one gets its first record. So what a power loss damages is in
+//! the last segment that has records, and a series is never lost while a later segment has its samples.
 
 use super::{
     page::{Compression, Framable, PAGE_SIZE, fits, frame, page_room},
@@ -51,7 +54,10 @@ struct Inner {
     next_index: u32,
     /// Finished segments that are not durable yet.
     finished: Vec<SyncHandle>,
+    /// Written and not durable, but for what a synchronisation has in its hands.
     unsynced: Unsynced,
+    /// Whether a synchronisation is under way.
+    syncing: bool,
     out: Vec<u8>,
     state: State,
 }
@@ -76,10 +82,19 @@ struct Segment {
 struct Refused {
     path: PathBuf,
     source: io::Error,
+    /// Whether it was a synchronisation, which is never tried again.
+    in_sync: bool,
+}
+
+impl Refused {
+    fn new(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self { path, source, in_sync: false }
+    }
 }
 
 impl From<Refused> for CommitError {
-    fn from(Refused { path, source }: Refused) -> Self {
+    fn from(Refused { path, source, .. }: Refused) -> Self {
         Self::Retry { path, source }
     }
 }
@@ -99,6 +114,7 @@ impl Wal {
             next_index,
             finished: Vec::new(),
             unsynced: Unsynced::default(),
+            syncing: false,
             out: Vec::new(),
             state: State::Sound,
         };
@@ -156,10 +172,16 @@ impl Wal {
             }
             in_flight.clear();
             mem::swap(&mut *in_flight, &mut inner.unsynced);
-            inner.take_handles()
+            inner.syncing = true;
+            inner.handles()
         };
-        let Err(e) = self.sync_all(&handles) else { return Ok(()) };
+        let result = self.sync_all(&handles);
         let mut inner = self.inner.lock();
+        inner.syncing = false;
+        let Err(e) = result else {
+            inner.finished.retain(|f| !handles.iter().any(|h| Arc::ptr_eq(f, h)));
+            return Ok(());
+        };
         in_flight.append(&inner.unsynced);
         mem::swap(&mut *in_flight, &mut inner.unsynced);
         in_flight.clear();
@@ -184,17 +206,25 @@ impl Wal {
     /// Writes what may be lost to a new segment and makes it durable.
     fn rescue(&self, inner: &mut Inner) -> Result<(), CommitError> {
         let unsynced = mem::take(&mut inner.unsynced);
+        // What is rewritten is in our hands, as in those of a synchronisation.
+        inner.syncing = true;
         let written = self.write(inner, unsynced.iter());
+        inner.syncing = false;
         inner.unsynced = unsynced;
-        written?;
-        if let Err(e) = self.sync_all(&inner.take_handles()) {
+        let synced = match written {
+            Ok(()) => self.sync_all(&inner.handles()),
+            Err(e) if e.in_sync => Err(e.source),
+            Err(e) => return Err(e.into()),
+        };
+        if let Err(e) = synced {
             let reason = format!("two synchronisations of the WAL in a row failed, the last with: {e}");
-            tracing::error!(dir = %self.dir.display(), reason, "the WAL has halted; restart once the disk is sound");
+            tracing::error!(dir = %self.dir.display(), reason, "the WAL has halted");
             inner.state = State::Halted(reason.clone());
             return Err(CommitError::Halt { path: self.dir.clone(), reason });
         }
         tracing::warn!(dir = %self.dir.display(), "the WAL is durable again");
         inner.unsynced.clear();
+        inner.finished.clear();
         inner.state = State::Sound;
         Ok(())
     }
@@ -239,38 +269,49 @@ impl Wal {
             );
             inner.finish_segment();
         }
-        Err(Refused { path, source })
+        Err(Refused::new(path)(source))
     }
 
     /// Finishes the segment and begins the next one.
     fn cut(&self, inner: &mut Inner) -> Result<(), Refused> {
+        inner.pad();
+        self.sync_finished(inner)?;
         let path = segment_path(&self.dir, inner.next_index);
-        let refused = |source| Refused { path: path.clone(), source };
         let file = match self.fs.open(&path, OpenMode::CreateNew) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 // Left over by an attempt that failed half-way. It is empty, and is part of the sequence.
                 inner.next_index += 1;
-                return Err(refused(e));
+                return Err(Refused::new(path)(e));
             }
-            other => other.map_err(refused)?,
+            other => other.map_err(Refused::new(&path))?,
         };
         let handle = self
             .fs
             .open(&path, OpenMode::Append)
             .and_then(|handle| self.fs.sync_dir(&self.dir).map(|()| handle));
-        let handle = match handle {
-            Ok(handle) => handle,
-            Err(source) => {
-                // An empty segment does no harm; when it stays, the next attempt goes past it.
-                let _ = self.fs.remove_file(&path);
-                return Err(Refused { path, source });
-            }
-        };
-        inner.pad();
-        inner.finish_segment();
+        let handle = handle.map_err(|e| {
+            // An empty segment does no harm; when it stays, the next attempt goes past it.
+            let _ = self.fs.remove_file(&path);
+            Refused::new(&path)(e)
+        })?;
+        inner.finished.clear();
         inner.next_index += 1;
         inner.segment = Some(Segment { path, file, sync: Arc::new(Mutex::new(handle)), len: 0 });
         self.stats.wal_segment_begun();
+        Ok(())
+    }
+}
+
+impl Wal {
+    /// Makes all segments so far durable before another one begins. When that fails, the next group
+    /// synchronisation fails too, as the file refuses it, and does what is to be done then.
+    fn sync_finished(&self, inner: &mut Inner) -> Result<(), Refused> {
+        if inner.unsynced.is_empty() && !inner.syncing {
+            return Ok(());
+        }
+        let handles = inner.handles();
+        self.sync_all(&handles).map_err(|e| Refused { in_sync: true, ..Refused::new(&self.dir)(e) })?;
+        inner.unsynced.clear();
         Ok(())
     }
 }
@@ -283,10 +324,8 @@ impl Inner {
     }
 
     /// All that has to be synchronised.
-    fn take_handles(&mut self) -> Vec<SyncHandle> {
-        let mut handles = mem::take(&mut self.finished);
-        handles.extend(self.segment.as_ref().map(|s| Arc::clone(&s.sync)));
-        handles
+    fn handles(&self) -> Vec<SyncHandle> {
+        self.finished.iter().chain(self.segment.as_ref().map(|s| &s.sync)).map(Arc::clone).collect()
     }
 
     /// Fills the last page with zeros, as Prometheus does. Readers do not need it, so that a failure
@@ -294,7 +333,11 @@ impl Inner {
     fn pad(&mut self) {
         let Some(segment) = &mut self.segment else { return };
         let room = page_room(segment.len) % PAGE_SIZE;
-        let _ = append_all(&mut *segment.file, &[0; PAGE_SIZE][..room]);
+        match append_all(&mut *segment.file, &[0; PAGE_SIZE][..room]) {
+            Ok(()) => segment.len += room as u64,
+            // Some of the zeros may be there; what follows must not stand behind them.
+            Err(_) => drop(segment.file.truncate(segment.len)),
+        }
     }
 }
 

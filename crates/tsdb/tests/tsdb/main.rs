@@ -1,4 +1,5 @@
 //! The tests of the database through its public API, in one binary. Owns no test itself.
 
 mod common;
+mod crash;
 mod head;

@@ -1,0 +1,349 @@
+//! Crashes: the disk is stopped after each of its changes, and every state that may be left is opened.
+//! A batch is there whole or not at all; those that were committed survive the process, those that were
+//! synchronised survive the power.
+
+use crate::common::{DIR, Dump, commit, dump, labels, open, series};
+use skopos_base::{
+    Env,
+    sim::{
+        SimFs, SimWorld,
+        crash::{CrashMode, CrashTest, Enumerated},
+        fs::{Failure, OpKind},
+    },
+};
+use skopos_model::Labels;
+use skopos_storage::CommitError;
+use skopos_tsdb::{Db, Options};
+use std::{ops::Range, path::Path, time::Duration};
+
+type Batch = Vec<(Labels, i64, f64)>;
+
+/// Batch `b`: it has series of its own, series of all, and a label of its length.
+fn batch(b: usize, size: usize) -> Batch {
+    let t = 1000 * (b as i64 + 1);
+    let own =
+        (labels(&[("__name__", "own"), ("b", &b.to_string()), ("pad", &"x".repeat(size))]), t, b as f64);
+    let shared = (0..4).map(|i| (series(i), t, (b * 10 + i) as f64));
+    shared.chain([own]).collect()
+}
+
+/// Why a scenario ended before its time: after a crash, anything may fail.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// What a scenario was promised.
+#[derive(Debug, Default)]
+struct Promised {
+    /// Batches whose commit returned.
+    committed: usize,
+    /// Batches after which a synchronisation returned.
+    durable: usize,
+}
+
+/// Which batches the dump has; panics when it has a part of one, or a sample that nobody wrote.
+fn batches_in(dump: &Dump, sizes: &[usize]) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut samples = 0;
+    for (b, size) in sizes.iter().enumerate() {
+        let batch = batch(b, *size);
+        let has = |(l, t, v): &&(Labels, i64, f64)| {
+            dump.get(l).is_some_and(|samples| samples.contains(&(*t, v.to_bits())))
+        };
+        let there = batch.iter().filter(has).count();
+        assert!(
+            there == 0 || there == batch.len(),
+            "batch {b} is there with {there} of {} samples",
+            batch.len()
+        );
+        if there > 0 {
+            found.push(b);
+            samples += there;
+        }
+    }
+    assert_eq!(dump.values().map(Vec::len).sum::<usize>(), samples, "there are samples that nobody wrote");
+    found
+}
+
+fn options() -> Options {
+    Options { segment_bytes: 64 << 10, ..Options::default() }
+}
+
+fn write_batches(
+    db: &Db,
+    promised: &mut Promised,
+    range: Range<usize>,
+    sizes: &[usize],
+) -> Result<(), CommitError> {
+    for b in range {
+        commit(db, &batch(b, sizes[b]))?;
+        promised.committed = b + 1;
+    }
+    Ok(())
+}
+
+fn enumerate(
+    mode: CrashMode,
+    states: usize,
+    sizes: &[usize],
+    scenario: fn(&Env, &mut Promised, &[usize]) -> Outcome,
+) -> Enumerated {
+    CrashTest::new(mode).states_per_point(states).run(
+        |env, promised: &mut Promised| scenario(env, promised, sizes),
+        |env, promised| {
+            let db = open(env, options());
+            let there = batches_in(&dump(env, &db), sizes);
+            let sure = if mode == CrashMode::PowerLoss { promised.durable } else { promised.committed };
+            assert!(there.starts_with(&(0..sure).collect::<Vec<_>>()), "{there:?}");
+            assert!(there.len() <= promised.committed + 1, "{there:?}");
+            if mode == CrashMode::ProcessKill {
+                assert!(there.iter().copied().eq(0..there.len()), "{there:?}");
+            }
+            // It goes on, and what it found is found again.
+            let after = (series(99), 500_000, 1.0);
+            commit(&db, std::slice::from_ref(&after)).unwrap();
+            db.close().unwrap();
+            let mut again = dump(env, &open(env, options()));
+            assert_eq!(again.remove(&after.0).unwrap(), [(after.1, after.2.to_bits())]);
+            assert_eq!(batches_in(&again, sizes), there, "opening twice finds the same");
+        },
+    )
+}
+
+/// Some batches without a synchronisation, one by hand, some by the clock.
+fn short_life(env: &Env, promised: &mut Promised, sizes: &[usize]) -> Outcome {
+    let db = Db::open(Path::new(DIR), options(), env)?;
+    write_batches(&db, promised, 0..3, sizes)?;
+    db.sync()?;
+    promised.durable = 3;
+    write_batches(&db, promised, 3..5, sizes)?;
+    env.clock.sleep(Duration::from_millis(150));
+    // On a machine that is off, nothing was synchronised meanwhile.
+    db.sync()?;
+    promised.durable = 5;
+    write_batches(&db, promised, 5..sizes.len(), sizes)?;
+    db.close()?;
+    promised.durable = sizes.len();
+    Ok(())
+}
+
+const SMALL: &[usize] = &[10, 0, 300, 5, 40, 0, 10];
+/// Batches of several pages that fill more than one segment.
+const LARGE: &[usize] = &[9000, 40_000, 100, 15_000, 15_500, 16_000, 3000, 16_300, 10];
+
+fn large() -> Options {
+    Options { max_label_bytes: 64 << 10, wal_compression: skopos_tsdb::WalCompression::None, ..options() }
+}
+
+fn long_life(env: &Env, promised: &mut Promised, sizes: &[usize]) -> Outcome {
+    let db = Db::open(Path::new(DIR), large(), env)?;
+    write_batches(&db, promised, 0..4, sizes)?;
+    env.clock.sleep(Duration::from_millis(150));
+    db.sync()?;
+    promised.durable = 4;
+    write_batches(&db, promised, 4..sizes.len(), sizes)?;
+    db.close()?;
+    promised.durable = sizes.len();
+    Ok(())
+}
+
+/// Opens what a crash left in the middle of an append, and is stopped while it recovers.
+fn second_life(env: &Env, promised: &mut Promised, sizes: &[usize]) -> Outcome {
+    let db = Db::open(Path::new(DIR), options(), env)?;
+    // Opening made durable what it found.
+    promised.durable = 3;
+    write_batches(&db, promised, 3..sizes.len(), sizes)?;
+    db.close()?;
+    promised.durable = sizes.len();
+    Ok(())
+}
+
+#[test]
+fn committed_batches_survive_the_process() {
+    let done = enumerate(CrashMode::ProcessKill, 200, SMALL, short_life);
+    assert!(done.states > 500, "{done:?}");
+    let done = enumerate(CrashMode::ProcessKill, 40, LARGE, long_life);
+    assert!(done.states > 300, "{done:?}");
+}
+
+#[test]
+fn synchronised_batches_survive_the_power() {
+    let done = enumerate(CrashMode::PowerLoss, 100, SMALL, short_life);
+    assert!(done.states > 400, "{done:?}");
+    let done = enumerate(CrashMode::PowerLoss, 100, LARGE, long_life);
+    assert!(done.states > 1000, "{done:?}");
+}
+
+#[test]
+fn a_crash_while_recovering_from_a_crash_loses_nothing_more() {
+    // A first life ends in the middle of its fourth commit.
+    let fs = SimFs::new(3);
+    let mut torn = Vec::new();
+    let world = SimWorld::with_fs(3, fs.clone());
+    world.run(|env| {
+        let db = open(env, options());
+        write_batches(&db, &mut Promised::default(), 0..3, SMALL).unwrap();
+        db.close().unwrap();
+        let db = open(env, options());
+        fs.crash_after(fs.ops().len());
+        assert!(commit(&db, &batch(3, 300)).is_err());
+        torn = fs.process_crash_states(8, 5).collect();
+    });
+    assert!(torn.len() > 2);
+    let sizes: Vec<usize> = SMALL.iter().enumerate().map(|(b, s)| if b == 3 { 300 } else { *s }).collect();
+    for start in torn {
+        for mode in [CrashMode::ProcessKill, CrashMode::PowerLoss] {
+            CrashTest::new(mode).start(&start).states_per_point(20).run(
+                |env, promised: &mut Promised| second_life(env, promised, &sizes),
+                |env, promised| {
+                    let there = batches_in(&dump(env, &open(env, options())), &sizes);
+                    let sure = if mode == CrashMode::PowerLoss {
+                        promised.durable
+                    } else {
+                        promised.committed.max(3)
+                    };
+                    assert!(there.starts_with(&(0..sure).collect::<Vec<_>>()), "{there:?}");
+                },
+            );
+        }
+    }
+}
+
+/// Every n-th call of every kind fails once, in each way; whatever a commit then says is true, and later
+/// batches are taken.
+#[test]
+fn failures_of_any_call_cost_no_batch_that_was_committed() {
+    let kinds = [
+        OpKind::Append,
+        OpKind::Sync,
+        OpKind::Truncate,
+        OpKind::Create,
+        OpKind::SyncDir,
+        OpKind::Open,
+        OpKind::Read,
+    ];
+    let failures = [Failure::NoSpace, Failure::Io, Failure::Short(0), Failure::Short(1), Failure::Short(50)];
+    let mut failed_commits = 0;
+    for kind in kinds {
+        for failure in failures {
+            for n in 1..20 {
+                failed_commits += one_failure(&[(kind, n, failure)]);
+            }
+        }
+    }
+    assert!(failed_commits > 30, "the failures reached {failed_commits} commits");
+}
+
+/// A write that fails, and then the truncation that should take back its first part.
+#[test]
+fn a_write_that_cannot_be_taken_back_is_left_behind_with_its_segment() {
+    for n in 1..20 {
+        for at in [0, 1, 7, 100] {
+            one_failure(&[
+                (OpKind::Append, n, Failure::Short(at)),
+                (OpKind::Append, n, Failure::Io),
+                (OpKind::Truncate, 1, Failure::Io),
+            ]);
+        }
+    }
+}
+
+#[test]
+fn two_failed_synchronisations_halt_and_a_restart_goes_on() {
+    for n in 1..6 {
+        one_failure(&[
+            (OpKind::Sync, n, Failure::Io),
+            (OpKind::Sync, n, Failure::Io),
+            (OpKind::Append, 3, Failure::NoSpace),
+        ]);
+        one_failure(&[(OpKind::Sync, n, Failure::Io), (OpKind::Create, 1, Failure::NoSpace)]);
+    }
+}
+
+/// Runs a life with these failures; returns how many commits failed. Power is lost at the end.
+fn one_failure(failures: &[(OpKind, u64, Failure)]) -> usize {
+    let world = SimWorld::new(7);
+    let fs = world.fs().clone();
+    let mut accepted = Vec::new();
+    let mut durable = 0;
+    let mut failed = 0;
+    world.run(|env| {
+        let Ok(db) = Db::open(Path::new(DIR), large(), env) else { return };
+        for (kind, n, failure) in failures {
+            fs.fail_nth(*kind, *n, *failure);
+        }
+        for (b, size) in LARGE.iter().enumerate() {
+            match commit(&db, &batch(b, *size)) {
+                Ok(_) => accepted.push(b),
+                Err(_) => failed += 1,
+            }
+            if b % 3 == 2 && db.sync().is_ok() {
+                durable = accepted.len();
+            }
+        }
+        // What was refused is offered again, and is taken once the disk is sound.
+        let missing: Vec<usize> = (0..LARGE.len()).filter(|b| !accepted.contains(b)).collect();
+        for b in missing {
+            // Later batches have overtaken its shared series: only its own series takes it.
+            let own = batch(b, LARGE[b]).pop().expect("a batch has its own series");
+            if let Err(e) = commit(&db, &[own]) {
+                assert!(matches!(e, CommitError::Halt { .. }) || failures.len() > 1, "{failures:?}: {e}");
+            }
+        }
+        let answered = dump(env, &db);
+        if db.sync().is_ok() {
+            durable = accepted.len();
+        }
+        drop(db);
+        let mut last = None;
+        for state in [fs.process_crash()].into_iter().chain(fs.crash_states(8, 11)) {
+            let power_lost = last.is_some();
+            last = Some(());
+            SimWorld::with_fs(9, state).run(|env| {
+                let found = dump(env, &open(env, large()));
+                if !power_lost {
+                    assert_eq!(found, answered, "{failures:?}: what was answered is found again");
+                }
+                for b in &accepted[..durable] {
+                    for (l, t, v) in batch(*b, LARGE[*b]) {
+                        let there = found.get(&l).is_some_and(|s| s.contains(&(t, v.to_bits())));
+                        assert!(
+                            there,
+                            "{failures:?}: batch {b} was durable, {l:?} is gone (power lost: {power_lost})"
+                        );
+                    }
+                }
+            });
+        }
+    });
+    failed
+}
+
+/// The disk fills up, stays full for a while, and has room again: reads go on all the while, and no restart is needed.
+#[test]
+fn a_full_disk_stops_ingestion_until_there_is_room() {
+    for spare in [0, 1, 6, 7, 8, 100, 500, 40_000] {
+        let world = SimWorld::new(spare);
+        let fs = world.fs().clone();
+        world.run(|env| {
+            let db = open(env, large());
+            commit(&db, &batch(0, LARGE[0])).unwrap();
+            db.sync().unwrap();
+            let used = fs.ops().iter().filter_map(|op| op.bytes).sum::<u64>();
+            fs.set_capacity(Some(used + spare));
+            let refused = (1..LARGE.len())
+                .filter(|b| {
+                    let result = commit(&db, &batch(*b, LARGE[*b]));
+                    assert!(result.is_ok() || matches!(result, Err(CommitError::Retry { .. })));
+                    env.clock.sleep(Duration::from_millis(120));
+                    assert!(batches_in(&dump(env, &db), LARGE).contains(&0));
+                    result.is_err()
+                })
+                .count();
+            assert!(refused > 0);
+            fs.set_capacity(None);
+            commit(&db, &[(series(50), 900_000, 1.0)]).unwrap();
+            let before = dump(env, &db);
+            db.close().unwrap();
+            assert_eq!(dump(env, &open(env, large())), before);
+        });
+    }
+}
