@@ -1,4 +1,40 @@
-//! Collectors that read this machine, as node_exporter does.
+//! Collectors that read this machine, as node_exporter does: the same names, labels, types and flags.
+//! `docs/agent.md` says what is read, what always holds, and where the two differ.
+//!
+//! # Modules
+//! - `flags`: the command line (`AgentArgs`, `CollectorArgs`), spelled as the reference spells it; `names` has
+//!   all its collectors, `switches` all that is on or off
+//! - `options`, `filter`: what the flags come to, when they fit together (`NodeOptions`)
+//! - `registry`: `NodeAgent`, all enabled collectors and the page they write; what a failure means
+//! - `collector`, `output`: the contract of a collector, and where it writes
+//! - `source`, `scan`: files below three roots in reused buffers; bytes to fields and numbers
+//! - `host`, `netlink`: the system beside its files; a trait, since tests have hosts that hang
+//! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
+//!   `mounts`, `stat_pool`, `netdev_columns`, `udev`)
+//!
+//! # Way of a scrape
+//! `NodeAgent::gather` → for each slot, behind its lock, `Collector::collect` with a `Context` →
+//! `source::File::read` → the collector's parser → `Output::family(…).sample(…)` into the slot's part →
+//! the part goes to the page if the collector succeeded → success, duration and build metrics.
+//!
+//! # Way of a flag
+//! `CollectorArgs` (clap) → `CollectorArgs::options`, the only place that refuses → `NodeOptions` →
+//! `collectors::build`.
+//!
+//! # What always holds
+//! - A collector's families are in a page whole or not at all, and none disturbs another, not by a panic
+//!   either.
+//! - No content of a file makes a parser panic or read without bound; a table that was cut is not read.
+//! - A file system that hangs costs one timeout, once.
+//! - Only `source` opens files, only `host` and `netlink` call the system.
+//!
+//! # When you change something
+//! - a collector is added: `collectors::FACTORIES`, its flags in `flags`, its options in `options`, a machine in
+//!   `tests/fixtures` with its page in `tests/golden` (`UPDATE_GOLDEN=1`), its row in `docs/agent.md`, its name
+//!   in `tests/agent/reference.rs`
+//! - the cpufreq collector comes: it writes `node_cpu_frequency_hertz` as `cpu_info` does, and a family may
+//!   stand once in a page, so one of the two has to write both
+//! - something differs from the reference: `DIFFERENCES` in `tests/agent/reference.rs` and `docs/agent.md`
 
 mod collector;
 mod collectors;

@@ -46,7 +46,8 @@ impl CpuInfo {
     /// Writes the descriptions.
     pub(crate) fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         self.file.read(context.paths, Root::Proc, format_args!("cpuinfo"))?;
-        let mut cpus = parse(self.file.lines()?);
+        let mut cpus = parse(self.file.lines()?)
+            .ok_or_else(|| self.file.malformed("the last processor's part was cut"))?;
         if cpus.is_empty() {
             return Err(self.file.malformed("it describes no processor"));
         }
@@ -65,11 +66,15 @@ impl CpuInfo {
     }
 }
 
-fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Described<'a>> {
+/// The processors in these lines. `None` when the last of them is not ended by an empty line.
+fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Described<'a>>> {
     let mut cpus: Vec<Described<'a>> = Vec::new();
+    let mut whole = true;
     for line in lines {
+        whole |= line.is_empty();
         let Some((key, value)) = scan::split_at(line, b':') else { continue };
         if key == b"processor" {
+            whole = false;
             if let Some(processor) = scan::number(value) {
                 cpus.push(Described { processor, ..Described::default() });
             }
@@ -92,7 +97,7 @@ fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Described<'a>> {
             _ => {}
         }
     }
-    cpus
+    whole.then_some(cpus)
 }
 
 fn write_info(cpus: &[Described<'_>], context: &mut Context<'_>) {
@@ -167,11 +172,12 @@ mod tests {
     #[test]
     fn each_processor_line_begins_a_cpu() {
         let text =
-            b"processor\t: 0\nmodel name\t: A: B\ncpu MHz\t\t: 2596.120\n\nprocessor : 1\nphysical id: 3\n";
-        let cpus = parse(scan::lines(text));
+            b"processor\t: 0\nmodel name\t: A: B\ncpu MHz\t\t: 2596.120\n\nprocessor : 1\nphysical id: 3\n\n";
+        let cpus = parse(scan::lines(text)).unwrap();
         assert_eq!(cpus.len(), 2);
         assert_eq!((cpus[0].model_name, cpus[0].megahertz), (&b"A: B"[..], &b"2596.120"[..]));
         assert_eq!((cpus[1].processor, cpus[1].package, cpus[1].model_name), (1, &b"3"[..], &b""[..]));
+        assert_eq!(parse(scan::lines(b"processor : 0\n\nprocessor : 1\nphysical id: 3")), None);
     }
 
     proptest! {

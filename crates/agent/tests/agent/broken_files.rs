@@ -1,10 +1,9 @@
 //! A machine whose files are cut at any length, or full of nonsense: no panic, no page that cannot be
 //! read, and no number that the whole file does not have.
 
-use crate::common::{Page, still_agent};
+use crate::common::{self, Page, still_agent};
 use skopos_agent::NodeAgent;
 use skopos_base::{env::Env, rng::Rng};
-use skopos_exposition::Format;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -51,9 +50,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn gather(agent: &NodeAgent) -> Page {
-    let mut out = Vec::new();
-    agent.gather(Format::Text, &mut out);
-    let page = Page::parse(std::str::from_utf8(&out).expect("a page is UTF-8"));
+    let page = common::gather(agent);
     let collectors = page.samples.keys().filter(|(name, _)| name == "node_scrape_collector_success").count();
     assert_eq!(collectors, agent.enabled().count(), "every collector says how it went");
     page

@@ -1,14 +1,15 @@
 //! What the tests share: a machine that stands still, agents on it, and reading pages.
 
-use clap::Parser;
 use jiff::tz::TimeZone;
 use skopos_agent::{
     AgentEnv, BuildInfo, CollectorArgs, Host, NodeAgent, NodeOptions, Paths, Uname, Usage, netlink,
 };
 use skopos_base::{clock::Clock, env::Env};
+use skopos_exposition::{Entry, Format, Parser};
+use skopos_model::{LabelsBuilder, MetricType, name::METRIC_NAME};
 use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
 
-#[derive(Debug, Parser)]
+#[derive(Debug, clap::Parser)]
 struct Program {
     #[command(flatten)]
     collectors: CollectorArgs,
@@ -16,8 +17,8 @@ struct Program {
 
 /// The options of a command line.
 pub(crate) fn options(line: &[&str]) -> NodeOptions {
-    let program =
-        Program::try_parse_from(std::iter::once(&"agent").chain(line)).expect("a right command line");
+    let program = <Program as clap::Parser>::try_parse_from(std::iter::once(&"agent").chain(line))
+        .expect("a right command line");
     program.collectors.options().expect("flags that fit together")
 }
 
@@ -148,44 +149,54 @@ fn push_address(answer: &mut Vec<u8>, index: u32, prefix_bits: u8, address: &[u8
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     /// The types of the families.
-    pub(crate) types: BTreeMap<String, String>,
-    /// The samples: family and labels, sorted, to the value.
-    pub(crate) samples: BTreeMap<(String, Vec<(String, String)>), f64>,
+    pub(crate) types: BTreeMap<String, MetricType>,
+    /// The samples, by name and labels.
+    pub(crate) samples: BTreeMap<Key, f64>,
 }
 
+/// A sample's name and labels, sorted.
+pub(crate) type Key = (String, Vec<(String, String)>);
+
 impl Page {
-    /// Reads a page of the classic format strictly: every sample belongs to the family that was begun
-    /// last, every family has help and type, nothing stands twice.
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Reads a page of the classic format as a scrape does, and more strictly: every sample belongs to
+    /// the family that was begun last, and nothing stands twice.
+    pub(crate) fn parse(text: &[u8]) -> Self {
         let mut page = Self::default();
-        let mut helped = "";
-        let mut current = "";
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# HELP ") {
-                helped = rest.split(' ').next().unwrap();
-            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = rest.split_once(' ').unwrap();
-                let before = page.types.insert(name.into(), kind.into());
-                assert_eq!(before, None, "{name} is begun twice");
-                current = name;
-            } else {
-                let (name, labels, value) = sample(line);
-                assert_eq!(name, current, "{line:?} stands outside of its family");
-                let before = page.samples.insert((name.into(), labels), value);
-                assert_eq!(before, None, "{line:?} stands twice");
+        let mut current = String::new();
+        for entry in Parser::new(Format::Text, text) {
+            match entry.unwrap() {
+                Entry::Type { name, metric_type } => {
+                    let before = page.types.insert(name.to_string(), metric_type);
+                    assert_eq!(before, None, "{name} is begun twice");
+                    current = name.into_owned();
+                }
+                Entry::Sample(sample) => {
+                    let name = sample.series.metric_name().into_owned();
+                    let base = name.trim_end_matches("_sum").trim_end_matches("_count");
+                    assert!(
+                        name == current || base == current,
+                        "{:?} stands outside of its family",
+                        sample.series
+                    );
+                    let mut labels = LabelsBuilder::default();
+                    sample.series.labels_into(&mut labels).unwrap();
+                    let labels = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+                    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+                    let before = page.samples.insert((name, labels), sample.value);
+                    assert_eq!(before, None, "{:?} stands twice", sample.series);
+                }
+                _ => {}
             }
         }
-        assert!(helped.is_empty() || !page.types.is_empty());
         page
     }
 
     /// The value of the one sample of `name` whose labels include these.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let fits = |found: &[(String, String)]| {
-            labels
-                .iter()
-                .all(|(n, v)| found.iter().any(|(name, value)| (name, value) == (&(*n).into(), &(*v).into())))
+        let has = |found: &[(String, String)], (name, value): &(&str, &str)| {
+            found.iter().any(|(n, v)| n == name && v == value)
         };
+        let fits = |found: &[(String, String)]| labels.iter().all(|label| has(found, label));
         let mut found = self.samples.iter().filter(|((family, found), _)| family == name && fits(found));
         let first = found.next().map(|(_, value)| *value);
         assert!(found.next().is_none(), "{name}{labels:?} is not one sample");
@@ -193,33 +204,9 @@ impl Page {
     }
 }
 
-fn sample(line: &str) -> (&str, Vec<(String, String)>, f64) {
-    let name_end = line.find(['{', ' ']).unwrap_or_else(|| panic!("{line:?} has no value"));
-    let (name, mut rest) = line.split_at(name_end);
-    assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{line:?} has no right name");
-    let mut labels = Vec::new();
-    if let Some(inside) = rest.strip_prefix('{') {
-        rest = inside;
-        while !rest.starts_with('}') {
-            let (label, tail) = rest.split_once("=\"").unwrap();
-            let mut value = String::new();
-            let mut chars = tail.chars();
-            loop {
-                match chars.next().unwrap() {
-                    '"' => break,
-                    '\\' => match chars.next().unwrap() {
-                        'n' => value.push('\n'),
-                        other => value.push(other),
-                    },
-                    other => value.push(other),
-                }
-            }
-            labels.push((label.trim_start_matches(',').to_owned(), value));
-            rest = chars.as_str();
-        }
-        rest = &rest[1..];
-    }
-    labels.sort();
-    let value = rest.trim();
-    (name, labels, value.parse().unwrap_or_else(|_| panic!("{line:?} has no right value")))
+/// The page of one scrape.
+pub(crate) fn gather(agent: &NodeAgent) -> Page {
+    let mut out = Vec::new();
+    agent.gather(Format::Text, &mut out);
+    Page::parse(&out)
 }

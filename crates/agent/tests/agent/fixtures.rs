@@ -1,7 +1,7 @@
 //! Machines that are folders of files, and the pages they give. `UPDATE_GOLDEN=1` writes the pages
 //! anew; look at the difference before you keep it.
 
-use crate::common::{Page, still_agent};
+use crate::common::{Page, gather, still_agent};
 use skopos_exposition::Format;
 use std::{fmt::Write as _, fs, path::PathBuf};
 
@@ -55,7 +55,7 @@ fn machines_give_the_pages_that_are_kept() {
         agent.gather(format, &mut out);
         let given = String::from_utf8(out).unwrap();
         if format == Format::Text {
-            Page::parse(&given);
+            Page::parse(given.as_bytes());
         }
         let path = here("golden").join(format!("{page}.txt"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -138,10 +138,4 @@ fn a_cpu_that_goes_and_comes_back_begins_anew() {
         assert_eq!(page.value("node_cpu_seconds_total", &[("cpu", "1"), ("mode", "idle")]), idle);
         assert_eq!(page.value("node_cpu_online", &[("cpu", "1")]), Some(is_online));
     }
-}
-
-fn gather(agent: &skopos_agent::NodeAgent) -> Page {
-    let mut out = Vec::new();
-    agent.gather(Format::Text, &mut out);
-    Page::parse(std::str::from_utf8(&out).unwrap())
 }

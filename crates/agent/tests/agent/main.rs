@@ -1,5 +1,8 @@
 //! The agent as a whole: on machines made of files, on broken ones, and beside the reference on this one.
 
+#![allow(clippy::unwrap_used)]
+
 mod broken_files;
 mod common;
 mod fixtures;
+mod reference;

@@ -1,0 +1,188 @@
+//! The agent and Debian's node_exporter on this machine, read one after the other: what the reference
+//! exposes, the agent exposes with the same types, labels and values. `DIFFERENCES` and `docs/agent.md`
+//! hold what later versions of the reference changed, and nothing else is let through.
+
+use crate::common::{Key, Page, gather, options, real_agent};
+use skopos_model::MetricType;
+use skopos_testkit::{peers, service::Service};
+use std::collections::BTreeSet;
+
+const COLLECTORS: &[&str] = &[
+    "--collector.disable-defaults",
+    "--collector.cpu",
+    "--collector.diskstats",
+    "--collector.filefd",
+    "--collector.filesystem",
+    "--collector.loadavg",
+    "--collector.meminfo",
+    "--collector.netdev",
+    "--collector.os",
+    "--collector.pressure",
+    "--collector.stat",
+    "--collector.time",
+    "--collector.uname",
+    "--collector.vmstat",
+];
+
+/// What Debian changed in the reference's defaults is set to one value for both.
+const SAME_DEFAULTS: &[&str] = &[
+    "--collector.netdev.device-exclude=^$",
+    "--collector.diskstats.device-exclude=^(ram|fd)",
+    "--collector.filesystem.mount-points-exclude=^/(proc|sys)($|/)",
+    "--collector.filesystem.fs-types-exclude=^(proc|sysfs|cgroup2?)$",
+];
+
+/// What else can be asked for, in both.
+const MORE: &[&str] = &[
+    "--collector.cpu.info",
+    "--collector.cpu.info.flags-include=^(fpu|sse)",
+    "--collector.cpu.info.bugs-include=spectre",
+    "--collector.stat.softirq",
+    "--collector.netdev.address-info",
+    "--collector.netdev.enable-detailed-metrics",
+    "--collector.vmstat.fields=^(nr_|pg)",
+];
+
+/// What later versions of the reference changed.
+#[derive(Debug)]
+enum Difference {
+    /// A family that 1.5 does not have.
+    NewFamily(&'static str),
+    /// A label that 1.5 does not have, on all families that begin like this.
+    NewLabel(&'static str, &'static str),
+    /// A family whose one sample says something else by its nature.
+    OtherLabels(&'static str),
+    /// A value that has another meaning.
+    OtherValue(&'static str),
+}
+
+use Difference::{NewFamily, NewLabel, OtherLabels, OtherValue};
+
+const DIFFERENCES: &[Difference] = &[
+    NewLabel("node_disk_info", "rotational"),
+    NewLabel("node_filesystem_", "device_error"),
+    NewFamily("node_cpu_online"),
+    NewFamily("node_cpu_frequency_hertz"),
+    NewFamily("node_filesystem_mount_info"),
+    NewFamily("node_pressure_irq_stalled_seconds_total"),
+    NewFamily("skopos_agent_build_info"),
+    OtherLabels("node_exporter_build_info"),
+    OtherValue("node_scrape_collector_duration_seconds"),
+];
+
+/// Gauges that go up and down between two reads, and by how much at most: a part of the greater value
+/// and something beside.
+const MOVING: &[(&str, f64, f64)] = &[
+    ("node_memory_", 0.2, 2e9),
+    ("node_load", 0.2, 2.0),
+    ("node_procs_", 0.0, 200.0),
+    ("node_filefd_allocated", 0.5, 500.0),
+    ("node_filesystem_", 0.05, 2e9),
+    ("node_disk_io_now", 0.0, 200.0),
+    ("node_vmstat_nr_", 0.5, 1e6),
+    // Two readers of the kernel's idle and wait times see small steps back at different moments.
+    ("node_cpu_seconds_total", 0.0, 0.5),
+    ("node_cpu_frequency_hertz", 0.5, 0.0),
+];
+
+fn page(peer: &Service) -> Page {
+    Page::parse(&peer.get("/metrics").body)
+}
+
+/// Without the labels that only one of the two has.
+fn comparable(key: &Key) -> Key {
+    let (name, labels) = key;
+    let is_new = |label: &str| {
+        DIFFERENCES
+            .iter()
+            .any(|d| matches!(d, NewLabel(start, new) if name.starts_with(start) && *new == label))
+    };
+    let kept = labels.iter().filter(|(label, _)| !is_new(label)).cloned();
+    (name.clone(), if is_other_labels(name) { Vec::new() } else { kept.collect() })
+}
+
+fn is_other_labels(name: &str) -> bool {
+    DIFFERENCES.iter().any(|d| matches!(d, OtherLabels(family) if name == *family))
+}
+
+fn is_of_runtime(name: &str) -> bool {
+    ["go_", "process_", "promhttp_"].iter().any(|start| name.starts_with(start))
+}
+
+fn compare(flags: &[&str]) {
+    let flags = [COLLECTORS, SAME_DEFAULTS, flags].concat();
+    let peer = peers::node_exporter(&flags);
+    let agent = real_agent(options(&flags));
+    // The first read of both is not compared: it warms both, and the agent's counters never go back.
+    page(&peer);
+    gather(&agent);
+    let (before, ours, after) = (page(&peer), gather(&agent), page(&peer));
+
+    for (name, kind) in before.types.iter().filter(|(name, _)| !is_of_runtime(name)) {
+        assert_eq!(ours.types.get(name), Some(kind), "the type of {name}");
+    }
+    let known = |name: &str| DIFFERENCES.iter().any(|d| matches!(d, NewFamily(new) if *new == name));
+    for name in ours.types.keys() {
+        assert!(before.types.contains_key(name) || known(name), "{name} is not in the reference");
+    }
+
+    let keys = |page: &Page| -> BTreeSet<Key> {
+        let keys = page.samples.keys().map(comparable);
+        keys.filter(|(name, _)| !is_of_runtime(name) && !known(name)).collect()
+    };
+    let (of_peer, of_agent) = (keys(&before), keys(&ours));
+    let missing: Vec<_> = of_peer.difference(&of_agent).collect();
+    let extra: Vec<_> = of_agent.difference(&of_peer).collect();
+    assert!(missing.is_empty() && extra.is_empty(), "missing: {missing:#?}, extra: {extra:#?}");
+    assert!(of_peer.len() > 200, "only {} samples were compared", of_peer.len());
+
+    for (key, value) in &ours.samples {
+        let of = |page: &Page| {
+            page.samples.iter().find(|(k, _)| comparable(k) == comparable(key)).map(|(_, v)| *v)
+        };
+        let (Some(first), Some(last)) = (of(&before), of(&after)) else { continue };
+        if DIFFERENCES.iter().any(|d| matches!(d, OtherValue(family) if *family == key.0)) {
+            continue;
+        }
+        let moving = MOVING.iter().find(|(start, ..)| key.0.starts_with(start));
+        let room = moving.map_or(0.0, |(_, part, beside)| part * first.abs().max(last.abs()) + beside);
+        let rounding = 1e-9 * value.abs();
+        let (low, high) = (first.min(last) - room - rounding, first.max(last) + room + rounding);
+        assert!((low..=high).contains(value), "{key:?}: {first} before, {value} ours, {last} after");
+    }
+}
+
+#[test]
+fn the_agent_exposes_what_the_reference_exposes() {
+    compare(&[]);
+}
+
+#[test]
+fn the_agent_exposes_what_the_reference_exposes_when_asked_for_more() {
+    compare(MORE);
+}
+
+#[test]
+fn proc_net_dev_gives_what_the_reference_gives_of_it() {
+    compare(&["--no-collector.netdev.netlink"]);
+}
+
+#[test]
+fn no_gauge_without_reason_may_move() {
+    let moving: Vec<&str> = MOVING.iter().map(|(start, ..)| *start).collect();
+    let agent = real_agent(options(COLLECTORS));
+    for (name, kind) in gather(&agent).types {
+        if kind == MetricType::Counter && !name.starts_with("node_cpu_seconds_total") {
+            assert!(!moving.iter().any(|start| name.starts_with(start)), "{name} only grows");
+        }
+    }
+}
+
+#[test]
+fn the_differences_are_written_down() {
+    let text = include_str!("../../../../docs/agent.md");
+    for difference in DIFFERENCES {
+        let (NewFamily(name) | NewLabel(_, name) | OtherLabels(name) | OtherValue(name)) = difference;
+        assert!(text.contains(&format!("`{name}`")), "docs/agent.md does not name `{name}`");
+    }
+}
