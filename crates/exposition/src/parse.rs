@@ -125,8 +125,8 @@ impl<'a> Parser<'a> {
             && self.input.get(end) == Some(&b' ')
             && self.input.get(end + 1).is_some_and(|b| !matches!(b, b'{' | b' ' | b'\t'))
         {
-            let result = self.rest_of_sample(start, end);
-            return Some(self.finish(start, result));
+            let sample = self.rest_of_sample(start, end);
+            return Some(self.give_sample(start, sample));
         }
         self.next()
     }
@@ -141,7 +141,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The input from `start` to `end` as text.
-    #[inline]
+    #[inline(always)]
     fn text(&self, start: usize, end: usize) -> Result<&'a str, Fault> {
         match self.valid.get(start - self.valid_from..end - self.valid_from) {
             Some(text) => Ok(text),
@@ -149,54 +149,58 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Turns the result for the entry that began at `start` into what the caller sees.
-    #[inline]
-    fn finish(&mut self, start: usize, result: Result<Entry<'a>, Fault>) -> Result<Entry<'a>, ParseError> {
-        let checked = match result {
-            Ok(entry) if self.at - start <= self.max_line_bytes => return Ok(entry),
-            Ok(_) => Err(Fault::new(start, ParseErrorKind::LineTooLong { max: self.max_line_bytes })),
-            Err(fault) => Err(fault),
-        };
+    /// Makes the item of the sample that began at `start`. Items are made in one place each, at the
+    /// end, so that they are written once, where the caller wants them.
+    #[inline(always)]
+    fn give_sample(
+        &mut self,
+        start: usize,
+        sample: Result<Sample<'a>, Fault>,
+    ) -> Result<Entry<'a>, ParseError> {
+        match sample {
+            Ok(sample) if self.at - start <= self.max_line_bytes => Ok(Entry::Sample(sample)),
+            Ok(_) => Err(self.fail(self.too_long(start))),
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    #[cold]
+    const fn too_long(&self, start: usize) -> Fault {
+        Fault::new(start, ParseErrorKind::LineTooLong { max: self.max_line_bytes })
+    }
+
+    /// Ends reading with an error.
+    #[cold]
+    fn fail(&mut self, fault: Fault) -> ParseError {
         self.done = true;
-        checked.map_err(|fault| fault.locate(self.input))
+        fault.locate(self.input)
     }
 
     /// The next entry of the classic format.
     fn next_classic(&mut self) -> Option<Result<Entry<'a>, ParseError>> {
-        loop {
-            let start = self.at;
-            let result = match *self.input.get(start)? {
-                b'\n' | b' ' | b'\t' => {
-                    self.at += 1;
-                    continue;
-                }
-                b'#' => self.classic_comment(start),
-                _ => self.classic_sample(start),
-            };
-            return Some(self.finish(start, result));
-        }
+        let start = loop {
+            match self.input.get(self.at)? {
+                b'\n' | b' ' | b'\t' => self.at += 1,
+                b'#' => return Some(self.classic_comment()),
+                _ => break self.at,
+            }
+        };
+        let sample = self.classic_sample(start);
+        Some(self.give_sample(start, sample))
     }
 
     /// The next entry of OpenMetrics.
     fn next_open_metrics(&mut self) -> Option<Result<Entry<'a>, ParseError>> {
+        if self.input.get(self.at) == Some(&b'#') {
+            return self.open_metrics_comment();
+        }
         let start = self.at;
-        let result = match self.input.get(start) {
-            None => Err(Fault::new(start, ParseErrorKind::MissingEof)),
-            Some(b'#') => match self.open_metrics_comment(start) {
-                Ok(Some(entry)) => Ok(entry),
-                Ok(None) => {
-                    self.done = true;
-                    return None;
-                }
-                Err(fault) => Err(fault),
-            },
-            Some(_) => self.open_metrics_sample(start),
-        };
-        Some(self.finish(start, result))
+        let sample = self.open_metrics_sample(start);
+        Some(self.give_sample(start, sample))
     }
 
-    #[inline]
-    fn classic_sample(&mut self, start: usize) -> Result<Entry<'a>, Fault> {
+    #[inline(always)]
+    fn classic_sample(&mut self, start: usize) -> Result<Sample<'a>, Fault> {
         let name_end = scan::metric_name(self.input, start);
         let open = scan::blanks(self.input, name_end);
         let has_labels = self.input.get(open) == Some(&b'{');
@@ -209,8 +213,11 @@ impl<'a> Parser<'a> {
         self.rest_of_sample(start, end)
     }
 
-    #[inline]
-    fn open_metrics_sample(&mut self, start: usize) -> Result<Entry<'a>, Fault> {
+    #[inline(always)]
+    fn open_metrics_sample(&mut self, start: usize) -> Result<Sample<'a>, Fault> {
+        if start == self.input.len() {
+            return Err(Fault::new(start, ParseErrorKind::MissingEof));
+        }
         let name_end = scan::metric_name(self.input, start);
         let has_labels = self.input.get(name_end) == Some(&b'{');
         let end = match (name_end > start, has_labels) {
@@ -223,8 +230,8 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads what stands behind the series that goes from `start` to `end`.
-    #[inline]
-    fn rest_of_sample(&mut self, start: usize, end: usize) -> Result<Entry<'a>, Fault> {
+    #[inline(always)]
+    fn rest_of_sample(&mut self, start: usize, end: usize) -> Result<Sample<'a>, Fault> {
         let series = Series::new(self.text(start, end)?);
         let (value, timestamp, exemplar) = match self.format {
             Format::Text => {
@@ -233,10 +240,10 @@ impl<'a> Parser<'a> {
             }
             Format::OpenMetrics => self.open_metrics_rest(end)?,
         };
-        Ok(Entry::Sample(Sample { series, value, timestamp, exemplar }))
+        Ok(Sample { series, value, timestamp, exemplar })
     }
 
-    #[inline]
+    #[inline(always)]
     fn classic_rest(&mut self, end: usize) -> Result<(f64, Option<TimestampMs>), Fault> {
         let (value, end) = value::float(self.input, scan::blanks(self.input, end), b"{ \t\n")?;
         let mut at = scan::blanks(self.input, end);
@@ -255,7 +262,7 @@ impl<'a> Parser<'a> {
         Ok((value, timestamp))
     }
 
-    #[inline]
+    #[inline(always)]
     fn open_metrics_rest(
         &mut self,
         end: usize,
@@ -271,15 +278,11 @@ impl<'a> Parser<'a> {
         if self.input[at..].starts_with(b" # {") {
             let start = at + 3;
             let labels_end = scan::labels::<true>(self.input, start + 1, NameRule::Forbidden)?;
-            let (value, mut end) = self.spaced_float(labels_end, ParseErrorKind::ExpectedValue)?;
-            let mut timestamp = None;
-            if self.input.get(end) == Some(&b' ') {
-                let (ms, timestamp_end) = self.spaced_seconds(end)?;
-                timestamp = Some(ms);
-                end = timestamp_end;
+            (_, at) = self.spaced_float(labels_end, ParseErrorKind::ExpectedValue)?;
+            if self.input.get(at) == Some(&b' ') {
+                (_, at) = self.spaced_seconds(at)?;
             }
-            exemplar = Some(RawExemplar::new(self.text(start, labels_end)?, value, timestamp));
-            at = end;
+            exemplar = Some(RawExemplar::new(self.text(start, at)?, labels_end - start));
         }
         match self.input.get(at) {
             Some(b'\n') => self.at = at + 1,
@@ -290,7 +293,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A space and a number.
-    #[inline]
+    #[inline(always)]
     fn spaced_float(&self, at: usize, missing: ParseErrorKind) -> Result<(f64, usize), Fault> {
         if self.input.get(at) != Some(&b' ') {
             return Err(Fault::new(at, missing));
@@ -301,12 +304,10 @@ impl<'a> Parser<'a> {
     /// A space and a time in seconds.
     fn spaced_seconds(&self, at: usize) -> Result<(TimestampMs, usize), Fault> {
         let (secs, end) = self.spaced_float(at, ParseErrorKind::BadTimestamp)?;
-        let ms = secs * 1000.0;
-        // Beyond 2^63 there are no milliseconds; NaN is no time either.
-        if ms.is_nan() || ms.abs() >= 9.2e18 {
-            return Err(Fault::new(at + 1, ParseErrorKind::BadTimestamp));
+        match value::millis_of_secs(secs) {
+            Some(timestamp) => Ok((timestamp, end)),
+            None => Err(Fault::new(at + 1, ParseErrorKind::BadTimestamp)),
         }
-        Ok((TimestampMs::new(ms as i64), end))
     }
 }
 

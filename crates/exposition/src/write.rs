@@ -44,7 +44,9 @@ pub enum WriteError {
 /// Writes metric families: `family`, then its samples, and `finish` at the end.
 ///
 /// Names are those of the classic format: a counter is called `requests_total`. In OpenMetrics the
-/// family's name loses this suffix, and a counter's sample that lacks it gets it.
+/// family's name loses this suffix, and a counter's sample that lacks it gets it. Where the shorter
+/// name is another family's already, as with the gauge `x` and the counter `x_total`, the counter is
+/// written as of unknown type, with its whole name; begin the gauge first.
 #[derive(Debug)]
 pub struct TextWriter<'a> {
     out: &'a mut Vec<u8>,
@@ -83,7 +85,11 @@ impl<'a> TextWriter<'a> {
         if name.is_empty() {
             return Err(WriteError::EmptyName { what: "metric", family: String::new() });
         }
-        if !self.seen.insert(name.to_owned()) {
+        let short_name = family_name(name, metric_type, self.format);
+        let is_taken = short_name != name && self.seen.contains(short_name);
+        let (written_name, metric_type) =
+            if is_taken { (name, MetricType::Unknown) } else { (short_name, metric_type) };
+        if !self.seen.insert(written_name.to_owned()) {
             return Err(WriteError::FamilyRepeated { name: name.to_owned() });
         }
         self.name.push_str(name);

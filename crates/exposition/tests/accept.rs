@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use skopos_exposition::{Entry, Format, Parser};
+use skopos_exposition::{Entry, Format, Parser, RawExemplar};
 use skopos_model::{LabelsBuilder, float::to_shortest_string};
 
 /// One line a sample, help text, type or unit: what was understood of it.
@@ -22,7 +22,7 @@ fn describe(entry: &Entry<'_>) -> String {
             if let Some(t) = s.timestamp {
                 out += &format!(" @{t}");
             }
-            if let Some(e) = s.exemplar.map(|e| e.decode()) {
+            if let Some(e) = s.exemplar.map(RawExemplar::decode) {
                 out += &format!(" # {} {}", e.labels, to_shortest_string(e.value));
                 out += &e.timestamp.map_or(String::new(), |t| format!(" @{t}"));
             }

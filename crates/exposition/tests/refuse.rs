@@ -4,7 +4,7 @@
 
 use ParseErrorKind as Kind;
 use proptest::prelude::*;
-use skopos_exposition::{Entry, Format, ParseErrorKind, Parser};
+use skopos_exposition::{Entry, Format, ParseErrorKind, Parser, RawExemplar};
 use skopos_model::LabelsBuilder;
 
 fn check(format: Format, input: &[u8], line: usize, column: usize, kind: ParseErrorKind) {
@@ -154,13 +154,14 @@ fn errors_say_what_where_and_what_to_do() {
     for (input, message) in [
         (
             &b"a 1\nb tr\xffue 7\n"[..],
-            "line 2, column 3: expected a decimal number, NaN, +Inf or -Inf within the range of 64-bit floats; \
-             found \"tr\u{fffd}ue 7\"",
+            "line 2, column 3: expected a decimal number, NaN, +Inf or -Inf within the range of \
+             64-bit floats; found \"tr\u{fffd}ue 7\"",
         ),
         (b"abcdefgh{ijkl", "line 1, column 14: expected `=` behind the label name; found the end"),
         (
             b"a\n",
-            "line 1, column 2: expected a value, after a single space in OpenMetrics; found the end of the line",
+            "line 1, column 2: expected a value, after a single space in OpenMetrics; \
+             found the end of the line",
         ),
     ] {
         let error = Parser::new(Format::Text, input).find_map(Result::err).unwrap();
@@ -200,7 +201,7 @@ fn read_through(format: Format, input: &[u8]) {
                 let _ = sample.series.labels_into(&mut builder);
                 assert!(!sample.series.as_bytes().is_empty());
                 let _ = sample.series.metric_name();
-                let _ = sample.exemplar.map(|e| e.decode());
+                let _ = sample.exemplar.map(RawExemplar::decode);
                 // Samples come in the order of the input, and from it.
                 let at = sample.series.as_bytes().as_ptr() as usize - input.as_ptr() as usize;
                 assert!(at >= end && at < input.len());
@@ -262,8 +263,8 @@ proptest! {
     #[test]
     fn any_mix_of_tokens_is_read_or_refused(
         tokens in prop::collection::vec(prop::sample::select(vec![
-            "a", "b_1", "{", "}", "=", ",", "\"", "\"c\"", "\\", " ", " ", "\t", "\n", "\n", "1", "-0.5", "NaN",
-            "# ", "#", "HELP ", "TYPE ", "counter", "# EOF\n", "ü", "\u{0}", "9", "1e5", " # {",
+            "a", "b_1", "{", "}", "=", ",", "\"", "\"c\"", "\\", " ", " ", "\t", "\n", "\n", "1", "-0.5",
+            "NaN", "# ", "#", "HELP ", "TYPE ", "counter", "# EOF\n", "ü", "\u{0}", "9", "1e5", " # {",
         ]), 0..60),
         broken_at in any::<prop::sample::Index>(),
     ) {

@@ -251,6 +251,22 @@ impl LabelsBuilder {
         }
     }
 
+    /// Sets a label that is not set yet; whether that was so. An empty value sets nothing.
+    pub fn insert(&mut self, name: &str, value: &str) -> bool {
+        let text = &self.text;
+        if self.at.iter().any(|[start, middle, _]| &text[*start..*middle] == name) {
+            return false;
+        }
+        if !value.is_empty() {
+            let start = self.text.len();
+            self.text.push_str(name);
+            let middle = self.text.len();
+            self.text.push_str(value);
+            self.at.push([start, middle, self.text.len()]);
+        }
+        true
+    }
+
     /// Removes a label.
     pub fn remove(&mut self, name: &str) {
         let text = &self.text;
@@ -334,6 +350,8 @@ mod tests {
         b.set("c", "3");
         assert_eq!(b.build(), Labels::from_pairs([("b", "2"), ("c", "3")]));
         assert_eq!(b.get("c"), Some("3"));
+        assert!(!b.insert("c", "4") && b.insert("d", "") && b.insert("d", "4"));
+        assert_eq!(b.build(), Labels::from_pairs([("b", "2"), ("c", "3"), ("d", "4")]));
         b.clear();
         assert_eq!(b.build(), Labels::empty());
         assert_eq!(b.build().hash64(), Labels::empty().hash64());

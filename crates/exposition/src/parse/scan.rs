@@ -20,7 +20,11 @@ pub(super) enum NameRule {
 #[inline(always)]
 fn find(input: &[u8], mut at: usize, stop: impl Fn(u8) -> bool) -> usize {
     while let Some(lanes) = input.get(at..).and_then(|rest| rest.first_chunk::<LANES>()) {
-        let hits = u128::from_le_bytes(lanes.map(|b| if stop(b) { 0xff } else { 0 }));
+        let mut hits = [0; LANES];
+        for (hit, b) in hits.iter_mut().zip(lanes) {
+            *hit = if stop(*b) { 0xff } else { 0 };
+        }
+        let hits = u128::from_le_bytes(hits);
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;
         }
@@ -87,7 +91,7 @@ pub(super) fn quoted(input: &[u8], open: usize, multiline: bool) -> Result<usize
 
 /// Where the label list ends, behind its brace. `at` is behind the opening one. OpenMetrics allows no
 /// blanks, wants commas, and no line break in a value.
-#[inline]
+#[inline(always)]
 pub(super) fn labels<const OPEN_METRICS: bool>(
     input: &[u8],
     mut at: usize,

@@ -1,7 +1,8 @@
 //! `Series` and `RawExemplar`: labels as they were written, decoded when asked for. Both are made by
 //! the parser only, from text that is well formed.
 
-use skopos_model::{Exemplar, Labels, LabelsBuilder, TimestampMs, name::METRIC_NAME};
+use super::value;
+use skopos_model::{Exemplar, Labels, LabelsBuilder, name::METRIC_NAME};
 use std::{borrow::Cow, fmt};
 
 /// A series as it was written: `name{label="value"}`. The same bytes always mean the same labels, so
@@ -40,8 +41,8 @@ impl<'a> Series<'a> {
         if !name.is_empty() {
             return Cow::Borrowed(name);
         }
-        let quoted = Pairs { rest: labels }.find_map(|(name, value)| value.is_none().then_some(name));
-        quoted.map_or(Cow::Borrowed(""), text_of)
+        let quoted = Pairs { rest: labels }.find(|pair| pair.value.is_none());
+        quoted.map_or(Cow::Borrowed(""), |pair| text_of(pair.name))
     }
 
     /// Sets the metric's name and all labels in `builder`, which holds none of them yet.
@@ -51,12 +52,17 @@ impl<'a> Series<'a> {
     pub fn labels_into(self, builder: &mut LabelsBuilder) -> Result<(), DuplicateLabel> {
         let (name, labels) = self.split();
         if !name.is_empty() {
-            self.set(builder, METRIC_NAME, name)?;
+            self.insert(builder, METRIC_NAME, name)?;
         }
-        for (name, value) in (Pairs { rest: labels }) {
-            match value {
-                Some(value) => self.set(builder, &text_of(name), &unescape(value, true))?,
-                None => self.set(builder, METRIC_NAME, &text_of(name))?,
+        for pair in (Pairs { rest: labels }) {
+            let Some(value) = pair.value else {
+                self.insert(builder, METRIC_NAME, &text_of(pair.name))?;
+                continue;
+            };
+            if pair.is_plain {
+                self.insert(builder, pair.name, value)?;
+            } else {
+                self.insert(builder, &text_of(pair.name), &unescape(value, true))?;
             }
         }
         Ok(())
@@ -65,15 +71,17 @@ impl<'a> Series<'a> {
     /// Whether the label `name` is written, be it with an empty value.
     pub fn has_label(self, name: &str) -> bool {
         let (_, labels) = self.split();
-        Pairs { rest: labels }.any(|(n, value)| value.is_some() && text_of(n) == name)
+        Pairs { rest: labels }.any(|pair| pair.value.is_some() && text_of(pair.name) == name)
     }
 
-    fn set(self, builder: &mut LabelsBuilder, name: &str, value: &str) -> Result<(), DuplicateLabel> {
-        if builder.get(name).is_some() {
-            return Err(DuplicateLabel { series: self.0.to_owned(), label: name.to_owned() });
-        }
-        builder.set(name, value);
-        Ok(())
+    #[inline]
+    fn insert(self, builder: &mut LabelsBuilder, name: &str, value: &str) -> Result<(), DuplicateLabel> {
+        if builder.insert(name, value) { Ok(()) } else { Err(self.duplicate(name)) }
+    }
+
+    #[cold]
+    fn duplicate(self, label: &str) -> DuplicateLabel {
+        DuplicateLabel { series: self.0.to_owned(), label: label.to_owned() }
     }
 
     /// The name before the brace, and what stands behind the brace.
@@ -91,89 +99,130 @@ impl fmt::Debug for Series<'_> {
     }
 }
 
-/// An exemplar whose labels stand as they were written.
-#[derive(Clone, Copy, Debug)]
+/// An exemplar as it was written: `{label="value"} 1.5 1700000000.123`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawExemplar<'a> {
-    labels: &'a str,
-    /// The observed value.
-    pub value: f64,
-    /// When it was observed, when the target says so.
-    pub timestamp: Option<TimestampMs>,
-}
-
-/// Equal when all parts are; NaN equals NaN.
-impl PartialEq for RawExemplar<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.labels, self.timestamp) == (other.labels, other.timestamp)
-            && self.value.to_bits() == other.value.to_bits()
-    }
+    raw: &'a str,
+    /// How many bytes the labels have.
+    labels_len: usize,
 }
 
 impl<'a> RawExemplar<'a> {
-    pub(super) const fn new(labels: &'a str, value: f64, timestamp: Option<TimestampMs>) -> Self {
-        Self { labels, value, timestamp }
+    pub(super) const fn new(raw: &'a str, labels_len: usize) -> Self {
+        Self { raw, labels_len }
     }
 
-    /// The exemplar with its labels decoded. Of a label that stands twice the last value counts.
-    pub fn decode(&self) -> Exemplar {
-        let pairs = Pairs { rest: &self.labels[1..] };
-        let labels = pairs.filter_map(|(name, value)| Some((text_of(name), unescape(value?, true))));
-        Exemplar { labels: Labels::from_pairs(labels), value: self.value, timestamp: self.timestamp }
+    /// The exemplar as it was written.
+    pub const fn as_str(self) -> &'a str {
+        self.raw
+    }
+
+    /// The exemplar decoded. Of a label that stands twice the last value counts.
+    pub fn decode(self) -> Exemplar {
+        let pairs = Pairs { rest: self.raw.get(1..).unwrap_or("") };
+        let labels = pairs.filter_map(|pair| Some((text_of(pair.name), unescape(pair.value?, true))));
+        let mut numbers = self.raw.get(self.labels_len..).unwrap_or("").split_ascii_whitespace();
+        let mut number = || value::float(numbers.next()?.as_bytes(), 0, b"").ok().map(|(v, _)| v);
+        // The parser has read both numbers before.
+        let value = number().expect("invariant: an exemplar has a value");
+        let timestamp = number().and_then(value::millis_of_secs);
+        Exemplar { labels: Labels::from_pairs(labels), value, timestamp }
     }
 }
 
-/// Iterates over a label list from behind its opening brace: names, quoted or not, and what stands
-/// between the values' quotes. A name without a value is the metric's. Ends where the list is not
-/// well formed.
+/// A label as it was written.
+struct Pair<'a> {
+    /// The name, with quotes if it has some.
+    name: &'a str,
+    /// What stands between the value's quotes; none behind the metric's name.
+    value: Option<&'a str>,
+    /// Whether neither has anything to decode.
+    is_plain: bool,
+}
+
+/// Iterates over a label list from behind its opening brace. Ends where it is not well formed.
 struct Pairs<'a> {
     rest: &'a str,
 }
 
 impl<'a> Iterator for Pairs<'a> {
-    type Item = (&'a str, Option<&'a str>);
+    type Item = Pair<'a>;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.trim_ascii_start();
-        let name_end = match rest.as_bytes().first()? {
-            b'}' => return None,
-            b'"' => closing_quote(rest.as_bytes(), 1) + 1,
-            _ => rest.bytes().position(|b| matches!(b, b'=' | b' ' | b'\t'))?,
+    #[inline]
+    fn next(&mut self) -> Option<Pair<'a>> {
+        let bytes = self.rest.as_bytes();
+        let blanks = |mut at: usize| {
+            while matches!(bytes.get(at), Some(b' ' | b'\t')) {
+                at += 1;
+            }
+            at
         };
-        let (name, rest) = rest.split_at_checked(name_end)?;
-        let mut rest = rest.trim_ascii_start();
+        let name_at = blanks(0);
+        let mut is_plain = true;
+        let name_end = match bytes.get(name_at)? {
+            b'}' => return None,
+            b'"' => {
+                is_plain = false;
+                closing_quote(bytes, name_at + 1).0 + 1
+            }
+            _ => {
+                let mut end = name_at;
+                while !matches!(bytes.get(end)?, b'=' | b' ' | b'\t') {
+                    end += 1;
+                }
+                end
+            }
+        };
+        let name = self.rest.get(name_at..name_end)?;
+        let mut end = blanks(name_end);
         let mut value = None;
-        if let Some(behind) = rest.strip_prefix('=') {
-            let quoted = behind.trim_ascii_start();
-            let end = closing_quote(quoted.as_bytes(), 1);
-            value = Some(quoted.get(1..end)?);
-            rest = quoted.get(end + 1..)?.trim_ascii_start();
+        if bytes.get(end) == Some(&b'=') {
+            let value_at = blanks(end + 1) + 1;
+            let (value_end, has_escapes) = closing_quote(bytes, value_at);
+            value = Some(self.rest.get(value_at..value_end)?);
+            is_plain &= !has_escapes;
+            end = blanks(value_end + 1);
         }
-        self.rest = rest.strip_prefix(',').unwrap_or(rest);
-        Some((name, value))
+        if bytes.get(end) == Some(&b',') {
+            end += 1;
+        }
+        self.rest = self.rest.get(end..)?;
+        Some(Pair { name, value, is_plain })
     }
 }
 
-/// Where the quote stands that closes the text which begins at `at`.
-fn closing_quote(text: &[u8], mut at: usize) -> usize {
+/// Where the quote stands that closes the text which begins at `at`, and whether the text has
+/// escapes.
+#[inline]
+fn closing_quote(text: &[u8], mut at: usize) -> (usize, bool) {
+    let mut has_escapes = false;
     while let Some(b) = text.get(at).filter(|b| **b != b'"') {
+        has_escapes |= *b == b'\\';
         at += if *b == b'\\' { 2 } else { 1 };
     }
-    at
+    (at, has_escapes)
 }
 
 /// A name as it was meant.
-fn text_of(name: &str) -> Cow<'_, str> {
-    if name.starts_with('"') { unquote(name) } else { Cow::Borrowed(name) }
-}
-
-/// What stands between quotes, without escapes.
-pub(super) fn unquote(quoted: &str) -> Cow<'_, str> {
-    unescape(quoted.get(1..quoted.len() - 1).unwrap_or(""), true)
+#[inline]
+pub(super) fn text_of(name: &str) -> Cow<'_, str> {
+    match name.strip_prefix('"') {
+        Some(quoted) => unescape(quoted.strip_suffix('"').unwrap_or(quoted), true),
+        None => Cow::Borrowed(name),
+    }
 }
 
 /// Replaces `\\`, `\n` and, where `quotes` says so, `\"`. Any other backslash stands for itself.
+#[inline]
 pub(super) fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
-    let Some(first) = memchr::memchr(b'\\', text.as_bytes()) else { return Cow::Borrowed(text) };
+    match memchr::memchr(b'\\', text.as_bytes()) {
+        Some(first) => Cow::Owned(unescape_from(text, first, quotes)),
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cold]
+fn unescape_from(text: &str, first: usize, quotes: bool) -> String {
     let mut out = String::with_capacity(text.len());
     out.push_str(&text[..first]);
     let mut chars = text[first..].chars();
@@ -190,5 +239,5 @@ pub(super) fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
         out.push(replaced);
         chars.next();
     }
-    Cow::Owned(out)
+    out
 }

@@ -2,6 +2,7 @@
 //! fast way for short decimals.
 
 use super::error::{Fault, ParseErrorKind};
+use skopos_model::TimestampMs;
 
 /// The NaN that stands for every NaN that is read, as in Prometheus: the staleness marker is another.
 const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
@@ -12,12 +13,14 @@ const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
     1e19, 1e20, 1e21, 1e22,
 ];
+/// The same for whole numbers of up to eight digits.
+const WHOLE_POWERS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 /// As many digits surely fit in 64 bits.
 const MAX_DIGITS: usize = 19;
 
 /// Reads the number at `at`, which ends before one of `ends` or at the end; gives it and where it
 /// ends.
-#[inline]
+#[inline(always)]
 pub(super) fn float(input: &[u8], at: usize, ends: &[u8]) -> Result<(f64, usize), Fault> {
     if let Some((value, end)) = short_decimal(input, at)
         && input.get(end).is_none_or(|b| ends.contains(b))
@@ -25,6 +28,12 @@ pub(super) fn float(input: &[u8], at: usize, ends: &[u8]) -> Result<(f64, usize)
         return Ok((value, end));
     }
     any_float(input, at, ends)
+}
+
+/// A time in seconds as milliseconds; none when it is no time, or beyond what 64 bits hold.
+pub(super) fn millis_of_secs(secs: f64) -> Option<TimestampMs> {
+    let ms = secs * 1000.0;
+    (ms.abs() < 9.2e18).then_some(TimestampMs::new(ms as i64))
 }
 
 /// Reads digits as milliseconds.
@@ -43,7 +52,7 @@ pub(super) fn digits(input: &[u8], at: usize) -> Result<(i64, usize), Fault> {
 /// Reads a decimal whose digits and whose power of ten are both floats without loss, so that one
 /// rounding gives the nearest float (W. Clinger, "How to read floating point numbers accurately",
 /// PLDI 1990). None for all others and for what is no number.
-#[inline]
+#[inline(always)]
 fn short_decimal(input: &[u8], start: usize) -> Option<(f64, usize)> {
     let mut at = start;
     let negative = input.get(at) == Some(&b'-');
@@ -89,11 +98,19 @@ fn short_decimal(input: &[u8], start: usize) -> Option<(f64, usize)> {
 fn push_digits(input: &[u8], mut at: usize, number: &mut u64) -> usize {
     while let Some(eight) = input.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*eight);
-        if !are_digits(word) {
-            break;
+        let others = not_digits(word);
+        if others == 0 {
+            *number = number.wrapping_mul(WHOLE_POWERS[8]).wrapping_add(eight_digits(word));
+            at += 8;
+            continue;
         }
-        *number = number.wrapping_mul(100_000_000).wrapping_add(eight_digits(word));
-        at += 8;
+        // Fewer than eight are shifted to where the last of eight would stand.
+        let count = others.trailing_zeros() / 8;
+        if count > 0 {
+            let last = eight_digits(word << (64 - 8 * count));
+            *number = number.wrapping_mul(WHOLE_POWERS[count as usize]).wrapping_add(last);
+        }
+        return at + count as usize;
     }
     while let Some(digit) = input.get(at).map(|b| b.wrapping_sub(b'0'))
         && digit < 10
@@ -104,15 +121,16 @@ fn push_digits(input: &[u8], mut at: usize, number: &mut u64) -> usize {
     at
 }
 
-/// Whether all eight bytes are digits.
-const fn are_digits(word: u64) -> bool {
-    let too_high = word.wrapping_add(0x4646_4646_4646_4646);
-    let too_low = word.wrapping_sub(0x3030_3030_3030_3030);
-    (too_high | too_low) & 0x8080_8080_8080_8080 == 0
+/// The high bit of each byte that is no digit.
+#[inline(always)]
+const fn not_digits(word: u64) -> u64 {
+    let word = word ^ 0x3030_3030_3030_3030;
+    (((word & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080
 }
 
 /// The number of eight digits, the first of which is the lowest byte: neighbours are joined to pairs,
-/// pairs to fours, fours to the whole.
+/// pairs to fours, fours to the whole. Zero bytes count as the digit 0.
+#[inline(always)]
 const fn eight_digits(word: u64) -> u64 {
     let word = word & 0x0f0f_0f0f_0f0f_0f0f;
     let word = word.wrapping_mul(2561) >> 8;

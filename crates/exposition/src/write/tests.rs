@@ -41,6 +41,24 @@ fn counters_end_in_total_in_open_metrics() {
 }
 
 #[test]
+fn a_counter_whose_short_name_is_taken_keeps_its_own() {
+    check(
+        |w| {
+            w.family("x", Gauge, "")?;
+            w.sample("", &[], 1.0)?;
+            w.family("x_total", Counter, "")?;
+            w.sample("", &[], 2.0)
+        },
+        "# HELP x \n# TYPE x gauge\nx 1\n# HELP x_total \n# TYPE x_total counter\nx_total 2\n",
+        "# HELP x \n# TYPE x gauge\nx 1\n# HELP x_total \n# TYPE x_total unknown\nx_total 2\n",
+    );
+    let mut out = Vec::new();
+    let mut w = TextWriter::new(Format::OpenMetrics, &mut out);
+    w.family("x_total", Counter, "").unwrap();
+    assert_eq!(w.family("x", Gauge, ""), Err(WriteError::FamilyRepeated { name: "x".into() }));
+}
+
+#[test]
 fn each_type_has_the_name_that_its_format_knows() {
     check(
         |w| {
