@@ -23,6 +23,7 @@ use skopos_base::{
 use skopos_model::{Labels, LabelsBuilder};
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Display,
     sync::Arc,
     time::Duration,
 };
@@ -133,16 +134,13 @@ impl<'a> Replay<'a> {
                         first_fault_since_good = Some(fault.clone());
                     }
                     faults += 1;
-                    self.damaged_before = true;
-                    self.damaged(segment, &fault, faults);
+                    self.damaged(segment, fault.offset, &fault.reason, faults);
                 }
                 Some(Item::Record(offset, record)) => {
                     first_fault_since_good = None;
                     if let Err(e) = self.record(record) {
                         faults += 1;
-                        let fault = Fault { offset, reason: "the record is malformed" };
-                        tracing::warn!(segment = %segment.path.display(), offset, error = %e, "WAL record is malformed");
-                        self.damaged(segment, &fault, u64::MAX);
+                        self.damaged(segment, offset, &e, faults);
                     }
                     progress.say(segment, offset);
                 }
@@ -159,12 +157,13 @@ impl<'a> Replay<'a> {
         file.sync().map_err(fail("synchronising"))
     }
 
-    fn damaged(&self, segment: &SegmentFile, fault: &Fault, count: u64) {
+    fn damaged(&mut self, segment: &SegmentFile, offset: u64, reason: &dyn Display, count: u64) {
+        self.damaged_before = true;
         Stats::add(&self.head.stats.wal_corruptions_total, 1);
         if count <= FAULTS_LOGGED {
             tracing::warn!(
-                segment = %segment.path.display(), offset = fault.offset, reason = fault.reason,
-                "the WAL is damaged here; what stands on this page is lost, the rest is read"
+                segment = %segment.path.display(), offset, %reason,
+                "the WAL is damaged here; at most what stands on this page is lost, the rest is read"
             );
         }
     }
@@ -210,6 +209,7 @@ impl<'a> Replay<'a> {
                     }
                 })
             }
+            Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
             Some(kind) => {
                 *self.skipped.entry(kind).or_default() += 1;
                 Ok(())

@@ -51,6 +51,8 @@ pub(crate) enum RecordError {
     NotUtf8,
     #[error("a label has no name")]
     NoName,
+    #[error("it is of kind {0}, which is unknown")]
+    UnknownKind(u8),
 }
 
 /// Adds a series to a record, beginning it when it is empty.

@@ -1,5 +1,9 @@
 //! The tests of the database through its public API, in one binary. Owns no test itself.
 
 mod common;
+mod concurrent;
 mod crash;
+mod damage;
 mod head;
+mod peers;
+mod random;

@@ -1,0 +1,61 @@
+//! From a killed process' WAL to a database that answers. Goal: 5 M samples a second and core.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use skopos_base::Env;
+use skopos_model::{Labels, SeriesRef, TimestampMs};
+use skopos_storage::{Append, Appendable, SeriesId};
+use skopos_tsdb::{Db, Options};
+use std::{hint::black_box, path::Path};
+
+const SERIES: usize = 10_000;
+const BATCHES: i64 = 500;
+
+#[expect(clippy::print_stdout, reason = "sizes are results of the bench too")]
+fn write(dir: &Path, env: &Env) {
+    let db = Db::open(dir, Options::default(), env).expect("the directory is new");
+    let start = env.clock.wall_ms() - 86_400_000;
+    let mut refs: Vec<SeriesRef> = Vec::new();
+    for b in 0..BATCHES {
+        let timestamp = TimestampMs::new(start + b * 15_000);
+        let values: Vec<f64> = (0..SERIES).map(|i| (b as usize * (i * 7919 % 1000)) as f64).collect();
+        let mut appender = db.appender();
+        if refs.is_empty() {
+            for (i, value) in values.iter().enumerate() {
+                let labels = Labels::from_pairs([
+                    ("__name__", format!("node_network_receive_bytes_total_{}", i % 50)),
+                    ("device", format!("eth{}", i / 50 % 20)),
+                    ("instance", format!("host-{}.example:9100", i / 1000)),
+                ]);
+                let append = Append::float(SeriesId::Labels(&labels), timestamp, *value);
+                refs.push(appender.append(&append).expect("the sample is in order"));
+            }
+        } else {
+            appender.append_floats(timestamp, &refs, &values, &mut Vec::new());
+        }
+        appender.commit().expect("the disk is sound");
+    }
+    let bytes = db.stats().wal_written_bytes_total;
+    let samples = SERIES as u64 * BATCHES as u64;
+    println!("WAL: {:.2} bytes a sample", bytes as f64 / samples as f64);
+    println!("head: {:.2} bytes a sample", db.series_bytes() as f64 / samples as f64);
+}
+
+fn replay(c: &mut Criterion) {
+    let env = Env::real();
+    let dir = tempfile::tempdir().expect("there is room");
+    write(dir.path(), &env);
+    let mut group = c.benchmark_group("replay");
+    group.throughput(Throughput::Elements(SERIES as u64 * BATCHES as u64));
+    group.sample_size(10);
+    group.bench_function("5M_samples", |b| {
+        b.iter(|| {
+            let db = Db::open(dir.path(), Options::default(), &env).expect("the directory is ours");
+            assert_eq!(db.stats().replayed_samples, SERIES as u64 * BATCHES as u64);
+            black_box(db)
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, replay);
+criterion_main!(benches);

@@ -1,0 +1,144 @@
+//! Writers and readers at the same time, on real threads: a reader sees every batch whole or not at all,
+//! and goes on seeing what it saw.
+
+use crate::common::{Dump, select};
+use parking_lot::Mutex;
+use skopos_base::{Env, spawn::Joined};
+use skopos_model::{Labels, SeriesRef, TimestampMs};
+use skopos_storage::{Append, Appendable, Queryable, SeriesId, TimeRange};
+use skopos_tsdb::{Db, Options};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+const WRITERS: usize = 3;
+const READERS: usize = 2;
+const BATCHES: i64 = 400;
+const SERIES: usize = 40;
+
+fn labels(writer: usize, i: usize) -> Labels {
+    Labels::from_pairs([("writer", writer.to_string()), ("i", i.to_string())])
+}
+
+/// Each batch has one sample of every series of its writer, with the batch's number as its value, and
+/// from time to time a series that is new.
+fn write(db: &Db, writer: usize, batches_done: &AtomicUsize) {
+    let mut refs: Vec<SeriesRef> = Vec::new();
+    for b in 0..BATCHES {
+        let timestamp = TimestampMs::new(b + 1);
+        let known = refs.len();
+        let mut appender = db.appender();
+        let mut refused = Vec::new();
+        appender.append_floats(timestamp, &refs, &vec![b as f64; known], &mut refused);
+        assert!(refused.is_empty());
+        let wanted = SERIES / 2 + (b as usize * SERIES / 2) / BATCHES as usize;
+        for i in known..wanted {
+            let labels = labels(writer, i);
+            let append = Append::float(SeriesId::Labels(&labels), timestamp, b as f64);
+            refs.push(appender.append(&append).expect("the sample is in order"));
+        }
+        let rolled_back = b % 7 == 3;
+        if rolled_back {
+            drop(appender);
+            // The same batch again, whole.
+            let mut appender = db.appender();
+            appender.append_floats(timestamp, &refs, &vec![b as f64; refs.len()], &mut refused);
+            assert!(refused.is_empty());
+            appender.commit().expect("the disk is sound");
+        } else {
+            let committed = appender.commit().expect("the disk is sound");
+            assert_eq!((committed.samples, committed.overtaken), (refs.len(), 0));
+        }
+        batches_done.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// How many batches of each writer the view has; panics when a batch is there in part.
+fn batches_of(view: &Dump) -> Vec<i64> {
+    let mut newest = vec![0; WRITERS];
+    let mut per_batch: BTreeMap<(usize, i64), usize> = BTreeMap::new();
+    for (labels, samples) in view {
+        let writer: usize = labels.value("writer").parse().expect("a number was written");
+        for (t, bits) in samples {
+            assert_eq!(f64::from_bits(*bits) as i64, t - 1);
+            newest[writer] = newest[writer].max(*t);
+            *per_batch.entry((writer, *t)).or_default() += 1;
+        }
+    }
+    for ((writer, t), samples) in &per_batch {
+        let expected = SERIES / 2 + ((t - 1) as usize * SERIES / 2) / BATCHES as usize;
+        assert_eq!(
+            *samples,
+            expected.max(SERIES / 2),
+            "batch {t} of writer {writer}, the newest is {newest:?}"
+        );
+    }
+    for (writer, newest) in newest.iter().enumerate() {
+        assert_eq!(
+            per_batch.keys().filter(|(w, _)| *w == writer).count() as i64,
+            *newest,
+            "no batch is missing"
+        );
+    }
+    newest
+}
+
+fn read(env: &Env, db: &Db, batches_done: &AtomicUsize) -> usize {
+    let mut views = 0;
+    let mut last = vec![0; WRITERS];
+    loop {
+        let sure = batches_done.load(Ordering::Acquire);
+        let querier = db.querier(TimeRange::ALL).expect("a head is always there");
+        let first = select(env, &*querier, &[], TimeRange::ALL);
+        let seen = batches_of(&first);
+        assert!(
+            seen.iter().sum::<i64>() as usize >= sure,
+            "{seen:?} misses some of {sure} committed batches"
+        );
+        assert!(seen.iter().zip(&last).all(|(new, old)| new >= old), "time went back");
+        // However long it lives, it sees the same.
+        let mut again = select(env, &*querier, &[], TimeRange::ALL);
+        again.retain(|_, samples| !samples.is_empty());
+        let mut first = first;
+        first.retain(|_, samples| !samples.is_empty());
+        assert_eq!(first, again);
+        last = seen;
+        views += 1;
+        if sure == WRITERS * BATCHES as usize {
+            return views;
+        }
+    }
+}
+
+#[test]
+fn readers_see_batches_whole_while_writers_write() {
+    let env = Env::real();
+    let dir = tempfile::tempdir().unwrap();
+    let db = Arc::new(Db::open(dir.path(), Options::default(), &env).unwrap());
+    let done = Arc::new(AtomicUsize::new(0));
+    let views = Arc::new(Mutex::new(0));
+    let mut threads: Vec<Box<dyn Joined>> = Vec::new();
+    for writer in 0..WRITERS {
+        let (db, done) = (Arc::clone(&db), Arc::clone(&done));
+        let body = Box::new(move || write(&db, writer, &done));
+        threads.push(env.spawner.spawn("writer", body).unwrap());
+    }
+    for _ in 0..READERS {
+        let (env_of, db, done, views) = (env.clone(), Arc::clone(&db), Arc::clone(&done), Arc::clone(&views));
+        let body = Box::new(move || *views.lock() += read(&env_of, &db, &done));
+        threads.push(env.spawner.spawn("reader", body).unwrap());
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert!(*views.lock() > READERS);
+    let whole = select(&env, &*db.querier(TimeRange::ALL).unwrap(), &[], TimeRange::ALL);
+    assert_eq!(batches_of(&whole), [BATCHES; WRITERS]);
+    drop(db);
+    let db = Db::open(dir.path(), Options::default(), &env).unwrap();
+    assert_eq!(select(&env, &*db.querier(TimeRange::ALL).unwrap(), &[], TimeRange::ALL), whole);
+}

@@ -1,0 +1,130 @@
+//! Damaged WALs: every bit flipped, every length cut. What is damaged is detected or harmless: never a
+//! wrong sample, never half a batch, never a panic, and the database goes on.
+
+use crate::common::{DIR, Dump, commit, dump, open, series};
+use skopos_base::{
+    Env,
+    fs::{File, OpenMode, append_all, read_all},
+    sim::SimWorld,
+};
+use skopos_model::Labels;
+use skopos_tsdb::{Options, WalCompression};
+use std::path::{Path, PathBuf};
+
+fn wal_path(index: usize) -> PathBuf {
+    Path::new(DIR).join("wal").join(format!("{index:08}"))
+}
+
+fn batch(b: i64) -> Vec<(Labels, i64, f64)> {
+    let own = series(b as usize + 100);
+    (0..3).map(|i| (series(i), 1000 * b, b as f64 + i as f64 / 10.0)).chain([(own, 1000 * b, 7.0)]).collect()
+}
+
+/// The WAL of a life with these batches.
+fn written(compression: WalCompression, batches: i64) -> Vec<u8> {
+    SimWorld::new(1).run(|env| {
+        let db = open(env, Options { wal_compression: compression, ..Options::default() });
+        for b in 0..batches {
+            commit(&db, &batch(b)).expect("the disk is sound");
+        }
+        db.close().expect("the disk is sound");
+        read_all(&*env.fs, &wal_path(0)).expect("the segment is there")
+    })
+}
+
+/// Opens a database whose first segment has these bytes; a second, sound one follows when `behind` has any.
+fn opened_with(bytes: &[u8], behind: &[u8], check: impl FnOnce(&Env, &Dump, u64)) {
+    SimWorld::new(2).run(|env| {
+        env.fs.create_dir_all(&Path::new(DIR).join("wal")).expect("the disk is sound");
+        for (i, bytes) in [bytes, behind].iter().enumerate() {
+            if i == 0 || !bytes.is_empty() {
+                let mut file: Box<dyn File> =
+                    env.fs.open(&wal_path(i), OpenMode::CreateNew).expect("it is new");
+                append_all(&mut *file, bytes).expect("the disk is sound");
+            }
+        }
+        let db = open(env, Options::default());
+        let found = dump(env, &db);
+        check(env, &found, db.stats().wal_corruptions_total);
+        // It goes on, and opening once more finds the same.
+        commit(&db, &[(series(77), 1_000_000, 1.0)]).expect("the disk is sound");
+        drop(db);
+        let mut again = dump(env, &open(env, Options::default()));
+        again.remove(&series(77)).expect("the new sample is there");
+        assert_eq!(again, found);
+    });
+}
+
+/// How many whole batches there are; panics over a part of one or a sample that nobody wrote.
+fn whole_batches(found: &Dump, batches: i64) -> Vec<i64> {
+    let mut whole = Vec::new();
+    let mut samples = 0;
+    for b in 0..batches {
+        let batch = batch(b);
+        let there = batch
+            .iter()
+            .filter(|(l, t, v)| found.get(l).is_some_and(|s| s.contains(&(*t, v.to_bits()))))
+            .count();
+        assert!(there == 0 || there == batch.len(), "{there} samples of batch {b}");
+        if there > 0 {
+            whole.push(b);
+            samples += there;
+        }
+    }
+    assert_eq!(found.values().map(Vec::len).sum::<usize>(), samples, "samples that nobody wrote");
+    whole
+}
+
+#[test]
+fn every_flipped_bit_is_detected_or_harmless() {
+    for compression in [WalCompression::None, WalCompression::Snappy] {
+        let bytes = written(compression, 4);
+        let mut harmless = 0;
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << bit;
+                opened_with(&damaged, &[], |_, found, corruptions| {
+                    let whole = whole_batches(found, 4);
+                    harmless += usize::from(whole.len() == 4);
+                    assert!(whole.len() == 4 || corruptions > 0, "bit {bit} of byte {at} is not counted");
+                });
+            }
+        }
+        assert_eq!(harmless, 0, "each bit of a page without padding counts");
+    }
+}
+
+#[test]
+fn every_length_gives_the_batches_that_are_whole() {
+    let bytes = written(WalCompression::None, 5);
+    let mut last = 0;
+    for len in 0..=bytes.len() {
+        opened_with(&bytes[..len], &[], |env, found, corruptions| {
+            let whole = whole_batches(found, 5);
+            assert!(whole.iter().copied().eq(0..whole.len() as i64));
+            assert!(whole.len() >= last, "{len} bytes have fewer batches than {} bytes", len - 1);
+            last = whole.len();
+            assert!(corruptions <= 1);
+            // What was torn is cut off, so that programs that stop at damage read on.
+            let cut = env.fs.open(&wal_path(0), OpenMode::Read).and_then(|f| f.len()).expect("it is there");
+            assert_eq!(cut == len as u64, corruptions == 0, "{len} bytes became {cut}");
+        });
+    }
+    assert_eq!(last, 5);
+}
+
+/// Damage in one segment leaves the next one alone.
+#[test]
+fn damage_never_costs_later_segments() {
+    let bytes = written(WalCompression::Snappy, 3);
+    // The same series and samples once more, under the same numbers.
+    for at in (0..bytes.len()).step_by(3) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        opened_with(&damaged, &bytes, |_, found, corruptions| {
+            assert!(corruptions > 0);
+            assert_eq!(found.values().map(Vec::len).sum::<usize>(), 12, "byte {at}");
+        });
+    }
+}
