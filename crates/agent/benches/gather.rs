@@ -59,11 +59,8 @@ fn large_machine(folder: &Path) {
     write(folder, "proc/stat", &stat);
     let mut disks = String::new();
     for disk in 0..DISKS {
-        writeln!(
-            disks,
-            " 259 {disk} nvme{disk}n1 51033 16907 9641922 43834 27370 41255 5185488 15583 2 17096 60363 1 2 3 4 5 6"
-        )
-        .unwrap();
+        let counters = "51033 16907 9641922 43834 27370 41255 5185488 15583 2 17096 60363 1 2 3 4 5 6";
+        writeln!(disks, " 259 {disk} nvme{disk}n1 {counters}").unwrap();
         write(folder, &format!("sys/block/nvme{disk}n1/queue/rotational"), "0\n");
         let udev = format!("E:ID_MODEL=Example\nE:ID_SERIAL=serial{disk}\nE:ID_WWN=eui.{disk}\n");
         write(folder, &format!("run/udev/data/b259:{disk}"), &udev);
@@ -83,6 +80,7 @@ fn bench_one(c: &mut Criterion, name: &str, agent: &NodeAgent) {
         page.len(),
         resident_kb()
     );
+    eprintln!("{name}: the slowest are {}", slowest(&page));
     c.bench_function(name, |b| {
         b.iter(|| {
             page.clear();
@@ -90,6 +88,20 @@ fn bench_one(c: &mut Criterion, name: &str, agent: &NodeAgent) {
             black_box(page.len())
         });
     });
+}
+
+/// The collectors that took longest, with their microseconds.
+fn slowest(page: &[u8]) -> String {
+    let text = std::str::from_utf8(page).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("node_scrape_collector_duration_seconds{"));
+    let mut took: Vec<(f64, &str)> = lines
+        .map(|line| {
+            let (label, seconds) = line.split_once("} ").unwrap();
+            (seconds.parse::<f64>().unwrap() * 1e6, label)
+        })
+        .collect();
+    took.sort_by(|a, b| b.0.total_cmp(&a.0));
+    took.iter().take(5).map(|(us, label)| format!("{label} {us:.0} µs")).collect::<Vec<_>>().join(", ")
 }
 
 fn resident_kb() -> u64 {

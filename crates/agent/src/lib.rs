@@ -2,8 +2,8 @@
 //! `docs/agent.md` says what is read, what always holds, and where the two differ.
 //!
 //! # Modules
-//! - `flags`: the command line (`AgentArgs`, `CollectorArgs`), spelled as the reference spells it; `names` has
-//!   all its collectors, `switches` all that is on or off
+//! - `flags`: the command line (`AgentArgs`, `CollectorArgs`), spelled as the reference spells it; `names`
+//!   has all its collectors, `switches` all that is on or off
 //! - `options`, `filter`: what the flags come to, when they fit together (`NodeOptions`)
 //! - `registry`: `NodeAgent`, all enabled collectors and the page they write; what a failure means
 //! - `collector`, `output`: the contract of a collector, and where it writes
@@ -29,9 +29,9 @@
 //! - Only `source` opens files, only `host` and `netlink` call the system.
 //!
 //! # When you change something
-//! - a collector is added: `collectors::FACTORIES`, its flags in `flags`, its options in `options`, a machine in
-//!   `tests/fixtures` with its page in `tests/golden` (`UPDATE_GOLDEN=1`), its row in `docs/agent.md`, its name
-//!   in `tests/agent/reference.rs`
+//! - a collector is added: `collectors::FACTORIES`, its flags in `flags`, its options in `options`, a machine
+//!   in `tests/fixtures` with its page in `tests/golden` (`UPDATE_GOLDEN=1`), its row in `docs/agent.md`,
+//!   its name in `tests/agent/reference.rs`
 //! - the cpufreq collector comes: it writes `node_cpu_frequency_hertz` as `cpu_info` does, and a family may
 //!   stand once in a page, so one of the two has to write both
 //! - something differs from the reference: `DIFFERENCES` in `tests/agent/reference.rs` and `docs/agent.md`

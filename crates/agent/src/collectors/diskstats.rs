@@ -10,13 +10,16 @@ use crate::{
     source::{File, Root},
 };
 use skopos_model::MetricType;
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Sectors of the kernel's counters have this size, whatever the device's own is.
 const SECTOR_BYTES: f64 = 512.0;
 const MILLISECONDS: f64 = 1000.0;
 /// Devices whose lines have fewer counters are partitions of very old kernels.
 const MIN_COUNTERS: usize = 11;
+/// What a device is changes rarely and costs two files a device to read: it is read again after this
+/// time, and when a device comes or goes.
+const DESCRIBED_FOR: Duration = Duration::from_secs(60);
 
 /// How a counter becomes a value.
 #[derive(Clone, Copy, Debug)]
@@ -147,15 +150,15 @@ impl Collector for DiskStats {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         self.file.read(context.paths, Root::Proc, format_args!("diskstats"))?;
         self.read_rows()?;
-        let data = self.file.data();
+        let Self { file, rows, details, .. } = self;
+        details.refresh(file.data(), rows, context);
         for (i, column) in COLUMNS.iter().enumerate() {
             let mut family = context.out.family(column.name, column.kind, column.help);
-            for row in self.rows.iter().filter(|row| i < row.given) {
-                let device = scan::text(&data[row.name.0..row.name.1]);
-                family.sample(&[("device", &device)], column.unit.value(row.counters[i]));
+            for (row, disk) in rows.iter().zip(&details.described).filter(|(row, _)| i < row.given) {
+                family.sample(&[("device", &disk.device)], column.unit.value(row.counters[i]));
             }
         }
-        self.details.collect(data, &self.rows, context);
+        details.write(context);
         Ok(())
     }
 }
@@ -175,19 +178,25 @@ fn parse<'a>(data: &[u8], line: &'a [u8]) -> Option<(Row, &'a [u8])> {
     Some((row, name))
 }
 
-/// The info families, which are written family by family but read device by device: each has its own
-/// buffer of labels.
+/// What is known of the devices beside their counters.
 #[derive(Debug, Default)]
 struct Details {
     has_udev: bool,
     udev: Properties,
     value: File,
+    /// One for each row, in the same order.
     described: Vec<Described>,
+    /// When they were read.
+    read_at: Duration,
 }
 
 /// What is known of a device beside its counters.
 #[derive(Clone, Debug, Default)]
 struct Described {
+    /// Major and minor number.
+    number: (u64, u64),
+    /// The name as the kernel writes it, and as a label.
+    name: Vec<u8>,
     device: String,
     major: String,
     minor: String,
@@ -206,12 +215,24 @@ struct Described {
 }
 
 impl Details {
-    fn collect(&mut self, data: &[u8], rows: &[Row], context: &mut Context<'_>) {
+    fn refresh(&mut self, data: &[u8], rows: &[Row], context: &Context<'_>) {
+        let now = context.clock.monotonic();
+        let name = |row: &Row| &data[row.name.0..row.name.1];
+        let same =
+            |(row, disk): (&Row, &Described)| disk.number == (row.major, row.minor) && disk.name == name(row);
+        let is_known = rows.len() == self.described.len() && rows.iter().zip(&self.described).all(same);
+        if is_known && now.saturating_sub(self.read_at) < DESCRIBED_FOR {
+            return;
+        }
+        self.read_at = now;
         self.described.clear();
         for row in rows {
-            let described = self.describe(&data[row.name.0..row.name.1], row, context);
+            let described = self.describe(name(row), row, context);
             self.described.push(described);
         }
+    }
+
+    fn write(&self, context: &mut Context<'_>) {
         self.write_info(context);
         let help = "The file system right on each device; always 1.";
         let mut family = context.out.family("node_disk_filesystem_info", MetricType::Gauge, help);
@@ -274,6 +295,8 @@ impl Details {
         let rotational =
             self.value.number(context.paths, Root::Sys, format_args!("block/{device}/queue/rotational"));
         Described {
+            number: (row.major, row.minor),
+            name: name.to_vec(),
             major: row.major.to_string(),
             minor: row.minor.to_string(),
             model: property("ID_MODEL"),

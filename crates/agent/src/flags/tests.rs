@@ -119,7 +119,7 @@ fn command_lines_that_make_no_sense_are_refused() {
                 "--collector.filesystem.ignored-mount-points=a",
                 "--collector.filesystem.mount-points-exclude=b",
             ],
-            "--collector.filesystem.ignored-mount-points and --collector.filesystem.mount-points-exclude are mut",
+            "--collector.filesystem.ignored-mount-points and --collector.filesystem.mount-points-ex",
         ),
         (
             &["--collector.diskstats.device-exclude=("],

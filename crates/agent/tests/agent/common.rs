@@ -24,7 +24,11 @@ pub(crate) fn options(line: &[&str]) -> NodeOptions {
 
 /// An agent on the machine in `folder`, whose clock stands still.
 pub(crate) fn still_agent(folder: &Path, line: &[&str]) -> NodeAgent {
-    let mut options = options(line);
+    still_agent_of(folder, options(line))
+}
+
+/// As `still_agent`, of options that were read before.
+pub(crate) fn still_agent_of(folder: &Path, mut options: NodeOptions) -> NodeAgent {
     options.paths = Paths::below(folder.to_str().unwrap());
     options.time_zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
     let env = AgentEnv {
