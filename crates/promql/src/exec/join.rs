@@ -108,8 +108,8 @@ fn check_one_side(
                 return Err(EvalError::ManyToMany {
                     group: key.clone(),
                     side: if swapped { "left" } else { "right" },
-                    first: one.labels(i).clone().resolved(),
-                    second: one.labels(*other.unwrap_or(&i)).clone().resolved(),
+                    first: one.labels(*other.unwrap_or(&i)).clone().resolved(),
+                    second: one.labels(i).clone().resolved(),
                     span,
                 });
             }
