@@ -331,12 +331,16 @@ fn joined(b: &Binary, m: &Matching, l: &Rows, r: &Rows) -> Outcome<Rows> {
         let key = key_of(labels, m);
         let Some((other, w)) = ones.get(&key) else { continue };
         let (left, right) = if swapped { (*w, *v) } else { (*v, *w) };
+        let one_to_one = m.cardinality == Cardinality::OneToOne;
+        if one_to_one && !seen.insert((key.clone(), Labels::empty())) {
+            return Err("many-to-one");
+        }
         let Some(value) = compared(b, left, right) else { continue };
         let mut result = LabelsBuilder::from_labels(labels);
         if !filters(b) {
             result.remove("__name__");
         }
-        for (n, _) in labels.iter().filter(|_| m.cardinality == Cardinality::OneToOne) {
+        for (n, _) in labels.iter().filter(|_| one_to_one) {
             let kept = match &m.on {
                 MatchOn::On(names) => names.iter().any(|o| o == n),
                 MatchOn::Ignoring(names) => !names.iter().any(|o| o == n),
@@ -347,9 +351,8 @@ fn joined(b: &Binary, m: &Matching, l: &Rows, r: &Rows) -> Outcome<Rows> {
         }
         m.include.iter().for_each(|n| result.set(n, other.value(n)));
         let result = result.build();
-        let one_to_one = m.cardinality == Cardinality::OneToOne;
-        if !seen.insert((key, if one_to_one { Labels::empty() } else { result.clone() })) {
-            return Err("many-to-one");
+        if !one_to_one && !seen.insert((key, result.clone())) {
+            return Err("grouping not unique");
         }
         out.push((result, value));
     }
