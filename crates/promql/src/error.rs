@@ -3,6 +3,7 @@
 use crate::ast::Span;
 use skopos_model::Labels;
 use skopos_storage::QueryError;
+use std::fmt;
 
 /// Why an expression could not be evaluated. Each variant but the first is the query's own fault.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +29,11 @@ pub enum EvalError {
     },
     /// The one side of a join is not one.
     #[error(
-        "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
-         [{first}, {second}];many-to-many matching not allowed: matching labels must be unique on one side"
+        "found duplicate series for the match group {} on the {side} hand-side of the operation: \
+         [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+        Braced(group),
+        Braced(first),
+        Braced(second)
     )]
     ManyToMany {
         /// The labels by which the sides are matched.
@@ -61,6 +65,20 @@ pub enum EvalError {
         /// Which part of the expression.
         span: Span,
     },
+}
+
+/// Labels with all of them inside of the braces, as clients of Prometheus know this message.
+struct Braced<'a>(&'a Labels);
+
+impl fmt::Display for Braced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            write!(f, "{comma}{name}={value:?}")?;
+        }
+        f.write_str("}")
+    }
 }
 
 impl EvalError {

@@ -114,7 +114,7 @@ fn binary_operators_match_by_labels() {
             (
                 "b + on(m) a",
                 "error: found duplicate series for the match group {m=\"x\"} on the right hand-side of the \
-                 operation: [a{i=\"2\", m=\"x\"}, a{i=\"1\", m=\"x\"}];many-to-many matching not allowed: \
+                 operation: [{__name__=\"a\", i=\"1\", m=\"x\"}, {__name__=\"a\", i=\"2\", m=\"x\"}];many-to-many matching not allowed: \
                  matching labels must be unique on one side",
             ),
             (

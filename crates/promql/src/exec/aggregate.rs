@@ -9,6 +9,7 @@ use super::{
 };
 use crate::ast::{AggregateOp, Grouping};
 use crate::error::EvalError;
+use skopos_model::Labels;
 use skopos_storage::QueryBudget;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub(crate) struct Aggregator<'p> {
     op: AggregateOp,
     grouping: &'p Grouping,
     late_names: bool,
-    groups: foldhash::HashMap<RowLabels, usize>,
+    groups: foldhash::HashMap<Labels, usize>,
     /// The first accumulator of each group and step, and where there is one.
     matrix: StepMatrix,
     /// The second: what a sum has lost, or the running mean of a variance.
@@ -67,10 +68,13 @@ impl<'p> Aggregator<'p> {
     /// Adds a row to its group.
     pub(crate) fn add(&mut self, labels: &RowLabels, row: Row<'_>) -> Result<(), EvalError> {
         let key = group_key(labels, self.grouping, self.late_names);
-        let group = match self.groups.get(&key) {
+        let drop_name = key.drop_name;
+        let group = match self.groups.get(&key.labels) {
             Some(group) => *group,
             None => self.new_group(key)?,
         };
+        // A group of which one row is to lose its name loses it.
+        self.matrix.labels_mut(group).drop_name |= drop_name;
         let steps = self.matrix.steps();
         let range = group * steps..(group + 1) * steps;
         let first = self.matrix.row_mut(group);
@@ -125,7 +129,7 @@ impl<'p> Aggregator<'p> {
             self.held.grow(steps)?;
             self.counts.resize((group + 1) * steps, 0.0);
         }
-        self.groups.insert(key, group);
+        self.groups.insert(key.labels, group);
         Ok(group)
     }
 

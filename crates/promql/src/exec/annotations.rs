@@ -35,6 +35,13 @@ impl Annotations {
         self.add(Severity::Info, message, span);
     }
 
+    /// Sorting a result that is always in the order of labels.
+    pub(crate) fn sort_without_effect(&mut self, span: Span) {
+        let message =
+            "sort is ineffective for range queries since results are always ordered by labels".to_owned();
+        self.add(Severity::Warning, message, span);
+    }
+
     /// All remarks in the order of their position.
     pub(crate) fn finish(self) -> Vec<Annotation> {
         let mut all = self.seen;

@@ -29,10 +29,13 @@ fn grouped(input: &GatherInput<'_>) -> Vec<(RowLabels, Vec<usize>)> {
     let mut groups: Vec<(RowLabels, Vec<usize>)> = Vec::new();
     for i in 0..input.matrix.len() {
         let key = group_key(input.matrix.labels(i), input.grouping, input.late_names);
-        let id = *ids.entry(key.clone()).or_insert(groups.len());
+        let id = *ids.entry(key.labels.clone()).or_insert(groups.len());
+        let drop_name = key.drop_name;
         if id == groups.len() {
             groups.push((key, Vec::new()));
         }
+        // A group of which one row is to lose its name loses it.
+        groups[id].0.drop_name |= drop_name;
         groups[id].1.push(i);
     }
     groups
@@ -164,16 +167,14 @@ fn with_value(key: &RowLabels, name: &str, v: f64) -> RowLabels {
     RowLabels { labels: builder.build(), drop_name: key.drop_name }
 }
 
-/// The rows of a single step by their values, not a number last. More steps than one have no order.
+/// The rows of a single step by their values, not a number last.
 pub(crate) fn sorted(matrix: &StepMatrix, descending: bool) -> Result<StepMatrix, EvalError> {
     let mut order: Vec<usize> = (0..matrix.len()).collect();
-    if matrix.steps() == 1 {
-        let value = |i: usize| matrix.row(i).values[0];
-        order.sort_by(|a, b| {
-            let (a, b) = (value(*a), value(*b));
-            let by_value = a.partial_cmp(&b).map(|o| if descending { o.reverse() } else { o });
-            by_value.unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
-        });
-    }
+    let value = |i: usize| matrix.row(i).values[0];
+    order.sort_by(|a, b| {
+        let (a, b) = (value(*a), value(*b));
+        let by_value = a.partial_cmp(&b).map(|o| if descending { o.reverse() } else { o });
+        by_value.unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+    });
     matrix.reordered(&order)
 }

@@ -60,18 +60,31 @@ pub(crate) fn join(
     check_one_side(&groups, many, one, swapped, context.span)?;
     let mut out = StepMatrix::new(many.steps(), many.budget());
     let mut taken = Taken::default();
+    let mut met = Vec::new();
+    let one_to_one = join.matching.cardinality == Cardinality::OneToOne;
     for i in 0..many.len() {
         budget_check(many, i)?;
         let key = match_key(many.labels(i), &join.matching.on);
         let Some(group) = groups.ids.get(&key) else { continue };
         for &j in &groups.rows[*group] {
-            if !bits::intersects(many.row(i).present, one.row(j).present) {
+            met.clear();
+            met.extend_from_slice(many.row(i).present);
+            bits::and(&mut met, one.row(j).present);
+            if !bits::any(&met) {
                 continue;
+            }
+            // Two that meet the same one are an error even if a comparison keeps neither.
+            if one_to_one && !taken.groups.take(*group, &met) {
+                return Err(EvalError::ManyToOne { span: context.span });
             }
             let labels = result_labels(join, many.labels(i), one.labels(j), context.late_names);
             let (l, r) = if swapped { (j, i) } else { (i, j) };
             push_result(join, lhs.row(l), rhs.row(r), labels, &mut out)?;
-            taken.check(*group, out.len() - 1, &out, join, context.span)?;
+            let last = out.len() - 1;
+            let result = (*group, out.labels(last).clone());
+            if !one_to_one && !taken.results.take(result, out.row(last).present) {
+                return Err(EvalError::GroupingNotUnique { span: context.span });
+            }
         }
     }
     out.merged(context.span)
@@ -108,8 +121,8 @@ fn check_one_side(
                 return Err(EvalError::ManyToMany {
                     group: key.clone(),
                     side: if swapped { "left" } else { "right" },
-                    first: one.labels(i).clone().resolved(),
-                    second: one.labels(*other.unwrap_or(&i)).clone().resolved(),
+                    first: one.labels(*other.unwrap_or(&i)).clone().resolved(),
+                    second: one.labels(i).clone().resolved(),
                     span,
                 });
             }
@@ -141,37 +154,35 @@ fn push_result(
     Ok(())
 }
 
-/// Which results each group of the many side has had so far.
-#[derive(Debug, Default)]
-struct Taken {
-    one_to_one: foldhash::HashMap<usize, Vec<u64>>,
-    many_to_one: foldhash::HashMap<(usize, RowLabels), Vec<u64>>,
+/// At which steps something was taken already.
+#[derive(Debug)]
+struct Steps<K>(foldhash::HashMap<K, Vec<u64>>);
+
+impl<K> Default for Steps<K> {
+    fn default() -> Self {
+        Self(foldhash::HashMap::default())
+    }
 }
 
-impl Taken {
-    /// Fails where the result `i` of `group` meets another one.
-    fn check(
-        &mut self,
-        group: usize,
-        i: usize,
-        out: &StepMatrix,
-        join: &Join,
-        span: Span,
-    ) -> Result<(), EvalError> {
-        let present = out.row(i).present;
-        let (seen, error) = if join.matching.cardinality == Cardinality::OneToOne {
-            (self.one_to_one.entry(group).or_default(), EvalError::ManyToOne { span })
-        } else {
-            let key = (group, out.labels(i).clone());
-            (self.many_to_one.entry(key).or_default(), EvalError::GroupingNotUnique { span })
-        };
+impl<K: Eq + std::hash::Hash> Steps<K> {
+    /// Takes `key` at these steps; false when it was taken at one of them before.
+    fn take(&mut self, key: K, present: &[u64]) -> bool {
+        let seen = self.0.entry(key).or_default();
         if bits::intersects(seen, present) {
-            return Err(error);
+            return false;
         }
         seen.resize(present.len(), 0);
         bits::or(seen, present);
-        Ok(())
+        true
     }
+}
+
+/// What may be there only once at a step: a series that meets a group of the one side, or with
+/// `group_left` and `group_right` a result of the group.
+#[derive(Debug, Default)]
+struct Taken {
+    groups: Steps<usize>,
+    results: Steps<(usize, RowLabels)>,
 }
 
 /// The labels of the result of two rows.

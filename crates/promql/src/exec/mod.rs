@@ -123,6 +123,11 @@ impl<'a> Executor<'a> {
             }
             Op::Gather(gather) => self.gather(gather, context)?,
             Op::Absent { input, labels } => absent(self.rows(*input)?.as_ref(), labels)?,
+            Op::Sort { input, .. } if grid.steps > 1 => {
+                self.annotations.sort_without_effect(node.span);
+                let rows = self.rows(*input)?;
+                return Ok(NodeValue::Rows(rows));
+            }
             Op::Sort { input, descending } => gather::sorted(self.rows(*input)?.as_ref(), *descending)?,
         };
         Ok(NodeValue::Rows(Arc::new(rows)))

@@ -1,10 +1,12 @@
 //! A second evaluator of PromQL, written for clarity alone: one step at a time, by the definitions, with
 //! no regard to speed. What the engine is compared with. Shares nothing with the engine but the tree.
 
+#![allow(unreachable_pub, reason = "a module of one test")]
+
 mod windows;
 
 use crate::support::memory::MemoryStorage;
-use skopos_model::{Labels, LabelsBuilder, TimestampMs, is_stale_nan};
+use skopos_model::{DurationMs, Labels, LabelsBuilder, TimestampMs, is_stale_nan};
 use skopos_promql::ast::{
     Aggregate, AggregateOp as A, At, Binary, BinaryOp as B, Call, Cardinality, Expr, ExprKind, Grouping,
     MatchOn, Matching, Selector, Shift,
@@ -31,6 +33,9 @@ pub struct Reference<'a> {
     /// What `start()` and `end()` are.
     pub bounds: (i64, i64),
 }
+
+/// The bounds of a window, and the samples of each series that has any in it.
+type Windowed = (i64, i64, Vec<(Labels, Window)>);
 
 type Outcome<T> = Result<T, &'static str>;
 
@@ -114,7 +119,7 @@ impl Reference<'_> {
     }
 
     /// The windows of a range vector: its bounds, and the samples of each series that has any.
-    fn windows(&self, e: &Expr, t: i64) -> Outcome<(i64, i64, Vec<(Labels, Window)>)> {
+    fn windows(&self, e: &Expr, t: i64) -> Outcome<Windowed> {
         let (from, to, mut all) = match &e.kind {
             ExprKind::Paren(inner) => return self.windows(inner, t),
             ExprKind::Range(r) => {
@@ -125,7 +130,7 @@ impl Reference<'_> {
             ExprKind::Subquery(q) => {
                 let to = self.shifted(q.shift, t);
                 let from = to - q.range.as_ms();
-                let step = q.step.map_or(self.subquery_step, |s| s.as_ms());
+                let step = q.step.map_or(self.subquery_step, DurationMs::as_ms);
                 let mut series: BTreeMap<Labels, Window> = BTreeMap::new();
                 for at in (from + 1..=to).filter(|at| at % step == 0) {
                     for (l, v) in unique(self.rows(&q.expr, at)?)? {
@@ -326,12 +331,16 @@ fn joined(b: &Binary, m: &Matching, l: &Rows, r: &Rows) -> Outcome<Rows> {
         let key = key_of(labels, m);
         let Some((other, w)) = ones.get(&key) else { continue };
         let (left, right) = if swapped { (*w, *v) } else { (*v, *w) };
+        let one_to_one = m.cardinality == Cardinality::OneToOne;
+        if one_to_one && !seen.insert((key.clone(), Labels::empty())) {
+            return Err("many-to-one");
+        }
         let Some(value) = compared(b, left, right) else { continue };
         let mut result = LabelsBuilder::from_labels(labels);
         if !filters(b) {
             result.remove("__name__");
         }
-        for (n, _) in labels.iter().filter(|_| m.cardinality == Cardinality::OneToOne) {
+        for (n, _) in labels.iter().filter(|_| one_to_one) {
             let kept = match &m.on {
                 MatchOn::On(names) => names.iter().any(|o| o == n),
                 MatchOn::Ignoring(names) => !names.iter().any(|o| o == n),
@@ -342,9 +351,8 @@ fn joined(b: &Binary, m: &Matching, l: &Rows, r: &Rows) -> Outcome<Rows> {
         }
         m.include.iter().for_each(|n| result.set(n, other.value(n)));
         let result = result.build();
-        let one_to_one = m.cardinality == Cardinality::OneToOne;
-        if !seen.insert((key, if one_to_one { Labels::empty() } else { result.clone() })) {
-            return Err("many-to-one");
+        if !one_to_one && !seen.insert((key, result.clone())) {
+            return Err("grouping not unique");
         }
         out.push((result, value));
     }

@@ -34,6 +34,9 @@ pub(super) fn apply(name: &str, w: &Window, from: i64, to: i64, param: f64) -> O
         "present_over_time" => 1.0,
         "quantile_over_time" => quantile(param, values),
         "mad_over_time" => {
+            if values.iter().any(|v| v.is_nan()) {
+                return Some(f64::NAN);
+            }
             let median = quantile(0.5, values.clone());
             quantile(0.5, values.iter().map(|v| (v - median).abs()).collect())
         }

@@ -3,5 +3,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
 
+pub mod compare;
 pub mod memory;
 pub mod world;
+pub mod writer;

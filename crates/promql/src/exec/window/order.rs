@@ -19,12 +19,12 @@ pub(super) fn quantiles(
     });
 }
 
-/// Writes the median distance from the median of each window.
+/// Writes the median distance from the median of each window; not a number where any sample is none.
 pub(super) fn mad(s: Samples<'_>, windows: &Windows, sorted: &mut Vec<f64>, out: &mut RowMut<'_>) {
     slide(s.timestamps, windows, |k, lo, hi| {
         sorted.clear();
         sorted.extend_from_slice(&s.values[lo..hi]);
-        let median = quantile(0.5, sorted);
+        let median = if sorted.iter().any(|v| v.is_nan()) { f64::NAN } else { quantile(0.5, sorted) };
         sorted.iter_mut().for_each(|v| *v = (*v - median).abs());
         out.set(k, quantile(0.5, sorted));
     });
