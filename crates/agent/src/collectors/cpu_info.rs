@@ -155,12 +155,13 @@ fn write_words(
     context: &mut Context<'_>,
 ) {
     let Some(include) = include else { return };
-    let mut admitted: Vec<&[u8]> = scan::fields(words).filter(|word| include.is_match(word)).collect();
+    let admitted = scan::fields(words).filter(|word| include.is_match(word));
+    let mut admitted: Vec<Cow<'_, str>> = admitted.map(scan::text).collect();
     admitted.sort_unstable();
     admitted.dedup();
     let mut family = context.out.family(name, MetricType::Gauge, help);
     for word in admitted {
-        family.sample(&[(label, &scan::text(word))], 1.0);
+        family.sample(&[(label, &word)], 1.0);
     }
 }
 

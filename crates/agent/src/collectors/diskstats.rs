@@ -139,8 +139,8 @@ impl DiskStats {
                 self.rows.push(row);
             }
         }
-        let name = |row: &Row| &data[row.name.0..row.name.1];
-        self.rows.sort_by(|a, b| name(a).cmp(name(b)));
+        let name = |row: &Row| scan::text(&data[row.name.0..row.name.1]);
+        self.rows.sort_by(|a, b| name(a).cmp(&name(b)));
         self.rows.dedup_by(|a, b| name(a) == name(b));
         Ok(())
     }

@@ -111,16 +111,19 @@ impl FileSystem {
             let mount = mounts::parse(line).ok_or_else(|| self.file.bad_line(line, "a mount is expected"))?;
             let on_machine = scan::text(&mount.mount_point);
             let mount_point = context.paths.strip_rootfs(&on_machine);
+            let (device, fs_type) = (scan::text(mount.device), scan::text(mount.fs_type));
+            // The same thing mounted twice in the same place is one series.
+            let labels = [&*device, mount_point, &*fs_type].map(str::to_owned);
             if !self.options.mount_points.admits(mount_point.as_bytes())
                 || !self.options.fs_types.admits(mount.fs_type)
-                || !seen.insert((mount.device, mount_point.to_owned(), mount.fs_type))
+                || !seen.insert(labels)
             {
                 continue;
             }
             self.paths.push(Arc::from(context.paths.in_rootfs(mount_point)));
             self.mounts.push(Mounted {
-                device: scan::text(mount.device).into_owned(),
-                fs_type: scan::text(mount.fs_type).into_owned(),
+                device: device.into_owned(),
+                fs_type: fs_type.into_owned(),
                 mount_point: mount_point.to_owned(),
                 major: mount.major.to_string(),
                 minor: mount.minor.to_string(),
@@ -154,14 +157,16 @@ impl FileSystem {
         }
         let help = "The number of each file system's device; always 1.";
         let mut family = context.out.family("node_filesystem_mount_info", MetricType::Gauge, help);
+        // Two types of file systems with one device in one place differ in a label that is not here.
+        let mut seen = HashSet::new();
         for ((mount, answer), _) in mounts() {
-            if matches!(answer, Answer::Usage(_)) {
-                let labels = [
-                    ("device", &mount.device),
-                    ("major", &mount.major),
-                    ("minor", &mount.minor),
-                    ("mountpoint", &mount.mount_point),
-                ];
+            let labels = [
+                ("device", &mount.device),
+                ("major", &mount.major),
+                ("minor", &mount.minor),
+                ("mountpoint", &mount.mount_point),
+            ];
+            if matches!(answer, Answer::Usage(_)) && seen.insert(labels) {
                 family.sample(&labels.map(|(name, text)| (name, text.as_str())), 1.0);
             }
         }
