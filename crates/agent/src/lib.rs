@@ -54,7 +54,7 @@ mod testing;
 pub use collector::{Collector, Context};
 pub use error::{CollectError, OptionsError};
 pub use filter::Filter;
-pub use flags::{AgentArgs, CollectorArgs, LogArgs, LogFormat, LogLevel, Switches, WebArgs};
+pub use flags::{AgentArgs, CollectorArgs, Switches, WebArgs};
 pub use host::{Host, ThisHost, Uname, Usage};
 pub use options::{CpuInfoOptions, CpuOptions, FileSystemOptions, NetDevOptions, NodeOptions};
 pub use output::{Family, Output};

@@ -29,7 +29,8 @@ fn fill(db: &Db, now_ms: i64) -> TimestampMs {
         let mut batch = db.appender();
         if refs.is_empty() {
             for (i, value) in values.iter().enumerate() {
-                let sample = Append::float(SeriesId::Labels(&labels(i)), at, *value);
+                let labels = labels(i);
+                let sample = Append::float(SeriesId::Labels(&labels), at, *value);
                 refs.push(batch.append(&sample).expect("the series is new"));
             }
         } else {
@@ -71,7 +72,8 @@ fn range_query(c: &mut Criterion) {
         let expr = parse(text).expect("the bench's queries are well formed");
         group.bench_function(name, |b| {
             b.iter(|| {
-                let result = engine.range(&db, &expr, steps, &engine.budget()).expect("the query has a result");
+                let result =
+                    engine.range(&db, &expr, steps, &engine.budget()).expect("the query has a result");
                 let Value::Matrix(matrix) = &result.value else { panic!("a range query gives a matrix") };
                 assert_eq!(matrix.len(), series);
                 black_box(result)

@@ -16,14 +16,17 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+const LEVELS: [&str; 4] = ["debug", "info", "warn", "error"];
+const FORMATS: [&str; 2] = ["logfmt", "json"];
+
 /// Flags that every role has.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LogFlags {
     /// Only log messages of this severity and above.
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", value_parser = ["debug", "info", "warn", "error"])]
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", value_parser = LEVELS)]
     pub(crate) level: String,
     /// How log lines are written.
-    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt", value_parser = ["logfmt", "json"])]
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt", value_parser = FORMATS)]
     pub(crate) format: String,
 }
 

@@ -1,7 +1,18 @@
 //! The binary: picks a role and handles what all roles share; never holds logic of its own.
 //!
-//! Modules: `role::server`, `role::agent` and `role::tool` wire the crates together, one file a role;
-//! `storage_metrics` says what storage counts; `logging` writes the log; `signals` turns SIGTERM, SIGINT and SIGHUP into what a role waits for.
+//! Modules:
+//! - `role::server`: opens storage, starts scraping, serves the API and the web interface.
+//! - `role::agent`: serves this machine's metrics.
+//! - `role::tool`: checks files.
+//! - `logging`: the log, one event a line.
+//! - `signals`: SIGTERM, SIGINT and SIGHUP as what a role waits for.
+//! - `storage_metrics`: what storage counts, as metric families.
+//!
+//! The way of a start: flags → configuration → listening → storage opened and replayed → targets →
+//! ready. The way of an end is the same backwards: no new requests, those under way, the scrapes under
+//! way, the last synchronisation.
+//!
+//! When you add a role: a file in `role/`, a line in `Role`, and its flags in the style of the others.
 
 mod logging;
 mod role;
@@ -36,7 +47,11 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().role {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = match cli.role {
         Role::Server(flags) => role::server::run(flags),
         Role::Agent(flags) => role::agent::run(flags),
         Role::Tool(flags) => role::tool::run(&flags),
@@ -48,6 +63,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Shows help, or what is wrong with the flags. A wrong flag is exit code 1, as in the programs whose
+/// place we take.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Where it cannot be shown there is nobody to read it.
+    let _shown = error.print();
+    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// The one line that a failed start leaves behind, whatever the log's level is.

@@ -281,40 +281,7 @@ pub struct WebArgs {
     pub config_file: String,
 }
 
-/// The flags of the log.
-#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogArgs {
-    /// The least important lines to write
-    #[arg(long = "log.level", value_enum, default_value_t = LogLevel::Info)]
-    pub level: LogLevel,
-    /// How lines are written
-    #[arg(long = "log.format", value_enum, default_value_t = LogFormat::Logfmt)]
-    pub format: LogFormat,
-}
-
-/// How important a line of the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// For those who look for a defect.
-    Debug,
-    /// What happens.
-    Info,
-    /// What might need attention.
-    Warn,
-    /// What failed.
-    Error,
-}
-
-/// How lines of the log are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Keys and values.
-    Logfmt,
-    /// JSON objects.
-    Json,
-}
-
-/// All flags of the role that stands in for the reference.
+/// All flags of the role that stands in for the reference, but those of the log, which all roles share.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct AgentArgs {
     /// What is collected.
@@ -323,9 +290,6 @@ pub struct AgentArgs {
     /// Where it is served.
     #[command(flatten)]
     pub web: WebArgs,
-    /// What is logged.
-    #[command(flatten)]
-    pub log: LogArgs,
     /// Accepted and without effect: threads are not limited this way here
     #[arg(long = "runtime.gomaxprocs", value_name = "N", hide = true)]
     pub gomaxprocs: Option<usize>,

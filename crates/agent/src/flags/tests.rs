@@ -41,7 +41,6 @@ fn the_defaults_are_those_of_the_reference() {
     let args = parse(&[]).unwrap();
     assert_eq!(args.web.listen_address, [":9100"]);
     assert_eq!((args.web.telemetry_path.as_str(), args.web.max_requests), ("/metrics", 40));
-    assert_eq!((args.log.level, args.log.format), (LogLevel::Info, LogFormat::Logfmt));
     assert_eq!(args.collectors, CollectorArgs::default());
     let options = args.collectors.options().unwrap();
     assert_eq!(options.enabled.len(), names::all().filter(|known| known.switch.default).count());

@@ -15,7 +15,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use skopos_agent::{AgentEnv, BuildInfo, CollectorArgs, NodeAgent, ThisHost, WebArgs};
+use skopos_agent::{AgentArgs, AgentEnv, BuildInfo, NodeAgent, ThisHost, WebArgs};
 use skopos_api::{
     own_metrics::write_process,
     serve::{DEFAULT_MAX_CONNECTIONS, listen, serve},
@@ -28,26 +28,25 @@ use tokio::sync::Semaphore;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
     #[command(flatten)]
-    collectors: CollectorArgs,
-    #[command(flatten)]
-    web: WebArgs,
+    agent: AgentArgs,
     #[command(flatten)]
     log: LogFlags,
 }
 
 pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
     logging::init(&flags.log);
-    if !flags.web.config_file.is_empty() {
+    let AgentArgs { collectors, web, .. } = flags.agent;
+    if !web.config_file.is_empty() {
         return Err(Failure::Flags("--web.config.file is not supported yet: leave it out".to_owned()));
     }
-    let options = flags.collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
+    let options = collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
     let agent = NodeAgent::new(options, BuildInfo::default(), agent_env(&Env::real()));
     // Reading this machine takes a millisecond or two: one thread beside the blocking ones is enough.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::system("cannot start threads"))?;
-    runtime.block_on(serve_until_stopped(flags.web, agent))
+    runtime.block_on(serve_until_stopped(web, agent))
 }
 
 /// What the collectors need of the world.
