@@ -60,7 +60,8 @@ scrape_configs:
 #[test]
 fn what_is_written_back_reads_as_the_same() {
     let text = "global: {scrape_interval: 7s, external_labels: {a: 'true', b: '1'}}\n\
-                scrape_configs: [{job_name: 'x: y', params: {m: ['[]']}, static_configs: [{targets: ['[::1]:9']}]}]";
+                scrape_configs: [{job_name: 'x: y', params: {m: ['[]']}, \
+                static_configs: [{targets: ['[::1]:9']}]}]";
     let config = parse(text).unwrap();
     assert_eq!(parse(&config.to_yaml()), Ok(config));
     let built_in = Config::built_in();
@@ -71,8 +72,8 @@ fn what_is_written_back_reads_as_the_same() {
 fn errors_say_file_line_column_and_what_is_allowed() {
     check_error(
         "global:\n  scrape_intervall: 15s\n",
-        "prometheus.yml:2:3: unknown field `scrape_intervall`, expected one of scrape_interval, scrape_timeout, \
-         evaluation_interval, external_labels",
+        "prometheus.yml:2:3: unknown field `scrape_intervall`, expected one of scrape_interval, \
+         scrape_timeout, evaluation_interval, external_labels",
     );
     check_error(
         "rules:\n  - a\n",
@@ -103,13 +104,15 @@ fn duplicate_jobs_and_bad_targets_are_located() {
         "prometheus.yml:4:15: scrape_configs: job_name \"a\" stands twice: every job needs a name of its own",
     );
     check_error(
-        "scrape_configs:\n  - job_name: a\n  - job_name: b\n    static_configs: [{targets: ['http://x:1']}]\n",
-        "prometheus.yml:3:15: job \"b\": target \"http://x:1\" is not valid: write host:port without a scheme; \
-         the scheme is the job's `scheme`",
+        "scrape_configs:\n  - job_name: a\n  - job_name: b\n    \
+         static_configs: [{targets: ['http://x:1']}]\n",
+        "prometheus.yml:3:15: job \"b\": target \"http://x:1\" is not valid: \
+         write host:port without a scheme; the scheme is the job's `scheme`",
     );
     check_error(
         "scrape_configs:\n  - job_name: a\n    scrape_interval: 5s\n    scrape_timeout: 6s\n",
-        "prometheus.yml:2:15: job \"a\": scrape_timeout 6s is longer than scrape_interval 5s: make it as long at most",
+        "prometheus.yml:2:15: job \"a\": scrape_timeout 6s is longer than scrape_interval 5s: \
+         make it as long at most",
     );
 }
 

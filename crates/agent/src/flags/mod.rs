@@ -7,7 +7,7 @@ use crate::{
     options::{CpuInfoOptions, CpuOptions, FileSystemOptions, NetDevOptions, NodeOptions},
     source::Paths,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::tz::TimeZone;
 use names::Known;
 use skopos_model::duration::DurationMs;
