@@ -61,7 +61,10 @@ impl QueryBudget {
 
     /// Gives back samples that were charged and are no longer held.
     pub fn release_samples(&self, n: u64) {
-        self.samples.fetch_sub(n, Ordering::Relaxed);
+        // More can be given back than was charged when a storage charges less than it hands out; an
+        // account below zero would refuse everything.
+        let less = |held: u64| Some(held.saturating_sub(n));
+        let _ = self.samples.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Charges series about to be selected, and checks time and cancellation with it.

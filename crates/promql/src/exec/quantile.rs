@@ -4,7 +4,20 @@ use std::cmp::Ordering;
 
 /// The φ-quantile of `values`, which are left in another order. Not a number counts as the lowest.
 pub(crate) fn quantile(phi: f64, values: &mut [f64]) -> f64 {
-    if values.is_empty() || phi.is_nan() {
+    by_rank(phi, values.len(), |index| {
+        let (_, lower, above) = values.select_nth_unstable_by(index, nan_first);
+        (*lower, above.iter().copied().min_by(nan_first))
+    })
+}
+
+/// The φ-quantile of values in the order of `nan_first`.
+pub(crate) fn quantile_of_sorted(phi: f64, values: &[f64]) -> f64 {
+    by_rank(phi, values.len(), |index| (values[index], values.get(index + 1).copied()))
+}
+
+/// The quantile of `len` values, of which `pick` finds the one at an index and the next one.
+fn by_rank(phi: f64, len: usize, pick: impl FnOnce(usize) -> (f64, Option<f64>)) -> f64 {
+    if len == 0 || phi.is_nan() {
         return f64::NAN;
     }
     if phi < 0.0 {
@@ -13,15 +26,14 @@ pub(crate) fn quantile(phi: f64, values: &mut [f64]) -> f64 {
     if phi > 1.0 {
         return f64::INFINITY;
     }
-    let rank = phi * (values.len() - 1) as f64;
-    let (_, lower, above) = values.select_nth_unstable_by(rank.floor() as usize, nan_first);
-    let lower = *lower;
-    let upper = above.iter().copied().min_by(nan_first).unwrap_or(lower);
+    let rank = phi * (len - 1) as f64;
+    let (lower, upper) = pick(rank.floor() as usize);
     let weight = rank - rank.floor();
-    lower * (1.0 - weight) + upper * weight
+    lower * (1.0 - weight) + upper.unwrap_or(lower) * weight
 }
 
-fn nan_first(a: &f64, b: &f64) -> Ordering {
+/// The order of numbers, not a number before all.
+pub(crate) fn nan_first(a: &f64, b: &f64) -> Ordering {
     a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
 }
 

@@ -184,13 +184,21 @@ impl Windows {
 }
 
 /// What is made of a window.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Kernel {
     pub function: WindowFn,
     /// The quantile.
     pub param: Option<NodeId>,
     /// Where the parameter, else the windowed expression, stands in the query.
     pub span: Span,
+}
+
+/// Equal wherever they stand, unless there may be a remark on that place.
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        let remarks = matches!(self.function, WindowFn::Rate | WindowFn::Increase | WindowFn::Quantile);
+        self.function == other.function && self.param == other.param && (self.span == other.span || !remarks)
+    }
 }
 
 /// What is made of the samples of a window.

@@ -50,21 +50,20 @@ impl MemoryStorage {
     /// # Panics
     /// When the series already has a sample at that time or later.
     pub fn push(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
-        let map = Arc::make_mut(&mut self.series);
-        if !map.contains_key(labels) {
-            map.insert(labels.clone(), Columns::default());
-        }
-        let columns = map.get_mut(labels).expect("just inserted");
-        let timestamp = TimestampMs::new(timestamp_ms);
-        assert!(columns.timestamps.last().is_none_or(|last| *last < timestamp), "{labels} out of order");
-        columns.timestamps.push(timestamp);
-        columns.values.push(value);
+        self.push_all(labels, [(timestamp_ms, value)]);
     }
 
     /// Adds samples of one series.
+    ///
+    /// # Panics
+    /// When one is not later than the one before.
     pub fn push_all(&mut self, labels: &Labels, samples: impl IntoIterator<Item = (i64, f64)>) {
-        for (t, v) in samples {
-            self.push(labels, t, v);
+        let columns = Arc::make_mut(&mut self.series).entry(labels.clone()).or_default();
+        for (timestamp_ms, value) in samples {
+            let timestamp = TimestampMs::new(timestamp_ms);
+            assert!(columns.timestamps.last().is_none_or(|last| *last < timestamp), "{labels} out of order");
+            columns.timestamps.push(timestamp);
+            columns.values.push(value);
         }
     }
 

@@ -1,7 +1,10 @@
 //! Functions over windows that depend on the order of their values.
 
 use super::{Column, Samples, slide};
-use crate::exec::{matrix::RowMut, quantile::quantile};
+use crate::exec::{
+    matrix::RowMut,
+    quantile::{nan_first, quantile, quantile_of_sorted},
+};
 use crate::plan::Windows;
 
 /// Writes the φ-quantile of each window.
@@ -12,11 +15,40 @@ pub(super) fn quantiles(
     sorted: &mut Vec<f64>,
     out: &mut RowMut<'_>,
 ) {
+    if windows.range <= windows.step.saturating_mul(FEW_STEPS) {
+        slide(s.timestamps, windows, |k, lo, hi| {
+            sorted.clear();
+            sorted.extend_from_slice(&s.values[lo..hi]);
+            out.set(k, quantile(phi.at(k), sorted));
+        });
+        return;
+    }
+    // Windows share most of their samples: those of the last one stay sorted, the few that come and go
+    // are searched for.
+    sorted.clear();
+    let (mut from, mut to) = (0, 0);
     slide(s.timestamps, windows, |k, lo, hi| {
-        sorted.clear();
-        sorted.extend_from_slice(&s.values[lo..hi]);
-        out.set(k, quantile(phi.at(k), sorted));
+        if lo >= to {
+            sorted.clear();
+            sorted.extend_from_slice(&s.values[lo..hi]);
+            sorted.sort_unstable_by(nan_first);
+        } else {
+            s.values[from..lo].iter().for_each(|v| {
+                sorted.remove(position(sorted, *v));
+            });
+            s.values[to..hi].iter().for_each(|v| sorted.insert(position(sorted, *v), *v));
+        }
+        (from, to) = (lo, hi);
+        out.set(k, quantile_of_sorted(phi.at(k), sorted));
     });
+}
+
+/// Windows that share no more than this many steps are sorted one by one.
+const FEW_STEPS: i64 = 3;
+
+/// Where `v` stands in `sorted`, or would.
+fn position(sorted: &[f64], v: f64) -> usize {
+    sorted.partition_point(|x| nan_first(x, &v).is_lt())
 }
 
 /// Writes the median distance from the median of each window; not a number where any sample is none.

@@ -1,0 +1,233 @@
+//! What bounds a query, and what it says about itself: budgets, cancellation, plans, annotations. Owns
+//! no rule of the language.
+
+mod support;
+
+use skopos_base::clock::Clock;
+use skopos_model::{DurationMs, TimestampMs};
+use skopos_promql::{Engine, EngineOptions, EvalError, Severity, Steps, parse};
+use skopos_storage::{
+    LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest, SeriesSet,
+    TimeRange,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use support::{memory::MemoryStorage, world::World};
+
+/// A clock that goes on by one second at every look.
+#[derive(Debug, Default)]
+struct HastyClock(AtomicU64);
+
+impl Clock for HastyClock {
+    fn wall_ms(&self) -> i64 {
+        0
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+    fn sleep(&self, _: Duration) {}
+}
+
+fn world() -> World {
+    let lines: Vec<String> = (0..50).map(|i| format!("m_total{{i=\"{i}\"}}: 1 2 3 4 5 6 7 8 9 10")).collect();
+    World::load(60, &lines.join("\n"))
+}
+
+fn steps(count: i64) -> Steps {
+    let end = TimestampMs::new((count - 1) * 1000);
+    Steps { start: TimestampMs::new(0), end, step: DurationMs::from_secs(1) }
+}
+
+fn run(
+    world: &World,
+    text: &str,
+    steps: Steps,
+    limits: QueryLimits,
+    clock: Arc<dyn Clock>,
+) -> Result<u64, EvalError> {
+    let engine = Engine::new(EngineOptions { limits, ..EngineOptions::default() }, clock);
+    let budget = engine.budget();
+    let result = engine.range(&world.storage, &parse(text).unwrap(), steps, &budget)?;
+    drop(result);
+    Ok(budget.samples())
+}
+
+fn still() -> Arc<dyn Clock> {
+    Arc::new(support::memory::StillClock)
+}
+
+#[test]
+fn what_a_query_holds_is_limited_and_given_back() {
+    let world = world();
+    let limits = QueryLimits { max_samples: 20_000, ..QueryLimits::default() };
+    for (text, count, fits) in [
+        // 50 series × 300 steps are held.
+        ("m_total", 300, true),
+        ("m_total", 600, false),
+        // The rows of an aggregation are not.
+        ("sum(m_total)", 600, true),
+        ("sum(rate(m_total[5m])) / count(m_total)", 600, true),
+        ("count(m_total + m_total)", 600, false),
+        ("vector(1)", 20_001, false),
+        ("sum_over_time(vector(1)[1d:1s])", 1, false),
+        ("count_values(\"v\", m_total * time())", 600, false),
+        ("topk(50, m_total)", 600, false),
+    ] {
+        match run(&world, text, steps(count), limits, still()) {
+            Ok(left) => assert!(fits && left == 0, "{text}: {left} samples are still charged"),
+            Err(EvalError::Storage(QueryError::Limit { limit, .. })) => {
+                assert!(!fits && limit == "query.max-samples", "{text}: {limit}");
+            }
+            Err(e) => panic!("{text}: {e}"),
+        }
+    }
+}
+
+#[test]
+fn a_query_ends_when_its_time_is_up_or_nobody_waits() {
+    let world = world();
+    let limits = QueryLimits { timeout: DurationMs::from_secs(3), ..QueryLimits::default() };
+    let timed_out = run(
+        &world,
+        "sum(m_total) + count(m_total offset 1m)",
+        steps(10),
+        limits,
+        Arc::new(HastyClock::default()),
+    );
+    assert!(matches!(timed_out, Err(EvalError::Storage(QueryError::Timeout(_)))), "{timed_out:?}");
+    let budget = QueryBudget::new(QueryLimits::default(), still());
+    budget.cancel();
+    let cancelled = world.engine.range(&world.storage, &parse("sum(m_total)").unwrap(), steps(10), &budget);
+    assert!(matches!(cancelled, Err(EvalError::Storage(QueryError::Cancelled))));
+}
+
+/// Counts how often series are selected.
+struct Counting {
+    inner: MemoryStorage,
+    selects: Arc<AtomicUsize>,
+}
+
+struct CountingQuerier(Box<dyn Querier>, Arc<AtomicUsize>);
+
+impl Queryable for Counting {
+    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
+        Ok(Box::new(CountingQuerier(self.inner.querier(range)?, Arc::clone(&self.selects))))
+    }
+}
+
+impl Querier for CountingQuerier {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, QueryError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.select(request)
+    }
+    fn series(&self, request: &LabelRequest<'_>) -> Result<Vec<skopos_model::Labels>, QueryError> {
+        self.0.series(request)
+    }
+    fn label_names(&self, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
+        self.0.label_names(request)
+    }
+    fn label_values(&self, name: &str, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
+        self.0.label_values(name, request)
+    }
+}
+
+#[test]
+fn equal_selectors_are_read_once_unless_far_apart() {
+    let world = world();
+    for (text, want) in [
+        ("sum(m_total) / count(m_total)", 1),
+        ("sum(rate(m_total[5m])) / sum(m_total)", 1),
+        ("rate(m_total[5m]) / rate(m_total[5m])", 1),
+        ("m_total - m_total offset 1m", 1),
+        ("m_total - m_total offset 1w", 2),
+        ("m_total{i=\"1\"} + m_total", 2),
+        ("m_total * scalar(m_total{i=\"1\"})", 2),
+        // The scalar is needed before the rows can be made.
+        ("m_total * scalar(sum(m_total))", 2),
+        ("time()", 0),
+    ] {
+        let selects = Arc::new(AtomicUsize::new(0));
+        let storage = Counting { inner: world.storage.clone(), selects: Arc::clone(&selects) };
+        let budget = world.engine.budget();
+        world.engine.range(&storage, &parse(text).unwrap(), steps(60), &budget).unwrap();
+        assert_eq!(selects.load(Ordering::Relaxed), want, "{text}");
+    }
+}
+
+#[test]
+fn a_plan_can_be_read() {
+    let world = world();
+    let explain = |text: &str| world.engine.explain(&parse(text).unwrap(), steps(60)).unwrap();
+    let plan = explain("sum by (i) (rate(m_total[5m]) * 8) / on(i) count by (i) (m_total @ end())");
+    for part in
+        ["60 × 1s: join Div", "Rate over 300000ms", "Sum By([\"i\"])", "broadcast", "1 × 1s: scan", "8"]
+    {
+        assert!(plan.contains(part), "{part} is missing:\n{plan}");
+    }
+    // A tree that doubles at every level is written once.
+    let doubling = (0..12).fold("m_total".to_owned(), |text, _| format!("({text} + {text})"));
+    let plan = explain(&doubling);
+    assert!(plan.lines().count() < 50, "{plan}");
+}
+
+#[test]
+fn remarks_name_their_place() {
+    let world = world();
+    for (text, severity, want) in [
+        (
+            "1 +\n quantile(1.5, m_total)",
+            Severity::Warning,
+            "PromQL warning: quantile value should be between 0 and 1, got 1.5 (2:11)",
+        ),
+        (
+            "quantile_over_time(-1, m_total[5m])",
+            Severity::Warning,
+            "PromQL warning: quantile value should be between 0 and 1, got -1 (1:20)",
+        ),
+        (
+            "sum(rate({__name__=~\"m.*\"}[5m])) + rate(load[5m])",
+            Severity::Info,
+            "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \
+             \"load\" (1:41)",
+        ),
+        (
+            "abs(sort(m_total))",
+            Severity::Warning,
+            "PromQL warning: sort is ineffective for range queries since results are always ordered by \
+             labels (1:5)",
+        ),
+    ] {
+        let mut storage = world.storage.clone();
+        storage.push_all(&support::world::labels("load"), [(1000, 1.0), (2000, 2.0)]);
+        let budget = world.engine.budget();
+        let result = world.engine.range(&storage, &parse(text).unwrap(), steps(60), &budget).unwrap();
+        let got: Vec<_> = result.annotations.iter().map(|a| (a.severity, a.text(text))).collect();
+        assert_eq!(got, [(severity, want.to_owned())], "{text}");
+    }
+    let quiet = world.range("sum(rate(m_total[5m])) + quantile(0.5, m_total)", 0, 600, 60).unwrap();
+    assert!(quiet.annotations.is_empty());
+}
+
+#[test]
+fn times_out_of_range_are_refused_and_steps_must_go_on() {
+    let world = world();
+    let query = |text: &str, start: i64, end: i64, step: i64| {
+        let steps = Steps {
+            start: TimestampMs::new(start),
+            end: TimestampMs::new(end),
+            step: DurationMs::from_ms(step),
+        };
+        run(&world, text, steps, QueryLimits::default(), still()).map_err(|e| e.to_string())
+    };
+    assert_eq!(query("m_total", 0, 10, 0).unwrap_err(), "zero or negative step width: try a positive one");
+    assert_eq!(query("m_total", 10, 0, 1).unwrap_err(), "end timestamp must not be before start time");
+    assert!(query("m_total", i64::MIN, i64::MAX, i64::MAX).is_err());
+    assert!(query("m_total", i64::MAX - 10, i64::MAX, 1).is_err());
+    assert!(query("m_total[5m]", 0, 10, 1).unwrap_err().contains("must be Scalar or instant Vector"));
+    assert_eq!(query("m_total offset 100y", 0, 10, 1), Ok(0));
+}
