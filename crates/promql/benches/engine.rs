@@ -2,7 +2,6 @@
 //! sample that the storage hands out.
 
 #[path = "../tests/support/memory.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the tests use the rest of it")]
 mod memory;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -48,6 +47,8 @@ fn engine(c: &mut Criterion) {
     let mut storage = MemoryStorage::default();
     fill(&mut storage, "m_total");
     fill(&mut storage, "n_total");
+    let stored: usize = storage.iter().map(|(_, timestamps, _)| timestamps.len()).sum();
+    assert_eq!(stored, 2 * SERIES * SAMPLES as usize);
     let mut group = c.benchmark_group("engine");
     group.sample_size(10);
     for (name, expr, step_s, selectors) in [

@@ -23,6 +23,7 @@
 //!   `tests/promqltest/known_failures.txt` shrinks by the evals that hold from then on
 //! - a node of `ast` is added or changed: `parse`, `printer`, `plan::build`, and the makers and visitors of
 //!   trees in `parse/tests` and `tests/promqltest/run.rs`
+//! - what a query yields changes: the evaluator in `tests/engine/reference` says it by definition
 //! - a keyword is added: `parse::words` says where it may be a name all the same
 //! - the grammar goes beyond Prometheus 2.42: `tests/syntax/newer.txt` names what that version refuses
 

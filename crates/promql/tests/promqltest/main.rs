@@ -10,7 +10,6 @@
 
 mod compare;
 #[path = "../support/memory.rs"]
-#[expect(unreachable_pub, reason = "other test binaries share it")]
 mod memory;
 mod points;
 mod run;

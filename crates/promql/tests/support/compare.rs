@@ -9,10 +9,10 @@ fn close(a: f64, b: f64) -> bool {
 }
 
 /// Samples by series.
-pub type Series = BTreeMap<Labels, Vec<(i64, f64)>>;
+pub(crate) type Series = BTreeMap<Labels, Vec<(i64, f64)>>;
 
 /// What differs, if anything does.
-pub fn difference(got: &Series, want: &Series) -> Option<String> {
+pub(crate) fn difference(got: &Series, want: &Series) -> Option<String> {
     for labels in got.keys().chain(want.keys()) {
         let (got, want) = (got.get(labels), want.get(labels));
         let (Some(got), Some(want)) = (got, want) else {
@@ -29,7 +29,7 @@ pub fn difference(got: &Series, want: &Series) -> Option<String> {
 }
 
 /// The samples of a result; a scalar is a series without labels.
-pub fn series(result: &QueryResult) -> Series {
+pub(crate) fn series(result: &QueryResult) -> Series {
     match &result.value {
         Value::Matrix(m) => (0..m.len())
             .map(|i| (m.labels(i).clone(), m.points(i).map(|(t, v)| (t.as_ms(), v)).collect()))

@@ -15,7 +15,7 @@ use std::{
 
 /// A clock whose time never moves.
 #[derive(Debug)]
-pub struct StillClock;
+pub(crate) struct StillClock;
 
 impl Clock for StillClock {
     fn wall_ms(&self) -> i64 {
@@ -28,7 +28,7 @@ impl Clock for StillClock {
 }
 
 /// A budget of the default limits.
-pub fn budget() -> Arc<QueryBudget> {
+pub(crate) fn budget() -> Arc<QueryBudget> {
     QueryBudget::new(QueryLimits::default(), Arc::new(StillClock))
 }
 
@@ -40,24 +40,16 @@ struct Columns {
 
 /// Series in memory. Cloning shares nothing; a querier sees what was there when it was made.
 #[derive(Debug, Default, Clone)]
-pub struct MemoryStorage {
+pub(crate) struct MemoryStorage {
     series: Arc<BTreeMap<Labels, Columns>>,
 }
 
 impl MemoryStorage {
-    /// Adds a sample behind those that the series has.
-    ///
-    /// # Panics
-    /// When the series already has a sample at that time or later.
-    pub fn push(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
-        self.push_all(labels, [(timestamp_ms, value)]);
-    }
-
     /// Adds samples of one series.
     ///
     /// # Panics
     /// When one is not later than the one before.
-    pub fn push_all(&mut self, labels: &Labels, samples: impl IntoIterator<Item = (i64, f64)>) {
+    pub(crate) fn push_all(&mut self, labels: &Labels, samples: impl IntoIterator<Item = (i64, f64)>) {
         let columns = Arc::make_mut(&mut self.series).entry(labels.clone()).or_default();
         for (timestamp_ms, value) in samples {
             let timestamp = TimestampMs::new(timestamp_ms);
@@ -68,7 +60,7 @@ impl MemoryStorage {
     }
 
     /// All series with their samples, in the order of labels.
-    pub fn iter(&self) -> impl Iterator<Item = (&Labels, &[TimestampMs], &[f64])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Labels, &[TimestampMs], &[f64])> {
         self.series.iter().map(|(l, c)| (l, c.timestamps.as_slice(), c.values.as_slice()))
     }
 }

@@ -7,13 +7,13 @@ use skopos_promql::{Engine, EngineOptions, QueryResult, Steps, Value, parse, par
 use std::{fmt::Write, sync::Arc};
 
 /// A storage with an engine in front of it.
-pub struct World {
-    pub storage: MemoryStorage,
-    pub engine: Engine,
+pub(crate) struct World {
+    pub(crate) storage: MemoryStorage,
+    pub(crate) engine: Engine,
 }
 
 /// Labels written as a selector.
-pub fn labels(text: &str) -> Labels {
+pub(crate) fn labels(text: &str) -> Labels {
     let matchers = parse_selector(text).unwrap_or_else(|e| panic!("{text}: {e}"));
     Labels::from_pairs(matchers.iter().map(|m| (m.name(), m.value())))
 }
@@ -21,32 +21,38 @@ pub fn labels(text: &str) -> Labels {
 impl World {
     /// Lines of `series: v v v`, one value every `interval_s` from zero on. `_` is no sample, `stale` the
     /// marker.
-    pub fn load(interval_s: i64, text: &str) -> Self {
+    pub(crate) fn load(interval_s: i64, text: &str) -> Self {
         Self::with_options(interval_s, text, EngineOptions::default())
     }
 
-    pub fn with_options(interval_s: i64, text: &str, options: EngineOptions) -> Self {
+    pub(crate) fn with_options(interval_s: i64, text: &str, options: EngineOptions) -> Self {
         let mut storage = MemoryStorage::default();
         for line in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
             let (series, points) = line.rsplit_once(": ").expect("a line is `series: values`");
             let series = labels(series);
             for (i, point) in points.split_whitespace().enumerate().filter(|(_, p)| *p != "_") {
                 let value = if point == "stale" { stale_nan() } else { point.parse().expect("a number") };
-                storage.push(&series, i as i64 * interval_s * 1000, value);
+                storage.push_all(&series, [(i as i64 * interval_s * 1000, value)]);
             }
         }
         Self { storage, engine: Engine::new(options, Arc::new(StillClock)) }
     }
 
     /// The result of an instant query, or the error.
-    pub fn instant(&self, expr: &str, at_s: f64) -> Result<QueryResult, String> {
+    pub(crate) fn instant(&self, expr: &str, at_s: f64) -> Result<QueryResult, String> {
         let parsed = parse(expr).map_err(|e| e.to_string())?;
         let at = TimestampMs::new((at_s * 1000.0) as i64);
         self.engine.instant(&self.storage, &parsed, at, &budget()).map_err(|e| e.to_string())
     }
 
     /// The result of a range query in whole seconds, or the error.
-    pub fn range(&self, expr: &str, start_s: i64, end_s: i64, step_s: i64) -> Result<QueryResult, String> {
+    pub(crate) fn range(
+        &self,
+        expr: &str,
+        start_s: i64,
+        end_s: i64,
+        step_s: i64,
+    ) -> Result<QueryResult, String> {
         let parsed = parse(expr).map_err(|e| e.to_string())?;
         let steps = Steps {
             start: TimestampMs::new(start_s * 1000),
@@ -59,7 +65,7 @@ impl World {
 
 /// The result as text: a vector as `labels value`, a matrix as `labels value@seconds …`, entries parted
 /// by `; `.
-pub fn text(result: &QueryResult) -> String {
+pub(crate) fn text(result: &QueryResult) -> String {
     match &result.value {
         Value::Scalar { value, .. } => format!("{value}"),
         Value::String { text, .. } => format!("{text:?}"),
@@ -82,6 +88,6 @@ pub fn text(result: &QueryResult) -> String {
 }
 
 /// `text`, or `error: …`.
-pub fn shown(result: &Result<QueryResult, String>) -> String {
+pub(crate) fn shown(result: &Result<QueryResult, String>) -> String {
     result.as_ref().map_or_else(|e| format!("error: {e}"), text)
 }

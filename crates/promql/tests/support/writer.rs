@@ -4,23 +4,23 @@
 use skopos_base::rng::Rng;
 
 /// One of `all`.
-pub fn pick<'a>(rng: &Rng, all: &[&'a str]) -> &'a str {
+pub(crate) fn pick<'a>(rng: &Rng, all: &[&'a str]) -> &'a str {
     all[rng.below(all.len() as u64) as usize]
 }
 
 /// True in so many of a hundred cases.
-pub fn chance(rng: &Rng, percent: u64) -> bool {
+pub(crate) fn chance(rng: &Rng, percent: u64) -> bool {
     rng.below(100) < percent
 }
 
 /// Writes expressions. What is `exact` has no rounding, so that comparisons of it do not depend on the
 /// order of additions.
-pub struct Writer<'a> {
-    pub rng: &'a Rng,
+pub(crate) struct Writer<'a> {
+    pub(crate) rng: &'a Rng,
     /// A time for `@`, in seconds.
-    pub fixed_time: &'a str,
+    pub(crate) fixed_time: &'a str,
     /// Nothing that Prometheus 2.42 lacks or does otherwise.
-    pub only_old: bool,
+    pub(crate) only_old: bool,
 }
 
 impl Writer<'_> {
@@ -83,7 +83,7 @@ impl Writer<'_> {
         format!("{on} {group}")
     }
 
-    pub fn vector(&self, depth: u32, exact: bool) -> String {
+    pub(crate) fn vector(&self, depth: u32, exact: bool) -> String {
         if depth == 0 || chance(self.rng, 10) {
             let selector = self.selector();
             let selector = if exact { selector.replace('u', "a").replace("nonae", "none") } else { selector };
@@ -91,6 +91,27 @@ impl Writer<'_> {
         }
         let below = depth - 1;
         match self.rng.below(if exact { 6 } else { 13 }) {
+            kind @ 0..6 => self.without_rounding(kind, below, exact),
+            6 => {
+                let op = pick(self.rng, &["sum", "avg", "stddev", "stdvar", "sum", "avg"]);
+                format!("{op} {} ({})", self.grouping(), self.vector(below, false))
+            }
+            7 | 8 => self.window_function(below),
+            9 => format!(
+                "({}) {} {} ({})",
+                self.vector(below, false),
+                pick(self.rng, &["+", "-", "*", "/"]),
+                self.matching(false),
+                self.vector(below, false)
+            ),
+            10 => self.with_parameter(below),
+            11 => self.of_values(below),
+            _ => self.with_scalar(below),
+        }
+    }
+
+    fn without_rounding(&self, kind: u64, below: u32, exact: bool) -> String {
+        match kind {
             0 => {
                 let op = pick(self.rng, &["min", "max", "count", "group"]);
                 format!("{op} {} ({})", self.grouping(), self.vector(below, exact))
@@ -139,88 +160,85 @@ impl Writer<'_> {
                 let f = pick(self.rng, &["abs", "ceil", "floor", "sgn", "-", "round", "sort", "timestamp"]);
                 format!("{f}({})", self.vector(below, true))
             }
-            5 => format!(
+            _ => format!(
                 "({}) {} {}",
                 self.vector(below, exact),
                 pick(self.rng, &["+", "-", "*"]),
                 self.rng.below(5)
             ),
-            6 => {
-                let op = pick(self.rng, &["sum", "avg", "stddev", "stdvar", "sum", "avg"]);
-                format!("{op} {} ({})", self.grouping(), self.vector(below, false))
-            }
-            7 | 8 => {
-                let f = [
-                    "rate",
-                    "increase",
-                    "delta",
-                    "irate",
-                    "idelta",
-                    "sum_over_time",
-                    "avg_over_time",
-                    "stddev_over_time",
-                    "stdvar_over_time",
-                    "mad_over_time",
-                    "rate",
-                    "absent_over_time",
-                ];
-                let f = self.known(&f);
-                // Over windows that begin with a gap, version 2.42 extrapolates counters otherwise.
-                let below = if self.only_old && matches!(f, "rate" | "increase") { 0 } else { below };
-                format!("{f}({})", self.window(below))
-            }
-            9 => format!(
-                "({}) {} {} ({})",
-                self.vector(below, false),
-                pick(self.rng, &["+", "-", "*", "/"]),
-                self.matching(false),
+        }
+    }
+
+    fn window_function(&self, below: u32) -> String {
+        let f = [
+            "rate",
+            "increase",
+            "delta",
+            "irate",
+            "idelta",
+            "sum_over_time",
+            "avg_over_time",
+            "stddev_over_time",
+            "stdvar_over_time",
+            "mad_over_time",
+            "rate",
+            "absent_over_time",
+        ];
+        let f = self.known(&f);
+        // Over windows that begin with a gap, version 2.42 extrapolates counters otherwise.
+        let below = if self.only_old && matches!(f, "rate" | "increase") { 0 } else { below };
+        format!("{f}({})", self.window(below))
+    }
+
+    fn with_parameter(&self, below: u32) -> String {
+        match self.rng.below(6) {
+            0 => format!(
+                "quantile {} ({}, {})",
+                self.grouping(),
+                pick(self.rng, &["0", "0.3", "1", "2", "0.95"]),
                 self.vector(below, false)
             ),
-            10 => match self.rng.below(6) {
-                0 => format!(
-                    "quantile {} ({}, {})",
-                    self.grouping(),
-                    pick(self.rng, &["0", "0.3", "1", "2", "0.95"]),
-                    self.vector(below, false)
-                ),
-                1 => format!("count_values {} (\"v\", {})", self.grouping(), self.vector(0, true)),
-                2 => format!(
-                    "{} {} ({}, u{})",
-                    pick(self.rng, &["topk", "bottomk"]),
-                    self.grouping(),
-                    self.rng.below(4),
-                    self.shift()
-                ),
-                3 => format!(
-                    "quantile_over_time({}, {})",
-                    pick(self.rng, &["0", "0.5", "0.9", "-1"]),
-                    self.window(0)
-                ),
-                4 => format!("absent({})", self.vector(below, false)),
-                _ => format!("vector({})", self.scalar()),
-            },
-            11 => match self.rng.below(4) {
-                0 => format!("clamp({}, {}, {})", self.vector(below, false), self.scalar(), self.scalar()),
-                1 => format!("clamp_min({}, {})", self.vector(below, false), self.scalar()),
-                2 => format!("round({}, 2)", self.vector(below, true)),
-                _ => format!(
-                    "label_replace({}, \"{}\", \"$1\", \"j\", \"(x|y)\")",
-                    self.vector(below, false),
-                    pick(self.rng, &["k", "i", "__name__"])
-                ),
-            },
-            _ => {
-                // Version 2.42 keeps the metric's name with the last.
-                let known = if self.only_old { 6 } else { 7 };
-                let op = pick(self.rng, &["+", "-", "*", "/", "^", "%", "atan2"][..known]);
-                let exact = matches!(op, "%" | "^");
-                let (scalar, vector) = (self.scalar(), self.vector(below, exact));
-                if chance(self.rng, 50) {
-                    format!("{scalar} {op} ({vector})")
-                } else {
-                    format!("({vector}) {op} {scalar}")
-                }
-            }
+            1 => format!("count_values {} (\"v\", {})", self.grouping(), self.vector(0, true)),
+            2 => format!(
+                "{} {} ({}, u{})",
+                pick(self.rng, &["topk", "bottomk"]),
+                self.grouping(),
+                self.rng.below(4),
+                self.shift()
+            ),
+            3 => format!(
+                "quantile_over_time({}, {})",
+                pick(self.rng, &["0", "0.5", "0.9", "-1"]),
+                self.window(0)
+            ),
+            4 => format!("absent({})", self.vector(below, false)),
+            _ => format!("vector({})", self.scalar()),
+        }
+    }
+
+    fn of_values(&self, below: u32) -> String {
+        match self.rng.below(4) {
+            0 => format!("clamp({}, {}, {})", self.vector(below, false), self.scalar(), self.scalar()),
+            1 => format!("clamp_min({}, {})", self.vector(below, false), self.scalar()),
+            2 => format!("round({}, 2)", self.vector(below, true)),
+            _ => format!(
+                "label_replace({}, \"{}\", \"$1\", \"j\", \"(x|y)\")",
+                self.vector(below, false),
+                pick(self.rng, &["k", "i", "__name__"])
+            ),
+        }
+    }
+
+    fn with_scalar(&self, below: u32) -> String {
+        // Version 2.42 keeps the metric's name with the last.
+        let known = if self.only_old { 6 } else { 7 };
+        let op = pick(self.rng, &["+", "-", "*", "/", "^", "%", "atan2"][..known]);
+        let exact = matches!(op, "%" | "^");
+        let (scalar, vector) = (self.scalar(), self.vector(below, exact));
+        if chance(self.rng, 50) {
+            format!("{scalar} {op} ({vector})")
+        } else {
+            format!("({vector}) {op} {scalar}")
         }
     }
 

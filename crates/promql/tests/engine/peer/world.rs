@@ -2,8 +2,6 @@
 //! Prometheus was given by `promtool`. Times are never on a full second, so that no sample stands on
 //! the edge of a window, which belonged to it in version 2 and does not in version 3.
 
-#![allow(unreachable_pub, reason = "a module of one test")]
-
 use crate::support::memory::MemoryStorage;
 use skopos_base::rng::Rng;
 use skopos_model::Labels;
@@ -11,12 +9,12 @@ use skopos_testkit::{http, peers, service::Service};
 use std::{fmt::Write, process::Command};
 
 /// The first second of data.
-pub const BEGIN_S: i64 = 1_700_000_000;
+pub(crate) const BEGIN_S: i64 = 1_700_000_000;
 const INTERVAL_MS: i64 = 15_000;
 const SAMPLES: i64 = 800;
 
 /// Makes the samples.
-pub fn storage(rng: &Rng) -> MemoryStorage {
+pub(crate) fn storage(rng: &Rng) -> MemoryStorage {
     let mut storage = MemoryStorage::default();
     for i in ["1", "2", "3"] {
         for j in ["x", "y"] {
@@ -83,7 +81,7 @@ fn series(rng: &Rng, storage: &mut MemoryStorage, labels: &[(&str, &str)], kind:
             "odd" if rng.below(5) == 0 => f64::NAN,
             _ => rng.below(20) as f64 - 5.0,
         };
-        storage.push(&labels, BEGIN_S * 1000 + k * INTERVAL_MS + phase, value);
+        storage.push_all(&labels, [(BEGIN_S * 1000 + k * INTERVAL_MS + phase, value)]);
         k += 1;
         if kind == "gappy" && rng.below(30) == 0 {
             k += rng.below(40) as i64;
@@ -92,12 +90,12 @@ fn series(rng: &Rng, storage: &mut MemoryStorage, labels: &[(&str, &str)], kind:
 }
 
 /// Prometheus with the same samples.
-pub struct Peer(Service);
+pub(crate) struct Peer(Service);
 
 impl Peer {
     /// Starts one.
     #[expect(clippy::disallowed_methods, reason = "the peer reads the samples from a real file")]
-    pub fn start(storage: &MemoryStorage) -> Self {
+    pub(crate) fn start(storage: &MemoryStorage) -> Self {
         let flags = ["--storage.tsdb.retention.time=100y", "--log.level=warn"];
         let mut service = peers::prometheus("global: {}\n", &flags);
         service.terminate();
@@ -115,7 +113,7 @@ impl Peer {
     }
 
     /// What it answers to `path` with these parameters: status and body.
-    pub fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> (u16, serde_json::Value) {
+    pub(crate) fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> (u16, serde_json::Value) {
         let mut body = String::new();
         for (name, value) in parameters {
             let value: String = value.bytes().map(|b| format!("%{b:02X}")).collect();

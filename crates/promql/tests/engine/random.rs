@@ -1,19 +1,16 @@
 //! Random expressions over random data: the engine yields what the reference evaluator yields, or both
 //! refuse. Prints its seed; `SKOPOS_TEST_SEED` replays it, `SKOPOS_TEST_CASES` sets how many.
 
-mod reference;
-mod support;
-
-use reference::Reference;
-use skopos_base::rng::Rng;
-use skopos_model::{DurationMs, Labels, TimestampMs, stale_nan};
-use skopos_promql::{Engine, EngineOptions, Steps, parse};
-use std::sync::Arc;
-use support::{
+use crate::reference::Reference;
+use crate::support::{
     compare::{Series, difference, series},
     memory::{MemoryStorage, StillClock, budget},
     writer::{Writer, chance},
 };
+use skopos_base::rng::Rng;
+use skopos_model::{DurationMs, Labels, TimestampMs, stale_nan};
+use skopos_promql::{Engine, EngineOptions, Steps, parse};
+use std::sync::Arc;
 
 const START_MS: i64 = 1_000_000;
 const END_MS: i64 = 2_000_000;
@@ -48,7 +45,7 @@ fn fill(rng: &Rng, storage: &mut MemoryStorage, labels: &Labels, metric: &str) {
             _ => rng.below(20) as f64 - 5.0,
         };
         let marker = metric != "u" && chance(rng, 2);
-        storage.push(labels, t, if marker { stale_nan() } else { value });
+        storage.push_all(labels, [(t, if marker { stale_nan() } else { value })]);
         t += spacing + if odd { rng.below(1000) as i64 } else { 0 };
         if chance(rng, 2) {
             t += rng.below(600_000) as i64;

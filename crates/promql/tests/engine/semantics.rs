@@ -1,9 +1,7 @@
 //! The rules of PromQL's semantics, each as a table of queries and results. Owns no comparison with
 //! other implementations.
 
-mod support;
-
-use support::world::{World, shown};
+use crate::support::world::{World, shown};
 
 /// Checks instant queries at `at_s`.
 fn check_instant(world: &World, at_s: f64, cases: &[(&str, &str)]) {
@@ -114,8 +112,8 @@ fn binary_operators_match_by_labels() {
             (
                 "b + on(m) a",
                 "error: found duplicate series for the match group {m=\"x\"} on the right hand-side of the \
-                 operation: [{__name__=\"a\", i=\"1\", m=\"x\"}, {__name__=\"a\", i=\"2\", m=\"x\"}];many-to-many matching not allowed: \
-                 matching labels must be unique on one side",
+                 operation: [{__name__=\"a\", i=\"1\", m=\"x\"}, {__name__=\"a\", i=\"2\", m=\"x\"}];\
+                 many-to-many matching not allowed: matching labels must be unique on one side",
             ),
             (
                 "a + on(m) sum by (m) (a)",
@@ -164,6 +162,83 @@ fn aggregations_group_by_labels() {
                 "sort_desc(m)",
                 r#"m{g="b", i="1"} 5; m{g="a", i="2"} 3; m{g="a", i="1"} 1; m{g="b", i="2"} NaN"#,
             ),
+        ],
+    );
+}
+
+#[test]
+fn staleness_ends_a_series_at_once_and_is_no_sample_of_a_window() {
+    let world = World::load(30, "m: 1 2 stale _ _ 6");
+    check_instant(
+        &world,
+        75.0,
+        &[
+            ("m", ""),
+            ("count_over_time(m[2m])", "{} 2"),
+            ("last_over_time(m[2m])", "m 2"),
+            ("absent(m)", "{} 1"),
+        ],
+    );
+    check_range(&world, (0, 150, 30), &[("m", "m 1@0 2@30 6@150"), ("absent(m)", "{} 1@60 1@90 1@120")]);
+}
+
+#[test]
+fn functions_of_values_and_labels() {
+    let world = World::load(60, "m{i=\"1\", l=\"a-b\"}: -1.5\nm{i=\"2\", l=\"c\"}: 2.5\nn: NaN");
+    check_instant(
+        &world,
+        0.0,
+        &[
+            ("abs(m{i=\"1\"})", r#"{i="1", l="a-b"} 1.5"#),
+            ("round(m{i=\"1\"})", r#"{i="1", l="a-b"} -1"#),
+            ("round(m{i=\"2\"}, 2)", r#"{i="2", l="c"} 2"#),
+            ("sgn(m{i=\"1\"})", r#"{i="1", l="a-b"} -1"#),
+            ("clamp(m, 0, 2)", r#"{i="1", l="a-b"} 0; {i="2", l="c"} 2"#),
+            ("clamp(m, 2, 0)", ""),
+            ("clamp_max(n, 1)", "{} NaN"),
+            ("max(n or m)", "{} 2.5"),
+            ("scalar(m)", "NaN"),
+            ("scalar(m{i=\"2\"}) * 2", "5"),
+            ("vector(1) + time()", "{} 1"),
+            (
+                "label_replace(m, \"x\", \"$2.$1\", \"l\", \"(.*)-(.*)\")",
+                r#"m{i="1", l="a-b", x="b.a"} -1.5; m{i="2", l="c"} 2.5"#,
+            ),
+            (
+                "label_join(m{i=\"2\"}, \"x\", \"/\", \"l\", \"none\", \"i\")",
+                r#"m{i="2", l="c", x="c//2"} 2.5"#,
+            ),
+            (
+                "label_replace(label_replace(m, \"i\", \"3\", \"i\", \".*\"), \"l\", \"\", \"l\", \".*\")",
+                "error: vector cannot contain metrics with the same labelset",
+            ),
+            ("absent(none{i=\"1\", l=~\"a\"})", r#"{i="1"} 1"#),
+            ("\"text\"", "\"text\""),
+        ],
+    );
+}
+
+#[test]
+fn subqueries_are_evaluated_at_multiples_of_their_step() {
+    let world = World::load(60, "m: 0 1 2 3 4 5 6 7 8 9 10");
+    check_instant(
+        &world,
+        330.0,
+        &[
+            ("m[3m:1m]", "m 3@180 4@240 5@300"),
+            ("sum_over_time(m[3m:1m])", "{} 12"),
+            ("sum_over_time(m[3m:1m] offset 1m)", "{} 9"),
+            ("sum_over_time(m[3m:1m] @ 600)", "{} 27"),
+            ("max_over_time(sum_over_time(m[2m:])[3m:90s])", "{} 7"),
+            ("count_over_time(vector(time())[5m:30s])", "{} 10"),
+        ],
+    );
+    check_range(
+        &world,
+        (120, 240, 60),
+        &[
+            ("avg_over_time((m * 2)[2m:1m])", "{} 3@120 5@180 7@240"),
+            ("sum_over_time(m[5s:1m])", "{} 2@120 3@180 4@240"),
         ],
     );
 }

@@ -1,20 +1,18 @@
 //! The same samples and the same queries in Debian's Prometheus 2.42 and here: equal results, or both
 //! refuse. What version 3 changed is kept out by the choice of the samples' times and values.
 
-#[path = "peer/world.rs"]
-mod peer_world;
-mod support;
+mod world;
 
-use peer_world::{BEGIN_S, Peer};
-use skopos_base::rng::Rng;
-use skopos_model::{DurationMs, Labels, TimestampMs};
-use skopos_promql::{Engine, EngineOptions, EvalError, QueryResult, Steps, parse};
-use std::sync::Arc;
-use support::{
+use self::world::{BEGIN_S, Peer};
+use crate::support::{
     compare::{Series, difference, series},
     memory::{MemoryStorage, StillClock, budget},
     writer::Writer,
 };
+use skopos_base::rng::Rng;
+use skopos_model::{DurationMs, Labels, TimestampMs};
+use skopos_promql::{Engine, EngineOptions, EvalError, QueryResult, Steps, parse};
+use std::sync::Arc;
 
 const EXPRESSIONS: &str = include_str!("peer/expressions.txt");
 
@@ -86,7 +84,7 @@ fn prometheus_gives_the_same_numbers() {
     let seed = std::env::var("SKOPOS_TEST_SEED").ok().and_then(|v| v.parse().ok()).unwrap_or(20_261_123);
     println!("SKOPOS_TEST_SEED={seed}");
     let rng = Rng::from_seed(seed);
-    let storage = peer_world::storage(&rng);
+    let storage = world::storage(&rng);
     let peer = Peer::start(&storage);
     let listed = EXPRESSIONS.lines().filter(|l| !l.is_empty() && !l.starts_with("//")).map(str::to_owned);
     let writer = Writer { rng: &rng, fixed_time: "1700003007", only_old: true };

@@ -1,8 +1,7 @@
 //! What bounds a query, and what it says about itself: budgets, cancellation, plans, annotations. Owns
 //! no rule of the language.
 
-mod support;
-
+use crate::support::{memory::MemoryStorage, world::World};
 use skopos_base::clock::Clock;
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Engine, EngineOptions, EvalError, Severity, Steps, parse};
@@ -17,7 +16,6 @@ use std::{
     },
     time::Duration,
 };
-use support::{memory::MemoryStorage, world::World};
 
 /// A clock that goes on by one second at every look.
 #[derive(Debug, Default)]
@@ -52,13 +50,14 @@ fn run(
 ) -> Result<u64, EvalError> {
     let engine = Engine::new(EngineOptions { limits, ..EngineOptions::default() }, clock);
     let budget = engine.budget();
-    let result = engine.range(&world.storage, &parse(text).unwrap(), steps, &budget)?;
+    let expr = parse(text).expect("the tests' queries are well formed");
+    let result = engine.range(&world.storage, &expr, steps, &budget)?;
     drop(result);
     Ok(budget.samples())
 }
 
 fn still() -> Arc<dyn Clock> {
-    Arc::new(support::memory::StillClock)
+    Arc::new(crate::support::memory::StillClock)
 }
 
 #[test]
@@ -203,7 +202,7 @@ fn remarks_name_their_place() {
         ),
     ] {
         let mut storage = world.storage.clone();
-        storage.push_all(&support::world::labels("load"), [(1000, 1.0), (2000, 2.0)]);
+        storage.push_all(&crate::support::world::labels("load"), [(1000, 1.0), (2000, 2.0)]);
         let budget = world.engine.budget();
         let result = world.engine.range(&storage, &parse(text).unwrap(), steps(60), &budget).unwrap();
         let got: Vec<_> = result.annotations.iter().map(|a| (a.severity, a.text(text))).collect();

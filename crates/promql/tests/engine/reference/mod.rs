@@ -1,8 +1,6 @@
 //! A second evaluator of PromQL, written for clarity alone: one step at a time, by the definitions, with
 //! no regard to speed. What the engine is compared with. Shares nothing with the engine but the tree.
 
-#![allow(unreachable_pub, reason = "a module of one test")]
-
 mod windows;
 
 use crate::support::memory::MemoryStorage;
@@ -14,24 +12,24 @@ use skopos_promql::ast::{
 use std::collections::{BTreeMap, HashSet};
 
 /// A vector at one time.
-pub type Rows = Vec<(Labels, f64)>;
+pub(crate) type Rows = Vec<(Labels, f64)>;
 
 /// A series' samples of one window.
-pub type Window = Vec<(i64, f64)>;
+pub(crate) type Window = Vec<(i64, f64)>;
 
 /// A value at one time.
-pub enum Val {
+pub(crate) enum Val {
     Scalar(f64),
     Rows(Rows),
 }
 
 /// Evaluates over `storage`.
-pub struct Reference<'a> {
-    pub storage: &'a MemoryStorage,
-    pub lookback: i64,
-    pub subquery_step: i64,
+pub(crate) struct Reference<'a> {
+    pub(crate) storage: &'a MemoryStorage,
+    pub(crate) lookback: i64,
+    pub(crate) subquery_step: i64,
     /// What `start()` and `end()` are.
-    pub bounds: (i64, i64),
+    pub(crate) bounds: (i64, i64),
 }
 
 /// The bounds of a window, and the samples of each series that has any in it.
@@ -43,7 +41,7 @@ const SAME: &str = "same labelset";
 
 impl Reference<'_> {
     /// All values of a range query, by series.
-    pub fn range(&self, e: &Expr, step: i64) -> Outcome<BTreeMap<Labels, Window>> {
+    pub(crate) fn range(&self, e: &Expr, step: i64) -> Outcome<BTreeMap<Labels, Window>> {
         let mut out: BTreeMap<Labels, Window> = BTreeMap::new();
         let mut t = self.bounds.0;
         while t <= self.bounds.1 {
