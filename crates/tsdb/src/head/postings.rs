@@ -109,10 +109,18 @@ pub(crate) fn subtract(ids: &mut Vec<u32>, other: &[u32]) {
     retain_by_presence(ids, other, false);
 }
 
-fn retain_by_presence(ids: &mut Vec<u32>, mut other: &[u32], wanted: bool) {
+fn retain_by_presence(ids: &mut Vec<u32>, other: &[u32], wanted: bool) {
+    retain_in_any(ids, &mut [other], wanted);
+}
+
+/// Keeps of `ids` those that stand in any of `lists`, or those that stand in none. All are sorted.
+pub(crate) fn retain_in_any(ids: &mut Vec<u32>, lists: &mut [&[u32]], wanted: bool) {
     ids.retain(|id| {
-        other = skip_below(other, *id);
-        (other.first() == Some(id)) == wanted
+        let is_in = |list: &mut &[u32]| {
+            *list = skip_below(list, *id);
+            list.first() == Some(id)
+        };
+        lists.iter_mut().any(is_in) == wanted
     });
 }
 
@@ -158,6 +166,10 @@ mod tests {
             let mut rest = both.clone();
             intersect(&mut both, &other);
             subtract(&mut rest, &other);
+            let (low, high) = other.split_at(other.len() / 3);
+            let mut in_any: Vec<u32> = a.iter().copied().collect();
+            retain_in_any(&mut in_any, &mut [high, low, &[]], true);
+            prop_assert_eq!(&in_any, &both);
             prop_assert_eq!(both.into_iter().collect::<BTreeSet<_>>(), &a & &b);
             prop_assert_eq!(rest.into_iter().collect::<BTreeSet<_>>(), &a - &b);
         }

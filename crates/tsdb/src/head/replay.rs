@@ -224,11 +224,13 @@ impl<'a> Replay<'a> {
         // with samples of such a series would be half there, so none of it is taken.
         if self.damaged_before && self.samples.iter().any(|s| self.refs.get(s.wal_ref).is_none()) {
             self.unknown += self.samples.len() as u64;
+            self.samples.iter().for_each(|s| reserve(self.head, s.wal_ref));
             return;
         }
         for sample in &self.samples {
             let Some(series) = self.refs.get(sample.wal_ref) else {
                 self.unknown += 1;
+                reserve(self.head, sample.wal_ref);
                 continue;
             };
             match series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), view) {
@@ -266,16 +268,25 @@ impl<'a> Replay<'a> {
     }
 }
 
+/// So high a number leaves none for new series; only damage can have made it.
+const MAX_WAL_REF: u64 = u64::MAX / 2;
+
+/// Keeps the number of a series from being given to another one, also when it was never named.
+fn reserve(head: &Head, wal_ref: u64) {
+    if wal_ref <= MAX_WAL_REF {
+        head.registry.reserve_wal_ref(wal_ref);
+    }
+}
+
 /// Makes a series of the WAL known. One that no appender could have made is passed over, and its
 /// samples count as samples of an unnamed series.
 fn add_series(head: &Head, refs: &mut RefMap, wal_ref: u64, labels: &Labels) {
-    // So high a number leaves none for new series; only damage can have made it.
-    if labels.is_empty() || wal_ref > u64::MAX / 2 {
+    if labels.is_empty() || wal_ref > MAX_WAL_REF {
         return;
     }
     match head.registry.get_or_create(labels, Origin::Wal(wal_ref)) {
         Ok((series, _)) => {
-            head.registry.reserve_wal_ref(wal_ref);
+            reserve(head, wal_ref);
             refs.insert(wal_ref, series);
         }
         Err(_) => tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed"),

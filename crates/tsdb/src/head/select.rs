@@ -5,14 +5,17 @@
 //! each candidate's own labels, which is done where it is less work than gathering postings.
 
 use super::{
-    postings::{Postings, Values, intersect, subtract},
+    postings::{Postings, Values, intersect, retain_in_any, subtract},
     registry::Table,
     series::SeriesIndex,
 };
 use skopos_model::Matcher;
 
-/// Asking one candidate's labels costs about as much as so many entries of a postings list.
-const ASK_COST: usize = 8;
+/// Asking one candidate's labels costs about as much as so many entries of a postings list: the series
+/// is seldom in a cache.
+const ASK_COST: usize = 32;
+/// So many lists are walked at once without being joined first.
+const MAX_CURSORS: usize = 8;
 
 /// The numbers of the series that fulfil all matchers, sorted.
 pub(crate) fn select(postings: &Postings, table: &Table<'_>, matchers: &[Matcher]) -> Vec<u32> {
@@ -110,10 +113,12 @@ impl<'a> Condition<'a> {
 
     /// Keeps the candidates that fulfil the matcher.
     fn apply(&self, ids: &mut Vec<u32>, table: &Table<'_>) {
-        if let (Some([value]), false) = (self.matcher.set(), self.matcher.op().is_negative())
-            && !value.is_empty()
+        // Of a few values, each list is walked beside the candidates.
+        if let Some(set) =
+            self.matcher.set().filter(|s| s.len() <= MAX_CURSORS && !s.iter().any(String::is_empty))
         {
-            return intersect(ids, self.values.get(value));
+            let mut lists: Vec<&[u32]> = set.iter().map(|v| self.values.get(v)).collect();
+            return retain_in_any(ids, &mut lists, !self.matcher.op().is_negative());
         }
         if ids.len().saturating_mul(ASK_COST) < self.cost {
             let name = self.matcher.name();

@@ -99,10 +99,13 @@ fn enumerate(
             }
             // It goes on, and what it found is found again.
             let after = (series(99), 500_000, 1.0);
-            commit(&db, std::slice::from_ref(&after)).unwrap();
-            db.close().unwrap();
+            commit(&db, std::slice::from_ref(&after)).expect("the disk is sound");
+            db.close().expect("the disk is sound");
             let mut again = dump(env, &open(env, options()));
-            assert_eq!(again.remove(&after.0).unwrap(), [(after.1, after.2.to_bits())]);
+            assert_eq!(
+                again.remove(&after.0).expect("the new series is there"),
+                [(after.1, after.2.to_bits())]
+            );
             assert_eq!(batches_in(&again, sizes), there, "opening twice finds the same");
         },
     )

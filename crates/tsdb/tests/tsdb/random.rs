@@ -103,7 +103,7 @@ fn one_batch(rng: &Rng, db: &Db, oracle: &mut Oracle, refs: &mut BTreeMap<Labels
                     refs.insert(labels.clone(), r);
                 }),
         };
-        assert_eq!(got.as_ref().map_err(kind).map(|()| ()), expected.map(|_| ()), "{labels} at {t}");
+        assert_eq!(got.map_err(|e| kind(&e)), expected.map(|_| ()), "{labels} at {t}");
         if expected == Ok(true) {
             pending.entry(labels).or_default().push((t, value.to_bits()));
         }
@@ -190,7 +190,8 @@ fn life(env: &Env, seed: u64) {
                 }
             }
             2 => {
-                one_query(env, &rng, &*db.querier(TimeRange::ALL).expect("it is there"), &oracle.samples, now)
+                let querier = db.querier(TimeRange::ALL).expect("a head is always there");
+                one_query(env, &rng, &*querier, &oracle.samples, now);
             }
             3 if rng.below(4) == 0 => {
                 old_readers.clear();
