@@ -3,11 +3,13 @@
 use crate::{
     blocking, json,
     params::Params,
-    parts::Ready,
+    parts::{Parts, Ready},
     reply::{ApiError, ErrorType, Success},
 };
-use skopos_model::TimestampMs;
+use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Annotation, EvalError, Matrix, QueryResult, Severity, Steps, Value, Vector, ast::Expr};
+use skopos_storage::QueryBudget;
+use std::sync::Arc;
 
 /// The most points of a series that one query may ask for: enough for a minute's resolution over a
 /// week, more than any screen has pixels.
@@ -18,7 +20,7 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Succe
     let expr = parse(&params)?;
     let at = params.time("time")?.unwrap_or_else(|| TimestampMs::new(parts.clock.wall_ms()));
     let limit = params.count("limit")?;
-    let budget = parts.engine.budget();
+    let budget = budget(&parts, &params)?;
     blocking::run(parts, budget, move |parts, budget| {
         let result = parts.engine.instant(parts.storage.as_ref(), &expr, at, budget)?;
         Ok(success(&result, params.required("query")?, limit))
@@ -48,12 +50,21 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Success
     }
     let expr = parse(&params)?;
     let limit = params.count("limit")?;
-    let budget = parts.engine.budget();
+    let budget = budget(&parts, &params)?;
     blocking::run(parts, budget, move |parts, budget| {
         let result = parts.engine.range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget)?;
         Ok(success(&result, params.required("query")?, limit))
     })
     .await
+}
+
+/// What the query may use: as configured, within the time that the client gives it.
+fn budget(parts: &Parts, params: &Params) -> Result<Arc<QueryBudget>, ApiError> {
+    let mut limits = parts.engine.options().limits;
+    if let Some(timeout) = params.duration("timeout")? {
+        limits.timeout = limits.timeout.min(timeout.max(DurationMs::ZERO));
+    }
+    Ok(QueryBudget::new(limits, Arc::clone(&parts.clock)))
 }
 
 fn parse(params: &Params) -> Result<Expr, ApiError> {

@@ -33,7 +33,21 @@ pub(crate) struct SeriesCache {
     before: Vec<EntryId>,
     /// The same of the scrape under way.
     now: Vec<EntryId>,
+    /// The number of the scrape under way.
     scrape: u64,
+    /// The last scrape that succeeded and had a body.
+    succeeded: u64,
+}
+
+/// What a series is to the scrape that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The last scrape that succeeded had it too.
+    Known,
+    /// It is there again, after scrapes that succeeded without it.
+    Back,
+    /// The same scrape had it already.
+    Twice,
 }
 
 impl SeriesCache {
@@ -74,14 +88,21 @@ impl SeriesCache {
         &mut self.entries[id.0 as usize]
     }
 
-    /// Says that the next line was of this series. `false` when the scrape had it already.
-    pub(crate) fn see(&mut self, id: EntryId) -> bool {
+    /// Says that the next line was of this series.
+    pub(crate) fn see(&mut self, id: EntryId) -> Seen {
         self.now.push(id);
-        let scrape = self.scrape;
-        let entry = self.entry(id);
-        let first = entry.seen != scrape;
-        entry.seen = scrape;
-        first
+        let (scrape, succeeded) = (self.scrape, self.succeeded);
+        let before = std::mem::replace(&mut self.entry(id).seen, scrape);
+        match before {
+            _ if before == scrape => Seen::Twice,
+            _ if before < succeeded => Seen::Back,
+            _ => Seen::Known,
+        }
+    }
+
+    /// Says that the scrape under way succeeded and had a body.
+    pub(crate) fn succeed(&mut self) {
+        self.succeeded = self.scrape;
     }
 
     /// Series of the scrape before that the present one does not have.
@@ -175,8 +196,34 @@ mod tests {
         let mut cache = SeriesCache::default();
         cache.begin();
         let id = cache.insert(b"a", SeriesRef::new(1).unwrap());
-        assert!(cache.see(id));
-        assert!(!cache.see(id));
+        assert_eq!(cache.see(id), Seen::Known);
+        assert_eq!(cache.see(id), Seen::Twice);
+    }
+
+    #[test]
+    fn a_series_is_back_when_successful_scrapes_were_without_it() {
+        let mut cache = SeriesCache::default();
+        let mut scrape = |has_it: bool, succeeds: bool| {
+            cache.begin();
+            let seen = has_it.then(|| {
+                let found = cache.find(b"a");
+                let id = found.unwrap_or_else(|| cache.insert(b"a", SeriesRef::new(1).unwrap()));
+                cache.see(id)
+            });
+            if succeeds {
+                cache.succeed();
+            } else {
+                cache.see_nothing();
+            }
+            seen
+        };
+        assert_eq!(scrape(true, true), Some(Seen::Known));
+        assert_eq!(scrape(false, false), None);
+        assert_eq!(scrape(true, false), Some(Seen::Known));
+        assert_eq!(scrape(true, true), Some(Seen::Known));
+        assert_eq!(scrape(false, true), None);
+        assert_eq!(scrape(true, true), Some(Seen::Back));
+        assert_eq!(scrape(true, true), Some(Seen::Known));
     }
 
     #[test]

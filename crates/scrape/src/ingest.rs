@@ -1,7 +1,7 @@
 //! From a body to a committed batch: parse, find the series, append, mark what vanished, report.
 
 use crate::{
-    cache::{EntryId, SeriesCache},
+    cache::{EntryId, Seen, SeriesCache},
     fetch::Body,
     relabel::SeriesLabels,
     report::ReportSeries,
@@ -9,12 +9,14 @@ use crate::{
     target::Target,
 };
 use skopos_exposition::{Entry, Format, ParseError, Parser, Sample, Series};
-use skopos_model::{DurationMs, Labels, SeriesRef, TimestampMs, stale_nan};
+use skopos_model::{DurationMs, SeriesRef, TimestampMs, stale_nan};
 use skopos_storage::{Append, AppendError, Appendable, Appender, Committed, SeriesId};
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// Samples may claim to be this much newer than the scrape; beyond it the target's clock is wrong.
 const FUTURE_TOLERANCE: DurationMs = DurationMs::from_secs(600);
+/// How much of a series' text an error shows.
+const EXCERPT_BYTES: usize = 200;
 
 /// How a scrape ended.
 #[derive(Debug)]
@@ -48,28 +50,36 @@ struct Columns {
 /// What a body came to.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Samples that the body has.
+    /// Samples that the body has, up to its first error.
     pub(crate) scraped: usize,
-    /// Of those, the ones that were appended.
-    pub(crate) appended: usize,
-    /// Series that were not there before.
+    /// Series that the last successful scrape did not have.
     pub(crate) series_added: usize,
     refused: usize,
     first_refusal: Option<String>,
 }
 
+/// Why one sample was not taken.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    ByStorage(#[from] AppendError),
+    #[error("the label {0} stands twice; each may stand once")]
+    LabelTwice(String),
+}
+
 impl Tally {
-    fn refuse(&mut self, counters: &ScrapeCounters, line: &[u8], error: &AppendError) {
-        let counter = match error {
-            AppendError::Duplicate { .. } => &counters.duplicates,
-            AppendError::OutOfOrder { .. } => &counters.out_of_order,
-            AppendError::OutOfBounds { .. } => &counters.out_of_bounds,
+    fn refuse(&mut self, counters: &ScrapeCounters, line: &[u8], reason: impl Into<Refusal>) {
+        let reason = reason.into();
+        let counter = match reason {
+            Refusal::ByStorage(AppendError::Duplicate { .. }) => &counters.duplicates,
+            Refusal::ByStorage(AppendError::OutOfOrder { .. }) => &counters.out_of_order,
+            Refusal::ByStorage(AppendError::OutOfBounds { .. }) => &counters.out_of_bounds,
             _ => &counters.refused,
         };
         ScrapeCounters::add(counter, 1);
         self.refused += 1;
         if self.first_refusal.is_none() {
-            self.first_refusal = Some(format!("{}: {error}", String::from_utf8_lossy(line)));
+            self.first_refusal = Some(format!("{}: {reason}", excerpt(line)));
         }
     }
 
@@ -107,13 +117,17 @@ impl Ingest {
         let mut tally = Tally::default();
         let parsed = self.append_all(appender.as_mut(), at, body, &mut tally);
         let (health, error) = match parsed {
-            Ok(()) => (Health::Up, tally.remark()),
+            Ok(()) => {
+                if !body.bytes.is_empty() {
+                    self.cache.succeed();
+                }
+                (Health::Up, tally.remark())
+            }
             Err(e) => {
                 // Nothing of a broken body is kept, so its batch begins anew.
                 drop(appender);
                 appender = storage.appender();
                 self.cache.see_nothing();
-                tally.appended = 0;
                 (Health::Down, e.to_string())
             }
         };
@@ -200,30 +214,31 @@ impl Ingest {
         if timestamp > at.plus(FUTURE_TOLERANCE) {
             let max = at.plus(FUTURE_TOLERANCE);
             let error = AppendError::OutOfBounds { timestamp, min: TimestampMs::MIN, max };
-            tally.refuse(&self.counters, sample.series.as_bytes(), &error);
+            tally.refuse(&self.counters, sample.series.as_bytes(), error);
             return;
         }
         let Some(id) = self.cache.find(sample.series.as_bytes()) else {
             self.new_series(appender, timestamp, sample, own_time.is_some(), tally);
             return;
         };
-        let first = self.cache.see(id);
+        let seen = self.cache.see(id);
+        tally.series_added += usize::from(seen == Seen::Back);
         self.cache.entry(id).own_timestamps = own_time.is_some();
         let series = self.cache.entry(id).series;
         if own_time.is_some() {
             let appended = appender.append(&Append::float(SeriesId::Ref(series), timestamp, sample.value));
             match appended {
-                Ok(_) => tally.appended += 1,
+                Ok(_) => {}
                 Err(AppendError::UnknownRef(_)) => {
                     self.append_anew(appender, id, timestamp, sample.value, tally);
                 }
-                Err(e) => tally.refuse(&self.counters, sample.series.as_bytes(), &e),
+                Err(e) => tally.refuse(&self.counters, sample.series.as_bytes(), e),
             }
-        } else if first {
-            self.columns.push(id, series, sample.value);
-        } else {
+        } else if seen == Seen::Twice {
             let error = AppendError::Duplicate { timestamp };
-            tally.refuse(&self.counters, sample.series.as_bytes(), &error);
+            tally.refuse(&self.counters, sample.series.as_bytes(), error);
+        } else {
+            self.columns.push(id, series, sample.value);
         }
     }
 
@@ -241,21 +256,19 @@ impl Ingest {
                 self.cache.see(id);
                 self.cache.entry(id).own_timestamps = own_time;
                 tally.series_added += 1;
-                tally.appended += 1;
             }
-            Err(e) => tally.refuse(&self.counters, sample.series.as_bytes(), &e),
+            Err(e) => tally.refuse(&self.counters, sample.series.as_bytes(), e),
         }
     }
 
     fn append_columns(&mut self, appender: &mut dyn Appender, at: TimestampMs, tally: &mut Tally) {
         let mut columns = std::mem::take(&mut self.columns);
         appender.append_floats(at, &columns.series, &columns.values, &mut columns.refused);
-        tally.appended += columns.series.len() - columns.refused.len();
         for (i, error) in columns.refused.drain(..) {
             if matches!(error, AppendError::UnknownRef(_)) {
                 self.append_anew(appender, columns.ids[i], at, columns.values[i], tally);
             } else {
-                tally.refuse(&self.counters, self.cache.text(columns.ids[i]), &error);
+                tally.refuse(&self.counters, self.cache.text(columns.ids[i]), error);
             }
         }
         self.columns = columns;
@@ -272,15 +285,13 @@ impl Ingest {
     ) {
         // Only a sample can be parsed, so the text gets a value.
         let line = [self.cache.text(id), b" 0\n"].concat();
-        let Some(Ok(Entry::Sample(sample))) = Parser::new(Format::Text, &line).next() else {
+        let format = self.format.unwrap_or(Format::Text);
+        let Some(Ok(Entry::Sample(sample))) = Parser::new(format, &line).next() else {
             unreachable!("a cached text was parsed before: {}", String::from_utf8_lossy(&line));
         };
         match append_by_text(&mut self.labels, appender, sample.series, timestamp, value) {
-            Ok(series) => {
-                self.cache.entry(id).series = series;
-                tally.appended += 1;
-            }
-            Err(e) => tally.refuse(&self.counters, self.cache.text(id), &e),
+            Ok(series) => self.cache.entry(id).series = series,
+            Err(e) => tally.refuse(&self.counters, self.cache.text(id), e),
         }
     }
 
@@ -302,12 +313,17 @@ fn append_by_text(
     series: Series<'_>,
     timestamp: TimestampMs,
     value: f64,
-) -> Result<SeriesRef, AppendError> {
-    let labels = labels.of(series).map_err(|_twice| AppendError::InvalidLabels {
-        labels: Labels::empty(),
-        reason: "a label stands twice; each may stand once",
-    })?;
-    appender.append(&Append::float(SeriesId::Labels(&labels), timestamp, value))
+) -> Result<SeriesRef, Refusal> {
+    let labels = labels.of(series).map_err(|twice| Refusal::LabelTwice(twice.label))?;
+    Ok(appender.append(&Append::float(SeriesId::Labels(&labels), timestamp, value))?)
+}
+
+/// The beginning of a series' text: enough to find it, however long it is.
+fn excerpt(text: &[u8]) -> Cow<'_, str> {
+    match text.get(..EXCERPT_BYTES) {
+        Some(beginning) => String::from_utf8_lossy(beginning) + "…",
+        None => String::from_utf8_lossy(text),
+    }
 }
 
 impl Columns {

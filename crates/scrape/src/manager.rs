@@ -7,7 +7,11 @@ use crate::{
     target::{Target, targets_of},
 };
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use skopos_model::Labels;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// Runs the scrapers of the current configuration.
@@ -48,7 +52,7 @@ impl Manager {
         let mut before: HashMap<Target, Running> =
             running.drain(..).map(|r| (r.status.target.clone(), r)).collect();
         let mut applied = Applied { kept: 0, started: 0, stopped: 0 };
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for target in wanted {
             // The same target twice in one job would store every sample twice.
             if !seen.insert(target.clone()) {
@@ -63,8 +67,10 @@ impl Manager {
             }
         }
         applied.stopped = before.len();
-        for gone in before.into_values() {
-            gone.ending.send_replace(Ending::Removed);
+        let going_on: HashSet<&Labels> = running.iter().map(|r| &r.status.target.labels).collect();
+        for (target, gone) in before {
+            let replaced = going_on.contains(&target.labels);
+            gone.ending.send_replace(if replaced { Ending::Replaced } else { Ending::Removed });
         }
         applied
     }
@@ -86,7 +92,7 @@ impl Manager {
         &self.shared.counters
     }
 
-    /// Stops all scrapers and waits for the scrapes under way to be stored.
+    /// Stops all scrapers and waits until what has come of the scrapes under way is stored.
     pub async fn shutdown(&self) {
         let running = std::mem::take(&mut *self.running.lock());
         for r in &running {

@@ -38,8 +38,10 @@ impl ReportSeries {
         health: Health,
     ) {
         let up = if health == Health::Up { 1.0 } else { 0.0 };
-        let counts = [tally.scraped, tally.appended, tally.series_added].map(|n| n as f64);
-        self.append_values(appender, at, [up, took.as_secs_f64(), counts[0], counts[1], counts[2]]);
+        let (scraped, added) = (tally.scraped as f64, tally.series_added as f64);
+        // Samples that storage refuses count too; none is dropped by relabelling.
+        let relabelled = scraped;
+        self.append_values(appender, at, [up, took.as_secs_f64(), scraped, relabelled, added]);
     }
 
     pub(crate) fn mark_stale(&mut self, appender: &mut dyn Appender, at: TimestampMs) {

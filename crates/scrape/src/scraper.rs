@@ -1,7 +1,7 @@
 //! The life of one target: wait for its time, fetch, ingest, report; until it is told to stop.
 
 use crate::{
-    fetch::{FetchError, Fetcher},
+    fetch::{Body, FetchError, Fetcher},
     ingest::{Ingest, Report},
     pace::Pace,
     status::{Health, LastScrape, ScrapeCounters, TargetStatus},
@@ -35,6 +35,8 @@ pub enum Ending {
     Shutdown,
     /// The target is gone from the configuration: its series are marked stale.
     Removed,
+    /// Another scraper goes on with the same series (the target's rhythm changed, for instance).
+    Replaced,
 }
 
 /// One target's scrapes.
@@ -43,8 +45,6 @@ pub struct Scraper {
     status: Arc<TargetStatus>,
     ingest: Ingest,
     pace: Pace,
-    /// The body of the last scrape; its memory is used again.
-    buffer: Vec<u8>,
 }
 
 impl Scraper {
@@ -52,23 +52,26 @@ impl Scraper {
     pub fn new(shared: Shared, status: Arc<TargetStatus>) -> Self {
         let pace = Pace::new(status.target.interval, status.target.hash64());
         let ingest = Ingest::new(&status.target, Arc::clone(&shared.counters));
-        Self { shared, status, ingest, pace, buffer: Vec::new() }
+        Self { shared, status, ingest, pace }
     }
 
-    /// Scrapes until `ending` says otherwise.
+    /// Scrapes until `ending` says otherwise. A target that does not answer does not hold up the end: what
+    /// has not come by then is left.
     pub async fn run(mut self, mut ending: watch::Receiver<Ending>) {
+        tokio::select! {
+            // A scrape is given up only where it waits for its target; what has come is stored.
+            () = self.scrape_for_ever() => {}
+            _ = ending.changed() => {}
+        }
+        if *ending.borrow() == Ending::Removed {
+            self.mark_stale();
+        }
+    }
+
+    async fn scrape_for_ever(&mut self) {
         let mut planned = self.first_time();
         loop {
-            let wait = self.until(planned);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                _ = ending.changed() => {
-                    if *ending.borrow() == Ending::Removed {
-                        self.mark_stale().await;
-                    }
-                    return;
-                }
-            }
+            tokio::time::sleep(self.until(planned)).await;
             let begun = self.now();
             self.scrape(self.pace.aligned(planned, begun), begun).await;
             planned = self.next_time(planned);
@@ -110,10 +113,9 @@ impl Scraper {
 
     async fn scrape(&mut self, at: TimestampMs, begun: TimestampMs) {
         let started = self.shared.clock.monotonic();
-        let fetched = self.shared.fetcher.fetch(&self.status.target, std::mem::take(&mut self.buffer)).await;
+        let fetched = self.shared.fetcher.fetch(&self.status.target).await;
         let took = self.shared.clock.monotonic().saturating_sub(started);
-        let (report, buffer) = self.ingest_blocking(at, took, fetched).await;
-        self.buffer = buffer;
+        let report = self.ingest_blocking(at, took, fetched);
         ScrapeCounters::add(&self.shared.counters.scrapes, 1);
         if report.health == Health::Down {
             ScrapeCounters::add(&self.shared.counters.failed, 1);
@@ -130,24 +132,21 @@ impl Scraper {
     }
 
     /// Parsing and storing are work for a thread, not for the reactor.
-    async fn ingest_blocking(
+    fn ingest_blocking(
         &mut self,
         at: TimestampMs,
         took: Duration,
-        fetched: Result<crate::fetch::Body, FetchError>,
-    ) -> (Report, Vec<u8>) {
+        fetched: Result<Body, FetchError>,
+    ) -> Report {
         let storage = Arc::clone(&self.shared.storage);
         let ingest = &mut self.ingest;
         tokio::task::block_in_place(move || match fetched {
-            Ok(body) => {
-                let report = ingest.body(storage.as_ref(), at, took, &body);
-                (report, body.bytes)
-            }
-            Err(error) => (ingest.failure(storage.as_ref(), at, took, error.to_string()), Vec::new()),
+            Ok(body) => ingest.body(storage.as_ref(), at, took, &body),
+            Err(error) => ingest.failure(storage.as_ref(), at, took, error.to_string()),
         })
     }
 
-    async fn mark_stale(&mut self) {
+    fn mark_stale(&mut self) {
         let at = self.now();
         let storage = Arc::clone(&self.shared.storage);
         let ingest = &mut self.ingest;

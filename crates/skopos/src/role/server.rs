@@ -130,7 +130,7 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
             Asked::Stop => break,
         }
     }
-    tracing::info!("stopping: scrapes and requests under way are finished first");
+    tracing::info!("stopping: requests under way are finished first");
     let _web_may_have_ended = stop_web.send(());
     let _web_ended = web.await;
     services.stop().await

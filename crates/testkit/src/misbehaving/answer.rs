@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{DeflateEncoder, GzEncoder};
+use flate2::{Compression, Crc};
 
 use super::{BEAT, Misbehaviour, Shared, is_beat};
 
@@ -81,6 +81,10 @@ pub(super) fn give(way: Misbehaviour, mut wire: Wire<'_>) -> io::Result<()> {
         Misbehaviour::GzipBomb { inflated_bytes } => {
             wire.text("Content-Encoding: gzip\r\n", &bomb(inflated_bytes)?)?;
         }
+        Misbehaviour::RedirectsToItself => {
+            let location = format!("Location: http://{}/again\r\n", wire.stream.local_addr()?);
+            wire.head(302, TEXT, &location, Some(0))?;
+        }
         Misbehaviour::NeverAnswers => wire.hold(),
         Misbehaviour::NeverSendsBody => {
             wire.head(200, TEXT, "", Some(1000))?;
@@ -151,15 +155,34 @@ fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// `inflated_bytes` of one line, compressed without ever standing in memory.
+/// A gzip header: deflate, no name, no time.
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+/// The deflate block that ends a stream and holds nothing.
+const DEFLATE_END: [u8; 2] = [3, 0];
+/// What is compressed once and then repeated.
+const BOMB_PART_BYTES: usize = 1 << 20;
+
+/// `inflated_bytes` of one line, compressed without ever standing in memory. Parts that were flushed stand for
+/// themselves, so one is compressed and then repeated: a gigabyte costs as little as a megabyte.
 fn bomb(inflated_bytes: usize) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let part = [b'a'; 64 << 10];
-    let mut left = inflated_bytes;
-    while left > 0 {
-        let now = left.min(part.len());
-        encoder.write_all(&part[..now])?;
-        left -= now;
+    let mut out = GZIP_HEADER.to_vec();
+    let mut sum = Crc::new();
+    let (whole, rest) = (inflated_bytes / BOMB_PART_BYTES, inflated_bytes % BOMB_PART_BYTES);
+    for (bytes, times) in [(BOMB_PART_BYTES, whole), (rest, 1)] {
+        let plain = vec![b'a'; bytes];
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&plain)?;
+        encoder.flush()?;
+        let part = encoder.get_ref().clone();
+        let mut part_sum = Crc::new();
+        part_sum.update(&plain);
+        for _ in 0..times {
+            out.extend_from_slice(&part);
+            sum.combine(&part_sum);
+        }
     }
-    encoder.finish()
+    out.extend_from_slice(&DEFLATE_END);
+    out.extend_from_slice(&sum.sum().to_le_bytes());
+    out.extend_from_slice(&sum.amount().to_le_bytes());
+    Ok(out)
 }

@@ -70,6 +70,8 @@ pub enum Misbehaviour {
         /// How large.
         inflated_bytes: usize,
     },
+    /// Sends the client to the same place again, and again.
+    RedirectsToItself,
     /// Reads the request and says nothing.
     NeverAnswers,
     /// Sends a head and nothing more.

@@ -1,0 +1,16 @@
+//! Tests from end to end: the built binary as a process, beside real peers and misbehaving targets. Every
+//! server listens on loopback and ends with its test.
+//!
+//! - `support`: asking a server, and what its answers say
+//! - `kill_nine`: what a crash at any moment leaves
+//! - `peers`: the same bodies and queries to Debian's Prometheus and to ours
+//! - `hostile_targets`: what bad targets do to themselves, to others and to memory
+//! - `api`: status codes and shapes of every endpoint
+//! - `config_and_signals`: files, flags, signals, ports and locks
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+#![expect(clippy::print_stdout, reason = "random tests print their seed")]
+
+mod config_and_signals;
+mod hostile_targets;
+mod kill_nine;
+mod support;

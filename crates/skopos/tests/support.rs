@@ -1,0 +1,185 @@
+//! Asking a server and reading its answers. Knows Prometheus' API and nothing of who serves it, so that the
+//! same question goes to ours and to a peer. Owns no test.
+
+use serde::Deserialize;
+use serde_json::Value;
+use skopos_testkit::{
+    http::{self, Response},
+    service::Service,
+    skopos::Skopos,
+    wait_until,
+};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+
+/// How long anything may take on a machine that is busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Labels by name; `__name__` among them.
+pub(crate) type Metric = BTreeMap<String, String>;
+/// Time in milliseconds and the bits of the value.
+pub(crate) type Samples = Vec<(i64, u64)>;
+/// All samples of some series.
+pub(crate) type Matrix = BTreeMap<Metric, Samples>;
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_skopos");
+
+/// `skopos server` that is yet to be started.
+pub(crate) fn server() -> Skopos {
+    Skopos::server(BINARY)
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    result: Vec<Series>,
+}
+
+#[derive(Deserialize)]
+struct Series {
+    metric: Metric,
+    value: Option<(f64, String)>,
+    #[serde(default)]
+    values: Vec<(f64, String)>,
+}
+
+/// `text` as a part of a URL's query.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").unwrap();
+        }
+    }
+    out
+}
+
+/// Fetches `path`, of which the parameters are yet to be encoded.
+pub(crate) fn ask(server: &Service, path: &str, params: &[(&str, &str)]) -> Response {
+    let params: Vec<String> = params.iter().map(|(k, v)| format!("{}={}", encoded(k), encoded(v))).collect();
+    server.get(&format!("{path}?{}", params.join("&")))
+}
+
+/// The JSON of an answer.
+#[track_caller]
+pub(crate) fn json(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap_or_else(|e| panic!("no JSON ({e}): {}", response.text()))
+}
+
+/// The result of a query as series of samples; a vector has one sample each.
+#[track_caller]
+fn result(response: &Response) -> Matrix {
+    assert_eq!(response.status, 200, "{}", response.text());
+    let answer: Answer = serde_json::from_slice(&response.body)
+        .unwrap_or_else(|e| panic!("no result of a query ({e}): {}", response.text()));
+    let ms = |seconds: f64| (seconds * 1000.0).round() as i64;
+    let sample = |(t, v): &(f64, String)| (ms(*t), number(v).to_bits());
+    let series = answer.data.result.into_iter();
+    series.map(|s| (s.metric, s.values.iter().chain(&s.value).map(sample).collect())).collect()
+}
+
+fn number(text: &str) -> f64 {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} is no number"))
+}
+
+/// What `query` gives now.
+#[track_caller]
+pub(crate) fn instant(server: &Service, query: &str) -> Matrix {
+    result(&ask(server, "/api/v1/query", &[("query", query)]))
+}
+
+/// What `query` gives at a time in milliseconds.
+#[track_caller]
+pub(crate) fn instant_at(server: &Service, query: &str, at_ms: i64) -> Matrix {
+    result(&ask(server, "/api/v1/query", &[("query", query), ("time", &seconds(at_ms))]))
+}
+
+/// What `query` gives over a range.
+#[track_caller]
+pub(crate) fn range(server: &Service, query: &str, (start_ms, end_ms, step_ms): (i64, i64, i64)) -> Matrix {
+    let (start, end, step) = (seconds(start_ms), seconds(end_ms), seconds(step_ms));
+    let params = [("query", query), ("start", &start), ("end", &end), ("step", &step)];
+    result(&ask(server, "/api/v1/query_range", &params))
+}
+
+fn seconds(ms: i64) -> String {
+    format!("{}.{:03}", ms / 1000, ms % 1000)
+}
+
+/// The value of a query that gives one series now; none while it gives none.
+#[track_caller]
+pub(crate) fn value(server: &Service, query: &str) -> Option<f64> {
+    let matrix = instant(server, query);
+    assert!(matrix.len() < 2, "{query} gives several series: {matrix:?}");
+    matrix.values().next().map(|samples| f64::from_bits(samples[0].1))
+}
+
+/// Waits until a query gives one series with this value.
+#[track_caller]
+pub(crate) fn wait_for_value(server: &Service, query: &str, expected: f64) {
+    let mut last = None;
+    let found = skopos_testkit::wait::poll(PATIENCE, || {
+        last = value(server, query);
+        (last == Some(expected)).then_some(())
+    });
+    assert!(found.is_some(), "{query} should become {expected} and is {last:?}");
+}
+
+/// What the API says of the targets of a job.
+pub(crate) struct TargetState {
+    pub(crate) health: String,
+    pub(crate) last_error: String,
+    pub(crate) scrape_url: String,
+}
+
+/// The targets of all jobs, by job.
+#[track_caller]
+pub(crate) fn targets(server: &Service) -> BTreeMap<String, TargetState> {
+    let answer = json(&server.get("/api/v1/targets"));
+    let active = answer["data"]["activeTargets"].as_array().expect("targets are listed");
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let state = |target: &Value| TargetState {
+        health: text(&target["health"]),
+        last_error: text(&target["lastError"]),
+        scrape_url: text(&target["scrapeUrl"]),
+    };
+    active.iter().map(|target| (text(&target["scrapePool"]), state(target))).collect()
+}
+
+/// Waits until the target of a job is in this health and its error contains this text.
+#[track_caller]
+pub(crate) fn wait_for_target(server: &Service, job: &str, health: &str, error: &str) {
+    let mut last = String::new();
+    let found = skopos_testkit::wait::poll(PATIENCE, || {
+        let all = targets(server);
+        let state = all.get(job).unwrap_or_else(|| panic!("there is no job {job}"));
+        last = format!("{}: {:?}", state.health, state.last_error);
+        let fits = state.health == health
+            && if error.is_empty() { state.last_error.is_empty() } else { state.last_error.contains(error) };
+        fits.then_some(())
+    });
+    assert!(found.is_some(), "{job} should become {health} with the error {error:?} and is {last}");
+}
+
+/// Waits until the log has a line with all of these texts, and gives it.
+#[track_caller]
+pub(crate) fn wait_for_log(server: &Service, texts: &[&str]) -> String {
+    wait_until(&format!("a line of the log with {texts:?}"), PATIENCE, || log_line(&server.log(), texts))
+}
+
+/// The last line of a log with all of these texts.
+pub(crate) fn log_line(log: &str, texts: &[&str]) -> Option<String> {
+    log.lines().rev().find(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned)
+}
+
+/// Fetches any URL.
+#[track_caller]
+pub(crate) fn fetch(url: &str, headers: &[(&str, &str)]) -> Response {
+    http::request("GET", url, headers, &[]).unwrap_or_else(|e| panic!("{url} does not answer: {e}"))
+}
