@@ -1,5 +1,5 @@
-//! From samples to a committed batch: checks, WAL record, compression, one write, chunks. The whole chain on one
-//! core, as a scrape takes it. Goal: 8 M samples a second in steady state.
+//! From samples to a committed batch: checks, WAL record, compression, one write, chunks. The whole chain
+//! on one core, as a scrape takes it. Goal: 8 M samples a second in steady state.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use skopos_base::Env;

@@ -52,7 +52,8 @@ fn main() {
         if [0, 1, 30, 60, 119, 120].contains(&round) {
             let bytes = resident_bytes(&env) - before;
             println!(
-                "{SERIES} series, {:3} samples each: {} resident bytes a series ({} of them series and chunks, {} labels)",
+                "{SERIES} series, {:3} samples each: {} resident bytes a series \
+                 ({} of them series and chunks, {} labels)",
                 round + 1,
                 bytes / SERIES as u64,
                 db.series_bytes() / SERIES as u64,

@@ -131,7 +131,10 @@ impl Db {
 impl Drop for Db {
     fn drop(&mut self) {
         if let Err(e) = self.shut_down() {
-            tracing::error!(dir = %self.dir.display(), error = %e, "closing the database: the last synchronisation failed");
+            tracing::error!(
+                dir = %self.dir.display(), error = %e,
+                "closing the database: the last synchronisation failed"
+            );
         }
     }
 }
@@ -187,7 +190,10 @@ fn warn_of_blocks(fs: &dyn Fs, dir: &Path) -> Result<(), OpenError> {
     };
     let blocks = entries.iter().filter(|e| e.is_dir && is_block(&e.name)).count();
     if blocks > 0 {
-        tracing::warn!(dir = %dir.display(), blocks, "the directory has blocks, which are not read: their samples are missing");
+        tracing::warn!(
+            dir = %dir.display(), blocks,
+            "the directory has blocks, which are not read: their samples are missing"
+        );
     }
     Ok(())
 }

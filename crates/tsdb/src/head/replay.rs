@@ -178,8 +178,9 @@ impl<'a> Replay<'a> {
         fault: &Fault,
     ) -> Result<(), OpenError> {
         tracing::warn!(
-            segment = %segment.path.display(), offset = good_end, bytes = segment.len.saturating_sub(good_end),
-            reason = fault.reason, "the WAL ends in an unfinished record, as after a crash: it is cut off"
+            segment = %segment.path.display(), offset = good_end,
+            bytes = segment.len.saturating_sub(good_end), reason = fault.reason,
+            "the WAL ends in an unfinished record, as after a crash: it is cut off"
         );
         let fail = |doing| OpenError::io(doing, &segment.path);
         let mut file = fs.open(&segment.path, OpenMode::Append).map_err(fail("opening"))?;

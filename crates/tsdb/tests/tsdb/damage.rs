@@ -2,14 +2,19 @@
 //! wrong sample, never half a batch, never a panic, and the database goes on.
 
 use crate::common::{DIR, Dump, commit, dump, open, series};
+use parking_lot::Mutex;
 use skopos_base::{
     Env,
     fs::{File, OpenMode, append_all, read_all},
     sim::SimWorld,
 };
 use skopos_model::Labels;
-use skopos_tsdb::{Options, WalCompression};
-use std::path::{Path, PathBuf};
+use skopos_tsdb::{Db, Options, WalCompression};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 fn wal_path(index: usize) -> PathBuf {
     Path::new(DIR).join("wal").join(format!("{index:08}"))
@@ -33,7 +38,21 @@ fn written(compression: WalCompression, batches: i64) -> Vec<u8> {
 }
 
 /// Opens a database whose first segment has these bytes; a second, sound one follows when `behind` has any.
+/// Then goes on with it.
 fn opened_with(bytes: &[u8], behind: &[u8], check: impl FnOnce(&Env, &Dump, u64)) {
+    read_with(bytes, behind, |env, db| {
+        let found = dump(env, &db);
+        check(env, &found, db.stats().wal_corruptions_total);
+        // Opening once more finds the same.
+        commit(&db, &[(series(77), 1_000_000, 1.0)]).expect("the disk is sound");
+        drop(db);
+        let mut again = dump(env, &open(env, Options::default()));
+        again.remove(&series(77)).expect("the new sample is there");
+        assert_eq!(again, found);
+    });
+}
+
+fn read_with(bytes: &[u8], behind: &[u8], check: impl FnOnce(&Env, Db)) {
     SimWorld::new(2).run(|env| {
         env.fs.create_dir_all(&Path::new(DIR).join("wal")).expect("the disk is sound");
         for (i, bytes) in [bytes, behind].iter().enumerate() {
@@ -43,15 +62,7 @@ fn opened_with(bytes: &[u8], behind: &[u8], check: impl FnOnce(&Env, &Dump, u64)
                 append_all(&mut *file, bytes).expect("the disk is sound");
             }
         }
-        let db = open(env, Options::default());
-        let found = dump(env, &db);
-        check(env, &found, db.stats().wal_corruptions_total);
-        // It goes on, and opening once more finds the same.
-        commit(&db, &[(series(77), 1_000_000, 1.0)]).expect("the disk is sound");
-        drop(db);
-        let mut again = dump(env, &open(env, Options::default()));
-        again.remove(&series(77)).expect("the new sample is there");
-        assert_eq!(again, found);
+        check(env, open(env, Options::default()));
     });
 }
 
@@ -78,16 +89,17 @@ fn whole_batches(found: &Dump, batches: i64) -> Vec<i64> {
 #[test]
 fn every_flipped_bit_is_detected_or_harmless() {
     for compression in [WalCompression::None, WalCompression::Snappy] {
-        let bytes = written(compression, 4);
+        let bytes = written(compression, 2);
         let mut harmless = 0;
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1 << bit;
-                opened_with(&damaged, &[], |_, found, corruptions| {
-                    let whole = whole_batches(found, 4);
-                    harmless += usize::from(whole.len() == 4);
-                    assert!(whole.len() == 4 || corruptions > 0, "bit {bit} of byte {at} is not counted");
+                read_with(&damaged, &[], |env, db| {
+                    let whole = whole_batches(&dump(env, &db), 2);
+                    harmless += usize::from(whole.len() == 2);
+                    let corruptions = db.stats().wal_corruptions_total;
+                    assert!(whole.len() == 2 || corruptions > 0, "bit {bit} of byte {at} is not counted");
                 });
             }
         }
@@ -127,4 +139,41 @@ fn damage_never_costs_later_segments() {
             assert_eq!(found.values().map(Vec::len).sum::<usize>(), 12, "byte {at}");
         });
     }
+}
+
+/// What is logged while `body` runs on this thread.
+fn logged(body: impl FnOnce()) -> String {
+    #[derive(Clone)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let sink = Sink(Arc::default());
+    let writer = sink.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, body);
+    let bytes = sink.0.lock().clone();
+    String::from_utf8(bytes).expect("log lines are text")
+}
+
+#[test]
+fn a_torn_end_and_damage_are_said_in_the_log_with_their_place() {
+    let bytes = written(WalCompression::None, 2);
+    let torn = logged(|| opened_with(&bytes[..bytes.len() - 3], &[], |_, _, _| {}));
+    assert!(torn.contains("the WAL ends in an unfinished record"), "{torn}");
+    assert!(torn.contains("segment=/data/tsdb/wal/00000000 offset="), "{torn}");
+    let mut damaged = bytes.clone();
+    damaged[9] ^= 1;
+    let damaged = logged(|| opened_with(&damaged, &bytes, |_, _, _| {}));
+    assert!(damaged.contains("segment=/data/tsdb/wal/00000000 offset=0 reason=the checksum"), "{damaged}");
+    assert!(!damaged.contains("cut off"), "{damaged}");
+    let sound = logged(|| opened_with(&bytes, &[], |_, _, _| {}));
+    assert!(!sound.contains("WARN"), "{sound}");
 }

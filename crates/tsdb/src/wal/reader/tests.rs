@@ -1,3 +1,5 @@
+//! Tests of the reader over bytes in memory: round trips, damage, and bytes that mean nothing.
+
 use super::*;
 use crate::wal::page::{Framable, frame};
 use proptest::prelude::*;
