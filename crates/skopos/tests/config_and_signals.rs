@@ -189,7 +189,8 @@ fn a_target_whose_rhythm_changes_goes_on_without_an_end() {
     let samples = all.values().next().unwrap();
     assert!(samples.iter().all(|(_, bits)| *bits == 1.0_f64.to_bits()), "there is a marker: {samples:?}");
     // Markers are not shown in a matrix: where one was, the series would be away until the next scrape.
-    let resets = support::range(&server, "count(m)", (samples[0].0, samples[samples.len() - 1].0, 10));
+    let resets =
+        support::range(&server, "count(m)", (samples[0].0, samples[samples.len() - 1].0, 10)).unwrap();
     let present = resets.values().next().unwrap().len() as i64;
     let steps = (samples[samples.len() - 1].0 - samples[0].0) / 10 + 1;
     assert_eq!(present, steps, "the series was away for {} steps of 10 ms", steps - present);

@@ -13,4 +13,5 @@
 mod config_and_signals;
 mod hostile_targets;
 mod kill_nine;
+mod peers;
 mod support;

@@ -76,12 +76,22 @@ pub(crate) fn json(response: &Response) -> Value {
 #[track_caller]
 fn result(response: &Response) -> Matrix {
     assert_eq!(response.status, 200, "{}", response.text());
+    if response.body.starts_with(br#"{"status":"success","data":{"resultType":"scalar""#) {
+        return scalar(&json(response));
+    }
     let answer: Answer = serde_json::from_slice(&response.body)
         .unwrap_or_else(|e| panic!("no result of a query ({e}): {}", response.text()));
     let ms = |seconds: f64| (seconds * 1000.0).round() as i64;
     let sample = |(t, v): &(f64, String)| (ms(*t), number(v).to_bits());
     let series = answer.data.result.into_iter();
     series.map(|s| (s.metric, s.values.iter().chain(&s.value).map(sample).collect())).collect()
+}
+
+/// A scalar as a series without labels.
+fn scalar(answer: &Value) -> Matrix {
+    let point = &answer["data"]["result"];
+    let ms = (point[0].as_f64().expect("a time") * 1000.0).round() as i64;
+    Matrix::from([(Metric::new(), vec![(ms, number(point[1].as_str().expect("a value")).to_bits())])])
 }
 
 fn number(text: &str) -> f64 {
@@ -94,18 +104,27 @@ pub(crate) fn instant(server: &Service, query: &str) -> Matrix {
     result(&ask(server, "/api/v1/query", &[("query", query)]))
 }
 
-/// What `query` gives at a time in milliseconds.
+/// What `query` gives at a time in milliseconds, or the status of the error.
 #[track_caller]
-pub(crate) fn instant_at(server: &Service, query: &str, at_ms: i64) -> Matrix {
-    result(&ask(server, "/api/v1/query", &[("query", query), ("time", &seconds(at_ms))]))
+pub(crate) fn instant_at(server: &Service, query: &str, at_ms: i64) -> Result<Matrix, u16> {
+    let response = ask(server, "/api/v1/query", &[("query", query), ("time", &seconds(at_ms))]);
+    if response.status == 200 { Ok(result(&response)) } else { Err(response.status) }
 }
 
-/// What `query` gives over a range.
+/// The span of a range query: first and last time, and the distance between two, in milliseconds.
+pub(crate) type StepsMs = (i64, i64, i64);
+
+/// What `query` gives over a range, or the status of the error.
 #[track_caller]
-pub(crate) fn range(server: &Service, query: &str, (start_ms, end_ms, step_ms): (i64, i64, i64)) -> Matrix {
+pub(crate) fn range(
+    server: &Service,
+    query: &str,
+    (start_ms, end_ms, step_ms): StepsMs,
+) -> Result<Matrix, u16> {
     let (start, end, step) = (seconds(start_ms), seconds(end_ms), seconds(step_ms));
     let params = [("query", query), ("start", &start), ("end", &end), ("step", &step)];
-    result(&ask(server, "/api/v1/query_range", &params))
+    let response = ask(server, "/api/v1/query_range", &params);
+    if response.status == 200 { Ok(result(&response)) } else { Err(response.status) }
 }
 
 fn seconds(ms: i64) -> String {
