@@ -41,7 +41,7 @@ enum Role {
     /// Scrape targets, store and query their metrics, serve the web interface.
     Server(role::server::Flags),
     /// Serve this machine's metrics for others to scrape, as node_exporter does.
-    Agent(role::agent::Flags),
+    Agent(Box<role::agent::Flags>),
     /// Check files and look into data.
     Tool(role::tool::Flags),
 }
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.role {
         Role::Server(flags) => role::server::run(flags),
-        Role::Agent(flags) => role::agent::run(flags),
+        Role::Agent(flags) => role::agent::run(*flags),
         Role::Tool(flags) => role::tool::run(&flags),
     };
     match result {

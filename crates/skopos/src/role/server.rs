@@ -124,11 +124,8 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
     let opened = open_storage(&flags, &env).await?;
     let services = Services::start(&flags, &env, configured, opened, &app)?;
     announce(&addresses, services.path.as_deref());
-    loop {
-        match signals.next().await {
-            Asked::Reload => services.reload(&env),
-            Asked::Stop => break,
-        }
+    while signals.next().await == Asked::Reload {
+        services.reload(&env);
     }
     tracing::info!("stopping: requests under way are finished first");
     let _web_may_have_ended = stop_web.send(());
