@@ -1,15 +1,21 @@
 //! Parameters of a request: of its URL and, for a POST, of its form body. Both count.
 
-use crate::reply::ApiError;
+use crate::reply::{ApiError, ErrorType};
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
-    http::{Method, header::CONTENT_TYPE},
+    http::{
+        Method,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
 };
 use skopos_model::{DurationMs, Matcher, TimestampMs};
+use std::time::Duration;
 
 /// The most bytes of a form body.
 pub(crate) const FORM_MAX_BYTES: usize = 4 << 20;
+/// How long a client may take to send one: connections are few, and nobody may sit on them.
+const FORM_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The parameters in the order in which they were sent.
 #[derive(Debug, Default)]
@@ -25,15 +31,23 @@ impl<S: Send + Sync> FromRequest<S> for Params {
                 .headers()
                 .get(CONTENT_TYPE)
                 .is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-        let body = if is_form {
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|e| ApiError::parameter("(body)", e.body_text()))?
-        } else {
-            Bytes::new()
-        };
+        let body = if is_form { read_form(request, state).await? } else { Bytes::new() };
         Ok(Self::parse(&body, query.as_bytes()))
     }
+}
+
+/// Reads a form body. One that says that it is too long is not waited for.
+async fn read_form<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > FORM_MAX_BYTES) {
+        let reason = format!("the form is longer than {FORM_MAX_BYTES} bytes");
+        return Err(ApiError::parameter("(body)", reason));
+    }
+    let read = tokio::time::timeout(FORM_READ_TIMEOUT, Bytes::from_request(request, state)).await;
+    let read = read.map_err(|_elapsed| {
+        ApiError::new(ErrorType::Timeout, format!("the form did not come within {FORM_READ_TIMEOUT:?}"))
+    })?;
+    read.map_err(|e| ApiError::parameter("(body)", e.body_text()))
 }
 
 impl Params {

@@ -7,7 +7,10 @@ use crate::{
     reply::{ApiError, ErrorType, Success},
 };
 use skopos_model::{DurationMs, TimestampMs};
-use skopos_promql::{Annotation, EvalError, Matrix, QueryResult, Severity, Steps, Value, Vector, ast::Expr};
+use skopos_promql::{
+    Annotation, EvalError, Matrix, QueryResult, Severity, Steps, Value, Vector,
+    ast::{Expr, ValueType},
+};
 use skopos_storage::QueryBudget;
 use std::sync::Arc;
 
@@ -49,6 +52,13 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Success
         return Err(ApiError::new(ErrorType::BadData, reason));
     }
     let expr = parse(&params)?;
+    if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
+        let reason = format!(
+            "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+            expr.value_type()
+        );
+        return Err(ApiError::parameter("query", reason));
+    }
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     blocking::run(parts, budget, move |parts, budget| {

@@ -10,6 +10,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 #![expect(clippy::print_stdout, reason = "random tests print their seed")]
 
+mod api;
 mod config_and_signals;
 mod hostile_targets;
 mod kill_nine;

@@ -154,7 +154,6 @@ pub(crate) fn wait_for_value(server: &Service, query: &str, expected: f64) {
 pub(crate) struct TargetState {
     pub(crate) health: String,
     pub(crate) last_error: String,
-    pub(crate) scrape_url: String,
 }
 
 /// The targets of all jobs, by job.
@@ -166,7 +165,6 @@ pub(crate) fn targets(server: &Service) -> BTreeMap<String, TargetState> {
     let state = |target: &Value| TargetState {
         health: text(&target["health"]),
         last_error: text(&target["lastError"]),
-        scrape_url: text(&target["scrapeUrl"]),
     };
     active.iter().map(|target| (text(&target["scrapePool"]), state(target))).collect()
 }

@@ -1,0 +1,348 @@
+//! Every endpoint over HTTP: status codes, errors and the shape of the JSON, beside Debian's Prometheus where it
+//! has the same endpoint. Differences that are meant stand in the tables.
+
+use crate::support::{self, PATIENCE, ask, encoded, fetch, json, server, wait_for_value};
+use serde_json::Value;
+use skopos_exposition::{Entry, Format, Parser};
+use skopos_testkit::{
+    http::{self, Response},
+    misbehaving::{Misbehaviour, Server},
+    peers,
+    service::Service,
+    wait_until,
+};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Write as _},
+    net::TcpStream,
+    process::{Command, Stdio},
+    sync::LazyLock,
+};
+
+const BODY: &str = "# TYPE m counter\nm{a=\"1\"} 1\nm{a=\"2\"} 2\nspecial NaN\nspecial{l=\"<&\\\"\"} +Inf\n";
+
+/// A target, and both programs that have scraped it.
+struct Peers {
+    _target: Server,
+    prometheus: Service,
+    ours: Service,
+}
+
+fn start(target: &Server, flags: &[&str]) -> Service {
+    let config = config(target);
+    flags.iter().fold(server().config(&config), |server, flag| server.flag(flag)).start()
+}
+
+fn config(target: &Server) -> String {
+    format!(
+        "global: {{scrape_interval: 1s, external_labels: {{site: x}}}}\nscrape_configs:\n- job_name: j\n  \
+         static_configs: [{{targets: ['{}']}}]\n",
+        target.address()
+    )
+}
+
+fn peers() -> Peers {
+    let target = Server::start([Misbehaviour::text(BODY)]);
+    let prometheus = peers::prometheus(&config(&target), &["--log.level=error"]);
+    let ours = start(&target, &[]);
+    for server in [&prometheus, &ours] {
+        wait_for_value(server, "count(m)", 2.0);
+    }
+    Peers { _target: target, prometheus, ours }
+}
+
+/// All paths of an answer at which something stands, with its kind: `/data/result/[]/metric/a: string`.
+fn shape(value: &Value) -> BTreeSet<String> {
+    fn walk(value: &Value, path: &str, out: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                out.insert(format!("{path}: object"));
+                for (key, value) in map {
+                    walk(value, &format!("{path}/{key}"), out);
+                }
+            }
+            Value::Array(list) => {
+                out.insert(format!("{path}: list"));
+                for value in list {
+                    walk(value, &format!("{path}/[]"), out);
+                }
+            }
+            Value::Null => drop(out.insert(format!("{path}: null"))),
+            Value::Bool(_) => drop(out.insert(format!("{path}: bool"))),
+            Value::Number(_) => drop(out.insert(format!("{path}: number"))),
+            Value::String(_) => drop(out.insert(format!("{path}: string"))),
+        }
+    }
+    let mut out = BTreeSet::new();
+    walk(value, "", &mut out);
+    out
+}
+
+/// Requests that both answer with the same status and an answer of the same shape; of an error, with the same
+/// type.
+const SAME: &[&str] = &[
+    "/api/v1/query?query=m",
+    "/api/v1/query?query=special",
+    "/api/v1/query?query=m[1m]",
+    "/api/v1/query?query=none",
+    "/api/v1/query?query=1%2B1",
+    "/api/v1/query?query=%22text%22",
+    "/api/v1/query?query=m&time=1.5",
+    "/api/v1/query?query=m&time=2026-01-01T00:00:00Z",
+    "/api/v1/query?query=m&timeout=10s",
+    "/api/v1/query",
+    "/api/v1/query?query=",
+    "/api/v1/query?query=sum(",
+    "/api/v1/query?query=m&time=yesterday",
+    "/api/v1/query?query=m&timeout=soon",
+    "/api/v1/query?query=m%2Bon(j)m",
+    "/api/v1/query_range?query=m&start=1&end=2&step=1",
+    "/api/v1/query_range?query=1&start=1&end=2&step=1",
+    "/api/v1/query_range?query=m&start=2026-01-01T00:00:00Z&end=2026-01-01T00:01:00Z&step=15s",
+    "/api/v1/query_range?query=m&end=2&step=1",
+    "/api/v1/query_range?query=m&start=1&step=1",
+    "/api/v1/query_range?query=m&start=1&end=2",
+    "/api/v1/query_range?start=1&end=2&step=1",
+    "/api/v1/query_range?query=m&start=2&end=1&step=1",
+    "/api/v1/query_range?query=m&start=1&end=2&step=0",
+    "/api/v1/query_range?query=m&start=1&end=2&step=-1",
+    "/api/v1/query_range?query=m&start=1&end=2&step=x",
+    "/api/v1/query_range?query=m&start=1&end=20000&step=1",
+    "/api/v1/query_range?query=m[1m]&start=1&end=2&step=1",
+    "/api/v1/series?match[]=m",
+    "/api/v1/series?match[]=m&match[]=up",
+    "/api/v1/series?match[]=none",
+    "/api/v1/series?match[]={a=~%22.%2B%22}",
+    "/api/v1/series",
+    "/api/v1/series?match[]={}",
+    "/api/v1/series?match[]={a=~%22.*%22}",
+    "/api/v1/series?match[]=sum(m)",
+    "/api/v1/labels",
+    "/api/v1/labels?match[]=m",
+    "/api/v1/labels?match[]=m{",
+    "/api/v1/labels?start=x",
+    "/api/v1/label/a/values",
+    "/api/v1/label/a/values?match[]=m{a=%221%22}",
+    "/api/v1/label/none/values",
+    "/api/v1/label/a/values?match[]=1",
+    "/api/v1/targets",
+    "/api/v1/targets?state=active",
+    "/api/v1/targets?state=dropped",
+    "/api/v1/status/config",
+];
+
+#[test]
+fn answers_have_the_status_and_shape_of_prometheus() {
+    let peers = peers();
+    for path in SAME {
+        let (theirs, ours) = (peers.prometheus.get(path), peers.ours.get(path));
+        assert_eq!(ours.status, theirs.status, "{path}: {} / {}", theirs.text(), ours.text());
+        assert_eq!(ours.header("content-type"), Some("application/json"), "{path}");
+        let (their_json, our_json) = (json(&theirs), json(&ours));
+        assert_eq!(our_json["errorType"], their_json["errorType"], "{path}: {}", ours.text());
+        let (their_shape, our_shape) = (shape(&their_json), shape(&our_json));
+        let missing: Vec<_> = their_shape.difference(&our_shape).collect();
+        assert!(missing.is_empty(), "{path} lacks {missing:?}: {}", ours.text());
+        // Later versions than the peer's say how many targets were dropped; ours is as they are.
+        let extra: Vec<_> =
+            our_shape.difference(&their_shape).filter(|p| !p.contains("droppedTargetCounts")).collect();
+        assert!(extra.is_empty(), "{path} has {extra:?} and should not: {}", ours.text());
+    }
+}
+
+#[test]
+fn answers_have_the_content_of_prometheus() {
+    let peers = peers();
+    for path in [
+        "/api/v1/query?query=sort(m)*2",
+        "/api/v1/query?query=special",
+        "/api/v1/series?match[]={__name__=~%22m|special%22}",
+        "/api/v1/labels",
+        "/api/v1/labels?match[]=m",
+        "/api/v1/label/__name__/values",
+        "/api/v1/label/l/values",
+        "/api/v1/label/a/values?match[]=m{a=%222%22}",
+    ] {
+        // Values of samples are `[time, text]`; the time of "now" is each program's own.
+        let data = |server: &Service| {
+            let mut data = json(&server.get(path))["data"].clone();
+            let result = data.get_mut("result").and_then(Value::as_array_mut);
+            for series in result.into_iter().flatten() {
+                series["value"][0] = Value::Null;
+            }
+            data
+        };
+        assert_eq!(data(&peers.ours), data(&peers.prometheus), "{path}");
+    }
+    let active = |server: &Service| {
+        let mut target = json(&server.get("/api/v1/targets"))["data"]["activeTargets"][0].clone();
+        for own in ["lastScrape", "lastScrapeDuration", "globalUrl"] {
+            target[own] = Value::Null;
+        }
+        target
+    };
+    assert_eq!(active(&peers.ours), active(&peers.prometheus), "the target");
+}
+
+/// Requests that ours answers in its own way: the path, the status, and a part of the answer.
+const OURS: &[(&str, u16, &str)] = &[
+    ("/api/v1/query?query=sum(", 400, r#"invalid parameter \"query\": 1:5: parse error"#),
+    ("/api/v1/query", 400, r#"invalid parameter \"query\": it is missing"#),
+    (
+        "/api/v1/query?query=m&time=x",
+        400,
+        r#"invalid parameter \"time\": cannot parse \"x\" to a valid timestamp"#,
+    ),
+    ("/api/v1/query?query=m&limit=1", 200, r#""warnings":["results truncated due to limit"]"#),
+    ("/api/v1/query?query=m&limit=x", 400, r#"invalid parameter \"limit\": "#),
+    ("/api/v1/query?query=m&timeout=0.0001", 503, r#""errorType":"timeout""#),
+    (
+        "/api/v1/query_range?query=m&start=1&end=20000&step=1",
+        400,
+        "exceeded maximum resolution of 11000 points",
+    ),
+    ("/api/v1/query_range?query=m&start=1&end=9e18&step=1", 400, r#"invalid parameter \"end\": "#),
+    (
+        "/api/v1/series?match[]={__name__=~%22m%22}&limit=1",
+        200,
+        r#""warnings":["results truncated due to limit"]"#,
+    ),
+    ("/api/v1/series?match[]=m&start=2&end=1", 400, r#"invalid parameter \"end\": it is before start"#),
+    ("/api/v1/label/U__with_2e_dot/values", 200, r#"{"status":"success","data":[]}"#),
+    ("/api/v1/targets?state=gone", 400, r#"invalid parameter \"state\": write active, dropped or any"#),
+    ("/api/v1/targets?scrapePool=other", 200, r#""activeTargets":[]"#),
+    ("/api/v1/status/buildinfo", 200, r#""application":"Skopos""#),
+    ("/api/v1/status/config", 200, r"scrape_interval: 1s"),
+    (
+        "/api/v1/nothing",
+        404,
+        r#"{"status":"error","errorType":"not_found","error":"there is no endpoint /api/v1/nothing"}"#,
+    ),
+    ("/api/v1/a/b", 404, r#""errorType":"not_found""#),
+    ("/api/v1/", 404, ""),
+    ("/api/v1", 404, ""),
+    ("/-/healthy", 200, "Skopos is healthy."),
+    ("/-/ready", 200, "Skopos is ready."),
+    ("/nothing/here.js", 404, "There is nothing at /nothing/here.js"),
+    ("/../../etc/passwd", 404, ""),
+];
+
+#[test]
+fn our_own_answers_say_what_is_wrong() {
+    let target = Server::start([Misbehaviour::text(BODY)]);
+    let server = start(&target, &[]);
+    wait_for_value(&server, "count(m)", 2.0);
+    for (path, status, part) in OURS {
+        let response = server.get(path);
+        assert_eq!(response.status, *status, "{path}: {}", response.text());
+        assert!(response.text().contains(part), "{path}: {}", response.text());
+    }
+    let deleted = http::request("DELETE", &server.url("/api/v1/query"), &[], &[]).unwrap();
+    assert_eq!((deleted.status, &json(&deleted)["errorType"]), (405, &Value::from("method_not_allowed")));
+    let zipped = fetch(&server.url("/api/v1/query?query=m"), &[("Accept-Encoding", "gzip")]);
+    assert_eq!(zipped.header("content-encoding"), Some("gzip"));
+}
+
+#[test]
+fn a_form_says_the_same_as_the_address() {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let target = Server::start([Misbehaviour::text(BODY)]);
+    let server = start(&target, &[]);
+    wait_for_value(&server, "count(m)", 2.0);
+    let post = |path: &str, form: &str| http::post(&server.url(path), FORM, form.as_bytes()).unwrap();
+    for (path, form) in [
+        ("/api/v1/query", "query=m&time=1".to_owned()),
+        ("/api/v1/query_range", format!("query={}&start=1&end=9&step=4", encoded("sum by (a) (m)"))),
+        ("/api/v1/series", "match%5B%5D=m&match%5B%5D=up".to_owned()),
+        ("/api/v1/labels", "match[]=m".to_owned()),
+        ("/api/v1/query", "query=sum(".to_owned()),
+    ] {
+        let (posted, got) = (post(path, &form), server.get(&format!("{path}?{form}")));
+        assert_eq!((posted.status, posted.text()), (got.status, got.text()), "{path} {form}");
+    }
+    let both = json(&post("/api/v1/query?time=77", "query=vector(1)"));
+    assert_eq!(both["data"]["result"][0]["value"][0], 77);
+    assert_eq!(too_long_a_form(&server), 400);
+    let long = post("/api/v1/query", &format!("query={}1", "1%2B".repeat(20_000)));
+    assert!([200, 400].contains(&long.status), "{}", long.status);
+    assert_eq!(server.get("/-/healthy").status, 200, "a query of great depth ends nothing");
+}
+
+/// The status for a form that says it is longer than allowed. The answer comes before its body.
+fn too_long_a_form(server: &Service) -> u16 {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\n\r\nquery=1";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut first = String::new();
+    BufReader::new(&stream).read_line(&mut first).unwrap();
+    first.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn limits_are_errors_with_their_name() {
+    let body: String = (0..3000).map(|i| format!("m{{i=\"{i}\"}} 1\n")).collect();
+    let target = Server::start([Misbehaviour::text(&body)]);
+    let [samples, series] =
+        ["--query.max-samples=10000", "--query.max-series=20"].map(|flag| start(&target, &[flag]));
+    wait_for_value(&series, "m{i=\"1\"}", 1.0);
+    let limited = |server: &Service, query: &str, name: &str| {
+        let response = ask(server, "/api/v1/query", &[("query", query)]);
+        assert_eq!(response.status, 422, "{query}: {}", response.text());
+        let answer = json(&response);
+        assert_eq!(answer["errorType"], "execution");
+        assert!(answer["error"].as_str().unwrap().contains(name), "{answer}");
+    };
+    limited(&series, "count(m)", "query.max-series = 20");
+    let too_many = || ask(&samples, "/api/v1/query", &[("query", "m[5m]")]).status == 422;
+    wait_until("more than ten thousand samples", PATIENCE, || too_many().then_some(()));
+    limited(&samples, "m[5m]", "query.max-samples = 10000");
+    assert_eq!(support::value(&samples, "m{i=\"1\"}"), Some(1.0), "smaller queries go on");
+}
+
+#[test]
+fn own_metrics_are_read_by_our_parser_and_pass_promtools_checks() {
+    static EMPTY: LazyLock<Server> = LazyLock::new(|| Server::start([Misbehaviour::text("")]));
+    let server = start(&EMPTY, &[]);
+    // Something for the metrics of requests to count, errors too.
+    for path in ["/api/v1/query?query=1", "/api/v1/query", "/nothing"] {
+        let _counted: Response = server.get(path);
+    }
+    let text = server.get("/metrics");
+    assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let open = fetch(&server.url("/metrics"), &[("Accept", "application/openmetrics-text;version=1.0.0")]);
+    let kind = open.header("content-type").unwrap();
+    assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+    let names = [(Format::Text, &text), (Format::OpenMetrics, &open)].map(|(format, response)| {
+        let mut names = BTreeSet::new();
+        for entry in Parser::new(format, &response.body) {
+            if let Entry::Sample(sample) = entry.unwrap_or_else(|e| panic!("{e}:\n{}", response.text())) {
+                let series = String::from_utf8_lossy(sample.series.as_bytes()).into_owned();
+                assert!(names.insert(series.clone()), "{series} stands twice");
+            }
+        }
+        names
+    });
+    for name in [
+        "prometheus_tsdb_head_series",
+        "process_resident_memory_bytes",
+        "prometheus_http_requests_total{handler=\"/api/v1/query\",code=\"400\"}",
+        "skopos_scrapes_total",
+    ] {
+        assert!(names.iter().all(|all| all.contains(name)), "{name} is missing: {names:?}");
+    }
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed; run `cargo xtask setup`");
+    promtool.stdin.take().unwrap().write_all(&text.body).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said, "");
+}
