@@ -110,7 +110,8 @@ pub struct StaticConfig {
 pub enum ConfigError {
     /// A label's name cannot be used here.
     #[error(
-        "{place}: {name:?} is no valid label name: use letters, digits and _, not beginning with a digit, and not __name__"
+        "{place}: {name:?} is no valid label name: use letters, digits and _, not beginning with a digit, \
+         and not __name__"
     )]
     LabelName {
         /// Where it stands.

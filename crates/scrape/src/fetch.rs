@@ -83,7 +83,8 @@ pub enum FetchError {
     },
     /// The body's kind is not understood.
     #[error(
-        "content type {0:?} is not understood: expose text/plain;version=0.0.4 or application/openmetrics-text"
+        "content type {0:?} is not understood: expose text/plain;version=0.0.4 or \
+         application/openmetrics-text"
     )]
     ContentType(String),
     /// Nobody in this process gives such metrics.

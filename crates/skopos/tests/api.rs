@@ -1,5 +1,5 @@
-//! Every endpoint over HTTP: status codes, errors and the shape of the JSON, beside Debian's Prometheus where it
-//! has the same endpoint. Differences that are meant stand in the tables.
+//! Every endpoint over HTTP: status codes, errors and the shape of the JSON, beside Debian's Prometheus
+//! where it has the same endpoint. Differences that are meant stand in the tables.
 
 use crate::support::{self, PATIENCE, ask, encoded, fetch, json, server, wait_for_value};
 use serde_json::Value;

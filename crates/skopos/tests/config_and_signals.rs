@@ -267,7 +267,7 @@ fn a_request_under_way_at_sigterm_gets_its_answer() {
     );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&form.as_bytes()[..3]).unwrap();
-    thread::sleep(Duration::from_millis(200));
+    skopos_testkit::let_live(Duration::from_millis(200));
     server.process().signal(Signal::TERM);
     wait_for_log(&server, &["stopping"]);
     stream.write_all(&form.as_bytes()[3..]).unwrap();

@@ -1,5 +1,5 @@
-//! Targets of every bad manner beside good ones: each bad one says what is wrong with it, the good ones notice
-//! nothing, memory stays bounded, and a target that behaves again is up again.
+//! Targets of every bad manner beside good ones: each bad one says what is wrong with it, the good ones
+//! notice nothing, memory stays bounded, and a target that behaves again is up again.
 
 use crate::support::{self, PATIENCE, server, targets, value, wait_for_target};
 use skopos_testkit::{

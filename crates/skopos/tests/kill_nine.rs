@@ -1,5 +1,5 @@
-//! A crash at any moment: what an answer has shown is there after the restart, with the same bits. The load is
-//! real, the moments are random (`SKOPOS_TEST_SEED` replays them).
+//! A crash at any moment: what an answer has shown is there after the restart, with the same bits. The
+//! load is real, the moments are random (`SKOPOS_TEST_SEED` replays them).
 
 use crate::support::{self, Matrix, PATIENCE, Samples, log_line, server, wait_for_log};
 use skopos_testkit::{
@@ -68,7 +68,7 @@ impl Load {
                 if ends.load(Ordering::Relaxed) {
                     return;
                 }
-                thread::sleep(Duration::from_millis(50));
+                skopos_testkit::let_live(Duration::from_millis(50));
             }
         });
         Self { targets, ending, changer: Some(changer) }
@@ -157,7 +157,7 @@ fn watch(server: &Service, chance: &mut Chance, shown: &mut Matrix) {
     wait_until("samples of the load", PATIENCE, scraped);
     for _ in 0..4 + chance.below(8) {
         remember(shown, ask_target(server, chance.below(TARGETS)));
-        thread::sleep(Duration::from_millis(chance.below(60) as u64));
+        skopos_testkit::let_live(Duration::from_millis(chance.below(60) as u64));
     }
 }
 

@@ -1,5 +1,5 @@
-//! The same bodies for Debian's Prometheus and for ours, under the same configuration: what is stored and what
-//! queries give must be the same. Where they are known to differ, the test says so.
+//! The same bodies for Debian's Prometheus and for ours, under the same configuration: what is stored and
+//! what queries give must be the same. Where they are known to differ, the test says so.
 
 use crate::support::{self, Matrix, Metric, PATIENCE, server};
 use skopos_testkit::{
@@ -11,7 +11,6 @@ use skopos_testkit::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -55,7 +54,8 @@ impl Both {
                 let address = of(target).address();
                 writeln!(
                     out,
-                    "- job_name: {name}\n{more}  static_configs: [{{targets: ['{address}'], labels: {{instance: it}}}}]"
+                    "- job_name: {name}\n{more}  \
+                     static_configs: [{{targets: ['{address}'], labels: {{instance: it}}}}]"
                 )
                 .unwrap();
             }
@@ -117,7 +117,7 @@ fn recorded() -> Vec<String> {
         let body = exporter.get("/metrics");
         assert_eq!(body.status, 200);
         bodies.push(format!("{}body_number {number}\n", body.text()));
-        thread::sleep(Duration::from_millis(100));
+        skopos_testkit::let_live(Duration::from_millis(100));
     }
     bodies
 }
@@ -161,12 +161,12 @@ fn node_exporters_output_is_stored_and_queried_as_prometheus_does() {
     assert_same(&theirs, &ours, "samples with times of their own");
 
     let [theirs, ours] = both.ask(|s| support::instant(s, "{job=\"plain\",__name__!=\"\"}[1h]"));
-    assert_same(&by_number(theirs), &by_number(ours), "samples at the time of the scrape");
+    assert_same(&by_number(&theirs), &by_number(&ours), "samples at the time of the scrape");
 
     let mut times = [time(6) + 7_123, time(BODIES - 1) + 1_234].into_iter().collect::<Vec<_>>();
     times.push(time(BODIES - 1) + 200_001);
     let device = device_of(&both.ours);
-    for query in PANELS.iter().chain(QUERIES) {
+    for query in queries() {
         let query = query
             .replace("$instance", "it")
             .replace("$job", "node")
@@ -181,11 +181,11 @@ fn node_exporters_output_is_stored_and_queried_as_prometheus_does() {
 }
 
 /// For each series its value at each number of a body: the times of scrapes differ, what came does not.
-fn by_number(matrix: Matrix) -> BTreeMap<Metric, BTreeMap<u64, BTreeSet<u64>>> {
+fn by_number(matrix: &Matrix) -> BTreeMap<Metric, BTreeMap<u64, BTreeSet<u64>>> {
     let numbers = matrix.iter().find(|(metric, _)| name(metric) == "body_number");
     let numbers: BTreeMap<i64, u64> = numbers.expect("every body has its number").1.iter().copied().collect();
     let mut out: BTreeMap<Metric, BTreeMap<u64, BTreeSet<u64>>> = BTreeMap::new();
-    for (metric, samples) in &matrix {
+    for (metric, samples) in matrix {
         if name(metric) == "scrape_series_added" {
             continue;
         }
@@ -277,8 +277,8 @@ fn untimed(matrix: Matrix) -> Matrix {
     matrix.into_iter().map(|(m, s)| (m, s.into_iter().map(|(_, bits)| (0, bits)).collect())).collect()
 }
 
-/// The values that a report series had, one after the other. How many scrapes a step took is chance, so values
-/// that only repeat count once, and of series that were added only the times when there were any.
+/// The values that a report series had, one after the other. How many scrapes a step took is chance, so
+/// values that only repeat count once, and of series that were added only the times when there were any.
 fn history(metric: &str, samples: &[(i64, u64)]) -> Vec<f64> {
     let mut values: Vec<f64> = samples.iter().map(|(_, bits)| f64::from_bits(*bits)).collect();
     if metric == "scrape_series_added" {
@@ -292,7 +292,8 @@ fn history(metric: &str, samples: &[(i64, u64)]) -> Vec<f64> {
 #[test]
 fn labels_requests_and_reports_are_those_of_prometheus() {
     let body = "a 1\nb{job=\"theirs\",instance=\"i\"} 2\nc{job=\"\",x=\"\"} 3\n\
-                d{exported_job=\"e\",job=\"theirs\"} 4\nlate{x=\"\\\"quoted\\\\ \\n\"} 5\nwith_time 6 1000000000000\n";
+                d{exported_job=\"e\",job=\"theirs\"} 4\nlate{x=\"\\\"quoted\\\\ \\n\"} 5\n\
+                with_time 6 1000000000000\n";
     // Old times are refused by both where they are honoured, and the rest is stored.
     let whole = |more: &str| format!("{more}  honor_timestamps: false\n");
     let target = || Target::start(body);
@@ -342,72 +343,7 @@ fn sorted_query(line: &str) -> Vec<String> {
     parts
 }
 
-/// The expressions of the first page, as `ui/src/panels.ts` has them.
-const PANELS: &[&str] = &[
-    r#"100 * (1 - (node_memory_MemAvailable_bytes{instance="$instance",job="$job"} / node_memory_MemTotal_bytes{instance="$instance",job="$job"}))"#,
-    r#"(sum by(instance) (irate(node_cpu_seconds_total{instance="$instance",job="$job", mode!="idle"}[$__rate_interval])) / on(instance) group_left sum by (instance)((irate(node_cpu_seconds_total{instance="$instance",job="$job"}[$__rate_interval])))) * 100"#,
-    r#"100 - ((node_filesystem_avail_bytes{instance="$instance",job="$job",mountpoint="/",fstype!="rootfs"} * 100) / node_filesystem_size_bytes{instance="$instance",job="$job",mountpoint="/",fstype!="rootfs"})"#,
-    r#"avg(node_load5{instance="$instance",job="$job"}) / count(count(node_cpu_seconds_total{instance="$instance",job="$job"}) by (cpu)) * 100"#,
-    r#"node_time_seconds{instance="$instance",job="$job"} - node_boot_time_seconds{instance="$instance",job="$job"}"#,
-    r#"node_filesystem_size_bytes{instance="$instance",job="$job",mountpoint="/",fstype!="rootfs"}"#,
-    r#"count(count(node_cpu_seconds_total{instance="$instance",job="$job"}) by (cpu))"#,
-    r#"node_memory_MemTotal_bytes{instance="$instance",job="$job"}"#,
-    r#"avg without(cpu) (irate(node_cpu_seconds_total{instance="$instance",job="$job"}[$__rate_interval])) * 100"#,
-    r#"avg(node_load1{instance="$instance",job="$job"})"#,
-    r#"irate(node_network_receive_packets_total{instance="$instance",job="$job",device="$device"}[$__rate_interval])"#,
-    r#"irate(node_network_transmit_packets_total{instance="$instance",job="$job",device="$device"}[$__rate_interval])"#,
-];
-
-/// More of all kinds over the same samples.
-const QUERIES: &[&str] = &[
-    r#"rate(node_cpu_seconds_total{job="node"}[1m])"#,
-    r#"rate(node_cpu_seconds_total{job="node"}[2m] offset 1m)"#,
-    r#"sum by (mode) (rate(node_cpu_seconds_total{job="node"}[90s]))"#,
-    r#"increase(node_context_switches_total{job="node"}[2m])"#,
-    r#"increase(node_intr_total{job="node"}[50s])"#,
-    r#"irate(node_vmstat_pgfault{job="node"}[2m])"#,
-    r#"rate({__name__=~"node_vmstat_.*",job="node"}[1m])"#,
-    r#"avg_over_time(node_memory_MemFree_bytes{job="node"}[2m])"#,
-    r#"max_over_time(node_memory_MemFree_bytes{job="node"}[2m]) - min_over_time(node_memory_MemFree_bytes{job="node"}[2m])"#,
-    r#"sum_over_time(node_load1{job="node"}[70s])"#,
-    r#"count_over_time({job="node",__name__=~"node_load.*"}[1m])"#,
-    r#"stddev_over_time(node_memory_MemFree_bytes{job="node"}[3m])"#,
-    r#"stdvar_over_time(node_load1{job="node"}[3m])"#,
-    r#"quantile_over_time(0.9, node_memory_MemFree_bytes{job="node"}[3m])"#,
-    r#"last_over_time(node_memory_MemFree_bytes{job="node"}[20s])"#,
-    r#"present_over_time(node_uname_info{job="node"}[1m])"#,
-    r#"max_over_time(rate(node_context_switches_total{job="node"}[1m])[2m:13s])"#,
-    r#"sum(node_memory_MemFree_bytes{job="node"}) by (instance)"#,
-    r#"sum without (cpu, mode) (node_cpu_seconds_total{job="node"})"#,
-    r#"avg by (mode) (node_cpu_seconds_total{job="node"})"#,
-    r#"min by (cpu) (node_cpu_seconds_total{job="node"})"#,
-    r#"max(node_cpu_seconds_total{job="node"})"#,
-    r#"count by (mode) (node_cpu_seconds_total{job="node"} > 0)"#,
-    r#"stddev by (mode) (node_cpu_seconds_total{job="node"})"#,
-    r#"stdvar(node_cpu_seconds_total{job="node"})"#,
-    r#"group by (cpu) (node_cpu_seconds_total{job="node"})"#,
-    r#"quantile by (mode) (0.3, node_cpu_seconds_total{job="node"})"#,
-    r#"topk(1, node_cpu_seconds_total{job="node",mode="idle"})"#,
-    r#"bottomk(2, node_filesystem_size_bytes{job="node"} + on(mountpoint) group_left body_number{job="none"})"#,
-    r#"count_values("value", node_scrape_collector_success{job="node"})"#,
-    r#"node_filesystem_avail_bytes{job="node"} / node_filesystem_size_bytes"#,
-    r#"node_filesystem_avail_bytes{job="node"} / on(device, mountpoint, job) node_filesystem_size_bytes{job="node"}"#,
-    r#"node_cpu_seconds_total{job="node"} / ignoring(mode) group_left sum without (mode) (node_cpu_seconds_total{job="node"})"#,
-    r#"node_load1{job="node"} * on(instance) group_left(nodename, release) node_uname_info{job="node"}"#,
-    r#"node_load1{job="node"} > bool 0.5"#,
-    r#"node_network_receive_bytes_total{job="node"} > node_network_transmit_bytes_total"#,
-    r#"node_network_up{job="node"} == 1 or node_network_mtu_bytes{job="node"}"#,
-    r#"node_memory_MemFree_bytes{job="node"} and on() node_load1{job="node"}"#,
-    r#"node_cpu_seconds_total{job="node"} unless node_cpu_seconds_total{mode="idle"}"#,
-    r#"-node_load1{job="node"} ^ 2 % 3"#,
-    // The sum, since Prometheus 2.42 leaves the name with atan2 and later ones do not.
-    r#"0 + (node_load1{job="node"} atan2 node_load5{job="node"})"#,
-    r#"node_memory_MemFree_bytes{job="node"} offset 1m - node_memory_MemFree_bytes{job="node"}"#,
-    r#"{job="node",__name__=~"node_.*_info"}"#,
-    r#"count({job="node"})"#,
-    r#"count by (__name__) ({job="node",__name__!~"node_.*|scrape_.*|up"})"#,
-    r#"sum(rate(node_disk_read_bytes_total{job="node",device!=""}[1m])) or vector(0)"#,
-    r#"node_disk_io_time_seconds_total{job="node",device=~"[a-z]+.*"}"#,
-    r#"process_resident_memory_bytes{job="node"} / 1024 / 1024"#,
-    r#"1 + 2 * 3 ^ 2 / 4 - 5 % 3"#,
-];
+/// The expressions that both are asked, one a line.
+fn queries() -> impl Iterator<Item = &'static str> {
+    include_str!("data/queries.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+}

@@ -32,4 +32,4 @@ pub mod skopos;
 pub mod wait;
 
 pub use port::free_port;
-pub use wait::wait_until;
+pub use wait::{let_live, wait_until};

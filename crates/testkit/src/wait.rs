@@ -5,6 +5,12 @@ use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Lets real processes go on for `d`: to pace a load on them. Never to wait for something that can be asked
+/// for; that is what `wait_until` is for.
+pub fn let_live(d: Duration) {
+    thread::sleep(d);
+}
+
 /// Asks `probe` until it gives a value, and gives that.
 ///
 /// # Panics

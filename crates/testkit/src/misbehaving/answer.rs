@@ -162,8 +162,9 @@ const DEFLATE_END: [u8; 2] = [3, 0];
 /// What is compressed once and then repeated.
 const BOMB_PART_BYTES: usize = 1 << 20;
 
-/// `inflated_bytes` of one line, compressed without ever standing in memory. Parts that were flushed stand for
-/// themselves, so one is compressed and then repeated: a gigabyte costs as little as a megabyte.
+/// `inflated_bytes` of one line, compressed without ever standing in memory. Parts that were flushed
+/// stand for themselves, so one is compressed and then repeated: a gigabyte costs as little as a
+/// megabyte.
 fn bomb(inflated_bytes: usize) -> io::Result<Vec<u8>> {
     let mut out = GZIP_HEADER.to_vec();
     let mut sum = Crc::new();
