@@ -118,6 +118,13 @@ impl SeriesCache {
         }
     }
 
+    /// Storage did not take the scrape under way: what vanished is to vanish with the next one.
+    pub(crate) fn keep_vanished(&mut self) {
+        let (entries, scrape) = (&self.entries, self.scrape);
+        let vanished = self.before.iter().filter(|id| entries[id.0 as usize].seen != scrape);
+        self.now.extend(vanished);
+    }
+
     /// The text of the series at `id`.
     pub(crate) fn text(&self, id: EntryId) -> &[u8] {
         &self.entries[id.0 as usize].text

@@ -19,15 +19,16 @@ const FUTURE_TOLERANCE: DurationMs = DurationMs::from_secs(600);
 const EXCERPT_BYTES: usize = 200;
 
 /// How a scrape ended.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) health: Health,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Whether it succeeded.
+    pub health: Health,
     /// What went wrong; may be set though the target is up, when a part was refused.
-    pub(crate) error: String,
+    pub error: String,
 }
 
 /// What one target's scrapes leave behind for the next.
-pub(crate) struct Ingest {
+pub struct Ingest {
     labels: SeriesLabels,
     honor_timestamps: bool,
     cache: SeriesCache,
@@ -92,7 +93,8 @@ impl Tally {
 }
 
 impl Ingest {
-    pub(crate) fn new(target: &Target, counters: Arc<ScrapeCounters>) -> Self {
+    /// The state of a target that was not scraped yet.
+    pub fn new(target: &Target, counters: Arc<ScrapeCounters>) -> Self {
         Self {
             labels: SeriesLabels::new(target.labels.clone(), target.reading.honor_labels),
             honor_timestamps: target.reading.honor_timestamps,
@@ -105,13 +107,7 @@ impl Ingest {
     }
 
     /// Stores what the target sent. A body with an error in it is not stored at all.
-    pub(crate) fn body(
-        &mut self,
-        storage: &dyn Appendable,
-        at: TimestampMs,
-        took: Duration,
-        body: &Body,
-    ) -> Report {
+    pub fn body(&mut self, storage: &dyn Appendable, at: TimestampMs, took: Duration, body: &Body) -> Report {
         self.cache.begin();
         let mut appender = storage.appender();
         let mut tally = Tally::default();
@@ -135,7 +131,7 @@ impl Ingest {
     }
 
     /// Stores that there was no body.
-    pub(crate) fn failure(
+    pub fn failure(
         &mut self,
         storage: &dyn Appendable,
         at: TimestampMs,
@@ -148,7 +144,7 @@ impl Ingest {
     }
 
     /// Marks all series of the target as ended.
-    pub(crate) fn target_gone(&mut self, storage: &dyn Appendable, at: TimestampMs) {
+    pub fn target_gone(&mut self, storage: &dyn Appendable, at: TimestampMs) {
         self.cache.begin();
         let mut appender = storage.appender();
         self.mark_vanished(appender.as_mut(), at);
@@ -172,6 +168,7 @@ impl Ingest {
             Ok(Committed { samples, .. }) => ScrapeCounters::add(&self.counters.samples, samples as u64),
             Err(e) => {
                 ScrapeCounters::add(&self.counters.commit_failures, 1);
+                self.cache.keep_vanished();
                 report = Report { health: Health::Down, error: e.to_string() };
             }
         }
@@ -223,8 +220,10 @@ impl Ingest {
         };
         let seen = self.cache.see(id);
         tally.series_added += usize::from(seen == Seen::Back);
-        self.cache.entry(id).own_timestamps = own_time.is_some();
-        let series = self.cache.entry(id).series;
+        let entry = self.cache.entry(id);
+        // One sample at the scrape's time is enough for the series to end where it vanishes.
+        entry.own_timestamps = own_time.is_some() && (seen != Seen::Twice || entry.own_timestamps);
+        let series = entry.series;
         if own_time.is_some() {
             let appended = appender.append(&Append::float(SeriesId::Ref(series), timestamp, sample.value));
             match appended {

@@ -22,7 +22,7 @@
 mod cache;
 pub mod config;
 pub mod fetch;
-mod ingest;
+pub mod ingest;
 pub mod manager;
 mod pace;
 mod relabel;

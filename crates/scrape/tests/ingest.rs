@@ -1,0 +1,356 @@
+//! From a body to what the database has: a real head and log on a simulated disk, one target, one scrape after
+//! the other. No network.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
+use skopos_base::{Env, sim::SimWorld};
+use skopos_exposition::Format;
+use skopos_model::{DurationMs, Labels, Matcher, TimestampMs, is_stale_nan};
+use skopos_scrape::{
+    fetch::Body,
+    ingest::{Ingest, Report},
+    status::{Health, ScrapeCounters},
+    target::{Reading, Source, Target},
+};
+use skopos_storage::{QueryBudget, QueryLimits, Queryable, SelectRequest, SeriesBatch, Shard, TimeRange};
+use skopos_tsdb::{Db, Options};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+/// How far apart scrapes are.
+const STEP_MS: i64 = 15_000;
+const READING: Reading = Reading { honor_labels: false, honor_timestamps: true };
+const TOOK: Duration = Duration::from_millis(7);
+
+/// A target, its database, and the time.
+struct Rig<'a> {
+    env: &'a Env,
+    db: Db,
+    ingest: Ingest,
+    counters: Arc<ScrapeCounters>,
+    begun: i64,
+    scrapes: i64,
+}
+
+fn target(reading: Reading) -> Target {
+    Target {
+        job: Arc::from("j"),
+        source: Source::Http("http://h/metrics".into()),
+        labels: Labels::from_pairs([("instance", "h"), ("job", "j")]),
+        discovered: Labels::empty(),
+        interval: DurationMs::from_ms(STEP_MS),
+        timeout: DurationMs::from_ms(STEP_MS),
+        reading,
+    }
+}
+
+fn open(env: &Env, dir: &str) -> Db {
+    Db::open(Path::new(dir), Options::default(), env).unwrap()
+}
+
+impl<'a> Rig<'a> {
+    fn new(env: &'a Env, reading: Reading) -> Self {
+        let counters = Arc::new(ScrapeCounters::default());
+        let ingest = Ingest::new(&target(reading), Arc::clone(&counters));
+        Self { env, db: open(env, "/data"), ingest, counters, begun: env.clock.wall_ms(), scrapes: 0 }
+    }
+
+    /// The time of the scrape that comes next; time passes with it.
+    fn next_time(&mut self) -> TimestampMs {
+        let at = self.begun + self.scrapes * STEP_MS;
+        self.scrapes += 1;
+        self.env.clock.sleep(Duration::from_millis(STEP_MS.unsigned_abs()));
+        TimestampMs::new(at)
+    }
+
+    fn scrape_as(&mut self, format: Format, body: &str) -> Report {
+        let at = self.next_time();
+        self.ingest.body(&self.db, at, TOOK, &Body::of(format, body))
+    }
+
+    #[track_caller]
+    fn scrape(&mut self, body: &str) {
+        let report = self.scrape_as(Format::Text, body);
+        assert_eq!(report, Report { health: Health::Up, error: String::new() });
+    }
+
+    fn fail(&mut self, error: &str) -> Report {
+        let at = self.next_time();
+        self.ingest.failure(&self.db, at, TOOK, error.to_owned())
+    }
+
+    /// `at` as the number of a scrape, where it is the time of one.
+    fn when(&self, at: i64) -> String {
+        let since = at - self.begun;
+        if since % STEP_MS == 0 { (since / STEP_MS).to_string() } else { format!("{since}ms") }
+    }
+
+    /// All that is stored, as `series: scrape=value …`; without the series that scrapes leave of themselves.
+    fn stored(&self) -> Vec<String> {
+        let own = |line: &String| !(line.starts_with("up{") || line.starts_with("scrape_"));
+        self.everything().into_iter().filter(own).collect()
+    }
+
+    /// The values of one of the series that scrapes leave of themselves.
+    fn report(&self, name: &str) -> String {
+        let line = self.everything().into_iter().find(|line| line.starts_with(&format!("{name}{{")));
+        line.unwrap().split_once(": ").unwrap().1.to_owned()
+    }
+
+    fn everything(&self) -> Vec<String> {
+        let budget = QueryBudget::new(QueryLimits::default(), Arc::clone(&self.env.clock));
+        let matchers: [Matcher; 0] = [];
+        let range = TimeRange::ALL;
+        let request = SelectRequest { matchers: &matchers, range, shard: Shard::WHOLE, budget };
+        let mut set = self.db.querier(range).unwrap().select(&request).unwrap();
+        let (mut batch, mut out) = (SeriesBatch::default(), BTreeMap::new());
+        while set.next_batch(&mut batch).unwrap() {
+            for series in batch.iter() {
+                let value = |v: f64| if is_stale_nan(v) { "end".to_owned() } else { v.to_string() };
+                let samples = series.timestamps.iter().zip(series.values);
+                let samples = samples.map(|(t, v)| format!("{}={}", self.when(t.as_ms()), value(*v)));
+                out.insert(series.labels.to_string(), samples.collect::<Vec<_>>().join(" "));
+            }
+        }
+        out.retain(|_, samples| !samples.is_empty());
+        out.into_iter().map(|(labels, samples)| format!("{labels}: {samples}")).collect()
+    }
+}
+
+/// Runs a test in a world of its own.
+fn in_world(test: impl FnOnce(&SimWorld, &Env)) {
+    let world = SimWorld::new(7);
+    world.run(|env| test(&world, env));
+}
+
+fn with_rig(reading: Reading, test: impl FnOnce(Rig<'_>)) {
+    in_world(|_, env| test(Rig::new(env, reading)));
+}
+
+#[test]
+fn a_scrape_leaves_its_samples_and_what_it_says_of_itself() {
+    with_rig(READING, |mut rig| {
+        rig.scrape("a 1\nb{x=\"1\"} NaN\nb{x=\"2\"} -Inf\n");
+        rig.scrape("a 2\nb{x=\"1\"} 1\nb{x=\"2\"} +Inf\n");
+        let expected = [
+            r#"a{instance="h", job="j"}: 0=1 1=2"#,
+            r#"b{instance="h", job="j", x="1"}: 0=NaN 1=1"#,
+            r#"b{instance="h", job="j", x="2"}: 0=-inf 1=inf"#,
+        ];
+        assert_eq!(rig.stored(), expected);
+        assert_eq!(rig.report("up"), "0=1 1=1");
+        assert_eq!(rig.report("scrape_duration_seconds"), "0=0.007 1=0.007");
+        assert_eq!(rig.report("scrape_samples_scraped"), "0=3 1=3");
+        assert_eq!(rig.report("scrape_samples_post_metric_relabeling"), "0=3 1=3");
+        assert_eq!(rig.report("scrape_series_added"), "0=3 1=0");
+        assert_eq!(rig.counters.samples.load(Ordering::Relaxed), 16);
+    });
+}
+
+#[test]
+fn a_series_that_vanishes_ends_and_counts_as_added_when_it_is_back() {
+    with_rig(READING, |mut rig| {
+        for body in ["a 1\nb 1\n", "a 2\n", "a 3\n", "b 4\na 4\n", "b 5\n"] {
+            rig.scrape(body);
+        }
+        let expected = [
+            r#"a{instance="h", job="j"}: 0=1 1=2 2=3 3=4 4=end"#,
+            r#"b{instance="h", job="j"}: 0=1 1=end 3=4 4=5"#,
+        ];
+        assert_eq!(rig.stored(), expected);
+        assert_eq!(rig.report("scrape_series_added"), "0=2 1=0 2=0 3=1 4=0");
+    });
+}
+
+#[test]
+fn a_target_that_fails_ends_all_its_series_once() {
+    with_rig(READING, |mut rig| {
+        rig.scrape("a 1\n");
+        for _ in 0..2 {
+            let report = rig.fail("no answer");
+            assert_eq!(report, Report { health: Health::Down, error: "no answer".into() });
+        }
+        rig.scrape("a 2\n");
+        assert_eq!(rig.stored(), [r#"a{instance="h", job="j"}: 0=1 1=end 3=2"#]);
+        assert_eq!(rig.report("up"), "0=1 1=0 2=0 3=1");
+        assert_eq!(rig.report("scrape_samples_scraped"), "0=1 1=0 2=0 3=1");
+        assert_eq!(rig.report("scrape_series_added"), "0=1 1=0 2=0 3=0");
+    });
+}
+
+#[test]
+fn of_a_body_with_an_error_nothing_is_stored() {
+    with_rig(READING, |mut rig| {
+        rig.scrape("a 1\n");
+        let report = rig.scrape_as(Format::Text, "a 2\nb 2\nc{ 3\n");
+        assert_eq!(report.health, Health::Down);
+        assert!(report.error.starts_with("line 3, column 4: expected a label name"), "{}", report.error);
+        assert_eq!(rig.stored(), [r#"a{instance="h", job="j"}: 0=1 1=end"#]);
+        assert_eq!(
+            (rig.report("up"), rig.report("scrape_samples_scraped")),
+            ("0=1 1=0".into(), "0=1 1=2".into())
+        );
+        rig.scrape("a 3\nb 3\n");
+        let expected = [r#"a{instance="h", job="j"}: 0=1 1=end 2=3"#, r#"b{instance="h", job="j"}: 2=3"#];
+        assert_eq!(rig.stored(), expected);
+    });
+}
+
+#[test]
+fn times_of_the_target_are_kept_and_their_series_never_ended() {
+    with_rig(READING, |mut rig| {
+        let at = |rig: &Rig<'_>, ms: i64| rig.begun + ms;
+        let first = format!("own 1 {}\nown 2 {}\nplain 1\n", at(&rig, -3000), at(&rig, -1000));
+        rig.scrape(&first);
+        let second = format!("own 3 {}\nplain 2\n", at(&rig, 9000));
+        rig.scrape(&second);
+        // The same sample again is no error; the series that has its own time does not end.
+        rig.scrape(&second);
+        rig.scrape("plain 3\n");
+        let expected = [
+            r#"own{instance="h", job="j"}: -3000ms=1 -1000ms=2 9000ms=3"#,
+            r#"plain{instance="h", job="j"}: 0=1 1=2 2=2 3=3"#,
+        ];
+        assert_eq!(rig.stored(), expected);
+    });
+}
+
+#[test]
+fn times_of_the_target_are_passed_over_where_they_are_not_honored() {
+    with_rig(Reading { honor_timestamps: false, ..READING }, |mut rig| {
+        rig.scrape("own 1 1\n");
+        rig.scrape("own 2 1\n");
+        rig.scrape("");
+        assert_eq!(rig.stored(), [r#"own{instance="h", job="j"}: 0=1 1=2 2=end"#]);
+    });
+}
+
+#[test]
+fn samples_that_are_refused_are_said_and_cost_no_other() {
+    with_rig(READING, |mut rig| {
+        let early = rig.begun - 5000;
+        let late = rig.begun + 700_000;
+        let cases = [
+            ("m 1\nm 2\n".to_owned(), "1 samples were refused; the first: m: duplicate"),
+            (format!("m 1 {late}\nm 2\n"), "1 samples were refused; the first: m: timestamp"),
+            (format!("m 3\nold 1\nold 1 {early}\n"), "1 samples were refused; the first: old: out of order"),
+            ("m{a=\"1\",a=\"2\"} 1\nm 4\n".to_owned(), "m{a=\"1\",a=\"2\"}: the label a stands twice"),
+        ];
+        for (body, said) in cases {
+            let report = rig.scrape_as(Format::Text, &body);
+            assert_eq!(report.health, Health::Up);
+            assert!(report.error.contains(said), "{body}: {}", report.error);
+        }
+        let expected =
+            [r#"m{instance="h", job="j"}: 0=1 1=2 2=3 3=4"#, r#"old{instance="h", job="j"}: 2=1 3=end"#];
+        assert_eq!(rig.stored(), expected);
+        // Refused samples count as scraped, as Prometheus counts them.
+        assert_eq!(rig.report("scrape_samples_scraped"), "0=2 1=2 2=3 3=2");
+        assert_eq!(rig.report("scrape_samples_post_metric_relabeling"), "0=2 1=2 2=3 3=2");
+        let c = &rig.counters;
+        let counts = [&c.duplicates, &c.out_of_bounds, &c.out_of_order, &c.refused];
+        assert_eq!(counts.map(|counter| counter.load(Ordering::Relaxed)), [1, 1, 1, 1]);
+    });
+}
+
+#[test]
+fn an_error_never_shows_more_than_the_beginning_of_a_series() {
+    with_rig(READING, |mut rig| {
+        let report = rig.scrape_as(Format::Text, &format!("m{{l=\"{}\"}} 1\nok 1\n", "ü".repeat(50_000)));
+        assert!(report.error.len() < 1000 && report.error.contains("max-label-bytes"), "{}", report.error);
+        assert_eq!(rig.stored(), [r#"ok{instance="h", job="j"}: 0=1"#]);
+    });
+}
+
+#[test]
+fn labels_that_both_have_are_exported_or_honored() {
+    let body = "m{job=\"theirs\",instance=\"\"} 1\n";
+    with_rig(READING, |mut rig| {
+        rig.scrape(body);
+        assert_eq!(rig.stored(), [r#"m{exported_job="theirs", instance="h", job="j"}: 0=1"#]);
+    });
+    with_rig(Reading { honor_labels: true, ..READING }, |mut rig| {
+        rig.scrape(body);
+        assert_eq!(rig.stored(), [r#"m{job="theirs"}: 0=1"#]);
+        assert_eq!(rig.report("up"), "0=1");
+    });
+}
+
+#[test]
+fn a_change_of_the_format_changes_no_series() {
+    with_rig(READING, |mut rig| {
+        rig.scrape("m{a=\"x\"} 1\nn 1\n");
+        let open = rig.scrape_as(Format::OpenMetrics, "m{a=\"x\"} 2\nn 2\n# EOF\n");
+        assert_eq!(open, Report { health: Health::Up, error: String::new() });
+        rig.scrape("m{a=\"x\"} 3\nn 3\n");
+        let expected =
+            [r#"m{a="x", instance="h", job="j"}: 0=1 1=2 2=3"#, r#"n{instance="h", job="j"}: 0=1 1=2 2=3"#];
+        assert_eq!(rig.stored(), expected);
+        assert_eq!(rig.report("scrape_series_added"), "0=2 1=0 2=0");
+    });
+}
+
+#[test]
+fn a_series_that_storage_has_forgotten_is_made_again() {
+    with_rig(READING, |mut rig| {
+        rig.scrape("a 1\nb{x=\"1\"} 1\n");
+        // Another database knows none of the references.
+        rig.db = open(rig.env, "/other");
+        rig.scrape("a 2\nb{x=\"1\"} 2\n");
+        let own_time = format!("a 3 {}\nb{{x=\"1\"}} 3\n", rig.begun + 2 * STEP_MS);
+        rig.scrape(&own_time);
+        let expected =
+            [r#"a{instance="h", job="j"}: 1=2 2=3"#, r#"b{instance="h", job="j", x="1"}: 1=2 2=3"#];
+        assert_eq!(rig.stored(), expected);
+        assert_eq!(rig.report("up"), "1=1 2=1");
+        rig.db = open(rig.env, "/third");
+        rig.scrape(&format!("a 4 {}\n", rig.begun + 3 * STEP_MS));
+        assert_eq!(rig.stored(), [r#"a{instance="h", job="j"}: 3=4"#]);
+    });
+}
+
+#[test]
+fn a_full_disk_is_the_targets_error_until_there_is_room_again() {
+    in_world(|world, env| {
+        let mut rig = Rig::new(env, READING);
+        rig.scrape("a 1\nb 1\n");
+        rig.db.sync().unwrap();
+        world.fs().set_capacity(Some(0));
+        for body in ["a 2\nnew 2\n", "a 3\n"] {
+            let report = rig.scrape_as(Format::Text, body);
+            assert_eq!(report.health, Health::Down);
+            assert!(report.error.contains("nothing of it was stored"), "{}", report.error);
+        }
+        assert_eq!(rig.counters.commit_failures.load(Ordering::Relaxed), 2);
+        assert_eq!(rig.stored().len(), 2, "nothing of it is there");
+        world.fs().set_capacity(None);
+        rig.scrape("a 4\nnew 4\n");
+        // What vanished while nothing could be written ends now.
+        let expected = [
+            r#"a{instance="h", job="j"}: 0=1 3=4"#,
+            r#"b{instance="h", job="j"}: 0=1 3=end"#,
+            r#"new{instance="h", job="j"}: 3=4"#,
+        ];
+        assert_eq!(rig.stored(), expected);
+        assert_eq!(rig.report("up"), "0=1 3=1");
+        drop(rig.db);
+        rig.db = open(env, "/data");
+        assert_eq!(rig.stored(), expected, "after a restart");
+    });
+}
+
+#[test]
+fn a_target_that_is_removed_ends_everything_that_it_had() {
+    with_rig(READING, |mut rig| {
+        rig.scrape("a 1\n");
+        let at = rig.next_time();
+        rig.ingest.target_gone(&rig.db, at);
+        assert_eq!(rig.stored(), [r#"a{instance="h", job="j"}: 0=1 1=end"#]);
+        for name in ["up", "scrape_samples_scraped", "scrape_series_added"] {
+            assert!(rig.report(name).ends_with(" 1=end"), "{name}: {}", rig.report(name));
+        }
+    });
+}
