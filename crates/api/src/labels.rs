@@ -63,12 +63,12 @@ impl Request {
 
 /// Labels of the series that fulfil any of the selectors.
 pub(crate) async fn series(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    let request = Request::read(&params)?;
-    if request.selectors.is_empty() {
-        return Err(ApiError::parameter("match[]", "it is missing: name at least one selector"));
-    }
     let budget = parts.engine.budget();
     blocking::run(parts, budget, move |parts, budget| {
+        let request = Request::read(&params)?;
+        if request.selectors.is_empty() {
+            return Err(ApiError::parameter("match[]", "it is missing: name at least one selector"));
+        }
         let (found, warnings) = request.gather(parts, budget, |q, r| q.series(r))?;
         Ok(Success::raw(series_json(&found)).with_remarks(warnings, Vec::new()))
     })
@@ -76,7 +76,8 @@ pub(crate) async fn series(Ready(parts): Ready, params: Params) -> Result<Succes
 }
 
 fn series_json(found: &[Labels]) -> Vec<u8> {
-    let mut out = vec![b'['];
+    let mut out = Success::begin();
+    out.push(b'[');
     for (i, labels) in found.iter().enumerate() {
         if i > 0 {
             out.push(b',');
@@ -89,9 +90,9 @@ fn series_json(found: &[Labels]) -> Vec<u8> {
 
 /// Names of the labels of the series that fulfil any of the selectors.
 pub(crate) async fn names(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    let request = Request::read(&params)?;
     let budget = parts.engine.budget();
     blocking::run(parts, budget, move |parts, budget| {
+        let request = Request::read(&params)?;
         let (found, warnings) = request.gather(parts, budget, |q, r| q.label_names(r))?;
         Ok(Success::of(&found)?.with_remarks(warnings, Vec::new()))
     })
@@ -108,9 +109,9 @@ pub(crate) async fn values(
     if name.is_empty() {
         return Err(ApiError::parameter("name", "it is empty"));
     }
-    let request = Request::read(&params)?;
     let budget = parts.engine.budget();
     blocking::run(parts, budget, move |parts, budget| {
+        let request = Request::read(&params)?;
         let (found, warnings) = request.gather(parts, budget, |q, r| q.label_values(&name, r))?;
         Ok(Success::of(&found)?.with_remarks(warnings, Vec::new()))
     })

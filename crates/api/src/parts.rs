@@ -32,6 +32,13 @@ pub struct Parts {
     pub metrics: Arc<OwnMetrics>,
 }
 
+impl Parts {
+    /// The engine as the configuration in force wants it.
+    pub(crate) fn engine_now(&self) -> Engine {
+        self.engine.with_subquery_step(self.config.get().global.evaluation_interval)
+    }
+}
+
 /// The parts once they are there. Cloning shares them.
 #[derive(Clone, Default)]
 pub struct App {

@@ -20,12 +20,12 @@ const POINTS_MAX: i64 = 11_000;
 
 /// One evaluation at one time.
 pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    let expr = parse(&params)?;
     let at = params.time("time")?.unwrap_or_else(|| TimestampMs::new(parts.clock.wall_ms()));
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     blocking::run(parts, budget, move |parts, budget| {
-        let result = parts.engine.instant(parts.storage.as_ref(), &expr, at, budget)?;
+        let expr = parse(&params)?;
+        let result = parts.engine_now().instant(parts.storage.as_ref(), &expr, at, budget)?;
         Ok(success(&result, params.required("query")?, limit))
     })
     .await
@@ -51,18 +51,19 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Success
         );
         return Err(ApiError::new(ErrorType::BadData, reason));
     }
-    let expr = parse(&params)?;
-    if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
-        let reason = format!(
-            "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
-            expr.value_type()
-        );
-        return Err(ApiError::parameter("query", reason));
-    }
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     blocking::run(parts, budget, move |parts, budget| {
-        let result = parts.engine.range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget)?;
+        let expr = parse(&params)?;
+        if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
+            let reason = format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                expr.value_type()
+            );
+            return Err(ApiError::parameter("query", reason));
+        }
+        let result =
+            parts.engine_now().range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget)?;
         Ok(success(&result, params.required("query")?, limit))
     })
     .await
@@ -92,7 +93,7 @@ impl From<EvalError> for ApiError {
 
 /// The result as JSON, cut to `limit` series (zero: all of them).
 fn success(result: &QueryResult, query: &str, limit: usize) -> Success {
-    let (mut out, mut cut) = (Vec::new(), false);
+    let (mut out, mut cut) = (Success::begin(), false);
     let kept = |len: usize| if limit == 0 { len } else { limit.min(len) };
     match &result.value {
         Value::Scalar { timestamp, value } => {

@@ -9,10 +9,14 @@ use axum::{
 use serde::Serialize;
 use skopos_storage::QueryError;
 
-/// Data of a successful answer, already written as JSON.
+/// How a successful answer begins; its data follow.
+const BEGIN: &[u8] = br#"{"status":"success","data":"#;
+
+/// A successful answer, already written as JSON but for its end.
 #[derive(Debug)]
 pub(crate) struct Success {
-    data: Vec<u8>,
+    /// `BEGIN` and the data.
+    body: Vec<u8>,
     warnings: Vec<String>,
     infos: Vec<String>,
 }
@@ -20,13 +24,21 @@ pub(crate) struct Success {
 impl Success {
     /// Any value that serialises.
     pub(crate) fn of<T: Serialize>(value: &T) -> Result<Self, ApiError> {
-        let data = serde_json::to_vec(value).map_err(|e| ApiError::internal(e.to_string()))?;
-        Ok(Self::raw(data))
+        let mut body = Self::begin();
+        serde_json::to_writer(&mut body, value).map_err(|e| ApiError::internal(e.to_string()))?;
+        Ok(Self::raw(body))
     }
 
-    /// JSON that the caller wrote.
-    pub(crate) fn raw(data: Vec<u8>) -> Self {
-        Self { data, warnings: Vec::new(), infos: Vec::new() }
+    /// The beginning of an answer, for a caller who writes the data behind it himself: answers can be
+    /// large, and are not copied.
+    pub(crate) fn begin() -> Vec<u8> {
+        BEGIN.to_vec()
+    }
+
+    /// An answer whose data the caller wrote behind `begin`.
+    pub(crate) fn raw(body: Vec<u8>) -> Self {
+        assert!(body.starts_with(BEGIN), "an answer begins with its status");
+        Self { body, warnings: Vec::new(), infos: Vec::new() }
     }
 
     /// The same with remarks on how it came about.
@@ -37,9 +49,7 @@ impl Success {
 
 impl IntoResponse for Success {
     fn into_response(self) -> Response {
-        let mut body = Vec::with_capacity(self.data.len() + 64);
-        body.extend_from_slice(br#"{"status":"success","data":"#);
-        body.extend_from_slice(&self.data);
+        let mut body = self.body;
         for (key, texts) in [("warnings", &self.warnings), ("infos", &self.infos)] {
             if !texts.is_empty() {
                 body.extend_from_slice(format!(",\"{key}\":").as_bytes());

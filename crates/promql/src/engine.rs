@@ -63,6 +63,15 @@ impl Engine {
         Self { options, clock }
     }
 
+    /// The same engine with another step for subqueries that have none.
+    #[must_use]
+    pub fn with_subquery_step(&self, step: DurationMs) -> Self {
+        Self {
+            options: EngineOptions { subquery_step: step, ..self.options },
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
     /// The options it was made with.
     pub fn options(&self) -> &EngineOptions {
         &self.options

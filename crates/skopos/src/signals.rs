@@ -29,6 +29,11 @@ impl Signals {
         })
     }
 
+    /// Waits for a signal to end, and lets those to reload pass: there is nothing to reload.
+    pub(crate) async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
+    }
+
     /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::{
     logging::{self, LogFlags},
-    signals::{Asked, Signals},
+    signals::Signals,
 };
 use axum::{
     Router,
@@ -36,6 +36,10 @@ pub(crate) struct Flags {
 pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
     logging::init(&flags.log);
     let AgentArgs { collectors, web, .. } = flags.agent;
+    if !web.telemetry_path.starts_with('/') {
+        let path = &web.telemetry_path;
+        return Err(Failure::Flags(format!("--web.telemetry-path={path}: must begin with /")));
+    }
     if !web.config_file.is_empty() {
         return Err(Failure::Flags("--web.config.file is not supported yet: leave it out".to_owned()));
     }
@@ -63,7 +67,7 @@ async fn serve_until_stopped(web: WebArgs, agent: NodeAgent) -> Result<(), Failu
     let collectors: Vec<&str> = agent.enabled().collect();
     let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     tracing::info!(collectors = collectors.len(), path = %web.telemetry_path, ?addresses, "serving metrics");
-    let stop = async move { while signals.next().await != Asked::Stop {} };
+    let stop = async move { signals.stop().await };
     serve(listeners, router(&web, agent), DEFAULT_MAX_CONNECTIONS, stop).await;
     Ok(())
 }

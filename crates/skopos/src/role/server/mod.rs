@@ -1,0 +1,222 @@
+//! `skopos server`: scrape, store, query, web interface; without a configuration file also the agent
+//! for the machine it runs on.
+
+mod own;
+mod services;
+
+use self::services::Services;
+use super::Failure;
+use crate::{
+    logging::{self, LogFlags},
+    signals::{Asked, Signals},
+};
+use skopos_api::{
+    App,
+    serve::{DEFAULT_MAX_CONNECTIONS, listen, serve},
+};
+use skopos_base::Env;
+use skopos_config::Config;
+use skopos_model::DurationMs;
+use skopos_tsdb::{Db, WalCompression};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    task::{JoinError, JoinHandle},
+};
+
+/// The configuration file that is used when it is there and none was named.
+const DEFAULT_CONFIG_FILE: &str = "prometheus.yml";
+/// How long threads may go on once everything else has ended; then the process ends without them.
+const THREADS_END_TIMEOUT: Duration = Duration::from_secs(3);
+/// The most that the flags of numbers of things at a time take: what a semaphore can count, and more
+/// than any machine serves.
+const MOST_AT_A_TIME: i64 = 1 << 20;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Flags {
+    /// Configuration file [default: prometheus.yml if there is one, else watch this machine].
+    #[arg(long = "config.file", value_name = "FILE")]
+    config_file: Option<PathBuf>,
+    /// Where data is stored.
+    #[arg(long = "storage.tsdb.path", value_name = "DIR", default_value = "data")]
+    storage_path: PathBuf,
+    /// How records of the write-ahead log are compressed.
+    #[arg(long = "storage.tsdb.wal-compression-type", value_name = "TYPE", default_value = "snappy",
+        value_parser = ["snappy", "none"])]
+    wal_compression: String,
+    /// Series that storage takes; samples of further ones are refused.
+    #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000)]
+    max_series: u32,
+    /// Address to listen on; `:9090` is all interfaces. May be given several times.
+    #[arg(long = "web.listen-address", value_name = "HOST:PORT", default_value = "localhost:9090")]
+    listen_address: Vec<String>,
+    /// Connections served at the same time; more wait.
+    #[arg(long = "web.max-connections", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS as u32,
+        value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
+    max_connections: u32,
+    /// How far back the newest sample of a series may lie.
+    #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m")]
+    lookback_delta: DurationMs,
+    /// How long a query may take.
+    #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m")]
+    query_timeout: DurationMs,
+    /// Queries evaluated at the same time; more wait.
+    #[arg(long = "query.max-concurrency", value_name = "N", default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
+    query_concurrency: u32,
+    /// Samples that one query may read.
+    #[arg(long = "query.max-samples", value_name = "N", default_value_t = 50_000_000)]
+    query_max_samples: u64,
+    /// Series that one query may select.
+    #[arg(long = "query.max-series", value_name = "N", default_value_t = 1_000_000)]
+    query_max_series: u64,
+    #[command(flatten)]
+    log: LogFlags,
+}
+
+/// The configuration in force and where it came from.
+struct Configured {
+    path: Option<PathBuf>,
+    config: Config,
+}
+
+impl Configured {
+    /// Reads the file that was named, or the one that lies there, or takes the built-in one.
+    fn load(flags: &Flags, env: &Env) -> Result<Self, Failure> {
+        let lies_there = || {
+            let path = Path::new(DEFAULT_CONFIG_FILE);
+            env.fs.exists(path).unwrap_or(false).then(|| path.to_path_buf())
+        };
+        let path = flags.config_file.clone().or_else(lies_there);
+        let config = match &path {
+            Some(path) => Config::load(env.fs.as_ref(), path)?,
+            None => Config::built_in(),
+        };
+        Ok(Self { path, config })
+    }
+}
+
+pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
+    logging::init(&flags.log);
+    let env = Env::real();
+    let configured = Configured::load(&flags, &env)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("skopos-io")
+        .build()
+        .map_err(Failure::system("cannot start threads"))?;
+    let result = runtime.block_on(serve_until_stopped(flags, env, configured));
+    runtime.shutdown_timeout(THREADS_END_TIMEOUT);
+    result
+}
+
+/// The whole life: listen, open storage, serve; and back again when a signal asks for it.
+async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> Result<(), Failure> {
+    let mut signals = Signals::take().map_err(Failure::system("cannot handle signals"))?;
+    let mut listeners = Vec::new();
+    for address in &flags.listen_address {
+        listeners.extend(listen(address).await.map_err(Failure::system("web.listen-address"))?);
+    }
+    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let app = App::default();
+    let mut web = Web::start(listeners, &app, flags.max_connections as usize);
+
+    let opened = tokio::select! {
+        opened = open_storage(&flags, &env) => opened?,
+        () = signals.stop() => {
+            tracing::info!("stopping before storage was open");
+            return Ok(());
+        }
+    };
+    let services = Services::start(&flags, &env, configured, opened, &app)?;
+    announce(&addresses, services.path.as_deref());
+    let ended = loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Reload => services.reload(&env),
+                Asked::Stop => break Ok(()),
+            },
+            ended = &mut web.task => break Err(web_failed(ended)),
+        }
+    };
+    tracing::info!("stopping: requests under way are finished first");
+    // Whoever cannot wait signals again; what is committed is safe either way.
+    tokio::select! {
+        () = web.stop() => {}
+        () = signals.stop() => tracing::warn!("stopping at once, as asked again"),
+    }
+    // The handlers' share of storage goes with the last of them.
+    drop(app);
+    services.stop().await.and(ended)
+}
+
+/// The web server while it runs.
+struct Web {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Web {
+    fn start(listeners: Vec<TcpListener>, app: &App, max_connections: usize) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = skopos_api::router(app.clone());
+        let task = tokio::spawn(serve(listeners, router, max_connections, async {
+            let _stopped_or_gone = stopped.await;
+        }));
+        Self { stop, task }
+    }
+
+    /// Takes no new requests and waits for those under way.
+    async fn stop(self) {
+        let _may_have_ended = self.stop.send(());
+        if !self.task.is_finished() {
+            let _ended = self.task.await;
+        }
+    }
+}
+
+/// The web server ends only when it is told to; otherwise something is badly wrong.
+fn web_failed(ended: Result<(), JoinError>) -> Failure {
+    let reason = ended.err().map_or_else(|| "it ended by itself".to_owned(), |e| e.to_string());
+    Failure::System { what: "web server".to_owned(), source: std::io::Error::other(reason) }
+}
+
+/// Replay may take a while, and threads of the reactor must not be held meanwhile.
+async fn open_storage(flags: &Flags, env: &Env) -> Result<Arc<Db>, Failure> {
+    let (path, env) = (flags.storage_path.clone(), env.clone());
+    let compress = flags.wal_compression != "none";
+    let options = skopos_tsdb::Options {
+        wal_compression: if compress { WalCompression::Snappy } else { WalCompression::None },
+        max_series: flags.max_series,
+        ..skopos_tsdb::Options::default()
+    };
+    let opened = tokio::task::spawn_blocking(move || Db::open(&path, options, &env));
+    match opened.await {
+        Ok(Ok(db)) => Ok(Arc::new(db)),
+        Ok(Err(e)) => Err(Failure::Storage(e.to_string())),
+        Err(e) => Err(Failure::Storage(format!("opening storage failed: {e}"))),
+    }
+}
+
+/// Says how to open the page, to whoever started the program by hand.
+fn announce(addresses: &[SocketAddr], config_file: Option<&Path>) {
+    let local =
+        addresses.iter().find(|a| a.ip().is_loopback() || a.ip().is_unspecified()).or(addresses.first());
+    let url = match local {
+        Some(a) if a.ip().is_loopback() || a.ip().is_unspecified() => {
+            format!("http://localhost:{}/", a.port())
+        }
+        Some(a) => format!("http://{a}/"),
+        None => String::new(),
+    };
+    match config_file {
+        Some(path) => tracing::info!(config = %path.display(), "ready: open {url}"),
+        None => tracing::info!("ready: open {url} (no configuration file: watching this machine)"),
+    }
+}

@@ -1,0 +1,54 @@
+//! The targets in this process: the machine that the server runs on, and the server itself.
+
+use skopos_agent::{BuildInfo, Host, NodeAgent, NodeOptions, ThisHost};
+use skopos_api::own_metrics::OwnMetrics;
+use skopos_base::Env;
+use skopos_config::Config;
+use skopos_exposition::Format;
+use skopos_model::{Labels, LabelsBuilder};
+use skopos_scrape::{
+    fetch::InProcessSource,
+    target::{Reading, Source, Target},
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// The sources in this process, as their targets call them.
+const NODE: &str = "node";
+const SELF: &str = "skopos";
+
+/// This machine and this process, as sources of metrics.
+pub(super) fn sources(env: &Env, metrics: &Arc<OwnMetrics>) -> HashMap<&'static str, InProcessSource> {
+    let agent =
+        NodeAgent::new(NodeOptions::default(), BuildInfo::default(), crate::role::agent::agent_env(env));
+    let metrics = Arc::clone(metrics);
+    let node: InProcessSource = Arc::new(move |out| agent.gather(Format::Text, out));
+    let own: InProcessSource = Arc::new(move |out| metrics.write(Format::Text, out));
+    HashMap::from([(NODE, node), (SELF, own)])
+}
+
+/// The targets in this process, scraped as often as the configuration says.
+pub(super) fn targets(config: &Config) -> Vec<Target> {
+    let host = host_name();
+    [NODE, SELF].into_iter().map(|name| target(name, &host, config)).collect()
+}
+
+/// How the machine is called; the label `instance` of its own targets.
+fn host_name() -> String {
+    let named = ThisHost.uname().nodename;
+    if named.is_empty() { "localhost".to_owned() } else { named }
+}
+
+fn target(name: &'static str, host: &str, config: &Config) -> Target {
+    let labels = Labels::from_pairs([("job", name), ("instance", host)]);
+    let mut discovered = LabelsBuilder::from_labels(&labels);
+    discovered.set("__address__", &format!("in-process://{name}"));
+    Target {
+        job: Arc::from(name),
+        source: Source::InProcess(name),
+        labels,
+        discovered: discovered.build(),
+        interval: config.global.scrape_interval,
+        timeout: config.global.scrape_interval,
+        reading: Reading { honor_labels: false, honor_timestamps: true },
+    }
+}

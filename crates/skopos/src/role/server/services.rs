@@ -1,0 +1,116 @@
+//! What runs once storage is open, wired together: scraping, queries, reloads.
+
+use super::{Configured, Flags, own};
+use crate::role::Failure;
+use skopos_api::{
+    App, Parts,
+    own_metrics::{MetricsSource, OwnMetrics, scrape_source},
+};
+use skopos_base::Env;
+use skopos_config::{Config, Live};
+use skopos_promql::{Engine, EngineOptions};
+use skopos_scrape::{
+    fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters, target::Target,
+};
+use skopos_storage::QueryLimits;
+use skopos_tsdb::Db;
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// What runs once storage is open.
+pub(super) struct Services {
+    db: Arc<Db>,
+    targets: Arc<Manager>,
+    live: Arc<Live>,
+    pub(super) path: Option<PathBuf>,
+    /// Targets in this process.
+    own_targets: Vec<Target>,
+}
+
+impl Services {
+    pub(super) fn start(
+        flags: &Flags,
+        env: &Env,
+        configured: Configured,
+        db: Arc<Db>,
+        app: &App,
+    ) -> Result<Self, Failure> {
+        let Configured { path, config } = configured;
+        let counters = Arc::new(ScrapeCounters::default());
+        let metrics =
+            Arc::new(OwnMetrics::new(vec![storage_metrics(&db), scrape_source(Arc::clone(&counters))]));
+        let watches_machine = path.is_none();
+        let sources = if watches_machine { own::sources(env, &metrics) } else { HashMap::new() };
+        let own_targets = if watches_machine { own::targets(&config) } else { Vec::new() };
+        let fetcher = Fetcher::new(sources).map_err(|e| Failure::Flags(e.to_string()))?;
+        let targets = Arc::new(Manager::new(Shared {
+            storage: Arc::clone(&db) as _,
+            fetcher,
+            clock: Arc::clone(&env.clock),
+            counters,
+        }));
+        let live = Arc::new(Live::new(config));
+        let limits = QueryLimits {
+            max_samples: flags.query_max_samples,
+            max_series: flags.query_max_series,
+            timeout: flags.query_timeout,
+        };
+        let options =
+            EngineOptions { lookback_delta: flags.lookback_delta, limits, ..EngineOptions::default() };
+        let engine = Engine::new(options, Arc::clone(&env.clock));
+        app.ready(Parts {
+            storage: Arc::clone(&db) as _,
+            engine,
+            targets: Arc::clone(&targets),
+            config: Arc::clone(&live),
+            clock: Arc::clone(&env.clock),
+            query_slots: Arc::new(Semaphore::new(flags.query_concurrency as usize)),
+            metrics,
+        });
+        let config = live.get();
+        targets.apply(&config.global, &config.scrape_configs, &own_targets);
+        Ok(Self { db, targets, live, path, own_targets })
+    }
+
+    /// Reads the file again. All or nothing: a file with an error changes nothing.
+    pub(super) fn reload(&self, env: &Env) {
+        let Some(path) = &self.path else {
+            tracing::info!("nothing to reload: there is no configuration file");
+            return;
+        };
+        match Config::load(env.fs.as_ref(), path) {
+            Ok(config) => {
+                let applied = self.targets.apply(&config.global, &config.scrape_configs, &self.own_targets);
+                self.live.set(config);
+                let (kept, started, stopped) = (applied.kept, applied.started, applied.stopped);
+                tracing::info!(config = %path.display(), kept, started, stopped, "configuration reloaded");
+            }
+            Err(error) => {
+                tracing::error!(%error, "configuration not reloaded, the one before stays in force");
+            }
+        }
+    }
+
+    pub(super) async fn stop(self) -> Result<(), Failure> {
+        self.targets.shutdown().await;
+        let db = self.db;
+        drop(self.targets);
+        // A query that does not end in time still holds the database; then it is only made durable.
+        let closed = tokio::task::spawn_blocking(move || match Arc::try_unwrap(db) {
+            Ok(db) => db.close(),
+            Err(shared) => shared.sync(),
+        })
+        .await;
+        match closed {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(Failure::Storage(e.to_string())),
+            Err(e) => Err(Failure::Storage(format!("closing storage failed: {e}"))),
+        }
+    }
+}
+
+/// What storage says of itself, under the names that Prometheus' dashboards and rules know.
+fn storage_metrics(db: &Arc<Db>) -> MetricsSource {
+    let db = Arc::clone(db);
+    Arc::new(move |out| crate::storage_metrics::write(&db.stats(), out))
+}
