@@ -18,6 +18,10 @@ use std::sync::Arc;
 /// week, more than any screen has pixels.
 const POINTS_MAX: i64 = 11_000;
 
+/// The most bytes of an answer, before it is compressed. Beyond it no page and no program reads it
+/// with profit, and a few of them at a time would fill the memory.
+const ANSWER_MAX_BYTES: usize = 256 << 20;
+
 /// One evaluation at one time.
 pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
     let at = params.time("time")?.unwrap_or_else(|| TimestampMs::new(parts.clock.wall_ms()));
@@ -26,7 +30,7 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Succe
     blocking::run(parts, budget, move |parts, budget| {
         let expr = parse(&params)?;
         let result = parts.engine_now().instant(parts.storage.as_ref(), &expr, at, budget)?;
-        Ok(success(&result, params.required("query")?, limit))
+        success(&result, params.required("query")?, limit)
     })
     .await
 }
@@ -64,7 +68,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Success
         }
         let result =
             parts.engine_now().range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget)?;
-        Ok(success(&result, params.required("query")?, limit))
+        success(&result, params.required("query")?, limit)
     })
     .await
 }
@@ -92,7 +96,7 @@ impl From<EvalError> for ApiError {
 }
 
 /// The result as JSON, cut to `limit` series (zero: all of them).
-fn success(result: &QueryResult, query: &str, limit: usize) -> Success {
+fn success(result: &QueryResult, query: &str, limit: usize) -> Result<Success, ApiError> {
     let (mut out, mut cut) = (Success::begin(), false);
     let kept = |len: usize| if limit == 0 { len } else { limit.min(len) };
     match &result.value {
@@ -109,11 +113,11 @@ fn success(result: &QueryResult, query: &str, limit: usize) -> Success {
         }
         Value::Vector(vector) => {
             cut = kept(vector.values.len()) < vector.values.len();
-            write_vector(&mut out, vector, kept(vector.values.len()));
+            write_vector(&mut out, vector, kept(vector.values.len()))?;
         }
         Value::Matrix(matrix) => {
             cut = kept(matrix.len()) < matrix.len();
-            write_matrix(&mut out, matrix, kept(matrix.len()));
+            write_matrix(&mut out, matrix, kept(matrix.len()))?;
         }
     }
     out.push(b'}');
@@ -122,16 +126,30 @@ fn success(result: &QueryResult, query: &str, limit: usize) -> Success {
     if cut {
         warnings.push("results truncated due to limit".to_owned());
     }
-    Success::raw(out).with_remarks(warnings, of(Severity::Info))
+    Ok(Success::raw(out).with_remarks(warnings, of(Severity::Info)))
+}
+
+/// Whether an answer that has grown so far may grow on. Asked for every series; one has at most
+/// `POINTS_MAX` points, which are some hundred kilobytes.
+fn check_size(out: &[u8]) -> Result<(), ApiError> {
+    if out.len() <= ANSWER_MAX_BYTES {
+        return Ok(());
+    }
+    let reason = format!(
+        "the answer is longer than {ANSWER_MAX_BYTES} bytes: ask for fewer series, a shorter range or a \
+         longer step"
+    );
+    Err(ApiError::new(ErrorType::Execution, reason))
 }
 
 fn remarks(annotations: &[Annotation], severity: Severity, query: &str) -> Vec<String> {
     annotations.iter().filter(|a| a.severity == severity).map(|a| a.text(query)).collect()
 }
 
-fn write_vector(out: &mut Vec<u8>, vector: &Vector, series: usize) {
+fn write_vector(out: &mut Vec<u8>, vector: &Vector, series: usize) -> Result<(), ApiError> {
     out.extend_from_slice(br#"{"resultType":"vector","result":["#);
     for i in 0..series {
+        check_size(out)?;
         out.extend_from_slice(if i == 0 { b"{\"metric\":" } else { b",{\"metric\":" });
         json::labels(out, &vector.labels[i]);
         out.extend_from_slice(b",\"value\":");
@@ -139,11 +157,13 @@ fn write_vector(out: &mut Vec<u8>, vector: &Vector, series: usize) {
         out.push(b'}');
     }
     out.push(b']');
+    Ok(())
 }
 
-fn write_matrix(out: &mut Vec<u8>, matrix: &Matrix, series: usize) {
+fn write_matrix(out: &mut Vec<u8>, matrix: &Matrix, series: usize) -> Result<(), ApiError> {
     out.extend_from_slice(br#"{"resultType":"matrix","result":["#);
     for i in 0..series {
+        check_size(out)?;
         out.extend_from_slice(if i == 0 { b"{\"metric\":" } else { b",{\"metric\":" });
         json::labels(out, matrix.labels(i));
         out.extend_from_slice(b",\"values\":[");
@@ -156,4 +176,5 @@ fn write_matrix(out: &mut Vec<u8>, matrix: &Matrix, series: usize) {
         out.extend_from_slice(b"]}");
     }
     out.push(b']');
+    Ok(())
 }

@@ -36,7 +36,8 @@ impl LoadError {
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read { path, source } => write!(f, "{}: cannot be read: {source}", path.display()),
+            // The source names the file.
+            Self::Read { source, .. } => write!(f, "configuration: {source}"),
             Self::Invalid { path, at: Some((line, column)), message } => {
                 write!(f, "{}:{line}:{column}: {message}", path.display())
             }

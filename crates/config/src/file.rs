@@ -65,6 +65,20 @@ fn place_of(text: &str, config: &Config, error: &ConfigError) -> Option<yaml::Pl
     if let ConfigError::DuplicateJob(name) = error {
         return yaml::place_of_job(text, name, 1);
     }
+    if config.global.check().is_err() {
+        return yaml::place_in_global(text, global_key(error)?);
+    }
     let job = config.scrape_configs.iter().find(|job| job.check(&config.global).is_err())?;
     yaml::place_of_job(text, &job.job_name, 0)
+}
+
+/// The key of the section `global` that the error is about.
+fn global_key(error: &ConfigError) -> Option<&str> {
+    match error {
+        ConfigError::ZeroDuration { place } | ConfigError::LabelName { place, .. } => {
+            place.strip_prefix("global.")
+        }
+        ConfigError::TimeoutBeyondInterval { .. } => Some("scrape_timeout"),
+        _ => None,
+    }
 }

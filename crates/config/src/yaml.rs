@@ -1,7 +1,11 @@
 //! The only place that knows the YAML library: text in, typed value or a located error out.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_saphyr::Spanned;
+use std::collections::BTreeMap;
 
 /// A place in the file; both count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,5 +94,17 @@ pub(crate) fn place_of_job(text: &str, name: &str, occurrence: usize) -> Option<
     let file: File = serde_saphyr::from_str_with_options(text, options()).ok()?;
     let job = file.scrape_configs.into_iter().filter(|job| job.job_name.value == name).nth(occurrence)?;
     let at = job.job_name.referenced;
+    Some(Place { line: at.line(), column: at.column() })
+}
+
+/// Where the value of `key` in the section `global` stands.
+pub(crate) fn place_in_global(text: &str, key: &str) -> Option<Place> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct File {
+        global: BTreeMap<String, Spanned<IgnoredAny>>,
+    }
+    let file: File = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let at = file.global.get(key)?.referenced;
     Some(Place { line: at.line(), column: at.column() })
 }

@@ -117,6 +117,21 @@ fn duplicate_jobs_and_bad_targets_are_located() {
 }
 
 #[test]
+fn what_is_wrong_in_global_is_located() {
+    check_error(
+        "global:\n  scrape_interval: 0s\n",
+        "prometheus.yml:2:20: global.scrape_interval: must be longer than zero",
+    );
+    check_error(
+        "global:\n  scrape_interval: 5s\n  scrape_timeout: 10s\n",
+        "prometheus.yml:3:19: global: scrape_timeout 10s is longer than scrape_interval 5s: \
+         make it as long at most",
+    );
+    let message = parse("global:\n  external_labels:\n    a-b: x\n").unwrap_err();
+    assert!(message.starts_with("prometheus.yml:"), "{message}");
+}
+
+#[test]
 fn hostile_files_end_in_an_error() {
     for text in ["a: &a [*a]", "[[[[[[[[", "\u{0}", "- - - -", "!!binary x", "? : ?", "%YAML 9.9\n--- a"] {
         assert!(parse(text).is_err(), "{text:?}");

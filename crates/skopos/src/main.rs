@@ -9,8 +9,8 @@
 //! - `storage_metrics`: what storage counts, as metric families.
 //!
 //! The way of a start: flags → configuration → listening → storage opened and replayed → targets →
-//! ready. The way of an end is the same backwards: no new requests, those under way, the scrapes under
-//! way, the last synchronisation.
+//! ready. The way of an end is the same backwards: no new requests, those under way, no more scrapes,
+//! the last synchronisation.
 //!
 //! When you add a role: a file in `role/`, a line in `Role`, and its flags in the style of the others.
 

@@ -78,7 +78,7 @@ fn a_bad_file_ends_the_start_with_its_place() {
         assert!(!folder.path().join("data").exists(), "a start that fails leaves nothing behind");
     }
     let missing = failure(folder.path(), &["server", "--config.file=none.yml"]);
-    assert!(missing.contains("none.yml: cannot be read"), "{missing}");
+    assert!(missing.contains("configuration: cannot open none.yml: No such file"), "{missing}");
 }
 
 #[test]

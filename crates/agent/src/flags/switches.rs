@@ -2,6 +2,7 @@
 //! They are too many for a struct's fields, and their names come from tables.
 
 use super::names::{self, Switch};
+use crate::collectors::is_built;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::collections::BTreeMap;
 
@@ -50,7 +51,12 @@ impl Args for Switches {
         for Switch { on, off, help, .. } in all() {
             let flag =
                 |name| Arg::new(name).long(name).action(ArgAction::SetTrue).overrides_with_all([on, off]);
-            command = command.arg(flag(on).help(help)).arg(flag(off).hide(true));
+            // The reference's other collectors are understood, so that command lines keep working; there is
+            // nothing to say of them.
+            let absent = on
+                .strip_prefix("collector.")
+                .is_some_and(|name| names::all().any(|known| known.name == name) && !is_built(name));
+            command = command.arg(flag(on).help(help).hide(absent)).arg(flag(off).hide(true));
         }
         command
     }

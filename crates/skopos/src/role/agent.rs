@@ -24,6 +24,7 @@ use skopos_base::Env;
 use skopos_exposition::Format;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
@@ -99,7 +100,7 @@ fn router(web: &WebArgs, agent: NodeAgent) -> Router {
     let router = Router::new().route(&web.telemetry_path, get(metrics));
     // With the metrics at / there is no place for a landing page.
     let router = if web.telemetry_path == "/" { router } else { router.route("/", get(landing)) };
-    router.with_state(page)
+    router.layer(CompressionLayer::new()).with_state(page)
 }
 
 async fn metrics(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {

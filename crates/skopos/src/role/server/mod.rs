@@ -2,6 +2,7 @@
 //! for the machine it runs on.
 
 mod own;
+mod reloads;
 mod services;
 
 use self::services::Services;

@@ -1,6 +1,6 @@
 //! What runs once storage is open, wired together: scraping, queries, reloads.
 
-use super::{Configured, Flags, own};
+use super::{Configured, Flags, own, reloads::Reloads};
 use crate::role::Failure;
 use skopos_api::{
     App, Parts,
@@ -23,6 +23,7 @@ pub(super) struct Services {
     targets: Arc<Manager>,
     live: Arc<Live>,
     pub(super) path: Option<PathBuf>,
+    reloads: Arc<Reloads>,
     /// Targets in this process.
     own_targets: Vec<Target>,
 }
@@ -37,8 +38,12 @@ impl Services {
     ) -> Result<Self, Failure> {
         let Configured { path, config } = configured;
         let counters = Arc::new(ScrapeCounters::default());
-        let metrics =
-            Arc::new(OwnMetrics::new(vec![storage_metrics(&db), scrape_source(Arc::clone(&counters))]));
+        let reloads = Reloads::loaded_at(env.clock.wall_ms());
+        let metrics = Arc::new(OwnMetrics::new(vec![
+            storage_metrics(&db),
+            reloads.source(),
+            scrape_source(Arc::clone(&counters)),
+        ]));
         let watches_machine = path.is_none();
         let sources = if watches_machine { own::sources(env, &metrics) } else { HashMap::new() };
         let own_targets = if watches_machine { own::targets(&config) } else { Vec::new() };
@@ -69,7 +74,7 @@ impl Services {
         });
         let config = live.get();
         targets.apply(&config.global, &config.scrape_configs, &own_targets);
-        Ok(Self { db, targets, live, path, own_targets })
+        Ok(Self { db, targets, live, path, reloads, own_targets })
     }
 
     /// Reads the file again. All or nothing: a file with an error changes nothing.
@@ -82,10 +87,12 @@ impl Services {
             Ok(config) => {
                 let applied = self.targets.apply(&config.global, &config.scrape_configs, &self.own_targets);
                 self.live.set(config);
+                self.reloads.succeeded(env.clock.wall_ms());
                 let (kept, started, stopped) = (applied.kept, applied.started, applied.stopped);
                 tracing::info!(config = %path.display(), kept, started, stopped, "configuration reloaded");
             }
             Err(error) => {
+                self.reloads.failed();
                 tracing::error!(%error, "configuration not reloaded, the one before stays in force");
             }
         }
