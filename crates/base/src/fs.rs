@@ -100,7 +100,8 @@ pub struct DirEntry {
 pub trait Fs: Send + Sync + Debug {
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>>;
-    /// The entries of a directory, sorted by name.
+    /// The entries of a directory, sorted by name. Those whose names are not UTF-8 are left out: this program
+    /// makes none, so that they are not its own.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
     /// Makes a directory and those above it; no error when it is there. Each is an entry of the one above,
     /// whose `sync_dir` makes it durable.

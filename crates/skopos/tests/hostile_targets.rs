@@ -75,7 +75,7 @@ fn bodies_that_are_wrong() -> Vec<Bad> {
         refused_in_part(
             "huge_label",
             &format!("huge{{l=\"{}\"}} 1\nm 1\n", "a".repeat(100 << 10)),
-            &["1 samples were refused; the first: huge{l=\"aaa", "storage.tsdb.max-label-bytes"],
+            &["1 samples were refused; the first: huge{l=\"aaa", "max-label-bytes (tsdb)"],
         ),
         refused_in_part(
             "label_twice",

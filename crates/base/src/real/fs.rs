@@ -43,17 +43,13 @@ impl Fs for RealFs {
         let mut out = Vec::new();
         for entry in fs::read_dir(path).map_err(at("list", path))? {
             let entry = entry.map_err(at("list", path))?;
+            // Whoever made a name that is no text, it was not this program, which could not even ask for it.
+            let Ok(name) = entry.file_name().into_string() else { continue };
             // Another process may remove an entry between the listing and the question for its length.
             let meta = match entry.metadata() {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 other => other.map_err(at("list", path))?,
             };
-            let name = entry.file_name().into_string().map_err(|name| {
-                at("list", path)(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("the name {} is not UTF-8, remove or rename it", name.display()),
-                ))
-            })?;
             let is_dir = meta.is_dir();
             out.push(DirEntry { name, is_dir, len: if is_dir { 0 } else { meta.len() } });
         }

@@ -32,8 +32,10 @@ const STRIDE: usize = 4096;
 const SPARE_BYTES: usize = 8 << 20;
 /// The most spare batches kept.
 const SPARES: usize = 16;
-/// The name under which an operator knows the limit on samples of one batch.
-const BATCH_LIMIT: &str = "storage.tsdb.max-batch-samples";
+/// How limits are named to an operator: as the flag, where there is one.
+const SERIES_LIMIT: &str = "storage.tsdb.max-series";
+const LABEL_LIMIT: &str = "max-label-bytes (tsdb)";
+const BATCH_LIMIT: &str = "max-batch-samples (tsdb)";
 
 /// The buffers of a batch.
 #[derive(Default)]
@@ -128,7 +130,7 @@ impl<'a> HeadAppender<'a> {
         }
         let max_bytes = self.head.options.max_label_bytes;
         if labels.byte_len() > max_bytes {
-            return Err(AppendError::Limit { limit: "storage.tsdb.max-label-bytes", max: max_bytes as u64 });
+            return Err(AppendError::Limit { limit: LABEL_LIMIT, max: max_bytes as u64 });
         }
         match self.head.registry.get_or_create(labels, Origin::Appender) {
             Ok((series, created)) => {
@@ -137,10 +139,9 @@ impl<'a> HeadAppender<'a> {
                 }
                 Ok(series)
             }
-            Err(_) => Err(AppendError::Limit {
-                limit: "storage.tsdb.max-series",
-                max: u64::from(self.head.options.max_series),
-            }),
+            Err(_) => {
+                Err(AppendError::Limit { limit: SERIES_LIMIT, max: u64::from(self.head.options.max_series) })
+            }
         }
     }
 

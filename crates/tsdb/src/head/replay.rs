@@ -126,11 +126,13 @@ impl<'a> Replay<'a> {
         self.damaged_before = false;
         let mut first_fault_since_good: Option<Fault> = None;
         loop {
-            let good_end = reader.good_end();
             match reader.next().map_err(fail("reading"))? {
                 None => break,
                 Some(Item::Fault(fault)) => {
-                    if first_fault_since_good.is_none() && fault.offset >= good_end {
+                    // A record that is whole and cannot be read, as one of zstd, is no torn end.
+                    if fault.offset < reader.good_end() {
+                        first_fault_since_good = None;
+                    } else if first_fault_since_good.is_none() {
                         first_fault_since_good = Some(fault.clone());
                     }
                     faults += 1;
@@ -148,7 +150,7 @@ impl<'a> Replay<'a> {
         }
         let good_end = reader.good_end();
         progress.done += segment.len;
-        if is_last && let Some(fault) = first_fault_since_good.filter(|f| f.offset >= good_end) {
+        if is_last && let Some(fault) = first_fault_since_good {
             self.cut_off(fs, segment, good_end, &fault)?;
         }
         // A process that was killed may have left bytes that no disk has: what is answered from now on

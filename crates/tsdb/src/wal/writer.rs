@@ -4,8 +4,20 @@
 //! When a write fails, its bytes are cut off again; where that fails too, the segment is left and the
 //! next batch begins a new one, so that nothing stands behind torn bytes. When a synchronisation
 //! fails, nobody knows which bytes are on the disk: everything since the last success is written again
-//! to a new segment and synchronised there before another batch is taken. When that synchronisation
-//! fails too, the WAL halts.
+//! to a new segment and synchronised there before another batch is taken. A full disk or quota may show
+//! only there (NFS, delayed allocation), and passes: then the new segment is removed, and every next
+//! attempt makes another. When that synchronisation fails for another reason, the WAL halts.
+//!
+//! ```text
+//!             sync failed                rescue: written again, but its sync failed
+//!   Sound ────────────────────▶ Rescue ─────────────────────────────────────────────▶ Halted
+//!     ▲                         │ ▲  │                                        (until a restart)
+//!     └─────────────────────────┘ └──┘
+//!      rescue: written again,      rescue: a write failed, or its sync for want of room;
+//!      and durable                 tried again by the next commit or synchronisation
+//! ```
+//! `Sound` takes batches. `Rescue` takes none before its rescue succeeded, so that what it has to write
+//! again does not grow. `Halted` takes none. A write that fails leaves `Sound` as it is.
 //!
 //! A segment is durable before the next one gets its first record. So what a power loss damages is in
 //! the last segment that has records, and a series is never lost while a later segment has its samples.
@@ -60,6 +72,10 @@ struct Inner {
     syncing: bool,
     out: Vec<u8>,
     state: State,
+    /// The segments that the rescue under way has begun.
+    rescued: Vec<u32>,
+    /// Whether the log says already that there is no room.
+    said_full: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +83,7 @@ enum State {
     Sound,
     /// A synchronisation failed: `unsynced` must be written again first.
     Rescue,
+    /// So did the next one, with this reason.
     Halted(String),
 }
 
@@ -117,6 +134,8 @@ impl Wal {
             syncing: false,
             out: Vec::new(),
             state: State::Sound,
+            rescued: Vec::new(),
+            said_full: false,
         };
         let wal = Self {
             fs,
@@ -205,28 +224,56 @@ impl Wal {
 
     /// Writes what may be lost to a new segment and makes it durable.
     fn rescue(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        inner.rescued.clear();
         let unsynced = mem::take(&mut inner.unsynced);
         // What is rewritten is in our hands, as in those of a synchronisation.
         inner.syncing = true;
         let written = self.write(inner, unsynced.iter());
         inner.syncing = false;
         inner.unsynced = unsynced;
-        let synced = match written {
-            Ok(()) => self.sync_all(&inner.handles()),
-            Err(e) if e.in_sync => Err(e.source),
-            Err(e) => return Err(e.into()),
+        let rescued = written.and_then(|()| {
+            let in_sync = |source| Refused { path: self.dir.clone(), source, in_sync: true };
+            self.sync_all(&inner.handles()).map_err(in_sync)
+        });
+        let Err(e) = rescued else {
+            tracing::warn!(dir = %self.dir.display(), "the WAL is durable again");
+            inner.unsynced.clear();
+            inner.finished.clear();
+            inner.said_full = false;
+            inner.state = State::Sound;
+            return Ok(());
         };
-        if let Err(e) = synced {
-            let reason = format!("two synchronisations of the WAL in a row failed, the last with: {e}");
+        let no_room = is_no_room(&e.source);
+        if e.in_sync && !no_room {
+            let reason =
+                format!("two synchronisations of the WAL in a row failed, the last with: {}", e.source);
             tracing::error!(dir = %self.dir.display(), reason, "the WAL has halted");
             inner.state = State::Halted(reason.clone());
             return Err(CommitError::Halt { path: self.dir.clone(), reason });
         }
-        tracing::warn!(dir = %self.dir.display(), "the WAL is durable again");
-        inner.unsynced.clear();
+        if no_room && !mem::replace(&mut inner.said_full, true) {
+            tracing::error!(
+                dir = %self.dir.display(), error = %e.source,
+                "there is no room for the WAL: no batch is taken until there is; make room, no restart is needed"
+            );
+        }
+        self.discard_rescued(inner);
+        Err(e.into())
+    }
+
+    /// Removes what a failed rescue wrote: it stands in `unsynced` still, and would take the room that is
+    /// missing. From the last segment on, so that no number is left out.
+    fn discard_rescued(&self, inner: &mut Inner) {
+        inner.segment = None;
         inner.finished.clear();
-        inner.state = State::Sound;
-        Ok(())
+        while let Some(index) = inner.rescued.pop() {
+            let is_last = index + 1 == inner.next_index;
+            if !is_last || self.fs.remove_file(&segment_path(&self.dir, index)).is_err() {
+                // What stays is whole or torn like any last segment, and its records come once more.
+                break;
+            }
+            inner.next_index = index;
+        }
     }
 
     /// Frames and writes records, cutting segments where they are full.
@@ -295,14 +342,15 @@ impl Wal {
             Refused::new(&path)(e)
         })?;
         inner.finished.clear();
+        if matches!(inner.state, State::Rescue) {
+            inner.rescued.push(inner.next_index);
+        }
         inner.next_index += 1;
         inner.segment = Some(Segment { path, file, sync: Arc::new(Mutex::new(handle)), len: 0 });
         self.stats.wal_segment_begun();
         Ok(())
     }
-}
 
-impl Wal {
     /// Makes all segments so far durable before another one begins. When that fails, the next group
     /// synchronisation fails too, as the file refuses it, and does what is to be done then.
     fn sync_finished(&self, inner: &mut Inner) -> Result<(), Refused> {
@@ -339,6 +387,11 @@ impl Inner {
             Err(_) => drop(segment.file.truncate(segment.len)),
         }
     }
+}
+
+/// Whether there may be room later.
+fn is_no_room(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// A record as it is to be framed: compressed where that makes it smaller.

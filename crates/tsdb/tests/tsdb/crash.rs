@@ -261,6 +261,51 @@ fn two_failed_synchronisations_halt_and_a_restart_goes_on() {
     }
 }
 
+/// A disk whose want of room shows at synchronisations only, as on NFS: however long it lasts, nothing that
+/// was committed is lost, no files pile up, and ingestion goes on without a restart.
+#[test]
+fn synchronisations_without_room_stop_ingestion_until_there_is_some() {
+    for (lasts, written) in (1..8).flat_map(|lasts| [1, 2, 3, 5].map(|written| (lasts, written))) {
+        let what = format!("{lasts} failures, {written} batches");
+        let world = SimWorld::new(lasts);
+        let fs = world.fs().clone();
+        world.run(|env| {
+            let db = open(env, large());
+            let segments = || env.fs.read_dir(&Path::new(DIR).join("wal")).expect("it is there").len();
+            let mut accepted = vec![0];
+            commit(&db, &batch(0, LARGE[0])).unwrap();
+            db.sync().unwrap();
+            for n in 1..=lasts {
+                fs.fail_nth(OpKind::Sync, n, Failure::NoSpace);
+            }
+            for b in 1..=written {
+                match commit(&db, &batch(b, LARGE[b])) {
+                    Ok(_) => accepted.push(b),
+                    Err(e) => assert!(matches!(e, CommitError::Retry { .. }), "{what}: {e}"),
+                }
+            }
+            let before = segments();
+            let mut refused = 0;
+            while let Err(e) = db.sync() {
+                assert!(matches!(e, CommitError::Retry { .. }), "{what}: {e}");
+                assert!(refused < lasts, "{what}: there is room again");
+                assert!(segments() <= before + 1, "{what}: {} segments of {before}", segments());
+                refused += 1;
+            }
+            commit(&db, &[(series(50), 900_000, 1.0)]).expect("there is room");
+            db.sync().expect("there is room");
+            let mut answered = dump(env, &db);
+            let states = [fs.process_crash()].into_iter().chain(fs.crash_states(8, 11));
+            for state in states {
+                let found = SimWorld::with_fs(9, state).run(|env| dump(env, &open(env, large())));
+                assert_eq!(found, answered, "{what}");
+            }
+            answered.remove(&series(50)).expect("it was committed");
+            assert_eq!(batches_in(&answered, LARGE), accepted, "{what}");
+        });
+    }
+}
+
 /// Runs a life with these failures; returns how many commits failed. Power is lost at the end.
 fn one_failure(failures: &[(OpKind, u64, Failure)]) -> usize {
     let world = SimWorld::new(7);

@@ -126,6 +126,37 @@ fn every_length_gives_the_batches_that_are_whole() {
     assert_eq!(last, 5);
 }
 
+/// A whole record as zstd would have it, which is not read; the framing is that of docs/formats/wal.md.
+fn zstd_record() -> Vec<u8> {
+    let data = [0x28, 0xB5, 0x2F, 0xFD, 1, 2, 3];
+    let mut bytes = vec![0b0001_0001, 0, data.len() as u8];
+    bytes.extend_from_slice(&crc32c(&data).to_be_bytes());
+    bytes.extend_from_slice(&data);
+    bytes
+}
+
+/// The checksum of Castagnoli, bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| (crc >> 1) ^ if crc & 1 == 1 { 0x82F6_3B78 } else { 0 };
+    !bytes.iter().fold(!0, |crc, b| (0..8).fold(crc ^ u32::from(*b), |crc, _| step(crc)))
+}
+
+#[test]
+fn a_torn_end_is_cut_off_behind_a_record_that_is_not_read() {
+    let sound = written(WalCompression::None, 2);
+    let zstd = zstd_record();
+    let whole = [&sound[..], &zstd].concat();
+    for torn in [0, 1, 6, 7, 8, 20] {
+        let bytes = [&whole[..], &sound[..torn]].concat();
+        opened_with(&bytes, &[], |env, found, corruptions| {
+            assert_eq!(whole_batches(found, 2), [0, 1]);
+            assert_eq!(corruptions, 1 + u64::from(torn > 0), "{torn} torn bytes");
+            let len = env.fs.open(&wal_path(0), OpenMode::Read).and_then(|f| f.len()).expect("it is there");
+            assert_eq!(len, whole.len() as u64, "{torn} torn bytes");
+        });
+    }
+}
+
 /// Damage in one segment leaves the next one alone.
 #[test]
 fn damage_never_costs_later_segments() {

@@ -150,7 +150,7 @@ fn samples_are_refused_for_what_is_wrong_with_them() {
                 crate::common::labels(&[("a", &"x".repeat(20_000))]),
                 hour,
                 1.0,
-                Err(AppendError::Limit { limit: "storage.tsdb.max-label-bytes", max: 16 << 10 }),
+                Err(AppendError::Limit { limit: "max-label-bytes (tsdb)", max: 16 << 10 }),
             ),
         ] {
             let got = try_append(&db, &labels, at, v).map(|_| ());
@@ -441,7 +441,7 @@ fn limits_are_named_when_they_are_reached() {
             appender.append(&Append::float(SeriesId::Labels(&one), TimestampMs::new(t), 1.0)).err()
         });
         let max = (2 * (32_768 - 7) - 17) / 28;
-        assert_eq!(refused, Some(AppendError::Limit { limit: "storage.tsdb.max-batch-samples", max }));
+        assert_eq!(refused, Some(AppendError::Limit { limit: "max-batch-samples (tsdb)", max }));
         assert_eq!(appender.commit().unwrap().samples as u64, max);
         assert_eq!(taken, max + 1);
     });
