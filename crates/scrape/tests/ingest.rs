@@ -1,5 +1,5 @@
-//! From a body to what the database has: a real head and log on a simulated disk, one target, one scrape after
-//! the other. No network.
+//! From a body to what the database has: a real head and log on a simulated disk, one target, one scrape
+//! after the other. No network.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use skopos_base::{Env, sim::SimWorld};
