@@ -14,6 +14,10 @@ use skopos_scrape::{
 use skopos_tsdb::{Db, Options};
 use std::{fmt::Write, sync::Arc, time::Duration};
 
+/// The allocator of the product.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const SERIES: u64 = 1_000;
 /// So many bodies with other values follow one another.
 const BODIES: u64 = 40;
