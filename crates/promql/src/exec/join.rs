@@ -73,18 +73,17 @@ pub(crate) fn join(
             if !bits::any(&met) {
                 continue;
             }
-            // Two that meet the same one are an error even if a comparison keeps neither.
+            // Two that meet the same one, or make the same result of it, are an error even if a comparison
+            // keeps neither: whether a query fails must not depend on the values.
             if one_to_one && !taken.groups.take(*group, &met) {
                 return Err(EvalError::ManyToOne { span: context.span });
             }
             let labels = result_labels(join, many.labels(i), one.labels(j), context.late_names);
-            let (l, r) = if swapped { (j, i) } else { (i, j) };
-            push_result(join, lhs.row(l), rhs.row(r), labels, &mut out)?;
-            let last = out.len() - 1;
-            let result = (*group, out.labels(last).clone());
-            if !one_to_one && !taken.results.take(result, out.row(last).present) {
+            if !one_to_one && !taken.results.take((*group, labels.clone()), &met) {
                 return Err(EvalError::GroupingNotUnique { span: context.span });
             }
+            let (l, r) = if swapped { (j, i) } else { (i, j) };
+            push_result(join, lhs.row(l), rhs.row(r), labels, &mut out)?;
         }
     }
     out.merged(context.span)
@@ -156,15 +155,15 @@ fn push_result(
 
 /// At which steps something was taken already.
 #[derive(Debug)]
-struct Steps<K>(foldhash::HashMap<K, Vec<u64>>);
+struct SeenSteps<K>(foldhash::HashMap<K, Vec<u64>>);
 
-impl<K> Default for Steps<K> {
+impl<K> Default for SeenSteps<K> {
     fn default() -> Self {
         Self(foldhash::HashMap::default())
     }
 }
 
-impl<K: Eq + std::hash::Hash> Steps<K> {
+impl<K: Eq + std::hash::Hash> SeenSteps<K> {
     /// Takes `key` at these steps; false when it was taken at one of them before.
     fn take(&mut self, key: K, present: &[u64]) -> bool {
         let seen = self.0.entry(key).or_default();
@@ -181,8 +180,8 @@ impl<K: Eq + std::hash::Hash> Steps<K> {
 /// `group_left` and `group_right` a result of the group.
 #[derive(Debug, Default)]
 struct Taken {
-    groups: Steps<usize>,
-    results: Steps<(usize, RowLabels)>,
+    groups: SeenSteps<usize>,
+    results: SeenSteps<(usize, RowLabels)>,
 }
 
 /// The labels of the result of two rows.

@@ -13,8 +13,10 @@ mod map;
 pub(crate) mod matrix;
 mod pipeline;
 mod quantile;
+mod select;
 mod topk;
 pub(crate) mod window;
+mod work;
 
 pub(crate) use annotations::Annotations;
 

@@ -8,6 +8,7 @@ use super::{
     map::MapRun,
     matrix::{Held, RowBuffer, RowLabels, StepMatrix},
     window::{self, Column, Samples, Scratch},
+    work::Work,
 };
 use crate::error::EvalError;
 use crate::plan::{Grid, Kernel, Pipeline, Scan, Sink, WindowFn, Windows};
@@ -28,6 +29,7 @@ pub(crate) struct PipelineRun<'p> {
     row: RowBuffer,
     /// Metrics that were looked at for whether they are named like counters.
     names: foldhash::HashSet<String>,
+    work: Work,
     _held: Held,
 }
 
@@ -55,7 +57,8 @@ impl<'p> PipelineRun<'p> {
         };
         let row = RowBuffer::new(grid.steps);
         let names = foldhash::HashSet::default();
-        Ok(Self { pipeline, grid, late_names, param, maps, sink, row, names, _held: held })
+        let work = Work::new(budget);
+        Ok(Self { pipeline, grid, late_names, param, maps, sink, row, names, work, _held: held })
     }
 
     /// Takes the samples of one series through windows.
@@ -69,7 +72,8 @@ impl<'p> PipelineRun<'p> {
     ) -> Result<(), EvalError> {
         self.row.present.fill(0);
         let param = Column(&self.param);
-        window::apply(kernel.function, param, samples, windows, scratch, &mut self.row.row_mut());
+        let (scratch, mut row) = ((scratch, &mut self.work), self.row.row_mut());
+        window::apply(kernel.function, param, samples, windows, scratch, &mut row)?;
         if !bits::any(&self.row.present) {
             return Ok(());
         }
@@ -105,6 +109,7 @@ impl<'p> PipelineRun<'p> {
 
     fn finish_row(&mut self, mut labels: RowLabels) -> Result<(), EvalError> {
         for map in &self.maps {
+            self.work.spend(self.grid.steps)?;
             map.apply(&mut labels, &mut self.row, &self.grid, self.late_names);
         }
         if !bits::any(&self.row.present) {

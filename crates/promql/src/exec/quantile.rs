@@ -1,35 +1,49 @@
 //! Quantiles by linear interpolation between the two values next to the rank.
 
-use std::cmp::Ordering;
+use super::{select, work::Work};
+use skopos_storage::QueryError;
+use std::{cmp::Ordering, convert::Infallible};
 
 /// The φ-quantile of `values`, which are left in another order. Not a number counts as the lowest.
 pub(crate) fn quantile(phi: f64, values: &mut [f64]) -> f64 {
-    by_rank(phi, values.len(), |index| {
+    let Ok(value) = by_rank::<Infallible>(phi, values.len(), |index| {
         let (_, lower, above) = values.select_nth_unstable_by(index, nan_first);
-        (*lower, above.iter().copied().min_by(nan_first))
-    })
+        Ok((*lower, above.iter().copied().min_by(nan_first)))
+    });
+    value
+}
+
+/// The φ-quantile of very many values; asks the budget on the way.
+pub(crate) fn quantile_of_many(phi: f64, values: &[f64], work: &mut Work) -> Result<f64, QueryError> {
+    by_rank(phi, values.len(), |index| select::nth(values, index, work))
 }
 
 /// The φ-quantile of values in the order of `nan_first`.
 pub(crate) fn quantile_of_sorted(phi: f64, values: &[f64]) -> f64 {
-    by_rank(phi, values.len(), |index| (values[index], values.get(index + 1).copied()))
+    let pick = |index: usize| Ok((values[index], values.get(index + 1).copied()));
+    let Ok(value) = by_rank::<Infallible>(phi, values.len(), pick);
+    value
 }
 
 /// The quantile of `len` values, of which `pick` finds the one at an index and the next one.
-fn by_rank(phi: f64, len: usize, pick: impl FnOnce(usize) -> (f64, Option<f64>)) -> f64 {
+fn by_rank<E>(
+    phi: f64,
+    len: usize,
+    pick: impl FnOnce(usize) -> Result<(f64, Option<f64>), E>,
+) -> Result<f64, E> {
     if len == 0 || phi.is_nan() {
-        return f64::NAN;
+        return Ok(f64::NAN);
     }
     if phi < 0.0 {
-        return f64::NEG_INFINITY;
+        return Ok(f64::NEG_INFINITY);
     }
     if phi > 1.0 {
-        return f64::INFINITY;
+        return Ok(f64::INFINITY);
     }
     let rank = phi * (len - 1) as f64;
-    let (lower, upper) = pick(rank.floor() as usize);
+    let (lower, upper) = pick(rank.floor() as usize)?;
     let weight = rank - rank.floor();
-    lower * (1.0 - weight) + upper.unwrap_or(lower) * weight
+    Ok(lower * (1.0 - weight) + upper.unwrap_or(lower) * weight)
 }
 
 /// The order of numbers, not a number before all.

@@ -11,7 +11,7 @@ use skopos_storage::{
 };
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -103,6 +103,88 @@ fn a_query_ends_when_its_time_is_up_or_nobody_waits() {
     budget.cancel();
     let cancelled = world.engine.range(&world.storage, &parse("sum(m_total)").unwrap(), steps(10), &budget);
     assert!(matches!(cancelled, Err(EvalError::Storage(QueryError::Cancelled))));
+}
+
+/// A clock that stands still, and cancels a query when it is looked at for the given time.
+#[derive(Debug, Default)]
+struct LeavingClock {
+    looks: AtomicU64,
+    leave_at: u64,
+    query: OnceLock<Weak<QueryBudget>>,
+}
+
+impl Clock for LeavingClock {
+    fn wall_ms(&self) -> i64 {
+        0
+    }
+    fn monotonic(&self) -> Duration {
+        if self.looks.fetch_add(1, Ordering::Relaxed) + 1 == self.leave_at
+            && let Some(query) = self.query.get().and_then(Weak::upgrade)
+        {
+            query.cancel();
+        }
+        Duration::ZERO
+    }
+    fn sleep(&self, _: Duration) {}
+}
+
+/// One series, whose windows of 20,000 samples share most of them.
+const LONG_WINDOWS: [&str; 8] = [
+    "mad_over_time(long[20s])",
+    "quantile_over_time(0.5, long[20s])",
+    "quantile_over_time(0.5, long[20s:1ms])",
+    "mad_over_time(vector(1)[20s:1ms])",
+    "ts_of_max_over_time(long[20s])",
+    "ts_of_min_over_time(long[20s])",
+    // The sums overflow, so each window is gone through again.
+    "avg_over_time(huge[20s])",
+    "increase(endless[20s])",
+];
+
+#[test]
+fn a_query_ends_in_the_middle_of_a_series() {
+    let mut storage = MemoryStorage::default();
+    let samples = |f: fn(i64) -> f64| (0..30_000).map(move |i| (i, f(i)));
+    storage.push_all(&crate::support::world::labels("long"), samples(|i| (i * 7919 % 10_007) as f64));
+    storage.push_all(&crate::support::world::labels("huge"), samples(|_| f64::MAX));
+    storage.push_all(
+        &crate::support::world::labels("endless"),
+        samples(|i| if i % 2 == 0 { f64::INFINITY } else { 0.0 }),
+    );
+    let steps = Steps {
+        start: TimestampMs::new(20_000),
+        end: TimestampMs::new(29_999),
+        step: DurationMs::from_ms(50),
+    };
+    for text in LONG_WINDOWS {
+        let expr = parse(text).unwrap();
+        // All that is not done within the windows takes fewer looks.
+        let limits = QueryLimits { timeout: DurationMs::from_secs(20), ..QueryLimits::default() };
+        let budget = QueryBudget::new(limits, Arc::new(HastyClock::default()));
+        let engine = Engine::new(EngineOptions::default(), still());
+        let result = engine.range(&storage, &expr, steps, &budget).map(|_| "a result");
+        assert!(matches!(result, Err(EvalError::Storage(QueryError::Timeout(_)))), "{text}: {result:?}");
+        let clock = Arc::new(LeavingClock { leave_at: 20, ..LeavingClock::default() });
+        let budget = QueryBudget::new(limits, Arc::clone(&clock) as Arc<dyn Clock>);
+        clock.query.set(Arc::downgrade(&budget)).expect("an empty place");
+        let result = engine.range(&storage, &expr, steps, &budget).map(|_| "a result");
+        assert!(matches!(result, Err(EvalError::Storage(QueryError::Cancelled))), "{text}: {result:?}");
+        assert_eq!(clock.looks.load(Ordering::Relaxed), 20, "{text}: it went on");
+    }
+}
+
+#[test]
+fn a_query_ends_in_the_middle_of_a_window() {
+    // One window of a million samples: nothing is done for a second step.
+    for text in ["mad_over_time(vector(1)[1000s:1ms])", "quantile_over_time(0.5, vector(1)[1000s:1ms])"] {
+        let limits = QueryLimits { timeout: DurationMs::from_secs(25), ..QueryLimits::default() };
+        let budget = QueryBudget::new(limits, Arc::new(HastyClock::default()));
+        let engine = Engine::new(EngineOptions::default(), still());
+        let at = TimestampMs::new(1_000_000);
+        let result = engine.instant(&MemoryStorage::default(), &parse(text).unwrap(), at, &budget);
+        let result = result.map(|_| "a result");
+        assert!(matches!(result, Err(EvalError::Storage(QueryError::Timeout(_)))), "{text}: {result:?}");
+    }
 }
 
 /// Counts how often series are selected.

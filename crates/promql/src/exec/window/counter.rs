@@ -2,8 +2,9 @@
 //! good. Source: Prometheus' definition of extrapolation (version 3).
 
 use super::{Samples, slide};
-use crate::exec::{kahan::Sum, matrix::RowMut};
+use crate::exec::{kahan::Sum, matrix::RowMut, work::Work};
 use crate::plan::{WindowFn, Windows};
+use skopos_storage::QueryError;
 
 /// Where the counter was reset, and what was lost by then.
 #[derive(Debug, Default)]
@@ -22,21 +23,24 @@ pub(super) fn extrapolated(
     function: WindowFn,
     s: Samples<'_>,
     windows: &Windows,
-    scratch: &mut Scratch,
+    (scratch, work): (&mut Scratch, &mut Work),
     out: &mut RowMut<'_>,
-) {
+) -> Result<(), QueryError> {
     let is_counter = function != WindowFn::Delta;
     let per_second = if function == WindowFn::Rate { windows.range as f64 / 1000.0 } else { 1.0 };
     let mut resets = (is_counter && has_reset(s.values)).then(|| Resets::find(s.values, scratch));
     let all_finite = resets.as_ref().is_some_and(Resets::all_finite);
-    slide(s.timestamps, windows, |k, lo, hi| {
+    slide(s.timestamps, windows, work, |work, k, lo, hi| {
         if hi - lo < 2 {
-            return;
+            return Ok(());
         }
         let (first, last) = (s.values[lo], s.values[hi - 1]);
         let mut difference = last - first;
         if let Some(resets) = &mut resets {
             difference = resets.make_good(difference, s.values, (lo, hi), all_finite);
+            if !all_finite {
+                work.spend(resets.to - resets.from)?;
+            }
         }
         let end = windows.first_end + k as i64 * windows.step;
         let ends = Ends {
@@ -47,7 +51,8 @@ pub(super) fn extrapolated(
         };
         let floor = (is_counter && difference > 0.0 && first >= 0.0).then_some(first);
         out.set(k, difference * (extrapolation(&ends, hi - lo, difference, floor) / per_second));
-    });
+        Ok(())
+    })
 }
 
 /// The times of a window and of its outermost samples.
@@ -142,18 +147,25 @@ impl<'a> Resets<'a> {
 }
 
 /// Writes the difference between the last two samples of each window, a second when `rate`.
-pub(super) fn instant(rate: bool, s: Samples<'_>, windows: &Windows, out: &mut RowMut<'_>) {
-    slide(s.timestamps, windows, |k, lo, hi| {
+pub(super) fn instant(
+    rate: bool,
+    s: Samples<'_>,
+    windows: &Windows,
+    work: &mut Work,
+    out: &mut RowMut<'_>,
+) -> Result<(), QueryError> {
+    slide(s.timestamps, windows, work, |_, k, lo, hi| {
         if hi - lo < 2 {
-            return;
+            return Ok(());
         }
         let (before, last) = (s.values[hi - 2], s.values[hi - 1]);
         if !rate {
             out.set(k, last - before);
-            return;
+            return Ok(());
         }
         let difference = if last < before { last } else { last - before };
         let seconds = (s.timestamps[hi - 1].as_ms() - s.timestamps[hi - 2].as_ms()) as f64 / 1000.0;
         out.set(k, difference / seconds);
-    });
+        Ok(())
+    })
 }

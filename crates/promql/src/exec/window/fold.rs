@@ -10,8 +10,10 @@ use super::{Samples, slide};
 use crate::exec::{
     kahan::{self, Sum},
     matrix::RowMut,
+    work::{WORK_PER_CHECK, Work},
 };
 use crate::plan::{WindowFn, Windows};
+use skopos_storage::QueryError;
 
 /// Memory of the folds.
 #[derive(Debug, Default)]
@@ -30,28 +32,39 @@ pub(super) fn over_time(
     function: WindowFn,
     s: Samples<'_>,
     windows: &Windows,
-    scratch: &mut Scratch,
+    (scratch, work): (&mut Scratch, &mut Work),
     out: &mut RowMut<'_>,
-) {
+) -> Result<(), QueryError> {
     let v = s.values;
     match function {
-        WindowFn::Sum => fold::<Sum>(s, windows, &mut scratch.sums, |k, sum, _, _| out.set(k, sum.value())),
-        WindowFn::Avg => fold::<Sum>(s, windows, &mut scratch.sums, |k, sum, lo, hi| {
+        WindowFn::Sum => fold::<Sum>(s, windows, (&mut scratch.sums, work), |k, sum, _, _| {
+            out.set(k, sum.value());
+            0
+        }),
+        WindowFn::Avg => fold::<Sum>(s, windows, (&mut scratch.sums, work), |k, sum, lo, hi| {
             let count = (hi - lo) as f64;
-            let mean = if sum.high.is_finite() {
-                sum.high / count + sum.low / count
+            let (mean, touched) = if sum.high.is_finite() {
+                (sum.high / count + sum.low / count, 0)
             } else {
-                kahan::mean(v[lo..hi].iter().copied())
+                (kahan::mean(v[lo..hi].iter().copied()), hi - lo)
             };
             out.set(k, mean);
+            touched
         }),
-        WindowFn::Min => fold::<Min>(s, windows, &mut scratch.lowest, |k, m, _, _| out.set(k, m.0)),
-        WindowFn::Max => fold::<Max>(s, windows, &mut scratch.highest, |k, m, _, _| out.set(k, m.0)),
-        WindowFn::Stdvar => {
-            fold::<Spread>(s, windows, &mut scratch.spreads, |k, s, _, _| out.set(k, s.variance()));
-        }
-        WindowFn::Stddev => {
-            fold::<Spread>(s, windows, &mut scratch.spreads, |k, s, _, _| out.set(k, s.variance().sqrt()));
+        WindowFn::Min => fold::<Min>(s, windows, (&mut scratch.lowest, work), |k, m, _, _| {
+            out.set(k, m.0);
+            0
+        }),
+        WindowFn::Max => fold::<Max>(s, windows, (&mut scratch.highest, work), |k, m, _, _| {
+            out.set(k, m.0);
+            0
+        }),
+        WindowFn::Stdvar | WindowFn::Stddev => {
+            let root = function == WindowFn::Stddev;
+            fold::<Spread>(s, windows, (&mut scratch.spreads, work), |k, s, _, _| {
+                out.set(k, if root { s.variance().sqrt() } else { s.variance() });
+                0
+            })
         }
         _ => unreachable!("{function:?} is no fold"),
     }
@@ -68,39 +81,45 @@ trait Fold: Copy {
     fn merge(self, other: Self) -> Self;
 }
 
-/// Calls `emit` with the step, the fold and the bounds of each window.
+/// Calls `emit` with the step, the fold and the bounds of each window; it says what it touched itself.
 fn fold<F: Fold>(
     s: Samples<'_>,
     windows: &Windows,
-    older: &mut Vec<F>,
-    mut emit: impl FnMut(usize, F, usize, usize),
-) {
+    (older, work): (&mut Vec<F>, &mut Work),
+    mut emit: impl FnMut(usize, F, usize, usize) -> usize,
+) -> Result<(), QueryError> {
     let v = s.values;
     if windows.range <= windows.step.saturating_mul(FEW_STEPS) {
-        slide(s.timestamps, windows, |k, lo, hi| {
-            let all = v[lo..hi].iter().fold(F::EMPTY, |f, x| f.push(*x, v[lo]));
-            emit(k, all, lo, hi);
+        return slide(s.timestamps, windows, work, |work, k, lo, hi| {
+            let mut all = F::EMPTY;
+            for part in v[lo..hi].chunks(WORK_PER_CHECK) {
+                all = part.iter().fold(all, |f, x| f.push(*x, v[lo]));
+                work.spend(part.len())?;
+            }
+            work.spend(emit(k, all, lo, hi))
         });
-        return;
     }
     // `older[i]` folds the samples from `middle - 1 - i` to the middle.
     let (mut middle, mut pivot) = (0, 0.0);
     let (mut younger, mut younger_end) = (F::EMPTY, 0);
-    slide(s.timestamps, windows, |k, lo, hi| {
+    slide(s.timestamps, windows, work, |work, k, lo, hi| {
         if lo >= middle {
             (middle, pivot) = (hi, v[hi - 1]);
             (younger, younger_end) = (F::EMPTY, hi);
             older.clear();
             let mut all = F::EMPTY;
-            older.extend(v[lo..hi].iter().rev().map(|x| {
-                all = all.push(*x, pivot);
-                all
-            }));
+            for part in v[lo..hi].rchunks(WORK_PER_CHECK) {
+                older.extend(part.iter().rev().map(|x| {
+                    all = all.push(*x, pivot);
+                    all
+                }));
+                work.spend(part.len())?;
+            }
         }
         younger = v[younger_end..hi].iter().fold(younger, |f, x| f.push(*x, pivot));
         younger_end = hi;
-        emit(k, older[middle - 1 - lo].merge(younger), lo, hi);
-    });
+        work.spend(emit(k, older[middle - 1 - lo].merge(younger), lo, hi))
+    })
 }
 
 impl Fold for Sum {
@@ -187,9 +206,9 @@ pub(super) fn transitions(
     function: WindowFn,
     s: Samples<'_>,
     windows: &Windows,
-    counts: &mut Vec<u32>,
+    (counts, work): (&mut Vec<u32>, &mut Work),
     out: &mut RowMut<'_>,
-) {
+) -> Result<(), QueryError> {
     // `counts[i]` is the number of transitions up to sample `i`, so a window's is a difference.
     let mut total = 0;
     counts.clear();
@@ -202,5 +221,9 @@ pub(super) fn transitions(
         total += u32::from(hit);
         total
     }));
-    slide(s.timestamps, windows, |k, lo, hi| out.set(k, f64::from(counts[hi - 1] - counts[lo])));
+    work.spend(counts.len())?;
+    slide(s.timestamps, windows, work, |_, k, lo, hi| {
+        out.set(k, f64::from(counts[hi - 1] - counts[lo]));
+        Ok(())
+    })
 }

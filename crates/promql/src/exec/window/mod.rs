@@ -6,9 +6,10 @@ mod fold;
 mod instant;
 mod order;
 
-use super::matrix::RowMut;
+use super::{matrix::RowMut, work::Work};
 use crate::plan::{WindowFn, Windows};
 use skopos_model::{TimestampMs, is_stale_nan, sample::STALE_NAN_BITS};
+use skopos_storage::QueryError;
 
 /// The samples of one series.
 #[derive(Clone, Copy, Debug)]
@@ -55,19 +56,23 @@ pub(crate) fn apply(
     param: Column<'_>,
     samples: Samples<'_>,
     windows: &Windows,
-    scratch: &mut Scratch,
+    (scratch, work): (&mut Scratch, &mut Work),
     out: &mut RowMut<'_>,
-) {
+) -> Result<(), QueryError> {
     let samples = samples.within(windows);
+    // Every function looks at all samples once, whatever its windows are.
+    work.spend(samples.values.len())?;
     if matches!(function, WindowFn::Newest | WindowFn::NewestTime) {
+        work.spend(windows.steps)?;
         instant::newest(samples, windows, function == WindowFn::NewestTime, out);
-        return;
+        return Ok(());
     }
     // A staleness marker is no sample of a window.
     let mut clean = (std::mem::take(&mut scratch.timestamps), std::mem::take(&mut scratch.values));
     let samples = if has_stale(samples.values) { without_stale(samples, &mut clean) } else { samples };
-    compute(function, param, samples, windows, scratch, out);
+    let done = compute(function, param, samples, windows, (scratch, work), out);
     (scratch.timestamps, scratch.values) = clean;
+    done
 }
 
 fn compute(
@@ -75,33 +80,47 @@ fn compute(
     param: Column<'_>,
     s: Samples<'_>,
     windows: &Windows,
-    scratch: &mut Scratch,
+    (scratch, work): (&mut Scratch, &mut Work),
     out: &mut RowMut<'_>,
-) {
+) -> Result<(), QueryError> {
     use WindowFn as W;
     let (t, v) = (s.timestamps, s.values);
     let seconds = |i: usize| t[i].as_secs_f64();
     match function {
         W::Rate | W::Increase | W::Delta => {
-            counter::extrapolated(function, s, windows, &mut scratch.counter, out);
+            counter::extrapolated(function, s, windows, (&mut scratch.counter, work), out)
         }
-        W::Irate | W::Idelta => counter::instant(function == W::Irate, s, windows, out),
-        W::Changes | W::Resets => fold::transitions(function, s, windows, &mut scratch.counts, out),
+        W::Irate | W::Idelta => counter::instant(function == W::Irate, s, windows, work, out),
+        W::Changes | W::Resets => fold::transitions(function, s, windows, (&mut scratch.counts, work), out),
         W::Sum | W::Avg | W::Min | W::Max | W::Stddev | W::Stdvar => {
-            fold::over_time(function, s, windows, &mut scratch.fold, out);
+            fold::over_time(function, s, windows, (&mut scratch.fold, work), out)
         }
-        W::Count => slide(t, windows, |k, lo, hi| out.set(k, (hi - lo) as f64)),
-        W::Present => slide(t, windows, |k, _, _| out.set(k, 1.0)),
-        W::First => slide(t, windows, |k, lo, _| out.set(k, v[lo])),
-        W::Last => slide(t, windows, |k, _, hi| out.set(k, v[hi - 1])),
-        W::TimeOfFirst => slide(t, windows, |k, lo, _| out.set(k, seconds(lo))),
-        W::TimeOfLast => slide(t, windows, |k, _, hi| out.set(k, seconds(hi - 1))),
-        W::TimeOfMax => order::time_of_extreme(s, windows, |new, best| new >= best, out),
-        W::TimeOfMin => order::time_of_extreme(s, windows, |new, best| new <= best, out),
-        W::Mad => order::mad(s, windows, &mut scratch.sorted, out),
-        W::Quantile => order::quantiles(s, windows, param, &mut scratch.sorted, out),
+        W::Count => ends(s, windows, work, out, |lo, hi| (hi - lo) as f64),
+        W::Present => ends(s, windows, work, out, |_, _| 1.0),
+        W::First => ends(s, windows, work, out, |lo, _| v[lo]),
+        W::Last => ends(s, windows, work, out, |_, hi| v[hi - 1]),
+        W::TimeOfFirst => ends(s, windows, work, out, |lo, _| seconds(lo)),
+        W::TimeOfLast => ends(s, windows, work, out, |_, hi| seconds(hi - 1)),
+        W::TimeOfMax => order::time_of_extreme(s, windows, work, |new, best| new >= best, out),
+        W::TimeOfMin => order::time_of_extreme(s, windows, work, |new, best| new <= best, out),
+        W::Mad => order::mad(s, windows, (&mut scratch.sorted, work), out),
+        W::Quantile => order::quantiles(s, windows, param, (&mut scratch.sorted, work), out),
         W::Newest | W::NewestTime => unreachable!("instant selectors were handled before"),
     }
+}
+
+/// Writes what `f` makes of the bounds of each window alone.
+fn ends(
+    s: Samples<'_>,
+    windows: &Windows,
+    work: &mut Work,
+    out: &mut RowMut<'_>,
+    f: impl Fn(usize, usize) -> f64,
+) -> Result<(), QueryError> {
+    slide(s.timestamps, windows, work, |_, k, lo, hi| {
+        out.set(k, f(lo, hi));
+        Ok(())
+    })
 }
 
 fn has_stale(values: &[f64]) -> bool {
@@ -119,20 +138,28 @@ fn without_stale<'a>(s: Samples<'_>, into: &'a mut (Vec<TimestampMs>, Vec<f64>))
     Samples { timestamps: &into.0, values: &into.1 }
 }
 
-/// Calls `f` with the step and the bounds `lo..hi` of its window, for each window that has a sample.
+/// Calls `f` with the step and the bounds `lo..hi` of its window, for each window that has a sample. `f`
+/// spends what it touches; the edges of the windows are paid for here.
 #[inline]
-fn slide(timestamps: &[TimestampMs], windows: &Windows, mut f: impl FnMut(usize, usize, usize)) {
+fn slide(
+    timestamps: &[TimestampMs],
+    windows: &Windows,
+    work: &mut Work,
+    mut f: impl FnMut(&mut Work, usize, usize, usize) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
     let (mut lo, mut hi) = (Edge::default(), Edge::default());
     for k in 0..windows.steps {
         let end = windows.first_end + k as i64 * windows.step;
         hi.advance(timestamps, end);
         lo.advance(timestamps, end - windows.range);
+        work.spend(1)?;
         if lo.at < hi.at {
-            f(k, lo.at, hi.at);
+            f(work, k, lo.at, hi.at)?;
         } else if lo.at == timestamps.len() && windows.step > 0 {
-            return;
+            break;
         }
     }
+    Ok(())
 }
 
 /// The edge of a window: how many samples are not behind it.
@@ -167,6 +194,9 @@ impl Edge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skopos_base::real::RealClock;
+    use skopos_storage::{QueryBudget, QueryLimits};
+    use std::sync::Arc;
 
     fn windows_of(
         timestamps: &[i64],
@@ -177,9 +207,12 @@ mod tests {
     ) -> Vec<(usize, Vec<i64>)> {
         let t: Vec<_> = timestamps.iter().map(|t| TimestampMs::new(*t)).collect();
         let mut got = Vec::new();
-        slide(&t, &Windows { first_end, step, steps, range }, |k, lo, hi| {
+        let budget = QueryBudget::new(QueryLimits::default(), Arc::new(RealClock::new()));
+        slide(&t, &Windows { first_end, step, steps, range }, &mut Work::new(&budget), |_, k, lo, hi| {
             got.push((k, timestamps[lo..hi].to_vec()));
-        });
+            Ok(())
+        })
+        .expect("a budget that suffices");
         got
     }
 
