@@ -30,7 +30,8 @@ pub enum AppendError {
         /// The latest accepted.
         max: TimestampMs,
     },
-    /// A reference that this storage never gave out, without labels beside it.
+    /// A reference that this storage never gave out, or gave out in a batch that was dropped, without labels
+    /// beside it.
     #[error("series reference {0} is unknown: send the labels")]
     UnknownRef(u64),
     /// The labels identify nothing.

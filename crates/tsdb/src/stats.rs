@@ -73,6 +73,10 @@ impl Stats {
         counter.fetch_add(n, Relaxed);
     }
 
+    pub(crate) fn sub(counter: &AtomicU64, n: u64) {
+        counter.fetch_sub(n, Relaxed);
+    }
+
     pub(crate) fn wal_written(&self, bytes: u64) {
         Self::add(&self.wal_written_bytes_total, bytes);
     }

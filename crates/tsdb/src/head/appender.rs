@@ -7,7 +7,7 @@
 
 use super::{
     Head,
-    registry::{Origin, ref_of},
+    registry::{Found, Origin, ref_of},
     series::{CommitView, MemSeries, SeriesIndex, Stored},
 };
 use crate::{
@@ -46,6 +46,8 @@ pub(crate) struct Batch {
     values: Vec<f64>,
     /// Series that the WAL did not name when they were appended to.
     unlogged: Vec<Arc<MemSeries>>,
+    /// Series that the batch holds, as often as it does.
+    held: Vec<Arc<MemSeries>>,
     metadata: Vec<(Arc<MemSeries>, Metadata)>,
     /// The last sample of every series; only there once a series came twice.
     last_of: Option<HashMap<SeriesIndex, Sample>>,
@@ -119,7 +121,7 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
-    fn find_or_create(&self, labels: &Labels) -> Result<Arc<MemSeries>, AppendError> {
+    fn find_or_create(&mut self, labels: &Labels) -> Result<Arc<MemSeries>, AppendError> {
         let invalid = |reason| AppendError::InvalidLabels { labels: labels.clone(), reason };
         if labels.is_empty() {
             return Err(invalid("there is no label"));
@@ -133,16 +135,24 @@ impl<'a> HeadAppender<'a> {
             return Err(AppendError::Limit { limit: LABEL_LIMIT, max: max_bytes as u64 });
         }
         match self.head.registry.get_or_create(labels, Origin::Appender) {
-            Ok((series, created)) => {
-                if created {
+            Ok(found) => {
+                if found.created {
                     Stats::add(&self.head.stats.series, 1);
                 }
-                Ok(series)
+                Ok(self.hold(found))
             }
             Err(_) => {
                 Err(AppendError::Limit { limit: SERIES_LIMIT, max: u64::from(self.head.options.max_series) })
             }
         }
+    }
+
+    /// Notes what has to be released.
+    fn hold(&mut self, found: Found) -> Arc<MemSeries> {
+        if found.held {
+            self.batch.held.push(Arc::clone(&found.series));
+        }
+        found.series
     }
 
     /// Adds a sample of a known series, or says why not.
@@ -306,8 +316,8 @@ impl Appender for HeadAppender<'_> {
         let series = match sample.series {
             SeriesId::Labels(labels) => self.find_or_create(labels)?,
             SeriesId::Ref(r) => {
-                let known = self.head.registry.table().by_ref(r).cloned();
-                known.ok_or(AppendError::UnknownRef(r.get()))?
+                let known = self.head.registry.find(r).ok_or(AppendError::UnknownRef(r.get()))?;
+                self.hold(known)
             }
         };
         self.add(&series, sample.timestamp.as_ms(), value)?;
@@ -335,7 +345,12 @@ impl Appender for HeadAppender<'_> {
             let table = head.registry.table();
             for i in from..to {
                 let result = match table.by_ref(series[i]) {
-                    Some(known) => self.add(known, timestamp.as_ms(), values[i]),
+                    Some(known) => {
+                        if known.hold_unlogged() {
+                            self.batch.held.push(Arc::clone(known));
+                        }
+                        self.add(known, timestamp.as_ms(), values[i])
+                    }
                     None => Err(AppendError::UnknownRef(series[i].get())),
                 };
                 if let Err(e) = result {
@@ -360,12 +375,19 @@ impl Appender for HeadAppender<'_> {
     }
 }
 
-/// Gives the buffers back. What was not committed is gone with them.
+/// Gives the buffers back. What was not committed is gone with them, and so are the series that were made
+/// for it.
 impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
+        // The last first: so what goes from postings stands at their ends.
+        let removed = batch.held.drain(..).rev().filter(|s| self.head.registry.release(s)).count();
+        Stats::sub(&self.head.stats.series, removed as u64);
         batch.clear();
-        let bytes = batch.record.capacity() + batch.compressed.capacity() + batch.series.capacity() * 20;
+        let bytes = batch.record.capacity()
+            + batch.compressed.capacity()
+            + batch.series.capacity() * 20
+            + (batch.held.capacity() + batch.unlogged.capacity()) * 8;
         let mut spare = self.head.spare.lock();
         if bytes <= SPARE_BYTES && spare.len() < SPARES {
             spare.push(batch);

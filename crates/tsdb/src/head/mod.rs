@@ -1,8 +1,8 @@
 //! The head: the newest samples, in memory. Owns series, postings and chunks; what makes them survive
-//! the process is the WAL's. Nothing in it is dropped yet.
+//! the process is the WAL's. Nothing that it has a sample of is dropped yet.
 //!
 //! - `series`: one series: its labels, its chunks, which commit its last samples came with.
-//! - `registry`: all series, found by labels or by reference.
+//! - `registry`: all series, found by labels or by reference; `series_table`: by number.
 //! - `postings`: which series have which label.
 //! - `select`: matchers to series.
 //! - `isolation`: which commits a reader sees.
@@ -18,6 +18,7 @@ pub(crate) mod registry;
 pub(crate) mod replay;
 pub(crate) mod select;
 pub(crate) mod series;
+pub(crate) mod series_table;
 
 use crate::{options::Options, stats::Stats};
 use appender::Batch;

@@ -20,6 +20,17 @@ impl Ids {
         }
     }
 
+    /// Takes a number out; whether none is left.
+    fn remove(&mut self, id: u32) -> bool {
+        match self {
+            Self::One([one]) => *one == id,
+            Self::Many(many) => {
+                remove_id(many, id);
+                many.is_empty()
+            }
+        }
+    }
+
     fn push(&mut self, id: u32) {
         match self {
             Self::One([first]) => *self = Self::Many(vec![*first, id]),
@@ -28,8 +39,18 @@ impl Ids {
     }
 }
 
+/// Takes a number out of a sorted list; it is mostly one of the last.
+fn remove_id(ids: &mut Vec<u32>, id: u32) {
+    if let Ok(at) = ids.binary_search(&id) {
+        ids.remove(at);
+    }
+    if ids.capacity() > 4 * ids.len() + 64 {
+        ids.shrink_to(2 * ids.len());
+    }
+}
+
 /// The values of one label.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Values {
     by_value: BTreeMap<Box<str>, Ids>,
     /// How many series have the label.
@@ -59,7 +80,7 @@ impl Values {
 }
 
 /// All labels of all series.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Postings {
     names: BTreeMap<Box<str>, Values>,
     all: Vec<u32>,
@@ -81,6 +102,21 @@ impl Postings {
                 None => {
                     values.by_value.insert(value.into(), Ids::One([index.0]));
                 }
+            }
+        }
+    }
+
+    /// Takes a series out that was added with these labels.
+    pub(crate) fn remove(&mut self, index: SeriesIndex, labels: &Labels) {
+        remove_id(&mut self.all, index.0);
+        for (name, value) in labels {
+            let Some(values) = self.names.get_mut(name) else { continue };
+            values.series -= 1;
+            if values.by_value.get_mut(value).is_some_and(|ids| ids.remove(index.0)) {
+                values.by_value.remove(value);
+            }
+            if values.by_value.is_empty() {
+                self.names.remove(name);
             }
         }
     }
@@ -156,6 +192,27 @@ mod tests {
     }
 
     proptest! {
+        /// Those that stay are found as if the others had never been.
+        #[test]
+        fn what_is_taken_out_leaves_the_rest(gone in prop::collection::vec(any::<bool>(), 1..80)) {
+            let labels = |i: usize| {
+                Labels::from_pairs([("all", "x".into()), ("some", (i % 3).to_string()), ("one", i.to_string())])
+            };
+            let index = |i: usize| SeriesIndex(i as u32);
+            let mut postings = Postings::default();
+            (0..gone.len()).for_each(|i| postings.add(index(i), &labels(i)));
+            (0..gone.len()).rev().filter(|i| gone[*i]).for_each(|i| postings.remove(index(i), &labels(i)));
+            for i in (0..gone.len()).filter(|i| !gone[*i]) {
+                prop_assert_eq!(postings.values("one").unwrap().get(&i.to_string()), &[i as u32]);
+                prop_assert!(postings.values("some").unwrap().get(&(i % 3).to_string()).contains(&(i as u32)));
+            }
+            let left = gone.iter().filter(|g| !**g).count();
+            prop_assert_eq!(postings.all().len(), left);
+            prop_assert_eq!(postings.names().map(|(_, v)| v.series()).collect::<Vec<_>>(), vec![left; 3.min(left * 3)]);
+            (0..gone.len()).filter(|i| !gone[*i]).for_each(|i| postings.remove(index(i), &labels(i)));
+            prop_assert_eq!(postings, Postings::default());
+        }
+
         #[test]
         fn set_operations_agree_with_sets(
             a in prop::collection::btree_set(0u32..300, 0..200),

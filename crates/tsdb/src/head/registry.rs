@@ -1,9 +1,14 @@
 //! `Registry`: all series of the head, found by labels, by reference and by matchers. Series are
 //! numbered in the order in which they are made; a number is never given twice.
+//!
+//! A series that the WAL does not name is there for the batches that hold it: whoever finds it holds it
+//! (`find`, `get_or_create`), under the lock under which it was found. The last batch to let it go takes
+//! it out again (`release`), under all these locks, so that nobody finds it meanwhile.
 
 use super::{
     postings::Postings,
     series::{MemSeries, SeriesIndex},
+    series_table::SeriesTable,
 };
 use parking_lot::{RwLock, RwLockReadGuard};
 use skopos_model::{Labels, SeriesRef};
@@ -23,8 +28,7 @@ const SHARDS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Registry {
     shards: Box<[RwLock<Shard>]>,
-    /// By number. A place is emptied when its series is dropped.
-    table: RwLock<Vec<Option<Arc<MemSeries>>>>,
+    table: RwLock<SeriesTable>,
     postings: RwLock<Postings>,
     next_wal_ref: AtomicU64,
     max_series: u32,
@@ -34,7 +38,7 @@ pub(crate) struct Registry {
 struct Shard {
     by_hash: HashMap<u64, Arc<MemSeries>, BuildHasherDefault<KeepHash>>,
     /// Series whose hash another one has in `by_hash`.
-    colliding: Vec<Arc<MemSeries>>,
+    colliding: Vec<(u64, Arc<MemSeries>)>,
 }
 
 /// The keys are hashes already.
@@ -63,16 +67,43 @@ impl Shard {
         if first.labels == *labels {
             return Some(first);
         }
-        self.colliding.iter().find(|s| s.labels == *labels)
+        self.colliding.iter().map(|(_, s)| s).find(|s| s.labels == *labels)
     }
 
     fn insert(&mut self, hash: u64, series: &Arc<MemSeries>) {
         match self.by_hash.entry(hash) {
-            Entry::Occupied(_) => self.colliding.push(Arc::clone(series)),
+            Entry::Occupied(_) => self.colliding.push((hash, Arc::clone(series))),
             Entry::Vacant(place) => {
                 place.insert(Arc::clone(series));
             }
         }
+    }
+
+    fn remove(&mut self, hash: u64, series: &Arc<MemSeries>) {
+        self.colliding.retain(|(_, s)| !Arc::ptr_eq(s, series));
+        if self.by_hash.get(&hash).is_some_and(|s| Arc::ptr_eq(s, series)) {
+            self.by_hash.remove(&hash);
+            if let Some(next) = self.colliding.iter().position(|(h, _)| *h == hash) {
+                self.by_hash.insert(hash, self.colliding.remove(next).1);
+            }
+        }
+    }
+}
+
+/// A series as a batch finds it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) series: Arc<MemSeries>,
+    /// Whether it was made.
+    pub(crate) created: bool,
+    /// Whether it is held, and has to be released.
+    pub(crate) held: bool,
+}
+
+impl Found {
+    /// Holds a series under a lock under which it was found.
+    fn hold(series: &Arc<MemSeries>, created: bool) -> Self {
+        Self { held: series.hold_unlogged(), series: Arc::clone(series), created }
     }
 }
 
@@ -100,12 +131,8 @@ impl Registry {
         }
     }
 
-    /// The series of these labels, made when there is none.
-    pub(crate) fn get_or_create(
-        &self,
-        labels: &Labels,
-        origin: Origin,
-    ) -> Result<(Arc<MemSeries>, bool), TooManySeries> {
+    /// The series of these labels, made when there is none. It is held when the WAL does not name it.
+    pub(crate) fn get_or_create(&self, labels: &Labels, origin: Origin) -> Result<Found, TooManySeries> {
         self.get_or_create_hashed(labels.hash64(), labels, origin)
     }
 
@@ -114,14 +141,13 @@ impl Registry {
         hash: u64,
         labels: &Labels,
         origin: Origin,
-    ) -> Result<(Arc<MemSeries>, bool), TooManySeries> {
-        let shard = &self.shards[(hash >> 32) as usize % SHARDS];
-        if let Some(series) = shard.read().find(hash, labels) {
-            return Ok((Arc::clone(series), false));
+    ) -> Result<Found, TooManySeries> {
+        if let Some(series) = self.shard(hash).read().find(hash, labels) {
+            return Ok(Found::hold(series, false));
         }
-        let mut shard = shard.write();
+        let mut shard = self.shard(hash).write();
         if let Some(series) = shard.find(hash, labels) {
-            return Ok((Arc::clone(series), false));
+            return Ok(Found::hold(series, false));
         }
         // Held while the number is given: postings grow by growing numbers only.
         let mut postings = self.postings.write();
@@ -129,7 +155,7 @@ impl Registry {
         if table.len() >= self.max_series as usize {
             return Err(TooManySeries);
         }
-        let index = SeriesIndex(table.len() as u32);
+        let index = table.next_index().ok_or(TooManySeries)?;
         let (wal_ref, logged) = match origin {
             Origin::Appender => (self.next_wal_ref.fetch_add(1, Ordering::Relaxed), false),
             Origin::Wal(wal_ref) => {
@@ -138,12 +164,43 @@ impl Registry {
             }
         };
         let series = Arc::new(MemSeries::new(labels.clone(), index, wal_ref, logged));
-        table.push(Some(Arc::clone(&series)));
+        let found = Found::hold(&series, true);
+        table.push(Arc::clone(&series));
         drop(table);
         postings.add(index, labels);
         drop(postings);
         shard.insert(hash, &series);
-        Ok((series, true))
+        Ok(found)
+    }
+
+    fn shard(&self, hash: u64) -> &RwLock<Shard> {
+        &self.shards[(hash >> 32) as usize % SHARDS]
+    }
+
+    /// The series of a reference. It is held when the WAL does not name it.
+    pub(crate) fn find(&self, series: SeriesRef) -> Option<Found> {
+        self.table().by_ref(series).map(|series| Found::hold(series, false))
+    }
+
+    /// Lets go a series that a batch held. Takes it out when no other batch holds it and the WAL does not
+    /// name it, hence when it has no sample; returns whether it did.
+    pub(crate) fn release(&self, series: &Arc<MemSeries>) -> bool {
+        series.let_go() && self.remove_unused(series.labels.hash64(), series)
+    }
+
+    fn remove_unused(&self, hash: u64, series: &Arc<MemSeries>) -> bool {
+        let mut shard = self.shard(hash).write();
+        let mut postings = self.postings.write();
+        let mut table = self.table.write();
+        // Another batch may have found it since, and even have let it go and taken it out.
+        if !series.is_unused() || !table.take(series) {
+            return false;
+        }
+        drop(table);
+        postings.remove(series.index, &series.labels);
+        drop(postings);
+        shard.remove(hash, series);
+        true
     }
 
     /// Keeps a number of the WAL from being given to a new series. The WAL may have several for one.
@@ -166,12 +223,12 @@ impl Registry {
 }
 
 /// The series by number.
-pub(crate) struct Table<'a>(RwLockReadGuard<'a, Vec<Option<Arc<MemSeries>>>>);
+pub(crate) struct Table<'a>(RwLockReadGuard<'a, SeriesTable>);
 
 impl Table<'_> {
     #[inline]
     pub(crate) fn get(&self, index: SeriesIndex) -> Option<&Arc<MemSeries>> {
-        self.0.get(index.0 as usize)?.as_ref()
+        self.0.get(index)
     }
 
     #[inline]
@@ -180,7 +237,7 @@ impl Table<'_> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<MemSeries>> {
-        self.0.iter().flatten()
+        self.0.iter()
     }
 }
 
@@ -208,20 +265,54 @@ mod tests {
             .iter()
             .map(|v| registry.get_or_create_hashed(7, &labels(v), Origin::Appender).unwrap())
             .collect();
-        for (i, (series, created)) in made.iter().enumerate() {
+        for (i, Found { series, created, .. }) in made.iter().enumerate() {
             assert!(created);
             assert_eq!(series.index, SeriesIndex(i as u32));
-            let (again, created) =
-                registry.get_or_create_hashed(7, &series.labels, Origin::Appender).unwrap();
-            assert!(!created && Arc::ptr_eq(&again, series));
+            let again = registry.get_or_create_hashed(7, &series.labels, Origin::Appender).unwrap();
+            assert!(!again.created && Arc::ptr_eq(&again.series, series));
         }
+    }
+
+    #[test]
+    fn a_series_that_goes_leaves_those_of_its_hash() {
+        for gone in 0..3 {
+            let registry = Registry::new(10);
+            let all = ["x", "y", "z"].map(labels);
+            let make = |l| registry.get_or_create_hashed(7, l, Origin::Appender).unwrap();
+            let made: Vec<_> = all.iter().map(|l| make(l).series).collect();
+            assert!(made[gone].let_go() && registry.remove_unused(7, &made[gone]));
+            assert!(!registry.remove_unused(7, &made[gone]), "it goes once");
+            for (i, labels) in all.iter().enumerate() {
+                let postings = registry.postings().values("a").unwrap().get(labels.value("a")).to_vec();
+                assert_eq!(postings.is_empty(), i == gone);
+                assert_eq!(registry.find(ref_of(made[i].index)).is_none(), i == gone);
+                let again = make(labels);
+                assert_eq!((again.created, Arc::ptr_eq(&again.series, &made[i])), (i == gone, i != gone));
+                assert_eq!(again.series.index == made[i].index, i != gone, "a number is not given twice");
+            }
+        }
+    }
+
+    #[test]
+    fn a_series_stays_while_a_batch_holds_it_or_the_wal_names_it() {
+        let registry = Registry::new(1);
+        let make = || registry.get_or_create(&labels("x"), Origin::Appender).unwrap().series;
+        let (first, second) = (make(), make());
+        let third = registry.find(ref_of(first.index)).unwrap().series;
+        assert!(!registry.release(&first) && !registry.release(&second));
+        assert!(registry.release(&third));
+        assert_eq!((registry.len(), registry.postings().names().count()), (0, 0));
+        let again = make();
+        again.set_logged();
+        assert!(!registry.release(&again));
+        assert_eq!(registry.len(), 1);
     }
 
     #[test]
     fn references_of_the_wal_are_never_given_again() {
         let registry = Registry::new(10);
         registry.get_or_create(&labels("x"), Origin::Wal(41)).unwrap();
-        let (series, _) = registry.get_or_create(&labels("y"), Origin::Appender).unwrap();
+        let series = registry.get_or_create(&labels("y"), Origin::Appender).unwrap().series;
         assert_eq!((series.wal_ref, series.is_logged()), (42, false));
     }
 

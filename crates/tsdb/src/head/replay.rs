@@ -4,7 +4,7 @@
 
 use super::{
     Head,
-    registry::Origin,
+    registry::{Found, Origin},
     series::{CommitView, MemSeries, Stored},
 };
 use crate::{
@@ -288,7 +288,7 @@ fn add_series(head: &Head, refs: &mut RefMap, wal_ref: u64, labels: &Labels) {
         return;
     }
     match head.registry.get_or_create(labels, Origin::Wal(wal_ref)) {
-        Ok((series, _)) => {
+        Ok(Found { series, .. }) => {
             reserve(head, wal_ref);
             refs.insert(wal_ref, series);
         }

@@ -27,6 +27,8 @@ pub(crate) struct MemSeries {
     pub(crate) wal_ref: u64,
     /// Whether the WAL names it.
     logged: AtomicBool,
+    /// How many times batches hold it; counted only while the WAL does not name it.
+    holds: AtomicU32,
     /// The last batch that has a sample for it.
     pending: AtomicU32,
     /// The time of the newest committed sample; `i64::MIN` without any.
@@ -82,6 +84,7 @@ impl MemSeries {
             index,
             wal_ref,
             logged: AtomicBool::new(logged),
+            holds: AtomicU32::new(0),
             pending: AtomicU32::new(0),
             newest_ms: AtomicI64::new(i64::MIN),
             samples: Mutex::default(),
@@ -94,6 +97,29 @@ impl MemSeries {
 
     pub(crate) fn set_logged(&self) {
         self.logged.store(true, Ordering::Release);
+    }
+
+    /// Keeps the series in the registry until `let_go`, when the WAL does not name it; whether it does not.
+    /// Only under a lock under which it was found.
+    #[inline]
+    pub(crate) fn hold_unlogged(&self) -> bool {
+        let held = !self.is_logged();
+        if held {
+            self.holds.fetch_add(1, Ordering::AcqRel);
+        }
+        held
+    }
+
+    /// The counterpart of one `hold_unlogged` that held it; whether it seems unused now.
+    pub(crate) fn let_go(&self) -> bool {
+        let before = self.holds.fetch_sub(1, Ordering::AcqRel);
+        assert!(before > 0, "invariant: only what is held is let go");
+        before == 1 && !self.is_logged()
+    }
+
+    /// Whether nobody holds it and the WAL does not name it. Certain only while nobody can find it.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.holds.load(Ordering::Acquire) == 0 && !self.is_logged()
     }
 
     /// Marks the series as part of `batch`; whether it already was.

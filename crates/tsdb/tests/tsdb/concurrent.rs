@@ -5,7 +5,7 @@ use crate::common::{Dump, select};
 use parking_lot::Mutex;
 use skopos_base::{Env, spawn::Joined};
 use skopos_model::{Labels, SeriesRef, TimestampMs};
-use skopos_storage::{Append, Appendable, Queryable, SeriesId, TimeRange};
+use skopos_storage::{Append, AppendError, Appendable, Queryable, SeriesId, TimeRange};
 use skopos_tsdb::{Db, Options};
 use std::{
     collections::BTreeMap,
@@ -44,10 +44,16 @@ fn write(db: &Db, writer: usize, batches_done: &AtomicUsize) {
         let rolled_back = b % 7 == 3;
         if rolled_back {
             drop(appender);
-            // The same batch again, whole.
+            // The same batch again, whole: what was made for the dropped one has gone with it.
             let mut appender = db.appender();
             appender.append_floats(timestamp, &refs, &vec![b as f64; refs.len()], &mut refused);
-            assert!(refused.is_empty());
+            assert!(refused.drain(..).all(|(i, e)| i >= known && matches!(e, AppendError::UnknownRef(_))));
+            refs.truncate(known);
+            for i in known..wanted {
+                let labels = labels(writer, i);
+                let append = Append::float(SeriesId::Labels(&labels), timestamp, b as f64);
+                refs.push(appender.append(&append).expect("the sample is in order"));
+            }
             appender.commit().expect("the disk is sound");
         } else {
             let committed = appender.commit().expect("the disk is sound");
@@ -138,6 +144,64 @@ fn readers_see_batches_whole_while_writers_write() {
     assert!(*views.lock() > READERS);
     let whole = select(&env, &*db.querier(TimeRange::ALL).unwrap(), &[], TimeRange::ALL);
     assert_eq!(batches_of(&whole), [BATCHES; WRITERS]);
+    drop(db);
+    let db = Db::open(dir.path(), Options::default(), &env).unwrap();
+    assert_eq!(select(&env, &*db.querier(TimeRange::ALL).unwrap(), &[], TimeRange::ALL), whole);
+}
+
+/// Batches that are dropped and batches that are committed meet at the same new series: a committed sample is
+/// never lost with a series, and a series without one never stays.
+#[test]
+fn dropped_batches_never_take_the_series_of_others() {
+    const THREADS: usize = 4;
+    const ROUNDS: usize = 300;
+    const KEPT: usize = 100;
+    let env = Env::real();
+    let dir = tempfile::tempdir().unwrap();
+    let db = Arc::new(Db::open(dir.path(), Options::default(), &env).unwrap());
+    let run = |db: &Db, thread: usize| {
+        for round in 0..ROUNDS {
+            let mut appender = db.appender();
+            let mut refs = Vec::new();
+            for i in 0..20 {
+                let labels = labels(0, (round * 7 + i) % 500);
+                let timestamp = TimestampMs::new((round * THREADS + thread) as i64 + 1);
+                let append = Append::float(SeriesId::Labels(&labels), timestamp, thread as f64);
+                // Another one may be ahead.
+                refs.extend(appender.append(&append));
+            }
+            let commits = thread == 0 && round % 3 == 0;
+            if commits {
+                appender.commit().expect("the disk is sound");
+            } else {
+                let mut refused = Vec::new();
+                let values = vec![0.0; refs.len()];
+                let later = TimestampMs::new(1_000_000);
+                appender.append_floats(later, &refs, &values, &mut refused);
+                assert!(refused.is_empty(), "what a batch found stays while it lasts");
+            }
+        }
+        for i in 0..KEPT {
+            let labels = labels(1 + thread, i);
+            let mut appender = db.appender();
+            let append = Append::float(SeriesId::Labels(&labels), TimestampMs::new(2_000_000), 1.0);
+            appender.append(&append).expect("the sample is in order");
+            appender.commit().expect("the disk is sound");
+        }
+    };
+    let threads: Vec<Box<dyn Joined>> = (0..THREADS)
+        .map(|thread| {
+            let db = Arc::clone(&db);
+            env.spawner.spawn("appender", Box::new(move || run(&db, thread))).unwrap()
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let whole = select(&env, &*db.querier(TimeRange::ALL).unwrap(), &[], TimeRange::ALL);
+    assert!(whole.values().all(|samples| !samples.is_empty()));
+    assert!(whole.len() > THREADS * KEPT);
+    assert_eq!(db.stats().series, whole.len() as u64, "series without a sample stay");
     drop(db);
     let db = Db::open(dir.path(), Options::default(), &env).unwrap();
     assert_eq!(select(&env, &*db.querier(TimeRange::ALL).unwrap(), &[], TimeRange::ALL), whole);

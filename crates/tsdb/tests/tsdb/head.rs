@@ -88,14 +88,63 @@ fn a_dropped_batch_was_never_there() {
         assert_eq!(q.label_values("i", &all).unwrap(), ["1"]);
         let m = [matcher("__name__", "=", "m")];
         assert_eq!(q.label_values("i", &label_request(env, &m, 0)).unwrap(), ["1"]);
-        // Its reference is good all the same.
-        let mut appender = db.appender();
-        appender.append(&Append::float(SeriesId::Ref(r), TimestampMs::new(2000), 7.0)).unwrap();
-        appender.commit().unwrap();
+        // Nor is its reference good any more, even once the series is made again.
+        let unknown = AppendError::UnknownRef(r.get());
+        let by_ref = |r| {
+            let mut appender = db.appender();
+            let mut refused = Vec::new();
+            appender.append_floats(TimestampMs::new(2000), &[r], &[7.0], &mut refused);
+            assert_eq!(refused, [(0, unknown.clone())]);
+            appender.append(&Append::float(SeriesId::Ref(r), TimestampMs::new(2000), 7.0))
+        };
+        assert_eq!(by_ref(r), Err(unknown.clone()));
+        commit(&db, &[(series(2), 2000, 7.0)]).unwrap();
+        assert_eq!(by_ref(r), Err(unknown.clone()));
         let before = dump(env, &db);
         assert_eq!(before[&series(2)], [(2000, 7.0f64.to_bits())]);
         drop(db);
         assert_eq!(dump(env, &opened(env)), before, "the WAL names the series with its first sample");
+    });
+}
+
+/// A source whose batches always fail makes series without end; none of them stays.
+#[test]
+fn series_of_dropped_batches_go_with_them() {
+    in_world(|env| {
+        let db = open(env, Options { max_series: 1100, ..Options::default() });
+        commit(&db, &[(series(0), 1000, 1.0)]).unwrap();
+        let bytes = db.series_bytes();
+        let mut refs = Vec::new();
+        for round in 0..20 {
+            let mut appender = db.appender();
+            for i in 0..1000 {
+                let labels = series(1 + round * 1000 + i);
+                let append = Append::float(SeriesId::Labels(&labels), TimestampMs::new(2000), 1.0);
+                refs.push(appender.append(&append).unwrap());
+            }
+            // A series that another batch has found meanwhile stays as long as that.
+            let other = refs.len() - 7;
+            let mut second = db.appender();
+            let append = Append::float(SeriesId::Ref(refs[other]), TimestampMs::new(2000), 1.0);
+            second.append(&append).unwrap();
+            drop(appender);
+            assert_eq!(db.stats().series, 2);
+            second.append(&Append { timestamp: TimestampMs::new(3000), ..append }).unwrap();
+            drop(second);
+            assert_eq!((db.stats().series, db.series_bytes()), (1, bytes));
+        }
+        refs.sort_unstable();
+        assert!(refs.is_sorted_by(|a, b| a < b), "no reference is given twice");
+        // A commit lets go the series whose samples were all refused, and keeps the others.
+        let mut appender = db.appender();
+        let far = TimestampMs::new(i64::MAX);
+        assert!(appender.append(&Append::float(SeriesId::Labels(&series(1)), far, 1.0)).is_err());
+        appender.append(&Append::float(SeriesId::Labels(&series(2)), TimestampMs::new(2000), 1.0)).unwrap();
+        assert_eq!(db.stats().series, 3);
+        appender.commit().unwrap();
+        assert_eq!(db.stats().series, 2);
+        let q = db.querier(TimeRange::ALL).unwrap();
+        assert_eq!(q.label_values("i", &label_request(env, &[], 0)).unwrap(), ["0", "2"]);
     });
 }
 

@@ -1,0 +1,104 @@
+//! `SeriesTable`: series by number. Numbers are given once, in order; a page of them goes when all of its
+//! series have gone, so that series that come and go cost no memory.
+
+use super::series::{MemSeries, SeriesIndex};
+use std::sync::Arc;
+
+const PAGE: usize = 512;
+
+#[derive(Debug)]
+struct Page {
+    /// How many places are taken.
+    taken: usize,
+    series: Box<[Option<Arc<MemSeries>>]>,
+}
+
+/// See above.
+#[derive(Debug, Default)]
+pub(crate) struct SeriesTable {
+    pages: Vec<Option<Page>>,
+    /// The next number.
+    next: usize,
+    len: usize,
+}
+
+impl SeriesTable {
+    /// The number that the next series gets; none when all have been given.
+    pub(crate) fn next_index(&self) -> Option<SeriesIndex> {
+        u32::try_from(self.next).ok().filter(|i| *i < u32::MAX).map(SeriesIndex)
+    }
+
+    /// Adds a series, whose number is `next_index`.
+    pub(crate) fn push(&mut self, series: Arc<MemSeries>) {
+        assert_eq!(series.index.0 as usize, self.next, "invariant: numbers are given in order");
+        let (page, place) = (self.next / PAGE, self.next % PAGE);
+        if place == 0 {
+            self.pages.push(None);
+        }
+        let page = self.pages[page]
+            .get_or_insert_with(|| Page { taken: 0, series: (0..PAGE).map(|_| None).collect() });
+        page.series[place] = Some(series);
+        page.taken += 1;
+        self.next += 1;
+        self.len += 1;
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: SeriesIndex) -> Option<&Arc<MemSeries>> {
+        let index = index.0 as usize;
+        self.pages.get(index / PAGE)?.as_ref()?.series[index % PAGE].as_ref()
+    }
+
+    /// Takes this series out; whether it was there.
+    pub(crate) fn take(&mut self, series: &Arc<MemSeries>) -> bool {
+        if !self.get(series.index).is_some_and(|s| Arc::ptr_eq(s, series)) {
+            return false;
+        }
+        let index = series.index.0 as usize;
+        let place = &mut self.pages[index / PAGE];
+        if let Some(page) = place {
+            page.series[index % PAGE] = None;
+            page.taken -= 1;
+            if page.taken == 0 {
+                *place = None;
+            }
+        }
+        self.len -= 1;
+        true
+    }
+
+    /// How many series there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<MemSeries>> {
+        self.pages.iter().flatten().flat_map(|page| page.series.iter().flatten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skopos_model::Labels;
+
+    #[test]
+    fn numbers_grow_and_empty_pages_go() {
+        let mut table = SeriesTable::default();
+        let make = |table: &mut SeriesTable| {
+            let index = table.next_index().unwrap();
+            let series = Arc::new(MemSeries::new(Labels::empty(), index, 1, false));
+            table.push(Arc::clone(&series));
+            series
+        };
+        for round in 0..20 {
+            let made: Vec<_> = (0..PAGE + 7).map(|_| make(&mut table)).collect();
+            assert_eq!(made[0].index.0 as usize, round * (PAGE + 7));
+            assert!(made.iter().all(|s| table.get(s.index).is_some_and(|f| Arc::ptr_eq(f, s))));
+            assert_eq!((table.len(), table.iter().count()), (made.len(), made.len()));
+            assert!(made.iter().all(|s| table.take(s) && !table.take(s) && table.get(s.index).is_none()));
+            assert_eq!((table.len(), table.pages.iter().flatten().count()), (0, 0));
+        }
+        assert!(table.get(SeriesIndex(u32::MAX)).is_none());
+    }
+}
