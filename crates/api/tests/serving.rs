@@ -108,13 +108,9 @@ struct Stubborn {
 impl Stubborn {
     fn hold(&self, budget: &skopos_storage::QueryBudget) -> QueryError {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        loop {
-            if let Err(error) = budget.check() {
-                self.ended.lock().unwrap().push(error.to_string());
-                return error;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let error = wait_until("the query to be over", PATIENCE, || budget.check().err());
+        self.ended.lock().unwrap().push(error.to_string());
+        error
     }
 
     fn wait_for_question(&self, count: usize) {
