@@ -199,10 +199,9 @@ fn warn_of_blocks(fs: &dyn Fs, dir: &Path) -> Result<(), OpenError> {
 }
 
 fn log_opened(dir: &Path, stats: &StatsSnapshot, head: &Head) {
-    let (min, max) =
-        head.time_range().map_or((None, None), |(min, max)| (Some(min.as_ms()), Some(max.as_ms())));
+    let newest = head.time_range().map_or_else(|| "none".to_owned(), |(_, max)| max.to_string());
     tracing::info!(
         dir = %dir.display(), series = stats.series, samples = stats.replayed_samples, ms = stats.replay_ms,
-        damaged_places = stats.wal_corruptions_total, ?min, ?max, "database opened"
+        damaged_places = stats.wal_corruptions_total, newest_ms = newest, "database opened"
     );
 }

@@ -47,7 +47,8 @@ pub(crate) fn replay(
     for segment in &listing.checkpoint {
         replay.segment(fs, segment, false, &mut progress)?;
     }
-    let mut expected = None;
+    // Without a checkpoint the log begins with its first segment.
+    let mut expected = listing.checkpoint.is_empty().then_some(0);
     for segment in &listing.segments {
         if expected.is_some_and(|e| e != segment.index) {
             Stats::add(&head.stats.wal_corruptions_total, 1);
@@ -165,7 +166,7 @@ impl<'a> Replay<'a> {
         if count <= FAULTS_LOGGED {
             tracing::warn!(
                 segment = %segment.path.display(), offset, %reason,
-                "the WAL is damaged here; at most what stands on this page is lost, the rest is read"
+                "the WAL is damaged here; the records that touch this page are lost, the rest is read"
             );
         }
     }

@@ -74,8 +74,8 @@ struct Inner {
     state: State,
     /// The segments that the rescue under way has begun.
     rescued: Vec<u32>,
-    /// Whether the log says already that there is no room.
-    said_full: bool,
+    /// Whether the log says already that batches are refused.
+    said_refused: bool,
 }
 
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Wal {
             out: Vec::new(),
             state: State::Sound,
             rescued: Vec::new(),
-            said_full: false,
+            said_refused: false,
         };
         let wal = Self {
             fs,
@@ -161,7 +161,9 @@ impl Wal {
                     return Err(CommitError::Halt { path: self.dir.clone(), reason: reason.clone() });
                 }
             }
-            self.write(&mut inner, records.iter().copied())?;
+            let written = self.write(&mut inner, records.iter().copied());
+            self.say_taken(&mut inner, &written);
+            written?;
             for record in records {
                 inner.unsynced.push(*record);
             }
@@ -172,6 +174,19 @@ impl Wal {
             let _ = self.sync();
         }
         Ok(())
+    }
+
+    /// Says in the log that batches are refused, and that they are taken again; each once.
+    fn say_taken(&self, inner: &mut Inner, written: &Result<(), Refused>) {
+        let dir = self.dir.display();
+        match written {
+            Err(e) if !mem::replace(&mut inner.said_refused, true) => tracing::error!(
+                %dir, error = %e.source,
+                "the WAL takes no batches: what comes in meanwhile is lost. Free the disk; no restart is needed"
+            ),
+            Ok(()) if mem::take(&mut inner.said_refused) => tracing::info!(%dir, "the WAL takes batches again"),
+            _ => {}
+        }
     }
 
     /// Makes every record logged so far durable.
@@ -239,7 +254,6 @@ impl Wal {
             tracing::warn!(dir = %self.dir.display(), "the WAL is durable again");
             inner.unsynced.clear();
             inner.finished.clear();
-            inner.said_full = false;
             inner.state = State::Sound;
             return Ok(());
         };
@@ -251,14 +265,10 @@ impl Wal {
             inner.state = State::Halted(reason.clone());
             return Err(CommitError::Halt { path: self.dir.clone(), reason });
         }
-        if no_room && !mem::replace(&mut inner.said_full, true) {
-            tracing::error!(
-                dir = %self.dir.display(), error = %e.source,
-                "there is no room for the WAL: no batch is taken until there is; make room, no restart is needed"
-            );
-        }
         self.discard_rescued(inner);
-        Err(e.into())
+        let refused = Err(e);
+        self.say_taken(inner, &refused);
+        refused.map_err(Into::into)
     }
 
     /// Removes what a failed rescue wrote: it stands in `unsynced` still, and would take the room that is
