@@ -2,10 +2,10 @@
 //! repository: `SKOPOS_CONFORMANCE_DIR` says where they are, else `../shared/conformance/promqltest`
 //! beside the repository is looked into.
 //!
-//! The scripts run in two modes, with delayed name removal and as the server evaluates, each with a list of
-//! its own. `known_failures.txt` and `known_failures_as_served.txt` list the evals that do not hold yet, and why. The run must match it exactly: an
-//! eval that fails must be listed, and one that holds must not, so the list only shrinks.
-//! `SKOPOS_UPDATE_KNOWN_FAILURES=1` writes it anew.
+//! The scripts run in two modes, with delayed name removal and as the server evaluates. Each has a list of
+//! the evals that do not hold yet, and why: `known_failures.txt` and `known_failures_as_served.txt`. A run
+//! must match its list exactly: an eval that fails must be listed, and one that holds must not, so the
+//! lists only shrink. `SKOPOS_UPDATE_KNOWN_FAILURES=1` writes them anew.
 
 #![expect(clippy::disallowed_methods, reason = "the scripts are files of the system")]
 
