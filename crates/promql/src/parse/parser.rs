@@ -1,11 +1,12 @@
 //! The parser's state: the token at hand, and what every rule needs. Owns no rule of the grammar.
 
 use super::{
-    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, ParseError, Reason,
+    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, MAX_REGEX_BYTES, MAX_REGEXES, ParseError, Reason,
     lexer::{Kind, LexError, Lexer, Punct, Token},
     words::{self, Keyword},
 };
 use crate::ast::{Expr, ExprKind, Span, ValueType};
+use skopos_model::{MatchOp, Matcher};
 
 /// The most characters of the text that a message repeats.
 const MAX_QUOTED_CHARS: usize = 30;
@@ -32,6 +33,10 @@ pub(super) struct Parser<'a> {
     pub(super) prev_end: u32,
     /// How many rules that may hold themselves are open.
     nesting: usize,
+    /// A matcher for each regular expression that was compiled.
+    regexes: foldhash::HashMap<String, Matcher>,
+    /// What they cost in sum.
+    regex_bytes: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -42,7 +47,15 @@ impl<'a> Parser<'a> {
             return Err(Box::new(ParseError::new(text, start, reason)));
         }
         let token = Token { kind: Kind::End, span: start };
-        let mut parser = Self { text, lexer: Lexer::new(text), token, prev_end: 0, nesting: 0 };
+        let mut parser = Self {
+            text,
+            lexer: Lexer::new(text),
+            token,
+            prev_end: 0,
+            nesting: 0,
+            regexes: foldhash::HashMap::default(),
+            regex_bytes: 0,
+        };
         parser.advance()?;
         Ok(parser)
     }
@@ -139,6 +152,34 @@ impl<'a> Parser<'a> {
 
     pub(super) fn error(&self, span: Span, reason: Reason) -> Box<ParseError> {
         Box::new(ParseError::new(self.text, span, reason))
+    }
+
+    /// A matcher, as long as the query's expressions do not cost too much in sum. Equal expressions are
+    /// compiled once.
+    pub(super) fn matcher_of(
+        &mut self,
+        name: String,
+        op: MatchOp,
+        value: String,
+        span: Span,
+    ) -> Parsed<Matcher> {
+        if let (MatchOp::Regex | MatchOp::NotRegex, Some(same)) = (op, self.regexes.get(&value)) {
+            return Ok(same.of_label(name, op.is_negative()));
+        }
+        let matcher = Matcher::new(name, op, value).map_err(|e| self.meaning(span, e.to_string()))?;
+        if matcher.price() > 0 {
+            self.regex_bytes += matcher.price();
+            self.regexes.insert(matcher.value().to_owned(), matcher.clone());
+        }
+        for (used, max, what) in [
+            (self.regexes.len(), MAX_REGEXES, "regular expressions"),
+            (self.regex_bytes, MAX_REGEX_BYTES, "bytes of regular expressions"),
+        ] {
+            if used > max {
+                return Err(self.error(span, Reason::Limit { what, max }));
+            }
+        }
+        Ok(matcher)
     }
 
     /// Begins a rule that may hold itself, as long as the stack is sure to suffice. A failed parse is

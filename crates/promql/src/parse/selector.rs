@@ -122,7 +122,7 @@ impl Parser<'_> {
             return Err(self.unexpected(IN_MATCHERS, "a string"));
         }
         let value = self.string()?;
-        Matcher::new(name, op, value).map_err(|e| self.meaning(self.span_from(start), e.to_string()))
+        self.matcher_of(name, op, value, self.span_from(start))
     }
 
     fn range_or_subquery(&mut self, node: Node) -> Parsed<Node> {

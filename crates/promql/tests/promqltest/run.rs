@@ -50,9 +50,8 @@ struct World {
 }
 
 /// Runs a script and gives the outcome of every `eval` in it.
-pub(crate) fn run(commands: &[Command]) -> Vec<Outcome> {
-    // The scripts are written for all feature flags.
-    let options = EngineOptions { delayed_name_removal: true, ..EngineOptions::default() };
+pub(crate) fn run(commands: &[Command], delayed_name_removal: bool) -> Vec<Outcome> {
+    let options = EngineOptions { delayed_name_removal, ..EngineOptions::default() };
     let engine = Engine::new(options, Arc::new(StillClock));
     let mut world = World { beyond: Vec::new(), storage: MemoryStorage::default(), engine };
     let mut outcomes = Vec::new();
@@ -239,7 +238,7 @@ mod tests {
 
     /// Which evals of a script fail, by their number.
     fn failing(text: &str) -> Vec<usize> {
-        let outcomes = run(&script::parse(text).unwrap());
+        let outcomes = run(&script::parse(text).unwrap(), true);
         outcomes.iter().enumerate().filter(|(_, o)| o.failure.is_some()).map(|(i, _)| i).collect()
     }
 

@@ -3,7 +3,9 @@
 mod errors;
 mod roundtrip;
 
-use super::{MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, parse, parse_selector};
+use super::{
+    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, MAX_REGEX_BYTES, MAX_REGEXES, Reason, parse, parse_selector,
+};
 use crate::ast::{Expr, ExprKind};
 
 fn printed(text: &str) -> String {
@@ -177,4 +179,34 @@ fn a_selector_alone_gives_its_matchers() {
     assert!(got("up offset 5m").is_err());
     assert!(got("{}").is_err());
     assert!(got("1").is_err());
+}
+
+#[test]
+fn regular_expressions_are_limited_in_sum() {
+    let limit = |text: &str| match parse(text).map_err(|e| e.reason) {
+        Ok(_) => None,
+        Err(Reason::Limit { what, max }) => Some((what, max)),
+        Err(e) => panic!("{e}"),
+    };
+    let matchers = |count: usize, one: &dyn Fn(usize) -> String| {
+        format!("m{{{}}}", (0..count).map(|i| format!("l=~\"{}\"", one(i))).collect::<Vec<_>>().join(","))
+    };
+    let too_many = Some(("regular expressions", MAX_REGEXES));
+    let too_long = Some(("bytes of regular expressions", MAX_REGEX_BYTES));
+    for (text, want) in [
+        (matchers(MAX_REGEXES, &|i| format!("a.+{i}")), None),
+        (matchers(MAX_REGEXES + 1, &|i| format!("a.+{i}")), too_many),
+        // Sets that are made of expressions cost too.
+        (matchers(2000, &|i| format!("[a-j]{{3}}{i}")), too_many),
+        (matchers(8, &|i| format!("a.+{}{i}", "b".repeat(MAX_REGEX_BYTES / 8))), too_long),
+        (matchers(2000, &|_| "\\\\w{20}N".to_owned()), None),
+        (matchers(2000, &|i| format!("a{i}|b{i}")), None),
+        (matchers(2000, &|i| format!("a{i}.*")), None),
+    ] {
+        assert_eq!(limit(&text), want, "{}", &text[..80]);
+    }
+    // One count for the whole query, negated or not, with or without other selectors.
+    let chain = (0..=MAX_REGEXES).map(|i| format!("m{{l!~\"a.+{i}\"}}")).collect::<Vec<_>>().join(" + ");
+    assert_eq!(limit(&chain), too_many);
+    assert_eq!(printed("m{a=~\"x.y\",b!~\"x.y\"}"), "m{a=~\"x.y\",b!~\"x.y\"}");
 }
