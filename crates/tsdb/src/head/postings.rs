@@ -62,10 +62,15 @@ impl Values {
         self.by_value.get(value).map_or(&[], Ids::as_slice)
     }
 
-    /// The values that begin with `prefix`, sorted, each with its series.
-    pub(crate) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u32])> {
+    /// The values that begin with `prefix` and stand behind `after`, sorted, each with its series.
+    pub(crate) fn with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a str, &'a [u32])> {
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         self.by_value
-            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .range::<str, _>((from, Bound::Unbounded))
             .take_while(move |(value, _)| value.starts_with(prefix))
             .map(|(value, ids)| (&**value, ids.as_slice()))
     }
@@ -183,12 +188,14 @@ mod tests {
             postings.add(SeriesIndex(i as u32), &Labels::from_pairs([("l", *v)]));
         }
         let values = postings.values("l").unwrap();
-        let found = |p| values.with_prefix(p).map(|(v, _)| v.to_owned()).collect::<Vec<_>>();
+        let found = |p| values.with_prefix(p, None).map(|(v, _)| v.to_owned()).collect::<Vec<_>>();
         assert_eq!(found("ab"), ["ab", "abc"]);
         assert_eq!(found("a"), ["a", "ab", "abc", "aé"]);
         assert_eq!(found("").len(), 5);
         assert!(found("c").is_empty());
         assert_eq!(values.get("abc"), [2]);
+        let rest: Vec<_> = values.with_prefix("a", Some("ab")).map(|(v, _)| v).collect();
+        assert_eq!(rest, ["abc", "aé"]);
     }
 
     proptest! {
