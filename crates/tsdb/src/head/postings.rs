@@ -203,7 +203,8 @@ mod tests {
         #[test]
         fn what_is_taken_out_leaves_the_rest(gone in prop::collection::vec(any::<bool>(), 1..80)) {
             let labels = |i: usize| {
-                Labels::from_pairs([("all", "x".into()), ("some", (i % 3).to_string()), ("one", i.to_string())])
+                let some = (i % 3).to_string();
+                Labels::from_pairs([("all", "x".to_owned()), ("some", some), ("one", i.to_string())])
             };
             let index = |i: usize| SeriesIndex(i as u32);
             let mut postings = Postings::default();
@@ -211,11 +212,13 @@ mod tests {
             (0..gone.len()).rev().filter(|i| gone[*i]).for_each(|i| postings.remove(index(i), &labels(i)));
             for i in (0..gone.len()).filter(|i| !gone[*i]) {
                 prop_assert_eq!(postings.values("one").unwrap().get(&i.to_string()), &[i as u32]);
-                prop_assert!(postings.values("some").unwrap().get(&(i % 3).to_string()).contains(&(i as u32)));
+                let some = postings.values("some").unwrap().get(&(i % 3).to_string());
+                prop_assert!(some.contains(&(i as u32)));
             }
             let left = gone.iter().filter(|g| !**g).count();
             prop_assert_eq!(postings.all().len(), left);
-            prop_assert_eq!(postings.names().map(|(_, v)| v.series()).collect::<Vec<_>>(), vec![left; 3.min(left * 3)]);
+            let counts: Vec<usize> = postings.names().map(|(_, v)| v.series()).collect();
+            prop_assert_eq!(counts, vec![left; 3.min(left * 3)]);
             (0..gone.len()).filter(|i| !gone[*i]).for_each(|i| postings.remove(index(i), &labels(i)));
             prop_assert_eq!(postings, Postings::default());
         }

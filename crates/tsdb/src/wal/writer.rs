@@ -254,7 +254,7 @@ impl Wal {
         if no_room && !mem::replace(&mut inner.said_full, true) {
             tracing::error!(
                 dir = %self.dir.display(), error = %e.source,
-                "there is no room for the WAL: no batch is taken until there is; make room, no restart is needed"
+                "there is no room for the WAL: no batch is taken until there is; no restart is needed"
             );
         }
         self.discard_rescued(inner);
