@@ -17,6 +17,7 @@
 //! - A batch is visible only after the WAL has all of it; its samples are one record of the WAL.
 //! - Memory stores batches in the order in which the WAL has them, so a replay gives the same head.
 //! - No lock is held while a chunk is decoded, and none but a series' own while one is appended to.
+//! - A query holds a lock of the registry for one stride of values or series, and never two of them.
 //! - The numbers of series in postings grow; a number, also the WAL's, is never given twice.
 //! - Locks are taken in this order: commit, shard, postings, table, series; `Wal::syncing`, `Wal::inner`.
 //! - Nothing here panics on bytes of a file.

@@ -62,10 +62,15 @@ impl Values {
         self.by_value.get(value).map_or(&[], Ids::as_slice)
     }
 
-    /// The values that begin with `prefix`, sorted, each with its series.
-    pub(crate) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u32])> {
+    /// The values that begin with `prefix` and stand behind `after`, sorted, each with its series.
+    pub(crate) fn with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a str, &'a [u32])> {
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
         self.by_value
-            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .range::<str, _>((from, Bound::Unbounded))
             .take_while(move |(value, _)| value.starts_with(prefix))
             .map(|(value, ids)| (&**value, ids.as_slice()))
     }
@@ -183,12 +188,14 @@ mod tests {
             postings.add(SeriesIndex(i as u32), &Labels::from_pairs([("l", *v)]));
         }
         let values = postings.values("l").unwrap();
-        let found = |p| values.with_prefix(p).map(|(v, _)| v.to_owned()).collect::<Vec<_>>();
+        let found = |p| values.with_prefix(p, None).map(|(v, _)| v.to_owned()).collect::<Vec<_>>();
         assert_eq!(found("ab"), ["ab", "abc"]);
         assert_eq!(found("a"), ["a", "ab", "abc", "aé"]);
         assert_eq!(found("").len(), 5);
         assert!(found("c").is_empty());
         assert_eq!(values.get("abc"), [2]);
+        let rest: Vec<_> = values.with_prefix("a", Some("ab")).map(|(v, _)| v).collect();
+        assert_eq!(rest, ["abc", "aé"]);
     }
 
     proptest! {
@@ -196,7 +203,8 @@ mod tests {
         #[test]
         fn what_is_taken_out_leaves_the_rest(gone in prop::collection::vec(any::<bool>(), 1..80)) {
             let labels = |i: usize| {
-                Labels::from_pairs([("all", "x".into()), ("some", (i % 3).to_string()), ("one", i.to_string())])
+                let some = (i % 3).to_string();
+                Labels::from_pairs([("all", "x".to_owned()), ("some", some), ("one", i.to_string())])
             };
             let index = |i: usize| SeriesIndex(i as u32);
             let mut postings = Postings::default();
@@ -204,11 +212,13 @@ mod tests {
             (0..gone.len()).rev().filter(|i| gone[*i]).for_each(|i| postings.remove(index(i), &labels(i)));
             for i in (0..gone.len()).filter(|i| !gone[*i]) {
                 prop_assert_eq!(postings.values("one").unwrap().get(&i.to_string()), &[i as u32]);
-                prop_assert!(postings.values("some").unwrap().get(&(i % 3).to_string()).contains(&(i as u32)));
+                let some = postings.values("some").unwrap().get(&(i % 3).to_string());
+                prop_assert!(some.contains(&(i as u32)));
             }
             let left = gone.iter().filter(|g| !**g).count();
             prop_assert_eq!(postings.all().len(), left);
-            prop_assert_eq!(postings.names().map(|(_, v)| v.series()).collect::<Vec<_>>(), vec![left; 3.min(left * 3)]);
+            let counts: Vec<usize> = postings.names().map(|(_, v)| v.series()).collect();
+            prop_assert_eq!(counts, vec![left; 3.min(left * 3)]);
             (0..gone.len()).filter(|i| !gone[*i]).for_each(|i| postings.remove(index(i), &labels(i)));
             prop_assert_eq!(postings, Postings::default());
         }

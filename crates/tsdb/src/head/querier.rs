@@ -3,7 +3,7 @@
 use super::{
     Head,
     isolation::ReadMark,
-    select::select,
+    select::{STRIDE, select},
     series::{Collected, MemSeries, SeriesIndex},
 };
 use skopos_model::{Labels, Matcher};
@@ -16,8 +16,8 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 const BATCH_SERIES: usize = 64;
 /// … or so many samples.
 const BATCH_SAMPLES: usize = 64 << 10;
-/// Series looked at before time and cancellation are checked.
-const CHECK_EVERY: usize = 1024;
+/// So many values of a label are looked at first, then twice as many each time, up to `STRIDE`.
+const FIRST_STRIDE: usize = 4;
 
 /// A view of one time range.
 #[derive(Debug)]
@@ -39,26 +39,128 @@ impl HeadQuerier {
         range: TimeRange,
         budget: &QueryBudget,
     ) -> Result<Vec<Arc<MemSeries>>, QueryError> {
-        let found: Vec<Arc<MemSeries>> = {
-            let postings = self.head.registry.postings();
-            let table = self.head.registry.table();
-            let ids = select(&postings, &table, matchers);
-            ids.into_iter().filter_map(|id| table.get(SeriesIndex(id)).cloned()).collect()
-        };
-        let mut kept = Vec::with_capacity(found.len());
-        for (i, series) in found.into_iter().enumerate() {
-            if i % CHECK_EVERY == 0 {
-                budget.check()?;
-            }
-            if series.may_have(self.mark.get(), range) {
-                kept.push(series);
-            }
+        if self.misses(range) {
+            return Ok(Vec::new());
+        }
+        let registry = &self.head.registry;
+        let ids = select(registry, matchers, budget)?;
+        let mut kept: Vec<Arc<MemSeries>> = Vec::with_capacity(ids.len());
+        let mut part = Vec::with_capacity(STRIDE);
+        for ids in ids.chunks(STRIDE) {
+            budget.check()?;
+            let table = registry.table();
+            part.extend(ids.iter().filter_map(|id| table.get(SeriesIndex(*id)).cloned()));
+            drop(table);
+            kept.extend(part.drain(..).filter(|s| s.may_have(self.mark.get(), range)));
         }
         Ok(kept)
     }
 
+    /// Whether no sample of the head is in `range`. Samples widen the head's range before they are visible.
+    fn misses(&self, range: TimeRange) -> bool {
+        self.head.time_range().is_none_or(|(min, max)| range.max < min || range.min > max)
+    }
+
     fn intersection(&self, range: TimeRange) -> TimeRange {
         TimeRange { min: self.range.min.max(range.min), max: self.range.max.min(range.max) }
+    }
+
+    /// The names of the labels of all series: a name counts once one of its series has samples.
+    fn all_names(&self, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
+        let mut out = Vec::new();
+        if self.misses(self.range) {
+            return Ok(out);
+        }
+        let names: Vec<String> =
+            self.head.registry.postings().names().map(|(name, _)| name.to_owned()).collect();
+        for name in names {
+            let mut found = false;
+            self.values_with_samples(&name, &request.budget, |_| {
+                found = true;
+                false
+            })?;
+            if found {
+                out.push(name);
+            }
+        }
+        limited(out, request)
+    }
+
+    /// The values of a label of all series: a value counts once one of its series has samples.
+    fn all_values(&self, name: &str, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
+        let mut out = Vec::new();
+        if self.misses(self.range) {
+            return Ok(out);
+        }
+        self.values_with_samples(name, &request.budget, |value| {
+            out.push(value);
+            request.limit == 0 || out.len() < request.limit
+        })?;
+        limited(out, request)
+    }
+
+    /// Hands out the values of a label that have samples, sorted, until `visit` says no. No lock is held for
+    /// more than a stride of values or series, as new series wait for it.
+    fn values_with_samples(
+        &self,
+        name: &str,
+        budget: &QueryBudget,
+        mut visit: impl FnMut(String) -> bool,
+    ) -> Result<(), QueryError> {
+        let mut stride = FIRST_STRIDE;
+        let mut values: Vec<(String, u32)> = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            budget.check()?;
+            {
+                let postings = self.head.registry.postings();
+                let Some(all) = postings.values(name) else { return Ok(()) };
+                let next = all.with_prefix("", after.as_deref()).take(stride);
+                values.extend(next.filter_map(|(value, ids)| Some((value.to_owned(), *ids.first()?))));
+            }
+            let Some((last, _)) = values.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (value, first) in values.drain(..) {
+                let has =
+                    self.any_has_samples(&[first]) || self.rest_has_samples(name, &value, first, budget)?;
+                if has && !visit(value) {
+                    return Ok(());
+                }
+            }
+            stride = (stride * 2).min(STRIDE);
+        }
+    }
+
+    /// Whether one of a value's series behind `after` has samples.
+    fn rest_has_samples(
+        &self,
+        name: &str,
+        value: &str,
+        mut after: u32,
+        budget: &QueryBudget,
+    ) -> Result<bool, QueryError> {
+        let mut part: Vec<u32> = Vec::new();
+        loop {
+            part.clear();
+            {
+                let postings = self.head.registry.postings();
+                let ids = postings.values(name).map_or(&[][..], |values| values.get(value));
+                let from = ids.partition_point(|id| *id <= after);
+                part.extend(ids[from..].iter().take(STRIDE));
+            }
+            let Some(last) = part.last() else { return Ok(false) };
+            after = *last;
+            budget.check()?;
+            if self.any_has_samples(&part) {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn any_has_samples(&self, ids: &[u32]) -> bool {
+        let table = self.head.registry.table();
+        let mut series = ids.iter().filter_map(|id| table.get(SeriesIndex(*id)));
+        series.any(|s| s.may_have(self.mark.get(), self.range))
     }
 }
 
@@ -114,45 +216,6 @@ impl Querier for HeadQuerier {
             }
         }
         limited(values.into_iter().collect(), request)
-    }
-}
-
-impl HeadQuerier {
-    /// The names of the labels of all series: a name counts once one of its series has samples.
-    fn all_names(&self, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
-        let postings = self.head.registry.postings();
-        let table = self.head.registry.table();
-        let mut out = Vec::new();
-        for (name, values) in postings.names() {
-            request.budget.check()?;
-            let mut series =
-                values.with_prefix("").flat_map(|(_, ids)| ids).filter_map(|id| table.get(SeriesIndex(*id)));
-            if series.any(|s| s.may_have(self.mark.get(), self.range)) {
-                out.push(name.to_owned());
-            }
-        }
-        limited(out, request)
-    }
-
-    /// The values of a label of all series: a value counts once one of its series has samples.
-    fn all_values(&self, name: &str, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
-        let postings = self.head.registry.postings();
-        let table = self.head.registry.table();
-        let mut out = Vec::new();
-        let Some(values) = postings.values(name) else { return Ok(out) };
-        for (i, (value, ids)) in values.with_prefix("").enumerate() {
-            if i % CHECK_EVERY == 0 {
-                request.budget.check()?;
-            }
-            if request.limit > 0 && out.len() >= request.limit {
-                break;
-            }
-            let mut series = ids.iter().filter_map(|id| table.get(SeriesIndex(*id)));
-            if series.any(|s| s.may_have(self.mark.get(), self.range)) {
-                out.push(value.to_owned());
-            }
-        }
-        limited(out, request)
     }
 }
 

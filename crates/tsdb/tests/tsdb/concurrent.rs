@@ -1,11 +1,11 @@
 //! Writers and readers at the same time, on real threads: a reader sees every batch whole or not at all,
 //! and goes on seeing what it saw.
 
-use crate::common::{Dump, select};
+use crate::common::{Dump, label_request, matcher, range, select};
 use parking_lot::Mutex;
 use skopos_base::{Env, spawn::Joined};
 use skopos_model::{Labels, SeriesRef, TimestampMs};
-use skopos_storage::{Append, AppendError, Appendable, Queryable, SeriesId, TimeRange};
+use skopos_storage::{Append, AppendError, Appendable, QueryError, Queryable, SeriesId, TimeRange};
 use skopos_tsdb::{Db, Options};
 use std::{
     collections::BTreeMap,
@@ -205,4 +205,91 @@ fn dropped_batches_never_take_the_series_of_others() {
     drop(db);
     let db = Db::open(dir.path(), Options::default(), &env).unwrap();
     assert_eq!(select(&env, &*db.querier(TimeRange::ALL).unwrap(), &[], TimeRange::ALL), whole);
+}
+
+/// Queries let new series in between their strides, and answer as if they did not.
+#[test]
+fn queries_of_many_strides_are_exact_while_series_come_and_go() {
+    const ALL: usize = 9000;
+    let env = Env::real();
+    let dir = tempfile::tempdir().unwrap();
+    let db = Arc::new(Db::open(dir.path(), Options::default(), &env).unwrap());
+    let name = |i: usize| if i.is_multiple_of(3) { "third" } else { "other" };
+    let of =
+        move |i: usize| Labels::from_pairs([("__name__", name(i)), ("all", "x"), ("i", &format!("{i:05}"))]);
+    let add = move |db: &Db, from: usize, to: usize, commits: bool| {
+        let mut appender = db.appender();
+        for i in from..to {
+            let labels = of(i);
+            let append = Append::float(SeriesId::Labels(&labels), TimestampMs::new(i as i64 + 1), 1.0);
+            appender.append(&append).expect("the sample is in order");
+        }
+        if commits {
+            appender.commit().expect("the disk is sound");
+        }
+    };
+    add(&db, 0, ALL, true);
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    let done = Arc::new(AtomicUsize::new(0));
+    let (others, is_done) = (Arc::clone(&db), Arc::clone(&done));
+    let body = move || {
+        for round in 0.. {
+            let from = ALL + round * 20;
+            add(&others, from, from + 20, round % 2 == 0);
+            if is_done.load(Ordering::Acquire) > 0 {
+                return;
+            }
+        }
+    };
+    let thread = env.spawner.spawn("appender", Box::new(body)).unwrap();
+    for matchers in [
+        vec![],
+        vec![matcher("i", "=~", ".*7")],
+        vec![matcher("i", "!~", ".*7.*")],
+        vec![matcher("i", "=~", "001.*"), matcher("all", "=", "x")],
+        vec![matcher("__name__", "=", "third"), matcher("i", "!~", ".*7.*")],
+        vec![matcher("all", "=", "x"), matcher("__name__", "!=", "third")],
+        vec![matcher("all", "=", "x"), matcher("__name__", "=~", "third|none")],
+        vec![matcher("none", "=", ""), matcher("all", "!=", "y")],
+    ] {
+        let fulfils = |i: &usize| matchers.iter().all(|m| m.matches(of(*i).value(m.name())));
+        let expected: Vec<String> = (0..ALL).filter(fulfils).map(|i| format!("{i:05}")).collect();
+        let request = label_request(&env, &matchers, 0);
+        assert_eq!(querier.label_values("i", &request).unwrap(), expected, "{matchers:?}");
+        assert_eq!(querier.series(&request).unwrap().len(), expected.len(), "{matchers:?}");
+        assert_eq!(querier.label_names(&request).unwrap(), ["__name__", "all", "i"]);
+    }
+    // The samples of a label's first series are too old, or too young.
+    for (min, max, values) in
+        [(1, 1, 1), (ALL as i64, ALL as i64, 1), (ALL as i64 / 2, i64::MAX, 2), (-9, 0, 0)]
+    {
+        let querier = db.querier(range(min, max)).unwrap();
+        let all = label_request(&env, &[], 0);
+        assert_eq!(querier.label_values("all", &all).unwrap().len(), values.min(1), "{min} to {max}");
+        assert_eq!(querier.label_values("__name__", &all).unwrap().len(), values, "{min} to {max}");
+        assert_eq!(querier.label_names(&all).unwrap().len(), 3 * values.min(1), "{min} to {max}");
+        assert_eq!(querier.series(&all).unwrap().is_empty(), values == 0, "{min} to {max}");
+    }
+    done.store(1, Ordering::Release);
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_cancelled_query_stops_at_its_next_stride() {
+    let env = Env::real();
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), Options::default(), &env).unwrap();
+    crate::common::commit(&db, &[(labels(0, 0), 1, 1.0)]).unwrap();
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    for matchers in [vec![], vec![matcher("i", "=~", ".+")], vec![matcher("i", "=", "0")]] {
+        let request = label_request(&env, &matchers, 0);
+        request.budget.cancel();
+        for error in [
+            querier.series(&request).err(),
+            querier.label_names(&request).err(),
+            querier.label_values("i", &request).err(),
+        ] {
+            assert!(matches!(error, Some(QueryError::Cancelled)), "{error:?}");
+        }
+    }
 }
