@@ -1,5 +1,5 @@
-//! What a change of the configuration does to the series of its targets: a storage that says what it is given,
-//! and sources in this process. No network.
+//! What a change of the configuration does to the series of its targets: a storage that says what it is
+//! given, and sources in this process. No network.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use skopos_base::Env;
