@@ -12,7 +12,8 @@ const FORGET_AFTER_SCRAPES: u64 = 10;
 #[derive(Debug)]
 pub(crate) struct Entry {
     text: Box<[u8]>,
-    pub(crate) series: SeriesRef,
+    /// None while storage has no sample of it.
+    pub(crate) series: Option<SeriesRef>,
     /// The last scrape that had it.
     pub(crate) seen: u64,
     /// Its samples come with timestamps of their own, so their end is not ours to mark.
@@ -37,6 +38,8 @@ pub(crate) struct SeriesCache {
     scrape: u64,
     /// The last scrape that succeeded and had a body.
     succeeded: u64,
+    /// How many entries there were when the scrape under way began.
+    known: usize,
 }
 
 /// What a series is to the scrape that has it.
@@ -54,6 +57,7 @@ impl SeriesCache {
     /// Begins a scrape: what was the present becomes the one before.
     pub(crate) fn begin(&mut self) {
         self.scrape += 1;
+        self.known = self.entries.len();
         std::mem::swap(&mut self.before, &mut self.now);
         self.now.clear();
     }
@@ -75,9 +79,9 @@ impl SeriesCache {
     }
 
     /// Adds a series that `find` did not find.
-    pub(crate) fn insert(&mut self, text: &[u8], series: SeriesRef) -> EntryId {
+    pub(crate) fn insert(&mut self, text: &[u8]) -> EntryId {
         let id = u32::try_from(self.entries.len()).expect("invariant: a body has fewer than 2^32 lines");
-        self.entries.push(Entry { text: text.into(), series, seen: 0, own_timestamps: false });
+        self.entries.push(Entry { text: text.into(), series: None, seen: 0, own_timestamps: false });
         let entries = &self.entries;
         self.by_text.insert_unique(hash(text), id, |i| hash(&entries[*i as usize].text));
         EntryId(id)
@@ -108,14 +112,40 @@ impl SeriesCache {
     /// Series of the scrape before that the present one does not have.
     pub(crate) fn vanished(&self) -> impl Iterator<Item = SeriesRef> {
         let entries = self.before.iter().map(|id| &self.entries[id.0 as usize]);
-        entries.filter(|e| e.seen != self.scrape && !e.own_timestamps).map(|e| e.series)
+        entries.filter(|e| e.seen != self.scrape && !e.own_timestamps).filter_map(|e| e.series)
     }
 
-    /// Undoes what the scrape under way saw: it failed, so all series of the one before vanished.
+    /// Series that the latest scrape has and whose end is ours to mark.
+    pub(crate) fn present(&self) -> impl Iterator<Item = SeriesRef> {
+        let entries = self.now.iter().map(|id| &self.entries[id.0 as usize]);
+        entries.filter(|e| !e.own_timestamps).filter_map(|e| e.series)
+    }
+
+    /// Undoes what the scrape under way saw: it failed, so all series of the one before vanished, and
+    /// those that it had first are forgotten.
     pub(crate) fn see_nothing(&mut self) {
         for id in self.now.drain(..) {
             self.entries[id.0 as usize].seen = self.scrape - 1;
         }
+        if self.entries.len() == self.known {
+            return;
+        }
+        for (i, entry) in self.entries.iter().enumerate().skip(self.known) {
+            if let Ok(found) = self.by_text.find_entry(hash(&entry.text), |id| *id as usize == i) {
+                found.remove();
+            }
+        }
+        self.entries.truncate(self.known);
+        // A broken body may have been a very large one.
+        self.entries.shrink_to(2 * self.known);
+        self.now.shrink_to(2 * self.known);
+        let entries = &self.entries;
+        self.by_text.shrink_to(2 * self.known, |i| hash(&entries[*i as usize].text));
+    }
+
+    /// How many series are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Storage did not take the scrape under way: what vanished is to vanish with the next one.
@@ -177,8 +207,9 @@ mod tests {
         for text in texts {
             let id = cache.find(text.as_bytes()).unwrap_or_else(|| {
                 new += 1;
-                let number = text.bytes().next().unwrap();
-                cache.insert(text.as_bytes(), SeriesRef::new(number.into()).unwrap())
+                let id = cache.insert(text.as_bytes());
+                cache.entry(id).series = SeriesRef::new(text.bytes().next().unwrap().into());
+                id
             });
             cache.see(id);
         }
@@ -202,7 +233,7 @@ mod tests {
     fn a_series_that_stands_twice_is_seen_once() {
         let mut cache = SeriesCache::default();
         cache.begin();
-        let id = cache.insert(b"a", SeriesRef::new(1).unwrap());
+        let id = cache.insert(b"a");
         assert_eq!(cache.see(id), Seen::Known);
         assert_eq!(cache.see(id), Seen::Twice);
     }
@@ -214,7 +245,7 @@ mod tests {
             cache.begin();
             let seen = has_it.then(|| {
                 let found = cache.find(b"a");
-                let id = found.unwrap_or_else(|| cache.insert(b"a", SeriesRef::new(1).unwrap()));
+                let id = found.unwrap_or_else(|| cache.insert(b"a"));
                 cache.see(id)
             });
             if succeeds {
@@ -243,6 +274,23 @@ mod tests {
         cache.see_nothing();
         assert_eq!(cache.vanished().count(), 2);
         assert_eq!(scrape(&mut cache, &["a", "b"]), (vec![], 0));
+    }
+
+    #[test]
+    fn what_a_failed_scrape_had_first_is_forgotten() {
+        let mut cache = SeriesCache::default();
+        scrape(&mut cache, &["a", "b"]);
+        for i in 0..1000 {
+            cache.begin();
+            for text in ["b".to_owned(), format!("x{i}"), format!("y{i}")] {
+                let id = cache.find(text.as_bytes()).unwrap_or_else(|| cache.insert(text.as_bytes()));
+                cache.see(id);
+            }
+            cache.see_nothing();
+            assert_eq!((cache.entries.len(), cache.by_text.len()), (2, 2));
+        }
+        assert_eq!(scrape(&mut cache, &["x1", "a", "b"]), (vec![], 1));
+        assert_eq!(scrape(&mut cache, &["x1", "a", "b"]), (vec![], 0));
     }
 
     #[test]

@@ -6,17 +6,20 @@ use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use skopos_exposition::Format;
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// The most bytes of one decoded body.
 pub const BODY_SIZE_LIMIT_BYTES: usize = 64 << 20;
-/// Bodies up to this length share the room of the small ones; longer ones wait for a place of their own, so
-/// that a few targets that send too much cannot hold up all the others.
-const SMALL_BODY_BYTES: usize = 4 << 20;
-/// The most bytes of all small bodies that are held at once; a body that needs more waits.
-const SMALL_BODIES_BYTES: usize = 128 << 20;
-/// The most long bodies that are held at once, each of at most `BODY_SIZE_LIMIT_BYTES`.
-const LONG_BODIES: usize = 3;
+/// So much of every body costs no room: nearly all targets send less, and nothing that others do may keep
+/// them from it.
+const FREE_BYTES: usize = 64 << 10;
+/// Longer bodies share the room of those of their size, so that some that send too much, or too slowly,
+/// cannot take the room of all the others. Nobody waits for room: whoever waits holds what he has.
+const TIERS: [Tier; 3] = [
+    Tier { body_bytes: 512 << 10, all_bytes: 64 << 20 },
+    Tier { body_bytes: 4 << 20, all_bytes: 64 << 20 },
+    Tier { body_bytes: BODY_SIZE_LIMIT_BYTES, all_bytes: 3 * BODY_SIZE_LIMIT_BYTES },
+];
 /// In steps of so many bytes room is asked for.
 const ROOM_STEP_BYTES: usize = 64 << 10;
 /// Memory of bodies that is kept to be used again: so many, each of at most so many bytes.
@@ -26,6 +29,14 @@ const SPARE_BYTES: usize = 1 << 20;
 const REDIRECTS_MAX: usize = 10;
 /// How long a connection may stay open unused.
 const IDLE_CONNECTION: Duration = Duration::from_secs(300);
+
+/// Bodies of about the same size.
+struct Tier {
+    /// The longest.
+    body_bytes: usize,
+    /// The most bytes of all of them that are held at once.
+    all_bytes: usize,
+}
 
 /// A source of metrics in this process: writes the text format.
 pub type InProcessSource = Arc<dyn Fn(&mut Vec<u8>) + Send + Sync>;
@@ -81,6 +92,19 @@ pub enum FetchError {
         /// The limit.
         max: usize,
     },
+    /// Other targets' bodies take all the room.
+    #[error(
+        "no room for more than {held} bytes of this body: the bodies of up to {tier} bytes that are being \
+         fetched have {all} bytes together, and other targets take them"
+    )]
+    NoRoom {
+        /// What this body held.
+        held: usize,
+        /// The longest body that shares the same room.
+        tier: usize,
+        /// The limit.
+        all: usize,
+    },
     /// The body's kind is not understood.
     #[error(
         "content type {0:?} is not understood: expose text/plain;version=0.0.4 or \
@@ -105,6 +129,8 @@ impl Fetcher {
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
             .pool_idle_timeout(IDLE_CONNECTION)
             .pool_max_idle_per_host(2)
+            // Targets are in reach by themselves; a proxy in the environment is meant for other programs.
+            .no_proxy()
             .build()
             .map_err(|e| FetchError::Client(error_chain(&e)))?;
         Ok(Self { client, in_process: Arc::new(in_process), memory: Arc::default() })
@@ -145,7 +171,7 @@ impl Fetcher {
             if body.bytes.len() + chunk.len() > BODY_SIZE_LIMIT_BYTES {
                 return Err(FetchError::TooLong { max: BODY_SIZE_LIMIT_BYTES });
             }
-            body.room.hold(body.bytes.len() + chunk.len()).await;
+            body.room.hold(body.bytes.len() + chunk.len())?;
             body.bytes.extend_from_slice(&chunk);
         }
         Ok(body)
@@ -171,16 +197,14 @@ fn format_of(content_type: &str) -> Result<Format, FetchError> {
 
 /// The memory of all bodies: what may be held at once, and what is kept for the next.
 struct Memory {
-    small: Arc<Semaphore>,
-    long: Arc<Semaphore>,
+    tiers: [Arc<Semaphore>; TIERS.len()],
     spares: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         Self {
-            small: Arc::new(Semaphore::new(SMALL_BODIES_BYTES / ROOM_STEP_BYTES)),
-            long: Arc::new(Semaphore::new(LONG_BODIES)),
+            tiers: TIERS.map(|tier| Arc::new(Semaphore::new(tier.all_bytes / ROOM_STEP_BYTES))),
             spares: Mutex::default(),
         }
     }
@@ -205,34 +229,40 @@ impl Memory {
 /// The share of the memory that one body holds. Given back when dropped.
 struct Room {
     memory: Arc<Memory>,
-    small: Option<OwnedSemaphorePermit>,
-    long: Option<OwnedSemaphorePermit>,
+    /// Of which tier, and as many steps as the body has.
+    held: Option<(usize, OwnedSemaphorePermit)>,
 }
 
 impl Room {
     fn of(memory: &Arc<Memory>) -> Self {
-        Self { memory: Arc::clone(memory), small: None, long: None }
+        Self { memory: Arc::clone(memory), held: None }
     }
 
-    /// Waits until there is room for `bytes` in all.
-    async fn hold(&mut self, bytes: usize) {
-        const OPEN: &str = "invariant: the semaphores are never closed";
-        if self.long.is_some() {
-            return;
+    /// Makes room for `bytes` in all, at once or not at all.
+    fn hold(&mut self, bytes: usize) -> Result<(), FetchError> {
+        if bytes <= FREE_BYTES {
+            return Ok(());
         }
-        if bytes > SMALL_BODY_BYTES {
-            self.long = Some(Arc::clone(&self.memory.long).acquire_owned().await.expect(OPEN));
-            self.small = None;
-            return;
+        let tier = TIERS.iter().position(|tier| bytes <= tier.body_bytes).unwrap_or(TIERS.len() - 1);
+        let before = self.held.as_ref().filter(|(of, _)| *of == tier);
+        let held_steps = before.map_or(0, |(_, permit)| permit.num_permits());
+        let steps = bytes.div_ceil(ROOM_STEP_BYTES).saturating_sub(held_steps);
+        if steps == 0 {
+            return Ok(());
         }
-        let held = self.small.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let steps = bytes.div_ceil(ROOM_STEP_BYTES).saturating_sub(held);
-        if steps > 0 {
-            let steps = u32::try_from(steps).expect("invariant: a small body has few steps");
-            let more = Arc::clone(&self.memory.small).acquire_many_owned(steps).await.expect(OPEN);
-            match &mut self.small {
-                Some(small) => small.merge(more),
-                None => self.small = Some(more),
+        let steps = u32::try_from(steps).expect("invariant: a body within its limit has few steps");
+        match Arc::clone(&self.memory.tiers[tier]).try_acquire_many_owned(steps) {
+            Ok(more) => {
+                match &mut self.held {
+                    Some((of, permit)) if *of == tier => permit.merge(more),
+                    // A body that outgrows its tier gives back what it held there.
+                    held => *held = Some((tier, more)),
+                }
+                Ok(())
+            }
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
+                let held = self.held.as_ref().map_or(FREE_BYTES, |(_, p)| p.num_permits() * ROOM_STEP_BYTES);
+                Err(FetchError::NoRoom { held, tier: TIERS[tier].body_bytes, all: TIERS[tier].all_bytes })
             }
         }
     }
@@ -268,38 +298,58 @@ fn error_chain(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
 
-    /// Whether there is room for so many bytes at once.
-    async fn has_room(memory: &Arc<Memory>, bytes: usize) -> Option<Room> {
-        let mut room = Room::of(memory);
-        // Polled once: a wait is a "no".
-        tokio::time::timeout(Duration::ZERO, room.hold(bytes)).await.ok().map(|()| room)
-    }
-
-    #[tokio::test]
-    async fn long_bodies_hold_up_long_bodies_only() {
-        let memory = Arc::default();
+    /// Bodies of so many bytes until there is no room for another one.
+    fn fill(memory: &Arc<Memory>, bytes: usize) -> (Vec<Room>, FetchError) {
         let mut held = Vec::new();
-        while let Some(room) = has_room(&memory, BODY_SIZE_LIMIT_BYTES).await {
-            held.push(room);
+        loop {
+            let mut room = Room::of(memory);
+            match room.hold(bytes) {
+                Ok(()) => held.push(room),
+                Err(error) => return (held, error),
+            }
         }
-        assert_eq!(held.len(), LONG_BODIES);
-        assert!(has_room(&memory, SMALL_BODY_BYTES).await.is_some());
-        held.pop();
-        assert!(has_room(&memory, BODY_SIZE_LIMIT_BYTES).await.is_some(), "room is given back");
     }
 
-    #[tokio::test]
-    async fn small_bodies_hold_what_they_need_as_they_grow() {
+    #[test]
+    fn bodies_that_stall_keep_no_room_from_those_of_other_sizes() {
+        for (stalled, tier) in [(FREE_BYTES + 1, 0), (3_500_000, 1), (BODY_SIZE_LIMIT_BYTES, 2)] {
+            let memory: Arc<Memory> = Arc::default();
+            let (mut held, error) = fill(&memory, stalled);
+            assert_eq!(held.len(), TIERS[tier].all_bytes / stalled.next_multiple_of(ROOM_STEP_BYTES));
+            let limit = format!("have {} bytes together", TIERS[tier].all_bytes);
+            assert!(error.to_string().contains(&limit), "{error}");
+            let free: Vec<bool> =
+                TIERS.iter().map(|t| Room::of(&memory).hold(t.body_bytes).is_ok()).collect();
+            let others: Vec<bool> = (0..TIERS.len()).map(|t| t != tier).collect();
+            assert_eq!(free, others, "bodies of {stalled} bytes hold up those of their size only");
+            for bytes in [0, 7, FREE_BYTES] {
+                assert!(Room::of(&memory).hold(bytes).is_ok(), "small bodies need no room");
+            }
+            held.pop();
+            assert!(Room::of(&memory).hold(stalled).is_ok(), "room is given back");
+        }
+    }
+
+    #[test]
+    fn bodies_hold_what_they_need_as_they_grow() {
         let memory: Arc<Memory> = Arc::default();
         let mut room = Room::of(&memory);
-        for (bytes, steps) in [(1, 1), (ROOM_STEP_BYTES, 1), (ROOM_STEP_BYTES + 1, 2), (SMALL_BODY_BYTES, 64)]
-        {
-            room.hold(bytes).await;
-            assert_eq!(SMALL_BODIES_BYTES / ROOM_STEP_BYTES - memory.small.available_permits(), steps);
+        let held =
+            |tier: usize| TIERS[tier].all_bytes / ROOM_STEP_BYTES - memory.tiers[tier].available_permits();
+        for (bytes, steps) in [
+            (FREE_BYTES, [0, 0, 0]),
+            (FREE_BYTES + 1, [2, 0, 0]),
+            (512 << 10, [8, 0, 0]),
+            ((512 << 10) + 1, [0, 9, 0]),
+            (4 << 20, [0, 64, 0]),
+            ((4 << 20) + 1, [0, 0, 65]),
+            (BODY_SIZE_LIMIT_BYTES, [0, 0, 1024]),
+        ] {
+            room.hold(bytes).unwrap();
+            assert_eq!([held(0), held(1), held(2)], steps, "{bytes} bytes");
         }
-        room.hold(SMALL_BODY_BYTES + 1).await;
-        assert_eq!(memory.small.available_permits(), SMALL_BODIES_BYTES / ROOM_STEP_BYTES);
-        assert_eq!(memory.long.available_permits(), LONG_BODIES - 1);
+        drop(room);
+        assert_eq!([held(0), held(1), held(2)], [0, 0, 0]);
     }
 
     #[test]

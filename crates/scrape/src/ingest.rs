@@ -3,15 +3,15 @@
 use crate::{
     cache::{EntryId, Seen, SeriesCache},
     fetch::Body,
-    relabel::SeriesLabels,
     report::ReportSeries,
+    series_labels::SeriesLabels,
     status::{Health, ScrapeCounters},
-    target::Target,
+    target::{Reading, Target},
 };
 use skopos_exposition::{Entry, Format, ParseError, Parser, Sample, Series};
 use skopos_model::{DurationMs, SeriesRef, TimestampMs, stale_nan};
 use skopos_storage::{Append, AppendError, Appendable, Appender, Committed, SeriesId};
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 /// Samples may claim to be this much newer than the scrape; beyond it the target's clock is wrong.
 const FUTURE_TOLERANCE: DurationMs = DurationMs::from_secs(600);
@@ -30,8 +30,10 @@ pub struct Report {
 /// What one target's scrapes leave behind for the next.
 pub struct Ingest {
     labels: SeriesLabels,
-    honor_timestamps: bool,
+    reading: Reading,
     cache: SeriesCache,
+    /// Series of a predecessor that had other names for them; they end if the next scrape lacks them.
+    inherited: Vec<SeriesRef>,
     report_series: ReportSeries,
     counters: Arc<ScrapeCounters>,
     columns: Columns,
@@ -46,6 +48,17 @@ struct Columns {
     series: Vec<SeriesRef>,
     values: Vec<f64>,
     refused: Vec<(usize, AppendError)>,
+}
+
+/// A sample whose series storage does not have. It is made only when the whole body has been read without
+/// an error: a target that sends ever new series and a broken line must not fill the storage with them.
+struct Pending<'a> {
+    id: EntryId,
+    series: Series<'a>,
+    timestamp: TimestampMs,
+    value: f64,
+    /// Storage had it and has forgotten it.
+    forgotten: bool,
 }
 
 /// What a body came to.
@@ -96,14 +109,34 @@ impl Ingest {
     /// The state of a target that was not scraped yet.
     pub fn new(target: &Target, counters: Arc<ScrapeCounters>) -> Self {
         Self {
-            labels: SeriesLabels::new(target.labels.clone(), target.reading.honor_labels),
-            honor_timestamps: target.reading.honor_timestamps,
+            labels: SeriesLabels::new(target.labels.clone(), target.reading),
+            reading: target.reading,
             cache: SeriesCache::default(),
+            inherited: Vec::new(),
             report_series: ReportSeries::new(&target.labels),
             counters,
             columns: Columns::default(),
             format: None,
         }
+    }
+
+    /// The state of a target that takes the place of another one with the same labels: what that one had
+    /// goes on, or ends with the first scrape that does not have it.
+    pub fn replacing(target: &Target, mut before: Self) -> Self {
+        let same_series = before.reading.honor_labels == target.reading.honor_labels;
+        before.reading = target.reading;
+        if !same_series {
+            // The same text may be of another series now.
+            before.inherited.extend(before.cache.present());
+            before.cache = SeriesCache::default();
+            before.labels = SeriesLabels::new(target.labels.clone(), target.reading);
+        }
+        before
+    }
+
+    /// How many series are remembered from one scrape to the next.
+    pub fn remembered_series(&self) -> usize {
+        self.cache.len()
     }
 
     /// Stores what the target sent. A body with an error in it is not stored at all.
@@ -165,7 +198,10 @@ impl Ingest {
         self.mark_vanished(appender.as_mut(), at);
         self.report_series.append(appender.as_mut(), at, took, tally, report.health);
         match appender.commit() {
-            Ok(Committed { samples, .. }) => ScrapeCounters::add(&self.counters.samples, samples as u64),
+            Ok(Committed { samples, .. }) => {
+                ScrapeCounters::add(&self.counters.samples, samples as u64);
+                self.inherited.clear();
+            }
             Err(e) => {
                 ScrapeCounters::add(&self.counters.commit_failures, 1);
                 self.cache.keep_vanished();
@@ -184,6 +220,7 @@ impl Ingest {
         tally: &mut Tally,
     ) -> Result<(), ParseError> {
         self.columns.clear();
+        let mut pending = Vec::new();
         let mut parser = Parser::new(body.format, &body.bytes);
         // Texts are compared only with those of the same format: what may follow them differs.
         let same_format = self.format.replace(body.format) == Some(body.format);
@@ -192,21 +229,25 @@ impl Ingest {
             let Some(entry) = parser.next_expecting(expected) else { break };
             if let Entry::Sample(sample) = entry? {
                 tally.scraped += 1;
-                self.sample(appender, at, &sample, tally);
+                self.sample(appender, at, &sample, &mut pending, tally);
             }
+        }
+        for sample in pending {
+            self.append_pending(appender, &sample, tally);
         }
         self.append_columns(appender, at, tally);
         Ok(())
     }
 
-    fn sample(
+    fn sample<'a>(
         &mut self,
         appender: &mut dyn Appender,
         at: TimestampMs,
-        sample: &Sample<'_>,
+        sample: &Sample<'a>,
+        pending: &mut Vec<Pending<'a>>,
         tally: &mut Tally,
     ) {
-        let own_time = sample.timestamp.filter(|_| self.honor_timestamps);
+        let own_time = sample.timestamp.filter(|_| self.reading.honor_timestamps);
         let timestamp = own_time.unwrap_or(at);
         if timestamp > at.plus(FUTURE_TOLERANCE) {
             let max = at.plus(FUTURE_TOLERANCE);
@@ -214,49 +255,41 @@ impl Ingest {
             tally.refuse(&self.counters, sample.series.as_bytes(), error);
             return;
         }
-        let Some(id) = self.cache.find(sample.series.as_bytes()) else {
-            self.new_series(appender, timestamp, sample, own_time.is_some(), tally);
-            return;
-        };
+        let text = sample.series.as_bytes();
+        let id = self.cache.find(text).unwrap_or_else(|| self.cache.insert(text));
         let seen = self.cache.see(id);
-        tally.series_added += usize::from(seen == Seen::Back);
         let entry = self.cache.entry(id);
         // One sample at the scrape's time is enough for the series to end where it vanishes.
         entry.own_timestamps = own_time.is_some() && (seen != Seen::Twice || entry.own_timestamps);
         let series = entry.series;
-        if own_time.is_some() {
-            let appended = appender.append(&Append::float(SeriesId::Ref(series), timestamp, sample.value));
-            match appended {
+        tally.series_added += usize::from(seen == Seen::Back && series.is_some());
+        if own_time.is_none() && seen == Seen::Twice {
+            tally.refuse(&self.counters, text, AppendError::Duplicate { timestamp });
+            return;
+        }
+        let value = sample.value;
+        let mut wait = |forgotten| {
+            pending.push(Pending { id, series: sample.series, timestamp, value, forgotten });
+        };
+        match series {
+            None => wait(false),
+            Some(series) if own_time.is_none() => self.columns.push(id, series, value),
+            Some(series) => match appender.append(&Append::float(SeriesId::Ref(series), timestamp, value)) {
                 Ok(_) => {}
-                Err(AppendError::UnknownRef(_)) => {
-                    self.append_anew(appender, id, timestamp, sample.value, tally);
-                }
-                Err(e) => tally.refuse(&self.counters, sample.series.as_bytes(), e),
-            }
-        } else if seen == Seen::Twice {
-            let error = AppendError::Duplicate { timestamp };
-            tally.refuse(&self.counters, sample.series.as_bytes(), error);
-        } else {
-            self.columns.push(id, series, sample.value);
+                Err(AppendError::UnknownRef(_)) => wait(true),
+                Err(e) => tally.refuse(&self.counters, text, e),
+            },
         }
     }
 
-    fn new_series(
-        &mut self,
-        appender: &mut dyn Appender,
-        timestamp: TimestampMs,
-        sample: &Sample<'_>,
-        own_time: bool,
-        tally: &mut Tally,
-    ) {
-        match append_by_text(&mut self.labels, appender, sample.series, timestamp, sample.value) {
-            Ok(series) => {
-                let id = self.cache.insert(sample.series.as_bytes(), series);
-                self.cache.see(id);
-                self.cache.entry(id).own_timestamps = own_time;
-                tally.series_added += 1;
+    fn append_pending(&mut self, appender: &mut dyn Appender, sample: &Pending<'_>, tally: &mut Tally) {
+        let Pending { id, series, timestamp, value, forgotten } = *sample;
+        match append_by_text(&mut self.labels, appender, series, timestamp, value) {
+            Ok(made) => {
+                let before = self.cache.entry(id).series.replace(made);
+                tally.series_added += usize::from(before.is_none() && !forgotten);
             }
-            Err(e) => tally.refuse(&self.counters, sample.series.as_bytes(), e),
+            Err(e) => tally.refuse(&self.counters, series.as_bytes(), e),
         }
     }
 
@@ -289,14 +322,18 @@ impl Ingest {
             unreachable!("a cached text was parsed before: {}", String::from_utf8_lossy(&line));
         };
         match append_by_text(&mut self.labels, appender, sample.series, timestamp, value) {
-            Ok(series) => self.cache.entry(id).series = series,
+            Ok(series) => self.cache.entry(id).series = Some(series),
             Err(e) => tally.refuse(&self.counters, self.cache.text(id), e),
         }
     }
 
     /// Series that the scrape before had and this one has not end here.
     fn mark_vanished(&mut self, appender: &mut dyn Appender, at: TimestampMs) {
-        let vanished: Vec<SeriesRef> = self.cache.vanished().collect();
+        let mut vanished: Vec<SeriesRef> = self.cache.vanished().collect();
+        if !self.inherited.is_empty() {
+            let present: HashSet<SeriesRef> = self.cache.present().collect();
+            vanished.extend(self.inherited.iter().filter(|series| !present.contains(series)));
+        }
         let markers = vec![stale_nan(); vanished.len()];
         // A marker that is refused concerns a series that has a later sample: nothing ends there.
         self.columns.refused.clear();

@@ -6,12 +6,13 @@
 //! - `scraper`: the life of one target; `pace`: when it is scraped.
 //! - `fetch`: the body, over HTTP or from a source in this process, within limits.
 //! - `ingest`: parse, append, mark what vanished, commit; `cache`: series known from the scrape before;
-//!   `relabel`: the labels under which they are stored; `report`: `up` and its companions.
+//!   `series_labels`: the labels under which they are stored; `report`: `up` and its companions.
 //! - `status`: how the last scrape of each target went, and counts over all.
 //!
 //! What always holds:
 //! - One scrape is one batch: samples, staleness markers and report are committed together.
-//! - A body with an error in it is not stored at all; its target is down and says line and column.
+//! - A body with an error in it is not stored at all, nor does it make a series; its target is down and
+//!   says line and column.
 //! - What one target sends or leaves out concerns no other: every scraper is a task of its own, bodies
 //!   are bounded each and all together.
 //! - Only `fetch`, `scraper` and `manager` are async.
@@ -25,8 +26,8 @@ pub mod fetch;
 pub mod ingest;
 pub mod manager;
 mod pace;
-mod relabel;
 mod report;
 pub mod scraper;
+mod series_labels;
 pub mod status;
 pub mod target;

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{GlobalConfig, ScrapeConfig},
+    ingest::Ingest,
     scraper::{Ending, Scraper, Shared},
     status::{ScrapeCounters, TargetStatus},
     target::{Target, targets_of},
@@ -9,7 +10,7 @@ use crate::{
 use parking_lot::Mutex;
 use skopos_model::Labels;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -17,14 +18,24 @@ use tokio::{sync::watch, task::JoinHandle};
 /// Runs the scrapers of the current configuration.
 pub struct Manager {
     shared: Shared,
-    /// In the order of the configuration.
-    running: Mutex<Vec<Running>>,
+    tasks: Mutex<Tasks>,
 }
+
+#[derive(Default)]
+struct Tasks {
+    /// In the order of the configuration.
+    running: Vec<Running>,
+    /// Those that mark the series of removed targets as ended.
+    leaving: Vec<Task>,
+}
+
+/// Gives what it leaves to the one that replaces it.
+type Task = JoinHandle<Option<Ingest>>;
 
 struct Running {
     status: Arc<TargetStatus>,
     ending: watch::Sender<Ending>,
-    task: JoinHandle<()>,
+    task: Task,
 }
 
 /// What a change of the configuration did.
@@ -32,7 +43,7 @@ struct Running {
 pub struct Applied {
     /// Targets that were scraped before and still are, with their rhythm and their caches.
     pub kept: usize,
-    /// Targets that are new.
+    /// Targets that are new, those that replace another one with the same labels among them.
     pub started: usize,
     /// Targets that are gone.
     pub stopped: usize,
@@ -41,50 +52,63 @@ pub struct Applied {
 impl Manager {
     /// A manager without targets.
     pub fn new(shared: Shared) -> Self {
-        Self { shared, running: Mutex::new(Vec::new()) }
+        Self { shared, tasks: Mutex::default() }
     }
 
     /// Makes the targets of `jobs` and `more` (targets that no file names) the ones that are scraped.
     /// Must be called inside of a tokio runtime with several threads.
     pub fn apply(&self, global: &GlobalConfig, jobs: &[ScrapeConfig], more: &[Target]) -> Applied {
         let wanted = jobs.iter().flat_map(|job| targets_of(job, global)).chain(more.iter().cloned());
-        let mut running = self.running.lock();
+        let mut tasks = self.tasks.lock();
+        tasks.leaving.retain(|task| !task.is_finished());
         let mut before: HashMap<Target, Running> =
-            running.drain(..).map(|r| (r.status.target.clone(), r)).collect();
-        let mut applied = Applied { kept: 0, started: 0, stopped: 0 };
+            tasks.running.drain(..).map(|r| (r.status.target.clone(), r)).collect();
+        // The same target twice in one job would store every sample twice.
         let mut seen = HashSet::new();
-        for target in wanted {
-            // The same target twice in one job would store every sample twice.
-            if !seen.insert(target.clone()) {
+        let wanted: Vec<Target> = wanted.filter(|target| seen.insert(target.clone())).collect();
+        let kept: Vec<Option<Running>> = wanted.iter().map(|target| before.remove(target)).collect();
+        let stopped = before.len();
+        let going_on: HashSet<&Labels> = wanted.iter().map(|target| &target.labels).collect();
+        let mut replaced: HashMap<Labels, Task> = HashMap::new();
+        for (target, gone) in before {
+            if !going_on.contains(&target.labels) {
+                gone.ending.send_replace(Ending::Removed);
+                tasks.leaving.push(gone.task);
                 continue;
             }
-            if let Some(kept) = before.remove(&target) {
-                applied.kept += 1;
-                running.push(kept);
-            } else {
-                applied.started += 1;
-                running.push(self.start(target));
+            gone.ending.send_replace(Ending::Replaced);
+            match replaced.entry(target.labels) {
+                Entry::Vacant(free) => drop(free.insert(gone.task)),
+                // Two targets wrote the same series; one of them is enough to go on from.
+                Entry::Occupied(_) => tasks.leaving.push(gone.task),
             }
         }
-        applied.stopped = before.len();
-        let going_on: HashSet<&Labels> = running.iter().map(|r| &r.status.target.labels).collect();
-        for (target, gone) in before {
-            let replaced = going_on.contains(&target.labels);
-            gone.ending.send_replace(if replaced { Ending::Replaced } else { Ending::Removed });
+        let mut applied = Applied { kept: 0, started: 0, stopped };
+        for (target, kept) in wanted.into_iter().zip(kept) {
+            let running = if let Some(kept) = kept {
+                applied.kept += 1;
+                kept
+            } else {
+                applied.started += 1;
+                let before = replaced.remove(&target.labels);
+                self.start(target, before)
+            };
+            tasks.running.push(running);
         }
         applied
     }
 
-    fn start(&self, target: Target) -> Running {
+    fn start(&self, target: Target, before: Option<Task>) -> Running {
         let status = TargetStatus::new(target);
         let (ending, receiver) = watch::channel(Ending::Running);
-        let task = tokio::spawn(Scraper::new(self.shared.clone(), Arc::clone(&status)).run(receiver));
+        let scraper = Scraper::new(self.shared.clone(), Arc::clone(&status));
+        let task = tokio::spawn(scraper.run(before, receiver));
         Running { status, ending, task }
     }
 
     /// The targets with their last scrapes, in the order of the configuration.
     pub fn targets(&self) -> Vec<Arc<TargetStatus>> {
-        self.running.lock().iter().map(|r| Arc::clone(&r.status)).collect()
+        self.tasks.lock().running.iter().map(|r| Arc::clone(&r.status)).collect()
     }
 
     /// Counts over all targets.
@@ -92,15 +116,16 @@ impl Manager {
         &self.shared.counters
     }
 
-    /// Stops all scrapers and waits until what has come of the scrapes under way is stored.
+    /// Stops all scrapers and waits until what has come of the scrapes under way is stored, and the ends of
+    /// the targets that were removed before.
     pub async fn shutdown(&self) {
-        let running = std::mem::take(&mut *self.running.lock());
+        let Tasks { running, leaving } = std::mem::take(&mut *self.tasks.lock());
         for r in &running {
             r.ending.send_replace(Ending::Shutdown);
         }
-        for r in running {
+        for task in leaving.into_iter().chain(running.into_iter().map(|r| r.task)) {
             // A scraper that panicked has already said so; the others are waited for all the same.
-            let _ended = r.task.await;
+            let _ended = task.await;
         }
     }
 }

@@ -14,6 +14,16 @@ pub(crate) struct Pace {
     offset_ms: i64,
 }
 
+/// When the next scrape is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Following {
+    pub(crate) at: TimestampMs,
+    /// Times of the grid that have passed and are left out.
+    pub(crate) missed: u64,
+    /// The planned time lies so far ahead that the clock must have been set back.
+    pub(crate) clock_set_back: bool,
+}
+
 impl Pace {
     /// The grid of a target of this hash.
     ///
@@ -30,6 +40,25 @@ impl Pace {
         let now = now.as_ms();
         let since = (now - self.offset_ms).rem_euclid(self.interval_ms);
         TimestampMs::new(now - since + self.interval_ms)
+    }
+
+    /// The grid that has `time` on it.
+    pub(crate) fn through(time: TimestampMs, interval: DurationMs) -> Self {
+        Self::new(interval, time.as_ms().rem_euclid(interval.as_ms()).cast_unsigned())
+    }
+
+    /// The time of the scrape behind the one that was planned for `planned` and is over at `now`.
+    pub(crate) fn following(self, planned: TimestampMs, now: TimestampMs) -> Following {
+        let follows = self.next_after(planned);
+        if follows.as_ms() > now.as_ms().saturating_add(self.interval_ms) {
+            return Following { at: self.next_after(now), missed: 0, clock_set_back: true };
+        }
+        if follows > now {
+            return Following { at: follows, missed: 0, clock_set_back: false };
+        }
+        let at = self.next_after(now);
+        let missed = (at.since(follows).as_ms() / self.interval_ms).unsigned_abs();
+        Following { at, missed, clock_set_back: false }
     }
 
     /// The time at which a scrape planned for `planned` and begun at `begun` is stored.
@@ -66,6 +95,35 @@ mod tests {
             per_second[usize::try_from((at - 1) / 1000).unwrap()] += 1;
         }
         assert!(per_second.iter().all(|n| (900..1100).contains(n)), "{per_second:?}");
+    }
+
+    #[test]
+    fn what_follows_is_never_further_away_than_an_interval() {
+        const HOUR_MS: i64 = 3_600_000;
+        let pace = Pace::new(DurationMs::from_secs(15), 5_000);
+        // planned, now; the next, missed, set back
+        for (planned, now, at, missed, clock_set_back) in [
+            (5_000, 5_100, 20_000, 0, false),
+            (5_000, 19_999, 20_000, 0, false),
+            (5_000, 20_000, 35_000, 1, false),
+            (5_000, 50_001, 65_000, 3, false),
+            // A clock that was set back by less than the interval catches up with the plan.
+            (HOUR_MS + 5_000, HOUR_MS + 5_000, HOUR_MS + 20_000, 0, false),
+            (HOUR_MS + 5_000, HOUR_MS + 4_999, HOUR_MS + 5_000, 0, true),
+            (HOUR_MS + 5_000, 6_000, 20_000, 0, true),
+            (HOUR_MS + 5_000, -1, 5_000, 0, true),
+        ] {
+            let following = pace.following(TimestampMs::new(planned), TimestampMs::new(now));
+            let expected = Following { at: TimestampMs::new(at), missed, clock_set_back };
+            assert_eq!(following, expected, "planned for {planned}, over at {now}");
+        }
+    }
+
+    #[test]
+    fn a_grid_goes_through_the_time_it_is_made_of() {
+        let time = TimestampMs::new(1_700_000_000_123);
+        let interval = DurationMs::from_secs(15);
+        assert_eq!(Pace::through(time, interval).next_after(time), time.plus(interval));
     }
 
     #[test]

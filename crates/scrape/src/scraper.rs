@@ -11,7 +11,7 @@ use skopos_base::clock::Clock;
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::Appendable;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
 /// What every scraper shares.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ pub enum Ending {
     Shutdown,
     /// The target is gone from the configuration: its series are marked stale.
     Removed,
-    /// Another scraper goes on with the same series (the target's rhythm changed, for instance).
+    /// Another scraper goes on with the same series (the target's rhythm or path changed, for instance).
     Replaced,
 }
 
@@ -55,21 +55,42 @@ impl Scraper {
         Self { shared, status, ingest, pace }
     }
 
-    /// Scrapes until `ending` says otherwise. A target that does not answer does not hold up the end: what
-    /// has not come by then is left.
-    pub async fn run(mut self, mut ending: watch::Receiver<Ending>) {
+    /// Scrapes until `ending` says otherwise, with what the scraper `before`, which was told that it is
+    /// replaced, leaves. Gives what it leaves itself if it is replaced. A target that does not answer does
+    /// not hold up the end: what has not come by then is left.
+    pub async fn run(
+        mut self,
+        before: Option<JoinHandle<Option<Ingest>>>,
+        mut ending: watch::Receiver<Ending>,
+    ) -> Option<Ingest> {
+        if let Some(before) = before
+            // One that panicked has already said so, and leaves nothing.
+            && let Ok(Some(ingest)) = before.await
+        {
+            self.ingest = Ingest::replacing(&self.status.target, ingest);
+        }
         tokio::select! {
             // A scrape is given up only where it waits for its target; what has come is stored.
             () = self.scrape_for_ever() => {}
             _ = ending.changed() => {}
         }
-        if *ending.borrow() == Ending::Removed {
-            self.mark_stale();
+        let ending = *ending.borrow();
+        match ending {
+            Ending::Removed => self.mark_stale(),
+            Ending::Replaced => return Some(self.ingest),
+            Ending::Running | Ending::Shutdown => {}
         }
+        None
     }
 
     async fn scrape_for_ever(&mut self) {
-        let mut planned = self.first_time();
+        let mut planned = self.now();
+        match self.status.target.source {
+            // A source in this process costs no connection: it is read at once, so that a page opened
+            // right after the start has something to show. All others keep to their grid.
+            Source::InProcess(_) => self.pace = Pace::through(planned, self.status.target.interval),
+            Source::Http(_) => planned = self.pace.next_after(planned),
+        }
         loop {
             tokio::time::sleep(self.until(planned)).await;
             let begun = self.now();
@@ -78,29 +99,15 @@ impl Scraper {
         }
     }
 
-    /// A source in this process costs no connection: it is read at once, so that a page opened right
-    /// after the start has something to show. All others keep to their grid.
-    fn first_time(&self) -> TimestampMs {
-        match self.status.target.source {
-            Source::InProcess(_) => self.now(),
-            Source::Http(_) => self.pace.next_after(self.now()),
-        }
-    }
-
     /// The time after `planned`; times that have passed meanwhile are skipped.
     fn next_time(&self, planned: TimestampMs) -> TimestampMs {
-        let step = self.status.target.interval;
-        let follows = match self.status.target.source {
-            Source::InProcess(_) => planned.plus(step),
-            Source::Http(_) => self.pace.next_after(planned),
-        };
-        let now = self.now();
-        if follows > now {
-            return follows;
+        let next = self.pace.following(planned, self.now());
+        ScrapeCounters::add(&self.shared.counters.skipped, next.missed);
+        if next.clock_set_back {
+            let (job, target) = (&self.status.target.job, self.status.target.url());
+            tracing::info!(%job, %target, "the clock was set back, scrapes go on by its new time");
         }
-        let missed = now.since(follows).as_ms() / step.as_ms() + 1;
-        ScrapeCounters::add(&self.shared.counters.skipped, missed.unsigned_abs());
-        follows.plus(DurationMs::from_ms(missed.saturating_mul(step.as_ms())))
+        next.at
     }
 
     fn now(&self) -> TimestampMs {

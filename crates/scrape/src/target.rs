@@ -1,8 +1,9 @@
 //! `Target`: one thing to scrape, and the labels that it gives to its series.
 
 use crate::config::{GlobalConfig, ScrapeConfig, StaticConfig};
+use foldhash::quality::FixedState;
 use skopos_model::{DurationMs, Labels, LabelsBuilder};
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, hash::BuildHasher, sync::Arc};
 
 /// One thing to scrape. Two targets that are equal give the same series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +45,7 @@ pub struct Reading {
 impl Target {
     /// A number that is the same for the same target in every process; its place within the interval.
     pub fn hash64(&self) -> u64 {
-        self.labels.hash64() ^ xxhash_of(&self.url())
+        self.labels.hash64() ^ FixedState::default().hash_one(self.url())
     }
 
     /// How the target is shown and, over HTTP, fetched.
@@ -54,10 +55,6 @@ impl Target {
             Source::InProcess(name) => format!("in-process://{name}"),
         }
     }
-}
-
-fn xxhash_of(text: &str) -> u64 {
-    Labels::from_pairs([("url", text)]).hash64()
 }
 
 /// The targets of a job, in the order of the file.
@@ -162,6 +159,15 @@ mod tests {
         assert_eq!(targets[0].labels.to_string(), r#"{env="prod", instance="h:1", job="web"}"#);
         assert_eq!(targets[1].discovered.get("__param_t"), Some("a&b"));
         assert_ne!(targets[0].hash64(), targets[1].hash64());
+    }
+
+    #[test]
+    fn a_targets_hash_is_the_same_in_every_process() {
+        let job = ScrapeConfig {
+            static_configs: vec![StaticConfig { targets: vec!["h:1".into()], labels: [].into() }],
+            ..ScrapeConfig::named("web")
+        };
+        assert_eq!(targets_of(&job, &GlobalConfig::default())[0].hash64(), 12_570_095_704_303_023_713);
     }
 
     #[test]

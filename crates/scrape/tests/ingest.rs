@@ -200,6 +200,44 @@ fn of_a_body_with_an_error_nothing_is_stored() {
 }
 
 #[test]
+fn bodies_with_an_error_leave_no_series_behind() {
+    with_rig(READING, |mut rig| {
+        rig.scrape("a 1\n");
+        let before = rig.db.stats().series;
+        let own_time = rig.begun;
+        for i in 0..100 {
+            let new = (0..50).map(|n| format!("m{{i=\"{i}\",n=\"{n}\"}} 1\n")).collect::<String>();
+            let report = rig.scrape_as(Format::Text, &format!("a 2\n{new}own{i} 1 {own_time}\nbroken{{ 3\n"));
+            assert_eq!(report.health, Health::Down);
+            assert!(report.error.starts_with("line 53, column 9"), "{}", report.error);
+        }
+        assert_eq!(rig.db.stats().series, before, "series in the head");
+        assert_eq!(rig.ingest.remembered_series(), 1);
+        rig.scrape("m{i=\"7\",n=\"7\"} 1\na 3\n");
+        assert_eq!((rig.db.stats().series, rig.ingest.remembered_series()), (before + 1, 2));
+    });
+}
+
+#[test]
+fn new_series_keep_their_place_and_their_order() {
+    with_rig(READING, |mut rig| {
+        let at = |rig: &Rig<'_>, ms: i64| rig.begun + ms;
+        let twice = format!("own 1 {}\nb 1\nown 2 {}\n", at(&rig, -2000), at(&rig, -1000));
+        rig.scrape(&twice);
+        rig.scrape("a 2\nb 2\nc 2\n");
+        rig.scrape("a 3\nb 3\nc 3\n");
+        let expected = [
+            r#"a{instance="h", job="j"}: 1=2 2=3"#,
+            r#"b{instance="h", job="j"}: 0=1 1=2 2=3"#,
+            r#"c{instance="h", job="j"}: 1=2 2=3"#,
+            r#"own{instance="h", job="j"}: -2000ms=1 -1000ms=2"#,
+        ];
+        assert_eq!(rig.stored(), expected);
+        assert_eq!(rig.report("scrape_series_added"), "0=2 1=2 2=0");
+    });
+}
+
+#[test]
 fn times_of_the_target_are_kept_and_their_series_never_ended() {
     with_rig(READING, |mut rig| {
         let at = |rig: &Rig<'_>, ms: i64| rig.begun + ms;

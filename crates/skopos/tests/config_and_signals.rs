@@ -196,6 +196,55 @@ fn a_target_whose_rhythm_changes_goes_on_without_an_end() {
     assert_eq!(present, steps, "the series was away for {} steps of 10 ms", steps - present);
 }
 
+#[test]
+fn a_target_whose_address_changes_ends_only_what_it_lacks() {
+    let before = Server::start([Misbehaviour::text("m 1\nonly_before 1\n")]);
+    let after = Server::start([Misbehaviour::text("m 1\nonly_after 1\n")]);
+    let config = |target: &Server| {
+        format!(
+            "global: {{scrape_interval: 200ms}}\nscrape_configs:\n- job_name: a\n  static_configs: \
+             [{{targets: ['{}'], labels: {{instance: x}}}}]\n",
+            target.address()
+        )
+    };
+    let mut server = server().config(&config(&before)).start();
+    wait_for_value(&server, "only_before", 1.0);
+    reload(&mut server, &config(&after), "configuration reloaded");
+    wait_for_value(&server, "only_after", 1.0);
+    assert_eq!(value(&server, "only_before"), None, "it ends with the first scrape that lacks it");
+    assert_eq!(value(&server, "m"), Some(1.0));
+}
+
+#[test]
+fn a_proxy_in_the_environment_is_not_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = good_target();
+    fs::write(folder.path().join("prometheus.yml"), config_of(&[("a", &target)])).unwrap();
+    let port = free_port();
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let mut command = Command::new(BINARY);
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env(name, &nobody);
+    }
+    let mut process = command
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .args(["server", "--config.file=prometheus.yml", &format!("--web.listen-address=127.0.0.1:{port}")])
+        .current_dir(folder.path())
+        .stderr(fs::File::create(folder.path().join("log")).unwrap())
+        .spawn()
+        .unwrap();
+    let _ended = Ended(&mut process);
+    let mut last = String::new();
+    let url = format!("http://127.0.0.1:{port}/api/v1/targets");
+    let up = skopos_testkit::wait::poll(PATIENCE, || {
+        last = http::get(&url).ok()?.text();
+        assert!(!last.contains("\"health\":\"down\""), "{last}");
+        last.contains("\"health\":\"up\"").then_some(())
+    });
+    assert!(up.is_some(), "{last}");
+}
+
 /// The samples of a series are never further apart than some intervals, also on a busy machine.
 #[track_caller]
 fn assert_no_gap(server: &Service, series: &str, interval_ms: i64) {

@@ -14,6 +14,9 @@ use std::{fmt::Write as _, fs, time::Duration};
 const RESIDENT_MAX_BYTES: u64 = 400 << 20;
 /// How often the good targets are scraped.
 const GOOD_INTERVAL_MS: i64 = 1000;
+/// Broken bodies, and how many series each has that no other one has.
+const EVER_NEW_BODIES: usize = 30;
+const EVER_NEW_SERIES: usize = 10_000;
 const GOOD: [&str; 3] = ["good_a", "good_b", "good_c"];
 
 /// A job of one bad target and what is to be seen of it.
@@ -241,4 +244,38 @@ fn assert_no_gaps(server: &Service) {
             assert!(widest < GOOD_INTERVAL_MS * 8 / 5, "{metric:?} has a gap of {widest} ms: {samples:?}");
         }
     }
+}
+
+/// A broken body of series that no other scrape has.
+fn ever_new(scrape: usize) -> Misbehaviour {
+    let mut body = String::new();
+    for i in 0..EVER_NEW_SERIES {
+        writeln!(body, "churn{{scrape=\"{scrape}\",i=\"{i}\"}} 1").unwrap();
+    }
+    body.push_str("broken{ 1\n");
+    Misbehaviour::text(&body)
+}
+
+#[test]
+fn broken_bodies_of_ever_new_series_fill_nothing() {
+    let bad = Server::start((0..EVER_NEW_BODIES).map(ever_new));
+    let good = Server::start([Misbehaviour::text("m 1\n")]);
+    let config = format!(
+        "global: {{scrape_interval: 100ms}}\nscrape_configs:\n\
+         - {{job_name: churn, static_configs: [{{targets: ['{}']}}]}}\n\
+         - {{job_name: good, static_configs: [{{targets: ['{}']}}]}}\n",
+        bad.address(),
+        good.address()
+    );
+    let mut server = server().config(&config).start();
+    wait_until("all broken bodies", PATIENCE, || (bad.requests().len() > EVER_NEW_BODIES).then_some(()));
+    wait_for_target(&server, "churn", "down", "expected a label name");
+    wait_for_target(&server, "good", "up", "");
+    let metrics = server.get("/metrics").text();
+    let series = metrics.lines().find_map(|line| line.strip_prefix("prometheus_tsdb_head_series "));
+    let series: f64 = series.unwrap().parse().unwrap();
+    assert!(series < 50.0, "{series} series are in the head");
+    let peak = peak_resident_bytes(server.process().id());
+    println!("peak of resident memory: {} MiB", peak >> 20);
+    assert!(peak < RESIDENT_MAX_BYTES, "{peak} bytes were resident");
 }

@@ -1,5 +1,6 @@
 //! The labels of a target's series: its own, put together with those of its job.
 
+use crate::target::Reading;
 use skopos_exposition::{DuplicateLabel, Series};
 use skopos_model::{Labels, LabelsBuilder};
 
@@ -10,13 +11,13 @@ const EXPORTED: &str = "exported_";
 #[derive(Debug)]
 pub(crate) struct SeriesLabels {
     target: Labels,
-    honor_labels: bool,
+    reading: Reading,
     builder: LabelsBuilder,
 }
 
 impl SeriesLabels {
-    pub(crate) fn new(target: Labels, honor_labels: bool) -> Self {
-        Self { target, honor_labels, builder: LabelsBuilder::default() }
+    pub(crate) fn new(target: Labels, reading: Reading) -> Self {
+        Self { target, reading, builder: LabelsBuilder::default() }
     }
 
     /// The labels under which a series is stored.
@@ -27,12 +28,12 @@ impl SeriesLabels {
         for (name, value) in &self.target {
             let Some(theirs) = builder.get(name).map(str::to_owned) else {
                 // A label that is written with an empty value says: not even the job's.
-                if !(self.honor_labels && series.has_label(name)) {
+                if !(self.reading.honor_labels && series.has_label(name)) {
                     builder.set(name, value);
                 }
                 continue;
             };
-            if self.honor_labels {
+            if self.reading.honor_labels {
                 continue;
             }
             let mut exported = format!("{EXPORTED}{name}");
@@ -51,10 +52,13 @@ mod tests {
     use super::*;
     use skopos_exposition::{Entry, Format, Parser};
 
+    const JOB_WINS: Reading = Reading { honor_labels: false, honor_timestamps: true };
+    const TARGET_WINS: Reading = Reading { honor_labels: true, ..JOB_WINS };
+
     #[track_caller]
-    fn check(honor_labels: bool, series: &str, expected: &str) {
+    fn check(reading: Reading, series: &str, expected: &str) {
         let target = Labels::from_pairs([("instance", "h:1"), ("job", "j")]);
-        let mut labels = SeriesLabels::new(target, honor_labels);
+        let mut labels = SeriesLabels::new(target, reading);
         let line = format!("{series} 1\n");
         let Some(Ok(Entry::Sample(sample))) = Parser::new(Format::Text, line.as_bytes()).next() else {
             panic!("no sample: {line}");
@@ -64,12 +68,12 @@ mod tests {
 
     #[test]
     fn the_job_wins_unless_it_honors_the_targets_labels() {
-        check(false, "up", r#"up{instance="h:1", job="j"}"#);
-        check(false, r#"a{job="x"}"#, r#"a{exported_job="x", instance="h:1", job="j"}"#);
-        check(true, r#"a{job="x"}"#, r#"a{instance="h:1", job="x"}"#);
-        check(true, r#"a{job=""}"#, r#"a{instance="h:1"}"#);
+        check(JOB_WINS, "up", r#"up{instance="h:1", job="j"}"#);
+        check(JOB_WINS, r#"a{job="x"}"#, r#"a{exported_job="x", instance="h:1", job="j"}"#);
+        check(TARGET_WINS, r#"a{job="x"}"#, r#"a{instance="h:1", job="x"}"#);
+        check(TARGET_WINS, r#"a{job=""}"#, r#"a{instance="h:1"}"#);
         check(
-            false,
+            JOB_WINS,
             r#"a{job="x",exported_job="y"}"#,
             r#"a{exported_exported_job="x", exported_job="y", instance="h:1", job="j"}"#,
         );
