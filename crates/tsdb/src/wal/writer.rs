@@ -182,9 +182,11 @@ impl Wal {
         match written {
             Err(e) if !mem::replace(&mut inner.said_refused, true) => tracing::error!(
                 %dir, error = %e.source,
-                "the WAL takes no batches: what comes in meanwhile is lost. Free the disk; no restart is needed"
+                "the WAL takes no batches, what comes in is lost: make room on the disk; no restart is needed"
             ),
-            Ok(()) if mem::take(&mut inner.said_refused) => tracing::info!(%dir, "the WAL takes batches again"),
+            Ok(()) if mem::take(&mut inner.said_refused) => {
+                tracing::info!(%dir, "the WAL takes batches again");
+            }
             _ => {}
         }
     }
