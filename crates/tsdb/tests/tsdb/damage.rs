@@ -208,3 +208,37 @@ fn a_torn_end_and_damage_are_said_in_the_log_with_their_place() {
     let sound = logged(|| opened_with(&bytes, &[], |_, _, _| {}));
     assert!(!sound.contains("WARN"), "{sound}");
 }
+
+#[test]
+fn a_log_without_its_first_segment_is_damaged() {
+    let bytes = written(WalCompression::None, 2);
+    SimWorld::new(3).run(|env| {
+        env.fs.create_dir_all(&Path::new(DIR).join("wal")).expect("the disk is sound");
+        let mut file = env.fs.open(&wal_path(1), OpenMode::CreateNew).expect("it is new");
+        append_all(&mut *file, &bytes).expect("the disk is sound");
+        drop(file);
+        let log = logged(|| assert_eq!(open(env, Options::default()).stats().wal_corruptions_total, 1));
+        assert!(log.contains("WAL segments before this one are missing"), "{log}");
+    });
+}
+
+#[test]
+fn a_disk_that_takes_no_batches_is_said_once_and_so_is_its_end() {
+    let world = SimWorld::new(4);
+    let fs = world.fs().clone();
+    world.run(|env| {
+        let db = open(env, Options::default());
+        let log = logged(|| {
+            fs.set_capacity(Some(0));
+            for b in 0..3 {
+                commit(&db, &batch(b)).expect_err("there is no room");
+            }
+            fs.set_capacity(None);
+            for b in 3..6 {
+                commit(&db, &batch(b)).expect("there is room");
+            }
+        });
+        assert_eq!(log.matches("the WAL takes no batches").count(), 1, "{log}");
+        assert_eq!(log.matches("the WAL takes batches again").count(), 1, "{log}");
+    });
+}
