@@ -1,8 +1,9 @@
 //! `XorEncoder`: appends samples to one chunk. Never cuts chunks and never checks the order of time:
 //! both are the head's decisions.
 
+use crate::ChunkError;
 use crate::decoder::Cursor;
-use crate::{ChunkError, varint};
+use skopos_base::varint;
 use skopos_model::{Sample, TimestampMs};
 
 /// How many samples one chunk can count.
@@ -137,7 +138,7 @@ impl XorEncoder {
             0 => self.put_first(t, bits),
             1 => {
                 self.grow_for(10);
-                varint::push_unsigned(&mut self.buf, delta);
+                varint::put_uvarint(&mut self.buf, delta);
                 self.delta = delta;
                 let (value, len) = self.encode_value(bits);
                 self.put(value, len);
@@ -162,7 +163,7 @@ impl XorEncoder {
     fn put_first(&mut self, t: i64, bits: u64) {
         self.grow_for(EMPTY.len() + 10 + 8);
         self.buf.extend_from_slice(&EMPTY);
-        varint::push_signed(&mut self.buf, t);
+        varint::put_varint(&mut self.buf, t);
         self.buf.extend_from_slice(&bits.to_be_bytes());
     }
 

@@ -402,3 +402,52 @@ fn listening(id: u32) -> Vec<String> {
 fn is_loopback(address: &str) -> bool {
     address.starts_with("0100007F:") || address.starts_with("00000000000000000000000001000000:")
 }
+
+#[test]
+fn flags_out_of_range_are_refused_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, said) in [
+        (["server", "--web.max-connections=18446744073709551615"], "--web.max-connections"),
+        (["server", "--web.max-connections=0"], "--web.max-connections"),
+        (["server", "--query.max-concurrency=0"], "--query.max-concurrency"),
+        (["server", "--storage.tsdb.wal-compression-type=lz4"], "snappy, none"),
+        (["agent", "--web.telemetry-path=metrics"], "must begin with /"),
+    ] {
+        let message = failure(folder.path(), &arguments);
+        assert!(message.contains(said), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn a_subquery_without_a_step_takes_the_evaluation_interval_in_force() {
+    let config = |interval: &str| format!("global: {{evaluation_interval: {interval}}}\n");
+    let mut server = server().config(&config("5s")).start();
+    let count = "count_over_time(vector(1)[5m:])";
+    wait_for_value(&server, count, 60.0);
+    reload(&mut server, &config("10s"), "configuration reloaded");
+    wait_for_value(&server, count, 30.0);
+}
+
+#[test]
+fn the_metrics_say_whether_the_last_reload_succeeded() {
+    let mut server = server().config("global: {}\n").start();
+    let succeeded = |server: &Service| {
+        let page = server.get("/metrics").text();
+        let line = page.lines().find(|l| l.starts_with("prometheus_config_last_reload_successful "));
+        line.unwrap().to_owned()
+    };
+    assert!(succeeded(&server).ends_with(" 1"));
+    reload(&mut server, "nonsense: 1\n", "configuration not reloaded");
+    assert!(succeeded(&server).ends_with(" 0"));
+    reload(&mut server, "global: {}\n", "configuration reloaded");
+    assert!(succeeded(&server).ends_with(" 1"));
+}
+
+#[test]
+fn the_agents_page_is_compressed_for_whom_it_asks() {
+    let agent = Skopos::agent(BINARY).start();
+    let plain = agent.get("/metrics");
+    let packed = support::fetch(&agent.url("/metrics"), &[("Accept-Encoding", "gzip")]);
+    assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), (None, Some("gzip")));
+    assert!(packed.body.starts_with(&[0x1f, 0x8b]) && packed.body.len() * 2 < plain.body.len());
+}
