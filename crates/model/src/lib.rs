@@ -9,6 +9,7 @@
 //! - `matcher`: `Matcher`, a compiled condition on one label.
 //! - `sample`: `Sample`, the staleness marker, `SeriesRef`.
 //! - `histogram`: native histograms, integer and float.
+//! - `columns`: `Columns`, samples as columns, native histograms among them.
 //! - `exemplar`, `metadata`: what travels beside samples.
 //!
 //! What always holds:
@@ -20,6 +21,7 @@
 //! When you change the byte form of `Labels`, its hash changes too: look at every user of
 //! `Labels::hash64` that keeps hashes beyond one process.
 
+pub mod columns;
 pub mod duration;
 pub mod exemplar;
 pub mod float;
@@ -31,6 +33,7 @@ pub mod name;
 pub mod sample;
 pub mod time;
 
+pub use columns::{Columns, HistogramColumn, HistogramView};
 pub use duration::DurationMs;
 pub use exemplar::Exemplar;
 pub use histogram::{FloatHistogram, Histogram};

@@ -3,7 +3,7 @@
 
 use crate::ast::{Expr, ExprKind, RangeSelector, Subquery, ValueType};
 use crate::error::EvalError;
-use crate::exec::{Annotations, Executor, NodeValue, bits, matrix::StepMatrix};
+use crate::exec::{Annotations, Executor, NodeValue, bits, matrix::StepMatrix, refuse_histograms};
 use crate::plan::{
     Grid, Plan, ScanId,
     build::{self, PlanOptions},
@@ -188,6 +188,7 @@ impl Engine {
         let (mut labels, mut ends, mut timestamps, mut values) = (vec![], vec![], vec![], vec![]);
         while set.next_batch(&mut batch)? {
             for series in batch.iter() {
+                refuse_histograms(&series)?;
                 let samples = series.timestamps.iter().zip(series.values);
                 for (t, v) in samples
                     .filter(|(t, v)| (scan.range.min..=scan.range.max).contains(*t) && !is_stale_nan(**v))

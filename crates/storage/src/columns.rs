@@ -1,7 +1,8 @@
 //! Series as columns: what queries move.
 
 use crate::QueryError;
-use skopos_model::{Labels, TimestampMs};
+use skopos_model::{Columns, HistogramColumn, HistogramView, Labels, TimestampMs};
+use std::ops::Range;
 
 /// Series in the order of their labels, handed out in batches.
 pub trait SeriesSet: Send {
@@ -17,19 +18,49 @@ pub struct SeriesBatch {
     labels: Vec<Labels>,
     /// Where the samples of series `i` end; they begin where those of `i - 1` end.
     ends: Vec<usize>,
-    timestamps: Vec<TimestampMs>,
-    values: Vec<f64>,
+    columns: Columns,
 }
 
 /// One series of a batch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SeriesColumns<'a> {
     /// What identifies it.
     pub labels: &'a Labels,
     /// Growing, none twice.
     pub timestamps: &'a [TimestampMs],
-    /// As many as timestamps. May hold staleness markers.
+    /// As many as timestamps. May hold staleness markers. Of a native histogram this is the sum.
     pub values: &'a [f64],
+    /// The native histograms among the samples.
+    pub histograms: SeriesHistograms<'a>,
+}
+
+/// The native histograms of one series of a batch.
+#[derive(Debug, Clone)]
+pub struct SeriesHistograms<'a> {
+    column: &'a HistogramColumn,
+    rows: Range<usize>,
+    first_sample: usize,
+}
+
+impl<'a> SeriesHistograms<'a> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether the series has floats only.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// All in order; `sample` counts among the samples of the series.
+    pub fn iter(&self) -> impl Iterator<Item = HistogramView<'a>> {
+        let (column, first) = (self.column, self.first_sample);
+        self.rows.clone().map(move |row| {
+            let view = column.get(row);
+            HistogramView { sample: view.sample - first, ..view }
+        })
+    }
 }
 
 impl SeriesBatch {
@@ -45,7 +76,7 @@ impl SeriesBatch {
 
     /// How many samples all its series have together.
     pub fn sample_count(&self) -> usize {
-        self.values.len()
+        self.columns.len()
     }
 
     /// The series at `index`.
@@ -57,8 +88,13 @@ impl SeriesBatch {
         let range = start..self.ends[index];
         SeriesColumns {
             labels: &self.labels[index],
-            timestamps: &self.timestamps[range.clone()],
-            values: &self.values[range],
+            timestamps: &self.columns.timestamps[range.clone()],
+            values: &self.columns.values[range.clone()],
+            histograms: SeriesHistograms {
+                column: &self.columns.histograms,
+                first_sample: range.start,
+                rows: self.columns.histograms.rows_of(range),
+            },
         }
     }
 
@@ -71,8 +107,7 @@ impl SeriesBatch {
     pub fn clear(&mut self) {
         self.labels.clear();
         self.ends.clear();
-        self.timestamps.clear();
-        self.values.clear();
+        self.columns.clear();
     }
 
     /// Adds a series: `fill` pushes its samples behind those already there.
@@ -82,17 +117,17 @@ impl SeriesBatch {
     pub fn push_series<E>(
         &mut self,
         labels: Labels,
-        fill: impl FnOnce(&mut Vec<TimestampMs>, &mut Vec<f64>) -> Result<(), E>,
+        fill: impl FnOnce(&mut Columns) -> Result<(), E>,
     ) -> Result<(), E> {
-        let start = self.values.len();
-        if let Err(e) = fill(&mut self.timestamps, &mut self.values) {
-            self.timestamps.truncate(start);
-            self.values.truncate(start);
+        let before = self.columns.mark();
+        if let Err(e) = fill(&mut self.columns) {
+            self.columns.truncate(before);
             return Err(e);
         }
-        assert_eq!(self.timestamps.len(), self.values.len(), "columns of one series differ in length");
+        let columns = &self.columns;
+        assert_eq!(columns.timestamps.len(), columns.values.len(), "columns of one series differ in length");
         self.labels.push(labels);
-        self.ends.push(self.values.len());
+        self.ends.push(self.columns.len());
         Ok(())
     }
 }
@@ -104,9 +139,8 @@ mod tests {
     fn push(batch: &mut SeriesBatch, name: &str, samples: &[(i64, f64)]) {
         let labels = Labels::from_pairs([("n", name)]);
         batch
-            .push_series(labels, |t, v| {
-                t.extend(samples.iter().map(|s| TimestampMs::new(s.0)));
-                v.extend(samples.iter().map(|s| s.1));
+            .push_series(labels, |columns| {
+                samples.iter().for_each(|s| columns.push_float(TimestampMs::new(s.0), s.1));
                 Ok::<(), ()>(())
             })
             .unwrap();
@@ -130,10 +164,10 @@ mod tests {
     #[test]
     fn a_failed_series_leaves_nothing_behind() {
         let mut batch = SeriesBatch::default();
-        let failed = batch.push_series(Labels::empty(), |t, _| {
-            t.push(TimestampMs::new(1));
+        let failed = batch.push_series(Labels::empty(), |columns| {
+            columns.timestamps.push(TimestampMs::new(1));
             Err("damaged")
         });
-        assert_eq!((failed, batch.len(), batch.timestamps.len()), (Err("damaged"), 0, 0));
+        assert_eq!((failed, batch.len(), batch.columns.timestamps.len()), (Err("damaged"), 0, 0));
     }
 }

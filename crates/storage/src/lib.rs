@@ -4,6 +4,7 @@
 //! Modules:
 //! - `append`: `Appendable` and `Appender`: one batch, committed or rolled back as one.
 //! - `query`: `Queryable` and `Querier`: a view of one time range; `SelectRequest`, `Shard`.
+//! - `chunks`: `ChunkQuerier` and `ChunkSeriesSet`: series as encoded chunks, for whoever ships or compacts them.
 //! - `columns`: `SeriesSet` and `SeriesBatch`: series as columns of timestamps and values.
 //! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled.
 //! - `error`: `AppendError`, `CommitError`, `QueryError`: variants are decisions.
@@ -22,12 +23,14 @@
 
 pub mod append;
 pub mod budget;
+pub mod chunks;
 pub mod columns;
 pub mod error;
 pub mod query;
 
 pub use append::{Append, Appendable, Appender, Committed, SeriesId, Value};
 pub use budget::{QueryBudget, QueryLimits};
-pub use columns::{SeriesBatch, SeriesColumns, SeriesSet};
+pub use chunks::{Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet};
+pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet};
 pub use error::{AppendError, CommitError, QueryError};
 pub use query::{LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};

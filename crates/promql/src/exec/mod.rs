@@ -29,6 +29,7 @@ use join::JoinContext;
 use map::MapRun;
 use matrix::{Row, RowLabels, StepMatrix};
 use pipeline::PipelineRun;
+pub(crate) use pipeline::refuse_histograms;
 use skopos_model::Labels;
 use skopos_storage::{Querier, QueryBudget, Shard};
 use std::sync::Arc;

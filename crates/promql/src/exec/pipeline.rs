@@ -13,7 +13,7 @@ use super::{
 use crate::error::EvalError;
 use crate::plan::{Grid, Kernel, Pipeline, Scan, Sink, WindowFn, Windows};
 use skopos_model::{Labels, TimestampMs};
-use skopos_storage::{Querier, QueryBudget, SelectRequest, SeriesBatch, Shard};
+use skopos_storage::{Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesColumns, Shard};
 use std::sync::Arc;
 
 /// A pipeline being carried out.
@@ -155,6 +155,7 @@ pub(crate) fn scan_shard(
     let mut scratch = Scratch::default();
     while set.next_batch(&mut batch)? {
         for series in batch.iter() {
+            refuse_histograms(&series)?;
             let labels = RowLabels::kept(series.labels.clone());
             let samples = Samples { timestamps: series.timestamps, values: series.values };
             for (run, kernel, windows) in runs.iter_mut() {
@@ -166,6 +167,17 @@ pub(crate) fn scan_shard(
         budget.release_samples(batch.sample_count() as u64);
     }
     Ok(())
+}
+
+/// The engine computes with floats only: a series with native histograms is an error, never a wrong answer.
+pub(crate) fn refuse_histograms(series: &SeriesColumns<'_>) -> Result<(), QueryError> {
+    if series.histograms.is_empty() {
+        return Ok(());
+    }
+    let labels = series.labels;
+    Err(QueryError::Invalid(format!(
+        "series {labels} has native histograms, which expressions cannot use yet"
+    )))
 }
 
 /// Slides windows over the rows of a subquery.

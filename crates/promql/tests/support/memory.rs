@@ -141,9 +141,9 @@ impl SeriesSet for MemorySet {
             let from = columns.timestamps.partition_point(|t| *t < self.range.min);
             let to = columns.timestamps.partition_point(|t| *t <= self.range.max).max(from);
             self.budget.charge_samples((to - from) as u64)?;
-            batch.push_series(labels, |t, v| {
-                t.extend_from_slice(&columns.timestamps[from..to]);
-                v.extend_from_slice(&columns.values[from..to]);
+            batch.push_series(labels, |out| {
+                out.timestamps.extend_from_slice(&columns.timestamps[from..to]);
+                out.values.extend_from_slice(&columns.values[from..to]);
                 Ok::<(), QueryError>(())
             })?;
         }

@@ -252,8 +252,8 @@ impl SeriesSet for HeadSeriesSet {
             let before = batch.sample_count();
             let collected = &self.collected;
             let pushed = batch
-                .push_series(series.labels.clone(), |timestamps, values| {
-                    collected.decode(self.range, timestamps, values)
+                .push_series(series.labels.clone(), |columns| {
+                    collected.decode(self.range, &mut columns.timestamps, &mut columns.values)
                 })
                 .map_err(|e| QueryError::Corrupt {
                     path: PathBuf::from("head"),

@@ -1,0 +1,242 @@
+//! `Columns`: samples as columns, as decoders write and queries read them. Holds numbers only; knows no
+//! series and no encoding.
+
+use crate::{
+    FloatHistogram, TimestampMs,
+    histogram::{CounterResetHint, Layout},
+};
+use std::ops::Range;
+
+/// Samples as columns: `timestamps` and `values` are equally long. A sample that is a native histogram has a
+/// row in `histograms` and its sum as value (hence the staleness marker where the histogram is one).
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    /// When.
+    pub timestamps: Vec<TimestampMs>,
+    /// The float, or the sum of a histogram.
+    pub values: Vec<f64>,
+    /// The histograms among the samples.
+    pub histograms: HistogramColumn,
+}
+
+/// How long columns are, to cut them back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ColumnsLen {
+    samples: usize,
+    histograms: usize,
+}
+
+impl Columns {
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Removes all samples and keeps the memory.
+    pub fn clear(&mut self) {
+        self.truncate(ColumnsLen::default());
+    }
+
+    /// How long the columns are now.
+    pub fn mark(&self) -> ColumnsLen {
+        ColumnsLen { samples: self.len(), histograms: self.histograms.rows.len() }
+    }
+
+    /// Cuts back to what was there at `mark`.
+    pub fn truncate(&mut self, mark: ColumnsLen) {
+        self.timestamps.truncate(mark.samples);
+        self.values.truncate(mark.samples);
+        self.histograms.truncate(mark.histograms);
+    }
+
+    /// Adds a float.
+    #[inline]
+    pub fn push_float(&mut self, timestamp: TimestampMs, value: f64) {
+        self.timestamps.push(timestamp);
+        self.values.push(value);
+    }
+
+    /// Adds a histogram of float counts.
+    pub fn push_histogram(&mut self, timestamp: TimestampMs, histogram: &FloatHistogram) {
+        self.histograms.push(self.values.len(), histogram);
+        self.timestamps.push(timestamp);
+        self.values.push(histogram.sum);
+    }
+}
+
+/// Native histograms as columns. Rows that follow one another mostly share their layout, and all rows' buckets
+/// stand in one column: nothing is allocated for a row.
+#[derive(Clone, Debug, Default)]
+pub struct HistogramColumn {
+    layouts: Vec<Layout>,
+    rows: Vec<HistogramRow>,
+    buckets: Vec<f64>,
+}
+
+/// One histogram of a column.
+#[derive(Clone, Debug, PartialEq)]
+struct HistogramRow {
+    /// Its index among the samples.
+    sample: usize,
+    /// Its layout's index among the layouts. The layout's own hint does not count.
+    layout: usize,
+    hint: CounterResetHint,
+    count: f64,
+    sum: f64,
+    zero_count: f64,
+    /// Its buckets, the positive ones first.
+    buckets: Range<usize>,
+    /// So many of them are positive.
+    positive: usize,
+}
+
+/// A histogram in a column; borrowed from it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HistogramView<'a> {
+    /// Which sample of the columns it is.
+    pub sample: usize,
+    /// Where the buckets are. Its own hint does not count.
+    pub layout: &'a Layout,
+    /// Whether the counts started anew.
+    pub counter_reset_hint: CounterResetHint,
+    /// All observations.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// Observations in the zero bucket.
+    pub zero_count: f64,
+    /// Positive buckets, absolute.
+    pub positive_buckets: &'a [f64],
+    /// Negative buckets, absolute.
+    pub negative_buckets: &'a [f64],
+}
+
+impl HistogramView<'_> {
+    /// The histogram as a value of its own.
+    pub fn to_histogram(&self) -> FloatHistogram {
+        let layout = Layout { counter_reset_hint: self.counter_reset_hint, ..self.layout.clone() };
+        FloatHistogram {
+            layout,
+            count: self.count,
+            sum: self.sum,
+            zero_count: self.zero_count,
+            positive_buckets: self.positive_buckets.to_vec(),
+            negative_buckets: self.negative_buckets.to_vec(),
+        }
+    }
+}
+
+impl HistogramColumn {
+    /// How many histograms there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The histogram at `index`, counted among histograms.
+    ///
+    /// # Panics
+    /// When `index` is not below `len`.
+    pub fn get(&self, index: usize) -> HistogramView<'_> {
+        let row = &self.rows[index];
+        let (positive_buckets, negative_buckets) = self.buckets[row.buckets.clone()].split_at(row.positive);
+        HistogramView {
+            sample: row.sample,
+            layout: &self.layouts[row.layout],
+            counter_reset_hint: row.hint,
+            count: row.count,
+            sum: row.sum,
+            zero_count: row.zero_count,
+            positive_buckets,
+            negative_buckets,
+        }
+    }
+
+    /// The indexes, among histograms, of those whose samples stand in `samples`.
+    pub fn rows_of(&self, samples: Range<usize>) -> Range<usize> {
+        let at = |sample| self.rows.partition_point(|r| r.sample < sample);
+        at(samples.start)..at(samples.end)
+    }
+
+    /// Adds a histogram as sample number `sample`, which is larger than those before.
+    pub fn push(&mut self, sample: usize, histogram: &FloatHistogram) {
+        let start = self.buckets.len();
+        self.buckets.extend_from_slice(&histogram.positive_buckets);
+        self.buckets.extend_from_slice(&histogram.negative_buckets);
+        let same =
+            self.rows.last().map(|r| r.layout).filter(|i| same_buckets(&self.layouts[*i], &histogram.layout));
+        let layout = same.unwrap_or_else(|| {
+            self.layouts.push(histogram.layout.clone());
+            self.layouts.len() - 1
+        });
+        self.rows.push(HistogramRow {
+            sample,
+            layout,
+            hint: histogram.layout.counter_reset_hint,
+            count: histogram.count,
+            sum: histogram.sum,
+            zero_count: histogram.zero_count,
+            buckets: start..self.buckets.len(),
+            positive: histogram.positive_buckets.len(),
+        });
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.rows.truncate(len);
+        let last = self.rows.last();
+        self.buckets.truncate(last.map_or(0, |r| r.buckets.end));
+        self.layouts.truncate(last.map_or(0, |r| r.layout + 1));
+    }
+}
+
+/// Whether two layouts have the same buckets, whatever their hints say.
+fn same_buckets(a: &Layout, b: &Layout) -> bool {
+    a.schema == b.schema
+        && a.zero_threshold.to_bits() == b.zero_threshold.to_bits()
+        && a.positive_spans == b.positive_spans
+        && a.negative_spans == b.negative_spans
+        && a.custom_bounds == b.custom_bounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histogram::Span;
+
+    fn histogram(schema: i32, hint: CounterResetHint, buckets: &[f64]) -> FloatHistogram {
+        let spans = vec![Span { offset: 0, length: buckets.len() as u32 }];
+        let layout = Layout { schema, positive_spans: spans, counter_reset_hint: hint, ..Layout::default() };
+        let count = buckets.iter().sum();
+        FloatHistogram { layout, count, sum: 2.5, positive_buckets: buckets.to_vec(), ..Default::default() }
+    }
+
+    #[test]
+    fn histograms_come_back_and_share_their_layouts() {
+        let all = [
+            histogram(1, CounterResetHint::Unknown, &[1.0, 2.0]),
+            histogram(1, CounterResetHint::NotReset, &[2.0, 2.0]),
+            histogram(0, CounterResetHint::Gauge, &[7.0]),
+        ];
+        let mut columns = Columns::default();
+        columns.push_float(TimestampMs::new(1), 1.5);
+        let mark = columns.mark();
+        for (i, h) in all.iter().enumerate() {
+            columns.push_histogram(TimestampMs::new(i as i64 + 2), h);
+        }
+        let got: Vec<_> = (0..3).map(|i| columns.histograms.get(i).to_histogram()).collect();
+        assert_eq!((&got[..], columns.histograms.layouts.len()), (&all[..], 2));
+        assert_eq!(columns.values, [1.5, 2.5, 2.5, 2.5]);
+        assert_eq!((columns.histograms.rows_of(0..2), columns.histograms.rows_of(2..4)), (0..1, 1..3));
+        columns.truncate(mark);
+        assert_eq!((columns.len(), columns.histograms.len(), columns.histograms.layouts.len()), (1, 0, 0));
+    }
+}
