@@ -3,6 +3,7 @@
 //! Modules:
 //! - `db`: `Db`, what the rest of the program opens; the lock and the synchronising thread.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
+//! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
 //!
@@ -30,11 +31,13 @@
 mod db;
 mod error;
 mod head;
+mod intervals;
 mod options;
 mod stats;
 mod wal;
 
 pub use db::Db;
 pub use error::OpenError;
+pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
