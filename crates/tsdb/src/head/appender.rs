@@ -235,7 +235,7 @@ impl<'a> HeadAppender<'a> {
         state.series_record.clear();
         batch.unlogged.retain(|series| !series.is_logged());
         for series in &batch.unlogged {
-            push_series(&mut state.series_record, series.wal_ref, &series.labels);
+            push_series(&mut state.series_record, series.wal_ref, &series.labels.to_labels());
         }
         if batch.unlogged.is_empty() {
             self.wal.log(&[samples])?;
@@ -372,8 +372,7 @@ impl Appender for HeadAppender<'_> {
 impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
-        // The last first: so what goes from postings stands at their ends.
-        let removed = batch.held.drain(..).rev().filter(|s| self.head.registry.release(s)).count();
+        let removed = self.head.registry.release(batch.held.drain(..));
         Stats::sub(&self.head.stats.series, removed as u64);
         batch.clear();
         let bytes = batch.record.capacity()
