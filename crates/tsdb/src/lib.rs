@@ -6,6 +6,7 @@
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
+//! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
 //! Write path: `Db::appender` → `HeadAppender::append`/`append_floats` (checks, and encodes the WAL
 //! record as it goes) → `commit`: under one lock `Wal::log` (one append to the file), then
@@ -30,6 +31,9 @@
 
 mod db;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod intervals;
 mod options;
