@@ -5,6 +5,7 @@
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
+//! - `block`: Prometheus' blocks, written and read; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
 //! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
@@ -29,6 +30,7 @@
 //! sample, look at `replay`, which does the same. When you change the order of a commit's steps, read
 //! docs/decisions/0003-isolation-by-commit-number.md first.
 
+pub mod block;
 mod db;
 mod error;
 #[cfg(feature = "fuzzing")]
