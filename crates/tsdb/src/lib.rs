@@ -38,3 +38,4 @@ pub use db::Db;
 pub use error::OpenError;
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
+pub use wal::checkpoint::{CheckpointError, CheckpointStats, Passed};
