@@ -47,3 +47,4 @@ pub use error::OpenError;
 pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
+pub use wal::checkpoint::{CheckpointError, CheckpointStats, Passed};
