@@ -5,7 +5,7 @@
 //! - `series_labels`: its labels, shared with others.
 //! - `registry`: all series, found by labels or by reference; `series_table`: by number.
 //! - `postings`: which series have which label.
-//! - `select`: matchers to series.
+//! - `select`: the registry as a source of postings.
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.
 //! - `querier`: a view, from matchers to columns.
