@@ -7,6 +7,7 @@
 //! - `chunks`: `ChunkQuerier` and `ChunkSeriesSet`: series as encoded chunks, for whoever ships or compacts them.
 //! - `columns`: `SeriesSet` and `SeriesBatch`: series as columns of timestamps and values.
 //! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled.
+//! - `series_limit`: `SeriesLimit`: how many series one source may have.
 //! - `error`: `AppendError`, `CommitError`, `QueryError`: variants are decisions.
 //!
 //! Write path: `Appendable::appender` → `append` or `append_floats` → `commit`.
@@ -27,6 +28,7 @@ pub mod chunks;
 pub mod columns;
 pub mod error;
 pub mod query;
+pub mod series_limit;
 
 pub use append::{Append, Appendable, Appender, Committed, SeriesId, Value};
 pub use budget::{QueryBudget, QueryLimits};
@@ -34,3 +36,4 @@ pub use chunks::{Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet};
 pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet};
 pub use error::{AppendError, CommitError, QueryError};
 pub use query::{LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};
+pub use series_limit::{SeriesCharge, SeriesLimit};

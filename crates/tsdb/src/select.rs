@@ -284,7 +284,13 @@ pub(crate) fn skip_below(sorted: &[u32], id: u32) -> &[u32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::registry::{Origin, Registry};
+    use crate::{
+        head::{
+            limits::Limits,
+            registry::{Origin, Registry},
+        },
+        options::Options,
+    };
     use proptest::prelude::*;
     use skopos_base::clock::Clock;
     use skopos_model::{DurationMs, Labels, MatchOp};
@@ -325,7 +331,7 @@ mod tests {
             sparse in 0u32..2000,
             matchers in prop::collection::vec(matcher(), 0..4),
         ) {
-            let registry = Registry::new(u32::MAX);
+            let registry = Registry::new(Limits::new(&Options::default()));
             // One label that many have and the others do not changes which way is the cheapest.
             let many = (0..sparse).map(|i| Labels::from_pairs([("d", i.to_string())]));
             let all: Vec<Labels> = series.into_iter().map(Labels::from_pairs).chain(many).collect();

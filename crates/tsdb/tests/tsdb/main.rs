@@ -5,5 +5,6 @@ mod concurrent;
 mod crash;
 mod damage;
 mod head;
+mod limits;
 mod peers;
 mod random;
