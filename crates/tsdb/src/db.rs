@@ -4,6 +4,7 @@
 use crate::{
     error::OpenError,
     head::{Head, appender::HeadAppender, querier::HeadQuerier, replay::replay},
+    head_chunks::HeadChunks,
     options::Options,
     stats::{Stats, StatsSnapshot},
     wal::{Wal, segment},
@@ -63,8 +64,13 @@ impl Db {
         let stats = Arc::new(Stats::default());
         let segment_pages = options.segment_pages();
         let sync_interval = options.sync_interval;
-        let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats)));
+        let chunks_dir = dir.join("chunks_head");
+        create_dirs(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
+        let chunks = HeadChunks::open(&env.fs, &chunks_dir, options.head_chunk_file_bytes)?;
+        Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
+        let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats), chunks));
         replay(&head, fs, &*env.clock, &listing)?;
+        head.replayed();
         let wal = Wal::create(
             Arc::clone(&env.fs),
             Arc::clone(&env.clock),
@@ -75,7 +81,7 @@ impl Db {
         )
         .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
         let wal = Arc::new(wal);
-        let syncer = start_syncer(env, &wal, sync_interval.as_std())
+        let syncer = start_syncer(env, &head, &wal, sync_interval.as_std())
             .map_err(OpenError::io("starting the thread that synchronises", &wal_dir))?;
         log_opened(dir, &stats.snapshot(), &head);
         let syncer = Mutex::new(Some(syncer));
@@ -87,7 +93,7 @@ impl Db {
     /// # Errors
     /// When the disk refuses; then it is not known to be durable.
     pub fn sync(&self) -> Result<(), CommitError> {
-        self.wal.sync()
+        self.head.sync(&self.wal)
     }
 
     /// Makes everything durable and gives the directory free.
@@ -124,7 +130,7 @@ impl Db {
         if let Err(e) = thread.join() {
             tracing::error!(error = %e, "the thread that synchronises the WAL ended before its time");
         }
-        self.wal.sync()
+        self.head.sync(&self.wal)
     }
 }
 
@@ -151,13 +157,18 @@ impl Queryable for Db {
     }
 }
 
-fn start_syncer(env: &Env, wal: &Arc<Wal>, interval: std::time::Duration) -> io::Result<Syncer> {
+fn start_syncer(
+    env: &Env,
+    head: &Arc<Head>,
+    wal: &Arc<Wal>,
+    interval: std::time::Duration,
+) -> io::Result<Syncer> {
     let stop = env.spawner.stop_signal();
-    let (wal, stopped) = (Arc::clone(wal), Arc::clone(&stop));
+    let (head, wal, stopped) = (Arc::clone(head), Arc::clone(wal), Arc::clone(&stop));
     let body = move || {
         while !stopped.wait(interval) {
             // What a failure means for commits stands in the WAL's state, and is logged there.
-            let _ = wal.sync();
+            let _ = head.sync(&wal);
         }
     };
     let thread = env.spawner.spawn("wal-sync", Box::new(body))?;

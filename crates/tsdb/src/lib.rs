@@ -30,6 +30,7 @@
 mod db;
 mod error;
 mod head;
+mod head_chunks;
 mod options;
 mod stats;
 mod wal;

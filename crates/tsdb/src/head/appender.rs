@@ -8,7 +8,7 @@
 use super::{
     Head,
     registry::{Found, Origin, ref_of},
-    series::{CommitView, MemSeries, SeriesIndex, Stored},
+    series::{CommitView, MemSeries, Newest, SeriesIndex, Stored},
 };
 use crate::{
     options::WalCompression,
@@ -207,16 +207,19 @@ impl<'a> HeadAppender<'a> {
     ) -> Result<bool, AppendError> {
         let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
         match self.batch.last_sample(series.index) {
-            Some(last) => self.check_after(last, sample),
+            Some(Sample { timestamp, value }) => {
+                self.check_after(Newest { timestamp, value: Some(value) }, sample)
+            }
             None => Ok(true),
         }
     }
 
-    fn check_after(&self, newest: Sample, sample: Sample) -> Result<bool, AppendError> {
+    fn check_after(&self, newest: Newest, sample: Sample) -> Result<bool, AppendError> {
         let timestamp = sample.timestamp;
+        let same = |value| Sample { timestamp: newest.timestamp, value } == sample;
         if timestamp > newest.timestamp {
             Ok(true)
-        } else if newest == sample {
+        } else if newest.value.is_some_and(same) {
             Ok(false)
         } else if timestamp == newest.timestamp {
             Stats::add(&self.head.stats.duplicates_total, 1);
@@ -253,6 +256,8 @@ impl<'a> HeadAppender<'a> {
             id: state.next,
             marks: &state.marks,
             block_ms: head.options.min_block_duration.as_ms().max(1),
+            min_valid_ms: state.min_valid_ms,
+            chunks: &head.chunks,
         };
         let committed = store(head, batch, view);
         head.readers.publish(state.next);

@@ -20,13 +20,20 @@ pub(crate) mod select;
 pub(crate) mod series;
 pub(crate) mod series_table;
 
-use crate::{options::Options, stats::Stats};
+use crate::{
+    head_chunks::{HeadChunks, Loaded, Order, Sealed},
+    options::Options,
+    stats::Stats,
+    wal::Wal,
+};
 use appender::Batch;
 use isolation::Readers;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use registry::Registry;
+use series::{CommitView, MemSeries};
 use skopos_base::clock::Clock;
 use skopos_model::{DurationMs, Metadata, TimestampMs};
+use skopos_storage::CommitError;
 use std::{
     collections::HashMap,
     sync::{
@@ -43,6 +50,9 @@ pub(crate) struct Head {
     pub(crate) stats: Arc<Stats>,
     pub(crate) registry: Registry,
     pub(crate) readers: Arc<Readers>,
+    pub(crate) chunks: HeadChunks,
+    /// Chunks found on disk; empty once the WAL is read.
+    loaded: RwLock<Loaded>,
     /// Held from the WAL's append to the moment when the batch is visible: commits happen one after
     /// the other, in memory in the same order as in the WAL.
     commit: Mutex<CommitState>,
@@ -59,6 +69,8 @@ pub(crate) struct Head {
 #[derive(Debug)]
 struct CommitState {
     next: u64,
+    /// Samples before this time belong to blocks.
+    min_valid_ms: i64,
     /// Reused.
     series_record: Vec<u8>,
     compressed: Vec<u8>,
@@ -66,15 +78,23 @@ struct CommitState {
 }
 
 impl Head {
-    pub(crate) fn new(options: Options, clock: Arc<dyn Clock>, stats: Arc<Stats>) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        stats: Arc<Stats>,
+        (chunks, loaded): (HeadChunks, Loaded),
+    ) -> Self {
         Self {
             registry: Registry::new(options.max_series),
             options,
             clock,
             stats,
             readers: Arc::new(Readers::default()),
+            chunks,
+            loaded: RwLock::new(loaded),
             commit: Mutex::new(CommitState {
                 next: 1,
+                min_valid_ms: i64::MIN,
                 series_record: Vec::new(),
                 compressed: Vec::new(),
                 marks: Vec::new(),
@@ -84,6 +104,64 @@ impl Head {
             metadata: Mutex::default(),
             spare: Mutex::default(),
             next_batch: AtomicU32::new(1),
+        }
+    }
+
+    /// What a replay appends by.
+    pub(crate) fn replay_view(&self) -> CommitView<'_> {
+        CommitView {
+            id: 0,
+            marks: &[],
+            block_ms: self.options.min_block_duration.as_ms().max(1),
+            min_valid_ms: i64::MIN,
+            chunks: &self.chunks,
+        }
+    }
+
+    /// Gives a series that the WAL names the chunks that were found on disk.
+    pub(crate) fn attach_chunks(&self, series: &MemSeries, wal_ref: u64) {
+        let loaded = self.loaded.read();
+        let attached = series.attach(loaded.chunks(wal_ref, Order::InOrder));
+        if attached == 0 {
+            return;
+        }
+        let (mut min_ms, mut max_ms, mut samples) = (i64::MAX, i64::MIN, 0);
+        for chunk in loaded.chunks(wal_ref, Order::InOrder).take(attached) {
+            min_ms = min_ms.min(chunk.min_ms());
+            max_ms = max_ms.max(chunk.max_ms());
+            samples += u64::from(chunk.samples());
+        }
+        self.saw(min_ms, max_ms);
+        Stats::add(&self.stats.chunks, attached as u64);
+        Stats::add(&self.stats.replayed_samples, samples);
+    }
+
+    /// To be called once the WAL is read.
+    pub(crate) fn replayed(&self) {
+        *self.loaded.write() = Loaded::default();
+    }
+
+    /// Makes every batch committed so far durable against power loss, and moves the closed chunks whose samples
+    /// are durable to files.
+    pub(crate) fn sync(&self, wal: &Wal) -> Result<(), CommitError> {
+        let closed = self.chunks.seal();
+        wal.sync()?;
+        self.write_chunks(closed);
+        Ok(())
+    }
+
+    /// Moves all closed chunks to files. Their samples are durable in the WAL.
+    pub(crate) fn spill(&self) {
+        self.write_chunks(self.chunks.seal());
+    }
+
+    fn write_chunks(&self, closed: Sealed) {
+        if let Err(e) = self.chunks.write(closed) {
+            Stats::add(&self.stats.head_chunks_failed_writes_total, 1);
+            tracing::warn!(
+                error = %e, bytes = self.chunks.buffered_bytes(),
+                "closed chunks stay in memory until a later attempt succeeds"
+            );
         }
     }
 

@@ -10,7 +10,7 @@ use skopos_model::{Labels, Matcher};
 use skopos_storage::{
     LabelRequest, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, TimeRange,
 };
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A batch is handed out when it has so many series …
 const BATCH_SERIES: usize = 64;
@@ -172,6 +172,7 @@ impl Querier for HeadQuerier {
         request.budget.charge_series(series.len() as u64)?;
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(Box::new(HeadSeriesSet {
+            head: Arc::clone(&self.head),
             series,
             next: 0,
             range,
@@ -230,6 +231,7 @@ fn limited<T>(mut found: Vec<T>, request: &LabelRequest<'_>) -> Result<Vec<T>, Q
 
 /// The selected series, decoded when they are asked for.
 struct HeadSeriesSet {
+    head: Arc<Head>,
     /// Sorted by labels.
     series: Vec<Arc<MemSeries>>,
     next: usize,
@@ -250,16 +252,9 @@ impl SeriesSet for HeadSeriesSet {
             let series = &self.series[self.next];
             series.collect(self.mark.get(), self.range, &mut self.collected);
             let before = batch.sample_count();
-            let collected = &self.collected;
-            let pushed = batch
-                .push_series(series.labels.clone(), |columns| {
-                    collected.decode(self.range, &mut columns.timestamps, &mut columns.values)
-                })
-                .map_err(|e| QueryError::Corrupt {
-                    path: PathBuf::from("head"),
-                    offset: 0,
-                    reason: format!("a chunk of series {}: {e}", series.labels),
-                });
+            let (collected, chunks, range) = (&mut self.collected, &self.head.chunks, self.range);
+            let pushed =
+                batch.push_series(series.labels.clone(), |columns| collected.decode(chunks, range, columns));
             // A batch that cannot be paid for is not handed out.
             let paid =
                 pushed.and_then(|()| self.budget.charge_samples((batch.sample_count() - before) as u64));
