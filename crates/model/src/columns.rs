@@ -1,6 +1,8 @@
 //! `Columns`: samples as columns, as decoders write and queries read them. Holds numbers only; knows no
 //! series and no encoding.
 
+mod extend;
+
 use crate::{
     FloatHistogram, TimestampMs,
     histogram::{CounterResetHint, Layout},

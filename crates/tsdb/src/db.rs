@@ -119,9 +119,9 @@ impl Db {
         self.head.metadata(metric)
     }
 
-    /// The bytes that series and their chunks hold in memory, without postings and tables.
+    /// About how many bytes the head holds: series, labels, chunks, postings and tables.
     pub fn series_bytes(&self) -> u64 {
-        self.head.registry.table().iter().map(|s| s.heap_bytes() as u64).sum()
+        self.head.registry.heap_bytes() as u64
     }
 
     fn shut_down(&self) -> Result<(), CommitError> {

@@ -3,8 +3,10 @@
 //! Modules:
 //! - `db`: `Db`, what the rest of the program opens; the lock and the synchronising thread.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
+//! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
+//! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
 //! Write path: `Db::appender` → `HeadAppender::append`/`append_floats` (checks, and encodes the WAL
 //! record as it goes) → `commit`: under one lock `Wal::log` (one append to the file), then
@@ -29,13 +31,18 @@
 
 mod db;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod head_chunks;
+mod intervals;
 mod options;
 mod stats;
 mod wal;
 
 pub use db::Db;
 pub use error::OpenError;
+pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;

@@ -11,12 +11,11 @@ use super::{
     series::{CommitView, MemSeries, Newest, SeriesIndex, Stored},
 };
 use crate::{
-    options::WalCompression,
     stats::Stats,
     wal::{
         Wal,
+        compress::Compressor,
         record::{SamplesRecord, push_series},
-        writer::compressed,
     },
 };
 use skopos_model::{Labels, Metadata, Sample, SeriesRef, TimestampMs};
@@ -51,8 +50,7 @@ pub(crate) struct Batch {
     metadata: Vec<(Arc<MemSeries>, Metadata)>,
     /// The last sample of every series; only there once a series came twice.
     last_of: Option<HashMap<SeriesIndex, Sample>>,
-    /// Made for the first commit, then kept.
-    encoder: Option<Box<snap::raw::Encoder>>,
+    compressor: Compressor,
     compressed: Vec<u8>,
 }
 
@@ -233,21 +231,19 @@ impl<'a> HeadAppender<'a> {
     /// Writes the batch to the WAL, stores it in memory and makes it visible.
     fn commit_batch(&mut self) -> Result<Committed, CommitError> {
         let (head, batch) = (self.head, &mut self.batch);
-        let compress = head.options.wal_compression == WalCompression::Snappy;
-        let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
-        let samples = compressed(encoder, batch.record.bytes(), &mut batch.compressed);
+        let how = head.options.wal_compression;
+        let samples = batch.compressor.compress(how, batch.record.bytes(), &mut batch.compressed);
         let mut state = head.commit.lock();
         let state = &mut *state;
         state.series_record.clear();
         batch.unlogged.retain(|series| !series.is_logged());
         for series in &batch.unlogged {
-            push_series(&mut state.series_record, series.wal_ref, &series.labels);
+            push_series(&mut state.series_record, series.wal_ref, &series.labels.to_labels());
         }
         if batch.unlogged.is_empty() {
             self.wal.log(&[samples])?;
         } else {
-            let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
-            let series = compressed(encoder, &state.series_record, &mut state.compressed);
+            let series = batch.compressor.compress(how, &state.series_record, &mut state.compressed);
             self.wal.log(&[series, samples])?;
             batch.unlogged.iter().for_each(|series| series.set_logged());
         }
@@ -264,10 +260,6 @@ impl<'a> HeadAppender<'a> {
         state.next += 1;
         Ok(committed)
     }
-}
-
-fn new_encoder() -> Box<snap::raw::Encoder> {
-    Box::new(snap::raw::Encoder::new())
 }
 
 /// Stores a batch in memory. Readers do not see it before it is published.
@@ -385,8 +377,7 @@ impl Appender for HeadAppender<'_> {
 impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
-        // The last first: so what goes from postings stands at their ends.
-        let removed = batch.held.drain(..).rev().filter(|s| self.head.registry.release(s)).count();
+        let removed = self.head.registry.release(batch.held.drain(..));
         Stats::sub(&self.head.stats.series, removed as u64);
         batch.clear();
         let bytes = batch.record.capacity()

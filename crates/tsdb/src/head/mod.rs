@@ -2,6 +2,7 @@
 //! the process is the WAL's. Nothing that it has a sample of is dropped yet.
 //!
 //! - `series`: one series: its labels, its chunks, which commit its last samples came with.
+//! - `series_labels`: its labels, shared with others.
 //! - `registry`: all series, found by labels or by reference; `series_table`: by number.
 //! - `postings`: which series have which label.
 //! - `select`: matchers to series.
@@ -18,6 +19,7 @@ pub(crate) mod registry;
 pub(crate) mod replay;
 pub(crate) mod select;
 pub(crate) mod series;
+pub(crate) mod series_labels;
 pub(crate) mod series_table;
 
 use crate::{

@@ -9,11 +9,11 @@ mod samples;
 
 pub(crate) use collected::Collected;
 
-use super::isolation::CommitId;
+use super::{isolation::CommitId, series_labels::SeriesLabels};
 use crate::head_chunks::{ChunkMeta, HeadChunks};
 use parking_lot::Mutex;
 use samples::Samples;
-use skopos_model::{Labels, TimestampMs};
+use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
@@ -24,7 +24,7 @@ pub(crate) struct SeriesIndex(pub(crate) u32);
 /// One series.
 #[derive(Debug)]
 pub(crate) struct MemSeries {
-    pub(crate) labels: Labels,
+    pub(crate) labels: SeriesLabels,
     pub(crate) index: SeriesIndex,
     /// Its number in the WAL.
     pub(crate) wal_ref: u64,
@@ -74,7 +74,7 @@ pub(crate) struct Newest {
 }
 
 impl MemSeries {
-    pub(crate) fn new(labels: Labels, index: SeriesIndex, wal_ref: u64, logged: bool) -> Self {
+    pub(crate) fn new(labels: SeriesLabels, index: SeriesIndex, wal_ref: u64, logged: bool) -> Self {
         Self {
             labels,
             index,
@@ -178,8 +178,8 @@ impl MemSeries {
         self.samples.lock().collect(mark, range, out);
     }
 
-    /// How many bytes the series holds in memory, its labels among them.
+    /// How many bytes the series holds in memory, its share of labels among them.
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + 16 + self.labels.byte_len() + 16 + self.samples.lock().heap_bytes()
+        size_of::<Self>() + 16 + self.labels.heap_bytes() + self.samples.lock().heap_bytes()
     }
 }
