@@ -3,7 +3,13 @@
 
 use crate::{
     error::OpenError,
-    head::{Head, appender::HeadAppender, querier::HeadQuerier, replay::replay},
+    head::{
+        Head,
+        appender::HeadAppender,
+        querier::HeadQuerier,
+        replay::replay,
+        truncate::{Busy, Truncated},
+    },
     head_chunks::HeadChunks,
     options::Options,
     stats::{Stats, StatsSnapshot},
@@ -16,7 +22,9 @@ use skopos_base::{
     spawn::{Joined, Stop},
 };
 use skopos_model::{Metadata, TimestampMs};
-use skopos_storage::{Appendable, Appender, CommitError, Querier, QueryError, Queryable, TimeRange};
+use skopos_storage::{
+    Appendable, Appender, ChunkSeriesSet, CommitError, Querier, QueryBudget, QueryError, Queryable, TimeRange,
+};
 use std::{io, path::Path, path::PathBuf, sync::Arc};
 
 /// The characters of a block directory's name.
@@ -122,6 +130,31 @@ impl Db {
     /// About how many bytes the head holds: series, labels, chunks, postings and tables.
     pub fn series_bytes(&self) -> u64 {
         self.head.registry.heap_bytes() as u64
+    }
+
+    /// The block that may be cut from the head: its first and its last millisecond.
+    pub fn cuttable(&self) -> Option<TimeRange> {
+        self.head.cuttable()
+    }
+
+    /// All series of the head with their chunks in `range`. From now on no sample of it or of before is taken.
+    ///
+    /// # Errors
+    /// When the budget's time is over.
+    pub fn cut_chunks(
+        &self,
+        range: TimeRange,
+        budget: Arc<QueryBudget>,
+    ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
+        self.head.cut_chunks(range, budget)
+    }
+
+    /// Drops from the head what ends before `time` and is in a block that queries read.
+    ///
+    /// # Errors
+    /// While a reader that began before needs it.
+    pub fn truncate_head_before(&self, time: TimestampMs) -> Result<Truncated, Busy> {
+        self.head.truncate_before(time)
     }
 
     fn shut_down(&self) -> Result<(), CommitError> {

@@ -7,6 +7,7 @@
 
 use super::{
     Head,
+    batches::BatchNumber,
     registry::{Found, Origin, ref_of},
     series::{CommitView, MemSeries, Newest, SeriesIndex, Stored},
 };
@@ -20,10 +21,7 @@ use crate::{
 };
 use skopos_model::{Labels, Metadata, Sample, SeriesRef, TimestampMs};
 use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, Value};
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// Samples stored or checked before the registry is let go for a moment.
 const STRIDE: usize = 4096;
@@ -102,7 +100,7 @@ pub(crate) struct HeadAppender<'a> {
     head: &'a Head,
     wal: &'a Wal,
     batch: Batch,
-    number: u32,
+    number: BatchNumber,
     accepted_ms: (i64, i64),
     max_samples: usize,
 }
@@ -113,7 +111,7 @@ impl<'a> HeadAppender<'a> {
             head,
             wal,
             batch: head.spare.lock().pop().unwrap_or_default(),
-            number: head.next_batch.fetch_add(1, Ordering::Relaxed),
+            number: head.batches.begin(),
             accepted_ms: head.accepted(),
             max_samples: head.options.max_batch_samples(),
         }
@@ -142,6 +140,31 @@ impl<'a> HeadAppender<'a> {
             Err(_) => {
                 Err(AppendError::Limit { limit: SERIES_LIMIT, max: u64::from(self.head.options.max_series) })
             }
+        }
+    }
+
+    /// Finds a series and keeps it from being taken out until the batch ends.
+    fn find(&mut self, id: SeriesId<'_>) -> Result<Arc<MemSeries>, AppendError> {
+        loop {
+            let series = match id {
+                SeriesId::Labels(labels) => self.find_or_create(labels)?,
+                SeriesId::Ref(r) => {
+                    let known = self.head.registry.find(r).ok_or(AppendError::UnknownRef(r.get()))?;
+                    self.hold(known)
+                }
+            };
+            if self.keep(&series) {
+                return Ok(series);
+            }
+        }
+    }
+
+    /// Keeps a series in the registry until the batch ends; not when it has gone since it was found.
+    fn keep(&self, series: &Arc<MemSeries>) -> bool {
+        series.keep_for(self.number) || {
+            // Whoever takes it out either did so before, or sees under this lock that it is kept.
+            let table = self.head.registry.table();
+            table.get(series.index).is_some_and(|s| Arc::ptr_eq(s, series))
         }
     }
 
@@ -252,7 +275,7 @@ impl<'a> HeadAppender<'a> {
             id: state.next,
             marks: &state.marks,
             block_ms: head.options.min_block_duration.as_ms().max(1),
-            min_valid_ms: state.min_valid_ms,
+            min_valid_ms: head.min_valid_ms(),
             chunks: &head.chunks,
         };
         let committed = store(head, batch, view);
@@ -310,13 +333,7 @@ impl Appender for HeadAppender<'_> {
                 return Err(AppendError::Unsupported("native histograms"));
             }
         };
-        let series = match sample.series {
-            SeriesId::Labels(labels) => self.find_or_create(labels)?,
-            SeriesId::Ref(r) => {
-                let known = self.head.registry.find(r).ok_or(AppendError::UnknownRef(r.get()))?;
-                self.hold(known)
-            }
-        };
+        let series = self.find(sample.series)?;
         self.add(&series, sample.timestamp.as_ms(), value)?;
         if !sample.exemplars.is_empty() {
             Stats::add(&self.head.stats.exemplars_dropped_total, sample.exemplars.len() as u64);
@@ -376,6 +393,7 @@ impl Appender for HeadAppender<'_> {
 /// for it.
 impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
+        self.head.batches.end(self.number);
         let mut batch = std::mem::take(&mut self.batch);
         let removed = self.head.registry.release(batch.held.drain(..));
         Stats::sub(&self.head.stats.series, removed as u64);

@@ -1,5 +1,5 @@
 //! The head: the newest samples, in memory. Owns series, postings and chunks; what makes them survive
-//! the process is the WAL's. Nothing that it has a sample of is dropped yet.
+//! the process is the WAL's. What is in blocks is dropped by `truncate_before`.
 //!
 //! - `series`: one series: its labels, its chunks, which commit its last samples came with.
 //! - `series_labels`: its labels, shared with others.
@@ -9,9 +9,14 @@
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.
 //! - `querier`: a view, from matchers to columns.
+//! - `chunk_set`: a view, from matchers to encoded chunks: what blocks are made of.
+//! - `truncate`: what goes once it is in a block.
+//! - `batches`: which batches are being gathered.
 //! - `replay`: the WAL's records back into series.
 
 pub(crate) mod appender;
+pub(crate) mod batches;
+pub(crate) mod chunk_set;
 pub(crate) mod isolation;
 pub(crate) mod postings;
 pub(crate) mod querier;
@@ -21,6 +26,7 @@ pub(crate) mod select;
 pub(crate) mod series;
 pub(crate) mod series_labels;
 pub(crate) mod series_table;
+pub(crate) mod truncate;
 
 use crate::{
     head_chunks::{HeadChunks, Loaded, Order, Sealed},
@@ -29,6 +35,7 @@ use crate::{
     wal::Wal,
 };
 use appender::Batch;
+use batches::Batches;
 use isolation::Readers;
 use parking_lot::{Mutex, RwLock};
 use registry::Registry;
@@ -40,7 +47,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU32, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
 };
 
@@ -65,14 +72,14 @@ pub(crate) struct Head {
     metadata: Mutex<HashMap<Box<str>, Metadata>>,
     /// Buffers of finished batches, to be used again.
     spare: Mutex<Vec<Batch>>,
-    next_batch: AtomicU32,
+    pub(crate) batches: Batches,
+    /// Samples before this time belong to blocks. Changed while `commit` is held.
+    min_valid_ms: AtomicI64,
 }
 
 #[derive(Debug)]
 struct CommitState {
     next: u64,
-    /// Samples before this time belong to blocks.
-    min_valid_ms: i64,
     /// Reused.
     series_record: Vec<u8>,
     compressed: Vec<u8>,
@@ -96,7 +103,6 @@ impl Head {
             loaded: RwLock::new(loaded),
             commit: Mutex::new(CommitState {
                 next: 1,
-                min_valid_ms: i64::MIN,
                 series_record: Vec::new(),
                 compressed: Vec::new(),
                 marks: Vec::new(),
@@ -105,7 +111,8 @@ impl Head {
             max_ms: AtomicI64::new(i64::MIN),
             metadata: Mutex::default(),
             spare: Mutex::default(),
-            next_batch: AtomicU32::new(1),
+            batches: Batches::default(),
+            min_valid_ms: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -115,7 +122,7 @@ impl Head {
             id: 0,
             marks: &[],
             block_ms: self.options.min_block_duration.as_ms().max(1),
-            min_valid_ms: i64::MIN,
+            min_valid_ms: self.min_valid_ms(),
             chunks: &self.chunks,
         }
     }
@@ -186,7 +193,7 @@ impl Head {
         let newest = self.max_ms.load(Ordering::Acquire);
         let min = if newest == i64::MIN { i64::MIN } else { newest.saturating_sub(window.as_ms()) };
         // An empty head would otherwise take a time from which no range of blocks can be computed.
-        let min = min.max(EARLIEST_MS);
+        let min = min.max(EARLIEST_MS).max(self.min_valid_ms());
         let max = self.clock.wall_ms().saturating_add(self.options.max_future.as_ms());
         (min, max.min(LATEST_MS).max(newest))
     }

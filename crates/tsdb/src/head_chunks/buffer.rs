@@ -108,6 +108,11 @@ impl Buffer {
         self.sealed.front().map(Arc::clone)
     }
 
+    /// The file that is written to next.
+    pub(super) fn first_file(&self) -> u32 {
+        self.sealed.front().map_or(self.open.start.file, |part| part.start.file)
+    }
+
     /// Forgets the oldest part that takes no more.
     pub(super) fn drop_first_sealed(&mut self) {
         self.sealed.pop_front();

@@ -282,10 +282,16 @@ fn whole_files_go_from_the_oldest_on() {
     // What is put after a truncation begins a file, so that the one before can go.
     let four = put_some(&chunks, &Rng::from_seed(1), 1);
     write_all(&chunks);
-    assert_eq!(chunks.truncate(i64::MAX, u32::MAX).unwrap(), 2);
+    assert_eq!(chunks.truncate(i64::MAX, 4).unwrap(), 2);
+    assert_readable(&chunks, &four);
     let five = put_some(&chunks, &Rng::from_seed(1), 1);
     write_all(&chunks);
     assert_eq!((four[0].meta.file(), five[0].meta.file()), (4, 5));
     assert_eq!(names(), ["000004", "000005"]);
     assert_readable(&chunks, &four);
+    // What is not written yet keeps its file, and what is written need not wait for more.
+    put_some(&chunks, &Rng::from_seed(1), 1);
+    assert_eq!(chunks.truncate(i64::MAX, u32::MAX).unwrap(), 1);
+    write_all(&chunks);
+    assert_eq!((names(), chunks.truncate(i64::MAX, u32::MAX).unwrap()), (vec!["000005".to_owned()], 1));
 }

@@ -128,15 +128,21 @@ impl HeadChunks {
     /// # Errors
     /// When the system refuses to remove a file; the next call tries it again.
     pub(crate) fn truncate(&self, before_ms: i64, keep_from: u32) -> Result<usize, WriteError> {
-        let writer = self.writer.lock();
-        self.buffer.lock().cut();
-        let current = writer.current.as_ref().map_or(u32::MAX, |c| c.index);
+        let mut writer = self.writer.lock();
+        let next = {
+            let mut buffer = self.buffer.lock();
+            buffer.cut();
+            buffer.first_file()
+        };
+        if writer.current.as_ref().is_some_and(|c| c.index < next) {
+            self.finish(&mut writer);
+        }
         let unneeded: Vec<(u32, PathBuf)> = self
             .files
             .read()
             .iter()
             .take_while(|(index, file)| {
-                **index < keep_from.min(current) && file.max_ms.load(Ordering::Acquire) < before_ms
+                **index < keep_from.min(next) && file.max_ms.load(Ordering::Acquire) < before_ms
             })
             .map(|(index, file)| (*index, file.path.clone()))
             .collect();

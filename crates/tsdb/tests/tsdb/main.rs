@@ -7,3 +7,4 @@ mod damage;
 mod head;
 mod peers;
 mod random;
+mod truncate;

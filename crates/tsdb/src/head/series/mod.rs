@@ -9,13 +9,13 @@ mod samples;
 
 pub(crate) use collected::Collected;
 
-use super::{isolation::CommitId, series_labels::SeriesLabels};
+use super::{batches::BatchNumber, isolation::CommitId, series_labels::SeriesLabels};
 use crate::head_chunks::{ChunkMeta, HeadChunks};
 use parking_lot::Mutex;
 use samples::Samples;
 use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The place of a series in the registry, and its number in postings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,8 +32,8 @@ pub(crate) struct MemSeries {
     logged: AtomicBool,
     /// How many times batches hold it; counted only while the WAL does not name it.
     holds: AtomicU32,
-    /// The last batch that has a sample for it.
-    pending: AtomicU32,
+    /// Of the newest batch that has a sample for it, or that keeps it.
+    pending: AtomicU64,
     /// The time of the newest committed sample; `i64::MIN` without any.
     newest_ms: AtomicI64,
     samples: Mutex<Samples>,
@@ -81,7 +81,7 @@ impl MemSeries {
             wal_ref,
             logged: AtomicBool::new(logged),
             holds: AtomicU32::new(0),
-            pending: AtomicU32::new(0),
+            pending: AtomicU64::new(0),
             newest_ms: AtomicI64::new(i64::MIN),
             samples: Mutex::default(),
         }
@@ -120,14 +120,42 @@ impl MemSeries {
 
     /// Marks the series as part of `batch`; whether it already was.
     #[inline]
-    pub(crate) fn mark_pending(&self, batch: u32) -> bool {
-        // Two batches may overwrite each other's mark. Then a repetition inside one of them shows only
-        // at its commit, where every sample is checked against the series.
-        if self.pending.load(Ordering::Relaxed) == batch {
-            return true;
+    pub(crate) fn mark_pending(&self, batch: BatchNumber) -> bool {
+        let batch = batch.pending();
+        // The mark of a newer batch stays. Then a repetition inside the older one shows only at its commit,
+        // where every sample is checked against the series.
+        let newest = self.pending.load(Ordering::Relaxed);
+        if newest < batch {
+            self.pending.fetch_max(batch, Ordering::Relaxed);
         }
-        self.pending.store(batch, Ordering::Relaxed);
-        false
+        newest == batch
+    }
+
+    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does; whether it did already.
+    #[inline]
+    pub(crate) fn keep_for(&self, batch: BatchNumber) -> bool {
+        let newest = self.pending.load(Ordering::Relaxed);
+        if newest < batch.kept() {
+            self.pending.fetch_max(batch.kept(), Ordering::Relaxed);
+        }
+        newest == batch.kept() || newest == batch.pending()
+    }
+
+    /// Whether it has no sample, and no batch from `oldest` on keeps it. Certain only while nobody can find it.
+    pub(crate) fn is_abandoned(&self, oldest: BatchNumber) -> bool {
+        self.pending.load(Ordering::Relaxed) < oldest.kept()
+            && self.holds.load(Ordering::Acquire) == 0
+            && self.samples.lock().is_empty()
+    }
+
+    /// Drops the chunks that end before a time; how many.
+    pub(crate) fn truncate_before(&self, before_ms: i64) -> usize {
+        self.samples.lock().truncate_before(before_ms)
+    }
+
+    /// Whether it has no sample.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.lock().is_empty()
     }
 
     #[inline]

@@ -123,6 +123,28 @@ impl Samples {
         self.open = XorEncoder::new();
     }
 
+    /// Drops the chunks that end before a time; how many. The open one goes last.
+    pub(super) fn truncate_before(&mut self, before_ms: i64) -> usize {
+        let mut gone = self.closed.partition_point(|c| c.max_ms() < before_ms);
+        let mut samples: u32 = self.closed[..gone].iter().map(|c| u32::from(c.samples())).sum();
+        self.closed.drain(..gone);
+        self.closed_len -= samples;
+        if gone > 0 {
+            self.closed.shrink_to(CLOSED_GROWTH);
+        }
+        if self.closed.is_empty() && self.open.last().is_some_and(|l| l.timestamp.as_ms() < before_ms) {
+            samples += u32::from(self.open.len());
+            gone += 1;
+            self.open = XorEncoder::new();
+        }
+        self.boundaries.drop_front(samples);
+        gone
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(super) fn collect(&self, mark: CommitId, range: TimeRange, out: &mut Collected) {
         let mut visible = self.visible(mark);
         let (min, max) = (range.min.as_ms(), range.max.as_ms());
@@ -138,7 +160,7 @@ impl Samples {
         }
         if visible > 0 && !self.open.is_empty() && self.open_min_ms <= max {
             let len = visible.min(u32::from(self.open.len())) as u16;
-            out.set_open(self.open.bytes(), len);
+            out.set_open(self.open.bytes(), self.open_min_ms, len);
         }
     }
 
