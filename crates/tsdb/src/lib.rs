@@ -6,6 +6,7 @@
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
 //! - `head_chunks`: the directory of closed chunks; see its own map.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
+//! - `block`: Prometheus' blocks, written and read; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
 //! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
@@ -34,6 +35,7 @@
 //! sample, look at `replay`, which does the same. When you change the order of a commit's steps, read
 //! docs/decisions/0003-isolation-by-commit-number.md first.
 
+pub mod block;
 mod db;
 mod error;
 #[cfg(feature = "fuzzing")]
@@ -52,3 +54,4 @@ pub use head::truncate::{Busy, Truncated};
 pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
+pub use wal::checkpoint::{CheckpointError, CheckpointStats, Passed};

@@ -8,3 +8,4 @@ mod head;
 mod peers;
 mod random;
 mod truncate;
+mod truncation;
