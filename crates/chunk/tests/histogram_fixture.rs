@@ -1,5 +1,5 @@
-//! Bit-compatibility of histogram chunks: what Prometheus wrote for known samples is, byte for byte, what we write,
-//! and says what was sent.
+//! Bit-compatibility of histogram chunks: what Prometheus wrote for known samples is, byte for byte, what
+//! we write, and says what was sent.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 const SEGMENT_HEADER: usize = 8;
 
-/// The chunks of a segment file: for each the length of its data as a varint, the encoding, the data, a CRC-32C.
+/// The chunks of a segment file: for each the length of its data as a varint, the encoding, the data, a
+/// CRC-32C.
 fn chunks(segment: &[u8]) -> Vec<(Encoding, &[u8])> {
     let (mut at, mut found) = (SEGMENT_HEADER, Vec::new());
     while at < segment.len() {
@@ -45,8 +46,8 @@ fn span(text: &str) -> Span {
     Span { offset: offset.parse().unwrap(), length: length.parse().unwrap() }
 }
 
-/// A line: name, time, hint, schema, zero threshold, count, zero count, sum, positive spans and buckets, negative
-/// ones, custom bounds. Floats are their bits.
+/// A line: name, time, hint, schema, zero threshold, count, zero count, sum, positive spans and buckets,
+/// negative ones, custom bounds. Floats are their bits.
 fn sample(line: &str) -> (&str, TimestampMs, ChunkValue) {
     let words: Vec<&str> = line.split(' ').collect();
     let [name, time, hint, schema, threshold, count, zeros, sum, ps, pb, ns, nb, bounds] = words[..] else {
