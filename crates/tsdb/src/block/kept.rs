@@ -8,7 +8,7 @@ use crate::intervals::Intervals;
 
 /// Why a chunk cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeptError {
+pub(crate) enum KeptError {
     #[error(transparent)]
     Chunk(#[from] ChunkError),
     #[error("chunks of encoding {0:?} are not read here")]
@@ -16,7 +16,7 @@ pub(super) enum KeptError {
 }
 
 /// Appends the samples of `range` to the columns.
-pub(super) fn decode_chunk(
+pub(crate) fn decode_chunk(
     encoding: Encoding,
     bytes: &[u8],
     range: TimeRange,
@@ -32,7 +32,7 @@ pub(super) fn decode_chunk(
 }
 
 /// Appends the samples of `range` that are not deleted.
-pub(super) fn decode_kept(
+pub(crate) fn decode_kept(
     encoding: Encoding,
     bytes: &[u8],
     range: TimeRange,
@@ -52,26 +52,30 @@ pub(super) fn decode_kept(
     Ok(())
 }
 
-/// A chunk without its deleted samples, encoded again where some were; none where all were.
-pub(super) fn rewrite_kept(chunk: Chunk, deleted: &Intervals) -> Result<Option<Chunk>, KeptError> {
+/// Hands a chunk on without its deleted samples: encoded again where some were, not at all where all were.
+pub(crate) fn rewrite_kept(chunk: Chunk, deleted: &Intervals, out: &mut Vec<Chunk>) -> Result<(), KeptError> {
     let range = TimeRange { min: chunk.min, max: chunk.max };
     if !deleted.overlaps(range.min.as_ms(), range.max.as_ms()) {
-        return Ok(Some(chunk));
+        out.push(chunk);
+        return Ok(());
     }
     if deleted.covers(range.min.as_ms(), range.max.as_ms()) {
-        return Ok(None);
+        return Ok(());
+    }
+    if chunk.encoding != Encoding::Xor {
+        return Err(KeptError::Encoding(chunk.encoding));
     }
     let mut columns = Columns::default();
     decode_kept(chunk.encoding, &chunk.bytes, range, deleted, &mut columns)?;
-    let (Some(min), Some(max)) = (columns.timestamps.first(), columns.timestamps.last()) else {
-        return Ok(None);
-    };
-    let mut encoder = XorEncoder::new();
-    for (t, v) in columns.timestamps.iter().zip(&columns.values) {
-        encoder.append(*t, *v);
+    if let (Some(min), Some(max)) = (columns.timestamps.first(), columns.timestamps.last()) {
+        let mut encoder = XorEncoder::new();
+        for (t, v) in columns.timestamps.iter().zip(&columns.values) {
+            encoder.append(*t, *v);
+        }
+        let bytes = encoder.into_bytes().into();
+        out.push(Chunk { min: *min, max: *max, encoding: chunk.encoding, bytes });
     }
-    let bytes = encoder.into_bytes().into();
-    Ok(Some(Chunk { min: *min, max: *max, encoding: chunk.encoding, bytes }))
+    Ok(())
 }
 
 /// The parts of `range` between the deleted ones.

@@ -343,18 +343,15 @@ impl ChunkSeriesSet for BlockChunkSet {
             let tombstones = Arc::clone(&found.tombstones);
             let deleted = ready.series.and_then(|s| tombstones.get(s));
             let mut chunks = Vec::with_capacity(ready.chunks.len());
-            let mut samples = 0;
-            found.fetch(&ready, |chunk| {
-                let kept = match deleted {
-                    Some(deleted) => rewrite_kept(chunk, deleted)?,
-                    None => Some(chunk),
-                };
-                if let Some(chunk) = kept {
-                    samples += u64::from(sample_count(&chunk.bytes)?);
+            found.fetch(&ready, |chunk| match deleted {
+                Some(deleted) => rewrite_kept(chunk, deleted, &mut chunks),
+                None => {
                     chunks.push(chunk);
+                    Ok(())
                 }
-                Ok(())
             })?;
+            // What has no count is no chunk; whoever decodes it says so.
+            let samples = chunks.iter().map(|c| u64::from(sample_count(&c.bytes).unwrap_or(0))).sum();
             found.budget.charge_samples(samples)?;
             if !chunks.is_empty() {
                 return Ok(Some(ChunkSeries { labels: ready.labels, chunks }));
