@@ -8,7 +8,7 @@ use super::{
 use parking_lot::Mutex;
 use skopos_chunk::{ChunkError, XorEncoder, decode_range_into};
 use skopos_model::{Sample, TimestampMs};
-use skopos_storage::TimeRange;
+use skopos_storage::{SeriesCharge, TimeRange};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
@@ -28,6 +28,8 @@ pub(crate) struct MemSeries {
     pub(crate) index: SeriesIndex,
     /// Its number in the WAL.
     pub(crate) wal_ref: u64,
+    /// Its place in the account of its source.
+    pub(super) charge: Option<SeriesCharge>,
     /// Whether the WAL names it.
     logged: AtomicBool,
     /// How many times batches hold it; counted only while the WAL does not name it.
@@ -86,6 +88,7 @@ impl MemSeries {
             labels,
             index,
             wal_ref,
+            charge: None,
             logged: AtomicBool::new(logged),
             holds: AtomicU32::new(0),
             pending: AtomicU32::new(0),
