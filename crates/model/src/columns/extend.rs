@@ -53,7 +53,7 @@ mod tests {
     use super::*;
     use crate::{
         FloatHistogram, TimestampMs,
-        histogram::{CounterResetHint, Span},
+        histogram::{CounterResetHint, Layout, Span},
     };
 
     fn histogram(schema: i32, buckets: &[f64]) -> FloatHistogram {
