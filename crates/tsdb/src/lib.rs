@@ -8,6 +8,7 @@
 //! - `head_chunks`: the directory of closed chunks; see its own map.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
 //! - `block`: Prometheus' blocks, written and read; see its own map.
+//! - `compact`: what becomes of blocks: compaction, retention, snapshots; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
 //! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
@@ -37,6 +38,7 @@
 //! docs/decisions/0003-isolation-by-commit-number.md first.
 
 pub mod block;
+pub mod compact;
 mod db;
 mod error;
 #[cfg(feature = "fuzzing")]
