@@ -47,13 +47,16 @@ fn replay(c: &mut Criterion) {
     let mut group = c.benchmark_group("replay");
     group.throughput(Throughput::Elements(SERIES as u64 * BATCHES as u64));
     group.sample_size(10);
-    group.bench_function("5M_samples", |b| {
-        b.iter(|| {
-            let db = Db::open(dir.path(), Options::default(), &env).expect("the directory is ours");
-            assert_eq!(db.stats().replayed_samples, SERIES as u64 * BATCHES as u64);
-            black_box(db)
+    for threads in [1, 2] {
+        let options = Options { replay_threads: threads, ..Options::default() };
+        group.bench_function(format!("5M_samples_{threads}_threads"), |b| {
+            b.iter(|| {
+                let db = Db::open(dir.path(), options.clone(), &env).expect("the directory is ours");
+                assert_eq!(db.stats().replayed_samples, SERIES as u64 * BATCHES as u64);
+                black_box(db)
+            });
         });
-    });
+    }
     group.finish();
 }
 

@@ -69,7 +69,7 @@ impl Db {
         let segment_pages = options.segment_pages();
         let sync_interval = options.sync_interval;
         let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats)));
-        replay(&head, fs, &*env.clock, &listing)?;
+        replay(&head, env, &listing)?;
         let wal = Wal::create(
             Arc::clone(&env.fs),
             Arc::clone(&env.clock),

@@ -34,6 +34,8 @@ pub struct Options {
     pub max_series: u32,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
+    /// Threads that read the WAL at the start. What they make of it is the same, however many they are.
+    pub replay_threads: usize,
 }
 
 impl Default for Options {
@@ -46,6 +48,7 @@ impl Default for Options {
             max_future: DurationMs::from_secs(10 * 60),
             max_series: 20_000_000,
             max_label_bytes: 16 << 10,
+            replay_threads: 2,
         }
     }
 }

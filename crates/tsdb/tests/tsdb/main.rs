@@ -7,4 +7,5 @@ mod damage;
 mod head;
 mod peers;
 mod random;
+mod replay;
 mod truncation;

@@ -112,4 +112,6 @@ fn whole<T>(
 }
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod tests;
