@@ -38,4 +38,8 @@ pub use db::Db;
 pub use error::OpenError;
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
-pub use wal::checkpoint::{CheckpointError, CheckpointStats, Passed};
+pub use wal::{
+    checkpoint::{CheckpointError, CheckpointStats, Passed},
+    sequence::SequenceError,
+    snapshot,
+};
