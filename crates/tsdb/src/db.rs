@@ -19,7 +19,9 @@ use skopos_base::{
     spawn::{Joined, Stop},
 };
 use skopos_model::{Labels, Metadata, TimestampMs};
-use skopos_storage::{Appendable, Appender, CommitError, Querier, QueryError, Queryable, TimeRange};
+use skopos_storage::{
+    Appendable, Appender, CommitError, Querier, QueryError, Queryable, SeriesLimit, TimeRange,
+};
 use std::{io, path::Path, path::PathBuf, sync::Arc};
 
 /// The characters of a block directory's name.
@@ -80,7 +82,7 @@ impl Db {
         )
         .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
         let wal = Arc::new(wal);
-        let syncer = start_syncer(env, &wal, sync_interval.as_std())
+        let syncer = start_syncer(env, &head, &wal, sync_interval.as_std())
             .map_err(OpenError::io("starting the thread that synchronises", &wal_dir))?;
         log_opened(dir, &stats.snapshot(), &head);
         let syncer = Mutex::new(Some(syncer));
@@ -141,9 +143,9 @@ impl Db {
         self.head.metadata(metric)
     }
 
-    /// The bytes that series and their chunks hold in memory, without postings and tables.
+    /// About how many bytes the head holds: series, labels, chunks, postings and tables.
     pub fn series_bytes(&self) -> u64 {
-        self.head.registry.table().iter().map(|s| s.heap_bytes() as u64).sum()
+        self.head.registry.heap_bytes() as u64
     }
 
     fn shut_down(&self) -> Result<(), CommitError> {
@@ -169,7 +171,11 @@ impl Drop for Db {
 
 impl Appendable for Db {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(HeadAppender::new(&self.head, &self.wal))
+        Box::new(HeadAppender::new(&self.head, &self.wal, None))
+    }
+
+    fn appender_within(&self, limit: &Arc<SeriesLimit>) -> Box<dyn Appender + '_> {
+        Box::new(HeadAppender::new(&self.head, &self.wal, Some(limit)))
     }
 }
 
@@ -179,13 +185,19 @@ impl Queryable for Db {
     }
 }
 
-fn start_syncer(env: &Env, wal: &Arc<Wal>, interval: std::time::Duration) -> io::Result<Syncer> {
+fn start_syncer(
+    env: &Env,
+    head: &Arc<Head>,
+    wal: &Arc<Wal>,
+    interval: std::time::Duration,
+) -> io::Result<Syncer> {
     let stop = env.spawner.stop_signal();
-    let (wal, stopped) = (Arc::clone(wal), Arc::clone(&stop));
+    let (head, wal, stopped) = (Arc::clone(head), Arc::clone(wal), Arc::clone(&stop));
     let body = move || {
         while !stopped.wait(interval) {
             // What a failure means for commits stands in the WAL's state, and is logged there.
             let _ = wal.sync();
+            head.measure_memory();
         }
     };
     let thread = env.spawner.spawn("wal-sync", Box::new(body))?;
