@@ -152,7 +152,11 @@ impl<'a> Replay<'a> {
         // A process that was killed may have left bytes that no disk has: what is answered from now on
         // must not be lost to a power loss. For a segment that is durable this costs next to nothing.
         let mut file = fs.open(&segment.path, OpenMode::Append).map_err(fail("opening"))?;
-        file.sync().map_err(fail("synchronising"))
+        file.sync().map_err(fail("synchronising"))?;
+        // What is in chunks now is durable.
+        self.rounds.flush();
+        self.head.spill();
+        Ok(())
     }
 
     fn damaged(&mut self, segment: &SegmentFile, offset: u64, reason: &dyn Display, count: u64) {
@@ -189,9 +193,9 @@ impl<'a> Replay<'a> {
         match RecordKind::of(record) {
             None => Ok(()),
             Some(RecordKind::Series) => {
-                let (head, refs) = (self.head, &mut self.refs);
+                let (head, refs, rounds) = (self.head, &mut self.refs, &mut self.rounds);
                 read_series(record, &mut self.builder, |wal_ref, labels| {
-                    add_series(head, refs, wal_ref, &labels);
+                    add_series(head, refs, rounds, wal_ref, &labels);
                 })
             }
             Some(RecordKind::Samples | RecordKind::SamplesV2) => {
@@ -276,13 +280,18 @@ fn reserve(head: &Head, wal_ref: u64) {
 
 /// Makes a series of the WAL known. One that no appender could have made is passed over, and its
 /// samples count as samples of an unnamed series.
-fn add_series(head: &Head, refs: &mut RefMap, wal_ref: u64, labels: &Labels) {
+fn add_series(head: &Head, refs: &mut RefMap, rounds: &mut Rounds<'_>, wal_ref: u64, labels: &Labels) {
     if labels.is_empty() || wal_ref > MAX_WAL_REF {
         return;
     }
     match head.registry.get_or_create(labels, Origin::Wal(wal_ref)) {
-        Ok(Found { series, .. }) => {
+        Ok(Found { series, created, .. }) => {
             reserve(head, wal_ref);
+            if !created {
+                // Its samples so far come before chunks of another number.
+                rounds.flush();
+            }
+            head.attach_chunks(&series, wal_ref);
             refs.insert(wal_ref, series.index);
         }
         Err(_) => tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed"),

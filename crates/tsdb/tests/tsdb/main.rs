@@ -9,4 +9,5 @@ mod limits;
 mod peers;
 mod random;
 mod replay;
+mod truncate;
 mod truncation;

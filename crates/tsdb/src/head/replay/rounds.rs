@@ -7,7 +7,7 @@
 
 use crate::head::{
     Head,
-    series::{CommitView, SeriesIndex, Stored},
+    series::{SeriesIndex, Stored},
 };
 use parking_lot::Mutex;
 use skopos_base::spawn::{Joined, Spawner};
@@ -90,8 +90,7 @@ impl Round {
 }
 
 fn apply(head: &Head, samples: &[RoundSample], applied: &mut Applied) {
-    let block_ms = head.options.min_block_duration.as_ms().max(1);
-    let view = CommitView { id: 0, marks: &[], block_ms };
+    let view = head.replay_view();
     let table = head.registry.table();
     for sample in samples {
         let Some(series) = table.get(sample.series) else { continue };
@@ -183,10 +182,17 @@ impl<'a> Rounds<'a> {
         }
     }
 
+    /// Applies all that was pushed.
+    pub(super) fn flush(&mut self) {
+        if self.filling.len > 0 {
+            self.begin();
+        }
+        self.end();
+    }
+
     /// Applies all that is left.
     pub(super) fn finish(mut self) -> Applied {
-        self.begin();
-        self.end();
+        self.flush();
         self.applied
     }
 }
