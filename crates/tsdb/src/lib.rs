@@ -58,4 +58,8 @@ pub use head::truncate::{Busy, Truncated};
 pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
-pub use wal::checkpoint::{CheckpointError, CheckpointStats, Passed};
+pub use wal::{
+    checkpoint::{CheckpointError, CheckpointStats, Passed},
+    sequence::SequenceError,
+    snapshot,
+};
