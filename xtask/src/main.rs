@@ -8,6 +8,7 @@
 //! - `setup`: what a fresh machine lacks
 //! - `ui`, `browser`: the web interface, checked and built; its page tests in a real browser
 //! - `test`: every check and test in one run
+//! - `fuzz`, `sim`: the fuzz targets and the crash enumerations at length
 //! - `bench`: every bench in one table, beside the goals of `benches.toml`
 //!
 //! # Way of `tidy`
@@ -27,10 +28,12 @@
 mod bench;
 mod browser;
 mod finding;
+mod fuzz;
 mod layers;
 mod process;
 mod repo;
 mod setup;
+mod sim;
 mod steps;
 mod test;
 mod tidy;
@@ -50,6 +53,13 @@ usage: cargo xtask COMMAND
   ui                       build the web interface into ui/dist if its sources changed
   test                     set up, then run every check and every test
   bench [NAME] [-- ARGS]   run the benches (those whose package or name contains NAME) and show their figures
+  fuzz [TARGET] [--seconds N]
+                           run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)
+  fuzz TARGET --replay FILE
+                           check one input
+  fuzz TARGET --keep       take inputs of earlier runs that reach new code into the repository
+  sim [--states N] [--seed S]
+                           run the crash enumerations of the tests until N states (500,000) were checked
   help                     this text
 ";
 
@@ -77,6 +87,8 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["bench", "--", rest @ ..] => bench::run_all(&root, None, rest),
         ["bench", name] => bench::run_all(&root, Some(name), &[]),
         ["bench", name, "--", rest @ ..] => bench::run_all(&root, Some(name), rest),
+        ["fuzz", rest @ ..] => fuzz::run(&root, rest),
+        ["sim", rest @ ..] => sim::run(&root, rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

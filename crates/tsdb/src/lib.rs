@@ -6,7 +6,9 @@
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
 //! - `select`: matchers to series, over the postings of the head or of a block.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
+//! - `block`: Prometheus' blocks, written and read; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
+//! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
 //! Write path: `Db::appender` → `HeadAppender::append`/`append_floats` (checks, and encodes the WAL
 //! record as it goes) → `commit`: under one lock `Wal::log` (one append to the file), then
@@ -29,8 +31,12 @@
 //! sample, look at `replay`, which does the same. When you change the order of a commit's steps, read
 //! docs/decisions/0003-isolation-by-commit-number.md first.
 
+pub mod block;
 mod db;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod intervals;
 mod options;

@@ -11,6 +11,8 @@ pub enum WalCompression {
     /// Snappy, where it makes the record smaller.
     #[default]
     Snappy,
+    /// Zstd, where it makes the record smaller: smaller files for more work.
+    Zstd,
 }
 
 /// What an operator decides about the database.

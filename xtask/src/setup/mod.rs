@@ -35,6 +35,11 @@ impl Purpose {
     }
 }
 
+/// Installs a compiler of C++, which libFuzzer is written in.
+pub(crate) fn install_compiler() -> Result<()> {
+    debian::install(&["g++"])
+}
+
 /// Installs what is missing for `purpose`.
 pub(crate) fn run(root: &Path, purpose: Purpose) -> Result<()> {
     if purpose == Purpose::Test {

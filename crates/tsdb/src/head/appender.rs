@@ -11,12 +11,11 @@ use super::{
     series::{CommitView, MemSeries, SeriesIndex, Stored},
 };
 use crate::{
-    options::WalCompression,
     stats::Stats,
     wal::{
         Wal,
+        compress::Compressor,
         record::{SamplesRecord, push_series},
-        writer::compressed,
     },
 };
 use skopos_model::{Labels, Metadata, Sample, SeriesRef, TimestampMs};
@@ -50,8 +49,7 @@ pub(crate) struct Batch {
     metadata: Vec<(Arc<MemSeries>, Metadata)>,
     /// The last sample of every series; only there once a series came twice.
     last_of: Option<HashMap<SeriesIndex, Sample>>,
-    /// Made for the first commit, then kept.
-    encoder: Option<Box<snap::raw::Encoder>>,
+    compressor: Compressor,
     compressed: Vec<u8>,
 }
 
@@ -231,9 +229,8 @@ impl<'a> HeadAppender<'a> {
     /// Writes the batch to the WAL, stores it in memory and makes it visible.
     fn commit_batch(&mut self) -> Result<Committed, CommitError> {
         let (head, batch) = (self.head, &mut self.batch);
-        let compress = head.options.wal_compression == WalCompression::Snappy;
-        let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
-        let samples = compressed(encoder, batch.record.bytes(), &mut batch.compressed);
+        let how = head.options.wal_compression;
+        let samples = batch.compressor.compress(how, batch.record.bytes(), &mut batch.compressed);
         let mut state = head.commit.lock();
         let state = &mut *state;
         state.series_record.clear();
@@ -244,8 +241,7 @@ impl<'a> HeadAppender<'a> {
         if batch.unlogged.is_empty() {
             self.wal.log(&[samples])?;
         } else {
-            let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
-            let series = compressed(encoder, &state.series_record, &mut state.compressed);
+            let series = batch.compressor.compress(how, &state.series_record, &mut state.compressed);
             self.wal.log(&[series, samples])?;
             batch.unlogged.iter().for_each(|series| series.set_logged());
         }
@@ -260,10 +256,6 @@ impl<'a> HeadAppender<'a> {
         state.next += 1;
         Ok(committed)
     }
-}
-
-fn new_encoder() -> Box<snap::raw::Encoder> {
-    Box::new(snap::raw::Encoder::new())
 }
 
 /// Stores a batch in memory. Readers do not see it before it is published.

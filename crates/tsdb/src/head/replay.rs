@@ -12,7 +12,7 @@ use crate::{
     stats::Stats,
     wal::{
         reader::{Fault, Item, SegmentReader},
-        record::{RecordError, RecordKind, WalSample, read_metadata, read_samples, read_series},
+        record::{RecordError, RecordKind, WalSample, read_any_samples, read_metadata, read_series},
         segment::{Listing, SegmentFile},
     },
 };
@@ -199,9 +199,9 @@ impl<'a> Replay<'a> {
                     add_series(head, refs, wal_ref, &labels);
                 })
             }
-            Some(RecordKind::Samples) => {
+            Some(RecordKind::Samples | RecordKind::SamplesV2) => {
                 self.samples.clear();
-                read_samples(record, &mut self.samples)?;
+                read_any_samples(record, &mut self.samples)?;
                 self.apply_samples();
                 Ok(())
             }

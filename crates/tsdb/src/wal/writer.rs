@@ -23,7 +23,7 @@
 //! the last segment that has records, and a series is never lost while a later segment has its samples.
 
 use super::{
-    page::{Compression, Framable, PAGE_SIZE, fits, frame, page_room},
+    page::{Framable, PAGE_SIZE, fits, frame, page_room},
     segment::segment_path,
     unsynced::Unsynced,
 };
@@ -404,26 +404,4 @@ impl Inner {
 /// Whether there may be room later.
 fn is_no_room(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// A record as it is to be framed: compressed where that makes it smaller.
-pub(crate) fn compressed<'a>(
-    encoder: Option<&mut snap::raw::Encoder>,
-    bytes: &'a [u8],
-    out: &'a mut Vec<u8>,
-) -> Framable<'a> {
-    let plain = Framable { bytes, compression: Compression::None };
-    let Some(encoder) = encoder else { return plain };
-    let room = snap::raw::max_compress_len(bytes.len());
-    if room == 0 {
-        // Longer than snappy can say.
-        return plain;
-    }
-    if out.len() < room {
-        out.resize(room, 0);
-    }
-    match encoder.compress(bytes, out) {
-        Ok(n) if n < bytes.len() => Framable { bytes: &out[..n], compression: Compression::Snappy },
-        _ => plain,
-    }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Flags {
     storage_path: PathBuf,
     /// How records of the write-ahead log are compressed.
     #[arg(long = "storage.tsdb.wal-compression-type", value_name = "TYPE", default_value = "snappy",
-        value_parser = ["snappy", "none"])]
+        value_parser = ["snappy", "zstd", "none"])]
     wal_compression: String,
     /// Series that storage takes; samples of further ones are refused.
     #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000)]
@@ -199,9 +199,12 @@ fn web_failed(ended: Result<(), JoinError>) -> Failure {
 /// Replay may take a while, and threads of the reactor must not be held meanwhile.
 async fn open_storage(flags: &Flags, env: &Env) -> Result<Arc<Db>, Failure> {
     let (path, env) = (flags.storage_path.clone(), env.clone());
-    let compress = flags.wal_compression != "none";
     let options = skopos_tsdb::Options {
-        wal_compression: if compress { WalCompression::Snappy } else { WalCompression::None },
+        wal_compression: match flags.wal_compression.as_str() {
+            "none" => WalCompression::None,
+            "zstd" => WalCompression::Zstd,
+            _ => WalCompression::Snappy,
+        },
         max_series: flags.max_series,
         max_series_per_metric: flags.max_series_per_metric,
         memory_budget_bytes: flags.memory_budget.bytes(&*env.fs),
