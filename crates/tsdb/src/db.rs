@@ -6,7 +6,11 @@ use crate::{
     head::{Head, appender::HeadAppender, querier::HeadQuerier, replay::replay},
     options::Options,
     stats::{Stats, StatsSnapshot},
-    wal::{Wal, segment},
+    wal::{
+        Wal,
+        checkpoint::{CheckpointError, CheckpointStats, remove_temporary},
+        segment,
+    },
 };
 use parking_lot::Mutex;
 use skopos_base::{
@@ -14,7 +18,7 @@ use skopos_base::{
     fs::{FileLock, Fs},
     spawn::{Joined, Stop},
 };
-use skopos_model::{Metadata, TimestampMs};
+use skopos_model::{Labels, Metadata, TimestampMs};
 use skopos_storage::{
     Appendable, Appender, CommitError, Querier, QueryError, Queryable, SeriesLimit, TimeRange,
 };
@@ -61,6 +65,7 @@ impl Db {
         })?;
         warn_of_blocks(fs, dir)?;
 
+        remove_temporary(fs, &wal_dir).map_err(OpenError::io("cleaning", &wal_dir))?;
         let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
         let stats = Arc::new(Stats::default());
         let segment_pages = options.segment_pages();
@@ -90,6 +95,29 @@ impl Db {
     /// When the disk refuses; then it is not known to be durable.
     pub fn sync(&self) -> Result<(), CommitError> {
         self.wal.sync()
+    }
+
+    /// Shortens the WAL: what is older than `before` goes, and so do the names of series that the head has no
+    /// more. To be called when blocks have those samples; what the head itself holds stays there.
+    ///
+    /// # Errors
+    /// When the disk refuses. Then the WAL is as long as it was, and as good.
+    pub fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
+        let compression = self.head.options.wal_compression;
+        let keep = |_, labels: &Labels| self.head.registry.contains(labels);
+        let stats = self.wal.truncate_before(before.as_ms(), compression, &keep)?;
+        if let Some(stats) = &stats {
+            tracing::info!(dir = %self.dir.display(), %before, ?stats, "the WAL is shorter");
+        }
+        Ok(stats)
+    }
+
+    /// The bytes that the WAL takes on disk.
+    ///
+    /// # Errors
+    /// When its directory cannot be listed.
+    pub fn wal_bytes(&self) -> io::Result<u64> {
+        self.wal.disk_bytes()
     }
 
     /// Makes everything durable and gives the directory free.

@@ -4,7 +4,6 @@
 //! - `db`: `Db`, what the rest of the program opens; the lock and the synchronising thread.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
-//! - `select`: matchers to series, over the postings of the head or of a block.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
 //! - `block`: Prometheus' blocks, written and read; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
@@ -40,7 +39,6 @@ pub mod fuzzing;
 mod head;
 mod intervals;
 mod options;
-mod select;
 mod stats;
 mod wal;
 
@@ -49,3 +47,4 @@ pub use error::OpenError;
 pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
+pub use wal::checkpoint::{CheckpointError, CheckpointStats, Passed};

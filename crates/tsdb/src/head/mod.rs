@@ -5,7 +5,7 @@
 //! - `series_labels`: its labels, shared with others.
 //! - `registry`: all series, found by labels or by reference; `series_table`: by number.
 //! - `postings`: which series have which label.
-//! - `select`: the registry as a source of postings.
+//! - `select`: matchers to series.
 //! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.

@@ -171,6 +171,12 @@ impl Registry {
         limit.charge().map(Some).map_err(LimitReached::PerSource)
     }
 
+    /// Whether there is a series of these labels.
+    pub(crate) fn contains(&self, labels: &Labels) -> bool {
+        let hash = labels.hash64();
+        self.shard(hash).read().find(hash, labels).is_some()
+    }
+
     fn shard(&self, hash: u64) -> &RwLock<Shard> {
         &self.shards[shard_of(hash)]
     }

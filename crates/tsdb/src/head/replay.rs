@@ -12,7 +12,10 @@ use crate::{
     stats::Stats,
     wal::{
         reader::{Fault, Item, SegmentReader},
-        record::{RecordError, RecordKind, WalSample, read_any_samples, read_metadata, read_series},
+        record::{
+            RecordError, RecordKind, WalSample, read_any_samples, read_metadata, read_min_valid_time,
+            read_series,
+        },
         segment::{Listing, SegmentFile},
     },
 };
@@ -213,6 +216,7 @@ impl<'a> Replay<'a> {
                     }
                 })
             }
+            Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
             Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
             Some(kind) => {
                 *self.skipped.entry(kind).or_default() += 1;

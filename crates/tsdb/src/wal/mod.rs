@@ -5,14 +5,15 @@
 //! - `record`: what a record holds: series, samples, histograms, tombstones and the rest.
 //! - `compress`: records smaller and back.
 //! - `segment`: the numbered files and checkpoints.
+//! - `checkpoint`: what is still needed of old segments, written anew so that those can go.
 //! - `reader`: the records of one segment; damage costs its page, never more.
 //! - `writer`: one append a batch, group synchronisation, and what happens when the disk refuses.
 //! - `unsynced`: the records that a power loss would cost, kept until they are durable.
 
+pub(crate) mod checkpoint;
 pub(crate) mod compress;
 pub(crate) mod page;
 pub(crate) mod reader;
-#[expect(dead_code, unused_imports, reason = "the head does not write or keep all kinds yet")]
 pub(crate) mod record;
 pub(crate) mod segment;
 mod unsynced;

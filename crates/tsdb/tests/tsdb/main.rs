@@ -8,3 +8,4 @@ mod head;
 mod limits;
 mod peers;
 mod random;
+mod truncation;

@@ -19,7 +19,7 @@ mod series;
 mod tombstones;
 
 pub(crate) use exemplars::{WalExemplar, push_exemplars, read_exemplars};
-pub(crate) use histograms::{HistogramValue, WalHistogram, push_histograms, read_histograms};
+pub(crate) use histograms::{WalHistogram, push_histograms, read_histograms};
 pub(crate) use markers::{MmapMarker, push_markers, read_markers, read_min_valid_time};
 pub(crate) use metadata::{push_metadata, read_metadata};
 pub(crate) use samples::{
@@ -28,7 +28,7 @@ pub(crate) use samples::{
 pub(crate) use series::{push_series, read_series};
 pub(crate) use tombstones::{WalTombstone, push_tombstones, read_tombstones};
 
-pub(super) use bytes::{push_labels, push_text, take, take_bytes, take_labels, take_uvarint};
+use bytes::{push_labels, push_text, take, take_labels, take_uvarint};
 
 /// The first byte of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

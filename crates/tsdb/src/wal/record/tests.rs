@@ -3,7 +3,7 @@
 use super::{
     bytes::push_text,
     exemplars::push_exemplars,
-    histograms::{push_histograms, read_histograms},
+    histograms::{HistogramValue, push_histograms, read_histograms},
     *,
 };
 use proptest::prelude::*;
