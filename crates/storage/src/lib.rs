@@ -8,8 +8,8 @@
 //!   compacts them.
 //! - `columns`: `SeriesSet` and `SeriesBatch`: series as columns of timestamps and values.
 //! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled.
-//! - `series_limit`: `SeriesLimit`: how many series one source may have.
 //! - `merge`: several sources as one: queriers, sets of series, sets of chunks; each written once.
+//! - `series_limit`: `SeriesLimit`: how many series one source may have.
 //! - `error`: `AppendError`, `CommitError`, `QueryError`: variants are decisions.
 //!
 //! Write path: `Appendable::appender` → `append` or `append_floats` → `commit`.

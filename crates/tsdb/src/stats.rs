@@ -66,9 +66,13 @@ stats! {
     wal_failed_syncs_total,
     /// Time spent in synchronisations, in microseconds.
     wal_sync_us_total,
+    /// Attempts to write closed chunks to a file that failed; the chunks stayed in memory.
+    head_chunks_failed_writes_total,
     /// Places in the WAL that were found damaged at the start.
     wal_corruptions_total,
-    /// Samples read from the WAL at the start.
+    /// Head chunk files that were found damaged at the start.
+    head_chunks_damaged_files,
+    /// Samples read back at the start, from head chunks and from the WAL.
     replayed_samples,
     /// Samples in the WAL whose series was never named.
     replay_unknown_series,

@@ -153,6 +153,12 @@ impl Registry {
         Ok(found)
     }
 
+    /// Whether there is a series of these labels.
+    pub(crate) fn contains(&self, labels: &Labels) -> bool {
+        let hash = labels.hash64();
+        self.shard(hash).read().find(hash, labels).is_some()
+    }
+
     /// Whether one more series may be made. What the WAL names was let in before.
     fn check_limits(
         &self,
@@ -169,12 +175,6 @@ impl Registry {
         self.limits.check(table.len(), metric.map_or(0, named))?;
         let Origin::Limited(limit) = origin else { return Ok(None) };
         limit.charge().map(Some).map_err(LimitReached::PerSource)
-    }
-
-    /// Whether there is a series of these labels.
-    pub(crate) fn contains(&self, labels: &Labels) -> bool {
-        let hash = labels.hash64();
-        self.shard(hash).read().find(hash, labels).is_some()
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Shard> {

@@ -8,4 +8,5 @@ mod head;
 mod limits;
 mod peers;
 mod random;
+mod truncate;
 mod truncation;
