@@ -1,14 +1,14 @@
 //! One chunk without what is deleted: as columns, or encoded again. The only place here that knows encodings.
 
 use skopos_chunk::{ChunkError, Encoding, XorEncoder, decode_range_into};
-use skopos_model::{Columns, TimestampMs};
+use skopos_model::Columns;
 use skopos_storage::{Chunk, TimeRange};
 
 use crate::intervals::Intervals;
 
 /// Why a chunk cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeptError {
+pub(crate) enum KeptError {
     #[error(transparent)]
     Chunk(#[from] ChunkError),
     #[error("chunks of encoding {0:?} are not read here")]
@@ -43,7 +43,7 @@ pub(super) fn decode_kept(
         return decode_chunk(encoding, bytes, range, columns);
     }
     let mark = columns.mark();
-    for part in kept_parts(range, deleted) {
+    for part in deleted.kept_in(range) {
         if let Err(e) = decode_chunk(encoding, bytes, part, columns) {
             columns.truncate(mark);
             return Err(e);
@@ -53,7 +53,7 @@ pub(super) fn decode_kept(
 }
 
 /// A chunk without its deleted samples, encoded again where some were; none where all were.
-pub(super) fn rewrite_kept(chunk: Chunk, deleted: &Intervals) -> Result<Option<Chunk>, KeptError> {
+pub(crate) fn rewrite_kept(chunk: Chunk, deleted: &Intervals) -> Result<Option<Chunk>, KeptError> {
     let range = TimeRange { min: chunk.min, max: chunk.max };
     if !deleted.overlaps(range.min.as_ms(), range.max.as_ms()) {
         return Ok(Some(chunk));
@@ -72,20 +72,4 @@ pub(super) fn rewrite_kept(chunk: Chunk, deleted: &Intervals) -> Result<Option<C
     }
     let bytes = encoder.into_bytes().into();
     Ok(Some(Chunk { min: *min, max: *max, encoding: chunk.encoding, bytes }))
-}
-
-/// The parts of `range` between the deleted ones.
-fn kept_parts(range: TimeRange, deleted: &Intervals) -> Vec<TimeRange> {
-    let (from, to) = (range.min.as_ms(), range.max.as_ms());
-    let mut parts = Vec::new();
-    let mut next = Some(from);
-    for gone in deleted.as_slice().iter().filter(|gone| gone.max_ms >= from && gone.min_ms <= to) {
-        if let Some(min) = next.filter(|min| *min < gone.min_ms) {
-            parts.push((min, gone.min_ms - 1));
-        }
-        next = gone.max_ms.checked_add(1);
-    }
-    parts.extend(next.filter(|min| *min <= to).map(|min| (min, to)));
-    let range = |(min, max)| TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) };
-    parts.into_iter().map(range).collect()
 }

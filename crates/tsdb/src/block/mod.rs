@@ -31,7 +31,7 @@ mod files;
 mod id;
 mod index;
 mod input;
-mod kept;
+pub(crate) mod kept;
 mod meta;
 mod querier;
 mod reader;
