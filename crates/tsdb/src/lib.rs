@@ -54,7 +54,11 @@ mod wal;
 
 pub use db::Db;
 pub use error::OpenError;
-pub use head::truncate::{Busy, Truncated};
+pub use head::{
+    cardinality::{Cardinality, TopEntry},
+    tombstones::DeleteError,
+    truncate::{Busy, Truncated},
+};
 pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;

@@ -2,7 +2,7 @@
 
 use crate::intervals::Intervals;
 use skopos_chunk::{ChunkBuilder, ChunkError, ChunkValue, CutAt, Encoding, SampleIter, decode_columns};
-use skopos_model::{Columns, TimestampMs, histogram::CounterResetHint};
+use skopos_model::{Columns, histogram::CounterResetHint};
 use skopos_storage::{Chunk, TimeRange};
 
 /// A chunk that loses samples is not cut.
@@ -20,7 +20,7 @@ pub(crate) fn decode_kept(
         return decode_columns(encoding, bytes, range.min, range.max, columns);
     }
     let mark = columns.mark();
-    for part in kept_parts(range, deleted) {
+    for part in deleted.kept_in(range) {
         if let Err(e) = decode_columns(encoding, bytes, part.min, part.max, columns) {
             columns.truncate(mark);
             return Err(e);
@@ -85,20 +85,4 @@ fn forget_hint(value: &mut ChunkValue) {
     if *hint == CounterResetHint::NotReset {
         *hint = CounterResetHint::Unknown;
     }
-}
-
-/// The parts of `range` between the deleted ones.
-fn kept_parts(range: TimeRange, deleted: &Intervals) -> Vec<TimeRange> {
-    let (from, to) = (range.min.as_ms(), range.max.as_ms());
-    let mut parts = Vec::new();
-    let mut next = Some(from);
-    for gone in deleted.as_slice().iter().filter(|gone| gone.max_ms >= from && gone.min_ms <= to) {
-        if let Some(min) = next.filter(|min| *min < gone.min_ms) {
-            parts.push((min, gone.min_ms - 1));
-        }
-        next = gone.max_ms.checked_add(1);
-    }
-    parts.extend(next.filter(|min| *min <= to).map(|min| (min, to)));
-    let range = |(min, max)| TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) };
-    parts.into_iter().map(range).collect()
 }

@@ -16,7 +16,7 @@ use crate::{
         reader::{Fault, Item, SegmentReader},
         record::{
             RecordError, RecordKind, WalSample, read_any_samples, read_metadata, read_min_valid_time,
-            read_series,
+            read_series, read_tombstones,
         },
         segment::{Listing, SegmentFile},
     },
@@ -215,6 +215,16 @@ impl<'a> Replay<'a> {
                 })
             }
             Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
+            Some(RecordKind::Tombstones) => {
+                let mut deleted = Vec::new();
+                read_tombstones(record, &mut deleted)?;
+                for tombstone in deleted {
+                    if let Some(series) = self.refs.get(tombstone.wal_ref) {
+                        self.head.tombstones.add_logged(series, tombstone);
+                    }
+                }
+                Ok(())
+            }
             Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
             Some(kind) => {
                 *self.skipped.entry(kind).or_default() += 1;

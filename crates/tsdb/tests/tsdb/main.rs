@@ -4,6 +4,7 @@ mod common;
 mod concurrent;
 mod crash;
 mod damage;
+mod deletion;
 mod head;
 mod limits;
 mod peers;
