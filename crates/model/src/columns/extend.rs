@@ -1,6 +1,6 @@
 //! Samples copied from columns to columns, histograms among them. Never looks at their times.
 
-use super::{Columns, HistogramColumn, HistogramRow, same_buckets};
+use super::{Columns, HistogramColumn, HistogramRow};
 use crate::histogram::Layout;
 use std::ops::Range;
 
@@ -51,7 +51,7 @@ impl HistogramColumn {
     /// The index of the newest layout when it has these buckets, and else of a copy of `layout`.
     fn layout_like(&mut self, layout: &Layout) -> usize {
         let newest = self.rows.last().map(|r| r.layout);
-        newest.filter(|i| same_buckets(&self.layouts[*i], layout)).unwrap_or_else(|| {
+        newest.filter(|i| self.layouts[*i].same_buckets(layout)).unwrap_or_else(|| {
             self.layouts.push(layout.clone());
             self.layouts.len() - 1
         })

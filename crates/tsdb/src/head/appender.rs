@@ -9,7 +9,7 @@ use super::{
     Head,
     batches::BatchNumber,
     registry::{Found, Origin, ref_of},
-    series::{CommitView, MemSeries, Newest, SeriesIndex, Stored},
+    series::{CommitView, MemSeries, Place, SeriesIndex, Stored},
 };
 use crate::{
     stats::Stats,
@@ -212,10 +212,7 @@ impl<'a> HeadAppender<'a> {
             let (min, max) = (TimestampMs::new(min), TimestampMs::new(max));
             return Err(AppendError::OutOfBounds { timestamp, min, max });
         }
-        match series.newest() {
-            Some(newest) => self.check_after(newest, Sample { timestamp, value }),
-            None => Ok(true),
-        }
+        self.judge(series.place(Sample { timestamp, value }), timestamp)
     }
 
     /// Like `check_irregular`, for a series of which the batch has a sample already.
@@ -228,26 +225,28 @@ impl<'a> HeadAppender<'a> {
     ) -> Result<bool, AppendError> {
         let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
         match self.batch.last_sample(series.index) {
-            Some(Sample { timestamp, value }) => {
-                self.check_after(Newest { timestamp, value: Some(value) }, sample)
+            Some(last) if sample.timestamp < last.timestamp => {
+                self.judge(Place::Before(last.timestamp), sample.timestamp)
             }
-            None => Ok(true),
+            Some(last) if sample == last => Ok(false),
+            Some(last) if sample.timestamp == last.timestamp => self.judge(Place::Conflict, sample.timestamp),
+            _ => Ok(true),
         }
     }
 
-    fn check_after(&self, newest: Newest, sample: Sample) -> Result<bool, AppendError> {
-        let timestamp = sample.timestamp;
-        let same = |value| Sample { timestamp: newest.timestamp, value } == sample;
-        if timestamp > newest.timestamp {
-            Ok(true)
-        } else if newest.value.is_some_and(same) {
-            Ok(false)
-        } else if timestamp == newest.timestamp {
-            Stats::add(&self.head.stats.duplicates_total, 1);
-            Err(AppendError::Duplicate { timestamp })
-        } else {
-            Stats::add(&self.head.stats.out_of_order_total, 1);
-            Err(AppendError::OutOfOrder { timestamp, newest: newest.timestamp })
+    /// Whether a sample that would stand there is to be stored. `Ok(false)`: it is stored already.
+    fn judge(&self, place: Place, timestamp: TimestampMs) -> Result<bool, AppendError> {
+        match place {
+            Place::Behind => Ok(true),
+            Place::Same => Ok(false),
+            Place::Conflict => {
+                Stats::add(&self.head.stats.duplicates_total, 1);
+                Err(AppendError::Duplicate { timestamp })
+            }
+            Place::Before(newest) => {
+                Stats::add(&self.head.stats.out_of_order_total, 1);
+                Err(AppendError::OutOfOrder { timestamp, newest })
+            }
         }
     }
 
