@@ -4,6 +4,7 @@
 
 use super::{
     Head,
+    histograms::{is_sound, reference},
     registry::{Found, Origin},
     series::{MemSeries, Stored},
 };
@@ -13,8 +14,8 @@ use crate::{
     wal::{
         reader::{Fault, Item, SegmentReader},
         record::{
-            RecordError, RecordKind, WalSample, read_any_samples, read_metadata, read_min_valid_time,
-            read_series,
+            RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_histograms,
+            read_metadata, read_min_valid_time, read_series,
         },
         segment::{Listing, SegmentFile},
     },
@@ -23,7 +24,7 @@ use skopos_base::{
     clock::Clock,
     fs::{Fs, OpenMode},
 };
-use skopos_model::{Labels, LabelsBuilder};
+use skopos_model::{Labels, LabelsBuilder, TimestampMs};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Display,
@@ -91,6 +92,9 @@ struct Replay<'a> {
     refs: RefMap,
     builder: LabelsBuilder,
     samples: Vec<WalSample>,
+    histograms: Vec<WalHistogram>,
+    /// Histograms that could not be stored.
+    passed_over: u64,
     chunks: u64,
     stored: u64,
     unknown: u64,
@@ -107,6 +111,8 @@ impl<'a> Replay<'a> {
             refs: RefMap::default(),
             builder: LabelsBuilder::default(),
             samples: Vec::new(),
+            histograms: Vec::new(),
+            passed_over: 0,
             chunks: 0,
             stored: 0,
             unknown: 0,
@@ -210,6 +216,12 @@ impl<'a> Replay<'a> {
                 self.apply_samples();
                 Ok(())
             }
+            Some(RecordKind::Histograms) => {
+                self.histograms.clear();
+                self.passed_over += read_histograms(record, &mut self.histograms)?;
+                self.apply_histograms();
+                Ok(())
+            }
             Some(RecordKind::Metadata) => {
                 let (head, refs) = (self.head, &self.refs);
                 read_metadata(record, |wal_ref, metadata| {
@@ -253,6 +265,30 @@ impl<'a> Replay<'a> {
         }
     }
 
+    fn apply_histograms(&mut self) {
+        let view = self.head.replay_view();
+        for sample in &self.histograms {
+            let Some(series) = self.refs.get(sample.wal_ref) else {
+                self.unknown += 1;
+                reserve(self.head, sample.wal_ref);
+                continue;
+            };
+            if !is_sound(&sample.value) {
+                self.passed_over += 1;
+                continue;
+            }
+            let timestamp = TimestampMs::new(sample.timestamp_ms);
+            match series.append_histogram(timestamp, reference(&sample.value), view) {
+                Stored::New => {}
+                Stored::NewChunk { .. } => self.chunks += 1,
+                Stored::Same | Stored::Overtaken => continue,
+            }
+            self.stored += 1;
+            self.range_ms.0 = self.range_ms.0.min(sample.timestamp_ms);
+            self.range_ms.1 = self.range_ms.1.max(sample.timestamp_ms);
+        }
+    }
+
     fn finish(self, took: Duration) {
         let stats = &self.head.stats;
         if self.stored > 0 {
@@ -264,6 +300,9 @@ impl<'a> Replay<'a> {
                 records,
                 "the WAL has records of a kind that is not kept; they are passed over"
             );
+        }
+        if self.passed_over > 0 {
+            tracing::warn!(histograms = self.passed_over, "the WAL has histograms that are none");
         }
         if self.unknown > 0 {
             tracing::warn!(samples = self.unknown, "the WAL has samples of series that it does not name");

@@ -83,6 +83,7 @@ impl ChunkMeta {
     }
 
     /// The number of its file.
+    #[cfg(test)]
     pub(crate) fn file(&self) -> u32 {
         self.file
     }

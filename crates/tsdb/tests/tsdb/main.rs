@@ -5,6 +5,7 @@ mod concurrent;
 mod crash;
 mod damage;
 mod head;
+mod histograms;
 mod peers;
 mod random;
 mod truncate;

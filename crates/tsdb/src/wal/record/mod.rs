@@ -19,7 +19,7 @@ mod series;
 mod tombstones;
 
 pub(crate) use exemplars::{WalExemplar, push_exemplars, read_exemplars};
-pub(crate) use histograms::{WalHistogram, push_histograms, read_histograms};
+pub(crate) use histograms::{HistogramValue, WalHistogram, push_histograms, read_histograms};
 pub(crate) use markers::{MmapMarker, push_markers, read_markers, read_min_valid_time};
 pub(crate) use metadata::{push_metadata, read_metadata};
 pub(crate) use samples::{
