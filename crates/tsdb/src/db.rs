@@ -27,7 +27,8 @@ use skopos_base::{
 };
 use skopos_model::{Labels, Metadata, TimestampMs};
 use skopos_storage::{
-    Appendable, Appender, ChunkSeriesSet, CommitError, Querier, QueryBudget, QueryError, Queryable, TimeRange,
+    Appendable, Appender, ChunkSeriesSet, CommitError, Querier, QueryBudget, QueryError, Queryable,
+    SeriesLimit, TimeRange,
 };
 use std::{io, path::Path, path::PathBuf, sync::Arc};
 
@@ -208,7 +209,11 @@ impl Drop for Db {
 
 impl Appendable for Db {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(HeadAppender::new(&self.head, &self.wal))
+        Box::new(HeadAppender::new(&self.head, &self.wal, None))
+    }
+
+    fn appender_within(&self, limit: &Arc<SeriesLimit>) -> Box<dyn Appender + '_> {
+        Box::new(HeadAppender::new(&self.head, &self.wal, Some(limit)))
     }
 }
 
@@ -230,6 +235,7 @@ fn start_syncer(
         while !stopped.wait(interval) {
             // What a failure means for commits stands in the WAL's state, and is logged there.
             let _ = head.sync(&wal);
+            head.measure_memory();
         }
     };
     let thread = env.spawner.spawn("wal-sync", Box::new(body))?;

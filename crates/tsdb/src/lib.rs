@@ -4,6 +4,7 @@
 //! - `db`: `Db`, what the rest of the program opens; the lock and the synchronising thread.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
+//! - `select`: matchers to series, over the postings of the head or of a block.
 //! - `head_chunks`: the directory of closed chunks; see its own map.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
 //! - `block`: Prometheus' blocks, written and read; see its own map.
@@ -45,6 +46,7 @@ mod head;
 mod head_chunks;
 mod intervals;
 mod options;
+mod select;
 mod stats;
 mod wal;
 

@@ -34,6 +34,10 @@ pub struct Options {
     pub head_chunk_file_bytes: u32,
     /// The most series that the head takes (`--storage.tsdb.max-series`).
     pub max_series: u32,
+    /// The most series of one metric (`--storage.tsdb.max-series-per-metric`).
+    pub max_series_per_metric: u32,
+    /// How many bytes the head may hold before new series are refused (`--storage.memory-budget`).
+    pub memory_budget_bytes: u64,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
 }
@@ -48,6 +52,8 @@ impl Default for Options {
             max_future: DurationMs::from_secs(10 * 60),
             head_chunk_file_bytes: MAX_FILE_BYTES,
             max_series: 20_000_000,
+            max_series_per_metric: 5_000_000,
+            memory_budget_bytes: 16 << 30,
             max_label_bytes: 16 << 10,
         }
     }

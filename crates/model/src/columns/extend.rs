@@ -1,7 +1,6 @@
 //! Samples copied from columns to columns, histograms among them. Never looks at their times.
 
 use super::{Columns, HistogramColumn, HistogramRow};
-use crate::histogram::Layout;
 use std::ops::Range;
 
 impl Columns {
@@ -37,7 +36,7 @@ impl HistogramColumn {
         for row in &other.rows[rows] {
             let layout = match last {
                 Some((theirs, mine)) if theirs == row.layout => mine,
-                _ => self.layout_like(&other.layouts[row.layout]),
+                _ => self.layout_of(&other.layouts[row.layout]).0,
             };
             last = Some((row.layout, layout));
             let start = self.buckets.len();
@@ -47,15 +46,6 @@ impl HistogramColumn {
             self.rows.push(HistogramRow { sample, layout, buckets, ..*row });
         }
     }
-
-    /// The index of the newest layout when it has these buckets, and else of a copy of `layout`.
-    fn layout_like(&mut self, layout: &Layout) -> usize {
-        let newest = self.rows.last().map(|r| r.layout);
-        newest.filter(|i| self.layouts[*i].same_buckets(layout)).unwrap_or_else(|| {
-            self.layouts.push(layout.clone());
-            self.layouts.len() - 1
-        })
-    }
 }
 
 #[cfg(test)]
@@ -63,7 +53,7 @@ mod tests {
     use super::*;
     use crate::{
         FloatHistogram, TimestampMs,
-        histogram::{CounterResetHint, Span},
+        histogram::{CounterResetHint, Layout, Span},
     };
 
     fn histogram(schema: i32, buckets: &[f64]) -> FloatHistogram {

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 use skopos_model::{Labels, Metadata, Sample, SeriesRef, TimestampMs};
-use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, Value};
+use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, Value};
 use std::{collections::HashMap, sync::Arc};
 
 /// Samples stored or checked before the registry is let go for a moment.
@@ -30,7 +30,6 @@ const SPARE_BYTES: usize = 8 << 20;
 /// The most spare batches kept.
 const SPARES: usize = 16;
 /// How limits are named to an operator: as the flag, where there is one.
-const SERIES_LIMIT: &str = "storage.tsdb.max-series";
 const LABEL_LIMIT: &str = "max-label-bytes (tsdb)";
 const HISTOGRAM_LIMIT: &str = "max-batch-histogram-bytes (tsdb)";
 const BATCH_LIMIT: &str = "max-batch-samples (tsdb)";
@@ -106,10 +105,12 @@ pub(crate) struct HeadAppender<'a> {
     number: BatchNumber,
     accepted_ms: (i64, i64),
     max_samples: usize,
+    /// Of the source of the samples, for new series.
+    limit: Option<Arc<SeriesLimit>>,
 }
 
 impl<'a> HeadAppender<'a> {
-    pub(crate) fn new(head: &'a Head, wal: &'a Wal) -> Self {
+    pub(crate) fn new(head: &'a Head, wal: &'a Wal, limit: Option<&Arc<SeriesLimit>>) -> Self {
         Self {
             head,
             wal,
@@ -117,6 +118,7 @@ impl<'a> HeadAppender<'a> {
             number: head.batches.begin(),
             accepted_ms: head.accepted(),
             max_samples: head.options.max_batch_samples(),
+            limit: limit.cloned(),
         }
     }
 
@@ -133,16 +135,15 @@ impl<'a> HeadAppender<'a> {
         if labels.byte_len() > max_bytes {
             return Err(AppendError::Limit { limit: LABEL_LIMIT, max: max_bytes as u64 });
         }
-        match self.head.registry.get_or_create(labels, Origin::Appender) {
+        let origin = self.limit.as_ref().map_or(Origin::Appender, Origin::Limited);
+        match self.head.registry.get_or_create(labels, origin) {
             Ok(found) => {
                 if found.created {
                     Stats::add(&self.head.stats.series, 1);
                 }
                 Ok(self.hold(found))
             }
-            Err(_) => {
-                Err(AppendError::Limit { limit: SERIES_LIMIT, max: u64::from(self.head.options.max_series) })
-            }
+            Err(reached) => Err(reached.refuse(&self.head.stats)),
         }
     }
 

@@ -5,7 +5,8 @@
 //! - `series_labels`: its labels, shared with others.
 //! - `registry`: all series, found by labels or by reference; `series_table`: by number.
 //! - `postings`: which series have which label.
-//! - `select`: matchers to series.
+//! - `select`: the registry as a source of postings.
+//! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.
 //! - `histograms`: the native histograms of a batch.
@@ -20,6 +21,8 @@ pub(crate) mod batches;
 pub(crate) mod chunk_set;
 mod histograms;
 pub(crate) mod isolation;
+pub(crate) mod limits;
+pub(crate) mod memory;
 pub(crate) mod postings;
 pub(crate) mod querier;
 pub(crate) mod registry;
@@ -39,6 +42,7 @@ use crate::{
 use appender::Batch;
 use batches::Batches;
 use isolation::Readers;
+use limits::Limits;
 use parking_lot::{Mutex, RwLock};
 use registry::Registry;
 use series::{CommitView, MemSeries};
@@ -96,7 +100,7 @@ impl Head {
         (chunks, loaded): (HeadChunks, Loaded),
     ) -> Self {
         Self {
-            registry: Registry::new(options.max_series),
+            registry: Registry::new(Limits::new(&options)),
             options,
             clock,
             stats,

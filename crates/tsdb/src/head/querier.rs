@@ -3,9 +3,9 @@
 use super::{
     Head,
     isolation::ReadMark,
-    select::{STRIDE, select},
     series::{Collected, MemSeries, SeriesIndex},
 };
+use crate::select::{STRIDE, select};
 use skopos_model::{Labels, Matcher};
 use skopos_storage::{
     LabelRequest, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, TimeRange,

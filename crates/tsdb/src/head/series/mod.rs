@@ -17,7 +17,7 @@ use crate::head_chunks::{ChunkMeta, HeadChunks};
 use parking_lot::Mutex;
 use samples::Samples;
 use skopos_model::{Sample, TimestampMs};
-use skopos_storage::TimeRange;
+use skopos_storage::{SeriesCharge, TimeRange};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The place of a series in the registry, and its number in postings.
@@ -31,6 +31,8 @@ pub(crate) struct MemSeries {
     pub(crate) index: SeriesIndex,
     /// Its number in the WAL.
     pub(crate) wal_ref: u64,
+    /// Its place in the account of its source.
+    pub(super) charge: Option<SeriesCharge>,
     /// Whether the WAL names it.
     logged: AtomicBool,
     /// How many times batches hold it; counted only while the WAL does not name it.
@@ -87,6 +89,7 @@ impl MemSeries {
             labels,
             index,
             wal_ref,
+            charge: None,
             logged: AtomicBool::new(logged),
             holds: AtomicU32::new(0),
             pending: AtomicU64::new(0),
