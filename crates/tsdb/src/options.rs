@@ -73,6 +73,12 @@ impl Options {
         (self.segment_bytes / PAGE_SIZE as u64).max(2)
     }
 
+    /// The longest record of histograms that a batch is gathered up to; the last histogram may go beyond.
+    pub(crate) fn max_record_bytes(&self) -> usize {
+        let record = crate::wal::segment_capacity(self.segment_pages());
+        usize::try_from(record / 2).unwrap_or(usize::MAX)
+    }
+
     /// The most samples of one batch. Since they stand in one record, and a record in one segment, a
     /// batch is in the WAL whole or not at all.
     pub(crate) fn max_batch_samples(&self) -> usize {

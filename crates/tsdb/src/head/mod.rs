@@ -10,6 +10,7 @@
 //! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.
+//! - `histograms`: the native histograms of a batch.
 //! - `querier`: a view, from matchers to columns.
 //! - `chunk_set`: a view, from matchers to encoded chunks: what blocks are made of.
 //! - `truncate`: what goes once it is in a block.
@@ -20,6 +21,7 @@ pub(crate) mod appender;
 pub(crate) mod batches;
 pub(crate) mod cardinality;
 pub(crate) mod chunk_set;
+mod histograms;
 pub(crate) mod isolation;
 pub(crate) mod limits;
 pub(crate) mod memory;

@@ -7,6 +7,7 @@ mod rounds;
 
 use super::{
     Head,
+    histograms::{is_sound, reference},
     registry::{Found, Origin},
 };
 use crate::{
@@ -15,8 +16,8 @@ use crate::{
     wal::{
         reader::{Fault, Item, SegmentReader},
         record::{
-            RecordError, RecordKind, WalSample, read_any_samples, read_metadata, read_min_valid_time,
-            read_series, read_tombstones,
+            RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_histograms,
+            read_metadata, read_min_valid_time, read_series, read_tombstones,
         },
         segment::{Listing, SegmentFile},
     },
@@ -28,7 +29,7 @@ use skopos_base::{
     clock::Clock,
     fs::{Fs, OpenMode},
 };
-use skopos_model::{Labels, LabelsBuilder};
+use skopos_model::{Labels, LabelsBuilder, TimestampMs};
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 
 /// How often the log says how far it is.
@@ -88,6 +89,9 @@ struct Replay<'a> {
     refs: RefMap,
     builder: LabelsBuilder,
     samples: Vec<WalSample>,
+    histograms: Vec<WalHistogram>,
+    /// Histograms that could not be stored.
+    passed_over: u64,
     unknown: u64,
     skipped: BTreeMap<RecordKind, u64>,
     /// Whether the segment was found damaged before the current record.
@@ -102,6 +106,8 @@ impl<'a> Replay<'a> {
             refs: RefMap::default(),
             builder: LabelsBuilder::default(),
             samples: Vec::new(),
+            histograms: Vec::new(),
+            passed_over: 0,
             unknown: 0,
             skipped: BTreeMap::new(),
             damaged_before: false,
@@ -204,6 +210,12 @@ impl<'a> Replay<'a> {
                 self.apply_samples();
                 Ok(())
             }
+            Some(RecordKind::Histograms) => {
+                self.histograms.clear();
+                self.passed_over += read_histograms(record, &mut self.histograms)?;
+                self.apply_histograms();
+                Ok(())
+            }
             Some(RecordKind::Metadata) => {
                 let (head, refs) = (self.head, &self.refs);
                 read_metadata(record, |wal_ref, metadata| {
@@ -252,6 +264,25 @@ impl<'a> Replay<'a> {
         }
     }
 
+    fn apply_histograms(&mut self) {
+        for sample in &self.histograms {
+            let Some(series) = self.refs.get(sample.wal_ref) else {
+                self.unknown += 1;
+                reserve(self.head, sample.wal_ref);
+                continue;
+            };
+            if !is_sound(&sample.value) {
+                self.passed_over += 1;
+                continue;
+            }
+            self.rounds.apply_histogram(
+                series,
+                TimestampMs::new(sample.timestamp_ms),
+                reference(&sample.value),
+            );
+        }
+    }
+
     fn finish(self, clock: &dyn Clock, started: Duration) {
         let stats = &self.head.stats;
         let applied = self.rounds.finish();
@@ -264,6 +295,9 @@ impl<'a> Replay<'a> {
                 records,
                 "the WAL has records of a kind that is not kept; they are passed over"
             );
+        }
+        if self.passed_over > 0 {
+            tracing::warn!(histograms = self.passed_over, "the WAL has histograms that are none");
         }
         if self.unknown > 0 {
             tracing::warn!(samples = self.unknown, "the WAL has samples of series that it does not name");

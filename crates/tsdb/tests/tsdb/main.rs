@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod deletion;
 mod head;
+mod histograms;
 mod limits;
 mod peers;
 mod random;

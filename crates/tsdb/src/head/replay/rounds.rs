@@ -7,10 +7,11 @@
 
 use crate::head::{
     Head,
-    series::{SeriesIndex, Stored},
+    series::{HistogramRef, SeriesIndex, Stored},
 };
 use parking_lot::Mutex;
 use skopos_base::spawn::{Joined, Spawner};
+use skopos_model::TimestampMs;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -49,6 +50,17 @@ impl Default for Applied {
 }
 
 impl Applied {
+    #[inline]
+    fn count(&mut self, stored: Stored, timestamp_ms: i64) {
+        match stored {
+            Stored::New => {}
+            Stored::NewChunk { .. } => self.chunks += 1,
+            Stored::Same | Stored::Overtaken => return,
+        }
+        self.stored += 1;
+        self.range_ms = (self.range_ms.0.min(timestamp_ms), self.range_ms.1.max(timestamp_ms));
+    }
+
     fn add(&mut self, other: Self) {
         self.stored += other.stored;
         self.chunks += other.chunks;
@@ -94,14 +106,8 @@ fn apply(head: &Head, samples: &[RoundSample], applied: &mut Applied) {
     let table = head.registry.table();
     for sample in samples {
         let Some(series) = table.get(sample.series) else { continue };
-        match series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), view) {
-            Stored::New => {}
-            Stored::NewChunk { .. } => applied.chunks += 1,
-            Stored::Same | Stored::Overtaken => continue,
-        }
-        applied.stored += 1;
-        applied.range_ms.0 = applied.range_ms.0.min(sample.timestamp_ms);
-        applied.range_ms.1 = applied.range_ms.1.max(sample.timestamp_ms);
+        let stored = series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), view);
+        applied.count(stored, sample.timestamp_ms);
     }
 }
 
@@ -145,6 +151,20 @@ impl<'a> Rounds<'a> {
         if self.filling.len >= ROUND_SAMPLES {
             self.begin();
         }
+    }
+
+    /// Applies a histogram, behind all that was pushed: there are few of them.
+    pub(super) fn apply_histogram(
+        &mut self,
+        series: SeriesIndex,
+        timestamp: TimestampMs,
+        histogram: HistogramRef<'_>,
+    ) {
+        self.flush();
+        let table = self.head.registry.table();
+        let Some(series) = table.get(series) else { return };
+        let stored = series.append_histogram(timestamp, histogram, self.head.replay_view());
+        self.applied.count(stored, timestamp.as_ms());
     }
 
     /// Has the round that was filled applied, when the one before is.
