@@ -3,7 +3,7 @@
 //! one another, so that the result is that of one thread.
 //!
 //! Parts are small enough that what one touches mostly stays in a core's cache: with one thread this is
-//! faster too than the order of the records. Memory is that of two rounds.
+//! faster too than the order of the records. Memory is that of three rounds.
 
 use crate::head::{
     Head,
@@ -74,29 +74,41 @@ struct Round {
     len: usize,
     /// The next part that nobody has taken.
     next: AtomicUsize,
+    /// Parts that are applied.
+    done: AtomicUsize,
     applied: Mutex<Applied>,
 }
 
 impl Round {
     fn new() -> Self {
-        Self { parts: vec![Vec::new(); PARTS], len: 0, next: AtomicUsize::new(0), applied: Mutex::default() }
+        Self {
+            parts: vec![Vec::new(); PARTS],
+            len: 0,
+            next: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            applied: Mutex::default(),
+        }
     }
 
     /// Applies parts until all are taken.
     fn help(&self, head: &Head) {
         let mut applied = Applied::default();
+        let mut done = 0;
         while let Some(part) = self.parts.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             for samples in part.chunks(STRIDE) {
                 apply(head, samples, &mut applied);
             }
+            done += 1;
         }
         self.applied.lock().add(applied);
+        self.done.fetch_add(done, Ordering::AcqRel);
     }
 
     fn clear(&mut self) {
         self.parts.iter_mut().for_each(Vec::clear);
         self.len = 0;
         *self.next.get_mut() = 0;
+        *self.done.get_mut() = 0;
         *self.applied.get_mut() = Applied::default();
     }
 }
@@ -117,6 +129,12 @@ struct UnderWay {
     threads: Vec<Box<dyn Joined>>,
 }
 
+fn join(threads: &mut Vec<Box<dyn Joined>>) {
+    for thread in threads.drain(..) {
+        thread.join().expect("invariant: applying samples never panics");
+    }
+}
+
 /// The round being filled and the one being applied.
 pub(super) struct Rounds<'a> {
     head: &'a Arc<Head>,
@@ -125,6 +143,9 @@ pub(super) struct Rounds<'a> {
     helpers: usize,
     filling: Round,
     under_way: Option<UnderWay>,
+    /// A round that is applied, with threads that may have come too late for it. On a busy machine that is
+    /// usual, and they are not waited for before the next round is applied too.
+    late: Option<UnderWay>,
     /// A round whose buffers are used again.
     spare: Option<Round>,
     applied: Applied,
@@ -138,6 +159,7 @@ impl<'a> Rounds<'a> {
             helpers: head.options.replay_threads.saturating_sub(1),
             filling: Round::new(),
             under_way: None,
+            late: None,
             spare: None,
             applied: Applied::default(),
         }
@@ -169,6 +191,7 @@ impl<'a> Rounds<'a> {
 
     /// Has the round that was filled applied, when the one before is.
     fn begin(&mut self) {
+        self.reclaim();
         self.end();
         let next = self.spare.take().unwrap_or_else(Round::new);
         let round = Arc::new(std::mem::replace(&mut self.filling, next));
@@ -190,12 +213,20 @@ impl<'a> Rounds<'a> {
 
     /// Applies what is left of the round under way, and waits for its threads.
     fn end(&mut self) {
-        let Some(UnderWay { round, threads }) = self.under_way.take() else { return };
+        let Some(UnderWay { round, mut threads }) = self.under_way.take() else { return };
         round.help(self.head);
-        for thread in threads {
-            thread.join().expect("invariant: applying samples never panics");
+        if round.done.load(Ordering::Acquire) < PARTS {
+            join(&mut threads);
         }
         self.applied.add(*round.applied.lock());
+        self.reclaim();
+        self.late = Some(UnderWay { round, threads });
+    }
+
+    /// Waits for the threads of the late round and takes its buffers back.
+    fn reclaim(&mut self) {
+        let Some(UnderWay { round, mut threads }) = self.late.take() else { return };
+        join(&mut threads);
         if let Some(mut round) = Arc::into_inner(round) {
             round.clear();
             self.spare = Some(round);
@@ -221,5 +252,6 @@ impl<'a> Rounds<'a> {
 impl Drop for Rounds<'_> {
     fn drop(&mut self) {
         self.end();
+        self.reclaim();
     }
 }
