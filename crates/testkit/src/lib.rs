@@ -9,6 +9,8 @@
 //! - `process`: a child process, its log and its end
 //! - `http`: a small blocking client that hides nothing of the answer
 //! - `misbehaving`: an HTTP server that follows a script of bad manners
+//! - `storage`: the contracts of `Querier` and `ChunkQuerier` as suites that every implementation runs, and a
+//!   storage so simple that it is right
 //! - `port`, `wait`: a free port; waiting for a real process
 //!
 //! # Way of a service
@@ -29,6 +31,7 @@ pub mod port;
 pub mod process;
 pub mod service;
 pub mod skopos;
+pub mod storage;
 pub mod wait;
 
 pub use port::free_port;

@@ -6,7 +6,11 @@ use crate::{
     head::{Head, appender::HeadAppender, querier::HeadQuerier, replay::replay},
     options::Options,
     stats::{Stats, StatsSnapshot},
-    wal::{Wal, segment},
+    wal::{
+        Wal,
+        checkpoint::{CheckpointError, CheckpointStats, remove_temporary},
+        segment,
+    },
 };
 use parking_lot::Mutex;
 use skopos_base::{
@@ -14,8 +18,10 @@ use skopos_base::{
     fs::{FileLock, Fs},
     spawn::{Joined, Stop},
 };
-use skopos_model::{Metadata, TimestampMs};
-use skopos_storage::{Appendable, Appender, CommitError, Querier, QueryError, Queryable, TimeRange};
+use skopos_model::{Labels, Metadata, TimestampMs};
+use skopos_storage::{
+    Appendable, Appender, CommitError, Querier, QueryError, Queryable, SeriesLimit, TimeRange,
+};
 use std::{io, path::Path, path::PathBuf, sync::Arc};
 
 /// The characters of a block directory's name.
@@ -59,6 +65,7 @@ impl Db {
         })?;
         warn_of_blocks(fs, dir)?;
 
+        remove_temporary(fs, &wal_dir).map_err(OpenError::io("cleaning", &wal_dir))?;
         let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
         let stats = Arc::new(Stats::default());
         let segment_pages = options.segment_pages();
@@ -75,7 +82,7 @@ impl Db {
         )
         .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
         let wal = Arc::new(wal);
-        let syncer = start_syncer(env, &wal, sync_interval.as_std())
+        let syncer = start_syncer(env, &head, &wal, sync_interval.as_std())
             .map_err(OpenError::io("starting the thread that synchronises", &wal_dir))?;
         log_opened(dir, &stats.snapshot(), &head);
         let syncer = Mutex::new(Some(syncer));
@@ -88,6 +95,29 @@ impl Db {
     /// When the disk refuses; then it is not known to be durable.
     pub fn sync(&self) -> Result<(), CommitError> {
         self.wal.sync()
+    }
+
+    /// Shortens the WAL: what is older than `before` goes, and so do the names of series that the head has no
+    /// more. To be called when blocks have those samples; what the head itself holds stays there.
+    ///
+    /// # Errors
+    /// When the disk refuses. Then the WAL is as long as it was, and as good.
+    pub fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
+        let compression = self.head.options.wal_compression;
+        let keep = |_, labels: &Labels| self.head.registry.contains(labels);
+        let stats = self.wal.truncate_before(before.as_ms(), compression, &keep)?;
+        if let Some(stats) = &stats {
+            tracing::info!(dir = %self.dir.display(), %before, ?stats, "the WAL is shorter");
+        }
+        Ok(stats)
+    }
+
+    /// The bytes that the WAL takes on disk.
+    ///
+    /// # Errors
+    /// When its directory cannot be listed.
+    pub fn wal_bytes(&self) -> io::Result<u64> {
+        self.wal.disk_bytes()
     }
 
     /// Makes everything durable and gives the directory free.
@@ -113,9 +143,9 @@ impl Db {
         self.head.metadata(metric)
     }
 
-    /// The bytes that series and their chunks hold in memory, without postings and tables.
+    /// About how many bytes the head holds: series, labels, chunks, postings and tables.
     pub fn series_bytes(&self) -> u64 {
-        self.head.registry.table().iter().map(|s| s.heap_bytes() as u64).sum()
+        self.head.registry.heap_bytes() as u64
     }
 
     fn shut_down(&self) -> Result<(), CommitError> {
@@ -141,7 +171,11 @@ impl Drop for Db {
 
 impl Appendable for Db {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(HeadAppender::new(&self.head, &self.wal))
+        Box::new(HeadAppender::new(&self.head, &self.wal, None))
+    }
+
+    fn appender_within(&self, limit: &Arc<SeriesLimit>) -> Box<dyn Appender + '_> {
+        Box::new(HeadAppender::new(&self.head, &self.wal, Some(limit)))
     }
 }
 
@@ -151,13 +185,19 @@ impl Queryable for Db {
     }
 }
 
-fn start_syncer(env: &Env, wal: &Arc<Wal>, interval: std::time::Duration) -> io::Result<Syncer> {
+fn start_syncer(
+    env: &Env,
+    head: &Arc<Head>,
+    wal: &Arc<Wal>,
+    interval: std::time::Duration,
+) -> io::Result<Syncer> {
     let stop = env.spawner.stop_signal();
-    let (wal, stopped) = (Arc::clone(wal), Arc::clone(&stop));
+    let (head, wal, stopped) = (Arc::clone(head), Arc::clone(wal), Arc::clone(&stop));
     let body = move || {
         while !stopped.wait(interval) {
             // What a failure means for commits stands in the WAL's state, and is logged there.
             let _ = wal.sync();
+            head.measure_memory();
         }
     };
     let thread = env.spawner.spawn("wal-sync", Box::new(body))?;

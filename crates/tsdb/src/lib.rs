@@ -3,7 +3,10 @@
 //! Modules:
 //! - `db`: `Db`, what the rest of the program opens; the lock and the synchronising thread.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
+//! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
+//! - `select`: matchers to series, over the postings of the head or of a block.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
+//! - `block`: Prometheus' blocks, written and read; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
 //! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
@@ -28,17 +31,22 @@
 //! sample, look at `replay`, which does the same. When you change the order of a commit's steps, read
 //! docs/decisions/0003-isolation-by-commit-number.md first.
 
+pub mod block;
 mod db;
 mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+mod intervals;
 mod options;
+mod select;
 mod stats;
 mod wal;
 
 pub use db::Db;
 pub use error::OpenError;
+pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
+pub use wal::checkpoint::{CheckpointError, CheckpointStats, Passed};

@@ -11,6 +11,8 @@ pub enum WalCompression {
     /// Snappy, where it makes the record smaller.
     #[default]
     Snappy,
+    /// Zstd, where it makes the record smaller: smaller files for more work.
+    Zstd,
 }
 
 /// What an operator decides about the database.
@@ -30,6 +32,10 @@ pub struct Options {
     pub max_future: DurationMs,
     /// The most series that the head takes (`--storage.tsdb.max-series`).
     pub max_series: u32,
+    /// The most series of one metric (`--storage.tsdb.max-series-per-metric`).
+    pub max_series_per_metric: u32,
+    /// How many bytes the head may hold before new series are refused (`--storage.memory-budget`).
+    pub memory_budget_bytes: u64,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
 }
@@ -43,6 +49,8 @@ impl Default for Options {
             min_block_duration: DurationMs::from_secs(2 * 3600),
             max_future: DurationMs::from_secs(10 * 60),
             max_series: 20_000_000,
+            max_series_per_metric: 5_000_000,
+            memory_budget_bytes: 16 << 30,
             max_label_bytes: 16 << 10,
         }
     }

@@ -40,6 +40,16 @@ stats! {
     duplicates_total,
     /// Samples refused because their time is not accepted.
     out_of_bounds_total,
+    /// New series refused since there are as many as may be.
+    refused_series_total,
+    /// New series refused since there are as many of their metric as may be.
+    refused_per_metric_total,
+    /// New series refused since the head holds as much memory as it may.
+    refused_memory_total,
+    /// New series refused since their source has as many as it may.
+    refused_per_source_total,
+    /// About how many bytes the head holds, as measured last.
+    memory_bytes,
     /// Samples dropped at commit because another batch had overtaken them.
     overtaken_total,
     /// Exemplars that came with samples and were not kept.

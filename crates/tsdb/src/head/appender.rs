@@ -11,16 +11,15 @@ use super::{
     series::{CommitView, MemSeries, SeriesIndex, Stored},
 };
 use crate::{
-    options::WalCompression,
     stats::Stats,
     wal::{
         Wal,
+        compress::Compressor,
         record::{SamplesRecord, push_series},
-        writer::compressed,
     },
 };
 use skopos_model::{Labels, Metadata, Sample, SeriesRef, TimestampMs};
-use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, Value};
+use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, Value};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
@@ -33,7 +32,6 @@ const SPARE_BYTES: usize = 8 << 20;
 /// The most spare batches kept.
 const SPARES: usize = 16;
 /// How limits are named to an operator: as the flag, where there is one.
-const SERIES_LIMIT: &str = "storage.tsdb.max-series";
 const LABEL_LIMIT: &str = "max-label-bytes (tsdb)";
 const BATCH_LIMIT: &str = "max-batch-samples (tsdb)";
 
@@ -51,8 +49,7 @@ pub(crate) struct Batch {
     metadata: Vec<(Arc<MemSeries>, Metadata)>,
     /// The last sample of every series; only there once a series came twice.
     last_of: Option<HashMap<SeriesIndex, Sample>>,
-    /// Made for the first commit, then kept.
-    encoder: Option<Box<snap::raw::Encoder>>,
+    compressor: Compressor,
     compressed: Vec<u8>,
 }
 
@@ -107,10 +104,12 @@ pub(crate) struct HeadAppender<'a> {
     number: u32,
     accepted_ms: (i64, i64),
     max_samples: usize,
+    /// Of the source of the samples, for new series.
+    limit: Option<Arc<SeriesLimit>>,
 }
 
 impl<'a> HeadAppender<'a> {
-    pub(crate) fn new(head: &'a Head, wal: &'a Wal) -> Self {
+    pub(crate) fn new(head: &'a Head, wal: &'a Wal, limit: Option<&Arc<SeriesLimit>>) -> Self {
         Self {
             head,
             wal,
@@ -118,6 +117,7 @@ impl<'a> HeadAppender<'a> {
             number: head.next_batch.fetch_add(1, Ordering::Relaxed),
             accepted_ms: head.accepted(),
             max_samples: head.options.max_batch_samples(),
+            limit: limit.cloned(),
         }
     }
 
@@ -134,16 +134,15 @@ impl<'a> HeadAppender<'a> {
         if labels.byte_len() > max_bytes {
             return Err(AppendError::Limit { limit: LABEL_LIMIT, max: max_bytes as u64 });
         }
-        match self.head.registry.get_or_create(labels, Origin::Appender) {
+        let origin = self.limit.as_ref().map_or(Origin::Appender, Origin::Limited);
+        match self.head.registry.get_or_create(labels, origin) {
             Ok(found) => {
                 if found.created {
                     Stats::add(&self.head.stats.series, 1);
                 }
                 Ok(self.hold(found))
             }
-            Err(_) => {
-                Err(AppendError::Limit { limit: SERIES_LIMIT, max: u64::from(self.head.options.max_series) })
-            }
+            Err(reached) => Err(reached.refuse(&self.head.stats)),
         }
     }
 
@@ -230,21 +229,19 @@ impl<'a> HeadAppender<'a> {
     /// Writes the batch to the WAL, stores it in memory and makes it visible.
     fn commit_batch(&mut self) -> Result<Committed, CommitError> {
         let (head, batch) = (self.head, &mut self.batch);
-        let compress = head.options.wal_compression == WalCompression::Snappy;
-        let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
-        let samples = compressed(encoder, batch.record.bytes(), &mut batch.compressed);
+        let how = head.options.wal_compression;
+        let samples = batch.compressor.compress(how, batch.record.bytes(), &mut batch.compressed);
         let mut state = head.commit.lock();
         let state = &mut *state;
         state.series_record.clear();
         batch.unlogged.retain(|series| !series.is_logged());
         for series in &batch.unlogged {
-            push_series(&mut state.series_record, series.wal_ref, &series.labels);
+            push_series(&mut state.series_record, series.wal_ref, &series.labels.to_labels());
         }
         if batch.unlogged.is_empty() {
             self.wal.log(&[samples])?;
         } else {
-            let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
-            let series = compressed(encoder, &state.series_record, &mut state.compressed);
+            let series = batch.compressor.compress(how, &state.series_record, &mut state.compressed);
             self.wal.log(&[series, samples])?;
             batch.unlogged.iter().for_each(|series| series.set_logged());
         }
@@ -259,10 +256,6 @@ impl<'a> HeadAppender<'a> {
         state.next += 1;
         Ok(committed)
     }
-}
-
-fn new_encoder() -> Box<snap::raw::Encoder> {
-    Box::new(snap::raw::Encoder::new())
 }
 
 /// Stores a batch in memory. Readers do not see it before it is published.
@@ -380,8 +373,7 @@ impl Appender for HeadAppender<'_> {
 impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
-        // The last first: so what goes from postings stands at their ends.
-        let removed = batch.held.drain(..).rev().filter(|s| self.head.registry.release(s)).count();
+        let removed = self.head.registry.release(batch.held.drain(..));
         Stats::sub(&self.head.stats.series, removed as u64);
         batch.clear();
         let bytes = batch.record.capacity()

@@ -2,9 +2,11 @@
 //! the process is the WAL's. Nothing that it has a sample of is dropped yet.
 //!
 //! - `series`: one series: its labels, its chunks, which commit its last samples came with.
+//! - `series_labels`: its labels, shared with others.
 //! - `registry`: all series, found by labels or by reference; `series_table`: by number.
 //! - `postings`: which series have which label.
-//! - `select`: matchers to series.
+//! - `select`: the registry as a source of postings.
+//! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.
 //! - `querier`: a view, from matchers to columns.
@@ -12,17 +14,21 @@
 
 pub(crate) mod appender;
 pub(crate) mod isolation;
+pub(crate) mod limits;
+pub(crate) mod memory;
 pub(crate) mod postings;
 pub(crate) mod querier;
 pub(crate) mod registry;
 pub(crate) mod replay;
 pub(crate) mod select;
 pub(crate) mod series;
+pub(crate) mod series_labels;
 pub(crate) mod series_table;
 
 use crate::{options::Options, stats::Stats};
 use appender::Batch;
 use isolation::Readers;
+use limits::Limits;
 use parking_lot::Mutex;
 use registry::Registry;
 use skopos_base::clock::Clock;
@@ -68,7 +74,7 @@ struct CommitState {
 impl Head {
     pub(crate) fn new(options: Options, clock: Arc<dyn Clock>, stats: Arc<Stats>) -> Self {
         Self {
-            registry: Registry::new(options.max_series),
+            registry: Registry::new(Limits::new(&options)),
             options,
             clock,
             stats,

@@ -3,9 +3,9 @@
 use super::{
     Head,
     isolation::ReadMark,
-    select::{STRIDE, select},
     series::{Collected, MemSeries, SeriesIndex},
 };
+use crate::select::{STRIDE, select};
 use skopos_model::{Labels, Matcher};
 use skopos_storage::{
     LabelRequest, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, TimeRange,
@@ -168,7 +168,7 @@ impl Querier for HeadQuerier {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, QueryError> {
         let range = self.intersection(request.range);
         let mut series = self.matching(request.matchers, range, &request.budget)?;
-        series.retain(|s| request.shard.contains(&s.labels));
+        series.retain(|s| request.shard.contains_hash(s.labels.hash64()));
         request.budget.charge_series(series.len() as u64)?;
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(Box::new(HeadSeriesSet {
@@ -182,9 +182,9 @@ impl Querier for HeadQuerier {
     }
 
     fn series(&self, request: &LabelRequest<'_>) -> Result<Vec<Labels>, QueryError> {
-        let series = self.matching(request.matchers, self.range, &request.budget)?;
-        let mut labels: Vec<Labels> = series.iter().map(|s| s.labels.clone()).collect();
-        labels.sort_unstable();
+        let mut series = self.matching(request.matchers, self.range, &request.budget)?;
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        let labels: Vec<Labels> = series.iter().map(|s| s.labels.to_labels()).collect();
         limited(labels, request)
     }
 
@@ -194,7 +194,7 @@ impl Querier for HeadQuerier {
         }
         let mut names: BTreeSet<String> = BTreeSet::new();
         for series in self.matching(request.matchers, self.range, &request.budget)? {
-            for (name, _) in &series.labels {
+            for (name, _) in series.labels.iter() {
                 if !names.contains(name) {
                     names.insert(name.to_owned());
                 }
@@ -252,7 +252,7 @@ impl SeriesSet for HeadSeriesSet {
             let before = batch.sample_count();
             let collected = &self.collected;
             let pushed = batch
-                .push_series(series.labels.clone(), |columns| {
+                .push_series(series.labels.to_labels(), |columns| {
                     collected.decode(self.range, &mut columns.timestamps, &mut columns.values)
                 })
                 .map_err(|e| QueryError::Corrupt {

@@ -12,7 +12,10 @@ use crate::{
     stats::Stats,
     wal::{
         reader::{Fault, Item, SegmentReader},
-        record::{RecordError, RecordKind, WalSample, read_metadata, read_samples, read_series},
+        record::{
+            RecordError, RecordKind, WalSample, read_any_samples, read_metadata, read_min_valid_time,
+            read_series,
+        },
         segment::{Listing, SegmentFile},
     },
 };
@@ -199,9 +202,9 @@ impl<'a> Replay<'a> {
                     add_series(head, refs, wal_ref, &labels);
                 })
             }
-            Some(RecordKind::Samples) => {
+            Some(RecordKind::Samples | RecordKind::SamplesV2) => {
                 self.samples.clear();
-                read_samples(record, &mut self.samples)?;
+                read_any_samples(record, &mut self.samples)?;
                 self.apply_samples();
                 Ok(())
             }
@@ -213,6 +216,7 @@ impl<'a> Replay<'a> {
                     }
                 })
             }
+            Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
             Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
             Some(kind) => {
                 *self.skipped.entry(kind).or_default() += 1;

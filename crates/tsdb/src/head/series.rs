@@ -1,11 +1,14 @@
 //! `MemSeries`: one series in memory: its labels, its chunks, and which of its samples a reader sees.
 //! Never decides whether a batch is visible as a whole; never touches the WAL.
 
-use super::isolation::{Boundaries, CommitId};
+use super::{
+    isolation::{Boundaries, CommitId},
+    series_labels::SeriesLabels,
+};
 use parking_lot::Mutex;
 use skopos_chunk::{ChunkError, XorEncoder, decode_range_into};
-use skopos_model::{Labels, Sample, TimestampMs};
-use skopos_storage::TimeRange;
+use skopos_model::{Sample, TimestampMs};
+use skopos_storage::{SeriesCharge, TimeRange};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
@@ -21,10 +24,12 @@ pub(crate) struct SeriesIndex(pub(crate) u32);
 /// One series.
 #[derive(Debug)]
 pub(crate) struct MemSeries {
-    pub(crate) labels: Labels,
+    pub(crate) labels: SeriesLabels,
     pub(crate) index: SeriesIndex,
     /// Its number in the WAL.
     pub(crate) wal_ref: u64,
+    /// Its place in the account of its source.
+    pub(super) charge: Option<SeriesCharge>,
     /// Whether the WAL names it.
     logged: AtomicBool,
     /// How many times batches hold it; counted only while the WAL does not name it.
@@ -78,11 +83,12 @@ pub(crate) struct CommitView<'a> {
 }
 
 impl MemSeries {
-    pub(crate) fn new(labels: Labels, index: SeriesIndex, wal_ref: u64, logged: bool) -> Self {
+    pub(crate) fn new(labels: SeriesLabels, index: SeriesIndex, wal_ref: u64, logged: bool) -> Self {
         Self {
             labels,
             index,
             wal_ref,
+            charge: None,
             logged: AtomicBool::new(logged),
             holds: AtomicU32::new(0),
             pending: AtomicU32::new(0),
@@ -171,12 +177,12 @@ impl MemSeries {
         self.samples.lock().collect(mark, range, out);
     }
 
-    /// How many bytes the series holds in memory, its labels among them.
+    /// How many bytes the series holds in memory, its share of labels among them.
     pub(crate) fn heap_bytes(&self) -> usize {
         let samples = self.samples.lock();
         let closed: usize = samples.closed.iter().map(|c| c.bytes.len() + 16).sum();
         let list = samples.closed.capacity() * size_of::<ClosedChunk>();
-        size_of::<Self>() + 16 + self.labels.byte_len() + 16 + closed + list + samples.open.heap_bytes()
+        size_of::<Self>() + 16 + self.labels.heap_bytes() + closed + list + samples.open.heap_bytes()
     }
 }
 

@@ -5,5 +5,7 @@ mod concurrent;
 mod crash;
 mod damage;
 mod head;
+mod limits;
 mod peers;
 mod random;
+mod truncation;
