@@ -12,6 +12,9 @@ use skopos_tsdb::fuzzing as tsdb;
 /// A check that keeps a few copies of what it decoded.
 const USUAL: Memory = Memory { fixed_bytes: 256 << 10, per_input_byte: 512 };
 
+/// A check that keeps its files on a simulated disk.
+const ON_A_DISK: Memory = Memory { fixed_bytes: 4 << 20, per_input_byte: 512 };
+
 /// Every target.
 pub const TARGETS: &[Target] = &[
     Target {
@@ -24,7 +27,17 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "wal_record",
-        covers: &["crates/tsdb/src/wal/record.rs"],
+        covers: &[
+            "crates/tsdb/src/wal/record/base.rs",
+            "crates/tsdb/src/wal/record/bytes.rs",
+            "crates/tsdb/src/wal/record/exemplars.rs",
+            "crates/tsdb/src/wal/record/histograms.rs",
+            "crates/tsdb/src/wal/record/markers.rs",
+            "crates/tsdb/src/wal/record/metadata.rs",
+            "crates/tsdb/src/wal/record/samples.rs",
+            "crates/tsdb/src/wal/record/series.rs",
+            "crates/tsdb/src/wal/record/tombstones.rs",
+        ],
         seeds: tsdb::wal::record_seeds,
         check: tsdb::wal::record,
         memory: USUAL,
@@ -43,8 +56,20 @@ pub const TARGETS: &[Target] = &[
         ],
         seeds: tsdb::block::seeds,
         check: tsdb::block::any,
-        // The file stands in memory, and writing buffers.
-        memory: Memory { fixed_bytes: 4 << 20, per_input_byte: 512 },
+        memory: ON_A_DISK,
+    },
+    Target {
+        name: "chunk",
+        covers: &[
+            "crates/chunk/src/samples.rs",
+            "crates/chunk/src/xor2.rs",
+            "crates/chunk/src/histogram_decoder.rs",
+            "crates/chunk/src/histogram_encoder.rs",
+            "crates/chunk/src/histogram_kinds.rs",
+        ],
+        seeds: chunk::any_seeds,
+        check: chunk::any,
+        memory: Memory { fixed_bytes: 256 << 10, per_input_byte: 64 << 10 },
     },
     Target {
         name: "xor_chunk",
