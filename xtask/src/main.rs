@@ -8,6 +8,7 @@
 //! - `setup`: what a fresh machine lacks
 //! - `ui`, `browser`: the web interface, checked and built; its page tests in a real browser
 //! - `test`: every check and test in one run
+//! - `fixtures`: data directories written by a real Prometheus, for the tests of `tsdb`
 //! - `bench`: every bench in one table, beside the goals of `benches.toml`
 //!
 //! # Way of `tidy`
@@ -27,6 +28,7 @@
 mod bench;
 mod browser;
 mod finding;
+mod fixtures;
 mod layers;
 mod process;
 mod repo;
@@ -50,6 +52,9 @@ usage: cargo xtask COMMAND
   ui                       build the web interface into ui/dist if its sources changed
   test                     set up, then run every check and every test
   bench [NAME] [-- ARGS]   run the benches (those whose package or name contains NAME) and show their figures
+  fixtures --prometheus PATH [--reader PATH]
+                           make the data directories anew that tests hold of this version of Prometheus;
+                           --reader names a version 3 that is asked what is in them (needed for 2.42)
   help                     this text
 ";
 
@@ -77,6 +82,8 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["bench", "--", rest @ ..] => bench::run_all(&root, None, rest),
         ["bench", name] => bench::run_all(&root, Some(name), &[]),
         ["bench", name, "--", rest @ ..] => bench::run_all(&root, Some(name), rest),
+        ["fixtures", "--prometheus", program] => fixtures::run(&root, program, program),
+        ["fixtures", "--prometheus", program, "--reader", reader] => fixtures::run(&root, program, reader),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
