@@ -9,6 +9,7 @@
 //! - `ui`, `browser`: the web interface, checked and built; its page tests in a real browser
 //! - `test`: every check and test in one run
 //! - `fuzz`, `sim`: the fuzz targets and the crash enumerations at length
+//! - `fixtures`: data directories written by a real Prometheus, for the tests of `tsdb`
 //! - `bench`: every bench in one table, beside the goals of `benches.toml`
 //! - `peers`: `bench peers`: the same load for other systems and for this one
 //!
@@ -30,6 +31,7 @@ mod bench;
 mod browser;
 mod finding;
 mod fuzz;
+mod fixtures;
 mod layers;
 mod peers;
 mod process;
@@ -64,6 +66,9 @@ usage: cargo xtask COMMAND
   fuzz TARGET --keep       take inputs of earlier runs that reach new code into the repository
   sim [--states N] [--seed S]
                            run the crash enumerations of the tests until N states (500,000) were checked
+  fixtures --prometheus PATH [--reader PATH]
+                           make the data directories anew that tests hold of this version of Prometheus;
+                           --reader names a version 3 that is asked what is in them (needed for 2.42)
   help                     this text
 ";
 
@@ -94,6 +99,8 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["bench", name, "--", rest @ ..] => bench::run_all(&root, Some(name), rest),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["sim", rest @ ..] => sim::run(&root, rest),
+        ["fixtures", "--prometheus", program] => fixtures::run(&root, program, program),
+        ["fixtures", "--prometheus", program, "--reader", reader] => fixtures::run(&root, program, reader),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())
