@@ -9,6 +9,7 @@
 //! - `columns`: `SeriesSet` and `SeriesBatch`: series as columns of timestamps and values.
 //! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled.
 //! - `merge`: several sources as one: queriers, sets of series, sets of chunks; each written once.
+//! - `series_limit`: `SeriesLimit`: how many series one source may have.
 //! - `error`: `AppendError`, `CommitError`, `QueryError`: variants are decisions.
 //!
 //! Write path: `Appendable::appender` → `append` or `append_floats` → `commit`.
@@ -30,6 +31,7 @@ pub mod columns;
 pub mod error;
 pub mod merge;
 pub mod query;
+pub mod series_limit;
 
 pub use append::{Append, Appendable, Appender, Committed, SeriesId, Value};
 pub use budget::{QueryBudget, QueryLimits};
@@ -38,3 +40,4 @@ pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet};
 pub use error::{AppendError, CommitError, QueryError};
 pub use merge::{merge_chunk_queriers, merge_queriers};
 pub use query::{LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};
+pub use series_limit::{SeriesCharge, SeriesLimit};

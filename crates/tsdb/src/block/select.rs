@@ -6,7 +6,7 @@ use super::{
     index::{reader::LabelReader, series::SeriesEntry},
     reader::Block,
 };
-use crate::head::postings::{intersect, retain_in_any, subtract};
+use crate::select::retain_in_any;
 use skopos_model::{MatchOp, Matcher};
 use skopos_storage::QueryBudget;
 use std::ops::ControlFlow;
@@ -164,9 +164,9 @@ impl Search<'_> {
         }
         let named = self.join(&lists)?;
         if condition.excludes {
-            subtract(&mut ids, &named);
+            retain_in_any(&mut ids, &mut [&named], false);
         } else {
-            intersect(&mut ids, &named);
+            retain_in_any(&mut ids, &mut [&named], true);
         }
         Ok(ids)
     }

@@ -5,6 +5,7 @@ use super::{
     series::SeriesIndex,
     series_labels::{ByValue, Pair, SeriesLabels},
 };
+use crate::select::skip_below;
 use skopos_model::Labels;
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
@@ -218,46 +219,10 @@ impl Postings {
     }
 }
 
-/// Keeps of `ids` those that stand in `other`. Both are sorted. The time grows with the shorter one.
-pub(crate) fn intersect(ids: &mut Vec<u32>, other: &[u32]) {
-    retain_by_presence(ids, other, true);
-}
-
-/// Removes from `ids` those that stand in `other`. Both are sorted.
-pub(crate) fn subtract(ids: &mut Vec<u32>, other: &[u32]) {
-    retain_by_presence(ids, other, false);
-}
-
-fn retain_by_presence(ids: &mut Vec<u32>, other: &[u32], wanted: bool) {
-    retain_in_any(ids, &mut [other], wanted);
-}
-
-/// Keeps of `ids` those that stand in any of `lists`, or those that stand in none. All are sorted.
-pub(crate) fn retain_in_any(ids: &mut Vec<u32>, lists: &mut [&[u32]], wanted: bool) {
-    ids.retain(|id| {
-        let is_in = |list: &mut &[u32]| {
-            *list = skip_below(list, *id);
-            list.first() == Some(id)
-        };
-        lists.iter_mut().any(is_in) == wanted
-    });
-}
-
-/// The part of `sorted` from the first number on that is not below `id`, found by doubling steps.
-fn skip_below(sorted: &[u32], id: u32) -> &[u32] {
-    let mut step = 1;
-    while step <= sorted.len() && sorted[step - 1] < id {
-        step *= 2;
-    }
-    let (from, to) = (step / 2, step.min(sorted.len()));
-    &sorted[from + sorted[from..to].partition_point(|x| *x < id)..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn prefixes_find_their_values() {
@@ -294,7 +259,8 @@ mod tests {
             let index = |i: usize| SeriesIndex(i as u32);
             let mut postings = Postings::default();
             (0..gone.len()).for_each(|i| drop(postings.add(index(i), &labels(i), 0)));
-            (0..gone.len()).rev().filter(|i| gone[*i]).for_each(|i| take_out(&mut postings, i as u32, &labels(i)));
+            let going = (0..gone.len()).rev().filter(|i| gone[*i]);
+            going.for_each(|i| take_out(&mut postings, i as u32, &labels(i)));
             for i in (0..gone.len()).filter(|i| !gone[*i]) {
                 prop_assert_eq!(postings.values("one").unwrap().get(&i.to_string()), &[i as u32]);
                 let some = postings.values("some").unwrap().get(&(i % 3).to_string());
@@ -306,24 +272,6 @@ mod tests {
             prop_assert_eq!(counts, vec![left; 3.min(left * 3)]);
             (0..gone.len()).filter(|i| !gone[*i]).for_each(|i| take_out(&mut postings, i as u32, &labels(i)));
             prop_assert_eq!(postings, Postings::default());
-        }
-
-        #[test]
-        fn set_operations_agree_with_sets(
-            a in prop::collection::btree_set(0u32..300, 0..200),
-            b in prop::collection::btree_set(0u32..300, 0..200),
-        ) {
-            let other: Vec<u32> = b.iter().copied().collect();
-            let mut both: Vec<u32> = a.iter().copied().collect();
-            let mut rest = both.clone();
-            intersect(&mut both, &other);
-            subtract(&mut rest, &other);
-            let (low, high) = other.split_at(other.len() / 3);
-            let mut in_any: Vec<u32> = a.iter().copied().collect();
-            retain_in_any(&mut in_any, &mut [high, low, &[]], true);
-            prop_assert_eq!(&in_any, &both);
-            prop_assert_eq!(both.into_iter().collect::<BTreeSet<_>>(), &a & &b);
-            prop_assert_eq!(rest.into_iter().collect::<BTreeSet<_>>(), &a - &b);
         }
     }
 }

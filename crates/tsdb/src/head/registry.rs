@@ -6,6 +6,7 @@
 //! it out again (`release`), under both locks under which one is found, so that nobody finds it meanwhile.
 
 use super::{
+    limits::{LimitReached, Limits},
     postings::Postings,
     series::{MemSeries, SeriesIndex},
     series_labels::Pair,
@@ -13,7 +14,8 @@ use super::{
 };
 use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockReadGuard};
-use skopos_model::{Labels, SeriesRef};
+use skopos_model::{Labels, SeriesRef, name::METRIC_NAME};
+use skopos_storage::{SeriesCharge, SeriesLimit};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -21,6 +23,8 @@ use std::sync::{
 
 /// A place in the table, and one in a shard, which is two thirds full.
 const BYTES_TO_FIND: usize = 8 + 9 * 3 / 2;
+/// What the open chunk of a new series will grow to.
+const OPEN_CHUNK_BYTES: usize = 128;
 /// Many, so that appenders seldom meet.
 const SHARDS: usize = 256;
 /// Series taken out together: each long list of postings is walked once for all of them.
@@ -39,7 +43,7 @@ pub(crate) struct Registry {
     table: RwLock<SeriesTable>,
     postings: RwLock<Postings>,
     next_wal_ref: AtomicU64,
-    max_series: u32,
+    pub(super) limits: Limits,
 }
 
 /// By the hash of the labels, which the series knows: an entry is a pointer alone.
@@ -82,32 +86,30 @@ impl Found {
     }
 }
 
-/// There are as many series as may be.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooManySeries;
-
 /// How a series comes to be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin {
+pub(crate) enum Origin<'a> {
     /// An appender; the WAL does not name it yet.
     Appender,
+    /// The same, of a source that may have so many.
+    Limited(&'a Arc<SeriesLimit>),
     /// A replay; the WAL names it by this number.
     Wal(u64),
 }
 
 impl Registry {
-    pub(crate) fn new(max_series: u32) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             table: RwLock::default(),
             postings: RwLock::default(),
             next_wal_ref: AtomicU64::new(1),
-            max_series,
+            limits,
         }
     }
 
     /// The series of these labels, made when there is none. It is held when the WAL does not name it.
-    pub(crate) fn get_or_create(&self, labels: &Labels, origin: Origin) -> Result<Found, TooManySeries> {
+    pub(crate) fn get_or_create(&self, labels: &Labels, origin: Origin<'_>) -> Result<Found, LimitReached> {
         self.get_or_create_hashed(labels.hash64(), labels, origin)
     }
 
@@ -115,8 +117,8 @@ impl Registry {
         &self,
         hash: u64,
         labels: &Labels,
-        origin: Origin,
-    ) -> Result<Found, TooManySeries> {
+        origin: Origin<'_>,
+    ) -> Result<Found, LimitReached> {
         if let Some(series) = self.shard(hash).read().find(hash, labels) {
             return Ok(Found::hold(series, false));
         }
@@ -127,19 +129,22 @@ impl Registry {
         // Held while the number is given: postings grow by growing numbers only.
         let mut postings = self.postings.write();
         let mut table = self.table.write();
-        if table.len() >= self.max_series as usize {
-            return Err(TooManySeries);
-        }
-        let index = table.next_index().ok_or(TooManySeries)?;
+        let charge = self.check_limits(&postings, &table, labels, origin)?;
+        let index = table.next_index().ok_or(LimitReached::Series(u32::MAX))?;
         let (wal_ref, logged) = match origin {
-            Origin::Appender => (self.next_wal_ref.fetch_add(1, Ordering::Relaxed), false),
+            Origin::Appender | Origin::Limited(_) => {
+                (self.next_wal_ref.fetch_add(1, Ordering::Relaxed), false)
+            }
             Origin::Wal(wal_ref) => {
                 self.reserve_wal_ref(wal_ref);
                 (wal_ref, true)
             }
         };
         let labels = postings.add(index, labels, hash);
-        let series = Arc::new(MemSeries::new(labels, index, wal_ref, logged));
+        let mut series = MemSeries::new(labels, index, wal_ref, logged);
+        series.charge = charge;
+        self.limits.memory.grow(estimated_bytes(&series));
+        let series = Arc::new(series);
         let found = Found::hold(&series, true);
         table.push(Arc::clone(&series));
         drop(table);
@@ -152,6 +157,24 @@ impl Registry {
     pub(crate) fn contains(&self, labels: &Labels) -> bool {
         let hash = labels.hash64();
         self.shard(hash).read().find(hash, labels).is_some()
+    }
+
+    /// Whether one more series may be made. What the WAL names was let in before.
+    fn check_limits(
+        &self,
+        postings: &Postings,
+        table: &SeriesTable,
+        labels: &Labels,
+        origin: Origin<'_>,
+    ) -> Result<Option<SeriesCharge>, LimitReached> {
+        if matches!(origin, Origin::Wal(_)) {
+            return Ok(None);
+        }
+        let metric = labels.metric_name();
+        let named = |name| postings.values(METRIC_NAME).map_or(0, |metrics| metrics.get(name).len());
+        self.limits.check(table.len(), metric.map_or(0, named))?;
+        let Origin::Limited(limit) = origin else { return Ok(None) };
+        limit.charge().map(Some).map_err(LimitReached::PerSource)
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Shard> {
@@ -198,6 +221,7 @@ impl Registry {
             gone.sort_unstable_by_key(|s| s.index);
             self.take_from_postings(&gone);
             removed += gone.len();
+            self.limits.memory.shrink(gone.iter().map(|s| estimated_bytes(s)).sum());
         }
         removed
     }
@@ -260,11 +284,25 @@ impl Registry {
         self.table.read().len()
     }
 
-    /// About how many bytes all of it takes: series, their labels and chunks, and what finds them.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        let found_by = self.postings().heap_bytes() + self.len() * BYTES_TO_FIND;
-        found_by + self.table().iter().map(|s| s.heap_bytes()).sum::<usize>()
+    /// About how many bytes it takes to find series: postings, shards and table.
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.postings().heap_bytes() + self.len() * BYTES_TO_FIND
     }
+
+    /// The same with the series themselves, their labels and chunks.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.index_bytes() + self.table().iter().map(|s| s.heap_bytes()).sum::<usize>()
+    }
+
+    /// The number beyond those of all series.
+    pub(crate) fn next_index(&self) -> u32 {
+        self.table.read().next_index().map_or(u32::MAX, |index| index.0)
+    }
+}
+
+/// What a series takes, with an open chunk as it will be.
+fn estimated_bytes(series: &MemSeries) -> u64 {
+    (series.heap_bytes() + BYTES_TO_FIND + OPEN_CHUNK_BYTES) as u64
 }
 
 /// The table inside a shard goes by the uppermost bits and the lowest ones.
@@ -303,6 +341,12 @@ fn index_of(series: SeriesRef) -> Option<SeriesIndex> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Options;
+    use skopos_storage::AppendError;
+
+    fn registry(max_series: u32) -> Registry {
+        Registry::new(Limits::new(&Options { max_series, ..Options::default() }))
+    }
 
     fn labels(value: &str) -> Labels {
         Labels::from_pairs([("a", value)])
@@ -310,7 +354,7 @@ mod tests {
 
     #[test]
     fn series_of_equal_hash_are_told_apart() {
-        let registry = Registry::new(10);
+        let registry = registry(10);
         let made: Vec<_> = ["x", "y", "z"]
             .iter()
             .map(|v| registry.get_or_create_hashed(7, &labels(v), Origin::Appender).unwrap())
@@ -327,7 +371,7 @@ mod tests {
     #[test]
     fn a_series_that_goes_leaves_those_of_its_hash() {
         for gone in 0..3 {
-            let registry = Registry::new(10);
+            let registry = registry(10);
             let all = ["x", "y", "z"].map(labels);
             let make = |l| registry.get_or_create_hashed(7, l, Origin::Appender).unwrap();
             let made: Vec<_> = all.iter().map(|l| make(l).series).collect();
@@ -347,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_series_stays_while_a_batch_holds_it_or_the_wal_names_it() {
-        let registry = Registry::new(1);
+        let registry = registry(1);
         let make = || registry.get_or_create(&labels("x"), Origin::Appender).unwrap().series;
         let (first, second) = (make(), make());
         let third = registry.find(ref_of(first.index)).unwrap().series;
@@ -369,7 +413,7 @@ mod tests {
             Labels::from_pairs([("all", "x"), ("one", one.as_str()), ("some", some.as_str())])
         };
         for (every, offset) in [(2, 0), (3, 1), (1, 0), (1000, 999), (100, 7)] {
-            let registry = Registry::new(10_000);
+            let registry = registry(10_000);
             let all: Vec<_> = (0..3000)
                 .map(|i| registry.get_or_create(&labels(i), Origin::Wal(u64::from(i) + 1)).unwrap().series)
                 .collect();
@@ -395,7 +439,7 @@ mod tests {
 
     #[test]
     fn references_of_the_wal_are_never_given_again() {
-        let registry = Registry::new(10);
+        let registry = registry(10);
         registry.get_or_create(&labels("x"), Origin::Wal(41)).unwrap();
         let series = registry.get_or_create(&labels("y"), Origin::Appender).unwrap().series;
         assert_eq!((series.wal_ref, series.is_logged()), (42, false));
@@ -403,9 +447,35 @@ mod tests {
 
     #[test]
     fn no_more_series_than_allowed() {
-        let registry = Registry::new(1);
+        let registry = registry(1);
         registry.get_or_create(&labels("x"), Origin::Appender).unwrap();
-        assert_eq!(registry.get_or_create(&labels("y"), Origin::Appender).unwrap_err(), TooManySeries);
+        let refused = registry.get_or_create(&labels("y"), Origin::Appender).unwrap_err();
+        assert_eq!(refused, LimitReached::Series(1));
         assert!(registry.get_or_create(&labels("x"), Origin::Appender).is_ok());
+    }
+
+    #[test]
+    fn a_source_and_a_metric_have_limits_of_their_own() {
+        let options = Options { max_series_per_metric: 3, ..Options::default() };
+        let registry = Registry::new(Limits::new(&options));
+        let limit = SeriesLimit::new("of-a-source", 2);
+        let make = |metric: &str, value: &str, origin| {
+            let labels = Labels::from_pairs([(METRIC_NAME, metric), ("a", value)]);
+            registry.get_or_create(&labels, origin)
+        };
+        let made = ["1", "2"].map(|v| make("m", v, Origin::Limited(&limit)).unwrap().series);
+        let refused = AppendError::Limit { limit: "of-a-source", max: 2 };
+        let got = make("m", "3", Origin::Limited(&limit)).unwrap_err();
+        assert_eq!(got, LimitReached::PerSource(refused));
+        assert!(make("m", "2", Origin::Limited(&limit)).is_ok(), "what is there is not counted again");
+        assert!(make("m", "3", Origin::Appender).is_ok());
+        assert_eq!(make("m", "4", Origin::Appender).unwrap_err(), LimitReached::PerMetric(3));
+        assert!(make("other", "4", Origin::Appender).is_ok());
+        made.iter().for_each(|s| s.set_logged());
+        assert_eq!(registry.remove_if(&made.each_ref().map(|s| s.index), |_| true), 2);
+        assert_eq!(limit.used(), 2, "it counts as long as someone has it");
+        drop(made);
+        assert_eq!(limit.used(), 0);
+        assert!(make("m", "4", Origin::Limited(&limit)).is_ok());
     }
 }

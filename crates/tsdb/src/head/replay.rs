@@ -5,7 +5,7 @@
 use super::{
     Head,
     registry::{Found, Origin},
-    series::{CommitView, MemSeries, Stored},
+    series::{MemSeries, Stored},
 };
 use crate::{
     error::OpenError,
@@ -160,7 +160,9 @@ impl<'a> Replay<'a> {
         // A process that was killed may have left bytes that no disk has: what is answered from now on
         // must not be lost to a power loss. For a segment that is durable this costs next to nothing.
         let mut file = fs.open(&segment.path, OpenMode::Append).map_err(fail("opening"))?;
-        file.sync().map_err(fail("synchronising"))
+        file.sync().map_err(fail("synchronising"))?;
+        self.head.spill();
+        Ok(())
     }
 
     fn damaged(&mut self, segment: &SegmentFile, offset: u64, reason: &dyn Display, count: u64) {
@@ -226,8 +228,7 @@ impl<'a> Replay<'a> {
     }
 
     fn apply_samples(&mut self) {
-        let block_ms = self.head.options.min_block_duration.as_ms().max(1);
-        let view = CommitView { id: 0, marks: &[], block_ms };
+        let view = self.head.replay_view();
         // After a power loss the page that names a series may be gone while a later one is there. A batch
         // with samples of such a series would be half there, so none of it is taken.
         if self.damaged_before && self.samples.iter().any(|s| self.refs.get(s.wal_ref).is_none()) {
@@ -295,6 +296,7 @@ fn add_series(head: &Head, refs: &mut RefMap, wal_ref: u64, labels: &Labels) {
     match head.registry.get_or_create(labels, Origin::Wal(wal_ref)) {
         Ok(Found { series, .. }) => {
             reserve(head, wal_ref);
+            head.attach_chunks(&series, wal_ref);
             refs.insert(wal_ref, series);
         }
         Err(_) => tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed"),

@@ -5,6 +5,8 @@ mod concurrent;
 mod crash;
 mod damage;
 mod head;
+mod limits;
 mod peers;
 mod random;
+mod truncate;
 mod truncation;

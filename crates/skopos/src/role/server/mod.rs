@@ -1,6 +1,7 @@
 //! `skopos server`: scrape, store, query, web interface; without a configuration file also the agent
 //! for the machine it runs on.
 
+mod memory;
 mod own;
 mod reloads;
 mod services;
@@ -54,6 +55,13 @@ pub(crate) struct Flags {
     /// Series that storage takes; samples of further ones are refused.
     #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000)]
     max_series: u32,
+    /// Series of one metric that storage takes.
+    #[arg(long = "storage.tsdb.max-series-per-metric", value_name = "N", default_value_t = 5_000_000)]
+    max_series_per_metric: u32,
+    /// Memory that the newest samples may take, in bytes or in percent of what there is; beyond it new
+    /// series are refused, and samples of known series are taken.
+    #[arg(long = "storage.memory-budget", value_name = "SIZE|PERCENT", default_value = "60%")]
+    memory_budget: memory::MemoryBudget,
     /// Address to listen on; `:9090` is all interfaces. May be given several times.
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", default_value = "localhost:9090")]
     listen_address: Vec<String>,
@@ -198,6 +206,8 @@ async fn open_storage(flags: &Flags, env: &Env) -> Result<Arc<Db>, Failure> {
             _ => WalCompression::Snappy,
         },
         max_series: flags.max_series,
+        max_series_per_metric: flags.max_series_per_metric,
+        memory_budget_bytes: flags.memory_budget.bytes(&*env.fs),
         ..skopos_tsdb::Options::default()
     };
     let opened = tokio::task::spawn_blocking(move || Db::open(&path, options, &env));
