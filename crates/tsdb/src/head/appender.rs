@@ -2,12 +2,13 @@
 //! they are appended, and once more when they are stored, since another batch may have overtaken this
 //! one. Never makes a sample visible that the WAL does not have.
 //!
-//! Native histograms are refused, since they cannot be kept yet. Exemplars and start timestamps are
-//! passed over: exemplars are counted. Metadata are kept in memory, the latest of each metric.
+//! Native histograms are refused, since they cannot be kept yet. Start timestamps are passed over. Exemplars are
+//! logged before the samples. Metadata are kept in memory, the latest of each metric.
 
 use super::{
     Head,
     batches::BatchNumber,
+    exemplars::{Timed, Verdict},
     registry::{Found, Origin, ref_of},
     series::{CommitView, MemSeries, Newest, SeriesIndex, Stored},
 };
@@ -16,10 +17,11 @@ use crate::{
     wal::{
         Wal,
         compress::Compressor,
-        record::{SamplesRecord, push_series},
+        page::{Compression, Framable},
+        record::{SamplesRecord, WalExemplar, push_exemplars, push_series},
     },
 };
-use skopos_model::{Labels, Metadata, Sample, SeriesRef, TimestampMs};
+use skopos_model::{Exemplar, Labels, Metadata, Sample, SeriesRef, TimestampMs};
 use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, Value};
 use std::{collections::HashMap, sync::Arc};
 
@@ -45,6 +47,9 @@ pub(crate) struct Batch {
     /// Series that the batch holds, as often as it does.
     held: Vec<Arc<MemSeries>>,
     metadata: Vec<(Arc<MemSeries>, Metadata)>,
+    exemplars: Vec<WalExemplar>,
+    /// Of which series each is.
+    exemplar_series: Vec<SeriesIndex>,
     /// The last sample of every series; only there once a series came twice.
     last_of: Option<HashMap<SeriesIndex, Sample>>,
     compressor: Compressor,
@@ -65,6 +70,8 @@ impl Batch {
         self.values.clear();
         self.unlogged.clear();
         self.metadata.clear();
+        self.exemplars.clear();
+        self.exemplar_series.clear();
         self.last_of = None;
     }
 
@@ -252,6 +259,26 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
+    /// Adds an exemplar that its series does not have yet.
+    fn add_exemplar(&mut self, series: &MemSeries, exemplar: &Exemplar, of_sample: TimestampMs) {
+        let timestamp_ms = exemplar.timestamp.unwrap_or(of_sample).as_ms();
+        let labels = exemplar.labels.clone();
+        let timed = Timed { timestamp_ms, value: exemplar.value, labels };
+        match self.head.exemplars.check(series.index, &timed) {
+            Verdict::New => {}
+            // A target repeats its newest one from scrape to scrape.
+            Verdict::Same => return,
+            Verdict::OutOfOrder | Verdict::TooLong => {
+                Stats::add(&self.head.stats.exemplars_dropped_total, 1);
+                return;
+            }
+        }
+        let Timed { timestamp_ms, value, labels } = timed;
+        let exemplar = WalExemplar { wal_ref: series.wal_ref, timestamp_ms, value, labels };
+        self.batch.exemplars.push(exemplar);
+        self.batch.exemplar_series.push(series.index);
+    }
+
     /// Writes the batch to the WAL, stores it in memory and makes it visible.
     fn commit_batch(&mut self) -> Result<Committed, CommitError> {
         let (head, batch) = (self.head, &mut self.batch);
@@ -264,11 +291,17 @@ impl<'a> HeadAppender<'a> {
         for series in &batch.unlogged {
             push_series(&mut state.series_record, series.wal_ref, &series.labels.to_labels());
         }
+        let mut exemplar_record = Vec::new();
+        push_exemplars(&mut exemplar_record, &batch.exemplars);
+        let exemplars = Framable { bytes: &exemplar_record, compression: Compression::None };
+        // The samples come last: the batch is there when they are.
+        let records = [exemplars, samples];
+        let records = if exemplar_record.is_empty() { &records[1..] } else { &records[..] };
         if batch.unlogged.is_empty() {
-            self.wal.log(&[samples])?;
+            self.wal.log(records)?;
         } else {
             let series = batch.compressor.compress(how, &state.series_record, &mut state.compressed);
-            self.wal.log(&[series, samples])?;
+            self.wal.log(&[&[series], records].concat())?;
             batch.unlogged.iter().for_each(|series| series.set_logged());
         }
         head.readers.copy_marks(&mut state.marks);
@@ -281,8 +314,21 @@ impl<'a> HeadAppender<'a> {
         };
         let committed = store(head, batch, view);
         head.readers.publish(state.next);
+        store_exemplars(head, batch);
         state.next += 1;
         Ok(committed)
+    }
+}
+
+/// Stores the exemplars of a batch, which readers see at once.
+fn store_exemplars(head: &Head, batch: &mut Batch) {
+    for (series, exemplar) in batch.exemplar_series.drain(..).zip(batch.exemplars.drain(..)) {
+        let counter = match head.exemplars.add(series, exemplar.into()) {
+            Verdict::New => &head.stats.exemplars_appended_total,
+            Verdict::Same => continue,
+            Verdict::OutOfOrder | Verdict::TooLong => &head.stats.exemplars_dropped_total,
+        };
+        Stats::add(counter, 1);
     }
 }
 
@@ -336,8 +382,8 @@ impl Appender for HeadAppender<'_> {
         };
         let series = self.find(sample.series)?;
         self.add(&series, sample.timestamp.as_ms(), value)?;
-        if !sample.exemplars.is_empty() {
-            Stats::add(&self.head.stats.exemplars_dropped_total, sample.exemplars.len() as u64);
+        for exemplar in sample.exemplars {
+            self.add_exemplar(&series, exemplar, sample.timestamp);
         }
         let series_ref = ref_of(series.index);
         if let Some(metadata) = sample.metadata {
