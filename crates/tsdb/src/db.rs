@@ -85,7 +85,7 @@ impl Db {
         let chunks = HeadChunks::open(&env.fs, &chunks_dir, options.head_chunk_file_bytes)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
         let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats), chunks));
-        replay(&head, fs, &*env.clock, &listing)?;
+        replay(&head, env, &listing)?;
         head.replayed();
         let wal = Wal::create(
             Arc::clone(&env.fs),

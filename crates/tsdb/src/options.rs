@@ -42,6 +42,8 @@ pub struct Options {
     pub max_exemplars: u32,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
+    /// Threads that read the WAL at the start. What they make of it is the same, however many they are.
+    pub replay_threads: usize,
 }
 
 impl Default for Options {
@@ -58,6 +60,7 @@ impl Default for Options {
             memory_budget_bytes: 16 << 30,
             max_exemplars: 100_000,
             max_label_bytes: 16 << 10,
+            replay_threads: 2,
         }
     }
 }

@@ -30,6 +30,23 @@ pub const TARGETS: &[Target] = &[
         memory: USUAL,
     },
     Target {
+        name: "block",
+        covers: &[
+            "crates/tsdb/src/block/input.rs",
+            "crates/tsdb/src/block/kept.rs",
+            "crates/tsdb/src/block/meta.rs",
+            "crates/tsdb/src/block/tombstones.rs",
+            "crates/tsdb/src/block/index/offsets.rs",
+            "crates/tsdb/src/block/index/paged.rs",
+            "crates/tsdb/src/block/index/series.rs",
+            "crates/tsdb/src/block/index/symbols.rs",
+        ],
+        seeds: tsdb::block::seeds,
+        check: tsdb::block::any,
+        // The file stands in memory, and writing buffers.
+        memory: Memory { fixed_bytes: 4 << 20, per_input_byte: 512 },
+    },
+    Target {
         name: "xor_chunk",
         covers: &[
             "crates/chunk/src/decoder.rs",

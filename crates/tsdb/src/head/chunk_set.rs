@@ -60,12 +60,15 @@ impl ChunkSeriesSet for HeadChunkSet {
             series.collect(self.mark.get(), self.range, &mut self.collected);
             let mut chunks = self.collected.chunks(&self.head.chunks)?;
             if let Some(deleted) = self.head.tombstones.get(series.index) {
-                let kept = chunks.into_iter().filter_map(|chunk| rewrite_kept(chunk, &deleted).transpose());
-                chunks = kept.collect::<Result<_, _>>().map_err(|e| QueryError::Corrupt {
-                    path: PathBuf::from("head"),
-                    offset: 0,
-                    reason: e.to_string(),
-                })?;
+                let mut kept = Vec::with_capacity(chunks.len());
+                for chunk in chunks {
+                    rewrite_kept(chunk, &deleted, &mut kept).map_err(|e| QueryError::Corrupt {
+                        path: PathBuf::from("head"),
+                        offset: 0,
+                        reason: e.to_string(),
+                    })?;
+                }
+                chunks = kept;
             }
             if !chunks.is_empty() {
                 return Ok(Some(ChunkSeries { labels: series.labels.to_labels(), chunks }));

@@ -10,5 +10,6 @@ mod head;
 mod limits;
 mod peers;
 mod random;
+mod replay;
 mod truncate;
 mod truncation;
