@@ -30,8 +30,8 @@
 mod bench;
 mod browser;
 mod finding;
-mod fuzz;
 mod fixtures;
+mod fuzz;
 mod layers;
 mod peers;
 mod process;

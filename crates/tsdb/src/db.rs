@@ -27,7 +27,7 @@ use skopos_base::{
     fs::{FileLock, Fs},
     spawn::{Joined, Stop},
 };
-use skopos_model::{Labels, Matcher, Metadata, TimestampMs};
+use skopos_model::{Exemplar, Labels, Matcher, Metadata, TimestampMs};
 use skopos_storage::{
     Appendable, Appender, ChunkSeriesSet, CommitError, Querier, QueryBudget, QueryError, Queryable,
     SeriesLimit, TimeRange,
@@ -200,6 +200,20 @@ impl Db {
         budget: &QueryBudget,
     ) -> Result<usize, DeleteError> {
         self.head.delete(&self.wal, matchers, range, budget)
+    }
+
+    /// The exemplars of `range` of the series that fulfil all matchers of any set, in the order of labels, each
+    /// series' in the order of time.
+    ///
+    /// # Errors
+    /// When the budget does not suffice.
+    pub fn select_exemplars(
+        &self,
+        range: TimeRange,
+        sets: &[Vec<Matcher>],
+        budget: &QueryBudget,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        self.head.select_exemplars(range, sets, budget)
     }
 
     /// Which metrics, labels and pairs of the head have the most series; lists have at most `limit` entries.

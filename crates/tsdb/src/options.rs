@@ -38,6 +38,8 @@ pub struct Options {
     pub max_series_per_metric: u32,
     /// How many bytes the head may hold before new series are refused (`--storage.memory-budget`).
     pub memory_budget_bytes: u64,
+    /// The most exemplars that are kept (`--storage.exemplars.exemplars-limit`).
+    pub max_exemplars: u32,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
     /// Threads that read the WAL at the start. What they make of it is the same, however many they are.
@@ -56,6 +58,7 @@ impl Default for Options {
             max_series: 20_000_000,
             max_series_per_metric: 5_000_000,
             memory_budget_bytes: 16 << 30,
+            max_exemplars: 100_000,
             max_label_bytes: 16 << 10,
             replay_threads: 2,
         }

@@ -52,7 +52,9 @@ stats! {
     memory_bytes,
     /// Samples dropped at commit because another batch had overtaken them.
     overtaken_total,
-    /// Exemplars that came with samples and were not kept.
+    /// Exemplars kept since the start, those that others took the place of among them.
+    exemplars_appended_total,
+    /// Exemplars that came with samples and were not kept: older than others of their series, or too long.
     exemplars_dropped_total,
     /// Bytes written to the WAL.
     wal_written_bytes_total,

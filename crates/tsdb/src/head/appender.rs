@@ -2,11 +2,13 @@
 //! they are appended, and once more when they are stored, since another batch may have overtaken this
 //! one. Never makes a sample visible that the WAL does not have.
 //!
-//! Exemplars and start timestamps are passed over: exemplars are counted. Metadata are kept in memory, the latest of each metric.
+//! Start timestamps are passed over. Exemplars are logged before the samples. Metadata are kept in memory, the
+//! latest of each metric.
 
 use super::{
     Head,
     batches::BatchNumber,
+    exemplars::{Timed, Verdict},
     histograms::{Histograms, checked, compress_all, owned},
     registry::{Found, Origin, ref_of},
     series::{CommitView, HistogramRef, MemSeries, Place, SeriesIndex, Stored},
@@ -16,10 +18,11 @@ use crate::{
     wal::{
         Wal,
         compress::Compressor,
-        record::{SamplesRecord, push_series},
+        page::{Compression, Framable},
+        record::{SamplesRecord, WalExemplar, push_exemplars, push_series},
     },
 };
-use skopos_model::{Labels, Metadata, Sample, SeriesRef, TimestampMs};
+use skopos_model::{Exemplar, Labels, Metadata, Sample, SeriesRef, TimestampMs};
 use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, Value};
 use std::{collections::HashMap, sync::Arc};
 
@@ -47,6 +50,9 @@ pub(crate) struct Batch {
     held: Vec<Arc<MemSeries>>,
     metadata: Vec<(Arc<MemSeries>, Metadata)>,
     histograms: Histograms,
+    exemplars: Vec<WalExemplar>,
+    /// Of which series each is.
+    exemplar_series: Vec<SeriesIndex>,
     /// The last sample of every series; only there once a series came twice.
     last_of: Option<HashMap<SeriesIndex, Sample>>,
     compressor: Compressor,
@@ -68,6 +74,8 @@ impl Batch {
         self.unlogged.clear();
         self.metadata.clear();
         self.histograms.clear();
+        self.exemplars.clear();
+        self.exemplar_series.clear();
         self.last_of = None;
     }
 
@@ -285,6 +293,26 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
+    /// Adds an exemplar that its series does not have yet.
+    fn add_exemplar(&mut self, series: &MemSeries, exemplar: &Exemplar, of_sample: TimestampMs) {
+        let timestamp_ms = exemplar.timestamp.unwrap_or(of_sample).as_ms();
+        let labels = exemplar.labels.clone();
+        let timed = Timed { timestamp_ms, value: exemplar.value, labels };
+        match self.head.exemplars.check(series.index, &timed) {
+            Verdict::New => {}
+            // A target repeats its newest one from scrape to scrape.
+            Verdict::Same => return,
+            Verdict::OutOfOrder | Verdict::TooLong => {
+                Stats::add(&self.head.stats.exemplars_dropped_total, 1);
+                return;
+            }
+        }
+        let Timed { timestamp_ms, value, labels } = timed;
+        let exemplar = WalExemplar { wal_ref: series.wal_ref, timestamp_ms, value, labels };
+        self.batch.exemplars.push(exemplar);
+        self.batch.exemplar_series.push(series.index);
+    }
+
     /// Writes the batch to the WAL, stores it in memory and makes it visible.
     fn commit_batch(&mut self) -> Result<Committed, CommitError> {
         let (head, batch) = (self.head, &mut self.batch);
@@ -299,17 +327,23 @@ impl<'a> HeadAppender<'a> {
         for series in &batch.unlogged {
             push_series(&mut state.series_record, series.wal_ref, &series.labels.to_labels());
         }
-        if batch.unlogged.is_empty() && batch.histograms.is_empty() {
+        let mut exemplar_record = Vec::new();
+        push_exemplars(&mut exemplar_record, &batch.exemplars);
+        if batch.unlogged.is_empty() && histograms.is_empty() && exemplar_record.is_empty() {
             self.wal.log(&[samples])?;
         } else {
-            let mut all = Vec::with_capacity(2 + histograms.len());
+            let mut all = Vec::with_capacity(3 + histograms.len());
             if !batch.unlogged.is_empty() {
                 all.push(batch.compressor.compress(how, &state.series_record, &mut state.compressed));
             }
+            // The samples come last: the batch is there when they are.
+            if !exemplar_record.is_empty() {
+                all.push(Framable { bytes: &exemplar_record, compression: Compression::None });
+            }
+            all.extend_from_slice(&histograms);
             if !batch.series.is_empty() {
                 all.push(samples);
             }
-            all.extend_from_slice(&histograms);
             self.wal.log(&all)?;
             batch.unlogged.iter().for_each(|series| series.set_logged());
         }
@@ -323,8 +357,21 @@ impl<'a> HeadAppender<'a> {
         };
         let committed = store(head, batch, view);
         head.readers.publish(state.next);
+        store_exemplars(head, batch);
         state.next += 1;
         Ok(committed)
+    }
+}
+
+/// Stores the exemplars of a batch, which readers see at once.
+fn store_exemplars(head: &Head, batch: &mut Batch) {
+    for (series, exemplar) in batch.exemplar_series.drain(..).zip(batch.exemplars.drain(..)) {
+        let counter = match head.exemplars.add(series, exemplar.into()) {
+            Verdict::New => &head.stats.exemplars_appended_total,
+            Verdict::Same => continue,
+            Verdict::OutOfOrder | Verdict::TooLong => &head.stats.exemplars_dropped_total,
+        };
+        Stats::add(counter, 1);
     }
 }
 
@@ -403,8 +450,8 @@ impl Appender for HeadAppender<'_> {
                 series
             }
         };
-        if !sample.exemplars.is_empty() {
-            Stats::add(&self.head.stats.exemplars_dropped_total, sample.exemplars.len() as u64);
+        for exemplar in sample.exemplars {
+            self.add_exemplar(&series, exemplar, sample.timestamp);
         }
         let series_ref = ref_of(series.index);
         if let Some(metadata) = sample.metadata {

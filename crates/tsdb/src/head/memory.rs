@@ -11,6 +11,9 @@ const PART: u32 = 16 << 10;
 /// Series measured before the table is let go.
 const STRIDE: u32 = 256;
 
+/// An exemplar with labels of common length, and its place in the ring.
+const BYTES_AN_EXEMPLAR: usize = 160;
+
 /// What the head may hold, and what it does.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
@@ -77,7 +80,8 @@ impl Head {
             return;
         }
         // Series that came meanwhile have the highest numbers, so that they were walked too.
-        let held = std::mem::take(&mut *walk).bytes + self.registry.index_bytes() as u64;
+        let exemplars = self.exemplars.len() * BYTES_AN_EXEMPLAR;
+        let held = std::mem::take(&mut *walk).bytes + (self.registry.index_bytes() + exemplars) as u64;
         let before = budget.held.swap(held, Ordering::Relaxed) >= budget.max_bytes;
         self.stats.memory_bytes.store(held, Ordering::Relaxed);
         let exceeded = held >= budget.max_bytes;

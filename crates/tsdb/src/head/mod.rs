@@ -7,6 +7,7 @@
 //! - `postings`: which series have which label.
 //! - `select`: the registry as a source of postings.
 //! - `tombstones`: what is deleted; `cardinality`: what most series are of.
+//! - `exemplars`: the newest of them.
 //! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.
@@ -21,6 +22,7 @@ pub(crate) mod appender;
 pub(crate) mod batches;
 pub(crate) mod cardinality;
 pub(crate) mod chunk_set;
+pub(crate) mod exemplars;
 mod histograms;
 pub(crate) mod isolation;
 pub(crate) mod limits;
@@ -44,6 +46,7 @@ use crate::{
 };
 use appender::Batch;
 use batches::Batches;
+use exemplars::Exemplars;
 use isolation::Readers;
 use limits::Limits;
 use parking_lot::{Mutex, RwLock};
@@ -70,6 +73,7 @@ pub(crate) struct Head {
     pub(crate) registry: Registry,
     pub(crate) readers: Arc<Readers>,
     pub(crate) chunks: HeadChunks,
+    pub(crate) exemplars: Exemplars,
     /// What is deleted.
     pub(crate) tombstones: Tombstones,
     /// Chunks found on disk; empty once the WAL is read.
@@ -105,6 +109,7 @@ impl Head {
         stats: Arc<Stats>,
         (chunks, loaded): (HeadChunks, Loaded),
     ) -> Self {
+        let exemplars = Exemplars::new(options.max_exemplars);
         Self {
             registry: Registry::new(Limits::new(&options)),
             options,
@@ -112,6 +117,7 @@ impl Head {
             stats,
             readers: Arc::new(Readers::default()),
             chunks,
+            exemplars,
             tombstones: Tombstones::default(),
             loaded: RwLock::new(loaded),
             commit: Mutex::new(CommitState {

@@ -16,8 +16,8 @@ use crate::{
     wal::{
         reader::{Fault, Item, SegmentReader},
         record::{
-            RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_histograms,
-            read_metadata, read_min_valid_time, read_series, read_tombstones,
+            RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_exemplars,
+            read_histograms, read_metadata, read_min_valid_time, read_series, read_tombstones,
         },
         segment::{Listing, SegmentFile},
     },
@@ -227,6 +227,16 @@ impl<'a> Replay<'a> {
                 })
             }
             Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
+            Some(RecordKind::Exemplars) => {
+                let mut exemplars = Vec::new();
+                read_exemplars(record, &mut exemplars)?;
+                for exemplar in exemplars {
+                    if let Some(series) = self.refs.get(exemplar.wal_ref) {
+                        self.head.exemplars.add(series, exemplar.into());
+                    }
+                }
+                Ok(())
+            }
             Some(RecordKind::Tombstones) => {
                 let mut deleted = Vec::new();
                 read_tombstones(record, &mut deleted)?;

@@ -5,6 +5,7 @@ mod concurrent;
 mod crash;
 mod damage;
 mod deletion;
+mod exemplars;
 mod head;
 mod histograms;
 mod limits;
