@@ -2,7 +2,8 @@
 //! they are appended, and once more when they are stored, since another batch may have overtaken this
 //! one. Never makes a sample visible that the WAL does not have.
 //!
-//! Exemplars and start timestamps are passed over: exemplars are counted. Metadata are kept in memory, the latest of each metric.
+//! Exemplars and start timestamps are passed over: exemplars are counted. Metadata are kept in memory, the
+//! latest of each metric.
 
 use super::{
     Head,
