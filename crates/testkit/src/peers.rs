@@ -13,13 +13,45 @@ use crate::service::{Service, Spec};
 #[must_use]
 #[track_caller]
 pub fn prometheus(config: &str, flags: &[&str]) -> Service {
+    prometheus_at(find("prometheus"), config, flags)
+}
+
+/// Starts the Prometheus that stands at `program`.
+///
+/// # Panics
+/// If it does not become ready.
+#[must_use]
+#[track_caller]
+pub fn prometheus_at(program: PathBuf, config: &str, flags: &[&str]) -> Service {
     let own = ["--config.file={folder}/prometheus.yml", "--storage.tsdb.path={folder}/data"];
     start(Spec {
         name: "Prometheus".to_owned(),
-        program: find("prometheus"),
+        program,
         arguments: arguments(&own, flags),
         files: vec![("prometheus.yml".to_owned(), config.to_owned())],
         ready_path: "/-/ready".to_owned(),
+    })
+}
+
+/// Starts VictoriaMetrics with this configuration of its scraper (the text of `prometheus.yml`) and
+/// further flags.
+///
+/// # Panics
+/// If the program is not installed or does not become ready.
+#[must_use]
+#[track_caller]
+pub fn victoria_metrics(config: &str, flags: &[&str]) -> Service {
+    let own = [
+        "-httpListenAddr={address}",
+        "-promscrape.config={folder}/prometheus.yml",
+        "-storageDataPath={folder}/data",
+    ];
+    start(Spec {
+        name: "VictoriaMetrics".to_owned(),
+        program: find("victoria-metrics"),
+        arguments: own.iter().chain(flags).map(|flag| (*flag).to_owned()).collect(),
+        files: vec![("prometheus.yml".to_owned(), config.to_owned())],
+        ready_path: "/health".to_owned(),
     })
 }
 

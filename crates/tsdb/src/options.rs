@@ -40,6 +40,8 @@ pub struct Options {
     pub memory_budget_bytes: u64,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
+    /// Threads that read the WAL at the start. What they make of it is the same, however many they are.
+    pub replay_threads: usize,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             max_series_per_metric: 5_000_000,
             memory_budget_bytes: 16 << 30,
             max_label_bytes: 16 << 10,
+            replay_threads: 2,
         }
     }
 }
