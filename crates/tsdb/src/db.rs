@@ -168,7 +168,8 @@ impl Db {
         self.head.cuttable()
     }
 
-    /// All series of the head with their chunks in `range`. From now on no sample of it or of before is taken.
+    /// All series of the head with their chunks in `range`. From now on no sample of it or of before is
+    /// taken.
     ///
     /// # Errors
     /// When the budget's time is over.

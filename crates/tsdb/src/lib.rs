@@ -14,12 +14,12 @@
 //!
 //! Write path: `Db::appender` → `HeadAppender::append`/`append_floats` (checks, and encodes the WAL
 //! record as it goes) → `commit`: under one lock `Wal::log` (one append to the file), then
-//! `MemSeries::append` for each sample, then `Readers::publish`. `Head::sync` follows every 100 ms: `Wal::sync`,
-//! then `HeadChunks::write` of the chunks that were closed before it.
+//! `MemSeries::append` for each sample, then `Readers::publish`. `Head::sync` follows every 100 ms:
+//! `Wal::sync`, then `HeadChunks::write` of the chunks that were closed before it.
 //! Read path: `Db::querier` takes a `ReadMark` → `select` (matchers to numbers by `Postings`) → sorted
 //! series → `MemSeries::collect` under its lock, `Collected::decode` without one → `SeriesBatch`.
-//! To blocks: `Head::cuttable` → `Head::cut_chunks` → (a block is written and read) → `Head::truncate_before`.
-//! Start: `Db::open` → `HeadChunks::open` → `replay` → a new segment.
+//! To blocks: `Head::cuttable` → `Head::cut_chunks` → (a block is written and read) →
+//! `Head::truncate_before`. Start: `Db::open` → `HeadChunks::open` → `replay` → a new segment.
 //!
 //! What always holds:
 //! - A batch is visible only after the WAL has all of it; its samples are one record of the WAL.

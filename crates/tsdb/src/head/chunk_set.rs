@@ -1,5 +1,5 @@
-//! A view of the head as encoded chunks: what blocks are made of and what is shipped. Hands out visible samples
-//! only; never holds a lock while reading a chunk.
+//! A view of the head as encoded chunks: what blocks are made of and what is shipped. Hands out visible
+//! samples only; never holds a lock while reading a chunk.
 
 use super::{
     Head,
@@ -15,8 +15,8 @@ use skopos_storage::{
 use std::{path::PathBuf, sync::Arc};
 
 impl Head {
-    /// All series with their chunks of the block that ends with `range`, to be cut: from now on no sample of it
-    /// or of before is appended. The budget bounds it by time alone.
+    /// All series with their chunks of the block that ends with `range`, to be cut: from now on no sample of
+    /// it or of before is appended. The budget bounds it by time alone.
     pub(crate) fn cut_chunks(
         self: &Arc<Self>,
         range: TimeRange,

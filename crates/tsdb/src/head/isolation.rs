@@ -97,8 +97,8 @@ impl ReadMark {
 impl Drop for ReadMark {
     fn drop(&mut self) {
         let mut living = self.readers.living.lock();
-        leave(&mut living.marks, self.mark);
-        leave(&mut living.ranges, key_of(self.range));
+        leave(&mut living.marks, &self.mark);
+        leave(&mut living.ranges, &key_of(self.range));
     }
 }
 
@@ -106,11 +106,11 @@ fn key_of(range: TimeRange) -> (i64, i64) {
     (range.min.as_ms(), range.max.as_ms())
 }
 
-fn leave<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
-    if let Some(count) = counts.get_mut(&key) {
+fn leave<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {
-            counts.remove(&key);
+            counts.remove(key);
         }
     }
 }

@@ -169,8 +169,8 @@ impl Head {
         *self.loaded.write() = Loaded::default();
     }
 
-    /// Makes every batch committed so far durable against power loss, and moves the closed chunks whose samples
-    /// are durable to files.
+    /// Makes every batch committed so far durable against power loss, and moves the closed chunks whose
+    /// samples are durable to files.
     pub(crate) fn sync(&self, wal: &Wal) -> Result<(), CommitError> {
         let closed = self.chunks.seal();
         wal.sync()?;

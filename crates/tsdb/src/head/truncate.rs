@@ -1,5 +1,5 @@
-//! What goes from the head once it is in a block: chunks, series without samples, whole head chunk files. Never
-//! takes what a living reader or batch needs, and never stops ingestion.
+//! What goes from the head once it is in a block: chunks, series without samples, whole head chunk files.
+//! Never takes what a living reader or batch needs, and never stops ingestion.
 
 use super::{Head, series::SeriesIndex};
 use crate::stats::Stats;
@@ -48,16 +48,16 @@ impl Head {
         self.min_valid_ms.load(Ordering::Acquire)
     }
 
-    /// From now on samples before `time` belong to blocks: none is appended any more. When it returns, no commit
-    /// is under way that does.
+    /// From now on samples before `time` belong to blocks: none is appended any more. When it returns, no
+    /// commit is under way that does.
     pub(crate) fn refuse_before(&self, time: TimestampMs) {
         let _no_commit = self.commit.lock();
         self.min_valid_ms.fetch_max(time.as_ms(), Ordering::AcqRel);
     }
 
-    /// Drops the chunks that end before `time`, the series that have no sample then, and head chunk files. The
-    /// samples must be in a block that queries read already: later readers of the head see none of them. So
-    /// a view of both takes the head's first and then the list of blocks.
+    /// Drops the chunks that end before `time`, the series that have no sample then, and head chunk files.
+    /// The samples must be in a block that queries read already: later readers of the head see none of them.
+    /// So a view of both takes the head's first and then the list of blocks.
     ///
     /// # Errors
     /// While a reader that began before asks for samples of before `time`. Nothing is dropped then.

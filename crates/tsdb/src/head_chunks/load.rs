@@ -160,8 +160,8 @@ fn cut_off(fs: &dyn Fs, path: &Path, good_end: u64, stays: bool) -> Result<(), O
     file.sync().map_err(OpenError::io("synchronising", path))
 }
 
-/// Hands out the entries of a file, with where they begin and how long they are, up to its end or to the first
-/// damage.
+/// Hands out the entries of a file, with where they begin and how long they are, up to its end or to the
+/// first damage.
 fn read_entries(
     file: &dyn File,
     mut each: impl FnMut(u32, &Entry<'_>, usize),

@@ -1,7 +1,7 @@
-//! Head chunks on disk: the directory `chunks_head` in Prometheus' format (docs/formats/head-chunks.md), which
-//! closed chunks of the head go to, so that memory holds only open ones. Knows chunks by their places; knows
-//! no series. Never the only home of a sample: the WAL has all of them until they are in a block, so that
-//! what is missing or damaged here at a start is read from there.
+//! Head chunks on disk: the directory `chunks_head` in Prometheus' format (docs/formats/head-chunks.md),
+//! which closed chunks of the head go to, so that memory holds only open ones. Knows chunks by their places;
+//! knows no series. Never the only home of a sample: the WAL has all of them until they are in a block, so
+//! that what is missing or damaged here at a start is read from there.
 //!
 //! - `format`: one entry, to and from bytes.
 //! - `buffer`: entries that are not in a file yet.
@@ -133,8 +133,8 @@ impl HeadChunks {
         ChunkMeta::new(entry, at, len)
     }
 
-    /// Reads a chunk into `out`, whose content it replaces; says where in it the chunk stands. Its checksum is
-    /// right and it is the one that was put.
+    /// Reads a chunk into `out`, whose content it replaces; says where in it the chunk stands. Its checksum
+    /// is right and it is the one that was put.
     ///
     /// # Errors
     /// When the system refuses to read, or the file is damaged.

@@ -121,8 +121,8 @@ impl HeadChunks {
         Ok(Current { index, file, len: HEADER_SIZE as u32, known })
     }
 
-    /// Removes the files before all that are needed: from the oldest on, while all chunks of a file end before
-    /// `before_ms` and its number is below `keep_from`. What is put from now on begins a file, so that
+    /// Removes the files before all that are needed: from the oldest on, while all chunks of a file end
+    /// before `before_ms` and its number is below `keep_from`. What is put from now on begins a file, so that
     /// those of today can go one day. Returns how many went.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Native histograms in the head: taken, kept in chunks of their kind, read back, found again after a restart.
+//! Native histograms in the head: taken, kept in chunks of their kind, read back, found again after a
+//! restart.
 
 use crate::common::{budget, open, opened, range, series, try_append};
 use skopos_base::{Env, rng::Rng, sim::SimWorld};
@@ -28,12 +29,12 @@ fn seen(h: &FloatHistogram) -> Seen {
 }
 
 fn read(env: &Env, db: &Db, of: &Labels) -> Samples {
-    let querier = db.querier(TimeRange::ALL).unwrap();
+    let querier = db.querier(TimeRange::ALL).expect("all is sound");
     let request =
         SelectRequest { matchers: &[], range: TimeRange::ALL, shard: Shard::WHOLE, budget: budget(env) };
-    let mut set = querier.select(&request).unwrap();
+    let mut set = querier.select(&request).expect("all is sound");
     let (mut batch, mut samples) = (SeriesBatch::default(), Samples::new());
-    while set.next_batch(&mut batch).unwrap() {
+    while set.next_batch(&mut batch).expect("all is sound") {
         for s in batch.iter().filter(|s| s.labels == of) {
             let floats = s.timestamps.iter().zip(s.values).map(|(t, v)| (t.as_ms(), Seen(v.to_bits(), None)));
             samples.extend(floats);
@@ -49,7 +50,7 @@ fn append(db: &Db, of: &Labels, t: i64, value: Value<'_>) -> Result<usize, Appen
     let mut appender = db.appender();
     let plain = Append::float(SeriesId::Labels(of), TimestampMs::new(t), 0.0);
     appender.append(&Append { value, ..plain })?;
-    Ok(appender.commit().unwrap().samples)
+    Ok(appender.commit().expect("all is sound").samples)
 }
 
 /// A counter's histogram with so many observations in each bucket, from bucket `first` on.
@@ -95,11 +96,17 @@ fn histograms_come_back_in_chunks_of_their_kind_also_after_a_restart() {
         }
         put(&db, 320_000, Value::Float(2.0));
         assert_eq!(read(env, &db, &s), expected);
-        db.sync().unwrap();
+        db.sync().expect("all is sound");
         assert_eq!(read(env, &db, &s), expected);
-        let mut chunks = db.cut_chunks(range(0, 400_000), budget(env)).unwrap();
-        let kinds: Vec<_> =
-            chunks.next_series().unwrap().unwrap().chunks.iter().map(|c| c.encoding).collect();
+        let mut chunks = db.cut_chunks(range(0, 400_000), budget(env)).expect("all is sound");
+        let kinds: Vec<_> = chunks
+            .next_series()
+            .expect("all is sound")
+            .expect("all is sound")
+            .chunks
+            .iter()
+            .map(|c| c.encoding)
+            .collect();
         let histograms = kinds.iter().filter(|k| **k == Encoding::Histogram).count();
         assert_eq!((kinds[0], kinds[kinds.len() - 1]), (Encoding::Xor, Encoding::Xor));
         assert_eq!(kinds[kinds.len() - 2], Encoding::FloatHistogram);
@@ -124,14 +131,17 @@ fn the_marker_of_staleness_behind_histograms_is_one_of_theirs() {
         .enumerate()
         {
             let s = series(i);
-            append(&db, &s, 1000, value).unwrap();
-            append(&db, &s, 2000, Value::Float(stale_nan())).unwrap();
+            append(&db, &s, 1000, value).expect("all is sound");
+            append(&db, &s, 2000, Value::Float(stale_nan())).expect("all is sound");
             assert_eq!(append(&db, &s, 2000, Value::Float(stale_nan())), Ok(0), "it is there already");
-            append(&db, &s, 3000, value).unwrap();
+            append(&db, &s, 3000, value).expect("all is sound");
             let samples = read(env, &db, &s);
             assert_eq!(
                 samples[&2000],
-                Seen(stale_nan().to_bits(), Some((samples[&2000].1.clone().unwrap().0, vec![])))
+                Seen(
+                    stale_nan().to_bits(),
+                    Some((samples[&2000].1.clone().expect("all is sound").0, vec![]))
+                )
             );
             assert_eq!(samples.len(), 3);
         }
@@ -167,11 +177,11 @@ fn what_is_no_histogram_or_comes_twice_is_refused() {
         );
         let mut appender = db.appender();
         let at = |t, value| Append { value, ..Append::float(SeriesId::Labels(&s), TimestampMs::new(t), 0.0) };
-        appender.append(&at(2000, Value::Histogram(&other))).unwrap();
-        appender.append(&at(2000, Value::Histogram(&other))).unwrap();
+        appender.append(&at(2000, Value::Histogram(&other))).expect("all is sound");
+        appender.append(&at(2000, Value::Histogram(&other))).expect("all is sound");
         let twice = appender.append(&at(2000, Value::Histogram(&sound)));
         assert_eq!(twice, Err(AppendError::Duplicate { timestamp: TimestampMs::new(2000) }));
-        assert_eq!(appender.commit().unwrap().samples, 1);
+        assert_eq!(appender.commit().expect("all is sound").samples, 1);
     });
 }
 
@@ -196,7 +206,7 @@ fn random_histograms_agree_with_the_oracle() {
                         drop(db);
                         db = open(env, options());
                     }
-                    4 => db.sync().unwrap(),
+                    4 => db.sync().expect("all is sound"),
                     _ => counts.iter_mut().for_each(|n| *n += rng.below(5) as i64),
                 }
                 let hint =

@@ -18,8 +18,8 @@ use std::{
 const BLOCK_MS: i64 = 2 * 3600 * 1000;
 
 fn cut(env: &Env, db: &Db, range: TimeRange) -> Vec<ChunkSeries> {
-    let mut set = db.cut_chunks(range, budget(env)).unwrap();
-    std::iter::from_fn(|| set.next_series().unwrap()).collect()
+    let mut set = db.cut_chunks(range, budget(env)).expect("all is sound");
+    std::iter::from_fn(|| set.next_series().expect("all is sound")).collect()
 }
 
 /// The samples of chunks, which must be sorted and say their own times.
@@ -30,7 +30,7 @@ fn decoded(all: &[ChunkSeries]) -> Dump {
         let samples = dump.entry(series.labels.clone()).or_default();
         for chunk in &series.chunks {
             assert_eq!(chunk.encoding, Encoding::Xor);
-            let decoded: Vec<_> = XorIter::new(&chunk.bytes).map(Result::unwrap).collect();
+            let decoded: Vec<_> = XorIter::new(&chunk.bytes).map(|s| s.expect("all is sound")).collect();
             assert_eq!(decoded.first().map(|s| s.timestamp), Some(chunk.min));
             assert_eq!(decoded.last().map(|s| s.timestamp), Some(chunk.max));
             samples.extend(decoded.iter().map(|s| (s.timestamp.as_ms(), s.value.to_bits())));
@@ -55,7 +55,7 @@ fn three_blocks(env: &Env) -> (Db, Dump) {
         if t < BLOCK_MS - 600_000 {
             batch.push((series(9), t, 9.0));
         }
-        commit(&db, &batch).unwrap();
+        commit(&db, &batch).expect("all is sound");
     }
     let all = dump(env, &db);
     (db, all)
@@ -65,12 +65,12 @@ fn three_blocks(env: &Env) -> (Db, Dump) {
 fn the_first_block_is_cut_and_goes_with_series_that_end_in_it() {
     SimWorld::new(1).run(|env| {
         let (db, all) = three_blocks(env);
-        db.sync().unwrap();
-        let nine = try_append(&db, &series(9), 3 * BLOCK_MS, 1.0).unwrap();
-        let block = db.cuttable().unwrap();
+        db.sync().expect("all is sound");
+        let nine = try_append(&db, &series(9), 3 * BLOCK_MS, 1.0).expect("all is sound");
+        let block = db.cuttable().expect("all is sound");
         assert_eq!(block, range(0, BLOCK_MS - 1));
         assert_eq!(decoded(&cut(env, &db, block)), between(&all, 0, BLOCK_MS - 1));
-        let truncated = db.truncate_head_before(TimestampMs::new(BLOCK_MS)).unwrap();
+        let truncated = db.truncate_head_before(TimestampMs::new(BLOCK_MS)).expect("all is sound");
         assert_eq!((truncated.chunks, truncated.series.len()), (4, 1));
         assert_eq!(dump(env, &db), between(&all, BLOCK_MS, i64::MAX));
         assert_eq!(db.stats().series, 3);
@@ -79,11 +79,11 @@ fn the_first_block_is_cut_and_goes_with_series_that_end_in_it() {
         assert_eq!(appender.append(&by_ref), Err(AppendError::UnknownRef(nine.get())));
         drop(appender);
         // Its next life is another series, from another number on.
-        commit(&db, &[(series(9), 3 * BLOCK_MS, 1.0)]).unwrap();
-        let last = db.cuttable().unwrap();
+        commit(&db, &[(series(9), 3 * BLOCK_MS, 1.0)]).expect("all is sound");
+        let last = db.cuttable().expect("all is sound");
         assert_eq!(last, range(BLOCK_MS, 2 * BLOCK_MS - 1));
         cut(env, &db, last);
-        let truncated = db.truncate_head_before(TimestampMs::new(2 * BLOCK_MS)).unwrap();
+        let truncated = db.truncate_head_before(TimestampMs::new(2 * BLOCK_MS)).expect("all is sound");
         assert!(truncated.files > 0, "whole files went: {truncated:?}");
         let expected = between(&all, 2 * BLOCK_MS, i64::MAX);
         assert_eq!(between(&dump(env, &db), 0, 3 * BLOCK_MS - 1), expected);
@@ -101,17 +101,19 @@ fn the_first_block_is_cut_and_goes_with_series_that_end_in_it() {
 fn samples_of_a_cut_block_are_refused_also_in_batches_begun_before() {
     SimWorld::new(1).run(|env| {
         let db = open(env, Options::default());
-        commit(&db, &[(series(1), 0, 1.0)]).unwrap();
+        commit(&db, &[(series(1), 0, 1.0)]).expect("all is sound");
         let mut early = db.appender();
         let late = TimestampMs::new(BLOCK_MS - 5);
-        early.append(&Append::float(SeriesId::Labels(&series(2)), late, 1.0)).unwrap();
-        early.append(&Append::float(SeriesId::Labels(&series(3)), TimestampMs::new(BLOCK_MS), 1.0)).unwrap();
+        early.append(&Append::float(SeriesId::Labels(&series(2)), late, 1.0)).expect("all is sound");
+        early
+            .append(&Append::float(SeriesId::Labels(&series(3)), TimestampMs::new(BLOCK_MS), 1.0))
+            .expect("all is sound");
         for i in 1..8 {
-            commit(&db, &[(series(1), i * BLOCK_MS / 2, 1.0)]).unwrap();
+            commit(&db, &[(series(1), i * BLOCK_MS / 2, 1.0)]).expect("all is sound");
         }
-        let block = db.cuttable().unwrap();
+        let block = db.cuttable().expect("all is sound");
         assert_eq!(decoded(&cut(env, &db, block)).len(), 1);
-        let committed = early.commit().unwrap();
+        let committed = early.commit().expect("all is sound");
         assert_eq!((committed.samples, committed.overtaken), (1, 1));
         assert!(matches!(
             try_append(&db, &series(4), BLOCK_MS - 1, 1.0),
@@ -125,15 +127,15 @@ fn an_older_reader_of_the_range_is_in_the_way_and_keeps_its_view() {
     SimWorld::new(1).run(|env| {
         let (db, all) = three_blocks(env);
         let time = TimestampMs::new(BLOCK_MS);
-        let later = db.querier(range(BLOCK_MS, i64::MAX)).unwrap();
-        let older = db.querier(TimeRange::ALL).unwrap();
-        cut(env, &db, db.cuttable().unwrap());
+        let later = db.querier(range(BLOCK_MS, i64::MAX)).expect("all is sound");
+        let older = db.querier(TimeRange::ALL).expect("all is sound");
+        cut(env, &db, db.cuttable().expect("all is sound"));
         assert_eq!(db.truncate_head_before(time), Err(Busy));
         assert_eq!(select(env, &*older, &[], TimeRange::ALL), all);
         // A reader that begins now asks the block.
         assert_eq!(dump(env, &db), between(&all, BLOCK_MS, i64::MAX));
         drop(older);
-        assert_eq!(db.truncate_head_before(time).unwrap().chunks, 4);
+        assert_eq!(db.truncate_head_before(time).expect("all is sound").chunks, 4);
         assert_eq!(select(env, &*later, &[], TimeRange::ALL), between(&all, BLOCK_MS, i64::MAX));
     });
 }
@@ -142,21 +144,27 @@ fn an_older_reader_of_the_range_is_in_the_way_and_keeps_its_view() {
 fn a_series_that_a_batch_has_samples_for_stays() {
     SimWorld::new(1).run(|env| {
         let (db, _) = three_blocks(env);
-        cut(env, &db, db.cuttable().unwrap());
+        cut(env, &db, db.cuttable().expect("all is sound"));
         let labels = series(9);
         let nine = Append::float(SeriesId::Labels(&labels), TimestampMs::new(3 * BLOCK_MS), 1.0);
         let mut first = db.appender();
-        let r = first.append(&nine).unwrap();
+        let r = first.append(&nine).expect("all is sound");
         // A newer batch takes the mark over and ends; the older one is still there.
         drop({
             let mut second = db.appender();
             second.append_floats(TimestampMs::new(3 * BLOCK_MS), &[r], &[2.0], &mut Vec::new());
             second
         });
-        assert_eq!(db.truncate_head_before(TimestampMs::new(BLOCK_MS)).unwrap().series, [0u64; 0]);
-        assert_eq!(first.commit().unwrap().samples, 1);
+        assert_eq!(
+            db.truncate_head_before(TimestampMs::new(BLOCK_MS)).expect("all is sound").series,
+            [0u64; 0]
+        );
+        assert_eq!(first.commit().expect("all is sound").samples, 1);
         assert_eq!(dump(env, &db)[&series(9)], [(3 * BLOCK_MS, 1.0f64.to_bits())]);
-        assert_eq!(db.truncate_head_before(TimestampMs::new(BLOCK_MS)).unwrap().series, [0u64; 0]);
+        assert_eq!(
+            db.truncate_head_before(TimestampMs::new(BLOCK_MS)).expect("all is sound").series,
+            [0u64; 0]
+        );
     });
 }
 
@@ -183,7 +191,7 @@ fn truncating_life(env: &Env, rng: &Rng) {
             .collect::<Vec<_>>();
         let unique: BTreeMap<Labels, f64> = batch.iter().map(|(l, _, v)| (l.clone(), *v)).collect();
         let batch: Vec<_> = unique.into_iter().map(|(l, v)| (l, now, v)).collect();
-        if commit(&db, &batch).unwrap().samples > 0 {
+        if commit(&db, &batch).expect("all is sound").samples > 0 {
             for (l, t, v) in batch {
                 let samples = oracle.entry(l).or_default();
                 if samples.last().is_none_or(|(last, _)| *last < t) {
@@ -192,11 +200,11 @@ fn truncating_life(env: &Env, rng: &Rng) {
             }
         }
         match rng.below(40) {
-            0..3 => db.sync().unwrap(),
+            0..3 => db.sync().expect("all is sound"),
             3 if readers.len() < 4 => {
                 let min = now - rng.below(4 * BLOCK_MS as u64) as i64;
                 let seen = between(&oracle, min.max(floor), i64::MAX);
-                readers.push((db.querier(range(min, i64::MAX)).unwrap(), seen));
+                readers.push((db.querier(range(min, i64::MAX)).expect("all is sound"), seen));
             }
             4 if !readers.is_empty() => {
                 let (reader, seen) = readers.swap_remove(rng.below(readers.len() as u64) as usize);
@@ -229,10 +237,10 @@ fn truncating_life(env: &Env, rng: &Rng) {
 fn readers_see_whole_batches_while_the_head_is_truncated() {
     const SERIES: usize = 50;
     let env = Env::real();
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("all is sound");
     let options =
         Options { min_block_duration: skopos_model::DurationMs::from_ms(2000), ..Options::default() };
-    let db = Arc::new(Db::open(Path::new(dir.path()), options, &env).unwrap());
+    let db = Arc::new(Db::open(Path::new(dir.path()), options, &env).expect("all is sound"));
     let (done, newest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(0)));
     let writer = {
         let (db, done, newest) = (Arc::clone(&db), Arc::clone(&done), Arc::clone(&newest));
@@ -245,24 +253,24 @@ fn readers_see_whole_batches_while_the_head_is_truncated() {
                     refs.extend((0..SERIES).map(|i| {
                         let labels = series(i);
                         let append = Append::float(SeriesId::Labels(&labels), timestamp, t as f64);
-                        appender.append(&append).unwrap()
+                        appender.append(&append).expect("all is sound")
                     }));
                 } else {
                     let mut refused = Vec::new();
                     appender.append_floats(timestamp, &refs, &[t as f64; SERIES], &mut refused);
                     assert_eq!(refused, []);
                 }
-                assert_eq!(appender.commit().unwrap().samples, SERIES);
+                assert_eq!(appender.commit().expect("all is sound").samples, SERIES);
                 newest.store(t, Ordering::Release);
             }
             done.store(true, Ordering::Release);
         }
     };
-    let writer = env.spawner.spawn("writer", Box::new(writer)).unwrap();
+    let writer = env.spawner.spawn("writer", Box::new(writer)).expect("all is sound");
     let (mut truncations, mut busy, mut views) = (0, 0, 0);
     while !done.load(Ordering::Acquire) {
         let committed = newest.load(Ordering::Acquire);
-        let reader = db.querier(range(committed - 1500, i64::MAX)).unwrap();
+        let reader = db.querier(range(committed - 1500, i64::MAX)).expect("all is sound");
         if let Some(block) = db.cuttable() {
             let chunks = decoded(&cut(&env, &db, block));
             assert!(chunks.is_empty() || chunks.len() == SERIES);
@@ -279,6 +287,6 @@ fn readers_see_whole_batches_while_the_head_is_truncated() {
         assert!(committed == 0 || first.last().is_some_and(|(t, _)| *t >= committed));
         views += 1;
     }
-    writer.join().unwrap();
+    writer.join().expect("all is sound");
     assert!(truncations > 0 && views > 10, "{truncations} truncations, {busy} in vain, {views} views");
 }

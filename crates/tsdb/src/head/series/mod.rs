@@ -152,7 +152,8 @@ impl MemSeries {
         newest == batch.kept() || newest == batch.pending()
     }
 
-    /// Whether it has no sample, and no batch from `oldest` on keeps it. Certain only while nobody can find it.
+    /// Whether it has no sample, and no batch from `oldest` on keeps it. Certain only while nobody can find
+    /// it.
     pub(crate) fn is_abandoned(&self, oldest: BatchNumber) -> bool {
         self.pending.load(Ordering::Relaxed) < oldest.kept()
             && self.holds.load(Ordering::Acquire) == 0
@@ -184,8 +185,8 @@ impl MemSeries {
         self.samples.lock().place_of_histogram(timestamp, value)
     }
 
-    /// Takes over chunks that were found on disk, the oldest first, before any sample is appended; how many. One
-    /// that does not follow those before it ends the taking, as do samples: the WAL has what it has.
+    /// Takes over chunks that were found on disk, the oldest first, before any sample is appended; how many.
+    /// One that does not follow those before it ends the taking, as do samples: the WAL has what it has.
     pub(crate) fn attach(&self, chunks: impl Iterator<Item = ChunkMeta>) -> usize {
         let mut samples = self.samples.lock();
         let attached = samples.attach(chunks);

@@ -1,5 +1,5 @@
-//! `Open`: the chunk of a series that still takes samples, of any kind of value. Decides when it is full or does
-//! not fit; never knows who sees its samples.
+//! `Open`: the chunk of a series that still takes samples, of any kind of value. Decides when it is full or
+//! does not fit; never knows who sees its samples.
 
 use skopos_chunk::{Appended, Encoding, FloatHistogramEncoder, HistogramEncoder, XorEncoder};
 use skopos_model::{
