@@ -10,6 +10,7 @@
 //! - `test`: every check and test in one run
 //! - `fuzz`, `sim`: the fuzz targets and the crash enumerations at length
 //! - `bench`: every bench in one table, beside the goals of `benches.toml`
+//! - `peers`: `bench peers`: the same load for other systems and for this one
 //!
 //! # Way of `tidy`
 //! `repo::text_files` → `tidy::Tree` (each Rust file parsed once into `tidy::facts`) → each rule → findings,
@@ -30,6 +31,7 @@ mod browser;
 mod finding;
 mod fuzz;
 mod layers;
+mod peers;
 mod process;
 mod repo;
 mod setup;
@@ -53,6 +55,8 @@ usage: cargo xtask COMMAND
   ui                       build the web interface into ui/dist if its sources changed
   test                     set up, then run every check and every test
   bench [NAME] [-- ARGS]   run the benches (those whose package or name contains NAME) and show their figures
+  bench peers [--quick] [--targets N] [--series N] [--interval S] [--warm-up S] [--seconds S] [--only SYSTEM]
+                           scrape the same load with Prometheus, VictoriaMetrics and skopos, and compare
   fuzz [TARGET] [--seconds N]
                            run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)
   fuzz TARGET --replay FILE
@@ -83,6 +87,7 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(&root),
         ["ui"] => ui::run(&root),
         ["test"] => test::run_all(&root),
+        ["bench", "peers", rest @ ..] => peers::run_all(&root, rest),
         ["bench"] => bench::run_all(&root, None, &[]),
         ["bench", "--", rest @ ..] => bench::run_all(&root, None, rest),
         ["bench", name] => bench::run_all(&root, Some(name), &[]),

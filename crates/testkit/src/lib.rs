@@ -4,7 +4,7 @@
 //! # Modules
 //! - `service`: a program in a temporary folder on a free port: started, waited for, killed, started again,
 //!   and gone when the handle is dropped, also when the test panics
-//! - `peers`: Debian's Prometheus and node_exporter as services
+//! - `peers`: Debian's Prometheus, VictoriaMetrics and node_exporter as services
 //! - `skopos`: our own binary as a service
 //! - `process`: a child process, its log and its end
 //! - `http`: a small blocking client that hides nothing of the answer

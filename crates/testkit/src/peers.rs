@@ -23,6 +23,28 @@ pub fn prometheus(config: &str, flags: &[&str]) -> Service {
     })
 }
 
+/// Starts VictoriaMetrics with this configuration of its scraper (the text of `prometheus.yml`) and
+/// further flags.
+///
+/// # Panics
+/// If the program is not installed or does not become ready.
+#[must_use]
+#[track_caller]
+pub fn victoria_metrics(config: &str, flags: &[&str]) -> Service {
+    let own = [
+        "-httpListenAddr={address}",
+        "-promscrape.config={folder}/prometheus.yml",
+        "-storageDataPath={folder}/data",
+    ];
+    start(Spec {
+        name: "VictoriaMetrics".to_owned(),
+        program: find("victoria-metrics"),
+        arguments: own.iter().chain(flags).map(|flag| (*flag).to_owned()).collect(),
+        files: vec![("prometheus.yml".to_owned(), config.to_owned())],
+        ready_path: "/health".to_owned(),
+    })
+}
+
 /// Starts node_exporter with these flags.
 ///
 /// # Panics
