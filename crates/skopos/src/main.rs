@@ -18,6 +18,7 @@ mod logging;
 mod role;
 mod signals;
 mod storage_metrics;
+mod tsdb_status;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
