@@ -8,11 +8,10 @@ use crate::{
         appender::HeadAppender,
         cardinality::Cardinality,
         querier::HeadQuerier,
-        replay::replay,
+        snapshot::{Found, export, open_head},
         tombstones::DeleteError,
         truncate::{Busy, Truncated},
     },
-    head_chunks::HeadChunks,
     options::Options,
     stats::{Stats, StatsSnapshot},
     wal::{
@@ -43,6 +42,7 @@ pub struct Db {
     wal: Arc<Wal>,
     stats: Arc<Stats>,
     dir: PathBuf,
+    env: Env,
     syncer: Mutex<Option<Syncer>>,
     _lock: Box<dyn FileLock>,
 }
@@ -82,11 +82,8 @@ impl Db {
         let sync_interval = options.sync_interval;
         let chunks_dir = dir.join("chunks_head");
         create_dirs(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
-        let chunks = HeadChunks::open(&env.fs, &chunks_dir, options.head_chunk_file_bytes)?;
-        Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
-        let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats), chunks));
-        replay(&head, env, &listing)?;
-        head.replayed();
+        let found = Found { dir, chunks_dir: &chunks_dir, listing: &listing };
+        let head = open_head(options, &stats, env, &found)?;
         let wal = Wal::create(
             Arc::clone(&env.fs),
             Arc::clone(&env.clock),
@@ -101,7 +98,8 @@ impl Db {
             .map_err(OpenError::io("starting the thread that synchronises", &wal_dir))?;
         log_opened(dir, &stats.snapshot(), &head);
         let syncer = Mutex::new(Some(syncer));
-        Ok(Self { head, wal, stats, dir: dir.to_owned(), syncer, _lock: lock })
+        let env = env.clone();
+        Ok(Self { head, wal, stats, dir: dir.to_owned(), env, syncer, _lock: lock })
     }
 
     /// Makes every batch committed so far durable against power loss.
@@ -135,12 +133,17 @@ impl Db {
         self.wal.disk_bytes()
     }
 
-    /// Makes everything durable and gives the directory free.
+    /// Makes everything durable, leaves a snapshot for a fast start where that is wanted, and gives the
+    /// directory free.
     ///
     /// # Errors
-    /// When the last synchronisation fails.
+    /// When the last synchronisation fails. A snapshot that fails is no error.
     pub fn close(self) -> Result<(), CommitError> {
-        self.shut_down()
+        self.shut_down()?;
+        if self.head.options.snapshot_on_shutdown {
+            export(&self.head, &self.wal, &self.env, &self.dir);
+        }
+        Ok(())
     }
 
     /// What the database counts about itself.

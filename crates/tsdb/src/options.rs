@@ -42,6 +42,9 @@ pub struct Options {
     pub max_exemplars: u32,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
+    /// Whether closing leaves a snapshot of what is in memory alone, so that the next start need not read the
+    /// whole WAL (`--storage.tsdb.snapshot-on-shutdown`).
+    pub snapshot_on_shutdown: bool,
     /// Threads that read the WAL at the start. What they make of it is the same, however many they are.
     pub replay_threads: usize,
 }
@@ -60,6 +63,7 @@ impl Default for Options {
             memory_budget_bytes: 16 << 30,
             max_exemplars: 100_000,
             max_label_bytes: 16 << 10,
+            snapshot_on_shutdown: true,
             replay_threads: 2,
         }
     }

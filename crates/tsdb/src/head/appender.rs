@@ -95,7 +95,7 @@ impl Batch {
 
     #[inline]
     fn push(&mut self, series: &MemSeries, timestamp_ms: i64, value: f64) {
-        self.record.push(series.wal_ref, timestamp_ms, value);
+        self.record.push(series.wal_ref(), timestamp_ms, value);
         self.series.push(series.index);
         self.timestamps_ms.push(timestamp_ms);
         self.values.push(value);
@@ -308,7 +308,7 @@ impl<'a> HeadAppender<'a> {
             }
         }
         let Timed { timestamp_ms, value, labels } = timed;
-        let exemplar = WalExemplar { wal_ref: series.wal_ref, timestamp_ms, value, labels };
+        let exemplar = WalExemplar { wal_ref: series.wal_ref(), timestamp_ms, value, labels };
         self.batch.exemplars.push(exemplar);
         self.batch.exemplar_series.push(series.index);
     }
@@ -325,7 +325,7 @@ impl<'a> HeadAppender<'a> {
         state.series_record.clear();
         batch.unlogged.retain(|series| !series.is_logged());
         for series in &batch.unlogged {
-            push_series(&mut state.series_record, series.wal_ref, &series.labels.to_labels());
+            push_series(&mut state.series_record, series.wal_ref(), &series.labels.to_labels());
         }
         let mut exemplar_record = Vec::new();
         push_exemplars(&mut exemplar_record, &batch.exemplars);

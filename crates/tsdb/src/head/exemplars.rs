@@ -94,6 +94,13 @@ impl Exemplars {
         self.0.lock().slots.len()
     }
 
+    /// All, in the order in which they came.
+    pub(crate) fn all(&self) -> Vec<(SeriesIndex, Timed)> {
+        let ring = self.0.lock();
+        let (newer, older) = ring.slots.split_at(ring.next.min(ring.slots.len()));
+        older.iter().chain(newer).map(|slot| (slot.series, slot.exemplar.clone())).collect()
+    }
+
     fn series(&self) -> Vec<SeriesIndex> {
         self.0.lock().by_series.keys().copied().collect()
     }

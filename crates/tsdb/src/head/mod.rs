@@ -17,6 +17,7 @@
 //! - `truncate`: what goes once it is in a block.
 //! - `batches`: which batches are being gathered.
 //! - `replay`: the WAL's records back into series.
+//! - `snapshot`: what is in memory alone, when the database is closed, and how a head begins.
 
 pub(crate) mod appender;
 pub(crate) mod batches;
@@ -35,6 +36,7 @@ pub(crate) mod select;
 pub(crate) mod series;
 pub(crate) mod series_labels;
 pub(crate) mod series_table;
+pub(crate) mod snapshot;
 pub(crate) mod tombstones;
 pub(crate) mod truncate;
 
@@ -51,12 +53,12 @@ use isolation::Readers;
 use limits::Limits;
 use parking_lot::{Mutex, RwLock};
 use registry::Registry;
-use series::{CommitView, MemSeries};
+use series::{CommitView, MemSeries, SeriesIndex};
 use skopos_base::clock::Clock;
 use skopos_model::{DurationMs, Metadata, TimestampMs};
 use skopos_storage::CommitError;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -86,6 +88,8 @@ pub(crate) struct Head {
     max_ms: AtomicI64,
     /// By metric name. Bounded by the number of metrics, each of which has a series.
     metadata: Mutex<HashMap<Box<str>, Metadata>>,
+    /// Earlier numbers by which the WAL names a series too. Only from a replay, and mostly none.
+    older_refs: Mutex<BTreeSet<(SeriesIndex, u64)>>,
     /// Buffers of finished batches, to be used again.
     spare: Mutex<Vec<Batch>>,
     pub(crate) batches: Batches,
@@ -129,6 +133,7 @@ impl Head {
             min_ms: AtomicI64::new(i64::MAX),
             max_ms: AtomicI64::new(i64::MIN),
             metadata: Mutex::default(),
+            older_refs: Mutex::default(),
             spare: Mutex::default(),
             batches: Batches::default(),
             min_valid_ms: AtomicI64::new(i64::MIN),
@@ -162,6 +167,22 @@ impl Head {
         self.saw(min_ms, max_ms);
         Stats::add(&self.stats.chunks, attached as u64);
         Stats::add(&self.stats.replayed_samples, samples);
+    }
+
+    /// Notes that the WAL names a series by another number now.
+    pub(crate) fn rename(&self, series: &MemSeries, wal_ref: u64) {
+        let mut older = self.older_refs.lock();
+        if series.wal_ref() != wal_ref {
+            older.insert((series.index, series.wal_ref()));
+            older.remove(&(series.index, wal_ref));
+            series.set_wal_ref(wal_ref);
+        }
+    }
+
+    /// The earlier numbers by which the WAL names a series too, growing.
+    pub(crate) fn older_refs_of(&self, series: SeriesIndex) -> Vec<u64> {
+        let older = self.older_refs.lock();
+        older.range((series, 0)..=(series, u64::MAX)).map(|(_, wal_ref)| *wal_ref).collect()
     }
 
     /// To be called once the WAL is read.

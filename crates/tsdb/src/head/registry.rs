@@ -271,6 +271,11 @@ impl Registry {
         self.next_wal_ref.fetch_max(wal_ref.saturating_add(1), Ordering::Relaxed);
     }
 
+    /// The number of the WAL that the next new series gets.
+    pub(crate) fn next_wal_ref(&self) -> u64 {
+        self.next_wal_ref.load(Ordering::Relaxed)
+    }
+
     /// Access to series by number. To be held shortly: new series wait for it.
     pub(crate) fn table(&self) -> Table<'_> {
         Table(self.table.read())
@@ -442,7 +447,7 @@ mod tests {
         let registry = registry(10);
         registry.get_or_create(&labels("x"), Origin::Wal(41)).unwrap();
         let series = registry.get_or_create(&labels("y"), Origin::Appender).unwrap().series;
-        assert_eq!((series.wal_ref, series.is_logged()), (42, false));
+        assert_eq!((series.wal_ref(), series.is_logged()), (42, false));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use super::{
     Head,
     histograms::{is_sound, reference},
     registry::{Found, Origin},
+    series::MemSeries,
+    snapshot::Imported,
 };
 use crate::{
     error::OpenError,
@@ -22,7 +24,7 @@ use crate::{
         segment::{Listing, SegmentFile},
     },
 };
-use refs::RefMap;
+pub(super) use refs::RefMap;
 use rounds::Rounds;
 use skopos_base::{
     Env,
@@ -38,28 +40,50 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 const FAULTS_LOGGED: u64 = 10;
 
 /// Reads all that `listing` names into `head`, and cuts off a torn end of the last segment.
-pub(crate) fn replay(head: &Arc<Head>, env: &Env, listing: &Listing) -> Result<(), OpenError> {
+/// What a snapshot brought is not read again.
+pub(crate) fn replay(
+    head: &Arc<Head>,
+    env: &Env,
+    listing: &Listing,
+    imported: Option<Imported>,
+) -> Result<(), OpenError> {
     let (fs, clock) = (&*env.fs, &*env.clock);
     let started = clock.monotonic();
-    let total: u64 = listing.checkpoint.iter().chain(&listing.segments).map(|s| s.len).sum();
-    let mut replay = Replay::new(head, env);
+    let after = imported.as_ref().map(|imported| imported.position);
+    let checkpoint = if after.is_some() { &[][..] } else { &listing.checkpoint[..] };
+    let first = after.map_or(0, |position| position.segment);
+    let segments = &listing.segments[listing.segments.partition_point(|s| s.index < first)..];
+    let total: u64 = checkpoint.iter().chain(segments).map(|s| s.len).sum();
+    let mut replay = Replay::new(head, env, imported.map_or_else(RefMap::default, |imported| imported.refs));
     let mut progress = Progress { clock, started, said: started, total, done: 0 };
-    for segment in &listing.checkpoint {
-        replay.segment(fs, segment, false, &mut progress)?;
+    for segment in checkpoint {
+        replay.segment(fs, segment, Part::default(), &mut progress)?;
     }
     // Without a checkpoint the log begins with its first segment.
-    let mut expected = listing.checkpoint.is_empty().then_some(0);
-    for segment in &listing.segments {
+    let mut expected = checkpoint.is_empty().then_some(first);
+    for segment in segments {
         if expected.is_some_and(|e| e != segment.index) {
             Stats::add(&head.stats.wal_corruptions_total, 1);
             tracing::warn!(segment = %segment.path.display(), "WAL segments before this one are missing");
         }
         expected = Some(segment.index + 1);
-        let is_last = listing.segments.last() == Some(segment);
-        replay.segment(fs, segment, is_last, &mut progress)?;
+        let part = Part {
+            from: after.filter(|after| after.segment == segment.index).map_or(0, |after| after.offset),
+            is_last: segments.last() == Some(segment),
+        };
+        replay.segment(fs, segment, part, &mut progress)?;
     }
     replay.finish(clock, started);
     Ok(())
+}
+
+/// What of a segment is read.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    /// From this byte on.
+    from: u64,
+    /// No segment follows, so that a torn end is cut off.
+    is_last: bool,
 }
 
 struct Progress<'a> {
@@ -99,11 +123,11 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(head: &'a Arc<Head>, env: &'a Env) -> Self {
+    fn new(head: &'a Arc<Head>, env: &'a Env, refs: RefMap) -> Self {
         Self {
             head,
             rounds: Rounds::new(head, &*env.spawner),
-            refs: RefMap::default(),
+            refs,
             builder: LabelsBuilder::default(),
             samples: Vec::new(),
             histograms: Vec::new(),
@@ -118,12 +142,12 @@ impl<'a> Replay<'a> {
         &mut self,
         fs: &dyn Fs,
         segment: &SegmentFile,
-        is_last: bool,
+        part: Part,
         progress: &mut Progress<'_>,
     ) -> Result<(), OpenError> {
         let fail = |doing| OpenError::io(doing, &segment.path);
         let file = fs.open(&segment.path, OpenMode::Read).map_err(fail("opening"))?;
-        let mut reader = SegmentReader::new(&*file);
+        let mut reader = SegmentReader::starting_at(&*file, part.from).map_err(fail("reading"))?;
         let mut faults = 0;
         self.damaged_before = false;
         let mut first_fault_since_good: Option<Fault> = None;
@@ -152,7 +176,9 @@ impl<'a> Replay<'a> {
         }
         let good_end = reader.good_end();
         progress.done += segment.len;
-        if is_last && let Some(fault) = first_fault_since_good {
+        if part.is_last
+            && let Some(fault) = first_fault_since_good
+        {
             self.cut_off(fs, segment, good_end, &fault)?;
         }
         // A process that was killed may have left bytes that no disk has: what is answered from now on
@@ -201,7 +227,8 @@ impl<'a> Replay<'a> {
             Some(RecordKind::Series) => {
                 let (head, refs, rounds) = (self.head, &mut self.refs, &mut self.rounds);
                 read_series(record, &mut self.builder, |wal_ref, labels| {
-                    add_series(head, refs, rounds, wal_ref, &labels);
+                    // Its samples so far come before chunks of another number.
+                    add_series(head, refs, wal_ref, &labels, || rounds.flush());
                 })
             }
             Some(RecordKind::Samples | RecordKind::SamplesV2) => {
@@ -326,28 +353,37 @@ impl<'a> Replay<'a> {
 const MAX_WAL_REF: u64 = u64::MAX / 2;
 
 /// Keeps the number of a series from being given to another one, also when it was never named.
-fn reserve(head: &Head, wal_ref: u64) {
+pub(super) fn reserve(head: &Head, wal_ref: u64) {
     if wal_ref <= MAX_WAL_REF {
         head.registry.reserve_wal_ref(wal_ref);
     }
 }
 
-/// Makes a series of the WAL known. One that no appender could have made is passed over, and its
-/// samples count as samples of an unnamed series.
-fn add_series(head: &Head, refs: &mut RefMap, rounds: &mut Rounds<'_>, wal_ref: u64, labels: &Labels) {
+/// Makes a series of the WAL known, with the closed chunks of its number; whether it could be. One that no
+/// appender could have made is passed over, and its samples count as samples of an unnamed series.
+///
+/// A series that has gone and come again has several numbers, of which the newest one counts: closed chunks of
+/// a later number come behind those of an earlier one. `before_chunks` is called where it has another already.
+pub(super) fn add_series(
+    head: &Head,
+    refs: &mut RefMap,
+    wal_ref: u64,
+    labels: &Labels,
+    before_chunks: impl FnOnce(),
+) -> Option<Arc<MemSeries>> {
     if labels.is_empty() || wal_ref > MAX_WAL_REF {
-        return;
+        return None;
     }
-    match head.registry.get_or_create(labels, Origin::Wal(wal_ref)) {
-        Ok(Found { series, created, .. }) => {
-            reserve(head, wal_ref);
-            if !created {
-                // Its samples so far come before chunks of another number.
-                rounds.flush();
-            }
-            head.attach_chunks(&series, wal_ref);
-            refs.insert(wal_ref, series.index);
-        }
-        Err(_) => tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed"),
+    let Ok(Found { series, created, .. }) = head.registry.get_or_create(labels, Origin::Wal(wal_ref)) else {
+        tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed");
+        return None;
+    };
+    reserve(head, wal_ref);
+    if !created {
+        before_chunks();
+        head.rename(&series, wal_ref);
     }
+    head.attach_chunks(&series, wal_ref);
+    refs.insert(wal_ref, series.index);
+    Some(series)
 }

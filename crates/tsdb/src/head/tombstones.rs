@@ -54,6 +54,11 @@ impl Tombstones {
         self.by_series.read().get(&series).cloned()
     }
 
+    /// All that is deleted, by series.
+    pub(crate) fn all(&self) -> Vec<(SeriesIndex, Arc<Intervals>)> {
+        self.by_series.read().iter().map(|(series, spans)| (*series, Arc::clone(spans))).collect()
+    }
+
     /// Deletes a span from a series.
     pub(crate) fn add(&self, series: SeriesIndex, span: Interval) {
         let mut all = self.by_series.write();
@@ -98,7 +103,7 @@ impl Head {
                 deleted.extend(part.iter().filter_map(|id| {
                     let series = table.get(SeriesIndex(*id))?;
                     let max_ms = series.newest_ms().min(range.max.as_ms());
-                    let tombstone = WalTombstone { wal_ref: series.wal_ref, min_ms, max_ms };
+                    let tombstone = WalTombstone { wal_ref: series.wal_ref(), min_ms, max_ms };
                     (min_ms <= max_ms).then_some((series.index, tombstone))
                 }));
             }

@@ -85,7 +85,11 @@ impl Head {
     }
 
     fn wal_refs(&self) -> Vec<u64> {
-        let mut refs: Vec<u64> = self.registry.table().iter().map(|s| s.wal_ref).collect();
+        let table = self.registry.table();
+        let mut refs: Vec<u64> = table.iter().map(|s| s.wal_ref()).collect();
+        let mut older = self.older_refs.lock();
+        older.retain(|(series, _)| table.get(*series).is_some());
+        refs.extend(older.iter().map(|(_, wal_ref)| *wal_ref));
         refs.sort_unstable();
         refs
     }
@@ -109,7 +113,7 @@ impl Head {
     }
 
     fn remove_series(&self, emptied: &[SeriesIndex], truncated: &mut Truncated) {
-        let wal_ref = |i: &SeriesIndex| Some((*i, self.registry.table().get(*i)?.wal_ref));
+        let wal_ref = |i: &SeriesIndex| Some((*i, self.registry.table().get(*i)?.wal_ref()));
         let candidates: Vec<(SeriesIndex, u64)> = emptied.iter().filter_map(wal_ref).collect();
         let oldest = self.batches.oldest();
         let removed = self.registry.remove_if(emptied, |s| s.is_abandoned(oldest));

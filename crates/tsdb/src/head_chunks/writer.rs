@@ -100,6 +100,12 @@ impl HeadChunks {
         }
     }
 
+    /// Makes what was written durable, as far as the disk lets it; whether everything was written.
+    pub(crate) fn settle(&self) -> bool {
+        self.finish(&mut self.writer.lock());
+        self.buffered_bytes() == 0
+    }
+
     fn begin(&self, index: u32) -> Result<Current, WriteError> {
         let path = file_path(&self.dir, index);
         let refused = |source| WriteError { path: path.clone(), source };

@@ -82,6 +82,15 @@ impl<'f> SegmentReader<'f> {
         }
     }
 
+    /// A reader that begins where a record ends.
+    pub(crate) fn starting_at(file: &'f dyn File, offset: u64) -> io::Result<Self> {
+        let mut reader = Self::new(file);
+        reader.load(offset - offset % PAGE_SIZE as u64)?;
+        reader.offset = offset;
+        reader.good_end = offset;
+        Ok(reader)
+    }
+
     /// Where the last whole record ends. Behind it stand at most unfinished or damaged bytes.
     pub(crate) fn good_end(&self) -> u64 {
         self.good_end

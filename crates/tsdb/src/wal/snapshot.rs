@@ -67,6 +67,16 @@ pub struct OpenChunk {
     pub last: Last,
 }
 
+/// What tells the closed chunks of a series from others: they stand elsewhere. Prometheus, which had something
+/// here once, writes zeros and passes it over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClosedChunks {
+    /// How many there are.
+    pub count: u32,
+    /// CRC-32C of what each spans, in their order.
+    pub crc: u32,
+}
+
 /// An entry of a snapshot.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
@@ -76,6 +86,8 @@ pub enum Entry {
         wal_ref: u64,
         /// Its labels.
         labels: Labels,
+        /// What its closed chunks are.
+        closed: ClosedChunks,
         /// Its open chunk, if it has one.
         chunk: Option<OpenChunk>,
     },
@@ -143,6 +155,14 @@ pub fn write_snapshot(
         })?;
     }
     remove(fs, dir, |name| position_of(name).is_some_and(|p| p < position))
+}
+
+/// Removes all snapshots of the data directory `dir`.
+///
+/// # Errors
+/// When the system refuses.
+pub fn remove_all(fs: &dyn Fs, dir: &Path) -> Result<(), SnapshotError> {
+    remove(fs, dir, |_| true)
 }
 
 /// Removes the snapshots whose names are so.
@@ -219,9 +239,9 @@ struct Writer<'a, 'w> {
 impl Writer<'_, '_> {
     fn push(&mut self, entry: Entry) -> Result<(), SnapshotError> {
         match entry {
-            Entry::Series { wal_ref, labels, chunk } => {
+            Entry::Series { wal_ref, labels, closed, chunk } => {
                 self.record.clear();
-                push_series(&mut self.record, wal_ref, &labels, chunk);
+                push_series(&mut self.record, wal_ref, &labels, closed, chunk);
                 self.out.push(&self.record)?;
             }
             Entry::Tombstone { wal_ref, min, max } => {
@@ -252,12 +272,18 @@ impl Writer<'_, '_> {
     }
 }
 
-fn push_series(out: &mut Vec<u8>, wal_ref: u64, labels: &Labels, chunk: Option<OpenChunk>) {
+fn push_series(
+    out: &mut Vec<u8>,
+    wal_ref: u64,
+    labels: &Labels,
+    closed: ClosedChunks,
+    chunk: Option<OpenChunk>,
+) {
     out.push(SERIES);
     out.extend_from_slice(&wal_ref.to_be_bytes());
     push_labels(out, labels);
-    // Once the length of blocks; nobody reads it any more.
-    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&closed.count.to_be_bytes());
+    out.extend_from_slice(&closed.crc.to_be_bytes());
     put_uvarint(out, u64::from(chunk.is_some()));
     let Some(OpenChunk { min, max, bytes, last }) = chunk else { return };
     out.extend_from_slice(&min.as_ms().to_be_bytes());
@@ -319,7 +345,8 @@ fn read_record(record: &[u8], each: &mut impl FnMut(Entry)) -> Result<(), Record
 fn take_series(rest: &mut &[u8]) -> Result<Entry, RecordError> {
     let wal_ref = u64::from_be_bytes(take(rest)?);
     let labels = take_labels(rest, &mut LabelsBuilder::default())?;
-    take::<8>(rest)?;
+    let closed =
+        ClosedChunks { count: u32::from_be_bytes(take(rest)?), crc: u32::from_be_bytes(take(rest)?) };
     let mut chunk = None;
     if take_uvarint(rest)? != 0 {
         let min = TimestampMs::new(i64::from_be_bytes(take(rest)?));
@@ -342,7 +369,7 @@ fn take_series(rest: &mut &[u8]) -> Result<Entry, RecordError> {
     if !rest.is_empty() {
         return Err(RecordError::OutOfRange);
     }
-    Ok(Entry::Series { wal_ref, labels, chunk })
+    Ok(Entry::Series { wal_ref, labels, closed, chunk })
 }
 
 #[cfg(test)]

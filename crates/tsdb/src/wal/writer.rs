@@ -27,6 +27,7 @@ use super::{
     page::{Framable, PAGE_SIZE, fits, frame, page_room},
     segment::{byte_len, list, remove_up_to, segment_path},
     sequence::SequenceError,
+    snapshot::Position,
     unsynced::Unsynced,
 };
 use crate::{options::WalCompression, stats::Stats};
@@ -199,6 +200,15 @@ impl Wal {
         }
         // The segment under way has the number before the next one.
         Ok(inner.next_index.checked_sub(2))
+    }
+
+    /// The end of the log, when it is sound.
+    pub(crate) fn end(&self) -> Option<Position> {
+        let inner = self.inner.lock();
+        let segment = inner.segment.as_ref()?;
+        let offset = segment.len;
+        matches!(inner.state, State::Sound)
+            .then(|| Position { segment: inner.next_index.saturating_sub(1), offset })
     }
 
     /// Shortens the log by the older two thirds of its segments, as Prometheus does: what is newer mostly has

@@ -12,5 +12,6 @@ mod limits;
 mod peers;
 mod random;
 mod replay;
+mod snapshot;
 mod truncate;
 mod truncation;

@@ -199,7 +199,11 @@ fn life(env: &Env, seed: u64) {
             }
             3 if rng.below(4) == 0 => {
                 old_readers.clear();
-                drop(db);
+                // With a snapshot of today or without.
+                match rng.below(2) {
+                    0 => drop(db),
+                    _ => db.close().expect("the disk is sound"),
+                }
                 db = open(env, options());
                 // References live as long as the process.
                 refs.clear();

@@ -9,7 +9,7 @@ const NONE: u32 = u32::MAX;
 
 /// See above.
 #[derive(Default)]
-pub(super) struct RefMap {
+pub(in crate::head) struct RefMap {
     dense: Vec<u32>,
     sparse: HashMap<u64, SeriesIndex>,
     len: usize,
@@ -19,7 +19,7 @@ impl RefMap {
     /// Numbers below this are dense however few there are.
     const DENSE_MIN: usize = 1 << 16;
 
-    pub(super) fn insert(&mut self, wal_ref: u64, series: SeriesIndex) {
+    pub(in crate::head) fn insert(&mut self, wal_ref: u64, series: SeriesIndex) {
         self.len += 1;
         let limit = Self::DENSE_MIN.max(self.len * 8);
         match usize::try_from(wal_ref).ok().filter(|at| *at < limit) {
@@ -37,7 +37,7 @@ impl RefMap {
     }
 
     #[inline]
-    pub(super) fn get(&self, wal_ref: u64) -> Option<SeriesIndex> {
+    pub(in crate::head) fn get(&self, wal_ref: u64) -> Option<SeriesIndex> {
         match self.dense.get(wal_ref as usize) {
             Some(series) if *series != NONE => Some(SeriesIndex(*series)),
             _ => self.sparse.get(&wal_ref).copied(),

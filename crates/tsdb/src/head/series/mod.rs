@@ -13,7 +13,10 @@ pub(crate) use collected::Collected;
 pub(crate) use open::HistogramRef;
 
 use super::{batches::BatchNumber, isolation::CommitId, series_labels::SeriesLabels};
-use crate::head_chunks::{ChunkMeta, HeadChunks};
+use crate::{
+    head_chunks::{ChunkMeta, HeadChunks},
+    wal::snapshot::{ClosedChunks, OpenChunk},
+};
 use parking_lot::Mutex;
 use samples::Samples;
 use skopos_model::{Sample, TimestampMs};
@@ -29,8 +32,8 @@ pub(crate) struct SeriesIndex(pub(crate) u32);
 pub(crate) struct MemSeries {
     pub(crate) labels: SeriesLabels,
     pub(crate) index: SeriesIndex,
-    /// Its number in the WAL.
-    pub(crate) wal_ref: u64,
+    /// Its number in the WAL, the newest where there are several.
+    wal_ref: AtomicU64,
     /// Its place in the account of its source.
     pub(super) charge: Option<SeriesCharge>,
     /// Whether the WAL names it.
@@ -88,7 +91,7 @@ impl MemSeries {
         Self {
             labels,
             index,
-            wal_ref,
+            wal_ref: AtomicU64::new(wal_ref),
             charge: None,
             logged: AtomicBool::new(logged),
             holds: AtomicU32::new(0),
@@ -96,6 +99,17 @@ impl MemSeries {
             newest_ms: AtomicI64::new(i64::MIN),
             samples: Mutex::default(),
         }
+    }
+
+    /// Its number in the WAL.
+    #[inline]
+    pub(crate) fn wal_ref(&self) -> u64 {
+        self.wal_ref.load(Ordering::Relaxed)
+    }
+
+    /// Gives it another number, by which the WAL names it too.
+    pub(crate) fn set_wal_ref(&self, wal_ref: u64) {
+        self.wal_ref.store(wal_ref, Ordering::Relaxed);
     }
 
     pub(crate) fn is_logged(&self) -> bool {
@@ -196,11 +210,32 @@ impl MemSeries {
         attached
     }
 
+    /// Takes over the open chunk of a snapshot behind the closed ones that were attached; how many samples that
+    /// are. None, when the two do not fit.
+    pub(crate) fn restore(
+        &self,
+        closed: ClosedChunks,
+        chunk: Option<&OpenChunk>,
+        commit: CommitView<'_>,
+    ) -> Option<u16> {
+        let mut samples = self.samples.lock();
+        let restored = samples.restore(closed, chunk, commit)?;
+        if let Some(newest) = samples.newest() {
+            self.newest_ms.store(newest.as_ms(), Ordering::Release);
+        }
+        Some(restored)
+    }
+
+    /// Its open chunk, and what tells its closed ones.
+    pub(crate) fn to_snapshot(&self) -> (ClosedChunks, Option<OpenChunk>) {
+        self.samples.lock().to_snapshot()
+    }
+
     /// Stores a sample of a commit.
     #[inline]
     pub(crate) fn append(&self, timestamp_ms: i64, value: f64, commit: CommitView<'_>) -> Stored {
         let mut samples = self.samples.lock();
-        let stored = samples.append(self.wal_ref, timestamp_ms, value, commit);
+        let stored = samples.append(self.wal_ref(), timestamp_ms, value, commit);
         if matches!(stored, Stored::New | Stored::NewChunk { .. }) {
             self.newest_ms.store(timestamp_ms, Ordering::Release);
         }
@@ -215,7 +250,7 @@ impl MemSeries {
         commit: CommitView<'_>,
     ) -> Stored {
         let mut samples = self.samples.lock();
-        let stored = samples.append_histogram(self.wal_ref, timestamp, value, commit);
+        let stored = samples.append_histogram(self.wal_ref(), timestamp, value, commit);
         if matches!(stored, Stored::New | Stored::NewChunk { .. }) {
             self.newest_ms.store(timestamp.as_ms(), Ordering::Release);
         }

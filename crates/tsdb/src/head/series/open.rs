@@ -1,6 +1,7 @@
 //! `Open`: the chunk of a series that still takes samples, of any kind of value. Decides when it is full or
 //! does not fit; never knows who sees its samples.
 
+use crate::wal::snapshot::{Last, OpenChunk};
 use skopos_chunk::{Appended, Encoding, FloatHistogramEncoder, HistogramEncoder, XorEncoder};
 use skopos_model::{
     FloatHistogram, Histogram, Sample, TimestampMs, histogram::CounterResetHint, is_stale_nan,
@@ -90,6 +91,34 @@ impl Open {
             Self::Histograms(e) => size_of::<HistogramEncoder>() + e.heap_bytes(),
             Self::FloatHistograms(e) => size_of::<FloatHistogramEncoder>() + e.heap_bytes(),
         }
+    }
+
+    /// The chunk that a snapshot has; none when it is not what the snapshot says.
+    pub(super) fn from_snapshot(chunk: &OpenChunk) -> Option<Self> {
+        let OpenChunk { max, bytes, last, .. } = chunk;
+        let open = match last {
+            Last::Float(_) => Self::Floats(XorEncoder::from_bytes(bytes).ok()?),
+            Last::Histogram(_) => Self::Histograms(Box::new(HistogramEncoder::from_bytes(bytes).ok()?)),
+            Last::FloatHistogram(_) => {
+                Self::FloatHistograms(Box::new(FloatHistogramEncoder::from_bytes(bytes).ok()?))
+            }
+        };
+        let is_it = match last {
+            Last::Float(value) => open.ends_with(Sample { timestamp: *max, value: *value }),
+            Last::Histogram(h) => open.ends_with_histogram(*max, HistogramRef::Int(h)),
+            Last::FloatHistogram(h) => open.ends_with_histogram(*max, HistogramRef::Float(h)),
+        };
+        is_it.then_some(open)
+    }
+
+    /// The chunk for a snapshot, if it has a sample.
+    pub(super) fn to_snapshot(&self, min: TimestampMs) -> Option<OpenChunk> {
+        let (max, last) = match self {
+            Self::Floats(e) => e.last().map(|s| (s.timestamp, Last::Float(s.value)))?,
+            Self::Histograms(e) => e.last().map(|(t, h)| (t, Last::Histogram(h)))?,
+            Self::FloatHistograms(e) => e.last().map(|(t, h)| (t, Last::FloatHistogram(h)))?,
+        };
+        Some(OpenChunk { min, max, bytes: self.bytes().to_vec(), last })
     }
 
     /// When its last sample was.

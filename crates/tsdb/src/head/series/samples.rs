@@ -8,6 +8,7 @@ use super::{
 use crate::{
     head::isolation::{Boundaries, CommitId},
     head_chunks::{ChunkMeta, Entry, Order},
+    wal::snapshot::{ClosedChunks, OpenChunk},
 };
 use skopos_model::{FloatHistogram, Histogram, Sample, TimestampMs, is_stale_nan};
 use skopos_storage::TimeRange;
@@ -25,6 +26,16 @@ pub(super) struct Samples {
     /// Samples in closed chunks.
     closed_len: u32,
     boundaries: Boundaries,
+}
+
+/// What tells closed chunks from others.
+fn tell(chunks: &[ChunkMeta]) -> ClosedChunks {
+    let crc = chunks.iter().fold(0, |crc, chunk| {
+        let crc = crc32c::crc32c_append(crc, &chunk.min_ms().to_be_bytes());
+        let crc = crc32c::crc32c_append(crc, &chunk.max_ms().to_be_bytes());
+        crc32c::crc32c_append(crc, &chunk.samples().to_be_bytes())
+    });
+    ClosedChunks { count: chunks.len() as u32, crc }
 }
 
 impl Samples {
@@ -85,6 +96,47 @@ impl Samples {
         }
         self.closed.shrink_to_fit();
         self.closed.len() - before
+    }
+
+    /// The open chunk, and what tells the closed ones.
+    pub(super) fn to_snapshot(&self) -> (ClosedChunks, Option<OpenChunk>) {
+        (tell(&self.closed), self.open.to_snapshot(TimestampMs::new(self.open_min_ms)))
+    }
+
+    /// Takes over the open chunk of a snapshot, behind the closed chunks that were attached; how many samples
+    /// that are. None, when chunks that the snapshot knows are not among those, or the chunk is no open one.
+    ///
+    /// There may be later closed chunks than those of the snapshot: then the first of them is the open chunk as
+    /// it became. There may be earlier ones, which were given up and still stood in a file.
+    pub(super) fn restore(
+        &mut self,
+        closed: ClosedChunks,
+        chunk: Option<&OpenChunk>,
+        commit: CommitView<'_>,
+    ) -> Option<u16> {
+        let count = closed.count as usize;
+        let last_from = self.closed.len().checked_sub(count)?;
+        let follows = |from: usize| match (chunk, self.closed.get(from + count), self.closed.last()) {
+            (Some(chunk), Some(next), _) => {
+                next.min_ms() == chunk.min.as_ms() && next.max_ms() >= chunk.max.as_ms()
+            }
+            (Some(chunk), None, Some(last)) => last.max_ms() < chunk.min.as_ms(),
+            _ => true,
+        };
+        let found = |from: &usize| tell(&self.closed[*from..*from + count]) == closed && follows(*from);
+        let from = (0..=last_from).rev().find(found)?;
+        let Some(chunk) = chunk.filter(|_| from == last_from) else { return Some(0) };
+        let open = Open::from_snapshot(chunk)?;
+        if chunk.max.as_ms() < commit.min_valid_ms {
+            return Some(0);
+        }
+        self.begin_chunk(chunk.min.as_ms(), commit);
+        // Of a database with longer blocks.
+        if self.is_beyond_open(chunk.max.as_ms()) {
+            return None;
+        }
+        self.open = open;
+        Some(self.open.len())
     }
 
     #[inline]

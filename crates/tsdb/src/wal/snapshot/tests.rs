@@ -15,7 +15,8 @@ const DIR: &str = "/data";
 const POSITION: Position = Position { segment: 3, offset: 32_768 };
 
 fn series(wal_ref: u64, chunk: Option<OpenChunk>) -> Entry {
-    Entry::Series { wal_ref, labels: Labels::from_pairs([("i", wal_ref.to_string())]), chunk }
+    let closed = ClosedChunks { count: wal_ref as u32 % 3, crc: 0x0102_0304 };
+    Entry::Series { wal_ref, labels: Labels::from_pairs([("i", wal_ref.to_string())]), closed, chunk }
 }
 
 fn chunk(last: Last) -> Option<OpenChunk> {
@@ -146,9 +147,11 @@ fn a_snapshot_of_prometheus_is_read_and_made_again() {
 fn records_cut_short_and_flipped_never_panic() {
     let mut records = Vec::new();
     for entry in entries().into_iter().take(4) {
-        let Entry::Series { wal_ref, labels, chunk } = entry else { unreachable!("series come first") };
+        let Entry::Series { wal_ref, labels, closed, chunk } = entry else {
+            unreachable!("series come first")
+        };
         let mut record = Vec::new();
-        push_series(&mut record, wal_ref, &labels, chunk);
+        push_series(&mut record, wal_ref, &labels, closed, chunk);
         records.push(record);
     }
     records.push(vec![TOMBSTONES, 4, TOMBSTONES_VERSION, 7, 1, 6]);

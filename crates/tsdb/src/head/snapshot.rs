@@ -1,0 +1,265 @@
+//! The head to a snapshot when the database is closed, and back at the next start in the place of the WAL up
+//! to there. Decides whether a snapshot is believed: what is damaged, of another WAL, or not of the closed
+//! chunks on disk is thrown away, and the WAL read as if it had never been. Owns no file.
+//!
+//! The last tombstone of a snapshot is none: its span ends before it begins. It says which number the next series
+//! of the WAL gets, how many series there are, and (−1 − max) how many exemplars: so that nothing is missing
+//! unnoticed, and no number is given twice. Prometheus deletes nothing by it.
+
+use super::{
+    Head,
+    exemplars::Timed,
+    replay::{RefMap, add_series, replay, reserve},
+    series::MemSeries,
+};
+use crate::{
+    error::OpenError,
+    head_chunks::HeadChunks,
+    options::Options,
+    stats::Stats,
+    wal::{
+        Wal,
+        record::WalTombstone,
+        segment::Listing,
+        snapshot::{
+            ClosedChunks, Entry, OpenChunk, Position, SnapshotError, newest, read_snapshot, remove_all,
+            write_snapshot,
+        },
+    },
+};
+use skopos_base::Env;
+use skopos_model::{Labels, TimestampMs};
+use std::{
+    cell::Cell,
+    iter::once_with,
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+/// What a snapshot has brought: the WAL is read from here on.
+pub(crate) struct Imported {
+    pub(super) position: Position,
+    /// The series by the WAL's numbers.
+    pub(super) refs: RefMap,
+}
+
+/// Where a head stands, and what has been found there.
+pub(crate) struct Found<'a> {
+    /// The data directory.
+    pub(crate) dir: &'a Path,
+    /// The directory of closed chunks, which is there.
+    pub(crate) chunks_dir: &'a Path,
+    /// The WAL.
+    pub(crate) listing: &'a Listing,
+}
+
+/// Why a snapshot is not used.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Damaged(#[from] SnapshotError),
+    #[error("the WAL does not reach to where the snapshot was taken, or no longer has what follows")]
+    OtherWal,
+    #[error("it has no end, or not all that it says it has; only Skopos' own snapshots have one")]
+    Incomplete,
+    #[error("series {0} does not go with the closed chunks on disk, or its open chunk is none")]
+    Series(u64),
+}
+
+/// Opens the head: from a snapshot and what the WAL has behind it, or from the whole WAL.
+///
+/// # Errors
+/// When the system refuses a file. Damage is no error.
+pub(crate) fn open_head(
+    options: Options,
+    stats: &Arc<Stats>,
+    env: &Env,
+    found: &Found<'_>,
+) -> Result<Arc<Head>, OpenError> {
+    let fresh = || {
+        let chunks = HeadChunks::open(&env.fs, found.chunks_dir, options.head_chunk_file_bytes)?;
+        Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
+        Ok(Arc::new(Head::new(options.clone(), Arc::clone(&env.clock), Arc::clone(stats), chunks)))
+    };
+    let mut head = fresh()?;
+    let imported = match newest(&*env.fs, found.dir).map_err(OpenError::io("listing", found.dir))? {
+        Some(position) if options.snapshot_on_shutdown => import(&head, env, found, position),
+        Some(_) => Err(Refused::OtherWal),
+        None => Ok(None),
+    };
+    let imported = match imported {
+        Ok(imported) => imported,
+        Err(reason) => {
+            if options.snapshot_on_shutdown {
+                tracing::warn!(dir = %found.dir.display(), %reason, "snapshot not used: the whole WAL is read");
+            }
+            // It must not seem to go with a WAL that is yet to be written.
+            if let Err(error) = remove_all(&*env.fs, found.dir) {
+                tracing::warn!(dir = %found.dir.display(), %error, "a snapshot that is not used stays");
+            }
+            [&stats.chunks, &stats.replayed_samples].iter().for_each(|n| n.store(0, Relaxed));
+            head = fresh()?;
+            None
+        }
+    };
+    replay(&head, env, found.listing, imported)?;
+    head.replayed();
+    Ok(head)
+}
+
+/// Writes what is in memory alone to a snapshot. All is durable in the WAL, and nobody appends any more. When it
+/// fails the next start reads the WAL.
+pub(crate) fn export(head: &Head, wal: &Wal, env: &Env, dir: &Path) {
+    let Some(position) = wal.end().filter(|_| head.chunks.settle()) else {
+        tracing::warn!(dir = %dir.display(), "no snapshot: the disk did not take all that it stands on");
+        return;
+    };
+    let compression = head.options.wal_compression;
+    match write_snapshot(&*env.fs, dir, position, compression, entries(head)) {
+        Ok(()) => tracing::info!(dir = %dir.display(), series = head.registry.len(), "snapshot written"),
+        Err(error) => {
+            tracing::warn!(dir = %dir.display(), %error, "no snapshot: the next start reads the WAL")
+        }
+    }
+}
+
+/// The head as entries of a snapshot.
+fn entries(head: &Head) -> impl Iterator<Item = Entry> + '_ {
+    let series_of = |index| head.registry.table().get(index).cloned();
+    let ids: Vec<_> = head.registry.table().iter().map(|s| s.index).collect();
+    let count = std::rc::Rc::new(Cell::new(0i64));
+    let counted = std::rc::Rc::clone(&count);
+    let series = ids.into_iter().filter_map(series_of).filter(|s| s.is_logged());
+    let series = series.flat_map(|s| named(head, &s)).inspect(move |_| counted.set(counted.get() + 1));
+    let tombstones: Vec<Entry> =
+        head.tombstones.all().into_iter().fold(Vec::new(), |mut all, (index, spans)| {
+            if let Some(series) = series_of(index) {
+                let wal_ref = series.wal_ref();
+                let time = TimestampMs::new;
+                let spans = spans.as_slice().iter();
+                all.extend(spans.map(|s| Entry::Tombstone {
+                    wal_ref,
+                    min: time(s.min_ms),
+                    max: time(s.max_ms),
+                }));
+            }
+            all
+        });
+    let exemplars: Vec<Entry> = head
+        .exemplars
+        .all()
+        .into_iter()
+        .filter_map(|(index, Timed { timestamp_ms, value, labels })| {
+            let wal_ref = series_of(index)?.wal_ref();
+            Some(Entry::Exemplar { wal_ref, timestamp: TimestampMs::new(timestamp_ms), value, labels })
+        })
+        .collect();
+    let (next, exemplars_len) = (head.registry.next_wal_ref(), exemplars.len() as i64);
+    let end = move || Entry::Tombstone {
+        wal_ref: next,
+        min: TimestampMs::new(count.get()),
+        max: TimestampMs::new(-1 - exemplars_len),
+    };
+    series.chain(tombstones).chain(once_with(end)).chain(exemplars)
+}
+
+/// A series under all of its numbers, under the newest one with its chunk.
+fn named(head: &Head, series: &Arc<MemSeries>) -> Vec<Entry> {
+    let labels = series.labels.to_labels();
+    let (closed, chunk) = series.to_snapshot();
+    let older = head.older_refs_of(series.index);
+    let mut entries: Vec<Entry> = older
+        .into_iter()
+        .map(|wal_ref| Entry::Series {
+            wal_ref,
+            labels: labels.clone(),
+            closed: ClosedChunks::default(),
+            chunk: None,
+        })
+        .collect();
+    entries.push(Entry::Series { wal_ref: series.wal_ref(), labels, closed, chunk });
+    entries
+}
+
+/// Reads the snapshot that reaches to `position` into a head that has nothing yet. When it is refused the head is
+/// of no use any more.
+fn import(
+    head: &Arc<Head>,
+    env: &Env,
+    found: &Found<'_>,
+    position: Position,
+) -> Result<Option<Imported>, Refused> {
+    let reaches = |s: &&crate::wal::segment::SegmentFile| s.index == position.segment;
+    if found.listing.segments.iter().find(reaches).is_none_or(|s| s.len < position.offset) {
+        return Err(Refused::OtherWal);
+    }
+    let mut import = Import { head, refs: RefMap::default(), seen: (0, 0), end: None, refused: None };
+    read_snapshot(&*env.fs, found.dir, position, |entry| import.take(entry))?;
+    match import {
+        Import { refused: Some(refused), .. } => Err(refused),
+        Import { end, seen, .. } if end != Some(seen) => Err(Refused::Incomplete),
+        Import { refs, .. } => Ok(Some(Imported { position, refs })),
+    }
+}
+
+/// A snapshot being read.
+struct Import<'a> {
+    head: &'a Head,
+    refs: RefMap,
+    /// How many series and exemplars there were.
+    seen: (i64, i64),
+    /// How many there should be.
+    end: Option<(i64, i64)>,
+    refused: Option<Refused>,
+}
+
+impl Import<'_> {
+    fn take(&mut self, entry: Entry) {
+        if self.refused.is_some() {
+            return;
+        }
+        match entry {
+            Entry::Series { wal_ref, labels, closed, chunk } => {
+                self.seen.0 += 1;
+                if self.series(wal_ref, &labels, closed, chunk.as_ref()).is_none() {
+                    self.refused = Some(Refused::Series(wal_ref));
+                }
+            }
+            Entry::Tombstone { wal_ref, min, max } if min > max => {
+                reserve(self.head, wal_ref.saturating_sub(1));
+                self.end = Some((min.as_ms(), -1 - max.as_ms()));
+            }
+            Entry::Tombstone { wal_ref, min, max } => {
+                let tombstone = WalTombstone { wal_ref, min_ms: min.as_ms(), max_ms: max.as_ms() };
+                if let Some(series) = self.refs.get(wal_ref) {
+                    self.head.tombstones.add_logged(series, tombstone);
+                }
+            }
+            Entry::Exemplar { wal_ref, timestamp, value, labels } => {
+                self.seen.1 += 1;
+                if let Some(series) = self.refs.get(wal_ref) {
+                    let timestamp_ms = timestamp.as_ms();
+                    self.head.exemplars.add(series, Timed { timestamp_ms, value, labels });
+                }
+            }
+        }
+    }
+
+    fn series(
+        &mut self,
+        wal_ref: u64,
+        labels: &Labels,
+        closed: ClosedChunks,
+        chunk: Option<&OpenChunk>,
+    ) -> Option<()> {
+        let head = self.head;
+        let series = add_series(head, &mut self.refs, wal_ref, labels, || ())?;
+        let samples = series.restore(closed, chunk, head.replay_view())?;
+        if let Some(chunk) = chunk.filter(|_| samples > 0) {
+            head.saw(chunk.min.as_ms(), chunk.max.as_ms());
+            Stats::add(&head.stats.chunks, 1);
+            Stats::add(&head.stats.replayed_samples, u64::from(samples));
+        }
+        Some(())
+    }
+}
