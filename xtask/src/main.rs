@@ -9,6 +9,7 @@
 //! - `ui`, `browser`: the web interface, checked and built; its page tests in a real browser
 //! - `test`: every check and test in one run
 //! - `fixtures`: data directories written by a real Prometheus, for the tests of `tsdb`
+//! - `fuzz`, `sim`: the fuzz targets and the crash enumerations at length
 //! - `bench`: every bench in one table, beside the goals of `benches.toml`
 //!
 //! # Way of `tidy`
@@ -29,10 +30,12 @@ mod bench;
 mod browser;
 mod finding;
 mod fixtures;
+mod fuzz;
 mod layers;
 mod process;
 mod repo;
 mod setup;
+mod sim;
 mod steps;
 mod test;
 mod tidy;
@@ -55,6 +58,13 @@ usage: cargo xtask COMMAND
   fixtures --prometheus PATH [--reader PATH]
                            make the data directories anew that tests hold of this version of Prometheus;
                            --reader names a version 3 that is asked what is in them (needed for 2.42)
+  fuzz [TARGET] [--seconds N]
+                           run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)
+  fuzz TARGET --replay FILE
+                           check one input
+  fuzz TARGET --keep       take inputs of earlier runs that reach new code into the repository
+  sim [--states N] [--seed S]
+                           run the crash enumerations of the tests until N states (500,000) were checked
   help                     this text
 ";
 
@@ -84,6 +94,8 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["bench", name, "--", rest @ ..] => bench::run_all(&root, Some(name), rest),
         ["fixtures", "--prometheus", program] => fixtures::run(&root, program, program),
         ["fixtures", "--prometheus", program, "--reader", reader] => fixtures::run(&root, program, reader),
+        ["fuzz", rest @ ..] => fuzz::run(&root, rest),
+        ["sim", rest @ ..] => sim::run(&root, rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

@@ -1,14 +1,15 @@
 //! `cargo xtask test`: all that must hold before a change lands, in the order in which it fails soonest.
 //! Stops at the first failure.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
-use crate::process::{cargo, command, find, run};
+use crate::process::{cargo, command, find, run, target_folder};
 use crate::setup::{self, Purpose};
 use crate::steps::Steps;
-use crate::{browser, tidy, ui};
+use crate::{browser, sim, tidy, ui};
 
 /// Sets the machine up and runs every check and test.
 pub(crate) fn run_all(root: &Path) -> Result<()> {
@@ -34,10 +35,20 @@ fn deny(root: &Path) -> Result<()> {
     run(command(setup::cargo_deny(root), &["--workspace", "check", "licenses", "bans", "sources"], root))
 }
 
+/// How many states after a crash every run checks at least; `cargo xtask sim` checks many more.
+const LEAST_CRASH_STATES: usize = 5000;
+/// Where nextest writes what tests said, below the target folder; `.config/nextest.toml` asks for it.
+const REPORT: &str = "nextest/default/junit.xml";
+
 fn rust_tests(root: &Path) -> Result<()> {
-    let arguments: &[&str] = match find("cargo-nextest") {
-        Some(_) => &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"],
-        None => &["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--no-fail-fast"],
-    };
-    run(cargo(arguments, root))
+    if find("cargo-nextest").is_none() {
+        let all = ["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--no-fail-fast"];
+        return run(cargo(&all, root));
+    }
+    run(cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"], root))?;
+    let report = fs::read_to_string(target_folder(root)?.join(REPORT)).context(REPORT)?;
+    let states = sim::states_in(&report);
+    println!("{states} states after a crash were checked");
+    ensure!(states >= LEAST_CRASH_STATES, "the tests have to check at least {LEAST_CRASH_STATES} of them");
+    Ok(())
 }

@@ -96,6 +96,15 @@ pub struct DirEntry {
     pub len: u64,
 }
 
+/// How much a file system holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Used and free together.
+    pub total: u64,
+    /// What this process may still take.
+    pub available: u64,
+}
+
 /// A file system.
 pub trait Fs: Send + Sync + Debug {
     /// Opens a file.
@@ -108,6 +117,10 @@ pub trait Fs: Send + Sync + Debug {
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Renames a file or directory; an existing file at `to` is replaced in one step.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives the file at `from` a second name: both lead to the same bytes, until one is removed. Fails with
+    /// `AlreadyExists` when there is something at `to`. The name is an entry of its directory, whose `sync_dir`
+    /// makes it durable; the bytes are so once a handle of either name is synchronised.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory with all it holds.
@@ -117,6 +130,8 @@ pub trait Fs: Send + Sync + Debug {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Whether there is something at `path`.
     fn exists(&self, path: &Path) -> io::Result<bool>;
+    /// How much the file system that holds `path` has, and has left.
+    fn space(&self, path: &Path) -> io::Result<DiskSpace>;
     /// Takes the exclusive lock of the file at `path` (made when absent), held until the value is
     /// dropped or the process dies. `WouldBlock` when another holder has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>>;

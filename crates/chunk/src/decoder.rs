@@ -1,7 +1,7 @@
 //! Reads XOR chunks: whole, by range of time, or sample by sample. Never panics on bytes, never
 //! trusts the chunk's count.
 
-use crate::encoder::NO_WINDOW;
+use crate::bits::{NO_WINDOW, WORD_BITS, read_long, word_at};
 use crate::{ChunkError, varint};
 use skopos_model::{Sample, TimestampMs};
 
@@ -9,8 +9,6 @@ use skopos_model::{Sample, TimestampMs};
 const HEADER: usize = 2;
 /// The fewest bits that a sample takes.
 const MIN_SAMPLE_BITS: usize = 2;
-/// How many bits of a looked-up word are surely the chunk's.
-const WORD_BITS: u32 = 57;
 
 /// How many samples the chunk says it has.
 ///
@@ -317,35 +315,6 @@ impl Cursor {
             significant: significant as u8,
         }
     }
-}
-
-/// The bits from `bit` on, the first one highest: `WORD_BITS` or more. Behind the end stand zeros.
-#[inline(always)]
-fn word_at(bytes: &[u8], bit: usize) -> u64 {
-    let at = bit / 8;
-    let word = match bytes.get(at..at + 8) {
-        Some(eight) => eight.try_into().map_or(0, u64::from_be_bytes),
-        None => word_at_end(bytes, at),
-    };
-    word << (bit % 8)
-}
-
-#[cold]
-#[inline(never)]
-fn word_at_end(bytes: &[u8], at: usize) -> u64 {
-    let mut eight = [0; 8];
-    for (to, from) in eight.iter_mut().zip(bytes.iter().skip(at)) {
-        *to = *from;
-    }
-    u64::from_be_bytes(eight)
-}
-
-/// `len` bits from `bit` on, 1 to 64.
-#[inline(always)]
-fn read_long(bytes: &[u8], bit: usize, len: u32) -> u64 {
-    let high = word_at(bytes, bit) >> 32;
-    let low = word_at(bytes, bit + 32) >> 32;
-    ((high << 32) | low) >> (64 - len)
 }
 
 /// Reads a change of interval that is not 0; gives it and the number of its bits.

@@ -2,6 +2,7 @@
 //! both are the head's decisions.
 
 use crate::ChunkError;
+use crate::bits::{self, BitWriter, NO_WINDOW, xor_form};
 use crate::decoder::Cursor;
 use skopos_base::varint;
 use skopos_model::{Sample, TimestampMs};
@@ -11,13 +12,6 @@ pub const MAX_SAMPLES: u16 = u16::MAX;
 
 /// A chunk without samples.
 const EMPTY: [u8; 2] = [0, 0];
-/// Stands for "no window of significant bits was written yet".
-pub(crate) const NO_WINDOW: u8 = u8::MAX;
-/// Leading zeros are written in five bits.
-const MAX_LEADING: u32 = 31;
-/// A buffer grows by at least this, and else by a quarter: a million encoders live at once, so that
-/// room to spare costs more than another copy of some hundred bytes.
-const MIN_GROWTH: usize = 24;
 
 /// Appends samples to a chunk whose bytes are complete after every append.
 ///
@@ -66,14 +60,7 @@ impl XorEncoder {
             return Ok(Self::new());
         }
         let end_bit = cursor.bit_position();
-        let mut buf = bytes[..end_bit.div_ceil(8)].to_vec();
-        let used = (end_bit % 8) as u8;
-        if used > 0
-            && let Some(last) = buf.last_mut()
-        {
-            // Later bits are put in with OR.
-            *last &= 0xff << (8 - used);
-        }
+        let BitWriter { buf, used } = BitWriter::behind(bytes, end_bit);
         Ok(Self {
             buf,
             last_timestamp: cursor.timestamp(),
@@ -137,7 +124,7 @@ impl XorEncoder {
         match count {
             0 => self.put_first(t, bits),
             1 => {
-                self.grow_for(10);
+                bits::grow_for(&mut self.buf, 10);
                 varint::put_uvarint(&mut self.buf, delta);
                 self.delta = delta;
                 let (value, len) = self.encode_value(bits);
@@ -161,7 +148,7 @@ impl XorEncoder {
     }
 
     fn put_first(&mut self, t: i64, bits: u64) {
-        self.grow_for(EMPTY.len() + 10 + 8);
+        bits::grow_for(&mut self.buf, EMPTY.len() + 10 + 8);
         self.buf.extend_from_slice(&EMPTY);
         varint::put_varint(&mut self.buf, t);
         self.buf.extend_from_slice(&bits.to_be_bytes());
@@ -169,44 +156,12 @@ impl XorEncoder {
 
     /// The form of a value behind the last one, as bits and their number (at most 77).
     fn encode_value(&mut self, bits: u64) -> (u128, u32) {
-        let xor = bits ^ self.last_bits;
-        if xor == 0 {
-            return (0, 1);
-        }
-        let leading = xor.leading_zeros().min(MAX_LEADING) as u8;
-        let trailing = xor.trailing_zeros() as u8;
-        if self.leading != NO_WINDOW && leading >= self.leading && trailing >= self.trailing {
-            let significant = u32::from(64 - self.leading - self.trailing);
-            return ((0b10 << significant) | u128::from(xor >> self.trailing), 2 + significant);
-        }
-        (self.leading, self.trailing) = (leading, trailing);
-        let significant = 64 - leading - trailing;
-        // 64 has no room in six bits and is written as 0, which no value needs.
-        let header = (0b11 << 11) | (u128::from(leading) << 6) | u128::from(significant & 63);
-        let len = u32::from(significant);
-        ((header << len) | u128::from(xor >> trailing), 13 + len)
+        xor_form(bits ^ self.last_bits, &mut self.leading, &mut self.trailing)
     }
 
     /// Appends the lowest `len` bits of `bits`, of which the higher ones are 0. `len` is 1 to 120.
     fn put(&mut self, bits: u128, len: u32) {
-        let used = u32::from(self.used);
-        let mut word = bits << (128 - used - len);
-        if used > 0
-            && let Some(last) = self.buf.pop()
-        {
-            word |= u128::from(last) << 120;
-        }
-        let end = used + len;
-        let bytes = end.div_ceil(8) as usize;
-        self.grow_for(bytes);
-        self.buf.extend_from_slice(&word.to_be_bytes()[..bytes]);
-        self.used = (end % 8) as u8;
-    }
-
-    fn grow_for(&mut self, bytes: usize) {
-        if self.buf.capacity() - self.buf.len() < bytes {
-            self.buf.reserve_exact(bytes.max(MIN_GROWTH).max(self.buf.capacity() / 4));
-        }
+        bits::put(&mut self.buf, &mut self.used, bits, len);
     }
 }
 

@@ -10,6 +10,13 @@ pub enum Encoding {
     Histogram = 2,
     /// Native histograms with fractional counts.
     FloatHistogram = 3,
+    /// Floats as Prometheus writes them where it is told to since 3.12: shorter, with start timestamps.
+    /// Only read.
+    Xor2 = 4,
+    /// Native histograms with whole counts and start timestamps. Only read.
+    HistogramStarts = 5,
+    /// Native histograms with fractional counts and start timestamps. Only read.
+    FloatHistogramStarts = 6,
 }
 
 impl Encoding {
@@ -19,6 +26,9 @@ impl Encoding {
             1 => Some(Self::Xor),
             2 => Some(Self::Histogram),
             3 => Some(Self::FloatHistogram),
+            4 => Some(Self::Xor2),
+            5 => Some(Self::HistogramStarts),
+            6 => Some(Self::FloatHistogramStarts),
             _ => None,
         }
     }
@@ -26,5 +36,10 @@ impl Encoding {
     /// The number in files.
     pub const fn as_byte(self) -> u8 {
         self as u8
+    }
+
+    /// Whether the samples are native histograms.
+    pub const fn is_histogram(self) -> bool {
+        !matches!(self, Self::Xor | Self::Xor2)
     }
 }

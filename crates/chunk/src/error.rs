@@ -43,4 +43,49 @@ pub enum ChunkError {
         /// The number of significant bits it claims.
         significant: u8,
     },
+    /// Not even the header of a chunk of that encoding fits.
+    #[error("chunk of {len} bytes has no room for its header of {header} bytes; it is no chunk")]
+    HeaderCutOff {
+        /// How many bytes there are.
+        len: usize,
+        /// How many bytes the header has.
+        header: usize,
+    },
+    /// The bytes end inside a histogram chunk's layout.
+    #[error("histogram chunk is cut off: its {len} bytes end inside the layout")]
+    LayoutCutOff {
+        /// How many bytes there are.
+        len: usize,
+    },
+    /// A layout says that it has more spans, bounds or buckets than the bytes could hold.
+    #[error(
+        "histogram chunk is corrupt: at byte {offset} it claims {count} spans, bounds or buckets, \
+         which do not fit in its {len} bytes"
+    )]
+    LayoutTooLarge {
+        /// How many are claimed.
+        count: u64,
+        /// Where.
+        offset: usize,
+        /// How many bytes there are.
+        len: usize,
+    },
+    /// A span is longer, or farther off, than spans can be.
+    #[error(
+        "histogram chunk is corrupt: a span before byte {offset} has length {length} and offset {span_offset}"
+    )]
+    Span {
+        /// The span's length.
+        length: u64,
+        /// The span's own offset.
+        span_offset: i64,
+        /// Where reading stood.
+        offset: usize,
+    },
+    /// A schema that is not defined.
+    #[error("histogram chunk has schema {schema}, which is unknown: corrupt, or of a later version")]
+    Schema {
+        /// The schema.
+        schema: i64,
+    },
 }

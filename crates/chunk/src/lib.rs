@@ -3,20 +3,25 @@
 //!
 //! Modules:
 //! - `encoding`: `Encoding`, the byte that says how a chunk's data are written.
-//! - `encoder`: `XorEncoder`: appends samples to a chunk that is complete after every append.
-//! - `decoder`: `decode_into` and `decode_range_into` (columns, the hot path) and `XorIter`.
-//! - `varint`: the variable-length integers of a chunk's first two samples.
+//! - `samples`: one entry for all encodings: `decode_columns`, `samples_in`, `SampleIter`, `ChunkValue`.
+//! - `builder`: `ChunkBuilder`: samples of any kind, one after the other, into finished chunks.
+//! - `encoder`, `decoder`: XOR chunks of floats: `XorEncoder`, `decode_into`, `decode_range_into`, `XorIter`.
+//! - `xor2`: the reader of XOR2 chunks.
+//! - `histogram_encoder`: `HistogramEncoder`, `FloatHistogramEncoder`; `histogram_kinds`: what either writes;
+//!   `fit`: whether a histogram fits into a chunk.
+//! - `histogram_decoder`: readers of both; `frame`: header and times; `layout`: spans and bounds.
+//! - `bits`: variable-length forms; `varint`: the byte-aligned integers of XOR chunks.
 //! - `error`: `ChunkError`: where a chunk is broken, and how.
 //!
-//! Write path: `XorEncoder::append` → `XorEncoder::bytes`. The head keeps one encoder a series; a
-//! chunk that is full is taken out with `into_bytes`.
-//! Read path: `decode_range_into(bytes, min, max, timestamps, values)`; `decode_into` when the whole
-//! chunk is wanted; `XorIter` where samples are looked at one by one.
+//! Write path: `append` → `bytes`. The head keeps one encoder a series; a chunk that is full is taken out
+//! with `into_bytes`. A histogram's encoder may answer `NewChunk`: then `begin` one with the header it
+//! says. Compaction: `SampleIter` → `ChunkBuilder`. Read path: `decode_columns(encoding, bytes, min, max,
+//! columns)`; `decode_range_into` is its inner loop for floats.
 //!
 //! What always holds:
 //! - What `bytes` returns is what Prometheus writes for the same samples, bit for bit, at any moment.
 //! - A decoder never panics, whatever the bytes; it reads past no end and asks for no more memory
-//!   than the bytes could hold samples for, whatever their count says.
+//!   than the bytes could hold samples for, whatever their counts say.
 //! - A decoder that fails leaves the columns as it found them.
 //! - Chunks carry no checksum of their own: the file around them does. A flipped bit can therefore
 //!   decode to other samples.
@@ -24,13 +29,26 @@
 //! When you change a layout here, you break every stored block: add an `Encoding` instead, and
 //! describe it in `docs/formats/`. When you change the decoder, run the benches: each query pays.
 
+mod bits;
+mod builder;
 mod decoder;
 mod encoder;
 mod encoding;
 mod error;
+mod fit;
+mod frame;
+mod histogram_decoder;
+mod histogram_encoder;
+mod histogram_kinds;
+mod layout;
+mod samples;
 mod varint;
+mod xor2;
 
+pub use builder::{BuiltChunk, ChunkBuilder, CutAt};
 pub use decoder::{XorIter, decode_into, decode_range_into, sample_count};
 pub use encoder::{MAX_SAMPLES, XorEncoder};
 pub use encoding::Encoding;
 pub use error::ChunkError;
+pub use histogram_encoder::{Appended, FloatHistogramEncoder, HistogramChunkEncoder, HistogramEncoder};
+pub use samples::{ChunkValue, SampleIter, decode_columns, samples_in};

@@ -1,6 +1,8 @@
 //! `Columns`: samples as columns, as decoders write and queries read them. Holds numbers only; knows no
 //! series and no encoding.
 
+mod extend;
+
 use crate::{
     FloatHistogram, TimestampMs,
     histogram::{CounterResetHint, Layout},
@@ -67,10 +69,44 @@ impl Columns {
         self.timestamps.push(timestamp);
         self.values.push(histogram.sum);
     }
+
+    /// The layout for rows to come: that of the last row where it is the same, else a new one. Its own hint
+    /// does not count.
+    pub fn add_layout(&mut self, layout: &Layout) -> LayoutIndex {
+        self.histograms.layout_of(layout)
+    }
+
+    /// Adds a histogram of that layout; allocates nothing for the row.
+    pub fn push_row(&mut self, timestamp: TimestampMs, layout: LayoutIndex, counts: &RowCounts<'_>) {
+        self.histograms.push_row(self.values.len(), layout, counts);
+        self.timestamps.push(timestamp);
+        self.values.push(counts.sum);
+    }
 }
 
-/// Native histograms as columns. Rows that follow one another mostly share their layout, and all rows' buckets
-/// stand in one column: nothing is allocated for a row.
+/// A layout that rows of these columns may have; good until the columns are cut back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayoutIndex(usize);
+
+/// What a row of a histogram column holds besides its layout.
+#[derive(Clone, Copy, Debug)]
+pub struct RowCounts<'a> {
+    /// Whether the counts started anew.
+    pub counter_reset_hint: CounterResetHint,
+    /// All observations.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// Observations in the zero bucket.
+    pub zero_count: f64,
+    /// Positive buckets, absolute; as many as the layout has.
+    pub positive_buckets: &'a [f64],
+    /// Negative buckets, absolute; as many as the layout has.
+    pub negative_buckets: &'a [f64],
+}
+
+/// Native histograms as columns. Rows that follow one another mostly share their layout, and all rows'
+/// buckets stand in one column: nothing is allocated for a row.
 #[derive(Clone, Debug, Default)]
 pub struct HistogramColumn {
     layouts: Vec<Layout>,
@@ -169,24 +205,42 @@ impl HistogramColumn {
 
     /// Adds a histogram as sample number `sample`, which is larger than those before.
     pub fn push(&mut self, sample: usize, histogram: &FloatHistogram) {
-        let start = self.buckets.len();
-        self.buckets.extend_from_slice(&histogram.positive_buckets);
-        self.buckets.extend_from_slice(&histogram.negative_buckets);
-        let same =
-            self.rows.last().map(|r| r.layout).filter(|i| same_buckets(&self.layouts[*i], &histogram.layout));
-        let layout = same.unwrap_or_else(|| {
-            self.layouts.push(histogram.layout.clone());
-            self.layouts.len() - 1
-        });
-        self.rows.push(HistogramRow {
-            sample,
-            layout,
-            hint: histogram.layout.counter_reset_hint,
+        let layout = self.layout_of(&histogram.layout);
+        let counts = RowCounts {
+            counter_reset_hint: histogram.layout.counter_reset_hint,
             count: histogram.count,
             sum: histogram.sum,
             zero_count: histogram.zero_count,
+            positive_buckets: &histogram.positive_buckets,
+            negative_buckets: &histogram.negative_buckets,
+        };
+        self.push_row(sample, layout, &counts);
+    }
+
+    fn layout_of(&mut self, layout: &Layout) -> LayoutIndex {
+        let last = self.rows.last().map(|r| r.layout);
+        match last.filter(|i| self.layouts[*i].same_buckets(layout)) {
+            Some(index) => LayoutIndex(index),
+            None => {
+                self.layouts.push(layout.clone());
+                LayoutIndex(self.layouts.len() - 1)
+            }
+        }
+    }
+
+    fn push_row(&mut self, sample: usize, layout: LayoutIndex, counts: &RowCounts<'_>) {
+        let start = self.buckets.len();
+        self.buckets.extend_from_slice(counts.positive_buckets);
+        self.buckets.extend_from_slice(counts.negative_buckets);
+        self.rows.push(HistogramRow {
+            sample,
+            layout: layout.0,
+            hint: counts.counter_reset_hint,
+            count: counts.count,
+            sum: counts.sum,
+            zero_count: counts.zero_count,
             buckets: start..self.buckets.len(),
-            positive: histogram.positive_buckets.len(),
+            positive: counts.positive_buckets.len(),
         });
     }
 
@@ -194,17 +248,10 @@ impl HistogramColumn {
         self.rows.truncate(len);
         let last = self.rows.last();
         self.buckets.truncate(last.map_or(0, |r| r.buckets.end));
-        self.layouts.truncate(last.map_or(0, |r| r.layout + 1));
+        // Rows need not stand in the order of their layouts.
+        let layouts = self.rows.iter().map(|r| r.layout + 1).max();
+        self.layouts.truncate(layouts.unwrap_or(0));
     }
-}
-
-/// Whether two layouts have the same buckets, whatever their hints say.
-fn same_buckets(a: &Layout, b: &Layout) -> bool {
-    a.schema == b.schema
-        && a.zero_threshold.to_bits() == b.zero_threshold.to_bits()
-        && a.positive_spans == b.positive_spans
-        && a.negative_spans == b.negative_spans
-        && a.custom_bounds == b.custom_bounds
 }
 
 #[cfg(test)]

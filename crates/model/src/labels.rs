@@ -27,6 +27,24 @@ impl Labels {
         builder.build()
     }
 
+    /// A set of pairs that come in the order of their names, none twice and without empty values, as another
+    /// set has them.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
+        // A text is seldom longer than two digits can say.
+        let len = pairs.clone().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut out = String::with_capacity(len);
+        let mut before: Option<&str> = None;
+        for (name, value) in pairs {
+            assert!(before.is_none_or(|b| b < name) && !value.is_empty(), "invariant: labels are sorted");
+            push_label(&mut out, name, value);
+            before = Some(name);
+        }
+        Self(Arc::from(out))
+    }
+
     /// The labels in the order of their names.
     pub fn iter(&self) -> Iter<'_> {
         Iter { rest: &self.0 }
@@ -310,6 +328,20 @@ mod tests {
         assert_eq!((l.get("a"), l.get("b"), l.get("c"), l.value("c")), (Some("1"), Some("3"), None, ""));
         assert_eq!(l, Labels::from_pairs([("a", "1"), ("b", "3")]));
         assert!(Labels::from_pairs([("a", "")]).is_empty());
+    }
+
+    #[test]
+    fn sorted_pairs_need_no_builder() {
+        let long = "v".repeat(5000);
+        let l = Labels::from_pairs([("a", "1"), ("b", long.as_str()), ("c", "3")]);
+        assert_eq!(Labels::from_sorted(l.iter()), l);
+        assert_eq!(Labels::from_sorted(std::iter::empty()), Labels::empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "labels are sorted")]
+    fn pairs_out_of_order_are_no_set() {
+        Labels::from_sorted([("b", "1"), ("a", "2")].into_iter());
     }
 
     #[test]

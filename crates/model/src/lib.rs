@@ -8,7 +8,7 @@
 //! - `labels`: `Labels`, an immutable sorted set in one allocation, and its builder.
 //! - `matcher`: `Matcher`, a compiled condition on one label.
 //! - `sample`: `Sample`, the staleness marker, `SeriesRef`.
-//! - `histogram`: native histograms, integer and float.
+//! - `histogram`: native histograms, integer and float: shapes, validation, conversion, coarser resolution.
 //! - `columns`: `Columns`, samples as columns, native histograms among them.
 //! - `exemplar`, `metadata`: what travels beside samples.
 //!
@@ -33,10 +33,10 @@ pub mod name;
 pub mod sample;
 pub mod time;
 
-pub use columns::{Columns, HistogramColumn, HistogramView};
+pub use columns::{Columns, HistogramColumn, HistogramView, LayoutIndex, RowCounts};
 pub use duration::DurationMs;
 pub use exemplar::Exemplar;
-pub use histogram::{FloatHistogram, Histogram};
+pub use histogram::{CounterResetHint, FloatHistogram, Histogram, HistogramError, Layout, Span};
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricType};

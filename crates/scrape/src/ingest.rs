@@ -10,11 +10,14 @@ use crate::{
 };
 use skopos_exposition::{Entry, Format, ParseError, Parser, Sample, Series};
 use skopos_model::{DurationMs, SeriesRef, TimestampMs, stale_nan};
-use skopos_storage::{Append, AppendError, Appendable, Appender, Committed, SeriesId};
+use skopos_storage::{Append, AppendError, Appendable, Appender, Committed, SeriesId, SeriesLimit};
 use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 /// Samples may claim to be this much newer than the scrape; beyond it the target's clock is wrong.
 const FUTURE_TOLERANCE: DurationMs = DurationMs::from_secs(600);
+/// Series that one target may have in storage, those that it no longer shows among them.
+const MAX_SERIES: u32 = 1_000_000;
+const SERIES_LIMIT: &str = "max-series-per-target (scrape)";
 /// How much of a series' text an error shows.
 const EXCERPT_BYTES: usize = 200;
 
@@ -36,6 +39,8 @@ pub struct Ingest {
     inherited: Vec<SeriesRef>,
     report_series: ReportSeries,
     counters: Arc<ScrapeCounters>,
+    /// Charged for what the target makes.
+    series_limit: Arc<SeriesLimit>,
     columns: Columns,
     /// Of the last body.
     format: Option<Format>,
@@ -115,6 +120,7 @@ impl Ingest {
             inherited: Vec::new(),
             report_series: ReportSeries::new(&target.labels),
             counters,
+            series_limit: SeriesLimit::new(SERIES_LIMIT, MAX_SERIES),
             columns: Columns::default(),
             format: None,
         }
@@ -142,7 +148,7 @@ impl Ingest {
     /// Stores what the target sent. A body with an error in it is not stored at all.
     pub fn body(&mut self, storage: &dyn Appendable, at: TimestampMs, took: Duration, body: &Body) -> Report {
         self.cache.begin();
-        let mut appender = storage.appender();
+        let mut appender = storage.appender_within(&self.series_limit);
         let mut tally = Tally::default();
         let parsed = self.append_all(appender.as_mut(), at, body, &mut tally);
         let (health, error) = match parsed {

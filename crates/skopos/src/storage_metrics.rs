@@ -8,6 +8,7 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
     let s = stats;
     out.gauge("prometheus_tsdb_head_series", "Series in the head.", s.series as f64);
     out.gauge("prometheus_tsdb_head_chunks", "Chunks in the head.", s.chunks as f64);
+    out.gauge("skopos_tsdb_head_bytes", "Memory that the head holds, about.", s.memory_bytes as f64);
     for (name, help, value) in [
         ("prometheus_tsdb_head_samples_appended_total", "Samples stored.", s.samples_appended_total),
         ("skopos_tsdb_commits_total", "Batches stored.", s.commits_total),
@@ -48,6 +49,7 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
     ] {
         out.counter(name, help, value as f64);
     }
+    write_refusals(s, out);
     let micros = s.wal_sync_us_total as f64;
     out.counter("skopos_tsdb_wal_sync_seconds_total", "Time spent in synchronisations.", micros / 1e6);
     let replayed = s.replayed_samples as f64;
@@ -57,4 +59,32 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
         "How long that took.",
         s.replay_ms as f64 / 1e3,
     );
+}
+
+/// New series that a limit kept out.
+fn write_refusals(s: &StatsSnapshot, out: &mut Families<'_>) {
+    for (name, help, value) in [
+        (
+            "skopos_tsdb_refused_series_total",
+            "New series refused since there are as many as may be.",
+            s.refused_series_total,
+        ),
+        (
+            "skopos_tsdb_refused_series_per_metric_total",
+            "New series refused since their metric has as many as may be.",
+            s.refused_per_metric_total,
+        ),
+        (
+            "skopos_tsdb_refused_series_memory_total",
+            "New series refused since the memory budget is used up.",
+            s.refused_memory_total,
+        ),
+        (
+            "skopos_tsdb_refused_series_per_source_total",
+            "New series refused since their target has as many as may be.",
+            s.refused_per_source_total,
+        ),
+    ] {
+        out.counter(name, help, value as f64);
+    }
 }

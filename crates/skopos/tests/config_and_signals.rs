@@ -410,7 +410,7 @@ fn flags_out_of_range_are_refused_before_anything_starts() {
         (["server", "--web.max-connections=18446744073709551615"], "--web.max-connections"),
         (["server", "--web.max-connections=0"], "--web.max-connections"),
         (["server", "--query.max-concurrency=0"], "--query.max-concurrency"),
-        (["server", "--storage.tsdb.wal-compression-type=lz4"], "snappy, none"),
+        (["server", "--storage.tsdb.wal-compression-type=lz4"], "snappy, zstd, none"),
         (["agent", "--web.telemetry-path=metrics"], "must begin with /"),
     ] {
         let message = failure(folder.path(), &arguments);

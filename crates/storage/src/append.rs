@@ -1,12 +1,20 @@
 //! How samples come in: one appender is one batch.
 
-use crate::{AppendError, CommitError};
+use crate::{AppendError, CommitError, SeriesLimit};
 use skopos_model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata, SeriesRef, TimestampMs};
+use std::sync::Arc;
 
 /// A storage that takes samples.
 pub trait Appendable: Send + Sync {
     /// Begins a batch. Several may be open at once; each is committed on its own.
     fn appender(&self) -> Box<dyn Appender + '_>;
+
+    /// The same for a source whose series are limited: each one that the batch makes is charged, and refused
+    /// when the limit is reached. A storage that keeps no series has none to limit.
+    fn appender_within(&self, limit: &Arc<SeriesLimit>) -> Box<dyn Appender + '_> {
+        let _ = limit;
+        self.appender()
+    }
 }
 
 /// A batch being gathered. Dropping it rolls it back: nothing of it was ever visible.

@@ -31,11 +31,17 @@ impl Default for QueryLimits {
 /// The account of one query, shared by all its threads.
 #[derive(Debug)]
 pub struct QueryBudget {
+    shared: Arc<Shared>,
+    series: AtomicU64,
+}
+
+/// What a query and its sources have in common.
+#[derive(Debug)]
+struct Shared {
     limits: QueryLimits,
     clock: Arc<dyn Clock>,
     deadline: Duration,
     samples: AtomicU64,
-    series: AtomicU64,
     cancelled: AtomicBool,
 }
 
@@ -43,19 +49,22 @@ impl QueryBudget {
     /// An account whose time begins now.
     pub fn new(limits: QueryLimits, clock: Arc<dyn Clock>) -> Arc<Self> {
         let deadline = clock.monotonic().saturating_add(limits.timeout.as_std());
-        Arc::new(Self {
-            limits,
-            clock,
-            deadline,
-            samples: AtomicU64::new(0),
-            series: AtomicU64::new(0),
-            cancelled: AtomicBool::new(false),
-        })
+        let (samples, cancelled) = (AtomicU64::new(0), AtomicBool::new(false));
+        let shared = Arc::new(Shared { limits, clock, deadline, samples, cancelled });
+        Arc::new(Self { shared, series: AtomicU64::new(0) })
+    }
+
+    /// The same account for one of several sources that may have the same series. The series that it charges
+    /// count against the limit, but not against what other sources charge: whoever merges the sources
+    /// charges each series once. Samples, time and cancellation are those of the query.
+    pub fn for_source(&self) -> Arc<Self> {
+        let series = AtomicU64::new(self.series.load(Ordering::Relaxed));
+        Arc::new(Self { shared: Arc::clone(&self.shared), series })
     }
 
     /// Charges samples about to be read, and checks time and cancellation with it.
     pub fn charge_samples(&self, n: u64) -> Result<(), QueryError> {
-        charge(&self.samples, n, self.limits.max_samples, "query.max-samples")?;
+        charge(&self.shared.samples, n, self.shared.limits.max_samples, "query.max-samples")?;
         self.check()
     }
 
@@ -64,34 +73,35 @@ impl QueryBudget {
         // More can be given back than was charged when a storage charges less than it hands out; an
         // account below zero would refuse everything.
         let less = |held: u64| Some(held.saturating_sub(n));
-        let _ = self.samples.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self.shared.samples.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Charges series about to be selected, and checks time and cancellation with it.
     pub fn charge_series(&self, n: u64) -> Result<(), QueryError> {
-        charge(&self.series, n, self.limits.max_series, "query.max-series")?;
+        charge(&self.series, n, self.shared.limits.max_series, "query.max-series")?;
         self.check()
     }
 
     /// Whether the query may go on. Cheap enough for every series and every thousand samples.
     pub fn check(&self) -> Result<(), QueryError> {
-        if self.cancelled.load(Ordering::Relaxed) {
+        let shared = &*self.shared;
+        if shared.cancelled.load(Ordering::Relaxed) {
             return Err(QueryError::Cancelled);
         }
-        if self.clock.monotonic() > self.deadline {
-            return Err(QueryError::Timeout(self.limits.timeout));
+        if shared.clock.monotonic() > shared.deadline {
+            return Err(QueryError::Timeout(shared.limits.timeout));
         }
         Ok(())
     }
 
     /// Ends the query at its next check.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.shared.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Samples charged and not given back.
     pub fn samples(&self) -> u64 {
-        self.samples.load(Ordering::Relaxed)
+        self.shared.samples.load(Ordering::Relaxed)
     }
 }
 

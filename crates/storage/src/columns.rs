@@ -84,8 +84,7 @@ impl SeriesBatch {
     /// # Panics
     /// When `index` is not below `len`.
     pub fn series(&self, index: usize) -> SeriesColumns<'_> {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        let range = start..self.ends[index];
+        let range = self.samples_of(index);
         SeriesColumns {
             labels: &self.labels[index],
             timestamps: &self.columns.timestamps[range.clone()],
@@ -96,6 +95,22 @@ impl SeriesBatch {
                 rows: self.columns.histograms.rows_of(range),
             },
         }
+    }
+
+    /// Where the samples of the series at `index` stand in `columns`.
+    pub(crate) fn samples_of(&self, index: usize) -> Range<usize> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        start..self.ends[index]
+    }
+
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// How many samples the series from `index` on have.
+    pub(crate) fn samples_from(&self, index: usize) -> usize {
+        let before = if index == 0 { 0 } else { self.ends[index - 1] };
+        self.columns.len() - before
     }
 
     /// All series in order.

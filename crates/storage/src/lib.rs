@@ -4,9 +4,12 @@
 //! Modules:
 //! - `append`: `Appendable` and `Appender`: one batch, committed or rolled back as one.
 //! - `query`: `Queryable` and `Querier`: a view of one time range; `SelectRequest`, `Shard`.
-//! - `chunks`: `ChunkQuerier` and `ChunkSeriesSet`: series as encoded chunks, for whoever ships or compacts them.
+//! - `chunks`: `ChunkQuerier` and `ChunkSeriesSet`: series as encoded chunks, for whoever ships or
+//!   compacts them.
 //! - `columns`: `SeriesSet` and `SeriesBatch`: series as columns of timestamps and values.
 //! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled.
+//! - `merge`: several sources as one: queriers, sets of series, sets of chunks; each written once.
+//! - `series_limit`: `SeriesLimit`: how many series one source may have.
 //! - `error`: `AppendError`, `CommitError`, `QueryError`: variants are decisions.
 //!
 //! Write path: `Appendable::appender` → `append` or `append_floats` → `commit`.
@@ -26,11 +29,15 @@ pub mod budget;
 pub mod chunks;
 pub mod columns;
 pub mod error;
+pub mod merge;
 pub mod query;
+pub mod series_limit;
 
 pub use append::{Append, Appendable, Appender, Committed, SeriesId, Value};
 pub use budget::{QueryBudget, QueryLimits};
 pub use chunks::{Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet};
 pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet};
 pub use error::{AppendError, CommitError, QueryError};
+pub use merge::{merge_chunk_queriers, merge_queriers};
 pub use query::{LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};
+pub use series_limit::{SeriesCharge, SeriesLimit};

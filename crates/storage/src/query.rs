@@ -73,7 +73,12 @@ impl Shard {
 
     /// Whether a series of these labels is in this part.
     pub fn contains(self, labels: &Labels) -> bool {
-        self.count == 1 || labels.hash64() % u64::from(self.count) == u64::from(self.index)
+        self.count == 1 || self.contains_hash(labels.hash64())
+    }
+
+    /// The same of the labels whose `hash64` is given.
+    pub fn contains_hash(self, hash: u64) -> bool {
+        hash % u64::from(self.count) == u64::from(self.index)
     }
 }
 

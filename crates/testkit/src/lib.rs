@@ -12,6 +12,8 @@
 //! - `series`: series with all kinds of samples, and the text in which fixtures hold them
 //! - `archive`: a folder as one compressed file
 //! - `remote`: remote write and read as a client of a real server
+//! - `storage`: the contracts of `Querier` and `ChunkQuerier` as suites that every implementation runs, and a
+//!   storage so simple that it is right
 //! - `port`, `wait`: a free port; waiting for a real process
 //!
 //! # Way of a service
@@ -35,6 +37,7 @@ pub mod remote;
 pub mod series;
 pub mod service;
 pub mod skopos;
+pub mod storage;
 pub mod wait;
 
 pub use port::free_port;

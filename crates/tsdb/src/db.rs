@@ -3,10 +3,21 @@
 
 use crate::{
     error::OpenError,
-    head::{Head, appender::HeadAppender, querier::HeadQuerier, replay::replay},
+    head::{
+        Head,
+        appender::HeadAppender,
+        querier::HeadQuerier,
+        replay::replay,
+        truncate::{Busy, Truncated},
+    },
+    head_chunks::HeadChunks,
     options::Options,
     stats::{Stats, StatsSnapshot},
-    wal::{Wal, segment},
+    wal::{
+        Wal,
+        checkpoint::{CheckpointError, CheckpointStats, remove_temporary},
+        segment,
+    },
 };
 use parking_lot::Mutex;
 use skopos_base::{
@@ -14,8 +25,11 @@ use skopos_base::{
     fs::{FileLock, Fs},
     spawn::{Joined, Stop},
 };
-use skopos_model::{Metadata, TimestampMs};
-use skopos_storage::{Appendable, Appender, CommitError, Querier, QueryError, Queryable, TimeRange};
+use skopos_model::{Labels, Metadata, TimestampMs};
+use skopos_storage::{
+    Appendable, Appender, ChunkSeriesSet, CommitError, Querier, QueryBudget, QueryError, Queryable,
+    SeriesLimit, TimeRange,
+};
 use std::{io, path::Path, path::PathBuf, sync::Arc};
 
 /// The characters of a block directory's name.
@@ -59,12 +73,18 @@ impl Db {
         })?;
         warn_of_blocks(fs, dir)?;
 
+        remove_temporary(fs, &wal_dir).map_err(OpenError::io("cleaning", &wal_dir))?;
         let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
         let stats = Arc::new(Stats::default());
         let segment_pages = options.segment_pages();
         let sync_interval = options.sync_interval;
-        let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats)));
+        let chunks_dir = dir.join("chunks_head");
+        create_dirs(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
+        let chunks = HeadChunks::open(&env.fs, &chunks_dir, options.head_chunk_file_bytes)?;
+        Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
+        let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats), chunks));
         replay(&head, fs, &*env.clock, &listing)?;
+        head.replayed();
         let wal = Wal::create(
             Arc::clone(&env.fs),
             Arc::clone(&env.clock),
@@ -75,7 +95,7 @@ impl Db {
         )
         .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
         let wal = Arc::new(wal);
-        let syncer = start_syncer(env, &wal, sync_interval.as_std())
+        let syncer = start_syncer(env, &head, &wal, sync_interval.as_std())
             .map_err(OpenError::io("starting the thread that synchronises", &wal_dir))?;
         log_opened(dir, &stats.snapshot(), &head);
         let syncer = Mutex::new(Some(syncer));
@@ -87,7 +107,30 @@ impl Db {
     /// # Errors
     /// When the disk refuses; then it is not known to be durable.
     pub fn sync(&self) -> Result<(), CommitError> {
-        self.wal.sync()
+        self.head.sync(&self.wal)
+    }
+
+    /// Shortens the WAL: what is older than `before` goes, and so do the names of series that the head has no
+    /// more. To be called when blocks have those samples; what the head itself holds stays there.
+    ///
+    /// # Errors
+    /// When the disk refuses. Then the WAL is as long as it was, and as good.
+    pub fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
+        let compression = self.head.options.wal_compression;
+        let keep = |_, labels: &Labels| self.head.registry.contains(labels);
+        let stats = self.wal.truncate_before(before.as_ms(), compression, &keep)?;
+        if let Some(stats) = &stats {
+            tracing::info!(dir = %self.dir.display(), %before, ?stats, "the WAL is shorter");
+        }
+        Ok(stats)
+    }
+
+    /// The bytes that the WAL takes on disk.
+    ///
+    /// # Errors
+    /// When its directory cannot be listed.
+    pub fn wal_bytes(&self) -> io::Result<u64> {
+        self.wal.disk_bytes()
     }
 
     /// Makes everything durable and gives the directory free.
@@ -113,9 +156,34 @@ impl Db {
         self.head.metadata(metric)
     }
 
-    /// The bytes that series and their chunks hold in memory, without postings and tables.
+    /// About how many bytes the head holds: series, labels, chunks, postings and tables.
     pub fn series_bytes(&self) -> u64 {
-        self.head.registry.table().iter().map(|s| s.heap_bytes() as u64).sum()
+        self.head.registry.heap_bytes() as u64
+    }
+
+    /// The block that may be cut from the head: its first and its last millisecond.
+    pub fn cuttable(&self) -> Option<TimeRange> {
+        self.head.cuttable()
+    }
+
+    /// All series of the head with their chunks in `range`. From now on no sample of it or of before is taken.
+    ///
+    /// # Errors
+    /// When the budget's time is over.
+    pub fn cut_chunks(
+        &self,
+        range: TimeRange,
+        budget: Arc<QueryBudget>,
+    ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
+        self.head.cut_chunks(range, budget)
+    }
+
+    /// Drops from the head what ends before `time` and is in a block that queries read.
+    ///
+    /// # Errors
+    /// While a reader that began before needs it.
+    pub fn truncate_head_before(&self, time: TimestampMs) -> Result<Truncated, Busy> {
+        self.head.truncate_before(time)
     }
 
     fn shut_down(&self) -> Result<(), CommitError> {
@@ -124,7 +192,7 @@ impl Db {
         if let Err(e) = thread.join() {
             tracing::error!(error = %e, "the thread that synchronises the WAL ended before its time");
         }
-        self.wal.sync()
+        self.head.sync(&self.wal)
     }
 }
 
@@ -141,7 +209,11 @@ impl Drop for Db {
 
 impl Appendable for Db {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(HeadAppender::new(&self.head, &self.wal))
+        Box::new(HeadAppender::new(&self.head, &self.wal, None))
+    }
+
+    fn appender_within(&self, limit: &Arc<SeriesLimit>) -> Box<dyn Appender + '_> {
+        Box::new(HeadAppender::new(&self.head, &self.wal, Some(limit)))
     }
 }
 
@@ -151,13 +223,19 @@ impl Queryable for Db {
     }
 }
 
-fn start_syncer(env: &Env, wal: &Arc<Wal>, interval: std::time::Duration) -> io::Result<Syncer> {
+fn start_syncer(
+    env: &Env,
+    head: &Arc<Head>,
+    wal: &Arc<Wal>,
+    interval: std::time::Duration,
+) -> io::Result<Syncer> {
     let stop = env.spawner.stop_signal();
-    let (wal, stopped) = (Arc::clone(wal), Arc::clone(&stop));
+    let (head, wal, stopped) = (Arc::clone(head), Arc::clone(wal), Arc::clone(&stop));
     let body = move || {
         while !stopped.wait(interval) {
             // What a failure means for commits stands in the WAL's state, and is logged there.
-            let _ = wal.sync();
+            let _ = head.sync(&wal);
+            head.measure_memory();
         }
     };
     let thread = env.spawner.spawn("wal-sync", Box::new(body))?;

@@ -4,15 +4,21 @@
 //! - `db`: `Db`, what the rest of the program opens; the lock and the synchronising thread.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
+//! - `select`: matchers to series, over the postings of the head or of a block.
+//! - `head_chunks`: the directory of closed chunks; see its own map.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
+//! - `block`: Prometheus' blocks, written and read; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
+//! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
 //! Write path: `Db::appender` → `HeadAppender::append`/`append_floats` (checks, and encodes the WAL
 //! record as it goes) → `commit`: under one lock `Wal::log` (one append to the file), then
-//! `MemSeries::append` for each sample, then `Readers::publish`. `Wal::sync` follows every 100 ms.
+//! `MemSeries::append` for each sample, then `Readers::publish`. `Head::sync` follows every 100 ms: `Wal::sync`,
+//! then `HeadChunks::write` of the chunks that were closed before it.
 //! Read path: `Db::querier` takes a `ReadMark` → `select` (matchers to numbers by `Postings`) → sorted
 //! series → `MemSeries::collect` under its lock, `Collected::decode` without one → `SeriesBatch`.
-//! Start: `Db::open` → `replay` → a new segment.
+//! To blocks: `Head::cuttable` → `Head::cut_chunks` → (a block is written and read) → `Head::truncate_before`.
+//! Start: `Db::open` → `HeadChunks::open` → `replay` → a new segment.
 //!
 //! What always holds:
 //! - A batch is visible only after the WAL has all of it; its samples are one record of the WAL.
@@ -20,7 +26,9 @@
 //! - No lock is held while a chunk is decoded, and none but a series' own while one is appended to.
 //! - A query holds a lock of the registry for one stride of values or series, and never two of them.
 //! - The numbers of series in postings grow; a number, also the WAL's, is never given twice.
-//! - Locks are taken in this order: commit, shard, postings, table, series; `Wal::syncing`, `Wal::inner`.
+//! - Locks are taken in this order: commit, shard, postings, table, series; `Wal::syncing`, `Wal::inner`;
+//!   `HeadChunks::writer`, `HeadChunks::buffer`, which is the last of all.
+//! - A head chunk file has no sample that the WAL does not have durably.
 //! - Nothing here panics on bytes of a file.
 //!
 //! When you change a record or its framing, change docs/formats/wal.md too, and the tests against the
@@ -28,16 +36,24 @@
 //! sample, look at `replay`, which does the same. When you change the order of a commit's steps, read
 //! docs/decisions/0003-isolation-by-commit-number.md first.
 
+pub mod block;
 mod db;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
+mod head_chunks;
 mod intervals;
 mod options;
+mod select;
 mod stats;
 mod wal;
 
 pub use db::Db;
 pub use error::OpenError;
+pub use head::truncate::{Busy, Truncated};
 pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
+pub use wal::checkpoint::{CheckpointError, CheckpointStats, Passed};

@@ -1,6 +1,6 @@
 //! `Options`: what an operator decides about the database. Every limit has a value; none is unlimited.
 
-use crate::wal::PAGE_SIZE;
+use crate::{head_chunks::MAX_FILE_BYTES, wal::PAGE_SIZE};
 use skopos_model::DurationMs;
 
 /// How WAL records are compressed.
@@ -11,6 +11,8 @@ pub enum WalCompression {
     /// Snappy, where it makes the record smaller.
     #[default]
     Snappy,
+    /// Zstd, where it makes the record smaller: smaller files for more work.
+    Zstd,
 }
 
 /// What an operator decides about the database.
@@ -28,8 +30,14 @@ pub struct Options {
     /// How far ahead of this machine's clock a sample may be. One absurd timestamp would otherwise
     /// move the newest time, and with it shut out every honest sample.
     pub max_future: DurationMs,
+    /// The size at which a file of head chunks is finished.
+    pub head_chunk_file_bytes: u32,
     /// The most series that the head takes (`--storage.tsdb.max-series`).
     pub max_series: u32,
+    /// The most series of one metric (`--storage.tsdb.max-series-per-metric`).
+    pub max_series_per_metric: u32,
+    /// How many bytes the head may hold before new series are refused (`--storage.memory-budget`).
+    pub memory_budget_bytes: u64,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
 }
@@ -42,7 +50,10 @@ impl Default for Options {
             wal_compression: WalCompression::Snappy,
             min_block_duration: DurationMs::from_secs(2 * 3600),
             max_future: DurationMs::from_secs(10 * 60),
+            head_chunk_file_bytes: MAX_FILE_BYTES,
             max_series: 20_000_000,
+            max_series_per_metric: 5_000_000,
+            memory_budget_bytes: 16 << 30,
             max_label_bytes: 16 << 10,
         }
     }

@@ -40,6 +40,16 @@ stats! {
     duplicates_total,
     /// Samples refused because their time is not accepted.
     out_of_bounds_total,
+    /// New series refused since there are as many as may be.
+    refused_series_total,
+    /// New series refused since there are as many of their metric as may be.
+    refused_per_metric_total,
+    /// New series refused since the head holds as much memory as it may.
+    refused_memory_total,
+    /// New series refused since their source has as many as it may.
+    refused_per_source_total,
+    /// About how many bytes the head holds, as measured last.
+    memory_bytes,
     /// Samples dropped at commit because another batch had overtaken them.
     overtaken_total,
     /// Exemplars that came with samples and were not kept.
@@ -56,9 +66,13 @@ stats! {
     wal_failed_syncs_total,
     /// Time spent in synchronisations, in microseconds.
     wal_sync_us_total,
+    /// Attempts to write closed chunks to a file that failed; the chunks stayed in memory.
+    head_chunks_failed_writes_total,
     /// Places in the WAL that were found damaged at the start.
     wal_corruptions_total,
-    /// Samples read from the WAL at the start.
+    /// Head chunk files that were found damaged at the start.
+    head_chunks_damaged_files,
+    /// Samples read back at the start, from head chunks and from the WAL.
     replayed_samples,
     /// Samples in the WAL whose series was never named.
     replay_unknown_series,

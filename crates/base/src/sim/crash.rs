@@ -3,6 +3,7 @@
 //! is stored.
 
 use super::{
+    effort,
     fs::SimFs,
     world::{SimWorld, message},
 };
@@ -86,23 +87,25 @@ pub fn enumerate<C: Default + Debug, E: Debug>(
 }
 
 impl CrashTest {
-    /// Starts from an empty, durable directory `/data` and checks up to 500 states a point.
+    /// Starts from an empty, durable directory `/data` and checks up to 500 states a point; more where
+    /// `effort` says so.
     pub fn new(mode: CrashMode) -> Self {
         let start = SimFs::new(1);
         start.create_dir_all(Path::new("/data")).expect("invariant: a new file system has no faults");
         start.settle();
-        Self { mode, seed: 1, states_per_point: 500, start, time_limit: Duration::from_secs(3600) }
+        let (seed, states_per_point) = (effort::seed(1), effort::states(500));
+        Self { mode, seed, states_per_point, start, time_limit: Duration::from_secs(3600) }
     }
 
     /// Decides by `seed` all that is left to chance: the order of threads and the choice of states.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.seed = effort::seed(seed);
         self
     }
 
     /// Bounds the states that are checked at each point.
     pub fn states_per_point(mut self, n: usize) -> Self {
-        self.states_per_point = n;
+        self.states_per_point = effort::states(n);
         self
     }
 
@@ -174,6 +177,7 @@ impl CrashTest {
                 }
             }
         }
+        effort::report(out.states);
         out
     }
 

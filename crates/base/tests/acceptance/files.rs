@@ -18,6 +18,9 @@ crate::in_both_worlds! {
     a_rename_replaces_a_file,
     a_rename_moves_a_directory_with_what_it_holds,
     a_rename_that_makes_no_sense_fails_by_kind,
+    a_link_is_a_second_name,
+    a_link_that_makes_no_sense_fails_by_kind,
+    a_disk_has_room,
     removing_takes_the_name_and_fails_by_kind,
     remove_dir_all_takes_all,
     an_open_file_outlives_its_name,
@@ -214,6 +217,41 @@ fn a_rename_that_makes_no_sense_fails_by_kind(env: &Env, dir: &Path) {
         assert_eq!(kind(env.fs.rename(&dir.join(from), &dir.join(to))), expected, "{from} to {to}");
     }
     assert_eq!(names(&*env.fs, dir), ["empty", "f", "full"]);
+}
+
+fn a_link_is_a_second_name(env: &Env, dir: &Path) {
+    let (one, two) = (dir.join("one"), dir.join("two"));
+    let mut file = write(&*env.fs, &one, b"ab");
+    env.fs.hard_link(&one, &two).unwrap();
+    append_all(file.as_mut(), b"c").unwrap();
+    assert_eq!(read_all(&*env.fs, &two).unwrap(), b"abc", "both names lead to the same bytes");
+    env.fs.remove_file(&one).unwrap();
+    assert_eq!(names(&*env.fs, dir), ["two"]);
+    assert_eq!(read_all(&*env.fs, &two).unwrap(), b"abc");
+}
+
+fn a_link_that_makes_no_sense_fails_by_kind(env: &Env, dir: &Path) {
+    drop(write(&*env.fs, &dir.join("f"), b"f"));
+    drop(write(&*env.fs, &dir.join("g"), b"g"));
+    env.fs.create_dir_all(&dir.join("d")).unwrap();
+    for (from, to, expected) in [
+        ("f", "g", ErrorKind::AlreadyExists),
+        ("f", "f", ErrorKind::AlreadyExists),
+        ("f", "d", ErrorKind::AlreadyExists),
+        ("none", "new", ErrorKind::NotFound),
+        ("f", "none/new", ErrorKind::NotFound),
+        ("f", "g/new", ErrorKind::NotADirectory),
+        ("d", "new", ErrorKind::PermissionDenied),
+    ] {
+        assert_eq!(kind(env.fs.hard_link(&dir.join(from), &dir.join(to))), expected, "{from} {to}");
+    }
+    assert_eq!(read_all(&*env.fs, &dir.join("g")).unwrap(), b"g");
+}
+
+fn a_disk_has_room(env: &Env, dir: &Path) {
+    let space = env.fs.space(dir).unwrap();
+    assert!(space.available > 0 && space.available <= space.total, "{space:?}");
+    assert_eq!(kind(env.fs.space(&dir.join("none"))), ErrorKind::NotFound);
 }
 
 fn removing_takes_the_name_and_fails_by_kind(env: &Env, dir: &Path) {

@@ -280,3 +280,18 @@ fn a_process_killed_in_an_append_leaves_a_part_of_it() {
     assert!(content(&fs, "/d/f").is_none(), "the file system that crashed answers nothing");
     assert!(fs.is_crashed());
 }
+
+#[test]
+fn a_link_is_lost_or_there_and_takes_nothing_from_the_first_name() {
+    let fs = new_fs(1);
+    write(&fs, "/d/f", b"ab").sync().unwrap();
+    fs.settle();
+    fs.hard_link(Path::new("/d/f"), Path::new("/d/g")).unwrap();
+    assert_eq!(shown(&fs, "/d/f", 100), set(["ab"]));
+    assert_eq!(shown(&fs, "/d/g", 100), set(["-", "ab"]));
+    fs.sync_dir(Path::new("/d")).unwrap();
+    fs.remove_file(Path::new("/d/f")).unwrap();
+    fs.sync_dir(Path::new("/d")).unwrap();
+    assert_eq!(shown(&fs, "/d/f", 100), set(["-"]));
+    assert_eq!(shown(&fs, "/d/g", 100), set(["ab"]), "the second name keeps the bytes");
+}

@@ -7,24 +7,21 @@
 
 use super::{
     Head,
+    batches::BatchNumber,
     registry::{Found, Origin, ref_of},
-    series::{CommitView, MemSeries, SeriesIndex, Stored},
+    series::{CommitView, MemSeries, Newest, SeriesIndex, Stored},
 };
 use crate::{
-    options::WalCompression,
     stats::Stats,
     wal::{
         Wal,
+        compress::Compressor,
         record::{SamplesRecord, push_series},
-        writer::compressed,
     },
 };
 use skopos_model::{Labels, Metadata, Sample, SeriesRef, TimestampMs};
-use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, Value};
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, Value};
+use std::{collections::HashMap, sync::Arc};
 
 /// Samples stored or checked before the registry is let go for a moment.
 const STRIDE: usize = 4096;
@@ -33,7 +30,6 @@ const SPARE_BYTES: usize = 8 << 20;
 /// The most spare batches kept.
 const SPARES: usize = 16;
 /// How limits are named to an operator: as the flag, where there is one.
-const SERIES_LIMIT: &str = "storage.tsdb.max-series";
 const LABEL_LIMIT: &str = "max-label-bytes (tsdb)";
 const BATCH_LIMIT: &str = "max-batch-samples (tsdb)";
 
@@ -51,8 +47,7 @@ pub(crate) struct Batch {
     metadata: Vec<(Arc<MemSeries>, Metadata)>,
     /// The last sample of every series; only there once a series came twice.
     last_of: Option<HashMap<SeriesIndex, Sample>>,
-    /// Made for the first commit, then kept.
-    encoder: Option<Box<snap::raw::Encoder>>,
+    compressor: Compressor,
     compressed: Vec<u8>,
 }
 
@@ -104,20 +99,23 @@ pub(crate) struct HeadAppender<'a> {
     head: &'a Head,
     wal: &'a Wal,
     batch: Batch,
-    number: u32,
+    number: BatchNumber,
     accepted_ms: (i64, i64),
     max_samples: usize,
+    /// Of the source of the samples, for new series.
+    limit: Option<Arc<SeriesLimit>>,
 }
 
 impl<'a> HeadAppender<'a> {
-    pub(crate) fn new(head: &'a Head, wal: &'a Wal) -> Self {
+    pub(crate) fn new(head: &'a Head, wal: &'a Wal, limit: Option<&Arc<SeriesLimit>>) -> Self {
         Self {
             head,
             wal,
             batch: head.spare.lock().pop().unwrap_or_default(),
-            number: head.next_batch.fetch_add(1, Ordering::Relaxed),
+            number: head.batches.begin(),
             accepted_ms: head.accepted(),
             max_samples: head.options.max_batch_samples(),
+            limit: limit.cloned(),
         }
     }
 
@@ -134,16 +132,40 @@ impl<'a> HeadAppender<'a> {
         if labels.byte_len() > max_bytes {
             return Err(AppendError::Limit { limit: LABEL_LIMIT, max: max_bytes as u64 });
         }
-        match self.head.registry.get_or_create(labels, Origin::Appender) {
+        let origin = self.limit.as_ref().map_or(Origin::Appender, Origin::Limited);
+        match self.head.registry.get_or_create(labels, origin) {
             Ok(found) => {
                 if found.created {
                     Stats::add(&self.head.stats.series, 1);
                 }
                 Ok(self.hold(found))
             }
-            Err(_) => {
-                Err(AppendError::Limit { limit: SERIES_LIMIT, max: u64::from(self.head.options.max_series) })
+            Err(reached) => Err(reached.refuse(&self.head.stats)),
+        }
+    }
+
+    /// Finds a series and keeps it from being taken out until the batch ends.
+    fn find(&mut self, id: SeriesId<'_>) -> Result<Arc<MemSeries>, AppendError> {
+        loop {
+            let series = match id {
+                SeriesId::Labels(labels) => self.find_or_create(labels)?,
+                SeriesId::Ref(r) => {
+                    let known = self.head.registry.find(r).ok_or(AppendError::UnknownRef(r.get()))?;
+                    self.hold(known)
+                }
+            };
+            if self.keep(&series) {
+                return Ok(series);
             }
+        }
+    }
+
+    /// Keeps a series in the registry until the batch ends; not when it has gone since it was found.
+    fn keep(&self, series: &Arc<MemSeries>) -> bool {
+        series.keep_for(self.number) || {
+            // Whoever takes it out either did so before, or sees under this lock that it is kept.
+            let table = self.head.registry.table();
+            table.get(series.index).is_some_and(|s| Arc::ptr_eq(s, series))
         }
     }
 
@@ -207,16 +229,19 @@ impl<'a> HeadAppender<'a> {
     ) -> Result<bool, AppendError> {
         let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
         match self.batch.last_sample(series.index) {
-            Some(last) => self.check_after(last, sample),
+            Some(Sample { timestamp, value }) => {
+                self.check_after(Newest { timestamp, value: Some(value) }, sample)
+            }
             None => Ok(true),
         }
     }
 
-    fn check_after(&self, newest: Sample, sample: Sample) -> Result<bool, AppendError> {
+    fn check_after(&self, newest: Newest, sample: Sample) -> Result<bool, AppendError> {
         let timestamp = sample.timestamp;
+        let same = |value| Sample { timestamp: newest.timestamp, value } == sample;
         if timestamp > newest.timestamp {
             Ok(true)
-        } else if newest == sample {
+        } else if newest.value.is_some_and(same) {
             Ok(false)
         } else if timestamp == newest.timestamp {
             Stats::add(&self.head.stats.duplicates_total, 1);
@@ -230,21 +255,19 @@ impl<'a> HeadAppender<'a> {
     /// Writes the batch to the WAL, stores it in memory and makes it visible.
     fn commit_batch(&mut self) -> Result<Committed, CommitError> {
         let (head, batch) = (self.head, &mut self.batch);
-        let compress = head.options.wal_compression == WalCompression::Snappy;
-        let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
-        let samples = compressed(encoder, batch.record.bytes(), &mut batch.compressed);
+        let how = head.options.wal_compression;
+        let samples = batch.compressor.compress(how, batch.record.bytes(), &mut batch.compressed);
         let mut state = head.commit.lock();
         let state = &mut *state;
         state.series_record.clear();
         batch.unlogged.retain(|series| !series.is_logged());
         for series in &batch.unlogged {
-            push_series(&mut state.series_record, series.wal_ref, &series.labels);
+            push_series(&mut state.series_record, series.wal_ref, &series.labels.to_labels());
         }
         if batch.unlogged.is_empty() {
             self.wal.log(&[samples])?;
         } else {
-            let encoder = compress.then(|| &mut **batch.encoder.get_or_insert_with(new_encoder));
-            let series = compressed(encoder, &state.series_record, &mut state.compressed);
+            let series = batch.compressor.compress(how, &state.series_record, &mut state.compressed);
             self.wal.log(&[series, samples])?;
             batch.unlogged.iter().for_each(|series| series.set_logged());
         }
@@ -253,16 +276,14 @@ impl<'a> HeadAppender<'a> {
             id: state.next,
             marks: &state.marks,
             block_ms: head.options.min_block_duration.as_ms().max(1),
+            min_valid_ms: head.min_valid_ms(),
+            chunks: &head.chunks,
         };
         let committed = store(head, batch, view);
         head.readers.publish(state.next);
         state.next += 1;
         Ok(committed)
     }
-}
-
-fn new_encoder() -> Box<snap::raw::Encoder> {
-    Box::new(snap::raw::Encoder::new())
 }
 
 /// Stores a batch in memory. Readers do not see it before it is published.
@@ -313,13 +334,7 @@ impl Appender for HeadAppender<'_> {
                 return Err(AppendError::Unsupported("native histograms"));
             }
         };
-        let series = match sample.series {
-            SeriesId::Labels(labels) => self.find_or_create(labels)?,
-            SeriesId::Ref(r) => {
-                let known = self.head.registry.find(r).ok_or(AppendError::UnknownRef(r.get()))?;
-                self.hold(known)
-            }
-        };
+        let series = self.find(sample.series)?;
         self.add(&series, sample.timestamp.as_ms(), value)?;
         if !sample.exemplars.is_empty() {
             Stats::add(&self.head.stats.exemplars_dropped_total, sample.exemplars.len() as u64);
@@ -379,9 +394,9 @@ impl Appender for HeadAppender<'_> {
 /// for it.
 impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
+        self.head.batches.end(self.number);
         let mut batch = std::mem::take(&mut self.batch);
-        // The last first: so what goes from postings stands at their ends.
-        let removed = batch.held.drain(..).rev().filter(|s| self.head.registry.release(s)).count();
+        let removed = self.head.registry.release(batch.held.drain(..));
         Stats::sub(&self.head.stats.series, removed as u64);
         batch.clear();
         let bytes = batch.record.capacity()

@@ -6,6 +6,8 @@
 //! needs to remember where a commit's samples begin only while a living reader stands before it.
 
 use parking_lot::Mutex;
+use skopos_model::TimestampMs;
+use skopos_storage::TimeRange;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -21,31 +23,58 @@ pub(crate) type CommitId = u64;
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
     visible: AtomicU64,
-    marks: Mutex<BTreeMap<CommitId, usize>>,
+    living: Mutex<Living>,
+}
+
+#[derive(Debug)]
+struct Living {
+    /// How many readers have a mark.
+    marks: BTreeMap<CommitId, usize>,
+    /// How many readers have a range.
+    ranges: BTreeMap<(i64, i64), usize>,
+    /// Later readers see nothing before this time.
+    floor_ms: i64,
+}
+
+impl Default for Living {
+    fn default() -> Self {
+        Self { marks: BTreeMap::new(), ranges: BTreeMap::new(), floor_ms: i64::MIN }
+    }
 }
 
 /// A reader's view; ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ReadMark {
     mark: CommitId,
+    range: TimeRange,
     readers: Arc<Readers>,
 }
 
 impl Readers {
-    /// A view of every commit published so far.
-    pub(crate) fn enter(self: &Arc<Self>) -> ReadMark {
-        let mut marks = self.marks.lock();
+    /// A view of every commit published so far, and of the part of `range` that is not given up.
+    pub(crate) fn enter(self: &Arc<Self>, range: TimeRange) -> ReadMark {
+        let mut living = self.living.lock();
+        let range = TimeRange { min: range.min.max(TimestampMs::new(living.floor_ms)), ..range };
         // Loaded under the lock: a commit that misses this mark in `copy_marks` begins later than this,
         // and what it may forget is a boundary before `visible`, which this reader does not need.
         let mark = self.visible.load(Ordering::Acquire);
-        *marks.entry(mark).or_default() += 1;
-        ReadMark { mark, readers: Arc::clone(self) }
+        *living.marks.entry(mark).or_default() += 1;
+        *living.ranges.entry(key_of(range)).or_default() += 1;
+        ReadMark { mark, range, readers: Arc::clone(self) }
+    }
+
+    /// Gives up what is before `floor_ms`: no later reader sees it. Whether a reader of before still may, of
+    /// samples from `min_ms` on.
+    pub(crate) fn give_up(&self, min_ms: i64, floor_ms: i64) -> bool {
+        let mut living = self.living.lock();
+        living.floor_ms = living.floor_ms.max(floor_ms);
+        living.ranges.range(..(floor_ms, i64::MIN)).any(|((_, max), _)| *max >= min_ms)
     }
 
     /// Copies the marks of living readers to `out`, growing.
     pub(crate) fn copy_marks(&self, out: &mut Vec<CommitId>) {
         out.clear();
-        out.extend(self.marks.lock().keys());
+        out.extend(self.living.lock().marks.keys());
     }
 
     /// Makes everything up to `commit` visible to later readers.
@@ -58,16 +87,30 @@ impl ReadMark {
     pub(crate) fn get(&self) -> CommitId {
         self.mark
     }
+
+    /// Which time the reader may ask for.
+    pub(crate) fn range(&self) -> TimeRange {
+        self.range
+    }
 }
 
 impl Drop for ReadMark {
     fn drop(&mut self) {
-        let mut marks = self.readers.marks.lock();
-        if let Some(count) = marks.get_mut(&self.mark) {
-            *count -= 1;
-            if *count == 0 {
-                marks.remove(&self.mark);
-            }
+        let mut living = self.readers.living.lock();
+        leave(&mut living.marks, self.mark);
+        leave(&mut living.ranges, key_of(self.range));
+    }
+}
+
+fn key_of(range: TimeRange) -> (i64, i64) {
+    (range.min.as_ms(), range.max.as_ms())
+}
+
+fn leave<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
         }
     }
 }
@@ -112,6 +155,14 @@ impl Boundaries {
         first_unseen.start
     }
 
+    /// Forgets the first `count` samples, which are no more.
+    pub(crate) fn drop_front(&mut self, count: u32) {
+        self.last.start = self.last.start.saturating_sub(count);
+        for boundary in self.older.iter_mut().flat_map(|older| older.iter_mut()) {
+            boundary.start = boundary.start.saturating_sub(count);
+        }
+    }
+
     /// A boundary is needed by readers that see its predecessor and not it.
     #[cold]
     fn keep_needed(&mut self, marks: &[CommitId]) {
@@ -138,9 +189,9 @@ mod tests {
     #[test]
     fn a_reader_sees_what_was_published_before_it() {
         let readers = Arc::new(Readers::default());
-        let zero = readers.enter();
+        let zero = readers.enter(TimeRange::ALL);
         readers.publish(1);
-        let one = readers.enter();
+        let one = readers.enter(TimeRange::ALL);
         let mut marks = Vec::new();
         readers.copy_marks(&mut marks);
         assert_eq!((zero.get(), one.get(), &marks[..]), (0, 1, &[0, 1][..]));
@@ -150,6 +201,25 @@ mod tests {
         drop(one);
         readers.copy_marks(&mut marks);
         assert!(marks.is_empty());
+    }
+
+    #[test]
+    fn what_is_given_up_is_needed_by_older_readers_of_it_alone() {
+        let range = |min, max| TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) };
+        let readers = Arc::new(Readers::default());
+        let before_all = readers.enter(range(0, 99));
+        let behind = readers.enter(range(200, 300));
+        assert!(!readers.give_up(100, 200), "one is before all samples, the other behind");
+        let late = readers.enter(range(0, 1000));
+        assert_eq!(late.range(), range(200, 1000));
+        assert!(!readers.give_up(100, 200));
+        assert!(readers.give_up(200, 201));
+        drop(behind);
+        assert!(readers.give_up(200, 300));
+        drop(late);
+        assert!(!readers.give_up(200, 300));
+        drop(before_all);
+        assert!(readers.living.lock().ranges.is_empty());
     }
 
     /// Against an oracle that remembers the commit of every sample.

@@ -1,37 +1,57 @@
 //! The head: the newest samples, in memory. Owns series, postings and chunks; what makes them survive
-//! the process is the WAL's. Nothing that it has a sample of is dropped yet.
+//! the process is the WAL's. What is in blocks is dropped by `truncate_before`.
 //!
 //! - `series`: one series: its labels, its chunks, which commit its last samples came with.
+//! - `series_labels`: its labels, shared with others.
 //! - `registry`: all series, found by labels or by reference; `series_table`: by number.
 //! - `postings`: which series have which label.
-//! - `select`: matchers to series.
+//! - `select`: the registry as a source of postings.
+//! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.
 //! - `querier`: a view, from matchers to columns.
+//! - `chunk_set`: a view, from matchers to encoded chunks: what blocks are made of.
+//! - `truncate`: what goes once it is in a block.
+//! - `batches`: which batches are being gathered.
 //! - `replay`: the WAL's records back into series.
 
 pub(crate) mod appender;
+pub(crate) mod batches;
+pub(crate) mod chunk_set;
 pub(crate) mod isolation;
+pub(crate) mod limits;
+pub(crate) mod memory;
 pub(crate) mod postings;
 pub(crate) mod querier;
 pub(crate) mod registry;
 pub(crate) mod replay;
 pub(crate) mod select;
 pub(crate) mod series;
+pub(crate) mod series_labels;
 pub(crate) mod series_table;
+pub(crate) mod truncate;
 
-use crate::{options::Options, stats::Stats};
+use crate::{
+    head_chunks::{HeadChunks, Loaded, Order, Sealed},
+    options::Options,
+    stats::Stats,
+    wal::Wal,
+};
 use appender::Batch;
+use batches::Batches;
 use isolation::Readers;
-use parking_lot::Mutex;
+use limits::Limits;
+use parking_lot::{Mutex, RwLock};
 use registry::Registry;
+use series::{CommitView, MemSeries};
 use skopos_base::clock::Clock;
 use skopos_model::{DurationMs, Metadata, TimestampMs};
+use skopos_storage::CommitError;
 use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU32, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
 };
 
@@ -43,6 +63,9 @@ pub(crate) struct Head {
     pub(crate) stats: Arc<Stats>,
     pub(crate) registry: Registry,
     pub(crate) readers: Arc<Readers>,
+    pub(crate) chunks: HeadChunks,
+    /// Chunks found on disk; empty once the WAL is read.
+    loaded: RwLock<Loaded>,
     /// Held from the WAL's append to the moment when the batch is visible: commits happen one after
     /// the other, in memory in the same order as in the WAL.
     commit: Mutex<CommitState>,
@@ -53,7 +76,9 @@ pub(crate) struct Head {
     metadata: Mutex<HashMap<Box<str>, Metadata>>,
     /// Buffers of finished batches, to be used again.
     spare: Mutex<Vec<Batch>>,
-    next_batch: AtomicU32,
+    pub(crate) batches: Batches,
+    /// Samples before this time belong to blocks. Changed while `commit` is held.
+    min_valid_ms: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -66,13 +91,20 @@ struct CommitState {
 }
 
 impl Head {
-    pub(crate) fn new(options: Options, clock: Arc<dyn Clock>, stats: Arc<Stats>) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        stats: Arc<Stats>,
+        (chunks, loaded): (HeadChunks, Loaded),
+    ) -> Self {
         Self {
-            registry: Registry::new(options.max_series),
+            registry: Registry::new(Limits::new(&options)),
             options,
             clock,
             stats,
             readers: Arc::new(Readers::default()),
+            chunks,
+            loaded: RwLock::new(loaded),
             commit: Mutex::new(CommitState {
                 next: 1,
                 series_record: Vec::new(),
@@ -83,7 +115,66 @@ impl Head {
             max_ms: AtomicI64::new(i64::MIN),
             metadata: Mutex::default(),
             spare: Mutex::default(),
-            next_batch: AtomicU32::new(1),
+            batches: Batches::default(),
+            min_valid_ms: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// What a replay appends by.
+    pub(crate) fn replay_view(&self) -> CommitView<'_> {
+        CommitView {
+            id: 0,
+            marks: &[],
+            block_ms: self.options.min_block_duration.as_ms().max(1),
+            min_valid_ms: self.min_valid_ms(),
+            chunks: &self.chunks,
+        }
+    }
+
+    /// Gives a series that the WAL names the chunks that were found on disk.
+    pub(crate) fn attach_chunks(&self, series: &MemSeries, wal_ref: u64) {
+        let loaded = self.loaded.read();
+        let attached = series.attach(loaded.chunks(wal_ref, Order::InOrder));
+        if attached == 0 {
+            return;
+        }
+        let (mut min_ms, mut max_ms, mut samples) = (i64::MAX, i64::MIN, 0);
+        for chunk in loaded.chunks(wal_ref, Order::InOrder).take(attached) {
+            min_ms = min_ms.min(chunk.min_ms());
+            max_ms = max_ms.max(chunk.max_ms());
+            samples += u64::from(chunk.samples());
+        }
+        self.saw(min_ms, max_ms);
+        Stats::add(&self.stats.chunks, attached as u64);
+        Stats::add(&self.stats.replayed_samples, samples);
+    }
+
+    /// To be called once the WAL is read.
+    pub(crate) fn replayed(&self) {
+        *self.loaded.write() = Loaded::default();
+    }
+
+    /// Makes every batch committed so far durable against power loss, and moves the closed chunks whose samples
+    /// are durable to files.
+    pub(crate) fn sync(&self, wal: &Wal) -> Result<(), CommitError> {
+        let closed = self.chunks.seal();
+        wal.sync()?;
+        self.write_chunks(closed);
+        Ok(())
+    }
+
+    /// Moves all closed chunks to files. Their samples are durable in the WAL.
+    pub(crate) fn spill(&self) {
+        self.write_chunks(self.chunks.seal());
+    }
+
+    fn write_chunks(&self, closed: Sealed) {
+        if let Err(e) = self.chunks.write(closed) {
+            Stats::add(&self.stats.head_chunks_failed_writes_total, 1);
+            tracing::warn!(
+                error = %e, bytes = self.chunks.buffered_bytes(),
+                "closed chunks stay in memory until a later attempt succeeds"
+            );
         }
     }
 
@@ -106,7 +197,7 @@ impl Head {
         let newest = self.max_ms.load(Ordering::Acquire);
         let min = if newest == i64::MIN { i64::MIN } else { newest.saturating_sub(window.as_ms()) };
         // An empty head would otherwise take a time from which no range of blocks can be computed.
-        let min = min.max(EARLIEST_MS);
+        let min = min.max(EARLIEST_MS).max(self.min_valid_ms());
         let max = self.clock.wall_ms().saturating_add(self.options.max_future.as_ms());
         (min, max.min(LATEST_MS).max(newest))
     }

@@ -3,14 +3,14 @@
 use super::{
     Head,
     isolation::ReadMark,
-    select::{STRIDE, select},
     series::{Collected, MemSeries, SeriesIndex},
 };
+use crate::select::{STRIDE, select};
 use skopos_model::{Labels, Matcher};
 use skopos_storage::{
     LabelRequest, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, TimeRange,
 };
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A batch is handed out when it has so many series …
 const BATCH_SERIES: usize = 64;
@@ -29,7 +29,8 @@ pub(crate) struct HeadQuerier {
 
 impl HeadQuerier {
     pub(crate) fn new(head: &Arc<Head>, range: TimeRange) -> Self {
-        Self { head: Arc::clone(head), mark: Arc::new(head.readers.enter()), range }
+        let mark = head.readers.enter(range);
+        Self { head: Arc::clone(head), range: mark.range(), mark: Arc::new(mark) }
     }
 
     /// The series that fulfil the matchers and may have samples in `range`, in no order.
@@ -54,6 +55,26 @@ impl HeadQuerier {
             kept.extend(part.drain(..).filter(|s| s.may_have(self.mark.get(), range)));
         }
         Ok(kept)
+    }
+
+    /// The series of a request in the order of their labels, and the range in which it sees samples.
+    pub(super) fn sorted(
+        &self,
+        request: &SelectRequest<'_>,
+    ) -> Result<(Vec<Arc<MemSeries>>, TimeRange), QueryError> {
+        let range = self.intersection(request.range);
+        let mut series = self.matching(request.matchers, range, &request.budget)?;
+        series.retain(|s| request.shard.contains_hash(s.labels.hash64()));
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok((series, range))
+    }
+
+    pub(super) fn head(&self) -> &Arc<Head> {
+        &self.head
+    }
+
+    pub(super) fn mark(&self) -> &Arc<ReadMark> {
+        &self.mark
     }
 
     /// Whether no sample of the head is in `range`. Samples widen the head's range before they are visible.
@@ -166,12 +187,10 @@ impl HeadQuerier {
 
 impl Querier for HeadQuerier {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, QueryError> {
-        let range = self.intersection(request.range);
-        let mut series = self.matching(request.matchers, range, &request.budget)?;
-        series.retain(|s| request.shard.contains(&s.labels));
+        let (series, range) = self.sorted(request)?;
         request.budget.charge_series(series.len() as u64)?;
-        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(Box::new(HeadSeriesSet {
+            head: Arc::clone(&self.head),
             series,
             next: 0,
             range,
@@ -182,9 +201,9 @@ impl Querier for HeadQuerier {
     }
 
     fn series(&self, request: &LabelRequest<'_>) -> Result<Vec<Labels>, QueryError> {
-        let series = self.matching(request.matchers, self.range, &request.budget)?;
-        let mut labels: Vec<Labels> = series.iter().map(|s| s.labels.clone()).collect();
-        labels.sort_unstable();
+        let mut series = self.matching(request.matchers, self.range, &request.budget)?;
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        let labels: Vec<Labels> = series.iter().map(|s| s.labels.to_labels()).collect();
         limited(labels, request)
     }
 
@@ -194,7 +213,7 @@ impl Querier for HeadQuerier {
         }
         let mut names: BTreeSet<String> = BTreeSet::new();
         for series in self.matching(request.matchers, self.range, &request.budget)? {
-            for (name, _) in &series.labels {
+            for (name, _) in series.labels.iter() {
                 if !names.contains(name) {
                     names.insert(name.to_owned());
                 }
@@ -230,6 +249,7 @@ fn limited<T>(mut found: Vec<T>, request: &LabelRequest<'_>) -> Result<Vec<T>, Q
 
 /// The selected series, decoded when they are asked for.
 struct HeadSeriesSet {
+    head: Arc<Head>,
     /// Sorted by labels.
     series: Vec<Arc<MemSeries>>,
     next: usize,
@@ -250,16 +270,9 @@ impl SeriesSet for HeadSeriesSet {
             let series = &self.series[self.next];
             series.collect(self.mark.get(), self.range, &mut self.collected);
             let before = batch.sample_count();
-            let collected = &self.collected;
+            let (collected, chunks, range) = (&mut self.collected, &self.head.chunks, self.range);
             let pushed = batch
-                .push_series(series.labels.clone(), |columns| {
-                    collected.decode(self.range, &mut columns.timestamps, &mut columns.values)
-                })
-                .map_err(|e| QueryError::Corrupt {
-                    path: PathBuf::from("head"),
-                    offset: 0,
-                    reason: format!("a chunk of series {}: {e}", series.labels),
-                });
+                .push_series(series.labels.to_labels(), |columns| collected.decode(chunks, range, columns));
             // A batch that cannot be paid for is not handed out.
             let paid =
                 pushed.and_then(|()| self.budget.charge_samples((batch.sample_count() - before) as u64));

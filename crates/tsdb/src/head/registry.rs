@@ -3,26 +3,38 @@
 //!
 //! A series that the WAL does not name is there for the batches that hold it: whoever finds it holds it
 //! (`find`, `get_or_create`), under the lock under which it was found. The last batch to let it go takes
-//! it out again (`release`), under all these locks, so that nobody finds it meanwhile.
+//! it out again (`release`), under both locks under which one is found, so that nobody finds it meanwhile.
 
 use super::{
+    limits::{LimitReached, Limits},
     postings::Postings,
     series::{MemSeries, SeriesIndex},
+    series_labels::Pair,
     series_table::SeriesTable,
 };
+use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockReadGuard};
-use skopos_model::{Labels, SeriesRef};
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    hash::{BuildHasherDefault, Hasher},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use skopos_model::{Labels, SeriesRef, name::METRIC_NAME};
+use skopos_storage::{SeriesCharge, SeriesLimit};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
+/// A place in the table, and one in a shard, which is two thirds full.
+const BYTES_TO_FIND: usize = 8 + 9 * 3 / 2;
+/// What the open chunk of a new series will grow to.
+const OPEN_CHUNK_BYTES: usize = 128;
 /// Many, so that appenders seldom meet.
 const SHARDS: usize = 256;
+/// Series taken out together: each long list of postings is walked once for all of them.
+const REMOVE_AT_ONCE: usize = 64 << 10;
+/// Series looked at before a lock is let go.
+const STRIDE: usize = 256;
+/// Entries of postings looked at before their lock is let go.
+const POSTINGS_AT_ONCE: usize = 32 << 10;
+/// Finding a list costs about as much as so many entries.
+const ENTRIES_A_LIST: usize = 32;
 
 /// All series.
 #[derive(Debug)]
@@ -31,61 +43,28 @@ pub(crate) struct Registry {
     table: RwLock<SeriesTable>,
     postings: RwLock<Postings>,
     next_wal_ref: AtomicU64,
-    max_series: u32,
+    pub(super) limits: Limits,
 }
 
+/// By the hash of the labels, which the series knows: an entry is a pointer alone.
 #[derive(Debug, Default)]
-struct Shard {
-    by_hash: HashMap<u64, Arc<MemSeries>, BuildHasherDefault<KeepHash>>,
-    /// Series whose hash another one has in `by_hash`.
-    colliding: Vec<(u64, Arc<MemSeries>)>,
-}
-
-/// The keys are hashes already.
-#[derive(Debug, Default)]
-struct KeepHash(u64);
-
-impl Hasher for KeepHash {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for b in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*b);
-        }
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
-    }
-}
+struct Shard(HashTable<Arc<MemSeries>>);
 
 impl Shard {
     fn find(&self, hash: u64, labels: &Labels) -> Option<&Arc<MemSeries>> {
-        let first = self.by_hash.get(&hash)?;
-        if first.labels == *labels {
-            return Some(first);
-        }
-        self.colliding.iter().map(|(_, s)| s).find(|s| s.labels == *labels)
+        self.0.find(hash, |s| s.labels.hash64() == hash && s.labels.is(labels))
     }
 
-    fn insert(&mut self, hash: u64, series: &Arc<MemSeries>) {
-        match self.by_hash.entry(hash) {
-            Entry::Occupied(_) => self.colliding.push((hash, Arc::clone(series))),
-            Entry::Vacant(place) => {
-                place.insert(Arc::clone(series));
-            }
-        }
+    fn insert(&mut self, series: &Arc<MemSeries>) {
+        self.0.insert_unique(series.labels.hash64(), Arc::clone(series), |s| s.labels.hash64());
     }
 
-    fn remove(&mut self, hash: u64, series: &Arc<MemSeries>) {
-        self.colliding.retain(|(_, s)| !Arc::ptr_eq(s, series));
-        if self.by_hash.get(&hash).is_some_and(|s| Arc::ptr_eq(s, series)) {
-            self.by_hash.remove(&hash);
-            if let Some(next) = self.colliding.iter().position(|(h, _)| *h == hash) {
-                self.by_hash.insert(hash, self.colliding.remove(next).1);
-            }
+    fn remove(&mut self, series: &Arc<MemSeries>) {
+        if let Ok(entry) = self.0.find_entry(series.labels.hash64(), |s| Arc::ptr_eq(s, series)) {
+            entry.remove();
+        }
+        if self.0.capacity() > 4 * self.0.len() + 64 {
+            self.0.shrink_to(2 * self.0.len(), |s| s.labels.hash64());
         }
     }
 }
@@ -107,32 +86,30 @@ impl Found {
     }
 }
 
-/// There are as many series as may be.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooManySeries;
-
 /// How a series comes to be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin {
+pub(crate) enum Origin<'a> {
     /// An appender; the WAL does not name it yet.
     Appender,
+    /// The same, of a source that may have so many.
+    Limited(&'a Arc<SeriesLimit>),
     /// A replay; the WAL names it by this number.
     Wal(u64),
 }
 
 impl Registry {
-    pub(crate) fn new(max_series: u32) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             table: RwLock::default(),
             postings: RwLock::default(),
             next_wal_ref: AtomicU64::new(1),
-            max_series,
+            limits,
         }
     }
 
     /// The series of these labels, made when there is none. It is held when the WAL does not name it.
-    pub(crate) fn get_or_create(&self, labels: &Labels, origin: Origin) -> Result<Found, TooManySeries> {
+    pub(crate) fn get_or_create(&self, labels: &Labels, origin: Origin<'_>) -> Result<Found, LimitReached> {
         self.get_or_create_hashed(labels.hash64(), labels, origin)
     }
 
@@ -140,8 +117,8 @@ impl Registry {
         &self,
         hash: u64,
         labels: &Labels,
-        origin: Origin,
-    ) -> Result<Found, TooManySeries> {
+        origin: Origin<'_>,
+    ) -> Result<Found, LimitReached> {
         if let Some(series) = self.shard(hash).read().find(hash, labels) {
             return Ok(Found::hold(series, false));
         }
@@ -152,29 +129,56 @@ impl Registry {
         // Held while the number is given: postings grow by growing numbers only.
         let mut postings = self.postings.write();
         let mut table = self.table.write();
-        if table.len() >= self.max_series as usize {
-            return Err(TooManySeries);
-        }
-        let index = table.next_index().ok_or(TooManySeries)?;
+        let charge = self.check_limits(&postings, &table, labels, origin)?;
+        let index = table.next_index().ok_or(LimitReached::Series(u32::MAX))?;
         let (wal_ref, logged) = match origin {
-            Origin::Appender => (self.next_wal_ref.fetch_add(1, Ordering::Relaxed), false),
+            Origin::Appender | Origin::Limited(_) => {
+                (self.next_wal_ref.fetch_add(1, Ordering::Relaxed), false)
+            }
             Origin::Wal(wal_ref) => {
                 self.reserve_wal_ref(wal_ref);
                 (wal_ref, true)
             }
         };
-        let series = Arc::new(MemSeries::new(labels.clone(), index, wal_ref, logged));
+        let labels = postings.add(index, labels, hash);
+        let mut series = MemSeries::new(labels, index, wal_ref, logged);
+        series.charge = charge;
+        self.limits.memory.grow(estimated_bytes(&series));
+        let series = Arc::new(series);
         let found = Found::hold(&series, true);
         table.push(Arc::clone(&series));
         drop(table);
-        postings.add(index, labels);
         drop(postings);
-        shard.insert(hash, &series);
+        shard.insert(&series);
         Ok(found)
     }
 
+    /// Whether there is a series of these labels.
+    pub(crate) fn contains(&self, labels: &Labels) -> bool {
+        let hash = labels.hash64();
+        self.shard(hash).read().find(hash, labels).is_some()
+    }
+
+    /// Whether one more series may be made. What the WAL names was let in before.
+    fn check_limits(
+        &self,
+        postings: &Postings,
+        table: &SeriesTable,
+        labels: &Labels,
+        origin: Origin<'_>,
+    ) -> Result<Option<SeriesCharge>, LimitReached> {
+        if matches!(origin, Origin::Wal(_)) {
+            return Ok(None);
+        }
+        let metric = labels.metric_name();
+        let named = |name| postings.values(METRIC_NAME).map_or(0, |metrics| metrics.get(name).len());
+        self.limits.check(table.len(), metric.map_or(0, named))?;
+        let Origin::Limited(limit) = origin else { return Ok(None) };
+        limit.charge().map(Some).map_err(LimitReached::PerSource)
+    }
+
     fn shard(&self, hash: u64) -> &RwLock<Shard> {
-        &self.shards[(hash >> 32) as usize % SHARDS]
+        &self.shards[shard_of(hash)]
     }
 
     /// The series of a reference. It is held when the WAL does not name it.
@@ -182,25 +186,84 @@ impl Registry {
         self.table().by_ref(series).map(|series| Found::hold(series, false))
     }
 
-    /// Lets go a series that a batch held. Takes it out when no other batch holds it and the WAL does not
-    /// name it, hence when it has no sample; returns whether it did.
-    pub(crate) fn release(&self, series: &Arc<MemSeries>) -> bool {
-        series.let_go() && self.remove_unused(series.labels.hash64(), series)
+    /// Lets go what a batch held. Takes out what no other batch holds and the WAL does not name, hence what
+    /// has no sample; returns how many series that were.
+    pub(crate) fn release(&self, held: impl Iterator<Item = Arc<MemSeries>>) -> usize {
+        let unused: Vec<SeriesIndex> = held.filter(|s| s.let_go()).map(|s| s.index).collect();
+        // Another batch may have found one since, and even have let it go and taken it out.
+        self.remove_if(&unused, MemSeries::is_unused)
     }
 
-    fn remove_unused(&self, hash: u64, series: &Arc<MemSeries>) -> bool {
-        let mut shard = self.shard(hash).write();
-        let mut postings = self.postings.write();
-        let mut table = self.table.write();
-        // Another batch may have found it since, and even have let it go and taken it out.
-        if !series.is_unused() || !table.take(series) {
-            return false;
+    /// Takes those of `candidates` out that `may_go`; returns how many went. It is asked, once more and for
+    /// good, while nobody can find the series, and must say no to what a batch holds. Ingestion goes on
+    /// meanwhile: no lock is held for more than a stride of series or of postings.
+    ///
+    /// A number may stand in postings for a while when its series has gone from the table: who reads
+    /// postings asks the table.
+    pub(crate) fn remove_if(&self, candidates: &[SeriesIndex], may_go: impl Fn(&MemSeries) -> bool) -> usize {
+        let mut removed = 0;
+        for candidates in candidates.chunks(REMOVE_AT_ONCE) {
+            let mut gone: Vec<Arc<MemSeries>> = Vec::new();
+            for part in candidates.chunks(STRIDE) {
+                let first = gone.len();
+                let table = self.table();
+                gone.extend(part.iter().filter_map(|i| table.get(*i).cloned()));
+                drop(table);
+                // Series that stay are not to be asked under the locks below.
+                let mut at = 0;
+                gone.retain(|s| {
+                    at += 1;
+                    at <= first || may_go(s)
+                });
+            }
+            gone.sort_unstable_by_key(|s| shard_of(s.labels.hash64()));
+            self.take_from_table(&mut gone, &may_go);
+            gone.sort_unstable_by_key(|s| s.index);
+            self.take_from_postings(&gone);
+            removed += gone.len();
+            self.limits.memory.shrink(gone.iter().map(|s| estimated_bytes(s)).sum());
         }
-        drop(table);
-        postings.remove(series.index, &series.labels);
-        drop(postings);
-        shard.remove(hash, series);
-        true
+        removed
+    }
+
+    /// Takes series, which come by shard, out of their shards and the table; leaves in `gone` those it took.
+    fn take_from_table(&self, gone: &mut Vec<Arc<MemSeries>>, may_go: &impl Fn(&MemSeries) -> bool) {
+        let mut kept = Vec::with_capacity(gone.len());
+        for same in gone.chunk_by(|a, b| shard_of(a.labels.hash64()) == shard_of(b.labels.hash64())) {
+            for part in same.chunks(STRIDE) {
+                let mut shard = self.shard(part[0].labels.hash64()).write();
+                let mut table = self.table.write();
+                for series in part {
+                    if may_go(series) && table.take(series) {
+                        shard.remove(series);
+                        kept.push(Arc::clone(series));
+                    }
+                }
+            }
+        }
+        *gone = kept;
+    }
+
+    /// Takes series, which come by number, out of postings.
+    fn take_from_postings(&self, gone: &[Arc<MemSeries>]) {
+        let ids: Vec<u32> = gone.iter().map(|s| s.index.0).collect();
+        // A pair is one allocation for all of its series, so that its address tells it.
+        let mut pairs: Vec<&Arc<Pair>> = gone.iter().flat_map(|s| s.labels.pairs()).collect();
+        pairs.sort_unstable_by_key(|p| Arc::as_ptr(p));
+        pairs.dedup_by_key(|p| Arc::as_ptr(p));
+        let mut rest = pairs.into_iter().peekable();
+        while rest.peek().is_some() {
+            let mut postings = self.postings.write();
+            let mut looked_at = 0;
+            while looked_at < POSTINGS_AT_ONCE
+                && let Some(pair) = rest.next()
+            {
+                looked_at += ENTRIES_A_LIST + postings.remove_from(pair.name(), pair.value(), &ids);
+            }
+        }
+        if !ids.is_empty() {
+            self.postings.write().remove_from_all(&ids);
+        }
     }
 
     /// Keeps a number of the WAL from being given to a new series. The WAL may have several for one.
@@ -220,6 +283,31 @@ impl Registry {
     pub(crate) fn len(&self) -> usize {
         self.table.read().len()
     }
+
+    /// About how many bytes it takes to find series: postings, shards and table.
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.postings().heap_bytes() + self.len() * BYTES_TO_FIND
+    }
+
+    /// The same with the series themselves, their labels and chunks.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.index_bytes() + self.table().iter().map(|s| s.heap_bytes()).sum::<usize>()
+    }
+
+    /// The number beyond those of all series.
+    pub(crate) fn next_index(&self) -> u32 {
+        self.table.read().next_index().map_or(u32::MAX, |index| index.0)
+    }
+}
+
+/// What a series takes, with an open chunk as it will be.
+fn estimated_bytes(series: &MemSeries) -> u64 {
+    (series.heap_bytes() + BYTES_TO_FIND + OPEN_CHUNK_BYTES) as u64
+}
+
+/// The table inside a shard goes by the uppermost bits and the lowest ones.
+fn shard_of(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
 }
 
 /// The series by number.
@@ -253,6 +341,12 @@ fn index_of(series: SeriesRef) -> Option<SeriesIndex> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Options;
+    use skopos_storage::AppendError;
+
+    fn registry(max_series: u32) -> Registry {
+        Registry::new(Limits::new(&Options { max_series, ..Options::default() }))
+    }
 
     fn labels(value: &str) -> Labels {
         Labels::from_pairs([("a", value)])
@@ -260,7 +354,7 @@ mod tests {
 
     #[test]
     fn series_of_equal_hash_are_told_apart() {
-        let registry = Registry::new(10);
+        let registry = registry(10);
         let made: Vec<_> = ["x", "y", "z"]
             .iter()
             .map(|v| registry.get_or_create_hashed(7, &labels(v), Origin::Appender).unwrap())
@@ -268,7 +362,8 @@ mod tests {
         for (i, Found { series, created, .. }) in made.iter().enumerate() {
             assert!(created);
             assert_eq!(series.index, SeriesIndex(i as u32));
-            let again = registry.get_or_create_hashed(7, &series.labels, Origin::Appender).unwrap();
+            let labels = series.labels.to_labels();
+            let again = registry.get_or_create_hashed(7, &labels, Origin::Appender).unwrap();
             assert!(!again.created && Arc::ptr_eq(&again.series, series));
         }
     }
@@ -276,12 +371,13 @@ mod tests {
     #[test]
     fn a_series_that_goes_leaves_those_of_its_hash() {
         for gone in 0..3 {
-            let registry = Registry::new(10);
+            let registry = registry(10);
             let all = ["x", "y", "z"].map(labels);
             let make = |l| registry.get_or_create_hashed(7, l, Origin::Appender).unwrap();
             let made: Vec<_> = all.iter().map(|l| make(l).series).collect();
-            assert!(made[gone].let_go() && registry.remove_unused(7, &made[gone]));
-            assert!(!registry.remove_unused(7, &made[gone]), "it goes once");
+            assert!(registry.release([Arc::clone(&made[gone])].into_iter()) == 1);
+            let again = registry.remove_if(&[made[gone].index], |_| true);
+            assert_eq!(again, 0, "it goes once");
             for (i, labels) in all.iter().enumerate() {
                 let postings = registry.postings().values("a").unwrap().get(labels.value("a")).to_vec();
                 assert_eq!(postings.is_empty(), i == gone);
@@ -295,22 +391,55 @@ mod tests {
 
     #[test]
     fn a_series_stays_while_a_batch_holds_it_or_the_wal_names_it() {
-        let registry = Registry::new(1);
+        let registry = registry(1);
         let make = || registry.get_or_create(&labels("x"), Origin::Appender).unwrap().series;
         let (first, second) = (make(), make());
         let third = registry.find(ref_of(first.index)).unwrap().series;
-        assert!(!registry.release(&first) && !registry.release(&second));
-        assert!(registry.release(&third));
+        let release = |s: &Arc<MemSeries>| registry.release([Arc::clone(s)].into_iter());
+        assert_eq!([&first, &second].map(release), [0, 0]);
+        assert_eq!(release(&third), 1);
         assert_eq!((registry.len(), registry.postings().names().count()), (0, 0));
         let again = make();
         again.set_logged();
-        assert!(!registry.release(&again));
+        assert_eq!(release(&again), 0);
         assert_eq!(registry.len(), 1);
+    }
+
+    /// Against a registry that never had what went.
+    #[test]
+    fn many_series_go_at_once_and_leave_the_rest() {
+        let labels = |i: u32| {
+            let (one, some) = (i.to_string(), (i / 10 % 7).to_string());
+            Labels::from_pairs([("all", "x"), ("one", one.as_str()), ("some", some.as_str())])
+        };
+        for (every, offset) in [(2, 0), (3, 1), (1, 0), (1000, 999), (100, 7)] {
+            let registry = registry(10_000);
+            let all: Vec<_> = (0..3000)
+                .map(|i| registry.get_or_create(&labels(i), Origin::Wal(u64::from(i) + 1)).unwrap().series)
+                .collect();
+            let goes = |i: u32| i % every == offset;
+            let candidates: Vec<SeriesIndex> = all.iter().rev().map(|s| s.index).collect();
+            let twice = [&candidates[..], &candidates[..]].concat();
+            let expected = (0..3000).filter(|i| goes(*i)).count();
+            assert_eq!(registry.remove_if(&twice, |s| goes(s.index.0)), expected);
+            assert_eq!(registry.remove_if(&candidates, |s| goes(s.index.0)), 0);
+            let mut left = Postings::default();
+            for series in all.iter().filter(|s| !goes(s.index.0)) {
+                left.add(series.index, &series.labels.to_labels(), 0);
+            }
+            assert_eq!(*registry.postings(), left, "every {every}");
+            assert_eq!(registry.len(), 3000 - expected);
+            for (i, series) in (0..3000).zip(&all) {
+                assert_eq!(registry.find(ref_of(series.index)).is_none(), goes(i));
+                let again = registry.get_or_create(&labels(i), Origin::Appender).unwrap();
+                assert_eq!(again.created, goes(i));
+            }
+        }
     }
 
     #[test]
     fn references_of_the_wal_are_never_given_again() {
-        let registry = Registry::new(10);
+        let registry = registry(10);
         registry.get_or_create(&labels("x"), Origin::Wal(41)).unwrap();
         let series = registry.get_or_create(&labels("y"), Origin::Appender).unwrap().series;
         assert_eq!((series.wal_ref, series.is_logged()), (42, false));
@@ -318,9 +447,35 @@ mod tests {
 
     #[test]
     fn no_more_series_than_allowed() {
-        let registry = Registry::new(1);
+        let registry = registry(1);
         registry.get_or_create(&labels("x"), Origin::Appender).unwrap();
-        assert_eq!(registry.get_or_create(&labels("y"), Origin::Appender).unwrap_err(), TooManySeries);
+        let refused = registry.get_or_create(&labels("y"), Origin::Appender).unwrap_err();
+        assert_eq!(refused, LimitReached::Series(1));
         assert!(registry.get_or_create(&labels("x"), Origin::Appender).is_ok());
+    }
+
+    #[test]
+    fn a_source_and_a_metric_have_limits_of_their_own() {
+        let options = Options { max_series_per_metric: 3, ..Options::default() };
+        let registry = Registry::new(Limits::new(&options));
+        let limit = SeriesLimit::new("of-a-source", 2);
+        let make = |metric: &str, value: &str, origin| {
+            let labels = Labels::from_pairs([(METRIC_NAME, metric), ("a", value)]);
+            registry.get_or_create(&labels, origin)
+        };
+        let made = ["1", "2"].map(|v| make("m", v, Origin::Limited(&limit)).unwrap().series);
+        let refused = AppendError::Limit { limit: "of-a-source", max: 2 };
+        let got = make("m", "3", Origin::Limited(&limit)).unwrap_err();
+        assert_eq!(got, LimitReached::PerSource(refused));
+        assert!(make("m", "2", Origin::Limited(&limit)).is_ok(), "what is there is not counted again");
+        assert!(make("m", "3", Origin::Appender).is_ok());
+        assert_eq!(make("m", "4", Origin::Appender).unwrap_err(), LimitReached::PerMetric(3));
+        assert!(make("other", "4", Origin::Appender).is_ok());
+        made.iter().for_each(|s| s.set_logged());
+        assert_eq!(registry.remove_if(&made.each_ref().map(|s| s.index), |_| true), 2);
+        assert_eq!(limit.used(), 2, "it counts as long as someone has it");
+        drop(made);
+        assert_eq!(limit.used(), 0);
+        assert!(make("m", "4", Origin::Limited(&limit)).is_ok());
     }
 }

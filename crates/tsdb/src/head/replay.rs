@@ -5,14 +5,17 @@
 use super::{
     Head,
     registry::{Found, Origin},
-    series::{CommitView, MemSeries, Stored},
+    series::{MemSeries, Stored},
 };
 use crate::{
     error::OpenError,
     stats::Stats,
     wal::{
         reader::{Fault, Item, SegmentReader},
-        record::{RecordError, RecordKind, WalSample, read_metadata, read_samples, read_series},
+        record::{
+            RecordError, RecordKind, WalSample, read_any_samples, read_metadata, read_min_valid_time,
+            read_series,
+        },
         segment::{Listing, SegmentFile},
     },
 };
@@ -157,7 +160,9 @@ impl<'a> Replay<'a> {
         // A process that was killed may have left bytes that no disk has: what is answered from now on
         // must not be lost to a power loss. For a segment that is durable this costs next to nothing.
         let mut file = fs.open(&segment.path, OpenMode::Append).map_err(fail("opening"))?;
-        file.sync().map_err(fail("synchronising"))
+        file.sync().map_err(fail("synchronising"))?;
+        self.head.spill();
+        Ok(())
     }
 
     fn damaged(&mut self, segment: &SegmentFile, offset: u64, reason: &dyn Display, count: u64) {
@@ -199,9 +204,9 @@ impl<'a> Replay<'a> {
                     add_series(head, refs, wal_ref, &labels);
                 })
             }
-            Some(RecordKind::Samples) => {
+            Some(RecordKind::Samples | RecordKind::SamplesV2) => {
                 self.samples.clear();
-                read_samples(record, &mut self.samples)?;
+                read_any_samples(record, &mut self.samples)?;
                 self.apply_samples();
                 Ok(())
             }
@@ -213,6 +218,7 @@ impl<'a> Replay<'a> {
                     }
                 })
             }
+            Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
             Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
             Some(kind) => {
                 *self.skipped.entry(kind).or_default() += 1;
@@ -222,8 +228,7 @@ impl<'a> Replay<'a> {
     }
 
     fn apply_samples(&mut self) {
-        let block_ms = self.head.options.min_block_duration.as_ms().max(1);
-        let view = CommitView { id: 0, marks: &[], block_ms };
+        let view = self.head.replay_view();
         // After a power loss the page that names a series may be gone while a later one is there. A batch
         // with samples of such a series would be half there, so none of it is taken.
         if self.damaged_before && self.samples.iter().any(|s| self.refs.get(s.wal_ref).is_none()) {
@@ -291,6 +296,7 @@ fn add_series(head: &Head, refs: &mut RefMap, wal_ref: u64, labels: &Labels) {
     match head.registry.get_or_create(labels, Origin::Wal(wal_ref)) {
         Ok(Found { series, .. }) => {
             reserve(head, wal_ref);
+            head.attach_chunks(&series, wal_ref);
             refs.insert(wal_ref, series);
         }
         Err(_) => tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed"),

@@ -2,12 +2,16 @@
 //! became visible. Owns the directory `wal`; knows no series and no chunk.
 //!
 //! - `page`: how a record is cut into fragments on pages of 32 KiB.
-//! - `record`: what a record holds: series, samples, metadata.
+//! - `record`: what a record holds: series, samples, histograms, tombstones and the rest.
+//! - `compress`: records smaller and back.
 //! - `segment`: the numbered files and checkpoints.
+//! - `checkpoint`: what is still needed of old segments, written anew so that those can go.
 //! - `reader`: the records of one segment; damage costs its page, never more.
 //! - `writer`: one append a batch, group synchronisation, and what happens when the disk refuses.
 //! - `unsynced`: the records that a power loss would cost, kept until they are durable.
 
+pub(crate) mod checkpoint;
+pub(crate) mod compress;
 pub(crate) mod page;
 pub(crate) mod reader;
 pub(crate) mod record;

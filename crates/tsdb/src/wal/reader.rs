@@ -6,16 +6,15 @@
 //! the middle of one. Nor is a page that is followed by others ever left empty by a writer: zeros
 //! there are bytes that a power loss took.
 
-use super::page::{Compression, FragmentKind, HEADER_SIZE, PAGE_SIZE, parse_type};
+use super::{
+    compress::Decompressor,
+    page::{Compression, FragmentKind, HEADER_SIZE, PAGE_SIZE, parse_type},
+};
 use skopos_base::fs::File;
 use std::{io, ops::Range};
 
 /// Pages read at once.
 const READ_PAGES: usize = 16;
-/// Snappy's densest element makes 64 bytes out of 3. A record that claims to grow by more is damaged,
-/// and is refused before any memory is asked for.
-const SNAPPY_MAX_GROWTH: usize = 24;
-
 /// What stands next in a segment.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Item<'a> {
@@ -49,8 +48,7 @@ pub(crate) struct SegmentReader<'f> {
     resyncing: bool,
     /// Where zeros began that would be the end of the segment, if nothing came behind them.
     zeros_from: Option<u64>,
-    decompressed: Vec<u8>,
-    decoder: snap::raw::Decoder,
+    decompressor: Decompressor,
     good_end: u64,
 }
 
@@ -79,8 +77,7 @@ impl<'f> SegmentReader<'f> {
             parts: Vec::new(),
             resyncing: false,
             zeros_from: None,
-            decompressed: Vec::new(),
-            decoder: snap::raw::Decoder::new(),
+            decompressor: Decompressor::default(),
             good_end: 0,
         }
     }
@@ -109,23 +106,14 @@ impl<'f> SegmentReader<'f> {
             Bytes::Loaded(range) => &self.loaded[range],
             Bytes::Parts => &self.parts[..],
         };
-        let fault = |reason| Item::Fault(Fault { offset, reason });
-        match compression {
-            Compression::None => Item::Record(offset, raw),
-            Compression::Zstd => fault("the record is compressed with zstd, which is not read"),
-            Compression::Snappy => {
-                let len = snap::raw::decompress_len(raw).unwrap_or(usize::MAX);
-                if len > raw.len().saturating_mul(SNAPPY_MAX_GROWTH) {
-                    return fault("the compressed record claims an impossible length");
-                }
-                if self.decompressed.len() < len {
-                    self.decompressed.resize(len, 0);
-                }
-                match self.decoder.decompress(raw, &mut self.decompressed[..len]) {
-                    Ok(n) if n == len => Item::Record(offset, &self.decompressed[..n]),
-                    _ => fault("the compressed record cannot be decompressed"),
-                }
-            }
+        let opened = match compression {
+            Compression::None => Ok(raw),
+            Compression::Snappy => self.decompressor.snappy(raw),
+            Compression::Zstd => self.decompressor.zstd(raw),
+        };
+        match opened {
+            Ok(record) => Item::Record(offset, record),
+            Err(reason) => Item::Fault(Fault { offset, reason }),
         }
     }
 

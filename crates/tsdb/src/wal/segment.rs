@@ -7,6 +7,8 @@ use std::{
 };
 
 const CHECKPOINT_PREFIX: &str = "checkpoint.";
+/// What an unfinished checkpoint's name ends in.
+pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// A segment found on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,9 @@ pub(crate) struct SegmentFile {
 /// What a WAL directory holds, in the order in which it is to be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
-    /// Of the newest checkpoint, if there is one.
+    /// The last segment that the newest checkpoint stands for, if there is one.
+    pub(crate) checkpoint_index: Option<u32>,
+    /// Of that checkpoint.
     pub(crate) checkpoint: Vec<SegmentFile>,
     /// Those that the checkpoint does not stand for.
     pub(crate) segments: Vec<SegmentFile>,
@@ -32,6 +36,36 @@ pub(crate) fn segment_path(dir: &Path, index: u32) -> PathBuf {
     dir.join(format!("{index:08}"))
 }
 
+/// The path of the checkpoint that stands for all segments up to `last`.
+pub(crate) fn checkpoint_path(dir: &Path, last: u32) -> PathBuf {
+    dir.join(format!("{CHECKPOINT_PREFIX}{last:08}"))
+}
+
+/// Removes the segments up to `last`, and the checkpoints before the one that stands for them. The first
+/// ones first: so what is left has no gap.
+pub(crate) fn remove_up_to(fs: &dyn Fs, dir: &Path, last: u32) -> io::Result<()> {
+    let entries = fs.read_dir(dir)?;
+    for segment in segments_of(dir, &entries).iter().filter(|s| s.index <= last) {
+        fs.remove_file(&segment.path)?;
+    }
+    for entry in entries.iter().filter(|e| e.is_dir) {
+        let index = entry.name.strip_prefix(CHECKPOINT_PREFIX).and_then(parse_index);
+        if index.is_some_and(|i| i < last) {
+            fs.remove_dir_all(&dir.join(&entry.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of all segments and checkpoints.
+pub(crate) fn byte_len(fs: &dyn Fs, dir: &Path) -> io::Result<u64> {
+    let mut len = 0;
+    for entry in fs.read_dir(dir)? {
+        len += if entry.is_dir { byte_len(fs, &dir.join(&entry.name))? } else { entry.len };
+    }
+    Ok(len)
+}
+
 /// Lists what is to be replayed.
 pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Listing> {
     let entries = fs.read_dir(dir)?;
@@ -42,7 +76,8 @@ pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Listing> {
     let checkpoint = checkpoint.max();
     let all = segments_of(dir, &entries);
     let next_index = all.last().map(|s| s.index).max(checkpoint.map(|c| c.0)).map_or(0, |i| i + 1);
-    let mut listing = Listing { next_index, ..Listing::default() };
+    let checkpoint_index = checkpoint.map(|c| c.0);
+    let mut listing = Listing { next_index, checkpoint_index, ..Listing::default() };
     listing.segments = all.into_iter().filter(|s| checkpoint.is_none_or(|c| s.index > c.0)).collect();
     if let Some((_, name)) = checkpoint {
         let dir = dir.join(name);

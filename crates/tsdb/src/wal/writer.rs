@@ -23,16 +23,18 @@
 //! the last segment that has records, and a series is never lost while a later segment has its samples.
 
 use super::{
-    page::{Compression, Framable, PAGE_SIZE, fits, frame, page_room},
-    segment::segment_path,
+    checkpoint::{Checkpoint, CheckpointError, CheckpointStats},
+    page::{Framable, PAGE_SIZE, fits, frame, page_room},
+    segment::{byte_len, list, remove_up_to, segment_path},
     unsynced::Unsynced,
 };
-use crate::stats::Stats;
+use crate::{options::WalCompression, stats::Stats};
 use parking_lot::Mutex;
 use skopos_base::{
     clock::Clock,
     fs::{File, OpenMode, SharedFs, append_all},
 };
+use skopos_model::Labels;
 use skopos_storage::CommitError;
 use std::{
     io, mem,
@@ -57,6 +59,8 @@ pub(crate) struct Wal {
     inner: Mutex<Inner>,
     /// Held while synchronising; taken before `inner`.
     syncing: Mutex<Unsynced>,
+    /// Held while a checkpoint is written; taken before all others.
+    truncating: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -145,6 +149,7 @@ impl Wal {
             stats,
             inner: Mutex::new(inner),
             syncing: Mutex::new(Unsynced::default()),
+            truncating: Mutex::new(()),
         };
         wal.cut(&mut wal.inner.lock()).map_err(|e| (e.path, e.source))?;
         Ok(wal)
@@ -174,6 +179,82 @@ impl Wal {
             let _ = self.sync();
         }
         Ok(())
+    }
+
+    /// Begins another segment where the one under way has anything, so that all before it are finished and
+    /// durable. Returns the number of the last of those.
+    pub(crate) fn cut_segment(&self) -> Result<Option<u32>, CommitError> {
+        self.sync()?;
+        let mut inner = self.inner.lock();
+        match &inner.state {
+            State::Sound => {}
+            State::Rescue => self.rescue(&mut inner)?,
+            State::Halted(reason) => {
+                return Err(CommitError::Halt { path: self.dir.clone(), reason: reason.clone() });
+            }
+        }
+        if inner.segment.as_ref().is_none_or(|s| s.len > 0) {
+            self.cut(&mut inner)?;
+        }
+        // The segment under way has the number before the next one.
+        Ok(inner.next_index.checked_sub(2))
+    }
+
+    /// Shortens the log by the older two thirds of its segments, as Prometheus does: what is newer mostly has
+    /// to be kept, and would be written again and again. `None` when there is nothing to shorten.
+    pub(crate) fn truncate_before(
+        &self,
+        min_valid_ms: i64,
+        compression: WalCompression,
+        keep: &dyn Fn(u64, &Labels) -> bool,
+    ) -> Result<Option<CheckpointStats>, CheckpointError> {
+        let Some(finished) = self.cut_segment()? else { return Ok(None) };
+        let listing = list(&*self.fs, &self.dir).map_err(|source| CheckpointError::Io {
+            doing: "listing",
+            path: self.dir.clone(),
+            source,
+        })?;
+        let first = listing.segments.first().map(|s| s.index).filter(|first| *first <= finished);
+        let Some(first) = first else { return Ok(None) };
+        let last = first + (finished - first) * 2 / 3;
+        self.truncate(last, min_valid_ms, compression, keep).map(Some)
+    }
+
+    /// Replaces the segments up to `last`, which are finished, by a checkpoint of what is still needed of
+    /// them: the series that `keep` wants, by number and labels, and what is not older than `min_valid_ms`.
+    /// Batches go on meanwhile. A failure leaves the old segments.
+    fn truncate(
+        &self,
+        last: u32,
+        min_valid_ms: i64,
+        compression: WalCompression,
+        keep: &dyn Fn(u64, &Labels) -> bool,
+    ) -> Result<CheckpointStats, CheckpointError> {
+        let _one_at_a_time = self.truncating.lock();
+        let checkpoint = Checkpoint {
+            fs: &*self.fs,
+            dir: &self.dir,
+            last,
+            min_valid_ms,
+            segment_pages: self.segment_pages,
+            compression,
+        };
+        let stats = checkpoint.write(keep)?;
+        self.remove_up_to(last);
+        Ok(stats)
+    }
+
+    /// Removes whole segments that nobody needs any more. What cannot be removed is passed over by a replay
+    /// where a checkpoint stands for it, and is tried again the next time.
+    pub(crate) fn remove_up_to(&self, last: u32) {
+        if let Err(error) = remove_up_to(&*self.fs, &self.dir, last) {
+            tracing::warn!(dir = %self.dir.display(), last, %error, "old WAL segments were not removed");
+        }
+    }
+
+    /// The bytes that the log takes on disk.
+    pub(crate) fn disk_bytes(&self) -> io::Result<u64> {
+        byte_len(&*self.fs, &self.dir)
     }
 
     /// Says in the log that batches are refused, and that they are taken again; each once.
@@ -404,26 +485,4 @@ impl Inner {
 /// Whether there may be room later.
 fn is_no_room(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// A record as it is to be framed: compressed where that makes it smaller.
-pub(crate) fn compressed<'a>(
-    encoder: Option<&mut snap::raw::Encoder>,
-    bytes: &'a [u8],
-    out: &'a mut Vec<u8>,
-) -> Framable<'a> {
-    let plain = Framable { bytes, compression: Compression::None };
-    let Some(encoder) = encoder else { return plain };
-    let room = snap::raw::max_compress_len(bytes.len());
-    if room == 0 {
-        // Longer than snappy can say.
-        return plain;
-    }
-    if out.len() < room {
-        out.resize(room, 0);
-    }
-    match encoder.compress(bytes, out) {
-        Ok(n) if n < bytes.len() => Framable { bytes: &out[..n], compression: Compression::Snappy },
-        _ => plain,
-    }
 }

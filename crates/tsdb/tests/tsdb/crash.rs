@@ -8,6 +8,7 @@ use skopos_base::{
     sim::{
         SimFs, SimWorld,
         crash::{CrashMode, CrashTest, Enumerated},
+        effort,
         fs::{Failure, OpKind},
     },
 };
@@ -265,6 +266,7 @@ fn two_failed_synchronisations_halt_and_a_restart_goes_on() {
 /// was committed is lost, no files pile up, and ingestion goes on without a restart.
 #[test]
 fn synchronisations_without_room_stop_ingestion_until_there_is_some() {
+    let mut checked = 0;
     for (lasts, written) in (1..8).flat_map(|lasts| [1, 2, 3, 5].map(|written| (lasts, written))) {
         let what = format!("{lasts} failures, {written} batches");
         let world = SimWorld::new(lasts);
@@ -295,8 +297,9 @@ fn synchronisations_without_room_stop_ingestion_until_there_is_some() {
             commit(&db, &[(series(50), 900_000, 1.0)]).expect("there is room");
             db.sync().expect("there is room");
             let mut answered = dump(env, &db);
-            let states = [fs.process_crash()].into_iter().chain(fs.crash_states(8, 11));
+            let states = [fs.process_crash()].into_iter().chain(lost_power(&fs));
             for state in states {
+                checked += 1;
                 let found = SimWorld::with_fs(9, state).run(|env| dump(env, &open(env, large())));
                 assert_eq!(found, answered, "{what}");
             }
@@ -304,6 +307,12 @@ fn synchronisations_without_room_stop_ingestion_until_there_is_some() {
             assert_eq!(batches_in(&answered, LARGE), accepted, "{what}");
         });
     }
+    effort::report(checked);
+}
+
+/// Some of the states in which a loss of power may leave the disk now.
+fn lost_power(fs: &SimFs) -> impl Iterator<Item = SimFs> {
+    fs.crash_states(effort::states(8), effort::seed(11))
 }
 
 /// Runs a life with these failures; returns how many commits failed. Power is lost at the end.
@@ -313,6 +322,7 @@ fn one_failure(failures: &[(OpKind, u64, Failure)]) -> usize {
     let mut accepted = Vec::new();
     let mut durable = 0;
     let mut failed = 0;
+    let mut checked = 0;
     world.run(|env| {
         let Ok(db) = Db::open(Path::new(DIR), large(), env) else { return };
         for (kind, n, failure) in failures {
@@ -342,7 +352,8 @@ fn one_failure(failures: &[(OpKind, u64, Failure)]) -> usize {
         }
         drop(db);
         let mut last = None;
-        for state in [fs.process_crash()].into_iter().chain(fs.crash_states(8, 11)) {
+        for state in [fs.process_crash()].into_iter().chain(lost_power(&fs)) {
+            checked += 1;
             let power_lost = last.is_some();
             last = Some(());
             SimWorld::with_fs(9, state).run(|env| {
@@ -362,6 +373,7 @@ fn one_failure(failures: &[(OpKind, u64, Failure)]) -> usize {
             });
         }
     });
+    effort::report(checked);
     failed
 }
 

@@ -88,7 +88,7 @@ fn whole_batches(found: &Dump, batches: i64) -> Vec<i64> {
 
 #[test]
 fn every_flipped_bit_is_detected_or_harmless() {
-    for compression in [WalCompression::None, WalCompression::Snappy] {
+    for compression in [WalCompression::None, WalCompression::Snappy, WalCompression::Zstd] {
         let bytes = written(compression, 2);
         let mut harmless = 0;
         for at in 0..bytes.len() {

@@ -2,8 +2,13 @@
 
 mod common;
 mod concurrent;
+mod content;
 mod crash;
 mod damage;
+mod fixtures;
 mod head;
+mod limits;
 mod peers;
 mod random;
+mod truncate;
+mod truncation;

@@ -6,7 +6,7 @@ use skopos_base::{
     Env,
     fs::{OpenMode, append_all},
 };
-use skopos_model::{Labels, is_stale_nan};
+use skopos_model::{Labels, TimestampMs, is_stale_nan};
 use skopos_testkit::{peers, service::Service, wait_until};
 use skopos_tsdb::{Db, Options, WalCompression};
 use std::{path::PathBuf, time::Duration};
@@ -106,6 +106,35 @@ fn prometheus_answers_from_our_wal_as_we_do() {
         let theirs = samples_of(&prometheus, env.clock.wall_ms());
         assert_same(&as_shown(ours), &as_shown(theirs));
         assert!(!prometheus.log().contains("corrupt"), "{}", prometheus.log());
+    }
+}
+
+#[test]
+fn prometheus_reads_a_log_that_begins_with_a_checkpoint() {
+    let env = Env::real();
+    let mut prometheus = peers::prometheus("", &[]);
+    for compression in [WalCompression::None, WalCompression::Snappy] {
+        prometheus.terminate();
+        env.fs.remove_dir_all(&data(&prometheus)).expect("it was Prometheus'");
+        let all = write_ours(&env, &data(&prometheus), compression);
+        let options = Options { segment_bytes: 64 << 10, wal_compression: compression, ..Options::default() };
+        let newest = all.values().flatten().map(|(t, _)| *t).max().expect("there are samples");
+        for before_ms in [newest - 700_000, newest - 400_000] {
+            let db = Db::open(&data(&prometheus), options.clone(), &env).expect("the directory is ours");
+            let before = TimestampMs::new(before_ms);
+            let stats = db.truncate_wal(before).expect("the disk is sound").expect("there are segments");
+            assert!(stats.samples.dropped > 0 && stats.samples.dropped < stats.samples.total, "{stats:?}");
+            db.close().expect("the disk is sound");
+        }
+        let db = Db::open(&data(&prometheus), options, &env).expect("the directory is ours");
+        let ours = dump(&env, &db);
+        db.close().expect("the disk is sound");
+        assert!(ours.values().flatten().count() < all.values().flatten().count());
+        prometheus.restart();
+        let theirs = samples_of(&prometheus, env.clock.wall_ms());
+        assert_same(&as_shown(ours), &as_shown(theirs));
+        assert!(!prometheus.log().contains("corrupt"), "{}", prometheus.log());
+        assert!(prometheus.log().contains("WAL checkpoint loaded"), "{}", prometheus.log());
     }
 }
 

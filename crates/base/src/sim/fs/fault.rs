@@ -18,6 +18,8 @@ pub enum OpKind {
     CreateDir,
     /// `rename`.
     Rename,
+    /// `hard_link`.
+    HardLink,
     /// Removing one file; `remove_dir_all` has one for each file.
     RemoveFile,
     /// Removing one empty directory; `remove_dir_all` has one for each directory.
@@ -34,6 +36,8 @@ pub enum OpKind {
     ReadDir,
     /// `exists`.
     Exists,
+    /// `space`.
+    Space,
     /// `lock`, besides the making of its file.
     Lock,
 }
@@ -41,7 +45,15 @@ pub enum OpKind {
 impl OpKind {
     /// Whether the call changes what is on the disk or will be, so that a crash before and after it differ.
     pub fn changes(self) -> bool {
-        !matches!(self, Self::Open | Self::Read | Self::Len | Self::ReadDir | Self::Exists | Self::Lock)
+        match self {
+            Self::Open | Self::Read | Self::Len | Self::ReadDir | Self::Exists | Self::Space | Self::Lock => {
+                false
+            }
+            Self::Create | Self::Append | Self::Sync | Self::Truncate | Self::CreateDir | Self::Rename => {
+                true
+            }
+            Self::HardLink | Self::RemoveFile | Self::RemoveDir | Self::SyncDir => true,
+        }
     }
 }
 
@@ -50,9 +62,9 @@ impl OpKind {
 pub struct Op {
     /// Which call.
     pub kind: OpKind,
-    /// The file or directory; of a rename, the old name.
+    /// The file or directory; of a rename or a link, the old name.
     pub path: PathBuf,
-    /// The new name of a rename.
+    /// The new name of a rename or a link.
     pub to: Option<PathBuf>,
     /// Of an append, how many bytes it was given; of a truncation, the new length.
     pub bytes: Option<u64>,

@@ -16,7 +16,7 @@ mod state;
 pub use fault::{Failure, Op, OpKind};
 pub use power::CrashStates;
 
-use crate::fs::{DirEntry, File, FileError, FileLock, Fs, OpenMode};
+use crate::fs::{DirEntry, DiskSpace, File, FileError, FileLock, Fs, OpenMode};
 use data::FileData;
 use fault::Armed;
 use names::{Ino, Names, Slot};
@@ -280,6 +280,26 @@ impl Fs for SimFs {
         Ok(())
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut s = self.state();
+        let doing = Doing(OpKind::HardLink, from);
+        s.begin(Op { kind: OpKind::HardLink, path: from.to_owned(), to: Some(to.to_owned()), bytes: None })?;
+        let ino = s.find(from).map_err(|k| doing.err(k))?;
+        if s.names(ino).is_some() {
+            return Err(doing.err(io::ErrorKind::PermissionDenied));
+        }
+        let slot = s.slot(to).map_err(|k| Doing(OpKind::HardLink, to).err(k))?;
+        if s.meaning(&slot).is_some() {
+            return Err(Doing(OpKind::HardLink, to).err(io::ErrorKind::AlreadyExists));
+        }
+        if s.room() == 0 {
+            return Err(doing.err(io::ErrorKind::StorageFull));
+        }
+        let comes = s.event(Some(ino));
+        s.set(&slot, comes);
+        Ok(())
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut s = self.state();
         let doing = Doing(OpKind::RemoveFile, path);
@@ -321,6 +341,13 @@ impl Fs for SimFs {
         s.begin_at(OpKind::Exists, path)?;
         let there = s.look_up(path).map_err(|k| error(k, OpKind::Exists, path))?;
         Ok(there.is_some())
+    }
+
+    fn space(&self, path: &Path) -> io::Result<DiskSpace> {
+        let mut s = self.state();
+        s.begin_at(OpKind::Space, path)?;
+        s.find(path).map_err(|k| error(k, OpKind::Space, path))?;
+        Ok(DiskSpace { total: s.capacity.unwrap_or(u64::MAX), available: s.room() })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {

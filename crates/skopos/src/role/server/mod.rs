@@ -1,6 +1,7 @@
 //! `skopos server`: scrape, store, query, web interface; without a configuration file also the agent
 //! for the machine it runs on.
 
+mod memory;
 mod own;
 mod reloads;
 mod services;
@@ -49,11 +50,18 @@ pub(crate) struct Flags {
     storage_path: PathBuf,
     /// How records of the write-ahead log are compressed.
     #[arg(long = "storage.tsdb.wal-compression-type", value_name = "TYPE", default_value = "snappy",
-        value_parser = ["snappy", "none"])]
+        value_parser = ["snappy", "zstd", "none"])]
     wal_compression: String,
     /// Series that storage takes; samples of further ones are refused.
     #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000)]
     max_series: u32,
+    /// Series of one metric that storage takes.
+    #[arg(long = "storage.tsdb.max-series-per-metric", value_name = "N", default_value_t = 5_000_000)]
+    max_series_per_metric: u32,
+    /// Memory that the newest samples may take, in bytes or in percent of what there is; beyond it new
+    /// series are refused, and samples of known series are taken.
+    #[arg(long = "storage.memory-budget", value_name = "SIZE|PERCENT", default_value = "60%")]
+    memory_budget: memory::MemoryBudget,
     /// Address to listen on; `:9090` is all interfaces. May be given several times.
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", default_value = "localhost:9090")]
     listen_address: Vec<String>,
@@ -191,10 +199,15 @@ fn web_failed(ended: Result<(), JoinError>) -> Failure {
 /// Replay may take a while, and threads of the reactor must not be held meanwhile.
 async fn open_storage(flags: &Flags, env: &Env) -> Result<Arc<Db>, Failure> {
     let (path, env) = (flags.storage_path.clone(), env.clone());
-    let compress = flags.wal_compression != "none";
     let options = skopos_tsdb::Options {
-        wal_compression: if compress { WalCompression::Snappy } else { WalCompression::None },
+        wal_compression: match flags.wal_compression.as_str() {
+            "none" => WalCompression::None,
+            "zstd" => WalCompression::Zstd,
+            _ => WalCompression::Snappy,
+        },
         max_series: flags.max_series,
+        max_series_per_metric: flags.max_series_per_metric,
+        memory_budget_bytes: flags.memory_budget.bytes(&*env.fs),
         ..skopos_tsdb::Options::default()
     };
     let opened = tokio::task::spawn_blocking(move || Db::open(&path, options, &env));

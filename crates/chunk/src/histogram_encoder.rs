@@ -1,0 +1,301 @@
+//! `HistogramEncoder` and `FloatHistogramEncoder`: append histograms to one chunk. They never cut chunks by
+//! size and never check the order of time: both are the head's decisions.
+
+use crate::ChunkError;
+use crate::bits::BitWriter;
+use crate::encoder::MAX_SAMPLES;
+use crate::fit::{Facts, Fit, positions, spread};
+use crate::frame::{HEADER, reset_bits};
+use crate::layout::put_layout;
+use skopos_model::histogram::{CounterResetHint, Layout, Span, bucket_count};
+use skopos_model::{FloatHistogram, Histogram, TimestampMs};
+
+/// A chunk without samples.
+const EMPTY: [u8; HEADER] = [0; HEADER];
+
+/// What became of a histogram that was to be appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Appended {
+    /// It stands in the chunk.
+    Same,
+    /// It stands in the chunk, all of whose bytes were written anew: it has more buckets now.
+    Recoded,
+    /// It does not fit: `begin` a chunk with this header and it.
+    NewChunk(CounterResetHint),
+}
+
+/// Appends histograms with whole counts; see `HistogramChunkEncoder`.
+pub type HistogramEncoder = HistogramChunkEncoder<Histogram>;
+/// Appends histograms with float counts; see `HistogramChunkEncoder`.
+pub type FloatHistogramEncoder = HistogramChunkEncoder<FloatHistogram>;
+
+/// Appends histograms to a chunk whose bytes are complete after every append, and are those that Prometheus
+/// writes; see `docs/formats/histogram-chunk.md`.
+///
+/// Histograms have to be valid (`validate`) or staleness markers: where spans and buckets disagree,
+/// appending panics.
+#[derive(Clone, Debug)]
+#[expect(private_bounds, reason = "there are two kinds of histogram, and both are here")]
+pub struct HistogramChunkEncoder<H: Kind> {
+    out: BitWriter,
+    /// The layout; its hint is the chunk's header.
+    layout: Layout,
+    timestamp: i64,
+    delta: i64,
+    counts: H::Counts,
+}
+
+/// A histogram's counts as chunks hold them: whole, or floats. Implemented by the two histograms and by
+/// nothing else.
+pub(crate) trait Kind: Clone + Sized {
+    /// The counts of the last sample, and what the next one builds on.
+    type Counts: Clone + std::fmt::Debug;
+
+    /// Where the buckets are.
+    fn layout(&self) -> &Layout;
+    /// Whether it is a staleness marker.
+    fn is_marker(&self) -> bool;
+    /// The staleness marker: no buckets, no counts.
+    fn marker() -> Self;
+    /// How many buckets are given on both sides.
+    fn given(&self) -> [usize; 2];
+    /// The same histogram with other spans, which have all its buckets.
+    fn spread(&self, positive: Vec<Span>, negative: Vec<Span>) -> Self;
+    /// No observations in the buckets of a layout.
+    fn none(layout: &Layout) -> Self::Counts;
+    /// Whether the counts are those of a staleness marker.
+    fn ends_stale(counts: &Self::Counts) -> bool;
+    /// How the histogram fits behind those counts.
+    fn fit(&self, chunk: &Layout, counts: &Self::Counts) -> Fit;
+    /// The header of a chunk that begins with this histogram, had it been cut in spite of `fit`.
+    fn header_of(fit: &Fit) -> CounterResetHint;
+    /// Writes the counts of a chunk's first sample.
+    fn put_first(&self, out: &mut BitWriter, counts: &mut Self::Counts);
+    /// Writes the counts of a later sample.
+    fn put_later(&self, out: &mut BitWriter, counts: &mut Self::Counts);
+    /// The last sample as its reader finds it.
+    fn last(chunk: &Layout, counts: &Self::Counts) -> Self;
+    /// Reads a chunk to its end.
+    fn read(bytes: &[u8]) -> Result<ReadBack<Self>, ChunkError>;
+    /// All samples of a chunk that was written here.
+    fn samples(bytes: &[u8]) -> Vec<(TimestampMs, Self)>;
+}
+
+/// A chunk that was read to its end.
+#[derive(Debug)]
+pub(crate) struct ReadBack<H: Kind> {
+    pub(crate) layout: Layout,
+    pub(crate) samples: u16,
+    pub(crate) end_bit: usize,
+    pub(crate) timestamp: i64,
+    pub(crate) delta: i64,
+    pub(crate) counts: H::Counts,
+}
+
+impl<H: Kind> Default for HistogramChunkEncoder<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[expect(private_bounds, reason = "there are two kinds of histogram, and both are here")]
+impl<H: Kind> HistogramChunkEncoder<H> {
+    /// A chunk without samples.
+    pub fn new() -> Self {
+        let layout = Layout::default();
+        let counts = H::none(&layout);
+        Self { out: BitWriter::new(), layout, timestamp: 0, delta: 0, counts }
+    }
+
+    /// A chunk that begins with that header and sample: what follows `Appended::NewChunk` or a cut by time
+    /// or size, for which `header_of_next` gives the header.
+    pub fn begin(header: CounterResetHint, timestamp: TimestampMs, histogram: &H) -> Self {
+        let mut encoder = Self::new();
+        encoder.put_first(header, timestamp, histogram);
+        encoder
+    }
+
+    /// An encoder that goes on where `bytes` end. What stands behind the last counted sample is dropped.
+    ///
+    /// # Errors
+    /// When `bytes` are no chunk.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ChunkError> {
+        let read = H::read(bytes)?;
+        if read.samples == 0 {
+            return Ok(Self::new());
+        }
+        Ok(Self {
+            out: BitWriter::behind(bytes, read.end_bit),
+            layout: read.layout,
+            timestamp: read.timestamp,
+            delta: read.delta,
+            counts: read.counts,
+        })
+    }
+
+    /// How many samples the chunk has.
+    pub fn len(&self) -> u16 {
+        self.out.buf.first_chunk::<2>().map_or(0, |count| u16::from_be_bytes(*count))
+    }
+
+    /// Whether the chunk has no sample.
+    pub fn is_empty(&self) -> bool {
+        self.out.buf.is_empty()
+    }
+
+    /// The chunk, complete with all samples so far.
+    pub fn bytes(&self) -> &[u8] {
+        if self.out.buf.is_empty() { &EMPTY } else { &self.out.buf }
+    }
+
+    /// The chunk, complete; its memory fits its length.
+    pub fn into_bytes(self) -> Vec<u8> {
+        if self.out.buf.is_empty() {
+            return EMPTY.to_vec();
+        }
+        let mut buf = self.out.buf;
+        buf.shrink_to_fit();
+        buf
+    }
+
+    /// What the chunk's header says of resets.
+    pub fn header(&self) -> CounterResetHint {
+        self.layout.counter_reset_hint
+    }
+
+    /// The last sample as a reader finds it, but for its hint, which is the chunk's header.
+    pub fn last(&self) -> Option<(TimestampMs, H)> {
+        let last = || (TimestampMs::new(self.timestamp), H::last(&self.layout, &self.counts));
+        (!self.is_empty()).then(last)
+    }
+
+    /// When the last sample was.
+    pub fn last_timestamp(&self) -> Option<TimestampMs> {
+        (!self.is_empty()).then(|| TimestampMs::new(self.timestamp))
+    }
+
+    /// How many bytes the chunk holds besides the encoder and its counts.
+    pub fn heap_bytes(&self) -> usize {
+        self.out.buf.capacity()
+    }
+
+    /// The header of the chunk that begins with `histogram` behind this one, when this one is cut by time
+    /// or size.
+    pub fn header_of_next(&self, histogram: &H) -> CounterResetHint {
+        match histogram.layout().counter_reset_hint {
+            hint @ (CounterResetHint::Gauge | CounterResetHint::Reset) => hint,
+            _ if self.is_empty() => CounterResetHint::Unknown,
+            _ => H::header_of(&histogram.fit(&self.layout, &self.counts)),
+        }
+    }
+
+    /// Appends a sample, where it fits.
+    ///
+    /// # Panics
+    /// When the chunk has `MAX_SAMPLES` samples already, and when spans and buckets of `histogram` disagree.
+    pub fn append(&mut self, timestamp: TimestampMs, histogram: &H) -> Appended {
+        assert_counts_agree(histogram);
+        if self.is_empty() {
+            let header = self.header_of_next(histogram);
+            self.put_first(header, timestamp, histogram);
+            return Appended::Same;
+        }
+        let fit = histogram.fit(&self.layout, &self.counts);
+        let appended = match fit {
+            Fit::Another(header) => return Appended::NewChunk(header),
+            Fit::AsIs => Appended::Same,
+            Fit::Wider { positive, negative } => {
+                self.recode(&positive, &negative);
+                Appended::Recoded
+            }
+        };
+        let marker = histogram.is_marker();
+        let (positive, negative) = (&self.layout.positive_spans, &self.layout.negative_spans);
+        let given = histogram.layout();
+        if marker || given.positive_spans == *positive && given.negative_spans == *negative {
+            self.put_later(timestamp, histogram);
+        } else {
+            let spread = histogram.spread(positive.clone(), negative.clone());
+            self.put_later(timestamp, &spread);
+        }
+        appended
+    }
+
+    /// Writes the chunk anew with spans that have all its buckets and more.
+    fn recode(&mut self, positive: &[Span], negative: &[Span]) {
+        let mut wider = Self::new();
+        for (timestamp, sample) in H::samples(self.bytes()) {
+            let spread = match sample.is_marker() {
+                true => sample,
+                false => sample.spread(positive.to_vec(), negative.to_vec()),
+            };
+            match wider.is_empty() {
+                true => wider.put_first(self.layout.counter_reset_hint, timestamp, &spread),
+                false => wider.put_later(timestamp, &spread),
+            }
+        }
+        *self = wider;
+    }
+
+    fn put_first(&mut self, header: CounterResetHint, timestamp: TimestampMs, histogram: &H) {
+        assert_counts_agree(histogram);
+        let marker = H::marker();
+        let histogram = if histogram.is_marker() { &marker } else { histogram };
+        self.layout = Layout { counter_reset_hint: header, ..histogram.layout().clone() };
+        self.counts = H::none(&self.layout);
+        self.out.buf.extend_from_slice(&[0, 1, reset_bits(header)]);
+        put_layout(&mut self.out, &self.layout);
+        self.timestamp = timestamp.as_ms();
+        self.out.put_signed(self.timestamp);
+        histogram.put_first(&mut self.out, &mut self.counts);
+    }
+
+    fn put_later(&mut self, timestamp: TimestampMs, histogram: &H) {
+        let count = self.len();
+        assert!(count < MAX_SAMPLES, "invariant: a chunk is cut before it has {MAX_SAMPLES} samples");
+        let delta = timestamp.as_ms().wrapping_sub(self.timestamp);
+        self.out.put_signed(delta.wrapping_sub(self.delta));
+        (self.timestamp, self.delta) = (timestamp.as_ms(), delta);
+        let marker = H::marker();
+        let histogram = if histogram.is_marker() { &marker } else { histogram };
+        histogram.put_later(&mut self.out, &mut self.counts);
+        self.out.buf[..2].copy_from_slice(&(count + 1).to_be_bytes());
+    }
+}
+
+/// A histogram that is none would make a chunk that nobody can read.
+fn assert_counts_agree<H: Kind>(histogram: &H) {
+    let layout = histogram.layout();
+    let spans = [&layout.positive_spans, &layout.negative_spans].map(|s| bucket_count(s));
+    let agree = spans == histogram.given().map(|b| b as u64);
+    assert!(agree || histogram.is_marker(), "invariant: only valid histograms are appended");
+}
+
+/// The facts that both kinds of histogram know of themselves and their chunk.
+pub(crate) fn facts<'a, H: Kind>(
+    next: &'a H,
+    chunk: &'a Layout,
+    counts: &H::Counts,
+    [count_fell, zero_count_fell]: [bool; 2],
+    behind_gauge: CounterResetHint,
+) -> Facts<'a> {
+    Facts {
+        chunk,
+        chunk_stale: H::ends_stale(counts),
+        next: next.layout(),
+        next_stale: next.is_marker(),
+        count_fell,
+        zero_count_fell,
+        behind_gauge,
+    }
+}
+
+/// Values moved from the buckets of some spans to those of others, which have them all.
+pub(crate) fn moved<C: Default + Clone>(
+    values: impl Iterator<Item = C>,
+    from: &[Span],
+    to: &[Span],
+) -> Vec<C> {
+    spread(values, &positions(from, to), bucket_count(to) as usize)
+}

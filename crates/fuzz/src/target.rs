@@ -1,0 +1,71 @@
+//! `Target`: one decoder, or a few that read the same bytes, and what must hold of them. Knows no decoder.
+
+/// How much memory a check may hold at once, what it builds to compare with included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Whatever the input: buffers of a fixed size.
+    pub fixed_bytes: u64,
+    /// For each byte of the input.
+    pub per_input_byte: u64,
+}
+
+/// A row of the table of targets.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, which is its corpus' folder too.
+    pub name: &'static str,
+    /// The files, from the repository's root, whose decoders run under it.
+    pub covers: &'static [&'static str],
+    /// What a real encoder writes: where mutations begin.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Decodes the bytes and panics when something does not hold.
+    pub check: fn(&[u8]),
+    /// The bound on its memory.
+    pub memory: Memory,
+}
+
+impl Target {
+    /// Checks one input.
+    ///
+    /// # Panics
+    /// When a property of the target does not hold, or its decoders held more memory than they may.
+    pub fn run(&self, input: &[u8]) {
+        let held = allocation_counter::measure(|| (self.check)(input)).bytes_max;
+        let bound = self.memory.fixed_bytes + self.memory.per_input_byte * input.len() as u64;
+        assert!(
+            held <= bound,
+            "{} held {held} bytes of memory for an input of {} bytes; {bound} are allowed",
+            self.name,
+            input.len()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greedy(input: &[u8]) {
+        let bytes = vec![1u8; 1000 * input.len()];
+        assert_eq!(std::hint::black_box(&bytes).len(), 1000 * input.len());
+    }
+
+    const GREEDY: Target = Target {
+        name: "greedy",
+        covers: &[],
+        seeds: Vec::new,
+        check: greedy,
+        memory: Memory { fixed_bytes: 1000, per_input_byte: 999 },
+    };
+
+    #[test]
+    fn memory_within_the_bound_is_allowed() {
+        GREEDY.run(&[0; 1000]);
+    }
+
+    #[test]
+    #[should_panic(expected = "greedy held 1001000 bytes of memory for an input of 1001 bytes; 1000999 are")]
+    fn memory_beyond_the_bound_is_a_failure() {
+        GREEDY.run(&[0; 1001]);
+    }
+}

@@ -1,0 +1,79 @@
+//! The table of fuzz targets. Each row's check stands beside it in a file for its format, or, where the
+//! decoder is private, in the module `fuzzing` of its crate.
+
+mod chunk;
+mod exposition;
+mod matcher;
+mod promql;
+
+use crate::{Memory, Target};
+use skopos_tsdb::fuzzing as tsdb;
+
+/// A check that keeps a few copies of what it decoded.
+const USUAL: Memory = Memory { fixed_bytes: 256 << 10, per_input_byte: 512 };
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "wal_segment",
+        covers: &["crates/tsdb/src/wal/reader.rs", "crates/tsdb/src/wal/page.rs"],
+        seeds: tsdb::wal::segment_seeds,
+        check: tsdb::wal::segment,
+        // Pages are read by the dozen. A record of snappy grows 24-fold, and the check keeps copies.
+        memory: Memory { fixed_bytes: 4 << 20, per_input_byte: 512 },
+    },
+    Target {
+        name: "wal_record",
+        covers: &["crates/tsdb/src/wal/record.rs"],
+        seeds: tsdb::wal::record_seeds,
+        check: tsdb::wal::record,
+        memory: USUAL,
+    },
+    Target {
+        name: "xor_chunk",
+        covers: &[
+            "crates/chunk/src/decoder.rs",
+            "crates/chunk/src/encoder.rs",
+            "crates/chunk/src/varint.rs",
+            "crates/base/src/varint.rs",
+        ],
+        seeds: chunk::xor_seeds,
+        check: chunk::xor,
+        memory: USUAL,
+    },
+    Target {
+        name: "exposition_text",
+        covers: &[
+            "crates/exposition/src/parse.rs",
+            "crates/exposition/src/parse/meta.rs",
+            "crates/exposition/src/parse/scan.rs",
+            "crates/exposition/src/parse/series.rs",
+            "crates/exposition/src/parse/value.rs",
+        ],
+        seeds: exposition::text_seeds,
+        check: exposition::text,
+        memory: USUAL,
+    },
+    Target {
+        name: "exposition_openmetrics",
+        covers: &["crates/exposition/src/parse.rs"],
+        seeds: exposition::openmetrics_seeds,
+        check: exposition::openmetrics,
+        memory: USUAL,
+    },
+    Target {
+        name: "promql",
+        covers: &["crates/promql/src/parse/mod.rs"],
+        seeds: promql::seeds,
+        check: promql::expression,
+        // Each of up to 64 expressions may compile to 1 MB and more.
+        memory: Memory { fixed_bytes: 256 << 20, per_input_byte: 4096 },
+    },
+    Target {
+        name: "matcher",
+        covers: &["crates/model/src/matcher/pattern.rs"],
+        seeds: matcher::seeds,
+        check: matcher::against_the_regex_crate,
+        memory: Memory { fixed_bytes: 64 << 20, per_input_byte: 4096 },
+    },
+];

@@ -1,0 +1,145 @@
+//! `IndexReader`: an open index. Reads by position and holds tables sampled; knows no chunk and no matcher.
+
+use super::{
+    CRC_LEN, INDEX_FILE, IndexVersion,
+    offsets::PostingOffsets,
+    series::{SeriesEntry, SeriesReader},
+    symbols::{SymbolReader, Symbols},
+    toc::Toc,
+};
+use crate::block::{error::BlockError, input::Input};
+use skopos_base::{crc::crc32c, fs::Fs};
+use skopos_model::{Labels, LabelsBuilder};
+use std::path::Path;
+
+/// How many bytes of a postings list are read before its length is known.
+const GUESS: u64 = 1 << 10;
+
+/// An open index.
+#[derive(Debug)]
+pub(crate) struct IndexReader {
+    pub(crate) input: Input,
+    pub(crate) offsets: PostingOffsets,
+    pub(crate) symbols: Symbols,
+    version: IndexVersion,
+}
+
+impl IndexReader {
+    pub(crate) fn open(fs: &dyn Fs, dir: &Path) -> Result<Self, BlockError> {
+        let input = Input::open(fs, dir.join(INDEX_FILE))?;
+        let (toc, version) = Toc::read(&input)?;
+        let symbols = Symbols::open(&input, toc.symbols, version)?;
+        let offsets = PostingOffsets::open(&input, toc.posting_offsets, version)?;
+        Ok(Self { input, offsets, symbols, version })
+    }
+
+    /// The series of a label pair, sorted. None have a pair that is not there.
+    pub(crate) fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>, BlockError> {
+        match self.offsets.get(&self.input, name, value)? {
+            Some(offset) => {
+                let mut out = Vec::new();
+                self.postings_at(offset, &mut out)?;
+                Ok(out)
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// All series, sorted.
+    pub(crate) fn all(&self) -> Result<Vec<u32>, BlockError> {
+        self.postings("", "")
+    }
+
+    /// How many series a label pair has.
+    pub(crate) fn postings_len(&self, name: &str, value: &str) -> Result<usize, BlockError> {
+        match self.offsets.get(&self.input, name, value)? {
+            Some(offset) => Ok(self.input.read_u32(offset.saturating_add(4))? as usize),
+            None => Ok(0),
+        }
+    }
+
+    /// Appends the list at `offset`, which is sorted.
+    pub(crate) fn postings_at(&self, offset: u64, out: &mut Vec<u32>) -> Result<(), BlockError> {
+        let input = &self.input;
+        let rest = input.len().saturating_sub(offset);
+        let mut bytes = input.read(offset, GUESS.min(rest))?;
+        let len = u64::from(input.scan(&bytes, offset).u32()?);
+        let whole = 4 + len + CRC_LEN;
+        if len < 4 || whole > rest {
+            return Err(input.corrupt(offset, format!("postings of {len} bytes are none")));
+        }
+        let there = bytes.len();
+        bytes.resize(whole as usize, 0);
+        if there < bytes.len() {
+            input.read_into(&mut bytes[there..], offset + there as u64)?;
+        }
+        let (content, sum) = bytes[4..].split_at(len as usize);
+        if crc32c(content).to_be_bytes() != *sum {
+            return Err(input.corrupt(offset, "the checksum of postings is another"));
+        }
+        let (numbers, odd) = content.as_chunks::<4>();
+        let mut numbers = numbers.iter().map(|n| u32::from_be_bytes(*n));
+        let count = numbers.next().unwrap_or_default() as usize;
+        if !odd.is_empty() || numbers.len() != count {
+            return Err(input.corrupt(offset, format!("{len} bytes do not hold {count} postings")));
+        }
+        let from = out.len();
+        out.extend(numbers);
+        if !out[from..].is_sorted_by(|a, b| a < b) {
+            return Err(input.corrupt(offset, "postings are not sorted"));
+        }
+        Ok(())
+    }
+}
+
+/// Reads series of growing references with their labels.
+#[derive(Debug, Default)]
+pub(crate) struct LabelReader {
+    series: SeriesReader,
+    symbols: SymbolReader,
+    builder: LabelsBuilder,
+}
+
+impl LabelReader {
+    /// Reads the first of `series` into `entry`. The others are those that will be asked for next.
+    pub(crate) fn entry(
+        &mut self,
+        index: &IndexReader,
+        series: &[u32],
+        entry: &mut SeriesEntry,
+    ) -> Result<(), BlockError> {
+        self.series.read(&index.input, index.version, series, entry)
+    }
+
+    /// The labels of an entry.
+    pub(crate) fn labels(&mut self, index: &IndexReader, entry: &SeriesEntry) -> Result<Labels, BlockError> {
+        self.builder.clear();
+        for pair in &entry.labels {
+            let (name, value) = self.symbols.pair(&index.symbols, &index.input, *pair)?;
+            self.builder.set(name, value);
+        }
+        Ok(self.builder.build())
+    }
+
+    /// The texts of one label of an entry.
+    pub(crate) fn pair(&mut self, index: &IndexReader, pair: (u32, u32)) -> Result<(&str, &str), BlockError> {
+        self.symbols.pair(&index.symbols, &index.input, pair)
+    }
+
+    /// What `test` says of the value of one label of an entry, empty where it is absent.
+    pub(crate) fn value(
+        &mut self,
+        index: &IndexReader,
+        entry: &SeriesEntry,
+        wanted: &str,
+        test: impl FnOnce(&str) -> bool,
+    ) -> Result<bool, BlockError> {
+        for pair in &entry.labels {
+            let (name, value) = self.symbols.pair(&index.symbols, &index.input, *pair)?;
+            if name == wanted {
+                return Ok(test(value));
+            }
+        }
+        Ok(test(""))
+    }
+}

@@ -1,0 +1,365 @@
+//! `BlockQuerier`: a view of a block, from matchers to columns or chunks. Reads the entries of some series,
+//! then their chunks, which stand behind one another, then decodes.
+
+use super::{
+    chunks::reader::{ChunkFetcher, Wanted},
+    error::BlockError,
+    index::{ChunkMeta, reader::LabelReader, series::SeriesEntry},
+    kept::{KeptError, decode_kept, rewrite_kept},
+    reader::Block,
+    select::select,
+    tombstones::Tombstones,
+};
+use crate::intervals::Intervals;
+use skopos_chunk::sample_count;
+use skopos_model::{Labels, SeriesRef};
+use skopos_storage::{
+    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Querier, QueryBudget, QueryError,
+    SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange,
+};
+use std::{
+    collections::{BTreeSet, HashSet, VecDeque},
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
+
+/// A batch is handed out when it has so many series …
+const BATCH_SERIES: usize = 64;
+/// … or so many samples.
+const BATCH_SAMPLES: usize = 64 << 10;
+/// Series whose entries are read before their chunks are.
+const READ_SERIES: usize = 64;
+/// Series looked at before the budget is asked.
+const STRIDE: usize = 256;
+
+/// A view of one time range of a block, with what was deleted when it was made.
+#[derive(Debug)]
+pub struct BlockQuerier {
+    block: Arc<Block>,
+    range: TimeRange,
+    tombstones: Arc<Tombstones>,
+}
+
+impl BlockQuerier {
+    pub(super) fn new(block: Arc<Block>, range: TimeRange) -> Self {
+        let tombstones = block.tombstones();
+        let own = block.range();
+        let range = TimeRange { min: own.min.max(range.min), max: own.max.min(range.max) };
+        Self { block, range, tombstones }
+    }
+
+    fn found(&self, request: &SelectRequest<'_>) -> Result<Found, QueryError> {
+        let range = TimeRange {
+            min: self.range.min.max(request.range.min),
+            max: self.range.max.min(request.range.max),
+        };
+        let mut reader = LabelReader::default();
+        let ids = if range.min > range.max {
+            Vec::new()
+        } else {
+            select(&self.block, request.matchers, &request.budget, &mut reader)?
+        };
+        if request.shard == Shard::WHOLE {
+            request.budget.charge_series(ids.len() as u64)?;
+        }
+        Ok(Found {
+            block: Arc::clone(&self.block),
+            tombstones: Arc::clone(&self.tombstones),
+            budget: Arc::clone(&request.budget),
+            shard: request.shard,
+            range,
+            ids,
+            next: 0,
+            reader,
+            entry: SeriesEntry::default(),
+            last: None,
+            ready: VecDeque::new(),
+            wanted: Vec::new(),
+            fetcher: ChunkFetcher::default(),
+        })
+    }
+
+    /// Walks over the matching series that may have samples, with what the index says of them.
+    fn for_each_matching(
+        &self,
+        request: &LabelRequest<'_>,
+        mut visit: impl FnMut(&mut LabelReader, &SeriesEntry) -> Result<ControlFlow<()>, BlockError>,
+    ) -> Result<(), BlockError> {
+        if self.range.min > self.range.max {
+            return Ok(());
+        }
+        let mut reader = LabelReader::default();
+        let ids = select(&self.block, request.matchers, &request.budget, &mut reader)?;
+        let mut entry = SeriesEntry::default();
+        for at in 0..ids.len() {
+            if at % STRIDE == 0 {
+                request.budget.check()?;
+            }
+            reader.entry(&self.block.index, &ids[at..], &mut entry)?;
+            let deleted = SeriesRef::new(u64::from(ids[at])).and_then(|s| self.tombstones.get(s));
+            if entry.chunks.iter().any(|c| may_have(c, self.range, deleted))
+                && visit(&mut reader, &entry)?.is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a chunk may have samples of `range` that are not deleted.
+fn may_have(chunk: &ChunkMeta, range: TimeRange, deleted: Option<&Intervals>) -> bool {
+    let part = TimeRange { min: chunk.min.max(range.min), max: chunk.max.min(range.max) };
+    part.min <= part.max && !deleted.is_some_and(|d| d.covers(part.min.as_ms(), part.max.as_ms()))
+}
+
+impl Querier for BlockQuerier {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, QueryError> {
+        Ok(Box::new(BlockSeriesSet(self.found(request)?)))
+    }
+
+    fn series(&self, request: &LabelRequest<'_>) -> Result<Vec<Labels>, QueryError> {
+        let mut out = Vec::new();
+        self.for_each_matching(request, |reader, entry| {
+            out.push(reader.labels(&self.block.index, entry)?);
+            Ok(enough(out.len(), request))
+        })?;
+        charged(out, request)
+    }
+
+    fn label_names(&self, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
+        if self.range.min > self.range.max {
+            return Ok(Vec::new());
+        }
+        if request.matchers.is_empty() {
+            return charged(self.block.index.offsets.names().map(str::to_owned).collect(), request);
+        }
+        // Most series have the same names: they are compared as numbers.
+        let mut seen = HashSet::new();
+        let mut names = BTreeSet::new();
+        self.for_each_matching(request, |reader, entry| {
+            for pair in entry.labels.iter().filter(|pair| seen.insert(pair.0)) {
+                names.insert(reader.pair(&self.block.index, *pair)?.0.to_owned());
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        charged(names.into_iter().collect(), request)
+    }
+
+    fn label_values(&self, name: &str, request: &LabelRequest<'_>) -> Result<Vec<String>, QueryError> {
+        if self.range.min > self.range.max || name.is_empty() {
+            return Ok(Vec::new());
+        }
+        let index = &self.block.index;
+        if request.matchers.is_empty() {
+            let mut out = Vec::new();
+            index.offsets.for_each(&index.input, name, "", |value, _| {
+                out.push(value.to_owned());
+                if out.len() % STRIDE == 0 {
+                    request.budget.check()?;
+                }
+                Ok(enough(out.len(), request))
+            })?;
+            return charged(out, request);
+        }
+        let mut name_symbol = None;
+        let mut seen = HashSet::new();
+        let mut values = BTreeSet::new();
+        self.for_each_matching(request, |reader, entry| {
+            for pair in &entry.labels {
+                if name_symbol.is_none() && reader.pair(index, *pair)?.0 == name {
+                    name_symbol = Some(pair.0);
+                }
+                if name_symbol == Some(pair.0) && seen.insert(pair.1) {
+                    values.insert(reader.pair(index, *pair)?.1.to_owned());
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        charged(values.into_iter().collect(), request)
+    }
+}
+
+/// Whether so many results are all that is asked for.
+fn enough(found: usize, request: &LabelRequest<'_>) -> ControlFlow<()> {
+    if request.limit > 0 && found >= request.limit {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Cuts a result to its limit and charges it.
+fn charged<T>(mut found: Vec<T>, request: &LabelRequest<'_>) -> Result<Vec<T>, QueryError> {
+    if request.limit > 0 {
+        found.truncate(request.limit);
+    }
+    request.budget.charge_series(found.len() as u64)?;
+    Ok(found)
+}
+
+impl ChunkQuerier for BlockQuerier {
+    fn select_chunks(&self, request: &SelectRequest<'_>) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
+        Ok(Box::new(BlockChunkSet(self.found(request)?)))
+    }
+}
+
+/// The selected series, read when they are asked for.
+struct Found {
+    block: Arc<Block>,
+    tombstones: Arc<Tombstones>,
+    budget: Arc<QueryBudget>,
+    shard: Shard,
+    range: TimeRange,
+    ids: Vec<u32>,
+    next: usize,
+    reader: LabelReader,
+    entry: SeriesEntry,
+    last: Option<Labels>,
+    /// Series whose entries are read, and the chunks that they need.
+    ready: VecDeque<Ready>,
+    wanted: Vec<Wanted>,
+    fetcher: ChunkFetcher,
+}
+
+/// A series of which chunks are to be read.
+struct Ready {
+    labels: Labels,
+    series: Option<SeriesRef>,
+    chunks: Vec<ChunkMeta>,
+    /// The same chunks, among all that are wanted.
+    wanted: Range<usize>,
+}
+
+impl Found {
+    /// Reads on until some series are ready. False when there are no more.
+    fn prepare(&mut self) -> Result<bool, QueryError> {
+        if !self.ready.is_empty() {
+            return Ok(true);
+        }
+        self.wanted.clear();
+        while self.next < self.ids.len() && self.ready.len() < READ_SERIES {
+            if self.next.is_multiple_of(STRIDE) {
+                self.budget.check()?;
+            }
+            self.prepare_next()?;
+        }
+        Ok(!self.ready.is_empty())
+    }
+
+    fn prepare_next(&mut self) -> Result<(), QueryError> {
+        let index = &self.block.index;
+        self.reader.entry(index, &self.ids[self.next..], &mut self.entry)?;
+        let series = SeriesRef::new(u64::from(self.ids[self.next]));
+        self.next += 1;
+        let deleted = series.and_then(|s| self.tombstones.get(s));
+        let all = &self.entry.chunks;
+        let from = self.wanted.len();
+        let mut chunks = Vec::new();
+        for (i, chunk) in all.iter().enumerate() {
+            if may_have(chunk, self.range, deleted) {
+                self.wanted.push(Wanted { at: chunk.at, end: all.get(i + 1).map(|next| next.at) });
+                chunks.push(*chunk);
+            }
+        }
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let labels = self.reader.labels(index, &self.entry)?;
+        let corrupt = |reason: String| QueryError::from(index.input.corrupt(0, reason));
+        if !chunks.is_sorted_by(|a, b| a.max < b.min) {
+            return Err(corrupt(format!("chunks of series {labels} overlap")));
+        }
+        if let Some(last) = self.last.as_ref().filter(|last| **last >= labels) {
+            return Err(corrupt(format!("series {labels} stands behind {last}")));
+        }
+        self.last = Some(labels.clone());
+        if !self.shard.contains(&labels) {
+            self.wanted.truncate(from);
+            return Ok(());
+        }
+        if self.shard != Shard::WHOLE {
+            self.budget.charge_series(1)?;
+        }
+        self.ready.push_back(Ready { labels, series, chunks, wanted: from..self.wanted.len() });
+        Ok(())
+    }
+
+    /// Reads the chunks of a series and hands each to `take`.
+    fn fetch(
+        &mut self,
+        ready: &Ready,
+        mut take: impl FnMut(Chunk) -> Result<(), KeptError>,
+    ) -> Result<(), QueryError> {
+        for (meta, at) in ready.chunks.iter().zip(ready.wanted.clone()) {
+            let (encoding, bytes) = self.fetcher.fetch(&self.block.chunks, &self.wanted[at..])?;
+            let chunk = Chunk { min: meta.min, max: meta.max, encoding, bytes };
+            take(chunk).map_err(|e| {
+                let reason = format!("a chunk of series {}: {e}", ready.labels);
+                self.block.chunks.corrupt(meta.at, reason)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+struct BlockSeriesSet(Found);
+
+impl SeriesSet for BlockSeriesSet {
+    fn next_batch(&mut self, batch: &mut SeriesBatch) -> Result<bool, QueryError> {
+        batch.clear();
+        let found = &mut self.0;
+        found.budget.check()?;
+        while batch.len() < BATCH_SERIES && batch.sample_count() < BATCH_SAMPLES && found.prepare()? {
+            let Some(ready) = found.ready.pop_front() else { break };
+            let before = batch.sample_count();
+            let tombstones = Arc::clone(&found.tombstones);
+            let none = Intervals::default();
+            let deleted = ready.series.and_then(|s| tombstones.get(s)).unwrap_or(&none);
+            let range = found.range;
+            let pushed = batch.push_series(ready.labels.clone(), |columns| {
+                found
+                    .fetch(&ready, |chunk| decode_kept(chunk.encoding, &chunk.bytes, range, deleted, columns))
+            });
+            // A batch that cannot be paid for is not handed out.
+            let paid =
+                pushed.and_then(|()| found.budget.charge_samples((batch.sample_count() - before) as u64));
+            if let Err(e) = paid {
+                batch.clear();
+                return Err(e);
+            }
+        }
+        Ok(!batch.is_empty())
+    }
+}
+
+struct BlockChunkSet(Found);
+
+impl ChunkSeriesSet for BlockChunkSet {
+    fn next_series(&mut self) -> Result<Option<ChunkSeries>, QueryError> {
+        let found = &mut self.0;
+        while found.prepare()? {
+            let Some(ready) = found.ready.pop_front() else { break };
+            let tombstones = Arc::clone(&found.tombstones);
+            let deleted = ready.series.and_then(|s| tombstones.get(s));
+            let mut chunks = Vec::with_capacity(ready.chunks.len());
+            let mut samples = 0;
+            found.fetch(&ready, |chunk| {
+                let kept = match deleted {
+                    Some(deleted) => rewrite_kept(chunk, deleted)?,
+                    None => Some(chunk),
+                };
+                if let Some(chunk) = kept {
+                    samples += u64::from(sample_count(&chunk.bytes)?);
+                    chunks.push(chunk);
+                }
+                Ok(())
+            })?;
+            found.budget.charge_samples(samples)?;
+            if !chunks.is_empty() {
+                return Ok(Some(ChunkSeries { labels: ready.labels, chunks }));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,143 @@
+//! `Block`: an open block, and the deletion of samples from it. Holds its files open, so that it goes on when
+//! its directory is removed.
+
+use super::{
+    chunks::reader::ChunkSegments,
+    error::BlockError,
+    id::BlockId,
+    index::reader::{IndexReader, LabelReader},
+    index::series::SeriesEntry,
+    meta::BlockMeta,
+    querier::BlockQuerier,
+    select::select,
+    tombstones::Tombstones,
+};
+use crate::intervals::Interval;
+use parking_lot::{Mutex, RwLock};
+use skopos_base::fs::Fs;
+use skopos_model::{Matcher, SeriesRef};
+use skopos_storage::{QueryBudget, TimeRange};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// An open block. Asked by many at once.
+#[derive(Debug)]
+pub struct Block {
+    dir: PathBuf,
+    pub(super) index: IndexReader,
+    pub(super) chunks: ChunkSegments,
+    /// How many series it has.
+    pub(super) series: usize,
+    /// What a deletion changes, both together.
+    changing: RwLock<Changing>,
+    /// Held by the one deletion that runs.
+    deleting: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Changing {
+    meta: BlockMeta,
+    tombstones: Arc<Tombstones>,
+}
+
+impl Block {
+    /// Opens the block in `dir`. Reads the tables of the index once and no chunk.
+    pub fn open(fs: &dyn Fs, dir: &Path) -> Result<Self, BlockError> {
+        let meta = BlockMeta::read(fs, dir)?;
+        let named = dir.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        if named.is_some_and(|id: BlockId| id != meta.ulid) {
+            let reason = format!("it is of block {}, the directory of another", meta.ulid);
+            return Err(BlockError::corrupt(&dir.join(super::META_FILE), 0, reason));
+        }
+        let index = IndexReader::open(fs, dir)?;
+        let chunks = ChunkSegments::open(fs, dir)?;
+        let tombstones = Arc::new(Tombstones::read(fs, dir)?);
+        let series = index.postings_len("", "")?;
+        if series as u64 != meta.stats.num_series {
+            let reason = format!("it has {series} series, its meta.json says {}", meta.stats.num_series);
+            return Err(index.input.corrupt(0, reason));
+        }
+        let changing = RwLock::new(Changing { meta, tombstones });
+        Ok(Self { dir: dir.to_owned(), index, chunks, series, changing, deleting: Mutex::new(()) })
+    }
+
+    /// What its `meta.json` says.
+    pub fn meta(&self) -> BlockMeta {
+        self.changing.read().meta.clone()
+    }
+
+    /// Its name.
+    pub fn id(&self) -> BlockId {
+        self.changing.read().meta.ulid
+    }
+
+    /// The times it may have, both ends included.
+    pub fn range(&self) -> TimeRange {
+        self.changing.read().meta.range()
+    }
+
+    /// Its directory when it was opened.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The bytes of its index and chunks.
+    pub fn size_bytes(&self) -> u64 {
+        self.index.input.len() + self.chunks.len()
+    }
+
+    /// What is deleted from it.
+    pub fn tombstones(&self) -> Arc<Tombstones> {
+        Arc::clone(&self.changing.read().tombstones)
+    }
+
+    /// Hands out all texts of its labels, sorted: the symbols of a block made of it.
+    pub fn for_each_symbol(&self, visit: impl FnMut(&str)) -> Result<(), BlockError> {
+        self.index.symbols.for_each(&self.index.input, visit)
+    }
+
+    /// A view of `range`, with what is deleted until now.
+    pub fn querier(self: &Arc<Self>, range: TimeRange) -> BlockQuerier {
+        BlockQuerier::new(Arc::clone(self), range)
+    }
+
+    /// Deletes `range` of the series that fulfil all matchers: at once for views to come, and durably.
+    /// `meta.json` is changed first: a crash in between leaves a wrong count there and nothing else. Returns
+    /// how many series lost something.
+    pub fn delete(
+        &self,
+        fs: &dyn Fs,
+        matchers: &[Matcher],
+        range: TimeRange,
+        budget: &QueryBudget,
+    ) -> Result<usize, BlockError> {
+        let _one = self.deleting.lock();
+        let mut reader = LabelReader::default();
+        let found = select(self, matchers, budget, &mut reader)?;
+        let mut tombstones = (*self.tombstones()).clone();
+        let mut entry = SeriesEntry::default();
+        let mut changed = 0;
+        for at in 0..found.len() {
+            reader.entry(&self.index, &found[at..], &mut entry)?;
+            let (Some(first), Some(last)) = (entry.chunks.first(), entry.chunks.last()) else { continue };
+            // No wider than the series, so that the file stays small.
+            let (min, max) = (range.min.max(first.min), range.max.min(last.max));
+            let span = Interval::new(min.as_ms(), max.as_ms());
+            if let (Some(series), Some(span)) = (SeriesRef::new(u64::from(found[at])), span) {
+                tombstones.add(series, span);
+                changed += 1;
+            }
+        }
+        if changed == 0 {
+            return Ok(0);
+        }
+        let mut meta = self.meta();
+        meta.stats.num_tombstones = tombstones.len() as u64;
+        meta.write(fs, &self.dir)?;
+        tombstones.write(fs, &self.dir)?;
+        *self.changing.write() = Changing { meta, tombstones: Arc::new(tombstones) };
+        Ok(changed)
+    }
+}

@@ -1,0 +1,190 @@
+//! Matchers to the series of a block. Decides by label values and postings, and asks a candidate's own labels
+//! where that is less work. Never looks at a sample. What it finds is what the head's selection finds.
+
+use super::{
+    error::BlockError,
+    index::{reader::LabelReader, series::SeriesEntry},
+    reader::Block,
+};
+use crate::select::retain_in_any;
+use skopos_model::{MatchOp, Matcher};
+use skopos_storage::QueryBudget;
+use std::ops::ControlFlow;
+
+/// Asking one candidate's labels costs about as much as so many entries of a postings list.
+const ASK_COST: usize = 1024;
+/// Looking at a value costs about as much as so many entries.
+const VALUE_COST: usize = 32;
+/// Of so many values of a set the lists are looked up one by one to know their lengths.
+const MAX_LOOKUPS: usize = 16;
+/// Values or series looked at before the budget is asked.
+const STRIDE: usize = 256;
+
+/// The numbers of the series that fulfil all matchers, sorted.
+pub(super) fn select(
+    block: &Block,
+    matchers: &[Matcher],
+    budget: &QueryBudget,
+    reader: &mut LabelReader,
+) -> Result<Vec<u32>, BlockError> {
+    let mut conditions = Vec::with_capacity(matchers.len());
+    for matcher in matchers.iter().filter(|m| !is_always_true(m)) {
+        match Condition::of(matcher, block)? {
+            Some(condition) => conditions.push(condition),
+            None => return Ok(Vec::new()),
+        }
+    }
+    // The first one decides how many candidates the rest has to look at.
+    conditions.sort_by_key(|c| (c.excludes, c.cost));
+    let mut search = Search { block, budget, reader };
+    let mut ids: Option<Vec<u32>> = None;
+    for condition in conditions {
+        budget.check()?;
+        ids = Some(match ids {
+            Some(ids) if ids.is_empty() => return Ok(ids),
+            Some(ids) => search.apply(&condition, ids)?,
+            None if condition.excludes => search.apply(&condition, block.index.all()?)?,
+            None => search.gather(&condition)?,
+        });
+    }
+    ids.map_or_else(|| block.index.all(), Ok)
+}
+
+fn is_always_true(matcher: &Matcher) -> bool {
+    matcher.op() == MatchOp::Regex && matcher.value() == ".*"
+}
+
+/// One matcher with what it costs.
+struct Condition<'a> {
+    matcher: &'a Matcher,
+    /// Whether the gathered postings are those that fail.
+    excludes: bool,
+    /// About how much gathering looks at, in entries of postings.
+    cost: usize,
+}
+
+impl<'a> Condition<'a> {
+    /// `None` when no series can fulfil the matcher.
+    fn of(matcher: &'a Matcher, block: &Block) -> Result<Option<Self>, BlockError> {
+        let excludes = matcher.matches_empty();
+        let values = block.index.offsets.value_count(matcher.name());
+        if values == 0 {
+            return Ok(excludes.then_some(Self { matcher, excludes, cost: 0 }));
+        }
+        let by_set = matcher.set().filter(|_| matcher.op().is_negative() == excludes);
+        let cost = match by_set {
+            Some(set) if set.len() <= MAX_LOOKUPS => {
+                let mut cost = 0;
+                for value in set.iter().filter(|v| !v.is_empty()) {
+                    cost += VALUE_COST + block.index.postings_len(matcher.name(), value)?;
+                }
+                cost
+            }
+            // Values have about equally many series.
+            Some(set) => set.len() * (VALUE_COST + block.series / values),
+            None => values * VALUE_COST + block.series,
+        };
+        Ok(Some(Self { matcher, excludes, cost }))
+    }
+}
+
+/// Where conditions look, and how long they may.
+struct Search<'a> {
+    block: &'a Block,
+    budget: &'a QueryBudget,
+    reader: &'a mut LabelReader,
+}
+
+impl Search<'_> {
+    /// Where the postings stand that the matcher's values name: of those that fulfil it, or that fail.
+    fn lists(&self, condition: &Condition<'_>) -> Result<Vec<u64>, BlockError> {
+        let matcher = condition.matcher;
+        let wanted = !condition.excludes;
+        // Where the comparison as such decides as wanted, its few values are all there are.
+        let plain = matcher.op().is_negative() != wanted;
+        let index = &self.block.index;
+        let mut lists = Vec::new();
+        if let Some(set) = matcher.set().filter(|_| plain) {
+            for values in set.chunks(STRIDE) {
+                self.budget.check()?;
+                for value in values.iter().filter(|v| !v.is_empty()) {
+                    lists.extend(index.offsets.get(&index.input, matcher.name(), value)?);
+                }
+            }
+            return Ok(lists);
+        }
+        let prefix = if plain { matcher.prefix() } else { "" };
+        let mut seen = 0;
+        index.offsets.for_each(&index.input, matcher.name(), prefix, |value, postings| {
+            seen += 1;
+            if seen % STRIDE == 0 {
+                self.budget.check()?;
+            }
+            if matcher.matches(value) == wanted {
+                lists.push(postings);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(lists)
+    }
+
+    /// The series of all these lists, sorted.
+    fn join(&self, lists: &[u64]) -> Result<Vec<u32>, BlockError> {
+        let mut ids = Vec::new();
+        for part in lists.chunks(STRIDE) {
+            self.budget.check()?;
+            part.iter().try_for_each(|list| self.block.index.postings_at(*list, &mut ids))?;
+        }
+        // A series has one value of a label, so that no number stands twice. The sort finds the runs.
+        if lists.len() > 1 {
+            ids.sort();
+        }
+        Ok(ids)
+    }
+
+    fn gather(&self, condition: &Condition<'_>) -> Result<Vec<u32>, BlockError> {
+        self.join(&self.lists(condition)?)
+    }
+
+    /// Keeps the candidates that fulfil the matcher.
+    fn apply(&mut self, condition: &Condition<'_>, mut ids: Vec<u32>) -> Result<Vec<u32>, BlockError> {
+        if ids.len().saturating_mul(ASK_COST) < condition.cost {
+            return self.ask(condition.matcher, &ids);
+        }
+        let lists = self.lists(condition)?;
+        if (2..=MAX_LOOKUPS).contains(&lists.len()) {
+            // Few lists are walked beside the candidates and not joined.
+            let mut few = vec![Vec::new(); lists.len()];
+            for (list, ids) in lists.iter().zip(&mut few) {
+                self.block.index.postings_at(*list, ids)?;
+            }
+            let mut few: Vec<&[u32]> = few.iter().map(Vec::as_slice).collect();
+            retain_in_any(&mut ids, &mut few, !condition.excludes);
+            return Ok(ids);
+        }
+        let named = self.join(&lists)?;
+        if condition.excludes {
+            retain_in_any(&mut ids, &mut [&named], false);
+        } else {
+            retain_in_any(&mut ids, &mut [&named], true);
+        }
+        Ok(ids)
+    }
+
+    /// Asks each candidate's own labels.
+    fn ask(&mut self, matcher: &Matcher, ids: &[u32]) -> Result<Vec<u32>, BlockError> {
+        let mut kept = Vec::new();
+        let mut entry = SeriesEntry::default();
+        let index = &self.block.index;
+        for at in 0..ids.len() {
+            if at % STRIDE == 0 {
+                self.budget.check()?;
+            }
+            self.reader.entry(index, &ids[at..], &mut entry)?;
+            if self.reader.value(index, &entry, matcher.name(), |v| matcher.matches(v))? {
+                kept.push(ids[at]);
+            }
+        }
+        Ok(kept)
+    }
+}

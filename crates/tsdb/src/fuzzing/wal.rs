@@ -1,0 +1,167 @@
+//! The write-ahead log's decoders: segments, and records of every kind.
+
+use crate::wal::{
+    page::{Compression, Framable, frame},
+    reader::{Item, SegmentReader},
+    record::{self, RecordError, RecordKind, SamplesRecord},
+};
+use skopos_base::fs::File;
+use skopos_model::{Labels, LabelsBuilder};
+use std::io;
+
+/// A file in memory that is only read.
+#[derive(Debug)]
+struct Bytes<'a>(&'a [u8]);
+
+impl File for Bytes<'_> {
+    fn pread(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = &self.0[self.0.len().min(offset as usize)..];
+        let n = rest.len().min(buf.len());
+        buf[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+
+    fn append(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn truncate(&mut self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+}
+
+/// A segment's records and the number of its faults.
+fn read_segment(bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
+    let owned = Bytes(bytes);
+    let mut reader = SegmentReader::new(&owned);
+    let (mut records, mut faults, mut last) = (Vec::new(), 0, None);
+    while let Some(item) = reader.next().expect("invariant: memory can be read") {
+        let offset = match item {
+            Item::Record(offset, record) => {
+                records.push(record.to_vec());
+                assert!(last.is_none_or(|last| last < offset), "records stand out of order");
+                last = Some(offset);
+                offset
+            }
+            Item::Fault(fault) => {
+                faults += 1;
+                fault.offset
+            }
+        };
+        assert!(offset <= bytes.len() as u64, "something stands behind the end");
+        assert!(records.len() + faults <= bytes.len() + 1, "there are more items than bytes");
+    }
+    assert!(reader.good_end() <= bytes.len() as u64, "the good part ends behind the end");
+    (records, faults)
+}
+
+/// A segment: its records come back when they are framed and read again.
+pub fn segment(bytes: &[u8]) {
+    let (records, _) = read_segment(bytes);
+    let again = framed(&records, Compression::None);
+    assert_eq!(read_segment(&again), (records, 0), "records that were framed again do not come back");
+}
+
+fn framed(records: &[Vec<u8>], compression: Compression) -> Vec<u8> {
+    let mut out = Vec::new();
+    for bytes in records {
+        let packed;
+        let bytes = match compression {
+            Compression::Snappy => {
+                let done = snap::raw::Encoder::new().compress_vec(bytes);
+                packed = done.expect("invariant: a record is no longer than snappy takes");
+                &packed
+            }
+            _ => bytes,
+        };
+        frame(&mut out, 0, Framable { bytes, compression });
+    }
+    out
+}
+
+/// Segments with records of every kind, plain and compressed, on one page and on several.
+pub fn segment_seeds() -> Vec<Vec<u8>> {
+    let records = record_seeds();
+    let long = vec![(0..40_000u32).map(|i| (i % 251) as u8).collect(), vec![2; 5]];
+    vec![
+        framed(&records, Compression::None),
+        framed(&records, Compression::Snappy),
+        framed(&long, Compression::None),
+        framed(&long, Compression::Snappy),
+    ]
+}
+
+/// A record of the kind that its first byte says.
+pub fn record(bytes: &[u8]) {
+    match RecordKind::of(bytes) {
+        Some(RecordKind::Series) => series(bytes),
+        Some(RecordKind::Samples) => samples(bytes),
+        Some(RecordKind::Metadata) => metadata(bytes),
+        _ => {}
+    }
+}
+
+fn read_series(bytes: &[u8]) -> Result<Vec<(u64, Labels)>, RecordError> {
+    let mut out = Vec::new();
+    record::read_series(bytes, &mut LabelsBuilder::default(), |wal_ref, labels| out.push((wal_ref, labels)))?;
+    Ok(out)
+}
+
+fn series(bytes: &[u8]) {
+    let Ok(series) = read_series(bytes) else { return };
+    let mut again = Vec::new();
+    series.iter().for_each(|(wal_ref, labels)| record::push_series(&mut again, *wal_ref, labels));
+    if !series.is_empty() {
+        assert_eq!(read_series(&again), Ok(series), "series do not come back");
+    }
+}
+
+fn samples(bytes: &[u8]) {
+    let mut samples = Vec::new();
+    if record::read_samples(bytes, &mut samples).is_err() {
+        assert!(samples.is_empty(), "a record that is refused gives samples");
+        return;
+    }
+    let mut again = SamplesRecord::default();
+    for one in &samples {
+        again.push(one.wal_ref, one.timestamp_ms, f64::from_bits(one.value_bits));
+    }
+    if !samples.is_empty() {
+        let mut got = Vec::new();
+        assert_eq!(record::read_samples(again.bytes(), &mut got), Ok(()));
+        assert_eq!(got, samples, "samples do not come back");
+    }
+}
+
+fn metadata(bytes: &[u8]) {
+    let mut entries = 0;
+    let _ = record::read_metadata(bytes, |_, metadata| {
+        entries += 1;
+        assert!(metadata.help.len() + metadata.unit.len() <= bytes.len(), "a text is longer than its record");
+    });
+    assert!(entries <= bytes.len(), "there are more entries than bytes");
+}
+
+/// A record of each kind that is written or read.
+pub fn record_seeds() -> Vec<Vec<u8>> {
+    let mut series = Vec::new();
+    let label_sets: [&[(&str, &str)]; 3] =
+        [&[("__name__", "up"), ("job", "node")], &[], &[("__name__", "x"), ("ü", "\"\n")]];
+    for (i, pairs) in label_sets.iter().enumerate() {
+        record::push_series(&mut series, 1 << (20 * i), &Labels::from_pairs(pairs.iter().copied()));
+    }
+    let mut samples = SamplesRecord::default();
+    for i in 0..8u64 {
+        samples.push(i * i, 1_700_000_000_000 - 7 * i as i64, (i as f64).sqrt());
+    }
+    let metadata = b"\x06\x01\x01\x02\x04HELP\x04text\x04UNIT\x01s\x02\x02\x00".to_vec();
+    vec![series, samples.bytes().to_vec(), metadata]
+}

@@ -1,0 +1,67 @@
+//! A view of the head as encoded chunks: what blocks are made of and what is shipped. Hands out visible samples
+//! only; never holds a lock while reading a chunk.
+
+use super::{
+    Head,
+    isolation::ReadMark,
+    querier::HeadQuerier,
+    series::{Collected, MemSeries},
+};
+use skopos_model::TimestampMs;
+use skopos_storage::{
+    ChunkQuerier, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError, SelectRequest, Shard, TimeRange,
+};
+use std::sync::Arc;
+
+impl Head {
+    /// All series with their chunks of the block that ends with `range`, to be cut: from now on no sample of it
+    /// or of before is appended. The budget bounds it by time alone.
+    pub(crate) fn cut_chunks(
+        self: &Arc<Self>,
+        range: TimeRange,
+        budget: Arc<QueryBudget>,
+    ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
+        self.refuse_before(TimestampMs::new(range.max.as_ms().saturating_add(1)));
+        let request = SelectRequest { matchers: &[], range, shard: Shard::WHOLE, budget };
+        HeadQuerier::new(self, range).select_chunks(&request)
+    }
+}
+
+impl ChunkQuerier for HeadQuerier {
+    fn select_chunks(&self, request: &SelectRequest<'_>) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
+        let (series, range) = self.sorted(request)?;
+        Ok(Box::new(HeadChunkSet {
+            head: Arc::clone(self.head()),
+            mark: Arc::clone(self.mark()),
+            series: series.into_iter(),
+            range,
+            budget: Arc::clone(&request.budget),
+            collected: Collected::default(),
+        }))
+    }
+}
+
+/// The selected series, read when they are asked for.
+struct HeadChunkSet {
+    head: Arc<Head>,
+    mark: Arc<ReadMark>,
+    /// Sorted by labels.
+    series: std::vec::IntoIter<Arc<MemSeries>>,
+    range: TimeRange,
+    budget: Arc<QueryBudget>,
+    collected: Collected,
+}
+
+impl ChunkSeriesSet for HeadChunkSet {
+    fn next_series(&mut self) -> Result<Option<ChunkSeries>, QueryError> {
+        for series in self.series.by_ref() {
+            self.budget.check()?;
+            series.collect(self.mark.get(), self.range, &mut self.collected);
+            let chunks = self.collected.chunks(&self.head.chunks)?;
+            if !chunks.is_empty() {
+                return Ok(Some(ChunkSeries { labels: series.labels.to_labels(), chunks }));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,116 @@
+//! `Collected`: the chunks of one series that a reader needs, taken under the series' lock and decoded
+//! without one. Never sees a sample that its reader must not see.
+
+use crate::head_chunks::{ChunkMeta, HeadChunks};
+use bytes::Bytes;
+use skopos_chunk::{ChunkError, Encoding, XorEncoder, decode_columns};
+use skopos_model::{Columns, TimestampMs};
+use skopos_storage::{Chunk, QueryError, TimeRange};
+use std::path::PathBuf;
+
+/// See above. Reused from series to series.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    closed: Vec<Closed>,
+    /// The open chunk, cut to what the reader sees; may be empty.
+    open: Vec<u8>,
+    open_min_ms: i64,
+    /// What closed chunks are read into.
+    buffer: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    meta: ChunkMeta,
+    /// So many of its samples are seen.
+    visible: u16,
+}
+
+impl Collected {
+    pub(super) fn clear(&mut self) {
+        self.closed.clear();
+        self.open.clear();
+    }
+
+    pub(super) fn push_closed(&mut self, meta: ChunkMeta, visible: u16) {
+        self.closed.push(Closed { meta, visible });
+    }
+
+    pub(super) fn set_open(&mut self, bytes: &[u8], min_ms: i64, visible: u16) {
+        self.open_min_ms = min_ms;
+        self.open.extend_from_slice(bytes);
+        cut(&mut self.open, visible);
+    }
+
+    /// All chunks as they are, with samples beyond the range that they were collected for.
+    pub(crate) fn chunks(&mut self, chunks: &HeadChunks) -> Result<Vec<Chunk>, QueryError> {
+        let mut out = Vec::with_capacity(self.closed.len() + 1);
+        for Closed { meta, visible } in &self.closed {
+            let mut buffer = Vec::new();
+            let read = chunks.read(meta, &mut buffer)?;
+            if *visible < meta.samples() {
+                let bytes = &mut buffer[read.bytes];
+                cut(bytes, *visible);
+                out.push(visible_chunk(meta.min_ms(), bytes)?);
+            } else {
+                out.push(Chunk {
+                    min: TimestampMs::new(meta.min_ms()),
+                    max: TimestampMs::new(meta.max_ms()),
+                    encoding: read.encoding,
+                    bytes: Bytes::from(buffer).slice(read.bytes),
+                });
+            }
+        }
+        if !self.open.is_empty() {
+            out.push(visible_chunk(self.open_min_ms, &self.open)?);
+        }
+        Ok(out)
+    }
+
+    /// Decodes the samples of `range` to the columns.
+    pub(crate) fn decode(
+        &mut self,
+        chunks: &HeadChunks,
+        range: TimeRange,
+        columns: &mut Columns,
+    ) -> Result<(), QueryError> {
+        for Closed { meta, visible } in &self.closed {
+            let chunk = chunks.read(meta, &mut self.buffer)?;
+            let bytes = &mut self.buffer[chunk.bytes];
+            if *visible < meta.samples() {
+                cut(bytes, *visible);
+            }
+            decode(chunk.encoding, bytes, range, columns)?;
+        }
+        if !self.open.is_empty() {
+            decode(Encoding::Xor, &self.open, range, columns)?;
+        }
+        Ok(())
+    }
+}
+
+/// A chunk of which not all samples are seen: those that are, written anew without the rest.
+fn visible_chunk(min_ms: i64, bytes: &[u8]) -> Result<Chunk, QueryError> {
+    let encoder = XorEncoder::from_bytes(bytes).map_err(corrupt)?;
+    let min = TimestampMs::new(min_ms);
+    let max = encoder.last().map_or(min, |last| last.timestamp);
+    Ok(Chunk { min, max, encoding: Encoding::Xor, bytes: Bytes::from(encoder.into_bytes()) })
+}
+
+/// A chunk says in its first bytes how many samples it has; those behind are not read.
+fn cut(chunk: &mut [u8], visible: u16) {
+    chunk[..2].copy_from_slice(&visible.to_be_bytes());
+}
+
+fn decode(
+    encoding: Encoding,
+    bytes: &[u8],
+    range: TimeRange,
+    columns: &mut Columns,
+) -> Result<(), QueryError> {
+    decode_columns(encoding, bytes, range.min, range.max, columns).map_err(corrupt)
+}
+
+fn corrupt(e: ChunkError) -> QueryError {
+    QueryError::Corrupt { path: PathBuf::from("head"), offset: 0, reason: e.to_string() }
+}

@@ -1,0 +1,216 @@
+//! `MemSeries`: one series in memory: its labels, its chunks, and which of its samples a reader sees.
+//! Never decides whether a batch is visible as a whole; never touches the WAL.
+//!
+//! - `samples`: its chunks: the open one, and where the closed ones are.
+//! - `collected`: what a reader takes out of it, decoded without a lock.
+
+mod collected;
+mod samples;
+
+pub(crate) use collected::Collected;
+
+use super::{batches::BatchNumber, isolation::CommitId, series_labels::SeriesLabels};
+use crate::head_chunks::{ChunkMeta, HeadChunks};
+use parking_lot::Mutex;
+use samples::Samples;
+use skopos_model::TimestampMs;
+use skopos_storage::{SeriesCharge, TimeRange};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+/// The place of a series in the registry, and its number in postings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SeriesIndex(pub(crate) u32);
+
+/// One series.
+#[derive(Debug)]
+pub(crate) struct MemSeries {
+    pub(crate) labels: SeriesLabels,
+    pub(crate) index: SeriesIndex,
+    /// Its number in the WAL.
+    pub(crate) wal_ref: u64,
+    /// Its place in the account of its source.
+    pub(super) charge: Option<SeriesCharge>,
+    /// Whether the WAL names it.
+    logged: AtomicBool,
+    /// How many times batches hold it; counted only while the WAL does not name it.
+    holds: AtomicU32,
+    /// Of the newest batch that has a sample for it, or that keeps it.
+    pending: AtomicU64,
+    /// The time of the newest committed sample; `i64::MIN` without any.
+    newest_ms: AtomicI64,
+    samples: Mutex<Samples>,
+}
+
+/// What became of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It is in a chunk.
+    New,
+    /// It is in a new chunk, the series' first when `first_of_series`.
+    NewChunk { first_of_series: bool },
+    /// It was there already.
+    Same,
+    /// There is another value at its time, or a later sample.
+    Overtaken,
+}
+
+/// What a commit brings beside its samples.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CommitView<'a> {
+    pub(crate) id: CommitId,
+    /// Of living readers, growing.
+    pub(crate) marks: &'a [CommitId],
+    pub(crate) block_ms: i64,
+    /// Samples before this time belong to blocks.
+    pub(crate) min_valid_ms: i64,
+    /// Where closed chunks go.
+    pub(crate) chunks: &'a HeadChunks,
+}
+
+/// The newest committed sample of a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Newest {
+    pub(crate) timestamp: TimestampMs,
+    /// Unknown while the series has only chunks that were found on disk.
+    pub(crate) value: Option<f64>,
+}
+
+impl MemSeries {
+    pub(crate) fn new(labels: SeriesLabels, index: SeriesIndex, wal_ref: u64, logged: bool) -> Self {
+        Self {
+            labels,
+            index,
+            wal_ref,
+            charge: None,
+            logged: AtomicBool::new(logged),
+            holds: AtomicU32::new(0),
+            pending: AtomicU64::new(0),
+            newest_ms: AtomicI64::new(i64::MIN),
+            samples: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn is_logged(&self) -> bool {
+        self.logged.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_logged(&self) {
+        self.logged.store(true, Ordering::Release);
+    }
+
+    /// Keeps the series in the registry until `let_go`, when the WAL does not name it; whether it does not.
+    /// Only under a lock under which it was found.
+    #[inline]
+    pub(crate) fn hold_unlogged(&self) -> bool {
+        let held = !self.is_logged();
+        if held {
+            self.holds.fetch_add(1, Ordering::AcqRel);
+        }
+        held
+    }
+
+    /// The counterpart of one `hold_unlogged` that held it; whether it seems unused now.
+    pub(crate) fn let_go(&self) -> bool {
+        let before = self.holds.fetch_sub(1, Ordering::AcqRel);
+        assert!(before > 0, "invariant: only what is held is let go");
+        before == 1 && !self.is_logged()
+    }
+
+    /// Whether nobody holds it and the WAL does not name it. Certain only while nobody can find it.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.holds.load(Ordering::Acquire) == 0 && !self.is_logged()
+    }
+
+    /// Marks the series as part of `batch`; whether it already was.
+    #[inline]
+    pub(crate) fn mark_pending(&self, batch: BatchNumber) -> bool {
+        let batch = batch.pending();
+        // The mark of a newer batch stays. Then a repetition inside the older one shows only at its commit,
+        // where every sample is checked against the series.
+        let newest = self.pending.load(Ordering::Relaxed);
+        if newest < batch {
+            self.pending.fetch_max(batch, Ordering::Relaxed);
+        }
+        newest == batch
+    }
+
+    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does; whether it did already.
+    #[inline]
+    pub(crate) fn keep_for(&self, batch: BatchNumber) -> bool {
+        let newest = self.pending.load(Ordering::Relaxed);
+        if newest < batch.kept() {
+            self.pending.fetch_max(batch.kept(), Ordering::Relaxed);
+        }
+        newest == batch.kept() || newest == batch.pending()
+    }
+
+    /// Whether it has no sample, and no batch from `oldest` on keeps it. Certain only while nobody can find it.
+    pub(crate) fn is_abandoned(&self, oldest: BatchNumber) -> bool {
+        self.pending.load(Ordering::Relaxed) < oldest.kept()
+            && self.holds.load(Ordering::Acquire) == 0
+            && self.samples.lock().is_empty()
+    }
+
+    /// Drops the chunks that end before a time; how many.
+    pub(crate) fn truncate_before(&self, before_ms: i64) -> usize {
+        self.samples.lock().truncate_before(before_ms)
+    }
+
+    /// Whether it has no sample.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.lock().is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn newest_ms(&self) -> i64 {
+        self.newest_ms.load(Ordering::Acquire)
+    }
+
+    /// The newest committed sample.
+    pub(crate) fn newest(&self) -> Option<Newest> {
+        self.samples.lock().newest()
+    }
+
+    /// Takes over chunks that were found on disk, the oldest first, before any sample is appended; how many. One
+    /// that does not follow those before it ends the taking, as do samples: the WAL has what it has.
+    pub(crate) fn attach(&self, chunks: impl Iterator<Item = ChunkMeta>) -> usize {
+        let mut samples = self.samples.lock();
+        let attached = samples.attach(chunks);
+        if let Some(newest) = samples.newest() {
+            self.newest_ms.store(newest.timestamp.as_ms(), Ordering::Release);
+        }
+        attached
+    }
+
+    /// Stores a sample of a commit.
+    #[inline]
+    pub(crate) fn append(&self, timestamp_ms: i64, value: f64, commit: CommitView<'_>) -> Stored {
+        let mut samples = self.samples.lock();
+        let stored = samples.append(self.wal_ref, timestamp_ms, value, commit);
+        if matches!(stored, Stored::New | Stored::NewChunk { .. }) {
+            self.newest_ms.store(timestamp_ms, Ordering::Release);
+        }
+        stored
+    }
+
+    /// Whether a reader of `mark` may find a sample in `range`. It errs on the side of yes.
+    pub(crate) fn may_have(&self, mark: CommitId, range: TimeRange) -> bool {
+        let newest = self.newest_ms();
+        if newest == i64::MIN || newest < range.min.as_ms() {
+            return false;
+        }
+        let samples = self.samples.lock();
+        samples.min_ms() <= range.max.as_ms() && samples.visible(mark) > 0
+    }
+
+    /// Copies to `out` what `decode` needs, so that no lock is held while decoding.
+    pub(crate) fn collect(&self, mark: CommitId, range: TimeRange, out: &mut Collected) {
+        out.clear();
+        self.samples.lock().collect(mark, range, out);
+    }
+
+    /// How many bytes the series holds in memory, its share of labels among them.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + 16 + self.labels.heap_bytes() + self.samples.lock().heap_bytes()
+    }
+}

@@ -1,0 +1,217 @@
+//! All entries of all files at the start. What stands behind damage goes, in its file and in later ones, as
+//! the samples are in the WAL and chunks of a series must have no gap; what is read after it is sound.
+
+use super::{
+    ChunkFile, ChunkMeta, HeadChunks,
+    buffer::{Buffer, Place},
+    format::{Entry, EntryError, HEADER_SIZE, Order, check_header, extent, parse_entry},
+    max_of, read_at,
+};
+use crate::error::OpenError;
+use parking_lot::{Mutex, RwLock};
+use skopos_base::fs::{File, Fs, OpenMode, SharedFs};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64},
+    },
+};
+
+/// So many bytes are read at a time.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// The chunks of all files, by series.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    pub(super) in_order: Vec<(u64, ChunkMeta)>,
+    pub(super) out_of_order: Vec<(u64, ChunkMeta)>,
+    /// Files that were found damaged or out of sequence.
+    pub(crate) damaged_files: u64,
+}
+
+impl Loaded {
+    /// The chunks of a series in the order in which they were put.
+    pub(crate) fn chunks(&self, wal_ref: u64, order: Order) -> impl Iterator<Item = ChunkMeta> {
+        let all = match order {
+            Order::InOrder => &self.in_order,
+            Order::OutOfOrder => &self.out_of_order,
+        };
+        let from = all.partition_point(|(r, _)| *r < wal_ref);
+        all[from..].iter().take_while(move |(r, _)| *r == wal_ref).map(|(_, meta)| *meta)
+    }
+
+    fn push(&mut self, entry: &Entry<'_>, at: Place, len: usize) {
+        let all = match entry.order {
+            Order::InOrder => &mut self.in_order,
+            Order::OutOfOrder => &mut self.out_of_order,
+        };
+        all.push((entry.wal_ref, ChunkMeta::new(entry, at, len)));
+    }
+}
+
+/// A file found on disk.
+struct Found {
+    index: u32,
+    path: PathBuf,
+}
+
+/// Where a file stops being sound, and why.
+struct Damage {
+    good_end: u64,
+    reason: EntryError,
+}
+
+impl HeadChunks {
+    /// Opens the directory, which is there, and reads all entries.
+    ///
+    /// # Errors
+    /// When the system refuses. Damage is no error.
+    pub(crate) fn open(fs: &SharedFs, dir: &Path, max_file_bytes: u32) -> Result<(Self, Loaded), OpenError> {
+        let found = list(&**fs, dir).map_err(OpenError::io("listing", dir))?;
+        let mut loaded = Loaded::default();
+        let mut files = BTreeMap::new();
+        let mut bad_from = found.len();
+        for (i, Found { index, path }) in found.iter().enumerate() {
+            let in_sequence = i == 0 || found[i - 1].index.checked_add(1) == Some(*index);
+            if !in_sequence {
+                tracing::warn!(file = %path.display(), "head chunk files before this one are missing");
+                bad_from = i;
+                break;
+            }
+            let file = fs.open(path, OpenMode::Read).map_err(OpenError::io("opening", path))?;
+            let mut max_ms = i64::MIN;
+            let read = read_entries(&*file, |offset, entry, len| {
+                max_ms = max_of(max_ms, entry.max);
+                loaded.push(entry, Place { file: *index, offset }, len);
+            });
+            let damage = read.map_err(OpenError::io("reading", path))?.err();
+            let good_end = damage.as_ref().map(|d| d.good_end);
+            if let Some(Damage { good_end, reason }) = damage {
+                tracing::warn!(
+                    file = %path.display(), offset = good_end, %reason,
+                    "a head chunk file is damaged here; the rest is read from the WAL"
+                );
+                bad_from = i + usize::from(good_end > HEADER_SIZE as u64);
+            }
+            if good_end.is_none_or(|end| end > HEADER_SIZE as u64) {
+                let known = ChunkFile { path: path.clone(), file, max_ms: AtomicI64::new(max_ms) };
+                files.insert(*index, Arc::new(known));
+            }
+            if let Some(good_end) = good_end {
+                loaded.damaged_files += 1;
+                remove(&**fs, dir, &found[bad_from..])?;
+                cut_off(&**fs, path, good_end, bad_from > i)?;
+                break;
+            }
+        }
+        if loaded.damaged_files == 0 && bad_from < found.len() {
+            loaded.damaged_files += 1;
+            remove(&**fs, dir, &found[bad_from..])?;
+        }
+        loaded.in_order.sort_by_key(|(wal_ref, _)| *wal_ref);
+        loaded.out_of_order.sort_by_key(|(wal_ref, _)| *wal_ref);
+        let next = files.last_key_value().map_or(1, |(index, _)| index + 1);
+        let chunks = Self {
+            fs: Arc::clone(fs),
+            dir: dir.to_owned(),
+            max_file_bytes,
+            files: RwLock::new(files),
+            buffer: Mutex::new(Buffer::new(next)),
+            written: AtomicU64::new(Place { file: next, offset: 0 }.number()),
+            writer: Mutex::default(),
+        };
+        Ok((chunks, loaded))
+    }
+}
+
+/// The files by number. One whose number leaves none for the next is not ours.
+fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Found>> {
+    let entries = fs.read_dir(dir)?;
+    let mut found: Vec<Found> = entries
+        .iter()
+        .filter(|e| !e.is_dir && e.name.bytes().all(|b| b.is_ascii_digit()))
+        .filter_map(|e| {
+            let index = e.name.parse().ok().filter(|index| *index < u32::MAX)?;
+            Some(Found { index, path: dir.join(&e.name) })
+        })
+        .collect();
+    found.sort_by_key(|f| f.index);
+    Ok(found)
+}
+
+/// Removes files from the last one on, so that no gap is ever there.
+fn remove(fs: &dyn Fs, dir: &Path, files: &[Found]) -> Result<(), OpenError> {
+    for file in files.iter().rev() {
+        fs.remove_file(&file.path).map_err(OpenError::io("removing", &file.path))?;
+    }
+    fs.sync_dir(dir).map_err(OpenError::io("synchronising", dir))
+}
+
+/// Cuts a file that stays back to its sound beginning.
+fn cut_off(fs: &dyn Fs, path: &Path, good_end: u64, stays: bool) -> Result<(), OpenError> {
+    if !stays {
+        return Ok(());
+    }
+    let mut file = fs.open(path, OpenMode::Append).map_err(OpenError::io("opening", path))?;
+    file.truncate(good_end).map_err(OpenError::io("truncating", path))?;
+    file.sync().map_err(OpenError::io("synchronising", path))
+}
+
+/// Hands out the entries of a file, with where they begin and how long they are, up to its end or to the first
+/// damage.
+fn read_entries(
+    file: &dyn File,
+    mut each: impl FnMut(u32, &Entry<'_>, usize),
+) -> io::Result<Result<(), Damage>> {
+    let file_len = file.len()?;
+    let damage = |good_end, reason| Ok(Err(Damage { good_end, reason }));
+    let mut window = Vec::new();
+    read_at(file, 0, HEADER_SIZE, &mut window)?;
+    if let Err(reason) = check_header(&window) {
+        return damage(0, reason);
+    }
+    let (mut start, mut at) = (HEADER_SIZE as u64, 0);
+    window.clear();
+    loop {
+        let offset = start + at as u64;
+        if offset >= file_len {
+            return Ok(Ok(()));
+        }
+        let Ok(place) = u32::try_from(offset) else { return damage(offset, EntryError::TooLong(file_len)) };
+        match parse_entry(&window[at..]) {
+            Ok((entry, len)) => {
+                each(place, &entry, len);
+                at += len;
+            }
+            Err(EntryError::Truncated) if start + (window.len() as u64) < file_len => {
+                let needed = extent(&window[at..]).map_or(0, |(_, len)| len);
+                let left = usize::try_from(file_len - offset).unwrap_or(usize::MAX);
+                read_at(file, offset, needed.max(WINDOW_BYTES).min(left), &mut window)?;
+                (start, at) = (offset, 0);
+                if window.len() < left.min(needed.max(1)) {
+                    return damage(offset, EntryError::Truncated);
+                }
+            }
+            // Files that were made longer in advance end in zeros.
+            Err(_) if is_zeros(file, offset)? => return Ok(Ok(())),
+            Err(reason) => return damage(offset, reason),
+        }
+    }
+}
+
+fn is_zeros(file: &dyn File, mut offset: u64) -> io::Result<bool> {
+    let mut part = Vec::new();
+    loop {
+        read_at(file, offset, 64 << 10, &mut part)?;
+        if part.is_empty() {
+            return Ok(true);
+        }
+        if part.iter().any(|b| *b != 0) {
+            return Ok(false);
+        }
+        offset += part.len() as u64;
+    }
+}

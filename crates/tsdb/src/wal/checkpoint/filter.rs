@@ -1,0 +1,248 @@
+//! What of a record a checkpoint keeps. Pure: records in, records out.
+
+use super::{CheckpointError, CheckpointStats};
+use crate::wal::record::{
+    MmapMarker, RecordError, RecordKind, SamplesRecord, SamplesV2Record, WalExemplar, WalHistogram,
+    WalSample, WalTombstone, push_exemplars, push_histograms, push_markers, push_metadata, push_series,
+    push_tombstones, read_exemplars, read_histograms, read_markers, read_metadata, read_samples,
+    read_samples_v2, read_series, read_tombstones,
+};
+use skopos_model::{Labels, LabelsBuilder, Metadata};
+use std::collections::{BTreeMap, HashSet};
+
+/// A record of metadata is ended at so many bytes.
+const METADATA_RECORD_BYTES: usize = 1 << 20;
+
+pub(super) struct Filter<'a> {
+    min_valid_ms: i64,
+    keep: &'a dyn Fn(u64, &Labels) -> bool,
+    stats: CheckpointStats,
+    /// The series that are kept, by their numbers.
+    kept: HashSet<u64>,
+    /// The latest of each series.
+    metadata: BTreeMap<u64, Metadata>,
+    /// Whether the segment was found damaged before the current record.
+    damaged_before: bool,
+    builder: LabelsBuilder,
+    out: Vec<u8>,
+    samples: Vec<WalSample>,
+    samples_out: SamplesRecord,
+    samples_v2: Vec<(WalSample, i64)>,
+    samples_v2_out: SamplesV2Record,
+    histograms: Vec<WalHistogram>,
+    exemplars: Vec<WalExemplar>,
+    tombstones: Vec<WalTombstone>,
+    markers: Vec<MmapMarker>,
+}
+
+impl<'a> Filter<'a> {
+    pub(super) fn new(min_valid_ms: i64, keep: &'a dyn Fn(u64, &Labels) -> bool) -> Self {
+        Self {
+            min_valid_ms,
+            keep,
+            stats: CheckpointStats::default(),
+            kept: HashSet::new(),
+            metadata: BTreeMap::new(),
+            damaged_before: false,
+            builder: LabelsBuilder::default(),
+            out: Vec::new(),
+            samples: Vec::new(),
+            samples_out: SamplesRecord::default(),
+            samples_v2: Vec::new(),
+            samples_v2_out: SamplesV2Record::default(),
+            histograms: Vec::new(),
+            exemplars: Vec::new(),
+            tombstones: Vec::new(),
+            markers: Vec::new(),
+        }
+    }
+
+    pub(super) fn begin_segment(&mut self) {
+        self.damaged_before = false;
+    }
+
+    pub(super) fn fault(&mut self) {
+        self.damaged_before = true;
+        self.stats.faults += 1;
+    }
+
+    /// Hands what is to be kept of a record to `push`.
+    pub(super) fn pass(
+        &mut self,
+        record: &[u8],
+        push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        let mut push = Sink { push, result: Ok(()) };
+        if self.record(record, &mut push).is_err() {
+            self.fault();
+        }
+        push.result
+    }
+
+    fn record<P>(&mut self, record: &[u8], sink: &mut Sink<P>) -> Result<(), RecordError>
+    where
+        P: FnMut(&[u8]) -> Result<(), CheckpointError>,
+    {
+        self.out.clear();
+        match RecordKind::of(record) {
+            Some(RecordKind::Series) => self.series(record)?,
+            Some(RecordKind::Samples) => {
+                self.samples(record)?;
+                sink.put(self.samples_out.bytes());
+            }
+            Some(RecordKind::SamplesV2) => {
+                self.samples_v2(record)?;
+                sink.put(self.samples_v2_out.bytes());
+            }
+            Some(RecordKind::Histograms) => {
+                self.histograms(record)?;
+                push_histograms(&self.histograms, &mut self.out, |record| sink.put(record));
+                self.out.clear();
+            }
+            Some(RecordKind::Tombstones) => {
+                self.tombstones.clear();
+                read_tombstones(record, &mut self.tombstones)?;
+                let total = self.tombstones.len();
+                self.tombstones.retain(|t| t.max_ms >= self.min_valid_ms && self.kept.contains(&t.wal_ref));
+                self.stats.tombstones.add(total, self.tombstones.len());
+                push_tombstones(&mut self.out, &self.tombstones);
+            }
+            Some(RecordKind::Exemplars) => {
+                self.exemplars.clear();
+                read_exemplars(record, &mut self.exemplars)?;
+                let total = self.exemplars.len();
+                self.exemplars
+                    .retain(|e| e.timestamp_ms >= self.min_valid_ms && self.kept.contains(&e.wal_ref));
+                self.stats.exemplars.add(total, self.exemplars.len());
+                push_exemplars(&mut self.out, &self.exemplars);
+            }
+            Some(RecordKind::MmapMarkers) => {
+                self.markers.clear();
+                read_markers(record, &mut self.markers)?;
+                self.markers.retain(|m| self.kept.contains(&m.wal_ref));
+                push_markers(&mut self.out, &self.markers);
+            }
+            Some(RecordKind::Metadata) => self.metadata(record)?,
+            Some(RecordKind::MinValidTime) | None => {}
+            // Of a kind that this program does not know: it would not read it again either.
+            Some(RecordKind::Unknown(kind)) => return Err(RecordError::UnknownKind(kind)),
+        }
+        sink.put(&self.out);
+        Ok(())
+    }
+
+    fn series(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        let (mut total, mut kept) = (0, 0);
+        let (keep, all_kept, out) = (self.keep, &mut self.kept, &mut self.out);
+        let result = read_series(record, &mut self.builder, |wal_ref, labels| {
+            total += 1;
+            if keep(wal_ref, &labels) {
+                kept += 1;
+                all_kept.insert(wal_ref);
+                push_series(out, wal_ref, &labels);
+            }
+        });
+        self.stats.series.add(total, kept);
+        // Those before what cannot be read are read by a replay too.
+        if result.is_err() {
+            self.fault();
+        }
+        Ok(())
+    }
+
+    /// Whether a sample is new enough, and whether its series is kept.
+    fn judge(&self, wal_ref: u64, timestamp_ms: i64) -> (bool, bool) {
+        (timestamp_ms >= self.min_valid_ms, self.kept.contains(&wal_ref))
+    }
+
+    /// What a batch behind damage leaves, as a replay has it: all of it or nothing. A series of which
+    /// samples are needed is kept, unless its name was lost.
+    fn is_half(&self, mut samples: impl Iterator<Item = (u64, i64)>) -> bool {
+        self.damaged_before && samples.any(|(wal_ref, t)| self.judge(wal_ref, t) == (true, false))
+    }
+
+    fn samples(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        self.samples.clear();
+        self.samples_out.clear();
+        read_samples(record, &mut self.samples)?;
+        let half = self.is_half(self.samples.iter().map(|s| (s.wal_ref, s.timestamp_ms)));
+        let mut kept = 0;
+        for s in self.samples.iter().filter(|_| !half) {
+            if self.judge(s.wal_ref, s.timestamp_ms) == (true, true) {
+                kept += 1;
+                self.samples_out.push(s.wal_ref, s.timestamp_ms, f64::from_bits(s.value_bits));
+            }
+        }
+        self.stats.samples.add(self.samples.len(), kept);
+        Ok(())
+    }
+
+    fn samples_v2(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        self.samples_v2.clear();
+        self.samples_v2_out.clear();
+        read_samples_v2(record, &mut self.samples_v2)?;
+        let half = self.is_half(self.samples_v2.iter().map(|(s, _)| (s.wal_ref, s.timestamp_ms)));
+        let mut kept = 0;
+        for (s, start_ms) in self.samples_v2.iter().filter(|_| !half) {
+            if self.judge(s.wal_ref, s.timestamp_ms) == (true, true) {
+                kept += 1;
+                self.samples_v2_out.push(*s, *start_ms);
+            }
+        }
+        self.stats.samples.add(self.samples_v2.len(), kept);
+        Ok(())
+    }
+
+    fn histograms(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        let mut histograms = std::mem::take(&mut self.histograms);
+        histograms.clear();
+        let passed_over = read_histograms(record, &mut histograms)?;
+        let total = histograms.len() + passed_over as usize;
+        let half = self.is_half(histograms.iter().map(|h| (h.wal_ref, h.timestamp_ms)));
+        histograms.retain(|h| !half && self.judge(h.wal_ref, h.timestamp_ms) == (true, true));
+        self.stats.samples.add(total, histograms.len());
+        self.histograms = histograms;
+        Ok(())
+    }
+
+    fn metadata(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        let (kept, latest, stats) = (&self.kept, &mut self.metadata, &mut self.stats.metadata);
+        read_metadata(record, |wal_ref, metadata| {
+            let is_new = kept.contains(&wal_ref) && latest.insert(wal_ref, metadata).is_none();
+            stats.add(1, usize::from(is_new));
+        })
+    }
+
+    /// Writes what was held back, and says what was passed.
+    pub(super) fn finish(
+        mut self,
+        mut push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+    ) -> Result<CheckpointStats, CheckpointError> {
+        self.out.clear();
+        for (wal_ref, metadata) in &self.metadata {
+            push_metadata(&mut self.out, *wal_ref, metadata);
+            if self.out.len() >= METADATA_RECORD_BYTES {
+                push(&self.out)?;
+                self.out.clear();
+            }
+        }
+        if !self.out.is_empty() {
+            push(&self.out)?;
+        }
+        Ok(self.stats)
+    }
+}
+
+/// Where records go; after a failure, nowhere.
+struct Sink<P> {
+    push: P,
+    result: Result<(), CheckpointError>,
+}
+
+impl<P: FnMut(&[u8]) -> Result<(), CheckpointError>> Sink<P> {
+    fn put(&mut self, record: &[u8]) {
+        if self.result.is_ok() && !record.is_empty() {
+            self.result = (self.push)(record);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Tests of what a checkpoint keeps: every kind of record against a plain model of it.
+
+use super::*;
+use crate::wal::record::{
+    MmapMarker, SamplesRecord, SamplesV2Record, WalExemplar, WalSample, WalTombstone, push_exemplars,
+    push_markers, push_metadata, push_series, push_tombstones, read_exemplars, read_markers, read_metadata,
+    read_samples, read_samples_v2, read_series, read_tombstones,
+};
+use skopos_base::{
+    Env,
+    fs::read_all,
+    rng::Rng,
+    sim::{
+        SimWorld,
+        fs::{Failure, OpKind},
+    },
+};
+use skopos_model::{LabelsBuilder, Metadata, MetricType};
+use std::collections::BTreeMap;
+
+const DIR: &str = "/data/wal";
+const MIN_MS: i64 = 500;
+
+/// Something that a record says, as a replay would take it. Only what is kept is told apart.
+type Entries = Vec<String>;
+
+fn labels_of(wal_ref: u64) -> Labels {
+    Labels::from_pairs([("i", wal_ref.to_string())])
+}
+
+fn is_kept(wal_ref: u64) -> bool {
+    !wal_ref.is_multiple_of(3)
+}
+
+/// A record of random entries, and what of it a checkpoint keeps. Series come with `named`, and samples are
+/// only of those.
+fn random_record(rng: &Rng, named: &mut u64) -> (Vec<u8>, Entries) {
+    let mut record = Vec::new();
+    let count = 1 + rng.below(20);
+    let mut entries = Entries::new();
+    let old_named = *named;
+    let any = || (1 + rng.below(old_named), rng.below(1000) as i64, rng.below(100));
+    let kept = |wal_ref: u64, t: i64| is_kept(wal_ref) && t >= MIN_MS;
+    match if old_named == 0 { 0 } else { rng.below(8) } {
+        0 => {
+            for _ in 0..count {
+                *named += 1;
+                push_series(&mut record, *named, &labels_of(*named));
+                if is_kept(*named) {
+                    entries.push(format!("series {named} {}", labels_of(*named)));
+                }
+            }
+        }
+        1..=3 => {
+            let mut samples = SamplesRecord::default();
+            for (wal_ref, t, v) in (0..count).map(|_| any()) {
+                samples.push(wal_ref, t, v as f64);
+                if kept(wal_ref, t) {
+                    entries.push(format!("sample {wal_ref} {t} {}", v as f64));
+                }
+            }
+            record.extend_from_slice(samples.bytes());
+        }
+        4 => {
+            let mut samples = SamplesV2Record::default();
+            for (wal_ref, timestamp_ms, start) in (0..count).map(|_| any()) {
+                samples.push(WalSample { wal_ref, timestamp_ms, value_bits: 1 }, start as i64);
+                if kept(wal_ref, timestamp_ms) {
+                    entries.push(format!("sample {wal_ref} {timestamp_ms} since {start}"));
+                }
+            }
+            record.extend_from_slice(samples.bytes());
+        }
+        5 => {
+            let all: Vec<_> = (0..count).map(|_| any()).collect();
+            for (wal_ref, min_ms, len) in all {
+                let max_ms = min_ms + len as i64;
+                push_tombstones(&mut record, &[WalTombstone { wal_ref, min_ms, max_ms }]);
+                if kept(wal_ref, max_ms) {
+                    entries.push(format!("tombstone {wal_ref} {min_ms} {max_ms}"));
+                }
+            }
+        }
+        6 => {
+            let exemplar = |(wal_ref, timestamp_ms, v): (u64, i64, u64)| WalExemplar {
+                wal_ref,
+                timestamp_ms,
+                value: v as f64,
+                labels: labels_of(v),
+            };
+            let all: Vec<_> = (0..count).map(|_| exemplar(any())).collect();
+            push_exemplars(&mut record, &all);
+            let all = all.iter().filter(|e| kept(e.wal_ref, e.timestamp_ms));
+            entries.extend(all.map(|e| format!("{e:?}")));
+        }
+        _ => {
+            let (wal_ref, t, v) = any();
+            push_markers(&mut record, &[MmapMarker { wal_ref, chunk_ref: v }]);
+            if is_kept(wal_ref) {
+                entries.push(format!("marker {wal_ref} {v}"));
+            }
+            assert!(t < 1000);
+        }
+    }
+    (record, entries)
+}
+
+/// What the records of a log say.
+fn entries_of(records: &[Vec<u8>]) -> Entries {
+    let mut out = Entries::new();
+    for record in records {
+        match record[0] {
+            1 => read_series(record, &mut LabelsBuilder::default(), |wal_ref, labels| {
+                out.push(format!("series {wal_ref} {labels}"));
+            })
+            .unwrap(),
+            2 => {
+                let mut all = Vec::new();
+                read_samples(record, &mut all).unwrap();
+                let shown = |s: &WalSample| {
+                    format!("sample {} {} {}", s.wal_ref, s.timestamp_ms, f64::from_bits(s.value_bits))
+                };
+                out.extend(all.iter().map(shown));
+            }
+            11 => {
+                let mut all = Vec::new();
+                read_samples_v2(record, &mut all).unwrap();
+                let shown = |(s, start): &(WalSample, i64)| {
+                    format!("sample {} {} since {start}", s.wal_ref, s.timestamp_ms)
+                };
+                out.extend(all.iter().map(shown));
+            }
+            3 => {
+                let mut all = Vec::new();
+                read_tombstones(record, &mut all).unwrap();
+                out.extend(all.iter().map(|t| format!("tombstone {} {} {}", t.wal_ref, t.min_ms, t.max_ms)));
+            }
+            4 => {
+                let mut all = Vec::new();
+                read_exemplars(record, &mut all).unwrap();
+                out.extend(all.iter().map(|e| format!("{e:?}")));
+            }
+            5 => {
+                let mut all = Vec::new();
+                read_markers(record, &mut all).unwrap();
+                out.extend(all.iter().map(|m| format!("marker {} {}", m.wal_ref, m.chunk_ref)));
+            }
+            6 => {
+                read_metadata(record, |wal_ref, m| out.push(format!("metadata {wal_ref} {}", m.help)))
+                    .unwrap();
+            }
+            kind => panic!("a record of kind {kind}"),
+        }
+    }
+    out
+}
+
+fn write_segment(env: &Env, index: u32, records: &[Vec<u8>]) {
+    let mut bytes = Vec::new();
+    for record in records {
+        frame(&mut bytes, 0, Framable { bytes: record, compression: crate::wal::page::Compression::None });
+    }
+    let mut file = env.fs.open(&segment_path(Path::new(DIR), index), OpenMode::CreateNew).unwrap();
+    append_all(&mut *file, &bytes).unwrap();
+}
+
+/// All records that a replay of the directory meets.
+fn replayed(env: &Env) -> Vec<Vec<u8>> {
+    let listing = list(&*env.fs, Path::new(DIR)).unwrap();
+    let mut records = Vec::new();
+    for segment in listing.checkpoint.iter().chain(&listing.segments) {
+        let file = env.fs.open(&segment.path, OpenMode::Read).unwrap();
+        let mut reader = SegmentReader::new(&*file);
+        while let Some(item) = reader.next().unwrap() {
+            let Item::Record(_, record) = item else { panic!("{}: {item:?}", segment.path.display()) };
+            records.push(record.to_vec());
+        }
+    }
+    records
+}
+
+fn checkpoint(env: &Env, last: u32, compression: WalCompression) -> Result<CheckpointStats, CheckpointError> {
+    let (fs, dir) = (&*env.fs, Path::new(DIR));
+    let spec = Checkpoint { fs, dir, last, min_valid_ms: MIN_MS, segment_pages: 2, compression };
+    let stats = spec.write(&|wal_ref, labels| is_kept(wal_ref) && *labels == labels_of(wal_ref))?;
+    super::super::segment::remove_up_to(fs, dir, last).unwrap();
+    Ok(stats)
+}
+
+#[test]
+fn a_checkpoint_says_what_the_segments_said_of_what_is_needed() {
+    for seed in 0..24 {
+        let compression =
+            [WalCompression::None, WalCompression::Snappy, WalCompression::Zstd][seed as usize % 3];
+        SimWorld::new(seed).run(|env| {
+            env.fs.create_dir_all(Path::new(DIR)).unwrap();
+            let rng = Rng::from_seed(seed);
+            let mut named = 0;
+            let mut expected = Entries::new();
+            // Checkpoints are made from checkpoints.
+            for index in 0..6 {
+                let made: Vec<_> = (0..1 + rng.below(300)).map(|_| random_record(&rng, &mut named)).collect();
+                let records: Vec<_> = made.iter().map(|(record, _)| record.clone()).collect();
+                expected.extend(made.into_iter().flat_map(|(_, entries)| entries));
+                write_segment(env, index, &records);
+                if rng.below(2) == 0 {
+                    checkpoint(env, index, compression).unwrap();
+                }
+            }
+            checkpoint(env, 5, compression).unwrap();
+            assert_eq!(entries_of(&replayed(env)), expected, "seed {seed}");
+            let entries = env.fs.read_dir(Path::new(DIR)).unwrap();
+            let names: Vec<_> = entries.iter().map(|e| e.name.as_str()).collect();
+            assert_eq!(names, ["checkpoint.00000005"], "seed {seed}");
+        });
+    }
+}
+
+#[test]
+fn what_is_kept_and_dropped_is_counted() {
+    SimWorld::new(1).run(|env| {
+        env.fs.create_dir_all(Path::new(DIR)).unwrap();
+        let mut series = Vec::new();
+        (1..=6).for_each(|wal_ref| push_series(&mut series, wal_ref, &labels_of(wal_ref)));
+        let mut samples = SamplesRecord::default();
+        for (wal_ref, t) in [(1, MIN_MS - 1), (1, MIN_MS), (2, MIN_MS + 1), (3, MIN_MS)] {
+            samples.push(wal_ref, t, 1.0);
+        }
+        let metadata = |help: &str| {
+            let mut record = Vec::new();
+            let m = Metadata { metric_type: MetricType::Counter, help: help.into(), unit: String::new() };
+            (1..=3).for_each(|wal_ref| push_metadata(&mut record, wal_ref, &m));
+            record
+        };
+        let records = [series, samples.bytes().to_vec(), metadata("old"), metadata("new")];
+        write_segment(env, 0, &records);
+        let stats = checkpoint(env, 0, WalCompression::Snappy).unwrap();
+        let passed = |total, dropped| Passed { total, dropped };
+        let expected = CheckpointStats {
+            series: passed(6, 2),
+            samples: passed(4, 2),
+            metadata: passed(6, 4),
+            ..CheckpointStats::default()
+        };
+        assert_eq!(stats, expected);
+        let said = entries_of(&replayed(env));
+        assert_eq!(said[said.len() - 2..], ["metadata 1 new", "metadata 2 new"]);
+    });
+}
+
+/// Behind damage, a batch of which a series was lost is left out whole, as a replay leaves it out.
+#[test]
+fn a_batch_behind_damage_is_never_half_there() {
+    let series = |wal_ref| {
+        let mut record = Vec::new();
+        push_series(&mut record, wal_ref, &labels_of(wal_ref));
+        record
+    };
+    let samples = |refs: &[u64]| {
+        let mut record = SamplesRecord::default();
+        refs.iter().for_each(|wal_ref| record.push(*wal_ref, MIN_MS, 1.0));
+        record.bytes().to_vec()
+    };
+    // An unknown kind is damage too.
+    let records = [series(1), samples(&[1, 2]), vec![99], samples(&[1, 2]), samples(&[1])];
+    SimWorld::new(1).run(|env| {
+        env.fs.create_dir_all(Path::new(DIR)).unwrap();
+        write_segment(env, 0, &records);
+        let stats = checkpoint(env, 0, WalCompression::None).unwrap();
+        assert_eq!((stats.faults, stats.samples), (1, Passed { total: 5, dropped: 3 }));
+        assert_eq!(replayed(env), [series(1), samples(&[1]), samples(&[1])]);
+    });
+}
+
+/// Every call that a checkpoint makes fails once; the old state says what it said.
+#[test]
+fn a_failure_leaves_the_old_state() {
+    let kinds = [OpKind::Append, OpKind::Sync, OpKind::Create, OpKind::SyncDir, OpKind::Open, OpKind::Read];
+    let mut failed = BTreeMap::new();
+    for (kind, n) in kinds.into_iter().flat_map(|kind| (1..8).map(move |n| (kind, n))) {
+        let world = SimWorld::new(n);
+        let fs = world.fs().clone();
+        world.run(|env| {
+            env.fs.create_dir_all(Path::new(DIR)).unwrap();
+            let rng = Rng::from_seed(n);
+            let mut named = 0;
+            let mut expected = Entries::new();
+            for index in 0..2 {
+                let made: Vec<_> = (0..500).map(|_| random_record(&rng, &mut named)).collect();
+                expected.extend(made.iter().flat_map(|(_, entries)| entries.clone()));
+                write_segment(env, index, &made.into_iter().map(|(record, _)| record).collect::<Vec<_>>());
+                if index == 0 {
+                    checkpoint(env, 0, WalCompression::None).unwrap();
+                }
+            }
+            let before = replayed(env);
+            fs.fail_nth(kind, n, Failure::NoSpace);
+            let result = checkpoint(env, 1, WalCompression::None);
+            // What is on the disk, without failures that did not come.
+            SimWorld::with_fs(n, fs.process_crash()).run(|env| {
+                if let Err(e) = result {
+                    assert!(matches!(e, CheckpointError::Io { .. }), "{e}");
+                    *failed.entry(format!("{kind:?}")).or_insert(0) += 1;
+                    let now = replayed(env);
+                    assert!(now == before || entries_of(&now) == expected, "{kind:?} {n}");
+                    checkpoint(env, 1, WalCompression::None).unwrap();
+                }
+                assert_eq!(entries_of(&replayed(env)), expected, "{kind:?} {n}");
+                assert_eq!(env.fs.read_dir(Path::new(DIR)).unwrap().len(), 1);
+            });
+        });
+    }
+    assert!(failed.len() == kinds.len() && failed.values().all(|n| *n > 0), "{failed:?}");
+}
+
+#[test]
+fn a_record_that_fits_no_segment_is_written_whole() {
+    SimWorld::new(1).run(|env| {
+        env.fs.create_dir_all(Path::new(DIR)).unwrap();
+        let mut series = Vec::new();
+        (1..=20_000).for_each(|wal_ref| push_series(&mut series, wal_ref, &labels_of(wal_ref)));
+        assert!(series.len() > 4 * PAGE_SIZE);
+        write_segment(env, 0, &[series.clone(), series]);
+        checkpoint(env, 0, WalCompression::None).unwrap();
+        let dir = checkpoint_path(Path::new(DIR), 0);
+        assert_eq!(env.fs.read_dir(&dir).unwrap().len(), 2);
+        assert_eq!(read_all(&*env.fs, &segment_path(&dir, 0)).unwrap().len() % PAGE_SIZE, 0);
+        assert_eq!(replayed(env).len(), 2);
+    });
+}

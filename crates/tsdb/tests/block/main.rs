@@ -1,0 +1,11 @@
+//! The tests of blocks through their public API, in one binary. Owns no test itself.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod damage;
+mod delete;
+mod peers;
+mod queries;
+mod version_1;
+mod writing;

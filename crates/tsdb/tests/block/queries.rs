@@ -1,0 +1,163 @@
+//! Selections of a block are those that one makes by looking at every series.
+
+use crate::common::*;
+use skopos_base::{Env, rng::Rng, sim::SimWorld};
+use skopos_model::{Labels, Matcher};
+use skopos_storage::{Querier, QueryBudget, QueryError, QueryLimits, SelectRequest, Shard, TimeRange};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+
+/// Series with labels of few and of many values, some of them absent.
+fn world(rng: &Rng) -> Dump {
+    let mut all = Dump::new();
+    for i in 0..700 {
+        let mut pairs =
+            BTreeMap::from([("__name__", format!("m{}", rng.below(4))), ("id", format!("id-{i}"))]);
+        for (name, values) in [("job", 3), ("pod", 90), ("zone", 2)] {
+            if rng.below(5) > 0 {
+                pairs.insert(name, format!("{name}{}", rng.below(values)));
+            }
+        }
+        let start = rng.below(500) as i64;
+        let samples = (0..1 + rng.below(20)).map(|s| (start + 10 * s as i64, (i + s).to_be()));
+        all.insert(Labels::from_pairs(pairs), samples.collect());
+    }
+    all
+}
+
+fn some_matchers(rng: &Rng) -> Vec<Matcher> {
+    let all = [
+        ("__name__", "=", "m1"),
+        ("__name__", "=~", "m[0-2]"),
+        ("__name__", "!=", "m2"),
+        ("id", "=~", "id-6.*"),
+        ("id", "=", "id-77"),
+        ("id", "!~", "id-.*[13579]"),
+        ("job", "=", "job1"),
+        ("job", "=", ""),
+        ("job", "!=", ""),
+        ("job", "=~", "job0|job2|"),
+        ("job", "!~", "job0|job2"),
+        ("job", "=~", ".*"),
+        ("pod", "=~", "pod1.*|pod22"),
+        ("pod", "!~", "pod1.*|"),
+        ("pod", "=~", ".+"),
+        ("pod", "=~", "pod3|pod4|pod5|pod6|pod77"),
+        ("zone", "=", "zone7"),
+        ("absent", "=", ""),
+        ("absent", "!=", "x"),
+        ("absent", "=~", "x.*"),
+    ];
+    (0..1 + rng.below(3))
+        .map(|_| all[rng.below(all.len() as u64) as usize])
+        .map(|(name, op, value)| matcher(name, op, value))
+        .collect()
+}
+
+fn expected(all: &Dump, matchers: &[Matcher], range: TimeRange) -> Dump {
+    let mut out = all.clone();
+    out.retain(|l, _| matchers.iter().all(|m| m.matches(l.value(m.name()))));
+    for samples in out.values_mut() {
+        samples.retain(|(t, _)| (range.min.as_ms()..=range.max.as_ms()).contains(t));
+    }
+    out.retain(|_, samples| !samples.is_empty());
+    out
+}
+
+#[test]
+fn any_selection_agrees_with_a_look_at_every_series() {
+    for seed in 0..4 {
+        println!("seed {seed}");
+        let rng = Rng::from_seed(seed);
+        let env = SimWorld::new(seed).env();
+        let all = world(&rng);
+        let dir = write(&env, Path::new(DIR), &all, 5);
+        let block = open(&env, &dir);
+        for _ in 0..60 {
+            let matchers = some_matchers(&rng);
+            let min = rng.below(700) as i64;
+            let range =
+                if rng.below(2) == 0 { TimeRange::ALL } else { range(min, min + rng.below(90) as i64) };
+            let wanted = expected(&all, &matchers, range);
+            let querier = block.querier(range);
+            assert_eq!(
+                select(&querier, &request(&env, &matchers, TimeRange::ALL)).unwrap(),
+                wanted,
+                "{matchers:?}"
+            );
+            assert_eq!(
+                select(&block.querier(TimeRange::ALL), &request(&env, &matchers, range)).unwrap(),
+                wanted
+            );
+            if range == TimeRange::ALL {
+                check_labels(&env, &querier, &matchers, &wanted);
+                let chunks = select_chunks(&querier, &request(&env, &matchers, range)).unwrap();
+                assert_eq!(chunks, wanted, "{matchers:?}");
+            }
+        }
+        check_labels(&env, &block.querier(TimeRange::ALL), &[], &all);
+    }
+}
+
+fn check_labels(env: &Env, querier: &dyn Querier, matchers: &[Matcher], wanted: &Dump) {
+    let series: Vec<Labels> = wanted.keys().cloned().collect();
+    assert_eq!(querier.series(&label_request(env, matchers, 0)).unwrap(), series);
+    let few = querier.series(&label_request(env, matchers, 3)).unwrap();
+    assert_eq!(few, series[..3.min(series.len())]);
+    let names: BTreeSet<&str> = series.iter().flatten().map(|(n, _)| n).collect();
+    assert_eq!(querier.label_names(&label_request(env, matchers, 0)).unwrap(), Vec::from_iter(names));
+    for name in ["pod", "id", "absent"] {
+        let values: BTreeSet<&str> = series.iter().filter_map(|l| l.get(name)).collect();
+        let values = Vec::from_iter(values);
+        let request = |limit| label_request(env, matchers, limit);
+        assert_eq!(querier.label_values(name, &request(0)).unwrap(), values);
+        assert_eq!(querier.label_values(name, &request(2)).unwrap(), values[..2.min(values.len())]);
+    }
+}
+
+#[test]
+fn shards_are_disjoint_and_together_all() {
+    let env = SimWorld::new(1).env();
+    let all = some_series(300, 5);
+    let block = open(&env, &write(&env, Path::new(DIR), &all, 2));
+    let mut together = Dump::new();
+    for index in 0..3 {
+        let shard = Shard::new(index, 3).unwrap();
+        let request = SelectRequest { shard, ..request(&env, &[], TimeRange::ALL) };
+        let part = select(&block.querier(TimeRange::ALL), &request).unwrap();
+        assert!(part.keys().all(|l| shard.contains(l)) && part.len() > 50);
+        assert_eq!(part, select_chunks(&block.querier(TimeRange::ALL), &request).unwrap());
+        together.extend(part);
+    }
+    assert_eq!(together, all);
+}
+
+#[test]
+fn budgets_hold() {
+    let env = SimWorld::new(1).env();
+    let all = some_series(300, 50);
+    let block = open(&env, &write(&env, Path::new(DIR), &all, 20));
+    let querier = block.querier(TimeRange::ALL);
+    for (limits, name) in [
+        (QueryLimits { max_series: 299, ..QueryLimits::default() }, "query.max-series"),
+        (QueryLimits { max_samples: 14_999, ..QueryLimits::default() }, "query.max-samples"),
+    ] {
+        for shard in [Shard::WHOLE, Shard::new(0, 1).unwrap()] {
+            let budget = QueryBudget::new(limits, Arc::clone(&env.clock));
+            let request = SelectRequest { matchers: &[], range: TimeRange::ALL, shard, budget };
+            let results = [select(&querier, &request), select_chunks(&querier, &request)];
+            for result in results {
+                assert!(
+                    matches!(result, Err(QueryError::Limit { limit, .. }) if limit == name),
+                    "{result:?}"
+                );
+            }
+        }
+    }
+    let cancelled = request(&env, &[], TimeRange::ALL);
+    cancelled.budget.cancel();
+    assert!(matches!(select(&querier, &cancelled), Err(QueryError::Cancelled)));
+}

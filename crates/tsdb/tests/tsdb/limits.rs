@@ -1,0 +1,61 @@
+//! What the database refuses to grow by, and what goes on meanwhile.
+
+use crate::common::{commit, dump, open, series, try_append};
+use skopos_base::{Env, sim::SimWorld};
+use skopos_model::TimestampMs;
+use skopos_storage::{Append, AppendError, Appendable, SeriesId, SeriesLimit};
+use skopos_tsdb::Options;
+use std::time::Duration;
+
+fn in_world(test: impl FnOnce(&Env)) {
+    SimWorld::new(1).run(test);
+}
+
+#[test]
+fn beyond_the_memory_budget_new_series_are_refused_and_known_ones_go_on() {
+    in_world(|env| {
+        let max = 64 << 10;
+        let db = open(env, Options { memory_budget_bytes: max, ..Options::default() });
+        let refused = Err(AppendError::Limit { limit: "storage.memory-budget", max });
+        let mut made = 0;
+        while try_append(&db, &series(made), 1, 0.0) != refused {
+            commit(&db, &[(series(made), 1, 0.0)]).unwrap();
+            made += 1;
+            assert!(made < 1000, "a series takes some hundred bytes");
+        }
+        assert!(made > 20, "{made}");
+        let batch: Vec<_> = (0..made).map(|i| (series(i), 2, 1.0)).collect();
+        assert_eq!(commit(&db, &batch).unwrap().samples, made);
+        assert_eq!(dump(env, &db).len(), made);
+        // What is measured takes the place of what was estimated.
+        env.clock.sleep(Duration::from_secs(1));
+        let measured = db.stats().memory_bytes;
+        assert!(measured > max / 2 && measured < max * 2, "{measured}");
+        assert!(db.stats().refused_memory_total > 0);
+    });
+}
+
+#[test]
+fn a_metric_and_a_source_have_limits_that_concern_no_other() {
+    in_world(|env| {
+        let db = open(env, Options { max_series_per_metric: 3, ..Options::default() });
+        let limit = SeriesLimit::new("of-a-source", 2);
+        let mut appender = db.appender_within(&limit);
+        let mut append = |i: usize, t| {
+            appender.append(&Append::float(SeriesId::Labels(&series(i)), TimestampMs::new(t), 0.0))
+        };
+        append(1, 1).unwrap();
+        append(2, 1).unwrap();
+        assert_eq!(append(3, 1), Err(AppendError::Limit { limit: "of-a-source", max: 2 }));
+        append(1, 2).unwrap();
+        drop(appender);
+        assert_eq!(limit.used(), 0, "a batch that is rolled back makes no series");
+        commit(&db, &[(series(1), 1, 0.0), (series(2), 1, 0.0), (series(3), 1, 0.0)]).unwrap();
+        let per_metric = AppendError::Limit { limit: "storage.tsdb.max-series-per-metric", max: 3 };
+        assert_eq!(try_append(&db, &series(4), 1, 0.0), Err(per_metric));
+        assert!(try_append(&db, &series(3), 2, 0.0).is_ok());
+        let stats = db.stats();
+        assert_eq!((stats.refused_per_metric_total, stats.refused_per_source_total), (1, 1));
+        assert_eq!((stats.refused_series_total, stats.refused_memory_total), (0, 0));
+    });
+}
