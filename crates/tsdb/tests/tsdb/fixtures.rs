@@ -4,11 +4,11 @@
 
 use crate::content::{append, content_of, differences};
 use skopos_base::Env;
-use skopos_model::TimestampMs;
+use skopos_model::{MetricType, TimestampMs};
 use skopos_storage::Queryable;
 use skopos_testkit::{
     archive, peers, remote,
-    series::{self, Content, LabelPairs, Series, Value},
+    series::{self, Content, Counts, Histogram, LabelPairs, Reset, Series, Value},
     service::Service,
 };
 use skopos_tsdb::{Db, Options, WalCompression};
@@ -72,6 +72,73 @@ fn assert_same(what: &str, expected: &Content, found: &Content) {
     assert!(all.is_empty(), "{what}: {} differences:\n{first}", all.len());
 }
 
+/// Opens the fixture twice: what the first start made of it must hold the same.
+#[track_caller]
+fn check(version: &str, name: &str) {
+    let (.., with_histograms) =
+        FIXTURES.into_iter().find(|f| (f.0, f.1) == (version, name)).expect("it is listed");
+    let expected = expected(version, with_histograms);
+    let dir = unpacked(version, name);
+    for start in ["the first start", "the second start"] {
+        let db = open(dir.path());
+        assert_same(start, &expected, &content_of(&db));
+        assert_eq!(db.stats().wal_corruptions_total, 0, "{start}");
+        for (labels, series) in &expected {
+            let Some(metadata) = &series.metadata else { continue };
+            let found = db.metadata(&labels["__name__"]).expect("metadata of a metric in the WAL is known");
+            let metric_type = MetricType::from_name(&metadata.metric_type);
+            assert_eq!(Some(found.metric_type), metric_type, "{start}, {labels:?}");
+            assert_eq!((&found.help, &found.unit), (&metadata.help, &metadata.unit), "{start}, {labels:?}");
+        }
+        db.close().expect("the disk is sound");
+    }
+}
+
+#[test]
+fn a_directory_of_2_42_that_was_ended() {
+    check("2.42", "ended");
+}
+
+#[test]
+fn a_directory_of_2_42_that_was_killed() {
+    check("2.42", "killed");
+}
+
+#[test]
+fn a_directory_of_2_42_with_an_uncompressed_log() {
+    check("2.42", "killed-uncompressed");
+}
+
+#[test]
+fn a_directory_of_2_42_with_a_snapshot() {
+    check("2.42", "snapshot");
+}
+
+#[test]
+fn a_directory_of_3_5_that_was_ended() {
+    check("3.5", "ended");
+}
+
+#[test]
+fn a_directory_of_3_5_that_was_killed() {
+    check("3.5", "killed");
+}
+
+#[test]
+fn a_directory_of_3_5_with_a_log_in_zstd_that_was_ended() {
+    check("3.5", "ended-zstd");
+}
+
+#[test]
+fn a_directory_of_3_5_with_a_log_in_zstd_that_was_killed() {
+    check("3.5", "killed-zstd");
+}
+
+#[test]
+fn a_directory_of_3_5_with_a_snapshot() {
+    check("3.5", "snapshot");
+}
+
 /// What is expected and what is packed hold what their README says, so that no test above compares nothing.
 #[test]
 fn fixtures_hold_what_they_are_for() {
@@ -127,6 +194,37 @@ const FLOATS: &[Kind] = &[
     }),
     ("stale", 10, |i| if i % 5 == 4 { Value::Float(0x7ff0_0000_0000_0002) } else { Value::float(i as f64) }),
 ];
+
+const HISTOGRAMS: &[Kind] = &[
+    ("whole", 10, |i| histogram(i, Counts::Whole, Reset::Unknown)),
+    ("resetting", 10, |i| histogram(i % 29, Counts::Whole, Reset::Unknown)),
+    ("floats", 10, |i| histogram(i, Counts::Floats, Reset::Unknown)),
+    ("gauge_whole", 10, |i| histogram(i * 7 % 40, Counts::Whole, Reset::Gauge)),
+    ("gauge_floats", 10, |i| histogram(i * 7 % 40, Counts::Floats, Reset::Gauge)),
+    ("in_turn", 10, |i| {
+        if i / 7 % 2 == 0 { Value::float(i as f64) } else { histogram(i, Counts::Whole, Reset::Unknown) }
+    }),
+];
+
+fn histogram(i: i64, counts: Counts, reset: Reset) -> Value {
+    let n = (i + 1) as f64 * if counts == Counts::Floats { 0.25 } else { 1.0 };
+    let mut positive = [(-2, n), (-1, 3.0 * n), (7, n)];
+    if i > 40 {
+        positive[2].0 = 8;
+    }
+    Value::Histogram(Histogram {
+        counts,
+        schema: 3,
+        zero_threshold: 1e-128,
+        zero_count: n,
+        count: 8.0 * n,
+        sum_bits: (2.5 * n).to_bits(),
+        reset,
+        positive: positive.into(),
+        negative: [(0, 2.0 * n)].into(),
+        custom_bounds: Vec::new(),
+    })
+}
 
 fn made(kinds: &[Kind]) -> Content {
     let of = |(name, minutes, value): &Kind| {
@@ -217,6 +315,11 @@ fn check_ours(kinds: &[Kind]) {
 #[test]
 fn the_real_prometheus_answers_our_floats() {
     check_ours(FLOATS);
+}
+
+#[test]
+fn the_real_prometheus_answers_our_histograms() {
+    check_ours(HISTOGRAMS);
 }
 
 /// There and back: what Prometheus wrote, we opened and added to, Prometheus opens again.
