@@ -8,9 +8,10 @@
 //! - `setup`: what a fresh machine lacks
 //! - `ui`, `browser`: the web interface, checked and built; its page tests in a real browser
 //! - `test`: every check and test in one run
-//! - `fixtures`: data directories written by a real Prometheus, for the tests of `tsdb`
 //! - `fuzz`, `sim`: the fuzz targets and the crash enumerations at length
+//! - `fixtures`: data directories written by a real Prometheus, for the tests of `tsdb`
 //! - `bench`: every bench in one table, beside the goals of `benches.toml`
+//! - `peers`: `bench peers`: the same load for other systems and for this one
 //!
 //! # Way of `tidy`
 //! `repo::text_files` → `tidy::Tree` (each Rust file parsed once into `tidy::facts`) → each rule → findings,
@@ -32,6 +33,7 @@ mod finding;
 mod fixtures;
 mod fuzz;
 mod layers;
+mod peers;
 mod process;
 mod repo;
 mod setup;
@@ -55,9 +57,8 @@ usage: cargo xtask COMMAND
   ui                       build the web interface into ui/dist if its sources changed
   test                     set up, then run every check and every test
   bench [NAME] [-- ARGS]   run the benches (those whose package or name contains NAME) and show their figures
-  fixtures --prometheus PATH [--reader PATH]
-                           make the data directories anew that tests hold of this version of Prometheus;
-                           --reader names a version 3 that is asked what is in them (needed for 2.42)
+  bench peers [--quick] [--targets N] [--series N] [--interval S] [--warm-up S] [--seconds S] [--only SYSTEM]
+                           scrape the same load with Prometheus, VictoriaMetrics and skopos, and compare
   fuzz [TARGET] [--seconds N]
                            run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)
   fuzz TARGET --replay FILE
@@ -65,6 +66,9 @@ usage: cargo xtask COMMAND
   fuzz TARGET --keep       take inputs of earlier runs that reach new code into the repository
   sim [--states N] [--seed S]
                            run the crash enumerations of the tests until N states (500,000) were checked
+  fixtures --prometheus PATH [--reader PATH]
+                           make the data directories anew that tests hold of this version of Prometheus;
+                           --reader names a version 3 that is asked what is in them (needed for 2.42)
   help                     this text
 ";
 
@@ -88,14 +92,15 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(&root),
         ["ui"] => ui::run(&root),
         ["test"] => test::run_all(&root),
+        ["bench", "peers", rest @ ..] => peers::run_all(&root, rest),
         ["bench"] => bench::run_all(&root, None, &[]),
         ["bench", "--", rest @ ..] => bench::run_all(&root, None, rest),
         ["bench", name] => bench::run_all(&root, Some(name), &[]),
         ["bench", name, "--", rest @ ..] => bench::run_all(&root, Some(name), rest),
-        ["fixtures", "--prometheus", program] => fixtures::run(&root, program, program),
-        ["fixtures", "--prometheus", program, "--reader", reader] => fixtures::run(&root, program, reader),
         ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         ["sim", rest @ ..] => sim::run(&root, rest),
+        ["fixtures", "--prometheus", program] => fixtures::run(&root, program, program),
+        ["fixtures", "--prometheus", program, "--reader", reader] => fixtures::run(&root, program, reader),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

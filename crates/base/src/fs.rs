@@ -118,8 +118,8 @@ pub trait Fs: Send + Sync + Debug {
     /// Renames a file or directory; an existing file at `to` is replaced in one step.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Gives the file at `from` a second name: both lead to the same bytes, until one is removed. Fails with
-    /// `AlreadyExists` when there is something at `to`. The name is an entry of its directory, whose `sync_dir`
-    /// makes it durable; the bytes are so once a handle of either name is synchronised.
+    /// `AlreadyExists` when there is something at `to`. The name is an entry of its directory, whose
+    /// `sync_dir` makes it durable; the bytes are so once a handle of either name is synchronised.
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;

@@ -213,3 +213,115 @@ impl<'a> Cursor<'a> {
         ChunkError::BadWindow { offset: start / 8, sample: self.read, leading, significant }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bits::BitWriter;
+    use skopos_base::varint;
+
+    /// A chunk as `docs/formats/xor2-chunk.md` has it, in the simplest forms: every value that changes has
+    /// its own window. A start timestamp stands in the first sample, and differences to it from the second
+    /// on.
+    fn write(samples: &[(i64, f64)], start: Option<i64>) -> Vec<u8> {
+        let mut out = BitWriter::new();
+        out.buf = vec![0, samples.len() as u8, if start.is_some() { 0x81 } else { 0 }];
+        let (mut last, mut delta, mut base) = (0, 0, 0u64);
+        for (i, (t, v)) in samples.iter().enumerate() {
+            let bits = v.to_bits();
+            let window = |out: &mut BitWriter, xor: u64| {
+                let leading = xor.leading_zeros().min(31);
+                let significant = 64 - leading - xor.trailing_zeros();
+                out.put(u128::from(leading << 6 | significant & 63), 11);
+                out.put(u128::from(xor >> xor.trailing_zeros()), significant);
+            };
+            let value = |out: &mut BitWriter| match (is_stale_nan(*v), bits ^ base) {
+                (true, _) => out.put(0b111, 3),
+                (false, 0) => out.put(0, 1),
+                (false, xor) => {
+                    out.put(0b110, 3);
+                    window(out, xor);
+                }
+            };
+            let change = t - last - delta;
+            match i {
+                0 => {
+                    varint::put_varint(&mut out.buf, *t);
+                    out.buf.extend_from_slice(&bits.to_be_bytes());
+                    start.iter().for_each(|start| varint::put_varint(&mut out.buf, t - start));
+                }
+                1 => {
+                    varint::put_uvarint(&mut out.buf, (t - last) as u64);
+                    value(&mut out);
+                }
+                _ if change == 0 && is_stale_nan(*v) => out.put(0b11111, 5),
+                _ if change == 0 && bits == base => out.put(0, 1),
+                _ if change == 0 => {
+                    out.put(0b101, 3);
+                    window(&mut out, bits ^ base);
+                }
+                _ => {
+                    let low = |len: u32| u128::from(change as u64) & ((1 << len) - 1);
+                    match change {
+                        -4096..=4095 => out.put(0b110 << 13 | low(13), 16),
+                        -524_288..=524_287 => out.put(0b1110 << 20 | low(20), 24),
+                        _ => out.put(0b11110 << 64 | low(64), 69),
+                    }
+                    value(&mut out);
+                }
+            }
+            if let (Some(start), 1..) = (start, i) {
+                out.put_signed(if i == 1 { last - start } else { delta });
+            }
+            delta = if i == 0 { 0 } else { t - last };
+            last = *t;
+            base = if is_stale_nan(*v) { base } else { bits };
+        }
+        out.buf
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<(i64, u64)>, ChunkError> {
+        let mut columns = Columns::default();
+        let (min, max) = (TimestampMs::new(i64::MIN), TimestampMs::new(i64::MAX));
+        decode(bytes, min, max, &mut columns)?;
+        Ok(columns.timestamps.iter().zip(&columns.values).map(|(t, v)| (t.as_ms(), v.to_bits())).collect())
+    }
+
+    #[test]
+    fn what_is_written_so_comes_back() {
+        let stale = skopos_model::stale_nan();
+        let mut samples =
+            vec![(1000, 1.0), (2000, 1.5), (3000, 1.5), (4000, stale), (5000, 1.5), (6001, stale)];
+        samples.extend([
+            (6002, -2.25),
+            (2_000_000, 0.1),
+            (-9_000_000_000_000, 0.1),
+            (7, f64::NAN),
+            (8, f64::MAX),
+        ]);
+        samples.extend((0..20).map(|i| (10_000 + i * 4096, i as f64)));
+        for (first, start) in [(0, None), (0, Some(900)), (3, None), (3, Some(-5))] {
+            let bytes = write(&samples[first..], start);
+            let expected: Vec<_> = samples[first..].iter().map(|(t, v)| (*t, v.to_bits())).collect();
+            assert_eq!(read(&bytes), Ok(expected));
+            for len in 0..bytes.len() {
+                assert!(read(&bytes[..len]).is_err(), "{len} bytes");
+            }
+            for bit in 0..bytes.len() * 8 {
+                let mut bytes = bytes.clone();
+                bytes[bit / 8] ^= 0x80 >> (bit % 8);
+                drop(read(&bytes));
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_is_reused() {
+        // 1.0, then 1.5 in a new window of one bit, then 1.0 in the same window, 1.0 again.
+        let mut bytes = vec![0, 4, 0, 2, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 5];
+        // 110 01100 000001 1, then 10 0 1, then 0.
+        bytes.extend([0b1100_1100, 0b0000_0111, 0b0010_0000]);
+        let one = 1f64.to_bits();
+        assert_eq!(read(&bytes), Ok(vec![(1, one), (6, 1.5f64.to_bits()), (11, one), (16, one)]));
+    }
+}

@@ -42,6 +42,9 @@ pub enum AppendError {
         /// What is wrong with them.
         reason: &'static str,
     },
+    /// The histogram is none: what about it is wrong.
+    #[error("histogram cannot be stored: {0}")]
+    InvalidHistogram(String),
     /// A named limit was reached.
     #[error("limit {limit} of {max} reached")]
     Limit {

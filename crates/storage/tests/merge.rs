@@ -5,17 +5,18 @@
 use skopos_base::rng::Rng;
 use skopos_model::{Labels, TimestampMs};
 use skopos_storage::{
-    ChunkQuerier, QueryError, QueryLimits, SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange,
-    merge::{ChunkMerge, ChunkSource, MergedChunkSeriesSet, MergedSeriesSet},
+    ChunkQuerier, ChunkSeriesSet, QueryError, QueryLimits, SelectRequest, SeriesBatch, SeriesSet, Shard,
+    TimeRange,
+    merge::{ChunkMerge, ChunkSource, MergedChunkSeriesSet, MergedSeriesSet, cut_chunk},
     merge_chunk_queriers, merge_queriers,
 };
 use skopos_testkit::storage::{
     Kinds, MemoryStorage, Point, Size, budget, budget_of, check_chunk_querier, check_chunks_exactly,
-    check_querier, made_data,
+    check_querier, decode, made_data,
 };
 use std::{path::PathBuf, sync::Arc};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 25;
 
 /// Some storages whose times lie side by side, overlap or are the same, and what they hold together.
 fn sources(seed: u64, kinds: Kinds) -> (Vec<MemoryStorage>, MemoryStorage) {
@@ -168,14 +169,13 @@ fn compacted(sources: Vec<(PathBuf, Box<dyn ChunkQuerier>)>) -> MergedChunkSerie
 fn compacted_chunks_hold_each_sample_once_and_do_not_overlap() {
     for seed in 0..SEEDS {
         println!("seed {seed}");
-        let (sources, all) = sources(seed, Kinds::Floats);
+        let (sources, all) = sources(seed, Kinds::FloatsAndHistograms);
         check_chunks_exactly(&all, &mut compacted(chunk_sources(seed, &sources)));
     }
 }
 
 #[test]
 fn compacting_touches_only_chunks_that_overlap() {
-    use skopos_storage::ChunkSeriesSet as _;
     let labels = Labels::from_pairs([("n", "a")]);
     let mut sources = [MemoryStorage::default(), MemoryStorage::default()];
     sources[0].insert_floats(&labels, (0..40).map(|t| (t, 1.0)));
@@ -193,7 +193,7 @@ fn compacting_touches_only_chunks_that_overlap() {
 
 #[test]
 fn damaged_chunks_that_overlap_are_refused_with_their_source() {
-    use skopos_storage::{ChunkSeries, ChunkSeriesSet};
+    use skopos_storage::ChunkSeries;
     struct One(Option<ChunkSeries>);
     impl ChunkSeriesSet for One {
         fn next_series(&mut self) -> Result<Option<ChunkSeries>, QueryError> {
@@ -215,6 +215,26 @@ fn damaged_chunks_that_overlap_are_refused_with_their_source() {
         match merged.next_series() {
             Err(QueryError::Corrupt { path, .. }) => assert_eq!(path, PathBuf::from("bad")),
             other => panic!("cut at {cut}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_chunk_is_cut_to_every_range() {
+    let labels = Labels::from_pairs([("n", "a")]);
+    let mut storage = MemoryStorage::default();
+    storage.insert_floats(&labels, (0..20).map(|t| (t * 2, t as f64)));
+    let chunk = compacted(vec![(PathBuf::new(), storage.chunk_view(200))]);
+    let chunk = { chunk }.next_series().unwrap().unwrap().chunks.remove(0);
+    for min in -2..42 {
+        for max in min..42 {
+            let range = TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) };
+            let mut out = Vec::new();
+            cut_chunk(chunk.clone(), range, &mut out).unwrap();
+            let got: Vec<i64> = out.iter().flat_map(decode).map(|(t, _)| t.as_ms()).collect();
+            let expected: Vec<i64> = (0..40).step_by(2).filter(|t| (min..=max).contains(t)).collect();
+            assert_eq!(got, expected, "{range:?}");
+            assert!(out.len() <= 1);
         }
     }
 }

@@ -4,16 +4,16 @@
 //! # Modules
 //! - `service`: a program in a temporary folder on a free port: started, waited for, killed, started again,
 //!   and gone when the handle is dropped, also when the test panics
-//! - `peers`: Debian's Prometheus and node_exporter as services
+//! - `peers`: Debian's Prometheus, VictoriaMetrics and node_exporter as services
 //! - `skopos`: our own binary as a service
 //! - `process`: a child process, its log and its end
 //! - `http`: a small blocking client that hides nothing of the answer
 //! - `misbehaving`: an HTTP server that follows a script of bad manners
+//! - `storage`: the contracts of `Querier` and `ChunkQuerier` as suites that every implementation runs, and a
+//!   storage so simple that it is right
 //! - `series`: series with all kinds of samples, and the text in which fixtures hold them
 //! - `archive`: a folder as one compressed file
 //! - `remote`: remote write and read as a client of a real server
-//! - `storage`: the contracts of `Querier` and `ChunkQuerier` as suites that every implementation runs, and a
-//!   storage so simple that it is right
 //! - `port`, `wait`: a free port; waiting for a real process
 //!
 //! # Way of a service

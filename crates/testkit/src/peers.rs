@@ -46,10 +46,30 @@ pub fn prometheus_3() -> Option<PathBuf> {
     if program.is_file() {
         return Some(program);
     }
-    eprintln!(
-        "WARNING: this test ran WITHOUT Prometheus 3: there is no {PROMETHEUS_3}; run `cargo xtask setup`"
-    );
+    eprintln!("WARNING: this test ran WITHOUT Prometheus 3; `cargo xtask setup` tries to get {PROMETHEUS_3}");
     None
+}
+
+/// Starts VictoriaMetrics with this configuration of its scraper (the text of `prometheus.yml`) and
+/// further flags.
+///
+/// # Panics
+/// If the program is not installed or does not become ready.
+#[must_use]
+#[track_caller]
+pub fn victoria_metrics(config: &str, flags: &[&str]) -> Service {
+    let own = [
+        "-httpListenAddr={address}",
+        "-promscrape.config={folder}/prometheus.yml",
+        "-storageDataPath={folder}/data",
+    ];
+    start(Spec {
+        name: "VictoriaMetrics".to_owned(),
+        program: find("victoria-metrics"),
+        arguments: own.iter().chain(flags).map(|flag| (*flag).to_owned()).collect(),
+        files: vec![("prometheus.yml".to_owned(), config.to_owned())],
+        ready_path: "/health".to_owned(),
+    })
 }
 
 /// Starts node_exporter with these flags.

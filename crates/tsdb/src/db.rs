@@ -6,8 +6,10 @@ use crate::{
     head::{
         Head,
         appender::HeadAppender,
+        cardinality::Cardinality,
         querier::HeadQuerier,
         replay::replay,
+        tombstones::DeleteError,
         truncate::{Busy, Truncated},
     },
     head_chunks::HeadChunks,
@@ -25,7 +27,7 @@ use skopos_base::{
     fs::{FileLock, Fs},
     spawn::{Joined, Stop},
 };
-use skopos_model::{Labels, Metadata, TimestampMs};
+use skopos_model::{Labels, Matcher, Metadata, TimestampMs};
 use skopos_storage::{
     Appendable, Appender, ChunkSeriesSet, CommitError, Querier, QueryBudget, QueryError, Queryable,
     SeriesLimit, TimeRange,
@@ -83,7 +85,7 @@ impl Db {
         let chunks = HeadChunks::open(&env.fs, &chunks_dir, options.head_chunk_file_bytes)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
         let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats), chunks));
-        replay(&head, fs, &*env.clock, &listing)?;
+        replay(&head, env, &listing)?;
         head.replayed();
         let wal = Wal::create(
             Arc::clone(&env.fs),
@@ -184,6 +186,28 @@ impl Db {
     /// While a reader that began before needs it.
     pub fn truncate_head_before(&self, time: TimestampMs) -> Result<Truncated, Busy> {
         self.head.truncate_before(time)
+    }
+
+    /// Deletes the samples of `range` that the head has of the series that fulfil all matchers; returns of how
+    /// many series some may be deleted. When it returns it is durable.
+    ///
+    /// # Errors
+    /// When the series cannot be found within the budget, or the log does not take it.
+    pub fn delete_series(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        budget: &QueryBudget,
+    ) -> Result<usize, DeleteError> {
+        self.head.delete(&self.wal, matchers, range, budget)
+    }
+
+    /// Which metrics, labels and pairs of the head have the most series; lists have at most `limit` entries.
+    ///
+    /// # Errors
+    /// When the budget's time is over.
+    pub fn cardinality(&self, limit: usize, budget: &QueryBudget) -> Result<Cardinality, QueryError> {
+        self.head.cardinality(limit, budget)
     }
 
     fn shut_down(&self) -> Result<(), CommitError> {

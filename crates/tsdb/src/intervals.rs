@@ -2,6 +2,7 @@
 //! touching another; both ends of an interval belong to it. Knows no series and no file.
 
 use skopos_model::TimestampMs;
+use skopos_storage::TimeRange;
 
 /// One span of time; both ends belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,30 +83,21 @@ impl Intervals {
         self.0.drain(..gone);
     }
 
-    /// The runs of `timestamps` (growing) that are not deleted, as ranges of their places.
-    pub fn kept(&self, timestamps: &[TimestampMs]) -> impl Iterator<Item = std::ops::Range<usize>> {
-        let mut from = 0;
-        let mut rest = self.0.iter();
-        std::iter::from_fn(move || {
-            while from < timestamps.len() {
-                let start = from;
-                match rest.next() {
-                    None => {
-                        from = timestamps.len();
-                        return Some(start..from);
-                    }
-                    Some(i) => {
-                        let behind = &timestamps[start..];
-                        let end = start + behind.partition_point(|t| t.as_ms() < i.min_ms);
-                        from = start + behind.partition_point(|t| t.as_ms() <= i.max_ms);
-                        if end > start {
-                            return Some(start..end);
-                        }
-                    }
-                }
+    /// The parts of `range` that are not deleted, in order.
+    pub fn kept_in(&self, range: TimeRange) -> Vec<TimeRange> {
+        let (from, to) = (range.min.as_ms(), range.max.as_ms());
+        let mut parts = Vec::new();
+        let mut next = Some(from);
+        let first = self.0.partition_point(|gone| gone.max_ms < from);
+        for gone in self.0[first..].iter().take_while(|gone| gone.min_ms <= to) {
+            if let Some(min) = next.filter(|min| *min < gone.min_ms) {
+                parts.push((min, gone.min_ms - 1));
             }
-            None
-        })
+            next = gone.max_ms.checked_add(1);
+        }
+        parts.extend(next.filter(|min| *min <= to).map(|min| (min, to)));
+        let range = |(min, max)| TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) };
+        parts.into_iter().map(range).collect()
     }
 }
 
@@ -162,7 +154,6 @@ mod tests {
         #[test]
         fn agrees_with_a_set_of_times(
             added in prop::collection::vec((0i64..60, 0i64..12), 0..12),
-            times in prop::collection::btree_set(0i64..80, 0..40),
             (from, len) in (0i64..70, 0i64..12),
         ) {
             let added: Vec<_> = added.iter().map(|(min, len)| (*min, min + len)).collect();
@@ -174,10 +165,12 @@ mod tests {
             }
             prop_assert_eq!(all.covers(from, from + len), (from..=from + len).all(deleted));
             prop_assert_eq!(all.overlaps(from, from + len), (from..=from + len).any(deleted));
-            let stamps: Vec<_> = times.iter().map(|t| TimestampMs::new(*t)).collect();
-            let kept = all.kept(&stamps).flat_map(|r| stamps[r].iter().map(|t| t.as_ms()));
-            let expected: Vec<i64> = times.iter().copied().filter(|t| !deleted(*t)).collect();
-            prop_assert_eq!(kept.collect::<Vec<i64>>(), expected);
+            let range = TimeRange { min: TimestampMs::new(from), max: TimestampMs::new(from + len) };
+            let kept = all.kept_in(range);
+            prop_assert!(kept.windows(2).all(|w| w[0].max.as_ms() + 1 < w[1].min.as_ms()));
+            let kept = kept.iter().flat_map(|r| r.min.as_ms()..=r.max.as_ms());
+            let expected: Vec<i64> = (from..=from + len).filter(|t| !deleted(*t)).collect();
+            prop_assert_eq!(kept.collect::<Vec<_>>(), expected);
         }
     }
 }

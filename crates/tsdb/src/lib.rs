@@ -4,10 +4,11 @@
 //! - `db`: `Db`, what the rest of the program opens; the lock and the synchronising thread.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
-//! - `select`: matchers to series, over the postings of the head or of a block.
+//! - `select`: matchers to series, over the postings of the head; `block::select` is that of blocks.
 //! - `head_chunks`: the directory of closed chunks; see its own map.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
 //! - `block`: Prometheus' blocks, written and read; see its own map.
+//! - `compact`: what becomes of blocks: compaction, retention, snapshots; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
 //! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
@@ -37,6 +38,7 @@
 //! docs/decisions/0003-isolation-by-commit-number.md first.
 
 pub mod block;
+pub mod compact;
 mod db;
 mod error;
 #[cfg(feature = "fuzzing")]
@@ -52,8 +54,16 @@ mod wal;
 
 pub use db::Db;
 pub use error::OpenError;
-pub use head::truncate::{Busy, Truncated};
+pub use head::{
+    cardinality::{Cardinality, TopEntry},
+    tombstones::DeleteError,
+    truncate::{Busy, Truncated},
+};
 pub use intervals::{Interval, Intervals};
 pub use options::{Options, WalCompression};
 pub use stats::StatsSnapshot;
-pub use wal::checkpoint::{CheckpointError, CheckpointStats, Passed};
+pub use wal::{
+    checkpoint::{CheckpointError, CheckpointStats, Passed},
+    sequence::SequenceError,
+    snapshot,
+};

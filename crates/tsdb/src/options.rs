@@ -40,6 +40,8 @@ pub struct Options {
     pub memory_budget_bytes: u64,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
+    /// Threads that read the WAL at the start. What they make of it is the same, however many they are.
+    pub replay_threads: usize,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             max_series_per_metric: 5_000_000,
             memory_budget_bytes: 16 << 30,
             max_label_bytes: 16 << 10,
+            replay_threads: 2,
         }
     }
 }
@@ -68,6 +71,12 @@ impl Options {
     /// The segment size as whole pages.
     pub(crate) fn segment_pages(&self) -> u64 {
         (self.segment_bytes / PAGE_SIZE as u64).max(2)
+    }
+
+    /// The longest record of histograms that a batch is gathered up to; the last histogram may go beyond.
+    pub(crate) fn max_record_bytes(&self) -> usize {
+        let record = crate::wal::segment_capacity(self.segment_pages());
+        usize::try_from(record / 2).unwrap_or(usize::MAX)
     }
 
     /// The most samples of one batch. Since they stand in one record, and a record in one segment, a

@@ -18,14 +18,15 @@ pub(crate) struct Wanted {
     pub(crate) service: Option<&'static str>,
 }
 
-/// What the tests hold this program against, and the browser that they look at its pages with.
-pub(crate) const PEERS: [Wanted; 3] = [
+/// What tests and benches hold this program against, and the browser that they look at its pages with.
+pub(crate) const PEERS: [Wanted; 4] = [
     Wanted { program: "prometheus", package: "prometheus", service: Some("prometheus") },
     Wanted {
         program: "prometheus-node-exporter",
         package: "prometheus-node-exporter",
         service: Some("prometheus-node-exporter"),
     },
+    Wanted { program: "victoria-metrics", package: "victoria-metrics", service: Some("victoria-metrics") },
     Wanted { program: "chromium", package: "chromium", service: None },
 ];
 

@@ -1,6 +1,8 @@
-//! XOR chunks: columns, iterator and encoder must make the same of the same bytes.
+//! Chunks: columns, iterator and encoder must make the same of the same bytes.
 
-use skopos_chunk::{XorEncoder, XorIter, decode_into, decode_range_into};
+use skopos_chunk::{
+    ChunkBuilder, CutAt, Encoding, SampleIter, XorEncoder, XorIter, decode_into, decode_range_into,
+};
 use skopos_model::TimestampMs;
 
 /// Timestamps and the bits of values.
@@ -81,4 +83,29 @@ pub(super) fn xor_seeds() -> Vec<Vec<u8>> {
         chunk(&regular(|i| f64::from_bits((i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)))),
         chunk(&[(0, 1.0), (1, 2.0), (10_000, 3.0), (90_000, 4.0), (700_000, 5.0), (1 << 40, 6.0)]),
     ]
+}
+
+/// A chunk of any encoding, which the first byte says: what is iterated over comes back when it is built
+/// anew.
+pub(super) fn any(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let Some(encoding) = Encoding::from_byte(*first) else { return };
+    let Ok(samples) = SampleIter::new(encoding, bytes).collect::<Result<Vec<_>, _>>() else { return };
+    let mut builder = ChunkBuilder::new(CutAt::default());
+    samples.iter().for_each(|(timestamp, value)| builder.push(*timestamp, value));
+    let mut again = Vec::new();
+    for chunk in builder.finish() {
+        let part: Result<Vec<_>, _> = SampleIter::new(chunk.encoding, &chunk.bytes).collect();
+        again.extend(part.expect("a chunk that was built can be read"));
+    }
+    assert_eq!(again.len(), samples.len(), "samples are lost");
+    assert!(again.iter().zip(&samples).all(|(a, b)| a.0 == b.0), "times do not come back");
+}
+
+pub(super) fn any_seeds() -> Vec<Vec<u8>> {
+    let mut seeds: Vec<Vec<u8>> = xor_seeds().into_iter().map(|chunk| [&[1][..], &chunk].concat()).collect();
+    for encoding in 2..=6 {
+        seeds.push([&[encoding][..], &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat());
+    }
+    seeds
 }

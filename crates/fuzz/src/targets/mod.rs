@@ -12,6 +12,9 @@ use skopos_tsdb::fuzzing as tsdb;
 /// A check that keeps a few copies of what it decoded.
 const USUAL: Memory = Memory { fixed_bytes: 256 << 10, per_input_byte: 512 };
 
+/// A check that keeps its files on a simulated disk.
+const ON_A_DISK: Memory = Memory { fixed_bytes: 4 << 20, per_input_byte: 512 };
+
 /// Every target.
 pub const TARGETS: &[Target] = &[
     Target {
@@ -24,10 +27,49 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "wal_record",
-        covers: &["crates/tsdb/src/wal/record.rs"],
+        covers: &[
+            "crates/tsdb/src/wal/record/base.rs",
+            "crates/tsdb/src/wal/record/bytes.rs",
+            "crates/tsdb/src/wal/record/exemplars.rs",
+            "crates/tsdb/src/wal/record/histograms.rs",
+            "crates/tsdb/src/wal/record/markers.rs",
+            "crates/tsdb/src/wal/record/metadata.rs",
+            "crates/tsdb/src/wal/record/samples.rs",
+            "crates/tsdb/src/wal/record/series.rs",
+            "crates/tsdb/src/wal/record/tombstones.rs",
+        ],
         seeds: tsdb::wal::record_seeds,
         check: tsdb::wal::record,
         memory: USUAL,
+    },
+    Target {
+        name: "block",
+        covers: &[
+            "crates/tsdb/src/block/input.rs",
+            "crates/tsdb/src/block/kept.rs",
+            "crates/tsdb/src/block/meta.rs",
+            "crates/tsdb/src/block/tombstones.rs",
+            "crates/tsdb/src/block/index/offsets.rs",
+            "crates/tsdb/src/block/index/paged.rs",
+            "crates/tsdb/src/block/index/series.rs",
+            "crates/tsdb/src/block/index/symbols.rs",
+        ],
+        seeds: tsdb::block::seeds,
+        check: tsdb::block::any,
+        memory: ON_A_DISK,
+    },
+    Target {
+        name: "chunk",
+        covers: &[
+            "crates/chunk/src/samples.rs",
+            "crates/chunk/src/xor2.rs",
+            "crates/chunk/src/histogram_decoder.rs",
+            "crates/chunk/src/histogram_encoder.rs",
+            "crates/chunk/src/histogram_kinds.rs",
+        ],
+        seeds: chunk::any_seeds,
+        check: chunk::any,
+        memory: Memory { fixed_bytes: 256 << 10, per_input_byte: 64 << 10 },
     },
     Target {
         name: "xor_chunk",

@@ -1,6 +1,6 @@
 //! Samples copied from columns to columns, histograms among them. Never looks at their times.
 
-use super::{Columns, HistogramColumn, HistogramRow};
+use super::{Columns, HistogramColumn, HistogramRow, LayoutIndex};
 use std::ops::Range;
 
 impl Columns {
@@ -32,18 +32,18 @@ struct Move {
 impl HistogramColumn {
     fn extend_from(&mut self, other: &Self, rows: Range<usize>, moved: Move) {
         // Rows that follow one another mostly share their layout: theirs is looked up once.
-        let mut last: Option<(usize, usize)> = None;
+        let mut last: Option<(usize, LayoutIndex)> = None;
         for row in &other.rows[rows] {
             let layout = match last {
                 Some((theirs, mine)) if theirs == row.layout => mine,
-                _ => self.layout_of(&other.layouts[row.layout]).0,
+                _ => self.layout_of(&other.layouts[row.layout]),
             };
             last = Some((row.layout, layout));
             let start = self.buckets.len();
             self.buckets.extend_from_slice(&other.buckets[row.buckets.clone()]);
             let buckets = start..self.buckets.len();
             let sample = row.sample - moved.from + moved.to;
-            self.rows.push(HistogramRow { sample, layout, buckets, ..*row });
+            self.rows.push(HistogramRow { sample, layout: layout.0, buckets, ..*row });
         }
     }
 }

@@ -109,7 +109,7 @@ impl MergedChunkSeriesSet {
                 _ => recode(group, &mut out).map_err(|failed| QueryError::Corrupt {
                     path: self.sources[failed.source].name.clone(),
                     offset: 0,
-                    reason: format!("a chunk of series {labels}: {}", failed.reason),
+                    reason: format!("a chunk of series {labels}: {}", failed.error),
                 })?,
             }
             rest = behind;

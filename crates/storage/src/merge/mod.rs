@@ -20,6 +20,7 @@ mod samples;
 mod series;
 
 pub use chunks::{ChunkMerge, ChunkSource, MergedChunkSeriesSet};
+pub use recode::cut_chunk;
 pub use series::MergedSeriesSet;
 
 use crate::{

@@ -1,15 +1,18 @@
 //! The contract of `ChunkQuerier` and `ChunkSeriesSet` as one suite. Knows no implementation.
 
 use super::{MemoryStorage, Point, Samples, budget, budget_of};
-use skopos_chunk::{Encoding, XorIter};
-use skopos_model::{Labels, Matcher, TimestampMs};
+use skopos_chunk::{ChunkValue, SampleIter};
+use skopos_model::{
+    FloatHistogram, Labels, Matcher, TimestampMs,
+    histogram::{CounterResetHint, Span, bucket_indexes, push_bucket},
+};
 use skopos_storage::{
     Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError, QueryLimits, SelectRequest,
     Shard, TimeRange,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Checks a storage that was filled with the floats of `expected`.
+/// Checks a storage that was filled with the samples of `expected`.
 ///
 /// What is wanted: series sorted and each once; chunks by their first samples' times, whose bytes hold
 /// what their ends say; every sample of the range, and none that was never written; shards that part the
@@ -111,21 +114,47 @@ pub fn check_chunks_exactly(expected: &MemoryStorage, set: &mut dyn ChunkSeriesS
         }
         last = Some(labels);
     }
-    assert_eq!(&got, expected);
+    got.assert_equals(expected);
 }
 
-/// The samples of a chunk of floats.
+/// The samples of a chunk. Whole counts become floats, and what a histogram says of a reset is left out:
+/// it depends on the chunks around it.
 ///
 /// # Panics
 /// When it cannot be decoded, its samples are not in order, or they do not begin and end where it says.
 pub fn decode(chunk: &Chunk) -> Vec<(TimestampMs, Point)> {
-    assert_eq!(chunk.encoding, Encoding::Xor, "the suite decodes floats");
-    let read = |s: Result<skopos_model::Sample, _>| s.unwrap_or_else(|e| panic!("a chunk is damaged: {e}"));
-    let samples: Vec<_> = XorIter::new(&chunk.bytes).map(read).collect();
-    assert!(samples.windows(2).all(|p| p[0].timestamp < p[1].timestamp), "times of a chunk do not grow");
-    let ends = samples.first().zip(samples.last()).map(|(a, b)| (a.timestamp, b.timestamp));
+    let read =
+        |s: Result<(TimestampMs, ChunkValue), _>| s.unwrap_or_else(|e| panic!("a chunk is damaged: {e}"));
+    let samples: Vec<_> = SampleIter::new(chunk.encoding, &chunk.bytes).map(read).collect();
+    assert!(samples.windows(2).all(|p| p[0].0 < p[1].0), "times of a chunk do not grow");
+    let ends = samples.first().zip(samples.last()).map(|(a, b)| (a.0, b.0));
     assert_eq!(ends, Some((chunk.min, chunk.max)), "a chunk's ends");
-    samples.into_iter().map(|s| (s.timestamp, Point::Float(s.value))).collect()
+    let point = |value| match value {
+        ChunkValue::Float(v) => Point::Float(v),
+        ChunkValue::Histogram(h) => Point::Histogram(plain(h.to_float())),
+        ChunkValue::FloatHistogram(h) => Point::Histogram(plain(h)),
+    };
+    samples.into_iter().map(|(t, v)| (t, point(v))).collect()
+}
+
+/// The one form of all that say the same: chunks may add empty buckets, so that histograms share their spans.
+fn plain(mut histogram: FloatHistogram) -> FloatHistogram {
+    let layout = &mut histogram.layout;
+    if layout.counter_reset_hint != CounterResetHint::Gauge {
+        layout.counter_reset_hint = CounterResetHint::Unknown;
+    }
+    drop_empty(&mut layout.positive_spans, &mut histogram.positive_buckets);
+    drop_empty(&mut layout.negative_spans, &mut histogram.negative_buckets);
+    histogram
+}
+
+fn drop_empty(spans: &mut Vec<Span>, buckets: &mut Vec<f64>) {
+    let (mut kept, mut end) = (Vec::new(), 0);
+    for (index, _) in bucket_indexes(spans).zip(&*buckets).filter(|(_, count)| **count != 0.0) {
+        end = push_bucket(&mut kept, end, index);
+    }
+    buckets.retain(|count| *count != 0.0);
+    *spans = kept;
 }
 
 fn drain(querier: &dyn ChunkQuerier, budget: &Arc<QueryBudget>) -> Result<(), QueryError> {

@@ -3,7 +3,7 @@
 
 use super::budget;
 use bytes::Bytes;
-use skopos_chunk::{Encoding, XorEncoder};
+use skopos_chunk::{BuiltChunk, ChunkBuilder, ChunkValue, CutAt};
 use skopos_model::{FloatHistogram, Labels, Matcher, TimestampMs};
 use skopos_storage::{
     Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Querier, QueryBudget, QueryError,
@@ -92,6 +92,23 @@ impl MemoryStorage {
         self.series.is_empty()
     }
 
+    /// Says the first difference, where there is one: a whole storage is too much to read.
+    ///
+    /// # Panics
+    /// When they differ.
+    pub fn assert_equals(&self, expected: &Self) {
+        for (labels, wanted) in expected.iter() {
+            let Some(got) = self.series.get(labels) else { panic!("{labels} is missing") };
+            for (at, point) in wanted {
+                assert_eq!(got.get(at), Some(point), "{labels} at {at}");
+            }
+            let more = got.keys().find(|at| !wanted.contains_key(at));
+            assert_eq!(more, None, "{labels} has a sample too much");
+        }
+        let more = self.series.keys().find(|labels| !expected.series.contains_key(labels));
+        assert_eq!(more, None, "a series too much");
+    }
+
     /// What a querier hands out, read to its end.
     ///
     /// # Panics
@@ -157,10 +174,7 @@ impl MemoryStorage {
         Box::new(View { storage: self.clone(), range })
     }
 
-    /// A querier of chunks of `per_chunk` floats each.
-    ///
-    /// # Panics
-    /// Later, when the storage has a histogram.
+    /// A querier of chunks of up to `per_chunk` samples each.
     pub fn chunk_view(&self, per_chunk: usize) -> Box<dyn ChunkQuerier> {
         Box::new(ChunkView { storage: self.clone(), per_chunk })
     }
@@ -289,7 +303,7 @@ impl ChunkQuerier for ChunkView {
                 continue;
             }
             let samples: Vec<_> = samples.iter().collect();
-            let mut chunks: Vec<Chunk> = samples.chunks(self.per_chunk).map(encode).collect();
+            let mut chunks: Vec<Chunk> = samples.chunks(self.per_chunk).flat_map(encode).collect();
             chunks.retain(|c| c.min <= request.range.max && c.max >= request.range.min);
             if !chunks.is_empty() {
                 out.push(ChunkSeries { labels: labels.clone(), chunks });
@@ -300,14 +314,22 @@ impl ChunkQuerier for ChunkView {
     }
 }
 
-fn encode(samples: &[(&TimestampMs, &Point)]) -> Chunk {
-    let mut encoder = XorEncoder::new();
+/// Where a series has floats and histograms, one run of samples makes several chunks.
+fn encode(samples: &[(&TimestampMs, &Point)]) -> Vec<Chunk> {
+    let samples_max = samples.len().try_into().unwrap_or(u16::MAX);
+    let mut builder = ChunkBuilder::new(CutAt { samples: samples_max, ..CutAt::default() });
     for (at, point) in samples {
-        let Point::Float(value) = point else { panic!("chunks of the oracle hold floats") };
-        encoder.append(**at, *value);
+        let value = match point {
+            Point::Float(value) => ChunkValue::Float(*value),
+            Point::Histogram(histogram) => ChunkValue::FloatHistogram(histogram.clone()),
+        };
+        builder.push(**at, &value);
     }
-    let (min, max) = (*samples[0].0, *samples[samples.len() - 1].0);
-    Chunk { min, max, encoding: Encoding::Xor, bytes: Bytes::from(encoder.into_bytes()) }
+    let chunk = |b: BuiltChunk| {
+        let BuiltChunk { encoding, min, max, bytes, .. } = b;
+        Chunk { min, max, encoding, bytes: Bytes::from(bytes) }
+    };
+    builder.finish().into_iter().map(chunk).collect()
 }
 
 struct ChunkSet {

@@ -96,7 +96,7 @@ fn made_histogram(rng: &Rng) -> FloatHistogram {
     let buckets = 1 + rng.below(3) as u32;
     let positive_spans = vec![Span { offset: rng.below(3) as i32, length: buckets }];
     let layout = Layout { schema: rng.below(4) as i32, positive_spans, ..Layout::default() };
-    let positive_buckets: Vec<f64> = (0..buckets).map(|_| rng.below(9) as f64).collect();
+    let positive_buckets: Vec<f64> = (0..buckets).map(|_| 1.0 + rng.below(9) as f64).collect();
     let count = positive_buckets.iter().sum();
     FloatHistogram {
         layout,

@@ -1,50 +1,27 @@
-//! One chunk without what is deleted: as columns, or encoded again. The only place here that knows encodings.
-
-use skopos_chunk::{ChunkError, Encoding, XorEncoder, decode_range_into};
-use skopos_model::{Columns, TimestampMs};
-use skopos_storage::{Chunk, TimeRange};
+//! One chunk without what is deleted: as columns, or encoded again. Knows no file.
 
 use crate::intervals::Intervals;
+use skopos_chunk::{ChunkBuilder, ChunkError, ChunkValue, CutAt, Encoding, SampleIter, decode_columns};
+use skopos_model::{Columns, histogram::CounterResetHint};
+use skopos_storage::{Chunk, TimeRange};
 
-/// Why a chunk cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum KeptError {
-    #[error(transparent)]
-    Chunk(#[from] ChunkError),
-    #[error("chunks of encoding {0:?} are not read here")]
-    Encoding(Encoding),
-}
-
-/// Appends the samples of `range` to the columns.
-pub(super) fn decode_chunk(
-    encoding: Encoding,
-    bytes: &[u8],
-    range: TimeRange,
-    columns: &mut Columns,
-) -> Result<(), KeptError> {
-    match encoding {
-        Encoding::Xor => {
-            decode_range_into(bytes, range.min, range.max, &mut columns.timestamps, &mut columns.values)?;
-            Ok(())
-        }
-        other => Err(KeptError::Encoding(other)),
-    }
-}
+/// A chunk that loses samples is not cut.
+const UNCUT: CutAt = CutAt { samples: u16::MAX, histogram_bytes: usize::MAX, min_histograms: u16::MAX };
 
 /// Appends the samples of `range` that are not deleted.
-pub(super) fn decode_kept(
+pub(crate) fn decode_kept(
     encoding: Encoding,
     bytes: &[u8],
     range: TimeRange,
     deleted: &Intervals,
     columns: &mut Columns,
-) -> Result<(), KeptError> {
+) -> Result<(), ChunkError> {
     if !deleted.overlaps(range.min.as_ms(), range.max.as_ms()) {
-        return decode_chunk(encoding, bytes, range, columns);
+        return decode_columns(encoding, bytes, range.min, range.max, columns);
     }
     let mark = columns.mark();
-    for part in kept_parts(range, deleted) {
-        if let Err(e) = decode_chunk(encoding, bytes, part, columns) {
+    for part in deleted.kept_in(range) {
+        if let Err(e) = decode_columns(encoding, bytes, part.min, part.max, columns) {
             columns.truncate(mark);
             return Err(e);
         }
@@ -52,40 +29,60 @@ pub(super) fn decode_kept(
     Ok(())
 }
 
-/// A chunk without its deleted samples, encoded again where some were; none where all were.
-pub(super) fn rewrite_kept(chunk: Chunk, deleted: &Intervals) -> Result<Option<Chunk>, KeptError> {
+/// Hands a chunk on without its deleted samples: encoded again where some were, not at all where all were.
+pub(crate) fn rewrite_kept(
+    chunk: Chunk,
+    deleted: &Intervals,
+    out: &mut Vec<Chunk>,
+) -> Result<(), ChunkError> {
     let range = TimeRange { min: chunk.min, max: chunk.max };
     if !deleted.overlaps(range.min.as_ms(), range.max.as_ms()) {
-        return Ok(Some(chunk));
+        out.push(chunk);
+        return Ok(());
     }
     if deleted.covers(range.min.as_ms(), range.max.as_ms()) {
-        return Ok(None);
+        return Ok(());
     }
-    let mut columns = Columns::default();
-    decode_kept(chunk.encoding, &chunk.bytes, range, deleted, &mut columns)?;
-    let (Some(min), Some(max)) = (columns.timestamps.first(), columns.timestamps.last()) else {
-        return Ok(None);
-    };
-    let mut encoder = XorEncoder::new();
-    for (t, v) in columns.timestamps.iter().zip(&columns.values) {
-        encoder.append(*t, *v);
+    let mut builder = ChunkBuilder::new(UNCUT);
+    let mut follows = Follows::ChunkBefore;
+    for sample in SampleIter::new(chunk.encoding, &chunk.bytes) {
+        let (t, mut value) = sample?;
+        if deleted.contains(t.as_ms()) {
+            follows = if follows == Follows::ChunkBefore { Follows::Deleted } else { follows };
+            continue;
+        }
+        if follows == Follows::Deleted {
+            forget_hint(&mut value);
+        }
+        follows = Follows::Kept;
+        builder.push(t, &value);
     }
-    let bytes = encoder.into_bytes().into();
-    Ok(Some(Chunk { min: *min, max: *max, encoding: chunk.encoding, bytes }))
+    out.extend(builder.finish().into_iter().map(|built| Chunk {
+        min: built.min,
+        max: built.max,
+        encoding: built.encoding,
+        bytes: built.bytes.into(),
+    }));
+    Ok(())
 }
 
-/// The parts of `range` between the deleted ones.
-fn kept_parts(range: TimeRange, deleted: &Intervals) -> Vec<TimeRange> {
-    let (from, to) = (range.min.as_ms(), range.max.as_ms());
-    let mut parts = Vec::new();
-    let mut next = Some(from);
-    for gone in deleted.as_slice().iter().filter(|gone| gone.max_ms >= from && gone.min_ms <= to) {
-        if let Some(min) = next.filter(|min| *min < gone.min_ms) {
-            parts.push((min, gone.min_ms - 1));
-        }
-        next = gone.max_ms.checked_add(1);
+/// What stands before a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follows {
+    ChunkBefore,
+    Kept,
+    /// Deleted samples, and none that is kept.
+    Deleted,
+}
+
+/// That there was no reset since a deleted sample says nothing about the sample before that.
+fn forget_hint(value: &mut ChunkValue) {
+    let hint = match value {
+        ChunkValue::Float(_) => return,
+        ChunkValue::Histogram(h) => &mut h.layout.counter_reset_hint,
+        ChunkValue::FloatHistogram(h) => &mut h.layout.counter_reset_hint,
+    };
+    if *hint == CounterResetHint::NotReset {
+        *hint = CounterResetHint::Unknown;
     }
-    parts.extend(next.filter(|min| *min <= to).map(|min| (min, to)));
-    let range = |(min, max)| TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) };
-    parts.into_iter().map(range).collect()
 }

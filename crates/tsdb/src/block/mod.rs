@@ -12,7 +12,7 @@
 //! Write path: `BlockWriter::create` with all symbols → `add_series` (chunks to `ChunkWriter`, the rest to
 //! `IndexWriter`) → `finish`: everything synchronised, then renamed.
 //! Read path: `Block::open` (tables walked once, sampled) → `Block::querier` → `select` → `SeriesReader` and
-//! `ChunkFetcher`, which read neighbours together → `decode_chunk` → `SeriesBatch`.
+//! `ChunkFetcher`, which read neighbours together → `decode_kept` → `SeriesBatch`.
 //!
 //! What always holds:
 //! - Every byte that decides about an answer is under a checksum that is checked at each read, but for
@@ -23,15 +23,15 @@
 //!   symbols, not by its size.
 //!
 //! When you change what is written, look at docs/formats/block.md and at the tests that hold our files
-//! against those of promtool, byte for byte. When a chunk encoding is added, look at `kept`.
+//! against those of promtool, byte for byte. When a chunk encoding is added, nothing changes here.
 
 mod chunks;
 mod error;
 mod files;
 mod id;
-mod index;
-mod input;
-mod kept;
+pub(crate) mod index;
+pub(crate) mod input;
+pub(crate) mod kept;
 mod meta;
 mod querier;
 mod reader;

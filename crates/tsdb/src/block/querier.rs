@@ -5,13 +5,13 @@ use super::{
     chunks::reader::{ChunkFetcher, Wanted},
     error::BlockError,
     index::{ChunkMeta, reader::LabelReader, series::SeriesEntry},
-    kept::{KeptError, decode_kept, rewrite_kept},
+    kept::{decode_kept, rewrite_kept},
     reader::Block,
     select::select,
     tombstones::Tombstones,
 };
 use crate::intervals::Intervals;
-use skopos_chunk::sample_count;
+use skopos_chunk::{ChunkError, samples_in};
 use skopos_model::{Labels, SeriesRef};
 use skopos_storage::{
     Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Querier, QueryBudget, QueryError,
@@ -289,7 +289,7 @@ impl Found {
     fn fetch(
         &mut self,
         ready: &Ready,
-        mut take: impl FnMut(Chunk) -> Result<(), KeptError>,
+        mut take: impl FnMut(Chunk) -> Result<(), ChunkError>,
     ) -> Result<(), QueryError> {
         for (meta, at) in ready.chunks.iter().zip(ready.wanted.clone()) {
             let (encoding, bytes) = self.fetcher.fetch(&self.block.chunks, &self.wanted[at..])?;
@@ -343,18 +343,16 @@ impl ChunkSeriesSet for BlockChunkSet {
             let tombstones = Arc::clone(&found.tombstones);
             let deleted = ready.series.and_then(|s| tombstones.get(s));
             let mut chunks = Vec::with_capacity(ready.chunks.len());
-            let mut samples = 0;
-            found.fetch(&ready, |chunk| {
-                let kept = match deleted {
-                    Some(deleted) => rewrite_kept(chunk, deleted)?,
-                    None => Some(chunk),
-                };
-                if let Some(chunk) = kept {
-                    samples += u64::from(sample_count(&chunk.bytes)?);
+            found.fetch(&ready, |chunk| match deleted {
+                Some(deleted) => rewrite_kept(chunk, deleted, &mut chunks),
+                None => {
                     chunks.push(chunk);
+                    Ok(())
                 }
-                Ok(())
             })?;
+            // What has no count is no chunk; whoever decodes it says so.
+            let count = |c: &Chunk| u64::from(samples_in(c.encoding, &c.bytes).unwrap_or(0));
+            let samples = chunks.iter().map(count).sum();
             found.budget.charge_samples(samples)?;
             if !chunks.is_empty() {
                 return Ok(Some(ChunkSeries { labels: ready.labels, chunks }));

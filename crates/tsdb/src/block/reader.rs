@@ -7,7 +7,7 @@ use super::{
     id::BlockId,
     index::reader::{IndexReader, LabelReader},
     index::series::SeriesEntry,
-    meta::BlockMeta,
+    meta::{BlockMeta, Compaction},
     querier::BlockQuerier,
     select::select,
     tombstones::Tombstones,
@@ -32,7 +32,7 @@ pub struct Block {
     pub(super) series: usize,
     /// What a deletion changes, both together.
     changing: RwLock<Changing>,
-    /// Held by the one deletion that runs.
+    /// Held by the one change that runs.
     deleting: Mutex<()>,
 }
 
@@ -101,6 +101,20 @@ impl Block {
     /// A view of `range`, with what is deleted until now.
     pub fn querier(self: &Arc<Self>, range: TimeRange) -> BlockQuerier {
         BlockQuerier::new(Arc::clone(self), range)
+    }
+
+    /// Changes what `meta.json` says, durably. The counts are the block's own affair.
+    pub fn change_compaction(
+        &self,
+        fs: &dyn Fs,
+        change: impl FnOnce(&mut Compaction),
+    ) -> Result<(), BlockError> {
+        let _one = self.deleting.lock();
+        let mut meta = self.meta();
+        change(&mut meta.compaction);
+        meta.write(fs, &self.dir)?;
+        self.changing.write().meta = meta;
+        Ok(())
     }
 
     /// Deletes `range` of the series that fulfil all matchers: at once for views to come, and durably.

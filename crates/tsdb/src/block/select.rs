@@ -1,5 +1,8 @@
 //! Matchers to the series of a block. Decides by label values and postings, and asks a candidate's own labels
 //! where that is less work. Never looks at a sample. What it finds is what the head's selection finds.
+//!
+//! `crate::select` weighs lists in memory, and asks for parts of a list again and again. Here a list is read
+//! and checked as a whole, once, and a candidate's labels cost a call of the system: other weights.
 
 use super::{
     error::BlockError,

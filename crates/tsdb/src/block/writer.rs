@@ -10,7 +10,7 @@ use super::{
     tombstones::Tombstones,
 };
 use skopos_base::fs::{Fs, SharedFs};
-use skopos_chunk::{Encoding, sample_count};
+use skopos_chunk::samples_in;
 use skopos_model::{Labels, TimestampMs};
 use skopos_storage::Chunk;
 use std::{
@@ -128,14 +128,13 @@ impl BlockWriter {
                 return Err(BlockError::refused(dir, reason));
             }
             end = Some(chunk.max);
-            let samples = sample_count(&chunk.bytes)
+            let samples = samples_in(chunk.encoding, &chunk.bytes)
                 .map_err(|e| BlockError::refused(dir, format!("a chunk of {labels}: {e}")))?;
             self.stats.num_samples += u64::from(samples);
-            match chunk.encoding {
-                Encoding::Histogram | Encoding::FloatHistogram => {
-                    self.stats.num_histogram_samples += u64::from(samples);
-                }
-                _ => self.stats.num_float_samples += u64::from(samples),
+            if chunk.encoding.is_histogram() {
+                self.stats.num_histogram_samples += u64::from(samples);
+            } else {
+                self.stats.num_float_samples += u64::from(samples);
             }
             let at = self.chunks.add(&*self.unfinished.fs, chunk.encoding, &chunk.bytes)?;
             self.metas.push(ChunkMeta { min: chunk.min, max: chunk.max, at });

@@ -3,4 +3,5 @@
 //! the table of targets. Never part of the product.
 #![allow(missing_docs, reason = "seen by `crates/fuzz` alone, whose table says what each is")]
 
+pub mod block;
 pub mod wal;

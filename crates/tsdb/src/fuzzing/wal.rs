@@ -105,8 +105,63 @@ pub fn record(bytes: &[u8]) {
         Some(RecordKind::Series) => series(bytes),
         Some(RecordKind::Samples) => samples(bytes),
         Some(RecordKind::Metadata) => metadata(bytes),
-        _ => {}
+        Some(RecordKind::Histograms) => histograms(bytes),
+        Some(RecordKind::SamplesV2) => {
+            let _ = record::read_any_samples(bytes, &mut Vec::new());
+        }
+        Some(RecordKind::Tombstones) => {
+            let (read, push) = (record::read_tombstones, record::push_tombstones);
+            comes_back(bytes, read, push, |a, b| a == b);
+        }
+        Some(RecordKind::MmapMarkers) => {
+            comes_back(bytes, record::read_markers, record::push_markers, |a, b| a == b);
+        }
+        Some(RecordKind::Exemplars) => {
+            // A NaN is not equal to itself.
+            let same =
+                |a: &record::WalExemplar, b: &record::WalExemplar| format!("{a:?}") == format!("{b:?}");
+            comes_back(bytes, record::read_exemplars, record::push_exemplars, same);
+        }
+        Some(RecordKind::MinValidTime) => {
+            let _ = record::read_min_valid_time(bytes);
+        }
+        Some(RecordKind::Unknown(_)) | None => {}
     }
+}
+
+/// What was read comes back when it is written and read again.
+fn comes_back<T: std::fmt::Debug>(
+    bytes: &[u8],
+    read: fn(&[u8], &mut Vec<T>) -> Result<(), RecordError>,
+    push: fn(&mut Vec<u8>, &[T]),
+    same: fn(&T, &T) -> bool,
+) {
+    let mut entries = Vec::new();
+    if read(bytes, &mut entries).is_err() || entries.is_empty() {
+        assert!(entries.is_empty(), "a record that is refused gives entries");
+        return;
+    }
+    let (mut written, mut again) = (Vec::new(), Vec::new());
+    push(&mut written, &entries);
+    assert_eq!(read(&written, &mut again), Ok(()));
+    let is_same = again.len() == entries.len() && again.iter().zip(&entries).all(|(a, b)| same(a, b));
+    assert!(is_same, "entries do not come back: {entries:?}, then {again:?}");
+}
+
+fn histograms(bytes: &[u8]) {
+    let mut entries = Vec::new();
+    if record::read_histograms(bytes, &mut entries).is_err() {
+        assert!(entries.is_empty(), "a record that is refused gives histograms");
+        return;
+    }
+    let mut count = 0;
+    record::push_histograms(&entries, &mut Vec::new(), |written| {
+        let mut again = Vec::new();
+        let done = record::read_histograms(written, &mut again);
+        assert!(done.is_ok(), "histograms that were written are refused: {done:?}");
+        count += again.len();
+    });
+    assert_eq!(count, entries.len(), "histograms do not come back");
 }
 
 fn read_series(bytes: &[u8]) -> Result<Vec<(u64, Labels)>, RecordError> {
@@ -163,5 +218,17 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
         samples.push(i * i, 1_700_000_000_000 - 7 * i as i64, (i as f64).sqrt());
     }
     let metadata = b"\x06\x01\x01\x02\x04HELP\x04text\x04UNIT\x01s\x02\x02\x00".to_vec();
-    vec![series, samples.bytes().to_vec(), metadata]
+    let (mut tombstones, mut markers) = (Vec::new(), Vec::new());
+    let deleted = record::WalTombstone { wal_ref: 3, min_ms: -5, max_ms: 1 << 40 };
+    record::push_tombstones(&mut tombstones, &[deleted; 2]);
+    record::push_markers(&mut markers, &[record::MmapMarker { wal_ref: 1, chunk_ref: 1 << 33 }; 2]);
+    let reference = [0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 3, 232];
+    let exemplar =
+        [&[4][..], &reference, &[0, 0], &1.5f64.to_bits().to_be_bytes(), b"\x01\x01a\x01b"].concat();
+    // Hint, schema, threshold, zero count, count, sum, spans, deltas: of whole numbers and of floats.
+    let half = 0.5f64.to_bits().to_be_bytes();
+    let head: [&[u8]; 5] = [&reference, &[0, 0, 0, 2], &half, &[1, 3], &half];
+    let whole = [&[7][..], &head.concat(), &[1, 0, 2, 2, 2, 0, 0, 0]].concat();
+    let min_valid = [14, 0, 0, 0, 0, 0, 0, 0, 5].to_vec();
+    vec![series, samples.bytes().to_vec(), metadata, tombstones, markers, exemplar, whole, min_valid]
 }

@@ -2,14 +2,14 @@
 //! they are appended, and once more when they are stored, since another batch may have overtaken this
 //! one. Never makes a sample visible that the WAL does not have.
 //!
-//! Native histograms are refused, since they cannot be kept yet. Exemplars and start timestamps are
-//! passed over: exemplars are counted. Metadata are kept in memory, the latest of each metric.
+//! Exemplars and start timestamps are passed over: exemplars are counted. Metadata are kept in memory, the latest of each metric.
 
 use super::{
     Head,
     batches::BatchNumber,
+    histograms::{Histograms, checked, compress_all, owned},
     registry::{Found, Origin, ref_of},
-    series::{CommitView, MemSeries, Newest, SeriesIndex, Stored},
+    series::{CommitView, HistogramRef, MemSeries, Place, SeriesIndex, Stored},
 };
 use crate::{
     stats::Stats,
@@ -31,6 +31,7 @@ const SPARE_BYTES: usize = 8 << 20;
 const SPARES: usize = 16;
 /// How limits are named to an operator: as the flag, where there is one.
 const LABEL_LIMIT: &str = "max-label-bytes (tsdb)";
+const HISTOGRAM_LIMIT: &str = "max-batch-histogram-bytes (tsdb)";
 const BATCH_LIMIT: &str = "max-batch-samples (tsdb)";
 
 /// The buffers of a batch.
@@ -45,6 +46,7 @@ pub(crate) struct Batch {
     /// Series that the batch holds, as often as it does.
     held: Vec<Arc<MemSeries>>,
     metadata: Vec<(Arc<MemSeries>, Metadata)>,
+    histograms: Histograms,
     /// The last sample of every series; only there once a series came twice.
     last_of: Option<HashMap<SeriesIndex, Sample>>,
     compressor: Compressor,
@@ -65,6 +67,7 @@ impl Batch {
         self.values.clear();
         self.unlogged.clear();
         self.metadata.clear();
+        self.histograms.clear();
         self.last_of = None;
     }
 
@@ -198,6 +201,42 @@ impl<'a> HeadAppender<'a> {
         Ok(())
     }
 
+    /// Adds a histogram of a known series, or says why not.
+    fn add_histogram(
+        &mut self,
+        series: &Arc<MemSeries>,
+        timestamp: TimestampMs,
+        value: HistogramRef<'_>,
+    ) -> Result<(), AppendError> {
+        self.check_bounds(timestamp)?;
+        let mut place = series.place_of_histogram(timestamp, value);
+        if place == Place::Behind && series.mark_pending(self.number) {
+            place = self.batch.histograms.place(series.index, timestamp, value);
+        }
+        if !self.judge(place, timestamp)? {
+            return Ok(());
+        }
+        let max_bytes = self.head.options.max_record_bytes();
+        if self.batch.histograms.bytes() >= max_bytes {
+            return Err(AppendError::Limit { limit: HISTOGRAM_LIMIT, max: max_bytes as u64 });
+        }
+        if !series.is_logged() {
+            self.batch.unlogged.push(Arc::clone(series));
+        }
+        self.batch.histograms.push(series, timestamp, owned(value));
+        Ok(())
+    }
+
+    fn check_bounds(&self, timestamp: TimestampMs) -> Result<(), AppendError> {
+        let (min, max) = self.accepted_ms;
+        if (min..=max).contains(&timestamp.as_ms()) {
+            return Ok(());
+        }
+        Stats::add(&self.head.stats.out_of_bounds_total, 1);
+        let (min, max) = (TimestampMs::new(min), TimestampMs::new(max));
+        Err(AppendError::OutOfBounds { timestamp, min, max })
+    }
+
     /// Whether a sample that is not simply newer is to be stored. `Ok(false)`: it is stored already.
     #[cold]
     fn check_irregular(
@@ -206,17 +245,9 @@ impl<'a> HeadAppender<'a> {
         timestamp_ms: i64,
         value: f64,
     ) -> Result<bool, AppendError> {
-        let (min, max) = self.accepted_ms;
         let timestamp = TimestampMs::new(timestamp_ms);
-        if timestamp_ms < min || timestamp_ms > max {
-            Stats::add(&self.head.stats.out_of_bounds_total, 1);
-            let (min, max) = (TimestampMs::new(min), TimestampMs::new(max));
-            return Err(AppendError::OutOfBounds { timestamp, min, max });
-        }
-        match series.newest() {
-            Some(newest) => self.check_after(newest, Sample { timestamp, value }),
-            None => Ok(true),
-        }
+        self.check_bounds(timestamp)?;
+        self.judge(series.place(Sample { timestamp, value }), timestamp)
     }
 
     /// Like `check_irregular`, for a series of which the batch has a sample already.
@@ -229,26 +260,28 @@ impl<'a> HeadAppender<'a> {
     ) -> Result<bool, AppendError> {
         let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
         match self.batch.last_sample(series.index) {
-            Some(Sample { timestamp, value }) => {
-                self.check_after(Newest { timestamp, value: Some(value) }, sample)
+            Some(last) if sample.timestamp < last.timestamp => {
+                self.judge(Place::Before(last.timestamp), sample.timestamp)
             }
-            None => Ok(true),
+            Some(last) if sample == last => Ok(false),
+            Some(last) if sample.timestamp == last.timestamp => self.judge(Place::Conflict, sample.timestamp),
+            _ => Ok(true),
         }
     }
 
-    fn check_after(&self, newest: Newest, sample: Sample) -> Result<bool, AppendError> {
-        let timestamp = sample.timestamp;
-        let same = |value| Sample { timestamp: newest.timestamp, value } == sample;
-        if timestamp > newest.timestamp {
-            Ok(true)
-        } else if newest.value.is_some_and(same) {
-            Ok(false)
-        } else if timestamp == newest.timestamp {
-            Stats::add(&self.head.stats.duplicates_total, 1);
-            Err(AppendError::Duplicate { timestamp })
-        } else {
-            Stats::add(&self.head.stats.out_of_order_total, 1);
-            Err(AppendError::OutOfOrder { timestamp, newest: newest.timestamp })
+    /// Whether a sample that would stand there is to be stored. `Ok(false)`: it is stored already.
+    fn judge(&self, place: Place, timestamp: TimestampMs) -> Result<bool, AppendError> {
+        match place {
+            Place::Behind => Ok(true),
+            Place::Same => Ok(false),
+            Place::Conflict => {
+                Stats::add(&self.head.stats.duplicates_total, 1);
+                Err(AppendError::Duplicate { timestamp })
+            }
+            Place::Before(newest) => {
+                Stats::add(&self.head.stats.out_of_order_total, 1);
+                Err(AppendError::OutOfOrder { timestamp, newest })
+            }
         }
     }
 
@@ -257,6 +290,8 @@ impl<'a> HeadAppender<'a> {
         let (head, batch) = (self.head, &mut self.batch);
         let how = head.options.wal_compression;
         let samples = batch.compressor.compress(how, batch.record.bytes(), &mut batch.compressed);
+        let (records, mut buffers) = (batch.histograms.records(), Vec::new());
+        let histograms = compress_all(&mut batch.compressor, how, &records, &mut buffers);
         let mut state = head.commit.lock();
         let state = &mut *state;
         state.series_record.clear();
@@ -264,11 +299,18 @@ impl<'a> HeadAppender<'a> {
         for series in &batch.unlogged {
             push_series(&mut state.series_record, series.wal_ref, &series.labels.to_labels());
         }
-        if batch.unlogged.is_empty() {
+        if batch.unlogged.is_empty() && batch.histograms.is_empty() {
             self.wal.log(&[samples])?;
         } else {
-            let series = batch.compressor.compress(how, &state.series_record, &mut state.compressed);
-            self.wal.log(&[series, samples])?;
+            let mut all = Vec::with_capacity(2 + histograms.len());
+            if !batch.unlogged.is_empty() {
+                all.push(batch.compressor.compress(how, &state.series_record, &mut state.compressed));
+            }
+            if !batch.series.is_empty() {
+                all.push(samples);
+            }
+            all.extend_from_slice(&histograms);
+            self.wal.log(&all)?;
             batch.unlogged.iter().for_each(|series| series.set_logged());
         }
         head.readers.copy_marks(&mut state.marks);
@@ -288,9 +330,7 @@ impl<'a> HeadAppender<'a> {
 
 /// Stores a batch in memory. Readers do not see it before it is published.
 fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
-    let mut committed = Committed::default();
-    let mut chunks = 0;
-    let (mut min_ms, mut max_ms) = (i64::MAX, i64::MIN);
+    let mut tally = Tally::default();
     for from in (0..batch.series.len()).step_by(STRIDE) {
         let to = (from + STRIDE).min(batch.series.len());
         let table = head.registry.table();
@@ -298,24 +338,11 @@ fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
             batch.series[from..to].iter().zip(&batch.timestamps_ms[from..to]).zip(&batch.values[from..to]);
         for ((index, timestamp_ms), value) in rows {
             let Some(series) = table.get(*index) else { continue };
-            let stored = series.append(*timestamp_ms, *value, view);
-            match stored {
-                Stored::New => {}
-                Stored::NewChunk { first_of_series } => {
-                    chunks += 1;
-                    committed.new_series += usize::from(first_of_series);
-                }
-                Stored::Same => continue,
-                Stored::Overtaken => {
-                    committed.overtaken += 1;
-                    continue;
-                }
-            }
-            committed.samples += 1;
-            min_ms = min_ms.min(*timestamp_ms);
-            max_ms = max_ms.max(*timestamp_ms);
+            tally.add(*timestamp_ms, series.append(*timestamp_ms, *value, view));
         }
     }
+    batch.histograms.store(head, view, |timestamp_ms, stored| tally.add(timestamp_ms, stored));
+    let Tally { committed, chunks, min_ms, max_ms } = tally;
     if committed.samples > 0 {
         head.saw(min_ms, max_ms);
     }
@@ -326,16 +353,56 @@ fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
     committed
 }
 
+/// What a commit stored.
+struct Tally {
+    committed: Committed,
+    chunks: u64,
+    min_ms: i64,
+    max_ms: i64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { committed: Committed::default(), chunks: 0, min_ms: i64::MAX, max_ms: i64::MIN }
+    }
+}
+
+impl Tally {
+    #[inline]
+    fn add(&mut self, timestamp_ms: i64, stored: Stored) {
+        match stored {
+            Stored::New => {}
+            Stored::NewChunk { first_of_series } => {
+                self.chunks += 1;
+                self.committed.new_series += usize::from(first_of_series);
+            }
+            Stored::Same => return,
+            Stored::Overtaken => {
+                self.committed.overtaken += 1;
+                return;
+            }
+        }
+        self.committed.samples += 1;
+        self.min_ms = self.min_ms.min(timestamp_ms);
+        self.max_ms = self.max_ms.max(timestamp_ms);
+    }
+}
+
 impl Appender for HeadAppender<'_> {
     fn append(&mut self, sample: &Append<'_>) -> Result<SeriesRef, AppendError> {
-        let value = match sample.value {
-            Value::Float(value) => value,
+        let series = match sample.value {
+            Value::Float(value) => {
+                let series = self.find(sample.series)?;
+                self.add(&series, sample.timestamp.as_ms(), value)?;
+                series
+            }
             Value::Histogram(_) | Value::FloatHistogram(_) => {
-                return Err(AppendError::Unsupported("native histograms"));
+                let histogram = checked(sample.value)?;
+                let series = self.find(sample.series)?;
+                self.add_histogram(&series, sample.timestamp, histogram)?;
+                series
             }
         };
-        let series = self.find(sample.series)?;
-        self.add(&series, sample.timestamp.as_ms(), value)?;
         if !sample.exemplars.is_empty() {
             Stats::add(&self.head.stats.exemplars_dropped_total, sample.exemplars.len() as u64);
         }
@@ -376,7 +443,7 @@ impl Appender for HeadAppender<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<Committed, CommitError> {
-        let committed = if self.batch.series.is_empty() {
+        let committed = if self.batch.series.is_empty() && self.batch.histograms.is_empty() {
             Committed::default()
         } else {
             self.commit_batch().inspect_err(|_| Stats::add(&self.head.stats.commits_failed_total, 1))?

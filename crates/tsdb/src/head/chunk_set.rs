@@ -7,11 +7,12 @@ use super::{
     querier::HeadQuerier,
     series::{Collected, MemSeries},
 };
+use crate::block::kept::rewrite_kept;
 use skopos_model::TimestampMs;
 use skopos_storage::{
     ChunkQuerier, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError, SelectRequest, Shard, TimeRange,
 };
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 impl Head {
     /// All series with their chunks of the block that ends with `range`, to be cut: from now on no sample of it
@@ -57,7 +58,18 @@ impl ChunkSeriesSet for HeadChunkSet {
         for series in self.series.by_ref() {
             self.budget.check()?;
             series.collect(self.mark.get(), self.range, &mut self.collected);
-            let chunks = self.collected.chunks(&self.head.chunks)?;
+            let mut chunks = self.collected.chunks(&self.head.chunks)?;
+            if let Some(deleted) = self.head.tombstones.get(series.index) {
+                let mut kept = Vec::with_capacity(chunks.len());
+                for chunk in chunks.drain(..) {
+                    rewrite_kept(chunk, &deleted, &mut kept).map_err(|e| QueryError::Corrupt {
+                        path: PathBuf::from("head"),
+                        offset: 0,
+                        reason: e.to_string(),
+                    })?;
+                }
+                chunks = kept;
+            }
             if !chunks.is_empty() {
                 return Ok(Some(ChunkSeries { labels: series.labels.to_labels(), chunks }));
             }

@@ -6,9 +6,11 @@
 //! - `registry`: all series, found by labels or by reference; `series_table`: by number.
 //! - `postings`: which series have which label.
 //! - `select`: the registry as a source of postings.
+//! - `tombstones`: what is deleted; `cardinality`: what most series are of.
 //! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.
+//! - `histograms`: the native histograms of a batch.
 //! - `querier`: a view, from matchers to columns.
 //! - `chunk_set`: a view, from matchers to encoded chunks: what blocks are made of.
 //! - `truncate`: what goes once it is in a block.
@@ -17,7 +19,9 @@
 
 pub(crate) mod appender;
 pub(crate) mod batches;
+pub(crate) mod cardinality;
 pub(crate) mod chunk_set;
+mod histograms;
 pub(crate) mod isolation;
 pub(crate) mod limits;
 pub(crate) mod memory;
@@ -29,6 +33,7 @@ pub(crate) mod select;
 pub(crate) mod series;
 pub(crate) mod series_labels;
 pub(crate) mod series_table;
+pub(crate) mod tombstones;
 pub(crate) mod truncate;
 
 use crate::{
@@ -54,6 +59,7 @@ use std::{
         atomic::{AtomicI64, Ordering},
     },
 };
+use tombstones::Tombstones;
 
 /// The head. Shared by appenders and queriers.
 #[derive(Debug)]
@@ -64,6 +70,8 @@ pub(crate) struct Head {
     pub(crate) registry: Registry,
     pub(crate) readers: Arc<Readers>,
     pub(crate) chunks: HeadChunks,
+    /// What is deleted.
+    pub(crate) tombstones: Tombstones,
     /// Chunks found on disk; empty once the WAL is read.
     loaded: RwLock<Loaded>,
     /// Held from the WAL's append to the moment when the batch is visible: commits happen one after
@@ -104,6 +112,7 @@ impl Head {
             stats,
             readers: Arc::new(Readers::default()),
             chunks,
+            tombstones: Tombstones::default(),
             loaded: RwLock::new(loaded),
             commit: Mutex::new(CommitState {
                 next: 1,

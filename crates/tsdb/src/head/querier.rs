@@ -271,8 +271,15 @@ impl SeriesSet for HeadSeriesSet {
             series.collect(self.mark.get(), self.range, &mut self.collected);
             let before = batch.sample_count();
             let (collected, chunks, range) = (&mut self.collected, &self.head.chunks, self.range);
-            let pushed = batch
-                .push_series(series.labels.to_labels(), |columns| collected.decode(chunks, range, columns));
+            let pushed = batch.push_series(series.labels.to_labels(), |columns| {
+                match self.head.tombstones.get(series.index) {
+                    None => collected.decode(chunks, range, columns),
+                    Some(deleted) => {
+                        let mut parts = deleted.kept_in(range).into_iter();
+                        parts.try_for_each(|part| collected.decode(chunks, part, columns))
+                    }
+                }
+            });
             // A batch that cannot be paid for is not handed out.
             let paid =
                 pushed.and_then(|()| self.budget.charge_samples((batch.sample_count() - before) as u64));

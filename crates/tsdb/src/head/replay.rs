@@ -2,10 +2,13 @@
 //! same rules as a commit: so what was overtaken then is overtaken again. Never refuses to start for
 //! damage; counts it and says where it is.
 
+mod refs;
+mod rounds;
+
 use super::{
     Head,
+    histograms::{is_sound, reference},
     registry::{Found, Origin},
-    series::{MemSeries, Stored},
 };
 use crate::{
     error::OpenError,
@@ -13,23 +16,21 @@ use crate::{
     wal::{
         reader::{Fault, Item, SegmentReader},
         record::{
-            RecordError, RecordKind, WalSample, read_any_samples, read_metadata, read_min_valid_time,
-            read_series,
+            RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_histograms,
+            read_metadata, read_min_valid_time, read_series, read_tombstones,
         },
         segment::{Listing, SegmentFile},
     },
 };
+use refs::RefMap;
+use rounds::Rounds;
 use skopos_base::{
+    Env,
     clock::Clock,
     fs::{Fs, OpenMode},
 };
-use skopos_model::{Labels, LabelsBuilder};
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Display,
-    sync::Arc,
-    time::Duration,
-};
+use skopos_model::{Labels, LabelsBuilder, TimestampMs};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 
 /// How often the log says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -37,15 +38,11 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 const FAULTS_LOGGED: u64 = 10;
 
 /// Reads all that `listing` names into `head`, and cuts off a torn end of the last segment.
-pub(crate) fn replay(
-    head: &Head,
-    fs: &dyn Fs,
-    clock: &dyn Clock,
-    listing: &Listing,
-) -> Result<(), OpenError> {
+pub(crate) fn replay(head: &Arc<Head>, env: &Env, listing: &Listing) -> Result<(), OpenError> {
+    let (fs, clock) = (&*env.fs, &*env.clock);
     let started = clock.monotonic();
     let total: u64 = listing.checkpoint.iter().chain(&listing.segments).map(|s| s.len).sum();
-    let mut replay = Replay::new(head);
+    let mut replay = Replay::new(head, env);
     let mut progress = Progress { clock, started, said: started, total, done: 0 };
     for segment in &listing.checkpoint {
         replay.segment(fs, segment, false, &mut progress)?;
@@ -61,7 +58,7 @@ pub(crate) fn replay(
         let is_last = listing.segments.last() == Some(segment);
         replay.segment(fs, segment, is_last, &mut progress)?;
     }
-    replay.finish(clock.monotonic().saturating_sub(started));
+    replay.finish(clock, started);
     Ok(())
 }
 
@@ -88,29 +85,30 @@ impl Progress<'_> {
 
 struct Replay<'a> {
     head: &'a Head,
+    rounds: Rounds<'a>,
     refs: RefMap,
     builder: LabelsBuilder,
     samples: Vec<WalSample>,
-    chunks: u64,
-    stored: u64,
+    histograms: Vec<WalHistogram>,
+    /// Histograms that could not be stored.
+    passed_over: u64,
     unknown: u64,
-    range_ms: (i64, i64),
     skipped: BTreeMap<RecordKind, u64>,
     /// Whether the segment was found damaged before the current record.
     damaged_before: bool,
 }
 
 impl<'a> Replay<'a> {
-    fn new(head: &'a Head) -> Self {
+    fn new(head: &'a Arc<Head>, env: &'a Env) -> Self {
         Self {
             head,
+            rounds: Rounds::new(head, &*env.spawner),
             refs: RefMap::default(),
             builder: LabelsBuilder::default(),
             samples: Vec::new(),
-            chunks: 0,
-            stored: 0,
+            histograms: Vec::new(),
+            passed_over: 0,
             unknown: 0,
-            range_ms: (i64::MAX, i64::MIN),
             skipped: BTreeMap::new(),
             damaged_before: false,
         }
@@ -161,6 +159,8 @@ impl<'a> Replay<'a> {
         // must not be lost to a power loss. For a segment that is durable this costs next to nothing.
         let mut file = fs.open(&segment.path, OpenMode::Append).map_err(fail("opening"))?;
         file.sync().map_err(fail("synchronising"))?;
+        // What is in chunks now is durable.
+        self.rounds.flush();
         self.head.spill();
         Ok(())
     }
@@ -199,9 +199,9 @@ impl<'a> Replay<'a> {
         match RecordKind::of(record) {
             None => Ok(()),
             Some(RecordKind::Series) => {
-                let (head, refs) = (self.head, &mut self.refs);
+                let (head, refs, rounds) = (self.head, &mut self.refs, &mut self.rounds);
                 read_series(record, &mut self.builder, |wal_ref, labels| {
-                    add_series(head, refs, wal_ref, &labels);
+                    add_series(head, refs, rounds, wal_ref, &labels);
                 })
             }
             Some(RecordKind::Samples | RecordKind::SamplesV2) => {
@@ -210,15 +210,33 @@ impl<'a> Replay<'a> {
                 self.apply_samples();
                 Ok(())
             }
+            Some(RecordKind::Histograms) => {
+                self.histograms.clear();
+                self.passed_over += read_histograms(record, &mut self.histograms)?;
+                self.apply_histograms();
+                Ok(())
+            }
             Some(RecordKind::Metadata) => {
                 let (head, refs) = (self.head, &self.refs);
                 read_metadata(record, |wal_ref, metadata| {
-                    if let Some(metric) = refs.get(wal_ref).and_then(|s| s.labels.metric_name()) {
+                    let table = head.registry.table();
+                    let series = refs.get(wal_ref).and_then(|series| table.get(series));
+                    if let Some(metric) = series.and_then(|s| s.labels.metric_name()) {
                         head.set_metadata(metric, &metadata);
                     }
                 })
             }
             Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
+            Some(RecordKind::Tombstones) => {
+                let mut deleted = Vec::new();
+                read_tombstones(record, &mut deleted)?;
+                for tombstone in deleted {
+                    if let Some(series) = self.refs.get(tombstone.wal_ref) {
+                        self.head.tombstones.add_logged(series, tombstone);
+                    }
+                }
+                Ok(())
+            }
             Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
             Some(kind) => {
                 *self.skipped.entry(kind).or_default() += 1;
@@ -228,7 +246,6 @@ impl<'a> Replay<'a> {
     }
 
     fn apply_samples(&mut self) {
-        let view = self.head.replay_view();
         // After a power loss the page that names a series may be gone while a later one is there. A batch
         // with samples of such a series would be half there, so none of it is taken.
         if self.damaged_before && self.samples.iter().any(|s| self.refs.get(s.wal_ref).is_none()) {
@@ -237,26 +254,40 @@ impl<'a> Replay<'a> {
             return;
         }
         for sample in &self.samples {
+            match self.refs.get(sample.wal_ref) {
+                Some(series) => self.rounds.push(series, sample.timestamp_ms, sample.value_bits),
+                None => {
+                    self.unknown += 1;
+                    reserve(self.head, sample.wal_ref);
+                }
+            }
+        }
+    }
+
+    fn apply_histograms(&mut self) {
+        for sample in &self.histograms {
             let Some(series) = self.refs.get(sample.wal_ref) else {
                 self.unknown += 1;
                 reserve(self.head, sample.wal_ref);
                 continue;
             };
-            match series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), view) {
-                Stored::New => {}
-                Stored::NewChunk { .. } => self.chunks += 1,
-                Stored::Same | Stored::Overtaken => continue,
+            if !is_sound(&sample.value) {
+                self.passed_over += 1;
+                continue;
             }
-            self.stored += 1;
-            self.range_ms.0 = self.range_ms.0.min(sample.timestamp_ms);
-            self.range_ms.1 = self.range_ms.1.max(sample.timestamp_ms);
+            self.rounds.apply_histogram(
+                series,
+                TimestampMs::new(sample.timestamp_ms),
+                reference(&sample.value),
+            );
         }
     }
 
-    fn finish(self, took: Duration) {
+    fn finish(self, clock: &dyn Clock, started: Duration) {
         let stats = &self.head.stats;
-        if self.stored > 0 {
-            self.head.saw(self.range_ms.0, self.range_ms.1);
+        let applied = self.rounds.finish();
+        if applied.stored > 0 {
+            self.head.saw(applied.range_ms.0, applied.range_ms.1);
         }
         for (kind, records) in &self.skipped {
             tracing::warn!(
@@ -265,12 +296,16 @@ impl<'a> Replay<'a> {
                 "the WAL has records of a kind that is not kept; they are passed over"
             );
         }
+        if self.passed_over > 0 {
+            tracing::warn!(histograms = self.passed_over, "the WAL has histograms that are none");
+        }
         if self.unknown > 0 {
             tracing::warn!(samples = self.unknown, "the WAL has samples of series that it does not name");
         }
-        Stats::add(&stats.chunks, self.chunks);
+        let took = clock.monotonic().saturating_sub(started);
+        Stats::add(&stats.chunks, applied.chunks);
         Stats::add(&stats.series, self.head.registry.len() as u64);
-        Stats::add(&stats.replayed_samples, self.stored);
+        Stats::add(&stats.replayed_samples, applied.stored);
         Stats::add(&stats.replay_unknown_series, self.unknown);
         Stats::add(&stats.replay_skipped_records, self.skipped.values().sum());
         Stats::add(&stats.replay_ms, took.as_millis() as u64);
@@ -289,54 +324,20 @@ fn reserve(head: &Head, wal_ref: u64) {
 
 /// Makes a series of the WAL known. One that no appender could have made is passed over, and its
 /// samples count as samples of an unnamed series.
-fn add_series(head: &Head, refs: &mut RefMap, wal_ref: u64, labels: &Labels) {
+fn add_series(head: &Head, refs: &mut RefMap, rounds: &mut Rounds<'_>, wal_ref: u64, labels: &Labels) {
     if labels.is_empty() || wal_ref > MAX_WAL_REF {
         return;
     }
     match head.registry.get_or_create(labels, Origin::Wal(wal_ref)) {
-        Ok(Found { series, .. }) => {
+        Ok(Found { series, created, .. }) => {
             reserve(head, wal_ref);
+            if !created {
+                // Its samples so far come before chunks of another number.
+                rounds.flush();
+            }
             head.attach_chunks(&series, wal_ref);
-            refs.insert(wal_ref, series);
+            refs.insert(wal_ref, series.index);
         }
         Err(_) => tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed"),
-    }
-}
-
-/// From the WAL's numbers to series. They are mostly small and without gaps, but need not be.
-#[derive(Default)]
-struct RefMap {
-    dense: Vec<Option<Arc<MemSeries>>>,
-    sparse: HashMap<u64, Arc<MemSeries>>,
-    len: usize,
-}
-
-impl RefMap {
-    /// Numbers below this are dense however few there are.
-    const DENSE_MIN: usize = 1 << 16;
-
-    fn insert(&mut self, wal_ref: u64, series: Arc<MemSeries>) {
-        self.len += 1;
-        let limit = Self::DENSE_MIN.max(self.len * 8);
-        match usize::try_from(wal_ref).ok().filter(|at| *at < limit) {
-            Some(at) => {
-                if self.dense.len() <= at {
-                    self.dense.resize(at + 1, None);
-                }
-                self.sparse.remove(&wal_ref);
-                self.dense[at] = Some(series);
-            }
-            None => {
-                self.sparse.insert(wal_ref, series);
-            }
-        }
-    }
-
-    #[inline]
-    fn get(&self, wal_ref: u64) -> Option<&MemSeries> {
-        match self.dense.get(wal_ref as usize) {
-            Some(Some(series)) => Some(series),
-            _ => self.sparse.get(&wal_ref).map(|s| &**s),
-        }
     }
 }

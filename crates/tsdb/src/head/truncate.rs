@@ -75,6 +75,7 @@ impl Head {
             let _no_commit = self.commit.lock();
             self.min_ms.fetch_max(before_ms, Ordering::AcqRel);
         }
+        self.tombstones.forget_before(before_ms);
         match self.chunks.truncate(before_ms, u32::MAX) {
             Ok(files) => truncated.files = files,
             Err(e) => tracing::warn!(error = %e, "head chunk files stay until the next truncation"),

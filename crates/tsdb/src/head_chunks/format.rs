@@ -3,7 +3,7 @@
 
 use skopos_base::crc::crc32c;
 use skopos_base::varint;
-use skopos_chunk::Encoding;
+use skopos_chunk::{Encoding, samples_in};
 use skopos_model::TimestampMs;
 use std::ops::Range;
 
@@ -136,7 +136,7 @@ pub(crate) fn parse_entry(bytes: &[u8]) -> Result<(Entry<'_>, usize), EntryError
         return Err(EntryError::BadTimes);
     }
     let bytes = &entry[chunk];
-    if bytes.first_chunk::<2>().is_none_or(|count| *count == [0, 0]) {
+    if samples_in(encoding, bytes).unwrap_or(0) == 0 {
         return Err(EntryError::NoSamples);
     }
     let (min, max) = (TimestampMs::new(min), TimestampMs::new(max));

@@ -26,7 +26,7 @@ use buffer::{Buffer, Place};
 use format::{EntryError, extent, parse_entry};
 use parking_lot::{Mutex, RwLock};
 use skopos_base::fs::{File, SharedFs};
-use skopos_chunk::{Encoding, sample_count};
+use skopos_chunk::{Encoding, samples_in};
 use skopos_model::TimestampMs;
 use skopos_storage::QueryError;
 use std::{
@@ -62,7 +62,7 @@ impl ChunkMeta {
             span_ms: u32::try_from(max_ms.wrapping_sub(min_ms)).unwrap_or(u32::MAX),
             file: at.file,
             offset: at.offset,
-            samples: sample_count(entry.bytes).unwrap_or(0),
+            samples: samples_in(entry.encoding, entry.bytes).unwrap_or(0),
             bytes: u16::try_from(len).unwrap_or(u16::MAX),
         }
     }
@@ -83,6 +83,7 @@ impl ChunkMeta {
     }
 
     /// The number of its file.
+    #[cfg(test)]
     pub(crate) fn file(&self) -> u32 {
         self.file
     }

@@ -6,6 +6,8 @@
 //! - `compress`: records smaller and back.
 //! - `segment`: the numbered files and checkpoints.
 //! - `checkpoint`: what is still needed of old segments, written anew so that those can go.
+//! - `sequence`: directories of segments that appear whole or not at all.
+//! - `snapshot`: open chunks of a database that was closed, beside the log.
 //! - `reader`: the records of one segment; damage costs its page, never more.
 //! - `writer`: one append a batch, group synchronisation, and what happens when the disk refuses.
 //! - `unsynced`: the records that a power loss would cost, kept until they are durable.
@@ -16,6 +18,8 @@ pub(crate) mod page;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod segment;
+pub(crate) mod sequence;
+pub mod snapshot;
 mod unsynced;
 pub(crate) mod writer;
 

@@ -81,9 +81,14 @@ pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Listing> {
     listing.segments = all.into_iter().filter(|s| checkpoint.is_none_or(|c| s.index > c.0)).collect();
     if let Some((_, name)) = checkpoint {
         let dir = dir.join(name);
-        listing.checkpoint = segments_of(&dir, &fs.read_dir(&dir)?);
+        listing.checkpoint = segments_in(fs, &dir)?;
     }
     Ok(listing)
+}
+
+/// The segments of a directory of them.
+pub(crate) fn segments_in(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<SegmentFile>> {
+    Ok(segments_of(dir, &fs.read_dir(dir)?))
 }
 
 fn segments_of(dir: &Path, entries: &[DirEntry]) -> Vec<SegmentFile> {

@@ -26,6 +26,7 @@ use super::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointStats},
     page::{Framable, PAGE_SIZE, fits, frame, page_room},
     segment::{byte_len, list, remove_up_to, segment_path},
+    sequence::SequenceError,
     unsynced::Unsynced,
 };
 use crate::{options::WalCompression, stats::Stats};
@@ -209,11 +210,7 @@ impl Wal {
         keep: &dyn Fn(u64, &Labels) -> bool,
     ) -> Result<Option<CheckpointStats>, CheckpointError> {
         let Some(finished) = self.cut_segment()? else { return Ok(None) };
-        let listing = list(&*self.fs, &self.dir).map_err(|source| CheckpointError::Io {
-            doing: "listing",
-            path: self.dir.clone(),
-            source,
-        })?;
+        let listing = list(&*self.fs, &self.dir).map_err(SequenceError::new("listing", &self.dir))?;
         let first = listing.segments.first().map(|s| s.index).filter(|first| *first <= finished);
         let Some(first) = first else { return Ok(None) };
         let last = first + (finished - first) * 2 / 3;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod crash;
 mod damage;
 mod delete;
 mod peers;

@@ -4,10 +4,10 @@ use crate::common::{
     DIR, commit, dump, label_request, labels, matcher, open, opened, range, select, series, try_append,
 };
 use skopos_base::{Env, sim::SimWorld};
-use skopos_model::{FloatHistogram, Labels, Metadata, MetricType, SeriesRef, TimestampMs, stale_nan};
+use skopos_model::{Labels, Metadata, MetricType, SeriesRef, TimestampMs, stale_nan};
 use skopos_storage::{
     Append, AppendError, Appendable, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest,
-    SeriesBatch, SeriesId, Shard, TimeRange, Value,
+    SeriesBatch, SeriesId, Shard, TimeRange,
 };
 use skopos_tsdb::{Db, OpenError, Options};
 use std::{path::Path, sync::Arc};
@@ -264,17 +264,14 @@ fn a_batch_that_was_overtaken_drops_what_came_too_late() {
 }
 
 #[test]
-fn histograms_are_refused_exemplars_counted_metadata_kept() {
+fn exemplars_are_counted_metadata_kept() {
     in_world(|env| {
         let db = opened(env);
         let s = series(1);
         let m = Metadata { metric_type: MetricType::Gauge, help: "words".into(), unit: String::new() };
         let exemplar = skopos_model::Exemplar { labels: labels(&[("id", "x")]), value: 1.0, timestamp: None };
         let plain = Append::float(SeriesId::Labels(&s), TimestampMs::new(1), 1.0);
-        let histogram = FloatHistogram::default();
         let mut appender = db.appender();
-        let got = appender.append(&Append { value: Value::FloatHistogram(&histogram), ..plain });
-        assert_eq!(got, Err(AppendError::Unsupported("native histograms")));
         appender
             .append(&Append { exemplars: &[exemplar.clone(), exemplar], metadata: Some(&m), ..plain })
             .unwrap();

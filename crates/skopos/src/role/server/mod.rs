@@ -39,6 +39,8 @@ const THREADS_END_TIMEOUT: Duration = Duration::from_secs(3);
 /// The most that the flags of numbers of things at a time take: what a semaphore can count, and more
 /// than any machine serves.
 const MOST_AT_A_TIME: i64 = 1 << 20;
+/// One thread decodes the WAL, and keeps so many others busy.
+const MOST_REPLAY_THREADS: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
@@ -206,6 +208,7 @@ async fn open_storage(flags: &Flags, env: &Env) -> Result<Arc<Db>, Failure> {
             _ => WalCompression::Snappy,
         },
         max_series: flags.max_series,
+        replay_threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_REPLAY_THREADS)),
         max_series_per_metric: flags.max_series_per_metric,
         memory_budget_bytes: flags.memory_budget.bytes(&*env.fs),
         ..skopos_tsdb::Options::default()

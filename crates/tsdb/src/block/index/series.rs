@@ -27,7 +27,7 @@ pub(crate) struct SeriesEntry {
 
 impl SeriesEntry {
     /// Reads an entry's content, which stands at `offset` of the file.
-    fn decode(&mut self, input: &Input, bytes: &[u8], offset: u64) -> Result<(), BlockError> {
+    pub(crate) fn decode(&mut self, input: &Input, bytes: &[u8], offset: u64) -> Result<(), BlockError> {
         self.labels.clear();
         self.chunks.clear();
         let mut scan = input.scan(bytes, offset);
@@ -54,7 +54,7 @@ impl SeriesEntry {
     }
 
     /// Writes the entry, its length and its checksum behind `out`.
-    pub(super) fn encode(
+    pub(crate) fn encode(
         labels: impl ExactSizeIterator<Item = (u32, u32)>,
         chunks: &[ChunkMeta],
         scratch: &mut Vec<u8>,

@@ -3,20 +3,35 @@
 
 use crate::head_chunks::{ChunkMeta, HeadChunks};
 use bytes::Bytes;
-use skopos_chunk::{ChunkError, Encoding, XorEncoder, decode_columns};
+use skopos_chunk::{
+    ChunkError, Encoding, FloatHistogramEncoder, HistogramEncoder, XorEncoder, decode_columns,
+};
 use skopos_model::{Columns, TimestampMs};
 use skopos_storage::{Chunk, QueryError, TimeRange};
 use std::path::PathBuf;
 
 /// See above. Reused from series to series.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Collected {
     closed: Vec<Closed>,
     /// The open chunk, cut to what the reader sees; may be empty.
     open: Vec<u8>,
     open_min_ms: i64,
+    open_encoding: Encoding,
     /// What closed chunks are read into.
     buffer: Vec<u8>,
+}
+
+impl Default for Collected {
+    fn default() -> Self {
+        Self {
+            closed: Vec::new(),
+            open: Vec::new(),
+            open_min_ms: 0,
+            open_encoding: Encoding::Xor,
+            buffer: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +51,8 @@ impl Collected {
         self.closed.push(Closed { meta, visible });
     }
 
-    pub(super) fn set_open(&mut self, bytes: &[u8], min_ms: i64, visible: u16) {
+    pub(super) fn set_open(&mut self, encoding: Encoding, bytes: &[u8], min_ms: i64, visible: u16) {
+        self.open_encoding = encoding;
         self.open_min_ms = min_ms;
         self.open.extend_from_slice(bytes);
         cut(&mut self.open, visible);
@@ -51,7 +67,7 @@ impl Collected {
             if *visible < meta.samples() {
                 let bytes = &mut buffer[read.bytes];
                 cut(bytes, *visible);
-                out.push(visible_chunk(meta.min_ms(), bytes)?);
+                out.push(visible_chunk(read.encoding, meta.min_ms(), bytes)?);
             } else {
                 out.push(Chunk {
                     min: TimestampMs::new(meta.min_ms()),
@@ -62,7 +78,7 @@ impl Collected {
             }
         }
         if !self.open.is_empty() {
-            out.push(visible_chunk(self.open_min_ms, &self.open)?);
+            out.push(visible_chunk(self.open_encoding, self.open_min_ms, &self.open)?);
         }
         Ok(out)
     }
@@ -80,35 +96,39 @@ impl Collected {
             if *visible < meta.samples() {
                 cut(bytes, *visible);
             }
-            decode(chunk.encoding, bytes, range, columns)?;
+            decode_columns(chunk.encoding, bytes, range.min, range.max, columns).map_err(corrupt)?;
         }
         if !self.open.is_empty() {
-            decode(Encoding::Xor, &self.open, range, columns)?;
+            decode_columns(self.open_encoding, &self.open, range.min, range.max, columns).map_err(corrupt)?;
         }
         Ok(())
     }
 }
 
 /// A chunk of which not all samples are seen: those that are, written anew without the rest.
-fn visible_chunk(min_ms: i64, bytes: &[u8]) -> Result<Chunk, QueryError> {
-    let encoder = XorEncoder::from_bytes(bytes).map_err(corrupt)?;
+fn visible_chunk(encoding: Encoding, min_ms: i64, bytes: &[u8]) -> Result<Chunk, QueryError> {
     let min = TimestampMs::new(min_ms);
-    let max = encoder.last().map_or(min, |last| last.timestamp);
-    Ok(Chunk { min, max, encoding: Encoding::Xor, bytes: Bytes::from(encoder.into_bytes()) })
+    let (max, bytes) = match encoding {
+        Encoding::Histogram => {
+            let encoder = HistogramEncoder::from_bytes(bytes).map_err(corrupt)?;
+            (encoder.last_timestamp(), encoder.into_bytes())
+        }
+        Encoding::FloatHistogram => {
+            let encoder = FloatHistogramEncoder::from_bytes(bytes).map_err(corrupt)?;
+            (encoder.last_timestamp(), encoder.into_bytes())
+        }
+        // The head writes no other encoding, and what it finds on disk is seen whole.
+        _ => {
+            let encoder = XorEncoder::from_bytes(bytes).map_err(corrupt)?;
+            (encoder.last().map(|last| last.timestamp), encoder.into_bytes())
+        }
+    };
+    Ok(Chunk { min, max: max.unwrap_or(min), encoding, bytes: Bytes::from(bytes) })
 }
 
 /// A chunk says in its first bytes how many samples it has; those behind are not read.
 fn cut(chunk: &mut [u8], visible: u16) {
     chunk[..2].copy_from_slice(&visible.to_be_bytes());
-}
-
-fn decode(
-    encoding: Encoding,
-    bytes: &[u8],
-    range: TimeRange,
-    columns: &mut Columns,
-) -> Result<(), QueryError> {
-    decode_columns(encoding, bytes, range.min, range.max, columns).map_err(corrupt)
 }
 
 fn corrupt(e: ChunkError) -> QueryError {

@@ -2,18 +2,21 @@
 //! Never decides whether a batch is visible as a whole; never touches the WAL.
 //!
 //! - `samples`: its chunks: the open one, and where the closed ones are.
+//! - `open`: the chunk that takes samples, of any kind of value.
 //! - `collected`: what a reader takes out of it, decoded without a lock.
 
 mod collected;
+mod open;
 mod samples;
 
 pub(crate) use collected::Collected;
+pub(crate) use open::HistogramRef;
 
 use super::{batches::BatchNumber, isolation::CommitId, series_labels::SeriesLabels};
 use crate::head_chunks::{ChunkMeta, HeadChunks};
 use parking_lot::Mutex;
 use samples::Samples;
-use skopos_model::TimestampMs;
+use skopos_model::{Sample, TimestampMs};
 use skopos_storage::{SeriesCharge, TimeRange};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
@@ -67,12 +70,17 @@ pub(crate) struct CommitView<'a> {
     pub(crate) chunks: &'a HeadChunks,
 }
 
-/// The newest committed sample of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Newest {
-    pub(crate) timestamp: TimestampMs,
-    /// Unknown while the series has only chunks that were found on disk.
-    pub(crate) value: Option<f64>,
+/// Where a sample would stand in a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Behind all.
+    Behind,
+    /// It is the newest one.
+    Same,
+    /// At the time of the newest one, which is another.
+    Conflict,
+    /// Before the newest one, which is of this time.
+    Before(TimestampMs),
 }
 
 impl MemSeries {
@@ -166,9 +174,14 @@ impl MemSeries {
         self.newest_ms.load(Ordering::Acquire)
     }
 
-    /// The newest committed sample.
-    pub(crate) fn newest(&self) -> Option<Newest> {
-        self.samples.lock().newest()
+    /// Where a float would stand.
+    pub(crate) fn place(&self, sample: Sample) -> Place {
+        self.samples.lock().place(sample)
+    }
+
+    /// Where a histogram would stand.
+    pub(crate) fn place_of_histogram(&self, timestamp: TimestampMs, value: HistogramRef<'_>) -> Place {
+        self.samples.lock().place_of_histogram(timestamp, value)
     }
 
     /// Takes over chunks that were found on disk, the oldest first, before any sample is appended; how many. One
@@ -177,7 +190,7 @@ impl MemSeries {
         let mut samples = self.samples.lock();
         let attached = samples.attach(chunks);
         if let Some(newest) = samples.newest() {
-            self.newest_ms.store(newest.timestamp.as_ms(), Ordering::Release);
+            self.newest_ms.store(newest.as_ms(), Ordering::Release);
         }
         attached
     }
@@ -189,6 +202,21 @@ impl MemSeries {
         let stored = samples.append(self.wal_ref, timestamp_ms, value, commit);
         if matches!(stored, Stored::New | Stored::NewChunk { .. }) {
             self.newest_ms.store(timestamp_ms, Ordering::Release);
+        }
+        stored
+    }
+
+    /// Stores a histogram of a commit. It is valid or the marker of staleness.
+    pub(crate) fn append_histogram(
+        &self,
+        timestamp: TimestampMs,
+        value: HistogramRef<'_>,
+        commit: CommitView<'_>,
+    ) -> Stored {
+        let mut samples = self.samples.lock();
+        let stored = samples.append_histogram(self.wal_ref, timestamp, value, commit);
+        if matches!(stored, Stored::New | Stored::NewChunk { .. }) {
+            self.newest_ms.store(timestamp.as_ms(), Ordering::Release);
         }
         stored
     }

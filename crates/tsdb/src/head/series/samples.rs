@@ -1,24 +1,24 @@
 //! `Samples`: the chunks of one series: the open one in memory, of the closed ones their places. Owns which
 //! samples a reader sees; never reads a closed chunk.
 
-use super::{Collected, CommitView, Newest, Stored};
+use super::{
+    Collected, CommitView, Place, Stored,
+    open::{Fits, HistogramRef, Open},
+};
 use crate::{
     head::isolation::{Boundaries, CommitId},
     head_chunks::{ChunkMeta, Entry, Order},
 };
-use skopos_chunk::{Encoding, XorEncoder};
-use skopos_model::{Sample, TimestampMs};
+use skopos_model::{FloatHistogram, Histogram, Sample, TimestampMs, is_stale_nan};
 use skopos_storage::TimeRange;
 
-/// A chunk is closed at so many samples.
-const SAMPLES_PER_CHUNK: u16 = 120;
 /// So many places are made room for at a time: a million lists live at once.
 const CLOSED_GROWTH: usize = 2;
 
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     closed: Vec<ChunkMeta>,
-    open: XorEncoder,
+    open: Open,
     open_min_ms: i64,
     /// The open chunk takes no sample so long after its first one, so that no chunk lies in two blocks.
     open_room_ms: u32,
@@ -41,11 +41,33 @@ impl Samples {
         self.closed.first().map_or(self.open_min_ms, ChunkMeta::min_ms)
     }
 
-    pub(super) fn newest(&self) -> Option<Newest> {
-        match (self.open.last(), self.closed.last()) {
-            (Some(Sample { timestamp, value }), _) => Some(Newest { timestamp, value: Some(value) }),
-            (None, Some(last)) => Some(Newest { timestamp: TimestampMs::new(last.max_ms()), value: None }),
-            (None, None) => None,
+    pub(super) fn newest(&self) -> Option<TimestampMs> {
+        let closed = || self.closed.last().map(|last| TimestampMs::new(last.max_ms()));
+        self.open.last_timestamp().or_else(closed)
+    }
+
+    /// Where a float would stand.
+    pub(super) fn place(&self, sample: Sample) -> Place {
+        self.place_at(sample.timestamp, || self.open.ends_with(sample))
+    }
+
+    /// Where a histogram would stand.
+    pub(super) fn place_of_histogram(&self, timestamp: TimestampMs, value: HistogramRef<'_>) -> Place {
+        self.place_at(timestamp, || self.open.ends_with_histogram(timestamp, value))
+    }
+
+    /// What stands at the end of a closed chunk is not known, and taken for another value.
+    fn place_at(&self, timestamp: TimestampMs, same: impl FnOnce() -> bool) -> Place {
+        match self.newest() {
+            Some(newest) if timestamp < newest => Place::Before(newest),
+            Some(newest) if timestamp == newest => {
+                if same() {
+                    Place::Same
+                } else {
+                    Place::Conflict
+                }
+            }
+            _ => Place::Behind,
         }
     }
 
@@ -74,18 +96,19 @@ impl Samples {
         commit: CommitView<'_>,
     ) -> Stored {
         let timestamp = TimestampMs::new(timestamp_ms);
+        let Open::Floats(open) = &mut self.open else {
+            return self.append_behind_histogram(wal_ref, Sample { timestamp, value }, commit);
+        };
         let mut stored = Stored::New;
-        match self.open.last() {
+        match open.last() {
             Some(last) if timestamp <= last.timestamp => {
                 let same = last == Sample { timestamp, value };
                 return if same { Stored::Same } else { Stored::Overtaken };
             }
             _ if timestamp_ms < commit.min_valid_ms => return Stored::Overtaken,
-            Some(last) => {
-                let full = self.open.len() >= SAMPLES_PER_CHUNK;
-                if full || timestamp_ms.wrapping_sub(self.open_min_ms) as u64 >= u64::from(self.open_room_ms)
-                {
-                    self.close(wal_ref, last.timestamp, commit);
+            Some(_) => {
+                if self.open.is_full() || self.is_beyond_open(timestamp_ms) {
+                    self.close(wal_ref, commit);
                     stored = Stored::NewChunk { first_of_series: false };
                 }
             }
@@ -97,21 +120,93 @@ impl Samples {
         let len = self.len();
         self.boundaries.begin(commit.id, len, commit.marks);
         if stored != Stored::New {
-            self.open_min_ms = timestamp_ms;
-            let room = commit.block_ms - timestamp_ms.rem_euclid(commit.block_ms);
-            self.open_room_ms = u32::try_from(room).unwrap_or(u32::MAX);
+            self.begin_chunk(timestamp_ms, commit);
         }
-        self.open.append(timestamp, value);
+        if let Open::Floats(open) = &mut self.open {
+            open.append(timestamp, value);
+        }
         stored
     }
 
+    /// A float behind histograms: the marker of staleness becomes theirs, any other begins a chunk.
     #[cold]
-    fn close(&mut self, wal_ref: u64, max: TimestampMs, commit: CommitView<'_>) {
+    fn append_behind_histogram(&mut self, wal_ref: u64, sample: Sample, commit: CommitView<'_>) -> Stored {
+        let stale = is_stale_nan(sample.value);
+        match self.open {
+            Open::Histograms(_) if stale => {
+                let marker = Histogram::stale();
+                return self.append_histogram(wal_ref, sample.timestamp, HistogramRef::Int(&marker), commit);
+            }
+            Open::FloatHistograms(_) if stale => {
+                let marker = FloatHistogram::stale();
+                return self.append_histogram(
+                    wal_ref,
+                    sample.timestamp,
+                    HistogramRef::Float(&marker),
+                    commit,
+                );
+            }
+            _ => {}
+        }
+        let timestamp_ms = sample.timestamp.as_ms();
+        match self.place(sample) {
+            Place::Same => return Stored::Same,
+            Place::Conflict | Place::Before(_) => return Stored::Overtaken,
+            Place::Behind if timestamp_ms < commit.min_valid_ms => return Stored::Overtaken,
+            Place::Behind => {}
+        }
+        self.close(wal_ref, commit);
+        self.append(wal_ref, timestamp_ms, sample.value, commit)
+    }
+
+    pub(super) fn append_histogram(
+        &mut self,
+        wal_ref: u64,
+        timestamp: TimestampMs,
+        value: HistogramRef<'_>,
+        commit: CommitView<'_>,
+    ) -> Stored {
+        let timestamp_ms = timestamp.as_ms();
+        match self.place_of_histogram(timestamp, value) {
+            Place::Same => return Stored::Same,
+            Place::Conflict | Place::Before(_) => return Stored::Overtaken,
+            Place::Behind if timestamp_ms < commit.min_valid_ms => return Stored::Overtaken,
+            Place::Behind => {}
+        }
+        let len = self.len();
+        self.boundaries.begin(commit.id, len, commit.marks);
+        let may_append = !self.open.is_empty() && !self.open.is_full() && !self.is_beyond_open(timestamp_ms);
+        let Fits::Not(header) = self.open.append_histogram(timestamp, value, may_append) else {
+            return Stored::New;
+        };
+        let first_of_series = len == 0;
+        if !self.open.is_empty() {
+            self.close(wal_ref, commit);
+        }
+        self.open = Open::begin(header, timestamp, value);
+        self.begin_chunk(timestamp_ms, commit);
+        Stored::NewChunk { first_of_series }
+    }
+
+    fn is_beyond_open(&self, timestamp_ms: i64) -> bool {
+        timestamp_ms.wrapping_sub(self.open_min_ms) as u64 >= u64::from(self.open_room_ms)
+    }
+
+    /// Notes what the open chunk spans.
+    fn begin_chunk(&mut self, timestamp_ms: i64, commit: CommitView<'_>) {
+        self.open_min_ms = timestamp_ms;
+        let room = commit.block_ms - timestamp_ms.rem_euclid(commit.block_ms);
+        self.open_room_ms = u32::try_from(room).unwrap_or(u32::MAX);
+    }
+
+    #[cold]
+    fn close(&mut self, wal_ref: u64, commit: CommitView<'_>) {
+        let max = self.open.last_timestamp().expect("invariant: only a chunk with samples is closed");
         let meta = commit.chunks.put(&Entry {
             wal_ref,
             min: TimestampMs::new(self.open_min_ms),
             max,
-            encoding: Encoding::Xor,
+            encoding: self.open.encoding(),
             order: Order::InOrder,
             bytes: self.open.bytes(),
         });
@@ -120,7 +215,7 @@ impl Samples {
             self.closed.reserve_exact(CLOSED_GROWTH);
         }
         self.closed.push(meta);
-        self.open = XorEncoder::new();
+        self.open = Open::default();
     }
 
     /// Drops the chunks that end before a time; how many. The open one goes last.
@@ -132,10 +227,10 @@ impl Samples {
         if gone > 0 {
             self.closed.shrink_to(CLOSED_GROWTH);
         }
-        if self.closed.is_empty() && self.open.last().is_some_and(|l| l.timestamp.as_ms() < before_ms) {
+        if self.closed.is_empty() && self.open.last_timestamp().is_some_and(|t| t.as_ms() < before_ms) {
             samples += u32::from(self.open.len());
             gone += 1;
-            self.open = XorEncoder::new();
+            self.open = Open::default();
         }
         self.boundaries.drop_front(samples);
         gone
@@ -160,7 +255,7 @@ impl Samples {
         }
         if visible > 0 && !self.open.is_empty() && self.open_min_ms <= max {
             let len = visible.min(u32::from(self.open.len())) as u16;
-            out.set_open(self.open.bytes(), self.open_min_ms, len);
+            out.set_open(self.open.encoding(), self.open.bytes(), self.open_min_ms, len);
         }
     }
 

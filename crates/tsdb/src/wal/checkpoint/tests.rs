@@ -6,9 +6,13 @@ use crate::wal::record::{
     push_markers, push_metadata, push_series, push_tombstones, read_exemplars, read_markers, read_metadata,
     read_samples, read_samples_v2, read_series, read_tombstones,
 };
+use crate::wal::{
+    page::{Framable, PAGE_SIZE, frame},
+    segment::segment_path,
+};
 use skopos_base::{
     Env,
-    fs::read_all,
+    fs::{append_all, read_all},
     rng::Rng,
     sim::{
         SimWorld,
@@ -299,7 +303,7 @@ fn a_failure_leaves_the_old_state() {
             // What is on the disk, without failures that did not come.
             SimWorld::with_fs(n, fs.process_crash()).run(|env| {
                 if let Err(e) = result {
-                    assert!(matches!(e, CheckpointError::Io { .. }), "{e}");
+                    assert!(matches!(e, CheckpointError::Io(_)), "{e}");
                     *failed.entry(format!("{kind:?}")).or_insert(0) += 1;
                     let now = replayed(env);
                     assert!(now == before || entries_of(&now) == expected, "{kind:?} {n}");

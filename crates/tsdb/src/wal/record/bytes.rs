@@ -26,7 +26,7 @@ pub(crate) fn take_uvarint(rest: &mut &[u8]) -> Result<u64, RecordError> {
 }
 
 #[inline]
-pub(super) fn take_varint(rest: &mut &[u8]) -> Result<i64, RecordError> {
+pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<i64, RecordError> {
     let n = take_uvarint(rest)?;
     Ok((n >> 1) as i64 ^ -((n & 1) as i64))
 }

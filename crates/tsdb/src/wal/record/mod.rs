@@ -18,8 +18,10 @@ mod samples;
 mod series;
 mod tombstones;
 
-pub(crate) use exemplars::{WalExemplar, push_exemplars, read_exemplars};
-pub(crate) use histograms::{WalHistogram, push_histograms, read_histograms};
+pub(crate) use exemplars::{WalExemplar, push_exemplars, push_exemplars_as, read_exemplars};
+pub(crate) use histograms::{
+    HistogramValue, WalHistogram, push_histograms, push_value, read_histograms, take_value,
+};
 pub(crate) use markers::{MmapMarker, push_markers, read_markers, read_min_valid_time};
 pub(crate) use metadata::{push_metadata, read_metadata};
 pub(crate) use samples::{
@@ -28,7 +30,8 @@ pub(crate) use samples::{
 pub(crate) use series::{push_series, read_series};
 pub(crate) use tombstones::{WalTombstone, push_tombstones, read_tombstones};
 
-use bytes::{push_labels, push_text, take, take_labels, take_uvarint};
+use bytes::push_text;
+pub(super) use bytes::{push_labels, take, take_bytes, take_labels, take_uvarint, take_varint};
 
 /// The first byte of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,5 +114,7 @@ fn whole<T>(
     result
 }
 
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod tests;

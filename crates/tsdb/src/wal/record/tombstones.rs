@@ -1,6 +1,6 @@
 //! Tombstones: spans of time in which a series' samples are deleted.
 
-use super::{RecordError, TOMBSTONES, bytes::take_varint, take, whole};
+use super::{RecordError, TOMBSTONES, take, take_varint, whole};
 use skopos_base::varint::put_varint;
 
 /// The deletion of a series' samples from `min_ms` to `max_ms`, both included.

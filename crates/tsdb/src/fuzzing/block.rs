@@ -1,0 +1,195 @@
+//! The decoders of blocks. Checksums are made to hold, so that the bytes behind them are looked at.
+
+use crate::{
+    block::{
+        BlockMeta, META_FILE, TOMBSTONES_FILE, Tombstones,
+        index::{
+            ChunkMeta, ChunkRef, IndexVersion,
+            offsets::PostingOffsets,
+            series::SeriesEntry,
+            symbols::{SymbolReader, Symbols},
+        },
+        input::Input,
+        kept::{decode_kept, rewrite_kept},
+    },
+    intervals::{Interval, Intervals},
+};
+use skopos_base::{
+    crc::crc32c,
+    fs::{Fs, OpenMode, append_all},
+    sim::SimFs,
+    varint::put_uvarint,
+};
+use skopos_chunk::{Encoding, XorEncoder, decode_into};
+use skopos_model::{Columns, SeriesRef, TimestampMs};
+use skopos_storage::{Chunk, TimeRange};
+use std::{ops::ControlFlow, path::Path};
+
+const DIR: &str = "/b";
+const TABLE: &str = "/b/table";
+
+/// A file system with one file.
+fn with_file(name: &str, bytes: &[u8]) -> SimFs {
+    let fs = SimFs::new(1);
+    fs.create_dir_all(Path::new(DIR)).expect("invariant: a new file system has no faults");
+    let mut file = fs.open(&Path::new(DIR).join(name), OpenMode::CreateNew).expect("invariant: it is new");
+    append_all(&mut *file, bytes).expect("invariant: there is room");
+    fs
+}
+
+/// Bytes as a table, with its length and checksum.
+fn table(content: &[u8]) -> Input {
+    let mut bytes = (content.len() as u32).to_be_bytes().to_vec();
+    bytes.extend_from_slice(content);
+    bytes.extend_from_slice(&crc32c(content).to_be_bytes());
+    let fs = with_file("table", &bytes);
+    Input::open(&fs, TABLE.into()).expect("invariant: it was written")
+}
+
+/// What the first byte says.
+const KINDS: [fn(&[u8]); 7] =
+    [symbols, offsets_of_version_1, offsets_of_version_2, series, tombstones, meta, deletion];
+
+pub fn any(bytes: &[u8]) {
+    if let Some((kind, rest)) = bytes.split_first() {
+        KINDS[usize::from(*kind) % KINDS.len()](rest);
+    }
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut symbols = 3u32.to_be_bytes().to_vec();
+    symbols.extend_from_slice(b"\0\x01a\x04name");
+    let mut offsets = 2u32.to_be_bytes().to_vec();
+    offsets.extend_from_slice(b"\x02\0\0\x10\x02\x04name\x05value\x80\x01");
+    let chunk = |t, at| ChunkMeta {
+        min: TimestampMs::new(t),
+        max: TimestampMs::new(t + 9),
+        at: ChunkRef::new(0, at),
+    };
+    let (mut entry, mut scratch) = (Vec::new(), Vec::new());
+    SeriesEntry::encode(
+        [(1, 2), (3, 900)].into_iter(),
+        &[chunk(5, 8), chunk(15, 90)],
+        &mut scratch,
+        &mut entry,
+    );
+    let mut deleted = Vec::new();
+    put_uvarint(&mut deleted, 7);
+    deleted.extend_from_slice(&[9, 18]);
+    let meta = br#"{"ulid":"01M80KR0P505J3R3AZ7M9NYV5Y","minTime":5,"maxTime":9,"stats":{"numSamples":4},
+        "compaction":{"level":1,"sources":["01M80KR0P505J3R3AZ7M9NYV5Y"]},"version":1,"thanos":{"a":[1.5]}}"#;
+    let mut chunk = XorEncoder::new();
+    (0..9).for_each(|i| chunk.append(TimestampMs::new(1000 * i), i as f64));
+    [&symbols, &offsets, &offsets, &scratch, &deleted, &meta[..], chunk.bytes()]
+        .iter()
+        .enumerate()
+        .map(|(kind, bytes)| [&[kind as u8], *bytes].concat())
+        .collect()
+}
+
+/// Each symbol that the walk hands out is found by its number.
+fn symbols(bytes: &[u8]) {
+    let input = table(bytes);
+    let Ok(symbols) = Symbols::open(&input, 0, IndexVersion::V2) else { return };
+    let mut all = Vec::new();
+    if symbols.for_each(&input, |text| all.push(text.to_owned())).is_ok() {
+        let mut reader = SymbolReader::default();
+        for (n, text) in all.iter().enumerate() {
+            let pair = reader.pair(&symbols, &input, (n as u32, n as u32));
+            assert!(matches!(pair, Ok((name, value)) if name == text && value == text), "symbol {n}");
+        }
+        assert!(reader.pair(&symbols, &input, (all.len() as u32, 0)).is_err());
+    }
+}
+
+fn offsets_of_version_1(bytes: &[u8]) {
+    offsets(bytes, IndexVersion::V1);
+}
+
+fn offsets_of_version_2(bytes: &[u8]) {
+    offsets(bytes, IndexVersion::V2);
+}
+
+/// Each value that the walk hands out is found by its name, and no other is.
+fn offsets(bytes: &[u8], version: IndexVersion) {
+    let input = table(bytes);
+    let Ok(offsets) = PostingOffsets::open(&input, 0, version) else { return };
+    for name in offsets.names().map(str::to_owned).collect::<Vec<_>>() {
+        let mut all = Vec::new();
+        let walked = offsets.for_each(&input, &name, "", |value, at| {
+            all.push((value.to_owned(), at));
+            Ok(ControlFlow::Continue(()))
+        });
+        assert!(walked.is_ok(), "what was opened is read: {walked:?}");
+        assert!(all.is_sorted_by(|a, b| a.0 < b.0) && all.len() == offsets.value_count(&name));
+        for (value, at) in all {
+            assert_eq!(offsets.get(&input, &name, &value).ok(), Some(Some(at)));
+        }
+    }
+}
+
+/// What was read is written and read again.
+fn series(bytes: &[u8]) {
+    let input = table(bytes);
+    let mut entry = SeriesEntry::default();
+    if entry.decode(&input, bytes, 4).is_ok() {
+        let (mut scratch, mut out) = (Vec::new(), Vec::new());
+        SeriesEntry::encode(entry.labels.iter().copied(), &entry.chunks, &mut scratch, &mut out);
+        let mut again = SeriesEntry::default();
+        assert!(again.decode(&input, &scratch, 4).is_ok() && again == entry, "{entry:?}");
+    }
+}
+
+fn tombstones(bytes: &[u8]) {
+    let mut file = vec![0x01, 0x30, 0xba, 0x30, 1];
+    file.extend_from_slice(bytes);
+    file.extend_from_slice(&crc32c(bytes).to_be_bytes());
+    let fs = with_file(TOMBSTONES_FILE, &file);
+    if let Ok(mut read) = Tombstones::read(&fs, Path::new(DIR)) {
+        read.add(SeriesRef::new(1).expect("invariant: not 0"), Interval { min_ms: 0, max_ms: 5 });
+        assert!(read.write(&fs, Path::new(DIR)).is_ok());
+        assert_eq!(Tombstones::read(&fs, Path::new(DIR)).ok(), Some(read));
+    }
+}
+
+fn meta(bytes: &[u8]) {
+    let fs = with_file(META_FILE, bytes);
+    if let Ok(read) = BlockMeta::read(&fs, Path::new(DIR)) {
+        assert!(read.write(&fs, Path::new(DIR)).is_ok());
+        assert_eq!(BlockMeta::read(&fs, Path::new(DIR)).ok(), Some(read));
+    }
+}
+
+/// A chunk without its middle has the samples that are not in the middle, as columns and written again.
+fn deletion(bytes: &[u8]) {
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    let sound = decode_into(bytes, &mut timestamps, &mut values).is_ok();
+    let [first, .., last] = &timestamps[..] else { return };
+    if !sound || !timestamps.is_sorted_by(|a, b| a < b) {
+        return;
+    }
+    let (middle, range) = (timestamps[timestamps.len() / 2], TimeRange { min: *first, max: *last });
+    let deleted: Intervals =
+        [Interval { min_ms: middle.as_ms(), max_ms: middle.as_ms() }].into_iter().collect();
+    let expected: Vec<(TimestampMs, u64)> = timestamps
+        .iter()
+        .zip(&values)
+        .filter(|(t, _)| **t != middle)
+        .map(|(t, v)| (*t, v.to_bits()))
+        .collect();
+    let rows = |columns: &Columns| -> Vec<(TimestampMs, u64)> {
+        columns.timestamps.iter().zip(&columns.values).map(|(t, v)| (*t, v.to_bits())).collect()
+    };
+    let mut columns = Columns::default();
+    assert!(decode_kept(Encoding::Xor, bytes, range, &deleted, &mut columns).is_ok());
+    assert_eq!(rows(&columns), expected);
+    let chunk = Chunk { min: *first, max: *last, encoding: Encoding::Xor, bytes: bytes.to_vec().into() };
+    let mut chunks = Vec::new();
+    assert!(rewrite_kept(chunk, &deleted, &mut chunks).is_ok());
+    columns.clear();
+    for chunk in chunks {
+        let (timestamps, values) = (&mut columns.timestamps, &mut columns.values);
+        assert!(decode_into(&chunk.bytes, timestamps, values).is_ok());
+    }
+    assert_eq!(rows(&columns), expected);
+}

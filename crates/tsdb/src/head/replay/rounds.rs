@@ -1,0 +1,257 @@
+//! Samples of the WAL to their series, on several threads. A round is some samples, parted by series: while
+//! threads apply one round, the next one is decoded. A series is in one part of each round and rounds follow
+//! one another, so that the result is that of one thread.
+//!
+//! Parts are small enough that what one touches mostly stays in a core's cache: with one thread this is
+//! faster too than the order of the records. Memory is that of three rounds.
+
+use crate::head::{
+    Head,
+    series::{HistogramRef, SeriesIndex, Stored},
+};
+use parking_lot::Mutex;
+use skopos_base::spawn::{Joined, Spawner};
+use skopos_model::TimestampMs;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// How many parts a round has.
+const PARTS: usize = 64;
+/// Series with consecutive numbers that are in one part: they mostly come one after the other.
+const NEIGHBOURS_LOG: u32 = 3;
+/// Samples of a round; 24 bytes each.
+const ROUND_SAMPLES: usize = 256 << 10;
+/// A round of fewer is not worth a thread.
+const SHARED_SAMPLES: usize = 4096;
+/// Samples applied before the table of series is let go for a moment.
+const STRIDE: usize = 4096;
+
+#[derive(Clone, Copy, Debug)]
+struct RoundSample {
+    series: SeriesIndex,
+    timestamp_ms: i64,
+    value_bits: u64,
+}
+
+/// What became of samples.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applied {
+    pub(super) stored: u64,
+    pub(super) chunks: u64,
+    pub(super) range_ms: (i64, i64),
+}
+
+impl Default for Applied {
+    fn default() -> Self {
+        Self { stored: 0, chunks: 0, range_ms: (i64::MAX, i64::MIN) }
+    }
+}
+
+impl Applied {
+    #[inline]
+    fn count(&mut self, stored: Stored, timestamp_ms: i64) {
+        match stored {
+            Stored::New => {}
+            Stored::NewChunk { .. } => self.chunks += 1,
+            Stored::Same | Stored::Overtaken => return,
+        }
+        self.stored += 1;
+        self.range_ms = (self.range_ms.0.min(timestamp_ms), self.range_ms.1.max(timestamp_ms));
+    }
+
+    fn add(&mut self, other: Self) {
+        self.stored += other.stored;
+        self.chunks += other.chunks;
+        self.range_ms = (self.range_ms.0.min(other.range_ms.0), self.range_ms.1.max(other.range_ms.1));
+    }
+}
+
+#[derive(Debug)]
+struct Round {
+    parts: Vec<Vec<RoundSample>>,
+    len: usize,
+    /// The next part that nobody has taken.
+    next: AtomicUsize,
+    /// Parts that are applied.
+    done: AtomicUsize,
+    applied: Mutex<Applied>,
+}
+
+impl Round {
+    fn new() -> Self {
+        Self {
+            parts: vec![Vec::new(); PARTS],
+            len: 0,
+            next: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            applied: Mutex::default(),
+        }
+    }
+
+    /// Applies parts until all are taken.
+    fn help(&self, head: &Head) {
+        let mut applied = Applied::default();
+        let mut done = 0;
+        while let Some(part) = self.parts.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            for samples in part.chunks(STRIDE) {
+                apply(head, samples, &mut applied);
+            }
+            done += 1;
+        }
+        self.applied.lock().add(applied);
+        self.done.fetch_add(done, Ordering::AcqRel);
+    }
+
+    fn clear(&mut self) {
+        self.parts.iter_mut().for_each(Vec::clear);
+        self.len = 0;
+        *self.next.get_mut() = 0;
+        *self.done.get_mut() = 0;
+        *self.applied.get_mut() = Applied::default();
+    }
+}
+
+fn apply(head: &Head, samples: &[RoundSample], applied: &mut Applied) {
+    let view = head.replay_view();
+    let table = head.registry.table();
+    for sample in samples {
+        let Some(series) = table.get(sample.series) else { continue };
+        let stored = series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), view);
+        applied.count(stored, sample.timestamp_ms);
+    }
+}
+
+/// A round that threads are at.
+struct UnderWay {
+    round: Arc<Round>,
+    threads: Vec<Box<dyn Joined>>,
+}
+
+fn join(threads: &mut Vec<Box<dyn Joined>>) {
+    for thread in threads.drain(..) {
+        thread.join().expect("invariant: applying samples never panics");
+    }
+}
+
+/// The round being filled and the one being applied.
+pub(super) struct Rounds<'a> {
+    head: &'a Arc<Head>,
+    spawner: &'a dyn Spawner,
+    /// Threads beside this one.
+    helpers: usize,
+    filling: Round,
+    under_way: Option<UnderWay>,
+    /// A round that is applied, with threads that may have come too late for it. On a busy machine that is
+    /// usual, and they are not waited for before the next round is applied too.
+    late: Option<UnderWay>,
+    /// A round whose buffers are used again.
+    spare: Option<Round>,
+    applied: Applied,
+}
+
+impl<'a> Rounds<'a> {
+    pub(super) fn new(head: &'a Arc<Head>, spawner: &'a dyn Spawner) -> Self {
+        Self {
+            head,
+            spawner,
+            helpers: head.options.replay_threads.saturating_sub(1),
+            filling: Round::new(),
+            under_way: None,
+            late: None,
+            spare: None,
+            applied: Applied::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, series: SeriesIndex, timestamp_ms: i64, value_bits: u64) {
+        let part = (series.0 >> NEIGHBOURS_LOG) as usize % PARTS;
+        self.filling.parts[part].push(RoundSample { series, timestamp_ms, value_bits });
+        self.filling.len += 1;
+        if self.filling.len >= ROUND_SAMPLES {
+            self.begin();
+        }
+    }
+
+    /// Applies a histogram, behind all that was pushed: there are few of them.
+    pub(super) fn apply_histogram(
+        &mut self,
+        series: SeriesIndex,
+        timestamp: TimestampMs,
+        histogram: HistogramRef<'_>,
+    ) {
+        self.flush();
+        let table = self.head.registry.table();
+        let Some(series) = table.get(series) else { return };
+        let stored = series.append_histogram(timestamp, histogram, self.head.replay_view());
+        self.applied.count(stored, timestamp.as_ms());
+    }
+
+    /// Has the round that was filled applied, when the one before is.
+    fn begin(&mut self) {
+        self.reclaim();
+        self.end();
+        let next = self.spare.take().unwrap_or_else(Round::new);
+        let round = Arc::new(std::mem::replace(&mut self.filling, next));
+        let mut threads = Vec::new();
+        let helpers = if round.len < SHARED_SAMPLES { 0 } else { self.helpers };
+        for _ in 0..helpers {
+            let (head, round) = (Arc::clone(self.head), Arc::clone(&round));
+            match self.spawner.spawn("wal-replay", Box::new(move || round.help(&head))) {
+                Ok(thread) => threads.push(thread),
+                // This thread does it then.
+                Err(_) => break,
+            }
+        }
+        self.under_way = Some(UnderWay { round, threads });
+        if self.helpers == 0 {
+            self.end();
+        }
+    }
+
+    /// Applies what is left of the round under way, and waits for its threads.
+    fn end(&mut self) {
+        let Some(UnderWay { round, mut threads }) = self.under_way.take() else { return };
+        round.help(self.head);
+        if round.done.load(Ordering::Acquire) < PARTS {
+            join(&mut threads);
+        }
+        self.applied.add(*round.applied.lock());
+        self.reclaim();
+        self.late = Some(UnderWay { round, threads });
+    }
+
+    /// Waits for the threads of the late round and takes its buffers back.
+    fn reclaim(&mut self) {
+        let Some(UnderWay { round, mut threads }) = self.late.take() else { return };
+        join(&mut threads);
+        if let Some(mut round) = Arc::into_inner(round) {
+            round.clear();
+            self.spare = Some(round);
+        }
+    }
+
+    /// Applies all that was pushed.
+    pub(super) fn flush(&mut self) {
+        if self.filling.len > 0 {
+            self.begin();
+        }
+        self.end();
+    }
+
+    /// Applies all that is left.
+    pub(super) fn finish(mut self) -> Applied {
+        self.flush();
+        self.applied
+    }
+}
+
+/// A replay that fails does not leave threads behind.
+impl Drop for Rounds<'_> {
+    fn drop(&mut self) {
+        self.end();
+        self.reclaim();
+    }
+}

@@ -1,0 +1,162 @@
+//! `Open`: the chunk of a series that still takes samples, of any kind of value. Decides when it is full or does
+//! not fit; never knows who sees its samples.
+
+use skopos_chunk::{Appended, Encoding, FloatHistogramEncoder, HistogramEncoder, XorEncoder};
+use skopos_model::{
+    FloatHistogram, Histogram, Sample, TimestampMs, histogram::CounterResetHint, is_stale_nan,
+};
+
+/// A chunk is full at so many samples …
+const SAMPLES_PER_CHUNK: u16 = 120;
+/// … or, with histograms, at so many bytes, but not below …
+const HISTOGRAM_CHUNK_BYTES: usize = 1024;
+/// … so many samples.
+const HISTOGRAMS_PER_CHUNK: u16 = 10;
+
+/// A native histogram to be stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HistogramRef<'a> {
+    /// Of whole counts.
+    Int(&'a Histogram),
+    /// Of float counts.
+    Float(&'a FloatHistogram),
+}
+
+/// See above.
+#[derive(Debug)]
+pub(super) enum Open {
+    Floats(XorEncoder),
+    Histograms(Box<HistogramEncoder>),
+    FloatHistograms(Box<FloatHistogramEncoder>),
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self::Floats(XorEncoder::new())
+    }
+}
+
+/// What a chunk says of a histogram that comes behind its last sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fits {
+    /// It was appended.
+    Appended,
+    /// It begins another chunk, with this header.
+    Not(CounterResetHint),
+}
+
+impl Open {
+    /// A chunk that begins with a histogram.
+    pub(super) fn begin(header: CounterResetHint, timestamp: TimestampMs, value: HistogramRef<'_>) -> Self {
+        match value {
+            HistogramRef::Int(h) => Self::Histograms(Box::new(HistogramEncoder::begin(header, timestamp, h))),
+            HistogramRef::Float(h) => {
+                Self::FloatHistograms(Box::new(FloatHistogramEncoder::begin(header, timestamp, h)))
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> u16 {
+        match self {
+            Self::Floats(e) => e.len(),
+            Self::Histograms(e) => e.len(),
+            Self::FloatHistograms(e) => e.len(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn encoding(&self) -> Encoding {
+        match self {
+            Self::Floats(_) => Encoding::Xor,
+            Self::Histograms(_) => Encoding::Histogram,
+            Self::FloatHistograms(_) => Encoding::FloatHistogram,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Floats(e) => e.bytes(),
+            Self::Histograms(e) => e.bytes(),
+            Self::FloatHistograms(e) => e.bytes(),
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Floats(e) => e.heap_bytes(),
+            Self::Histograms(e) => size_of::<HistogramEncoder>() + e.heap_bytes(),
+            Self::FloatHistograms(e) => size_of::<FloatHistogramEncoder>() + e.heap_bytes(),
+        }
+    }
+
+    /// When its last sample was.
+    pub(super) fn last_timestamp(&self) -> Option<TimestampMs> {
+        match self {
+            Self::Floats(e) => e.last().map(|s| s.timestamp),
+            Self::Histograms(e) => e.last_timestamp(),
+            Self::FloatHistograms(e) => e.last_timestamp(),
+        }
+    }
+
+    /// Whether its last sample is that float; a marker of staleness is one whatever the kind.
+    pub(super) fn ends_with(&self, sample: Sample) -> bool {
+        let stale = is_stale_nan(sample.value) && self.last_timestamp() == Some(sample.timestamp);
+        match self {
+            Self::Floats(e) => e.last() == Some(sample),
+            Self::Histograms(e) => stale && e.last().is_some_and(|(_, h)| h.is_stale()),
+            Self::FloatHistograms(e) => stale && e.last().is_some_and(|(_, h)| h.is_stale()),
+        }
+    }
+
+    /// Whether its last sample is that histogram, whatever its hint.
+    pub(super) fn ends_with_histogram(&self, timestamp: TimestampMs, value: HistogramRef<'_>) -> bool {
+        match (self, value) {
+            (Self::Histograms(e), HistogramRef::Int(h)) => {
+                e.last().is_some_and(|(t, last)| t == timestamp && last.same_bits(h))
+            }
+            (Self::FloatHistograms(e), HistogramRef::Float(h)) => {
+                e.last().is_some_and(|(t, last)| t == timestamp && last.same_bits(h))
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Floats(e) => e.len() >= SAMPLES_PER_CHUNK,
+            Self::Histograms(_) | Self::FloatHistograms(_) => {
+                self.len() >= SAMPLES_PER_CHUNK
+                    || self.len() >= HISTOGRAMS_PER_CHUNK && self.bytes().len() >= HISTOGRAM_CHUNK_BYTES
+            }
+        }
+    }
+
+    /// Appends a histogram where it fits; `may_append` says whether the chunk has time and room for it.
+    pub(super) fn append_histogram(
+        &mut self,
+        timestamp: TimestampMs,
+        value: HistogramRef<'_>,
+        may_append: bool,
+    ) -> Fits {
+        let header = match (&mut *self, value) {
+            (Self::Histograms(e), HistogramRef::Int(h)) if may_append => match e.append(timestamp, h) {
+                Appended::Same | Appended::Recoded => return Fits::Appended,
+                Appended::NewChunk(header) => header,
+            },
+            (Self::FloatHistograms(e), HistogramRef::Float(h)) if may_append => {
+                match e.append(timestamp, h) {
+                    Appended::Same | Appended::Recoded => return Fits::Appended,
+                    Appended::NewChunk(header) => header,
+                }
+            }
+            (Self::Histograms(e), HistogramRef::Int(h)) => e.header_of_next(h),
+            (Self::FloatHistograms(e), HistogramRef::Float(h)) => e.header_of_next(h),
+            (_, HistogramRef::Int(h)) => HistogramEncoder::new().header_of_next(h),
+            (_, HistogramRef::Float(h)) => FloatHistogramEncoder::new().header_of_next(h),
+        };
+        Fits::Not(header)
+    }
+}

@@ -1,0 +1,152 @@
+//! `Tombstones`: spans of time that are deleted from series of the head, and `Head::delete`, which adds some.
+//! Samples stay in their chunks: who reads or cuts them leaves out what is deleted. In the WAL before in memory.
+
+use super::{Head, series::SeriesIndex};
+use crate::{
+    intervals::{Interval, Intervals},
+    select::select,
+    wal::{
+        Wal,
+        compress::Compressor,
+        record::{WalTombstone, push_tombstones},
+    },
+};
+use parking_lot::RwLock;
+use skopos_model::Matcher;
+use skopos_storage::{CommitError, QueryBudget, QueryError, TimeRange};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Series looked at before the table is let go.
+const STRIDE: usize = 256;
+
+/// Why samples were not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// The series could not be found; nothing was deleted.
+    #[error(transparent)]
+    Select(#[from] QueryError),
+    /// The log did not take it, or its disk does not say that it has it.
+    #[error(transparent)]
+    Log(#[from] CommitError),
+}
+
+/// What is deleted, by series.
+#[derive(Debug, Default)]
+pub(crate) struct Tombstones {
+    /// Almost always nothing is deleted: then no lock is taken.
+    any: AtomicBool,
+    by_series: RwLock<HashMap<SeriesIndex, Arc<Intervals>>>,
+}
+
+impl Tombstones {
+    /// What is deleted from a series; none when nothing is.
+    #[inline]
+    pub(crate) fn get(&self, series: SeriesIndex) -> Option<Arc<Intervals>> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        self.by_series.read().get(&series).cloned()
+    }
+
+    /// Deletes a span from a series.
+    pub(crate) fn add(&self, series: SeriesIndex, span: Interval) {
+        let mut all = self.by_series.write();
+        Arc::make_mut(all.entry(series).or_default()).add(span);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Forgets what is deleted before `min_ms`, where the head has no sample any more.
+    pub(crate) fn forget_before(&self, min_ms: i64) {
+        if !self.any.load(Ordering::Acquire) {
+            return;
+        }
+        let mut all = self.by_series.write();
+        all.retain(|_, spans| {
+            Arc::make_mut(spans).forget_before(min_ms);
+            !spans.is_empty()
+        });
+        all.shrink_to_fit();
+        self.any.store(!all.is_empty(), Ordering::Release);
+    }
+}
+
+impl Head {
+    /// Deletes the samples of `range` of the series that fulfil all matchers; returns of how many series some may
+    /// be deleted. When it returns it is durable. Later samples are not concerned, also where their times lie
+    /// in `range`: a deletion ends with the newest sample that a series has.
+    pub(crate) fn delete(
+        &self,
+        wal: &Wal,
+        matchers: &[Matcher],
+        range: TimeRange,
+        budget: &QueryBudget,
+    ) -> Result<usize, DeleteError> {
+        let ids = select(&self.registry, matchers, budget)?;
+        let mut deleted: Vec<(SeriesIndex, WalTombstone)> = Vec::new();
+        {
+            // No commit is under way, so that the newest samples are known and the log has those of before.
+            let _no_commit = self.commit.lock();
+            let min_ms = self.min_ms.load(Ordering::Acquire).max(range.min.as_ms());
+            for part in ids.chunks(STRIDE) {
+                let table = self.registry.table();
+                deleted.extend(part.iter().filter_map(|id| {
+                    let series = table.get(SeriesIndex(*id))?;
+                    let max_ms = series.newest_ms().min(range.max.as_ms());
+                    let tombstone = WalTombstone { wal_ref: series.wal_ref, min_ms, max_ms };
+                    (min_ms <= max_ms).then_some((series.index, tombstone))
+                }));
+            }
+            if deleted.is_empty() {
+                return Ok(0);
+            }
+            let mut record = Vec::new();
+            deleted.iter().for_each(|(_, tombstone)| push_tombstones(&mut record, &[*tombstone]));
+            let mut compressed = Vec::new();
+            let how = self.options.wal_compression;
+            wal.log(&[Compressor::default().compress(how, &record, &mut compressed)])?;
+            for (series, tombstone) in &deleted {
+                self.tombstones.add_logged(*series, *tombstone);
+            }
+        }
+        wal.sync()?;
+        Ok(deleted.len())
+    }
+}
+
+impl Tombstones {
+    /// Deletes what the WAL says.
+    pub(crate) fn add_logged(&self, series: SeriesIndex, tombstone: WalTombstone) {
+        // Other writers may have put empty spans there.
+        if let Some(span) = Interval::new(tombstone.min_ms, tombstone.max_ms) {
+            self.add(series, span);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_sample_any_more_is_forgotten() {
+        let tombstones = Tombstones::default();
+        let (a, b) = (SeriesIndex(1), SeriesIndex(2));
+        let add = |series, min, max| tombstones.add(series, Interval::new(min, max).unwrap());
+        assert_eq!(tombstones.get(a), None);
+        add(a, 1, 5);
+        add(a, 10, 20);
+        add(b, 3, 4);
+        let before = tombstones.get(a).unwrap();
+        tombstones.forget_before(6);
+        assert_eq!(tombstones.get(a).unwrap().as_slice(), [Interval { min_ms: 10, max_ms: 20 }]);
+        assert_eq!((tombstones.get(b), before.as_slice().len()), (None, 2));
+        tombstones.forget_before(21);
+        assert!(!tombstones.any.load(Ordering::Acquire));
+    }
+}

@@ -1,0 +1,88 @@
+//! Snapshots: whole or not there, and of no consequence to the database.
+
+use crate::common::{DATA, contents, new_block, open, write_blocks};
+use skopos_base::{
+    Env,
+    fs::Fs,
+    sim::{
+        SimFs, SimWorld,
+        crash::{CrashMode, CrashTest},
+    },
+};
+use skopos_model::Labels;
+use skopos_storage::TimeRange;
+use skopos_testkit::storage::{Kinds, MemoryStorage, budget};
+use skopos_tsdb::{
+    block::{Block, BlockIds, remove_block},
+    compact::{CompactError, SNAPSHOTS_DIR, SnapshotRequest, remove_unfinished_snapshots, snapshot},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+fn head() -> MemoryStorage {
+    let mut head = MemoryStorage::default();
+    head.insert_floats(&Labels::from_pairs([("n", "head")]), (0..30).map(|i| (400_000 + i * 10, i as f64)));
+    head
+}
+
+fn make(env: &Env) -> Result<PathBuf, CompactError> {
+    let blocks: Vec<PathBuf> = open(&*env.fs).iter().map(|b| b.dir().to_owned()).collect();
+    let stop = env.spawner.stop_signal();
+    let head = head();
+    let request =
+        SnapshotRequest { blocks: &blocks, head: Some(new_block(&head, 20, (400_000, 500_000), &*stop)) };
+    snapshot(env, &Arc::new(BlockIds::new(env)), Path::new(DATA), request)
+}
+
+/// The blocks of one snapshot.
+fn opened(fs: &dyn Fs, dir: &Path) -> Vec<Arc<Block>> {
+    let open = |name: String| Arc::new(Block::open(fs, &dir.join(name)).unwrap());
+    fs.read_dir(dir).unwrap().into_iter().map(|e| open(e.name)).collect()
+}
+
+#[test]
+fn a_snapshot_keeps_what_was_there() {
+    let world = SimWorld::new(1);
+    let env = world.env();
+    let mut all = write_blocks(&env, 3, Kinds::Floats, 100_000, (6, 40));
+    let dir = make(&env).unwrap();
+    let name = dir.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("20260101T000000Z-") && name.len() == 33, "{name}");
+    let blocks = open(&*env.fs);
+    blocks[0].delete(&*env.fs, &[], TimeRange::ALL, &budget()).unwrap();
+    blocks.iter().for_each(|b| remove_block(&*env.fs, Path::new(DATA), b.id()).unwrap());
+    all.merge(&head());
+    contents(&opened(&*env.fs, &dir)).assert_equals(&all);
+}
+
+#[test]
+fn a_snapshot_survives_or_leaves_no_trace() {
+    let fs = SimFs::new(1);
+    let all = write_blocks(&SimWorld::with_fs(1, fs.clone()).env(), 3, Kinds::Floats, 100_000, (3, 10));
+    fs.settle();
+    let mut whole = all.clone();
+    whole.merge(&head());
+    for mode in [CrashMode::PowerLoss, CrashMode::ProcessKill] {
+        let done = CrashTest::new(mode).seed(2).start(&fs).states_per_point(30).run(
+            |env, made: &mut bool| {
+                make(env)?;
+                *made = true;
+                Ok::<(), CompactError>(())
+            },
+            |env, made| {
+                contents(&open(&*env.fs)).assert_equals(&all);
+                remove_unfinished_snapshots(&*env.fs, Path::new(DATA)).unwrap();
+                let dir = Path::new(DATA).join(SNAPSHOTS_DIR);
+                let there =
+                    if env.fs.exists(&dir).unwrap() { env.fs.read_dir(&dir).unwrap() } else { vec![] };
+                assert!(there.len() == 1 || !*made, "a snapshot that was promised is lost");
+                for entry in there {
+                    contents(&opened(&*env.fs, &dir.join(entry.name))).assert_equals(&whole);
+                }
+            },
+        );
+        println!("{mode:?}: {done:?}");
+    }
+}

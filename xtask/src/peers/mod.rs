@@ -1,0 +1,207 @@
+//! `cargo xtask bench peers`: the same scrape load for Prometheus, VictoriaMetrics and this program, one
+//! after the other in one run, and what each took for it. Owns the order of a measurement; never fails for
+//! a figure.
+//!
+//! A system is started on an empty folder, warmed up until it knows all series, and watched for a while:
+//! samples by its own counter, processor time and memory by /proc. Then it is killed, and the time is
+//! taken from its next start until it answers for every target with what it had stored.
+
+mod body;
+mod load;
+mod systems;
+mod table;
+mod usage;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use skopos_testkit::http;
+use skopos_testkit::service::Service;
+use skopos_testkit::wait::{let_live, poll};
+
+use crate::process::{cargo, run, target_folder};
+use load::Load;
+use systems::{SYSTEMS, System};
+
+/// How long a system may take to know all series, or to answer after it was killed.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// What is asked for after a crash is this much older than the crash: a peer may lose its last seconds.
+const OLDER_S: u64 = 15;
+
+/// How much load, for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Options {
+    targets: usize,
+    series_per_target: usize,
+    interval_s: u64,
+    warm_up_s: u64,
+    seconds: u64,
+    /// The one system to measure, else all.
+    only: Option<&'static str>,
+}
+
+const USUAL: Options =
+    Options { targets: 300, series_per_target: 1000, interval_s: 1, warm_up_s: 30, seconds: 90, only: None };
+const QUICK: Options = Options { targets: 50, warm_up_s: 5, seconds: 20, ..USUAL };
+
+/// What one system did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Measured {
+    system: &'static str,
+    series: u64,
+    samples: f64,
+    seconds: f64,
+    cpu_s: f64,
+    /// What the load itself took, a second.
+    load_cpu_per_s: f64,
+    memory: usage::Memory,
+    /// Samples since the start, to which the bytes on disk belong.
+    stored_samples: f64,
+    disk_bytes: u64,
+    ready_s: f64,
+}
+
+/// Measures all systems, prints the table and writes it as Markdown below the target folder.
+pub(crate) fn run_all(root: &Path, arguments: &[&str]) -> Result<()> {
+    let options = parse(arguments)?;
+    run(cargo(&["build", "--release", "--locked", "--package", "skopos"], root))?;
+    let target = target_folder(root)?;
+    let binary = target.join("release/skopos");
+    let mut measured = Vec::new();
+    for system in SYSTEMS.iter().filter(|system| options.only.is_none_or(|only| only == system.key)) {
+        println!("{}: {} targets of {} series", system.name, options.targets, options.series_per_target);
+        let one = measure(system, &binary, options).with_context(|| system.name.to_owned())?;
+        println!("{}", table::line(&one));
+        measured.push(one);
+    }
+    print!("\n{}", table::text(&measured));
+    let path = target.join("peers.md");
+    fs::write(&path, table::markdown(&measured))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("as Markdown: {}", path.display());
+    Ok(())
+}
+
+fn parse(arguments: &[&str]) -> Result<Options> {
+    let (mut options, mut rest) = match arguments {
+        ["--quick", rest @ ..] => (QUICK, rest),
+        rest => (USUAL, rest),
+    };
+    while let [name, value, others @ ..] = rest {
+        rest = others;
+        if *name == "--only" {
+            let system = SYSTEMS.iter().find(|system| system.key == *value);
+            let keys = SYSTEMS.iter().map(|system| system.key).collect::<Vec<_>>().join(", ");
+            options.only = Some(system.with_context(|| format!("`{value}` is none of {keys}"))?.key);
+            continue;
+        }
+        let number = value.parse::<u64>().with_context(|| format!("`{name} {value}` is no number"))?;
+        ensure!(number > 0, "`{name}` needs a number above 0");
+        match *name {
+            "--targets" => options.targets = usize::try_from(number)?,
+            "--series" => options.series_per_target = usize::try_from(number)?,
+            "--interval" => options.interval_s = number,
+            "--warm-up" => options.warm_up_s = number,
+            "--seconds" => options.seconds = number,
+            other => {
+                bail!("`{other}` is unknown: --targets, --series, --interval, --warm-up, --seconds, --only")
+            }
+        }
+    }
+    match rest {
+        [] => Ok(options),
+        [name, ..] => bail!("`{name}` has no value"),
+    }
+}
+
+fn measure(system: &'static System, binary: &Path, options: Options) -> Result<Measured> {
+    let lasts_s = options.warm_up_s + options.seconds + PATIENCE.as_secs();
+    let load = Load::start(body::answers(options.series_per_target, usize::try_from(lasts_s)?)?)?;
+    let mut service = (system.start)(binary, &load.config(options.targets, options.interval_s));
+    let first_round = options.targets as u64;
+    let is_known = poll(PATIENCE, || (load.served() >= first_round).then_some(()));
+    ensure!(is_known.is_some(), "of {first_round} targets {} were scraped", load.served());
+    let_live(Duration::from_secs(options.warm_up_s));
+
+    let (own, process) = (std::process::id(), service.process().id());
+    let started = Instant::now();
+    let before = (samples(system, &service)?, usage::cpu_s(process)?, usage::cpu_s(own)?);
+    let_live(Duration::from_secs(options.seconds));
+    let seconds = started.elapsed().as_secs_f64();
+    let stored_samples = samples(system, &service)?;
+    let cpu_s = usage::cpu_s(process)? - before.1;
+    let load_cpu_per_s = (usage::cpu_s(own)? - before.2) / seconds;
+    let memory = usage::memory(process)?;
+    let disk_bytes = usage::bytes_below(&service.folder().join("data"));
+
+    let at = now_s()? - OLDER_S;
+    let expected = (options.targets * body::FAMILY_SERIES) as f64;
+    let there = count(&service, at).context("it does not answer for what it stored")?;
+    ensure!(there == expected, "{there} series of {expected} are there before the crash");
+    service.kill9();
+    load.stop_answering();
+    let killed = Instant::now();
+    service.restart();
+    let answered = poll(PATIENCE, || (count(&service, at) == Some(expected)).then_some(()));
+    ensure!(answered.is_some(), "{:?} of {expected} series are there after the crash", count(&service, at));
+    Ok(Measured {
+        system: system.name,
+        series: (options.targets * options.series_per_target) as u64,
+        samples: stored_samples - before.0,
+        seconds,
+        cpu_s,
+        load_cpu_per_s,
+        memory,
+        stored_samples,
+        disk_bytes,
+        ready_s: killed.elapsed().as_secs_f64(),
+    })
+}
+
+/// How many samples the system says it stored.
+fn samples(system: &System, service: &Service) -> Result<f64> {
+    let metrics = service.get("/metrics").text();
+    usage::counter(&metrics, system.samples).with_context(|| format!("its metrics lack `{}`", system.samples))
+}
+
+/// How many series of the first family there were at that time, if it answers.
+fn count(service: &Service, at_s: u64) -> Option<f64> {
+    let query = format!("/api/v1/query?query=count({})&time={at_s}", body::FIRST_FAMILY);
+    count_in(&http::get(&service.url(&query)).ok()?.text())
+}
+
+fn count_in(answer: &str) -> Option<f64> {
+    let answer: serde_json::Value = serde_json::from_str(answer).ok()?;
+    answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+}
+
+fn now_s() -> Result<u64> {
+    Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_read() {
+        assert_eq!(parse(&[]).unwrap(), USUAL);
+        assert_eq!(parse(&["--quick"]).unwrap(), QUICK);
+        let some = parse(&["--targets", "7", "--only", "skopos", "--interval", "10"]).unwrap();
+        assert_eq!(some, Options { targets: 7, interval_s: 10, only: Some("skopos"), ..USUAL });
+        for bad in [&["--targets"][..], &["--targets", "0"], &["--only", "graphite"], &["--slow", "1"]] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_read_from_an_answer() {
+        let answer = r#"{"status":"success","data":{"resultType":"vector",
+            "result":[{"metric":{},"value":[1700000000,"3000"]}]}}"#;
+        assert_eq!(count_in(answer), Some(3000.0));
+        assert_eq!(count_in(r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#), None);
+        assert_eq!(count_in("starting"), None);
+    }
+}
