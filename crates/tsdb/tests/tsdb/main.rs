@@ -3,10 +3,12 @@
 mod blocks;
 mod common;
 mod concurrent;
+mod content;
 mod crash;
 mod damage;
 mod deletion;
 mod exemplars;
+mod fixtures;
 mod head;
 mod histograms;
 mod limits;
