@@ -54,7 +54,7 @@ mod select;
 mod stats;
 mod wal;
 
-pub use db::{Db, MaintainError, Maintained};
+pub use db::{Db, MaintainError, Maintained, Retention, SnapshotOf};
 pub use error::OpenError;
 pub use head::{
     cardinality::{Cardinality, TopEntry},
