@@ -56,7 +56,7 @@ mod stats;
 pub mod tool;
 mod wal;
 
-pub use db::{Db, MaintainError, Maintained};
+pub use db::{Db, MaintainError, Maintained, Retention, SnapshotOf};
 pub use error::OpenError;
 pub use head::{
     cardinality::{Cardinality, TopEntry},

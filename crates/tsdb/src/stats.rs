@@ -92,6 +92,18 @@ stats! {
     compactions_total,
     /// Blocks that could not be written.
     compactions_failed_total,
+    /// Blocks that went for their age.
+    time_retentions_total,
+    /// Blocks that went since there was too much.
+    size_retentions_total,
+    /// Requests to write blocks anew without what is deleted.
+    tombstone_cleanups_total,
+    /// Time spent on them, in microseconds.
+    tombstone_cleanup_us_total,
+    /// Bytes of the log on disk, as measured last.
+    wal_storage_bytes,
+    /// Bytes of the head chunk files, as measured last.
+    head_chunks_storage_bytes,
     /// Passes of maintenance that could not do all that was due.
     maintenance_failed_total,
     /// Times that the head dropped what is in blocks.

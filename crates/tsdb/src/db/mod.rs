@@ -3,17 +3,20 @@
 //!
 //! - `open`: from the directory to a head and a list of blocks. `blocks`: that list.
 //! - `querier`: views over all of it.
+//! - `admin`: what operators ask for.
 //! - `maintain`: from the head to blocks, and what becomes of them; see its own map.
 //!
 //! Locks are taken in this order: `Core::maintenance`, then those of the head and the log, then the list of
 //! blocks. Who deletes or copies blocks holds `maintenance` too.
 
+mod admin;
 mod blocks;
 pub(crate) mod maintain;
 mod open;
 mod querier;
 
-pub use maintain::{MaintainError, Maintained};
+pub use admin::SnapshotOf;
+pub use maintain::{MaintainError, Maintained, Retention};
 
 use crate::{
     block::BlockIds,
@@ -22,7 +25,6 @@ use crate::{
         Head,
         appender::HeadAppender,
         cardinality::Cardinality,
-        tombstones::DeleteError,
         truncate::{Busy, Truncated},
     },
     options::Options,
@@ -43,7 +45,11 @@ use skopos_model::{Exemplar, Labels, Matcher, Metadata, TimestampMs};
 use skopos_storage::{
     Appendable, Appender, ChunkSeriesSet, CommitError, QueryBudget, QueryError, SeriesLimit, TimeRange,
 };
-use std::{io, path::Path, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 /// An open database. Dropping it closes it; `close` also says whether that went well.
 pub struct Db {
@@ -64,6 +70,9 @@ pub(crate) struct Core {
     stats: Arc<Stats>,
     /// Held while blocks are written, deleted from or removed.
     maintenance: Mutex<maintain::State>,
+    retention: Mutex<Retention>,
+    /// Who waits for `maintenance` to change blocks.
+    waiting: AtomicUsize,
     /// Ends the threads, and work on blocks at its next series.
     stop: Arc<dyn Stop>,
 }
@@ -88,6 +97,7 @@ impl Db {
         let stats = Arc::new(Stats::default());
         let blocks = open::open_blocks(fs, dir, &stats)?;
         let (sync_interval, interval) = (options.sync_interval, options.maintenance_interval);
+        let retention = options.retention.clone();
         let (head, wal) = open::open_head(env, dir, options, &blocks, &stats)?;
         let core = Arc::new(Core {
             env: env.clone(),
@@ -98,6 +108,8 @@ impl Db {
             ids: Arc::new(BlockIds::new(env)),
             stats,
             maintenance: Mutex::default(),
+            retention: Mutex::new(retention),
+            waiting: AtomicUsize::new(0),
             stop: env.spawner.stop_signal(),
         });
         let db = Self { core: Arc::clone(&core), threads: Mutex::default(), _lock: lock };
@@ -200,20 +212,6 @@ impl Db {
     /// While a reader that began before needs it.
     pub fn truncate_head_before(&self, time: TimestampMs) -> Result<Truncated, Busy> {
         self.core.head.truncate_before(time)
-    }
-
-    /// Deletes the samples of `range` that the head has of the series that fulfil all matchers; returns of
-    /// how many series some may be deleted. When it returns it is durable.
-    ///
-    /// # Errors
-    /// When the series cannot be found within the budget, or the log does not take it.
-    pub fn delete_series(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        budget: &QueryBudget,
-    ) -> Result<usize, DeleteError> {
-        self.core.head.delete(&self.core.wal, matchers, range, budget)
     }
 
     /// The exemplars of `range` of the series that fulfil all matchers of any set, in the order of labels,

@@ -77,7 +77,8 @@ impl HeadQuerier {
         &self.mark
     }
 
-    pub(super) fn range(&self) -> TimeRange {
+    /// Which time it sees.
+    pub(crate) fn range(&self) -> TimeRange {
         self.range
     }
 

@@ -2,16 +2,10 @@
 //! the log. Never loses what a reader needs: while one is in the way, the head keeps its samples.
 
 use super::{MaintainError, Maintained, State};
-use crate::{
-    block::{Block, Compaction},
-    compact::NewBlock,
-    db::Core,
-    head::querier::HeadQuerier,
-    stats::Stats,
-};
+use crate::{block::Compaction, compact::NewBlock, db::Core, head::querier::HeadQuerier, stats::Stats};
 use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 impl Core {
     /// Cuts blocks while the head has some to cut, and drops what they have.
@@ -21,27 +15,26 @@ impl Core {
                 return Ok(());
             }
             let Some(range) = self.head.cuttable() else { break };
-            let end = TimestampMs::new(range.max.as_ms().saturating_add(1));
-            if let Some(block) = self.cut_block(range, state)? {
-                self.blocks.replace(Some(block), &BTreeSet::new());
-                state.blocks_changed = true;
+            let mut end = TimestampMs::new(range.max.as_ms().saturating_add(1));
+            if self.cut_block(range, state)? {
                 done.cut += 1;
+            } else {
+                end = self.head.empty_until(end);
             }
             state.truncate_head = Some(end);
         }
         self.truncate_log(state, done)
     }
 
-    /// Writes the samples of `range` as a block and opens it; none when there is no sample.
-    fn cut_block(&self, range: TimeRange, state: &mut State) -> Result<Option<Arc<Block>>, MaintainError> {
+    /// Writes the samples of `range` as a block that queries read; false when there is no sample.
+    fn cut_block(&self, range: TimeRange, state: &mut State) -> Result<bool, MaintainError> {
         let end = TimestampMs::new(range.max.as_ms().saturating_add(1));
-        // What blocks have is not cut again, also where they end in the middle of a range.
-        let start = range.min.max(TimestampMs::new(self.head.min_valid_ms()).min(end));
         self.head.refuse_before(end);
-        let range = TimeRange { min: start, max: range.max };
         // Entered before the symbols are gathered: no series gets samples of the range any more.
         let source = HeadQuerier::new(&self.head, range);
         let symbols = source.symbols();
+        // What blocks have is not seen, also where they end in the middle of a range.
+        let start = source.range().min.min(end);
         let new = NewBlock {
             sources: vec![(PathBuf::from("head"), Box::new(source))],
             symbols,
@@ -50,16 +43,16 @@ impl Core {
             stop: &*self.stop,
         };
         let started = self.env.clock.monotonic();
-        let Some(meta) = self.counted(self.compactor().write(new))? else { return Ok(None) };
-        let block = self.open_new(&meta, state)?;
+        let Some(meta) = self.counted(self.compactor().write(new))? else { return Ok(false) };
+        self.publish(Some(&meta), state)?;
         let seconds = self.env.clock.monotonic().saturating_sub(started).as_secs_f64();
         tracing::info!(
             block = %meta.ulid, min_time = %meta.min_time, max_time = %meta.max_time,
             series = meta.stats.num_series, samples = meta.stats.num_samples,
-            bytes = block.size_bytes(), seconds,
+            seconds,
             "cut a block from the head"
         );
-        Ok(Some(block))
+        Ok(true)
     }
 
     /// Drops from the head what is in blocks. False while a reader is in the way.

@@ -1,17 +1,21 @@
 //! What keeps a database in shape while it runs: one pass after the other, one at a time, on a thread of its
 //! own and whenever somebody asks. Queries and ingestion never wait for it.
 //!
-//! - `head`: from the head to blocks. `error`: `MaintainError`.
+//! - `head`: from the head to blocks. `compact`: from blocks to larger ones. `retention`: blocks that go.
+//! - `error`: `MaintainError`.
 //!
 //! What always holds:
 //! - A step that fails leaves all samples where they were, and does not keep later steps from being tried:
 //!   on a full disk it is retention that makes room.
 //! - Blocks are published before their samples go from elsewhere, and go from the list before the disk.
 
+mod compact;
 mod error;
 mod head;
+mod retention;
 
 pub use error::MaintainError;
+pub use retention::Retention;
 
 use super::Core;
 use crate::{
@@ -35,6 +39,10 @@ pub struct Maintained {
     pub truncated: usize,
     /// Checkpoints of the log.
     pub checkpoints: usize,
+    /// Compactions.
+    pub compacted: usize,
+    /// Blocks that were beyond a limit of retention.
+    pub expired: usize,
 }
 
 /// What maintenance remembers from pass to pass. Whoever holds it is the only one that changes blocks.
@@ -44,8 +52,10 @@ pub(crate) struct State {
     truncate_head: Option<TimestampMs>,
     /// The head has nothing of before, and the log may.
     truncate_log: Option<TimestampMs>,
-    /// Whether blocks came or went since compaction was planned last.
-    pub(super) blocks_changed: bool,
+    /// Nothing changed since compaction found nothing to do.
+    pub(super) settled: bool,
+    /// When sizes were measured last.
+    measured_at: Option<Duration>,
     /// Blocks that are on disk and not wanted: to be removed.
     unwanted: BTreeSet<BlockId>,
     /// Passes that failed, one after the other.
@@ -63,7 +73,12 @@ impl Core {
 
     fn pass(&self, state: &mut State) -> Result<Maintained, MaintainError> {
         let mut done = Maintained::default();
-        let result = self.cut_head(state, &mut done).and(self.remove_unwanted(state));
+        let removed = self.remove_unwanted(state);
+        let cut = self.cut_head(state, &mut done);
+        // Before compaction: what is beyond a limit is not written anew.
+        let expired = self.expire_blocks(state, &mut done);
+        let compacted = self.compact_blocks(state, &mut done);
+        let result = removed.and(cut).and(expired).and(compacted);
         self.note(state, result.as_ref().err());
         result.map(|()| done)
     }
@@ -122,7 +137,7 @@ impl Core {
     }
 
     /// Counts how the writing of a block ended.
-    fn counted<T>(&self, result: Result<T, CompactError>) -> Result<T, CompactError> {
+    pub(super) fn counted<T>(&self, result: Result<T, CompactError>) -> Result<T, CompactError> {
         match &result {
             Ok(_) => Stats::add(&self.stats.compactions_total, 1),
             Err(CompactError::Stopped) => {}
@@ -131,8 +146,10 @@ impl Core {
         result
     }
 
-    pub(crate) fn compactor(&self) -> Compactor {
-        Compactor::new(&self.env, Arc::clone(&self.ids), &self.dir, CompactOptions::default())
+    pub(super) fn compactor(&self) -> Compactor {
+        let retention = self.retention.lock().rules.clone();
+        let options = CompactOptions { retention, ..CompactOptions::default() };
+        Compactor::new(&self.env, Arc::clone(&self.ids), &self.dir, options)
     }
 }
 
