@@ -1,6 +1,6 @@
 //! `Options`: what an operator decides about the database. Every limit has a value; none is unlimited.
 
-use crate::{head_chunks::MAX_FILE_BYTES, wal::PAGE_SIZE};
+use crate::{db::Retention, head_chunks::MAX_FILE_BYTES, wal::PAGE_SIZE};
 use skopos_model::DurationMs;
 
 /// How WAL records are compressed.
@@ -22,11 +22,17 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How often committed batches are made durable against power loss.
     pub sync_interval: DurationMs,
+    /// How often it is looked whether there is something to do for blocks: to cut, to compact, to remove.
+    pub maintenance_interval: DurationMs,
     /// How WAL records are compressed (`--storage.tsdb.wal-compression-type`).
     pub wal_compression: WalCompression,
     /// The length of the shortest block. Samples older than the newest one by more than half of it are
     /// refused, since the block that they belong to may already be cut.
     pub min_block_duration: DurationMs,
+    /// The length of the longest block that compaction makes (`--storage.tsdb.max-block-duration`).
+    pub max_block_duration: DurationMs,
+    /// How long samples are kept, to begin with.
+    pub retention: Retention,
     /// How far ahead of this machine's clock a sample may be. One absurd timestamp would otherwise
     /// move the newest time, and with it shut out every honest sample.
     pub max_future: DurationMs,
@@ -54,8 +60,11 @@ impl Default for Options {
         Self {
             segment_bytes: 128 << 20,
             sync_interval: DurationMs::from_ms(100),
+            maintenance_interval: DurationMs::from_secs(1),
             wal_compression: WalCompression::Snappy,
             min_block_duration: DurationMs::from_secs(2 * 3600),
+            max_block_duration: DurationMs::from_secs(36 * 3600),
+            retention: Retention::default(),
             max_future: DurationMs::from_secs(10 * 60),
             head_chunk_file_bytes: MAX_FILE_BYTES,
             max_series: 20_000_000,

@@ -5,14 +5,17 @@ use super::{
     Head,
     isolation::ReadMark,
     querier::HeadQuerier,
-    series::{Collected, MemSeries},
+    series::{Collected, MemSeries, SeriesIndex},
 };
-use crate::block::kept::rewrite_kept;
+use crate::block::{Symbols, kept::rewrite_kept};
 use skopos_model::TimestampMs;
 use skopos_storage::{
     ChunkQuerier, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError, SelectRequest, Shard, TimeRange,
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
+
+/// Series looked at before the table is let go.
+const STRIDE: usize = 256;
 
 impl Head {
     /// All series with their chunks of the block that ends with `range`, to be cut: from now on no sample of
@@ -25,6 +28,28 @@ impl Head {
         self.refuse_before(TimestampMs::new(range.max.as_ms().saturating_add(1)));
         let request = SelectRequest { matchers: &[], range, shard: Shard::WHOLE, budget };
         HeadQuerier::new(self, range).select_chunks(&request)
+    }
+}
+
+impl HeadQuerier {
+    /// The texts of the labels of all series that may have samples of the view's range.
+    pub(crate) fn symbols(&self) -> Symbols {
+        let mut symbols = Symbols::default();
+        // Texts are shared among series, and stay as long as the series do, which have samples.
+        let mut seen = HashSet::new();
+        let all: Vec<u32> = self.head().registry.postings().all().to_vec();
+        for part in all.chunks(STRIDE) {
+            let table = self.head().registry.table();
+            let series = part.iter().filter_map(|i| table.get(SeriesIndex(*i)));
+            for series in series.filter(|s| s.may_have(self.mark().get(), self.range())) {
+                for text in series.labels.iter().flat_map(|(name, value)| [name, value]) {
+                    if seen.insert(text.as_ptr()) {
+                        symbols.add_text(text);
+                    }
+                }
+            }
+        }
+        symbols
     }
 }
 

@@ -77,6 +77,16 @@ impl HeadQuerier {
         &self.mark
     }
 
+    /// Which time it sees.
+    pub(crate) fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    /// Whether the head may have samples of the view's range: what blocks have is none of it.
+    pub(crate) fn may_have_samples(&self) -> bool {
+        self.range.min <= self.range.max && !self.misses(self.range)
+    }
+
     /// Whether no sample of the head is in `range`. Samples widen the head's range before they are visible.
     fn misses(&self, range: TimeRange) -> bool {
         self.head.time_range().is_none_or(|(min, max)| range.max < min || range.min > max)

@@ -51,6 +51,8 @@ pub(crate) struct Found<'a> {
     pub(crate) chunks_dir: &'a Path,
     /// The WAL.
     pub(crate) listing: &'a Listing,
+    /// What is before this time is in blocks.
+    pub(crate) covered: Option<TimestampMs>,
 }
 
 /// Why a snapshot is not used.
@@ -79,7 +81,11 @@ pub(crate) fn open_head(
     let fresh = || {
         let chunks = HeadChunks::open(&env.fs, found.chunks_dir, options.head_chunk_file_bytes)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
-        Ok(Arc::new(Head::new(options.clone(), Arc::clone(&env.clock), Arc::clone(stats), chunks)))
+        let head = Head::new(options.clone(), Arc::clone(&env.clock), Arc::clone(stats), chunks);
+        if let Some(time) = found.covered {
+            head.refuse_before(time);
+        }
+        Ok(Arc::new(head))
     };
     let mut head = fresh()?;
     let imported = match newest(&*env.fs, found.dir).map_err(OpenError::io("listing", found.dir))? {

@@ -3,6 +3,7 @@
 
 use super::{Head, series::SeriesIndex};
 use crate::{
+    block::BlockError,
     intervals::{Interval, Intervals},
     select::select,
     wal::{
@@ -34,6 +35,9 @@ pub enum DeleteError {
     /// The log did not take it, or its disk does not say that it has it.
     #[error(transparent)]
     Log(#[from] CommitError),
+    /// A block could not be read, or its deletions not be written.
+    #[error(transparent)]
+    Block(#[from] BlockError),
 }
 
 /// What is deleted, by series.

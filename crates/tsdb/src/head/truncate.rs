@@ -55,6 +55,25 @@ impl Head {
         self.min_valid_ms.fetch_max(time.as_ms(), Ordering::AcqRel);
     }
 
+    /// Up to where the head has no sample, at least `time`, before which it has none: a gap of months is passed
+    /// over in one step. From now on no sample of before is taken.
+    pub(crate) fn empty_until(&self, time: TimestampMs) -> TimestampMs {
+        let block_ms = self.options.min_block_duration.as_ms().max(1);
+        let Some((_, newest)) = self.time_range() else { return time };
+        let aligned = |ms: i64| ms - ms.rem_euclid(block_ms);
+        // No batch begun now may have a sample of before.
+        let most = aligned(newest.as_ms().saturating_sub(block_ms)).max(time.as_ms());
+        self.refuse_before(TimestampMs::new(most));
+        let all: Vec<u32> = self.registry.postings().all().to_vec();
+        let mut oldest = most;
+        for part in all.chunks(STRIDE) {
+            let table = self.registry.table();
+            let series = part.iter().filter_map(|index| table.get(SeriesIndex(*index)));
+            oldest = series.filter_map(|s| s.oldest_ms()).fold(oldest, i64::min);
+        }
+        TimestampMs::new(aligned(oldest).max(time.as_ms()))
+    }
+
     /// Drops the chunks that end before `time`, the series that have no sample then, and head chunk files.
     /// The samples must be in a block that queries read already: later readers of the head see none of them.
     /// So a view of both takes the head's first and then the list of blocks.

@@ -1,11 +1,14 @@
 //! The tests of the database through its public API, in one binary. Owns no test itself.
 
+mod blocks;
 mod common;
 mod concurrent;
+mod content;
 mod crash;
 mod damage;
 mod deletion;
 mod exemplars;
+mod fixtures;
 mod head;
 mod histograms;
 mod limits;

@@ -179,6 +179,12 @@ impl MemSeries {
         self.samples.lock().truncate_before(before_ms)
     }
 
+    /// The time of the first sample; none without any.
+    pub(crate) fn oldest_ms(&self) -> Option<i64> {
+        let samples = self.samples.lock();
+        (!samples.is_empty()).then(|| samples.min_ms())
+    }
+
     /// Whether it has no sample.
     pub(crate) fn is_empty(&self) -> bool {
         self.samples.lock().is_empty()

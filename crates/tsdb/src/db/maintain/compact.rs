@@ -1,0 +1,90 @@
+//! From blocks to larger blocks: what is planned is written, published, and its parents go. Never keeps the
+//! head from being cut for longer than one block takes.
+
+use super::{MaintainError, Maintained, State};
+use crate::{
+    block::{Block, BlockMeta},
+    compact::{CompactError, Planner},
+    db::{Core, blocks::removable},
+};
+use skopos_base::spawn::Stop;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+impl Core {
+    /// Compacts until nothing is due. Somebody who waits to change blocks ends it early.
+    pub(super) fn compact_blocks(
+        &self,
+        state: &mut State,
+        done: &mut Maintained,
+    ) -> Result<(), MaintainError> {
+        let planner =
+            Planner::new(self.head.options.min_block_duration, self.head.options.max_block_duration);
+        let mut last = None;
+        while !state.settled {
+            let Some(plan) = planner.plan(&self.blocks.metas()) else {
+                state.settled = true;
+                break;
+            };
+            let parents: Vec<Arc<Block>> =
+                self.blocks.load().iter().filter(|b| plan.blocks.contains(&b.id())).cloned().collect();
+            tracing::info!(blocks = ?plan.blocks, reason = ?plan.reason, "compacting blocks");
+            match self.counted(self.compactor().compact(&parents, &Pausing(self))) {
+                Ok(meta) => {
+                    self.publish(meta.as_ref(), state)?;
+                    done.compacted += 1;
+                }
+                // Its blocks are marked, so that another plan comes; or they could not even be marked.
+                Err(e @ (CompactError::Corrupt { .. } | CompactError::Refused(_))) => {
+                    if last.as_ref() == Some(&plan) {
+                        return Err(e.into());
+                    }
+                }
+                Err(CompactError::Stopped) => return Ok(()),
+                Err(e) => return Err(e.into()),
+            }
+            last = Some(plan);
+            self.cut_head(state, done)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a block that was just written, has queries read it, and removes those that it stands for.
+    pub(in crate::db) fn publish(
+        &self,
+        meta: Option<&BlockMeta>,
+        state: &mut State,
+    ) -> Result<Option<Arc<Block>>, MaintainError> {
+        let new = meta.map(|meta| self.open_new(meta, state)).transpose()?;
+        let mut metas = self.blocks.metas();
+        metas.extend(meta.cloned());
+        let gone = removable(&metas);
+        self.blocks.replace(new.clone(), &gone);
+        state.settled = false;
+        state.unwanted.extend(gone);
+        if let Err(error) = self.remove_unwanted(state) {
+            tracing::warn!(%error, "a block that is not needed could not be removed; it is tried again");
+        }
+        Ok(new)
+    }
+}
+
+/// Ends a compaction when the database closes or somebody waits to change blocks.
+#[derive(Debug)]
+struct Pausing<'a>(&'a Core);
+
+impl Stop for Pausing<'_> {
+    fn stop(&self) {
+        self.0.stop.stop();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.0.stop.is_stopped() || self.0.waiting.load(Ordering::Acquire) > 0
+    }
+
+    fn wait(&self, d: Duration) -> bool {
+        self.0.stop.wait(d) || self.is_stopped()
+    }
+}
