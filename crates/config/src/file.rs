@@ -1,6 +1,6 @@
 //! `Config`: the whole file, its loading, and what holds when there is none.
 
-use crate::{LoadError, yaml};
+use crate::{LoadError, StorageConfig, yaml};
 use serde::{Deserialize, Serialize};
 use skopos_base::fs::{Fs, read_all};
 use skopos_model::DurationMs;
@@ -21,6 +21,9 @@ pub struct Config {
     /// What is scraped.
     #[serde(deserialize_with = "skopos_scrape::config::null_is_default")]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// How samples are kept.
+    #[serde(deserialize_with = "skopos_scrape::config::null_is_default")]
+    pub storage: StorageConfig,
 }
 
 impl Config {
@@ -31,7 +34,7 @@ impl Config {
             evaluation_interval: BUILT_IN_INTERVAL,
             ..GlobalConfig::default()
         };
-        Self { global, scrape_configs: Vec::new() }
+        Self { global, ..Self::default() }
     }
 
     /// Reads and checks the file at `path`.

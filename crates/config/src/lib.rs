@@ -3,6 +3,7 @@
 //! Modules:
 //! - `file`: `Config`, the file's shape, composed of the structs that stand beside each subsystem;
 //!   loading it, and the built-in configuration that holds when there is no file.
+//! - `storage`: the section of that name; storage itself, below all configuration, knows no file.
 //! - `error`: `LoadError`: file, line, column, what is wrong and what is allowed.
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
 //! - `yaml`: the only module that knows the YAML library.
@@ -17,8 +18,10 @@
 mod error;
 mod file;
 mod live;
+mod storage;
 mod yaml;
 
 pub use error::LoadError;
 pub use file::Config;
 pub use live::Live;
+pub use storage::{ExemplarsConfig, StorageConfig};

@@ -45,11 +45,17 @@ scrape_configs:
           env: prod
           rack: 7
   - job_name: other
+storage:
+  exemplars: {max_exemplars: 500}
 ",
     )
     .unwrap();
     let job = &config.scrape_configs[0];
     assert_eq!(config.global.external_labels["monitor"], "prometheus_one");
+    assert_eq!(config.storage.exemplars.max_exemplars, 500);
+    assert_eq!(Config::default().storage.exemplars.max_exemplars, 100_000);
+    assert_eq!(parse("storage: {exemplars: }").unwrap(), Config::default());
+    assert!(parse("storage: {exemplars: {max_exemplars: -1}}").is_err());
     assert_eq!(job.interval(&config.global).to_string(), "15s");
     assert_eq!(config.scrape_configs[1].timeout(&config.global).to_string(), "5s");
     assert_eq!(job.params["collect[]"], ["cpu", "meminfo"]);
@@ -77,7 +83,7 @@ fn errors_say_file_line_column_and_what_is_allowed() {
     );
     check_error(
         "rules:\n  - a\n",
-        "prometheus.yml:1:1: unknown field `rules`, expected one of global, scrape_configs",
+        "prometheus.yml:1:1: unknown field `rules`, expected one of global, scrape_configs, storage",
     );
     check_error("global: 15s\n", "prometheus.yml:1:9: expected a mapping (lines of `key: value`)");
     check_error("scrape_configs: {a: b}\n", "prometheus.yml:1:17: expected a list (lines of `- item`)");

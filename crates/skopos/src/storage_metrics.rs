@@ -1,7 +1,8 @@
 //! What storage says of itself, as metric families.
 
 use skopos_api::own_metrics::Families;
-use skopos_tsdb::StatsSnapshot;
+use skopos_model::MetricType;
+use skopos_tsdb::{HeadShape, StatsSnapshot, TopEntry};
 
 /// Writes the families, under the names that Prometheus' dashboards and rules know where it has the same.
 pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
@@ -49,6 +50,16 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
     ] {
         out.counter(name, help, value as f64);
     }
+    for (name, help, value) in [
+        ("prometheus_tsdb_exemplar_exemplars_appended_total", "Exemplars kept.", s.exemplars_appended_total),
+        (
+            "skopos_tsdb_exemplars_dropped_total",
+            "Exemplars not kept: older than others of their series, or too long.",
+            s.exemplars_dropped_total,
+        ),
+    ] {
+        out.counter(name, help, value as f64);
+    }
     write_refusals(s, out);
     let micros = s.wal_sync_us_total as f64;
     out.counter("skopos_tsdb_wal_sync_seconds_total", "Time spent in synchronisations.", micros / 1e6);
@@ -59,6 +70,28 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
         "How long that took.",
         s.replay_ms as f64 / 1e3,
     );
+}
+
+/// What the head consists of.
+pub(crate) fn write_shape(shape: &HeadShape, out: &mut Families<'_>) {
+    for (name, help, value) in [
+        ("skopos_tsdb_head_label_names", "Different names of labels in the head.", shape.label_names),
+        ("skopos_tsdb_head_label_pairs", "Different pairs of name and value in the head.", shape.label_pairs),
+        (
+            "skopos_tsdb_memory_budget_bytes",
+            "Memory that the head may hold before new series are refused.",
+            shape.memory_budget_bytes,
+        ),
+        ("prometheus_tsdb_exemplar_exemplars_in_storage", "Exemplars that are kept.", shape.exemplars),
+        ("prometheus_tsdb_exemplar_max_exemplars", "Exemplars that may be kept.", shape.max_exemplars),
+    ] {
+        out.gauge(name, help, value as f64);
+    }
+    let help = "Series of the metrics that have the most.";
+    out.family("skopos_tsdb_head_metric_series", MetricType::Gauge, help);
+    for TopEntry { name, count } in &shape.series_by_metric {
+        out.sample("", &[("metric", name)], *count as f64);
+    }
 }
 
 /// New series that a limit kept out.

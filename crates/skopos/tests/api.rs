@@ -362,6 +362,9 @@ fn own_metrics_are_read_by_our_parser_and_pass_promtools_checks() {
         "process_resident_memory_bytes",
         "prometheus_http_requests_total{handler=\"/api/v1/query\",code=\"400\"}",
         "skopos_scrapes_total",
+        "skopos_tsdb_head_label_pairs",
+        "skopos_tsdb_memory_budget_bytes",
+        "prometheus_tsdb_exemplar_max_exemplars",
     ] {
         assert!(names.iter().all(|all| all.contains(name)), "{name} is missing: {names:?}");
     }

@@ -60,7 +60,7 @@ mod wal;
 pub use db::{Db, MaintainError, Maintained, Retention, SnapshotOf};
 pub use error::OpenError;
 pub use head::{
-    cardinality::{Cardinality, TopEntry},
+    cardinality::{Cardinality, HeadShape, TopEntry},
     tombstones::DeleteError,
     truncate::{Busy, Truncated},
 };

@@ -44,7 +44,7 @@ pub struct Options {
     pub max_series_per_metric: u32,
     /// How many bytes the head may hold before new series are refused (`--storage.memory-budget`).
     pub memory_budget_bytes: u64,
-    /// The most exemplars that are kept (`--storage.exemplars.exemplars-limit`).
+    /// The most exemplars that are kept (`storage.exemplars.max_exemplars`).
     pub max_exemplars: u32,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,

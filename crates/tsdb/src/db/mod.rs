@@ -24,7 +24,7 @@ use crate::{
     head::{
         Head,
         appender::HeadAppender,
-        cardinality::Cardinality,
+        cardinality::{Cardinality, HeadShape},
         snapshot::export,
         truncate::{Busy, Truncated},
     },
@@ -241,6 +241,11 @@ impl Db {
     /// When the budget's time is over.
     pub fn cardinality(&self, limit: usize, budget: &QueryBudget) -> Result<Cardinality, QueryError> {
         self.core.head.cardinality(limit, budget)
+    }
+
+    /// What is cheap to tell of what the head consists of; the list has at most `limit` entries.
+    pub fn head_shape(&self, limit: usize) -> HeadShape {
+        self.core.head.shape(limit)
     }
 
     fn shut_down(&self) -> Result<(), CommitError> {

@@ -37,6 +37,23 @@ pub struct Cardinality {
     pub series_by_pair: Vec<TopEntry>,
 }
 
+/// What is cheap to tell of what the head consists of: asked at every scrape of the server's own metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeadShape {
+    /// Different names of labels.
+    pub label_names: u64,
+    /// Different pairs of name and value.
+    pub label_pairs: u64,
+    /// The metrics with the most series, the largest first.
+    pub series_by_metric: Vec<TopEntry>,
+    /// Exemplars that are kept.
+    pub exemplars: u64,
+    /// How many there may be.
+    pub max_exemplars: u64,
+    /// How many bytes the head may hold before new series are refused.
+    pub memory_budget_bytes: u64,
+}
+
 /// The largest so far; of equal ones those that came first.
 struct Top {
     limit: usize,
@@ -67,6 +84,35 @@ impl Top {
 }
 
 impl Head {
+    /// Counts names, pairs and metrics; the list has at most `limit` entries.
+    pub(crate) fn shape(&self, limit: usize) -> HeadShape {
+        let mut out = HeadShape {
+            exemplars: self.exemplars.len() as u64,
+            max_exemplars: u64::from(self.options.max_exemplars),
+            memory_budget_bytes: self.options.memory_budget_bytes,
+            ..HeadShape::default()
+        };
+        for (_, values) in self.registry.postings().names() {
+            out.label_names += 1;
+            out.label_pairs += values.len() as u64;
+        }
+        let mut metrics = Top::new(limit);
+        let mut after: Option<String> = None;
+        loop {
+            let postings = self.registry.postings();
+            let Some(all) = postings.values(METRIC_NAME) else { break };
+            let mut last = None;
+            for (metric, ids) in all.with_prefix("", after.as_deref()).take(STRIDE) {
+                metrics.offer(ids.len() as u64, || metric.to_owned());
+                last = Some(metric);
+            }
+            let Some(last) = last else { break };
+            after = Some(last.to_owned());
+        }
+        out.series_by_metric = metrics.into_entries();
+        out
+    }
+
     /// Counts what the head has; lists have at most `limit` entries.
     pub(crate) fn cardinality(&self, limit: usize, budget: &QueryBudget) -> Result<Cardinality, QueryError> {
         let names: Vec<String> = self.registry.postings().names().map(|(name, _)| name.to_owned()).collect();

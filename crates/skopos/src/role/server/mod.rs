@@ -42,6 +42,9 @@ const MOST_AT_A_TIME: i64 = 1 << 20;
 /// One thread decodes the WAL, and keeps so many others busy.
 const MOST_REPLAY_THREADS: usize = 8;
 
+/// How Prometheus calls a snapshot on shutdown.
+const MEMORY_SNAPSHOT: &str = "memory-snapshot-on-shutdown";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
     /// Configuration file [default: prometheus.yml if there is one, else watch this machine].
@@ -54,6 +57,14 @@ pub(crate) struct Flags {
     #[arg(long = "storage.tsdb.wal-compression-type", value_name = "TYPE", default_value = "snappy",
         value_parser = ["snappy", "zstd", "none"])]
     wal_compression: String,
+    /// Whether a clean stop leaves a snapshot of what is in memory alone, so that the next start is fast.
+    #[arg(long = "storage.tsdb.snapshot-on-shutdown", value_name = "BOOL", default_value_t = true,
+        action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    snapshot_on_shutdown: bool,
+    /// Features by the names that they have in Prometheus: memory-snapshot-on-shutdown.
+    #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',',
+        value_parser = [MEMORY_SNAPSHOT])]
+    enable_feature: Vec<String>,
     /// Series that storage takes; samples of further ones are refused.
     #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000)]
     max_series: u32,
@@ -139,7 +150,7 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
     let mut web = Web::start(listeners, &app, flags.max_connections as usize);
 
     let opened = tokio::select! {
-        opened = open_storage(&flags, &env) => opened?,
+        opened = open_storage(&flags, &configured.config, &env) => opened?,
         () = signals.stop() => {
             tracing::info!("stopping before storage was open");
             return Ok(());
@@ -199,7 +210,7 @@ fn web_failed(ended: Result<(), JoinError>) -> Failure {
 }
 
 /// Replay may take a while, and threads of the reactor must not be held meanwhile.
-async fn open_storage(flags: &Flags, env: &Env) -> Result<Arc<Db>, Failure> {
+async fn open_storage(flags: &Flags, config: &Config, env: &Env) -> Result<Arc<Db>, Failure> {
     let (path, env) = (flags.storage_path.clone(), env.clone());
     let options = skopos_tsdb::Options {
         wal_compression: match flags.wal_compression.as_str() {
@@ -208,6 +219,9 @@ async fn open_storage(flags: &Flags, env: &Env) -> Result<Arc<Db>, Failure> {
             _ => WalCompression::Snappy,
         },
         max_series: flags.max_series,
+        max_exemplars: config.storage.exemplars.max_exemplars,
+        snapshot_on_shutdown: flags.snapshot_on_shutdown
+            || flags.enable_feature.iter().any(|f| f == MEMORY_SNAPSHOT),
         replay_threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_REPLAY_THREADS)),
         max_series_per_metric: flags.max_series_per_metric,
         memory_budget_bytes: flags.memory_budget.bytes(&*env.fs),

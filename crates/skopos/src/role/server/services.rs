@@ -17,6 +17,9 @@ use skopos_tsdb::Db;
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use tokio::sync::Semaphore;
 
+/// Of so many metrics, those with the most series, the server's own metrics say how many they have.
+const METRICS_SHOWN: usize = 10;
+
 /// What runs once storage is open.
 pub(super) struct Services {
     db: Arc<Db>,
@@ -120,5 +123,8 @@ impl Services {
 /// What storage says of itself, under the names that Prometheus' dashboards and rules know.
 fn storage_metrics(db: &Arc<Db>) -> MetricsSource {
     let db = Arc::clone(db);
-    Arc::new(move |out| crate::storage_metrics::write(&db.stats(), out))
+    Arc::new(move |out| {
+        crate::storage_metrics::write(&db.stats(), out);
+        crate::storage_metrics::write_shape(&db.head_shape(METRICS_SHOWN), out);
+    })
 }
