@@ -132,7 +132,7 @@ fn every_damage_of_a_snapshot_costs_only_time() {
         let (expected, path) = closed(env);
         let whole = read_all(&*env.fs, &path).expect("it is there");
         // All of them in a run at length.
-        let every = if effort::states(1) > 1 { (1, 1) } else { (11, 3) };
+        let every = if effort::states(1) > 1 { (1, 1) } else { (61, 23) };
         let content = whole.iter().rposition(|b| *b != 0).expect("it is not empty") + 1;
         let dir = path.parent().expect("it has one").to_owned();
         let check = |bytes: &[u8], what: &str| {
