@@ -4,6 +4,7 @@ mod blocks;
 mod common;
 mod concurrent;
 mod crash;
+mod crash_blocks;
 mod damage;
 mod deletion;
 mod exemplars;
