@@ -8,7 +8,7 @@ use crate::{
         appender::HeadAppender,
         cardinality::Cardinality,
         querier::HeadQuerier,
-        replay::replay,
+        replay::{Logs, replay},
         tombstones::DeleteError,
         truncate::{Busy, Truncated},
     },
@@ -18,7 +18,7 @@ use crate::{
     wal::{
         Wal,
         checkpoint::{CheckpointError, CheckpointStats, remove_temporary},
-        segment,
+        segment::{self, Listing},
     },
 };
 use parking_lot::Mutex;
@@ -85,8 +85,12 @@ impl Db {
         let chunks = HeadChunks::open(&env.fs, &chunks_dir, options.head_chunk_file_bytes)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
         let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(&stats), chunks));
-        replay(&head, env, &listing)?;
+        let behind = list_behind(fs, dir, &head.options)?;
+        replay(&head, env, Logs { wal: &listing, behind: behind.as_ref() })?;
         head.replayed();
+        if let Some(behind) = &behind {
+            begin_behind(&head, env, dir, behind.next_index)?;
+        }
         let wal = Wal::create(
             Arc::clone(&env.fs),
             Arc::clone(&env.clock),
@@ -120,7 +124,8 @@ impl Db {
     pub fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
         let compression = self.head.options.wal_compression;
         let keep = |_, labels: &Labels| self.head.registry.contains(labels);
-        let stats = self.wal.truncate_before(before.as_ms(), compression, &keep)?;
+        let settle = || self.head.settle_late(&self.wal);
+        let stats = self.wal.truncate_before(before.as_ms(), compression, &keep, &settle)?;
         if let Some(stats) = &stats {
             tracing::info!(dir = %self.dir.display(), %before, ?stats, "the WAL is shorter");
         }
@@ -260,6 +265,31 @@ impl Queryable for Db {
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
         Ok(Box::new(HeadQuerier::new(&self.head, range)))
     }
+}
+
+/// The write-behind log, where samples out of order are taken or once were.
+fn list_behind(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Listing>, OpenError> {
+    let dir = dir.join("wbl");
+    if options.out_of_order_window.as_ms() > 0 {
+        create_dirs(fs, &dir).map_err(OpenError::io("creating", &dir))?;
+    } else if !fs.exists(&dir).map_err(OpenError::io("looking for", &dir))? {
+        return Ok(None);
+    }
+    segment::list(fs, &dir).map(Some).map_err(OpenError::io("listing", &dir))
+}
+
+/// Begins a segment of the write-behind log. Those before go when nothing of them is in the head.
+fn begin_behind(head: &Head, env: &Env, dir: &Path, next_index: u32) -> Result<(), OpenError> {
+    let (fs, clock) = (Arc::clone(&env.fs), Arc::clone(&env.clock));
+    let (dir, pages) = (dir.join("wbl"), head.options.segment_pages());
+    // What the statistics say of a log, they say of the WAL.
+    let log = Wal::create(fs, clock, &dir, next_index, pages, Arc::default())
+        .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
+    if let Some(last) = next_index.checked_sub(1).filter(|_| head.late.time_range().is_none()) {
+        log.remove_up_to(last);
+    }
+    head.late.set_log(log);
+    Ok(())
 }
 
 fn start_syncer(

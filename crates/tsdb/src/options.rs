@@ -27,6 +27,9 @@ pub struct Options {
     /// The length of the shortest block. Samples older than the newest one by more than half of it are
     /// refused, since the block that they belong to may already be cut.
     pub min_block_duration: DurationMs,
+    /// So much older than the newest sample of all a sample may be that comes behind later ones of its series
+    /// (`storage.tsdb.out_of_order_time_window`); zero: no such sample is taken.
+    pub out_of_order_window: DurationMs,
     /// How far ahead of this machine's clock a sample may be. One absurd timestamp would otherwise
     /// move the newest time, and with it shut out every honest sample.
     pub max_future: DurationMs,
@@ -53,6 +56,7 @@ impl Default for Options {
             sync_interval: DurationMs::from_ms(100),
             wal_compression: WalCompression::Snappy,
             min_block_duration: DurationMs::from_secs(2 * 3600),
+            out_of_order_window: DurationMs::from_ms(0),
             max_future: DurationMs::from_secs(10 * 60),
             head_chunk_file_bytes: MAX_FILE_BYTES,
             max_series: 20_000_000,

@@ -9,6 +9,7 @@ mod exemplars;
 mod head;
 mod histograms;
 mod limits;
+mod out_of_order;
 mod peers;
 mod random;
 mod replay;
