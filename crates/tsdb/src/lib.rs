@@ -1,7 +1,7 @@
-//! The time-series database: the head in memory and its write-ahead log.
+//! The time-series database: the head in memory, its write-ahead log, and blocks.
 //!
 //! Modules:
-//! - `db`: `Db`, what the rest of the program opens; the lock and the synchronising thread.
+//! - `db`: `Db`, what the rest of the program opens: head and blocks as one; see its own map.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
 //! - `select`: matchers to series, over the postings of the head; `block::select` is that of blocks.
@@ -16,10 +16,12 @@
 //! record as it goes) → `commit`: under one lock `Wal::log` (one append to the file), then
 //! `MemSeries::append` for each sample, then `Readers::publish`. `Head::sync` follows every 100 ms:
 //! `Wal::sync`, then `HeadChunks::write` of the chunks that were closed before it.
-//! Read path: `Db::querier` takes a `ReadMark` → `select` (matchers to numbers by `Postings`) → sorted
-//! series → `MemSeries::collect` under its lock, `Collected::decode` without one → `SeriesBatch`.
-//! To blocks: `Head::cuttable` → `Head::cut_chunks` → (a block is written and read) →
-//! `Head::truncate_before`. Start: `Db::open` → `HeadChunks::open` → `replay` → a new segment.
+//! Read path: `Db::querier` takes a `ReadMark`, then the list of blocks, and merges both. In the head:
+//! `select` (matchers to numbers by `Postings`) → sorted series → `MemSeries::collect` under its lock,
+//! `Collected::decode` without one → `SeriesBatch`.
+//! To blocks (`db::maintain`): `Head::cuttable` → `Head::refuse_before` → `Compactor::write` → the block is
+//! opened and published → `Head::truncate_before` → `Wal::truncate_before`.
+//! Start: `Db::open` → blocks → `HeadChunks::open` → `replay` of what is behind them → a new segment.
 //!
 //! What always holds:
 //! - A batch is visible only after the WAL has all of it; its samples are one record of the WAL.
@@ -52,7 +54,7 @@ mod select;
 mod stats;
 mod wal;
 
-pub use db::Db;
+pub use db::{Db, MaintainError, Maintained};
 pub use error::OpenError;
 pub use head::{
     cardinality::{Cardinality, TopEntry},

@@ -22,6 +22,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How often committed batches are made durable against power loss.
     pub sync_interval: DurationMs,
+    /// How often it is looked whether there is something to do for blocks: to cut, to compact, to remove.
+    pub maintenance_interval: DurationMs,
     /// How WAL records are compressed (`--storage.tsdb.wal-compression-type`).
     pub wal_compression: WalCompression,
     /// The length of the shortest block. Samples older than the newest one by more than half of it are
@@ -54,6 +56,7 @@ impl Default for Options {
         Self {
             segment_bytes: 128 << 20,
             sync_interval: DurationMs::from_ms(100),
+            maintenance_interval: DurationMs::from_secs(1),
             wal_compression: WalCompression::Snappy,
             min_block_duration: DurationMs::from_secs(2 * 3600),
             out_of_order_window: DurationMs::from_ms(0),

@@ -88,6 +88,26 @@ stats! {
     replay_skipped_records,
     /// How long the replay took, in milliseconds.
     replay_ms,
+    /// Open blocks.
+    blocks_loaded,
+    /// Bytes of the indexes and chunks of open blocks.
+    blocks_bytes,
+    /// Blocks that could not be opened; their samples are missing from answers.
+    blocks_unreadable,
+    /// Blocks written: cut from the head, compacted, or without what was deleted.
+    compactions_total,
+    /// Blocks that could not be written.
+    compactions_failed_total,
+    /// Passes of maintenance that could not do all that was due.
+    maintenance_failed_total,
+    /// Times that the head dropped what is in blocks.
+    head_truncations_total,
+    /// Attempts to shorten the WAL.
+    wal_truncations_total,
+    /// Those that failed.
+    wal_truncations_failed_total,
+    /// Checkpoints written.
+    checkpoint_creations_total,
 }
 
 impl Stats {

@@ -233,12 +233,16 @@ impl BlockDir {
 }
 
 /// Removes the block `id` of `data_dir`: under another name first, so that a crash leaves no half of it to
-/// be taken for a block. Who has it open goes on reading.
+/// be taken for a block. Who has it open goes on reading. After a failure it may be called again.
 pub fn remove_block(fs: &dyn Fs, data_dir: &Path, id: BlockId) -> Result<(), BlockError> {
     let dir = data_dir.join(id.to_string());
     let going = data_dir.join(format!("{id}{DELETION_SUFFIX}"));
     if fs.exists(&going).map_err(BlockError::io("looking for", &going))? {
         fs.remove_dir_all(&going).map_err(BlockError::io("removing", &going))?;
+    }
+    if !fs.exists(&dir).map_err(BlockError::io("looking for", &dir))? {
+        // An attempt before got so far.
+        return fs.sync_dir(data_dir).map_err(BlockError::io("synchronising", data_dir));
     }
     fs.rename(&dir, &going).map_err(BlockError::io("renaming", &dir))?;
     fs.sync_dir(data_dir).map_err(BlockError::io("synchronising", data_dir))?;

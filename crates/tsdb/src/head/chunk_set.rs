@@ -5,9 +5,9 @@ use super::{
     Head,
     isolation::ReadMark,
     querier::HeadQuerier,
-    series::{Collected, MemSeries, View},
+    series::{Collected, MemSeries, SeriesIndex, View},
 };
-use crate::block::kept::rewrite_kept;
+use crate::block::{Symbols, kept::rewrite_kept};
 use skopos_chunk::ChunkError;
 use skopos_model::TimestampMs;
 use skopos_storage::{
@@ -15,7 +15,10 @@ use skopos_storage::{
     TimeRange,
     merge::{compact_chunks, cut_chunk},
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
+
+/// Series looked at before the table is let go.
+const STRIDE: usize = 256;
 
 impl Head {
     /// All series with their chunks of the block that ends with `range`, to be cut: from now on no sample of
@@ -27,22 +30,30 @@ impl Head {
     ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
         self.refuse_before(TimestampMs::new(range.max.as_ms().saturating_add(1)));
         let request = SelectRequest { matchers: &[], range, shard: Shard::WHOLE, budget };
-        let querier = HeadQuerier::new(self, range);
-        Ok(Box::new(HeadChunkSet { which: Which::InOrder, ..HeadChunkSet::new(&querier, &request)? }))
+        HeadQuerier::new(self, range).only(Which::InOrder).select_chunks(&request)
     }
+}
 
-    /// All series with late samples in `range`, with their closed chunks that stand before a place: cut to the
-    /// range, merged, so that none overlap.
-    pub(super) fn late_chunks(
-        self: &Arc<Self>,
-        place: u64,
-        range: TimeRange,
-        budget: Arc<QueryBudget>,
-    ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
-        let request = SelectRequest { matchers: &[], range, shard: Shard::WHOLE, budget };
-        let querier = HeadQuerier::new(self, range);
-        let set = HeadChunkSet::new(&querier, &request)?;
-        Ok(Box::new(HeadChunkSet { which: Which::LateBefore(place), ..set }))
+impl HeadQuerier {
+    /// The texts of the labels of all series that may have samples of the view's range.
+    pub(crate) fn symbols(&self) -> Symbols {
+        let mut symbols = Symbols::default();
+        // Texts are shared among series, and stay as long as the series do, which have samples.
+        let mut seen = HashSet::new();
+        let view = self.view(self.range());
+        let all: Vec<u32> = self.head().registry.postings().all().to_vec();
+        for part in all.chunks(STRIDE) {
+            let table = self.head().registry.table();
+            let series = part.iter().filter_map(|i| table.get(SeriesIndex(*i)));
+            for series in series.filter(|s| s.may_have(view)) {
+                for text in series.labels.iter().flat_map(|(name, value)| [name, value]) {
+                    if seen.insert(text.as_ptr()) {
+                        symbols.add_text(text);
+                    }
+                }
+            }
+        }
+        symbols
     }
 }
 
@@ -52,12 +63,13 @@ impl ChunkQuerier for HeadQuerier {
     }
 }
 
-/// Which samples of the head are handed out.
+/// Which samples of the head are handed out as chunks.
 #[derive(Clone, Copy, Debug)]
-enum Which {
+pub(crate) enum Which {
     All,
     InOrder,
-    /// Late ones of closed chunks that stand before a place.
+    /// Late ones of closed chunks that stand before a place: cut to the range and merged, so that no chunks
+    /// overlap.
     LateBefore(u64),
 }
 
@@ -79,7 +91,7 @@ impl HeadChunkSet {
         let (series, range) = querier.sorted(request)?;
         Ok(Self {
             head: Arc::clone(querier.head()),
-            which: Which::All,
+            which: querier.which(),
             view: querier.view(range),
             _mark: Arc::clone(querier.mark()),
             series: series.into_iter(),

@@ -124,11 +124,6 @@ impl ReadMark {
         self.mark
     }
 
-    /// Which time the reader asks for, of samples that came out of order.
-    pub(crate) fn asked(&self) -> TimeRange {
-        self.asked
-    }
-
     /// Which time the reader may ask for, of samples that came in order.
     pub(crate) fn range(&self) -> TimeRange {
         self.range

@@ -2,6 +2,7 @@
 
 use super::{
     Head,
+    chunk_set::Which,
     isolation::ReadMark,
     series::{Collected, MemSeries, SeriesIndex, View},
 };
@@ -25,12 +26,22 @@ pub(crate) struct HeadQuerier {
     head: Arc<Head>,
     mark: Arc<ReadMark>,
     range: TimeRange,
+    which: Which,
 }
 
 impl HeadQuerier {
     pub(crate) fn new(head: &Arc<Head>, range: TimeRange) -> Self {
         let mark = head.readers.enter(range);
-        Self { head: Arc::clone(head), range, mark: Arc::new(mark) }
+        Self { head: Arc::clone(head), range, mark: Arc::new(mark), which: Which::All }
+    }
+
+    /// The same view, of which only some samples are handed out as chunks.
+    pub(crate) fn only(self, which: Which) -> Self {
+        Self { which, ..self }
+    }
+
+    pub(super) fn which(&self) -> Which {
+        self.which
     }
 
     /// What it sees of a part of its range.
@@ -82,6 +93,15 @@ impl HeadQuerier {
 
     pub(super) fn mark(&self) -> &Arc<ReadMark> {
         &self.mark
+    }
+
+    pub(super) fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    /// Whether the head may have samples of the view's range: what blocks have is none of it.
+    pub(crate) fn may_have_samples(&self) -> bool {
+        self.range.min <= self.range.max && !self.misses(self.range)
     }
 
     /// Whether no sample of the head is in `range`. Samples widen the head's range before they are visible.

@@ -261,7 +261,7 @@ impl<'a> Replay<'a> {
                 Ok(())
             }
             // What they speak of is found in the chunks.
-            Some(RecordKind::MmapMarkers) => Ok(()),
+            Some(RecordKind::MmapMarkers) if self.log == Log::Behind => Ok(()),
             Some(RecordKind::Metadata) => {
                 let (head, refs) = (self.head, &self.refs);
                 read_metadata(record, |wal_ref, metadata| {

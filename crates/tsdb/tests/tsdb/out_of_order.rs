@@ -78,8 +78,18 @@ impl Oracle {
     }
 }
 
-fn one_batch(rng: &Rng, db: &Db, oracle: &mut Oracle, now: &mut i64) {
-    *now += rng.below(60_000) as i64;
+/// What a life does beside appending and asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// It stays in the head. Of samples of one time the first one counts.
+    InHead,
+    /// Blocks are cut and the log is shortened. Samples of one time have one value: which one counts is not
+    /// said where they stand in blocks that overlap.
+    Blocks,
+}
+
+fn one_batch(rng: &Rng, db: &Db, oracle: &mut Oracle, now: &mut i64, life: Life) {
+    *now += rng.below(if life == Life::Blocks { 600_000 } else { 60_000 }) as i64;
     let late_ms = [30_000, HOUR_MS, WINDOW_MS][rng.below(3) as usize];
     let (mut appender, mut pending) = (db.appender(), Vec::new());
     for _ in 0..rng.below(40) {
@@ -87,7 +97,7 @@ fn one_batch(rng: &Rng, db: &Db, oracle: &mut Oracle, now: &mut i64) {
         let late = rng.below(3) > 0 && oracle.newest > 0;
         // Times repeat, with other values.
         let t = if late { (*now - rng.below(late_ms as u64) as i64) / 50 * 50 } else { *now };
-        let value = rng.below(1000) as f64;
+        let value = if life == Life::Blocks { (t % 1009) as f64 } else { rng.below(1000) as f64 };
         let taken = appender.append(&Append::float(SeriesId::Labels(&labels), TimestampMs::new(t), value));
         match taken {
             Ok(_) => pending.push((labels, t, value.to_bits())),
@@ -121,7 +131,7 @@ fn check(env: &Env, rng: &Rng, querier: &dyn Querier, oracle: &Oracle, now: i64)
     assert_eq!(got, oracle.dump(min, max), "from {min} to {max}");
 }
 
-fn life(env: &Env, seed: u64) {
+fn live(env: &Env, seed: u64, life: Life) {
     let rng = Rng::from_seed(seed);
     let mut db = open(env, options());
     let (mut oracle, mut now) = (Oracle::default(), 1_000 * HOUR_MS);
@@ -146,7 +156,15 @@ fn life(env: &Env, seed: u64) {
                 db = open(env, options());
                 check(env, &rng, &*view(&db), &oracle, now);
             }
-            _ => one_batch(&rng, &db, &mut oracle, &mut now),
+            5 if life == Life::Blocks => {
+                if rng.below(2) == 0 {
+                    db.maintain().expect("the disk is sound");
+                } else {
+                    db.compact_out_of_order().expect("the disk is sound");
+                }
+                check(env, &rng, &*view(&db), &oracle, now);
+            }
+            _ => one_batch(&rng, &db, &mut oracle, &mut now, life),
         }
     }
     for (querier, seen) in &readers {
@@ -155,16 +173,25 @@ fn life(env: &Env, seed: u64) {
     assert_eq!(dump(env, &db), oracle.dump(i64::MIN, i64::MAX));
 }
 
-#[test]
-fn random_lives_out_of_order_agree_with_the_oracle() {
+fn lives(life: Life, count: u64) {
     let seeds = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().expect("SEED is a number")],
-        Err(_) => (0..40).collect(),
+        Err(_) => (0..count).collect(),
     };
     for seed in seeds {
         println!("seed {seed}");
-        SimWorld::new(seed).run(|env| life(env, seed));
+        SimWorld::new(seed).run(|env| live(env, seed, life));
     }
+}
+
+#[test]
+fn random_lives_out_of_order_agree_with_the_oracle() {
+    lives(Life::InHead, 25);
+}
+
+#[test]
+fn random_lives_out_of_order_with_blocks_agree_with_the_oracle() {
+    lives(Life::Blocks, 25);
 }
 
 /// What a commit said is there, however the process ended, also when nothing was synchronised.

@@ -238,8 +238,12 @@ fn readers_see_whole_batches_while_the_head_is_truncated() {
     const SERIES: usize = 50;
     let env = Env::real();
     let dir = tempfile::tempdir().expect("all is sound");
-    let options =
-        Options { min_block_duration: skopos_model::DurationMs::from_ms(2000), ..Options::default() };
+    let options = Options {
+        min_block_duration: skopos_model::DurationMs::from_ms(2000),
+        // Nobody else truncates.
+        maintenance_interval: skopos_model::DurationMs::from_secs(3600),
+        ..Options::default()
+    };
     let db = Arc::new(Db::open(Path::new(dir.path()), options, &env).expect("all is sound"));
     let (done, newest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(0)));
     let writer = {

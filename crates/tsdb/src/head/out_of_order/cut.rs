@@ -4,13 +4,15 @@
 use crate::{
     head::{
         Head,
+        chunk_set::Which,
+        querier::HeadQuerier,
         series::{CommitView, SeriesIndex},
         truncate::Busy,
     },
     stats::Stats,
 };
 use skopos_model::TimestampMs;
-use skopos_storage::{ChunkSeriesSet, QueryBudget, QueryError, TimeRange};
+use skopos_storage::TimeRange;
 use std::{
     collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
@@ -91,15 +93,13 @@ impl Head {
         Some(OutOfOrderCut { place, last_segment, lost, ranges: starts.into_iter().map(range).collect() })
     }
 
-    /// All series with late samples of one of the cut's ranges, as chunks that do not overlap and do not reach
-    /// beyond it.
-    pub(crate) fn out_of_order_chunks(
+    /// The late samples of one of the cut's ranges, as chunks that do not overlap and do not reach beyond it.
+    pub(crate) fn out_of_order_querier(
         self: &Arc<Self>,
         cut: &OutOfOrderCut,
         range: TimeRange,
-        budget: Arc<QueryBudget>,
-    ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
-        self.late_chunks(cut.place, range, budget)
+    ) -> HeadQuerier {
+        HeadQuerier::new(self, range).only(Which::LateBefore(cut.place))
     }
 
     /// To be called when the cut is in blocks that later queries read.

@@ -1,0 +1,106 @@
+//! `Blocks`: the list of open blocks that queries read, replaced as a whole. Decides which blocks may go;
+//! removes none by itself, and never looks at a sample.
+
+use crate::{
+    block::{Block, BlockError, BlockId, BlockMeta, remove_block},
+    compact::obsolete_blocks,
+    stats::Stats,
+};
+use parking_lot::RwLock;
+use skopos_base::fs::Fs;
+use skopos_model::TimestampMs;
+use skopos_storage::TimeRange;
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
+
+/// What Prometheus and this program say of a block that was cut from samples out of order.
+pub(super) const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
+
+/// The open blocks. Whoever loads the list keeps its blocks readable, also when they are removed.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    /// By their earliest times, as compaction merges them: so that a query gives one answer before and after.
+    list: RwLock<Arc<[Arc<Block>]>>,
+    stats: Arc<Stats>,
+}
+
+impl Blocks {
+    pub(crate) fn new(blocks: Vec<Arc<Block>>, stats: Arc<Stats>) -> Self {
+        let this = Self { list: RwLock::new(Arc::from([])), stats };
+        this.publish(blocks);
+        this
+    }
+
+    pub(crate) fn load(&self) -> Arc<[Arc<Block>]> {
+        Arc::clone(&self.list.read())
+    }
+
+    /// From now on queries read these.
+    pub(crate) fn publish(&self, mut blocks: Vec<Arc<Block>>) {
+        blocks.sort_by_cached_key(|b| {
+            let meta = b.meta();
+            (meta.min_time, meta.max_time, meta.ulid)
+        });
+        self.stats.blocks_loaded.store(blocks.len() as u64, Ordering::Relaxed);
+        let bytes = blocks.iter().map(|b| b.size_bytes()).sum();
+        self.stats.blocks_bytes.store(bytes, Ordering::Relaxed);
+        *self.list.write() = Arc::from(blocks);
+    }
+
+    /// Adds `new` and takes `gone` away, both at once.
+    pub(crate) fn replace(&self, new: Option<Arc<Block>>, gone: &BTreeSet<BlockId>) {
+        let mut blocks: Vec<_> = self.load().iter().filter(|b| !gone.contains(&b.id())).cloned().collect();
+        blocks.extend(new);
+        self.publish(blocks);
+    }
+
+    pub(crate) fn metas(&self) -> Vec<BlockMeta> {
+        self.load().iter().map(|b| b.meta()).collect()
+    }
+
+    /// The times of the blocks, both ends included; none without a block.
+    pub(crate) fn time_range(&self) -> Option<TimeRange> {
+        let ranges: Vec<TimeRange> = self.load().iter().map(|b| b.range()).collect();
+        let min = ranges.iter().map(|r| r.min).min()?;
+        let max = ranges.iter().map(|r| r.max).max()?;
+        Some(TimeRange { min, max })
+    }
+}
+
+/// The time up to which blocks have what came in order: the log's samples of before are in them.
+pub(crate) fn covered_until(metas: &[BlockMeta]) -> Option<TimestampMs> {
+    metas.iter().filter(|m| !is_out_of_order(m)).map(|m| m.max_time).max()
+}
+
+pub(crate) fn is_out_of_order(meta: &BlockMeta) -> bool {
+    meta.compaction.hints.iter().any(|hint| hint == FROM_OUT_OF_ORDER)
+}
+
+/// The blocks that another one has made needless. One of which nothing is left stays as long as it is the
+/// newest: it is what keeps the log from bringing back what was deleted.
+pub(crate) fn removable(metas: &[BlockMeta]) -> BTreeSet<BlockId> {
+    let covered = covered_until(metas);
+    let last =
+        metas.iter().filter(|m| !is_out_of_order(m) && Some(m.max_time) == covered).map(|m| m.ulid).max();
+    let succeeded =
+        |id| metas.iter().any(|m| m.ulid != id && m.compaction.parents.iter().any(|p| p.ulid == id));
+    let mut out = obsolete_blocks(metas);
+    out.retain(|id| Some(*id) != last || succeeded(*id));
+    out
+}
+
+/// Removes the blocks `ids`, which no query finds any more. One that cannot be removed is named in the log
+/// and left to the next start.
+pub(crate) fn remove_all(fs: &dyn Fs, dir: &Path, ids: &BTreeSet<BlockId>) -> Result<(), BlockError> {
+    let mut result = Ok(());
+    for id in ids {
+        if let Err(e) = remove_block(fs, dir, *id) {
+            tracing::warn!(block = %id, error = %e, "a block that is not needed could not be removed");
+            result = Err(e);
+        }
+    }
+    result
+}

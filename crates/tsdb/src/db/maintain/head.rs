@@ -1,0 +1,93 @@
+//! From the head to blocks: a block is cut, published, and only then its samples go from the head and from
+//! the log. Never loses what a reader needs: while one is in the way, the head keeps its samples.
+
+use super::{MaintainError, Maintained, State};
+use crate::{
+    block::{Block, Compaction},
+    compact::NewBlock,
+    db::Core,
+    head::{chunk_set::Which, querier::HeadQuerier},
+    stats::Stats,
+};
+use skopos_model::TimestampMs;
+use skopos_storage::TimeRange;
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+impl Core {
+    /// Cuts blocks while the head has some to cut, and drops what they have.
+    pub(super) fn cut_head(&self, state: &mut State, done: &mut Maintained) -> Result<(), MaintainError> {
+        loop {
+            if !self.truncate_head(state, done) {
+                return Ok(());
+            }
+            let Some(range) = self.head.cuttable() else { break };
+            let end = TimestampMs::new(range.max.as_ms().saturating_add(1));
+            if let Some(block) = self.cut_block(range, state)? {
+                self.blocks.replace(Some(block), &BTreeSet::new());
+                state.blocks_changed = true;
+                done.cut += 1;
+            }
+            state.truncate_head = Some(end);
+        }
+        self.truncate_log(state, done)
+    }
+
+    /// Writes the samples of `range` as a block and opens it; none when there is no sample.
+    fn cut_block(&self, range: TimeRange, state: &mut State) -> Result<Option<Arc<Block>>, MaintainError> {
+        let end = TimestampMs::new(range.max.as_ms().saturating_add(1));
+        // What blocks have is not cut again, also where they end in the middle of a range.
+        let start = range.min.max(TimestampMs::new(self.head.min_valid_ms()).min(end));
+        self.head.refuse_before(end);
+        let range = TimeRange { min: start, max: range.max };
+        // Entered before the symbols are gathered: no series gets samples of the range any more.
+        let source = HeadQuerier::new(&self.head, range).only(Which::InOrder);
+        let symbols = source.symbols();
+        let new = NewBlock {
+            sources: vec![(PathBuf::from("head"), Box::new(source))],
+            symbols,
+            times: (start, end),
+            compaction: Compaction { level: 1, ..Compaction::default() },
+            stop: &*self.stop,
+        };
+        let started = self.env.clock.monotonic();
+        let Some(meta) = self.counted(self.compactor().write(new))? else { return Ok(None) };
+        let block = self.open_new(&meta, state)?;
+        let seconds = self.env.clock.monotonic().saturating_sub(started).as_secs_f64();
+        tracing::info!(
+            block = %meta.ulid, min_time = %meta.min_time, max_time = %meta.max_time,
+            series = meta.stats.num_series, samples = meta.stats.num_samples,
+            bytes = block.size_bytes(), seconds,
+            "cut a block from the head"
+        );
+        Ok(Some(block))
+    }
+
+    /// Drops from the head what is in blocks. False while a reader is in the way.
+    fn truncate_head(&self, state: &mut State, done: &mut Maintained) -> bool {
+        let Some(time) = state.truncate_head else { return true };
+        match self.head.truncate_before(time) {
+            Ok(truncated) => {
+                state.truncate_head = None;
+                state.truncate_log = Some(time);
+                Stats::add(&self.stats.head_truncations_total, 1);
+                done.truncated += 1;
+                tracing::info!(
+                    before = %time, chunks = truncated.chunks, series = truncated.series.len(),
+                    head_chunk_files = truncated.files, "dropped from the head what is in blocks"
+                );
+                true
+            }
+            Err(_busy) => false,
+        }
+    }
+
+    /// Shortens the log once the head is shorter.
+    fn truncate_log(&self, state: &mut State, done: &mut Maintained) -> Result<(), MaintainError> {
+        let Some(time) = state.truncate_log else { return Ok(()) };
+        if self.truncate_wal(time)?.is_some() {
+            done.checkpoints += 1;
+        }
+        state.truncate_log = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! What keeps a database in shape while it runs: one pass after the other, one at a time, on a thread of its
+//! own and whenever somebody asks. Queries and ingestion never wait for it.
+//!
+//! - `head`: from the head to blocks. `out_of_order`: the same for samples out of order.
+//! - `error`: `MaintainError`.
+//!
+//! What always holds:
+//! - A step that fails leaves all samples where they were, and does not keep later steps from being tried:
+//!   on a full disk it is retention that makes room.
+//! - Blocks are published before their samples go from elsewhere, and go from the list before the disk.
+
+mod error;
+mod head;
+mod out_of_order;
+
+pub use error::MaintainError;
+
+use super::Core;
+use crate::{
+    block::{Block, BlockId, BlockMeta, remove_block},
+    compact::{CompactError, CompactOptions, Compactor},
+    head::out_of_order::cut::InBlocks,
+    stats::Stats,
+};
+use skopos_base::spawn::Joined;
+use skopos_model::TimestampMs;
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
+
+/// The longest wait after failures.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
+
+/// What a pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Blocks that were cut from the head.
+    pub cut: usize,
+    /// Blocks that were made of samples out of order.
+    pub out_of_order: usize,
+    /// Truncations of the head.
+    pub truncated: usize,
+    /// Checkpoints of the log.
+    pub checkpoints: usize,
+}
+
+/// What maintenance remembers from pass to pass. Whoever holds it is the only one that changes blocks.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// Blocks have all of before, and the head still has some of it.
+    truncate_head: Option<TimestampMs>,
+    /// The head has nothing of before, and the log may.
+    truncate_log: Option<TimestampMs>,
+    /// Blocks have these samples out of order, and the head still has them.
+    out_of_order: Option<InBlocks>,
+    /// Whether samples out of order are to be cut.
+    out_of_order_due: bool,
+    /// Whether blocks came or went since compaction was planned last.
+    pub(super) blocks_changed: bool,
+    /// Blocks that are on disk and not wanted: to be removed.
+    unwanted: BTreeSet<BlockId>,
+    /// Passes that failed, one after the other.
+    failures: u32,
+    /// No pass of the thread before this time.
+    retry_at: Duration,
+}
+
+impl Core {
+    /// Does all that is due.
+    pub(super) fn maintain(&self) -> Result<Maintained, MaintainError> {
+        let mut state = self.maintenance.lock();
+        self.pass(&mut state)
+    }
+
+    /// The same, and makes blocks of all samples out of order.
+    pub(super) fn compact_out_of_order(&self) -> Result<Maintained, MaintainError> {
+        let mut state = self.maintenance.lock();
+        state.out_of_order_due = true;
+        self.pass(&mut state)
+    }
+
+    fn pass(&self, state: &mut State) -> Result<Maintained, MaintainError> {
+        let mut done = Maintained::default();
+        let cut = self.cut_head(state, &mut done);
+        let late = self.cut_out_of_order(state, &mut done);
+        let result = cut.and(late).and(self.remove_unwanted(state));
+        self.note(state, result.as_ref().err());
+        result.map(|()| done)
+    }
+
+    /// Says once that maintenance fails, and once that it goes on; waits longer after each failure.
+    fn note(&self, state: &mut State, error: Option<&MaintainError>) {
+        match error {
+            Some(e) if e.is_stopped() => {}
+            Some(error) => {
+                Stats::add(&self.stats.maintenance_failed_total, 1);
+                let wait = Duration::from_secs(1 << state.failures.min(6)).min(LONGEST_BACK_OFF);
+                state.retry_at = self.env.clock.monotonic() + wait;
+                if state.failures == 0 {
+                    tracing::error!(
+                        dir = %self.dir.display(), %error,
+                        "maintenance of blocks failed; it is tried again, ingestion and queries go on"
+                    );
+                }
+                state.failures = state.failures.saturating_add(1);
+            }
+            None => {
+                if state.failures > 0 {
+                    tracing::info!(
+                        dir = %self.dir.display(), failures = state.failures, "maintenance of blocks goes on"
+                    );
+                }
+                (state.failures, state.retry_at) = (0, Duration::ZERO);
+            }
+        }
+    }
+
+    /// Opens a block that was just written. When that fails it is not wanted: what it was made of is still
+    /// there, and is written again.
+    fn open_new(&self, meta: &BlockMeta, state: &mut State) -> Result<Arc<Block>, MaintainError> {
+        match Block::open(&*self.env.fs, &self.dir.join(meta.ulid.to_string())) {
+            Ok(block) => Ok(Arc::new(block)),
+            Err(e) => {
+                state.unwanted.insert(meta.ulid);
+                drop(self.remove_unwanted(state));
+                Err(e.into())
+            }
+        }
+    }
+
+    /// Removes blocks that no query finds any more. What cannot be removed is tried again.
+    fn remove_unwanted(&self, state: &mut State) -> Result<(), MaintainError> {
+        let mut result = Ok(());
+        state.unwanted.retain(|id| match remove_block(&*self.env.fs, &self.dir, *id) {
+            Ok(()) => false,
+            Err(e) => {
+                result = Err(e.into());
+                true
+            }
+        });
+        result
+    }
+
+    /// Counts how the writing of a block ended.
+    fn counted<T>(&self, result: Result<T, CompactError>) -> Result<T, CompactError> {
+        match &result {
+            Ok(_) => Stats::add(&self.stats.compactions_total, 1),
+            Err(CompactError::Stopped) => {}
+            Err(_) => Stats::add(&self.stats.compactions_failed_total, 1),
+        }
+        result
+    }
+
+    pub(crate) fn compactor(&self) -> Compactor {
+        Compactor::new(&self.env, Arc::clone(&self.ids), &self.dir, CompactOptions::default())
+    }
+}
+
+/// Starts the thread that maintains the database.
+pub(super) fn start(core: &Arc<Core>, interval: Duration) -> io::Result<Box<dyn Joined>> {
+    let thread = Arc::clone(core);
+    let body = move || {
+        while !thread.stop.wait(interval) {
+            let mut state = thread.maintenance.lock();
+            if thread.env.clock.monotonic() >= state.retry_at {
+                // What failed was said and is counted.
+                drop(thread.pass(&mut state));
+            }
+        }
+    };
+    core.env.spawner.spawn("tsdb-maintenance", Box::new(body))
+}

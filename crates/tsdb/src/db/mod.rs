@@ -1,0 +1,324 @@
+//! `Db`: head, log and blocks as one database in a directory. Owns the directory's lock and the threads: one
+//! makes commits durable, one keeps blocks in shape.
+//!
+//! - `open`: from the directory to a head and a list of blocks. `blocks`: that list.
+//! - `querier`: views over all of it.
+//! - `maintain`: from the head to blocks, and what becomes of them; see its own map.
+//!
+//! Locks are taken in this order: `Core::maintenance`, then those of the head and the log, then the list of
+//! blocks. Who deletes or copies blocks holds `maintenance` too.
+
+mod blocks;
+pub(crate) mod maintain;
+mod open;
+mod querier;
+
+pub use maintain::{MaintainError, Maintained};
+
+use crate::{
+    block::BlockIds,
+    error::OpenError,
+    head::{
+        Head,
+        appender::HeadAppender,
+        cardinality::Cardinality,
+        tombstones::DeleteError,
+        truncate::{Busy, Truncated},
+    },
+    options::Options,
+    stats::{Stats, StatsSnapshot},
+    wal::{
+        Wal,
+        checkpoint::{CheckpointError, CheckpointStats},
+    },
+};
+use blocks::Blocks;
+use parking_lot::Mutex;
+use skopos_base::{
+    Env,
+    fs::FileLock,
+    spawn::{Joined, Stop},
+};
+use skopos_model::{Exemplar, Labels, Matcher, Metadata, TimestampMs};
+use skopos_storage::{
+    Appendable, Appender, ChunkSeriesSet, CommitError, QueryBudget, QueryError, SeriesLimit, TimeRange,
+};
+use std::{io, path::Path, path::PathBuf, sync::Arc};
+
+/// An open database. Dropping it closes it; `close` also says whether that went well.
+pub struct Db {
+    core: Arc<Core>,
+    threads: Mutex<Vec<Box<dyn Joined>>>,
+    _lock: Box<dyn FileLock>,
+}
+
+/// What the database's threads share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    env: Env,
+    dir: PathBuf,
+    head: Arc<Head>,
+    wal: Arc<Wal>,
+    blocks: Blocks,
+    ids: Arc<BlockIds>,
+    stats: Arc<Stats>,
+    /// Held while blocks are written, deleted from or removed.
+    maintenance: Mutex<maintain::State>,
+    /// Ends the threads, and work on blocks at its next series.
+    stop: Arc<dyn Stop>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").field("dir", &self.core.dir).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Opens the database in `dir`, which is made when it is absent: its blocks, and what its log has beyond
+    /// them.
+    ///
+    /// # Errors
+    /// When another process has it open, or the system refuses a file. Damage is no error.
+    pub fn open(dir: &Path, options: Options, env: &Env) -> Result<Self, OpenError> {
+        let fs = &*env.fs;
+        let wal_dir = dir.join("wal");
+        open::create_dirs(fs, &wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
+        let lock = open::lock(fs, dir)?;
+        let stats = Arc::new(Stats::default());
+        let blocks = open::open_blocks(fs, dir, &stats)?;
+        let (sync_interval, interval) = (options.sync_interval, options.maintenance_interval);
+        let (head, wal) = open::open_head(env, dir, options, &blocks, &stats)?;
+        let core = Arc::new(Core {
+            env: env.clone(),
+            dir: dir.to_owned(),
+            head,
+            wal,
+            blocks,
+            ids: Arc::new(BlockIds::new(env)),
+            stats,
+            maintenance: Mutex::default(),
+            stop: env.spawner.stop_signal(),
+        });
+        let db = Self { core: Arc::clone(&core), threads: Mutex::default(), _lock: lock };
+        let starting = |what| OpenError::io(what, dir);
+        let syncer = start_syncer(&core, sync_interval.as_std())
+            .map_err(starting("starting the thread that synchronises"))?;
+        db.threads.lock().push(syncer);
+        let maintainer = maintain::start(&core, interval.as_std())
+            .map_err(starting("starting the thread that maintains blocks"))?;
+        db.threads.lock().push(maintainer);
+        log_opened(&core);
+        Ok(db)
+    }
+
+    /// Makes every batch committed so far durable against power loss.
+    ///
+    /// # Errors
+    /// When the disk refuses; then it is not known to be durable.
+    pub fn sync(&self) -> Result<(), CommitError> {
+        self.core.head.sync(&self.core.wal)
+    }
+
+    /// Shortens the WAL: what is older than `before` goes, and so do the names of series that the head has no
+    /// more. To be called when blocks have those samples; what the head itself holds stays there.
+    ///
+    /// # Errors
+    /// When the disk refuses. Then the WAL is as long as it was, and as good.
+    pub fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
+        self.core.truncate_wal(before)
+    }
+
+    /// The bytes that the WAL takes on disk.
+    ///
+    /// # Errors
+    /// When its directory cannot be listed.
+    pub fn wal_bytes(&self) -> io::Result<u64> {
+        self.core.wal.disk_bytes()
+    }
+
+    /// Makes everything durable and gives the directory free.
+    ///
+    /// # Errors
+    /// When the last synchronisation fails.
+    pub fn close(self) -> Result<(), CommitError> {
+        self.shut_down()
+    }
+
+    /// What the database counts about itself.
+    pub fn stats(&self) -> StatsSnapshot {
+        self.core.stats.snapshot()
+    }
+
+    /// The times of the oldest and of the newest sample, as far as the ranges of blocks tell; none while
+    /// there is no sample.
+    pub fn time_range(&self) -> Option<(TimestampMs, TimestampMs)> {
+        let blocks = self.core.blocks.time_range().map(|r| (r.min, r.max));
+        let late = self.core.head.late.time_range().map(|r| (r.min, r.max));
+        let ranges = [self.core.head.time_range(), late, blocks];
+        ranges.into_iter().flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// Does at once what the maintenance thread would do.
+    ///
+    /// # Errors
+    /// When something that was due could not be done; everything else was.
+    pub fn maintain(&self) -> Result<Maintained, MaintainError> {
+        self.core.maintain()
+    }
+
+    /// The same, and moves all samples out of order to blocks, which otherwise happens when the head is cut.
+    ///
+    /// # Errors
+    /// As `maintain`.
+    pub fn compact_out_of_order(&self) -> Result<Maintained, MaintainError> {
+        self.core.compact_out_of_order()
+    }
+
+    /// What the source of a metric said last about it.
+    pub fn metadata(&self, metric: &str) -> Option<Metadata> {
+        self.core.head.metadata(metric)
+    }
+
+    /// About how many bytes the head holds: series, labels, chunks, postings and tables.
+    pub fn series_bytes(&self) -> u64 {
+        self.core.head.registry.heap_bytes() as u64
+    }
+
+    /// The block that may be cut from the head: its first and its last millisecond.
+    pub fn cuttable(&self) -> Option<TimeRange> {
+        self.core.head.cuttable()
+    }
+
+    /// All series of the head with their chunks in `range`. From now on no sample of it or of before is
+    /// taken.
+    ///
+    /// # Errors
+    /// When the budget's time is over.
+    pub fn cut_chunks(
+        &self,
+        range: TimeRange,
+        budget: Arc<QueryBudget>,
+    ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
+        self.core.head.cut_chunks(range, budget)
+    }
+
+    /// Drops from the head what ends before `time` and is in a block that queries read.
+    ///
+    /// # Errors
+    /// While a reader that began before needs it.
+    pub fn truncate_head_before(&self, time: TimestampMs) -> Result<Truncated, Busy> {
+        self.core.head.truncate_before(time)
+    }
+
+    /// Deletes the samples of `range` that the head has of the series that fulfil all matchers; returns of
+    /// how many series some may be deleted. When it returns it is durable.
+    ///
+    /// # Errors
+    /// When the series cannot be found within the budget, or the log does not take it.
+    pub fn delete_series(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        budget: &QueryBudget,
+    ) -> Result<usize, DeleteError> {
+        self.core.head.delete(&self.core.wal, matchers, range, budget)
+    }
+
+    /// The exemplars of `range` of the series that fulfil all matchers of any set, in the order of labels,
+    /// each series' in the order of time.
+    ///
+    /// # Errors
+    /// When the budget does not suffice.
+    pub fn select_exemplars(
+        &self,
+        range: TimeRange,
+        sets: &[Vec<Matcher>],
+        budget: &QueryBudget,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>, QueryError> {
+        self.core.head.select_exemplars(range, sets, budget)
+    }
+
+    /// Which metrics, labels and pairs of the head have the most series; lists have at most `limit` entries.
+    ///
+    /// # Errors
+    /// When the budget's time is over.
+    pub fn cardinality(&self, limit: usize, budget: &QueryBudget) -> Result<Cardinality, QueryError> {
+        self.core.head.cardinality(limit, budget)
+    }
+
+    fn shut_down(&self) -> Result<(), CommitError> {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        if threads.is_empty() {
+            return Ok(());
+        }
+        self.core.stop.stop();
+        for thread in threads {
+            if let Err(e) = thread.join() {
+                tracing::error!(error = %e, "a thread of the database ended before its time");
+            }
+        }
+        self.core.head.sync(&self.core.wal)
+    }
+}
+
+impl Core {
+    fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
+        let compression = self.head.options.wal_compression;
+        let keep = |_, labels: &Labels| self.head.registry.contains(labels);
+        let settle = || self.head.settle_late(&self.wal);
+        let stats = self.wal.truncate_before(before.as_ms(), compression, &keep, &settle);
+        let failed = u64::from(stats.is_err());
+        Stats::add(&self.stats.wal_truncations_total, 1);
+        Stats::add(&self.stats.wal_truncations_failed_total, failed);
+        let stats = stats?;
+        if let Some(stats) = &stats {
+            Stats::add(&self.stats.checkpoint_creations_total, 1);
+            tracing::info!(dir = %self.dir.display(), %before, ?stats, "the WAL is shorter");
+        }
+        Ok(stats)
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        if let Err(e) = self.shut_down() {
+            tracing::error!(
+                dir = %self.core.dir.display(), error = %e,
+                "closing the database: the last synchronisation failed"
+            );
+        }
+    }
+}
+
+impl Appendable for Db {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        Box::new(HeadAppender::new(&self.core.head, &self.core.wal, None))
+    }
+
+    fn appender_within(&self, limit: &Arc<SeriesLimit>) -> Box<dyn Appender + '_> {
+        Box::new(HeadAppender::new(&self.core.head, &self.core.wal, Some(limit)))
+    }
+}
+
+fn start_syncer(core: &Arc<Core>, interval: std::time::Duration) -> io::Result<Box<dyn Joined>> {
+    let thread = Arc::clone(core);
+    let body = move || {
+        while !thread.stop.wait(interval) {
+            // What a failure means for commits stands in the WAL's state, and is logged there.
+            let _ = thread.head.sync(&thread.wal);
+            thread.head.measure_memory();
+        }
+    };
+    core.env.spawner.spawn("wal-sync", Box::new(body))
+}
+
+fn log_opened(core: &Core) {
+    let newest = core.head.time_range().map_or_else(|| "none".to_owned(), |(_, max)| max.to_string());
+    let stats = core.stats.snapshot();
+    tracing::info!(
+        dir = %core.dir.display(), blocks = stats.blocks_loaded, unreadable_blocks = stats.blocks_unreadable,
+        series = stats.series, samples = stats.replayed_samples, ms = stats.replay_ms,
+        damaged_places = stats.wal_corruptions_total, newest_ms = newest, "database opened"
+    );
+}

@@ -1,0 +1,178 @@
+//! Opening a database: what a crash left is cleared away, then blocks, then the head from its chunk files
+//! and its log. Starts no thread.
+
+use super::blocks::{Blocks, covered_until, removable, remove_all};
+use crate::{
+    block::{Block, BlockDir, BlockError, BlockMeta},
+    compact::remove_unfinished_snapshots,
+    error::OpenError,
+    head::{
+        Head,
+        replay::{Logs, replay},
+    },
+    head_chunks::HeadChunks,
+    options::Options,
+    stats::Stats,
+    wal::{
+        Wal,
+        checkpoint::remove_temporary,
+        segment::{self, Listing},
+    },
+};
+use skopos_base::{
+    Env,
+    fs::{FileLock, Fs},
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Takes the directory for this process alone.
+pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenError> {
+    let path = dir.join("lock");
+    fs.lock(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked { path: dir.to_owned(), source },
+        _ => OpenError::Io { doing: "locking", path, source },
+    })
+}
+
+/// Opens the blocks of `dir`, and removes what is left of others: of those that were being written or
+/// removed, and those that another block was made of. A block that cannot be read stays where it is: its
+/// samples are missing from answers until somebody has seen to it.
+pub(super) fn open_blocks(fs: &dyn Fs, dir: &Path, stats: &Arc<Stats>) -> Result<Blocks, OpenError> {
+    let mut blocks = Vec::new();
+    for entry in fs.read_dir(dir).map_err(OpenError::io("listing", dir))? {
+        let path = dir.join(&entry.name);
+        match BlockDir::of(&entry.name).filter(|_| entry.is_dir) {
+            Some(BlockDir::Leftover) => {
+                tracing::info!(path = %path.display(), "removing what is left of a block");
+                fs.remove_dir_all(&path).map_err(OpenError::io("removing", &path))?;
+            }
+            Some(BlockDir::Whole(_)) => blocks.extend(open_block(fs, &path, stats)),
+            None => {}
+        }
+    }
+    if let Err(e) = remove_unfinished_snapshots(fs, dir) {
+        tracing::warn!(error = %e, "what is left of a snapshot stays");
+    }
+    let metas: Vec<BlockMeta> = blocks.iter().map(|b| b.meta()).collect();
+    let obsolete = removable(&metas);
+    blocks.retain(|b| !obsolete.contains(&b.id()));
+    // What stays is not read, and tried again at the next start.
+    drop(remove_all(fs, dir, &obsolete));
+    Ok(Blocks::new(blocks, Arc::clone(stats)))
+}
+
+/// The block in a directory; none, with a word in the log, when it cannot be read.
+pub(super) fn open_block(fs: &dyn Fs, dir: &Path, stats: &Stats) -> Option<Arc<Block>> {
+    match Block::open(fs, dir) {
+        Ok(block) => Some(Arc::new(block)),
+        Err(error) => {
+            Stats::add(&stats.blocks_unreadable, 1);
+            let what = match error {
+                BlockError::Corrupt { .. } => "a block is damaged: restore it from a copy, or move it away",
+                _ => "a block cannot be opened",
+            };
+            tracing::error!(
+                block = %dir.display(), %error,
+                "{what}; until then its samples are missing from answers"
+            );
+            None
+        }
+    }
+}
+
+/// Reads the head back: the samples behind those of `blocks`, from head chunk files and the log.
+pub(super) fn open_head(
+    env: &Env,
+    dir: &Path,
+    options: Options,
+    blocks: &Blocks,
+    stats: &Arc<Stats>,
+) -> Result<(Arc<Head>, Arc<Wal>), OpenError> {
+    let fs = &*env.fs;
+    let chunks_dir = dir.join("chunks_head");
+    create_dirs(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
+    let chunks = HeadChunks::open(&env.fs, &chunks_dir, options.head_chunk_file_bytes)?;
+    Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
+    let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::clone(stats), chunks));
+    let covered = covered_until(&blocks.metas());
+    if let Some(time) = covered {
+        head.refuse_before(time);
+    }
+    let wal = open_logs(env, dir, &head)?;
+    if let Some(time) = covered {
+        // Head chunk files and series that a crash kept.
+        let _no_reader_yet = head.truncate_before(time);
+    }
+    Ok((head, wal))
+}
+
+/// Reads the logs into the head, and begins new segments.
+fn open_logs(env: &Env, dir: &Path, head: &Arc<Head>) -> Result<Arc<Wal>, OpenError> {
+    let fs = &*env.fs;
+    let wal_dir = dir.join("wal");
+    remove_temporary(fs, &wal_dir).map_err(OpenError::io("cleaning", &wal_dir))?;
+    let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
+    let behind = list_behind(fs, dir, &head.options)?;
+    replay(head, env, Logs { wal: &listing, behind: behind.as_ref() })?;
+    head.replayed();
+    if let Some(behind) = &behind {
+        begin_behind(env, dir, head, behind.next_index)?;
+    }
+    let wal = Wal::create(
+        Arc::clone(&env.fs),
+        Arc::clone(&env.clock),
+        &wal_dir,
+        listing.next_index,
+        head.options.segment_pages(),
+        Arc::clone(&head.stats),
+    )
+    .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
+    Ok(Arc::new(wal))
+}
+
+/// The write-behind log, where samples out of order are taken or once were.
+fn list_behind(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Listing>, OpenError> {
+    let dir = dir.join("wbl");
+    if options.out_of_order_window.as_ms() > 0 {
+        create_dirs(fs, &dir).map_err(OpenError::io("creating", &dir))?;
+    } else if !fs.exists(&dir).map_err(OpenError::io("looking for", &dir))? {
+        return Ok(None);
+    }
+    segment::list(fs, &dir).map(Some).map_err(OpenError::io("listing", &dir))
+}
+
+/// Begins a segment of the write-behind log. Those before go when the head has nothing of them.
+fn begin_behind(env: &Env, dir: &Path, head: &Head, next_index: u32) -> Result<(), OpenError> {
+    let (fs, clock) = (Arc::clone(&env.fs), Arc::clone(&env.clock));
+    let (dir, pages) = (dir.join("wbl"), head.options.segment_pages());
+    // What the statistics say of a log, they say of the WAL.
+    let log = Wal::create(fs, clock, &dir, next_index, pages, Arc::default())
+        .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
+    if let Some(last) = next_index.checked_sub(1).filter(|_| head.late.time_range().is_none()) {
+        log.remove_up_to(last);
+    }
+    head.late.set_log(log);
+    Ok(())
+}
+
+/// Makes a directory and those above it, so that no power loss takes one with all it holds.
+pub(super) fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    let absolute =
+        |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
+    let mut missing = Vec::new();
+    for path in dir.ancestors().map(absolute) {
+        if fs.exists(&path)? {
+            break;
+        }
+        missing.push(path);
+    }
+    fs.create_dir_all(dir)?;
+    for path in missing.iter().rev() {
+        fs.sync_dir(&absolute(&skopos_base::fs::parent(path)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Views of the database: the head and the blocks as one. Enters the head first and takes the list of blocks
+//! then: what goes from the head in between is in a block of that list, and what is in both comes once.
+
+use super::{Core, Db};
+use crate::{block::Block, head::querier::HeadQuerier};
+use skopos_storage::{
+    ChunkQuerier, Querier, QueryError, Queryable, TimeRange, merge_chunk_queriers, merge_queriers,
+};
+use std::{path::PathBuf, sync::Arc};
+
+impl Core {
+    /// The view of the head, if it may have samples there, and the blocks that may.
+    fn sources(&self, range: TimeRange) -> (Option<HeadQuerier>, Vec<Arc<Block>>) {
+        let head = HeadQuerier::new(&self.head, range);
+        let in_head = head.may_have_samples();
+        let overlaps = |b: &&Arc<Block>| {
+            let own = b.range();
+            own.min <= range.max && own.max >= range.min
+        };
+        let blocks = self.blocks.load().iter().filter(overlaps).cloned().collect();
+        (in_head.then_some(head), blocks)
+    }
+}
+
+impl Queryable for Db {
+    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
+        let (head, blocks) = self.core.sources(range);
+        // Of equal times the head's sample counts, then that of the block which compaction would take.
+        let mut sources: Vec<Box<dyn Querier>> = Vec::with_capacity(blocks.len() + 1);
+        sources.extend(head.map(|head| Box::new(head) as Box<dyn Querier>));
+        sources.extend(blocks.iter().map(|b| Box::new(b.querier(range)) as Box<dyn Querier>));
+        Ok(merge_queriers(sources))
+    }
+}
+
+impl Db {
+    /// A view of `range` as encoded chunks. Chunks of the head and of blocks may overlap.
+    pub fn chunk_querier(&self, range: TimeRange) -> Box<dyn ChunkQuerier> {
+        let (head, blocks) = self.core.sources(range);
+        let mut sources: Vec<(PathBuf, Box<dyn ChunkQuerier>)> = Vec::with_capacity(blocks.len() + 1);
+        sources.extend(head.map(|head| (PathBuf::from("head"), Box::new(head) as Box<dyn ChunkQuerier>)));
+        let of_block =
+            |b: &Arc<Block>| (b.dir().to_owned(), Box::new(b.querier(range)) as Box<dyn ChunkQuerier>);
+        sources.extend(blocks.iter().map(of_block));
+        match sources.pop() {
+            Some((_, only)) if sources.is_empty() => only,
+            last => {
+                sources.extend(last);
+                merge_chunk_queriers(sources)
+            }
+        }
+    }
+}
