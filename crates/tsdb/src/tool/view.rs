@@ -5,7 +5,11 @@ use super::{listing::block_dirs, untouched::Untouched};
 use crate::{
     block::{Block, BlockError},
     error::OpenError,
-    head::{Head, querier::HeadQuerier, replay::replay},
+    head::{
+        Head,
+        querier::HeadQuerier,
+        replay::{Logs, replay},
+    },
     head_chunks::{HeadChunks, MAX_FILE_BYTES},
     options::Options,
     stats::Stats,
@@ -168,7 +172,13 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
     let options = Options { max_series: u32::MAX, memory_budget_bytes: u64::MAX, ..Options::default() };
     let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::new(Stats::default()), chunks));
     head.refuse_before(from);
-    replay(&head, &env, &listing)?;
+    let behind_dir = dir.join("wbl");
+    let behind = if untouched.exists(&behind_dir).map_err(OpenError::io("looking for", &behind_dir))? {
+        Some(segment::list(&*untouched, &behind_dir).map_err(OpenError::io("listing", &behind_dir))?)
+    } else {
+        None
+    };
+    replay(&head, &env, Logs { wal: &listing, behind: behind.as_ref() })?;
     head.replayed();
     Ok(Some(head))
 }

@@ -12,6 +12,7 @@ mod fixtures;
 mod head;
 mod histograms;
 mod limits;
+mod out_of_order;
 mod peers;
 mod random;
 mod replay;
