@@ -3,7 +3,7 @@
 //! Modules:
 //! - `serve`: listening, bounded connections, graceful end.
 //! - `parts`: `App` and `Parts`: what handlers work with, and that it is not there from the start.
-//! - `query`, `labels`, `targets`, `status`: the handlers, by what they are about.
+//! - `query`, `labels`, `targets`, `status`, `tsdb_status`: the handlers, by what they are about.
 //! - `params`, `reply`, `json`: how a request is read and an answer written.
 //! - `blocking`: queries on threads, cancelled when their client goes.
 //! - `own_metrics`: what this process says of itself.
@@ -32,6 +32,7 @@ mod reply;
 pub mod serve;
 mod status;
 mod targets;
+pub mod tsdb_status;
 mod ui;
 
 pub use parts::{App, Parts};
@@ -58,6 +59,7 @@ pub fn router(app: App) -> Router {
         .route("/targets", get(targets::targets))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/config", get(status::config))
+        .route("/status/tsdb", get(tsdb_status::tsdb_status))
         .fallback(no_such_endpoint)
         .method_not_allowed_fallback(wrong_method);
     Router::new()

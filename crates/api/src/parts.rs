@@ -4,6 +4,7 @@
 use crate::{
     own_metrics::OwnMetrics,
     reply::{ApiError, ErrorType},
+    tsdb_status::TsdbStatusSource,
 };
 use axum::{extract::FromRequestParts, http::request};
 use skopos_base::clock::Clock;
@@ -20,6 +21,8 @@ pub struct Parts {
     pub storage: Arc<dyn Queryable>,
     /// Evaluates queries.
     pub engine: Engine,
+    /// What the head consists of.
+    pub tsdb_status: TsdbStatusSource,
     /// The targets.
     pub targets: Arc<Manager>,
     /// The configuration in force.

@@ -69,6 +69,7 @@ impl Web {
             counters: Arc::new(ScrapeCounters::default()),
         };
         self.app.ready(Parts {
+            tsdb_status: Arc::new(|_, _| Ok(skopos_api::tsdb_status::TsdbStatus::default())),
             storage: Arc::new(Storage(Arc::clone(storage))),
             engine: Engine::new(EngineOptions { limits, ..EngineOptions::default() }, Arc::clone(&clock)),
             targets: Arc::new(Manager::new(shared)),

@@ -1,9 +1,12 @@
 //! Fetching a target's metrics, over HTTP or from a source in this process. Bounded in bytes per
 //! target, in bytes of all targets together, and in time.
 
-use crate::target::{Source, Target};
+use crate::{
+    gunzip::Gunzip,
+    target::{Source, Target},
+};
 use parking_lot::Mutex;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use skopos_exposition::Format;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
@@ -156,6 +159,7 @@ impl Fetcher {
             .client
             .get(url)
             .header(ACCEPT, Format::ACCEPT)
+            .header(ACCEPT_ENCODING, "gzip")
             .header("X-Prometheus-Scrape-Timeout-Seconds", target.timeout.as_secs_f64().to_string())
             .send()
             .await
@@ -167,13 +171,23 @@ impl Fetcher {
             response.headers().get(CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()));
         let content_type = content_type.as_deref().unwrap_or("");
         body.format = format_of(content_type)?;
-        while let Some(chunk) = response.chunk().await.map_err(|e| of_body(&e))? {
-            if body.bytes.len() + chunk.len() > BODY_SIZE_LIMIT_BYTES {
+        let mut gunzip = is_gzip(response.headers())?.then(Gunzip::new);
+        let Body { bytes, room, .. } = &mut body;
+        let mut allow = |len: usize| {
+            if len > BODY_SIZE_LIMIT_BYTES {
                 return Err(FetchError::TooLong { max: BODY_SIZE_LIMIT_BYTES });
             }
-            body.room.hold(body.bytes.len() + chunk.len())?;
-            body.bytes.extend_from_slice(&chunk);
+            room.hold(len)
+        };
+        while let Some(chunk) = response.chunk().await.map_err(|e| FetchError::Connection(error_chain(&e)))? {
+            if let Some(gunzip) = &mut gunzip {
+                gunzip.push(&chunk, bytes, &mut allow)?;
+            } else {
+                allow(bytes.len() + chunk.len())?;
+                bytes.extend_from_slice(&chunk);
+            }
         }
+        gunzip.map_or(Ok(()), Gunzip::finish)?;
         Ok(body)
     }
 
@@ -184,6 +198,16 @@ impl Fetcher {
             body
         });
         gathered.await.map_err(|e| FetchError::Connection(format!("the source {name:?} failed: {e}")))
+    }
+}
+
+/// Whether the body is compressed, by the only method that is asked for.
+fn is_gzip(headers: &HeaderMap) -> Result<bool, FetchError> {
+    let Some(encoding) = headers.get(CONTENT_ENCODING) else { return Ok(false) };
+    match &encoding.as_bytes().trim_ascii().to_ascii_lowercase()[..] {
+        b"gzip" | b"x-gzip" => Ok(true),
+        b"" | b"identity" => Ok(false),
+        _ => Err(FetchError::Compression(format!("{encoding:?} is not gzip"))),
     }
 }
 
@@ -266,12 +290,6 @@ impl Room {
             }
         }
     }
-}
-
-/// Why the rest of a body did not come.
-fn of_body(error: &reqwest::Error) -> FetchError {
-    let text = error_chain(error);
-    if error.is_decode() { FetchError::Compression(text) } else { FetchError::Connection(text) }
 }
 
 /// An error with all its causes in one line; the outermost alone rarely says what happened.

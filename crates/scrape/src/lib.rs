@@ -4,7 +4,7 @@
 //! - `config`: what the file says; `target`: the targets that follow from it.
 //! - `manager`: starts, keeps and stops one scraper per target as the configuration changes.
 //! - `scraper`: the life of one target; `pace`: when it is scraped.
-//! - `fetch`: the body, over HTTP or from a source in this process, within limits.
+//! - `fetch`: the body, over HTTP or from a source in this process, within limits; `gunzip`: decompresses it.
 //! - `ingest`: parse, append, mark what vanished, commit; `cache`: series known from the scrape before;
 //!   `series_labels`: the labels under which they are stored; `report`: `up` and its companions.
 //! - `status`: how the last scrape of each target went, and counts over all.
@@ -23,6 +23,7 @@
 mod cache;
 pub mod config;
 pub mod fetch;
+mod gunzip;
 pub mod ingest;
 pub mod manager;
 mod pace;

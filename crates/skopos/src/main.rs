@@ -3,7 +3,7 @@
 //! Modules:
 //! - `role::server`: opens storage, starts scraping, serves the API and the web interface.
 //! - `role::agent`: serves this machine's metrics.
-//! - `role::tool`: checks files.
+//! - `role::tool`: checks files, looks into data directories and makes blocks.
 //! - `logging`: the log, one event a line.
 //! - `signals`: SIGTERM, SIGINT and SIGHUP as what a role waits for.
 //! - `storage_metrics`: what storage counts, as metric families.
@@ -18,6 +18,7 @@ mod logging;
 mod role;
 mod signals;
 mod storage_metrics;
+mod tsdb_status;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
         Role::Tool(flags) => role::tool::run(&flags),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(role::Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln_once(&message);
             ExitCode::FAILURE

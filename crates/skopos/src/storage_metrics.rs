@@ -19,6 +19,21 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
             s.out_of_order_total,
         ),
         (
+            "prometheus_tsdb_head_out_of_order_samples_appended_total",
+            "Samples stored behind later ones of their series.",
+            s.out_of_order_appended_total,
+        ),
+        (
+            "prometheus_tsdb_too_old_samples_total",
+            "Samples refused since they came behind later ones of their series, and too late.",
+            s.too_old_total,
+        ),
+        (
+            "skopos_tsdb_wbl_writes_failed_total",
+            "Writes to the write-behind log that failed.",
+            s.wbl_failed_writes_total,
+        ),
+        (
             "skopos_tsdb_duplicate_samples_total",
             "Samples refused since their series had another value at that time.",
             s.duplicates_total,

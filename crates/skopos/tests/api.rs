@@ -129,6 +129,7 @@ const SAME: &[&str] = &[
     "/api/v1/targets?state=active",
     "/api/v1/targets?state=dropped",
     "/api/v1/status/config",
+    "/api/v1/status/tsdb",
 ];
 
 #[test]
@@ -182,6 +183,31 @@ fn answers_have_the_content_of_prometheus() {
         target
     };
     assert_eq!(active(&peers.ours), active(&peers.prometheus), "the target");
+    assert_eq!(head_of(&peers.ours), head_of(&peers.prometheus), "what the head consists of");
+}
+
+/// What `status/tsdb` says, without what each program has of its own: times, and which of equal entries it
+/// lists.
+fn head_of(server: &Service) -> Value {
+    let mut data = json(&server.get("/api/v1/status/tsdb"))["data"].clone();
+    // Later versions than the peer count the bytes of a value for each of its series, as ours does.
+    let bytes = data["memoryInBytesByLabelName"].take();
+    assert_eq!(bytes.as_array().map(Vec::len), Some(5), "{bytes}");
+    for own in ["minTime", "maxTime"] {
+        let time = data["headStats"][own].take();
+        assert!(time.as_i64().is_some_and(|ms| ms > 1_600_000_000_000), "{own}: {time}");
+    }
+    for list in data.as_object_mut().unwrap().values_mut().filter_map(Value::as_array_mut) {
+        let count = |entry: &Value| entry["value"].as_u64().unwrap();
+        assert!(list.is_sorted_by_key(|entry| std::cmp::Reverse(count(entry))), "{list:?}");
+        let least = list.last().map(count);
+        let is_full = list.len() == 10;
+        for entry in list.iter_mut().filter(|entry| is_full && Some(count(entry)) == least) {
+            entry["name"] = Value::Null;
+        }
+        list.sort_by_key(|entry| (std::cmp::Reverse(count(entry)), entry["name"].to_string()));
+    }
+    data
 }
 
 /// Requests that ours answers in its own way: the path, the status, and a part of the answer.
@@ -213,6 +239,13 @@ const OURS: &[(&str, u16, &str)] = &[
     ("/api/v1/targets?scrapePool=other", 200, r#""activeTargets":[]"#),
     ("/api/v1/status/buildinfo", 200, r#""application":"Skopos""#),
     ("/api/v1/status/config", 200, r"scrape_interval: 1s"),
+    (
+        "/api/v1/status/tsdb?limit=1",
+        200,
+        r#""seriesCountByMetricName":[{"name":"m","value":2}],"labelValueCountByLabelName":[{"name":"__name__","#,
+    ),
+    ("/api/v1/status/tsdb?limit=x", 400, r#"invalid parameter \"limit\": write a whole number"#),
+    ("/api/v1/status/tsdb?limit=10001", 400, r#"invalid parameter \"limit\": it is more than 10000"#),
     (
         "/api/v1/nothing",
         404,

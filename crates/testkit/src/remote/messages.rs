@@ -21,9 +21,9 @@ pub(super) fn write_v1(content: &Content) -> Vec<u8> {
             write_labels(&mut e, &exemplar.labels);
             e.double(2, exemplar.value);
             e.int(3, exemplar.timestamp_ms);
-            out.message(3, e);
+            out.message(3, &e);
         }
-        request.message(1, out);
+        request.message(1, &out);
     }
     request.finish()
 }
@@ -42,7 +42,7 @@ pub(super) fn write_v2(content: &Content) -> Vec<u8> {
             e.packed_uints(1, symbols.numbers_of(&exemplar.labels));
             e.double(2, exemplar.value);
             e.int(3, exemplar.timestamp_ms);
-            out.message(4, e);
+            out.message(4, &e);
         }
         if let Some(metadata) = &series.metadata {
             let mut m = Message::default();
@@ -50,13 +50,13 @@ pub(super) fn write_v2(content: &Content) -> Vec<u8> {
             m.uint(1, metric_type.unwrap_or_default() as u64);
             m.uint(3, symbols.number_of(&metadata.help));
             m.uint(4, symbols.number_of(&metadata.unit));
-            out.message(5, m);
+            out.message(5, &m);
         }
         all.push(out);
     }
     let mut request = Message::default();
     symbols.texts.iter().for_each(|text| request.bytes(4, text.as_bytes()));
-    all.into_iter().for_each(|series| request.message(5, series));
+    all.into_iter().for_each(|series| request.message(5, &series));
     request.finish()
 }
 
@@ -70,9 +70,9 @@ pub(super) fn read_request(min_ms: i64, max_ms: i64) -> Vec<u8> {
     let mut query = Message::default();
     query.int(1, min_ms);
     query.int(2, max_ms);
-    query.message(3, matcher);
+    query.message(3, &matcher);
     let mut request = Message::default();
-    request.message(1, query);
+    request.message(1, &query);
     request.finish()
 }
 
@@ -114,7 +114,7 @@ fn write_labels(out: &mut Message, labels: &LabelPairs) {
         let mut label = Message::default();
         label.bytes(1, name.as_bytes());
         label.bytes(2, value.as_bytes());
-        out.message(1, label);
+        out.message(1, &label);
     }
 }
 
@@ -131,9 +131,9 @@ fn write_samples(out: &mut Message, series: &Series, place: &FieldsOfSeries) {
                 let mut sample = Message::default();
                 sample.double_bits(1, *bits);
                 sample.int(2, *t);
-                out.message(place.samples, sample);
+                out.message(place.samples, &sample);
             }
-            Value::Histogram(h) => out.message(place.histograms, histogram(*t, h)),
+            Value::Histogram(h) => out.message(place.histograms, &histogram(*t, h)),
         }
     }
 }
@@ -177,7 +177,7 @@ fn write_buckets(out: &mut Message, first: u32, counts: Counts, buckets: &BTreeM
         let mut span = Message::default();
         span.sint(1, offset);
         span.uint(2, length);
-        out.message(first, span);
+        out.message(first, &span);
     }
     let absolute: Vec<f64> = buckets.values().copied().collect();
     match counts {

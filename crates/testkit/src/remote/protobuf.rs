@@ -39,7 +39,7 @@ impl Message {
         self.0.extend_from_slice(bytes);
     }
 
-    pub(super) fn message(&mut self, field: u32, message: Message) {
+    pub(super) fn message(&mut self, field: u32, message: &Message) {
         self.bytes(field, &message.0);
     }
 

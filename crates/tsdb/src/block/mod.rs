@@ -41,12 +41,14 @@ mod writer;
 
 pub use crate::intervals::{Interval, Intervals};
 pub use chunks::CHUNKS_DIR;
+pub(crate) use chunks::reader as chunk_access;
 pub use error::BlockError;
 pub use id::{BlockId, BlockIds, NotAnId};
 pub use index::INDEX_FILE;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction, META_FILE};
 pub use querier::BlockQuerier;
 pub use reader::Block;
+pub(crate) use select::select as select_series;
 pub use tombstones::{TOMBSTONES_FILE, Tombstones};
 pub use writer::{
     BlockDir, BlockWriter, CREATION_SUFFIX, DELETION_SUFFIX, Symbols, WriteOptions, remove_block,

@@ -26,10 +26,10 @@ use std::{
 #[derive(Debug)]
 pub struct Block {
     dir: PathBuf,
-    pub(super) index: IndexReader,
-    pub(super) chunks: ChunkSegments,
+    pub(crate) index: IndexReader,
+    pub(crate) chunks: ChunkSegments,
     /// How many series it has.
-    pub(super) series: usize,
+    pub(crate) series: usize,
     /// What a deletion changes, both together.
     changing: RwLock<Changing>,
     /// Held by the one change that runs.

@@ -24,7 +24,7 @@ const MAX_LOOKUPS: usize = 16;
 const STRIDE: usize = 256;
 
 /// The numbers of the series that fulfil all matchers, sorted.
-pub(super) fn select(
+pub(crate) fn select(
     block: &Block,
     matchers: &[Matcher],
     budget: &QueryBudget,

@@ -17,7 +17,7 @@ use std::{
 };
 
 /// What Prometheus and this program say of a block that was cut from samples out of order.
-const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
+pub(super) const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
 
 /// The open blocks. Whoever loads the list keeps its blocks readable, also when they are removed.
 #[derive(Debug)]

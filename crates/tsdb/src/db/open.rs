@@ -6,11 +6,18 @@ use crate::{
     block::{Block, BlockDir, BlockError, BlockMeta},
     compact::remove_unfinished_snapshots,
     error::OpenError,
-    head::{Head, replay::replay},
+    head::{
+        Head,
+        replay::{Logs, replay},
+    },
     head_chunks::HeadChunks,
     options::Options,
     stats::Stats,
-    wal::{Wal, checkpoint::remove_temporary, segment},
+    wal::{
+        Wal,
+        checkpoint::remove_temporary,
+        segment::{self, Listing},
+    },
 };
 use skopos_base::{
     Env,
@@ -109,8 +116,12 @@ fn open_logs(env: &Env, dir: &Path, head: &Arc<Head>) -> Result<Arc<Wal>, OpenEr
     let wal_dir = dir.join("wal");
     remove_temporary(fs, &wal_dir).map_err(OpenError::io("cleaning", &wal_dir))?;
     let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
-    replay(head, env, &listing)?;
+    let behind = list_behind(fs, dir, &head.options)?;
+    replay(head, env, Logs { wal: &listing, behind: behind.as_ref() })?;
     head.replayed();
+    if let Some(behind) = &behind {
+        begin_behind(env, dir, head, behind.next_index)?;
+    }
     let wal = Wal::create(
         Arc::clone(&env.fs),
         Arc::clone(&env.clock),
@@ -121,6 +132,31 @@ fn open_logs(env: &Env, dir: &Path, head: &Arc<Head>) -> Result<Arc<Wal>, OpenEr
     )
     .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
     Ok(Arc::new(wal))
+}
+
+/// The write-behind log, where samples out of order are taken or once were.
+fn list_behind(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Listing>, OpenError> {
+    let dir = dir.join("wbl");
+    if options.out_of_order_window.as_ms() > 0 {
+        create_dirs(fs, &dir).map_err(OpenError::io("creating", &dir))?;
+    } else if !fs.exists(&dir).map_err(OpenError::io("looking for", &dir))? {
+        return Ok(None);
+    }
+    segment::list(fs, &dir).map(Some).map_err(OpenError::io("listing", &dir))
+}
+
+/// Begins a segment of the write-behind log. Those before go when the head has nothing of them.
+fn begin_behind(env: &Env, dir: &Path, head: &Head, next_index: u32) -> Result<(), OpenError> {
+    let (fs, clock) = (Arc::clone(&env.fs), Arc::clone(&env.clock));
+    let (dir, pages) = (dir.join("wbl"), head.options.segment_pages());
+    // What the statistics say of a log, they say of the WAL.
+    let log = Wal::create(fs, clock, &dir, next_index, pages, Arc::default())
+        .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
+    if let Some(last) = next_index.checked_sub(1).filter(|_| head.late.time_range().is_none()) {
+        log.remove_up_to(last);
+    }
+    head.late.set_log(log);
+    Ok(())
 }
 
 /// Makes a directory and those above it, so that no power loss takes one with all it holds.

@@ -2,13 +2,16 @@
 //! same rules as a commit: so what was overtaken then is overtaken again. Never refuses to start for
 //! damage; counts it and says where it is.
 
+mod late;
 mod refs;
 mod rounds;
 
 use super::{
     Head,
     histograms::{is_sound, reference},
+    out_of_order::late_value,
     registry::{Found, Origin},
+    series::LateValue,
 };
 use crate::{
     error::OpenError,
@@ -22,6 +25,7 @@ use crate::{
         segment::{Listing, SegmentFile},
     },
 };
+use late::LateReplay;
 use refs::RefMap;
 use rounds::Rounds;
 use skopos_base::{
@@ -37,12 +41,23 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// So many faults of one segment are logged one by one; the rest is only counted.
 const FAULTS_LOGGED: u64 = 10;
 
-/// Reads all that `listing` names into `head`, and cuts off a torn end of the last segment.
-pub(crate) fn replay(head: &Arc<Head>, env: &Env, listing: &Listing) -> Result<(), OpenError> {
+/// The logs of a database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logs<'a> {
+    pub(crate) wal: &'a Listing,
+    /// The write-behind log; none where samples out of order are not taken and never were.
+    pub(crate) behind: Option<&'a Listing>,
+}
+
+/// Reads all that `logs` name into `head`, and cuts off torn ends of their last segments.
+pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), OpenError> {
     let (fs, clock) = (&*env.fs, &*env.clock);
-    let started = clock.monotonic();
-    let total: u64 = listing.checkpoint.iter().chain(&listing.segments).map(|s| s.len).sum();
+    let (started, listing) = (clock.monotonic(), logs.wal);
+    let behind = logs.behind.map_or(&[][..], |behind| &behind.segments);
+    let all = listing.checkpoint.iter().chain(&listing.segments).chain(behind);
+    let total: u64 = all.map(|s| s.len).sum();
     let mut replay = Replay::new(head, env);
+    replay.late = logs.behind.map(|_| LateReplay::default());
     let mut progress = Progress { clock, started, said: started, total, done: 0 };
     for segment in &listing.checkpoint {
         replay.segment(fs, segment, false, &mut progress)?;
@@ -58,8 +73,20 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, listing: &Listing) -> Result<(
         let is_last = listing.segments.last() == Some(segment);
         replay.segment(fs, segment, is_last, &mut progress)?;
     }
+    replay.log = Log::Behind;
+    for segment in behind {
+        replay.segment(fs, segment, behind.last() == Some(segment), &mut progress)?;
+    }
     replay.finish(clock, started);
     Ok(())
+}
+
+/// Which log a record is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Log {
+    Ahead,
+    /// It has samples out of order alone.
+    Behind,
 }
 
 struct Progress<'a> {
@@ -87,6 +114,9 @@ struct Replay<'a> {
     head: &'a Head,
     rounds: Rounds<'a>,
     refs: RefMap,
+    log: Log,
+    /// Samples out of order, where there may be any.
+    late: Option<LateReplay>,
     builder: LabelsBuilder,
     samples: Vec<WalSample>,
     histograms: Vec<WalHistogram>,
@@ -104,6 +134,8 @@ impl<'a> Replay<'a> {
             head,
             rounds: Rounds::new(head, &*env.spawner),
             refs: RefMap::default(),
+            log: Log::Ahead,
+            late: None,
             builder: LabelsBuilder::default(),
             samples: Vec::new(),
             histograms: Vec::new(),
@@ -207,15 +239,29 @@ impl<'a> Replay<'a> {
             Some(RecordKind::Samples | RecordKind::SamplesV2) => {
                 self.samples.clear();
                 read_any_samples(record, &mut self.samples)?;
-                self.apply_samples();
+                match self.log {
+                    Log::Ahead => self.apply_samples(),
+                    Log::Behind => {
+                        self.histograms.clear();
+                        self.apply_behind();
+                    }
+                }
                 Ok(())
             }
             Some(RecordKind::Histograms) => {
                 self.histograms.clear();
                 self.passed_over += read_histograms(record, &mut self.histograms)?;
-                self.apply_histograms();
+                match self.log {
+                    Log::Ahead => self.apply_histograms(),
+                    Log::Behind => {
+                        self.samples.clear();
+                        self.apply_behind();
+                    }
+                }
                 Ok(())
             }
+            // What they speak of is found in the chunks.
+            Some(RecordKind::MmapMarkers) if self.log == Log::Behind => Ok(()),
             Some(RecordKind::Metadata) => {
                 let (head, refs) = (self.head, &self.refs);
                 read_metadata(record, |wal_ref, metadata| {
@@ -255,6 +301,26 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Stores samples of the write-behind log. Those of series that nobody names are in blocks.
+    fn apply_behind(&mut self) {
+        let Some(late) = &mut self.late else { return };
+        for s in &self.samples {
+            if let Some(series) = self.refs.get(s.wal_ref) {
+                late.insert(
+                    self.head,
+                    series,
+                    s.timestamp_ms,
+                    LateValue::Float(f64::from_bits(s.value_bits)),
+                );
+            }
+        }
+        for s in self.histograms.iter().filter(|s| is_sound(&s.value)) {
+            if let Some(series) = self.refs.get(s.wal_ref) {
+                late.insert(self.head, series, s.timestamp_ms, late_value(&s.value));
+            }
+        }
+    }
+
     fn apply_samples(&mut self) {
         // After a power loss the page that names a series may be gone while a later one is there. A batch
         // with samples of such a series would be half there, so none of it is taken.
@@ -265,7 +331,16 @@ impl<'a> Replay<'a> {
         }
         for sample in &self.samples {
             match self.refs.get(sample.wal_ref) {
-                Some(series) => self.rounds.push(series, sample.timestamp_ms, sample.value_bits),
+                Some(series) => {
+                    if let Some(late) = &mut self.late
+                        && late.is_late(series, sample.timestamp_ms)
+                    {
+                        let value = LateValue::Float(f64::from_bits(sample.value_bits));
+                        late.wait(self.head, series, sample.timestamp_ms, value);
+                        continue;
+                    }
+                    self.rounds.push(series, sample.timestamp_ms, sample.value_bits);
+                }
                 None => {
                     self.unknown += 1;
                     reserve(self.head, sample.wal_ref);
@@ -285,6 +360,12 @@ impl<'a> Replay<'a> {
                 self.passed_over += 1;
                 continue;
             }
+            if let Some(late) = &mut self.late
+                && late.is_late(series, sample.timestamp_ms)
+            {
+                late.wait_histogram(self.head, series, sample);
+                continue;
+            }
             self.rounds.apply_histogram(
                 series,
                 TimestampMs::new(sample.timestamp_ms),
@@ -293,8 +374,12 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn finish(self, clock: &dyn Clock, started: Duration) {
+    fn finish(mut self, clock: &dyn Clock, started: Duration) {
         let stats = &self.head.stats;
+        self.rounds.flush();
+        if let Some(late) = self.late.take() {
+            late.finish(self.head);
+        }
         let applied = self.rounds.finish();
         if applied.stored > 0 {
             self.head.saw(applied.range_ms.0, applied.range_ms.1);

@@ -202,14 +202,17 @@ impl Wal {
     }
 
     /// Shortens the log by the older two thirds of its segments, as Prometheus does: what is newer mostly has
-    /// to be kept, and would be written again and again. `None` when there is nothing to shorten.
+    /// to be kept, and would be written again and again. `settle` is called when it is known which segments are
+    /// finished: it has whatever else is to vouch for their samples do so. `None` when there is nothing to shorten.
     pub(crate) fn truncate_before(
         &self,
         min_valid_ms: i64,
         compression: WalCompression,
         keep: &dyn Fn(u64, &Labels) -> bool,
+        settle: &dyn Fn() -> Result<(), CommitError>,
     ) -> Result<Option<CheckpointStats>, CheckpointError> {
         let Some(finished) = self.cut_segment()? else { return Ok(None) };
+        settle()?;
         let listing = list(&*self.fs, &self.dir).map_err(SequenceError::new("listing", &self.dir))?;
         let first = listing.segments.first().map(|s| s.index).filter(|first| *first <= finished);
         let Some(first) = first else { return Ok(None) };
@@ -247,6 +250,11 @@ impl Wal {
         if let Err(error) = remove_up_to(&*self.fs, &self.dir, last) {
             tracing::warn!(dir = %self.dir.display(), last, %error, "old WAL segments were not removed");
         }
+    }
+
+    /// Its directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The bytes that the log takes on disk.

@@ -3,14 +3,17 @@
 mod blocks;
 mod common;
 mod concurrent;
+mod content;
 mod crash;
 mod crash_blocks;
 mod damage;
 mod deletion;
 mod exemplars;
+mod fixtures;
 mod head;
 mod histograms;
 mod limits;
+mod out_of_order;
 mod peers;
 mod random;
 mod replay;

@@ -65,6 +65,7 @@ impl Services {
         let engine = Engine::new(options, Arc::clone(&env.clock));
         app.ready(Parts {
             storage: Arc::clone(&db) as _,
+            tsdb_status: crate::tsdb_status::source(&db),
             engine,
             targets: Arc::clone(&targets),
             config: Arc::clone(&live),

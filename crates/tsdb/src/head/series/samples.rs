@@ -2,15 +2,15 @@
 //! samples a reader sees; never reads a closed chunk.
 
 use super::{
-    Collected, CommitView, Place, Stored,
+    Collected, CommitView, Place, Stored, View,
     open::{Fits, HistogramRef, Open},
+    out_of_order::{LateValue, OutOfOrder},
 };
 use crate::{
     head::isolation::{Boundaries, CommitId},
     head_chunks::{ChunkMeta, Entry, Order},
 };
 use skopos_model::{FloatHistogram, Histogram, Sample, TimestampMs, is_stale_nan};
-use skopos_storage::TimeRange;
 
 /// So many places are made room for at a time: a million lists live at once.
 const CLOSED_GROWTH: usize = 2;
@@ -25,6 +25,8 @@ pub(super) struct Samples {
     /// Samples in closed chunks.
     closed_len: u32,
     boundaries: Boundaries,
+    /// Samples that came behind later ones; most series have none.
+    late: Option<Box<OutOfOrder>>,
 }
 
 impl Samples {
@@ -237,10 +239,61 @@ impl Samples {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.late.is_none()
     }
 
-    pub(super) fn collect(&self, mark: CommitId, range: TimeRange, out: &mut Collected) {
+    /// Stores a sample that comes behind later ones, unless it is the newest one or stands in the open chunk of
+    /// such samples.
+    pub(super) fn insert_late(
+        &mut self,
+        wal_ref: u64,
+        timestamp: TimestampMs,
+        value: LateValue,
+        commit: CommitView<'_>,
+        closed: &mut Vec<ChunkMeta>,
+    ) -> bool {
+        if self.newest() == Some(timestamp) {
+            return false;
+        }
+        self.late.get_or_insert_default().insert(wal_ref, timestamp, value, commit, closed)
+    }
+
+    pub(super) fn late(&self) -> Option<&OutOfOrder> {
+        self.late.as_deref()
+    }
+
+    pub(super) fn late_mut(&mut self) -> &mut OutOfOrder {
+        self.late.get_or_insert_default()
+    }
+
+    /// Closes the open chunk of late samples; whether there are any such samples.
+    pub(super) fn close_late(
+        &mut self,
+        wal_ref: u64,
+        commit: CommitView<'_>,
+        closed: &mut Vec<ChunkMeta>,
+    ) -> bool {
+        if let Some(late) = &mut self.late {
+            late.close(wal_ref, commit, closed);
+        }
+        self.late.is_some()
+    }
+
+    /// Drops the closed chunks of late samples that stand before a place; how many.
+    pub(super) fn drop_late_before(&mut self, place: u64) -> usize {
+        let Some(late) = &mut self.late else { return 0 };
+        let gone = late.drop_before(place);
+        if late.is_empty() {
+            self.late = None;
+        }
+        gone
+    }
+
+    pub(super) fn collect(&self, view: View, out: &mut Collected) {
+        if let Some(late) = &self.late {
+            late.collect(view.mark, view.range, out.late_mut());
+        }
+        let (mark, range) = (view.mark, view.in_order());
         let mut visible = self.visible(mark);
         let (min, max) = (range.min.as_ms(), range.max.as_ms());
         for chunk in &self.closed {
@@ -260,6 +313,7 @@ impl Samples {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.closed.capacity() * size_of::<ChunkMeta>() + self.open.heap_bytes()
+        let late = self.late.as_ref().map_or(0, |late| late.heap_bytes());
+        self.closed.capacity() * size_of::<ChunkMeta>() + self.open.heap_bytes() + late
     }
 }

@@ -1,0 +1,138 @@
+//! `Gunzip`: decompresses a body in the parts in which it comes, straight into the buffer that will be parsed.
+//! Knows no HTTP; how much may come out is its caller's decision.
+
+use crate::fetch::FetchError;
+use flate2::{Decompress, FlushDecompress, Status};
+
+/// The largest window of the format, as a power of two.
+const WINDOW_BITS: u8 = 15;
+/// The buffer grows by at least so much, so that a body that swells is noticed early.
+const STEP_BYTES: usize = 64 << 10;
+
+/// A body being decompressed: one member of gzip after the other.
+#[derive(Debug)]
+pub(crate) struct Gunzip {
+    member: Decompress,
+    /// Whether the member is complete.
+    ended: bool,
+}
+
+impl Gunzip {
+    pub(crate) fn new() -> Self {
+        Self { member: Decompress::new_gzip(WINDOW_BITS), ended: false }
+    }
+
+    /// Appends to `out` what the next part holds. `allow` is asked again and again whether there may be so many
+    /// bytes in all, those before them included.
+    pub(crate) fn push(
+        &mut self,
+        mut part: &[u8],
+        out: &mut Vec<u8>,
+        mut allow: impl FnMut(usize) -> Result<(), FetchError>,
+    ) -> Result<(), FetchError> {
+        loop {
+            if self.ended {
+                if part.is_empty() {
+                    return Ok(());
+                }
+                *self = Self::new();
+            }
+            if out.len() == out.capacity() {
+                out.reserve(STEP_BYTES);
+            }
+            let before = (self.member.total_in(), out.len());
+            let status = self
+                .member
+                .decompress_vec(part, out, FlushDecompress::None)
+                .map_err(|e| FetchError::Compression(e.to_string()))?;
+            allow(out.len())?;
+            let read = (self.member.total_in() - before.0) as usize;
+            part = &part[read..];
+            self.ended = status == Status::StreamEnd;
+            let stands = read == 0 && out.len() == before.1;
+            if !self.ended && out.len() < out.capacity() && (part.is_empty() || stands) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says whether the body is complete.
+    pub(crate) fn finish(self) -> Result<(), FetchError> {
+        if self.ended { Ok(()) } else { Err(FetchError::Compression("unexpected end of file".to_owned())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn gunzip(bytes: &[u8], part: usize) -> Result<Vec<u8>, FetchError> {
+        let (mut gunzip, mut out) = (Gunzip::new(), Vec::new());
+        for part in bytes.chunks(part) {
+            gunzip.push(part, &mut out, |_| Ok(()))?;
+        }
+        gunzip.finish().map(|()| out)
+    }
+
+    fn body() -> Vec<u8> {
+        (0..20_000).map(|i| format!("metric_{{n=\"{i}\"}} {}\n", i * 7919 % 1000)).collect::<String>().into()
+    }
+
+    #[test]
+    fn a_body_comes_out_whole_however_it_is_cut() {
+        let body = body();
+        let packed = gzip(&body);
+        for part in [1, 2, 3, 17, 1000, 16 << 10, packed.len()] {
+            assert_eq!(gunzip(&packed, part).unwrap(), body, "parts of {part}");
+        }
+        assert_eq!(gunzip(&gzip(b""), 5).unwrap(), b"");
+        let members = [gzip(b"one "), gzip(&body), gzip(b""), gzip(b"two")].concat();
+        let all = [b"one ".as_slice(), &body, b"two"].concat();
+        for part in [1, 5, 1000, members.len()] {
+            assert_eq!(gunzip(&members, part).unwrap(), all, "parts of {part}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_or_changed_is_refused() {
+        let body = &body()[..500];
+        let packed = gzip(body);
+        for len in 0..packed.len() {
+            let error = gunzip(&packed[..len], 100).unwrap_err().to_string();
+            assert_eq!(error, "body cannot be decompressed: unexpected end of file", "{len} bytes");
+        }
+        // The header has fields that nobody needs: time, system, flags of speed.
+        let mut odd = packed.clone();
+        for bit in 10 * 8..packed.len() * 8 {
+            odd[bit / 8] ^= 1 << (bit % 8);
+            // Bits that fill the last byte say nothing.
+            match gunzip(&odd, 1000) {
+                Ok(out) => assert_eq!(out, body, "bit {bit}"),
+                Err(e) => assert!(matches!(e, FetchError::Compression(_)), "bit {bit}"),
+            }
+            odd[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert!(matches!(gunzip(b"metric 1\n", 100), Err(FetchError::Compression(_))));
+        assert!(matches!(gunzip(&[&packed[..], b"behind"].concat(), 100), Err(FetchError::Compression(_))));
+    }
+
+    #[test]
+    fn a_body_that_swells_is_stopped_early() {
+        let packed = gzip(&vec![b'0'; 2 << 20]);
+        let (mut out, mut asked) = (Vec::new(), 0);
+        let stopped = Gunzip::new().push(&packed, &mut out, |len| {
+            asked = len;
+            if len > 256 << 10 { Err(FetchError::TooLong { max: 256 << 10 }) } else { Ok(()) }
+        });
+        assert!(matches!(stopped, Err(FetchError::TooLong { .. })));
+        assert!(asked > 256 << 10 && out.capacity() <= 1 << 20, "{asked} of {}", out.capacity());
+    }
+}

@@ -1,0 +1,53 @@
+//! `skopos tool tsdb`: what a data directory has. The commands, arguments and lines are those of promtool.
+
+mod analyze;
+mod create_open_metrics;
+mod dump;
+mod list;
+
+use crate::role::Failure;
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Tsdb {
+    /// List the blocks of a data directory.
+    List(list::Flags),
+    /// Say what the series of a block are of: churn, cardinality, how full chunks are.
+    Analyze(analyze::Flags),
+    /// Print all samples, one a line: of blocks and of what is not in a block yet.
+    ///
+    /// Nothing is locked or changed, so that it may be the directory of a running server.
+    Dump(dump::Flags),
+    /// Print all samples as OpenMetrics text, for `create-blocks-from openmetrics`.
+    ///
+    /// Native histograms and staleness markers are left out, since OpenMetrics cannot say them.
+    DumpOpenmetrics(dump::Flags),
+    /// Make blocks of other data, to be moved into a data directory.
+    CreateBlocksFrom {
+        #[command(subcommand)]
+        what: CreateBlocksFrom,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CreateBlocksFrom {
+    /// Make blocks of OpenMetrics text whose samples have timestamps.
+    Openmetrics(create_open_metrics::Flags),
+}
+
+pub(super) fn run(what: &Tsdb) -> Result<(), Failure> {
+    match what {
+        Tsdb::List(flags) => list::run(flags),
+        Tsdb::Analyze(flags) => analyze::run(flags),
+        Tsdb::Dump(flags) => dump::run(flags, dump::Form::Lines),
+        Tsdb::DumpOpenmetrics(flags) => dump::run(flags, dump::Form::OpenMetrics),
+        Tsdb::CreateBlocksFrom { what: CreateBlocksFrom::Openmetrics(flags) } => {
+            create_open_metrics::run(flags)
+        }
+    }
+}
+
+/// What went wrong, as the last word of a tool.
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::Data(error.to_string())
+}

@@ -1,0 +1,252 @@
+//! `Backfill`: samples of any time and in any order into blocks of their own. Holds so many of them as it is
+//! told; what is more goes to the disk as small blocks, which are merged in the end. Opens no database.
+
+use crate::{
+    block::{Block, BlockError, BlockIds, BlockMeta, BlockWriter, Compaction, Symbols, WriteOptions},
+    compact::{CompactError, CompactOptions, Compactor, NewBlock},
+};
+use skopos_base::{Env, fs::parent};
+use skopos_chunk::{ChunkBuilder, ChunkValue, CutAt};
+use skopos_model::{DurationMs, Labels, TimestampMs};
+use skopos_storage::{Chunk, ChunkQuerier, TimeRange};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Where what does not fit into memory stands until the end.
+const RUNS_DIR: &str = "backfill.tmp";
+/// The shortest block.
+const SHORTEST: DurationMs = DurationMs::from_secs(2 * 3600);
+/// A block is at most so many times three as long as the shortest.
+const LEVELS: u32 = 9;
+
+/// How blocks are made.
+#[derive(Clone, Copy, Debug)]
+pub struct BackfillOptions {
+    /// No block is longer, but none is shorter than two hours: two hours times a power of three are taken.
+    pub max_block_duration: DurationMs,
+    /// So many bytes of samples are held.
+    pub memory_bytes: usize,
+}
+
+impl Default for BackfillOptions {
+    fn default() -> Self {
+        Self { max_block_duration: SHORTEST, memory_bytes: 256 << 20 }
+    }
+}
+
+impl BackfillOptions {
+    fn block_ms(&self) -> i64 {
+        let lengths = (0..=LEVELS).map(|level| SHORTEST.as_ms() * 3i64.pow(level));
+        lengths.take_while(|ms| *ms <= self.max_block_duration.as_ms()).last().unwrap_or(SHORTEST.as_ms())
+    }
+}
+
+/// Why no blocks are made.
+#[derive(Debug, thiserror::Error)]
+pub enum BackfillError {
+    /// A block cannot be written or read.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// Merging what was written failed.
+    #[error(transparent)]
+    Compact(#[from] CompactError),
+}
+
+/// A series of one `Backfill`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackfillSeries(u32);
+
+/// A sample that is held.
+#[derive(Clone, Copy)]
+struct Held {
+    /// The number of its block, counted from time 0.
+    window: i64,
+    series: u32,
+    at_ms: i64,
+    value: f64,
+}
+
+/// Gathers samples and makes blocks of them. Dropped before it is finished, it leaves none.
+pub struct Backfill<'a> {
+    env: &'a Env,
+    dir: PathBuf,
+    ids: Arc<BlockIds>,
+    block_ms: i64,
+    capacity: usize,
+    numbers: HashMap<Labels, u32>,
+    labels: Vec<Labels>,
+    held: Vec<Held>,
+    /// What went to the disk, by block, in the order in which it was added.
+    runs: BTreeMap<i64, Vec<PathBuf>>,
+}
+
+impl<'a> Backfill<'a> {
+    /// Makes blocks in `dir`, which is made when it is absent.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new(env: &'a Env, dir: &Path, options: BackfillOptions) -> Result<Self, BackfillError> {
+        env.fs.create_dir_all(dir).map_err(BlockError::io("creating", dir))?;
+        let above = parent(dir);
+        let above = if above.as_os_str().is_empty() { PathBuf::from(".") } else { above };
+        env.fs.sync_dir(&above).map_err(BlockError::io("synchronising", &above))?;
+        let this = Self {
+            env,
+            dir: dir.to_owned(),
+            ids: Arc::new(BlockIds::new(env)),
+            block_ms: options.block_ms(),
+            capacity: (options.memory_bytes / size_of::<Held>()).max(1),
+            numbers: HashMap::new(),
+            labels: Vec::new(),
+            held: Vec::new(),
+            runs: BTreeMap::new(),
+        };
+        // What an attempt left that was killed.
+        this.remove_runs()?;
+        Ok(this)
+    }
+
+    /// The series of these labels, to be named with its samples.
+    pub fn series(&mut self, labels: &Labels) -> BackfillSeries {
+        if let Some(number) = self.numbers.get(labels) {
+            return BackfillSeries(*number);
+        }
+        let number = u32::try_from(self.labels.len()).expect("invariant: memory has no room for 2^32 series");
+        self.numbers.insert(labels.clone(), number);
+        self.labels.push(labels.clone());
+        BackfillSeries(number)
+    }
+
+    /// Adds a sample. Of several at one time the one added first is kept.
+    ///
+    /// # Errors
+    /// When memory is full and the disk too.
+    pub fn add(&mut self, series: BackfillSeries, at: TimestampMs, value: f64) -> Result<(), BackfillError> {
+        let at_ms = at.as_ms();
+        self.held.push(Held { window: at_ms.div_euclid(self.block_ms), series: series.0, at_ms, value });
+        if self.held.len() >= self.capacity {
+            self.spill()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the blocks; by their times. They are durable when this returns.
+    ///
+    /// # Errors
+    /// When one cannot be written. Those before it stay.
+    pub fn finish(mut self) -> Result<Vec<BlockMeta>, BackfillError> {
+        let mut done = Vec::new();
+        let held = self.sorted();
+        for part in held.chunk_by(|a, b| a.window == b.window) {
+            match self.runs.contains_key(&part[0].window) {
+                true => self.run_of(part)?,
+                false => done.push(self.write(&self.dir, part)?),
+            }
+        }
+        for runs in std::mem::take(&mut self.runs).into_values() {
+            done.extend(self.merge(&runs)?);
+        }
+        self.remove_runs()?;
+        done.sort_by_key(|m: &BlockMeta| m.min_time);
+        Ok(done)
+    }
+
+    fn remove_runs(&self) -> Result<(), BackfillError> {
+        let runs = self.dir.join(RUNS_DIR);
+        if self.env.fs.exists(&runs).map_err(BlockError::io("looking for", &runs))? {
+            self.env.fs.remove_dir_all(&runs).map_err(BlockError::io("removing", &runs))?;
+        }
+        Ok(())
+    }
+
+    /// Moves what is held to the disk.
+    fn spill(&mut self) -> Result<(), BackfillError> {
+        let held = self.sorted();
+        for part in held.chunk_by(|a, b| a.window == b.window) {
+            self.run_of(part)?;
+        }
+        self.held = held;
+        self.held.clear();
+        Ok(())
+    }
+
+    fn run_of(&mut self, part: &[Held]) -> Result<(), BackfillError> {
+        let dir = self.dir.join(RUNS_DIR);
+        self.env.fs.create_dir_all(&dir).map_err(BlockError::io("creating", &dir))?;
+        let run = dir.join(self.write(&dir, part)?.ulid.to_string());
+        self.runs.entry(part[0].window).or_default().push(run);
+        Ok(())
+    }
+
+    /// Takes out what is held: by block, then by labels, then by time, each time once.
+    fn sorted(&mut self) -> Vec<Held> {
+        let mut by_labels: Vec<u32> = (0..self.labels.len() as u32).collect();
+        by_labels.sort_unstable_by(|a, b| self.labels[*a as usize].cmp(&self.labels[*b as usize]));
+        let mut ranks = vec![0u32; by_labels.len()];
+        for (rank, series) in by_labels.iter().enumerate() {
+            ranks[*series as usize] = rank as u32;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        // Stable: of equal times the first one stays in front.
+        held.sort_by_key(|h| (h.window, ranks[h.series as usize], h.at_ms));
+        held.dedup_by_key(|h| (h.series, h.at_ms));
+        held
+    }
+
+    /// Writes the samples of one block.
+    fn write(&self, dir: &Path, part: &[Held]) -> Result<BlockMeta, BackfillError> {
+        let mut symbols = Symbols::default();
+        let by_series = || part.chunk_by(|a, b| a.series == b.series);
+        for samples in by_series() {
+            symbols.add(&self.labels[samples[0].series as usize]);
+        }
+        let id = self.ids.next();
+        let mut writer = BlockWriter::create(&self.env.fs, dir, id, symbols, WriteOptions::default())?;
+        for samples in by_series() {
+            let mut builder = ChunkBuilder::new(CutAt::default());
+            for sample in samples {
+                builder.push(TimestampMs::new(sample.at_ms), &ChunkValue::Float(sample.value));
+            }
+            let chunks: Vec<Chunk> = builder
+                .finish()
+                .into_iter()
+                .map(|c| Chunk { min: c.min, max: c.max, encoding: c.encoding, bytes: c.bytes.into() })
+                .collect();
+            writer.add_series(&self.labels[samples[0].series as usize], &chunks)?;
+        }
+        let (min, max) = writer.times().unwrap_or_default();
+        let end = TimestampMs::new(max.as_ms().saturating_add(1));
+        let compaction = Compaction { level: 1, sources: vec![id], ..Compaction::default() };
+        Ok(writer.finish(BlockMeta::new(id, min, end, compaction))?)
+    }
+
+    /// Makes one block of several runs.
+    fn merge(&self, runs: &[PathBuf]) -> Result<Option<BlockMeta>, BackfillError> {
+        let mut symbols = Symbols::default();
+        let mut sources: Vec<(PathBuf, Box<dyn ChunkQuerier>)> = Vec::new();
+        let mut times: Option<(TimestampMs, TimestampMs)> = None;
+        for run in runs {
+            let block = Arc::new(Block::open(&*self.env.fs, run)?);
+            block.for_each_symbol(|text| symbols.add_text(text))?;
+            let meta = block.meta();
+            let (min, max) = times.unwrap_or((meta.min_time, meta.max_time));
+            times = Some((min.min(meta.min_time), max.max(meta.max_time)));
+            sources.push((run.clone(), Box::new(block.querier(TimeRange::ALL))));
+        }
+        let compactor = Compactor::new(self.env, Arc::clone(&self.ids), &self.dir, CompactOptions::default());
+        let stop = self.env.spawner.stop_signal();
+        let compaction = Compaction { level: 1, ..Compaction::default() };
+        let times = times.unwrap_or_default();
+        Ok(compactor.write(NewBlock { sources, symbols, times, compaction, stop: &*stop })?)
+    }
+}
+
+impl Drop for Backfill<'_> {
+    fn drop(&mut self) {
+        // Where this fails, the next attempt removes it.
+        let _ = self.remove_runs();
+    }
+}

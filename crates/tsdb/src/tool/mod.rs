@@ -1,0 +1,16 @@
+//! What the command line does with data directories: lists, reads, checks and repairs them, and makes
+//! blocks of other data. Owns no flag and prints nothing.
+//!
+//! - `listing`: the blocks of a directory by their metas.
+//! - `view`: all samples of a directory, without a lock or a change; `untouched`: how nothing is changed.
+//! - `analyze`: what the series of one block are of.
+//! - `backfill`: samples in any order into blocks, in bounded memory; `open_metrics`: from a text into it.
+//! - `text`: samples and figures as lines.
+
+pub mod analyze;
+pub mod backfill;
+pub mod listing;
+pub mod open_metrics;
+pub mod text;
+mod untouched;
+pub mod view;

@@ -1,0 +1,184 @@
+//! `DirView`: all samples of a data directory, blocks and head, without a lock and without a change: also
+//! while a server has it open.
+
+use super::{listing::block_dirs, untouched::Untouched};
+use crate::{
+    block::{Block, BlockError},
+    error::OpenError,
+    head::{
+        Head,
+        querier::HeadQuerier,
+        replay::{Logs, replay},
+    },
+    head_chunks::{HeadChunks, MAX_FILE_BYTES},
+    options::Options,
+    stats::Stats,
+    wal::segment,
+};
+use skopos_base::{
+    Env,
+    clock::Clock,
+    fs::{Fs, SharedFs},
+};
+use skopos_model::{DurationMs, Matcher, TimestampMs};
+use skopos_storage::{
+    ChunkQuerier, ChunkSeriesSet, QueryBudget, QueryError, QueryLimits, SelectRequest, Shard, TimeRange,
+    merge::{ChunkMerge, ChunkSource, MergedChunkSeriesSet},
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// A server may remove blocks while they are listed: then all is looked at anew, so often.
+const ATTEMPTS: usize = 3;
+/// The hint of blocks whose samples came out of order: they say nothing about where the head begins.
+const OUT_OF_ORDER_HINT: &str = "from-out-of-order";
+/// A tool reads all there is, a series at a time.
+pub(crate) const LIMITS: QueryLimits =
+    QueryLimits { max_samples: u64::MAX, max_series: u64::MAX, timeout: DurationMs::from_ms(i64::MAX) };
+
+/// Why a directory cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// A block cannot be opened.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The head cannot be read.
+    #[error(transparent)]
+    Head(#[from] OpenError),
+    /// There is no such directory, or the system does not let us look.
+    #[error("{} cannot be listed: {source}", path.display())]
+    Unlisted {
+        /// The data directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ViewError {
+    fn is_gone(&self) -> bool {
+        let source = match self {
+            Self::Block(BlockError::Io { source, .. }) => source,
+            Self::Head(OpenError::Io { source, .. }) => source,
+            _ => return false,
+        };
+        source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// A data directory as it was when it was opened.
+#[derive(Debug)]
+pub struct DirView {
+    dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    blocks: Vec<Arc<Block>>,
+    head: Option<Arc<Head>>,
+    /// Samples of the head before this time are in blocks.
+    head_from: TimestampMs,
+}
+
+impl DirView {
+    /// Reads `dir`: the tables of its blocks, and its WAL into memory. Neither locks nor changes anything.
+    ///
+    /// # Errors
+    /// When a block or the head cannot be read.
+    pub fn open(dir: &Path, env: &Env) -> Result<Self, ViewError> {
+        let mut attempt = 1;
+        loop {
+            match Self::open_once(dir, env) {
+                Err(e) if attempt < ATTEMPTS && e.is_gone() => attempt += 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn open_once(dir: &Path, env: &Env) -> Result<Self, ViewError> {
+        let fs = &*env.fs;
+        let head_from = head_from(&open_blocks(fs, dir)?);
+        // The head first: what is cut from it meanwhile is then in a block that is listed behind it.
+        let head = open_head(dir, env, head_from)?;
+        let blocks = open_blocks(fs, dir)?;
+        Ok(Self { dir: dir.to_owned(), clock: Arc::clone(&env.clock), blocks, head, head_from })
+    }
+
+    /// All blocks, by their earliest times.
+    pub fn blocks(&self) -> &[Arc<Block>] {
+        &self.blocks
+    }
+
+    /// The series that fulfil all matchers of any set, with their samples. Chunks do not overlap; the first and
+    /// the last may reach beyond the range.
+    ///
+    /// # Errors
+    /// When something is damaged or cannot be read.
+    pub fn samples(
+        &self,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
+        let budget = QueryBudget::new(LIMITS, Arc::clone(&self.clock));
+        let mut sources = Vec::new();
+        let mut add = |name: &Path, querier: &dyn ChunkQuerier| {
+            for matchers in sets {
+                let (shard, budget) = (Shard::WHOLE, budget.for_source());
+                let series = querier.select_chunks(&SelectRequest { matchers, range, shard, budget })?;
+                sources.push(ChunkSource { name: name.to_owned(), series });
+            }
+            Ok::<(), QueryError>(())
+        };
+        for block in &self.blocks {
+            add(block.dir(), &block.querier(range))?;
+        }
+        if let Some(head) = &self.head {
+            let from = TimeRange { min: range.min.max(self.head_from), max: range.max };
+            if from.min <= from.max {
+                add(&self.dir.join("wal"), &HeadQuerier::new(head, from))?;
+            }
+        }
+        Ok(Box::new(MergedChunkSeriesSet::new(sources, ChunkMerge::Compact, budget)))
+    }
+}
+
+fn open_blocks(fs: &dyn Fs, dir: &Path) -> Result<Vec<Arc<Block>>, ViewError> {
+    let dirs = block_dirs(fs, dir).map_err(|source| ViewError::Unlisted { path: dir.to_owned(), source })?;
+    let mut blocks = Vec::with_capacity(dirs.len());
+    for dir in dirs {
+        blocks.push(Arc::new(Block::open(fs, &dir)?));
+    }
+    blocks.sort_by_key(|b: &Arc<Block>| (b.range().min, b.range().max, b.id()));
+    Ok(blocks)
+}
+
+/// The time behind all blocks that were cut from the head.
+fn head_from(blocks: &[Arc<Block>]) -> TimestampMs {
+    let metas = blocks.iter().map(|b| b.meta());
+    let in_order = metas.filter(|m| !m.compaction.hints.iter().any(|h| h == OUT_OF_ORDER_HINT));
+    in_order.map(|m| m.max_time).max().unwrap_or(TimestampMs::MIN)
+}
+
+/// The head, if the directory has a WAL.
+fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head>>, ViewError> {
+    let untouched: SharedFs = Arc::new(Untouched::new(Arc::clone(&env.fs)));
+    let env = Env { fs: Arc::clone(&untouched), ..env.clone() };
+    let wal_dir = dir.join("wal");
+    if !untouched.exists(&wal_dir).map_err(OpenError::io("looking for", &wal_dir))? {
+        return Ok(None);
+    }
+    let listing = segment::list(&*untouched, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
+    let chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
+    let options = Options { max_series: u32::MAX, memory_budget_bytes: u64::MAX, ..Options::default() };
+    let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::new(Stats::default()), chunks));
+    head.refuse_before(from);
+    let behind_dir = dir.join("wbl");
+    let behind = if untouched.exists(&behind_dir).map_err(OpenError::io("looking for", &behind_dir))? {
+        Some(segment::list(&*untouched, &behind_dir).map_err(OpenError::io("listing", &behind_dir))?)
+    } else {
+        None
+    };
+    replay(&head, &env, Logs { wal: &listing, behind: behind.as_ref() })?;
+    head.replayed();
+    Ok(Some(head))
+}
