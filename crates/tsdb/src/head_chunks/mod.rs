@@ -20,7 +20,7 @@ mod tests;
 mod writer;
 
 pub(crate) use format::{Entry, MAX_FILE_BYTES, Order};
-pub(crate) use load::Loaded;
+pub(crate) use load::{Loaded, check};
 
 use buffer::{Buffer, Place};
 use format::{EntryError, extent, parse_entry};

@@ -79,7 +79,9 @@ const ALL: &str = "{__name__=~'(?s:.*)'}";
 
 /// The matchers of each selector.
 pub(super) fn selectors(texts: &[String]) -> Result<Vec<Vec<Matcher>>, Failure> {
-    let parse =
-        |text: &String| parse_selector(text).map_err(|e| Failure::Flags(format!("--match={text}: {e}")));
+    let parse = |text: &String| match parse_selector(text) {
+        _ if text == ALL => Ok(Vec::new()),
+        parsed => parsed.map_err(|e| Failure::Flags(format!("--match={text}: {e}"))),
+    };
     texts.iter().map(parse).collect()
 }
