@@ -29,6 +29,8 @@ use std::{collections::HashMap, sync::Arc};
 
 /// Samples stored or checked before the registry is let go for a moment.
 const STRIDE: usize = 4096;
+/// Series whose memory is asked for together before they are looked at one by one.
+const NEAR: usize = 16;
 /// Batches whose buffers are larger are not kept for later ones.
 const SPARE_BYTES: usize = 8 << 20;
 /// The most spare batches kept.
@@ -172,7 +174,7 @@ impl<'a> HeadAppender<'a> {
             return Err(AppendError::Limit { limit: LABEL_LIMIT, max: max_bytes as u64 });
         }
         let origin = self.limit.as_ref().map_or(Origin::Appender, Origin::Limited);
-        match self.head.registry.get_or_create(labels, origin) {
+        match self.head.registry.get_or_create_for(self.number, labels, origin) {
             Ok(found) => {
                 if found.created {
                     Stats::add(&self.head.stats.series, 1);
@@ -185,26 +187,12 @@ impl<'a> HeadAppender<'a> {
 
     /// Finds a series and keeps it from being taken out until the batch ends.
     fn find(&mut self, id: SeriesId<'_>) -> Result<Arc<MemSeries>, AppendError> {
-        loop {
-            let series = match id {
-                SeriesId::Labels(labels) => self.find_or_create(labels)?,
-                SeriesId::Ref(r) => {
-                    let known = self.head.registry.find(r).ok_or(AppendError::UnknownRef(r.get()))?;
-                    self.hold(known)
-                }
-            };
-            if self.keep(&series) {
-                return Ok(series);
+        match id {
+            SeriesId::Labels(labels) => self.find_or_create(labels),
+            SeriesId::Ref(r) => {
+                let known = self.head.registry.find(r, Some(self.number));
+                Ok(self.hold(known.ok_or(AppendError::UnknownRef(r.get()))?))
             }
-        }
-    }
-
-    /// Keeps a series in the registry until the batch ends; not when it has gone since it was found.
-    fn keep(&self, series: &Arc<MemSeries>) -> bool {
-        series.keep_for(self.number) || {
-            // Whoever takes it out either did so before, or sees under this lock that it is kept.
-            let table = self.head.registry.table();
-            table.get(series.index).is_some_and(|s| Arc::ptr_eq(s, series))
         }
     }
 
@@ -439,15 +427,18 @@ fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
     for from in (0..batch.series.len()).step_by(STRIDE) {
         let to = (from + STRIDE).min(batch.series.len());
         let table = head.registry.table();
-        let rows =
-            batch.series[from..to].iter().zip(&batch.timestamps_ms[from..to]).zip(&batch.values[from..to]);
-        for ((index, timestamp_ms), value) in rows {
-            let Some(series) = table.get(*index) else { continue };
-            let mut stored = series.append(*timestamp_ms, *value, view);
-            if stored == Stored::Overtaken {
-                stored = late.insert_float(series, *timestamp_ms, *value);
+        for near in (from..to).step_by(NEAR) {
+            let rows = near..(near + NEAR).min(to);
+            batch.series[rows.clone()].iter().filter_map(|i| table.get(*i)).for_each(|s| s.touch());
+            for row in rows {
+                let Some(series) = table.get(batch.series[row]) else { continue };
+                let (timestamp_ms, value) = (batch.timestamps_ms[row], batch.values[row]);
+                let mut stored = series.append(timestamp_ms, value, view);
+                if stored == Stored::Overtaken {
+                    stored = late.insert_float(series, timestamp_ms, value);
+                }
+                tally.add(timestamp_ms, stored);
             }
-            tally.add(*timestamp_ms, stored);
         }
     }
     batch.histograms.store(head, view, &mut late, |timestamp_ms, stored| tally.add(timestamp_ms, stored));
@@ -541,6 +532,10 @@ impl Appender for HeadAppender<'_> {
             let to = (from + STRIDE).min(series.len());
             let table = head.registry.table();
             for i in from..to {
+                if (i - from).is_multiple_of(NEAR) {
+                    let near = &series[i..(i + NEAR).min(to)];
+                    near.iter().filter_map(|r| table.by_ref(*r)).for_each(|s| s.touch());
+                }
                 let result = match table.by_ref(series[i]) {
                     Some(known) => {
                         if known.hold_unlogged() {

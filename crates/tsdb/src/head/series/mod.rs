@@ -129,6 +129,13 @@ impl MemSeries {
         }
     }
 
+    /// Reads a little of the series, so that its memory is in the cache soon. Asked of many series in turn, they
+    /// are waited for together and not one after the other.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        std::hint::black_box((self.newest_ms.load(Ordering::Relaxed), self.samples.is_locked()));
+    }
+
     pub(crate) fn is_logged(&self) -> bool {
         self.logged.load(Ordering::Acquire)
     }
@@ -173,14 +180,13 @@ impl MemSeries {
         newest == batch
     }
 
-    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does; whether it did already.
+    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does. Only under a lock under which
+    /// it was found: whoever takes it out asks under all of them.
     #[inline]
-    pub(crate) fn keep_for(&self, batch: BatchNumber) -> bool {
-        let newest = self.pending.load(Ordering::Relaxed);
-        if newest < batch.kept() {
+    pub(crate) fn keep_for(&self, batch: BatchNumber) {
+        if self.pending.load(Ordering::Relaxed) < batch.kept() {
             self.pending.fetch_max(batch.kept(), Ordering::Relaxed);
         }
-        newest == batch.kept() || newest == batch.pending()
     }
 
     /// Whether it has no sample, and no batch from `oldest` on keeps it. Certain only while nobody can find
