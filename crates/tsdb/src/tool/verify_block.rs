@@ -1,5 +1,5 @@
-//! Everything that one block says, held against everything else that it says. Holds two numbers for each label
-//! pair and no sample.
+//! Everything that one block says, held against everything else that it says. Holds two numbers for each
+//! label pair and no sample.
 
 use super::verify::Finding;
 use crate::block::{

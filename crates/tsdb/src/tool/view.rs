@@ -109,8 +109,8 @@ impl DirView {
         &self.blocks
     }
 
-    /// The series that fulfil all matchers of any set, with their samples. Chunks do not overlap; the first and
-    /// the last may reach beyond the range.
+    /// The series that fulfil all matchers of any set, with their samples. Chunks do not overlap; the first
+    /// and the last may reach beyond the range.
     ///
     /// # Errors
     /// When something is damaged or cannot be read.

@@ -29,11 +29,11 @@ pub(super) enum Tsdb {
     ///
     /// Run it on a directory that no server has open: what a server is writing looks unfinished.
     Verify(verify::Flags),
-    /// Set damaged blocks aside, with what can be read of them in new blocks; cut torn ends; remove what was
-    /// left unfinished.
+    /// Set damaged blocks aside, with what can be read of them in new blocks; cut torn ends; remove what
+    /// was left unfinished.
     ///
-    /// Nothing that is sound is lost, and a damaged block is not removed: it stays as ULID.damaged. A directory
-    /// that a server has open is not touched.
+    /// Nothing that is sound is lost, and a damaged block is not removed: it stays as ULID.damaged. A
+    /// directory that a server has open is not touched.
     Repair(repair::Flags),
     /// Measure this machine.
     Bench {

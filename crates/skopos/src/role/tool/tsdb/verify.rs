@@ -29,7 +29,7 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     if verified.is_damaged() {
         let damage = verified.findings.iter().filter(|f| f.severity == Severity::Damage).count();
         return Err(Failure::Data(format!(
-            "{damage} places in {dir} are damaged; `skopos tool tsdb repair --dry-run {dir}` says what can be done"
+            "{damage} places in {dir} are damaged; see `skopos tool tsdb repair --dry-run {dir}`"
         )));
     }
     Ok(())
