@@ -33,8 +33,6 @@ use std::{
 
 /// A server may remove blocks while they are listed: then all is looked at anew, so often.
 const ATTEMPTS: usize = 3;
-/// The hint of blocks whose samples came out of order: they say nothing about where the head begins.
-const OUT_OF_ORDER_HINT: &str = "from-out-of-order";
 /// A tool reads all there is, a series at a time.
 pub(crate) const LIMITS: QueryLimits =
     QueryLimits { max_samples: u64::MAX, max_series: u64::MAX, timeout: DurationMs::from_ms(i64::MAX) };
@@ -155,7 +153,7 @@ fn open_blocks(fs: &dyn Fs, dir: &Path) -> Result<Vec<Arc<Block>>, ViewError> {
 /// The time behind all blocks that were cut from the head.
 fn head_from(blocks: &[Arc<Block>]) -> TimestampMs {
     let metas = blocks.iter().map(|b| b.meta());
-    let in_order = metas.filter(|m| !m.compaction.hints.iter().any(|h| h == OUT_OF_ORDER_HINT));
+    let in_order = metas.filter(|m| !m.is_out_of_order());
     in_order.map(|m| m.max_time).max().unwrap_or(TimestampMs::MIN)
 }
 

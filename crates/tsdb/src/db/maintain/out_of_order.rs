@@ -3,9 +3,9 @@
 
 use super::{MaintainError, Maintained, State};
 use crate::{
-    block::Compaction,
+    block::{Compaction, FROM_OUT_OF_ORDER},
     compact::NewBlock,
-    db::{Core, blocks::FROM_OUT_OF_ORDER},
+    db::Core,
     head::out_of_order::cut::OutOfOrderCut,
 };
 use skopos_model::TimestampMs;
