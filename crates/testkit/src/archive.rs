@@ -1,5 +1,6 @@
-//! A folder as one compressed file: `.tar.gz` as every `tar` reads it, the same bytes for the same folder. What a
-//! file holds as zeros up to its end takes no room, in the archive and after unpacking. Keeps no owners and times.
+//! A folder as one compressed file: `.tar.gz` as every `tar` reads it, the same bytes for the same folder.
+//! What a file holds as zeros up to its end takes no room, in the archive and after unpacking. Keeps no
+//! owners and times.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

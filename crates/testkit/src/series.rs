@@ -40,8 +40,8 @@ impl Value {
     }
 }
 
-/// A native histogram; counts stand by the index of their bucket, and buckets that count nothing are left out, so
-/// that two histograms are equal when they mean the same.
+/// A native histogram; counts stand by the index of their bucket, and buckets that count nothing are left
+/// out, so that two histograms are equal when they mean the same.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     /// How it counts.
@@ -124,8 +124,8 @@ pub struct Metadata {
     pub unit: String,
 }
 
-/// The text of `content`: for each series a line `series LABELS`, then a line for each sample: the time since the
-/// sample before (since 1970 for the first) and the value.
+/// The text of `content`: for each series a line `series LABELS`, then a line for each sample: the time
+/// since the sample before (since 1970 for the first) and the value.
 #[must_use]
 pub fn to_text(content: &Content) -> String {
     let mut out = String::new();

@@ -4,6 +4,7 @@ mod blocks;
 mod common;
 mod concurrent;
 mod crash;
+mod crash_out_of_order;
 mod damage;
 mod deletion;
 mod exemplars;
