@@ -264,7 +264,10 @@ impl Core {
     fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
         let compression = self.head.options.wal_compression;
         let keep = |_, labels: &Labels| self.head.registry.contains(labels);
-        let settle = || self.head.settle_late(&self.wal);
+        let settle = || {
+            self.head.settle_late(&self.wal)?;
+            Ok(self.head.first_ms_from(before.as_ms()))
+        };
         let stats = self.wal.truncate_before(before.as_ms(), compression, &keep, &settle);
         let failed = u64::from(stats.is_err());
         Stats::add(&self.stats.wal_truncations_total, 1);

@@ -2,8 +2,8 @@
 //! they are appended, and once more when they are stored, since another batch may have overtaken this
 //! one. Never makes a sample visible that the WAL does not have.
 //!
-//! Start timestamps are passed over. Exemplars are logged before the samples. Metadata are kept in memory, the
-//! latest of each metric.
+//! Start timestamps are passed over. Exemplars are logged before the samples. Metadata are kept in
+//! memory, the latest of each metric.
 
 use super::{
     Head,

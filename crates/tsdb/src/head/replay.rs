@@ -239,25 +239,13 @@ impl<'a> Replay<'a> {
             Some(RecordKind::Samples | RecordKind::SamplesV2) => {
                 self.samples.clear();
                 read_any_samples(record, &mut self.samples)?;
-                match self.log {
-                    Log::Ahead => self.apply_samples(),
-                    Log::Behind => {
-                        self.histograms.clear();
-                        self.apply_behind();
-                    }
-                }
+                self.apply_samples();
                 Ok(())
             }
             Some(RecordKind::Histograms) => {
                 self.histograms.clear();
                 self.passed_over += read_histograms(record, &mut self.histograms)?;
-                match self.log {
-                    Log::Ahead => self.apply_histograms(),
-                    Log::Behind => {
-                        self.samples.clear();
-                        self.apply_behind();
-                    }
-                }
+                self.apply_histograms();
                 Ok(())
             }
             // What they speak of is found in the chunks.
@@ -301,8 +289,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Stores samples of the write-behind log. Those of series that nobody names are in blocks.
-    fn apply_behind(&mut self) {
+    /// Stores floats of the write-behind log. Those of series that nobody names are in blocks.
+    fn apply_floats_behind(&mut self) {
         let Some(late) = &mut self.late else { return };
         for s in &self.samples {
             if let Some(series) = self.refs.get(s.wal_ref) {
@@ -314,6 +302,11 @@ impl<'a> Replay<'a> {
                 );
             }
         }
+    }
+
+    /// The same for histograms.
+    fn apply_histograms_behind(&mut self) {
+        let Some(late) = &mut self.late else { return };
         for s in self.histograms.iter().filter(|s| is_sound(&s.value)) {
             if let Some(series) = self.refs.get(s.wal_ref) {
                 late.insert(self.head, series, s.timestamp_ms, late_value(&s.value));
@@ -322,6 +315,9 @@ impl<'a> Replay<'a> {
     }
 
     fn apply_samples(&mut self) {
+        if self.log == Log::Behind {
+            return self.apply_floats_behind();
+        }
         // After a power loss the page that names a series may be gone while a later one is there. A batch
         // with samples of such a series would be half there, so none of it is taken.
         if self.damaged_before && self.samples.iter().any(|s| self.refs.get(s.wal_ref).is_none()) {
@@ -350,6 +346,9 @@ impl<'a> Replay<'a> {
     }
 
     fn apply_histograms(&mut self) {
+        if self.log == Log::Behind {
+            return self.apply_histograms_behind();
+        }
         for sample in &self.histograms {
             let Some(series) = self.refs.get(sample.wal_ref) else {
                 self.unknown += 1;

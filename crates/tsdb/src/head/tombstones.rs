@@ -1,5 +1,6 @@
 //! `Tombstones`: spans of time that are deleted from series of the head, and `Head::delete`, which adds some.
-//! Samples stay in their chunks: who reads or cuts them leaves out what is deleted. In the WAL before in memory.
+//! Samples stay in their chunks: who reads or cuts them leaves out what is deleted. In the WAL before in
+//! memory.
 
 use super::{Head, series::SeriesIndex};
 use crate::{
@@ -81,10 +82,11 @@ impl Tombstones {
 }
 
 impl Head {
-    /// Deletes the samples of `range` of the series that fulfil all matchers; returns of how many series some may
-    /// be deleted. When it returns it is durable. Later samples are not concerned, also where their times lie
-    /// in `range`: a deletion ends with the newest sample that a series has. One that comes out of order into a
-    /// deleted span is deleted with it, as with Prometheus, until the span is in a block.
+    /// Deletes the samples of `range` of the series that fulfil all matchers; returns of how many series
+    /// some may be deleted. When it returns it is durable. Later samples are not concerned, also where
+    /// their times lie in `range`: a deletion ends with the newest sample that a series has. One that comes
+    /// out of order into a deleted span is deleted with it, as with Prometheus, until the span is in a
+    /// block.
     pub(crate) fn delete(
         &self,
         wal: &Wal,

@@ -6,6 +6,7 @@ mod concurrent;
 mod content;
 mod crash;
 mod crash_blocks;
+mod crash_out_of_order;
 mod damage;
 mod deletion;
 mod exemplars;

@@ -1,5 +1,6 @@
-//! Samples out of order from the head to blocks of their own, which may overlap others; compaction makes one of
-//! those. As in Prometheus they follow when the head was cut. Never drops from the head what a reader needs.
+//! Samples out of order from the head to blocks of their own, which may overlap others; compaction makes
+//! one of those. As in Prometheus they follow when the head was cut. Never drops from the head what a
+//! reader needs.
 
 use super::{MaintainError, Maintained, State};
 use crate::{
@@ -25,6 +26,8 @@ impl Core {
             return Ok(());
         }
         if let Some(cut) = self.head.cut_out_of_order() {
+            // A power loss must not leave a part of a batch in a block that the log has lost.
+            self.head.sync(&self.wal)?;
             for range in cut.ranges() {
                 done.out_of_order += usize::from(self.out_of_order_block(&cut, *range, state)?);
             }

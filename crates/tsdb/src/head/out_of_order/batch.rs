@@ -1,5 +1,5 @@
-//! `LateBatch`: the late samples of one commit, stored, and made records of the write-behind log. Never writes
-//! to a file.
+//! `LateBatch`: the late samples of one commit, stored, and made records of the write-behind log. Never
+//! writes to a file.
 
 use crate::{
     head::{

@@ -1,9 +1,10 @@
-//! `LateReplay`: samples out of order back into their series, each time of a series once. What the write-behind
-//! log has comes first, then what the WAL alone has: the end of both differs after a crash.
+//! `LateReplay`: samples out of order back into their series, each time of a series once. What the
+//! write-behind log has comes first, then what the WAL alone has: the end of both differs after a
+//! crash.
 //!
-//! A sample of the WAL is late when its series had a later one before it in the WAL. Whether a chunk on disk
-//! has it is seen by its time, so that nothing depends on the markers of the write-behind log, which may speak
-//! of chunks that were lost.
+//! A sample of the WAL is late when its series had a later one before it in the WAL. Whether a chunk on
+//! disk has it is seen by its time, so that nothing depends on the markers of the write-behind log,
+//! which may speak of chunks that were lost.
 
 use crate::{
     head::{

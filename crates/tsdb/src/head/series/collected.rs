@@ -83,8 +83,8 @@ impl Collected {
         cut(&mut self.open, visible);
     }
 
-    /// All chunks as they are, with samples beyond the range that they were collected for; those of late samples
-    /// come last and overlap.
+    /// All chunks as they are, with samples beyond the range that they were collected for; those of
+    /// late samples come last and overlap.
     pub(crate) fn chunks(&mut self, chunks: &HeadChunks) -> Result<Vec<Chunk>, QueryError> {
         let mut out = Vec::with_capacity(self.closed.len() + 1);
         for Closed { meta, visible } in &self.closed {

@@ -265,8 +265,8 @@ impl MemSeries {
         stored
     }
 
-    /// Stores a sample that comes behind later ones; whether it did. Chunks that were closed for it are pushed
-    /// to `closed`.
+    /// Stores a sample that comes behind later ones; whether it did. Chunks that were closed for it are
+    /// pushed to `closed`.
     pub(crate) fn insert_late(
         &self,
         timestamp: TimestampMs,

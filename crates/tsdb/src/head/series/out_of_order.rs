@@ -1,6 +1,6 @@
-//! `OutOfOrder`: the samples of one series that came behind later ones ("late" samples): the latest in an open
-//! chunk sorted by time, the others in closed chunks, which may overlap. Owns which of them a reader sees;
-//! never knows the samples in order.
+//! `OutOfOrder`: the samples of one series that came behind later ones ("late" samples): the latest in
+//! an open chunk sorted by time, the others in closed chunks, which may overlap. Owns which of them a
+//! reader sees; never knows the samples in order.
 
 use super::CommitView;
 use crate::{

@@ -242,8 +242,8 @@ impl Samples {
         self.len() == 0 && self.late.is_none()
     }
 
-    /// Stores a sample that comes behind later ones, unless it is the newest one or stands in the open chunk of
-    /// such samples.
+    /// Stores a sample that comes behind later ones, unless it is the newest one or stands in the open
+    /// chunk of such samples.
     pub(super) fn insert_late(
         &mut self,
         wal_ref: u64,
