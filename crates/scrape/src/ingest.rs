@@ -91,7 +91,9 @@ impl Tally {
         let reason = reason.into();
         let counter = match reason {
             Refusal::ByStorage(AppendError::Duplicate { .. }) => &counters.duplicates,
-            Refusal::ByStorage(AppendError::OutOfOrder { .. }) => &counters.out_of_order,
+            Refusal::ByStorage(AppendError::OutOfOrder { .. } | AppendError::TooOld { .. }) => {
+                &counters.out_of_order
+            }
             Refusal::ByStorage(AppendError::OutOfBounds { .. }) => &counters.out_of_bounds,
             _ => &counters.refused,
         };

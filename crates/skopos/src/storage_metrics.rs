@@ -60,6 +60,7 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
     ] {
         out.counter(name, help, value as f64);
     }
+    write_out_of_order(s, out);
     write_refusals(s, out);
     let micros = s.wal_sync_us_total as f64;
     out.counter("skopos_tsdb_wal_sync_seconds_total", "Time spent in synchronisations.", micros / 1e6);
@@ -91,6 +92,29 @@ pub(crate) fn write_shape(shape: &HeadShape, out: &mut Families<'_>) {
     out.family("skopos_tsdb_head_metric_series", MetricType::Gauge, help);
     for TopEntry { name, count } in &shape.series_by_metric {
         out.sample("", &[("metric", name)], *count as f64);
+    }
+}
+
+/// Samples that came behind later ones of their series.
+fn write_out_of_order(s: &StatsSnapshot, out: &mut Families<'_>) {
+    for (name, help, value) in [
+        (
+            "prometheus_tsdb_head_out_of_order_samples_appended_total",
+            "Samples stored behind later ones of their series.",
+            s.out_of_order_appended_total,
+        ),
+        (
+            "prometheus_tsdb_too_old_samples_total",
+            "Samples refused since they came behind later ones of their series, and too late.",
+            s.too_old_total,
+        ),
+        (
+            "skopos_tsdb_wbl_writes_failed_total",
+            "Writes to the write-behind log that failed.",
+            s.wbl_failed_writes_total,
+        ),
+    ] {
+        out.counter(name, help, value as f64);
     }
 }
 

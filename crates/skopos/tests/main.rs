@@ -5,6 +5,7 @@
 //! - `kill_nine`: what a crash at any moment leaves
 //! - `peers`: the same bodies and queries to Debian's Prometheus and to ours
 //! - `hostile_targets`: what bad targets do to themselves, to others and to memory
+//! - `tsdb_tool`: what the command line does with data directories, beside promtool
 //! - `api`: status codes and shapes of every endpoint
 //! - `config_and_signals`: files, flags, signals, ports and locks
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
@@ -16,3 +17,4 @@ mod hostile_targets;
 mod kill_nine;
 mod peers;
 mod support;
+mod tsdb_tool;

@@ -1,6 +1,6 @@
 //! What can go wrong at the seams. Each variant is a decision for the caller.
 
-use skopos_model::{Labels, TimestampMs};
+use skopos_model::{DurationMs, Labels, TimestampMs};
 use std::path::PathBuf;
 
 /// Why one sample was not taken. The rest of its batch is not affected.
@@ -29,6 +29,16 @@ pub enum AppendError {
         min: TimestampMs,
         /// The latest accepted.
         max: TimestampMs,
+    },
+    /// The series already has a later sample, and this one is older than samples out of order may be.
+    #[error("too old: samples out of order are taken from {oldest} on, this one is of {timestamp}")]
+    TooOld {
+        /// Of the refused sample.
+        timestamp: TimestampMs,
+        /// The earliest that is taken out of order.
+        oldest: TimestampMs,
+        /// How long before the newest sample of all that is.
+        window: DurationMs,
     },
     /// A reference that this storage never gave out, or gave out in a batch that was dropped, without labels
     /// beside it.

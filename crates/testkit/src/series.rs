@@ -124,8 +124,8 @@ pub struct Metadata {
     pub unit: String,
 }
 
-/// The text of `content`: for each series a line `series LABELS`, then a line for each sample: the time since
-/// the sample before (since 1970 for the first) and the value.
+/// The text of `content`: for each series a line `series LABELS`, then a line for each sample: the time
+/// since the sample before (since 1970 for the first) and the value.
 #[must_use]
 pub fn to_text(content: &Content) -> String {
     let mut out = String::new();

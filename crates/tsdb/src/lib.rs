@@ -20,6 +20,9 @@
 //! Read path: `Db::querier` takes a `ReadMark`, then the list of blocks, and merges both. In the head:
 //! `select` (matchers to numbers by `Postings`) → sorted series → `MemSeries::collect` under its lock,
 //! `Collected::decode` without one → `SeriesBatch`.
+//! Out of order: what its series does not take in order goes to the series' own chunk of such samples by
+//! `LateBatch`; its record waits until the WAL is durable, then `Head::write_late` puts it into `wbl`.
+//! `Head::cut_out_of_order` → blocks → `Head::drop_out_of_order`.
 //! To blocks (`db::maintain`): `Head::cuttable` → `Head::refuse_before` → `Compactor::write` → the block is
 //! opened and published → `Head::truncate_before` → `Wal::truncate_before`.
 //! Start: `Db::open` → blocks → `HeadChunks::open` → a snapshot, if closing left one → `replay` of what is
@@ -33,7 +36,8 @@
 //! - The numbers of series in postings grow; a number, also the WAL's, is never given twice.
 //! - Locks are taken in this order: commit, shard, postings, table, series; `Wal::syncing`, `Wal::inner`;
 //!   `HeadChunks::writer`, `HeadChunks::buffer`, which is the last of all.
-//! - A head chunk file has no sample that the WAL does not have durably.
+//! - Head chunk files, the write-behind log and blocks of samples out of order have no sample that the WAL
+//!   does not have, or had, durably.
 //! - Nothing here panics on bytes of a file.
 //!
 //! When you change a record or its framing, change docs/formats/wal.md too, and the tests against the

@@ -33,6 +33,9 @@ pub struct Options {
     pub max_block_duration: DurationMs,
     /// How long samples are kept, to begin with.
     pub retention: Retention,
+    /// So much older than the newest sample of all a sample may be that comes behind later ones of its series
+    /// (`storage.tsdb.out_of_order_time_window`); zero: no such sample is taken.
+    pub out_of_order_window: DurationMs,
     /// How far ahead of this machine's clock a sample may be. One absurd timestamp would otherwise
     /// move the newest time, and with it shut out every honest sample.
     pub max_future: DurationMs,
@@ -65,6 +68,7 @@ impl Default for Options {
             min_block_duration: DurationMs::from_secs(2 * 3600),
             max_block_duration: DurationMs::from_secs(36 * 3600),
             retention: Retention::default(),
+            out_of_order_window: DurationMs::from_ms(0),
             max_future: DurationMs::from_secs(10 * 60),
             head_chunk_file_bytes: MAX_FILE_BYTES,
             max_series: 20_000_000,

@@ -36,6 +36,12 @@ stats! {
     commits_failed_total,
     /// Samples refused because their series had a later one.
     out_of_order_total,
+    /// Samples stored behind later ones of their series.
+    out_of_order_appended_total,
+    /// Samples refused because they came behind later ones of their series, and too late.
+    too_old_total,
+    /// Writes of samples out of order to the write-behind log that failed.
+    wbl_failed_writes_total,
     /// Samples refused because their series had another value at that time.
     duplicates_total,
     /// Samples refused because their time is not accepted.

@@ -20,7 +20,8 @@ mod samples;
 mod series;
 
 pub use chunks::{ChunkMerge, ChunkSource, MergedChunkSeriesSet};
-pub use recode::cut_chunk;
+pub use recode::{compact_chunks, cut_chunk};
+pub use samples::merge_columns;
 pub use series::MergedSeriesSet;
 
 use crate::{

@@ -98,6 +98,18 @@ pub(super) fn recode(chunks: &[Sourced], out: &mut Vec<Chunk>) -> Result<(), Fai
     Ok(())
 }
 
+/// The samples of chunks of one series as new chunks that do not overlap. Of samples at the same time the one
+/// of the chunk given first is kept.
+///
+/// # Errors
+/// When a chunk cannot be decoded.
+pub fn compact_chunks(chunks: Vec<Chunk>, out: &mut Vec<Chunk>) -> Result<(), ChunkError> {
+    let mut sourced: Vec<Sourced> =
+        chunks.into_iter().enumerate().map(|(source, chunk)| Sourced { source, chunk }).collect();
+    sourced.sort_by_key(|c| c.chunk.min);
+    recode(&sourced, out).map_err(|failed| failed.error)
+}
+
 /// What a histogram says of the one before it does not hold when another has come in between.
 fn forget_reset(value: &mut ChunkValue) {
     let hint = match value {

@@ -63,6 +63,14 @@ pub(super) fn merge_samples<'a>(
     dropped
 }
 
+/// Appends the samples of all `sources` in the order of time. Of samples at the same time the one of the
+/// source given first is kept.
+pub fn merge_columns(sources: &[Columns], out: &mut Columns) {
+    let whole = |(source, columns): (usize, &Columns)| Part { source, samples: 0..columns.len() };
+    let mut parts: Vec<Part> = sources.iter().enumerate().map(whole).collect();
+    merge_samples(out, &mut parts, |source| &sources[source]);
+}
+
 /// How many of the growing `times` are before `until`. Looks at as many as twice the answer.
 fn run_before(times: &[TimestampMs], until: TimestampMs) -> usize {
     let mut known = 0;

@@ -11,6 +11,9 @@ use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
 use std::path::Path;
 
+/// The hint in `meta.json` of a block that was made of samples out of order alone.
+pub(crate) const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
+
 /// The file's name in a block's directory.
 pub const META_FILE: &str = "meta.json";
 /// The only version there is.
@@ -114,6 +117,11 @@ pub struct BlockParent {
 }
 
 impl BlockMeta {
+    /// Whether all of the block came out of order, so that it says nothing about what the log still has to give.
+    pub fn is_out_of_order(&self) -> bool {
+        self.compaction.hints.iter().any(|hint| hint == FROM_OUT_OF_ORDER)
+    }
+
     /// What is to be said of a block of the times from `min_time` to before `max_time`.
     pub fn new(ulid: BlockId, min_time: TimestampMs, max_time: TimestampMs, compaction: Compaction) -> Self {
         let (stats, other) = (BlockStats::default(), Map::new());

@@ -45,6 +45,7 @@ pub(crate) use chunks::reader as chunk_access;
 pub use error::BlockError;
 pub use id::{BlockId, BlockIds, NotAnId};
 pub use index::INDEX_FILE;
+pub(crate) use meta::FROM_OUT_OF_ORDER;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction, META_FILE};
 pub use querier::BlockQuerier;
 pub use reader::Block;

@@ -22,6 +22,10 @@ const VALUE_COST: usize = 32;
 const MAX_LOOKUPS: usize = 16;
 /// Values or series looked at before the budget is asked.
 const STRIDE: usize = 256;
+/// Lists read before the budget is asked.
+const LISTS_STRIDE: usize = 4096;
+/// Lists of fewer numbers, on average, are sorted as if they were none.
+const SHORT_LIST: usize = 8;
 
 /// The numbers of the series that fulfil all matchers, sorted.
 pub(crate) fn select(
@@ -134,12 +138,14 @@ impl Search<'_> {
     /// The series of all these lists, sorted.
     fn join(&self, lists: &[u64]) -> Result<Vec<u32>, BlockError> {
         let mut ids = Vec::new();
-        for part in lists.chunks(STRIDE) {
+        for part in lists.chunks(LISTS_STRIDE) {
             self.budget.check()?;
-            part.iter().try_for_each(|list| self.block.index.postings_at(*list, &mut ids))?;
+            self.block.index.postings_of(part, &mut ids)?;
         }
-        // A series has one value of a label, so that no number stands twice. The sort finds the runs.
-        if lists.len() > 1 {
+        // A series has one value of a label, so that no number stands twice. Of long lists the sort finds the runs.
+        if ids.len() < SHORT_LIST * lists.len() {
+            ids.sort_unstable();
+        } else if lists.len() > 1 {
             ids.sort();
         }
         Ok(ids)

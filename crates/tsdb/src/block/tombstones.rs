@@ -34,6 +34,11 @@ impl Tombstones {
         self.by_series.get(&series)
     }
 
+    /// The series that something is deleted of.
+    pub fn series(&self) -> impl Iterator<Item = SeriesRef> + '_ {
+        self.by_series.keys().copied()
+    }
+
     /// Whether nothing is deleted.
     pub fn is_empty(&self) -> bool {
         self.by_series.is_empty()

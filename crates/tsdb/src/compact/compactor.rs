@@ -3,8 +3,8 @@
 
 use super::{error::CompactError, rules::SelectorRetention};
 use crate::block::{
-    Block, BlockError, BlockId, BlockIds, BlockMeta, BlockParent, BlockWriter, Compaction, Symbols,
-    WriteOptions,
+    Block, BlockError, BlockId, BlockIds, BlockMeta, BlockParent, BlockWriter, Compaction, FROM_OUT_OF_ORDER,
+    Symbols, WriteOptions,
 };
 use skopos_base::{Env, clock::Clock, fs::SharedFs, spawn::Stop};
 use skopos_model::{DurationMs, TimestampMs};
@@ -231,10 +231,13 @@ fn merged(blocks: &[Arc<Block>]) -> Compaction {
         max_time: m.max_time,
         other: Default::default(),
     };
+    let all_out_of_order = metas.iter().all(BlockMeta::is_out_of_order);
+    let hints = all_out_of_order.then(|| FROM_OUT_OF_ORDER.to_owned());
     Compaction {
         level: metas.iter().map(|m| m.compaction.level).max().unwrap_or(0) + 1,
         sources: sources.into_iter().collect(),
         parents: metas.iter().map(parent).collect(),
+        hints: hints.into_iter().collect(),
         ..Compaction::default()
     }
 }

@@ -17,8 +17,6 @@ use std::{
 };
 
 /// What Prometheus and this program say of a block that was cut from samples out of order.
-const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
-
 /// The open blocks. Whoever loads the list keeps its blocks readable, also when they are removed.
 #[derive(Debug)]
 pub(crate) struct Blocks {
@@ -72,11 +70,7 @@ impl Blocks {
 
 /// The time up to which blocks have what came in order: the log's samples of before are in them.
 pub(crate) fn covered_until(metas: &[BlockMeta]) -> Option<TimestampMs> {
-    metas.iter().filter(|m| !is_out_of_order(m)).map(|m| m.max_time).max()
-}
-
-pub(crate) fn is_out_of_order(meta: &BlockMeta) -> bool {
-    meta.compaction.hints.iter().any(|hint| hint == FROM_OUT_OF_ORDER)
+    metas.iter().filter(|m| !m.is_out_of_order()).map(|m| m.max_time).max()
 }
 
 /// The blocks that another one has made needless. One of which nothing is left stays as long as it is the
@@ -84,7 +78,7 @@ pub(crate) fn is_out_of_order(meta: &BlockMeta) -> bool {
 pub(crate) fn removable(metas: &[BlockMeta]) -> BTreeSet<BlockId> {
     let covered = covered_until(metas);
     let last =
-        metas.iter().filter(|m| !is_out_of_order(m) && Some(m.max_time) == covered).map(|m| m.ulid).max();
+        metas.iter().filter(|m| !m.is_out_of_order() && Some(m.max_time) == covered).map(|m| m.ulid).max();
     let succeeded =
         |id| metas.iter().any(|m| m.ulid != id && m.compaction.parents.iter().any(|p| p.ulid == id));
     let mut out = obsolete_blocks(metas);

@@ -173,7 +173,8 @@ impl Db {
     /// there is no sample.
     pub fn time_range(&self) -> Option<(TimestampMs, TimestampMs)> {
         let blocks = self.core.blocks.time_range().map(|r| (r.min, r.max));
-        let ranges = [self.core.head.time_range(), blocks];
+        let late = self.core.head.late.time_range().map(|r| (r.min, r.max));
+        let ranges = [self.core.head.time_range(), late, blocks];
         ranges.into_iter().flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
@@ -183,6 +184,14 @@ impl Db {
     /// When something that was due could not be done; everything else was.
     pub fn maintain(&self) -> Result<Maintained, MaintainError> {
         self.core.maintain()
+    }
+
+    /// The same, and moves all samples out of order to blocks, which otherwise happens when the head is cut.
+    ///
+    /// # Errors
+    /// As `maintain`.
+    pub fn compact_out_of_order(&self) -> Result<Maintained, MaintainError> {
+        self.core.compact_out_of_order()
     }
 
     /// What the source of a metric said last about it.
@@ -267,7 +276,11 @@ impl Core {
     fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
         let compression = self.head.options.wal_compression;
         let keep = |_, labels: &Labels| self.head.registry.contains(labels);
-        let stats = self.wal.truncate_before(before.as_ms(), compression, &keep);
+        let settle = || {
+            self.head.settle_late(&self.wal)?;
+            Ok(self.head.first_ms_from(before.as_ms()))
+        };
+        let stats = self.wal.truncate_before(before.as_ms(), compression, &keep, &settle);
         let failed = u64::from(stats.is_err());
         Stats::add(&self.stats.wal_truncations_total, 1);
         Stats::add(&self.stats.wal_truncations_failed_total, failed);

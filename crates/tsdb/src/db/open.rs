@@ -12,7 +12,11 @@ use crate::{
     },
     options::Options,
     stats::Stats,
-    wal::{Wal, checkpoint::remove_temporary, segment},
+    wal::{
+        Wal,
+        checkpoint::remove_temporary,
+        segment::{self, Listing},
+    },
 };
 use skopos_base::{
     Env,
@@ -93,9 +97,12 @@ pub(super) fn open_head(
     create_dirs(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
     remove_temporary(fs, &wal_dir).map_err(OpenError::io("cleaning", &wal_dir))?;
     let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
-    let covered = covered_until(&blocks.metas());
-    let found = Found { dir, chunks_dir: &chunks_dir, listing: &listing, covered };
+    let (covered, behind) = (covered_until(&blocks.metas()), list_behind(fs, dir, &options)?);
+    let found = Found { dir, chunks_dir: &chunks_dir, listing: &listing, behind: behind.as_ref(), covered };
     let head = snapshot::open_head(options, stats, env, &found)?;
+    if let Some(behind) = &behind {
+        begin_behind(env, dir, &head, behind.next_index)?;
+    }
     let wal = Wal::create(
         Arc::clone(&env.fs),
         Arc::clone(&env.clock),
@@ -110,6 +117,31 @@ pub(super) fn open_head(
         let _no_reader_yet = head.truncate_before(time);
     }
     Ok((head, Arc::new(wal)))
+}
+
+/// The write-behind log, where samples out of order are taken or once were.
+fn list_behind(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Listing>, OpenError> {
+    let dir = dir.join("wbl");
+    if options.out_of_order_window.as_ms() > 0 {
+        create_dirs(fs, &dir).map_err(OpenError::io("creating", &dir))?;
+    } else if !fs.exists(&dir).map_err(OpenError::io("looking for", &dir))? {
+        return Ok(None);
+    }
+    segment::list(fs, &dir).map(Some).map_err(OpenError::io("listing", &dir))
+}
+
+/// Begins a segment of the write-behind log. Those before go when the head has nothing of them.
+fn begin_behind(env: &Env, dir: &Path, head: &Head, next_index: u32) -> Result<(), OpenError> {
+    let (fs, clock) = (Arc::clone(&env.fs), Arc::clone(&env.clock));
+    let (dir, pages) = (dir.join("wbl"), head.options.segment_pages());
+    // What the statistics say of a log, they say of the WAL.
+    let log = Wal::create(fs, clock, &dir, next_index, pages, Arc::default())
+        .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
+    if let Some(last) = next_index.checked_sub(1).filter(|_| head.late.time_range().is_none()) {
+        log.remove_up_to(last);
+    }
+    head.late.set_log(log);
+    Ok(())
 }
 
 /// Makes a directory and those above it, so that no power loss takes one with all it holds.

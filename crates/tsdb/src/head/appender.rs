@@ -2,14 +2,15 @@
 //! they are appended, and once more when they are stored, since another batch may have overtaken this
 //! one. Never makes a sample visible that the WAL does not have.
 //!
-//! Start timestamps are passed over. Exemplars are logged before the samples. Metadata are kept in memory, the
-//! latest of each metric.
+//! Start timestamps are passed over. Exemplars are logged before the samples. Metadata are kept in
+//! memory, the latest of each metric.
 
 use super::{
     Head,
     batches::BatchNumber,
     exemplars::{Timed, Verdict},
     histograms::{Histograms, checked, compress_all, owned},
+    out_of_order::LateBatch,
     registry::{Found, Origin, ref_of},
     series::{CommitView, HistogramRef, MemSeries, Place, SeriesIndex, Stored},
 };
@@ -28,6 +29,8 @@ use std::{collections::HashMap, sync::Arc};
 
 /// Samples stored or checked before the registry is let go for a moment.
 const STRIDE: usize = 4096;
+/// Series whose memory is asked for together before they are looked at one by one.
+const NEAR: usize = 16;
 /// Batches whose buffers are larger are not kept for later ones.
 const SPARE_BYTES: usize = 8 << 20;
 /// The most spare batches kept.
@@ -36,6 +39,17 @@ const SPARES: usize = 16;
 const LABEL_LIMIT: &str = "max-label-bytes (tsdb)";
 const HISTOGRAM_LIMIT: &str = "max-batch-histogram-bytes (tsdb)";
 const BATCH_LIMIT: &str = "max-batch-samples (tsdb)";
+
+/// What becomes of a sample that is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is stored behind the others of its series.
+    Store,
+    /// It is stored among them.
+    Late,
+    /// It is there already.
+    Known,
+}
 
 /// The buffers of a batch.
 #[derive(Default)]
@@ -87,10 +101,23 @@ impl Batch {
         if self.last_of.is_none() && self.series.last() == Some(&index) {
             return Some(at(self.series.len() - 1));
         }
-        let last_of = self
-            .last_of
-            .get_or_insert_with(|| self.series.iter().enumerate().map(|(i, s)| (*s, at(i))).collect());
-        last_of.get(&index).copied()
+        self.last_of().get(&index).copied()
+    }
+
+    /// The last sample in order of every series.
+    fn last_of(&mut self) -> &mut HashMap<SeriesIndex, Sample> {
+        let at =
+            |i: usize| Sample { timestamp: TimestampMs::new(self.timestamps_ms[i]), value: self.values[i] };
+        self.last_of.get_or_insert_with(|| self.series.iter().enumerate().map(|(i, s)| (*s, at(i))).collect())
+    }
+
+    /// Adds a sample that is not the last one of its series.
+    fn push_late(&mut self, series: &MemSeries, timestamp_ms: i64, value: f64) {
+        self.last_of();
+        self.record.push(series.wal_ref(), timestamp_ms, value);
+        self.series.push(series.index);
+        self.timestamps_ms.push(timestamp_ms);
+        self.values.push(value);
     }
 
     #[inline]
@@ -112,6 +139,8 @@ pub(crate) struct HeadAppender<'a> {
     batch: Batch,
     number: BatchNumber,
     accepted_ms: (i64, i64),
+    /// From this time on samples out of order are taken; none without a window.
+    oldest_late: Option<TimestampMs>,
     max_samples: usize,
     /// Of the source of the samples, for new series.
     limit: Option<Arc<SeriesLimit>>,
@@ -125,6 +154,7 @@ impl<'a> HeadAppender<'a> {
             batch: head.spare.lock().pop().unwrap_or_default(),
             number: head.batches.begin(),
             accepted_ms: head.accepted(),
+            oldest_late: head.oldest_late(),
             max_samples: head.options.max_batch_samples(),
             limit: limit.cloned(),
         }
@@ -144,7 +174,7 @@ impl<'a> HeadAppender<'a> {
             return Err(AppendError::Limit { limit: LABEL_LIMIT, max: max_bytes as u64 });
         }
         let origin = self.limit.as_ref().map_or(Origin::Appender, Origin::Limited);
-        match self.head.registry.get_or_create(labels, origin) {
+        match self.head.registry.get_or_create_for(self.number, labels, origin) {
             Ok(found) => {
                 if found.created {
                     Stats::add(&self.head.stats.series, 1);
@@ -157,26 +187,12 @@ impl<'a> HeadAppender<'a> {
 
     /// Finds a series and keeps it from being taken out until the batch ends.
     fn find(&mut self, id: SeriesId<'_>) -> Result<Arc<MemSeries>, AppendError> {
-        loop {
-            let series = match id {
-                SeriesId::Labels(labels) => self.find_or_create(labels)?,
-                SeriesId::Ref(r) => {
-                    let known = self.head.registry.find(r).ok_or(AppendError::UnknownRef(r.get()))?;
-                    self.hold(known)
-                }
-            };
-            if self.keep(&series) {
-                return Ok(series);
+        match id {
+            SeriesId::Labels(labels) => self.find_or_create(labels),
+            SeriesId::Ref(r) => {
+                let known = self.head.registry.find(r, Some(self.number));
+                Ok(self.hold(known.ok_or(AppendError::UnknownRef(r.get()))?))
             }
-        }
-    }
-
-    /// Keeps a series in the registry until the batch ends; not when it has gone since it was found.
-    fn keep(&self, series: &Arc<MemSeries>) -> bool {
-        series.keep_for(self.number) || {
-            // Whoever takes it out either did so before, or sees under this lock that it is kept.
-            let table = self.head.registry.table();
-            table.get(series.index).is_some_and(|s| Arc::ptr_eq(s, series))
         }
     }
 
@@ -193,10 +209,14 @@ impl<'a> HeadAppender<'a> {
     fn add(&mut self, series: &Arc<MemSeries>, timestamp_ms: i64, value: f64) -> Result<(), AppendError> {
         let (min, max) = self.accepted_ms;
         let regular = timestamp_ms > series.newest_ms() && timestamp_ms >= min && timestamp_ms <= max;
-        if !regular && !self.check_irregular(series, timestamp_ms, value)? {
-            return Ok(());
+        let mut fate = Fate::Store;
+        if !regular {
+            fate = self.check_irregular(series, timestamp_ms, value)?;
         }
-        if series.mark_pending(self.number) && !self.check_repeated(series, timestamp_ms, value)? {
+        if fate == Fate::Store && series.mark_pending(self.number) {
+            fate = self.check_repeated(series, timestamp_ms, value)?;
+        }
+        if fate == Fate::Known {
             return Ok(());
         }
         if self.batch.series.len() >= self.max_samples {
@@ -205,7 +225,12 @@ impl<'a> HeadAppender<'a> {
         if !series.is_logged() {
             self.batch.unlogged.push(Arc::clone(series));
         }
-        self.batch.push(series, timestamp_ms, value);
+        if fate == Fate::Late {
+            series.mark_pending(self.number);
+            self.batch.push_late(series, timestamp_ms, value);
+        } else {
+            self.batch.push(series, timestamp_ms, value);
+        }
         Ok(())
     }
 
@@ -221,8 +246,10 @@ impl<'a> HeadAppender<'a> {
         if place == Place::Behind && series.mark_pending(self.number) {
             place = self.batch.histograms.place(series.index, timestamp, value);
         }
-        if !self.judge(place, timestamp)? {
-            return Ok(());
+        match self.judge(place, timestamp)? {
+            Fate::Known => return Ok(()),
+            Fate::Late => drop(series.mark_pending(self.number)),
+            Fate::Store => {}
         }
         let max_bytes = self.head.options.max_record_bytes();
         if self.batch.histograms.bytes() >= max_bytes {
@@ -240,19 +267,34 @@ impl<'a> HeadAppender<'a> {
         if (min..=max).contains(&timestamp.as_ms()) {
             return Ok(());
         }
+        if self.oldest_late.is_some() && timestamp.as_ms() < min {
+            return self.check_window(timestamp);
+        }
         Stats::add(&self.head.stats.out_of_bounds_total, 1);
         let (min, max) = (TimestampMs::new(min), TimestampMs::new(max));
         Err(AppendError::OutOfBounds { timestamp, min, max })
     }
 
-    /// Whether a sample that is not simply newer is to be stored. `Ok(false)`: it is stored already.
+    /// Whether a sample out of order is recent enough; there is a window.
+    fn check_window(&self, timestamp: TimestampMs) -> Result<(), AppendError> {
+        match self.oldest_late {
+            Some(oldest) if timestamp < oldest => {
+                Stats::add(&self.head.stats.too_old_total, 1);
+                let window = self.head.options.out_of_order_window;
+                Err(AppendError::TooOld { timestamp, oldest, window })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What becomes of a sample that is not simply newer.
     #[cold]
     fn check_irregular(
         &self,
         series: &MemSeries,
         timestamp_ms: i64,
         value: f64,
-    ) -> Result<bool, AppendError> {
+    ) -> Result<Fate, AppendError> {
         let timestamp = TimestampMs::new(timestamp_ms);
         self.check_bounds(timestamp)?;
         self.judge(series.place(Sample { timestamp, value }), timestamp)
@@ -265,23 +307,26 @@ impl<'a> HeadAppender<'a> {
         series: &MemSeries,
         timestamp_ms: i64,
         value: f64,
-    ) -> Result<bool, AppendError> {
+    ) -> Result<Fate, AppendError> {
         let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
         match self.batch.last_sample(series.index) {
             Some(last) if sample.timestamp < last.timestamp => {
                 self.judge(Place::Before(last.timestamp), sample.timestamp)
             }
-            Some(last) if sample == last => Ok(false),
+            Some(last) if sample == last => Ok(Fate::Known),
             Some(last) if sample.timestamp == last.timestamp => self.judge(Place::Conflict, sample.timestamp),
-            _ => Ok(true),
+            _ => Ok(Fate::Store),
         }
     }
 
-    /// Whether a sample that would stand there is to be stored. `Ok(false)`: it is stored already.
-    fn judge(&self, place: Place, timestamp: TimestampMs) -> Result<bool, AppendError> {
+    /// What becomes of a sample that would stand there.
+    fn judge(&self, place: Place, timestamp: TimestampMs) -> Result<Fate, AppendError> {
         match place {
-            Place::Behind => Ok(true),
-            Place::Same => Ok(false),
+            Place::Behind => Ok(Fate::Store),
+            Place::Same => Ok(Fate::Known),
+            Place::Before(_) if self.oldest_late.is_some() => {
+                self.check_window(timestamp).map(|()| Fate::Late)
+            }
             Place::Conflict => {
                 Stats::add(&self.head.stats.duplicates_total, 1);
                 Err(AppendError::Duplicate { timestamp })
@@ -378,19 +423,28 @@ fn store_exemplars(head: &Head, batch: &mut Batch) {
 /// Stores a batch in memory. Readers do not see it before it is published.
 fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
     let mut tally = Tally::default();
+    let mut late = LateBatch::new(head, view);
     for from in (0..batch.series.len()).step_by(STRIDE) {
         let to = (from + STRIDE).min(batch.series.len());
         let table = head.registry.table();
-        let rows =
-            batch.series[from..to].iter().zip(&batch.timestamps_ms[from..to]).zip(&batch.values[from..to]);
-        for ((index, timestamp_ms), value) in rows {
-            let Some(series) = table.get(*index) else { continue };
-            tally.add(*timestamp_ms, series.append(*timestamp_ms, *value, view));
+        for near in (from..to).step_by(NEAR) {
+            let rows = near..(near + NEAR).min(to);
+            batch.series[rows.clone()].iter().filter_map(|i| table.get(*i)).for_each(|s| s.touch());
+            for row in rows {
+                let Some(series) = table.get(batch.series[row]) else { continue };
+                let (timestamp_ms, value) = (batch.timestamps_ms[row], batch.values[row]);
+                let mut stored = series.append(timestamp_ms, value, view);
+                if stored == Stored::Overtaken {
+                    stored = late.insert_float(series, timestamp_ms, value);
+                }
+                tally.add(timestamp_ms, stored);
+            }
         }
     }
-    batch.histograms.store(head, view, |timestamp_ms, stored| tally.add(timestamp_ms, stored));
+    batch.histograms.store(head, view, &mut late, |timestamp_ms, stored| tally.add(timestamp_ms, stored));
+    late.finish();
     let Tally { committed, chunks, min_ms, max_ms } = tally;
-    if committed.samples > 0 {
+    if min_ms <= max_ms {
         head.saw(min_ms, max_ms);
     }
     Stats::add(&head.stats.chunks, chunks);
@@ -424,6 +478,11 @@ impl Tally {
                 self.committed.new_series += usize::from(first_of_series);
             }
             Stored::Same => return,
+            Stored::Late { first_of_series } => {
+                self.committed.samples += 1;
+                self.committed.new_series += usize::from(first_of_series);
+                return;
+            }
             Stored::Overtaken => {
                 self.committed.overtaken += 1;
                 return;
@@ -473,6 +532,10 @@ impl Appender for HeadAppender<'_> {
             let to = (from + STRIDE).min(series.len());
             let table = head.registry.table();
             for i in from..to {
+                if (i - from).is_multiple_of(NEAR) {
+                    let near = &series[i..(i + NEAR).min(to)];
+                    near.iter().filter_map(|r| table.by_ref(*r)).for_each(|s| s.touch());
+                }
                 let result = match table.by_ref(series[i]) {
                     Some(known) => {
                         if known.hold_unlogged() {

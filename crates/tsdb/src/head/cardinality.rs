@@ -1,5 +1,5 @@
-//! `Cardinality`: which metrics, labels and pairs of the head have the most series. Walks postings in strides,
-//! so that ingestion goes on; what comes or goes meanwhile may be counted or not.
+//! `Cardinality`: which metrics, labels and pairs of the head have the most series. Walks postings in
+//! strides, so that ingestion goes on; what comes or goes meanwhile may be counted or not.
 
 use super::Head;
 use skopos_model::name::METRIC_NAME;

@@ -5,12 +5,15 @@ use super::{
     Head,
     isolation::ReadMark,
     querier::HeadQuerier,
-    series::{Collected, MemSeries, SeriesIndex},
+    series::{Collected, MemSeries, SeriesIndex, View},
 };
 use crate::block::{Symbols, kept::rewrite_kept};
+use skopos_chunk::ChunkError;
 use skopos_model::TimestampMs;
 use skopos_storage::{
-    ChunkQuerier, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError, SelectRequest, Shard, TimeRange,
+    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError, SelectRequest, Shard,
+    TimeRange,
+    merge::{compact_chunks, cut_chunk},
 };
 use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
@@ -27,7 +30,7 @@ impl Head {
     ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
         self.refuse_before(TimestampMs::new(range.max.as_ms().saturating_add(1)));
         let request = SelectRequest { matchers: &[], range, shard: Shard::WHOLE, budget };
-        HeadQuerier::new(self, range).select_chunks(&request)
+        HeadQuerier::new(self, range).only(Which::InOrder).select_chunks(&request)
     }
 }
 
@@ -37,11 +40,12 @@ impl HeadQuerier {
         let mut symbols = Symbols::default();
         // Texts are shared among series, and stay as long as the series do, which have samples.
         let mut seen = HashSet::new();
+        let view = self.view(self.range());
         let all: Vec<u32> = self.head().registry.postings().all().to_vec();
         for part in all.chunks(STRIDE) {
             let table = self.head().registry.table();
             let series = part.iter().filter_map(|i| table.get(SeriesIndex(*i)));
-            for series in series.filter(|s| s.may_have(self.mark().get(), self.range())) {
+            for series in series.filter(|s| s.may_have(view)) {
                 for text in series.labels.iter().flat_map(|(name, value)| [name, value]) {
                     if seen.insert(text.as_ptr()) {
                         symbols.add_text(text);
@@ -55,43 +59,84 @@ impl HeadQuerier {
 
 impl ChunkQuerier for HeadQuerier {
     fn select_chunks(&self, request: &SelectRequest<'_>) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
-        let (series, range) = self.sorted(request)?;
-        Ok(Box::new(HeadChunkSet {
-            head: Arc::clone(self.head()),
-            mark: Arc::clone(self.mark()),
-            series: series.into_iter(),
-            range,
-            budget: Arc::clone(&request.budget),
-            collected: Collected::default(),
-        }))
+        Ok(Box::new(HeadChunkSet::new(self, request)?))
     }
+}
+
+/// Which samples of the head are handed out as chunks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which {
+    All,
+    InOrder,
+    /// Late ones of closed chunks that stand before a place: cut to the range and merged, so that no chunks
+    /// overlap.
+    LateBefore(u64),
 }
 
 /// The selected series, read when they are asked for.
 struct HeadChunkSet {
     head: Arc<Head>,
-    mark: Arc<ReadMark>,
+    which: Which,
+    view: View,
+    /// Keeps what it sees.
+    _mark: Arc<ReadMark>,
     /// Sorted by labels.
     series: std::vec::IntoIter<Arc<MemSeries>>,
-    range: TimeRange,
     budget: Arc<QueryBudget>,
     collected: Collected,
 }
 
+impl HeadChunkSet {
+    fn new(querier: &HeadQuerier, request: &SelectRequest<'_>) -> Result<Self, QueryError> {
+        let (series, range) = querier.sorted(request)?;
+        Ok(Self {
+            head: Arc::clone(querier.head()),
+            which: querier.which(),
+            view: querier.view(range),
+            _mark: Arc::clone(querier.mark()),
+            series: series.into_iter(),
+            budget: Arc::clone(&request.budget),
+            collected: Collected::default(),
+        })
+    }
+
+    /// The chunks of one series as they are stored.
+    fn collect(&mut self, series: &MemSeries) -> Result<Vec<Chunk>, QueryError> {
+        let (range, chunks) = (self.view.range, &self.head.chunks);
+        match self.which {
+            Which::All | Which::InOrder => {
+                series.collect(self.view, &mut self.collected);
+                if matches!(self.which, Which::InOrder) {
+                    self.collected.forget_late();
+                }
+                self.collected.chunks(chunks)
+            }
+            Which::LateBefore(place) => {
+                series.collect_late_before(place, range, &mut self.collected);
+                let (mut cut, mut merged) = (Vec::new(), Vec::new());
+                for chunk in self.collected.chunks(chunks)? {
+                    cut_chunk(chunk, range, &mut cut).map_err(corrupt)?;
+                }
+                compact_chunks(cut, &mut merged).map_err(corrupt)?;
+                Ok(merged)
+            }
+        }
+    }
+}
+
+fn corrupt(e: ChunkError) -> QueryError {
+    QueryError::Corrupt { path: PathBuf::from("head"), offset: 0, reason: e.to_string() }
+}
+
 impl ChunkSeriesSet for HeadChunkSet {
     fn next_series(&mut self) -> Result<Option<ChunkSeries>, QueryError> {
-        for series in self.series.by_ref() {
+        while let Some(series) = self.series.next() {
             self.budget.check()?;
-            series.collect(self.mark.get(), self.range, &mut self.collected);
-            let mut chunks = self.collected.chunks(&self.head.chunks)?;
+            let mut chunks = self.collect(&series)?;
             if let Some(deleted) = self.head.tombstones.get(series.index) {
                 let mut kept = Vec::with_capacity(chunks.len());
                 for chunk in chunks.drain(..) {
-                    rewrite_kept(chunk, &deleted, &mut kept).map_err(|e| QueryError::Corrupt {
-                        path: PathBuf::from("head"),
-                        offset: 0,
-                        reason: e.to_string(),
-                    })?;
+                    rewrite_kept(chunk, &deleted, &mut kept).map_err(corrupt)?;
                 }
                 chunks = kept;
             }

@@ -3,6 +3,7 @@
 
 use super::{
     Head,
+    out_of_order::LateBatch,
     series::{CommitView, HistogramRef, MemSeries, Place, SeriesIndex, Stored},
 };
 use crate::options::WalCompression;
@@ -45,8 +46,9 @@ impl Histograms {
 
     /// Where a histogram would stand among those that the batch has of a series.
     pub(super) fn place(&self, index: SeriesIndex, timestamp: TimestampMs, value: HistogramRef<'_>) -> Place {
-        let Some(at) = self.series.iter().rposition(|i| *i == index) else { return Place::Behind };
-        let last = &self.samples[at];
+        let of_series = self.series.iter().zip(&self.samples).filter(|(i, _)| **i == index);
+        let newest = of_series.max_by_key(|(_, sample)| sample.timestamp_ms);
+        let Some((_, last)) = newest else { return Place::Behind };
         let newest = TimestampMs::new(last.timestamp_ms);
         let same = match (&last.value, value) {
             (HistogramValue::Int(a), HistogramRef::Int(b)) => a.same_bits(b),
@@ -69,12 +71,22 @@ impl Histograms {
     }
 
     /// Stores all in memory; hands out what became of each.
-    pub(super) fn store(&self, head: &Head, view: CommitView<'_>, mut each: impl FnMut(i64, Stored)) {
+    pub(super) fn store(
+        &self,
+        head: &Head,
+        view: CommitView<'_>,
+        late: &mut LateBatch<'_>,
+        mut each: impl FnMut(i64, Stored),
+    ) {
         for (index, sample) in self.series.iter().zip(&self.samples) {
             let table = head.registry.table();
             let Some(series) = table.get(*index) else { continue };
             let timestamp = TimestampMs::new(sample.timestamp_ms);
-            each(sample.timestamp_ms, series.append_histogram(timestamp, reference(&sample.value), view));
+            let mut stored = series.append_histogram(timestamp, reference(&sample.value), view);
+            if stored == Stored::Overtaken {
+                stored = late.insert_histogram(series, sample);
+            }
+            each(sample.timestamp_ms, stored);
         }
     }
 }

@@ -32,13 +32,23 @@ struct Living {
     marks: BTreeMap<CommitId, usize>,
     /// How many readers have a range.
     ranges: BTreeMap<(i64, i64), usize>,
+    /// How many readers of an epoch asked for a range.
+    asked: BTreeMap<(u64, i64, i64), usize>,
+    /// Of the readers that begin now.
+    epoch: u64,
     /// Later readers see nothing before this time.
     floor_ms: i64,
 }
 
 impl Default for Living {
     fn default() -> Self {
-        Self { marks: BTreeMap::new(), ranges: BTreeMap::new(), floor_ms: i64::MIN }
+        Self {
+            marks: BTreeMap::new(),
+            ranges: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            epoch: 0,
+            floor_ms: i64::MIN,
+        }
     }
 }
 
@@ -47,6 +57,8 @@ impl Default for Living {
 pub(crate) struct ReadMark {
     mark: CommitId,
     range: TimeRange,
+    asked: TimeRange,
+    epoch: u64,
     readers: Arc<Readers>,
 }
 
@@ -54,13 +66,37 @@ impl Readers {
     /// A view of every commit published so far, and of the part of `range` that is not given up.
     pub(crate) fn enter(self: &Arc<Self>, range: TimeRange) -> ReadMark {
         let mut living = self.living.lock();
+        let (asked, epoch) = (range, living.epoch);
+        *living.asked.entry(asked_key(epoch, asked)).or_default() += 1;
         let range = TimeRange { min: range.min.max(TimestampMs::new(living.floor_ms)), ..range };
         // Loaded under the lock: a commit that misses this mark in `copy_marks` begins later than this,
         // and what it may forget is a boundary before `visible`, which this reader does not need.
         let mark = self.visible.load(Ordering::Acquire);
         *living.marks.entry(mark).or_default() += 1;
         *living.ranges.entry(key_of(range)).or_default() += 1;
-        ReadMark { mark, range, readers: Arc::clone(self) }
+        ReadMark { mark, range, asked, epoch, readers: Arc::clone(self) }
+    }
+
+    /// Begins an epoch: readers that begin later know the blocks that are there now. Returns its number.
+    pub(crate) fn begin_epoch(&self) -> u64 {
+        let mut living = self.living.lock();
+        living.epoch += 1;
+        living.epoch
+    }
+
+    /// Whether a reader lives that began before `epoch` and may ask for samples of `range`.
+    pub(crate) fn any_before(&self, epoch: u64, range: TimeRange) -> bool {
+        let living = self.living.lock();
+        let (min, max) = key_of(range);
+        living
+            .asked
+            .keys()
+            .any(|(e, asked_min, asked_max)| *e < epoch && *asked_min <= max && min <= *asked_max)
+    }
+
+    /// The last commit that every reader to come sees.
+    pub(crate) fn visible(&self) -> CommitId {
+        self.visible.load(Ordering::Acquire)
     }
 
     /// Gives up what is before `floor_ms`: no later reader sees it. Whether a reader of before still may, of
@@ -88,7 +124,7 @@ impl ReadMark {
         self.mark
     }
 
-    /// Which time the reader may ask for.
+    /// Which time the reader may ask for, of samples that came in order.
     pub(crate) fn range(&self) -> TimeRange {
         self.range
     }
@@ -99,11 +135,17 @@ impl Drop for ReadMark {
         let mut living = self.readers.living.lock();
         leave(&mut living.marks, &self.mark);
         leave(&mut living.ranges, &key_of(self.range));
+        leave(&mut living.asked, &asked_key(self.epoch, self.asked));
     }
 }
 
 fn key_of(range: TimeRange) -> (i64, i64) {
     (range.min.as_ms(), range.max.as_ms())
+}
+
+fn asked_key(epoch: u64, range: TimeRange) -> (u64, i64, i64) {
+    let (min, max) = key_of(range);
+    (epoch, min, max)
 }
 
 fn leave<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {

@@ -12,6 +12,7 @@
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`.
 //! - `histograms`: the native histograms of a batch.
+//! - `out_of_order`: samples that come behind later ones of their series, and the write-behind log.
 //! - `querier`: a view, from matchers to columns.
 //! - `chunk_set`: a view, from matchers to encoded chunks: what blocks are made of.
 //! - `truncate`: what goes once it is in a block.
@@ -28,6 +29,7 @@ mod histograms;
 pub(crate) mod isolation;
 pub(crate) mod limits;
 pub(crate) mod memory;
+pub(crate) mod out_of_order;
 pub(crate) mod postings;
 pub(crate) mod querier;
 pub(crate) mod registry;
@@ -51,6 +53,7 @@ use batches::Batches;
 use exemplars::Exemplars;
 use isolation::Readers;
 use limits::Limits;
+use out_of_order::OutOfOrder;
 use parking_lot::{Mutex, RwLock};
 use registry::Registry;
 use series::{CommitView, MemSeries, SeriesIndex};
@@ -76,6 +79,7 @@ pub(crate) struct Head {
     pub(crate) readers: Arc<Readers>,
     pub(crate) chunks: HeadChunks,
     pub(crate) exemplars: Exemplars,
+    pub(crate) late: OutOfOrder,
     /// What is deleted.
     pub(crate) tombstones: Tombstones,
     /// Chunks found on disk; empty once the WAL is read.
@@ -122,6 +126,7 @@ impl Head {
             readers: Arc::new(Readers::default()),
             chunks,
             exemplars,
+            late: OutOfOrder::default(),
             tombstones: Tombstones::default(),
             loaded: RwLock::new(loaded),
             commit: Mutex::new(CommitState {
@@ -154,6 +159,15 @@ impl Head {
     /// Gives a series that the WAL names the chunks that were found on disk.
     pub(crate) fn attach_chunks(&self, series: &MemSeries, wal_ref: u64) {
         let loaded = self.loaded.read();
+        let late = loaded.chunks(wal_ref, Order::OutOfOrder).filter(|c| series.attach_late(*c));
+        let (mut late_chunks, mut late_samples) = (0, 0);
+        for chunk in late {
+            self.late.saw((chunk.min_ms(), chunk.max_ms()));
+            late_chunks += 1;
+            late_samples += u64::from(chunk.samples());
+        }
+        Stats::add(&self.stats.chunks, late_chunks);
+        Stats::add(&self.stats.replayed_samples, late_samples);
         let attached = series.attach(loaded.chunks(wal_ref, Order::InOrder));
         if attached == 0 {
             return;
@@ -193,9 +207,11 @@ impl Head {
     /// Makes every batch committed so far durable against power loss, and moves the closed chunks whose
     /// samples are durable to files.
     pub(crate) fn sync(&self, wal: &Wal) -> Result<(), CommitError> {
-        let closed = self.chunks.seal();
+        let (closed, late) = (self.chunks.seal(), self.late_records());
         wal.sync()?;
         self.write_chunks(closed);
+        // The WAL has its samples, so that a failure costs nobody anything; the next call tries it again.
+        let _ = self.write_late(late);
         Ok(())
     }
 
@@ -236,6 +252,13 @@ impl Head {
         let min = min.max(EARLIEST_MS).max(self.min_valid_ms());
         let max = self.clock.wall_ms().saturating_add(self.options.max_future.as_ms());
         (min, max.min(LATEST_MS).max(newest))
+    }
+
+    /// From when on a batch begun now may have samples out of order; none where there is no window for them.
+    fn oldest_late(&self) -> Option<TimestampMs> {
+        let window_ms = self.options.out_of_order_window.as_ms();
+        let newest = self.max_ms.load(Ordering::Acquire);
+        (window_ms > 0).then(|| TimestampMs::new(newest.saturating_sub(window_ms).max(EARLIEST_MS)))
     }
 
     pub(crate) fn metadata(&self, metric: &str) -> Option<Metadata> {

@@ -2,8 +2,9 @@
 
 use super::{
     Head,
+    chunk_set::Which,
     isolation::ReadMark,
-    series::{Collected, MemSeries, SeriesIndex},
+    series::{Collected, MemSeries, SeriesIndex, View},
 };
 use crate::select::{STRIDE, select};
 use skopos_model::{Labels, Matcher};
@@ -25,12 +26,28 @@ pub(crate) struct HeadQuerier {
     head: Arc<Head>,
     mark: Arc<ReadMark>,
     range: TimeRange,
+    which: Which,
 }
 
 impl HeadQuerier {
     pub(crate) fn new(head: &Arc<Head>, range: TimeRange) -> Self {
         let mark = head.readers.enter(range);
-        Self { head: Arc::clone(head), range: mark.range(), mark: Arc::new(mark) }
+        Self { head: Arc::clone(head), range, mark: Arc::new(mark), which: Which::All }
+    }
+
+    /// The same view, of which only some samples are handed out as chunks.
+    pub(crate) fn only(self, which: Which) -> Self {
+        Self { which, ..self }
+    }
+
+    pub(super) fn which(&self) -> Which {
+        self.which
+    }
+
+    /// What it sees of a part of its range.
+    pub(super) fn view(&self, range: TimeRange) -> View {
+        let floor = self.mark.range().min;
+        View { mark: self.mark.get(), range, floor, late: self.head.late.may_have(range) }
     }
 
     /// The series that fulfil the matchers and may have samples in `range`, in no order.
@@ -44,6 +61,7 @@ impl HeadQuerier {
             return Ok(Vec::new());
         }
         let registry = &self.head.registry;
+        let view = self.view(range);
         let ids = select(registry, matchers, budget)?;
         let mut kept: Vec<Arc<MemSeries>> = Vec::with_capacity(ids.len());
         let mut part = Vec::with_capacity(STRIDE);
@@ -52,7 +70,7 @@ impl HeadQuerier {
             let table = registry.table();
             part.extend(ids.iter().filter_map(|id| table.get(SeriesIndex(*id)).cloned()));
             drop(table);
-            kept.extend(part.drain(..).filter(|s| s.may_have(self.mark.get(), range)));
+            kept.extend(part.drain(..).filter(|s| s.may_have(view)));
         }
         Ok(kept)
     }
@@ -90,6 +108,7 @@ impl HeadQuerier {
     /// Whether no sample of the head is in `range`. Samples widen the head's range before they are visible.
     fn misses(&self, range: TimeRange) -> bool {
         self.head.time_range().is_none_or(|(min, max)| range.max < min || range.min > max)
+            && !self.head.late.may_have(range)
     }
 
     fn intersection(&self, range: TimeRange) -> TimeRange {
@@ -189,9 +208,10 @@ impl HeadQuerier {
     }
 
     fn any_has_samples(&self, ids: &[u32]) -> bool {
+        let view = self.view(self.range);
         let table = self.head.registry.table();
         let mut series = ids.iter().filter_map(|id| table.get(SeriesIndex(*id)));
-        series.any(|s| s.may_have(self.mark.get(), self.range))
+        series.any(|s| s.may_have(view))
     }
 }
 
@@ -203,8 +223,8 @@ impl Querier for HeadQuerier {
             head: Arc::clone(&self.head),
             series,
             next: 0,
-            range,
-            mark: Arc::clone(&self.mark),
+            view: self.view(range),
+            _mark: Arc::clone(&self.mark),
             budget: Arc::clone(&request.budget),
             collected: Collected::default(),
         }))
@@ -263,8 +283,9 @@ struct HeadSeriesSet {
     /// Sorted by labels.
     series: Vec<Arc<MemSeries>>,
     next: usize,
-    range: TimeRange,
-    mark: Arc<ReadMark>,
+    view: View,
+    /// Keeps what it sees.
+    _mark: Arc<ReadMark>,
     budget: Arc<QueryBudget>,
     collected: Collected,
 }
@@ -278,9 +299,9 @@ impl SeriesSet for HeadSeriesSet {
             && batch.sample_count() < BATCH_SAMPLES
         {
             let series = &self.series[self.next];
-            series.collect(self.mark.get(), self.range, &mut self.collected);
+            series.collect(self.view, &mut self.collected);
             let before = batch.sample_count();
-            let (collected, chunks, range) = (&mut self.collected, &self.head.chunks, self.range);
+            let (collected, chunks, range) = (&mut self.collected, &self.head.chunks, self.view.range);
             let pushed = batch.push_series(series.labels.to_labels(), |columns| {
                 match self.head.tombstones.get(series.index) {
                     None => collected.decode(chunks, range, columns),

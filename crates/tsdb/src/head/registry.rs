@@ -6,6 +6,7 @@
 //! it out again (`release`), under both locks under which one is found, so that nobody finds it meanwhile.
 
 use super::{
+    batches::BatchNumber,
     limits::{LimitReached, Limits},
     postings::Postings,
     series::{MemSeries, SeriesIndex},
@@ -80,8 +81,11 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Holds a series under a lock under which it was found.
-    fn hold(series: &Arc<MemSeries>, created: bool) -> Self {
+    /// Holds a series under a lock under which it was found, and keeps it for a batch that may have no sample of it.
+    fn hold(series: &Arc<MemSeries>, created: bool, batch: Option<BatchNumber>) -> Self {
+        if let Some(batch) = batch {
+            series.keep_for(batch);
+        }
         Self { held: series.hold_unlogged(), series: Arc::clone(series), created }
     }
 }
@@ -110,7 +114,17 @@ impl Registry {
 
     /// The series of these labels, made when there is none. It is held when the WAL does not name it.
     pub(crate) fn get_or_create(&self, labels: &Labels, origin: Origin<'_>) -> Result<Found, LimitReached> {
-        self.get_or_create_hashed(labels.hash64(), labels, origin)
+        self.get_or_create_hashed(labels.hash64(), labels, origin, None)
+    }
+
+    /// The same for a batch, until whose end the series stays, whether the WAL names it or not.
+    pub(crate) fn get_or_create_for(
+        &self,
+        batch: BatchNumber,
+        labels: &Labels,
+        origin: Origin<'_>,
+    ) -> Result<Found, LimitReached> {
+        self.get_or_create_hashed(labels.hash64(), labels, origin, Some(batch))
     }
 
     fn get_or_create_hashed(
@@ -118,13 +132,14 @@ impl Registry {
         hash: u64,
         labels: &Labels,
         origin: Origin<'_>,
+        batch: Option<BatchNumber>,
     ) -> Result<Found, LimitReached> {
         if let Some(series) = self.shard(hash).read().find(hash, labels) {
-            return Ok(Found::hold(series, false));
+            return Ok(Found::hold(series, false, batch));
         }
         let mut shard = self.shard(hash).write();
         if let Some(series) = shard.find(hash, labels) {
-            return Ok(Found::hold(series, false));
+            return Ok(Found::hold(series, false, batch));
         }
         // Held while the number is given: postings grow by growing numbers only.
         let mut postings = self.postings.write();
@@ -145,7 +160,7 @@ impl Registry {
         series.charge = charge;
         self.limits.memory.grow(estimated_bytes(&series));
         let series = Arc::new(series);
-        let found = Found::hold(&series, true);
+        let found = Found::hold(&series, true, batch);
         table.push(Arc::clone(&series));
         drop(table);
         drop(postings);
@@ -181,9 +196,9 @@ impl Registry {
         &self.shards[shard_of(hash)]
     }
 
-    /// The series of a reference. It is held when the WAL does not name it.
-    pub(crate) fn find(&self, series: SeriesRef) -> Option<Found> {
-        self.table().by_ref(series).map(|series| Found::hold(series, false))
+    /// The series of a reference. It is held when the WAL does not name it, and kept for a batch.
+    pub(crate) fn find(&self, series: SeriesRef, batch: Option<BatchNumber>) -> Option<Found> {
+        self.table().by_ref(series).map(|series| Found::hold(series, false, batch))
     }
 
     /// Lets go what a batch held. Takes out what no other batch holds and the WAL does not name, hence what
@@ -362,13 +377,13 @@ mod tests {
         let registry = registry(10);
         let made: Vec<_> = ["x", "y", "z"]
             .iter()
-            .map(|v| registry.get_or_create_hashed(7, &labels(v), Origin::Appender).unwrap())
+            .map(|v| registry.get_or_create_hashed(7, &labels(v), Origin::Appender, None).unwrap())
             .collect();
         for (i, Found { series, created, .. }) in made.iter().enumerate() {
             assert!(created);
             assert_eq!(series.index, SeriesIndex(i as u32));
             let labels = series.labels.to_labels();
-            let again = registry.get_or_create_hashed(7, &labels, Origin::Appender).unwrap();
+            let again = registry.get_or_create_hashed(7, &labels, Origin::Appender, None).unwrap();
             assert!(!again.created && Arc::ptr_eq(&again.series, series));
         }
     }
@@ -378,7 +393,7 @@ mod tests {
         for gone in 0..3 {
             let registry = registry(10);
             let all = ["x", "y", "z"].map(labels);
-            let make = |l| registry.get_or_create_hashed(7, l, Origin::Appender).unwrap();
+            let make = |l| registry.get_or_create_hashed(7, l, Origin::Appender, None).unwrap();
             let made: Vec<_> = all.iter().map(|l| make(l).series).collect();
             assert!(registry.release([Arc::clone(&made[gone])].into_iter()) == 1);
             let again = registry.remove_if(&[made[gone].index], |_| true);
@@ -386,7 +401,7 @@ mod tests {
             for (i, labels) in all.iter().enumerate() {
                 let postings = registry.postings().values("a").unwrap().get(labels.value("a")).to_vec();
                 assert_eq!(postings.is_empty(), i == gone);
-                assert_eq!(registry.find(ref_of(made[i].index)).is_none(), i == gone);
+                assert_eq!(registry.find(ref_of(made[i].index), None).is_none(), i == gone);
                 let again = make(labels);
                 assert_eq!((again.created, Arc::ptr_eq(&again.series, &made[i])), (i == gone, i != gone));
                 assert_eq!(again.series.index == made[i].index, i != gone, "a number is not given twice");
@@ -399,7 +414,7 @@ mod tests {
         let registry = registry(1);
         let make = || registry.get_or_create(&labels("x"), Origin::Appender).unwrap().series;
         let (first, second) = (make(), make());
-        let third = registry.find(ref_of(first.index)).unwrap().series;
+        let third = registry.find(ref_of(first.index), None).unwrap().series;
         let release = |s: &Arc<MemSeries>| registry.release([Arc::clone(s)].into_iter());
         assert_eq!([&first, &second].map(release), [0, 0]);
         assert_eq!(release(&third), 1);
@@ -435,7 +450,7 @@ mod tests {
             assert_eq!(*registry.postings(), left, "every {every}");
             assert_eq!(registry.len(), 3000 - expected);
             for (i, series) in (0..3000).zip(&all) {
-                assert_eq!(registry.find(ref_of(series.index)).is_none(), goes(i));
+                assert_eq!(registry.find(ref_of(series.index), None).is_none(), goes(i));
                 let again = registry.get_or_create(&labels(i), Origin::Appender).unwrap();
                 assert_eq!(again.created, goes(i));
             }

@@ -2,14 +2,16 @@
 //! same rules as a commit: so what was overtaken then is overtaken again. Never refuses to start for
 //! damage; counts it and says where it is.
 
+mod late;
 mod refs;
 mod rounds;
 
 use super::{
     Head,
     histograms::{is_sound, reference},
+    out_of_order::late_value,
     registry::{Found, Origin},
-    series::MemSeries,
+    series::{LateValue, MemSeries},
     snapshot::Imported,
 };
 use crate::{
@@ -24,6 +26,7 @@ use crate::{
         segment::{Listing, SegmentFile},
     },
 };
+use late::LateReplay;
 pub(super) use refs::RefMap;
 use rounds::Rounds;
 use skopos_base::{
@@ -39,22 +42,29 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// So many faults of one segment are logged one by one; the rest is only counted.
 const FAULTS_LOGGED: u64 = 10;
 
-/// Reads all that `listing` names into `head`, and cuts off a torn end of the last segment.
-/// What a snapshot brought is not read again.
-pub(crate) fn replay(
-    head: &Arc<Head>,
-    env: &Env,
-    listing: &Listing,
-    imported: Option<Imported>,
-) -> Result<(), OpenError> {
+/// The logs of a database.
+pub(crate) struct Logs<'a> {
+    pub(crate) wal: &'a Listing,
+    /// The write-behind log; none where samples out of order are not taken and never were.
+    pub(crate) behind: Option<&'a Listing>,
+    /// What a snapshot has brought into the head: what the WAL has before it is not read. The write-behind log is.
+    pub(crate) imported: Option<Imported>,
+}
+
+/// Reads all that `logs` name into `head`, and cuts off torn ends of their last segments.
+pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), OpenError> {
     let (fs, clock) = (&*env.fs, &*env.clock);
-    let started = clock.monotonic();
-    let after = imported.as_ref().map(|imported| imported.position);
+    let (started, listing) = (clock.monotonic(), logs.wal);
+    let behind = logs.behind.map_or(&[][..], |behind| &behind.segments);
+    let after = logs.imported.as_ref().map(|imported| imported.position);
     let checkpoint = if after.is_some() { &[][..] } else { &listing.checkpoint[..] };
     let first = after.map_or(0, |position| position.segment);
     let segments = &listing.segments[listing.segments.partition_point(|s| s.index < first)..];
-    let total: u64 = checkpoint.iter().chain(segments).map(|s| s.len).sum();
-    let mut replay = Replay::new(head, env, imported.map_or_else(RefMap::default, |imported| imported.refs));
+    let total: u64 = checkpoint.iter().chain(segments).chain(behind).map(|s| s.len).sum();
+    let (refs, newest_ms) =
+        logs.imported.map_or_else(Default::default, |imported| (imported.refs, imported.newest_ms));
+    let mut replay = Replay::new(head, env, refs);
+    replay.late = logs.behind.map(|_| LateReplay::new(head, newest_ms));
     let mut progress = Progress { clock, started, said: started, total, done: 0 };
     for segment in checkpoint {
         replay.segment(fs, segment, Part::default(), &mut progress)?;
@@ -73,6 +83,11 @@ pub(crate) fn replay(
         };
         replay.segment(fs, segment, part, &mut progress)?;
     }
+    replay.log = Log::Behind;
+    for segment in behind {
+        let part = Part { from: 0, is_last: behind.last() == Some(segment) };
+        replay.segment(fs, segment, part, &mut progress)?;
+    }
     replay.finish(clock, started);
     Ok(())
 }
@@ -84,6 +99,14 @@ struct Part {
     from: u64,
     /// No segment follows, so that a torn end is cut off.
     is_last: bool,
+}
+
+/// Which log a record is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Log {
+    Ahead,
+    /// It has samples out of order alone.
+    Behind,
 }
 
 struct Progress<'a> {
@@ -111,6 +134,9 @@ struct Replay<'a> {
     head: &'a Head,
     rounds: Rounds<'a>,
     refs: RefMap,
+    log: Log,
+    /// Samples out of order, where there may be any.
+    late: Option<LateReplay>,
     builder: LabelsBuilder,
     samples: Vec<WalSample>,
     histograms: Vec<WalHistogram>,
@@ -128,6 +154,8 @@ impl<'a> Replay<'a> {
             head,
             rounds: Rounds::new(head, &*env.spawner),
             refs,
+            log: Log::Ahead,
+            late: None,
             builder: LabelsBuilder::default(),
             samples: Vec::new(),
             histograms: Vec::new(),
@@ -243,6 +271,8 @@ impl<'a> Replay<'a> {
                 self.apply_histograms();
                 Ok(())
             }
+            // What they speak of is found in the chunks.
+            Some(RecordKind::MmapMarkers) if self.log == Log::Behind => Ok(()),
             Some(RecordKind::Metadata) => {
                 let (head, refs) = (self.head, &self.refs);
                 read_metadata(record, |wal_ref, metadata| {
@@ -282,7 +312,35 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Stores floats of the write-behind log. Those of series that nobody names are in blocks.
+    fn apply_floats_behind(&mut self) {
+        let Some(late) = &mut self.late else { return };
+        for s in &self.samples {
+            if let Some(series) = self.refs.get(s.wal_ref) {
+                late.insert(
+                    self.head,
+                    series,
+                    s.timestamp_ms,
+                    LateValue::Float(f64::from_bits(s.value_bits)),
+                );
+            }
+        }
+    }
+
+    /// The same for histograms.
+    fn apply_histograms_behind(&mut self) {
+        let Some(late) = &mut self.late else { return };
+        for s in self.histograms.iter().filter(|s| is_sound(&s.value)) {
+            if let Some(series) = self.refs.get(s.wal_ref) {
+                late.insert(self.head, series, s.timestamp_ms, late_value(&s.value));
+            }
+        }
+    }
+
     fn apply_samples(&mut self) {
+        if self.log == Log::Behind {
+            return self.apply_floats_behind();
+        }
         // After a power loss the page that names a series may be gone while a later one is there. A batch
         // with samples of such a series would be half there, so none of it is taken.
         if self.damaged_before && self.samples.iter().any(|s| self.refs.get(s.wal_ref).is_none()) {
@@ -292,7 +350,16 @@ impl<'a> Replay<'a> {
         }
         for sample in &self.samples {
             match self.refs.get(sample.wal_ref) {
-                Some(series) => self.rounds.push(series, sample.timestamp_ms, sample.value_bits),
+                Some(series) => {
+                    if let Some(late) = &mut self.late
+                        && late.is_late(series, sample.timestamp_ms)
+                    {
+                        let value = LateValue::Float(f64::from_bits(sample.value_bits));
+                        late.wait(self.head, series, sample.timestamp_ms, value);
+                        continue;
+                    }
+                    self.rounds.push(series, sample.timestamp_ms, sample.value_bits);
+                }
                 None => {
                     self.unknown += 1;
                     reserve(self.head, sample.wal_ref);
@@ -302,6 +369,9 @@ impl<'a> Replay<'a> {
     }
 
     fn apply_histograms(&mut self) {
+        if self.log == Log::Behind {
+            return self.apply_histograms_behind();
+        }
         for sample in &self.histograms {
             let Some(series) = self.refs.get(sample.wal_ref) else {
                 self.unknown += 1;
@@ -312,6 +382,12 @@ impl<'a> Replay<'a> {
                 self.passed_over += 1;
                 continue;
             }
+            if let Some(late) = &mut self.late
+                && late.is_late(series, sample.timestamp_ms)
+            {
+                late.wait_histogram(self.head, series, sample);
+                continue;
+            }
             self.rounds.apply_histogram(
                 series,
                 TimestampMs::new(sample.timestamp_ms),
@@ -320,8 +396,12 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn finish(self, clock: &dyn Clock, started: Duration) {
+    fn finish(mut self, clock: &dyn Clock, started: Duration) {
         let stats = &self.head.stats;
+        self.rounds.flush();
+        if let Some(late) = self.late.take() {
+            late.finish(self.head);
+        }
         let applied = self.rounds.finish();
         if applied.stored > 0 {
             self.head.saw(applied.range_ms.0, applied.range_ms.1);

@@ -9,8 +9,8 @@
 use super::{
     Head,
     exemplars::Timed,
-    replay::{RefMap, add_series, replay, reserve},
-    series::MemSeries,
+    replay::{Logs, RefMap, add_series, replay, reserve},
+    series::{MemSeries, Restored, SeriesIndex},
 };
 use crate::{
     error::OpenError,
@@ -19,7 +19,8 @@ use crate::{
     stats::Stats,
     wal::{
         Wal,
-        record::WalTombstone,
+        compress::Compressor,
+        record::{WalTombstone, push_metadata},
         segment::Listing,
         snapshot::{
             ClosedChunks, Entry, OpenChunk, Position, SnapshotError, newest, read_snapshot, remove_all,
@@ -28,19 +29,26 @@ use crate::{
     },
 };
 use skopos_base::Env;
-use skopos_model::{Labels, TimestampMs};
+use skopos_model::{Labels, TimestampMs, name::METRIC_NAME};
+use skopos_storage::CommitError;
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     iter::once_with,
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
+
+/// A record of metadata is ended at so many bytes.
+const METADATA_BYTES: usize = 64 << 10;
 
 /// What a snapshot has brought: the WAL is read from here on.
 pub(crate) struct Imported {
     pub(super) position: Position,
     /// The series by the WAL's numbers.
     pub(super) refs: RefMap,
+    /// The time of the newest sample in order that the WAL has up to there, by series.
+    pub(super) newest_ms: Vec<i64>,
 }
 
 /// Where a head stands, and what has been found there.
@@ -51,6 +59,8 @@ pub(crate) struct Found<'a> {
     pub(crate) chunks_dir: &'a Path,
     /// The WAL.
     pub(crate) listing: &'a Listing,
+    /// The write-behind log, if there is one.
+    pub(crate) behind: Option<&'a Listing>,
     /// What is before this time is in blocks.
     pub(crate) covered: Option<TimestampMs>,
 }
@@ -108,18 +118,27 @@ pub(crate) fn open_head(
             None
         }
     };
-    replay(&head, env, found.listing, imported)?;
+    replay(&head, env, Logs { wal: found.listing, behind: found.behind, imported })?;
     head.replayed();
     Ok(head)
 }
 
 /// Writes what is in memory alone to a snapshot. All is durable in the WAL, and nobody appends any more. When it
-/// fails the next start reads the WAL.
+/// fails the next start reads the WAL. The next start reads samples out of order from the write-behind log alone:
+/// so there is no snapshot unless that has them all.
 pub(crate) fn export(head: &Head, wal: &Wal, env: &Env, dir: &Path) {
+    if let Err(error) = head.settle_late(wal) {
+        tracing::warn!(dir = %dir.display(), %error, "no snapshot: the write-behind log is not complete");
+        return;
+    }
     let Some(position) = wal.end().filter(|_| head.chunks.settle()) else {
         tracing::warn!(dir = %dir.display(), "no snapshot: the disk did not take all that it stands on");
         return;
     };
+    if let Err(error) = log_metadata(head, wal) {
+        tracing::warn!(dir = %dir.display(), %error, "no snapshot: the WAL did not take the metadata");
+        return;
+    }
     let compression = head.options.wal_compression;
     match write_snapshot(&*env.fs, dir, position, compression, entries(head)) {
         Ok(()) => tracing::info!(dir = %dir.display(), series = head.registry.len(), "snapshot written"),
@@ -127,6 +146,33 @@ pub(crate) fn export(head: &Head, wal: &Wal, env: &Env, dir: &Path) {
             tracing::warn!(dir = %dir.display(), %error, "no snapshot: the next start reads the WAL")
         }
     }
+}
+
+/// Writes all metadata to the WAL, behind where the snapshot ends: a snapshot has none.
+fn log_metadata(head: &Head, wal: &Wal) -> Result<(), CommitError> {
+    let all: BTreeMap<_, _> = head.metadata.lock().iter().map(|(m, of)| (m.clone(), of.clone())).collect();
+    let (how, mut compressor, mut compressed) =
+        (head.options.wal_compression, Compressor::default(), Vec::new());
+    let mut record = Vec::new();
+    let mut log = |record: &mut Vec<u8>| -> Result<(), CommitError> {
+        if !record.is_empty() {
+            wal.log(&[compressor.compress(how, record, &mut compressed)])?;
+            record.clear();
+        }
+        Ok(())
+    };
+    for (metric, metadata) in &all {
+        let ids = head.registry.postings().values(METRIC_NAME).map(|all| all.get(metric).to_vec());
+        let table = head.registry.table();
+        let mut series = ids.iter().flatten().filter_map(|id| table.get(SeriesIndex(*id)));
+        let Some(series) = series.find(|series| series.is_logged()) else { continue };
+        push_metadata(&mut record, series.wal_ref(), metadata);
+        if record.len() >= METADATA_BYTES {
+            log(&mut record)?;
+        }
+    }
+    log(&mut record)?;
+    wal.sync()
 }
 
 /// The head as entries of a snapshot.
@@ -199,12 +245,13 @@ fn import(
     if found.listing.segments.iter().find(reaches).is_none_or(|s| s.len < position.offset) {
         return Err(Refused::OtherWal);
     }
-    let mut import = Import { head, refs: RefMap::default(), seen: (0, 0), end: None, refused: None };
+    let (refs, newest_ms) = Default::default();
+    let mut import = Import { head, refs, newest_ms, seen: (0, 0), end: None, refused: None };
     read_snapshot(&*env.fs, found.dir, position, |entry| import.take(entry))?;
     match import {
         Import { refused: Some(refused), .. } => Err(refused),
         Import { end, seen, .. } if end != Some(seen) => Err(Refused::Incomplete),
-        Import { refs, .. } => Ok(Some(Imported { position, refs })),
+        Import { refs, newest_ms, .. } => Ok(Some(Imported { position, refs, newest_ms })),
     }
 }
 
@@ -212,6 +259,7 @@ fn import(
 struct Import<'a> {
     head: &'a Head,
     refs: RefMap,
+    newest_ms: Vec<i64>,
     /// How many series and exemplars there were.
     seen: (i64, i64),
     /// How many there should be.
@@ -260,7 +308,14 @@ impl Import<'_> {
     ) -> Option<()> {
         let head = self.head;
         let series = add_series(head, &mut self.refs, wal_ref, labels, || ())?;
-        let samples = series.restore(closed, chunk, head.replay_view())?;
+        let Restored { samples, newest } = series.restore(closed, chunk, head.replay_view())?;
+        if let Some(newest) = newest {
+            let at = series.index.0 as usize;
+            if self.newest_ms.len() <= at {
+                self.newest_ms.resize(at + 1, i64::MIN);
+            }
+            self.newest_ms[at] = newest.as_ms();
+        }
         if let Some(chunk) = chunk.filter(|_| samples > 0) {
             head.saw(chunk.min.as_ms(), chunk.max.as_ms());
             Stats::add(&head.stats.chunks, 1);

@@ -1,5 +1,6 @@
 //! `Tombstones`: spans of time that are deleted from series of the head, and `Head::delete`, which adds some.
-//! Samples stay in their chunks: who reads or cuts them leaves out what is deleted. In the WAL before in memory.
+//! Samples stay in their chunks: who reads or cuts them leaves out what is deleted. In the WAL before in
+//! memory.
 
 use super::{Head, series::SeriesIndex};
 use crate::{
@@ -86,9 +87,11 @@ impl Tombstones {
 }
 
 impl Head {
-    /// Deletes the samples of `range` of the series that fulfil all matchers; returns of how many series some may
-    /// be deleted. When it returns it is durable. Later samples are not concerned, also where their times lie
-    /// in `range`: a deletion ends with the newest sample that a series has.
+    /// Deletes the samples of `range` of the series that fulfil all matchers; returns of how many series
+    /// some may be deleted. When it returns it is durable. Later samples are not concerned, also where
+    /// their times lie in `range`: a deletion ends with the newest sample that a series has. One that comes
+    /// out of order into a deleted span is deleted with it, as with Prometheus, until the span is in a
+    /// block.
     pub(crate) fn delete(
         &self,
         wal: &Wal,
@@ -101,12 +104,13 @@ impl Head {
         {
             // No commit is under way, so that the newest samples are known and the log has those of before.
             let _no_commit = self.commit.lock();
-            let min_ms = self.min_ms.load(Ordering::Acquire).max(range.min.as_ms());
+            let min_ms = self.first_ms_from(self.min_ms.load(Ordering::Acquire)).max(range.min.as_ms());
             for part in ids.chunks(STRIDE) {
                 let table = self.registry.table();
                 deleted.extend(part.iter().filter_map(|id| {
                     let series = table.get(SeriesIndex(*id))?;
-                    let max_ms = series.newest_ms().min(range.max.as_ms());
+                    let late_ms = series.late_extent().map_or(i64::MIN, |(_, max_ms, _)| max_ms);
+                    let max_ms = series.newest_ms().max(late_ms).min(range.max.as_ms());
                     let tombstone = WalTombstone { wal_ref: series.wal_ref(), min_ms, max_ms };
                     (min_ms <= max_ms).then_some((series.index, tombstone))
                 }));

@@ -94,13 +94,21 @@ impl Head {
             let _no_commit = self.commit.lock();
             self.min_ms.fetch_max(before_ms, Ordering::AcqRel);
         }
-        self.tombstones.forget_before(before_ms);
-        match self.chunks.truncate(before_ms, u32::MAX) {
+        self.tombstones.forget_before(self.first_ms_from(before_ms));
+        // Late samples may be older; those of now are looked for, and those to come are in later files.
+        let next_file = self.chunks.begin_file();
+        let keep_from = self.first_late_file().map_or(next_file, |file| file.min(next_file));
+        match self.chunks.truncate(before_ms, keep_from) {
             Ok(files) => truncated.files = files,
             Err(e) => tracing::warn!(error = %e, "head chunk files stay until the next truncation"),
         }
         truncated.alive = self.wal_refs();
         Ok(truncated)
+    }
+
+    /// The time of the first sample that the head has when those before `before_ms` are gone; late ones stay.
+    pub(crate) fn first_ms_from(&self, before_ms: i64) -> i64 {
+        self.late.time_range().map_or(before_ms, |late| late.min.as_ms().min(before_ms))
     }
 
     fn wal_refs(&self) -> Vec<u64> {

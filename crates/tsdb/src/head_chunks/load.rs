@@ -127,6 +127,22 @@ impl HeadChunks {
     }
 }
 
+/// Reads all files of the directory and changes none: hands out for each how many entries it has, and where
+/// and why it stops being sound.
+pub(crate) fn check(
+    fs: &dyn Fs,
+    dir: &Path,
+    mut each: impl FnMut(&Path, u64, Option<(u64, String)>),
+) -> io::Result<()> {
+    for Found { path, .. } in list(fs, dir)? {
+        let file = fs.open(&path, OpenMode::Read)?;
+        let mut entries = 0;
+        let read = read_entries(&*file, |_, _, _| entries += 1)?;
+        each(&path, entries, read.err().map(|d| (d.good_end, d.reason.to_string())));
+    }
+    Ok(())
+}
+
 /// The files by number. One whose number leaves none for the next is not ours.
 fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Found>> {
     let entries = fs.read_dir(dir)?;

@@ -20,7 +20,7 @@ mod tests;
 mod writer;
 
 pub(crate) use format::{Entry, MAX_FILE_BYTES, Order};
-pub(crate) use load::Loaded;
+pub(crate) use load::{Loaded, check};
 
 use buffer::{Buffer, Place};
 use format::{EntryError, extent, parse_entry};
@@ -83,9 +83,13 @@ impl ChunkMeta {
     }
 
     /// The number of its file.
-    #[cfg(test)]
     pub(crate) fn file(&self) -> u32 {
         self.file
+    }
+
+    /// Its place in the order in which chunks are put; what Prometheus calls a chunk's reference.
+    pub(crate) fn place_number(&self) -> u64 {
+        self.place().number()
     }
 
     fn place(&self) -> Place {

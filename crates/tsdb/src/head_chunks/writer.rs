@@ -49,6 +49,18 @@ impl HeadChunks {
         Sealed(self.buffer.lock().seal())
     }
 
+    /// Where the next chunk is put at the earliest (`ChunkMeta::place_number`).
+    pub(crate) fn next_place(&self) -> u64 {
+        self.buffer.lock().seal().number()
+    }
+
+    /// Has what is put from now on begin a file; the number of that file.
+    pub(crate) fn begin_file(&self) -> u32 {
+        let mut buffer = self.buffer.lock();
+        buffer.cut();
+        buffer.seal().file
+    }
+
     /// Writes what had been put at `seal`. To be called once the samples in it are durable in the WAL.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! What the series of one block are of: which labels come and go, which have most values; how full chunks are.
-//! Holds one entry for each label pair and for each chunk, no sample.
+//! What the series of one block are of: which labels come and go, which have most values; how full its
+//! chunks are. Holds one entry for each label pair and for each chunk, no sample.
 
 use super::{text::buckets_of, view::LIMITS};
 use crate::block::{

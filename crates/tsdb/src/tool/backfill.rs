@@ -250,3 +250,49 @@ impl Drop for Backfill<'_> {
         let _ = self.remove_runs();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{text::dump_labels, text::write_dump_line, view::DirView};
+    use super::*;
+    use skopos_base::sim::SimWorld;
+    use skopos_chunk::SampleIter;
+
+    /// What blocks made with so much memory hold, and how many they are.
+    fn made(memory_bytes: usize) -> (usize, String) {
+        let env = SimWorld::new(3).env();
+        let dir = Path::new("/blocks");
+        let options = BackfillOptions { memory_bytes, ..BackfillOptions::default() };
+        let mut backfill = Backfill::new(&env, dir, options).unwrap();
+        for i in 0..600i64 {
+            let series = backfill.series(&Labels::from_pairs([("n", (i % 7).to_string())]));
+            // Out of order, and some times twice: the value of the first one counts.
+            let at = TimestampMs::new((i * 7919 % 500) * 60_000 - 3_600_000);
+            backfill.add(series, at, i as f64).unwrap();
+        }
+        let blocks = backfill.finish().unwrap();
+        assert!(blocks.is_sorted_by(|a, b| a.max_time <= b.min_time), "blocks do not overlap");
+        let names: Vec<String> = env.fs.read_dir(dir).unwrap().into_iter().map(|e| e.name).collect();
+        assert_eq!(names.len(), blocks.len(), "nothing else stays: {names:?}");
+        let view = DirView::open(dir, &env).unwrap();
+        let mut set = view.samples(&[Vec::new()], TimeRange::ALL).unwrap();
+        let mut out = Vec::new();
+        while let Some(series) = set.next_series().unwrap() {
+            let labels = dump_labels(&series.labels);
+            for sample in series.chunks.iter().flat_map(|c| SampleIter::new(c.encoding, &c.bytes)) {
+                let (at, value) = sample.unwrap();
+                write_dump_line(&mut out, &labels, at.as_ms(), &value);
+            }
+        }
+        (blocks.len(), String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn what_does_not_fit_into_memory_makes_the_same_blocks() {
+        let (blocks, expected) = made(1 << 20);
+        assert!(blocks > 3 && expected.lines().count() > 500);
+        for memory_bytes in [1000, 10_000] {
+            assert_eq!(made(memory_bytes), (blocks, expected.clone()), "{memory_bytes} bytes");
+        }
+    }
+}

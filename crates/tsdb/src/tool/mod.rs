@@ -5,12 +5,20 @@
 //! - `view`: all samples of a directory, without a lock or a change; `untouched`: how nothing is changed.
 //! - `analyze`: what the series of one block are of.
 //! - `backfill`: samples in any order into blocks, in bounded memory; `open_metrics`: from a text into it.
+//! - `verify`: what is damaged; `verify_block`: in one block.
+//! - `repair`: damage set aside, what is left of it written anew; `salvage`: of one block.
+//! - `bench`: a load of scrapes on a new database.
 //! - `text`: samples and figures as lines.
 
 pub mod analyze;
 pub mod backfill;
+pub mod bench;
 pub mod listing;
 pub mod open_metrics;
+pub mod repair;
+mod salvage;
 pub mod text;
 mod untouched;
+pub mod verify;
+mod verify_block;
 pub mod view;

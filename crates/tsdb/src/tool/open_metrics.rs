@@ -36,7 +36,10 @@ pub enum ImportError {
         source: ParseError,
     },
     /// A sample says no time.
-    #[error("{}: line {line}: sample of {series} has no timestamp; write it in seconds behind the value", path.display())]
+    #[error(
+        "{}: line {line}: sample of {series} has no timestamp; write it in seconds behind the value",
+        path.display()
+    )]
     NoTimestamp {
         /// The file.
         path: PathBuf,
@@ -60,7 +63,8 @@ pub enum ImportError {
     Backfill(#[from] BackfillError),
 }
 
-/// Reads the file at `path` into `backfill`; returns how many samples it has. `labels` are set on every series.
+/// Reads the file at `path` into `backfill`; returns how many samples it has. `labels` are set on every
+/// series.
 ///
 /// # Errors
 /// At the first line that is wrong.

@@ -5,7 +5,11 @@ use super::{listing::block_dirs, untouched::Untouched};
 use crate::{
     block::{Block, BlockError},
     error::OpenError,
-    head::{Head, querier::HeadQuerier, replay::replay},
+    head::{
+        Head,
+        querier::HeadQuerier,
+        replay::{Logs, replay},
+    },
     head_chunks::{HeadChunks, MAX_FILE_BYTES},
     options::Options,
     stats::Stats,
@@ -29,8 +33,6 @@ use std::{
 
 /// A server may remove blocks while they are listed: then all is looked at anew, so often.
 const ATTEMPTS: usize = 3;
-/// The hint of blocks whose samples came out of order: they say nothing about where the head begins.
-const OUT_OF_ORDER_HINT: &str = "from-out-of-order";
 /// A tool reads all there is, a series at a time.
 pub(crate) const LIMITS: QueryLimits =
     QueryLimits { max_samples: u64::MAX, max_series: u64::MAX, timeout: DurationMs::from_ms(i64::MAX) };
@@ -105,8 +107,8 @@ impl DirView {
         &self.blocks
     }
 
-    /// The series that fulfil all matchers of any set, with their samples. Chunks do not overlap; the first and
-    /// the last may reach beyond the range.
+    /// The series that fulfil all matchers of any set, with their samples. Chunks do not overlap; the first
+    /// and the last may reach beyond the range.
     ///
     /// # Errors
     /// When something is damaged or cannot be read.
@@ -151,7 +153,7 @@ fn open_blocks(fs: &dyn Fs, dir: &Path) -> Result<Vec<Arc<Block>>, ViewError> {
 /// The time behind all blocks that were cut from the head.
 fn head_from(blocks: &[Arc<Block>]) -> TimestampMs {
     let metas = blocks.iter().map(|b| b.meta());
-    let in_order = metas.filter(|m| !m.compaction.hints.iter().any(|h| h == OUT_OF_ORDER_HINT));
+    let in_order = metas.filter(|m| !m.is_out_of_order());
     in_order.map(|m| m.max_time).max().unwrap_or(TimestampMs::MIN)
 }
 
@@ -168,7 +170,13 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
     let options = Options { max_series: u32::MAX, memory_budget_bytes: u64::MAX, ..Options::default() };
     let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::new(Stats::default()), chunks));
     head.refuse_before(from);
-    replay(&head, &env, &listing, None)?;
+    let behind_dir = dir.join("wbl");
+    let behind = if untouched.exists(&behind_dir).map_err(OpenError::io("looking for", &behind_dir))? {
+        Some(segment::list(&*untouched, &behind_dir).map_err(OpenError::io("listing", &behind_dir))?)
+    } else {
+        None
+    };
+    replay(&head, &env, Logs { wal: &listing, behind: behind.as_ref(), imported: None })?;
     head.replayed();
     Ok(Some(head))
 }

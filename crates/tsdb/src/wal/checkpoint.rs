@@ -70,8 +70,10 @@ pub(crate) struct Checkpoint<'a> {
     pub(crate) dir: &'a Path,
     /// The last segment that the checkpoint stands for; it must be finished.
     pub(crate) last: u32,
-    /// Samples, exemplars and tombstones before this time are dropped.
+    /// Samples and exemplars before this time are dropped …
     pub(crate) min_valid_ms: i64,
+    /// … and tombstones before this one, which is not later.
+    pub(crate) deleted_from_ms: i64,
     pub(crate) segment_pages: u64,
     pub(crate) compression: WalCompression,
 }
@@ -93,7 +95,7 @@ impl Checkpoint<'_> {
         let path = checkpoint_path(self.dir, self.last);
         let (fs, segment_pages, compression) = (self.fs, self.segment_pages, self.compression);
         Sequence { fs, dir: &path, segment_pages, compression }.write(|out| {
-            let mut filter = Filter::new(self.min_valid_ms, keep);
+            let mut filter = Filter::new(self.min_valid_ms, self.deleted_from_ms, keep);
             let segments = listing.segments.iter().filter(|s| s.index <= self.last);
             for segment in listing.checkpoint.iter().chain(segments) {
                 self.pass(segment, &mut filter, out)?;

@@ -212,28 +212,33 @@ impl Wal {
     }
 
     /// Shortens the log by the older two thirds of its segments, as Prometheus does: what is newer mostly has
-    /// to be kept, and would be written again and again. `None` when there is nothing to shorten.
+    /// to be kept, and would be written again and again. `settle` is called when it is known which segments
+    /// are finished: it has whatever else is to vouch for their samples do so, and says from when on it
+    /// matters what is deleted. `None` when there is nothing to shorten.
     pub(crate) fn truncate_before(
         &self,
         min_valid_ms: i64,
         compression: WalCompression,
         keep: &dyn Fn(u64, &Labels) -> bool,
+        settle: &dyn Fn() -> Result<i64, CommitError>,
     ) -> Result<Option<CheckpointStats>, CheckpointError> {
         let Some(finished) = self.cut_segment()? else { return Ok(None) };
+        let deleted_from_ms = settle()?.min(min_valid_ms);
         let listing = list(&*self.fs, &self.dir).map_err(SequenceError::new("listing", &self.dir))?;
         let first = listing.segments.first().map(|s| s.index).filter(|first| *first <= finished);
         let Some(first) = first else { return Ok(None) };
         let last = first + (finished - first) * 2 / 3;
-        self.truncate(last, min_valid_ms, compression, keep).map(Some)
+        self.truncate(last, (min_valid_ms, deleted_from_ms), compression, keep).map(Some)
     }
 
     /// Replaces the segments up to `last`, which are finished, by a checkpoint of what is still needed of
-    /// them: the series that `keep` wants, by number and labels, and what is not older than `min_valid_ms`.
-    /// Batches go on meanwhile. A failure leaves the old segments.
+    /// them: the series that `keep` wants, by number and labels, samples that are not older than the first of
+    /// `from_ms`, and tombstones that are not older than the second. Batches go on meanwhile. A failure
+    /// leaves the old segments.
     fn truncate(
         &self,
         last: u32,
-        min_valid_ms: i64,
+        (min_valid_ms, deleted_from_ms): (i64, i64),
         compression: WalCompression,
         keep: &dyn Fn(u64, &Labels) -> bool,
     ) -> Result<CheckpointStats, CheckpointError> {
@@ -243,6 +248,7 @@ impl Wal {
             dir: &self.dir,
             last,
             min_valid_ms,
+            deleted_from_ms,
             segment_pages: self.segment_pages,
             compression,
         };
@@ -257,6 +263,11 @@ impl Wal {
         if let Err(error) = remove_up_to(&*self.fs, &self.dir, last) {
             tracing::warn!(dir = %self.dir.display(), last, %error, "old WAL segments were not removed");
         }
+    }
+
+    /// Its directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The bytes that the log takes on disk.

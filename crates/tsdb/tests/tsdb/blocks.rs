@@ -410,7 +410,10 @@ fn readers_see_every_batch_whole_and_once_while_blocks_are_cut() {
     let stats = db.stats();
     let views = views.load(Ordering::Relaxed);
     println!("{views} views, {} blocks, {} truncations", stats.blocks_loaded, stats.head_truncations_total);
-    assert!(views > 20 && stats.blocks_loaded >= 6 && stats.maintenance_failed_total == 0, "{stats:?}");
+    assert!(
+        views > 20 && stats.head_truncations_total >= 3 && stats.maintenance_failed_total == 0,
+        "{stats:?}"
+    );
     let before = dump(&env, &db);
     drop(db);
     let db = Db::open(dir.path(), self::options(), &env).expect("all is sound");

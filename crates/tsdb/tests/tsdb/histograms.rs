@@ -235,3 +235,33 @@ fn random_histograms_agree_with_the_oracle() {
         });
     }
 }
+
+#[test]
+fn histograms_out_of_order_are_merged_and_there_again_after_a_restart() {
+    SimWorld::new(1).run(|env| {
+        let options = || Options {
+            out_of_order_window: skopos_model::DurationMs::from_secs(3600),
+            ..Options::default()
+        };
+        let (s, mut expected) = (series(1), Samples::new());
+        let mut db = open(env, options());
+        for i in 0..80i64 {
+            let t = if i == 0 { 1_000_000 } else { 1_000_000 - 1000 * (i * 37 % 83) };
+            let h = histogram(0, &[1 + i, 2]);
+            let value = if i % 20 == 19 { Value::Float(i as f64) } else { Value::Histogram(&h) };
+            assert_eq!(append(&db, &s, t, value), Ok(1), "at {t}");
+            let said = match value {
+                Value::Float(v) => Seen(v.to_bits(), None),
+                _ => seen(&h.to_float()),
+            };
+            expected.insert(t, said);
+            if i % 30 == 29 {
+                drop(db);
+                db = open(env, options());
+            }
+            assert_eq!(read(env, &db, &s), expected, "after {i}");
+        }
+        db.compact_out_of_order().expect("the disk is sound");
+        assert_eq!(read(env, &db, &s), expected, "in blocks");
+    });
+}

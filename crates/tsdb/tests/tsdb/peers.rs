@@ -6,8 +6,13 @@ use skopos_base::{
     Env,
     fs::{OpenMode, append_all},
 };
-use skopos_model::{Labels, TimestampMs, is_stale_nan};
-use skopos_testkit::{peers, service::Service, wait_until};
+use skopos_model::{DurationMs, Labels, TimestampMs, is_stale_nan};
+use skopos_testkit::{
+    peers, remote,
+    series::{Content, Series, Value as Sampled},
+    service::Service,
+    wait_until,
+};
 use skopos_tsdb::{Db, Options, WalCompression};
 use std::{path::PathBuf, time::Duration};
 
@@ -187,4 +192,77 @@ scrape_configs: [{ job_name: itself, file_sd_configs: [{ files: [targets.json], 
             "{labels}"
         );
     }
+}
+
+const OUT_OF_ORDER: &str = "storage: { tsdb: { out_of_order_time_window: 6h } }";
+
+fn with_window() -> Options {
+    Options { out_of_order_window: DurationMs::from_secs(6 * 3600), ..Options::default() }
+}
+
+/// The times of late samples, in an order that is none: several chunks of 32 and an open one.
+fn late_times(newest: i64) -> impl Iterator<Item = i64> {
+    (0..100).map(move |i| newest - 5_000 * (i * 37 % 101 + 1))
+}
+
+fn late_series(i: usize) -> Labels {
+    Labels::from_pairs([("__name__", "late"), ("i", &i.to_string())])
+}
+
+#[test]
+fn prometheus_reads_our_samples_out_of_order() {
+    let env = Env::real();
+    let mut prometheus = peers::prometheus(OUT_OF_ORDER, &[]);
+    prometheus.terminate();
+    env.fs.remove_dir_all(&data(&prometheus)).expect("it was Prometheus'");
+    let db = Db::open(&data(&prometheus), with_window(), &env).expect("the directory is ours");
+    let newest = env.clock.wall_ms() - 10_000;
+    commit(&db, &[0, 1, 2].map(|i| (late_series(i), newest, 0.0))).expect("the disk is sound");
+    for (n, t) in late_times(newest).enumerate() {
+        commit(&db, &[0, 1].map(|i| (late_series(i), t, n as f64))).expect("the disk is sound");
+        if n % 30 == 7 {
+            db.sync().expect("the disk is sound");
+        }
+    }
+    let ours = dump(&env, &db);
+    assert_eq!(ours[&late_series(0)].len(), 101);
+    db.close().expect("the disk is sound");
+    prometheus.restart();
+    let theirs = samples_of(&prometheus, env.clock.wall_ms());
+    assert_same(&as_shown(ours), &as_shown(theirs));
+    let log = prometheus.log();
+    assert!(!log.contains("corrupt") && !log.contains("Unknown"), "{log}");
+}
+
+#[test]
+fn we_read_what_prometheus_has_out_of_order() {
+    let env = Env::real();
+    let mut prometheus = peers::prometheus(OUT_OF_ORDER, &["--web.enable-remote-write-receiver"]);
+    let newest = env.clock.wall_ms() - 10_000;
+    let send = |prometheus: &Service, samples: &[(i64, f64)]| {
+        let samples = samples.iter().map(|(t, v)| (*t, Sampled::float(*v))).collect();
+        let labels = late_series(0).iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        let content = Content::from([(labels, Series { samples, ..Series::default() })]);
+        remote::write(prometheus, remote::Protocol::V1, &content);
+    };
+    send(&prometheus, &[(newest, -1.0)]);
+    let mut expected = vec![(newest, (-1f64).to_bits())];
+    for (n, t) in late_times(newest).enumerate() {
+        send(&prometheus, &[(t, n as f64)]);
+        expected.push((t, (n as f64).to_bits()));
+    }
+    expected.sort_unstable();
+    prometheus.kill9();
+    for life in 0..3 {
+        let db = Db::open(&data(&prometheus), with_window(), &env).expect("we open what it left");
+        let ours = dump(&env, &db);
+        assert_eq!(ours[&late_series(0)], expected, "life {life}");
+        assert_eq!(db.stats().wal_corruptions_total, 0);
+        db.close().expect("the disk is sound");
+    }
+    // Without a window they are there as well.
+    let db = Db::open(&data(&prometheus), Options::default(), &env).expect("we open what it left");
+    assert_eq!(dump(&env, &db)[&late_series(0)], expected);
+    assert!(db.compact_out_of_order().expect("the disk is sound").out_of_order > 0);
+    assert_eq!(dump(&env, &db)[&late_series(0)], expected, "in blocks");
 }

@@ -23,6 +23,19 @@ pub(crate) struct ChunkSegments {
 
 impl ChunkSegments {
     pub(crate) fn open(fs: &dyn Fs, block: &Path) -> Result<Self, BlockError> {
+        Self::open_with(fs, block, Err)
+    }
+
+    /// Opens what there is. Chunks of a segment that is missing, or behind it, are not found then.
+    pub(crate) fn open_damaged(fs: &dyn Fs, block: &Path) -> Result<Self, BlockError> {
+        Self::open_with(fs, block, |_| Ok(()))
+    }
+
+    fn open_with(
+        fs: &dyn Fs,
+        block: &Path,
+        damaged: impl Fn(BlockError) -> Result<(), BlockError>,
+    ) -> Result<Self, BlockError> {
         let dir = block.join(CHUNKS_DIR);
         let entries = fs.read_dir(&dir).map_err(BlockError::io("listing", &dir))?;
         let names = entries.iter().filter(|e| !e.is_dir && e.name.bytes().all(|b| b.is_ascii_digit()));
@@ -30,14 +43,14 @@ impl ChunkSegments {
         for (i, entry) in names.enumerate() {
             if entry.name != segment_name(i) {
                 let reason = format!("segment {} is missing", segment_name(i));
-                return Err(BlockError::corrupt(&dir, 0, reason));
+                damaged(BlockError::corrupt(&dir, 0, reason))?;
+                break;
             }
             let input = Input::open(fs, dir.join(&entry.name))?;
             let header = input.read(0, HEADER_LEN.min(input.len()))?;
             if header.len() < HEADER_LEN as usize || header[..4] != MAGIC.to_be_bytes() {
-                return Err(input.corrupt(0, "it does not begin as a chunk segment"));
-            }
-            if header[4] != VERSION {
+                damaged(input.corrupt(0, "it does not begin as a chunk segment"))?;
+            } else if header[4] != VERSION {
                 return Err(BlockError::Version { path: input.path().to_owned(), version: header[4].into() });
             }
             segments.push(input);

@@ -14,6 +14,8 @@ use std::path::Path;
 
 /// How many bytes of a postings list are read before its length is known.
 const GUESS: u64 = 1 << 10;
+/// The most bytes of lists read with one call, unless one is longer.
+const WINDOW: u64 = 64 << 10;
 
 /// An open index.
 #[derive(Debug)]
@@ -60,20 +62,56 @@ impl IndexReader {
 
     /// Appends the list at `offset`, which is sorted.
     pub(crate) fn postings_at(&self, offset: u64, out: &mut Vec<u32>) -> Result<(), BlockError> {
+        self.postings_of(&[offset], out)
+    }
+
+    /// Appends the lists at these offsets, each of which is sorted. Those of neighbouring values stand behind one
+    /// another and are read together.
+    pub(crate) fn postings_of(&self, lists: &[u64], out: &mut Vec<u32>) -> Result<(), BlockError> {
         let input = &self.input;
-        let rest = input.len().saturating_sub(offset);
-        let mut bytes = input.read(offset, GUESS.min(rest))?;
-        let len = u64::from(input.scan(&bytes, offset).u32()?);
+        let (mut window, mut start) = (Vec::new(), 0);
+        for (nth, offset) in lists.iter().copied().enumerate() {
+            let at = offset.checked_sub(start).and_then(|at| usize::try_from(at).ok());
+            let there = at.and_then(|at| window.get(at..)).unwrap_or_default();
+            let mut at = at.unwrap_or_default();
+            let whole = self.list_len(offset, there)?.filter(|whole| *whole <= there.len());
+            let whole = if let Some(whole) = whole {
+                whole
+            } else {
+                (start, at) = (offset, 0);
+                let rest = input.len().saturating_sub(offset);
+                window.resize(rest.min(end_of_near(&lists[nth..]) - offset) as usize, 0);
+                input.read_into(&mut window, offset)?;
+                let whole = self.list_len(offset, &window)?;
+                let whole = whole.ok_or_else(|| input.corrupt(offset, "postings reach beyond the file"))?;
+                let there = window.len();
+                if whole > there {
+                    window.resize(whole, 0);
+                    input.read_into(&mut window[there..], offset + there as u64)?;
+                }
+                whole
+            };
+            self.decode_list(offset, &window[at..at + whole], out)?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes the list that begins with `bytes` has, its length and checksum among them.
+    fn list_len(&self, offset: u64, bytes: &[u8]) -> Result<Option<usize>, BlockError> {
+        let Some(len) = bytes.first_chunk().map(|n| u64::from(u32::from_be_bytes(*n))) else {
+            return Ok(None);
+        };
         let whole = 4 + len + CRC_LEN;
-        if len < 4 || whole > rest {
-            return Err(input.corrupt(offset, format!("postings of {len} bytes are none")));
+        if len < 4 || whole > self.input.len().saturating_sub(offset) {
+            return Err(self.input.corrupt(offset, format!("postings of {len} bytes are none")));
         }
-        let there = bytes.len();
-        bytes.resize(whole as usize, 0);
-        if there < bytes.len() {
-            input.read_into(&mut bytes[there..], offset + there as u64)?;
-        }
-        let (content, sum) = bytes[4..].split_at(len as usize);
+        Ok(Some(whole as usize))
+    }
+
+    /// Appends a list, given with its length and checksum.
+    fn decode_list(&self, offset: u64, bytes: &[u8], out: &mut Vec<u32>) -> Result<(), BlockError> {
+        let (input, len) = (&self.input, bytes.len() - 4 - CRC_LEN as usize);
+        let (content, sum) = bytes[4..].split_at(len);
         if crc32c(content).to_be_bytes() != *sum {
             return Err(input.corrupt(offset, "the checksum of postings is another"));
         }
@@ -90,6 +128,19 @@ impl IndexReader {
         }
         Ok(())
     }
+}
+
+/// Where to stop reading, at the first of `lists`, so that those that stand near it are read too.
+fn end_of_near(lists: &[u64]) -> u64 {
+    let first = lists[0];
+    let mut end = first.saturating_add(GUESS);
+    for next in &lists[1..] {
+        if !(first..=end).contains(next) || *next > first.saturating_add(WINDOW) {
+            break;
+        }
+        end = next.saturating_add(GUESS);
+    }
+    end
 }
 
 /// Reads series of growing references with their labels.

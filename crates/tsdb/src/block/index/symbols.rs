@@ -4,13 +4,16 @@ use super::{
     IndexVersion,
     paged::{PAGE_ENTRIES, Paged, Walk},
 };
-use crate::block::{error::BlockError, input::Input};
+use crate::block::{
+    error::BlockError,
+    input::{Input, Scan},
+};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use skopos_base::varint;
 
-/// So many pages are kept by one reader of symbols.
-const CACHED_PAGES: usize = 512;
+/// So many pages are kept by one reader of symbols, and as many that were not asked for since.
+const YOUNG_PAGES: usize = 256;
 
 /// The symbol table of an index.
 #[derive(Debug)]
@@ -90,29 +93,56 @@ enum Place {
     At(u32),
 }
 
-/// One page of symbols, read.
+/// One page of symbols, read. Which bytes are texts is known; whether they are UTF-8 is asked of those that are
+/// wanted.
 #[derive(Debug)]
-struct Texts {
-    text: String,
-    /// For each symbol where it stands in the page, and where its text ends in `text`.
-    at: Vec<(u32, u32)>,
+struct Page {
+    bytes: Box<[u8]>,
+    /// For each symbol where it stands in the page, and where its text does.
+    at: Vec<Span>,
 }
 
-impl Texts {
+/// A symbol in a page: its length stands at `start`, its text from `text` to `end`.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    text: u32,
+    end: u32,
+}
+
+impl Page {
+    fn new(mut scan: Scan<'_>) -> Result<Self, BlockError> {
+        let bytes = scan.rest().into();
+        let mut at = Vec::with_capacity(PAGE_ENTRIES);
+        while !scan.is_empty() {
+            let start = scan.at() as u32;
+            let len = scan.uvarint()?;
+            let text = scan.at() as u32;
+            scan.take(len)?;
+            at.push(Span { start, text, end: scan.at() as u32 });
+        }
+        Ok(Self { bytes, at })
+    }
+
     fn get(&self, place: Place) -> Option<&str> {
-        let nth = match place {
-            Place::Nth(nth) => nth,
-            Place::At(offset) => self.at.binary_search_by_key(&offset, |(at, _)| *at).ok()?,
+        let span = match place {
+            Place::Nth(nth) => self.at.get(nth)?,
+            Place::At(offset) => {
+                let nth = self.at.binary_search_by_key(&offset, |span| span.start).ok()?;
+                &self.at[nth]
+            }
         };
-        let start = nth.checked_sub(1).map_or(0, |before| self.at[before].1);
-        self.text.get(start as usize..self.at.get(nth)?.1 as usize)
+        std::str::from_utf8(&self.bytes[span.text as usize..span.end as usize]).ok()
     }
 }
 
-/// Symbols by number, with the pages that were asked for last.
+/// Symbols by number, with the pages that were asked for last: those of names and of values that many series
+/// have stay, however many other values there are.
 #[derive(Debug, Default)]
 pub(crate) struct SymbolReader {
-    pages: HashMap<usize, Texts, RandomState>,
+    /// Asked for since `older` was young.
+    pages: HashMap<usize, Page, RandomState>,
+    older: HashMap<usize, Page, RandomState>,
     buffer: Vec<u8>,
 }
 
@@ -124,31 +154,32 @@ impl SymbolReader {
         input: &Input,
         pair: (u32, u32),
     ) -> Result<(&'a str, &'a str), BlockError> {
-        if self.pages.len() >= CACHED_PAGES {
-            self.pages.clear();
+        // There is room for two.
+        if self.pages.len() >= YOUNG_PAGES {
+            self.older = std::mem::take(&mut self.pages);
         }
         let name = self.load(symbols, input, pair.0)?;
         let value = self.load(symbols, input, pair.1)?;
-        let get = |(page, place): (usize, Place)| self.pages.get(&page)?.get(place);
-        match (get(name), get(value)) {
-            (Some(name), Some(value)) => Ok((name, value)),
-            _ => Err(input.corrupt(symbols.table.start(), format!("there are no symbols {pair:?}"))),
-        }
+        let get = |(page, place): (usize, Place), symbol: u32| {
+            self.pages.get(&page).and_then(|page| page.get(place)).ok_or_else(|| {
+                input.corrupt(symbols.table.start(), format!("symbol {symbol} is none, or no UTF-8"))
+            })
+        };
+        Ok((get(name, pair.0)?, get(value, pair.1)?))
     }
 
     fn load(&mut self, symbols: &Symbols, input: &Input, symbol: u32) -> Result<(usize, Place), BlockError> {
         let (page, place) = symbols.place(input, symbol)?;
         if !self.pages.contains_key(&page) {
-            let start = symbols.table.page_start(page);
-            let bytes = symbols.table.read(input, page..page + 1, &mut self.buffer)?;
-            let mut scan = input.scan(bytes, symbols.table.start() + u64::from(start));
-            let mut texts = Texts { text: String::with_capacity(bytes.len()), at: Vec::new() };
-            while !scan.is_empty() {
-                let at = scan.at() as u32;
-                texts.text.push_str(scan.text()?);
-                texts.at.push((at, texts.text.len() as u32));
-            }
-            self.pages.insert(page, texts);
+            let read = match self.older.remove(&page) {
+                Some(read) => read,
+                None => {
+                    let bytes = symbols.table.read(input, page..page + 1, &mut self.buffer)?;
+                    let start = u64::from(symbols.table.page_start(page));
+                    Page::new(input.scan(bytes, symbols.table.start() + start))?
+                }
+            };
+            self.pages.insert(page, read);
         }
         Ok((page, place))
     }

@@ -4,8 +4,11 @@
 use super::{MaintainError, Maintained, State};
 use crate::{
     block::{Block, BlockMeta},
-    compact::{CompactError, Planner},
-    db::{Core, blocks::removable},
+    compact::{CompactError, Plan, Planner},
+    db::{
+        Core,
+        blocks::{covered_until, removable},
+    },
 };
 use skopos_base::spawn::Stop;
 use std::{
@@ -24,7 +27,7 @@ impl Core {
             Planner::new(self.head.options.min_block_duration, self.head.options.max_block_duration);
         let mut last = None;
         while !state.settled {
-            let Some(plan) = planner.plan(&self.blocks.metas()) else {
+            let Some(plan) = plan(&planner, self.blocks.metas()) else {
                 state.settled = true;
                 break;
             };
@@ -69,6 +72,14 @@ impl Core {
         }
         Ok(new)
     }
+}
+
+/// What is compacted next. A block of samples out of order that ends behind all others is not merged with those:
+/// the end of the merged block would say that the log's samples up to there are in blocks, and they are not.
+fn plan(planner: &Planner, metas: Vec<BlockMeta>) -> Option<Plan> {
+    let covered = covered_until(&metas);
+    let (within, beyond): (Vec<_>, Vec<_>) = metas.into_iter().partition(|m| Some(m.max_time) <= covered);
+    planner.plan(&within).or_else(|| planner.plan(&beyond))
 }
 
 /// Ends a compaction when the database closes or somebody waits to change blocks.

@@ -2,7 +2,7 @@
 //! before, and is tried again.
 
 use crate::{block::BlockError, compact::CompactError, wal::checkpoint::CheckpointError};
-use skopos_storage::QueryError;
+use skopos_storage::{CommitError, QueryError};
 
 /// Why a pass of maintenance did not do all that was due.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,9 @@ pub enum MaintainError {
     /// The log was not shortened.
     #[error("the log was not shortened: {0}")]
     Checkpoint(#[from] CheckpointError),
+    /// The log is not durable.
+    #[error("samples are not durable in the log: {0}")]
+    Log(#[from] CommitError),
     /// A block was not opened or not removed.
     #[error(transparent)]
     Block(#[from] BlockError),

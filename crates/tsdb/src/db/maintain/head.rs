@@ -2,7 +2,13 @@
 //! the log. Never loses what a reader needs: while one is in the way, the head keeps its samples.
 
 use super::{MaintainError, Maintained, State};
-use crate::{block::Compaction, compact::NewBlock, db::Core, head::querier::HeadQuerier, stats::Stats};
+use crate::{
+    block::Compaction,
+    compact::NewBlock,
+    db::Core,
+    head::{chunk_set::Which, querier::HeadQuerier},
+    stats::Stats,
+};
 use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
 use std::path::PathBuf;
@@ -31,7 +37,7 @@ impl Core {
         let end = TimestampMs::new(range.max.as_ms().saturating_add(1));
         self.head.refuse_before(end);
         // Entered before the symbols are gathered: no series gets samples of the range any more.
-        let source = HeadQuerier::new(&self.head, range);
+        let source = HeadQuerier::new(&self.head, range).only(Which::InOrder);
         let symbols = source.symbols();
         // What blocks have is not seen, also where they end in the middle of a range.
         let start = source.range().min.min(end);

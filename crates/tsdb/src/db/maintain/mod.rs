@@ -1,7 +1,8 @@
 //! What keeps a database in shape while it runs: one pass after the other, one at a time, on a thread of its
 //! own and whenever somebody asks. Queries and ingestion never wait for it.
 //!
-//! - `head`: from the head to blocks. `compact`: from blocks to larger ones. `retention`: blocks that go.
+//! - `head`: from the head to blocks; `out_of_order`: the same for samples out of order.
+//! - `compact`: from blocks to larger ones. `retention`: blocks that go.
 //! - `error`: `MaintainError`.
 //!
 //! What always holds:
@@ -12,6 +13,7 @@
 mod compact;
 mod error;
 mod head;
+mod out_of_order;
 mod retention;
 
 pub use error::MaintainError;
@@ -21,6 +23,7 @@ use super::Core;
 use crate::{
     block::{Block, BlockId, BlockMeta, remove_block},
     compact::{CompactError, CompactOptions, Compactor},
+    head::out_of_order::cut::InBlocks,
     stats::Stats,
 };
 use skopos_base::spawn::Joined;
@@ -35,6 +38,8 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 pub struct Maintained {
     /// Blocks that were cut from the head.
     pub cut: usize,
+    /// Blocks that were made of samples out of order.
+    pub out_of_order: usize,
     /// Truncations of the head.
     pub truncated: usize,
     /// Checkpoints of the log.
@@ -52,6 +57,10 @@ pub(crate) struct State {
     truncate_head: Option<TimestampMs>,
     /// The head has nothing of before, and the log may.
     truncate_log: Option<TimestampMs>,
+    /// Blocks have these samples out of order, and the head still has them.
+    out_of_order: Option<InBlocks>,
+    /// Whether samples out of order are to be cut.
+    out_of_order_due: bool,
     /// Nothing changed since compaction found nothing to do.
     pub(super) settled: bool,
     /// When sizes were measured last.
@@ -71,14 +80,22 @@ impl Core {
         self.pass(&mut state)
     }
 
+    /// The same, and makes blocks of all samples out of order.
+    pub(super) fn compact_out_of_order(&self) -> Result<Maintained, MaintainError> {
+        let mut state = self.maintenance.lock();
+        state.out_of_order_due = true;
+        self.pass(&mut state)
+    }
+
     fn pass(&self, state: &mut State) -> Result<Maintained, MaintainError> {
         let mut done = Maintained::default();
         let removed = self.remove_unwanted(state);
         let cut = self.cut_head(state, &mut done);
+        let late = self.cut_out_of_order(state, &mut done);
         // Before compaction: what is beyond a limit is not written anew.
         let expired = self.expire_blocks(state, &mut done);
         let compacted = self.compact_blocks(state, &mut done);
-        let result = removed.and(cut).and(expired).and(compacted);
+        let result = removed.and(cut).and(late).and(expired).and(compacted);
         self.note(state, result.as_ref().err());
         result.map(|()| done)
     }

@@ -5,10 +5,7 @@ use super::{MaintainError, Maintained, State};
 use crate::{
     block::{BlockId, BlockMeta},
     compact::{Expired, OtherSizes, RetentionLimits, SelectorRetention, StoredBlock, expired_blocks},
-    db::{
-        Core,
-        blocks::{covered_until, is_out_of_order},
-    },
+    db::{Core, blocks::covered_until},
     stats::Stats,
 };
 use skopos_base::fs::Fs;
@@ -95,7 +92,7 @@ impl Core {
         let covered = covered_until(&metas);
         let keeps_deleted = |m: &&BlockMeta| {
             Some(m.max_time) == covered
-                && !is_out_of_order(m)
+                && !m.is_out_of_order()
                 && (m.stats.num_tombstones > 0 || m.compaction.deletable)
         };
         for meta in metas.iter().filter(keeps_deleted) {

@@ -55,7 +55,7 @@ impl Applied {
         match stored {
             Stored::New => {}
             Stored::NewChunk { .. } => self.chunks += 1,
-            Stored::Same | Stored::Overtaken => return,
+            Stored::Same | Stored::Overtaken | Stored::Late { .. } => return,
         }
         self.stored += 1;
         self.range_ms = (self.range_ms.0.min(timestamp_ms), self.range_ms.1.max(timestamp_ms));

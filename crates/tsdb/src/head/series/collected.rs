@@ -1,13 +1,14 @@
 //! `Collected`: the chunks of one series that a reader needs, taken under the series' lock and decoded
 //! without one. Never sees a sample that its reader must not see.
 
+use super::out_of_order::CollectedLate;
 use crate::head_chunks::{ChunkMeta, HeadChunks};
 use bytes::Bytes;
 use skopos_chunk::{
     ChunkError, Encoding, FloatHistogramEncoder, HistogramEncoder, XorEncoder, decode_columns,
 };
 use skopos_model::{Columns, TimestampMs};
-use skopos_storage::{Chunk, QueryError, TimeRange};
+use skopos_storage::{Chunk, QueryError, TimeRange, merge::merge_columns};
 use std::path::PathBuf;
 
 /// See above. Reused from series to series.
@@ -18,6 +19,10 @@ pub(crate) struct Collected {
     open: Vec<u8>,
     open_min_ms: i64,
     open_encoding: Encoding,
+    /// Samples that came behind later ones.
+    late: CollectedLate,
+    /// In order, samples of before this time are not asked for.
+    floor: TimestampMs,
     /// What closed chunks are read into.
     buffer: Vec<u8>,
 }
@@ -29,6 +34,8 @@ impl Default for Collected {
             open: Vec::new(),
             open_min_ms: 0,
             open_encoding: Encoding::Xor,
+            late: CollectedLate::default(),
+            floor: TimestampMs::MIN,
             buffer: Vec::new(),
         }
     }
@@ -42,9 +49,27 @@ struct Closed {
 }
 
 impl Collected {
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, floor: TimestampMs) {
         self.closed.clear();
         self.open.clear();
+        self.late.clear();
+        self.floor = floor;
+    }
+
+    pub(super) fn late_mut(&mut self) -> &mut CollectedLate {
+        &mut self.late
+    }
+
+    /// Leaves out the samples that came behind later ones.
+    pub(crate) fn forget_late(&mut self) {
+        self.late.clear();
+    }
+
+    /// The times of the samples that came behind later ones.
+    pub(super) fn late_times(&self, chunks: &HeadChunks) -> Result<Vec<i64>, QueryError> {
+        let mut columns = Vec::new();
+        self.late.decode(chunks, TimeRange::ALL, &mut columns)?;
+        Ok(columns.iter().flat_map(|c| c.timestamps.iter().map(|t| t.as_ms())).collect())
     }
 
     pub(super) fn push_closed(&mut self, meta: ChunkMeta, visible: u16) {
@@ -58,7 +83,8 @@ impl Collected {
         cut(&mut self.open, visible);
     }
 
-    /// All chunks as they are, with samples beyond the range that they were collected for.
+    /// All chunks as they are, with samples beyond the range that they were collected for; those of
+    /// late samples come last and overlap.
     pub(crate) fn chunks(&mut self, chunks: &HeadChunks) -> Result<Vec<Chunk>, QueryError> {
         let mut out = Vec::with_capacity(self.closed.len() + 1);
         for Closed { meta, visible } in &self.closed {
@@ -80,11 +106,30 @@ impl Collected {
         if !self.open.is_empty() {
             out.push(visible_chunk(self.open_encoding, self.open_min_ms, &self.open)?);
         }
+        self.late.chunks(chunks, &mut out)?;
         Ok(out)
     }
 
-    /// Decodes the samples of `range` to the columns.
+    /// Decodes the samples of `range` to the columns: those in order and late ones merged, each time once.
     pub(crate) fn decode(
+        &mut self,
+        chunks: &HeadChunks,
+        range: TimeRange,
+        columns: &mut Columns,
+    ) -> Result<(), QueryError> {
+        let in_order = TimeRange { min: range.min.max(self.floor), ..range };
+        if self.late.is_empty() {
+            return self.decode_in_order(chunks, in_order, columns);
+        }
+        let mut first = Columns::default();
+        self.decode_in_order(chunks, in_order, &mut first)?;
+        let mut sources = vec![first];
+        self.late.decode(chunks, range, &mut sources)?;
+        merge_columns(&sources, columns);
+        Ok(())
+    }
+
+    fn decode_in_order(
         &mut self,
         chunks: &HeadChunks,
         range: TimeRange,
@@ -131,6 +176,6 @@ fn cut(chunk: &mut [u8], visible: u16) {
     chunk[..2].copy_from_slice(&visible.to_be_bytes());
 }
 
-fn corrupt(e: ChunkError) -> QueryError {
+pub(super) fn corrupt(e: ChunkError) -> QueryError {
     QueryError::Corrupt { path: PathBuf::from("head"), offset: 0, reason: e.to_string() }
 }

@@ -3,14 +3,17 @@
 //!
 //! - `samples`: its chunks: the open one, and where the closed ones are.
 //! - `open`: the chunk that takes samples, of any kind of value.
+//! - `out_of_order`: its samples that came behind later ones.
 //! - `collected`: what a reader takes out of it, decoded without a lock.
 
 mod collected;
 mod open;
+mod out_of_order;
 mod samples;
 
 pub(crate) use collected::Collected;
 pub(crate) use open::HistogramRef;
+pub(crate) use out_of_order::LateValue;
 
 use super::{batches::BatchNumber, isolation::CommitId, series_labels::SeriesLabels};
 use crate::{
@@ -20,7 +23,7 @@ use crate::{
 use parking_lot::Mutex;
 use samples::Samples;
 use skopos_model::{Sample, TimestampMs};
-use skopos_storage::{SeriesCharge, TimeRange};
+use skopos_storage::{QueryError, SeriesCharge, TimeRange};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The place of a series in the registry, and its number in postings.
@@ -58,6 +61,17 @@ pub(crate) enum Stored {
     Same,
     /// There is another value at its time, or a later sample.
     Overtaken,
+    /// It is among those that came behind later ones; the series' first when `first_of_series`.
+    Late { first_of_series: bool },
+}
+
+/// What a snapshot gave to a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Restored {
+    /// So many samples.
+    pub(crate) samples: u16,
+    /// The time of the newest sample that the series had when the snapshot was taken; none without any.
+    pub(crate) newest: Option<TimestampMs>,
 }
 
 /// What a commit brings beside its samples.
@@ -71,6 +85,32 @@ pub(crate) struct CommitView<'a> {
     pub(crate) min_valid_ms: i64,
     /// Where closed chunks go.
     pub(crate) chunks: &'a HeadChunks,
+}
+
+impl CommitView<'_> {
+    /// Every reader, living or to come, sees the commits up to this one.
+    fn seen_by_all(&self) -> CommitId {
+        let before = self.id.saturating_sub(1);
+        self.marks.first().map_or(before, |oldest| before.min(*oldest))
+    }
+}
+
+/// What a reader sees, and what it asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    pub(crate) mark: CommitId,
+    pub(crate) range: TimeRange,
+    /// What came in order before this time is in blocks, which the reader looks at too.
+    pub(crate) floor: TimestampMs,
+    /// Whether any series may have late samples in the range.
+    pub(crate) late: bool,
+}
+
+impl View {
+    /// The part of the range in which samples in order are asked for; may be empty.
+    pub(crate) fn in_order(&self) -> TimeRange {
+        TimeRange { min: self.range.min.max(self.floor), ..self.range }
+    }
 }
 
 /// Where a sample would stand in a series.
@@ -110,6 +150,13 @@ impl MemSeries {
     /// Gives it another number, by which the WAL names it too.
     pub(crate) fn set_wal_ref(&self, wal_ref: u64) {
         self.wal_ref.store(wal_ref, Ordering::Relaxed);
+    }
+
+    /// Reads a little of the series, so that its memory is in the cache soon. Asked of many series in turn, they
+    /// are waited for together and not one after the other.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        std::hint::black_box((self.newest_ms.load(Ordering::Relaxed), self.samples.is_locked()));
     }
 
     pub(crate) fn is_logged(&self) -> bool {
@@ -156,14 +203,13 @@ impl MemSeries {
         newest == batch
     }
 
-    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does; whether it did already.
+    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does. Only under a lock under which
+    /// it was found: whoever takes it out asks under all of them.
     #[inline]
-    pub(crate) fn keep_for(&self, batch: BatchNumber) -> bool {
-        let newest = self.pending.load(Ordering::Relaxed);
-        if newest < batch.kept() {
+    pub(crate) fn keep_for(&self, batch: BatchNumber) {
+        if self.pending.load(Ordering::Relaxed) < batch.kept() {
             self.pending.fetch_max(batch.kept(), Ordering::Relaxed);
         }
-        newest == batch.kept() || newest == batch.pending()
     }
 
     /// Whether it has no sample, and no batch from `oldest` on keeps it. Certain only while nobody can find
@@ -216,14 +262,14 @@ impl MemSeries {
         attached
     }
 
-    /// Takes over the open chunk of a snapshot behind the closed ones that were attached; how many samples that
-    /// are. None, when the two do not fit.
+    /// Takes over the open chunk of a snapshot behind the closed ones that were attached. None, when the two do
+    /// not fit.
     pub(crate) fn restore(
         &self,
         closed: ClosedChunks,
         chunk: Option<&OpenChunk>,
         commit: CommitView<'_>,
-    ) -> Option<u16> {
+    ) -> Option<Restored> {
         let mut samples = self.samples.lock();
         let restored = samples.restore(closed, chunk, commit)?;
         if let Some(newest) = samples.newest() {
@@ -263,20 +309,78 @@ impl MemSeries {
         stored
     }
 
-    /// Whether a reader of `mark` may find a sample in `range`. It errs on the side of yes.
-    pub(crate) fn may_have(&self, mark: CommitId, range: TimeRange) -> bool {
-        let newest = self.newest_ms();
-        if newest == i64::MIN || newest < range.min.as_ms() {
+    /// Stores a sample that comes behind later ones; whether it did. Chunks that were closed for it are
+    /// pushed to `closed`.
+    pub(crate) fn insert_late(
+        &self,
+        timestamp: TimestampMs,
+        value: LateValue,
+        commit: CommitView<'_>,
+        closed: &mut Vec<ChunkMeta>,
+    ) -> bool {
+        self.samples.lock().insert_late(self.wal_ref(), timestamp, value, commit, closed)
+    }
+
+    /// Takes over a chunk of late samples that was found on disk; whether it is a new one.
+    pub(crate) fn attach_late(&self, chunk: ChunkMeta) -> bool {
+        self.samples.lock().late_mut().attach(chunk)
+    }
+
+    /// Closes the open chunk of late samples; whether there are any such samples.
+    pub(crate) fn close_late(&self, commit: CommitView<'_>, closed: &mut Vec<ChunkMeta>) -> bool {
+        self.samples.lock().close_late(self.wal_ref(), commit, closed)
+    }
+
+    /// Drops the closed chunks of late samples that stand before a place; how many.
+    pub(crate) fn drop_late_before(&self, place: u64) -> usize {
+        self.samples.lock().drop_late_before(place)
+    }
+
+    /// Hands out the times of the closed chunks of late samples that stand before a place.
+    pub(crate) fn each_late_span(&self, place: u64, each: impl FnMut(i64, i64)) {
+        if let Some(late) = self.samples.lock().late() {
+            late.each_span_before(place, each);
+        }
+    }
+
+    /// The times of all closed late samples.
+    pub(crate) fn late_times(&self, chunks: &HeadChunks) -> Result<Vec<i64>, QueryError> {
+        let mut collected = Collected::default();
+        self.collect_late_before(u64::MAX, TimeRange::ALL, &mut collected);
+        collected.late_times(chunks)
+    }
+
+    /// The times of the first and of the last late sample, and the first file that has some.
+    pub(crate) fn late_extent(&self) -> Option<(i64, i64, Option<u32>)> {
+        let samples = self.samples.lock();
+        let late = samples.late()?;
+        late.range_ms().map(|(min, max)| (min, max, late.first_file()))
+    }
+
+    /// Whether a reader may find a sample. It errs on the side of yes.
+    pub(crate) fn may_have(&self, view: View) -> bool {
+        let (newest, in_order) = (self.newest_ms(), view.in_order());
+        let none_in_order = newest == i64::MIN || newest < in_order.min.as_ms();
+        if none_in_order && !view.late {
             return false;
         }
         let samples = self.samples.lock();
-        samples.min_ms() <= range.max.as_ms() && samples.visible(mark) > 0
+        !none_in_order && samples.min_ms() <= in_order.max.as_ms() && samples.visible(view.mark) > 0
+            || samples.late().is_some_and(|late| late.may_have(view.mark, view.range))
     }
 
     /// Copies to `out` what `decode` needs, so that no lock is held while decoding.
-    pub(crate) fn collect(&self, mark: CommitId, range: TimeRange, out: &mut Collected) {
-        out.clear();
-        self.samples.lock().collect(mark, range, out);
+    pub(crate) fn collect(&self, view: View, out: &mut Collected) {
+        out.clear(view.floor);
+        self.samples.lock().collect(view, out);
+    }
+
+    /// The same for the closed chunks of late samples alone that stand before a place.
+    pub(crate) fn collect_late_before(&self, place: u64, range: TimeRange, out: &mut Collected) {
+        out.clear(TimestampMs::MIN);
+        if let Some(late) = self.samples.lock().late() {
+            late.collect_before(place, range, out.late_mut());
+        }
     }
 
     /// How many bytes the series holds in memory, its share of labels among them.

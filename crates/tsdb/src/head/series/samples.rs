@@ -2,8 +2,9 @@
 //! samples a reader sees; never reads a closed chunk.
 
 use super::{
-    Collected, CommitView, Place, Stored,
+    Collected, CommitView, Place, Restored, Stored, View,
     open::{Fits, HistogramRef, Open},
+    out_of_order::{LateValue, OutOfOrder},
 };
 use crate::{
     head::isolation::{Boundaries, CommitId},
@@ -11,7 +12,6 @@ use crate::{
     wal::snapshot::{ClosedChunks, OpenChunk},
 };
 use skopos_model::{FloatHistogram, Histogram, Sample, TimestampMs, is_stale_nan};
-use skopos_storage::TimeRange;
 
 /// So many places are made room for at a time: a million lists live at once.
 const CLOSED_GROWTH: usize = 2;
@@ -26,6 +26,8 @@ pub(super) struct Samples {
     /// Samples in closed chunks.
     closed_len: u32,
     boundaries: Boundaries,
+    /// Samples that came behind later ones; most series have none.
+    late: Option<Box<OutOfOrder>>,
 }
 
 /// What tells closed chunks from others.
@@ -103,8 +105,7 @@ impl Samples {
         (tell(&self.closed), self.open.to_snapshot(TimestampMs::new(self.open_min_ms)))
     }
 
-    /// Takes over the open chunk of a snapshot, behind the closed chunks that were attached; how many samples
-    /// that are. None, when chunks that the snapshot knows are not among those, or the chunk is no open one.
+    /// Takes over the open chunk of a snapshot, behind the closed chunks that were attached. None, when chunks that the snapshot knows are not among those, or the chunk is no open one.
     ///
     /// There may be later closed chunks than those of the snapshot: then the first of them is the open chunk as
     /// it became. There may be earlier ones, which were given up and still stood in a file.
@@ -113,7 +114,7 @@ impl Samples {
         closed: ClosedChunks,
         chunk: Option<&OpenChunk>,
         commit: CommitView<'_>,
-    ) -> Option<u16> {
+    ) -> Option<Restored> {
         let count = closed.count as usize;
         let last_from = self.closed.len().checked_sub(count)?;
         let follows = |from: usize| match (chunk, self.closed.get(from + count), self.closed.last()) {
@@ -125,10 +126,13 @@ impl Samples {
         };
         let found = |from: &usize| tell(&self.closed[*from..*from + count]) == closed && follows(*from);
         let from = (0..=last_from).rev().find(found)?;
-        let Some(chunk) = chunk.filter(|_| from == last_from) else { return Some(0) };
+        let last_closed = self.closed[..from + count].last().filter(|_| count > 0);
+        let newest = chunk.map(|c| c.max).or(last_closed.map(|c| TimestampMs::new(c.max_ms())));
+        let nothing = Restored { samples: 0, newest };
+        let Some(chunk) = chunk.filter(|_| from == last_from) else { return Some(nothing) };
         let open = Open::from_snapshot(chunk)?;
         if chunk.max.as_ms() < commit.min_valid_ms {
-            return Some(0);
+            return Some(nothing);
         }
         self.begin_chunk(chunk.min.as_ms(), commit);
         // Of a database with longer blocks.
@@ -136,7 +140,7 @@ impl Samples {
             return None;
         }
         self.open = open;
-        Some(self.open.len())
+        Some(Restored { samples: self.open.len(), newest })
     }
 
     #[inline]
@@ -289,10 +293,61 @@ impl Samples {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.late.is_none()
     }
 
-    pub(super) fn collect(&self, mark: CommitId, range: TimeRange, out: &mut Collected) {
+    /// Stores a sample that comes behind later ones, unless it is the newest one or stands in the open
+    /// chunk of such samples.
+    pub(super) fn insert_late(
+        &mut self,
+        wal_ref: u64,
+        timestamp: TimestampMs,
+        value: LateValue,
+        commit: CommitView<'_>,
+        closed: &mut Vec<ChunkMeta>,
+    ) -> bool {
+        if self.newest() == Some(timestamp) {
+            return false;
+        }
+        self.late.get_or_insert_default().insert(wal_ref, timestamp, value, commit, closed)
+    }
+
+    pub(super) fn late(&self) -> Option<&OutOfOrder> {
+        self.late.as_deref()
+    }
+
+    pub(super) fn late_mut(&mut self) -> &mut OutOfOrder {
+        self.late.get_or_insert_default()
+    }
+
+    /// Closes the open chunk of late samples; whether there are any such samples.
+    pub(super) fn close_late(
+        &mut self,
+        wal_ref: u64,
+        commit: CommitView<'_>,
+        closed: &mut Vec<ChunkMeta>,
+    ) -> bool {
+        if let Some(late) = &mut self.late {
+            late.close(wal_ref, commit, closed);
+        }
+        self.late.is_some()
+    }
+
+    /// Drops the closed chunks of late samples that stand before a place; how many.
+    pub(super) fn drop_late_before(&mut self, place: u64) -> usize {
+        let Some(late) = &mut self.late else { return 0 };
+        let gone = late.drop_before(place);
+        if late.is_empty() {
+            self.late = None;
+        }
+        gone
+    }
+
+    pub(super) fn collect(&self, view: View, out: &mut Collected) {
+        if let Some(late) = &self.late {
+            late.collect(view.mark, view.range, out.late_mut());
+        }
+        let (mark, range) = (view.mark, view.in_order());
         let mut visible = self.visible(mark);
         let (min, max) = (range.min.as_ms(), range.max.as_ms());
         for chunk in &self.closed {
@@ -312,6 +367,7 @@ impl Samples {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.closed.capacity() * size_of::<ChunkMeta>() + self.open.heap_bytes()
+        let late = self.late.as_ref().map_or(0, |late| late.heap_bytes());
+        self.closed.capacity() * size_of::<ChunkMeta>() + self.open.heap_bytes() + late
     }
 }

@@ -15,6 +15,7 @@ const METADATA_RECORD_BYTES: usize = 1 << 20;
 
 pub(super) struct Filter<'a> {
     min_valid_ms: i64,
+    deleted_from_ms: i64,
     keep: &'a dyn Fn(u64, &Labels) -> bool,
     stats: CheckpointStats,
     /// The series that are kept, by their numbers.
@@ -36,9 +37,14 @@ pub(super) struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    pub(super) fn new(min_valid_ms: i64, keep: &'a dyn Fn(u64, &Labels) -> bool) -> Self {
+    pub(super) fn new(
+        min_valid_ms: i64,
+        deleted_from_ms: i64,
+        keep: &'a dyn Fn(u64, &Labels) -> bool,
+    ) -> Self {
         Self {
             min_valid_ms,
+            deleted_from_ms,
             keep,
             stats: CheckpointStats::default(),
             kept: HashSet::new(),
@@ -103,7 +109,8 @@ impl<'a> Filter<'a> {
                 self.tombstones.clear();
                 read_tombstones(record, &mut self.tombstones)?;
                 let total = self.tombstones.len();
-                self.tombstones.retain(|t| t.max_ms >= self.min_valid_ms && self.kept.contains(&t.wal_ref));
+                self.tombstones
+                    .retain(|t| t.max_ms >= self.deleted_from_ms && self.kept.contains(&t.wal_ref));
                 self.stats.tombstones.add(total, self.tombstones.len());
                 push_tombstones(&mut self.out, &self.tombstones);
             }

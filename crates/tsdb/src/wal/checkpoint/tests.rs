@@ -185,7 +185,15 @@ fn replayed(env: &Env) -> Vec<Vec<u8>> {
 
 fn checkpoint(env: &Env, last: u32, compression: WalCompression) -> Result<CheckpointStats, CheckpointError> {
     let (fs, dir) = (&*env.fs, Path::new(DIR));
-    let spec = Checkpoint { fs, dir, last, min_valid_ms: MIN_MS, segment_pages: 2, compression };
+    let spec = Checkpoint {
+        fs,
+        dir,
+        last,
+        min_valid_ms: MIN_MS,
+        deleted_from_ms: MIN_MS,
+        segment_pages: 2,
+        compression,
+    };
     let stats = spec.write(&|wal_ref, labels| is_kept(wal_ref) && *labels == labels_of(wal_ref))?;
     super::super::segment::remove_up_to(fs, dir, last).unwrap();
     Ok(stats)

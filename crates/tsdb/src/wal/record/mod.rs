@@ -10,6 +10,7 @@
 
 mod base;
 mod bytes;
+mod check;
 mod exemplars;
 mod histograms;
 mod markers;
@@ -18,6 +19,7 @@ mod samples;
 mod series;
 mod tombstones;
 
+pub(crate) use check::check_record;
 pub(crate) use exemplars::{WalExemplar, push_exemplars, push_exemplars_as, read_exemplars};
 pub(crate) use histograms::{
     HistogramValue, WalHistogram, push_histograms, push_value, read_histograms, take_value,

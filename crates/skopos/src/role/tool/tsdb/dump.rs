@@ -17,11 +17,11 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub(in crate::role::tool) struct Flags {
     /// The earliest time to print, in milliseconds since the Unix epoch.
-    #[arg(long, value_name = "MS", default_value_t = i64::MIN, hide_default_value = true, allow_hyphen_values = true)]
-    min_time: i64,
+    #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+    min_time: Option<i64>,
     /// The latest time to print, in milliseconds since the Unix epoch.
-    #[arg(long, value_name = "MS", default_value_t = i64::MAX, hide_default_value = true, allow_hyphen_values = true)]
-    max_time: i64,
+    #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+    max_time: Option<i64>,
     /// Which series to print, all without it; may be given several times.
     #[arg(long = "match", value_name = "SELECTOR")]
     matches: Vec<String>,
@@ -43,7 +43,10 @@ pub(super) enum Form {
 pub(super) fn run(flags: &Flags, form: Form) -> Result<(), Failure> {
     let env = Env::real();
     let sets = if flags.matches.is_empty() { vec![Vec::new()] } else { selectors(&flags.matches)? };
-    let range = TimeRange { min: TimestampMs::new(flags.min_time), max: TimestampMs::new(flags.max_time) };
+    let range = TimeRange {
+        min: flags.min_time.map_or(TimestampMs::MIN, TimestampMs::new),
+        max: flags.max_time.map_or(TimestampMs::MAX, TimestampMs::new),
+    };
     let view = DirView::open(&flags.dir, &env).map_err(failed)?;
     let mut series = view.samples(&sets, range).map_err(failed)?;
     let (mut out, mut lines) = (Out::new(), Vec::new());
@@ -79,7 +82,9 @@ const ALL: &str = "{__name__=~'(?s:.*)'}";
 
 /// The matchers of each selector.
 pub(super) fn selectors(texts: &[String]) -> Result<Vec<Vec<Matcher>>, Failure> {
-    let parse =
-        |text: &String| parse_selector(text).map_err(|e| Failure::Flags(format!("--match={text}: {e}")));
+    let parse = |text: &String| match parse_selector(text) {
+        _ if text == ALL => Ok(Vec::new()),
+        parsed => parsed.map_err(|e| Failure::Flags(format!("--match={text}: {e}"))),
+    };
     texts.iter().map(parse).collect()
 }

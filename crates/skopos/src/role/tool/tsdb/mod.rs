@@ -1,9 +1,12 @@
 //! `skopos tool tsdb`: what a data directory has. The commands, arguments and lines are those of promtool.
 
 mod analyze;
+mod bench;
 mod create_open_metrics;
 mod dump;
 mod list;
+mod repair;
+mod verify;
 
 use crate::role::Failure;
 use clap::Subcommand;
@@ -22,6 +25,21 @@ pub(super) enum Tsdb {
     ///
     /// Native histograms and staleness markers are left out, since OpenMetrics cannot say them.
     DumpOpenmetrics(dump::Flags),
+    /// Read everything and say what is damaged, with file and offset. Exit code 1 when something is.
+    ///
+    /// Run it on a directory that no server has open: what a server is writing looks unfinished.
+    Verify(verify::Flags),
+    /// Set damaged blocks aside, with what can be read of them in new blocks; cut torn ends; remove what
+    /// was left unfinished.
+    ///
+    /// Nothing that is sound is lost, and a damaged block is not removed: it stays as ULID.damaged. A
+    /// directory that a server has open is not touched.
+    Repair(repair::Flags),
+    /// Measure this machine.
+    Bench {
+        #[command(subcommand)]
+        what: bench::Bench,
+    },
     /// Make blocks of other data, to be moved into a data directory.
     CreateBlocksFrom {
         #[command(subcommand)]
@@ -41,6 +59,9 @@ pub(super) fn run(what: &Tsdb) -> Result<(), Failure> {
         Tsdb::Analyze(flags) => analyze::run(flags),
         Tsdb::Dump(flags) => dump::run(flags, dump::Form::Lines),
         Tsdb::DumpOpenmetrics(flags) => dump::run(flags, dump::Form::OpenMetrics),
+        Tsdb::Bench { what } => bench::run(what),
+        Tsdb::Verify(flags) => verify::run(flags),
+        Tsdb::Repair(flags) => repair::run(flags),
         Tsdb::CreateBlocksFrom { what: CreateBlocksFrom::Openmetrics(flags) } => {
             create_open_metrics::run(flags)
         }

@@ -1,0 +1,189 @@
+//! Samples that come behind later ones of their series ("late" samples), as far as the head as a whole is
+//! concerned: when they are, and the write-behind log (`wbl`), which names them once more and says which of
+//! them are in chunks on disk. Never the only home of a sample that is not durable in the WAL.
+//!
+//! - `batch`: the late samples of one commit: stored, and made records of the write-behind log.
+//! - `cut`: late samples into blocks, and out of the head once they are there.
+//!
+//! A commit writes all its samples to the WAL. The records of the write-behind log wait in memory until the
+//! WAL is durable: so that after a power loss the write-behind log has no part of a batch that the WAL has
+//! lost. Before old segments of the WAL go, all that waits is written and durable.
+
+mod batch;
+pub(crate) mod cut;
+
+pub(super) use batch::{LateBatch, Records, late_value};
+
+use super::Head;
+use crate::{
+    stats::Stats,
+    wal::{Wal, compress::Compressor},
+};
+use parking_lot::Mutex;
+use skopos_model::TimestampMs;
+use skopos_storage::{CommitError, TimeRange};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// While the write-behind log fails, so many bytes wait for it; what comes then is in the WAL alone.
+const MAX_WAITING_BYTES: usize = 64 << 20;
+
+/// What the head knows of late samples.
+#[derive(Debug, Default)]
+pub(crate) struct OutOfOrder {
+    extent: Mutex<Extent>,
+    waiting: Mutex<Waiting>,
+    /// Held while records go from `waiting` to the log; taken before it.
+    writing: Mutex<Compressor>,
+    log: OnceLock<Wal>,
+    /// How many records the log never got.
+    lost: AtomicU64,
+    /// So many of those concern samples that are in blocks by now.
+    lost_in_blocks: AtomicU64,
+}
+
+/// When late samples are; empty where the first number is larger.
+#[derive(Debug)]
+struct Extent {
+    all_ms: (i64, i64),
+    /// Of those that came since a walk through all series began.
+    since_ms: (i64, i64),
+}
+
+const NOTHING: (i64, i64) = (i64::MAX, i64::MIN);
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self { all_ms: NOTHING, since_ms: NOTHING }
+    }
+}
+
+fn widened(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
+    (a.0.min(b.0), a.1.max(b.1))
+}
+
+/// Records on their way to the log.
+#[derive(Debug, Default)]
+struct Waiting {
+    records: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// How many there have been before the first of them.
+    before: u64,
+}
+
+impl OutOfOrder {
+    /// Late samples are written to this log from now on.
+    pub(crate) fn set_log(&self, log: Wal) {
+        self.log.set(log).expect("invariant: a database has one write-behind log");
+    }
+
+    /// Whether a late sample may be in `range`.
+    pub(crate) fn may_have(&self, range: TimeRange) -> bool {
+        let (min, max) = self.extent.lock().all_ms;
+        min <= range.max.as_ms() && max >= range.min.as_ms()
+    }
+
+    /// The times of the first and of the last late sample; none without any.
+    pub(crate) fn time_range(&self) -> Option<TimeRange> {
+        let (min, max) = self.extent.lock().all_ms;
+        (min <= max).then(|| TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) })
+    }
+
+    /// Notes when late samples are.
+    pub(crate) fn saw(&self, range_ms: (i64, i64)) {
+        let mut extent = self.extent.lock();
+        extent.all_ms = widened(extent.all_ms, range_ms);
+        extent.since_ms = widened(extent.since_ms, range_ms);
+    }
+
+    /// How many records there have been.
+    fn logged(&self) -> u64 {
+        let waiting = self.waiting.lock();
+        waiting.before + waiting.records.len() as u64
+    }
+
+    fn push(&self, records: Vec<Vec<u8>>) {
+        if self.log.get().is_some() {
+            self.found(records);
+        }
+    }
+
+    /// Records that a replay has found missing in the log, which is set soon.
+    pub(crate) fn found(&self, records: Vec<Vec<u8>>) {
+        let mut waiting = self.waiting.lock();
+        for record in records {
+            if waiting.bytes + record.len() > MAX_WAITING_BYTES {
+                self.lost.fetch_add(1, Ordering::AcqRel);
+                continue;
+            }
+            waiting.bytes += record.len();
+            waiting.records.push_back(record);
+        }
+    }
+}
+
+impl Head {
+    /// How far the write-behind log may be written once the WAL is durable.
+    pub(super) fn late_records(&self) -> u64 {
+        self.late.logged()
+    }
+
+    /// Writes the first `until` records to the write-behind log and makes them durable. The WAL has their
+    /// samples.
+    pub(super) fn write_late(&self, until: u64) -> Result<(), CommitError> {
+        let Some(log) = self.late.log.get() else { return Ok(()) };
+        let mut compressor = self.late.writing.lock();
+        let written = self.write_records(log, until, &mut compressor).and_then(|()| log.sync());
+        if written.is_err() {
+            // The log says why.
+            Stats::add(&self.stats.wbl_failed_writes_total, 1);
+        }
+        written
+    }
+
+    fn write_records(&self, log: &Wal, until: u64, compressor: &mut Compressor) -> Result<(), CommitError> {
+        let (how, mut compressed) = (self.options.wal_compression, Vec::new());
+        loop {
+            let record = {
+                let waiting = self.late.waiting.lock();
+                if waiting.before >= until {
+                    return Ok(());
+                }
+                let Some(record) = waiting.records.front() else { return Ok(()) };
+                record.clone()
+            };
+            log.log(&[compressor.compress(how, &record, &mut compressed)])?;
+            let mut waiting = self.late.waiting.lock();
+            waiting.records.pop_front();
+            waiting.bytes -= record.len();
+            waiting.before += 1;
+        }
+    }
+
+    /// Has the write-behind log have durably all late samples that the WAL had when this was called: then the
+    /// WAL's old segments may go.
+    ///
+    /// # Errors
+    /// When a disk refuses, or the log lacks samples that are in no block yet.
+    pub(crate) fn settle_late(&self, wal: &Wal) -> Result<(), CommitError> {
+        let Some(log) = self.late.log.get() else { return Ok(()) };
+        // Commits that the WAL has have pushed their records.
+        drop(self.commit.lock());
+        let until = self.late_records();
+        wal.sync()?;
+        self.write_late(until)?;
+        let lost = self.late.lost.load(Ordering::Acquire);
+        if lost > self.late.lost_in_blocks.load(Ordering::Acquire) {
+            let source =
+                io::Error::other("it lacks samples that are in the WAL alone until they are in a block");
+            return Err(CommitError::Retry { path: log.dir().to_owned(), source });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+//! Reads everything in a data directory and says what is damaged, with file and offset. Changes nothing and
+//! goes on behind damage.
+
+use super::{listing::block_dirs, verify_block::verify_block};
+use crate::{
+    block::{BlockDir, BlockError},
+    head_chunks,
+    wal::{
+        reader::{Item, SegmentReader},
+        record::check_record,
+        segment::{self, SegmentFile},
+    },
+};
+use skopos_base::fs::{Fs, OpenMode};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Samples are lost or would be answered wrongly.
+    Damage,
+    /// What an end without notice leaves, without loss: it goes with the next start of a server.
+    Leftover,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Where in it, in bytes, where that is known.
+    pub offset: Option<u64>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = if self.severity == Severity::Damage { "damaged" } else { "left over" };
+        write!(f, "{what}: {}", self.path.display())?;
+        if let Some(offset) = self.offset {
+            write!(f, " at byte {offset}")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+impl Finding {
+    pub(super) fn damage(path: &Path, offset: impl Into<Option<u64>>, reason: impl Into<String>) -> Self {
+        let (severity, offset) = (Severity::Damage, offset.into());
+        Self { severity, path: path.to_owned(), offset, reason: reason.into() }
+    }
+
+    pub(super) fn leftover(path: &Path, offset: impl Into<Option<u64>>, reason: impl Into<String>) -> Self {
+        Self { severity: Severity::Leftover, ..Self::damage(path, offset, reason) }
+    }
+
+    /// What an error says of a file.
+    pub(super) fn of(error: BlockError, dir: &Path) -> Self {
+        match error {
+            BlockError::Corrupt { path, offset, reason } => Self::damage(&path, offset, reason),
+            BlockError::Io { doing, path, source } => {
+                Self::damage(&path, None, format!("{doing} failed: {source}"))
+            }
+            other => Self::damage(dir, None, other.to_string()),
+        }
+    }
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// All that is not as it should be.
+    pub findings: Vec<Finding>,
+    /// Blocks.
+    pub blocks: usize,
+    /// Series of all blocks.
+    pub series: u64,
+    /// Samples of all blocks, deleted ones among them.
+    pub samples: u64,
+    /// Records of the logs.
+    pub records: u64,
+    /// Chunks of the head's files.
+    pub head_chunks: u64,
+}
+
+impl Verified {
+    /// Whether anything is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.findings.iter().any(|f| f.severity == Severity::Damage)
+    }
+}
+
+/// Reads the data directory `dir`.
+///
+/// # Errors
+/// When it cannot be listed. All else is a finding.
+pub fn verify(fs: &dyn Fs, dir: &Path) -> io::Result<Verified> {
+    let mut out = Verified::default();
+    out.findings.extend(leftovers(fs, dir)?);
+    for block in block_dirs(fs, dir)? {
+        let checked = verify_block(fs, &block);
+        out.blocks += 1;
+        out.series += checked.series;
+        out.samples += checked.samples;
+        out.findings.extend(checked.findings);
+    }
+    verify_logs(fs, dir, &mut out)?;
+    let chunks = dir.join("chunks_head");
+    if fs.exists(&chunks)? {
+        verify_head_chunks(fs, &chunks, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// Directories that something unfinished left.
+pub(super) fn leftovers(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Finding>> {
+    let mut found = Vec::new();
+    let mut look = |dir: &Path, is_left: &dyn Fn(&str) -> bool| -> io::Result<()> {
+        for entry in fs.read_dir(dir)?.iter().filter(|e| e.is_dir && is_left(&e.name)) {
+            found.push(Finding::leftover(&dir.join(&entry.name), None, "something that was not finished"));
+        }
+        Ok(())
+    };
+    look(dir, &|name| {
+        BlockDir::of(name) == Some(BlockDir::Leftover)
+            || name.starts_with("chunk_snapshot.") && name.ends_with(".tmp")
+    })?;
+    for log in ["wal", "wbl"] {
+        let log = dir.join(log);
+        if fs.exists(&log)? {
+            look(&log, &|name| name.starts_with("checkpoint.") && name.ends_with(".tmp"))?;
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn verify_logs(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
+    for log in ["wal", "wbl"].map(|name| dir.join(name)) {
+        if fs.exists(&log)? {
+            verify_log(fs, &log, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn verify_log(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
+    let listing = segment::list(fs, dir)?;
+    for segment in &listing.checkpoint {
+        verify_segment(fs, segment, IsLast::No, out)?;
+    }
+    for pair in listing.segments.windows(2) {
+        if pair[1].index != pair[0].index + 1 {
+            out.findings.push(Finding::damage(&pair[1].path, None, "segments before this one are missing"));
+        }
+    }
+    if let (Some(first), Some(last)) = (listing.segments.first(), listing.checkpoint_index)
+        && first.index != last + 1
+    {
+        let reason = "segments between the checkpoint and this one are missing";
+        out.findings.push(Finding::damage(&first.path, None, reason));
+    }
+    for segment in &listing.segments {
+        let is_last = if listing.segments.last() == Some(segment) { IsLast::Yes } else { IsLast::No };
+        verify_segment(fs, segment, is_last, out)?;
+    }
+    Ok(())
+}
+
+/// Whether a crash may have torn the end of a segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IsLast {
+    Yes,
+    No,
+}
+
+fn verify_segment(fs: &dyn Fs, segment: &SegmentFile, is_last: IsLast, out: &mut Verified) -> io::Result<()> {
+    let file = fs.open(&segment.path, OpenMode::Read)?;
+    let mut reader = SegmentReader::new(&*file);
+    let from = out.findings.len();
+    loop {
+        match reader.next()? {
+            None => break,
+            Some(Item::Record(offset, record)) => {
+                out.records += 1;
+                if let Err(e) = check_record(record) {
+                    out.findings.push(Finding::damage(&segment.path, offset, e.to_string()));
+                }
+            }
+            Some(Item::Fault(fault)) => {
+                out.findings.push(Finding::damage(&segment.path, fault.offset, fault.reason));
+            }
+        }
+    }
+    let good_end = reader.good_end();
+    for finding in &mut out.findings[from..] {
+        if is_last == IsLast::Yes && finding.offset.is_some_and(|o| o >= good_end) {
+            finding.severity = Severity::Leftover;
+            finding.reason = format!("the log ends in an unfinished record: {}", finding.reason);
+        }
+    }
+    Ok(())
+}
+
+/// Where the last segment of a log is to be cut, if its end is torn.
+pub(super) fn torn_end(fs: &dyn Fs, dir: &Path) -> io::Result<Option<(PathBuf, u64)>> {
+    let Some(last) = segment::list(fs, dir)?.segments.pop() else { return Ok(None) };
+    let mut out = Verified::default();
+    verify_segment(fs, &last, IsLast::Yes, &mut out)?;
+    let torn =
+        out.findings.iter().filter(|f| f.severity == Severity::Leftover).filter_map(|f| f.offset).min();
+    let file = fs.open(&last.path, OpenMode::Read)?;
+    let mut reader = SegmentReader::new(&*file);
+    while reader.next()?.is_some() {}
+    Ok(torn.map(|_| (last.path, reader.good_end())))
+}
+
+fn verify_head_chunks(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
+    head_chunks::check(fs, dir, |path, chunks, damage| {
+        out.head_chunks += chunks;
+        if let Some((offset, reason)) = damage {
+            out.findings.push(Finding::damage(path, offset, reason));
+        }
+    })
+}
