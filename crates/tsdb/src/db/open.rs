@@ -83,8 +83,8 @@ pub(super) fn open_block(fs: &dyn Fs, dir: &Path, stats: &Stats) -> Option<Arc<B
     }
 }
 
-/// Reads the head back: the samples behind those of `blocks`, from head chunk files, a snapshot and the log, of
-/// which a new segment is begun.
+/// Reads the head back: the samples behind those of `blocks`, from head chunk files, a snapshot and the log,
+/// of which a new segment is begun.
 pub(super) fn open_head(
     env: &Env,
     dir: &Path,

@@ -47,7 +47,8 @@ pub(crate) struct Logs<'a> {
     pub(crate) wal: &'a Listing,
     /// The write-behind log; none where samples out of order are not taken and never were.
     pub(crate) behind: Option<&'a Listing>,
-    /// What a snapshot has brought into the head: what the WAL has before it is not read. The write-behind log is.
+    /// What a snapshot has brought into the head: what the WAL has before it is not read. The write-behind
+    /// log is.
     pub(crate) imported: Option<Imported>,
 }
 
@@ -442,8 +443,9 @@ pub(super) fn reserve(head: &Head, wal_ref: u64) {
 /// Makes a series of the WAL known, with the closed chunks of its number; whether it could be. One that no
 /// appender could have made is passed over, and its samples count as samples of an unnamed series.
 ///
-/// A series that has gone and come again has several numbers, of which the newest one counts: closed chunks of
-/// a later number come behind those of an earlier one. `before_chunks` is called where it has another already.
+/// A series that has gone and come again has several numbers, of which the newest one counts: closed chunks
+/// of a later number come behind those of an earlier one. `before_chunks` is called where it has another
+/// already.
 pub(super) fn add_series(
     head: &Head,
     refs: &mut RefMap,

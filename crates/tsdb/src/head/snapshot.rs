@@ -2,9 +2,9 @@
 //! to there. Decides whether a snapshot is believed: what is damaged, of another WAL, or not of the closed
 //! chunks on disk is thrown away, and the WAL read as if it had never been. Owns no file.
 //!
-//! The last tombstone of a snapshot is none: its span ends before it begins. It says which number the next series
-//! of the WAL gets, how many series there are, and (−1 − max) how many exemplars: so that nothing is missing
-//! unnoticed, and no number is given twice. Prometheus deletes nothing by it.
+//! The last tombstone of a snapshot is none: its span ends before it begins. It says which number the next
+//! series of the WAL gets, how many series there are, and (−1 − max) how many exemplars: so that nothing is
+//! missing unnoticed, and no number is given twice. Prometheus deletes nothing by it.
 
 use super::{
     Head,
@@ -88,16 +88,16 @@ pub(crate) fn open_head(
     env: &Env,
     found: &Found<'_>,
 ) -> Result<Arc<Head>, OpenError> {
-    let fresh = || {
+    let fresh = |options: Options| {
         let chunks = HeadChunks::open(&env.fs, found.chunks_dir, options.head_chunk_file_bytes)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
-        let head = Head::new(options.clone(), Arc::clone(&env.clock), Arc::clone(stats), chunks);
+        let head = Head::new(options, Arc::clone(&env.clock), Arc::clone(stats), chunks);
         if let Some(time) = found.covered {
             head.refuse_before(time);
         }
         Ok(Arc::new(head))
     };
-    let mut head = fresh()?;
+    let mut head = fresh(options.clone())?;
     let imported = match newest(&*env.fs, found.dir).map_err(OpenError::io("listing", found.dir))? {
         Some(position) if options.snapshot_on_shutdown => import(&head, env, found, position),
         Some(_) => Err(Refused::OtherWal),
@@ -107,14 +107,14 @@ pub(crate) fn open_head(
         Ok(imported) => imported,
         Err(reason) => {
             if options.snapshot_on_shutdown {
-                tracing::warn!(dir = %found.dir.display(), %reason, "snapshot not used: the whole WAL is read");
+                tracing::warn!(dir = %found.dir.display(), %reason, "snapshot not used: the WAL is read");
             }
             // It must not seem to go with a WAL that is yet to be written.
             if let Err(error) = remove_all(&*env.fs, found.dir) {
                 tracing::warn!(dir = %found.dir.display(), %error, "a snapshot that is not used stays");
             }
             [&stats.chunks, &stats.replayed_samples].iter().for_each(|n| n.store(0, Relaxed));
-            head = fresh()?;
+            head = fresh(options)?;
             None
         }
     };
@@ -123,9 +123,9 @@ pub(crate) fn open_head(
     Ok(head)
 }
 
-/// Writes what is in memory alone to a snapshot. All is durable in the WAL, and nobody appends any more. When it
-/// fails the next start reads the WAL. The next start reads samples out of order from the write-behind log alone:
-/// so there is no snapshot unless that has them all.
+/// Writes what is in memory alone to a snapshot. All is durable in the WAL, and nobody appends any more. When
+/// it fails the next start reads the WAL. The next start reads samples out of order from the write-behind log
+/// alone: so there is no snapshot unless that has them all.
 pub(crate) fn export(head: &Head, wal: &Wal, env: &Env, dir: &Path) {
     if let Err(error) = head.settle_late(wal) {
         tracing::warn!(dir = %dir.display(), %error, "no snapshot: the write-behind log is not complete");
@@ -143,7 +143,7 @@ pub(crate) fn export(head: &Head, wal: &Wal, env: &Env, dir: &Path) {
     match write_snapshot(&*env.fs, dir, position, compression, entries(head)) {
         Ok(()) => tracing::info!(dir = %dir.display(), series = head.registry.len(), "snapshot written"),
         Err(error) => {
-            tracing::warn!(dir = %dir.display(), %error, "no snapshot: the next start reads the WAL")
+            tracing::warn!(dir = %dir.display(), %error, "no snapshot: the next start reads the WAL");
         }
     }
 }
@@ -233,8 +233,8 @@ fn named(head: &Head, series: &Arc<MemSeries>) -> Vec<Entry> {
     entries
 }
 
-/// Reads the snapshot that reaches to `position` into a head that has nothing yet. When it is refused the head is
-/// of no use any more.
+/// Reads the snapshot that reaches to `position` into a head that has nothing yet. When it is refused the
+/// head is of no use any more.
 fn import(
     head: &Arc<Head>,
     env: &Env,

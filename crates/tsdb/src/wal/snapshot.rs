@@ -67,8 +67,8 @@ pub struct OpenChunk {
     pub last: Last,
 }
 
-/// What tells the closed chunks of a series from others: they stand elsewhere. Prometheus, which had something
-/// here once, writes zeros and passes it over.
+/// What tells the closed chunks of a series from others: they stand elsewhere. Prometheus, which had
+/// something here once, writes zeros and passes it over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClosedChunks {
     /// How many there are.

@@ -1,5 +1,5 @@
-//! A snapshot left by closing, and the start from it: the database is the same as without one, whatever becomes of
-//! the snapshot, of the WAL and of the closed chunks.
+//! A snapshot left by closing, and the start from it: the database is the same as without one, whatever
+//! becomes of the snapshot, of the WAL and of the closed chunks.
 
 use crate::common::{DIR, Dump, budget, commit, dump, labels, matcher, open, range, series};
 use skopos_base::{

@@ -59,7 +59,8 @@ pub(crate) struct Flags {
     wal_compression: String,
     /// Whether a clean stop leaves a snapshot of what is in memory alone, so that the next start is fast.
     #[arg(long = "storage.tsdb.snapshot-on-shutdown", value_name = "BOOL", default_value_t = true,
-        action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true")]
     snapshot_on_shutdown: bool,
     /// Features by the names that they have in Prometheus: memory-snapshot-on-shutdown.
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',',

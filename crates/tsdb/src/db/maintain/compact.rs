@@ -74,8 +74,9 @@ impl Core {
     }
 }
 
-/// What is compacted next. A block of samples out of order that ends behind all others is not merged with those:
-/// the end of the merged block would say that the log's samples up to there are in blocks, and they are not.
+/// What is compacted next. A block of samples out of order that ends behind all others is not merged with
+/// those: the end of the merged block would say that the log's samples up to there are in blocks, and they
+/// are not.
 fn plan(planner: &Planner, metas: Vec<BlockMeta>) -> Option<Plan> {
     let covered = covered_until(&metas);
     let (within, beyond): (Vec<_>, Vec<_>) = metas.into_iter().partition(|m| Some(m.max_time) <= covered);

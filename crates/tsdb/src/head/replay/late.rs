@@ -50,8 +50,8 @@ impl LateReplay {
         Self { newest_ms, newest_of_all_ms, min_valid_ms, window_ms, ..Self::default() }
     }
 
-    /// Whether a sample that stands next in the WAL came out of order. The first one of its series did when no
-    /// block that was cut before can have it.
+    /// Whether a sample that stands next in the WAL came out of order. The first one of its series did when
+    /// no block that was cut before can have it.
     #[inline]
     pub(super) fn is_late(&mut self, series: SeriesIndex, timestamp_ms: i64) -> bool {
         let at = series.0 as usize;

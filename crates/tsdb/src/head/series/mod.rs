@@ -152,8 +152,8 @@ impl MemSeries {
         self.wal_ref.store(wal_ref, Ordering::Relaxed);
     }
 
-    /// Reads a little of the series, so that its memory is in the cache soon. Asked of many series in turn, they
-    /// are waited for together and not one after the other.
+    /// Reads a little of the series, so that its memory is in the cache soon. Asked of many series in turn,
+    /// they are waited for together and not one after the other.
     #[inline]
     pub(crate) fn touch(&self) {
         std::hint::black_box((self.newest_ms.load(Ordering::Relaxed), self.samples.is_locked()));
@@ -203,8 +203,8 @@ impl MemSeries {
         newest == batch
     }
 
-    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does. Only under a lock under which
-    /// it was found: whoever takes it out asks under all of them.
+    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does. Only under a lock under
+    /// which it was found: whoever takes it out asks under all of them.
     #[inline]
     pub(crate) fn keep_for(&self, batch: BatchNumber) {
         if self.pending.load(Ordering::Relaxed) < batch.kept() {
@@ -262,8 +262,8 @@ impl MemSeries {
         attached
     }
 
-    /// Takes over the open chunk of a snapshot behind the closed ones that were attached. None, when the two do
-    /// not fit.
+    /// Takes over the open chunk of a snapshot behind the closed ones that were attached. None, when the two
+    /// do not fit.
     pub(crate) fn restore(
         &self,
         closed: ClosedChunks,

@@ -105,10 +105,11 @@ impl Samples {
         (tell(&self.closed), self.open.to_snapshot(TimestampMs::new(self.open_min_ms)))
     }
 
-    /// Takes over the open chunk of a snapshot, behind the closed chunks that were attached. None, when chunks that the snapshot knows are not among those, or the chunk is no open one.
+    /// Takes over the open chunk of a snapshot, behind the closed chunks that were attached. None, when
+    /// chunks that the snapshot knows are not among those, or the chunk is no open one.
     ///
-    /// There may be later closed chunks than those of the snapshot: then the first of them is the open chunk as
-    /// it became. There may be earlier ones, which were given up and still stood in a file.
+    /// There may be later closed chunks than those of the snapshot: then the first of them is the open chunk
+    /// as it became. There may be earlier ones, which were given up and still stood in a file.
     pub(super) fn restore(
         &mut self,
         closed: ClosedChunks,
