@@ -68,6 +68,11 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
     write_blocks(s, out);
     let micros = s.wal_sync_us_total as f64;
     out.counter("skopos_tsdb_wal_sync_seconds_total", "Time spent in synchronisations.", micros / 1e6);
+    write_replay(s, out);
+}
+
+/// What the start read back.
+fn write_replay(s: &StatsSnapshot, out: &mut Families<'_>) {
     let replayed = s.replayed_samples as f64;
     out.gauge("skopos_tsdb_replayed_samples", "Samples read from the log at the start.", replayed);
     out.gauge(

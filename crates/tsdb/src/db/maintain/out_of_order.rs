@@ -1,5 +1,5 @@
-//! Samples out of order from the head to blocks of their own, which may overlap others; compaction makes one of
-//! those. As in Prometheus they follow when the head was cut. Never drops from the head what a reader needs.
+//! Samples out of order from the head to blocks of their own, which may overlap others; compaction makes one
+//! of those. As in Prometheus they follow when the head was cut. Never drops from the head what a reader needs.
 
 use super::{MaintainError, Maintained, State};
 use crate::{
