@@ -1,6 +1,10 @@
 //! `Config`: the whole file, its loading, and what holds when there is none.
 
-use crate::{LoadError, yaml};
+use crate::{
+    LoadError,
+    storage::{RetentionRuleConfig, StorageConfig},
+    yaml,
+};
 use serde::{Deserialize, Serialize};
 use skopos_base::fs::{Fs, read_all};
 use skopos_model::DurationMs;
@@ -21,6 +25,18 @@ pub struct Config {
     /// What is scraped.
     #[serde(deserialize_with = "skopos_scrape::config::null_is_default")]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// How samples are stored.
+    #[serde(
+        deserialize_with = "skopos_scrape::config::null_is_default",
+        skip_serializing_if = "StorageConfig::is_default"
+    )]
+    pub storage: StorageConfig,
+    /// How long the samples of some series are kept; others are kept as `storage` says.
+    #[serde(
+        deserialize_with = "skopos_scrape::config::null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub retention: Vec<RetentionRuleConfig>,
 }
 
 impl Config {
@@ -31,7 +47,7 @@ impl Config {
             evaluation_interval: BUILT_IN_INTERVAL,
             ..GlobalConfig::default()
         };
-        Self { global, scrape_configs: Vec::new() }
+        Self { global, ..Self::default() }
     }
 
     /// Reads and checks the file at `path`.

@@ -5,6 +5,7 @@
 //!   loading it, and the built-in configuration that holds when there is no file.
 //! - `error`: `LoadError`: file, line, column, what is wrong and what is allowed.
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
+//! - `storage`: the sections `storage` and `retention`.
 //! - `yaml`: the only module that knows the YAML library.
 //!
 //! What always holds:
@@ -17,8 +18,12 @@
 mod error;
 mod file;
 mod live;
+mod storage;
 mod yaml;
 
 pub use error::LoadError;
 pub use file::Config;
 pub use live::Live;
+pub use storage::{
+    ByteSize, Percentage, RetentionConfig, RetentionRuleConfig, Selector, StorageConfig, TsdbConfig,
+};
