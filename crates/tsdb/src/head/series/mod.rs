@@ -142,8 +142,8 @@ impl MemSeries {
         newest == batch
     }
 
-    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does. Only under a lock under which
-    /// it was found: whoever takes it out asks under all of them.
+    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does. Only under a lock under
+    /// which it was found: whoever takes it out asks under all of them.
     #[inline]
     pub(crate) fn keep_for(&self, batch: BatchNumber) {
         if self.pending.load(Ordering::Relaxed) < batch.kept() {
