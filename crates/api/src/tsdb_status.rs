@@ -1,5 +1,5 @@
-//! `/api/v1/status/tsdb`: what the head consists of, and what most of it is. Knows no database: who has one says
-//! it (`TsdbStatusSource`).
+//! `/api/v1/status/tsdb`: what the head consists of, and what most of it is. Knows no database: who has one
+//! says it (`TsdbStatusSource`).
 
 use crate::{
     blocking,

@@ -158,8 +158,8 @@ retention:
 ";
     let config = parse(text).expect("the file is sound");
     let retention = config.storage.tsdb.retention;
-    assert_eq!(retention.size.map(|s| s.bytes()), Some(512 << 30));
-    assert_eq!(retention.percentage.map(|p| p.percent()), Some(80.5));
+    assert_eq!(retention.size.map(skopos_config::ByteSize::bytes), Some(512 << 30));
+    assert_eq!(retention.percentage.map(skopos_config::Percentage::percent), Some(80.5));
     assert_eq!(config.retention[0].selector.matchers().len(), 1);
     assert_eq!(parse(&config.to_yaml()), Ok(config));
     for text in ["storage:\n", "storage:\n  tsdb:\n", "storage:\n  tsdb:\n    retention:\n", "retention:\n"] {

@@ -1,4 +1,4 @@
-//! `Gunzip`: decompresses a body in the parts in which it comes, straight into the buffer that will be parsed.
+//! `Gunzip`: decompresses a body in the parts in which it comes, straight into the buffer that is parsed.
 //! Knows no HTTP; how much may come out is its caller's decision.
 
 use crate::fetch::FetchError;
@@ -22,8 +22,8 @@ impl Gunzip {
         Self { member: Decompress::new_gzip(WINDOW_BITS), ended: false }
     }
 
-    /// Appends to `out` what the next part holds. `allow` is asked again and again whether there may be so many
-    /// bytes in all, those before them included.
+    /// Appends to `out` what the next part holds. `allow` is asked again and again whether there may be so
+    /// many bytes in all, those before them included.
     pub(crate) fn push(
         &mut self,
         mut part: &[u8],

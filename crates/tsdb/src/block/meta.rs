@@ -117,7 +117,8 @@ pub struct BlockParent {
 }
 
 impl BlockMeta {
-    /// Whether all of the block came out of order, so that it says nothing about what the log still has to give.
+    /// Whether all of the block came out of order, so that it says nothing about what the log still has to
+    /// give.
     pub fn is_out_of_order(&self) -> bool {
         self.compaction.hints.iter().any(|hint| hint == FROM_OUT_OF_ORDER)
     }

@@ -142,7 +142,8 @@ impl Search<'_> {
             self.budget.check()?;
             self.block.index.postings_of(part, &mut ids)?;
         }
-        // A series has one value of a label, so that no number stands twice. Of long lists the sort finds the runs.
+        // A series has one value of a label, so that no number stands twice. Of long lists the sort
+        // finds the runs.
         if ids.len() < SHORT_LIST * lists.len() {
             ids.sort_unstable();
         } else if lists.len() > 1 {

@@ -29,8 +29,6 @@ use std::{collections::HashMap, sync::Arc};
 
 /// Samples stored or checked before the registry is let go for a moment.
 const STRIDE: usize = 4096;
-/// Series whose memory is asked for together before they are looked at one by one.
-const NEAR: usize = 16;
 /// Batches whose buffers are larger are not kept for later ones.
 const SPARE_BYTES: usize = 8 << 20;
 /// The most spare batches kept.
@@ -427,18 +425,15 @@ fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
     for from in (0..batch.series.len()).step_by(STRIDE) {
         let to = (from + STRIDE).min(batch.series.len());
         let table = head.registry.table();
-        for near in (from..to).step_by(NEAR) {
-            let rows = near..(near + NEAR).min(to);
-            batch.series[rows.clone()].iter().filter_map(|i| table.get(*i)).for_each(|s| s.touch());
-            for row in rows {
-                let Some(series) = table.get(batch.series[row]) else { continue };
-                let (timestamp_ms, value) = (batch.timestamps_ms[row], batch.values[row]);
-                let mut stored = series.append(timestamp_ms, value, view);
-                if stored == Stored::Overtaken {
-                    stored = late.insert_float(series, timestamp_ms, value);
-                }
-                tally.add(timestamp_ms, stored);
+        let rows =
+            batch.series[from..to].iter().zip(&batch.timestamps_ms[from..to]).zip(&batch.values[from..to]);
+        for ((index, timestamp_ms), value) in rows {
+            let Some(series) = table.get(*index) else { continue };
+            let mut stored = series.append(*timestamp_ms, *value, view);
+            if stored == Stored::Overtaken {
+                stored = late.insert_float(series, *timestamp_ms, *value);
             }
+            tally.add(*timestamp_ms, stored);
         }
     }
     batch.histograms.store(head, view, &mut late, |timestamp_ms, stored| tally.add(timestamp_ms, stored));
@@ -532,10 +527,6 @@ impl Appender for HeadAppender<'_> {
             let to = (from + STRIDE).min(series.len());
             let table = head.registry.table();
             for i in from..to {
-                if (i - from).is_multiple_of(NEAR) {
-                    let near = &series[i..(i + NEAR).min(to)];
-                    near.iter().filter_map(|r| table.by_ref(*r)).for_each(|s| s.touch());
-                }
                 let result = match table.by_ref(series[i]) {
                     Some(known) => {
                         if known.hold_unlogged() {

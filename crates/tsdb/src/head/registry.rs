@@ -81,7 +81,8 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Holds a series under a lock under which it was found, and keeps it for a batch that may have no sample of it.
+    /// Holds a series under a lock under which it was found, and keeps it for a batch that may have no
+    /// sample of it.
     fn hold(series: &Arc<MemSeries>, created: bool, batch: Option<BatchNumber>) -> Self {
         if let Some(batch) = batch {
             series.keep_for(batch);

@@ -55,8 +55,8 @@ impl Head {
         self.min_valid_ms.fetch_max(time.as_ms(), Ordering::AcqRel);
     }
 
-    /// Up to where the head has no sample, at least `time`, before which it has none: a gap of months is passed
-    /// over in one step. From now on no sample of before is taken.
+    /// Up to where the head has no sample, at least `time`, before which it has none: a gap of months is
+    /// passed over in one step. From now on no sample of before is taken.
     pub(crate) fn empty_until(&self, time: TimestampMs) -> TimestampMs {
         let block_ms = self.options.min_block_duration.as_ms().max(1);
         let Some((_, newest)) = self.time_range() else { return time };

@@ -65,8 +65,8 @@ impl IndexReader {
         self.postings_of(&[offset], out)
     }
 
-    /// Appends the lists at these offsets, each of which is sorted. Those of neighbouring values stand behind one
-    /// another and are read together.
+    /// Appends the lists at these offsets, each of which is sorted. Those of neighbouring values stand
+    /// behind one another and are read together.
     pub(crate) fn postings_of(&self, lists: &[u64], out: &mut Vec<u32>) -> Result<(), BlockError> {
         let input = &self.input;
         let (mut window, mut start) = (Vec::new(), 0);

@@ -93,8 +93,8 @@ enum Place {
     At(u32),
 }
 
-/// One page of symbols, read. Which bytes are texts is known; whether they are UTF-8 is asked of those that are
-/// wanted.
+/// One page of symbols, read. Which bytes are texts is known; whether they are UTF-8 is asked of those
+/// that are wanted.
 #[derive(Debug)]
 struct Page {
     bytes: Box<[u8]>,

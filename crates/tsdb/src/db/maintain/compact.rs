@@ -74,7 +74,8 @@ impl Core {
     }
 }
 
-/// What is compacted next. A block of samples out of order that ends behind all others is not merged with those:
+/// What is compacted next. A block of samples out of order that ends behind all others is not merged with
+/// those:
 /// the end of the merged block would say that the log's samples up to there are in blocks, and they are not.
 fn plan(planner: &Planner, metas: Vec<BlockMeta>) -> Option<Plan> {
     let covered = covered_until(&metas);

@@ -129,13 +129,6 @@ impl MemSeries {
         }
     }
 
-    /// Reads a little of the series, so that its memory is in the cache soon. Asked of many series in turn, they
-    /// are waited for together and not one after the other.
-    #[inline]
-    pub(crate) fn touch(&self) {
-        std::hint::black_box((self.newest_ms.load(Ordering::Relaxed), self.samples.is_locked()));
-    }
-
     pub(crate) fn is_logged(&self) -> bool {
         self.logged.load(Ordering::Acquire)
     }
@@ -180,8 +173,8 @@ impl MemSeries {
         newest == batch
     }
 
-    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does. Only under a lock under which
-    /// it was found: whoever takes it out asks under all of them.
+    /// Keeps the series in the registry until `batch` ends, as `mark_pending` does. Only under a lock under
+    /// which it was found: whoever takes it out asks under all of them.
     #[inline]
     pub(crate) fn keep_for(&self, batch: BatchNumber) {
         if self.pending.load(Ordering::Relaxed) < batch.kept() {
