@@ -116,12 +116,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_largest_stay_and_come_first(counts in prop::collection::vec(0u64..20, 0..60), limit in 0usize..9) {
+        fn the_largest_stay_and_come_first(
+            counts in prop::collection::vec(0u64..20, 0..60),
+            limit in 0usize..9,
+        ) {
             let mut top = Top::new(limit);
             for (i, count) in counts.iter().enumerate() {
                 top.offer(*count, || format!("{i:02}"));
             }
-            let mut expected: Vec<_> = (0..).zip(&counts).map(|(i, c)| (Reverse(*c), format!("{i:02}"))).collect();
+            let named = (0..).zip(&counts).map(|(i, c)| (Reverse(*c), format!("{i:02}")));
+            let mut expected: Vec<_> = named.collect();
             expected.sort();
             expected.truncate(limit);
             let got = top.into_entries().into_iter().map(|e| (Reverse(e.count), e.name));
