@@ -280,7 +280,8 @@ fn push_series(out: &mut Vec<u8>, wal_ref: u64, labels: &Labels, chunk: Option<O
     }
 }
 
-fn read_record(record: &[u8], each: &mut impl FnMut(Entry)) -> Result<(), RecordError> {
+/// Hands out what a record has; nothing of kinds that are not known.
+pub(crate) fn read_record(record: &[u8], each: &mut impl FnMut(Entry)) -> Result<(), RecordError> {
     let mut rest = record.get(1..).unwrap_or_default();
     match record.first() {
         None => Ok(()),
