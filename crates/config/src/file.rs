@@ -1,6 +1,10 @@
 //! `Config`: the whole file, its loading, and what holds when there is none.
 
-use crate::{LoadError, StorageConfig, yaml};
+use crate::{
+    LoadError,
+    storage::{RetentionRuleConfig, StorageConfig},
+    yaml,
+};
 use serde::{Deserialize, Serialize};
 use skopos_base::fs::{Fs, read_all};
 use skopos_model::DurationMs;
@@ -21,9 +25,18 @@ pub struct Config {
     /// What is scraped.
     #[serde(deserialize_with = "skopos_scrape::config::null_is_default")]
     pub scrape_configs: Vec<ScrapeConfig>,
-    /// How samples are kept.
-    #[serde(deserialize_with = "skopos_scrape::config::null_is_default")]
+    /// How samples are stored.
+    #[serde(
+        deserialize_with = "skopos_scrape::config::null_is_default",
+        skip_serializing_if = "StorageConfig::is_default"
+    )]
     pub storage: StorageConfig,
+    /// How long the samples of some series are kept; others are kept as `storage` says.
+    #[serde(
+        deserialize_with = "skopos_scrape::config::null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub retention: Vec<RetentionRuleConfig>,
 }
 
 impl Config {

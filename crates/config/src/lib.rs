@@ -3,9 +3,9 @@
 //! Modules:
 //! - `file`: `Config`, the file's shape, composed of the structs that stand beside each subsystem;
 //!   loading it, and the built-in configuration that holds when there is no file.
-//! - `storage`: the section of that name; storage itself, below all configuration, knows no file.
 //! - `error`: `LoadError`: file, line, column, what is wrong and what is allowed.
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
+//! - `storage`: the sections `storage` and `retention`.
 //! - `yaml`: the only module that knows the YAML library.
 //!
 //! What always holds:
@@ -24,4 +24,7 @@ mod yaml;
 pub use error::LoadError;
 pub use file::Config;
 pub use live::Live;
-pub use storage::{ExemplarsConfig, StorageConfig};
+pub use storage::{
+    ByteSize, ExemplarsConfig, Percentage, RetentionConfig, RetentionRuleConfig, Selector, StorageConfig,
+    TsdbConfig,
+};

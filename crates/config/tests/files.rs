@@ -83,7 +83,8 @@ fn errors_say_file_line_column_and_what_is_allowed() {
     );
     check_error(
         "rules:\n  - a\n",
-        "prometheus.yml:1:1: unknown field `rules`, expected one of global, scrape_configs, storage",
+        "prometheus.yml:1:1: unknown field `rules`, expected one of global, scrape_configs, storage, \
+         retention",
     );
     check_error("global: 15s\n", "prometheus.yml:1:9: expected a mapping (lines of `key: value`)");
     check_error("scrape_configs: {a: b}\n", "prometheus.yml:1:17: expected a list (lines of `- item`)");
@@ -147,4 +148,38 @@ fn hostile_files_end_in_an_error() {
     let bomb =
         "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c]\n";
     assert!(parse(bomb).is_err());
+}
+
+#[test]
+fn storage_and_retention_are_read_and_written_as_in_the_file() {
+    let text = "storage:
+  tsdb:
+    out_of_order_time_window: 30m
+    retention:
+      time: 30d
+      size: 512GB
+      percentage: 80.5
+retention:
+  - match: '{job=\"debug\"}'
+    time: 2d
+";
+    let config = parse(text).expect("the file is sound");
+    let retention = config.storage.tsdb.retention;
+    assert_eq!(retention.size.map(skopos_config::ByteSize::bytes), Some(512 << 30));
+    assert_eq!(retention.percentage.map(skopos_config::Percentage::percent), Some(80.5));
+    assert_eq!(config.retention[0].selector.matchers().len(), 1);
+    assert_eq!(parse(&config.to_yaml()), Ok(config));
+    for text in ["storage:\n", "storage:\n  tsdb:\n", "storage:\n  tsdb:\n    retention:\n", "retention:\n"] {
+        assert_eq!(parse(text), Ok(Config::default()), "{text:?}");
+    }
+    for (text, reason) in [
+        ("storage:\n  tsdb:\n    retention:\n      size: 5\n", "no size"),
+        ("storage:\n  tsdb:\n    retention:\n      percentage: 101\n", "no percentage"),
+        ("storage:\n  tsdb:\n    retentions: 3\n", "retentions"),
+        ("retention:\n  - match: '{'\n    time: 1d\n", "selects no series"),
+        ("retention:\n  - match: up\n", "time"),
+    ] {
+        let message = parse(text).expect_err(text);
+        assert!(message.contains(reason), "{text:?}: {message}");
+    }
 }

@@ -62,8 +62,14 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
     }
     write_out_of_order(s, out);
     write_refusals(s, out);
+    write_blocks(s, out);
     let micros = s.wal_sync_us_total as f64;
     out.counter("skopos_tsdb_wal_sync_seconds_total", "Time spent in synchronisations.", micros / 1e6);
+    write_replay(s, out);
+}
+
+/// What the start read back.
+fn write_replay(s: &StatsSnapshot, out: &mut Families<'_>) {
     let replayed = s.replayed_samples as f64;
     out.gauge("skopos_tsdb_replayed_samples", "Samples read from the log at the start.", replayed);
     out.gauge(
@@ -144,4 +150,52 @@ fn write_refusals(s: &StatsSnapshot, out: &mut Families<'_>) {
     ] {
         out.counter(name, help, value as f64);
     }
+}
+
+/// What becomes of blocks.
+fn write_blocks(s: &StatsSnapshot, out: &mut Families<'_>) {
+    for (name, help, value) in [
+        ("prometheus_tsdb_compactions_total", "Blocks written.", s.compactions_total),
+        (
+            "prometheus_tsdb_compactions_failed_total",
+            "Blocks that could not be written.",
+            s.compactions_failed_total,
+        ),
+        ("prometheus_tsdb_head_truncations_total", "Truncations of the head.", s.head_truncations_total),
+        ("prometheus_tsdb_wal_truncations_total", "Attempts to shorten the log.", s.wal_truncations_total),
+        (
+            "prometheus_tsdb_wal_truncations_failed_total",
+            "Those that failed.",
+            s.wal_truncations_failed_total,
+        ),
+        ("prometheus_tsdb_checkpoint_creations_total", "Checkpoints written.", s.checkpoint_creations_total),
+        ("prometheus_tsdb_time_retentions_total", "Blocks that went for their age.", s.time_retentions_total),
+        (
+            "prometheus_tsdb_size_retentions_total",
+            "Blocks that went since there was too much.",
+            s.size_retentions_total,
+        ),
+        (
+            "skopos_tsdb_maintenance_failed_total",
+            "Passes of maintenance that could not do all that was due.",
+            s.maintenance_failed_total,
+        ),
+    ] {
+        out.counter(name, help, value as f64);
+    }
+    for (name, help, value) in [
+        ("prometheus_tsdb_blocks_loaded", "Open blocks.", s.blocks_loaded),
+        ("skopos_tsdb_blocks_unreadable", "Blocks that could not be opened.", s.blocks_unreadable),
+        ("prometheus_tsdb_storage_blocks_bytes", "Bytes of open blocks.", s.blocks_bytes),
+        ("prometheus_tsdb_wal_storage_size_bytes", "Bytes of the log on disk.", s.wal_storage_bytes),
+        (
+            "prometheus_tsdb_head_chunks_storage_size_bytes",
+            "Bytes of the head chunk files.",
+            s.head_chunks_storage_bytes,
+        ),
+    ] {
+        out.gauge(name, help, value as f64);
+    }
+    let seconds = s.tombstone_cleanup_us_total as f64 / 1e6;
+    out.counter("skopos_tsdb_tombstone_cleanup_seconds_total", "Time spent on cleaning tombstones.", seconds);
 }

@@ -243,7 +243,7 @@ const OURS: &[(&str, u16, &str)] = &[
     (
         "/api/v1/status/tsdb?limit=1",
         200,
-        r#""seriesCountByMetricName":[{"name":"m","value":2}],"labelValueCountByLabelName":[{"name":"#,
+        r#""seriesCountByMetricName":[{"name":"m","value":2}],"labelValueCountByLabelName":[{"#,
     ),
     ("/api/v1/status/tsdb?limit=x", 400, r#"invalid parameter \"limit\": write a whole number"#),
     ("/api/v1/status/tsdb?limit=10001", 400, r#"invalid parameter \"limit\": it is more than 10000"#),

@@ -72,6 +72,20 @@ pub const TARGETS: &[Target] = &[
         memory: Memory { fixed_bytes: 256 << 10, per_input_byte: 64 << 10 },
     },
     Target {
+        name: "head_chunk",
+        covers: &["crates/tsdb/src/head_chunks/format.rs"],
+        seeds: tsdb::head_chunks::entry_seeds,
+        check: tsdb::head_chunks::entry,
+        memory: USUAL,
+    },
+    Target {
+        name: "snapshot_record",
+        covers: &["crates/tsdb/src/wal/snapshot.rs"],
+        seeds: tsdb::wal::snapshot_record_seeds,
+        check: tsdb::wal::snapshot_record,
+        memory: USUAL,
+    },
+    Target {
         name: "xor_chunk",
         covers: &[
             "crates/chunk/src/decoder.rs",

@@ -4,4 +4,5 @@
 #![allow(missing_docs, reason = "seen by `crates/fuzz` alone, whose table says what each is")]
 
 pub mod block;
+pub mod head_chunks;
 pub mod wal;

@@ -4,6 +4,7 @@ use crate::wal::{
     page::{Compression, Framable, frame},
     reader::{Item, SegmentReader},
     record::{self, RecordError, RecordKind, SamplesRecord},
+    snapshot,
 };
 use skopos_base::fs::File;
 use skopos_model::{Labels, LabelsBuilder};
@@ -231,4 +232,19 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
     let whole = [&[7][..], &head.concat(), &[1, 0, 2, 2, 2, 0, 0, 0]].concat();
     let min_valid = [14, 0, 0, 0, 0, 0, 0, 0, 5].to_vec();
     vec![series, samples.bytes().to_vec(), metadata, tombstones, markers, exemplar, whole, min_valid]
+}
+
+/// A record of a snapshot has no more entries than bytes.
+pub fn snapshot_record(bytes: &[u8]) {
+    let mut entries = 0;
+    let _ = snapshot::read_record(bytes, &mut |_| entries += 1);
+    assert!(entries <= bytes.len());
+}
+
+pub fn snapshot_record_seeds() -> Vec<Vec<u8>> {
+    let mut series = vec![1, 0, 0, 0, 0, 0, 0, 0, 7, 1, 1, b'a', 1, b'b', 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    series.extend_from_slice(&[0; 16]);
+    series.extend_from_slice(&[1, 3, 0, 0, 0]);
+    series.extend_from_slice(&[0; 64]);
+    vec![series, vec![2, 5, 1, 7, 0, 18], vec![3]]
 }

@@ -9,10 +9,11 @@ use super::{
     Head,
     batches::BatchNumber,
     exemplars::{Timed, Verdict},
-    histograms::{Histograms, checked, compress_all, owned},
+    histograms::{checked, compress_all, owned},
     out_of_order::LateBatch,
     registry::{Found, Origin, ref_of},
     series::{CommitView, HistogramRef, MemSeries, Place, SeriesIndex, Stored},
+    turn::Turn,
 };
 use crate::{
     stats::Stats,
@@ -20,17 +21,15 @@ use crate::{
         Wal,
         compress::Compressor,
         page::{Compression, Framable},
-        record::{SamplesRecord, WalExemplar, push_exemplars, push_series},
+        record::{WalExemplar, push_exemplars, push_series},
     },
 };
 use skopos_model::{Exemplar, Labels, Metadata, Sample, SeriesRef, TimestampMs};
 use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, Value};
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// Samples stored or checked before the registry is let go for a moment.
 const STRIDE: usize = 4096;
-/// Series whose memory is asked for together before they are looked at one by one.
-const NEAR: usize = 16;
 /// Batches whose buffers are larger are not kept for later ones.
 const SPARE_BYTES: usize = 8 << 20;
 /// The most spare batches kept.
@@ -54,81 +53,49 @@ enum Fate {
 /// The buffers of a batch.
 #[derive(Default)]
 pub(crate) struct Batch {
-    record: SamplesRecord,
-    series: Vec<SeriesIndex>,
-    timestamps_ms: Vec<i64>,
-    values: Vec<f64>,
+    turn: Turn,
+    /// Turns that ended; mostly none.
+    ended: Vec<Turn>,
     /// Series that the WAL did not name when they were appended to.
     unlogged: Vec<Arc<MemSeries>>,
     /// Series that the batch holds, as often as it does.
     held: Vec<Arc<MemSeries>>,
     metadata: Vec<(Arc<MemSeries>, Metadata)>,
-    histograms: Histograms,
     exemplars: Vec<WalExemplar>,
     /// Of which series each is.
     exemplar_series: Vec<SeriesIndex>,
-    /// The last sample of every series; only there once a series came twice.
-    last_of: Option<HashMap<SeriesIndex, Sample>>,
     compressor: Compressor,
     compressed: Vec<u8>,
 }
 
 impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Batch").field("samples", &self.series.len()).finish_non_exhaustive()
+        f.debug_struct("Batch").field("samples", &self.turn.len()).finish_non_exhaustive()
     }
 }
 
 impl Batch {
+    fn is_empty(&self) -> bool {
+        self.turns().all(Turn::is_empty)
+    }
+
+    /// All turns in order.
+    fn turns(&self) -> impl Iterator<Item = &Turn> {
+        self.ended.iter().chain([&self.turn])
+    }
+
+    /// Ends the turn: what comes now stands behind all of it, in the log and in memory.
+    fn end_turn(&mut self) {
+        self.ended.push(std::mem::take(&mut self.turn));
+    }
+
     fn clear(&mut self) {
-        self.record.clear();
-        self.series.clear();
-        self.timestamps_ms.clear();
-        self.values.clear();
+        self.turn.clear();
+        self.ended.clear();
         self.unlogged.clear();
         self.metadata.clear();
-        self.histograms.clear();
         self.exemplars.clear();
         self.exemplar_series.clear();
-        self.last_of = None;
-    }
-
-    /// The last sample that the batch has for a series that is part of it.
-    fn last_sample(&mut self, index: SeriesIndex) -> Option<Sample> {
-        let at =
-            |i: usize| Sample { timestamp: TimestampMs::new(self.timestamps_ms[i]), value: self.values[i] };
-        // Samples of one series mostly follow one another.
-        if self.last_of.is_none() && self.series.last() == Some(&index) {
-            return Some(at(self.series.len() - 1));
-        }
-        self.last_of().get(&index).copied()
-    }
-
-    /// The last sample in order of every series.
-    fn last_of(&mut self) -> &mut HashMap<SeriesIndex, Sample> {
-        let at =
-            |i: usize| Sample { timestamp: TimestampMs::new(self.timestamps_ms[i]), value: self.values[i] };
-        self.last_of.get_or_insert_with(|| self.series.iter().enumerate().map(|(i, s)| (*s, at(i))).collect())
-    }
-
-    /// Adds a sample that is not the last one of its series.
-    fn push_late(&mut self, series: &MemSeries, timestamp_ms: i64, value: f64) {
-        self.last_of();
-        self.record.push(series.wal_ref(), timestamp_ms, value);
-        self.series.push(series.index);
-        self.timestamps_ms.push(timestamp_ms);
-        self.values.push(value);
-    }
-
-    #[inline]
-    fn push(&mut self, series: &MemSeries, timestamp_ms: i64, value: f64) {
-        self.record.push(series.wal_ref(), timestamp_ms, value);
-        self.series.push(series.index);
-        self.timestamps_ms.push(timestamp_ms);
-        self.values.push(value);
-        if let Some(last_of) = &mut self.last_of {
-            last_of.insert(series.index, Sample { timestamp: TimestampMs::new(timestamp_ms), value });
-        }
     }
 }
 
@@ -219,7 +186,7 @@ impl<'a> HeadAppender<'a> {
         if fate == Fate::Known {
             return Ok(());
         }
-        if self.batch.series.len() >= self.max_samples {
+        if self.batch.turn.len() >= self.max_samples {
             return Err(AppendError::Limit { limit: BATCH_LIMIT, max: self.max_samples as u64 });
         }
         if !series.is_logged() {
@@ -227,9 +194,9 @@ impl<'a> HeadAppender<'a> {
         }
         if fate == Fate::Late {
             series.mark_pending(self.number);
-            self.batch.push_late(series, timestamp_ms, value);
+            self.batch.turn.push_late(series, timestamp_ms, value);
         } else {
-            self.batch.push(series, timestamp_ms, value);
+            self.batch.turn.push(series, timestamp_ms, value);
         }
         Ok(())
     }
@@ -244,7 +211,7 @@ impl<'a> HeadAppender<'a> {
         self.check_bounds(timestamp)?;
         let mut place = series.place_of_histogram(timestamp, value);
         if place == Place::Behind && series.mark_pending(self.number) {
-            place = self.batch.histograms.place(series.index, timestamp, value);
+            place = self.place_in_batch(series.index, timestamp, value);
         }
         match self.judge(place, timestamp)? {
             Fate::Known => return Ok(()),
@@ -252,14 +219,29 @@ impl<'a> HeadAppender<'a> {
             Fate::Store => {}
         }
         let max_bytes = self.head.options.max_record_bytes();
-        if self.batch.histograms.bytes() >= max_bytes {
+        if self.batch.turn.histograms.bytes() >= max_bytes {
             return Err(AppendError::Limit { limit: HISTOGRAM_LIMIT, max: max_bytes as u64 });
         }
         if !series.is_logged() {
             self.batch.unlogged.push(Arc::clone(series));
         }
-        self.batch.histograms.push(series, timestamp, owned(value));
+        self.batch.turn.histograms.push(series, timestamp, owned(value));
         Ok(())
+    }
+
+    /// Where a histogram would stand among what the batch has of a series.
+    #[cold]
+    fn place_in_batch(
+        &mut self,
+        index: SeriesIndex,
+        timestamp: TimestampMs,
+        value: HistogramRef<'_>,
+    ) -> Place {
+        let Some(last) = self.batch.turn.last_sample(index) else {
+            return self.batch.turn.histograms.place(index, timestamp, value);
+        };
+        self.batch.end_turn();
+        if last.timestamp < timestamp { Place::Behind } else { Place::Before(last.timestamp) }
     }
 
     fn check_bounds(&self, timestamp: TimestampMs) -> Result<(), AppendError> {
@@ -309,7 +291,13 @@ impl<'a> HeadAppender<'a> {
         value: f64,
     ) -> Result<Fate, AppendError> {
         let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
-        match self.batch.last_sample(series.index) {
+        if let Some(newest) = self.batch.turn.histograms.newest_of(series.index) {
+            let place = if newest < sample.timestamp { Place::Behind } else { Place::Before(newest) };
+            let fate = self.judge(place, sample.timestamp)?;
+            self.batch.end_turn();
+            return Ok(fate);
+        }
+        match self.batch.turn.last_sample(series.index) {
             Some(last) if sample.timestamp < last.timestamp => {
                 self.judge(Place::Before(last.timestamp), sample.timestamp)
             }
@@ -362,9 +350,11 @@ impl<'a> HeadAppender<'a> {
     fn commit_batch(&mut self) -> Result<Committed, CommitError> {
         let (head, batch) = (self.head, &mut self.batch);
         let how = head.options.wal_compression;
-        let samples = batch.compressor.compress(how, batch.record.bytes(), &mut batch.compressed);
-        let (records, mut buffers) = (batch.histograms.records(), Vec::new());
-        let histograms = compress_all(&mut batch.compressor, how, &records, &mut buffers);
+        let samples = batch.compressor.compress(how, batch.turn.floats(), &mut batch.compressed);
+        let (mut before, mut buffers) = (Vec::new(), Vec::new());
+        batch.ended.iter().for_each(|turn| turn.push_records(&mut before));
+        before.extend(batch.turn.histograms.records());
+        let before = compress_all(&mut batch.compressor, how, &before, &mut buffers);
         let mut state = head.commit.lock();
         let state = &mut *state;
         state.series_record.clear();
@@ -374,10 +364,10 @@ impl<'a> HeadAppender<'a> {
         }
         let mut exemplar_record = Vec::new();
         push_exemplars(&mut exemplar_record, &batch.exemplars);
-        if batch.unlogged.is_empty() && histograms.is_empty() && exemplar_record.is_empty() {
+        if batch.unlogged.is_empty() && before.is_empty() && exemplar_record.is_empty() {
             self.wal.log(&[samples])?;
         } else {
-            let mut all = Vec::with_capacity(3 + histograms.len());
+            let mut all = Vec::with_capacity(3 + before.len());
             if !batch.unlogged.is_empty() {
                 all.push(batch.compressor.compress(how, &state.series_record, &mut state.compressed));
             }
@@ -385,8 +375,8 @@ impl<'a> HeadAppender<'a> {
             if !exemplar_record.is_empty() {
                 all.push(Framable { bytes: &exemplar_record, compression: Compression::None });
             }
-            all.extend_from_slice(&histograms);
-            if !batch.series.is_empty() {
+            all.extend_from_slice(&before);
+            if !batch.turn.floats().is_empty() {
                 all.push(samples);
             }
             self.wal.log(&all)?;
@@ -424,24 +414,9 @@ fn store_exemplars(head: &Head, batch: &mut Batch) {
 fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
     let mut tally = Tally::default();
     let mut late = LateBatch::new(head, view);
-    for from in (0..batch.series.len()).step_by(STRIDE) {
-        let to = (from + STRIDE).min(batch.series.len());
-        let table = head.registry.table();
-        for near in (from..to).step_by(NEAR) {
-            let rows = near..(near + NEAR).min(to);
-            batch.series[rows.clone()].iter().filter_map(|i| table.get(*i)).for_each(|s| s.touch());
-            for row in rows {
-                let Some(series) = table.get(batch.series[row]) else { continue };
-                let (timestamp_ms, value) = (batch.timestamps_ms[row], batch.values[row]);
-                let mut stored = series.append(timestamp_ms, value, view);
-                if stored == Stored::Overtaken {
-                    stored = late.insert_float(series, timestamp_ms, value);
-                }
-                tally.add(timestamp_ms, stored);
-            }
-        }
+    for turn in batch.turns() {
+        turn.store(head, view, &mut late, |timestamp_ms, stored| tally.add(timestamp_ms, stored));
     }
-    batch.histograms.store(head, view, &mut late, |timestamp_ms, stored| tally.add(timestamp_ms, stored));
     late.finish();
     let Tally { committed, chunks, min_ms, max_ms } = tally;
     if min_ms <= max_ms {
@@ -532,10 +507,6 @@ impl Appender for HeadAppender<'_> {
             let to = (from + STRIDE).min(series.len());
             let table = head.registry.table();
             for i in from..to {
-                if (i - from).is_multiple_of(NEAR) {
-                    let near = &series[i..(i + NEAR).min(to)];
-                    near.iter().filter_map(|r| table.by_ref(*r)).for_each(|s| s.touch());
-                }
                 let result = match table.by_ref(series[i]) {
                     Some(known) => {
                         if known.hold_unlogged() {
@@ -553,7 +524,7 @@ impl Appender for HeadAppender<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<Committed, CommitError> {
-        let committed = if self.batch.series.is_empty() && self.batch.histograms.is_empty() {
+        let committed = if self.batch.is_empty() {
             Committed::default()
         } else {
             self.commit_batch().inspect_err(|_| Stats::add(&self.head.stats.commits_failed_total, 1))?
@@ -576,9 +547,8 @@ impl Drop for HeadAppender<'_> {
         let removed = self.head.registry.release(batch.held.drain(..));
         Stats::sub(&self.head.stats.series, removed as u64);
         batch.clear();
-        let bytes = batch.record.capacity()
+        let bytes = batch.turn.capacity_bytes()
             + batch.compressed.capacity()
-            + batch.series.capacity() * 20
             + (batch.held.capacity() + batch.unlogged.capacity()) * 8;
         let mut spare = self.head.spare.lock();
         if bytes <= SPARE_BYTES && spare.len() < SPARES {

@@ -63,6 +63,12 @@ impl Histograms {
         }
     }
 
+    /// The newest time that the batch has of a series.
+    pub(super) fn newest_of(&self, index: SeriesIndex) -> Option<TimestampMs> {
+        let of_series = self.series.iter().zip(&self.samples).filter(|(i, _)| **i == index);
+        of_series.map(|(_, sample)| TimestampMs::new(sample.timestamp_ms)).max()
+    }
+
     /// The records of all, one for each kind.
     pub(super) fn records(&self) -> Vec<Vec<u8>> {
         let (mut records, mut buffer) = (Vec::new(), Vec::new());

@@ -10,7 +10,7 @@
 //! - `exemplars`: the newest of them.
 //! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
-//! - `appender`: a batch, from `append` to `commit`.
+//! - `appender`: a batch, from `append` to `commit`; `turn`: its samples.
 //! - `histograms`: the native histograms of a batch.
 //! - `out_of_order`: samples that come behind later ones of their series, and the write-behind log.
 //! - `querier`: a view, from matchers to columns.
@@ -41,6 +41,7 @@ pub(crate) mod series_table;
 pub(crate) mod snapshot;
 pub(crate) mod tombstones;
 pub(crate) mod truncate;
+mod turn;
 
 use crate::{
     head_chunks::{HeadChunks, Loaded, Order, Sealed},

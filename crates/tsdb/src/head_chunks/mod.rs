@@ -13,7 +13,7 @@
 //! sample that the WAL has lost.
 
 mod buffer;
-mod format;
+pub(crate) mod format;
 mod load;
 #[cfg(test)]
 mod tests;

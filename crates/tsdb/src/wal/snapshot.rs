@@ -306,7 +306,8 @@ fn push_series(
     }
 }
 
-fn read_record(record: &[u8], each: &mut impl FnMut(Entry)) -> Result<(), RecordError> {
+/// Hands out what a record has; nothing of kinds that are not known.
+pub(crate) fn read_record(record: &[u8], each: &mut impl FnMut(Entry)) -> Result<(), RecordError> {
     let mut rest = record.get(1..).unwrap_or_default();
     match record.first() {
         None => Ok(()),

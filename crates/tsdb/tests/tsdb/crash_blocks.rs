@@ -176,7 +176,10 @@ fn expiring_life(env: &Env, promised: &mut Promised) -> Outcome {
     Ok(())
 }
 
-const LIVES: [(&str, fn(&Env, &mut Promised) -> Outcome); 3] =
+/// A part of a database's life that a crash may end.
+type Life = fn(&Env, &mut Promised) -> Outcome;
+
+const LIVES: [(&str, Life); 3] =
     [("cutting", cutting_life), ("deleting", deleting_life), ("expiring", expiring_life)];
 
 #[test]

@@ -12,14 +12,14 @@ fn in_world(test: impl FnOnce(&Env)) {
 }
 
 fn delete(env: &Env, db: &Db, i: &str, range: TimeRange) -> usize {
-    db.delete_series(&[matcher("i", "=~", i)], range, &budget(env)).unwrap()
+    db.delete_series(&[matcher("i", "=~", i)], range, &budget(env)).expect("all is sound")
 }
 
 /// The times of all samples of a chunk view of the head.
 fn cut_times(env: &Env, db: &Db) -> Vec<(i64, i64)> {
-    let mut set = db.cut_chunks(TimeRange::ALL, budget(env)).unwrap();
+    let mut set = db.cut_chunks(TimeRange::ALL, budget(env)).expect("all is sound");
     let mut out = Vec::new();
-    while let Some(series) = set.next_series().unwrap() {
+    while let Some(series) = set.next_series().expect("all is sound") {
         out.extend(series.chunks.iter().map(|c| (c.min.as_ms(), c.max.as_ms())));
     }
     out
@@ -30,14 +30,16 @@ fn what_is_deleted_is_answered_no_more_and_later_samples_are() {
     in_world(|env| {
         let db = opened(env);
         for t in 0..200 {
-            commit(&db, &[(series(1), t, t as f64), (series(2), t, 0.5), (series(3), t, 0.25)]).unwrap();
+            commit(&db, &[(series(1), t, t as f64), (series(2), t, 0.5), (series(3), t, 0.25)])
+                .expect("all is sound");
         }
         assert_eq!(delete(env, &db, "1|2", range(100, i64::MAX)), 2);
         assert_eq!(delete(env, &db, "2", range(i64::MIN, 49)), 1);
         assert_eq!(delete(env, &db, "4", TimeRange::ALL), 0);
         assert_eq!(delete(env, &db, "3", range(200, 300)), 0, "there is no sample yet");
         // The deletion ends with the newest sample that there was.
-        commit(&db, &[(series(1), 200, 1.0), (series(2), 250, 1.0), (series(3), 201, 1.0)]).unwrap();
+        commit(&db, &[(series(1), 200, 1.0), (series(2), 250, 1.0), (series(3), 201, 1.0)])
+            .expect("all is sound");
         let expect = |db: &Db| {
             let times = dump(env, db);
             let times = |i| times[&series(i)].iter().map(|(t, _)| *t).collect::<Vec<_>>();
@@ -61,9 +63,10 @@ fn cardinality_names_what_has_the_most_series() {
         for i in 0..3000 {
             let (pod, zone) = (format!("pod-{i}"), (i % 3).to_string());
             let name = if i < 10 { "few" } else { "many" };
-            commit(&db, &[(labels(&[(METRIC_NAME, name), ("pod", &pod), ("zone", &zone)]), 1, 0.0)]).unwrap();
+            commit(&db, &[(labels(&[(METRIC_NAME, name), ("pod", &pod), ("zone", &zone)]), 1, 0.0)])
+                .expect("all is sound");
         }
-        let got = db.cardinality(2, &budget(env)).unwrap();
+        let got = db.cardinality(2, &budget(env)).expect("all is sound");
         let entry = |name: &str, count| TopEntry { name: name.to_owned(), count };
         assert_eq!((got.series, got.label_pairs, got.label_names), (3000, 3005, 3));
         assert_eq!(got.series_by_metric, [entry("many", 2990), entry("few", 10)]);
@@ -88,7 +91,7 @@ proptest! {
             for (i, min, len, restart) in &steps {
                 for _ in 0..*len {
                     now += 1;
-                    commit(&db, &[(series(*i), now, now as f64)]).unwrap();
+                    commit(&db, &[(series(*i), now, now as f64)]).expect("all is sound");
                     expected[*i].push(now);
                 }
                 delete(env, &db, "0|1", range(now - min - len, now - min));

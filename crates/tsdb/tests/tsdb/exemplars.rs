@@ -14,15 +14,16 @@ fn append(db: &Db, i: usize, t: i64, exemplars: &[Exemplar]) {
     let mut appender = db.appender();
     let labels = series(i);
     let sample = Append::float(SeriesId::Labels(&labels), TimestampMs::new(t), t as f64);
-    appender.append(&Append { exemplars, ..sample }).unwrap();
-    appender.commit().unwrap();
+    appender.append(&Append { exemplars, ..sample }).expect("all is sound");
+    appender.commit().expect("all is sound");
 }
 
 /// Series by number, and each exemplar's trace and time.
 fn found(env: &Env, db: &Db, regex: &str, range: TimeRange) -> Vec<(String, Vec<(String, i64)>)> {
     let sets = [vec![matcher("i", "=~", regex)], vec![matcher("__name__", "=", "other")]];
-    let all = db.select_exemplars(range, &sets, &budget(env)).unwrap();
-    let one = |e: &Exemplar| (e.labels.value("trace_id").to_owned(), e.timestamp.unwrap().as_ms());
+    let all = db.select_exemplars(range, &sets, &budget(env)).expect("all is sound");
+    let one =
+        |e: &Exemplar| (e.labels.value("trace_id").to_owned(), e.timestamp.expect("all is sound").as_ms());
     all.iter().map(|(l, e)| (l.value("i").to_owned(), e.iter().map(one).collect())).collect()
 }
 
@@ -55,7 +56,7 @@ fn exemplars_are_found_by_series_and_time_and_survive_a_restart() {
         // What is rolled back leaves none.
         let labels = series(1);
         let sample = Append::float(SeriesId::Labels(&labels), TimestampMs::new(50), 1.0);
-        db.appender().append(&Append { exemplars: &[exemplar("g", None)], ..sample }).unwrap();
+        db.appender().append(&Append { exemplars: &[exemplar("g", None)], ..sample }).expect("all is sound");
         assert_eq!(found(env, &db, "1|2", TimeRange::ALL), expected);
     });
 }

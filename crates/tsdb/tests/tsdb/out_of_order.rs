@@ -102,7 +102,7 @@ fn one_batch(rng: &Rng, db: &Db, oracle: &mut Oracle, now: &mut i64, life: Life)
         match taken {
             Ok(_) => pending.push((labels, t, value.to_bits())),
             Err(AppendError::TooOld { .. }) => {
-                assert!(t < oracle.newest - WINDOW_MS, "{t} {}", oracle.newest)
+                assert!(t < oracle.newest - WINDOW_MS, "{t} {}", oracle.newest);
             }
             Err(AppendError::Duplicate { .. }) => {}
             Err(e) => panic!("{labels} at {t}: {e}"),
@@ -178,6 +178,7 @@ fn live(env: &Env, seed: u64, life: Life) -> usize {
     blocks
 }
 
+#[expect(clippy::print_stdout, reason = "a random test prints its seed")]
 fn lives(life: Life, count: u64) {
     let seeds = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().expect("SEED is a number")],

@@ -4,6 +4,7 @@
 mod memory;
 mod own;
 mod reloads;
+mod retention;
 mod services;
 
 use self::services::Services;
@@ -76,6 +77,8 @@ pub(crate) struct Flags {
     /// series are refused, and samples of known series are taken.
     #[arg(long = "storage.memory-budget", value_name = "SIZE|PERCENT", default_value = "60%")]
     memory_budget: memory::MemoryBudget,
+    #[command(flatten)]
+    blocks: retention::BlockFlags,
     /// Address to listen on; `:9090` is all interfaces. May be given several times.
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", default_value = "localhost:9090")]
     listen_address: Vec<String>,
@@ -151,7 +154,7 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
     let mut web = Web::start(listeners, &app, flags.max_connections as usize);
 
     let opened = tokio::select! {
-        opened = open_storage(&flags, &configured.config, &env) => opened?,
+        opened = open_storage(&flags, &env, &configured.config) => opened?,
         () = signals.stop() => {
             tracing::info!("stopping before storage was open");
             return Ok(());
@@ -211,9 +214,9 @@ fn web_failed(ended: Result<(), JoinError>) -> Failure {
 }
 
 /// Replay may take a while, and threads of the reactor must not be held meanwhile.
-async fn open_storage(flags: &Flags, config: &Config, env: &Env) -> Result<Arc<Db>, Failure> {
+async fn open_storage(flags: &Flags, env: &Env, config: &Config) -> Result<Arc<Db>, Failure> {
     let (path, env) = (flags.storage_path.clone(), env.clone());
-    let options = skopos_tsdb::Options {
+    let mut options = skopos_tsdb::Options {
         wal_compression: match flags.wal_compression.as_str() {
             "none" => WalCompression::None,
             "zstd" => WalCompression::Zstd,
@@ -228,6 +231,7 @@ async fn open_storage(flags: &Flags, config: &Config, env: &Env) -> Result<Arc<D
         memory_budget_bytes: flags.memory_budget.bytes(&*env.fs),
         ..skopos_tsdb::Options::default()
     };
+    flags.blocks.apply(config, &mut options);
     let opened = tokio::task::spawn_blocking(move || Db::open(&path, options, &env));
     match opened.await {
         Ok(Ok(db)) => Ok(Arc::new(db)),

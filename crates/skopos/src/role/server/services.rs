@@ -1,6 +1,6 @@
 //! What runs once storage is open, wired together: scraping, queries, reloads.
 
-use super::{Configured, Flags, own, reloads::Reloads};
+use super::{Configured, Flags, own, reloads::Reloads, retention::BlockFlags};
 use crate::role::Failure;
 use skopos_api::{
     App, Parts,
@@ -27,6 +27,7 @@ pub(super) struct Services {
     live: Arc<Live>,
     pub(super) path: Option<PathBuf>,
     reloads: Arc<Reloads>,
+    blocks: BlockFlags,
     /// Targets in this process.
     own_targets: Vec<Target>,
 }
@@ -78,7 +79,7 @@ impl Services {
         });
         let config = live.get();
         targets.apply(&config.global, &config.scrape_configs, &own_targets);
-        Ok(Self { db, targets, live, path, reloads, own_targets })
+        Ok(Self { db, targets, live, path, reloads, blocks: flags.blocks.clone(), own_targets })
     }
 
     /// Reads the file again. All or nothing: a file with an error changes nothing.
@@ -90,6 +91,7 @@ impl Services {
         match Config::load(env.fs.as_ref(), path) {
             Ok(config) => {
                 let applied = self.targets.apply(&config.global, &config.scrape_configs, &self.own_targets);
+                self.set_retention(&config);
                 self.live.set(config);
                 self.reloads.succeeded(env.clock.wall_ms());
                 let (kept, started, stopped) = (applied.kept, applied.started, applied.stopped);
@@ -100,6 +102,16 @@ impl Services {
                 tracing::error!(%error, "configuration not reloaded, the one before stays in force");
             }
         }
+    }
+
+    /// In the background: it waits for the block that is being written, which may take a while.
+    fn set_retention(&self, config: &Config) {
+        let window = |config: &Config| config.storage.tsdb.out_of_order_time_window;
+        if window(config) != window(&self.live.get()) {
+            tracing::warn!("storage.tsdb.out_of_order_time_window changes with the next start");
+        }
+        let (db, retention) = (Arc::clone(&self.db), self.blocks.retention(config));
+        drop(tokio::task::spawn_blocking(move || db.set_retention(retention)));
     }
 
     pub(super) async fn stop(self) -> Result<(), Failure> {

@@ -38,6 +38,8 @@ impl Core {
         self.head.refuse_before(end);
         // Entered before the symbols are gathered: no series gets samples of the range any more.
         let source = HeadQuerier::new(&self.head, range).only(Which::InOrder);
+        // A block is durable at once: of no batch may it have a part whose rest a power loss takes.
+        self.head.sync(&self.wal)?;
         let symbols = source.symbols();
         // What blocks have is not seen, also where they end in the middle of a range.
         let start = source.range().min.min(end);

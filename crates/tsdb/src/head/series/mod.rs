@@ -152,13 +152,6 @@ impl MemSeries {
         self.wal_ref.store(wal_ref, Ordering::Relaxed);
     }
 
-    /// Reads a little of the series, so that its memory is in the cache soon. Asked of many series in turn,
-    /// they are waited for together and not one after the other.
-    #[inline]
-    pub(crate) fn touch(&self) {
-        std::hint::black_box((self.newest_ms.load(Ordering::Relaxed), self.samples.is_locked()));
-    }
-
     pub(crate) fn is_logged(&self) -> bool {
         self.logged.load(Ordering::Acquire)
     }

@@ -1,0 +1,109 @@
+//! How long samples are kept and how long blocks are: what flags and configuration file say together. Removes
+//! nothing.
+
+use skopos_config::{ByteSize, Config, Percentage};
+use skopos_model::DurationMs;
+use skopos_tsdb::{
+    Options, Retention,
+    compact::{DiskShare, RetentionLimits, RetentionRule, SelectorRetention},
+};
+
+/// As in Prometheus, where neither time nor size is said.
+const DEFAULT_TIME: DurationMs = DurationMs::from_secs(15 * 86_400);
+/// No block is longer unless a flag says so, …
+const LONGEST_BLOCK: DurationMs = DurationMs::from_secs(31 * 86_400);
+/// … nor than this part of the time that samples are kept.
+const BLOCKS_IN_RETENTION: i64 = 10;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct BlockFlags {
+    /// Length of the blocks that are cut from the newest samples.
+    #[arg(long = "storage.tsdb.min-block-duration", value_name = "DURATION", default_value = "2h")]
+    min_block_duration: DurationMs,
+    /// Length of the longest blocks [default: a tenth of the retention time, 31d at most].
+    #[arg(long = "storage.tsdb.max-block-duration", value_name = "DURATION")]
+    max_block_duration: Option<DurationMs>,
+    /// How long samples are kept [default: 15d, or without end when a size or a percentage is given].
+    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION")]
+    retention_time: Option<DurationMs>,
+    /// How much disk blocks, log and head chunks may take, such as 512GB; the oldest blocks go first.
+    #[arg(long = "storage.tsdb.retention.size", value_name = "SIZE")]
+    retention_size: Option<ByteSize>,
+    /// The same as a percentage of the disk.
+    #[arg(long = "storage.tsdb.retention.percentage", value_name = "PERCENT")]
+    retention_percentage: Option<Percentage>,
+}
+
+impl BlockFlags {
+    /// How long samples are kept. What the file says goes before the flags; zero is no limit.
+    pub(super) fn retention(&self, config: &Config) -> Retention {
+        let file = &config.storage.tsdb.retention;
+        let bytes = file.size.or(self.retention_size).map(ByteSize::bytes).filter(|n| *n > 0);
+        let percentage = file.percentage.or(self.retention_percentage);
+        let disk = percentage.and_then(|p| DiskShare::from_percent(p.percent()));
+        let otherwise = if bytes.is_none() && disk.is_none() { Some(DEFAULT_TIME) } else { None };
+        let time = file.time.or(self.retention_time).or(otherwise).filter(|t| t.as_ms() > 0);
+        let rule = |rule: &skopos_config::RetentionRuleConfig| RetentionRule {
+            matchers: rule.selector.matchers().to_vec(),
+            time: rule.time,
+        };
+        let rules = SelectorRetention::new(config.retention.iter().map(rule).collect());
+        Retention { limits: RetentionLimits { time, bytes, disk }, rules }
+    }
+
+    /// Sets what concerns blocks.
+    pub(super) fn apply(&self, config: &Config, options: &mut Options) {
+        options.retention = self.retention(config);
+        options.min_block_duration = self.min_block_duration;
+        let part = |time: DurationMs| DurationMs::from_ms(time.as_ms() / BLOCKS_IN_RETENTION);
+        let longest = options.retention.limits.time.map_or(LONGEST_BLOCK, |t| part(t).min(LONGEST_BLOCK));
+        options.max_block_duration = self.max_block_duration.unwrap_or(longest).max(self.min_block_duration);
+        if let Some(window) = config.storage.tsdb.out_of_order_time_window {
+            options.out_of_order_window = window;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use std::path::Path;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        blocks: BlockFlags,
+    }
+
+    /// Retention time in days, size and whether there is a share; the longest block in hours.
+    fn check(flags: &[&str], file: &str, expected: (Option<i64>, Option<u64>, bool), longest_hours: i64) {
+        let line = Line::parse_from(["skopos"].iter().chain(flags));
+        let config = Config::parse(file, Path::new("prometheus.yml")).expect("the file is sound");
+        let mut options = Options::default();
+        line.blocks.apply(&config, &mut options);
+        let RetentionLimits { time, bytes, disk } = options.retention.limits;
+        assert_eq!(
+            (time.map(|t| t.as_ms() / 86_400_000), bytes, disk.is_some()),
+            expected,
+            "{flags:?} {file}"
+        );
+        assert_eq!(options.max_block_duration.as_ms() / 3_600_000, longest_hours, "{flags:?} {file}");
+    }
+
+    #[test]
+    fn the_file_goes_before_the_flags_and_zero_is_no_limit() {
+        let day = "--storage.tsdb.retention.time=20d";
+        let size = "--storage.tsdb.retention.size=2GB";
+        let file = "storage: {tsdb: {retention: {time: 30d, percentage: 50}}}";
+        check(&[], "", (Some(15), None, false), 36);
+        check(&[day], "", (Some(20), None, false), 48);
+        check(&[size], "", (None, Some(2 << 30), false), 31 * 24);
+        check(&[day, size], "", (Some(20), Some(2 << 30), false), 48);
+        check(&[day], file, (Some(30), None, true), 72);
+        check(&["--storage.tsdb.retention.percentage=80"], "", (None, None, true), 31 * 24);
+        check(&[day], "storage: {tsdb: {retention: {time: 0s}}}", (None, None, false), 31 * 24);
+        check(&["--storage.tsdb.retention.time=10h"], "", (Some(0), None, false), 2);
+        check(&["--storage.tsdb.max-block-duration=4h"], "", (Some(15), None, false), 4);
+    }
+}
