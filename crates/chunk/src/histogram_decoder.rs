@@ -10,11 +10,20 @@ use skopos_model::histogram::{
 use skopos_model::{Columns, RowCounts, TimestampMs, is_stale_nan};
 
 /// Reads a histogram chunk sample by sample: once for whole counts, once for floats.
-pub(crate) trait Cursor {
+pub(crate) trait Cursor<'a> {
     /// What the samples share.
-    fn frame(&self) -> &Frame<'_>;
+    fn frame(&self) -> &Frame<'a>;
+    /// The same, to read on.
+    fn frame_mut(&mut self) -> &mut Frame<'a>;
+    /// Reads the counts of the next sample.
+    fn advance_counts(&mut self) -> Result<(), Window>;
     /// Reads the next sample. There must be one.
-    fn advance(&mut self) -> Result<(), ChunkError>;
+    fn advance(&mut self) -> Result<(), ChunkError> {
+        let start = self.frame().reader.bit;
+        self.frame_mut().advance_time();
+        self.advance_counts().map_err(|window| self.frame().bad_window(start, window))?;
+        self.frame_mut().end_sample(start)
+    }
     /// The sample read last as a row; it is no staleness marker.
     fn row(&mut self) -> RowCounts<'_>;
     /// The sum of the sample read last.
@@ -24,8 +33,8 @@ pub(crate) trait Cursor {
 }
 
 /// Appends the samples from `min` to `max` to the columns; see `decode_columns`.
-pub(crate) fn decode(
-    mut cursor: impl Cursor,
+pub(crate) fn decode<'a>(
+    mut cursor: impl Cursor<'a>,
     min: TimestampMs,
     max: TimestampMs,
     columns: &mut Columns,
@@ -128,6 +137,16 @@ impl<'a> WholeCursor<'a> {
             negative_deltas: negative.to_vec(),
         }
     }
+}
+
+impl<'a> Cursor<'a> for WholeCursor<'a> {
+    fn frame(&self) -> &Frame<'a> {
+        &self.frame
+    }
+
+    fn frame_mut(&mut self) -> &mut Frame<'a> {
+        &mut self.frame
+    }
 
     fn advance_counts(&mut self) -> Result<(), Window> {
         let (reader, c) = (&mut self.frame.reader, &mut self.counts);
@@ -152,19 +171,6 @@ impl<'a> WholeCursor<'a> {
             }
         }
         Ok(())
-    }
-}
-
-impl Cursor for WholeCursor<'_> {
-    fn frame(&self) -> &Frame<'_> {
-        &self.frame
-    }
-
-    fn advance(&mut self) -> Result<(), ChunkError> {
-        let start = self.frame.reader.bit;
-        self.frame.advance_time();
-        self.advance_counts().map_err(|window| self.frame.bad_window(start, window))?;
-        self.frame.end_sample(start)
     }
 
     fn row(&mut self) -> RowCounts<'_> {
@@ -246,6 +252,16 @@ impl<'a> FloatCursor<'a> {
             negative_buckets: negative.iter().map(Xored::value).collect(),
         }
     }
+}
+
+impl<'a> Cursor<'a> for FloatCursor<'a> {
+    fn frame(&self) -> &Frame<'a> {
+        &self.frame
+    }
+
+    fn frame_mut(&mut self) -> &mut Frame<'a> {
+        &mut self.frame
+    }
 
     fn advance_counts(&mut self) -> Result<(), Window> {
         let (reader, c) = (&mut self.frame.reader, &mut self.counts);
@@ -264,19 +280,6 @@ impl<'a> FloatCursor<'a> {
             }
         }
         Ok(())
-    }
-}
-
-impl Cursor for FloatCursor<'_> {
-    fn frame(&self) -> &Frame<'_> {
-        &self.frame
-    }
-
-    fn advance(&mut self) -> Result<(), ChunkError> {
-        let start = self.frame.reader.bit;
-        self.frame.advance_time();
-        self.advance_counts().map_err(|window| self.frame.bad_window(start, window))?;
-        self.frame.end_sample(start)
     }
 
     fn row(&mut self) -> RowCounts<'_> {

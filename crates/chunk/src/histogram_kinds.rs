@@ -239,7 +239,7 @@ impl Kind for FloatHistogram {
     }
 }
 
-fn to_end(cursor: &mut impl Cursor) -> Result<(), ChunkError> {
+fn to_end<'a>(cursor: &mut impl Cursor<'a>) -> Result<(), ChunkError> {
     while cursor.frame().remaining() > 0 {
         cursor.advance()?;
     }
@@ -257,7 +257,10 @@ fn read_back<H: Kind>(frame: Frame<'_>, counts: H::Counts) -> ReadBack<H> {
     }
 }
 
-fn all<C: Cursor, H>(cursor: Result<C, ChunkError>, exact: impl Fn(&C) -> H) -> Vec<(TimestampMs, H)> {
+fn all<'a, C: Cursor<'a>, H>(
+    cursor: Result<C, ChunkError>,
+    exact: impl Fn(&C) -> H,
+) -> Vec<(TimestampMs, H)> {
     let mut samples = Vec::new();
     let Ok(mut cursor) = cursor else {
         unreachable!("invariant: a chunk that was written here can be read");

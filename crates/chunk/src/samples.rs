@@ -146,7 +146,7 @@ impl<'a> SampleIter<'a> {
     }
 }
 
-fn advance<C: Cursor>(
+fn advance<'a, C: Cursor<'a>>(
     cursor: &mut C,
     value: impl Fn(&C) -> ChunkValue,
 ) -> Result<Option<(TimestampMs, ChunkValue)>, ChunkError> {
