@@ -68,21 +68,37 @@ pub(crate) fn grow_for(buf: &mut Vec<u8>, bytes: usize) {
 
 /// The form of a value that differs by `xor` from the one before, as bits and their number (at most 77).
 pub(crate) fn xor_form(xor: u64, window_leading: &mut u8, window_trailing: &mut u8) -> (u128, u32) {
+    let XorParts { head, head_len, significant, significant_len } =
+        xor_parts(xor, window_leading, window_trailing);
+    ((u128::from(head) << significant_len) | u128::from(significant), head_len + significant_len)
+}
+
+/// The form of a value: the bits that say how it is written, at most 13, and its own, at most 64.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct XorParts {
+    pub(crate) head: u64,
+    pub(crate) head_len: u32,
+    pub(crate) significant: u64,
+    pub(crate) significant_len: u32,
+}
+
+/// The same in two parts, each of which a word has room for.
+#[inline(always)]
+pub(crate) fn xor_parts(xor: u64, window_leading: &mut u8, window_trailing: &mut u8) -> XorParts {
     if xor == 0 {
-        return (0, 1);
+        return XorParts { head: 0, head_len: 1, significant: 0, significant_len: 0 };
     }
     let leading = xor.leading_zeros().min(MAX_LEADING) as u8;
     let trailing = xor.trailing_zeros() as u8;
     if *window_leading != NO_WINDOW && leading >= *window_leading && trailing >= *window_trailing {
-        let significant = u32::from(64 - *window_leading - *window_trailing);
-        return ((0b10 << significant) | u128::from(xor >> *window_trailing), 2 + significant);
+        let significant_len = u32::from(64 - *window_leading - *window_trailing);
+        return XorParts { head: 0b10, head_len: 2, significant: xor >> *window_trailing, significant_len };
     }
     (*window_leading, *window_trailing) = (leading, trailing);
-    let significant = 64 - leading - trailing;
+    let len = 64 - leading - trailing;
     // 64 has no room in six bits and is written as 0, which no value needs.
-    let header = (0b11 << 11) | (u128::from(leading) << 6) | u128::from(significant & 63);
-    let len = u32::from(significant);
-    ((header << len) | u128::from(xor >> trailing), 13 + len)
+    let head = (0b11 << 11) | (u64::from(leading) << 6) | u64::from(len & 63);
+    XorParts { head, head_len: 13, significant: xor >> trailing, significant_len: u32::from(len) }
 }
 
 /// The float before, as bits, and the window of significant bits that the next one can reuse.

@@ -169,7 +169,8 @@ impl XorEncoder {
 const SHORT_CHANGE_MAX: u32 = 24;
 
 /// The form of a change between two intervals, as bits and their number (1 to 68).
-fn encode_change(change: i64) -> (u128, u32) {
+#[inline(always)]
+pub(crate) fn encode_change(change: i64) -> (u128, u32) {
     let low = |bits: u32| u128::from(change as u64 & ((1 << bits) - 1));
     // Each range is off the middle by one: n bits hold from -(2^(n-1) - 1) to 2^(n-1).
     match change {

@@ -6,6 +6,7 @@
 //! - `samples`: one entry for all encodings: `decode_columns`, `samples_in`, `SampleIter`, `ChunkValue`.
 //! - `builder`: `ChunkBuilder`: samples of any kind, one after the other, into finished chunks.
 //! - `encoder`, `decoder`: XOR chunks of floats: `XorEncoder`, `decode_into`, `decode_range_into`, `XorIter`.
+//! - `columns_encoder`: `encode_floats`: the same chunks from columns, for compaction.
 //! - `xor2`: the reader of XOR2 chunks.
 //! - `histogram_encoder`: `HistogramEncoder`, `FloatHistogramEncoder`; `histogram_kinds`: what either writes;
 //!   `fit`: whether a histogram fits into a chunk.
@@ -31,6 +32,7 @@
 
 mod bits;
 mod builder;
+mod columns_encoder;
 mod decoder;
 mod encoder;
 mod encoding;
@@ -46,6 +48,7 @@ mod varint;
 mod xor2;
 
 pub use builder::{BuiltChunk, ChunkBuilder, CutAt};
+pub use columns_encoder::encode_floats;
 pub use decoder::{XorIter, decode_into, decode_range_into, sample_count};
 pub use encoder::{MAX_SAMPLES, XorEncoder};
 pub use encoding::Encoding;

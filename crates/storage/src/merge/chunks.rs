@@ -1,7 +1,7 @@
 //! `MergedChunkSeriesSet`: sorted sets of chunked series as one. Holds one series of each source and no
 //! more; decodes chunks only where they overlap and compacting is asked for.
 
-use super::recode::recode;
+use super::recode::Recoder;
 use crate::{Chunk, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError};
 use skopos_model::Labels;
 use std::{cmp::Reverse, collections::BinaryHeap, path::PathBuf, sync::Arc};
@@ -36,6 +36,7 @@ pub struct MergedChunkSeriesSet {
     /// The next series of each source that has one; the least labels on top, then the earliest source.
     heads: BinaryHeap<Reverse<Head>>,
     mode: ChunkMerge,
+    recoder: Recoder,
     budget: Arc<QueryBudget>,
     started: bool,
 }
@@ -74,7 +75,7 @@ impl MergedChunkSeriesSet {
     /// All of `sources` as one. A series in several of them is charged to `budget` once.
     pub fn new(sources: Vec<ChunkSource>, mode: ChunkMerge, budget: Arc<QueryBudget>) -> Self {
         let heads = BinaryHeap::with_capacity(sources.len());
-        Self { sources, heads, mode, budget, started: false }
+        Self { sources, heads, mode, recoder: Recoder::default(), budget, started: false }
     }
 
     fn push_head(&mut self, source: usize) -> Result<(), QueryError> {
@@ -85,7 +86,7 @@ impl MergedChunkSeriesSet {
     }
 
     /// Merges chunks that stand by source, and in a source by time.
-    fn merge(&self, labels: &Labels, mut chunks: Vec<Sourced>) -> Result<Vec<Chunk>, QueryError> {
+    fn merge(&mut self, labels: &Labels, mut chunks: Vec<Sourced>) -> Result<Vec<Chunk>, QueryError> {
         // Stable: what begins at the same time stays in the order of sources.
         chunks.sort_by_key(|c| c.chunk.min);
         drop_equal(&mut chunks);
@@ -106,7 +107,7 @@ impl MergedChunkSeriesSet {
             let (group, behind) = rest.split_at_mut(len);
             match group {
                 [alone] => out.push(alone.chunk.clone()),
-                _ => recode(group, &mut out).map_err(|failed| QueryError::Corrupt {
+                _ => self.recoder.recode(group, &mut out).map_err(|failed| QueryError::Corrupt {
                     path: self.sources[failed.source].name.clone(),
                     offset: 0,
                     reason: format!("a chunk of series {labels}: {}", failed.error),

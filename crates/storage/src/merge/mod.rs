@@ -6,6 +6,7 @@
 //! - `samples`: the samples of one series from several sources, as columns.
 //! - `chunks`: `MergedChunkSeriesSet`, the same for encoded chunks.
 //! - `recode`: overlapping chunks decoded, merged and encoded anew.
+//! - `floats`: runs of floats merged as columns; `samples` and `recode` do so where there is no histogram.
 //!
 //! What always holds:
 //! - Of samples at the same time the one of the source given first is kept, whatever the values are.
@@ -15,6 +16,7 @@
 //!   those that merging drops are given back.
 
 mod chunks;
+mod floats;
 mod recode;
 mod samples;
 mod series;

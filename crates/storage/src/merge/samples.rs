@@ -1,6 +1,8 @@
 //! `merge_samples`: the samples of one series from several sources in the order of time, each time once.
-//! Works on runs, so that sources that do not overlap cost one copy each and no comparison a sample.
+//! Two columns of floats merge as such. All else works on runs, so that sources that do not overlap cost one
+//! copy each and no comparison a sample.
 
+use super::floats::{Run, merge_two};
 use skopos_model::{Columns, TimestampMs};
 use std::ops::Range;
 
@@ -22,6 +24,15 @@ pub(super) fn merge_samples<'a>(
 ) -> usize {
     let mut dropped = 0;
     parts.retain(|p| !p.samples.is_empty());
+    if let [a, b] = &parts[..]
+        && let Some(first) = floats_of(columns(a.source), a.samples.clone())
+        && let Some(second) = floats_of(columns(b.source), b.samples.clone())
+    {
+        let both = first.timestamps.len() + second.timestamps.len() + out.len();
+        merge_two(first, second, &mut out.timestamps, &mut out.values);
+        parts.clear();
+        return both - out.len();
+    }
     while parts.len() > 1 {
         let time = |p: &Part| columns(p.source).timestamps[p.samples.start];
         let mut first = 0;
@@ -61,6 +72,13 @@ pub(super) fn merge_samples<'a>(
         out.extend_from(columns(last.source), last.samples);
     }
     dropped
+}
+
+/// These samples, unless there is a histogram among them.
+fn floats_of(columns: &Columns, samples: Range<usize>) -> Option<Run<'_>> {
+    let histograms = &columns.histograms;
+    (histograms.is_empty() || histograms.rows_of(samples.clone()).is_empty())
+        .then(|| Run { timestamps: &columns.timestamps[samples.clone()], values: &columns.values[samples] })
 }
 
 /// Appends the samples of all `sources` in the order of time. Of samples at the same time the one of the
