@@ -7,6 +7,7 @@
 //!   survives stands at its top.
 //! - `rng`: `Rng`, a seeded generator; the real one is seeded by the operating system.
 //! - `spawn`: `Spawner`, named threads, and `Stop`, the one way to tell them to end.
+//! - `sync`: locks and atomics, as they are or as a checker of schedules has them.
 //! - `env`: `Env`, one of each, as handed to every part of the program. `Env::real()` is this machine.
 //! - `real`: the implementations that ask the operating system.
 //! - `sim`: the simulated twins, the world that holds them together, and crash enumeration.
@@ -39,6 +40,7 @@ pub mod real;
 pub mod rng;
 pub mod sim;
 pub mod spawn;
+pub mod sync;
 pub mod varint;
 
 pub use env::Env;

@@ -2,10 +2,8 @@
 //! the series keeps a `SeriesCharge` for each, and so gives it back when the series goes.
 
 use crate::AppendError;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
+use skopos_base::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 
 /// The series that one source has made and the storage still has.
 #[derive(Debug)]

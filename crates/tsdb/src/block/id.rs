@@ -1,7 +1,7 @@
 //! `BlockId`: the ULID that names a block, and the source of new ones. Knows no directory.
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use skopos_base::sync::Mutex;
 use skopos_base::{Env, clock::Clock, rng::Rng};
 use std::{fmt, str::FromStr, sync::Arc};
 

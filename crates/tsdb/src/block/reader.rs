@@ -13,8 +13,8 @@ use super::{
     tombstones::Tombstones,
 };
 use crate::intervals::Interval;
-use parking_lot::{Mutex, RwLock};
 use skopos_base::fs::Fs;
+use skopos_base::sync::{Mutex, RwLock};
 use skopos_model::{Matcher, SeriesRef};
 use skopos_storage::{QueryBudget, TimeRange};
 use std::{

@@ -11,10 +11,10 @@ use crate::{
     head::{querier::HeadQuerier, tombstones::DeleteError},
     stats::Stats,
 };
-use parking_lot::MutexGuard;
+use skopos_base::sync::{MutexGuard, atomic::Ordering};
 use skopos_model::{Matcher, TimestampMs};
 use skopos_storage::{QueryBudget, TimeRange};
-use std::{path::PathBuf, sync::atomic::Ordering};
+use std::path::PathBuf;
 
 /// What a snapshot is to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

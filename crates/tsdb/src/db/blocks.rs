@@ -6,8 +6,8 @@ use crate::{
     compact::obsolete_blocks,
     stats::Stats,
 };
-use parking_lot::RwLock;
 use skopos_base::fs::Fs;
+use skopos_base::sync::RwLock;
 use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
 use std::{

@@ -36,7 +36,7 @@ use crate::{
     },
 };
 use blocks::Blocks;
-use parking_lot::Mutex;
+use skopos_base::sync::{Mutex, atomic::AtomicUsize};
 use skopos_base::{
     Env,
     fs::FileLock,
@@ -49,7 +49,7 @@ use skopos_storage::{
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
 };
 
 /// An open database. Dropping it closes it; `close` also says whether that went well.

@@ -1,7 +1,7 @@
 //! `Batches`: which batches are being gathered. A series that one of them has a sample for stays, though it
 //! may have no sample yet.
 
-use parking_lot::Mutex;
+use skopos_base::sync::Mutex;
 use std::collections::BTreeSet;
 
 /// The number of a batch; grows from batch to batch.

@@ -3,7 +3,7 @@
 
 use super::{Head, series::SeriesIndex, series_labels::SeriesLabels};
 use crate::wal::record::WalExemplar;
-use parking_lot::Mutex;
+use skopos_base::sync::Mutex;
 use skopos_model::{Exemplar, Labels, Matcher, TimestampMs};
 use skopos_storage::{QueryBudget, QueryError, TimeRange};
 use std::collections::{BTreeMap, HashMap};

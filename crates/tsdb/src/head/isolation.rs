@@ -5,16 +5,13 @@
 //! the order of their commits. So what a reader sees of a series is a beginning of it, and a series
 //! needs to remember where a commit's samples begin only while a living reader stands before it.
 
-use parking_lot::Mutex;
+use skopos_base::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The number of a commit; what a replay brings back has number 0.
 pub(crate) type CommitId = u64;

@@ -3,8 +3,10 @@
 //! Never frees anything.
 
 use super::{Head, series::SeriesIndex};
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use skopos_base::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Series measured in one call: about two milliseconds.
 const PART: u32 = 16 << 10;

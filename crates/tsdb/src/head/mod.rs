@@ -55,18 +55,18 @@ use exemplars::Exemplars;
 use isolation::Readers;
 use limits::Limits;
 use out_of_order::OutOfOrder;
-use parking_lot::{Mutex, RwLock};
 use registry::Registry;
 use series::{CommitView, MemSeries, SeriesIndex};
 use skopos_base::clock::Clock;
+use skopos_base::sync::{
+    Mutex, RwLock,
+    atomic::{AtomicI64, Ordering},
+};
 use skopos_model::{DurationMs, Metadata, TimestampMs};
 use skopos_storage::CommitError;
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
 };
 use tombstones::Tombstones;
 

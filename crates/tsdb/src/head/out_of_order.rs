@@ -19,17 +19,13 @@ use crate::{
     stats::Stats,
     wal::{Wal, compress::Compressor},
 };
-use parking_lot::Mutex;
+use skopos_base::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 use skopos_model::TimestampMs;
 use skopos_storage::{CommitError, TimeRange};
-use std::{
-    collections::VecDeque,
-    io,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::VecDeque, io, sync::OnceLock};
 
 /// While the write-behind log fails, so many bytes wait for it; what comes then is in the WAL alone.
 const MAX_WAITING_BYTES: usize = 64 << 20;

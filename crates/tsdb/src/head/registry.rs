@@ -14,13 +14,13 @@ use super::{
     series_table::SeriesTable,
 };
 use hashbrown::HashTable;
-use parking_lot::{RwLock, RwLockReadGuard};
-use skopos_model::{Labels, SeriesRef, name::METRIC_NAME};
-use skopos_storage::{SeriesCharge, SeriesLimit};
-use std::sync::{
-    Arc,
+use skopos_base::sync::{
+    RwLock, RwLockReadGuard,
     atomic::{AtomicU64, Ordering},
 };
+use skopos_model::{Labels, SeriesRef, name::METRIC_NAME};
+use skopos_storage::{SeriesCharge, SeriesLimit};
+use std::sync::Arc;
 
 /// A place in the table, and one in a shard, which is two thirds full.
 const BYTES_TO_FIND: usize = 8 + 9 * 3 / 2;

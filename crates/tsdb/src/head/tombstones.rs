@@ -13,16 +13,13 @@ use crate::{
         record::{WalTombstone, push_tombstones},
     },
 };
-use parking_lot::RwLock;
+use skopos_base::sync::{
+    RwLock,
+    atomic::{AtomicBool, Ordering},
+};
 use skopos_model::Matcher;
 use skopos_storage::{CommitError, QueryBudget, QueryError, TimeRange};
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// Series looked at before the table is let go.
 const STRIDE: usize = 256;

@@ -3,9 +3,9 @@
 
 use super::{Head, series::SeriesIndex};
 use crate::stats::Stats;
+use skopos_base::sync::atomic::Ordering;
 use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
-use std::sync::atomic::Ordering;
 
 /// Series looked at before the table is let go.
 const STRIDE: usize = 256;

@@ -8,16 +8,16 @@ use super::{
     max_of, read_at,
 };
 use crate::error::OpenError;
-use parking_lot::{Mutex, RwLock};
 use skopos_base::fs::{File, Fs, OpenMode, SharedFs};
+use skopos_base::sync::{
+    Mutex, RwLock,
+    atomic::{AtomicI64, AtomicU64},
+};
 use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64},
-    },
+    sync::Arc,
 };
 
 /// So many bytes are read at a time.

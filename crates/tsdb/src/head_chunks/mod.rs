@@ -24,21 +24,15 @@ pub(crate) use load::{Loaded, check};
 
 use buffer::{Buffer, Place};
 use format::{EntryError, extent, parse_entry};
-use parking_lot::{Mutex, RwLock};
 use skopos_base::fs::{File, SharedFs};
+use skopos_base::sync::{
+    Mutex, RwLock,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
 use skopos_chunk::{Encoding, samples_in};
 use skopos_model::TimestampMs;
 use skopos_storage::QueryError;
-use std::{
-    collections::BTreeMap,
-    io,
-    ops::Range,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, io, ops::Range, path::PathBuf, sync::Arc};
 pub(crate) use writer::Sealed;
 use writer::Writer;
 

@@ -8,14 +8,8 @@ use super::{
     format::{HEADER_SIZE, header},
 };
 use skopos_base::fs::{File, OpenMode, append_all};
-use std::{
-    io,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+use skopos_base::sync::atomic::{AtomicI64, Ordering};
+use std::{io, path::PathBuf, sync::Arc};
 
 /// The file that is written to.
 #[derive(Debug, Default)]

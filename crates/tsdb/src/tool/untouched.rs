@@ -2,8 +2,8 @@
 //! would repair on the disk (a torn end, a damaged file) it believes to be done, and what it writes stays in
 //! memory; nothing is changed. Never takes a lock.
 
-use parking_lot::Mutex;
 use skopos_base::fs::{DirEntry, DiskSpace, File, FileError, FileLock, Fs, OpenMode, SharedFs};
+use skopos_base::sync::Mutex;
 use std::{
     collections::BTreeMap,
     io,

@@ -31,7 +31,7 @@ use super::{
     unsynced::Unsynced,
 };
 use crate::{options::WalCompression, stats::Stats};
-use parking_lot::Mutex;
+use skopos_base::sync::Mutex;
 use skopos_base::{
     clock::Clock,
     fs::{File, OpenMode, SharedFs, append_all},

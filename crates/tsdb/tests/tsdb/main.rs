@@ -19,6 +19,8 @@ mod out_of_order;
 mod peers;
 mod random;
 mod replay;
+#[cfg(feature = "shuttle")]
+mod schedules;
 mod snapshot;
 mod truncate;
 mod truncation;

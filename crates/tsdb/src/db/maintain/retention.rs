@@ -9,7 +9,8 @@ use crate::{
     stats::Stats,
 };
 use skopos_base::fs::Fs;
-use std::{collections::BTreeMap, io, path::Path, sync::atomic::Ordering, time::Duration};
+use skopos_base::sync::atomic::Ordering;
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 /// Blocks come seldom, and the log grows slowly against them.
 const MEASURE_EVERY: Duration = Duration::from_secs(30);

@@ -9,13 +9,13 @@ use crate::head::{
     Head,
     series::{HistogramRef, SeriesIndex, Stored},
 };
-use parking_lot::Mutex;
 use skopos_base::spawn::{Joined, Spawner};
-use skopos_model::TimestampMs;
-use std::sync::{
-    Arc,
+use skopos_base::sync::{
+    Mutex,
     atomic::{AtomicUsize, Ordering},
 };
+use skopos_model::TimestampMs;
+use std::sync::Arc;
 
 /// How many parts a round has.
 const PARTS: usize = 64;

@@ -20,11 +20,13 @@ use crate::{
     head_chunks::{ChunkMeta, HeadChunks},
     wal::snapshot::{ClosedChunks, OpenChunk},
 };
-use parking_lot::Mutex;
 use samples::Samples;
+use skopos_base::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering},
+};
 use skopos_model::{Sample, TimestampMs};
 use skopos_storage::{QueryError, SeriesCharge, TimeRange};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The place of a series in the registry, and its number in postings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
