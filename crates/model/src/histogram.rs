@@ -1,9 +1,18 @@
 //! Native histograms: sparse buckets of exponential or custom bounds, and what storage has to know of them.
-//! Never computes with their observations: quantiles and arithmetic stand with the query language.
+//! Sums, differences, resets and equality are here; quantiles stand with the query language.
 
+mod arithmetic;
+mod buckets;
+mod compare;
 mod resolution;
+mod shape;
+#[cfg(test)]
+mod tests;
 mod validate;
 
+pub use arithmetic::{HistogramSum, Remarks, SumKind};
+pub use buckets::{Bounds, Bucket, upper_bound};
+pub use shape::IncompatibleBuckets;
 pub use validate::{HistogramError, Side};
 
 use crate::sample::is_stale_nan;
@@ -205,7 +214,7 @@ pub fn absolute(deltas: &[i64]) -> impl Iterator<Item = i64> + Clone + '_ {
 }
 
 #[cfg(test)]
-mod tests {
+mod basics {
     use super::*;
 
     #[test]

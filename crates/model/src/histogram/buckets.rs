@@ -1,0 +1,132 @@
+//! Where the buckets of a histogram begin and end, and its buckets from the lowest to the highest. Changes
+//! no histogram.
+
+use super::{Layout, bucket_indexes};
+use crate::HistogramView;
+
+/// One bucket. It reaches from `lower` to `upper`; which of its ends belongs to it says `bounds`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bucket {
+    /// Where it begins.
+    pub lower: f64,
+    /// Where it ends.
+    pub upper: f64,
+    /// Observations in it.
+    pub count: f64,
+    /// Which ends belong to it.
+    pub bounds: Bounds,
+}
+
+/// Which ends of a bucket belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bounds {
+    /// The upper one: positive and custom buckets.
+    Upper = 0,
+    /// The lower one: negative buckets.
+    Lower = 1,
+    /// Both: the zero bucket, and a bucket that reaches from infinity to infinity.
+    Both = 3,
+}
+
+/// The upper end of the positive bucket `index`; of custom buckets the last one has none.
+pub fn upper_bound(layout: &Layout, index: i64) -> f64 {
+    if layout.has_custom_bounds() {
+        let Ok(index) = usize::try_from(index) else { return f64::NEG_INFINITY };
+        return layout.custom_bounds.get(index).copied().unwrap_or(f64::INFINITY);
+    }
+    exponential_bound(layout.schema, index)
+}
+
+/// The bound `2^(index / 2^schema)`, of the last bucket that floats reach into the greatest float.
+fn exponential_bound(schema: i32, index: i64) -> f64 {
+    let (exponent, fraction) = if schema < 0 {
+        (index.saturating_mul(1i64 << (-schema).min(30)), 0)
+    } else {
+        let schema = schema.min(30);
+        (index >> schema, index & ((1 << schema) - 1))
+    };
+    if fraction == 0 && exponent == 1024 {
+        return f64::MAX;
+    }
+    let part = (fraction as f64 / (1i64 << schema.clamp(0, 30)) as f64).exp2();
+    // Two factors, for below the normal numbers one of them alone would be zero already.
+    let exponent = exponent.clamp(-2200, 2200) as i32;
+    part * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2)
+}
+
+impl HistogramView<'_> {
+    /// Puts the buckets, growing, in place of what `into` holds: negative ones, the zero bucket if anything is
+    /// in it, positive ones. Buckets without observations are among them.
+    pub fn buckets_into(&self, into: &mut Vec<Bucket>) {
+        into.clear();
+        let negative = bucket_indexes(&self.layout.negative_spans).zip(self.negative_buckets);
+        into.extend(negative.map(|(index, count)| Bucket {
+            lower: -upper_bound(self.layout, index),
+            upper: -upper_bound(self.layout, index - 1),
+            count: *count,
+            bounds: Bounds::Lower,
+        }));
+        into.reverse();
+        if self.zero_count > 0.0 {
+            let (lower, upper) = (-self.layout.zero_threshold, self.layout.zero_threshold);
+            into.push(Bucket { lower, upper, count: self.zero_count, bounds: Bounds::Both });
+        }
+        let positive = bucket_indexes(&self.layout.positive_spans).zip(self.positive_buckets);
+        into.extend(positive.map(|(index, count)| {
+            let (lower, upper) = (upper_bound(self.layout, index - 1), upper_bound(self.layout, index));
+            let endless = lower == f64::NEG_INFINITY && upper == f64::INFINITY;
+            Bucket { lower, upper, count: *count, bounds: if endless { Bounds::Both } else { Bounds::Upper } }
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FloatHistogram, Span};
+
+    #[test]
+    fn bounds_are_powers_of_the_base() {
+        let layout = |schema| Layout { schema, ..Layout::default() };
+        for (schema, index, bound) in [
+            (0, 0, 1.0),
+            (0, -1, 0.5),
+            (0, 1024, f64::MAX),
+            (0, -1074, f64::from_bits(1)),
+            (-1, 2, 16.0),
+            (-4, 64, f64::MAX),
+            (1, 1, std::f64::consts::SQRT_2),
+            (2, -4, 0.5),
+            (8, 256, 2.0),
+        ] {
+            assert_eq!(upper_bound(&layout(schema), index), bound, "{schema} {index}");
+        }
+        let custom = Layout { schema: -53, custom_bounds: vec![1.5, 4.0], ..Layout::default() };
+        let bounds: Vec<_> = (-1..=2).map(|i| upper_bound(&custom, i)).collect();
+        assert_eq!(bounds, [f64::NEG_INFINITY, 1.5, 4.0, f64::INFINITY]);
+    }
+
+    #[test]
+    fn buckets_grow_from_the_most_negative_on() {
+        let spans = vec![Span { offset: 0, length: 2 }];
+        let layout = Layout {
+            zero_threshold: 0.25,
+            positive_spans: spans.clone(),
+            negative_spans: spans,
+            ..Layout::default()
+        };
+        let h = FloatHistogram {
+            layout,
+            zero_count: 3.0,
+            positive_buckets: vec![4.0, 5.0],
+            negative_buckets: vec![2.0, 1.0],
+            ..FloatHistogram::default()
+        };
+        let mut all = Vec::new();
+        h.view().buckets_into(&mut all);
+        let got: Vec<_> = all.iter().map(|b| (b.lower, b.upper, b.count)).collect();
+        let want =
+            [(-2.0, -1.0, 1.0), (-1.0, -0.5, 2.0), (-0.25, 0.25, 3.0), (0.5, 1.0, 4.0), (1.0, 2.0, 5.0)];
+        assert_eq!(got, want);
+    }
+}
