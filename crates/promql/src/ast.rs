@@ -1,7 +1,14 @@
 //! The syntax tree of PromQL. Every node knows where it stands in the text. Owns no evaluation.
+//!
+//! - `length`: lengths of time, which may be computed from the query's step and range.
+
+mod length;
+
+pub(crate) use length::of_seconds;
+pub use length::{DurationExpr, DurationOp, Length, LengthError, QueryTimes};
 
 use crate::functions::Function;
-use skopos_model::{DurationMs, Matcher, TimestampMs};
+use skopos_model::{Matcher, TimestampMs};
 use std::sync::Arc;
 
 /// A part of the query's text, in bytes.
@@ -29,6 +36,8 @@ pub enum ExprKind {
     Number(f64),
     /// `"text"`
     String(Arc<str>),
+    /// `"\xff"`: a text whose escapes make bytes that are no characters.
+    Bytes(Arc<[u8]>),
     /// `name{label="value"} offset 5m @ 100`
     Selector(Selector),
     /// `selector[5m]`
@@ -83,7 +92,7 @@ impl Expr {
     pub fn value_type(&self) -> ValueType {
         match &self.kind {
             ExprKind::Number(_) => ValueType::Scalar,
-            ExprKind::String(_) => ValueType::String,
+            ExprKind::String(_) | ExprKind::Bytes(_) => ValueType::String,
             ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::InstantVector,
             ExprKind::Range(_) | ExprKind::Subquery(_) => ValueType::RangeVector,
             ExprKind::Call(call) => call.function.returns,
@@ -103,13 +112,27 @@ pub struct Selector {
     pub matchers: Vec<Matcher>,
     /// When the sample is looked for.
     pub shift: Shift,
+    /// What a window has at its ends.
+    pub edges: Edges,
+}
+
+/// What a window has at its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum Edges {
+    /// The samples that lie in it and no others.
+    #[default]
+    Sampled,
+    /// `anchored`: samples at its very ends, with the values of the last ones before.
+    Anchored,
+    /// `smoothed`: samples at its very ends, with values on the line between those around.
+    Smoothed,
 }
 
 /// `offset` and `@`.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Shift {
     /// How much earlier than the step; negative for later.
-    pub offset: DurationMs,
+    pub offset: Length,
     /// A fixed time in the place of the step's own.
     pub at: Option<At>,
 }
@@ -131,7 +154,7 @@ pub struct RangeSelector {
     /// Which series, and when.
     pub selector: Selector,
     /// How long the window is; positive.
-    pub range: DurationMs,
+    pub range: Length,
 }
 
 /// Evaluates an expression over a window at a step of its own.
@@ -140,9 +163,9 @@ pub struct Subquery {
     /// An instant vector.
     pub expr: Expr,
     /// How long the window is; positive.
-    pub range: DurationMs,
+    pub range: Length,
     /// The inner step; unset means the engine's default.
-    pub step: Option<DurationMs>,
+    pub step: Option<Length>,
     /// When the window ends.
     pub shift: Shift,
 }
@@ -228,6 +251,11 @@ impl AggregateOp {
         }
     }
 
+    /// Whether it must be enabled (`promql-experimental-functions`).
+    pub const fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
+    }
+
     /// The type of the parameter before the vector; none where there is no parameter.
     pub const fn param_type(self) -> Option<ValueType> {
         match self {
@@ -281,6 +309,8 @@ pub enum BinaryOp {
     Lt,
     Ge,
     Le,
+    TrimUpper,
+    TrimLower,
     And,
     Or,
     Unless,
@@ -303,6 +333,8 @@ impl BinaryOp {
             Self::Lt => "<",
             Self::Ge => ">=",
             Self::Le => "<=",
+            Self::TrimUpper => "</",
+            Self::TrimLower => ">/",
             Self::And => "and",
             Self::Or => "or",
             Self::Unless => "unless",
@@ -314,6 +346,11 @@ impl BinaryOp {
         matches!(self, Self::Eq | Self::Ne | Self::Gt | Self::Lt | Self::Ge | Self::Le)
     }
 
+    /// Whether it cuts histograms at a value.
+    pub const fn is_trim(self) -> bool {
+        matches!(self, Self::TrimUpper | Self::TrimLower)
+    }
+
     /// Whether it works on sets of series and not on their values.
     pub const fn is_set(self) -> bool {
         matches!(self, Self::And | Self::Or | Self::Unless)
@@ -321,7 +358,7 @@ impl BinaryOp {
 }
 
 /// How series of both sides find one another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Matching {
     /// How many of each side may meet.
     pub cardinality: Cardinality,
@@ -329,6 +366,32 @@ pub struct Matching {
     pub on: MatchOn,
     /// `group_left(…)`, `group_right(…)`: labels taken over from the one side.
     pub include: Vec<String>,
+    /// `fill(…)` and its halves.
+    pub fill: Fill,
+}
+
+/// What stands in for a series of one side that the other side finds no match in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fill {
+    /// On the left side.
+    pub left: Option<f64>,
+    /// On the right side.
+    pub right: Option<f64>,
+}
+
+/// Bit by bit, for not a number may be filled in too.
+impl PartialEq for Fill {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |v: Option<f64>| v.map(f64::to_bits);
+        bits(self.left) == bits(other.left) && bits(self.right) == bits(other.right)
+    }
+}
+
+impl Fill {
+    /// Whether nothing is filled in.
+    pub const fn is_none(&self) -> bool {
+        self.left.is_none() && self.right.is_none()
+    }
 }
 
 /// How many of each side may meet.

@@ -6,7 +6,7 @@ use crate::error::EvalError;
 use crate::exec::{Annotations, Executor, NodeValue, bits, matrix::StepMatrix, refuse_histograms};
 use crate::plan::{
     Grid, Plan, ScanId,
-    build::{self, PlanOptions},
+    build::{self, Bounds, PlanOptions},
 };
 use crate::value::{Matrix, QueryResult, Value, Vector};
 use skopos_base::clock::Clock;
@@ -96,12 +96,19 @@ impl Engine {
                 let value = Value::String { timestamp: at, text: text.to_string() };
                 return Ok(QueryResult { value, annotations: Vec::new() });
             }
+            ExprKind::Bytes(bytes) => {
+                let text = String::from_utf8_lossy(bytes).into_owned();
+                return Ok(QueryResult {
+                    value: Value::String { timestamp: at, text },
+                    annotations: Vec::new(),
+                });
+            }
             ExprKind::Range(range) => return self.samples(storage, range, inner, at, budget),
             ExprKind::Subquery(subquery) => return self.subquery(storage, subquery, inner, at, budget),
             _ => {}
         }
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
-        let plan = build::plan(expr, grid, (at, at), &self.plan_options())?;
+        let plan = build::plan(expr, grid, Bounds::instant(at), &self.plan_options())?;
         let (value, annotations) = run(&plan, storage, budget)?;
         let value = match value {
             NodeValue::Scalar(column) => Value::Scalar { timestamp: at, value: column[0] },
@@ -118,8 +125,7 @@ impl Engine {
         steps: Steps,
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
-        let plan =
-            build::plan(expr, self.grid(expr, steps)?, (steps.start, steps.end), &self.plan_options())?;
+        let plan = build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options())?;
         let (value, annotations) = run(&plan, storage, budget)?;
         let grid = plan.grids[plan.nodes[plan.root.0].grid.0];
         let grid = Grid { start: steps.start, step: steps.step, ..grid };
@@ -132,8 +138,7 @@ impl Engine {
 
     /// The plan of a range query in words, one operator a line.
     pub fn explain(&self, expr: &Expr, steps: Steps) -> Result<String, EvalError> {
-        Ok(build::plan(expr, self.grid(expr, steps)?, (steps.start, steps.end), &self.plan_options())?
-            .to_string())
+        Ok(build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options())?.to_string())
     }
 
     fn plan_options(&self) -> PlanOptions {
@@ -148,7 +153,7 @@ impl Engine {
     fn grid(&self, expr: &Expr, steps: Steps) -> Result<Grid, EvalError> {
         let invalid = |message: String| EvalError::Invalid { message, span: expr.span };
         match build::strip(expr).kind {
-            ExprKind::String(_) => return Err(invalid(type_error(ValueType::String))),
+            ExprKind::String(_) | ExprKind::Bytes(_) => return Err(invalid(type_error(ValueType::String))),
             ExprKind::Range(_) | ExprKind::Subquery(_) => {
                 return Err(invalid(type_error(ValueType::RangeVector)));
             }
@@ -212,8 +217,12 @@ impl Engine {
         let selector = Expr { kind: selector, span: expr.span };
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
         // An instant selector reads its lookback, which here is the window.
-        let options = PlanOptions { lookback: range.range, ..self.plan_options() };
-        build::plan(&selector, grid, (at, at), &options)
+        let length = range
+            .range
+            .resolve_positive(Bounds::instant(at).times())
+            .map_err(|e| EvalError::Invalid { message: e.to_string(), span: expr.span })?;
+        let options = PlanOptions { lookback: length, ..self.plan_options() };
+        build::plan(&selector, grid, Bounds::instant(at), &options)
     }
 
     /// All values of a subquery that is the whole query.
@@ -237,6 +246,10 @@ impl Engine {
         };
         Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)), annotations })
     }
+}
+
+fn bounds(steps: Steps) -> Bounds {
+    Bounds { start: steps.start, end: steps.end, step: steps.step }
 }
 
 fn type_error(got: ValueType) -> String {

@@ -51,6 +51,19 @@ const SCALAR: &[ValueType] = &[ValueType::Scalar];
 const VECTOR: &[ValueType] = &[ValueType::InstantVector];
 const VECTOR_SCALAR: &[ValueType] = &[ValueType::InstantVector, ValueType::Scalar];
 const VECTOR_2_SCALARS: &[ValueType] = &[ValueType::InstantVector, ValueType::Scalar, ValueType::Scalar];
+const RANGE_SCALAR: &[ValueType] = &[ValueType::RangeVector, ValueType::Scalar];
+const RANGE_2_SCALARS: &[ValueType] = &[ValueType::RangeVector, ValueType::Scalar, ValueType::Scalar];
+const SCALAR_VECTOR: &[ValueType] = &[ValueType::Scalar, ValueType::InstantVector];
+const TWO_SCALARS: &[ValueType] = &[ValueType::Scalar, ValueType::Scalar];
+const TWO_SCALARS_VECTOR: &[ValueType] = &[ValueType::Scalar, ValueType::Scalar, ValueType::InstantVector];
+const TWO_VECTORS: &[ValueType] = &[ValueType::InstantVector, ValueType::InstantVector];
+const VECTOR_STRINGS: &[ValueType] = &[ValueType::InstantVector, ValueType::String];
+const VECTOR_STRING_10_SCALARS: &[ValueType] = &{
+    let mut types = [ValueType::Scalar; 12];
+    types[0] = ValueType::InstantVector;
+    types[1] = ValueType::String;
+    types
+};
 const VECTOR_3_STRINGS: &[ValueType] =
     &[ValueType::InstantVector, ValueType::String, ValueType::String, ValueType::String];
 const VECTOR_4_STRINGS: &[ValueType] =
@@ -86,19 +99,45 @@ functions! {
     Abs "abs" VECTOR Last(0), InstantVector;
     Absent "absent" VECTOR Last(0), InstantVector;
     AbsentOverTime "absent_over_time" RANGE Last(0), InstantVector;
+    Acos "acos" VECTOR Last(0), InstantVector;
+    Acosh "acosh" VECTOR Last(0), InstantVector;
+    Asin "asin" VECTOR Last(0), InstantVector;
+    Asinh "asinh" VECTOR Last(0), InstantVector;
+    Atan "atan" VECTOR Last(0), InstantVector;
+    Atanh "atanh" VECTOR Last(0), InstantVector;
     AvgOverTime "avg_over_time" RANGE Last(0), InstantVector;
     Ceil "ceil" VECTOR Last(0), InstantVector;
     Changes "changes" RANGE Last(0), InstantVector;
     Clamp "clamp" VECTOR_2_SCALARS Last(0), InstantVector;
     ClampMax "clamp_max" VECTOR_SCALAR Last(0), InstantVector;
     ClampMin "clamp_min" VECTOR_SCALAR Last(0), InstantVector;
+    Cos "cos" VECTOR Last(0), InstantVector;
+    Cosh "cosh" VECTOR Last(0), InstantVector;
     CountOverTime "count_over_time" RANGE Last(0), InstantVector;
+    DayOfMonth "day_of_month" VECTOR Last(1), InstantVector;
+    DayOfWeek "day_of_week" VECTOR Last(1), InstantVector;
+    DayOfYear "day_of_year" VECTOR Last(1), InstantVector;
+    DaysInMonth "days_in_month" VECTOR Last(1), InstantVector;
+    Deg "deg" VECTOR Last(0), InstantVector;
     Delta "delta" RANGE Last(0), InstantVector;
+    Deriv "deriv" RANGE Last(0), InstantVector;
+    DoubleExponentialSmoothing "double_exponential_smoothing" RANGE_2_SCALARS Last(0), InstantVector;
+    End "end" NONE Last(0), Scalar;
     Exp "exp" VECTOR Last(0), InstantVector;
     FirstOverTime "first_over_time" RANGE Last(0), InstantVector;
     Floor "floor" VECTOR Last(0), InstantVector;
+    HistogramAvg "histogram_avg" VECTOR Last(0), InstantVector;
+    HistogramCount "histogram_count" VECTOR Last(0), InstantVector;
+    HistogramFraction "histogram_fraction" TWO_SCALARS_VECTOR Last(0), InstantVector;
+    HistogramQuantile "histogram_quantile" SCALAR_VECTOR Last(0), InstantVector;
+    HistogramQuantiles "histogram_quantiles" VECTOR_STRING_10_SCALARS Last(9), InstantVector;
+    HistogramStddev "histogram_stddev" VECTOR Last(0), InstantVector;
+    HistogramStdvar "histogram_stdvar" VECTOR Last(0), InstantVector;
+    HistogramSum "histogram_sum" VECTOR Last(0), InstantVector;
+    Hour "hour" VECTOR Last(1), InstantVector;
     Idelta "idelta" RANGE Last(0), InstantVector;
     Increase "increase" RANGE Last(0), InstantVector;
+    Info "info" TWO_VECTORS Last(1), InstantVector;
     Irate "irate" RANGE Last(0), InstantVector;
     LabelJoin "label_join" VECTOR_3_STRINGS Repeat, InstantVector;
     LabelReplace "label_replace" VECTOR_4_STRINGS Last(0), InstantVector;
@@ -107,21 +146,38 @@ functions! {
     Log10 "log10" VECTOR Last(0), InstantVector;
     Log2 "log2" VECTOR Last(0), InstantVector;
     MadOverTime "mad_over_time" RANGE Last(0), InstantVector;
+    MaxOf "max_of" TWO_SCALARS Last(0), Scalar;
     MaxOverTime "max_over_time" RANGE Last(0), InstantVector;
+    MinOf "min_of" TWO_SCALARS Last(0), Scalar;
     MinOverTime "min_over_time" RANGE Last(0), InstantVector;
+    Minute "minute" VECTOR Last(1), InstantVector;
+    Month "month" VECTOR Last(1), InstantVector;
+    Pi "pi" NONE Last(0), Scalar;
+    PredictLinear "predict_linear" RANGE_SCALAR Last(0), InstantVector;
     PresentOverTime "present_over_time" RANGE Last(0), InstantVector;
     QuantileOverTime "quantile_over_time" SCALAR_RANGE Last(0), InstantVector;
+    Rad "rad" VECTOR Last(0), InstantVector;
+    Range "range" NONE Last(0), Scalar;
     Rate "rate" RANGE Last(0), InstantVector;
     Resets "resets" RANGE Last(0), InstantVector;
     Round "round" VECTOR_SCALAR Last(1), InstantVector;
     Scalar "scalar" VECTOR Last(0), Scalar;
     Sgn "sgn" VECTOR Last(0), InstantVector;
+    Sin "sin" VECTOR Last(0), InstantVector;
+    Sinh "sinh" VECTOR Last(0), InstantVector;
     Sort "sort" VECTOR Last(0), InstantVector;
+    SortByLabel "sort_by_label" VECTOR_STRINGS Repeat, InstantVector;
+    SortByLabelDesc "sort_by_label_desc" VECTOR_STRINGS Repeat, InstantVector;
     SortDesc "sort_desc" VECTOR Last(0), InstantVector;
     Sqrt "sqrt" VECTOR Last(0), InstantVector;
+    Start "start" NONE Last(0), Scalar;
+    StartTimestamp "start_timestamp" VECTOR Last(0), InstantVector;
     StddevOverTime "stddev_over_time" RANGE Last(0), InstantVector;
     StdvarOverTime "stdvar_over_time" RANGE Last(0), InstantVector;
+    Step "step" NONE Last(0), Scalar;
     SumOverTime "sum_over_time" RANGE Last(0), InstantVector;
+    Tan "tan" VECTOR Last(0), InstantVector;
+    Tanh "tanh" VECTOR Last(0), InstantVector;
     Time "time" NONE Last(0), Scalar;
     Timestamp "timestamp" VECTOR Last(0), InstantVector;
     TsOfFirstOverTime "ts_of_first_over_time" RANGE Last(0), InstantVector;
@@ -129,6 +185,36 @@ functions! {
     TsOfMaxOverTime "ts_of_max_over_time" RANGE Last(0), InstantVector;
     TsOfMinOverTime "ts_of_min_over_time" RANGE Last(0), InstantVector;
     Vector "vector" SCALAR Last(0), InstantVector;
+    Year "year" VECTOR Last(1), InstantVector;
+}
+
+/// Those that must be enabled (`promql-experimental-functions`).
+const EXPERIMENTAL: &[FunctionId] = &[
+    FunctionId::DoubleExponentialSmoothing,
+    FunctionId::End,
+    FunctionId::FirstOverTime,
+    FunctionId::HistogramQuantiles,
+    FunctionId::Info,
+    FunctionId::MadOverTime,
+    FunctionId::MaxOf,
+    FunctionId::MinOf,
+    FunctionId::Range,
+    FunctionId::SortByLabel,
+    FunctionId::SortByLabelDesc,
+    FunctionId::Start,
+    FunctionId::StartTimestamp,
+    FunctionId::Step,
+    FunctionId::TsOfFirstOverTime,
+    FunctionId::TsOfLastOverTime,
+    FunctionId::TsOfMaxOverTime,
+    FunctionId::TsOfMinOverTime,
+];
+
+impl FunctionId {
+    /// Whether it must be enabled (`promql-experimental-functions`).
+    pub fn is_experimental(self) -> bool {
+        EXPERIMENTAL.contains(&self)
+    }
 }
 
 /// The function called `name`.

@@ -2,9 +2,10 @@
 //! the same tree but for the spans.
 
 use crate::ast::{
-    Aggregate, At, Binary, Call, Cardinality, Expr, ExprKind, Grouping, MatchOn, Matching, Selector, Shift,
-    Subquery,
+    Aggregate, At, Binary, Call, Cardinality, DurationExpr, Edges, Expr, ExprKind, Fill, Grouping, Length,
+    MatchOn, Matching, Selector, Shift, Subquery,
 };
+use crate::functions::FunctionId;
 use crate::parse::words;
 use skopos_model::{DurationMs, MatchOp, Matcher, name};
 use std::{
@@ -17,14 +18,15 @@ impl Display for Expr {
         match &self.kind {
             ExprKind::Number(v) => number(f, *v),
             ExprKind::String(text) => quoted(f, text),
+            ExprKind::Bytes(bytes) => quoted_bytes(f, bytes),
             ExprKind::Selector(s) => {
-                selector(f, s)?;
-                shift(f, s.shift)
+                selector(f, s, outer_name(&s.matchers))?;
+                modifiers(f, s.edges, &s.shift)
             }
             ExprKind::Range(r) => {
-                selector(f, &r.selector)?;
+                selector(f, &r.selector, outer_name(&r.selector.matchers))?;
                 write!(f, "[{}]", r.range)?;
-                shift(f, r.selector.shift)
+                modifiers(f, r.selector.edges, &r.selector.shift)
             }
             ExprKind::Subquery(s) => subquery(f, s),
             ExprKind::Call(c) => call(f, c),
@@ -52,9 +54,41 @@ fn call(f: &mut Formatter<'_>, c: &Call) -> fmt::Result {
         if i > 0 {
             f.write_str(", ")?;
         }
-        write!(f, "{arg}")?;
+        match &arg.kind {
+            // A name before the braces is not allowed there.
+            ExprKind::Selector(s) if c.function.id == FunctionId::Info && i == 1 => {
+                selector(f, s, None)?;
+                modifiers(f, s.edges, &s.shift)?;
+            }
+            _ => write!(f, "{arg}")?,
+        }
     }
     f.write_char(')')
+}
+
+impl Display for Length {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(d) => write!(f, "{d}"),
+            Self::Computed(e) => write!(f, "{e}"),
+        }
+    }
+}
+
+impl Display for DurationExpr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(v) => write!(f, "{v}"),
+            Self::Duration(d) => write!(f, "{d}"),
+            Self::Step => f.write_str("step()"),
+            Self::Range => f.write_str("range()"),
+            Self::Negate(inner) => write!(f, "-{inner}"),
+            Self::Paren(inner) => write!(f, "({inner})"),
+            Self::Binary(op, a, b) => write!(f, "{a} {} {b}", op.as_str()),
+            Self::MinOf(a, b) => write!(f, "min_of({a}, {b})"),
+            Self::MaxOf(a, b) => write!(f, "max_of({a}, {b})"),
+        }
+    }
 }
 
 fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
@@ -125,20 +159,44 @@ fn matching(f: &mut Formatter<'_>, m: &Matching) -> fmt::Result {
         f.write_str(group)?;
         labels(f, &m.include)?;
     }
+    fill(f, m.fill)
+}
+
+fn fill(f: &mut Formatter<'_>, fill: Fill) -> fmt::Result {
+    let Fill { left, right } = fill;
+    let same = left.map(f64::to_bits) == right.map(f64::to_bits);
+    let (both, left, right) = if same { (left, None, None) } else { (None, left, right) };
+    for (word, value) in [(" fill (", both), (" fill_left (", left), (" fill_right (", right)] {
+        if let Some(v) = value {
+            f.write_str(word)?;
+            number(f, v)?;
+            f.write_char(')')?;
+        }
+    }
     Ok(())
 }
 
 fn subquery(f: &mut Formatter<'_>, s: &Subquery) -> fmt::Result {
     write!(f, "{}[{}:", s.expr, s.range)?;
-    if let Some(step) = s.step {
+    if let Some(step) = &s.step {
         write!(f, "{step}")?;
     }
     f.write_char(']')?;
-    shift(f, s.shift)
+    modifiers(f, Edges::Sampled, &s.shift)
 }
 
-fn shift(f: &mut Formatter<'_>, s: Shift) -> fmt::Result {
-    match s.at {
+/// A computed offset stands before all others: behind it, arithmetic would go on where another modifier
+/// that ended it has moved away.
+fn modifiers(f: &mut Formatter<'_>, edges: Edges, shift: &Shift) -> fmt::Result {
+    if let Length::Computed(offset) = &shift.offset {
+        write!(f, " offset {offset}")?;
+    }
+    f.write_str(match edges {
+        Edges::Sampled => "",
+        Edges::Anchored => " anchored",
+        Edges::Smoothed => " smoothed",
+    })?;
+    match shift.at {
         Some(At::Time(t)) => {
             let (sign, ms) = (if t.as_ms() < 0 { "-" } else { "" }, t.as_ms().unsigned_abs());
             write!(f, " @ {sign}{}.{:03}", ms / 1000, ms % 1000)?;
@@ -147,18 +205,20 @@ fn shift(f: &mut Formatter<'_>, s: Shift) -> fmt::Result {
         Some(At::End) => f.write_str(" @ end()")?,
         None => {}
     }
-    if s.offset == DurationMs::ZERO { Ok(()) } else { write!(f, " offset {}", s.offset) }
+    match shift.offset {
+        Length::Fixed(d) if d != DurationMs::ZERO => write!(f, " offset {d}"),
+        _ => Ok(()),
+    }
 }
 
-/// The name before the braces if it can stand there, and the other matchers in braces.
-fn selector(f: &mut Formatter<'_>, s: &Selector) -> fmt::Result {
-    let outer = outer_name(&s.matchers);
+/// The name of the matcher `outer` before the braces, and the other matchers in braces.
+fn selector(f: &mut Formatter<'_>, s: &Selector, outer: Option<usize>) -> fmt::Result {
     if let Some(i) = outer {
         f.write_str(s.matchers[i].value())?;
     }
     let inner = s.matchers.iter().enumerate().filter(|(i, _)| Some(*i) != outer);
     let mut written: Vec<String> = inner.map(|(_, m)| matcher(m)).collect();
-    if written.is_empty() {
+    if written.is_empty() && outer.is_some() {
         return Ok(());
     }
     written.sort_unstable();
@@ -214,6 +274,23 @@ fn write_matcher(out: &mut impl Write, m: &Matcher) -> fmt::Result {
 /// Writes a string between double quotes with the escapes of Go.
 fn quoted(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_char('"')?;
+    escaped(out, text)?;
+    out.write_char('"')
+}
+
+/// The same of bytes, of which not all are characters.
+pub(crate) fn quoted_bytes(out: &mut impl Write, bytes: &[u8]) -> fmt::Result {
+    out.write_char('"')?;
+    for chunk in bytes.utf8_chunks() {
+        escaped(out, chunk.valid())?;
+        for b in chunk.invalid() {
+            write!(out, "\\x{b:02x}")?;
+        }
+    }
+    out.write_char('"')
+}
+
+fn escaped(out: &mut impl Write, text: &str) -> fmt::Result {
     for c in text.chars() {
         match c {
             '"' => out.write_str("\\\"")?,
@@ -232,7 +309,7 @@ fn quoted(out: &mut impl Write, text: &str) -> fmt::Result {
             c => write!(out, "\\U{:08x}", u32::from(c))?,
         }
     }
-    out.write_char('"')
+    Ok(())
 }
 
 /// Whether a character is seen as itself. The standard library knows, but only tells by escaping.

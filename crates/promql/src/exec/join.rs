@@ -188,7 +188,7 @@ struct Taken {
 fn result_labels(join: &Join, many: &RowLabels, one: &RowLabels, late_names: bool) -> RowLabels {
     let drops = !join.op.is_comparison() || join.return_bool;
     let strips = drops && !late_names;
-    let Matching { cardinality, on, include } = &join.matching;
+    let Matching { cardinality, on, include, .. } = &join.matching;
     let keep = |n: &str| {
         if strips && n == METRIC_NAME {
             return false;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ast::{Aggregate, AggregateOp, Call, Expr, ExprKind, Grouping, Span, ValueType},
-    functions::{self, Function},
+    functions::{self, Function, FunctionId},
 };
 
 const IN_LABELS: &str = "grouping opts";
@@ -24,7 +24,14 @@ impl Parser<'_> {
             let reason = Reason::UnknownFunction { name: text.to_owned(), nearest };
             return Err(self.error(name, reason));
         };
-        let args = self.arguments()?;
+        if function.id.is_experimental() && !self.options.experimental_functions {
+            let message = format!(
+                "function {text:?} is not enabled: it is experimental and must be enabled with \
+                 --enable-feature=promql-experimental-functions"
+            );
+            return Err(self.meaning(name, message));
+        }
+        let args = self.arguments(Some(function.id))?;
         let span = self.span_from(name.start);
         self.check_arguments(function, &args, span)?;
         let depth = args.iter().map(|n| n.depth).max().unwrap_or(0);
@@ -50,6 +57,9 @@ impl Parser<'_> {
                 self.expect_type(arg, want, &format!("call to function {name:?}"))?;
             }
         }
+        if let (FunctionId::Info, Some(matchers)) = (function.id, args.get(1)) {
+            self.expect_matchers(matchers)?;
+        }
         Ok(())
     }
 
@@ -61,14 +71,28 @@ impl Parser<'_> {
         Err(self.meaning(node.expr.span, message))
     }
 
-    /// `(a, b)`, each an expression.
-    fn arguments(&mut self) -> Parsed<Vec<Node>> {
+    /// The second argument of `info` is no more than matchers between braces.
+    fn expect_matchers(&self, node: &Node) -> Parsed<()> {
+        let span = node.expr.span;
+        let message = match node.expr.kind {
+            ExprKind::Selector(_) if self.slice(span).starts_with('{') => return Ok(()),
+            ExprKind::Selector(_) => "expected label selectors only, got vector selector instead",
+            _ => "expected label selectors only",
+        };
+        Err(self.meaning(span, message))
+    }
+
+    /// `(a, b)`, each an expression; those of `function` if it is one's.
+    fn arguments(&mut self, function: Option<FunctionId>) -> Parsed<Vec<Node>> {
         let open = self.advance()?.span;
         let mut args = Vec::new();
         if self.eat(Punct::RightParen)? {
             return Ok(args);
         }
         loop {
+            if function == Some(FunctionId::Info) && args.len() == 1 {
+                self.any_selector_at = Some(self.token.span.start);
+            }
             args.push(self.expression()?);
             if !self.at(Punct::Comma) {
                 break;
@@ -88,11 +112,19 @@ impl Parser<'_> {
         if !self.at(Punct::LeftParen) {
             return Err(self.unexpected("aggregation", "\"(\""));
         }
-        let mut args = self.arguments()?;
+        let mut args = self.arguments(None)?;
         if grouping.is_none() {
             grouping = self.grouping()?;
         }
         let span = self.span_from(name.start);
+        if op.is_experimental() && !self.options.experimental_functions {
+            let message = format!(
+                "{}() is experimental and must be enabled with \
+                 --enable-feature=promql-experimental-functions",
+                op.as_str()
+            );
+            return Err(self.meaning(span, message));
+        }
         let want = 1 + usize::from(op.param_type().is_some());
         if args.is_empty() {
             return Err(self.meaning(span, "no arguments for aggregate expression provided"));

@@ -61,6 +61,13 @@ impl Parser<'_> {
             let message = format!("label {twice:?} must not occur in ON and GROUP clause at once");
             return Err(self.meaning(span, message));
         }
+        if has_scalar && !matching.fill.is_none() {
+            let message = "filling in missing series only allowed between instant vectors";
+            return Err(self.meaning(span, message));
+        }
+        if op.is_set() && !matching.fill.is_none() {
+            return Err(self.meaning(span, "filling in missing series not allowed for set operators"));
+        }
         if has_scalar {
             let (MatchOn::On(labels) | MatchOn::Ignoring(labels)) = &matching.on;
             return match labels.is_empty() {

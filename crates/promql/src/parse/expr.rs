@@ -7,7 +7,7 @@ use super::{
     parser::{Node, Parsed, Parser},
     words::Keyword,
 };
-use crate::ast::{BinaryOp, Cardinality, ExprKind, MatchOn, Matching, Span, ValueType};
+use crate::ast::{BinaryOp, Cardinality, ExprKind, Fill, MatchOn, Matching, Span, ValueType, of_seconds};
 use skopos_model::DurationMs;
 
 /// How strongly the operator binds its sides; `^` is the strongest.
@@ -15,7 +15,7 @@ pub(super) fn precedence(op: BinaryOp) -> u8 {
     match op {
         BinaryOp::Or => 1,
         BinaryOp::And | BinaryOp::Unless => 2,
-        _ if op.is_comparison() => 3,
+        _ if op.is_comparison() || op.is_trim() => 3,
         BinaryOp::Add | BinaryOp::Sub => 4,
         BinaryOp::Pow => POWER,
         _ => 5,
@@ -77,11 +77,13 @@ impl Parser<'_> {
             Punct::LessEqual => BinaryOp::Le,
             Punct::Greater => BinaryOp::Gt,
             Punct::GreaterEqual => BinaryOp::Ge,
+            Punct::TrimUpper => BinaryOp::TrimUpper,
+            Punct::TrimLower => BinaryOp::TrimLower,
             _ => return None,
         })
     }
 
-    /// `bool`, then `on` or `ignoring`, then `group_left` or `group_right`.
+    /// `bool`, then `on` or `ignoring`, then `group_left` or `group_right`, then `fill` or its halves.
     fn modifiers(&mut self, start: u32) -> Parsed<Modifiers> {
         let return_bool = self.keyword() == Some(Keyword::Bool);
         if return_bool {
@@ -91,6 +93,7 @@ impl Parser<'_> {
             cardinality: Cardinality::OneToOne,
             on: MatchOn::Ignoring(Vec::new()),
             include: Vec::new(),
+            fill: Fill::default(),
         };
         let word = self.keyword();
         if let Some(Keyword::On | Keyword::Ignoring) = word {
@@ -110,7 +113,54 @@ impl Parser<'_> {
                 }
             }
         }
+        self.fill_modifiers(&mut matching.fill)?;
         Ok(Modifiers { return_bool, matching, span: self.span_from(start) })
+    }
+
+    /// `fill(0)`, or `fill_left(0)` and `fill_right(0)` in any order. Without a parenthesis behind it the
+    /// word is a metric's name.
+    fn fill_modifiers(&mut self, fill: &mut Fill) -> Parsed<()> {
+        while self.is_next(Punct::LeftParen) {
+            let start = self.token.span.start;
+            let (left, right) = match self.keyword() {
+                Some(Keyword::Fill) if fill.is_none() => (true, true),
+                Some(Keyword::FillLeft) if fill.left.is_none() => (true, false),
+                Some(Keyword::FillRight) if fill.right.is_none() => (false, true),
+                _ => return Ok(()),
+            };
+            self.advance()?;
+            let value = self.fill_value()?;
+            if !self.options.fill_modifiers {
+                let message = "binop fill modifiers are experimental and not enabled: they must be enabled \
+                               with --enable-feature=promql-binop-fill-modifiers";
+                return Err(self.meaning(self.span_from(start), message));
+            }
+            fill.left = if left { Some(value) } else { fill.left };
+            fill.right = if right { Some(value) } else { fill.right };
+        }
+        Ok(())
+    }
+
+    /// `(0)`: a number or duration with at most one sign.
+    fn fill_value(&mut self) -> Parsed<f64> {
+        const IN_FILL: &str = "a fill modifier";
+        self.expect(Punct::LeftParen, IN_FILL, "\"(\"")?;
+        let negative = self.at(Punct::Sub);
+        if negative || self.at(Punct::Add) {
+            self.advance()?;
+        }
+        if !self.at_number() {
+            return Err(self.unexpected(IN_FILL, "a number"));
+        }
+        let v = self.number()?;
+        self.expect(Punct::RightParen, IN_FILL, "\")\"")?;
+        Ok(if negative { -v } else { v })
+    }
+
+    /// Whether the token at hand is a number or a duration.
+    pub(super) fn at_number(&self) -> bool {
+        matches!(self.token.kind, Kind::Number | Kind::Duration)
+            || matches!(self.keyword(), Some(Keyword::Inf | Keyword::Nan))
     }
 
     /// Signs, which bind as strongly as `*`, and what they stand before.
@@ -161,8 +211,11 @@ impl Parser<'_> {
                 Ok(self.leaf(ExprKind::Number(v), ValueType::Scalar, span))
             }
             Kind::String => {
-                let text = self.string()?;
-                Ok(self.leaf(ExprKind::String(text.into()), ValueType::String, span))
+                let kind = match String::from_utf8(self.string_bytes()?) {
+                    Ok(text) => ExprKind::String(text.into()),
+                    Err(e) => ExprKind::Bytes(e.into_bytes().into()),
+                };
+                Ok(self.leaf(kind, ValueType::String, span))
             }
             Kind::Punct(Punct::LeftParen) => self.paren(),
             Kind::Punct(Punct::LeftBrace) => self.vector_selector(),
@@ -216,7 +269,11 @@ impl Parser<'_> {
             {
                 self.aggregation(op, name.span)
             }
-            None if self.at(Punct::LeftParen) && !self.slice(span).contains(':') => self.call(name.span),
+            None | Some(Keyword::Start | Keyword::End)
+                if self.at(Punct::LeftParen) && !self.slice(span).contains(':') =>
+            {
+                self.call(name.span)
+            }
             _ => self.named_selector(name.span),
         }
     }
@@ -228,7 +285,7 @@ impl Parser<'_> {
         if token.kind == Kind::Duration {
             let d = DurationMs::parse(text).map_err(|e| self.syntax(token.span, e.to_string()))?;
             // One that does not fit is refused as a number of seconds too.
-            let fits = literal::seconds(d.as_secs_f64()).is_some();
+            let fits = of_seconds(d.as_secs_f64()).is_some();
             return if fits { Ok(d.as_secs_f64()) } else { Err(self.duration_out_of_range(token.span)) };
         }
         literal::number(text).ok_or_else(|| {
@@ -245,9 +302,17 @@ impl Parser<'_> {
     /// The string at hand.
     pub(super) fn string(&mut self) -> Parsed<String> {
         let token = self.advance()?;
-        literal::string(self.slice(token.span)).map_err(|e| {
-            let start = token.span.start + e.offset as u32;
-            self.syntax(Span { start, end: start + e.len as u32 }, e.message)
-        })
+        literal::string(self.slice(token.span)).map_err(|e| self.bad_string(token.span, e))
+    }
+
+    /// The string at hand, which need not be text.
+    fn string_bytes(&mut self) -> Parsed<Vec<u8>> {
+        let token = self.advance()?;
+        literal::bytes(self.slice(token.span)).map_err(|e| self.bad_string(token.span, e))
+    }
+
+    fn bad_string(&self, at: Span, e: literal::StringError) -> Box<ParseError> {
+        let start = at.start + e.offset as u32;
+        self.syntax(Span { start, end: start + e.len as u32 }, e.message)
     }
 }

@@ -52,6 +52,10 @@ pub(crate) enum Punct {
     RegexMatch,
     /// `!~`
     RegexNotMatch,
+    /// `</`
+    TrimUpper,
+    /// `>/`
+    TrimLower,
 }
 
 /// A token.
@@ -68,8 +72,9 @@ pub(crate) struct LexError {
     pub(crate) message: String,
 }
 
-/// Hands out the tokens of a text one by one. The text is shorter than 4 GiB.
-#[derive(Debug)]
+/// Hands out the tokens of a text one by one. The text is shorter than 4 GiB. A clone goes on from the
+/// same place.
+#[derive(Clone, Debug)]
 pub(crate) struct Lexer<'a> {
     text: &'a str,
     pos: usize,
@@ -151,6 +156,8 @@ impl<'a> Lexer<'a> {
             (b'=', _) => (Punct::Assign, 1),
             (b'!', Some(b'=')) => (Punct::NotEqual, 2),
             (b'!', Some(b'~')) => (Punct::RegexNotMatch, 2),
+            (b'<', Some(b'/')) => (Punct::TrimUpper, 2),
+            (b'>', Some(b'/')) => (Punct::TrimLower, 2),
             (b'<', Some(b'=')) => (Punct::LessEqual, 2),
             (b'<', _) => (Punct::Less, 1),
             (b'>', Some(b'=')) => (Punct::GreaterEqual, 2),

@@ -1,7 +1,5 @@
 //! Reads numbers, durations and strings: the forms of Go's literals, which PromQL has taken over.
 
-use skopos_model::DurationMs;
-
 /// Reads a number: decimal, hexadecimal (`0x1F`), octal (a leading zero), with `_` between digits,
 /// with fraction and exponent. None when it has no such form or does not fit into a float.
 pub(crate) fn number(text: &str) -> Option<f64> {
@@ -44,14 +42,6 @@ fn underscores_separate_digits(text: &str) -> bool {
     })
 }
 
-/// A duration of so many seconds, rounded to milliseconds. None when it does not fit into 64 bits of
-/// nanoseconds, which is what a duration is in Prometheus.
-pub(crate) fn seconds(v: f64) -> Option<DurationMs> {
-    const MAX_MS: f64 = (i64::MAX / 1_000_000) as f64;
-    let ms = (v * 1000.0).round();
-    (-MAX_MS..=MAX_MS).contains(&ms).then_some(DurationMs::from_ms(ms as i64))
-}
-
 /// What is wrong inside of a string, and at which byte of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct StringError {
@@ -60,12 +50,21 @@ pub(crate) struct StringError {
     pub(crate) message: String,
 }
 
-/// Reads a string with its quotes: escapes as in Go, none between backquotes.
+/// Reads a string with its quotes that is to be text.
 pub(crate) fn string(quoted: &str) -> Result<String, StringError> {
+    String::from_utf8(bytes(quoted)?).map_err(|_| StringError {
+        offset: 0,
+        len: quoted.len(),
+        message: "string is not valid UTF-8: its escapes make bytes that are no characters".to_owned(),
+    })
+}
+
+/// Reads a string with its quotes: escapes as in Go, none between backquotes.
+pub(crate) fn bytes(quoted: &str) -> Result<Vec<u8>, StringError> {
     let quote = quoted.as_bytes()[0];
     let inner = &quoted[1..quoted.len() - 1];
     if quote == b'`' || !inner.contains('\\') {
-        return Ok(inner.to_owned());
+        return Ok(inner.as_bytes().to_owned());
     }
     let mut out = Vec::with_capacity(inner.len());
     let mut at = 0;
@@ -88,11 +87,7 @@ pub(crate) fn string(quoted: &str) -> Result<String, StringError> {
         })?;
         at += len;
     }
-    String::from_utf8(out).map_err(|_| StringError {
-        offset: 0,
-        len: quoted.len(),
-        message: "string is not valid UTF-8: its escapes make bytes that are no characters".to_owned(),
-    })
+    Ok(out)
 }
 
 /// Reads the escape that `text` begins with; gives its length, or length and message of the error.
@@ -212,14 +207,5 @@ mod tests {
             let got = string(text).map_err(|e| (e.offset, e.len));
             assert_eq!(got, want.map(str::to_owned), "{text}");
         }
-    }
-
-    #[test]
-    fn durations_fit_into_nanoseconds() {
-        assert_eq!(seconds(300.0), Some(DurationMs::from_secs(300)));
-        assert_eq!(seconds(-0.5), Some(DurationMs::from_ms(-500)));
-        assert!(seconds(292.0 * 365.0 * 86_400.0).is_some());
-        assert_eq!(seconds(293.0 * 365.0 * 86_400.0), None);
-        assert_eq!(seconds(f64::NAN), None);
     }
 }

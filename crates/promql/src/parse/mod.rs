@@ -4,15 +4,19 @@
 //! - `lexer`: tokens; `literal`: numbers, durations and strings.
 //! - `parser`: the token at hand and what every rule needs: expecting, refusing, counting depth.
 //! - `expr`: operators, parentheses, literals; `selector`: selectors, `offset`, `@`, ranges;
-//!   `call`: functions and aggregations; `check`: what operators demand of their sides.
+//!   `call`: functions and aggregations; `check`: what operators demand of their sides; `duration`:
+//!   lengths of time and the arithmetic between them.
+//! - `options`: what of the language is allowed.
 //! - `words`: which words are keywords, and where they may be names all the same.
 
 mod call;
 mod check;
+mod duration;
 mod error;
 mod expr;
 mod lexer;
 mod literal;
+mod options;
 mod parser;
 mod selector;
 #[cfg(test)]
@@ -20,6 +24,7 @@ mod tests;
 pub(crate) mod words;
 
 pub use error::{ParseError, Reason};
+pub use options::ParseOptions;
 
 use crate::ast::Expr;
 use parser::{Parsed, Parser};
@@ -40,9 +45,14 @@ pub const MAX_REGEXES: usize = 64;
 /// How many bytes these expressions may have in sum.
 pub const MAX_REGEX_BYTES: usize = 64 << 10;
 
-/// Reads an expression.
+/// Reads an expression, with all that the language has.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
-    expression(text).map_err(|e| *e)
+    parse_with(text, ParseOptions::ALL)
+}
+
+/// Reads an expression, with what of the language is allowed.
+pub fn parse_with(text: &str, options: ParseOptions) -> Result<Expr, ParseError> {
+    expression(text, options).map_err(|e| *e)
 }
 
 /// Reads a selector without `offset`, `@` and range, as in `match[]`. At least one of the matchers
@@ -51,15 +61,15 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
     selector(text).map_err(|e| *e)
 }
 
-fn expression(text: &str) -> Parsed<Expr> {
-    let mut parser = Parser::new(text)?;
+fn expression(text: &str, options: ParseOptions) -> Parsed<Expr> {
+    let mut parser = Parser::new(text, options)?;
     let node = parser.expression()?;
     parser.expect_end("a binary operator or the end of the query")?;
     Ok(*node.expr)
 }
 
 fn selector(text: &str) -> Parsed<Vec<Matcher>> {
-    let mut parser = Parser::new(text)?;
+    let mut parser = Parser::new(text, ParseOptions::ALL)?;
     let selector = parser.lone_selector()?;
     parser.expect_end("the end of the selector")?;
     Ok(selector.matchers)

@@ -1,7 +1,7 @@
 //! The parser's state: the token at hand, and what every rule needs. Owns no rule of the grammar.
 
 use super::{
-    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, MAX_REGEX_BYTES, MAX_REGEXES, ParseError, Reason,
+    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, MAX_REGEX_BYTES, MAX_REGEXES, ParseError, ParseOptions, Reason,
     lexer::{Kind, LexError, Lexer, Punct, Token},
     words::{self, Keyword},
 };
@@ -26,11 +26,15 @@ pub(super) struct Node {
 /// Reads tokens of one text and builds its tree.
 pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
+    /// What is allowed.
+    pub(super) options: ParseOptions,
     lexer: Lexer<'a>,
     /// The token at hand.
     pub(super) token: Token,
     /// Where the token before it ended.
     pub(super) prev_end: u32,
+    /// Where a selector begins that need not refuse anything.
+    pub(super) any_selector_at: Option<u32>,
     /// How many rules that may hold themselves are open.
     nesting: usize,
     /// A matcher for each regular expression that was compiled.
@@ -40,7 +44,7 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(text: &'a str) -> Parsed<Self> {
+    pub(super) fn new(text: &'a str, options: ParseOptions) -> Parsed<Self> {
         let start = Span::default();
         if text.len() > MAX_QUERY_BYTES {
             let reason = Reason::Limit { what: "bytes", max: MAX_QUERY_BYTES };
@@ -49,9 +53,11 @@ impl<'a> Parser<'a> {
         let token = Token { kind: Kind::End, span: start };
         let mut parser = Self {
             text,
+            options,
             lexer: Lexer::new(text),
             token,
             prev_end: 0,
+            any_selector_at: None,
             nesting: 0,
             regexes: foldhash::HashMap::default(),
             regex_bytes: 0,
@@ -74,6 +80,11 @@ impl<'a> Parser<'a> {
 
     pub(super) fn at(&self, punct: Punct) -> bool {
         self.token.kind == Kind::Punct(punct)
+    }
+
+    /// Whether the token behind the one at hand is `punct`.
+    pub(super) fn is_next(&self, punct: Punct) -> bool {
+        self.lexer.clone().next().is_ok_and(|t| t.kind == Kind::Punct(punct))
     }
 
     /// Takes the token at hand if it is `punct`.

@@ -2,15 +2,18 @@
 //! subqueries.
 
 use super::{
+    duration::Place,
     lexer::{Kind, Punct},
-    literal,
     parser::{Node, Parsed, Parser},
     words::Keyword,
 };
-use crate::ast::{At, ExprKind, RangeSelector, Selector, Shift, Span, Subquery, ValueType};
-use skopos_model::{DurationMs, MatchOp, Matcher, TimestampMs, name::METRIC_NAME};
+use crate::ast::{At, Edges, ExprKind, Length, RangeSelector, Selector, Shift, Span, Subquery, ValueType};
+use skopos_model::{MatchOp, Matcher, TimestampMs, name::METRIC_NAME};
 
 const IN_MATCHERS: &str = "label matching";
+const RANGE: Place = Place { context: "a range", expected: "a duration such as 5m" };
+const STEP: Place = Place { context: "a subquery's step", expected: "a duration such as 1m or \"]\"" };
+const OFFSET: Place = Place { context: "offset", expected: "a duration such as 5m or -5m" };
 
 impl Parser<'_> {
     /// Something and what stands behind it.
@@ -23,6 +26,8 @@ impl Parser<'_> {
                 self.at_modifier(&mut node)?;
             } else if self.keyword() == Some(Keyword::Offset) {
                 self.offset_modifier(&mut node)?;
+            } else if let Some(Keyword::Anchored | Keyword::Smoothed) = self.keyword() {
+                self.edges_modifier(&mut node)?;
             } else {
                 return Ok(node);
             }
@@ -51,7 +56,8 @@ impl Parser<'_> {
         let start = self.token.span.start;
         let matchers = self.matchers()?;
         let span = self.span_from(start);
-        if matchers.iter().all(Matcher::matches_empty) {
+        let may_be_empty = self.any_selector_at == Some(start);
+        if !may_be_empty && matchers.iter().all(Matcher::matches_empty) {
             let message = "vector selector must contain at least one non-empty matcher: name a metric, or \
                            a label with a value";
             return Err(self.meaning(span, message));
@@ -73,7 +79,7 @@ impl Parser<'_> {
     }
 
     fn selector(&self, matchers: Vec<Matcher>, span: Span) -> Node {
-        let selector = Selector { matchers, shift: Shift::default() };
+        let selector = Selector { matchers, shift: Shift::default(), edges: Edges::default() };
         self.leaf(ExprKind::Selector(selector), ValueType::InstantVector, span)
     }
 
@@ -128,10 +134,10 @@ impl Parser<'_> {
     fn range_or_subquery(&mut self, node: Node) -> Parsed<Node> {
         self.set_in_brackets(true);
         let open = self.advance()?.span;
-        let range = self.positive_duration("a range", "a duration such as 5m")?;
+        let range = self.positive_length(RANGE)?;
         let is_subquery = self.eat(Punct::Colon)?;
         let step = match is_subquery && !self.at(Punct::RightBracket) {
-            true => Some(self.positive_duration("a subquery's step", "a duration such as 1m or \"]\"")?),
+            true => Some(self.positive_length(STEP)?),
             false => None,
         };
         if !self.at(Punct::RightBracket) {
@@ -149,7 +155,7 @@ impl Parser<'_> {
             let message = "ranges only allowed for vector selectors: write [5m:] for a subquery";
             return Err(self.meaning(brackets, message));
         };
-        if selector.shift.offset != DurationMs::ZERO {
+        if selector.shift.offset != Length::ZERO {
             let message = "no offset modifiers allowed before range: write the offset behind the range";
             return Err(self.meaning(brackets, message));
         }
@@ -162,7 +168,7 @@ impl Parser<'_> {
         Ok(self.leaf(kind, ValueType::RangeVector, span))
     }
 
-    fn subquery(&self, node: Node, range: DurationMs, step: Option<DurationMs>, span: Span) -> Parsed<Node> {
+    fn subquery(&self, node: Node, range: Length, step: Option<Length>, span: Span) -> Parsed<Node> {
         if node.value_type != ValueType::InstantVector {
             let message =
                 format!("subquery is only allowed on instant vector, got {} instead", node.value_type);
@@ -172,37 +178,13 @@ impl Parser<'_> {
         self.branch(ExprKind::Subquery(Box::new(subquery)), ValueType::RangeVector, span, node.depth)
     }
 
-    fn positive_duration(&mut self, context: &str, expected: &str) -> Parsed<DurationMs> {
-        let span = self.token.span;
-        let d = self.duration(context, expected)?;
-        if d <= DurationMs::ZERO {
-            return Err(self.meaning(span, "duration must be greater than 0 and at least a millisecond"));
-        }
-        Ok(d)
-    }
-
-    /// A duration, or a number of seconds.
-    fn duration(&mut self, context: &str, expected: &str) -> Parsed<DurationMs> {
-        if !matches!(self.token.kind, Kind::Number | Kind::Duration) {
-            return Err(self.unexpected(context, expected));
-        }
-        let span = self.token.span;
-        let v = self.number()?;
-        literal::seconds(v).ok_or_else(|| self.duration_out_of_range(span))
-    }
-
     fn offset_modifier(&mut self, node: &mut Node) -> Parsed<()> {
         self.advance()?;
-        let negative = self.at(Punct::Sub);
-        if negative || self.at(Punct::Add) {
-            self.advance()?;
-        }
-        let d = self.duration("offset", "a duration such as 5m or -5m")?;
-        let d = if negative { DurationMs::from_ms(-d.as_ms()) } else { d };
+        let length = self.offset_length(OFFSET)?;
         let span = node.expr.span;
         let shift = self.shift(node, "offset")?;
-        let twice = shift.offset != DurationMs::ZERO;
-        shift.offset = d;
+        let twice = shift.offset != Length::ZERO;
+        shift.offset = length;
         if twice {
             return Err(self.meaning(span, "offset may not be set multiple times"));
         }
@@ -237,9 +219,7 @@ impl Parser<'_> {
         if negative || self.at(Punct::Add) {
             self.advance()?;
         }
-        let is_number = matches!(self.token.kind, Kind::Number | Kind::Duration)
-            || matches!(self.keyword(), Some(Keyword::Inf | Keyword::Nan));
-        if !is_number {
+        if !self.at_number() {
             return Err(self.unexpected("@", EXPECTED));
         }
         let v = self.number()?;
@@ -251,6 +231,44 @@ impl Parser<'_> {
         // The cast holds what does not fit into milliseconds at the ends of time.
         let ms = (v * 1000.0).round();
         Ok(At::Time(TimestampMs::new(ms as i64)))
+    }
+
+    /// `anchored` or `smoothed`.
+    fn edges_modifier(&mut self, node: &mut Node) -> Parsed<()> {
+        let (edges, word) = match self.keyword() {
+            Some(Keyword::Anchored) => (Edges::Anchored, "anchored"),
+            _ => (Edges::Smoothed, "smoothed"),
+        };
+        self.advance()?;
+        let span = node.expr.span;
+        if !self.options.extended_range_selectors {
+            let message = format!(
+                "{word} modifier is experimental and not enabled: it must be enabled with \
+                 --enable-feature=promql-extended-range-selectors"
+            );
+            return Err(self.meaning(span, message));
+        }
+        let selector = match &mut node.expr.kind {
+            ExprKind::Selector(s) => s,
+            ExprKind::Range(r) => &mut r.selector,
+            ExprKind::Subquery(_) => {
+                let message = format!("{word} modifier is not supported for subqueries");
+                return Err(self.meaning(span, message));
+            }
+            _ => {
+                let message = format!(
+                    "{word} modifier must be preceded by an instant vector selector or range vector selector"
+                );
+                return Err(self.meaning(span, message));
+            }
+        };
+        if selector.edges != Edges::Sampled && selector.edges != edges {
+            let message = "anchored and smoothed modifiers cannot be used together";
+            return Err(self.meaning(span, message));
+        }
+        selector.edges = edges;
+        node.expr.span.end = self.prev_end;
+        Ok(())
     }
 
     /// Where the time of what stands before a modifier is kept.

@@ -6,7 +6,8 @@ use super::{
     WindowFn, Windows, draft::Part,
 };
 use crate::ast::{
-    Aggregate, AggregateOp, At, Binary, Expr, ExprKind, RangeSelector, Selector, Shift, Span, Subquery,
+    Aggregate, AggregateOp, At, Binary, Edges, Expr, ExprKind, Length, QueryTimes, RangeSelector, Selector,
+    Shift, Span, Subquery,
 };
 use crate::error::EvalError;
 use skopos_model::{DurationMs, TimestampMs};
@@ -48,7 +49,7 @@ pub(crate) struct Builder<'a> {
     pub pipelines: Vec<Pipeline>,
     pub scans: Vec<Scan>,
     pub grids: Vec<Grid>,
-    bounds: Bounds,
+    pub bounds: Bounds,
 }
 
 /// What windows slide over.
@@ -60,8 +61,26 @@ pub(crate) enum Windowed<'e> {
 /// Times and spans beyond this cannot be added to one another without care.
 const TIME_LIMIT_MS: i64 = i64::MAX / 8;
 
-/// What `start()` and `end()` stand for. The end of a query need not be one of its steps.
-pub(crate) type Bounds = (TimestampMs, TimestampMs);
+/// What `start()`, `end()`, `step()` and `range()` stand for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub start: TimestampMs,
+    /// Need not be one of the steps.
+    pub end: TimestampMs,
+    /// Zero of a query at one time.
+    pub step: DurationMs,
+}
+
+impl Bounds {
+    /// Of a query at one time.
+    pub(crate) fn instant(at: TimestampMs) -> Self {
+        Self { start: at, end: at, step: DurationMs::ZERO }
+    }
+
+    pub(crate) fn times(&self) -> QueryTimes {
+        QueryTimes { step: self.step, range: self.end.since(self.start) }
+    }
+}
 
 /// The plan of `expr` on `grid`, which is all or part of a query of `bounds`.
 pub(crate) fn plan(
@@ -90,16 +109,19 @@ pub(crate) fn plan_subquery(
     options: &PlanOptions,
 ) -> Result<Option<Plan>, EvalError> {
     let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
-    let mut builder = Builder::new((at, at), options);
+    let mut builder = Builder::new(Bounds::instant(at), options);
     let frame = builder.frame(grid, span)?;
-    let windows = builder.windows(subquery.shift, subquery.range, frame, span)?.0;
-    let Some(inner) = subquery_grid(subquery, windows, options) else { return Ok(None) };
-    plan(&subquery.expr, inner, (at, at), options).map(Some)
+    let range = builder.positive(&subquery.range, span)?;
+    let windows = builder.windows(&subquery.shift, range, frame, span)?.0;
+    let Some(inner) = subquery_grid(builder.subquery_step(subquery, span)?, windows) else {
+        return Ok(None);
+    };
+    plan(&subquery.expr, inner, Bounds::instant(at), options).map(Some)
 }
 
 /// The steps of a subquery that lie in any of `windows`; none when there are none.
-fn subquery_grid(subquery: &Subquery, windows: Windows, options: &PlanOptions) -> Option<Grid> {
-    let step = subquery.step.unwrap_or(options.subquery_step).as_ms().max(1);
+fn subquery_grid(step: DurationMs, windows: Windows) -> Option<Grid> {
+    let step = step.as_ms().max(1);
     let covered = windows.span();
     let first = covered.min.as_ms().div_euclid(step) * step;
     let first = if first < covered.min.as_ms() { first + step } else { first };
@@ -154,7 +176,7 @@ impl<'a> Builder<'a> {
                 })
             }
             ExprKind::Paren(inner) => self.expr(inner, frame),
-            ExprKind::String(_) => Err(invalid("a text cannot stand here", e.span)),
+            ExprKind::String(_) | ExprKind::Bytes(_) => Err(invalid("a text cannot stand here", e.span)),
             ExprKind::Range(_) | ExprKind::Subquery(_) => {
                 Err(invalid("a range vector cannot stand here: wrap it in a function such as rate", e.span))
             }
@@ -169,32 +191,46 @@ impl<'a> Builder<'a> {
         frame: Frame,
         span: Span,
     ) -> Result<Part, EvalError> {
-        let (windows, invariant) = self.windows(selector.shift, self.options.lookback, frame, span)?;
+        sampled(selector.edges, span)?;
+        let (windows, invariant) = self.windows(&selector.shift, self.options.lookback, frame, span)?;
         let kernel = Kernel { function, param: None, span };
         let part = Part::select(&selector.matchers, windows, kernel, invariant);
         Ok(if function.keeps_name() { part } else { self.without_names(part) })
     }
 
+    /// A length that must be positive.
+    fn positive(&self, length: &Length, span: Span) -> Result<DurationMs, EvalError> {
+        length.resolve_positive(self.bounds.times()).map_err(|e| invalid(&e.to_string(), span))
+    }
+
+    /// The inner step of a subquery.
+    fn subquery_step(&self, subquery: &Subquery, span: Span) -> Result<DurationMs, EvalError> {
+        let step = subquery.step.as_ref().map(|step| self.positive(step, span)).transpose()?;
+        Ok(step.unwrap_or(self.options.subquery_step))
+    }
+
     /// The windows of `shift` and `range`, and whether they are the same at every step.
     fn windows(
         &self,
-        shift: Shift,
+        shift: &Shift,
         range: DurationMs,
         frame: Frame,
         span: Span,
     ) -> Result<(Windows, bool), EvalError> {
         let at = shift.at.map(|at| match at {
             At::Time(t) => t,
-            At::Start => self.bounds.0,
-            At::End => self.bounds.1,
+            At::Start => self.bounds.start,
+            At::End => self.bounds.end,
         });
+        let offset =
+            shift.offset.resolve(self.bounds.times()).map_err(|e| invalid(&e.to_string(), span))?.as_ms();
         let invariant = at.is_some();
         let grid = self.grids[frame.grid_of(invariant).0];
         let base = at.unwrap_or(grid.start).as_ms();
-        for ms in [base, shift.offset.as_ms(), range.as_ms()] {
+        for ms in [base, offset, range.as_ms()] {
             check_time(ms, span)?;
         }
-        let first_end = base - shift.offset.as_ms();
+        let first_end = base - offset;
         // A pinned window stays where it is, however many steps there are.
         let step = if invariant { 0 } else { grid.step.as_ms() };
         Ok((Windows { first_end, step, steps: grid.steps, range: range.as_ms() }, invariant))
@@ -210,12 +246,15 @@ impl<'a> Builder<'a> {
         let (keeps_name, span) = (kernel.function.keeps_name(), kernel.span);
         let part = match over {
             Windowed::Selector(range) => {
-                let (windows, invariant) = self.windows(range.selector.shift, range.range, frame, span)?;
+                sampled(range.selector.edges, span)?;
+                let length = self.positive(&range.range, span)?;
+                let (windows, invariant) = self.windows(&range.selector.shift, length, frame, span)?;
                 Part::select(&range.selector.matchers, windows, kernel, invariant)
             }
             Windowed::Subquery(subquery) => {
-                let (windows, invariant) = self.windows(subquery.shift, subquery.range, frame, span)?;
-                let Some(inner) = subquery_grid(subquery, windows, self.options) else {
+                let length = self.positive(&subquery.range, span)?;
+                let (windows, invariant) = self.windows(&subquery.shift, length, frame, span)?;
+                let Some(inner) = subquery_grid(self.subquery_step(subquery, span)?, windows) else {
                     return Ok(self.nothing(kernel, windows, invariant));
                 };
                 let inner_frame = self.frame(inner, span)?;
@@ -251,6 +290,12 @@ impl<'a> Builder<'a> {
         let param = a.param.as_ref().ok_or_else(|| invalid("the aggregation lacks its parameter", span))?;
         let (param, param_invariant) = match strip(param) {
             Expr { kind: ExprKind::String(text), .. } => (Param::Text(text.clone()), true),
+            Expr { kind: ExprKind::Bytes(bytes), span } => {
+                let mut message = "invalid label name ".to_owned();
+                crate::printer::quoted_bytes(&mut message, bytes)
+                    .expect("invariant: writing to a String cannot fail");
+                return Err(invalid(&message, *span));
+            }
             other => {
                 let part = self.expr(other, frame)?;
                 let node = part.as_scalar().ok_or_else(|| invalid("a scalar must stand here", other.span))?;
@@ -273,6 +318,9 @@ impl<'a> Builder<'a> {
         let invariant = lhs.invariant && rhs.invariant;
         let grid = frame.grid_of(invariant);
         let (op, return_bool) = (b.op, b.return_bool);
+        if op.is_trim() {
+            return Err(EvalError::Unsupported { what: format!("operator {}", op.as_str()), span });
+        }
         match (lhs.as_scalar(), rhs.as_scalar()) {
             (Some(lhs), Some(rhs)) => {
                 Ok(Part::scalar(self.node(Op::ScalarBinary { op, lhs, rhs }, grid, span), invariant))
@@ -294,6 +342,9 @@ impl<'a> Builder<'a> {
                     (self.rows_at_all_steps(lhs, frame), self.rows_at_all_steps(rhs, frame))
                 };
                 let (lhs, rhs) = (lhs.0, rhs.0);
+                if !matching.fill.is_none() {
+                    return Err(EvalError::Unsupported { what: "fill".to_owned(), span });
+                }
                 let op = if op.is_set() {
                     Op::Set { op, lhs, rhs, matching }
                 } else {
@@ -333,6 +384,14 @@ pub(crate) fn strip(mut e: &Expr) -> &Expr {
         e = inner;
     }
     e
+}
+
+fn sampled(edges: Edges, span: Span) -> Result<(), EvalError> {
+    match edges {
+        Edges::Sampled => Ok(()),
+        Edges::Anchored => Err(EvalError::Unsupported { what: "anchored".to_owned(), span }),
+        Edges::Smoothed => Err(EvalError::Unsupported { what: "smoothed".to_owned(), span }),
+    }
 }
 
 pub(crate) fn invalid(message: &str, span: Span) -> EvalError {

@@ -70,6 +70,7 @@ impl Builder<'_> {
         }
         match id {
             F::Time => Ok(Part::scalar(self.node(Op::Time, frame.grid, span), false)),
+            F::Pi | F::Start | F::End | F::Step | F::Range => Ok(self.constant(id, frame, span)),
             F::Vector => {
                 let (scalar, invariant) = self.scalar_arg(call, 0, frame, span)?;
                 let node = self.node(Op::VectorOf(scalar), frame.grid_of(invariant), span);
@@ -104,6 +105,19 @@ impl Builder<'_> {
             F::LabelJoin => self.label_join(call, frame, span),
             _ => Err(EvalError::Unsupported { what: format!("function {}", call.function.name), span }),
         }
+    }
+
+    /// A number that is known before anything is read.
+    fn constant(&mut self, id: F, frame: Frame, span: Span) -> Part {
+        let times = self.bounds.times();
+        let v = match id {
+            F::Start => self.bounds.start.as_secs_f64(),
+            F::End => self.bounds.end.as_secs_f64(),
+            F::Step => times.step.as_secs_f64(),
+            F::Range => times.range.as_secs_f64(),
+            _ => std::f64::consts::PI,
+        };
+        Part::scalar(self.node(Op::Number(v), frame.once, span), true)
     }
 
     fn window_call(
@@ -229,8 +243,22 @@ fn text_arg(call: &Call, index: usize, span: Span) -> Result<Arc<str>, EvalError
     let e = strip(arg(call, index, span)?);
     match &e.kind {
         ExprKind::String(text) => Ok(text.clone()),
+        ExprKind::Bytes(bytes) => Err(bad_text(call, index, bytes, e.span)),
         _ => Err(invalid("a text must stand here", e.span)),
     }
+}
+
+/// Bytes that are no text name no label and make no label's value.
+fn bad_text(call: &Call, index: usize, bytes: &[u8], span: Span) -> EvalError {
+    let mut quoted = String::new();
+    crate::printer::quoted_bytes(&mut quoted, bytes).expect("invariant: writing to a String cannot fail");
+    let message = match (call.function.id, index) {
+        (F::LabelReplace | F::LabelJoin, 1) => {
+            format!("invalid destination label name in {}(): {quoted}", call.function.name)
+        }
+        _ => format!("{quoted} is not valid UTF-8, which label names and values must be"),
+    };
+    EvalError::Invalid { message, span }
 }
 
 fn windowed_arg(e: &Expr) -> Result<Windowed<'_>, EvalError> {

@@ -39,7 +39,7 @@ impl Failure {
 }
 
 /// Calls whose value depends on when they are evaluated even if their arguments do not.
-const UNPINNABLE: [&str; 2] = ["time", "timestamp"];
+const UNPINNABLE: [&str; 6] = ["time", "timestamp", "start", "end", "step", "range"];
 
 /// What a script has loaded so far, and the engine that is asked.
 struct World {
@@ -128,7 +128,9 @@ impl World {
             return Ok(());
         }
         let steps = Steps { start: at, end: at, step: DurationMs::from_secs(60) };
-        if !eval.expected.ordered {
+        // The query's own times differ from one way to ask to the other.
+        let of_query = ["step()", "range()"].iter().any(|call| expr.to_string().contains(call));
+        if !eval.expected.ordered && !of_query {
             let result = self.range(expr, steps);
             compare::value_of_range(eval, result, at).map_err(|f| in_variant(f, "as a range"))?;
         }
@@ -191,7 +193,7 @@ fn pin(expr: &mut Expr, at: TimestampMs, pinnable: &mut bool) {
         }
     };
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
         ExprKind::Selector(s) => set(&mut s.shift.at),
         ExprKind::Range(r) => set(&mut r.selector.shift.at),
         // What stands inside is evaluated at times of the subquery's own.
@@ -214,7 +216,7 @@ fn pin(expr: &mut Expr, at: TimestampMs, pinnable: &mut bool) {
 
 fn visit_selectors(expr: &Expr, visit: &mut impl FnMut(&Selector)) {
     match &expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
         ExprKind::Selector(s) => visit(s),
         ExprKind::Range(r) => visit(&r.selector),
         ExprKind::Subquery(s) => visit_selectors(&s.expr, visit),

@@ -4,7 +4,8 @@ mod errors;
 mod roundtrip;
 
 use super::{
-    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, MAX_REGEX_BYTES, MAX_REGEXES, Reason, parse, parse_selector,
+    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, MAX_REGEX_BYTES, MAX_REGEXES, ParseOptions, Reason, parse,
+    parse_selector,
 };
 use crate::ast::{Expr, ExprKind};
 
@@ -102,6 +103,25 @@ fn selectors_and_their_times_are_written_in_one_order() {
         ("foo[300 : 60] @ start() offset 1w", "foo[5m:1m] @ start() offset 1w"),
         ("rate(foo[5m])[1h:1m] offset 10m", "rate(foo[5m])[1h:1m] offset 10m"),
         ("-foo offset 5m", "-foo offset 5m"),
+        ("foo[(5m)] offset (-(1m))", "foo[5m] offset -1m"),
+        ("foo[2m*(10+5)]", "foo[2m * (10 + 5)]"),
+        ("foo[-5m + +STEP()]", "foo[-5m + step()]"),
+        ("foo[step():range()/2]", "foo[step():range() / 2]"),
+        ("foo[min_of( 1 , MAX_OF(step(),2))]", "foo[min_of(1, max_of(step(), 2))]"),
+        ("foo[2^3^-(2)]", "foo[2 ^ 3 ^ -(2)]"),
+        ("foo offset 100 + 2", "foo offset 1m40s + 2"),
+        ("foo offset -2 ^ 2", "foo offset -2s ^ 2"),
+        ("foo offset step()*0", "foo offset step() * 0"),
+        ("foo offset -min_of(step(), 1s)+8", "foo offset -min_of(step(), 1s) + 8"),
+        ("foo offset (100 + 2) * 2", "foo offset (100 + 2) * 2"),
+        ("(foo offset (100 + 2)) * 2", "(foo offset (100 + 2)) * 2"),
+        ("foo offset (step()) @ 5 * 2", "foo offset (step()) @ 5.000 * 2"),
+        ("foo anchored [5m]", "foo[5m] anchored"),
+        ("foo[5m] SMOOTHED offset 1m @ 5", "foo[5m] smoothed @ 5.000 offset 1m"),
+        ("foo smoothed", "foo smoothed"),
+        ("anchored[5m] anchored", "anchored[5m] anchored"),
+        ("step{range=\"1\"}", "step{range=\"1\"}"),
+        ("sum by (step, fill, anchored) (min_of)", "sum by (step, fill, anchored) (min_of)"),
     ]);
 }
 
@@ -110,7 +130,8 @@ fn every_node_knows_where_it_stands() {
     fn spans<'a>(text: &'a str, expr: &Expr, out: &mut Vec<&'a str>) {
         out.push(&text[expr.span.start as usize..expr.span.end as usize]);
         match &expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Selector(_) | ExprKind::Range(_) => {}
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
+            ExprKind::Selector(_) | ExprKind::Range(_) => {}
             ExprKind::Subquery(s) => spans(text, &s.expr, out),
             ExprKind::Call(c) => c.args.iter().for_each(|arg| spans(text, arg, out)),
             ExprKind::Aggregate(a) => {
@@ -140,6 +161,62 @@ fn every_node_knows_where_it_stands() {
 }
 
 #[test]
+fn missing_series_may_be_filled_in() {
+    check(&[
+        ("a + fill(0) b", "a + fill (0) b"),
+        ("a + fill_left(1) fill_right(1) b", "a + fill (1) b"),
+        ("a + fill_right(-2) FILL_LEFT(+1m) b", "a + fill_left (60) fill_right (-2) b"),
+        (
+            "a > bool on(x) group_left(y) fill_right(NaN) b",
+            "a > bool on (x) group_left (y) fill_right (NaN) b",
+        ),
+        ("a - fill", "a - fill"),
+        ("a - fill{b=\"c\"} - fill(Inf) fill", "a - fill{b=\"c\"} - fill (+Inf) fill"),
+        ("fill + fill_left(-Inf) fill_left", "fill + fill_left (-Inf) fill_left"),
+        ("a </ 5 + 1", "a </ 5 + 1"),
+        ("a >/ -1 and b", "a >/ -1 and b"),
+        ("info(a, {})", "info(a, {})"),
+        ("info(a, {__name__=\"b\"})", "info(a, {__name__=\"b\"})"),
+        ("info(a, {b=~\".*\"})", "info(a, {b=~\".*\"})"),
+        ("\"a\\xc5z\"", "\"a\\xc5z\""),
+        (
+            "start() + end() - step() / range() * max_of(1, 2)",
+            "start() + end() - step() / range() * max_of(1, 2)",
+        ),
+    ]);
+}
+
+#[test]
+fn experimental_parts_must_be_enabled() {
+    let refused = |text: &str, options| match crate::parse_with(text, options) {
+        Ok(_) => String::new(),
+        Err(e) => e.to_string(),
+    };
+    let no_durations = ParseOptions { duration_expressions: false, ..ParseOptions::ALL };
+    assert!(refused("a[5m] offset -300", no_durations).is_empty());
+    for text in ["a[1+1]", "a[(5m)]", "a offset step()", "a[5m:min_of(1,2)]", "a offset (5m)"] {
+        assert!(refused(text, no_durations).contains("=promql-duration-expr"), "{text}");
+        assert_eq!(refused(text, ParseOptions::STABLE), "", "{text}");
+    }
+    for (text, feature) in [
+        ("limitk(1, a)", "promql-experimental-functions"),
+        ("limit_ratio(1, a)", "promql-experimental-functions"),
+        ("mad_over_time(a[5m])", "promql-experimental-functions"),
+        ("start()", "promql-experimental-functions"),
+        ("a anchored", "promql-extended-range-selectors"),
+        ("rate(a[5m] smoothed)", "promql-extended-range-selectors"),
+        ("a + fill(0) b", "promql-binop-fill-modifiers"),
+    ] {
+        let message = refused(text, ParseOptions::STABLE);
+        assert!(message.contains("is experimental") || message.contains("are experimental"), "{message}");
+        assert!(message.ends_with(&format!("must be enabled with --enable-feature={feature}")), "{message}");
+        let mut options = ParseOptions::STABLE;
+        assert!(options.enable(feature) && !options.enable("promql"));
+        assert_eq!(refused(text, options), "", "{text}");
+    }
+}
+
+#[test]
 fn deep_and_long_texts_are_refused_and_do_not_overflow_the_stack() {
     let n = 100_000;
     for text in [
@@ -152,6 +229,11 @@ fn deep_and_long_texts_are_refused_and_do_not_overflow_the_stack() {
         "abs(".repeat(n),
         "sum(".repeat(n),
         "a".to_owned() + &"[5m:]".repeat(n),
+        format!("a[{}", "(".repeat(n)),
+        format!("a[1{}]", "+1".repeat(n)),
+        format!("a[1{}]", "^1".repeat(n)),
+        format!("a[{}1]", "-".repeat(n)),
+        format!("a offset {}1", "min_of(1,".repeat(n)),
     ] {
         assert!(parse(&text).is_err(), "{}", &text[..20]);
     }

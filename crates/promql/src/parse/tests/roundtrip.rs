@@ -2,7 +2,7 @@
 
 use crate::{
     ast::*,
-    functions::{FUNCTIONS, Optional},
+    functions::{FUNCTIONS, FunctionId, Optional},
     parse, printer,
 };
 use skopos_base::rng::Rng;
@@ -55,15 +55,108 @@ impl Maker {
         DurationMs::from_ms(unit * (1 + self.below(100) as i64) + self.below(2) as i64)
     }
 
+    /// A length as it may stand in brackets.
+    fn length(&self) -> Length {
+        match self.chance(3) {
+            true => {
+                let expr = self.arithmetic(3);
+                match expr.literal() {
+                    Some(_) => self.duration().into(),
+                    None => Length::Computed(expr.into()),
+                }
+            }
+            false => self.duration().into(),
+        }
+    }
+
+    /// A length as it may stand behind `offset`, where operators stand behind parentheses only.
+    fn offset(&self) -> Length {
+        let paren = |e| DurationExpr::Paren(Box::new(e));
+        let call = match self.below(5) {
+            0 => DurationExpr::Step,
+            1 => DurationExpr::Range,
+            2 => DurationExpr::MinOf(Box::new(self.arithmetic(2)), Box::new(self.arithmetic(2))),
+            3 => paren(self.computed()),
+            _ => {
+                let rhs = self.duration_operand(duration_strength(DurationOp::Pow), 2);
+                let rhs = if is_negative(&rhs) { paren(rhs) } else { rhs };
+                let rhs = if rhs.literal() == Some(0.0) { DurationExpr::Number(7.5) } else { rhs };
+                let op = self.pick(&[DurationOp::Mul, DurationOp::Div]);
+                DurationExpr::Binary(op, Box::new(paren(self.computed())), Box::new(rhs))
+            }
+        };
+        let whole = matches!(call, DurationExpr::Binary(..));
+        let expr = if self.chance(3) && !whole { DurationExpr::Negate(Box::new(call)) } else { call };
+        Length::Computed(expr.into())
+    }
+
+    /// Arithmetic that is no literal.
+    fn computed(&self) -> DurationExpr {
+        let expr = self.arithmetic(3);
+        if expr.literal().is_some() { DurationExpr::Step } else { expr }
+    }
+
+    fn arithmetic(&self, levels: u32) -> DurationExpr {
+        use DurationExpr as D;
+        if levels == 0 {
+            return self.duration_leaf();
+        }
+        match self.below(6) {
+            0 => self.duration_leaf(),
+            1 => D::Paren(Box::new(self.arithmetic(levels - 1))),
+            2 => {
+                let inner = self.duration_operand(duration_strength(DurationOp::Pow), levels - 1);
+                match inner {
+                    D::Number(_) | D::Duration(_) | D::Negate(_) => inner,
+                    _ => D::Negate(Box::new(inner)),
+                }
+            }
+            3 => D::MaxOf(Box::new(self.arithmetic(levels - 1)), Box::new(self.arithmetic(levels - 1))),
+            _ => {
+                use DurationOp::*;
+                let op = self.pick(&[Add, Sub, Mul, Div, Mod, Pow]);
+                let binds = duration_strength(op);
+                let (left, right) = if op == Pow { (binds + 1, binds) } else { (binds, binds + 1) };
+                let lhs = self.duration_operand(left, levels - 1);
+                let lhs = if op == Pow && is_negative(&lhs) { D::Paren(Box::new(lhs)) } else { lhs };
+                let rhs = self.duration_operand(right, levels - 1);
+                // What a sign stands before ends where the sign would.
+                let rhs = if is_negative(&rhs) { D::Paren(Box::new(rhs)) } else { rhs };
+                let rhs = if rhs.literal() == Some(0.0) { D::Number(7.5) } else { rhs };
+                D::Binary(op, Box::new(lhs), Box::new(rhs))
+            }
+        }
+    }
+
+    /// Something that holds together at least so strongly.
+    fn duration_operand(&self, at_least: u8, levels: u32) -> DurationExpr {
+        let expr = self.arithmetic(levels);
+        let strength = match &expr {
+            DurationExpr::Binary(op, ..) => duration_strength(*op),
+            _ => u8::MAX,
+        };
+        if strength < at_least { DurationExpr::Paren(Box::new(expr)) } else { expr }
+    }
+
+    fn duration_leaf(&self) -> DurationExpr {
+        match self.below(5) {
+            0 => DurationExpr::Step,
+            1 => DurationExpr::Range,
+            2 => DurationExpr::Number(self.below(1000) as f64 / 8.0),
+            3 => DurationExpr::Number(-(self.below(1000) as f64)),
+            _ => DurationExpr::Duration(self.duration()),
+        }
+    }
+
     fn labels(&self) -> Vec<String> {
         (0..self.below(3)).map(|_| self.pick(&NAMES).to_owned()).collect()
     }
 
     fn shift(&self) -> Shift {
-        let offset = match self.below(4) {
-            0 => self.duration(),
-            1 => DurationMs::from_ms(-self.duration().as_ms()),
-            _ => DurationMs::ZERO,
+        let offset = match self.below(6) {
+            0 => self.duration().into(),
+            1 => DurationMs::from_ms(-self.duration().as_ms()).into(),
+            _ => Length::ZERO,
         };
         let at = match self.below(8) {
             0 => Some(At::Start),
@@ -86,7 +179,19 @@ impl Maker {
             matchers.push(Matcher::new(self.pick(&NAMES), op, value).unwrap());
         }
         printer::sort_matchers(&mut matchers);
-        Selector { matchers, shift: self.shift() }
+        let edges = match self.below(8) {
+            0 => Edges::Anchored,
+            1 => Edges::Smoothed,
+            _ => Edges::Sampled,
+        };
+        Selector { matchers, shift: self.shift(), edges }
+    }
+
+    /// A selector at an offset that is computed; arithmetic behind it would become the offset's own.
+    fn far_selector(&self) -> Expr {
+        let mut selector = self.selector();
+        selector.shift.offset = self.offset();
+        Self::paren(Self::node(ExprKind::Selector(selector)))
     }
 
     fn node(kind: ExprKind) -> Expr {
@@ -102,21 +207,26 @@ impl Maker {
             return Self::paren(self.expr(of, levels.saturating_sub(1)));
         }
         match of {
+            ValueType::String if self.chance(8) => {
+                Self::node(ExprKind::Bytes([b"a\xffz".as_slice(), b"\xc3\x28\""][self.below(2)].into()))
+            }
             ValueType::String => Self::node(ExprKind::String(self.pick(&VALUES).into())),
             ValueType::RangeVector if levels == 0 || !self.chance(3) => {
-                Self::node(ExprKind::Range(RangeSelector {
-                    selector: self.selector(),
-                    range: self.duration(),
-                }))
+                let mut selector = self.selector();
+                if self.chance(8) {
+                    selector.shift.offset = self.offset();
+                }
+                Self::node(ExprKind::Range(RangeSelector { selector, range: self.length() }))
             }
             ValueType::RangeVector => {
                 let inner = self.expr(ValueType::InstantVector, levels - 1);
                 let inner = if strength(&inner) == ATOM { inner } else { Self::paren(inner) };
-                let step = self.chance(2).then(|| self.duration());
-                let subquery = Subquery { expr: inner, range: self.duration(), step, shift: self.shift() };
+                let step = self.chance(2).then(|| self.length());
+                let subquery = Subquery { expr: inner, range: self.length(), step, shift: self.shift() };
                 Self::node(ExprKind::Subquery(Box::new(subquery)))
             }
             ValueType::Scalar if levels == 0 => Self::node(ExprKind::Number(self.number())),
+            ValueType::InstantVector if levels == 0 && self.chance(10) => self.far_selector(),
             ValueType::InstantVector if levels == 0 => Self::node(ExprKind::Selector(self.selector())),
             _ => match self.below(5) {
                 0 => self.negated(of, levels - 1),
@@ -162,8 +272,20 @@ impl Maker {
             Optional::Last(n) => function.args.len() - self.below(n + 1),
             Optional::Repeat => function.args.len() - 1 + self.below(4),
         };
-        let arg = |i| self.expr(function.arg_type(i).unwrap(), levels);
+        let arg = |i| match function.id {
+            FunctionId::Info if i == 1 => Self::node(ExprKind::Selector(self.any_selector())),
+            _ => self.expr(function.arg_type(i).unwrap(), levels),
+        };
         Self::node(ExprKind::Call(Call { function, args: (0..count).map(arg).collect() }))
+    }
+
+    /// Matchers, of which none need refuse anything.
+    fn any_selector(&self) -> Selector {
+        let mut selector = self.selector();
+        if self.chance(3) {
+            selector.matchers.clear();
+        }
+        selector
     }
 
     fn aggregate(&self, levels: u32) -> Expr {
@@ -177,9 +299,12 @@ impl Maker {
 
     fn binary(&self, of: ValueType, levels: u32) -> Expr {
         use BinaryOp::*;
-        let ops = [Add, Sub, Mul, Div, Mod, Pow, Atan2, Eq, Ne, Gt, Lt, Ge, Le, And, Or, Unless];
+        let ops = [
+            Add, Sub, Mul, Div, Mod, Pow, Atan2, Eq, Ne, Gt, Lt, Ge, Le, TrimUpper, TrimLower, And, Or,
+            Unless,
+        ];
         let vectors = of == ValueType::InstantVector;
-        let op = self.pick(if vectors { &ops } else { &ops[..13] });
+        let op = self.pick(if vectors { &ops } else { &ops[..15] });
         let (left, right) = match self.below(4) {
             _ if !vectors => (ValueType::Scalar, ValueType::Scalar),
             0 if !op.is_set() => (ValueType::Scalar, of),
@@ -205,14 +330,41 @@ impl Maker {
     fn matching(&self, op: BinaryOp) -> Matching {
         let on = if self.chance(2) { MatchOn::On(self.labels()) } else { MatchOn::Ignoring(self.labels()) };
         if op.is_set() {
-            return Matching { cardinality: Cardinality::ManyToMany, on, include: Vec::new() };
+            let (cardinality, include) = (Cardinality::ManyToMany, Vec::new());
+            return Matching { cardinality, on, include, fill: Fill::default() };
         }
         let cardinality = self.pick(&[Cardinality::OneToOne, Cardinality::ManyToOne, Cardinality::OneToMany]);
         let mut include = if cardinality == Cardinality::OneToOne { Vec::new() } else { self.labels() };
         if let MatchOn::On(labels) = &on {
             include.retain(|l| !labels.contains(l));
         }
-        Matching { cardinality, on, include }
+        let value = |one_in| self.chance(one_in).then(|| self.number());
+        let fill = match self.below(4) {
+            0 => {
+                let both = value(1);
+                Fill { left: both, right: both }
+            }
+            1 => Fill { left: value(2), right: value(2) },
+            _ => Fill::default(),
+        };
+        Matching { cardinality, on, include, fill }
+    }
+}
+
+fn duration_strength(op: DurationOp) -> u8 {
+    match op {
+        DurationOp::Add | DurationOp::Sub => 1,
+        DurationOp::Mul | DurationOp::Div | DurationOp::Mod => 2,
+        DurationOp::Pow => 3,
+    }
+}
+
+fn is_negative(expr: &DurationExpr) -> bool {
+    match expr {
+        DurationExpr::Negate(_) => true,
+        DurationExpr::Number(v) => v.is_sign_negative(),
+        DurationExpr::Duration(d) => d.as_ms() < 0,
+        _ => false,
     }
 }
 
@@ -243,7 +395,8 @@ fn shape(mut expr: Expr) -> String {
     fn clear(expr: &mut Expr) {
         expr.span = Span::default();
         match &mut expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Selector(_) | ExprKind::Range(_) => {}
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
+            ExprKind::Selector(_) | ExprKind::Range(_) => {}
             ExprKind::Subquery(s) => clear(&mut s.expr),
             ExprKind::Call(c) => c.args.iter_mut().for_each(clear),
             ExprKind::Aggregate(a) => {

@@ -4,10 +4,10 @@
 mod windows;
 
 use crate::support::memory::MemoryStorage;
-use skopos_model::{DurationMs, Labels, LabelsBuilder, TimestampMs, is_stale_nan};
+use skopos_model::{Labels, LabelsBuilder, TimestampMs, is_stale_nan};
 use skopos_promql::ast::{
     Aggregate, AggregateOp as A, At, Binary, BinaryOp as B, Call, Cardinality, Expr, ExprKind, Grouping,
-    MatchOn, Matching, Selector, Shift,
+    Length, MatchOn, Matching, Selector, Shift,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -69,7 +69,9 @@ impl Reference<'_> {
             ExprKind::Call(call) => self.call(call, t)?,
             ExprKind::Aggregate(a) => Val::Rows(self.aggregate(a, t)?),
             ExprKind::Binary(b) => self.binary(b, t)?,
-            ExprKind::String(_) | ExprKind::Range(_) | ExprKind::Subquery(_) => unreachable!("not a value"),
+            ExprKind::String(_) | ExprKind::Bytes(_) | ExprKind::Range(_) | ExprKind::Subquery(_) => {
+                unreachable!("not a value")
+            }
         })
     }
 
@@ -87,14 +89,21 @@ impl Reference<'_> {
         }
     }
 
-    fn shifted(&self, shift: Shift, t: i64) -> i64 {
+    fn length(&self, length: &Length) -> i64 {
+        match length {
+            Length::Fixed(d) => d.as_ms(),
+            Length::Computed(_) => unreachable!("the writer makes none"),
+        }
+    }
+
+    fn shifted(&self, shift: &Shift, t: i64) -> i64 {
         let base = match shift.at {
             None => t,
             Some(At::Time(at)) => at.as_ms(),
             Some(At::Start) => self.bounds.0,
             Some(At::End) => self.bounds.1,
         };
-        base - shift.offset.as_ms()
+        base - self.length(&shift.offset)
     }
 
     /// The samples of the matching series in `(from, to]`.
@@ -111,7 +120,7 @@ impl Reference<'_> {
     }
 
     fn newest(&self, s: &Selector, t: i64) -> impl Iterator<Item = (Labels, (i64, f64))> {
-        let to = self.shifted(s.shift, t);
+        let to = self.shifted(&s.shift, t);
         let all = self.select(s, to - self.lookback, to).into_iter();
         all.filter_map(|(l, w)| w.last().filter(|s| !is_stale_nan(s.1)).map(|s| (l, *s)))
     }
@@ -121,14 +130,14 @@ impl Reference<'_> {
         let (from, to, mut all) = match &e.kind {
             ExprKind::Paren(inner) => return self.windows(inner, t),
             ExprKind::Range(r) => {
-                let to = self.shifted(r.selector.shift, t);
-                let from = to - r.range.as_ms();
+                let to = self.shifted(&r.selector.shift, t);
+                let from = to - self.length(&r.range);
                 (from, to, self.select(&r.selector, from, to))
             }
             ExprKind::Subquery(q) => {
-                let to = self.shifted(q.shift, t);
-                let from = to - q.range.as_ms();
-                let step = q.step.map_or(self.subquery_step, DurationMs::as_ms);
+                let to = self.shifted(&q.shift, t);
+                let from = to - self.length(&q.range);
+                let step = q.step.as_ref().map_or(self.subquery_step, |step| self.length(step));
                 let mut series: BTreeMap<Labels, Window> = BTreeMap::new();
                 for at in (from + 1..=to).filter(|at| at % step == 0) {
                     for (l, v) in unique(self.rows(&q.expr, at)?)? {
@@ -412,6 +421,7 @@ fn number(op: B, a: f64, b: f64) -> f64 {
         B::Ge => f64::from(a >= b),
         B::Le => f64::from(a <= b),
         B::And | B::Or | B::Unless => unreachable!("works on sets"),
+        B::TrimUpper | B::TrimLower => unreachable!("works on histograms"),
     }
 }
 
