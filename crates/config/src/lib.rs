@@ -5,6 +5,7 @@
 //!   loading it, and the built-in configuration that holds when there is no file.
 //! - `error`: `LoadError`: file, line, column, what is wrong and what is allowed.
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
+//! - `rules`: files of rules, and the file that says how a tool speaks to a server.
 //! - `storage`: the sections `storage` and `retention`.
 //! - `yaml`: the only module that knows the YAML library.
 //!
@@ -18,12 +19,14 @@
 mod error;
 mod file;
 mod live;
+mod rules;
 mod storage;
 mod yaml;
 
 pub use error::LoadError;
 pub use file::Config;
 pub use live::Live;
+pub use rules::{load_http_client, load_rules, parse_rules};
 pub use storage::{
     ByteSize, ExemplarsConfig, Percentage, RetentionConfig, RetentionRuleConfig, Selector, StorageConfig,
     TsdbConfig,

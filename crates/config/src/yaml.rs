@@ -108,3 +108,34 @@ pub(crate) fn place_in_global(text: &str, key: &str) -> Option<Place> {
     let at = file.global.get(key)?.referenced;
     Some(Place { line: at.line(), column: at.column() })
 }
+
+/// Where `key` stands in a rule of a file of rules, or in a group when no rule is named: its value, or the
+/// beginning of the rule when it is absent.
+pub(crate) fn place_in_rules(text: &str, group: usize, rule: Option<usize>, key: &str) -> Option<Place> {
+    type Keys = BTreeMap<String, Spanned<IgnoredAny>>;
+    #[derive(Deserialize)]
+    struct Groups {
+        groups: Vec<Keys>,
+    }
+    #[derive(Deserialize)]
+    struct Rules {
+        groups: Vec<Group>,
+    }
+    #[derive(Deserialize)]
+    struct Group {
+        #[serde(default)]
+        rules: Option<Vec<Spanned<Keys>>>,
+    }
+    let at = match rule {
+        None => {
+            let file: Groups = serde_saphyr::from_str_with_options(text, options()).ok()?;
+            file.groups.get(group)?.get(key)?.referenced
+        }
+        Some(rule) => {
+            let file: Rules = serde_saphyr::from_str_with_options(text, options()).ok()?;
+            let rule = file.groups.into_iter().nth(group)?.rules?.into_iter().nth(rule)?;
+            rule.value.get(key).map_or(rule.referenced, |value| value.referenced)
+        }
+    };
+    Some(Place { line: at.line(), column: at.column() })
+}

@@ -6,6 +6,7 @@
 //! - `peers`: the same bodies and queries to Debian's Prometheus and to ours
 //! - `hostile_targets`: what bad targets do to themselves, to others and to memory
 //! - `tsdb_tool`: what the command line does with data directories, beside promtool
+//! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
 //! - `api`: status codes and shapes of every endpoint
 //! - `config_and_signals`: files, flags, signals, ports and locks
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
@@ -18,3 +19,4 @@ mod kill_nine;
 mod peers;
 mod support;
 mod tsdb_tool;
+mod tsdb_tool_rules;

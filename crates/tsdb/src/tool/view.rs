@@ -22,8 +22,10 @@ use skopos_base::{
 };
 use skopos_model::{DurationMs, Matcher, TimestampMs};
 use skopos_storage::{
-    ChunkQuerier, ChunkSeriesSet, QueryBudget, QueryError, QueryLimits, SelectRequest, Shard, TimeRange,
+    ChunkQuerier, ChunkSeriesSet, Querier, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest,
+    Shard, TimeRange,
     merge::{ChunkMerge, ChunkSource, MergedChunkSeriesSet},
+    merge_queriers,
 };
 use std::{
     io,
@@ -137,6 +139,22 @@ impl DirView {
             }
         }
         Ok(Box::new(MergedChunkSeriesSet::new(sources, ChunkMerge::Compact, budget)))
+    }
+}
+
+impl Queryable for DirView {
+    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
+        let overlaps = |b: &&Arc<Block>| b.range().min <= range.max && b.range().max >= range.min;
+        // As in a server: of equal times the head's sample counts.
+        let mut sources: Vec<Box<dyn Querier>> = Vec::with_capacity(self.blocks.len() + 1);
+        let in_head = TimeRange { min: range.min.max(self.head_from), max: range.max };
+        if let Some(head) = self.head.as_ref().filter(|_| in_head.min <= in_head.max) {
+            sources.push(Box::new(HeadQuerier::new(head, in_head)));
+        }
+        for block in self.blocks.iter().filter(overlaps) {
+            sources.push(Box::new(block.querier(range)));
+        }
+        Ok(merge_queriers(sources))
     }
 }
 

@@ -1,8 +1,16 @@
 //! `Out`: the result of a tool on standard output. When the reader goes away (`| head`), the tool has done
-//! what was wanted of it.
+//! what was wanted of it. `Progress`: what long work is at, on standard error.
 
 use crate::role::Failure;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use skopos_base::clock::Clock;
+use std::{
+    io::{self, BufWriter, StdoutLock, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+/// So often something is said of long work; what is done sooner says nothing.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Standard output, buffered.
 pub(super) struct Out(BufWriter<StdoutLock<'static>>);
@@ -24,6 +32,33 @@ impl Out {
     /// Shows what is still in the buffer.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         self.0.flush().map_err(failure)
+    }
+}
+
+/// What long work is at, now and then, on standard error.
+pub(super) struct Progress {
+    clock: Arc<dyn Clock>,
+    said: Duration,
+}
+
+impl Progress {
+    pub(super) fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self { clock: Arc::clone(clock), said: clock.monotonic() }
+    }
+
+    /// Says what is being done, if it is time to.
+    pub(super) fn say(&mut self, what: impl FnOnce() -> String) {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.said) >= PROGRESS_EVERY {
+            self.said = now;
+            self.warn(&what());
+        }
+    }
+
+    /// Says something at once.
+    pub(super) fn warn(&self, what: &str) {
+        // Where nobody reads it, the work goes on.
+        let _unread = writeln!(io::stderr(), "{what}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod analyze;
 mod bench;
 mod create_open_metrics;
+mod create_rules;
 mod dump;
 mod list;
 mod repair;
@@ -51,6 +52,8 @@ pub(super) enum Tsdb {
 pub(super) enum CreateBlocksFrom {
     /// Make blocks of OpenMetrics text whose samples have timestamps.
     Openmetrics(create_open_metrics::Flags),
+    /// Make blocks of what recording rules would have recorded.
+    Rules(create_rules::Flags),
 }
 
 pub(super) fn run(what: &Tsdb) -> Result<(), Failure> {
@@ -65,6 +68,7 @@ pub(super) fn run(what: &Tsdb) -> Result<(), Failure> {
         Tsdb::CreateBlocksFrom { what: CreateBlocksFrom::Openmetrics(flags) } => {
             create_open_metrics::run(flags)
         }
+        Tsdb::CreateBlocksFrom { what: CreateBlocksFrom::Rules(flags) } => create_rules::run(flags),
     }
 }
 

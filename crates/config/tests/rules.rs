@@ -1,0 +1,128 @@
+//! Files of rules and of HTTP clients, good and bad, and what is said of them.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
+use skopos_base::{Env, fs::OpenMode, sim::SimWorld};
+use skopos_config::{load_http_client, load_rules, parse_rules};
+use skopos_rules::{
+    file::{Group, Rule},
+    remote::Credentials,
+};
+use std::path::Path;
+
+fn parse(text: &str) -> Result<Vec<Group>, String> {
+    parse_rules(text, Path::new("rules.yml")).map_err(|e| e.to_string())
+}
+
+#[test]
+fn everything_that_may_stand_in_a_file_of_rules_is_read() {
+    let groups = parse(
+        "groups:
+  - name: one
+    interval: 30s
+    query_offset: 1m
+    limit: 10
+    labels: {team: a}
+    rules:
+      - record: job:up:sum
+        expr: |
+          sum by (job) (
+            up
+          )
+        labels:
+          env: prod
+      - alert: Down
+        expr: up == 0
+        for: 5m
+        keep_firing_for: 1m
+        labels: {severity: page}
+        annotations: {summary: '{{ $labels.job }} is down'}
+  - name: two
+    rules:
+",
+    )
+    .unwrap();
+    assert_eq!(groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    let [Rule::Recording(recording), Rule::Alerting { name }] = &groups[0].rules[..] else {
+        panic!("{groups:?}")
+    };
+    assert_eq!(recording.expr.to_string(), "sum by (job) (up)");
+    assert_eq!(recording.labels.len(), 2);
+    assert_eq!((name.as_str(), groups[0].interval.unwrap().as_ms()), ("Down", 30_000));
+    for empty in ["", "groups:\n", "groups: []\n"] {
+        assert_eq!(parse(empty).unwrap().len(), 0, "{empty:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_line_and_column() {
+    let in_rule = |rule: &str| format!("groups:\n- name: g\n  rules:\n  - {rule}\n");
+    for (text, expected) in [
+        (in_rule("{record: a, expr: b, x: c}"), "rules.yml:4:26: unknown field `x`"),
+        (in_rule("{record: a, expr: 'b +'}"), "rules.yml:4:23: the expression of \"a\" is not valid: 1:4"),
+        (in_rule("{record: a}"), "rules.yml:4:5: rule \"a\" has no expression"),
+        (in_rule("{record: a, alert: b, expr: c}"), "rules.yml:4:24: a rule has one of"),
+        (in_rule("{record: a, expr: b, for: 5m}"), "rules.yml:4:31: a recording rule has no `for`"),
+        (in_rule("{record: a, expr: b, for: soon}"), "rules.yml:4:31: "),
+        (
+            "groups:\n- name: g\n- name: h\n- name: g\n".to_owned(),
+            "rules.yml:4:9: there are two groups \"g\" in this file",
+        ),
+        ("groups:\n- name: g\n  interval: 0s\n".to_owned(), "rules.yml:3:13: the interval of group \"g\""),
+        ("groups:\n- rules: []\n".to_owned(), "rules.yml:2:"),
+        ("group: []\n".to_owned(), "rules.yml:1:1: unknown field `group`"),
+    ] {
+        let error = parse(&text).unwrap_err();
+        assert!(error.starts_with(expected), "{text}{error}, not {expected}");
+    }
+}
+
+fn env(files: &[(&str, &str)]) -> Env {
+    let env = SimWorld::new(1).env();
+    env.fs.create_dir_all(Path::new("/etc")).unwrap();
+    for (name, text) in files {
+        let mut file = env.fs.open(Path::new(name), OpenMode::CreateNew).unwrap();
+        assert_eq!(file.append(text.as_bytes()).unwrap(), text.len());
+    }
+    env
+}
+
+#[test]
+fn credentials_are_read_from_the_file_or_from_those_it_names() {
+    let basic = |password: &str| Credentials::Basic { username: "me".into(), password: password.into() };
+    let token =
+        |kind: &str, secret: &str| Credentials::Authorization { kind: kind.into(), secret: secret.into() };
+    for (text, expected) in [
+        ("", Ok(Credentials::None)),
+        ("basic_auth: {username: me, password: hush}", Ok(basic("hush"))),
+        ("basic_auth: {username: me, password_file: pass}", Ok(basic("from file"))),
+        ("basic_auth: {username: me, password_file: /etc/pass}", Ok(basic("from file"))),
+        ("authorization: {credentials: t}", Ok(token("Bearer", "t"))),
+        ("authorization: {type: Token, credentials_file: pass}", Ok(token("Token", "from file"))),
+        ("bearer_token: t", Ok(token("Bearer", "t"))),
+        ("bearer_token_file: pass", Ok(token("Bearer", "from file"))),
+        ("basic_auth: {username: me, password: a, password_file: pass}", Err("one of `password`")),
+        ("{bearer_token: t, authorization: {credentials: t}}", Err("write one of `basic_auth`")),
+        ("tls_config: {}", Err("http.yml:1:1: unknown field `tls_config`")),
+        ("bearer_token_file: gone", Err("/etc/gone")),
+    ] {
+        let env = env(&[("/etc/http.yml", text), ("/etc/pass", "from file\n")]);
+        let got = load_http_client(&*env.fs, Path::new("/etc/http.yml"));
+        match (got, expected) {
+            (Ok(got), Ok(expected)) => assert!(got == expected, "{text}"),
+            (Err(e), Err(words)) => assert!(e.to_string().contains(words), "{text}: {e}"),
+            (got, expected) => panic!("{text}: {got:?}, not {expected:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_or_not_there_is_named() {
+    let env = env(&[]);
+    let mut file = env.fs.open(Path::new("/etc/r.yml"), OpenMode::CreateNew).unwrap();
+    file.append(b"groups:\n- name: \xff\n").unwrap();
+    let error = load_rules(&*env.fs, Path::new("/etc/r.yml")).unwrap_err().to_string();
+    assert_eq!(error, "/etc/r.yml: line 2: not UTF-8 from byte 16 on");
+    let error = load_rules(&*env.fs, Path::new("/etc/gone.yml")).unwrap_err().to_string();
+    assert!(error.contains("/etc/gone.yml"), "{error}");
+}
