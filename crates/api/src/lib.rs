@@ -1,7 +1,7 @@
-//! The HTTP API of Prometheus, the embedded web interface, and the server that both are behind.
+//! The HTTP API of Prometheus and the embedded web interface. What serves them stands in `skopos-web`.
 //!
 //! Modules:
-//! - `serve`: listening, bounded connections, graceful end.
+//! - `access`: which scope a request needs.
 //! - `parts`: `App` and `Parts`: what handlers work with, and that it is not there from the start.
 //! - `query`, `labels`, `targets`, `status`, `tsdb_status`: the handlers, by what they are about.
 //! - `params`, `reply`, `json`: how a request is read and an answer written.
@@ -21,6 +21,7 @@
 //! When you add a route: a handler in the module it is about, a line in `router`, and a case in
 //! `tests/`.
 
+mod access;
 mod blocking;
 mod json;
 mod labels;
@@ -29,12 +30,12 @@ mod params;
 mod parts;
 mod query;
 mod reply;
-pub mod serve;
 mod status;
 mod targets;
 pub mod tsdb_status;
 mod ui;
 
+pub use access::needed_scope;
 pub use parts::{App, Parts};
 
 use crate::reply::{ApiError, ErrorType};

@@ -2,12 +2,7 @@
 //! that go away and with a storage that takes its time.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
-use skopos_api::{
-    App, Parts,
-    own_metrics::OwnMetrics,
-    router,
-    serve::{listen, serve},
-};
+use skopos_api::{App, Parts, own_metrics::OwnMetrics, router};
 use skopos_base::Env;
 use skopos_config::{Config, Live};
 use skopos_model::{DurationMs, Labels};
@@ -18,6 +13,7 @@ use skopos_storage::{
     SeriesSet, TimeRange,
 };
 use skopos_testkit::{http, wait_until};
+use skopos_web::serve::{ServeOptions, listen, serve};
 use std::{
     collections::HashMap,
     io::{BufRead, BufReader, ErrorKind, Read, Write},
@@ -52,7 +48,8 @@ impl Web {
         let address = listeners[0].local_addr().unwrap().to_string();
         let app = App::default();
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = runtime.spawn(serve(listeners, router(app.clone()), max_connections, async {
+        let options = ServeOptions { max_connections, ..ServeOptions::open() };
+        let serving = runtime.spawn(serve(listeners, router(app.clone()), options, async {
             drop(stopped.await);
         }));
         Self { runtime, address, app, stop: Some(stop), serving }

@@ -11,6 +11,7 @@
 //! - `env`: `Env`, one of each, as handed to every part of the program. `Env::real()` is this machine.
 //! - `real`: the implementations that ask the operating system.
 //! - `sim`: the simulated twins, the world that holds them together, and crash enumeration.
+//! - `secret`: `Secret`, what is never printed.
 //! - `crc`, `varint`: the two encodings that every file format of the data path uses.
 //!
 //! The way of a write: `Fs::open(CreateNew)` → `append_all` → `File::sync` → `Fs::rename` →
@@ -38,6 +39,7 @@ pub mod env;
 pub mod fs;
 pub mod real;
 pub mod rng;
+pub mod secret;
 pub mod sim;
 pub mod spawn;
 pub mod sync;

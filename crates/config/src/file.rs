@@ -52,14 +52,7 @@ impl Config {
 
     /// Reads and checks the file at `path`.
     pub fn load(fs: &dyn Fs, path: &Path) -> Result<Self, LoadError> {
-        let bytes =
-            read_all(fs, path).map_err(|source| LoadError::Read { path: path.to_path_buf(), source })?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let valid = e.utf8_error().valid_up_to();
-            let line = e.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count() + 1;
-            LoadError::invalid(path, None, format!("line {line}: not UTF-8 from byte {valid} on"))
-        })?;
-        Self::parse(&text, path)
+        Self::parse(&read_text(fs, path)?, path)
     }
 
     /// Reads and checks `text`; `path` is how errors call it.
@@ -74,6 +67,16 @@ impl Config {
     pub fn to_yaml(&self) -> String {
         yaml::to_string(self)
     }
+}
+
+/// The text of the file at `path`.
+pub(crate) fn read_text(fs: &dyn Fs, path: &Path) -> Result<String, LoadError> {
+    let bytes = read_all(fs, path).map_err(|source| LoadError::Read { path: path.to_path_buf(), source })?;
+    String::from_utf8(bytes).map_err(|e| {
+        let valid = e.utf8_error().valid_up_to();
+        let line = e.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count() + 1;
+        LoadError::invalid(path, None, format!("line {line}: not UTF-8 from byte {valid} on"))
+    })
 }
 
 /// Where in the file the check failed: at the job that it is about.

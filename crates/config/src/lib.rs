@@ -7,6 +7,7 @@
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
 //! - `rules`: files of rules, and the file that says how a tool speaks to a server.
 //! - `storage`: the sections `storage` and `retention`.
+//! - `web`: the file of `--web.config.file`, which is one of its own.
 //! - `yaml`: the only module that knows the YAML library.
 //!
 //! What always holds:
@@ -21,6 +22,7 @@ mod file;
 mod live;
 mod rules;
 mod storage;
+mod web;
 mod yaml;
 
 pub use error::LoadError;
@@ -31,3 +33,4 @@ pub use storage::{
     ByteSize, ExemplarsConfig, Percentage, RetentionConfig, RetentionRuleConfig, Selector, StorageConfig,
     TsdbConfig,
 };
+pub use web::load_web_config;

@@ -40,7 +40,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Role {
     /// Scrape targets, store and query their metrics, serve the web interface.
-    Server(role::server::Flags),
+    Server(Box<role::server::Flags>),
     /// Serve this machine's metrics for others to scrape, as node_exporter does.
     Agent(Box<role::agent::Flags>),
     /// Check files and look into data.
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let result = match cli.role {
-        Role::Server(flags) => role::server::run(flags),
+        Role::Server(flags) => role::server::run(*flags),
         Role::Agent(flags) => role::agent::run(*flags),
         Role::Tool(flags) => role::tool::run(&flags),
     };

@@ -16,13 +16,14 @@ use axum::{
     routing::get,
 };
 use skopos_agent::{AgentArgs, AgentEnv, BuildInfo, NodeAgent, ThisHost, WebArgs};
-use skopos_api::{
-    own_metrics::write_process,
-    serve::{DEFAULT_MAX_CONNECTIONS, listen, serve},
-};
+use skopos_api::own_metrics::write_process;
 use skopos_base::Env;
 use skopos_exposition::Format;
-use std::sync::Arc;
+use skopos_web::{
+    Protection,
+    serve::{ServeOptions, listen, serve},
+};
+use std::{path::Path, sync::Arc};
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
@@ -41,9 +42,8 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
         let path = &web.telemetry_path;
         return Err(Failure::Flags(format!("--web.telemetry-path={path}: must begin with /")));
     }
-    if !web.config_file.is_empty() {
-        return Err(Failure::Flags("--web.config.file is not supported yet: leave it out".to_owned()));
-    }
+    let config_file = (!web.config_file.is_empty()).then(|| Path::new(&web.config_file));
+    let protection = super::protection(config_file)?;
     let options = collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
     let agent = NodeAgent::new(options, BuildInfo::default(), agent_env(&Env::real()));
     // Reading this machine takes a millisecond or two: one thread beside the blocking ones is enough.
@@ -51,7 +51,7 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::system("cannot start threads"))?;
-    runtime.block_on(serve_until_stopped(web, agent))
+    runtime.block_on(serve_until_stopped(web, agent, protection))
 }
 
 /// What the collectors need of the world.
@@ -59,7 +59,11 @@ pub(super) fn agent_env(env: &Env) -> AgentEnv {
     AgentEnv { clock: Arc::clone(&env.clock), spawner: Arc::clone(&env.spawner), host: Arc::new(ThisHost) }
 }
 
-async fn serve_until_stopped(web: WebArgs, agent: NodeAgent) -> Result<(), Failure> {
+async fn serve_until_stopped(
+    web: WebArgs,
+    agent: NodeAgent,
+    protection: Arc<Protection>,
+) -> Result<(), Failure> {
     let mut signals = Signals::take().map_err(Failure::system("cannot handle signals"))?;
     let mut listeners = Vec::new();
     for address in &web.listen_address {
@@ -69,7 +73,8 @@ async fn serve_until_stopped(web: WebArgs, agent: NodeAgent) -> Result<(), Failu
     let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     tracing::info!(collectors = collectors.len(), path = %web.telemetry_path, ?addresses, "serving metrics");
     let stop = async move { signals.stop().await };
-    serve(listeners, router(&web, agent), DEFAULT_MAX_CONNECTIONS, stop).await;
+    let options = ServeOptions { protection, ..ServeOptions::open() };
+    serve(listeners, router(&web, agent), options, stop).await;
     Ok(())
 }
 

@@ -1,8 +1,20 @@
 //! The roles: each wires crates together and holds nothing else.
 
+use skopos_base::Env;
+use skopos_web::Protection;
+use std::{path::Path, sync::Arc};
+
 pub(crate) mod agent;
 pub(crate) mod server;
 pub(crate) mod tool;
+
+/// What `--web.config.file` says, or that everybody may do everything.
+pub(crate) fn protection(file: Option<&Path>) -> Result<Arc<Protection>, Failure> {
+    let Some(file) = file else { return Ok(Protection::none()) };
+    let fs = Env::real().fs;
+    let loader = move |path: &Path| skopos_config::load_web_config(&*fs, path).map_err(|e| e.to_string());
+    Protection::load(file, Box::new(loader)).map_err(|e| Failure::Flags(format!("--web.config.file: {e}")))
+}
 
 /// Why a role ended: one line for whoever started it.
 #[derive(Debug, thiserror::Error)]

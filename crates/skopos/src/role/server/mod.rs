@@ -6,21 +6,20 @@ mod own;
 mod reloads;
 mod retention;
 mod services;
+mod web;
 
-use self::services::Services;
+use self::{services::Services, web::WebFlags};
 use super::Failure;
 use crate::{
     logging::{self, LogFlags},
     signals::{Asked, Signals},
 };
-use skopos_api::{
-    App,
-    serve::{DEFAULT_MAX_CONNECTIONS, listen, serve},
-};
+use skopos_api::App;
 use skopos_base::Env;
 use skopos_config::Config;
 use skopos_model::DurationMs;
 use skopos_tsdb::{Db, WalCompression};
+use skopos_web::serve::{ServeOptions, listen, serve};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -82,10 +81,8 @@ pub(crate) struct Flags {
     /// Address to listen on; `:9090` is all interfaces. May be given several times.
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", default_value = "localhost:9090")]
     listen_address: Vec<String>,
-    /// Connections served at the same time; more wait.
-    #[arg(long = "web.max-connections", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS as u32,
-        value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
-    max_connections: u32,
+    #[command(flatten)]
+    web: WebFlags,
     /// How far back the newest sample of a series may lie.
     #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m")]
     lookback_delta: DurationMs,
@@ -149,9 +146,11 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
     for address in &flags.listen_address {
         listeners.extend(listen(address).await.map_err(Failure::system("web.listen-address"))?);
     }
+    let options = flags.web.serve_options()?;
+    let secured = options.protection.has_tls();
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let app = App::default();
-    let mut web = Web::start(listeners, &app, flags.max_connections as usize);
+    let mut web = Web::start(listeners, &app, options);
 
     let opened = tokio::select! {
         opened = open_storage(&flags, &env, &configured.config) => opened?,
@@ -161,7 +160,7 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
         }
     };
     let services = Services::start(&flags, &env, configured, opened, &app)?;
-    announce(&addresses, services.path.as_deref());
+    announce(&addresses, secured, services.path.as_deref());
     let ended = loop {
         tokio::select! {
             asked = signals.next() => match asked {
@@ -189,10 +188,10 @@ struct Web {
 }
 
 impl Web {
-    fn start(listeners: Vec<TcpListener>, app: &App, max_connections: usize) -> Self {
+    fn start(listeners: Vec<TcpListener>, app: &App, options: ServeOptions) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let router = skopos_api::router(app.clone());
-        let task = tokio::spawn(serve(listeners, router, max_connections, async {
+        let task = tokio::spawn(serve(listeners, router, options, async {
             let _stopped_or_gone = stopped.await;
         }));
         Self { stop, task }
@@ -241,14 +240,15 @@ async fn open_storage(flags: &Flags, env: &Env, config: &Config) -> Result<Arc<D
 }
 
 /// Says how to open the page, to whoever started the program by hand.
-fn announce(addresses: &[SocketAddr], config_file: Option<&Path>) {
+fn announce(addresses: &[SocketAddr], secured: bool, config_file: Option<&Path>) {
     let local =
         addresses.iter().find(|a| a.ip().is_loopback() || a.ip().is_unspecified()).or(addresses.first());
+    let scheme = if secured { "https" } else { "http" };
     let url = match local {
         Some(a) if a.ip().is_loopback() || a.ip().is_unspecified() => {
-            format!("http://localhost:{}/", a.port())
+            format!("{scheme}://localhost:{}/", a.port())
         }
-        Some(a) => format!("http://{a}/"),
+        Some(a) => format!("{scheme}://{a}/"),
         None => String::new(),
     };
     match config_file {

@@ -1,0 +1,126 @@
+//! The layer in front of all routes: headers, how often requests may come, and whether this one may.
+
+use crate::{
+    config::Scope,
+    protection::{Access, Credentials, Protection},
+};
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderValue, StatusCode,
+        header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::sync::Arc;
+
+/// What the layer works with.
+#[derive(Clone)]
+pub struct Guard {
+    /// What is in force.
+    pub protection: Arc<Protection>,
+    /// What a request needs.
+    pub needs: fn(&Request) -> Scope,
+}
+
+/// Lets a request through, or not.
+pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let in_force = guard.protection.now();
+    let mut response = match guard.protection.take_request(&in_force) {
+        Err(wait) => {
+            let seconds = HeaderValue::from(wait.as_secs() + 1);
+            let refused =
+                (StatusCode::TOO_MANY_REQUESTS, "Too many requests (rate_limit): try again later.\n");
+            ([(RETRY_AFTER, seconds)], refused).into_response()
+        }
+        Ok(()) => {
+            let need = (guard.needs)(&request);
+            // The header is the client's: it lives no longer than the question.
+            let header = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or("");
+            let decoded = Decoded::of(header);
+            match guard.protection.access(&in_force, decoded.credentials(), need).await {
+                Access::Granted => next.run(request).await,
+                refused => refusal(refused, need),
+            }
+        }
+    };
+    for (name, value) in &in_force.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
+}
+
+fn refusal(access: Access, need: Scope) -> Response {
+    match access {
+        Access::Forbidden => {
+            let text = format!("Forbidden: the token lacks the scope {:?}.\n", need.as_str());
+            (StatusCode::FORBIDDEN, text).into_response()
+        }
+        Access::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Too many passwords to check: try again later.\n")
+            .into_response(),
+        _ => {
+            let challenge = HeaderValue::from_static("Basic");
+            ([(WWW_AUTHENTICATE, challenge)], (StatusCode::UNAUTHORIZED, "Unauthorized\n")).into_response()
+        }
+    }
+}
+
+/// The header `Authorization`, decoded as far as needed.
+enum Decoded<'a> {
+    None,
+    Basic(String),
+    Bearer(&'a str),
+}
+
+impl<'a> Decoded<'a> {
+    fn of(header: &'a str) -> Self {
+        let Some((scheme, rest)) = header.split_once(' ') else { return Self::None };
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Self::Bearer(rest.trim());
+        }
+        let decoded = scheme.eq_ignore_ascii_case("basic").then(|| base64(rest.trim())).flatten();
+        decoded.and_then(|bytes| String::from_utf8(bytes).ok()).map_or(Self::None, Self::Basic)
+    }
+
+    fn credentials(&self) -> Credentials<'_> {
+        match self {
+            Self::None => Credentials::None,
+            Self::Bearer(token) => Credentials::Token(token),
+            Self::Basic(pair) => match pair.split_once(':') {
+                Some((user, password)) => Credentials::Password { user, password },
+                None => Credentials::None,
+            },
+        }
+    }
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    BASE64_STANDARD.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_read_from_the_header() {
+        let read = |header: &str| match Decoded::of(header).credentials() {
+            Credentials::None => "none".to_owned(),
+            Credentials::Password { user, password } => format!("{user}|{password}"),
+            Credentials::Token(token) => format!("token {token}"),
+        };
+        for (header, want) in [
+            ("Basic YWxpY2U6b3BlbjpzZXNhbWU=", "alice|open:sesame"),
+            ("basic  YWxpY2U6", "alice|"),
+            ("Bearer abc", "token abc"),
+            ("Basic YWxpY2U=", "none"),
+            ("Basic !", "none"),
+            ("Digest x", "none"),
+            ("", "none"),
+        ] {
+            assert_eq!(read(header), want, "{header}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Passwords: bcrypt is slow on purpose, so it runs beside the reactor, a few at a time, and its verdicts are
+//! kept under a keyed hash. Keeps no password.
+
+use foldhash::{HashMap, HashMapExt as _};
+use parking_lot::Mutex;
+use ring::{hmac, rand::SystemRandom};
+use skopos_base::secret::Secret;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// Verdicts that are kept of either kind.
+const VERDICTS_MAX: usize = 256;
+/// Passwords that wait for their turn; beyond that there is a flood.
+const WAITING_MAX: usize = 64;
+/// Against whom names that do not exist are measured when there is no other hash.
+const DECOY: &str = "$2b$10$CwTycUXWue0Thq9StjUM0uJ4W5yTzWcUyM4R1F4fFqkH3nZC0q0yO";
+
+/// What came of a name and a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Good,
+    Wrong,
+    /// Too many are being checked: nothing was decided.
+    Busy,
+}
+
+/// Decides on passwords. Lives as long as the server, whatever becomes of the users.
+pub(crate) struct Passwords {
+    key: hmac::Key,
+    verdicts: Mutex<Verdicts>,
+    /// How many are computed at a time: the rest of the processors is for those who are known.
+    computing: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+/// Good ones apart, so that guesses cannot push them out.
+struct Verdicts {
+    good: HashMap<[u8; 32], ()>,
+    wrong: HashMap<[u8; 32], ()>,
+}
+
+/// The users of the file.
+pub(crate) type Users = BTreeMap<String, Secret<String>>;
+
+impl Passwords {
+    pub(crate) fn new() -> Self {
+        let random = SystemRandom::new();
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &random)
+            .expect("invariant: the operating system has random numbers");
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            key,
+            verdicts: Mutex::new(Verdicts { good: HashMap::new(), wrong: HashMap::new() }),
+            computing: Arc::new(Semaphore::new((processors / 2).max(1))),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+        }
+    }
+
+    /// Whether `password` is that of `user`.
+    pub(crate) async fn check(&self, users: &Users, user: &str, password: &str) -> Verdict {
+        let known = users.get(user);
+        // A name that does not exist takes as long as one that does.
+        let hash = known.or_else(|| users.values().next()).map_or(DECOY, |h| h.expose()).to_owned();
+        let key = self.verdict_key(user, &hash, password);
+        if let Some(verdict) = self.kept(&key) {
+            return verdict;
+        }
+        let Ok(_waiting) = Arc::clone(&self.waiting).try_acquire_owned() else { return Verdict::Busy };
+        let Ok(turn) = Arc::clone(&self.computing).acquire_owned().await else { return Verdict::Busy };
+        // Many may have waited for the same verdict.
+        if let Some(verdict) = self.kept(&key) {
+            return verdict;
+        }
+        let password = Secret::new(password.to_owned());
+        let computed = tokio::task::spawn_blocking(move || {
+            let matches = bcrypt::verify(password.expose(), &hash).unwrap_or(false);
+            drop(turn);
+            matches
+        });
+        let Ok(matches) = computed.await else { return Verdict::Busy };
+        let verdict = if matches && known.is_some() { Verdict::Good } else { Verdict::Wrong };
+        self.keep(key, verdict);
+        verdict
+    }
+
+    fn verdict_key(&self, user: &str, hash: &str, password: &str) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in [user, hash, password] {
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part.as_bytes());
+        }
+        context.sign().as_ref().try_into().expect("invariant: the tag has 32 bytes")
+    }
+
+    fn kept(&self, key: &[u8; 32]) -> Option<Verdict> {
+        let verdicts = self.verdicts.lock();
+        if verdicts.good.contains_key(key) {
+            return Some(Verdict::Good);
+        }
+        verdicts.wrong.contains_key(key).then_some(Verdict::Wrong)
+    }
+
+    fn keep(&self, key: [u8; 32], verdict: Verdict) {
+        let mut verdicts = self.verdicts.lock();
+        let kept = if verdict == Verdict::Good { &mut verdicts.good } else { &mut verdicts.wrong };
+        if kept.len() >= VERDICTS_MAX {
+            kept.clear();
+        }
+        kept.insert(key, ());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn users(names: &[&str]) -> Users {
+        let hash = bcrypt::hash("sesame", 4).unwrap();
+        names.iter().map(|n| ((*n).to_owned(), Secret::new(hash.clone()))).collect()
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_known_name_is_good() {
+        let (passwords, users) = (Passwords::new(), users(&["alice"]));
+        for _ in 0..2 {
+            assert_eq!(passwords.check(&users, "alice", "sesame").await, Verdict::Good);
+            assert_eq!(passwords.check(&users, "alice", "Sesame").await, Verdict::Wrong);
+            assert_eq!(passwords.check(&users, "bob", "sesame").await, Verdict::Wrong);
+        }
+        // The verdict belongs to the hash: it ends with it.
+        assert_eq!(passwords.check(&Users::new(), "alice", "sesame").await, Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_verdict_is_computed_once() {
+        let (passwords, mut users) = (Passwords::new(), users(&[]));
+        users.insert("slow".into(), Secret::new(bcrypt::hash("sesame", 8).unwrap()));
+        let started = Instant::now();
+        assert_eq!(passwords.check(&users, "slow", "sesame").await, Verdict::Good);
+        let first = started.elapsed();
+        let started = Instant::now();
+        for _ in 0..10 {
+            assert_eq!(passwords.check(&users, "slow", "sesame").await, Verdict::Good);
+        }
+        assert!(started.elapsed() < first, "kept verdicts took {:?}, one took {first:?}", started.elapsed());
+    }
+
+    #[tokio::test]
+    async fn guesses_do_not_push_good_verdicts_out() {
+        let (passwords, users) = (Passwords::new(), users(&["alice"]));
+        assert_eq!(passwords.check(&users, "alice", "sesame").await, Verdict::Good);
+        for i in 0..VERDICTS_MAX + 1 {
+            assert_eq!(passwords.check(&users, "alice", &i.to_string()).await, Verdict::Wrong);
+        }
+        let verdicts = passwords.verdicts.lock();
+        assert_eq!(verdicts.good.len(), 1);
+        assert!(verdicts.wrong.len() <= VERDICTS_MAX);
+    }
+}

@@ -1,0 +1,205 @@
+//! Listening and serving: bounded in connections and in the time that a client may take for each part of a
+//! request, ended gracefully.
+
+use crate::{
+    config::Scope,
+    guard::{Guard, guard},
+    progress::Progress,
+    protection::Protection,
+};
+use axum::{Router, extract::Request, middleware};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_rustls::TlsAcceptor;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+/// How long a client may take to send a request's head.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests under way may go on once the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after a failed accept (no more descriptors, for instance).
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of its answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Requests at the same time on one connection of HTTP/2.
+const STREAMS_MAX: u32 = 128;
+/// Connections that are served at the same time; more wait (`--web.max-connections`).
+pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
+/// How long a request's body may stand still (`--web.read-timeout`).
+pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What a server takes and from whom.
+pub struct ServeOptions {
+    /// Connections at the same time.
+    pub max_connections: usize,
+    /// How long a request's body may stand still.
+    pub read_timeout: Duration,
+    /// Who may do what.
+    pub protection: Arc<Protection>,
+    /// What a request needs.
+    pub needs: fn(&Request) -> Scope,
+}
+
+impl ServeOptions {
+    /// Everybody may do everything.
+    pub fn open() -> Self {
+        Self {
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+            read_timeout: DEFAULT_READ_TIMEOUT,
+            protection: Protection::none(),
+            needs: |_| Scope::Read,
+        }
+    }
+}
+
+/// Listens on every address that `address` (`host:port`, or `:port` for all interfaces) stands for.
+pub async fn listen(address: &str) -> io::Result<Vec<TcpListener>> {
+    let fail = |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}"));
+    if let Some(port) = address.strip_prefix(':') {
+        // One socket of the unspecified IPv6 address takes IPv4 too; without IPv6 fall back.
+        let any = match TcpListener::bind(format!("[::]:{port}")).await {
+            Ok(listener) => listener,
+            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await.map_err(fail)?,
+        };
+        return Ok(vec![any]);
+    }
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut first_error = None;
+    for mut resolved in tokio::net::lookup_host(address).await.map_err(fail)? {
+        // With port 0 the second address takes the port that the first was given.
+        if resolved.port() == 0
+            && let Some(first) = listeners.first()
+        {
+            resolved.set_port(first.local_addr()?.port());
+        }
+        match TcpListener::bind(resolved).await {
+            Ok(listener) => listeners.push(listener),
+            Err(e) if is_absent_family(&e) => {}
+            Err(e) => first_error = first_error.or(Some(e)),
+        }
+    }
+    match first_error {
+        Some(e) => Err(fail(e)),
+        None if listeners.is_empty() => Err(fail(io::Error::other("no usable address"))),
+        None => Ok(listeners),
+    }
+}
+
+/// `localhost` resolves to an IPv6 address on machines that have no IPv6.
+fn is_absent_family(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || e.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+const EAFNOSUPPORT: i32 = 97;
+
+/// Serves until `stop` is ready, then lets requests under way end.
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    app: Router,
+    options: ServeOptions,
+    stop: impl Future<Output = ()>,
+) {
+    let ServeOptions { max_connections, read_timeout, protection, needs } = options;
+    let guarded = Guard { protection: Arc::clone(&protection), needs };
+    let app = app
+        .layer(RequestBodyTimeoutLayer::new(read_timeout))
+        .layer(middleware::from_fn_with_state(guarded, guard));
+    let server = Arc::new(Server {
+        app,
+        slots: Arc::new(Semaphore::new(max_connections)),
+        graceful: GracefulShutdown::new(),
+        protection: Arc::clone(&protection),
+    });
+    let watching = tokio::spawn(protection.watch());
+    let accepting: Vec<_> =
+        listeners.into_iter().map(|l| tokio::spawn(accept_loop(l, Arc::clone(&server)))).collect();
+    stop.await;
+    watching.abort();
+    for task in accepting {
+        task.abort();
+        let _aborted = task.await;
+    }
+    if let Some(server) = Arc::into_inner(server) {
+        tokio::select! {
+            () = server.graceful.shutdown() => {}
+            () = tokio::time::sleep(DRAIN_TIMEOUT) => {
+                tracing::warn!("requests still under way after {DRAIN_TIMEOUT:?} were cut off");
+            }
+        }
+    }
+}
+
+/// What all connections share.
+struct Server {
+    app: Router,
+    slots: Arc<Semaphore>,
+    graceful: GracefulShutdown,
+    protection: Arc<Protection>,
+}
+
+async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
+    loop {
+        let slot = Arc::clone(&server.slots).acquire_owned().await;
+        let slot = slot.expect("invariant: the semaphore is never closed");
+        let (stream, peer): (_, SocketAddr) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let (app, protection) = (server.app.clone(), Arc::clone(&server.protection));
+        let watcher = server.graceful.watcher();
+        tokio::spawn(async move {
+            let ended = match secured(stream, &protection).await {
+                Ok(io) => {
+                    let builder = builder();
+                    let connection =
+                        builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(app));
+                    watcher.watch(connection).await.map_err(|e| e.to_string())
+                }
+                Err(error) => Err(format!("TLS: {error}")),
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%peer, error, "connection ended");
+            }
+            drop(slot);
+        });
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder
+}
+
+/// Bytes both ways, in the clear or not.
+trait Stream: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
+
+async fn secured(stream: TcpStream, protection: &Protection) -> io::Result<Pin<Box<dyn Stream>>> {
+    // Answers are small and written at once: waiting to fill a packet only adds latency.
+    let _best_effort = stream.set_nodelay(true);
+    let stream = Progress::new(stream, WRITE_TIMEOUT);
+    let Some(tls) = protection.now().tls.clone() else { return Ok(Box::pin(stream)) };
+    let handshake = TlsAcceptor::from(tls).accept(stream);
+    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
+        .await
+        .map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
+    Ok(Box::pin(stream))
+}

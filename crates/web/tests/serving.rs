@@ -1,0 +1,328 @@
+//! Servers with a file of `--web.config.file`: who gets in, over which connections, and what happens when the
+//! file changes.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
+use axum::{Router, extract::Request, routing::get};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
+use reqwest::{Client, Identity, StatusCode};
+use skopos_web::{
+    Protection, Scope, WebConfig,
+    config::{ClientAuth, TokenConfig},
+    serve::{ServeOptions, listen, serve},
+};
+use std::{fs, path::Path, sync::Arc, time::Duration};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::Runtime,
+    sync::oneshot,
+};
+
+/// Who signs.
+struct Authority {
+    certificate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// A certificate and its key, PEM.
+    fn sign(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn identity(&self, name: &str) -> Identity {
+        let (certificate, key) = self.sign(name);
+        Identity::from_pem((key + &certificate).as_bytes()).unwrap()
+    }
+}
+
+/// A server whose answers need the scope that their path names.
+struct Server {
+    runtime: Runtime,
+    port: u16,
+    protection: Arc<Protection>,
+    _stop: oneshot::Sender<()>,
+}
+
+fn needs(request: &Request) -> Scope {
+    match request.uri().path() {
+        "/write" => Scope::Write,
+        "/admin" => Scope::Admin,
+        _ => Scope::Read,
+    }
+}
+
+impl Server {
+    fn start(protection: Arc<Protection>, read_timeout: Duration) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let listeners = runtime.block_on(listen("localhost:0")).unwrap();
+        let port = listeners[0].local_addr().unwrap().port();
+        let take = |body: String| async move { body.len().to_string() };
+        let app = Router::new()
+            .route("/read", get(|| async { "read" }).post(take))
+            .route("/write", get(|| async { "write" }))
+            .route("/admin", get(|| async { "admin" }));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let options =
+            ServeOptions { protection: Arc::clone(&protection), read_timeout, needs, ..ServeOptions::open() };
+        runtime.spawn(serve(listeners, app, options, async { drop(stopped.await) }));
+        Self { runtime, port, protection, _stop: stop }
+    }
+
+    fn of(config: &WebConfig) -> Self {
+        let config = config.clone();
+        let loaded = Protection::load(Path::new("/nowhere/web.yml"), Box::new(move |_| Ok(config.clone())));
+        Self::start(loaded.unwrap(), Duration::from_secs(300))
+    }
+
+    fn get(&self, client: &Client, path: &str) -> Result<reqwest::Response, reqwest::Error> {
+        let scheme = if self.protection.has_tls() { "https" } else { "http" };
+        self.ask(client.get(format!("{scheme}://localhost:{}{path}", self.port)))
+    }
+
+    fn ask(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, reqwest::Error> {
+        self.runtime.block_on(request.send())
+    }
+}
+
+fn client(authority: Option<&Authority>, identity: Option<Identity>) -> Client {
+    let _set_by_another_test = rustls::crypto::ring::default_provider().install_default();
+    let roots = authority.map(|a| reqwest::Certificate::from_der(a.certificate.der()).unwrap());
+    let builder = Client::builder().tls_certs_only(roots).pool_max_idle_per_host(0);
+    let builder = match identity {
+        Some(identity) => builder.identity(identity),
+        None => builder,
+    };
+    builder.build().unwrap()
+}
+
+fn with_tls(authority: &Authority) -> WebConfig {
+    let mut config = WebConfig::default();
+    let (certificate, key) = authority.sign("localhost");
+    config.tls_server_config.cert = certificate;
+    config.tls_server_config.key = skopos_base::secret::Secret::new(key);
+    config
+}
+
+fn hash(password: &str) -> skopos_base::secret::Secret<String> {
+    skopos_base::secret::Secret::new(bcrypt::hash(password, 4).unwrap())
+}
+
+#[test]
+fn without_a_file_everybody_may_do_everything() {
+    let server = Server::start(Protection::none(), Duration::from_secs(300));
+    let client = client(None, None);
+    for path in ["/read", "/write", "/admin"] {
+        assert_eq!(server.get(&client, path).unwrap().status(), StatusCode::OK);
+    }
+}
+
+#[test]
+fn users_may_do_everything_and_tokens_what_they_are_for() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, "in a file\n").unwrap();
+    let token = |name: &str, scopes: &[Scope], sha256: &str, token_file: &Path| TokenConfig {
+        name: name.into(),
+        scopes: scopes.to_vec(),
+        sha256: sha256.into(),
+        token_file: token_file.into(),
+    };
+    // SHA-256 of "abc".
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let mut config = WebConfig::default();
+    config.basic_auth_users.insert("alice".into(), hash("sesame"));
+    config.tokens =
+        vec![token("reader", &[Scope::Read], abc, Path::new("")), token("all", &[Scope::Admin], "", &file)];
+    config.http_server_config.headers.insert("X-Frame-Options".into(), "deny".into());
+    let server = Server::of(&config);
+    let client = client(None, None);
+    let url = |path: &str| client.get(format!("http://localhost:{}{path}", server.port));
+    for (request, status) in [
+        (url("/read"), 401),
+        (url("/read").basic_auth("alice", Some("sesame")), 200),
+        (url("/admin").basic_auth("alice", Some("sesame")), 200),
+        (url("/read").basic_auth("alice", Some("open")), 401),
+        (url("/read").basic_auth("bob", Some("sesame")), 401),
+        (url("/read").bearer_auth("abc"), 200),
+        (url("/write").bearer_auth("abc"), 403),
+        (url("/admin").bearer_auth("abc"), 403),
+        (url("/admin").bearer_auth("in a file"), 200),
+        (url("/read").bearer_auth("abd"), 401),
+        (url("/read").header("Authorization", "Basic ?"), 401),
+    ] {
+        let shown = format!("{request:?}");
+        let response = server.ask(request).unwrap();
+        assert_eq!(response.status().as_u16(), status, "{shown}");
+        assert_eq!(response.headers()["x-frame-options"], "deny", "{shown}");
+        assert_eq!(response.headers().contains_key("www-authenticate"), status == 401, "{shown}");
+    }
+}
+
+#[test]
+fn requests_beyond_the_rate_are_refused_with_a_time_to_wait() {
+    let mut config = WebConfig::default();
+    config.rate_limit.interval = skopos_model::DurationMs::from_secs(3600);
+    config.rate_limit.burst = 2;
+    let server = Server::of(&config);
+    let client = client(None, None);
+    let statuses: Vec<_> = (0..3).map(|_| server.get(&client, "/read").unwrap()).collect();
+    let codes: Vec<_> = statuses.iter().map(|r| r.status().as_u16()).collect();
+    assert_eq!(codes, [200, 200, 429]);
+    let wait: u64 = statuses[2].headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((3500..=3601).contains(&wait), "{wait}");
+}
+
+#[test]
+fn a_server_with_a_certificate_speaks_tls_only() {
+    let authority = Authority::new();
+    let server = Server::of(&with_tls(&authority));
+    assert_eq!(server.get(&client(Some(&authority), None), "/read").unwrap().status(), StatusCode::OK);
+    assert!(server.get(&client(Some(&Authority::new()), None), "/read").is_err());
+    let plain = client(None, None).get(format!("http://localhost:{}/read", server.port));
+    assert!(server.ask(plain).is_err(), "answered in the clear");
+}
+
+#[test]
+fn http2_is_offered_unless_it_is_switched_off() {
+    let authority = Authority::new();
+    let mut config = with_tls(&authority);
+    for (http2, protocol) in [(true, &b"h2"[..]), (false, b"http/1.1")] {
+        config.http_server_config.http2 = http2;
+        let server = Server::of(&config);
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.certificate.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let chosen = server.runtime.block_on(async {
+            let stream = TcpStream::connect(("localhost", server.port)).await.unwrap();
+            let name = "localhost".try_into().unwrap();
+            let stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap();
+            stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
+        });
+        assert_eq!(chosen.as_deref(), Some(protocol));
+    }
+}
+
+#[test]
+fn clients_need_the_certificate_that_is_asked_for() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let cases = [
+        // Whether none, a stranger's, one of ours and one of ours by another name get in.
+        (ClientAuth::NoClientCert, false, [true, true, true, true]),
+        (ClientAuth::RequestClientCert, false, [true, true, true, true]),
+        (ClientAuth::RequireAnyClientCert, false, [false, true, true, true]),
+        (ClientAuth::VerifyClientCertIfGiven, false, [true, false, true, true]),
+        (ClientAuth::RequireAndVerifyClientCert, false, [false, false, true, true]),
+        (ClientAuth::RequireAndVerifyClientCert, true, [false, false, true, false]),
+        (ClientAuth::RequireAnyClientCert, true, [false, true, true, false]),
+    ];
+    for (auth, named, want) in cases {
+        let mut config = with_tls(&ours);
+        let tls = &mut config.tls_server_config;
+        tls.client_auth_type = auth;
+        let verifies =
+            matches!(auth, ClientAuth::VerifyClientCertIfGiven | ClientAuth::RequireAndVerifyClientCert);
+        if verifies {
+            tls.client_ca = ours.certificate.pem();
+        }
+        tls.client_allowed_sans = if named { vec!["scraper".to_owned()] } else { Vec::new() };
+        let server = Server::of(&config);
+        let identities = [
+            None,
+            Some(theirs.identity("scraper")),
+            Some(ours.identity("scraper")),
+            Some(ours.identity("x")),
+        ];
+        let got = identities.map(|i| server.get(&client(Some(&ours), i), "/read").is_ok());
+        assert_eq!(got, want, "{auth:?}, by name: {named}");
+    }
+}
+
+/// A file on the disk, read as a list of `user hash` and the names of certificate and key.
+fn load_lines(path: &Path) -> Result<WebConfig, String> {
+    let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
+    let mut config = WebConfig::default();
+    for line in text.lines() {
+        let (key, value) = line.split_once(' ').ok_or_else(|| format!("{line:?} is no pair"))?;
+        match key {
+            "cert" => config.tls_server_config.cert_file = value.into(),
+            "key" => config.tls_server_config.key_file = value.into(),
+            user => drop(config.basic_auth_users.insert(user.into(), hash(value))),
+        }
+    }
+    Ok(config)
+}
+
+#[test]
+fn certificates_and_users_change_while_the_server_runs_and_broken_files_change_nothing() {
+    let folder = TempDir::new().unwrap();
+    let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let put_certificate = |authority: &Authority| {
+        let (certificate, key) = authority.sign("localhost");
+        put("cert.pem", &certificate);
+        put("key.pem", &key);
+    };
+    let (first, second) = (Authority::new(), Authority::new());
+    put_certificate(&first);
+    put("web.yml", "cert cert.pem\nkey key.pem\nalice one");
+    let path = folder.path().join("web.yml");
+    let protection = Protection::load(&path, Box::new(load_lines)).unwrap();
+    let server = Server::start(Arc::clone(&protection), Duration::from_secs(300));
+    let status = |authority: &Authority, password: &str| {
+        let request = client(Some(authority), None)
+            .get(format!("https://localhost:{}/read", server.port))
+            .basic_auth("alice", Some(password));
+        server.ask(request).map(|r| r.status().as_u16()).ok()
+    };
+    assert_eq!((status(&first, "one"), status(&first, "three")), (Some(200), Some(401)));
+
+    put_certificate(&second);
+    protection.look();
+    assert_eq!((status(&second, "one"), status(&first, "one")), (Some(200), None));
+
+    put("web.yml", "cert cert.pem\nkey key.pem\nalice three");
+    protection.look();
+    assert_eq!((status(&second, "one"), status(&second, "three")), (Some(401), Some(200)));
+
+    for broken in ["no pair on this line at all".replace(' ', "_"), "alice one".to_owned(), String::new()] {
+        put("web.yml", &broken);
+        protection.look();
+        assert_eq!(status(&second, "three"), Some(200), "after {broken:?}");
+    }
+    put("web.yml", "cert cert.pem\nkey key.pem\nalice four");
+    put("key.pem", "garbage");
+    protection.look();
+    assert_eq!((status(&second, "three"), status(&second, "four")), (Some(200), Some(401)));
+}
+
+#[test]
+fn a_body_that_stands_still_ends_its_request() {
+    let server = Server::start(Protection::none(), Duration::from_millis(200));
+    let answer = server.runtime.block_on(async {
+        let mut stream = TcpStream::connect(("localhost", server.port)).await.unwrap();
+        let head = b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc";
+        stream.write_all(head).await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+        read.expect("the connection ends").unwrap();
+        String::from_utf8(answer).unwrap()
+    });
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
