@@ -25,6 +25,7 @@ use crate::{
         Head,
         appender::HeadAppender,
         cardinality::{Cardinality, HeadShape},
+        metadata::Again,
         snapshot::export,
         truncate::{Busy, Truncated},
     },
@@ -196,7 +197,7 @@ impl Db {
 
     /// What the source of a metric said last about it.
     pub fn metadata(&self, metric: &str) -> Option<Metadata> {
-        self.core.head.metadata(metric)
+        self.core.head.metadata.get(metric)
     }
 
     /// About how many bytes the head holds: series, labels, chunks, postings and tables.
@@ -278,6 +279,7 @@ impl Core {
         let keep = |_, labels: &Labels| self.head.registry.contains(labels);
         let settle = || {
             self.head.settle_late(&self.wal)?;
+            self.head.log_metadata(&self.wal, Again::OfSeriesGone)?;
             Ok(self.head.first_ms_from(before.as_ms()))
         };
         let stats = self.wal.truncate_before(before.as_ms(), compression, &keep, &settle);

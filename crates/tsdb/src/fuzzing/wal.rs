@@ -126,6 +126,13 @@ pub fn record(bytes: &[u8]) {
         Some(RecordKind::MinValidTime) => {
             let _ = record::read_min_valid_time(bytes);
         }
+        Some(RecordKind::GroupMarker) => {
+            if let Ok(marker) = record::read_group_marker(bytes) {
+                let mut again = Vec::new();
+                record::push_group_marker(&mut again, &marker);
+                assert_eq!(record::read_group_marker(&again), Ok(marker));
+            }
+        }
         Some(RecordKind::Unknown(_)) | None => {}
     }
 }

@@ -2,8 +2,8 @@
 //! they are appended, and once more when they are stored, since another batch may have overtaken this
 //! one. Never makes a sample visible that the WAL does not have.
 //!
-//! Start timestamps are passed over. Exemplars are logged before the samples. Metadata are kept in
-//! memory, the latest of each metric.
+//! Start timestamps are passed over. A batch that needs several records is logged as a group of them
+//! (`wal::group`). Metadata are logged when they are news.
 
 use super::{
     Head,
@@ -20,13 +20,13 @@ use crate::{
     wal::{
         Wal,
         compress::Compressor,
-        page::{Compression, Framable},
-        record::{WalExemplar, push_exemplars, push_series},
+        group::{group_markers, push_group},
+        record::{WalExemplar, push_exemplars, push_metadata, push_series},
     },
 };
 use skopos_model::{Exemplar, Labels, Metadata, Sample, SeriesRef, TimestampMs};
 use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, Value};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Samples stored or checked before the registry is let go for a moment.
 const STRIDE: usize = 4096;
@@ -60,7 +60,8 @@ pub(crate) struct Batch {
     unlogged: Vec<Arc<MemSeries>>,
     /// Series that the batch holds, as often as it does.
     held: Vec<Arc<MemSeries>>,
-    metadata: Vec<(Arc<MemSeries>, Metadata)>,
+    /// What is new, by metric, with the series that the log shall have it with.
+    metadata: BTreeMap<Box<str>, (Arc<MemSeries>, Metadata)>,
     exemplars: Vec<WalExemplar>,
     /// Of which series each is.
     exemplar_series: Vec<SeriesIndex>,
@@ -76,12 +77,34 @@ impl std::fmt::Debug for Batch {
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.turns().all(Turn::is_empty)
+        self.metadata.is_empty() && self.exemplars.is_empty() && self.turns().all(Turn::is_empty)
     }
 
     /// All turns in order.
     fn turns(&self) -> impl Iterator<Item = &Turn> {
         self.ended.iter().chain([&self.turn])
+    }
+
+    /// The records of all but the floats of the last turn.
+    fn other_records(&self) -> Vec<Vec<u8>> {
+        let (mut exemplars, mut metadata, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        push_exemplars(&mut exemplars, &self.exemplars);
+        for (series, of) in self.metadata.values() {
+            push_metadata(&mut metadata, series.wal_ref(), of);
+        }
+        out.extend([exemplars, metadata].into_iter().filter(|record| !record.is_empty()));
+        self.ended.iter().for_each(|turn| turn.push_records(&mut out));
+        out.extend(self.turn.histograms.records());
+        out
+    }
+
+    /// What makes those and the floats one; none when there is one record only.
+    fn markers(&self, others: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let floats = Some(self.turn.floats()).filter(|floats| !floats.is_empty());
+        if others.len() + floats.iter().len() < 2 {
+            return Vec::new();
+        }
+        group_markers(others.iter().map(Vec::as_slice).chain(floats))
     }
 
     /// Ends the turn: what comes now stands behind all of it, in the log and in memory.
@@ -346,15 +369,28 @@ impl<'a> HeadAppender<'a> {
         self.batch.exemplar_series.push(series.index);
     }
 
+    /// Adds what a metric is, where that is news. The log names the series, or will with this batch.
+    fn add_metadata(&mut self, series: Arc<MemSeries>, metadata: &Metadata) {
+        let Some(metric) = series.labels.metric_name() else { return };
+        let known = match self.batch.metadata.get(metric) {
+            Some((_, newest)) => newest == metadata,
+            None => self.head.metadata.is_known(metric, metadata),
+        };
+        if !known {
+            let metric = Box::from(metric);
+            self.batch.metadata.insert(metric, (series, metadata.clone()));
+        }
+    }
+
     /// Writes the batch to the WAL, stores it in memory and makes it visible.
     fn commit_batch(&mut self) -> Result<Committed, CommitError> {
         let (head, batch) = (self.head, &mut self.batch);
         let how = head.options.wal_compression;
+        let others = batch.other_records();
+        let markers = batch.markers(&others);
         let samples = batch.compressor.compress(how, batch.turn.floats(), &mut batch.compressed);
-        let (mut before, mut buffers) = (Vec::new(), Vec::new());
-        batch.ended.iter().for_each(|turn| turn.push_records(&mut before));
-        before.extend(batch.turn.histograms.records());
-        let before = compress_all(&mut batch.compressor, how, &before, &mut buffers);
+        let mut buffers = Vec::new();
+        let mut members = compress_all(&mut batch.compressor, how, &others, &mut buffers);
         let mut state = head.commit.lock();
         let state = &mut *state;
         state.series_record.clear();
@@ -362,26 +398,25 @@ impl<'a> HeadAppender<'a> {
         for series in &batch.unlogged {
             push_series(&mut state.series_record, series.wal_ref(), &series.labels.to_labels());
         }
-        let mut exemplar_record = Vec::new();
-        push_exemplars(&mut exemplar_record, &batch.exemplars);
-        if batch.unlogged.is_empty() && before.is_empty() && exemplar_record.is_empty() {
+        if batch.unlogged.is_empty() && members.is_empty() {
             self.wal.log(&[samples])?;
         } else {
-            let mut all = Vec::with_capacity(3 + before.len());
+            if !batch.turn.floats().is_empty() {
+                members.push(samples);
+            }
+            let mut all = Vec::with_capacity(2 + 2 * members.len());
+            // Series stand before the group: what comes later needs them whatever becomes of it.
             if !batch.unlogged.is_empty() {
                 all.push(batch.compressor.compress(how, &state.series_record, &mut state.compressed));
             }
-            // The samples come last: the batch is there when they are.
-            if !exemplar_record.is_empty() {
-                all.push(Framable { bytes: &exemplar_record, compression: Compression::None });
-            }
-            all.extend_from_slice(&before);
-            if !batch.turn.floats().is_empty() {
-                all.push(samples);
+            match &members[..] {
+                [one] => all.push(*one),
+                many => push_group(&mut all, many, &markers),
             }
             self.wal.log(&all)?;
             batch.unlogged.iter().for_each(|series| series.set_logged());
         }
+        batch.metadata.values().for_each(|(series, metadata)| head.metadata.set(series, metadata));
         head.readers.copy_marks(&mut state.marks);
         let view = CommitView {
             id: state.next,
@@ -489,7 +524,7 @@ impl Appender for HeadAppender<'_> {
         }
         let series_ref = ref_of(series.index);
         if let Some(metadata) = sample.metadata {
-            self.batch.metadata.push((series, metadata.clone()));
+            self.add_metadata(series, metadata);
         }
         Ok(series_ref)
     }
@@ -529,11 +564,6 @@ impl Appender for HeadAppender<'_> {
         } else {
             self.commit_batch().inspect_err(|_| Stats::add(&self.head.stats.commits_failed_total, 1))?
         };
-        for (series, metadata) in &self.batch.metadata {
-            if let Some(metric) = series.labels.metric_name() {
-                self.head.set_metadata(metric, metadata);
-            }
-        }
         Ok(committed)
     }
 }

@@ -7,7 +7,7 @@
 //! - `postings`: which series have which label.
 //! - `select`: the registry as a source of postings.
 //! - `tombstones`: what is deleted; `cardinality`: what most series are of.
-//! - `exemplars`: the newest of them.
+//! - `exemplars`: the newest of them; `metadata`: what metrics are.
 //! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
 //! - `appender`: a batch, from `append` to `commit`; `turn`: its samples.
@@ -29,6 +29,7 @@ mod histograms;
 pub(crate) mod isolation;
 pub(crate) mod limits;
 pub(crate) mod memory;
+pub(crate) mod metadata;
 pub(crate) mod out_of_order;
 pub(crate) mod postings;
 pub(crate) mod querier;
@@ -54,6 +55,7 @@ use batches::Batches;
 use exemplars::Exemplars;
 use isolation::Readers;
 use limits::Limits;
+use metadata::MetricMetadata;
 use out_of_order::OutOfOrder;
 use registry::Registry;
 use series::{CommitView, MemSeries, SeriesIndex};
@@ -62,12 +64,9 @@ use skopos_base::sync::{
     Mutex, RwLock,
     atomic::{AtomicI64, Ordering},
 };
-use skopos_model::{DurationMs, Metadata, TimestampMs};
+use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::CommitError;
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 use tombstones::Tombstones;
 
 /// The head. Shared by appenders and queriers.
@@ -91,8 +90,7 @@ pub(crate) struct Head {
     /// Of all committed samples.
     min_ms: AtomicI64,
     max_ms: AtomicI64,
-    /// By metric name. Bounded by the number of metrics, each of which has a series.
-    metadata: Mutex<HashMap<Box<str>, Metadata>>,
+    pub(crate) metadata: MetricMetadata,
     /// Earlier numbers by which the WAL names a series too. Only from a replay, and mostly none.
     older_refs: Mutex<BTreeSet<(SeriesIndex, u64)>>,
     /// Buffers of finished batches, to be used again.
@@ -138,7 +136,7 @@ impl Head {
             }),
             min_ms: AtomicI64::new(i64::MAX),
             max_ms: AtomicI64::new(i64::MIN),
-            metadata: Mutex::default(),
+            metadata: MetricMetadata::default(),
             older_refs: Mutex::default(),
             spare: Mutex::default(),
             batches: Batches::default(),
@@ -260,21 +258,6 @@ impl Head {
         let window_ms = self.options.out_of_order_window.as_ms();
         let newest = self.max_ms.load(Ordering::Acquire);
         (window_ms > 0).then(|| TimestampMs::new(newest.saturating_sub(window_ms).max(EARLIEST_MS)))
-    }
-
-    pub(crate) fn metadata(&self, metric: &str) -> Option<Metadata> {
-        self.metadata.lock().get(metric).cloned()
-    }
-
-    pub(crate) fn set_metadata(&self, metric: &str, metadata: &Metadata) {
-        let mut all = self.metadata.lock();
-        match all.get_mut(metric) {
-            Some(known) if known == metadata => {}
-            Some(known) => known.clone_from(metadata),
-            None => {
-                all.insert(metric.into(), metadata.clone());
-            }
-        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     error::OpenError,
     stats::Stats,
     wal::{
+        group::Gate,
         reader::{Fault, Item, SegmentReader},
         record::{
             RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_exemplars,
@@ -76,6 +77,7 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
         if expected.is_some_and(|e| e != segment.index) {
             Stats::add(&head.stats.wal_corruptions_total, 1);
             tracing::warn!(segment = %segment.path.display(), "WAL segments before this one are missing");
+            replay.lose();
         }
         expected = Some(segment.index + 1);
         let part = Part {
@@ -84,11 +86,14 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
         };
         replay.segment(fs, segment, part, &mut progress)?;
     }
+    replay.lose();
+    replay.gate = Gate::default();
     replay.log = Log::Behind;
     for segment in behind {
         let part = Part { from: 0, is_last: behind.last() == Some(segment) };
         replay.segment(fs, segment, part, &mut progress)?;
     }
+    replay.lose();
     replay.finish(clock, started);
     Ok(())
 }
@@ -147,6 +152,10 @@ struct Replay<'a> {
     skipped: BTreeMap<RecordKind, u64>,
     /// Whether the segment was found damaged before the current record.
     damaged_before: bool,
+    /// Holds records back until their group is whole.
+    gate: Gate,
+    /// Where in the segment the group under way begins.
+    group_at: Option<u64>,
 }
 
 impl<'a> Replay<'a> {
@@ -164,6 +173,8 @@ impl<'a> Replay<'a> {
             unknown: 0,
             skipped: BTreeMap::new(),
             damaged_before: false,
+            gate: Gate::default(),
+            group_at: None,
         }
     }
 
@@ -178,24 +189,26 @@ impl<'a> Replay<'a> {
         let file = fs.open(&segment.path, OpenMode::Read).map_err(fail("opening"))?;
         let mut reader = SegmentReader::starting_at(&*file, part.from).map_err(fail("reading"))?;
         let mut faults = 0;
-        self.damaged_before = false;
-        let mut first_fault_since_good: Option<Fault> = None;
+        (self.damaged_before, self.group_at) = (false, None);
+        // With where what precedes it ends.
+        let mut torn: Option<(Fault, u64)> = None;
         loop {
             match reader.next().map_err(fail("reading"))? {
                 None => break,
                 Some(Item::Fault(fault)) => {
                     // A record that is whole and cannot be read, as one of zstd, is no torn end.
                     if fault.offset < reader.good_end() {
-                        first_fault_since_good = None;
-                    } else if first_fault_since_good.is_none() {
-                        first_fault_since_good = Some(fault.clone());
+                        torn = None;
+                    } else if torn.is_none() {
+                        torn = Some((fault.clone(), self.group_at.unwrap_or(reader.good_end())));
                     }
                     faults += 1;
                     self.damaged(segment, fault.offset, &fault.reason, faults);
+                    self.lose();
                 }
                 Some(Item::Record(offset, record)) => {
-                    first_fault_since_good = None;
-                    if let Err(e) = self.record(record) {
+                    torn = None;
+                    if let Err(e) = self.let_through(offset, record) {
                         faults += 1;
                         self.damaged(segment, offset, &e, faults);
                     }
@@ -203,11 +216,11 @@ impl<'a> Replay<'a> {
                 }
             }
         }
-        let good_end = reader.good_end();
         progress.done += segment.len;
-        if part.is_last
-            && let Some(fault) = first_fault_since_good
-        {
+        if let Some(offset) = self.group_at {
+            torn = Some((Fault { offset, reason: "the file ends before the batch does" }, offset));
+        }
+        if let Some((fault, good_end)) = torn.filter(|_| part.is_last) {
             self.cut_off(fs, segment, good_end, &fault)?;
         }
         // A process that was killed may have left bytes that no disk has: what is answered from now on
@@ -218,6 +231,57 @@ impl<'a> Replay<'a> {
         self.rounds.flush();
         self.head.spill();
         Ok(())
+    }
+
+    /// Reads a record once what it belongs to is whole.
+    fn let_through(&mut self, offset: u64, record: &[u8]) -> Result<(), RecordError> {
+        let (mut gate, mut result) = (std::mem::take(&mut self.gate), Ok(()));
+        let passed = gate.pass(record, &mut |batch| result = result.and(self.batch(batch)));
+        self.group_at = self.group_at.or(Some(offset)).filter(|_| gate.is_open());
+        self.gate = gate;
+        passed.and(result)
+    }
+
+    /// Records may be missing here. What is let through was held back alone, and could be read before.
+    fn lose(&mut self) {
+        let mut gate = std::mem::take(&mut self.gate);
+        gate.damage(&mut |batch| {
+            let _ = self.batch(batch);
+        });
+        (self.gate, self.group_at) = (gate, None);
+    }
+
+    /// Reads the records of a batch, or one that stands for itself.
+    fn batch(&mut self, records: &[&[u8]]) -> Result<(), RecordError> {
+        if self.damaged_before && self.log == Log::Ahead && self.lacks_series(records)? {
+            return Ok(());
+        }
+        records.iter().fold(Ok(()), |result, record| result.and(self.record(record)))
+    }
+
+    /// After a power loss the page that names a series may be gone while a later one is there. A batch with
+    /// samples of such a series would be half there, so none of it is taken.
+    #[cold]
+    fn lacks_series(&mut self, records: &[&[u8]]) -> Result<bool, RecordError> {
+        self.samples.clear();
+        self.histograms.clear();
+        for record in records {
+            match RecordKind::of(record) {
+                Some(RecordKind::Samples | RecordKind::SamplesV2) => {
+                    read_any_samples(record, &mut self.samples)?;
+                }
+                Some(RecordKind::Histograms) => drop(read_histograms(record, &mut self.histograms)?),
+                _ => {}
+            }
+        }
+        let floats = self.samples.iter().map(|s| s.wal_ref);
+        let all: Vec<u64> = floats.chain(self.histograms.iter().map(|h| h.wal_ref)).collect();
+        let lacks = all.iter().any(|wal_ref| self.refs.get(*wal_ref).is_none());
+        if lacks {
+            self.unknown += all.len() as u64;
+            all.iter().for_each(|wal_ref| reserve(self.head, *wal_ref));
+        }
+        Ok(lacks)
     }
 
     fn damaged(&mut self, segment: &SegmentFile, offset: u64, reason: &dyn Display, count: u64) {
@@ -278,12 +342,13 @@ impl<'a> Replay<'a> {
                 let (head, refs) = (self.head, &self.refs);
                 read_metadata(record, |wal_ref, metadata| {
                     let table = head.registry.table();
-                    let series = refs.get(wal_ref).and_then(|series| table.get(series));
-                    if let Some(metric) = series.and_then(|s| s.labels.metric_name()) {
-                        head.set_metadata(metric, &metadata);
+                    if let Some(series) = refs.get(wal_ref).and_then(|series| table.get(series)) {
+                        head.metadata.set(series, &metadata);
                     }
                 })
             }
+            // The gate has seen to it.
+            Some(RecordKind::GroupMarker) => Ok(()),
             Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
             Some(RecordKind::Exemplars) => {
                 let mut exemplars = Vec::new();
@@ -341,13 +406,6 @@ impl<'a> Replay<'a> {
     fn apply_samples(&mut self) {
         if self.log == Log::Behind {
             return self.apply_floats_behind();
-        }
-        // After a power loss the page that names a series may be gone while a later one is there. A batch
-        // with samples of such a series would be half there, so none of it is taken.
-        if self.damaged_before && self.samples.iter().any(|s| self.refs.get(s.wal_ref).is_none()) {
-            self.unknown += self.samples.len() as u64;
-            self.samples.iter().for_each(|s| reserve(self.head, s.wal_ref));
-            return;
         }
         for sample in &self.samples {
             match self.refs.get(sample.wal_ref) {

@@ -9,8 +9,9 @@
 use super::{
     Head,
     exemplars::Timed,
+    metadata::Again,
     replay::{Logs, RefMap, add_series, replay, reserve},
-    series::{MemSeries, Restored, SeriesIndex},
+    series::{MemSeries, Restored},
 };
 use crate::{
     error::OpenError,
@@ -19,8 +20,7 @@ use crate::{
     stats::Stats,
     wal::{
         Wal,
-        compress::Compressor,
-        record::{WalTombstone, push_metadata},
+        record::WalTombstone,
         segment::Listing,
         snapshot::{
             ClosedChunks, Entry, OpenChunk, Position, SnapshotError, newest, read_snapshot, remove_all,
@@ -29,18 +29,13 @@ use crate::{
     },
 };
 use skopos_base::Env;
-use skopos_model::{Labels, TimestampMs, name::METRIC_NAME};
-use skopos_storage::CommitError;
+use skopos_model::{Labels, TimestampMs};
 use std::{
     cell::Cell,
-    collections::BTreeMap,
     iter::once_with,
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
-
-/// A record of metadata is ended at so many bytes.
-const METADATA_BYTES: usize = 64 << 10;
 
 /// What a snapshot has brought: the WAL is read from here on.
 pub(crate) struct Imported {
@@ -135,7 +130,8 @@ pub(crate) fn export(head: &Head, wal: &Wal, env: &Env, dir: &Path) {
         tracing::warn!(dir = %dir.display(), "no snapshot: the disk did not take all that it stands on");
         return;
     };
-    if let Err(error) = log_metadata(head, wal) {
+    // Behind where the snapshot ends: it has none.
+    if let Err(error) = head.log_metadata(wal, Again::All) {
         tracing::warn!(dir = %dir.display(), %error, "no snapshot: the WAL did not take the metadata");
         return;
     }
@@ -146,33 +142,6 @@ pub(crate) fn export(head: &Head, wal: &Wal, env: &Env, dir: &Path) {
             tracing::warn!(dir = %dir.display(), %error, "no snapshot: the next start reads the WAL");
         }
     }
-}
-
-/// Writes all metadata to the WAL, behind where the snapshot ends: a snapshot has none.
-fn log_metadata(head: &Head, wal: &Wal) -> Result<(), CommitError> {
-    let all: BTreeMap<_, _> = head.metadata.lock().iter().map(|(m, of)| (m.clone(), of.clone())).collect();
-    let (how, mut compressor, mut compressed) =
-        (head.options.wal_compression, Compressor::default(), Vec::new());
-    let mut record = Vec::new();
-    let mut log = |record: &mut Vec<u8>| -> Result<(), CommitError> {
-        if !record.is_empty() {
-            wal.log(&[compressor.compress(how, record, &mut compressed)])?;
-            record.clear();
-        }
-        Ok(())
-    };
-    for (metric, metadata) in &all {
-        let ids = head.registry.postings().values(METRIC_NAME).map(|all| all.get(metric).to_vec());
-        let table = head.registry.table();
-        let mut series = ids.iter().flatten().filter_map(|id| table.get(SeriesIndex(*id)));
-        let Some(series) = series.find(|series| series.is_logged()) else { continue };
-        push_metadata(&mut record, series.wal_ref(), metadata);
-        if record.len() >= METADATA_BYTES {
-            log(&mut record)?;
-        }
-    }
-    log(&mut record)?;
-    wal.sync()
 }
 
 /// The head as entries of a snapshot.

@@ -78,6 +78,13 @@ pub(crate) struct Checkpoint<'a> {
     pub(crate) compression: WalCompression,
 }
 
+/// How far a segment is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    End,
+    EndOfBatch,
+}
+
 impl Checkpoint<'_> {
     /// Writes the checkpoint from the one before it and the segments behind that. `keep` says of a series
     /// whether it is still needed, by its number and its labels.
@@ -96,9 +103,17 @@ impl Checkpoint<'_> {
         let (fs, segment_pages, compression) = (self.fs, self.segment_pages, self.compression);
         Sequence { fs, dir: &path, segment_pages, compression }.write(|out| {
             let mut filter = Filter::new(self.min_valid_ms, self.deleted_from_ms, keep);
-            let segments = listing.segments.iter().filter(|s| s.index <= self.last);
+            let (segments, later): (Vec<_>, Vec<_>) =
+                listing.segments.iter().partition(|s| s.index <= self.last);
             for segment in listing.checkpoint.iter().chain(segments) {
-                self.pass(segment, &mut filter, out)?;
+                self.pass(segment, &mut filter, out, Until::End)?;
+            }
+            // A batch longer than a segment: whether all of it is there shows only later. What is written of
+            // it twice is the same.
+            for segment in later {
+                if filter.is_within_batch() {
+                    self.pass(segment, &mut filter, out, Until::EndOfBatch)?;
+                }
             }
             filter.finish(|record| Ok(out.push(record)?))
         })
@@ -109,6 +124,7 @@ impl Checkpoint<'_> {
         segment: &SegmentFile,
         filter: &mut Filter<'_>,
         out: &mut SequenceWriter<'_>,
+        until: Until,
     ) -> Result<(), CheckpointError> {
         let path = &segment.path;
         let file = self.fs.open(path, OpenMode::Read).map_err(SequenceError::new("opening", path))?;
@@ -117,13 +133,16 @@ impl Checkpoint<'_> {
         while let Some(item) = reader.next().map_err(SequenceError::new("reading", path))? {
             match item {
                 Item::Fault(fault) => {
-                    filter.fault();
                     tracing::warn!(
                         segment = %path.display(), offset = fault.offset, reason = fault.reason,
                         "the WAL is damaged here; the checkpoint leaves out what touches this page"
                     );
+                    filter.damage(|record| Ok(out.push(record)?))?;
                 }
                 Item::Record(_, record) => filter.pass(record, |record| Ok(out.push(record)?))?,
+            }
+            if until == Until::EndOfBatch && !filter.is_within_batch() {
+                break;
             }
         }
         Ok(())

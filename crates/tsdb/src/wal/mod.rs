@@ -3,6 +3,7 @@
 //!
 //! - `page`: how a record is cut into fragments on pages of 32 KiB.
 //! - `record`: what a record holds: series, samples, histograms, tombstones and the rest.
+//! - `group`: the records of a batch that needs several, whole or not at all.
 //! - `compress`: records smaller and back.
 //! - `segment`: the numbered files and checkpoints.
 //! - `checkpoint`: what is still needed of old segments, written anew so that those can go.
@@ -14,6 +15,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod compress;
+pub(crate) mod group;
 pub(crate) mod page;
 pub(crate) mod reader;
 pub(crate) mod record;

@@ -76,6 +76,8 @@ struct Inner {
     unsynced: Unsynced,
     /// Whether a synchronisation is under way.
     syncing: bool,
+    /// Whether the segment has a part of the batch being written, which is in `unsynced` when all of it is.
+    has_part: bool,
     out: Vec<u8>,
     state: State,
     /// The segments that the rescue under way has begun.
@@ -138,6 +140,7 @@ impl Wal {
             finished: Vec::new(),
             unsynced: Unsynced::default(),
             syncing: false,
+            has_part: false,
             out: Vec::new(),
             state: State::Sound,
             rescued: Vec::new(),
@@ -394,6 +397,7 @@ impl Wal {
         records: impl Iterator<Item = Framable<'a>>,
     ) -> Result<(), Refused> {
         inner.out.clear();
+        inner.has_part = false;
         for record in records {
             let full = inner.segment.as_ref().is_none_or(|s| {
                 !fits(self.segment_pages, s.len + inner.out.len() as u64, record.bytes.len())
@@ -413,6 +417,7 @@ impl Wal {
         let Some(segment) = &mut inner.segment else { return Ok(()) };
         let Err(source) = append_all(&mut *segment.file, &inner.out) else {
             segment.len += inner.out.len() as u64;
+            inner.has_part |= !inner.out.is_empty();
             self.stats.wal_written(inner.out.len() as u64);
             inner.out.clear();
             return Ok(());
@@ -465,12 +470,13 @@ impl Wal {
     /// Makes all segments so far durable before another one begins. When that fails, the next group
     /// synchronisation fails too, as the file refuses it, and does what is to be done then.
     fn sync_finished(&self, inner: &mut Inner) -> Result<(), Refused> {
-        if inner.unsynced.is_empty() && !inner.syncing {
+        if inner.unsynced.is_empty() && !inner.syncing && !inner.has_part {
             return Ok(());
         }
         let handles = inner.handles();
         self.sync_all(&handles).map_err(|e| Refused { in_sync: true, ..Refused::new(&self.dir)(e) })?;
         inner.unsynced.clear();
+        inner.has_part = false;
         Ok(())
     }
 }

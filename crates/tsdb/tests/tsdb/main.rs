@@ -5,6 +5,7 @@ mod common;
 mod concurrent;
 mod content;
 mod crash;
+mod crash_batches;
 mod crash_blocks;
 mod crash_out_of_order;
 mod crash_snapshot;

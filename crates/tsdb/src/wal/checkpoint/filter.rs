@@ -1,14 +1,20 @@
 //! What of a record a checkpoint keeps. Pure: records in, records out.
 
 use super::{CheckpointError, CheckpointStats};
-use crate::wal::record::{
-    MmapMarker, RecordError, RecordKind, SamplesRecord, SamplesV2Record, WalExemplar, WalHistogram,
-    WalSample, WalTombstone, push_exemplars, push_histograms, push_markers, push_metadata, push_series,
-    push_tombstones, read_exemplars, read_histograms, read_markers, read_metadata, read_samples,
-    read_samples_v2, read_series, read_tombstones,
+use crate::wal::{
+    group::Gate,
+    record::{
+        MmapMarker, RecordError, RecordKind, SamplesRecord, SamplesV2Record, WalExemplar, WalHistogram,
+        WalSample, WalTombstone, push_exemplars, push_histograms, push_markers, push_metadata, push_series,
+        push_tombstones, read_any_samples, read_exemplars, read_histograms, read_markers, read_metadata,
+        read_samples, read_samples_v2, read_series, read_tombstones,
+    },
 };
 use skopos_model::{Labels, LabelsBuilder, Metadata};
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    mem,
+};
 
 /// A record of metadata is ended at so many bytes.
 const METADATA_RECORD_BYTES: usize = 1 << 20;
@@ -24,6 +30,7 @@ pub(super) struct Filter<'a> {
     metadata: BTreeMap<u64, Metadata>,
     /// Whether the segment was found damaged before the current record.
     damaged_before: bool,
+    gate: Gate,
     builder: LabelsBuilder,
     out: Vec<u8>,
     samples: Vec<WalSample>,
@@ -50,6 +57,7 @@ impl<'a> Filter<'a> {
             kept: HashSet::new(),
             metadata: BTreeMap::new(),
             damaged_before: false,
+            gate: Gate::default(),
             builder: LabelsBuilder::default(),
             out: Vec::new(),
             samples: Vec::new(),
@@ -72,17 +80,55 @@ impl<'a> Filter<'a> {
         self.stats.faults += 1;
     }
 
-    /// Hands what is to be kept of a record to `push`.
+    /// Hands what is to be kept of a record, once its batch is whole, to `push`.
     pub(super) fn pass(
         &mut self,
         record: &[u8],
         push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
     ) -> Result<(), CheckpointError> {
-        let mut push = Sink { push, result: Ok(()) };
-        if self.record(record, &mut push).is_err() {
+        let mut sink = Sink { push, result: Ok(()) };
+        let mut gate = mem::take(&mut self.gate);
+        let passed = gate.pass(record, &mut |batch| self.batch(batch, &mut sink));
+        self.gate = gate;
+        if passed.is_err() {
             self.fault();
         }
-        push.result
+        sink.result
+    }
+
+    /// Records may be missing here.
+    pub(super) fn damage(
+        &mut self,
+        push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        let mut sink = Sink { push, result: Ok(()) };
+        self.fault();
+        let mut gate = mem::take(&mut self.gate);
+        gate.damage(&mut |batch| self.batch(batch, &mut sink));
+        self.gate = gate;
+        sink.result
+    }
+
+    /// Whether the end of a batch is in the next segment.
+    pub(super) fn is_within_batch(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    fn batch<P>(&mut self, records: &[&[u8]], sink: &mut Sink<P>)
+    where
+        P: FnMut(&[u8]) -> Result<(), CheckpointError>,
+    {
+        if self.damaged_before && records.iter().any(|record| self.is_half(record)) {
+            for record in records {
+                self.pass_over(record);
+            }
+            return;
+        }
+        for record in records {
+            if self.record(record, sink).is_err() {
+                self.fault();
+            }
+        }
     }
 
     fn record<P>(&mut self, record: &[u8], sink: &mut Sink<P>) -> Result<(), RecordError>
@@ -130,7 +176,8 @@ impl<'a> Filter<'a> {
                 push_markers(&mut self.out, &self.markers);
             }
             Some(RecordKind::Metadata) => self.metadata(record)?,
-            Some(RecordKind::MinValidTime) | None => {}
+            // A checkpoint is there whole or not at all, and needs no groups.
+            Some(RecordKind::GroupMarker | RecordKind::MinValidTime) | None => {}
             // Of a kind that this program does not know: it would not read it again either.
             Some(RecordKind::Unknown(kind)) => return Err(RecordError::UnknownKind(kind)),
         }
@@ -164,17 +211,38 @@ impl<'a> Filter<'a> {
 
     /// What a batch behind damage leaves, as a replay has it: all of it or nothing. A series of which
     /// samples are needed is kept, unless its name was lost.
-    fn is_half(&self, mut samples: impl Iterator<Item = (u64, i64)>) -> bool {
-        self.damaged_before && samples.any(|(wal_ref, t)| self.judge(wal_ref, t) == (true, false))
+    #[cold]
+    fn is_half(&self, record: &[u8]) -> bool {
+        self.samples_in(record).into_iter().any(|(wal_ref, t)| self.judge(wal_ref, t) == (true, false))
+    }
+
+    /// The samples of a record that can be read, of any kind.
+    fn samples_in(&self, record: &[u8]) -> Vec<(u64, i64)> {
+        let (mut samples, mut histograms) = (Vec::new(), Vec::new());
+        // What cannot be read is seen to when it is to be kept.
+        match RecordKind::of(record) {
+            Some(RecordKind::Samples | RecordKind::SamplesV2) => {
+                let _ = read_any_samples(record, &mut samples);
+            }
+            Some(RecordKind::Histograms) => drop(read_histograms(record, &mut histograms)),
+            _ => {}
+        }
+        let floats = samples.iter().map(|s| (s.wal_ref, s.timestamp_ms));
+        floats.chain(histograms.iter().map(|h| (h.wal_ref, h.timestamp_ms))).collect()
+    }
+
+    /// Counts what is dropped.
+    fn pass_over(&mut self, record: &[u8]) {
+        let total = self.samples_in(record).len();
+        self.stats.samples.add(total, 0);
     }
 
     fn samples(&mut self, record: &[u8]) -> Result<(), RecordError> {
         self.samples.clear();
         self.samples_out.clear();
         read_samples(record, &mut self.samples)?;
-        let half = self.is_half(self.samples.iter().map(|s| (s.wal_ref, s.timestamp_ms)));
         let mut kept = 0;
-        for s in self.samples.iter().filter(|_| !half) {
+        for s in &self.samples {
             if self.judge(s.wal_ref, s.timestamp_ms) == (true, true) {
                 kept += 1;
                 self.samples_out.push(s.wal_ref, s.timestamp_ms, f64::from_bits(s.value_bits));
@@ -188,9 +256,8 @@ impl<'a> Filter<'a> {
         self.samples_v2.clear();
         self.samples_v2_out.clear();
         read_samples_v2(record, &mut self.samples_v2)?;
-        let half = self.is_half(self.samples_v2.iter().map(|(s, _)| (s.wal_ref, s.timestamp_ms)));
         let mut kept = 0;
-        for (s, start_ms) in self.samples_v2.iter().filter(|_| !half) {
+        for (s, start_ms) in &self.samples_v2 {
             if self.judge(s.wal_ref, s.timestamp_ms) == (true, true) {
                 kept += 1;
                 self.samples_v2_out.push(*s, *start_ms);
@@ -205,8 +272,7 @@ impl<'a> Filter<'a> {
         histograms.clear();
         let passed_over = read_histograms(record, &mut histograms)?;
         let total = histograms.len() + passed_over as usize;
-        let half = self.is_half(histograms.iter().map(|h| (h.wal_ref, h.timestamp_ms)));
-        histograms.retain(|h| !half && self.judge(h.wal_ref, h.timestamp_ms) == (true, true));
+        histograms.retain(|h| self.judge(h.wal_ref, h.timestamp_ms) == (true, true));
         self.stats.samples.add(total, histograms.len());
         self.histograms = histograms;
         Ok(())
@@ -220,11 +286,22 @@ impl<'a> Filter<'a> {
         })
     }
 
+    fn release(
+        &mut self,
+        push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        let mut sink = Sink { push, result: Ok(()) };
+        mem::take(&mut self.gate).finish(&mut |batch| self.batch(batch, &mut sink));
+        sink.result
+    }
+
     /// Writes what was held back, and says what was passed.
     pub(super) fn finish(
         mut self,
         mut push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
     ) -> Result<CheckpointStats, CheckpointError> {
+        // A record behind damage may wait for what stands behind it.
+        self.release(&mut push)?;
         self.out.clear();
         for (wal_ref, metadata) in &self.metadata {
             push_metadata(&mut self.out, *wal_ref, metadata);

@@ -12,6 +12,7 @@ mod base;
 mod bytes;
 mod check;
 mod exemplars;
+mod group;
 mod histograms;
 mod markers;
 mod metadata;
@@ -21,6 +22,7 @@ mod tombstones;
 
 pub(crate) use check::check_record;
 pub(crate) use exemplars::{WalExemplar, push_exemplars, push_exemplars_as, read_exemplars};
+pub(crate) use group::{GroupMarker, push_group_marker, read_group_marker};
 pub(crate) use histograms::{
     HistogramValue, WalHistogram, push_histograms, push_value, read_histograms, take_value,
 };
@@ -49,6 +51,8 @@ pub(crate) enum RecordKind {
     /// Samples with start timestamps, as Prometheus 3 can write them.
     SamplesV2,
     MinValidTime,
+    /// Of a group of records; only Skopos writes it.
+    GroupMarker,
     Unknown(u8),
 }
 
@@ -66,6 +70,8 @@ const SAMPLES_V2: u8 = 11;
 const HISTOGRAMS_V2: u8 = 12;
 const FLOAT_HISTOGRAMS_V2: u8 = 13;
 const MIN_VALID_TIME: u8 = 14;
+/// Far from the kinds that Prometheus may come to use.
+const GROUP_MARKER: u8 = 208;
 
 impl RecordKind {
     pub(crate) fn of(record: &[u8]) -> Option<Self> {
@@ -79,6 +85,7 @@ impl RecordKind {
             HISTOGRAMS..=CUSTOM_FLOAT_HISTOGRAMS | HISTOGRAMS_V2 | FLOAT_HISTOGRAMS_V2 => Self::Histograms,
             SAMPLES_V2 => Self::SamplesV2,
             MIN_VALID_TIME => Self::MinValidTime,
+            GROUP_MARKER => Self::GroupMarker,
             other => Self::Unknown(other),
         })
     }

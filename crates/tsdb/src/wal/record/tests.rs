@@ -42,6 +42,7 @@ fn read_any(record: &[u8]) -> Result<Vec<String>, RecordError> {
         }
         RecordKind::Histograms => shown(|out| read_histograms(record, out).map(|_| ())),
         RecordKind::MinValidTime => read_min_valid_time(record).map(|t| vec![t.to_string()]),
+        RecordKind::GroupMarker => read_group_marker(record).map(|m| vec![format!("{m:?}")]),
         RecordKind::Unknown(kind) => Err(RecordError::UnknownKind(kind)),
     }
 }
@@ -356,6 +357,7 @@ fn kinds_are_told_by_the_first_byte() {
         (vec![7, 8, 9, 10, 12, 13], RecordKind::Histograms),
         (vec![11], RecordKind::SamplesV2),
         (vec![14], RecordKind::MinValidTime),
+        (vec![208], RecordKind::GroupMarker),
     ] {
         for byte in bytes {
             assert_eq!(RecordKind::of(&[byte]), Some(kind));
@@ -413,7 +415,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 1..300)) {
-        for kind in 0..16 {
+        for kind in (0..16).chain([208]) {
             bytes[0] = kind;
             let _ = read_any(&bytes);
         }
