@@ -287,7 +287,7 @@ fn finished(rows: Arc<StepMatrix>, expr: &Expr) -> Result<StepMatrix, EvalError>
         let labels = rows.labels_mut(i);
         if labels.drop_name {
             dropped = true;
-            *labels = crate::exec::matrix::RowLabels::kept(labels.labels.without_metric_name());
+            *labels = crate::exec::matrix::RowLabels::kept(labels.clone().resolved());
         }
     }
     if dropped { rows.merged(expr.span) } else { Ok(rows) }

@@ -27,6 +27,14 @@ impl Annotations {
         self.add(Severity::Warning, message, span);
     }
 
+    /// A ratio that is no share of a whole, and what stands in for it.
+    pub(crate) fn ratio_out_of_range(&mut self, (ratio, capped): (f64, f64), span: Span) {
+        let text = skopos_model::float::to_shortest_string;
+        let (ratio, capped) = (text(ratio), text(capped));
+        let message = format!("ratio value should be between -1 and 1, got {ratio}, capping to {capped}");
+        self.add(Severity::Warning, message, span);
+    }
+
     /// A rate of something that is not named like a counter.
     pub(crate) fn possible_non_counter(&mut self, metric: &str, span: Span) {
         let message = format!(

@@ -1,9 +1,11 @@
 //! The binary operators on numbers, and the functions of one number. Loops over slices; which values
 //! there are is their callers' matter, but for comparisons that filter.
 
+use super::date;
 use super::matrix::RowMut;
 use crate::ast::BinaryOp;
-use crate::plan::MathFn;
+use crate::plan::{Extreme, MathFn};
+use std::f64::consts::PI;
 
 /// `op` of two numbers; comparisons yield 1 or 0.
 pub(crate) fn number(op: BinaryOp, a: f64, b: f64) -> f64 {
@@ -136,12 +138,23 @@ pub(crate) fn math(f: MathFn, row: &mut RowMut<'_>) {
     let v = &mut *row.values;
     match f {
         MathFn::Abs => each(v, f64::abs),
+        MathFn::Acos => each(v, f64::acos),
+        MathFn::Acosh => each(v, f64::acosh),
+        MathFn::Asin => each(v, f64::asin),
+        MathFn::Asinh => each(v, f64::asinh),
+        MathFn::Atan => each(v, f64::atan),
+        MathFn::Atanh => each(v, f64::atanh),
         MathFn::Ceil => each(v, f64::ceil),
+        MathFn::Cos => each(v, f64::cos),
+        MathFn::Cosh => each(v, f64::cosh),
+        MathFn::Date(part) => each(v, |seconds| date::part(part, seconds)),
+        MathFn::Deg => each(v, |x| x * 180.0 / PI),
         MathFn::Exp => each(v, f64::exp),
         MathFn::Floor => each(v, f64::floor),
         MathFn::Ln => each(v, f64::ln),
         MathFn::Log10 => each(v, f64::log10),
         MathFn::Log2 => each(v, f64::log2),
+        MathFn::Rad => each(v, |x| x * PI / 180.0),
         MathFn::Sgn => each(v, |x| {
             if x < 0.0 {
                 -1.0
@@ -151,7 +164,19 @@ pub(crate) fn math(f: MathFn, row: &mut RowMut<'_>) {
                 x
             }
         }),
+        MathFn::Sin => each(v, f64::sin),
+        MathFn::Sinh => each(v, f64::sinh),
         MathFn::Sqrt => each(v, f64::sqrt),
+        MathFn::Tan => each(v, f64::tan),
+        MathFn::Tanh => each(v, f64::tanh),
+    }
+}
+
+/// The greater or the lesser one.
+pub(crate) fn extreme(which: Extreme, a: f64, b: f64) -> f64 {
+    match which {
+        Extreme::Max => max(a, b),
+        Extreme::Min => min(a, b),
     }
 }
 

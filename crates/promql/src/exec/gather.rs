@@ -1,5 +1,4 @@
-//! Aggregations that see all rows of a group at once: `topk`, `bottomk`, `quantile`, `count_values`,
-//! and the sorting functions.
+//! Aggregations that see all rows of a group at once: `topk`, `bottomk`, `quantile`, `count_values`.
 
 use super::{
     annotations::Annotations,
@@ -24,7 +23,7 @@ pub(crate) struct GatherInput<'a> {
 }
 
 /// The rows of each group, groups in the order in which they first came up.
-fn grouped(input: &GatherInput<'_>) -> Vec<(RowLabels, Vec<usize>)> {
+pub(crate) fn grouped(input: &GatherInput<'_>) -> Vec<(RowLabels, Vec<usize>)> {
     let mut ids = foldhash::HashMap::default();
     let mut groups: Vec<(RowLabels, Vec<usize>)> = Vec::new();
     for i in 0..input.matrix.len() {
@@ -76,7 +75,7 @@ pub(crate) fn topk(op: AggregateOp, input: &GatherInput<'_>, k: Column<'_>) -> R
 }
 
 /// The `k` of one step as a number of rows.
-fn size(k: f64, span: Span) -> Result<usize, EvalError> {
+pub(crate) fn size(k: f64, span: Span) -> Result<usize, EvalError> {
     let invalid = |message: String| Err(EvalError::Invalid { message, span });
     if k.is_nan() {
         return invalid("Parameter value is NaN".to_owned());
@@ -165,16 +164,4 @@ fn with_value(key: &RowLabels, name: &str, v: f64) -> RowLabels {
     let text = if v.is_finite() { v.to_string() } else { float::to_shortest_string(v) };
     builder.set(name, &text);
     RowLabels { labels: builder.build(), drop_name: key.drop_name }
-}
-
-/// The rows of a single step by their values, not a number last.
-pub(crate) fn sorted(matrix: &StepMatrix, descending: bool) -> Result<StepMatrix, EvalError> {
-    let mut order: Vec<usize> = (0..matrix.len()).collect();
-    let value = |i: usize| matrix.row(i).values[0];
-    order.sort_by(|a, b| {
-        let (a, b) = (value(*a), value(*b));
-        let by_value = a.partial_cmp(&b).map(|o| if descending { o.reverse() } else { o });
-        by_value.unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
-    });
-    matrix.reordered(&order)
 }

@@ -3,13 +3,13 @@
 
 use super::{
     arith, bits,
-    labels::match_key,
+    labels::{goes_with_name, match_key},
     matrix::{RowLabels, StepMatrix},
 };
 use crate::ast::{BinaryOp, Cardinality, MatchOn, Matching, Span};
 use crate::error::EvalError;
 use crate::plan::Join;
-use skopos_model::{Labels, LabelsBuilder, name::METRIC_NAME};
+use skopos_model::{Labels, LabelsBuilder};
 
 /// Where a join stands and how names are treated.
 #[derive(Clone, Copy, Debug)]
@@ -190,7 +190,7 @@ fn result_labels(join: &Join, many: &RowLabels, one: &RowLabels, late_names: boo
     let strips = drops && !late_names;
     let Matching { cardinality, on, include, .. } = &join.matching;
     let keep = |n: &str| {
-        if strips && n == METRIC_NAME {
+        if strips && goes_with_name(n) {
             return false;
         }
         match on {

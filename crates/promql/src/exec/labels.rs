@@ -4,18 +4,46 @@ use super::matrix::RowLabels;
 use crate::ast::{Grouping, MatchOn};
 use skopos_model::{Labels, name::METRIC_NAME};
 
+/// The labels that say of what type and unit a metric is; they go with its name.
+const TYPE: &str = "__type__";
+const UNIT: &str = "__unit__";
+
+/// Whether the label goes when the row is no longer the metric that was read.
+pub(crate) fn goes_with_name(label: &str) -> bool {
+    matches!(label, METRIC_NAME | TYPE | UNIT)
+}
+
+/// Whether labels other than the name would go with it.
+pub(crate) fn has_type_or_unit(labels: &Labels) -> bool {
+    labels.get(TYPE).is_some() || labels.get(UNIT).is_some()
+}
+
+/// The labels without the name and what goes with it.
+pub(crate) fn without_name(labels: &Labels) -> Labels {
+    if has_type_or_unit(labels) {
+        labels.filtered(|n| !goes_with_name(n))
+    } else {
+        labels.without_metric_name()
+    }
+}
+
 /// The labels of the group that a row belongs to.
 pub(crate) fn group_key(labels: &RowLabels, grouping: &Grouping, late_names: bool) -> RowLabels {
     match grouping {
         Grouping::By(names) if names.is_empty() => RowLabels::kept(Labels::empty()),
         Grouping::By(names) => {
-            let hidden = |n: &str| labels.drop_name && !late_names && n == METRIC_NAME;
+            let hidden = |n: &str| labels.drop_name && !late_names && goes_with_name(n);
             let key = labels.labels.filtered(|n| names.iter().any(|m| m == n) && !hidden(n));
-            let drop_name = labels.drop_name && late_names && key.metric_name().is_some();
+            let drop_name = labels.drop_name && late_names && key.iter().any(|(n, _)| goes_with_name(n));
             RowLabels { labels: key, drop_name }
         }
         Grouping::Without(names) => {
-            RowLabels::kept(labels.labels.filtered(|n| n != METRIC_NAME && !names.iter().any(|m| m == n)))
+            let gone = |n: &str| {
+                if labels.drop_name && !late_names { goes_with_name(n) } else { n == METRIC_NAME }
+            };
+            let key = labels.labels.filtered(|n| !gone(n) && !names.iter().any(|m| m == n));
+            let drop_name = labels.drop_name && late_names && has_type_or_unit(&key);
+            RowLabels { labels: key, drop_name }
         }
     }
 }

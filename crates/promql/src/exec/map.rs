@@ -102,7 +102,7 @@ fn round(to: Option<Column<'_>>, values: &mut [f64]) {
 
 fn relabel(labels: &mut RowLabels, late_names: bool, change: impl FnOnce(&RowLabels) -> RowLabels) {
     if labels.drop_name && !late_names {
-        *labels = RowLabels::kept(labels.labels.without_metric_name());
+        *labels = RowLabels::kept(labels.clone().resolved());
     }
     *labels = change(labels);
 }
@@ -127,8 +127,8 @@ fn joined(labels: &RowLabels, join: &LabelJoin) -> RowLabels {
     with_label(labels, &join.destination, &values.join(&join.separator))
 }
 
-/// The scalar `op` of two columns, as long as the longer of both.
-pub(crate) fn scalar_binary(op: BinaryOp, a: &[f64], b: &[f64]) -> Arc<[f64]> {
+/// `f` of the numbers of two columns, as long as the longer of both.
+pub(crate) fn scalars(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> Arc<[f64]> {
     let (ca, cb) = (Column(a), Column(b));
-    (0..a.len().max(b.len())).map(|k| arith::number(op, ca.at(k), cb.at(k))).collect()
+    (0..a.len().max(b.len())).map(|k| f(ca.at(k), cb.at(k))).collect()
 }

@@ -1,7 +1,7 @@
 //! `StepMatrix`: what an instant vector is over all steps of a query: one row per series, all values in
 //! one buffer, and a bitmap that says where there is one. Owns the account of its memory.
 
-use super::bits;
+use super::{bits, labels::without_name};
 use crate::error::EvalError;
 use skopos_model::Labels;
 use skopos_storage::{QueryBudget, QueryError};
@@ -25,7 +25,7 @@ impl RowLabels {
 
     /// The labels with the name gone where it has to go.
     pub(crate) fn resolved(self) -> Labels {
-        if self.drop_name { self.labels.without_metric_name() } else { self.labels }
+        if self.drop_name { without_name(&self.labels) } else { self.labels }
     }
 }
 

@@ -3,17 +3,20 @@
 
 mod aggregate;
 mod annotations;
-mod arith;
+pub(crate) mod arith;
 pub(crate) mod bits;
+mod date;
 mod gather;
 mod join;
 mod kahan;
 mod labels;
+mod limit;
 mod map;
 pub(crate) mod matrix;
 mod pipeline;
 mod quantile;
 mod select;
+mod sort;
 mod topk;
 pub(crate) mod window;
 mod work;
@@ -107,8 +110,14 @@ impl<'a> Executor<'a> {
             Op::Time => return scalar((0..grid.steps).map(|k| grid.at(k).as_secs_f64()).collect()),
             Op::ScalarNegate(n) => return scalar(self.scalar(*n)?.iter().map(|v| -v).collect()),
             Op::ScalarOf(n) => return scalar(only_values(self.rows(*n)?.as_ref())),
+            Op::ScalarExtreme { extreme, a, b } => {
+                let (a, b) = (self.scalar(*a)?, self.scalar(*b)?);
+                return scalar(map::scalars(&a, &b, |a, b| arith::extreme(*extreme, a, b)));
+            }
             Op::ScalarBinary { op, lhs, rhs } => {
-                return scalar(map::scalar_binary(*op, &self.scalar(*lhs)?, &self.scalar(*rhs)?));
+                return scalar(map::scalars(&self.scalar(*lhs)?, &self.scalar(*rhs)?, |a, b| {
+                    arith::number(*op, a, b)
+                }));
             }
             Op::VectorOf(n) => {
                 let column = self.scalar(*n)?;
@@ -131,7 +140,7 @@ impl<'a> Executor<'a> {
                 let rows = self.rows(*input)?;
                 return Ok(NodeValue::Rows(rows));
             }
-            Op::Sort { input, descending } => gather::sorted(self.rows(*input)?.as_ref(), *descending)?,
+            Op::Sort { input, order } => sort::sorted(self.rows(*input)?.as_ref(), order)?,
         };
         Ok(NodeValue::Rows(Arc::new(rows)))
     }
@@ -164,10 +173,17 @@ impl<'a> Executor<'a> {
             Param::Scalar(node) => {
                 let param_span = self.plan.nodes[node.0].span;
                 let column = self.scalar(*node)?;
-                if gather.op == AggregateOp::Quantile {
-                    return gather::quantiles(&input, Column(&column), param_span, &mut self.annotations);
+                let column = Column(&column);
+                match gather.op {
+                    AggregateOp::Quantile => {
+                        gather::quantiles(&input, column, param_span, &mut self.annotations)
+                    }
+                    AggregateOp::Limitk => limit::limitk(&input, column),
+                    AggregateOp::LimitRatio => {
+                        limit::limit_ratio(&input, column, param_span, &mut self.annotations)
+                    }
+                    _ => gather::topk(gather.op, &input, column),
                 }
-                gather::topk(gather.op, &input, Column(&column))
             }
         }
     }
@@ -209,13 +225,13 @@ impl<'a> Executor<'a> {
             Source::Scan { kernel, .. } | Source::Subquery { kernel, .. } => Some(kernel),
             Source::Node(_) => None,
         };
-        let param = match kernel.and_then(|k| k.param) {
-            Some(node) => self.scalar(node)?,
-            None => Arc::from([]),
-        };
+        let mut params = [None, None];
+        for (slot, node) in params.iter_mut().zip(kernel.map_or([None, None], |k| k.params)) {
+            *slot = node.map(|node| self.scalar(node)).transpose()?;
+        }
         let maps = p.maps.iter().map(|map| self.map(map)).collect::<Result<_, _>>()?;
         let grid = self.plan.grids[p.grid.0];
-        PipelineRun::new(p, grid, (param, maps), self.plan.late_names, &self.budget)
+        PipelineRun::new(p, grid, (params, maps), self.plan.late_names, &self.budget)
     }
 
     fn map(&mut self, map: &'a Map) -> Result<MapRun<'a>, EvalError> {

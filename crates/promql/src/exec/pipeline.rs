@@ -5,9 +5,10 @@ use super::{
     aggregate::Aggregator,
     annotations::Annotations,
     bits,
+    labels::has_type_or_unit,
     map::MapRun,
     matrix::{Held, RowBuffer, RowLabels, StepMatrix},
-    window::{self, Column, Samples, Scratch},
+    window::{self, Column, Params, Samples, Scratch},
     work::Work,
 };
 use crate::error::EvalError;
@@ -16,16 +17,21 @@ use skopos_model::{Labels, TimestampMs};
 use skopos_storage::{Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesColumns, Shard};
 use std::sync::Arc;
 
+/// The parameters of a kernel, as far as it has any.
+pub(crate) type KernelParams = [Option<Arc<[f64]>>; 2];
+
 /// A pipeline being carried out.
 #[derive(Debug)]
 pub(crate) struct PipelineRun<'p> {
     pipeline: &'p Pipeline,
     grid: Grid,
     late_names: bool,
-    /// The parameter of the kernel.
-    param: Arc<[f64]>,
+    /// The parameters of the kernel.
+    params: KernelParams,
     maps: Vec<MapRun<'p>>,
     sink: SinkRun<'p>,
+    /// Rows may have equal labels, whatever the plan says.
+    merge: bool,
     row: RowBuffer,
     /// Metrics that were looked at for whether they are named like counters.
     names: foldhash::HashSet<String>,
@@ -43,7 +49,7 @@ impl<'p> PipelineRun<'p> {
     pub(crate) fn new(
         pipeline: &'p Pipeline,
         grid: Grid,
-        (param, maps): (Arc<[f64]>, Vec<MapRun<'p>>),
+        (params, maps): (KernelParams, Vec<MapRun<'p>>),
         late_names: bool,
         budget: &Arc<QueryBudget>,
     ) -> Result<Self, EvalError> {
@@ -58,7 +64,19 @@ impl<'p> PipelineRun<'p> {
         let row = RowBuffer::new(grid.steps);
         let names = foldhash::HashSet::default();
         let work = Work::new(budget);
-        Ok(Self { pipeline, grid, late_names, param, maps, sink, row, names, work, _held: held })
+        Ok(Self {
+            pipeline,
+            grid,
+            late_names,
+            params,
+            maps,
+            sink,
+            merge: false,
+            row,
+            names,
+            work,
+            _held: held,
+        })
     }
 
     /// Takes the samples of one series through windows.
@@ -71,9 +89,10 @@ impl<'p> PipelineRun<'p> {
         annotations: &mut Annotations,
     ) -> Result<(), EvalError> {
         self.row.present.fill(0);
-        let param = Column(&self.param);
+        let columns = self.params.clone();
+        let params = Params(columns.each_ref().map(|p| Column(p.as_deref().unwrap_or_default())));
         let (scratch, mut row) = ((scratch, &mut self.work), self.row.row_mut());
-        window::apply(kernel.function, param, samples, windows, scratch, &mut row)?;
+        window::apply(kernel.function, params, samples, windows, scratch, &mut row)?;
         if !bits::any(&self.row.present) {
             return Ok(());
         }
@@ -81,7 +100,7 @@ impl<'p> PipelineRun<'p> {
             self.check_counter(&labels.labels, kernel, annotations);
         }
         if kernel.function == WindowFn::Quantile {
-            super::gather::warn_quantile(Column(&self.param), 1, kernel.span, annotations);
+            super::gather::warn_quantile(params.0[0], 1, kernel.span, annotations);
         }
         let drop_name = labels.drop_name || !kernel.function.keeps_name();
         self.finish_row(RowLabels { labels: labels.labels.clone(), drop_name })
@@ -118,6 +137,8 @@ impl<'p> PipelineRun<'p> {
         match &mut self.sink {
             SinkRun::Collect(matrix) => {
                 if !self.late_names {
+                    // Without more than their names, rows of one name may have come to be equal.
+                    self.merge |= labels.drop_name && has_type_or_unit(&labels.labels);
                     labels = RowLabels::kept(labels.resolved());
                 }
                 matrix.push(labels, self.row.row())
@@ -130,7 +151,7 @@ impl<'p> PipelineRun<'p> {
     pub(crate) fn finish(self) -> Result<StepMatrix, EvalError> {
         match self.sink {
             SinkRun::Collect(matrix) => match self.pipeline.sink {
-                Sink::Collect { merge: true } => matrix.merged(self.pipeline.span),
+                Sink::Collect { merge } if merge || self.merge => matrix.merged(self.pipeline.span),
                 _ => Ok(matrix),
             },
             SinkRun::Aggregate(aggregator) => aggregator.finish(),

@@ -2,7 +2,7 @@
 //! because it does not change from step to step, and where rows flow on without being kept.
 
 use super::{
-    Gather, Grid, GridId, Join, Kernel, Map, Node, Op, Param, Pipeline, Plan, ScalarMap, Scan, Side,
+    Gather, Grid, GridId, Join, Kernel, Map, Node, NodeId, Op, Param, Pipeline, Plan, ScalarMap, Scan, Side,
     WindowFn, Windows, draft::Part,
 };
 use crate::ast::{
@@ -10,6 +10,7 @@ use crate::ast::{
     Shift, Span, Subquery,
 };
 use crate::error::EvalError;
+use crate::exec::arith;
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::QueryError;
 
@@ -170,7 +171,11 @@ impl<'a> Builder<'a> {
                 Ok(match part.as_scalar() {
                     Some(node) => {
                         let grid = frame.grid_of(part.invariant);
-                        Part::scalar(self.node(Op::ScalarNegate(node), grid, e.span), part.invariant)
+                        let op = match self.number(node) {
+                            Some(v) => Op::Number(-v),
+                            None => Op::ScalarNegate(node),
+                        };
+                        Part::scalar(self.node(op, grid, e.span), part.invariant)
                     }
                     None => self.mapped(part, Map::Negate, frame, e.span),
                 })
@@ -193,7 +198,7 @@ impl<'a> Builder<'a> {
     ) -> Result<Part, EvalError> {
         sampled(selector.edges, span)?;
         let (windows, invariant) = self.windows(&selector.shift, self.options.lookback, frame, span)?;
-        let kernel = Kernel { function, param: None, span };
+        let kernel = Kernel { function, params: [None, None], span };
         let part = Part::select(&selector.matchers, windows, kernel, invariant);
         Ok(if function.keeps_name() { part } else { self.without_names(part) })
     }
@@ -281,11 +286,7 @@ impl<'a> Builder<'a> {
             A::Sum | A::Avg | A::Count | A::Min | A::Max | A::Group | A::Stddev | A::Stdvar => {
                 return Ok(self.aggregated(part, key, frame, span));
             }
-            A::Topk | A::Bottomk | A::Quantile | A::CountValues => {}
-            A::Limitk | A::LimitRatio => {
-                let what = if a.op == A::Limitk { "limitk" } else { "limit_ratio" };
-                return Err(EvalError::Unsupported { what: what.to_owned(), span });
-            }
+            A::Topk | A::Bottomk | A::Quantile | A::CountValues | A::Limitk | A::LimitRatio => {}
         }
         let param = a.param.as_ref().ok_or_else(|| invalid("the aggregation lacks its parameter", span))?;
         let (param, param_invariant) = match strip(param) {
@@ -307,7 +308,8 @@ impl<'a> Builder<'a> {
             if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
         let by_name = matches!(&a.grouping, crate::ast::Grouping::By(names)
             if names.iter().any(|n| n == skopos_model::name::METRIC_NAME));
-        let pinned = if matches!(a.op, A::Topk | A::Bottomk) { input_pinned } else { !by_name };
+        let picks = matches!(a.op, A::Topk | A::Bottomk | A::Limitk | A::LimitRatio);
+        let pinned = if picks { input_pinned } else { !by_name };
         let gather = Gather { op: a.op, input, grouping: key.1, param };
         let node = self.node(Op::Gather(gather), frame.grid_of(invariant), span);
         Ok(Part::rows(node, invariant, pinned))
@@ -323,7 +325,11 @@ impl<'a> Builder<'a> {
         }
         match (lhs.as_scalar(), rhs.as_scalar()) {
             (Some(lhs), Some(rhs)) => {
-                Ok(Part::scalar(self.node(Op::ScalarBinary { op, lhs, rhs }, grid, span), invariant))
+                let op = match (self.number(lhs), self.number(rhs)) {
+                    (Some(a), Some(b)) => Op::Number(arith::number(op, a, b)),
+                    _ => Op::ScalarBinary { op, lhs, rhs },
+                };
+                Ok(Part::scalar(self.node(op, grid, span), invariant))
             }
             (Some(scalar), None) => {
                 let map = ScalarMap { op, scalar, scalar_side: Side::Left, return_bool };
@@ -353,6 +359,11 @@ impl<'a> Builder<'a> {
                 Ok(Part::rows(self.node(op, grid, span), invariant, false))
             }
         }
+    }
+
+    /// The number that `node` is, if it is known without reading anything and never changes.
+    pub(crate) fn number(&self, node: NodeId) -> Option<f64> {
+        if let Op::Number(v) = self.nodes[node.0].op { Some(v) } else { None }
     }
 
     /// `part` with a map that takes scalars, which may change while `part` does not.

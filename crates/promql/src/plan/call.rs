@@ -2,12 +2,14 @@
 //! `exec`.
 
 use super::{
-    Kernel, LabelJoin, LabelReplace, Map, MathFn, NodeId, Op, WindowFn,
+    DatePart, Direction, Extreme, Kernel, LabelJoin, LabelReplace, Map, MathFn, NodeId, Op, SortOrder,
+    WindowFn,
     build::{Builder, Frame, Windowed, invalid, strip},
     draft::Part,
 };
-use crate::ast::{AggregateOp, Call, Expr, ExprKind, Grouping, Span};
+use crate::ast::{AggregateOp, Call, Expr, ExprKind, Grouping, Span, ValueType};
 use crate::error::EvalError;
+use crate::exec::arith;
 use crate::functions::FunctionId as F;
 use skopos_model::{Labels, LabelsBuilder, MatchOp, Matcher, name::METRIC_NAME};
 use std::sync::Arc;
@@ -28,6 +30,9 @@ fn window_fn(id: F) -> Option<WindowFn> {
         F::MaxOverTime => WindowFn::Max,
         F::MinOverTime => WindowFn::Min,
         F::PresentOverTime => WindowFn::Present,
+        F::Deriv => WindowFn::Deriv,
+        F::DoubleExponentialSmoothing => WindowFn::DoubleExponentialSmoothing,
+        F::PredictLinear => WindowFn::PredictLinear,
         F::QuantileOverTime => WindowFn::Quantile,
         F::Rate => WindowFn::Rate,
         F::Resets => WindowFn::Resets,
@@ -46,14 +51,36 @@ fn window_fn(id: F) -> Option<WindowFn> {
 fn math_fn(id: F) -> Option<MathFn> {
     Some(match id {
         F::Abs => MathFn::Abs,
+        F::Acos => MathFn::Acos,
+        F::Acosh => MathFn::Acosh,
+        F::Asin => MathFn::Asin,
+        F::Asinh => MathFn::Asinh,
+        F::Atan => MathFn::Atan,
+        F::Atanh => MathFn::Atanh,
         F::Ceil => MathFn::Ceil,
+        F::Cos => MathFn::Cos,
+        F::Cosh => MathFn::Cosh,
+        F::DayOfMonth => MathFn::Date(DatePart::DayOfMonth),
+        F::DayOfWeek => MathFn::Date(DatePart::DayOfWeek),
+        F::DayOfYear => MathFn::Date(DatePart::DayOfYear),
+        F::DaysInMonth => MathFn::Date(DatePart::DaysInMonth),
+        F::Deg => MathFn::Deg,
         F::Exp => MathFn::Exp,
         F::Floor => MathFn::Floor,
+        F::Hour => MathFn::Date(DatePart::Hour),
         F::Ln => MathFn::Ln,
         F::Log10 => MathFn::Log10,
         F::Log2 => MathFn::Log2,
+        F::Minute => MathFn::Date(DatePart::Minute),
+        F::Month => MathFn::Date(DatePart::Month),
+        F::Rad => MathFn::Rad,
         F::Sgn => MathFn::Sgn,
+        F::Sin => MathFn::Sin,
+        F::Sinh => MathFn::Sinh,
         F::Sqrt => MathFn::Sqrt,
+        F::Tan => MathFn::Tan,
+        F::Tanh => MathFn::Tanh,
+        F::Year => MathFn::Date(DatePart::Year),
         _ => return None,
     })
 }
@@ -65,7 +92,14 @@ impl Builder<'_> {
             return self.window_call(function, call, frame, span);
         }
         if let Some(function) = math_fn(id) {
-            let part = self.expr(arg(call, 0, span)?, frame)?;
+            let part = match call.args.first() {
+                Some(arg) => self.expr(arg, frame)?,
+                // Functions of dates take the time of the step when they are given nothing.
+                None => {
+                    let time = self.node(Op::Time, frame.grid, span);
+                    Part::rows(self.node(Op::VectorOf(time), frame.grid, span), false, true)
+                }
+            };
             return Ok(self.mapped(part, Map::Math(function), frame, span));
         }
         match id {
@@ -82,13 +116,8 @@ impl Builder<'_> {
                 let (rows, _) = self.rows_of(part, frame);
                 Ok(Part::scalar(self.node(Op::ScalarOf(rows), frame.grid_of(invariant), span), invariant))
             }
-            F::Sort | F::SortDesc => {
-                let part = self.expr(arg(call, 0, span)?, frame)?;
-                let invariant = part.invariant;
-                let (input, pinned) = self.rows_of(part, frame);
-                let op = Op::Sort { input, descending: id == F::SortDesc };
-                Ok(Part::rows(self.node(op, frame.grid_of(invariant), span), invariant, pinned))
-            }
+            F::MaxOf | F::MinOf => self.extreme(call, frame, span),
+            F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => self.sort(call, frame, span),
             F::Absent => {
                 let inner = strip(arg(call, 0, span)?);
                 let labels = match &inner.kind {
@@ -127,15 +156,22 @@ impl Builder<'_> {
         frame: Frame,
         span: Span,
     ) -> Result<Part, EvalError> {
-        let has_param = function == WindowFn::Quantile;
-        let over = arg(call, usize::from(has_param), span)?;
-        let (param, param_invariant, at) = if has_param {
-            let (node, invariant) = self.scalar_arg(call, 0, frame, span)?;
-            (Some(node), invariant, call.args[0].span)
-        } else {
-            (None, true, over.span)
-        };
-        let kernel = Kernel { function, param, span: at };
+        let is_window = |e: &&Expr| e.value_type() == ValueType::RangeVector;
+        let over =
+            call.args.iter().find(is_window).ok_or_else(|| invalid("a range vector is missing", span))?;
+        let (mut params, mut param_invariant) = ([None, None], true);
+        let scalars = (0..call.args.len()).filter(|i| !is_window(&&call.args[*i]));
+        for (slot, i) in params.iter_mut().zip(scalars) {
+            let (node, invariant) = self.scalar_arg(call, i, frame, span)?;
+            *slot = Some(node);
+            param_invariant &= invariant;
+        }
+        if function == WindowFn::PredictLinear {
+            params[1] = Some(self.node(Op::Time, frame.grid, span));
+            param_invariant = false;
+        }
+        let at = if function == WindowFn::Quantile { call.args[0].span } else { over.span };
+        let kernel = Kernel { function, params, span: at };
         // A parameter that changes asks for all steps, even over a window that stays where it is.
         let frame = if param_invariant { frame } else { Frame { once: frame.grid, ..frame } };
         let part = self.windowed(&windowed_arg(over)?, kernel, frame)?;
@@ -156,6 +192,38 @@ impl Builder<'_> {
         Ok((node, part.invariant))
     }
 
+    fn extreme(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let (a, a_invariant) = self.scalar_arg(call, 0, frame, span)?;
+        let (b, b_invariant) = self.scalar_arg(call, 1, frame, span)?;
+        let invariant = a_invariant && b_invariant;
+        let extreme = if call.function.id == F::MaxOf { Extreme::Max } else { Extreme::Min };
+        let op = match (self.number(a), self.number(b)) {
+            (Some(a), Some(b)) => Op::Number(arith::extreme(extreme, a, b)),
+            _ => Op::ScalarExtreme { extreme, a, b },
+        };
+        Ok(Part::scalar(self.node(op, frame.grid_of(invariant), span), invariant))
+    }
+
+    fn sort(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let part = self.expr(arg(call, 0, span)?, frame)?;
+        let invariant = part.invariant;
+        let (input, pinned) = self.rows_of(part, frame);
+        let direction = match call.function.id {
+            F::Sort | F::SortByLabel => Direction::Ascending,
+            _ => Direction::Descending,
+        };
+        let order = match call.function.id {
+            F::Sort | F::SortDesc => SortOrder::ByValue(direction),
+            _ => {
+                let labels =
+                    (1..call.args.len()).map(|i| text_arg(call, i, span)).collect::<Result<_, _>>()?;
+                SortOrder::ByLabels(direction, labels)
+            }
+        };
+        let op = Op::Sort { input, order };
+        Ok(Part::rows(self.node(op, frame.grid_of(invariant), span), invariant, pinned))
+    }
+
     fn absent(&mut self, part: Part, labels: Labels, frame: Frame, span: Span) -> Part {
         let all_in_one = (AggregateOp::Group, Grouping::By(Vec::new()));
         let part = self.aggregated(part, all_in_one, frame, span);
@@ -173,7 +241,7 @@ impl Builder<'_> {
             Windowed::Subquery(_) => Labels::empty(),
         };
         // The name is of no matter to one group, so it is kept and no two rows can become equal.
-        let kernel = Kernel { function: WindowFn::Last, param: None, span: over.span };
+        let kernel = Kernel { function: WindowFn::Last, params: [None, None], span: over.span };
         let part = self.windowed(&windowed, kernel, frame)?;
         Ok(self.absent(part, labels, frame, span))
     }

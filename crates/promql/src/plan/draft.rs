@@ -208,9 +208,9 @@ impl Builder<'_> {
 
     fn use_scalars(&mut self, pipeline: &Pipeline) {
         let source = match &pipeline.source {
-            Source::Scan { kernel, .. } => [kernel.param, None],
-            Source::Subquery { node, kernel, .. } => [kernel.param, Some(*node)],
-            Source::Node(node) => [Some(*node), None],
+            Source::Scan { kernel, .. } => [kernel.params[0], kernel.params[1], None],
+            Source::Subquery { node, kernel, .. } => [kernel.params[0], kernel.params[1], Some(*node)],
+            Source::Node(node) => [Some(*node), None, None],
         };
         for node in source.into_iter().flatten().chain(pipeline.maps.iter().flat_map(Map::scalars)) {
             self.nodes[node.0].uses += 1;
@@ -222,7 +222,8 @@ impl Builder<'_> {
             DraftSource::Node(node) => Source::Node(node),
             DraftSource::Subquery { node, windows, kernel } => Source::Subquery { node, windows, kernel },
             DraftSource::Select { matchers, windows, kernel } => {
-                let mut needed = kernel.param.into_iter().chain(maps.iter().flat_map(Map::scalars));
+                let mut needed =
+                    kernel.params.into_iter().flatten().chain(maps.iter().flat_map(Map::scalars));
                 let exclusive = needed.any(|n| !self.scan_free(n));
                 Source::Scan { scan: self.scan(matchers, windows.span(), exclusive), windows, kernel }
             }
@@ -270,6 +271,7 @@ fn inputs(op: &Op) -> [Option<NodeId>; 2] {
         Op::Number(_) | Op::Time | Op::Pipeline(_) => [None, None],
         Op::ScalarOf(n) | Op::ScalarNegate(n) | Op::VectorOf(n) | Op::Broadcast(n) => [Some(*n), None],
         Op::Absent { input, .. } | Op::Sort { input, .. } => [Some(*input), None],
+        Op::ScalarExtreme { a, b, .. } => [Some(*a), Some(*b)],
         Op::ScalarBinary { lhs, rhs, .. } | Op::Set { lhs, rhs, .. } => [Some(*lhs), Some(*rhs)],
         Op::Join(join) => [Some(join.lhs), Some(join.rhs)],
         Op::Gather(gather) => match gather.param {

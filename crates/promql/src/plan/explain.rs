@@ -35,11 +35,11 @@ impl Plan {
             Source::Scan { scan, windows, kernel } => {
                 let matchers = &self.scans[scan.0].matchers;
                 write!(f, "scan {} {matchers:?} | {:?} over {}ms", scan.0, kernel.function, windows.range)?;
-                inputs.extend(kernel.param);
+                inputs.extend(kernel.params.into_iter().flatten());
             }
             Source::Subquery { node, windows, kernel } => {
                 write!(f, "subquery | {:?} over {}ms", kernel.function, windows.range)?;
-                inputs.extend([*node].into_iter().chain(kernel.param));
+                inputs.extend([*node].into_iter().chain(kernel.params.into_iter().flatten()));
             }
             Source::Node(node) => {
                 f.write_str("rows")?;
@@ -78,7 +78,8 @@ fn write_operator(f: &mut fmt::Formatter<'_>, op: &Op) -> Result<Vec<NodeId>, fm
             (format!("{:?} {:?}", gather.op, gather.grouping), inputs)
         }
         Op::Absent { input, labels } => (format!("absent {labels}"), vec![*input]),
-        Op::Sort { input, descending } => (format!("sort descending={descending}"), vec![*input]),
+        Op::Sort { input, order } => (format!("sort {order:?}"), vec![*input]),
+        Op::ScalarExtreme { extreme, a, b } => (format!("scalar {extreme:?}"), vec![*a, *b]),
         Op::Pipeline(_) => (String::new(), vec![]),
     };
     f.write_str(&text)?;

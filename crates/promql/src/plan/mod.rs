@@ -99,7 +99,7 @@ pub(crate) enum Op {
         rhs: NodeId,
         matching: Matching,
     },
-    /// `topk`, `bottomk`, `quantile`, `count_values`: aggregations that see all rows.
+    /// An aggregation that sees all rows, such as `topk`, `limitk`, `quantile`.
     Gather(Gather),
     /// 1 where the input has no row with a value.
     Absent {
@@ -108,8 +108,36 @@ pub(crate) enum Op {
     },
     Sort {
         input: NodeId,
-        descending: bool,
+        order: SortOrder,
     },
+    /// `max_of(a, b)` and `min_of(a, b)`
+    ScalarExtreme {
+        extreme: Extreme,
+        a: NodeId,
+        b: NodeId,
+    },
+}
+
+/// Which of two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extreme {
+    Max,
+    Min,
+}
+
+/// The order in which rows are handed out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum SortOrder {
+    ByValue(Direction),
+    /// By the values of these labels, numbers in them by their size.
+    ByLabels(Direction, Vec<Arc<str>>),
+}
+
+/// Whether the least or the greatest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Ascending,
+    Descending,
 }
 
 /// A binary operator whose sides are matched by labels.
@@ -187,9 +215,9 @@ impl Windows {
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
     pub function: WindowFn,
-    /// The quantile.
-    pub param: Option<NodeId>,
-    /// Where the parameter, else the windowed expression, stands in the query.
+    /// What the function needs beside samples, one number per step each.
+    pub params: [Option<NodeId>; 2],
+    /// Where the first parameter, else the windowed expression, stands in the query.
     pub span: Span,
 }
 
@@ -197,7 +225,9 @@ pub(crate) struct Kernel {
 impl PartialEq for Kernel {
     fn eq(&self, other: &Self) -> bool {
         let remarks = matches!(self.function, WindowFn::Rate | WindowFn::Increase | WindowFn::Quantile);
-        self.function == other.function && self.param == other.param && (self.span == other.span || !remarks)
+        self.function == other.function
+            && self.params == other.params
+            && (self.span == other.span || !remarks)
     }
 }
 
@@ -231,6 +261,12 @@ pub(crate) enum WindowFn {
     TimeOfLast,
     TimeOfMax,
     TimeOfMin,
+    /// The slope of the line through all samples.
+    Deriv,
+    /// Where that line is so many seconds (the first parameter) behind the step's time (the second).
+    PredictLinear,
+    /// The parameters are the factors of smoothing and of the trend.
+    DoubleExponentialSmoothing,
 }
 
 impl WindowFn {
@@ -307,14 +343,43 @@ pub(crate) enum Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum MathFn {
     Abs,
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
     Ceil,
+    Cos,
+    Cosh,
+    /// A part of the calendar date of so many seconds since 1970.
+    Date(DatePart),
+    Deg,
     Exp,
     Floor,
     Ln,
     Log10,
     Log2,
+    Rad,
     Sgn,
+    Sin,
+    Sinh,
     Sqrt,
+    Tan,
+    Tanh,
+}
+
+/// Parts of a calendar date and time of day, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum DatePart {
+    DayOfMonth,
+    DayOfWeek,
+    DayOfYear,
+    DaysInMonth,
+    Hour,
+    Minute,
+    Month,
+    Year,
 }
 
 /// `label_replace`

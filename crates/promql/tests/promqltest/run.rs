@@ -39,7 +39,7 @@ impl Failure {
 }
 
 /// Calls whose value depends on when they are evaluated even if their arguments do not.
-const UNPINNABLE: [&str; 6] = ["time", "timestamp", "start", "end", "step", "range"];
+const UNPINNABLE: [&str; 7] = ["time", "timestamp", "start", "end", "step", "range", "predict_linear"];
 
 /// What a script has loaded so far, and the engine that is asked.
 struct World {

@@ -5,6 +5,8 @@ mod counter;
 mod fold;
 mod instant;
 mod order;
+mod smooth;
+mod trend;
 
 use super::{matrix::RowMut, work::Work};
 use crate::plan::{WindowFn, Windows};
@@ -39,6 +41,10 @@ impl Column<'_> {
     }
 }
 
+/// What a window function needs beside samples. Empty where it needs none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Params<'a>(pub [Column<'a>; 2]);
+
 /// Memory that window functions use again for every series.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -46,6 +52,7 @@ pub(crate) struct Scratch {
     values: Vec<f64>,
     counter: counter::Scratch,
     fold: fold::Scratch,
+    trend: trend::Scratch,
     counts: Vec<u32>,
     sorted: Vec<f64>,
 }
@@ -53,7 +60,7 @@ pub(crate) struct Scratch {
 /// Writes what `function` makes of every window over `samples`. `out` has no value yet.
 pub(crate) fn apply(
     function: WindowFn,
-    param: Column<'_>,
+    params: Params<'_>,
     samples: Samples<'_>,
     windows: &Windows,
     (scratch, work): (&mut Scratch, &mut Work),
@@ -70,14 +77,14 @@ pub(crate) fn apply(
     // A staleness marker is no sample of a window.
     let mut clean = (std::mem::take(&mut scratch.timestamps), std::mem::take(&mut scratch.values));
     let samples = if has_stale(samples.values) { without_stale(samples, &mut clean) } else { samples };
-    let done = compute(function, param, samples, windows, (scratch, work), out);
+    let done = compute(function, params, samples, windows, (scratch, work), out);
     (scratch.timestamps, scratch.values) = clean;
     done
 }
 
 fn compute(
     function: WindowFn,
-    param: Column<'_>,
+    params: Params<'_>,
     s: Samples<'_>,
     windows: &Windows,
     (scratch, work): (&mut Scratch, &mut Work),
@@ -104,7 +111,10 @@ fn compute(
         W::TimeOfMax => order::time_of_extreme(s, windows, work, |new, best| new >= best, out),
         W::TimeOfMin => order::time_of_extreme(s, windows, work, |new, best| new <= best, out),
         W::Mad => order::mad(s, windows, (&mut scratch.sorted, work), out),
-        W::Quantile => order::quantiles(s, windows, param, (&mut scratch.sorted, work), out),
+        W::Quantile => order::quantiles(s, windows, params.0[0], (&mut scratch.sorted, work), out),
+        W::Deriv => trend::deriv(s, windows, (&mut scratch.trend, work), out),
+        W::PredictLinear => trend::predict(s, windows, params, (&mut scratch.trend, work), out),
+        W::DoubleExponentialSmoothing => smooth::smoothed(s, windows, params, work, out),
         W::Newest | W::NewestTime => unreachable!("instant selectors were handled before"),
     }
 }

@@ -1,0 +1,99 @@
+//! `limitk` and `limit_ratio`: some rows of each group, whatever their values are.
+
+use super::{
+    annotations::Annotations,
+    bits,
+    gather::{GatherInput, grouped, size},
+    matrix::{Row, StepMatrix},
+    window::Column,
+};
+use crate::ast::Span;
+use crate::error::EvalError;
+use skopos_model::Labels;
+use xxhash_rust::xxh64::xxh64;
+
+/// The first `k` rows of each group that have a value, at each step.
+pub(crate) fn limitk(input: &GatherInput<'_>, k: Column<'_>) -> Result<StepMatrix, EvalError> {
+    let steps = input.matrix.steps();
+    let sizes = (0..steps).map(|step| size(k.at(step), input.span)).collect::<Result<Vec<_>, _>>()?;
+    let mut out = StepMatrix::new(steps, input.matrix.budget());
+    let mut present = Vec::new();
+    for (_, rows) in grouped(input) {
+        input.matrix.budget().check()?;
+        let mut left = sizes.clone();
+        for i in rows {
+            let row = input.matrix.row(i);
+            present.clear();
+            present.extend_from_slice(row.present);
+            for step in bits::iter(row.present) {
+                match left[step].checked_sub(1) {
+                    Some(less) => left[step] = less,
+                    None => bits::clear(&mut present, step),
+                }
+            }
+            if bits::any(&present) {
+                out.push(input.matrix.labels(i).clone(), Row { values: row.values, present: &present })?;
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The rows whose labels' hash lies in the lower share `ratio` of all hashes, or of a negative one in the
+/// upper share, at each step.
+pub(crate) fn limit_ratio(
+    input: &GatherInput<'_>,
+    ratio: Column<'_>,
+    ratio_span: Span,
+    annotations: &mut Annotations,
+) -> Result<StepMatrix, EvalError> {
+    let steps = input.matrix.steps();
+    let ratios = (0..steps)
+        .map(|step| checked(ratio.at(step), input.span, ratio_span, annotations))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut out = StepMatrix::new(steps, input.matrix.budget());
+    let mut present = Vec::new();
+    for (i, (labels, row)) in input.matrix.iter().enumerate() {
+        if i.is_multiple_of(1024) {
+            input.matrix.budget().check()?;
+        }
+        let place = place(&labels.labels);
+        present.clear();
+        present.extend_from_slice(row.present);
+        for step in bits::iter(row.present) {
+            let r = ratios[step];
+            if !(r >= 0.0 && place < r || r < 0.0 && place >= 1.0 + r) {
+                bits::clear(&mut present, step);
+            }
+        }
+        if bits::any(&present) {
+            out.push(labels.clone(), Row { values: row.values, present: &present })?;
+        }
+    }
+    Ok(out)
+}
+
+/// The ratio of one step, which is capped where it is no share of a whole.
+fn checked(r: f64, span: Span, ratio_span: Span, annotations: &mut Annotations) -> Result<f64, EvalError> {
+    if r.is_nan() {
+        return Err(EvalError::Invalid { message: "Ratio value is NaN".to_owned(), span });
+    }
+    let capped = r.clamp(-1.0, 1.0);
+    if capped != r {
+        annotations.ratio_out_of_range((r, capped), ratio_span);
+    }
+    Ok(capped)
+}
+
+/// Where the labels' hash stands among all hashes, from 0 to 1.
+fn place(labels: &Labels) -> f64 {
+    let mut bytes = Vec::with_capacity(labels.byte_len() + 16);
+    for (name, value) in labels.iter() {
+        for part in [name, value] {
+            bytes.extend_from_slice(part.as_bytes());
+            // In no text: so that different labels are different bytes.
+            bytes.push(0xff);
+        }
+    }
+    xxh64(&bytes, 0) as f64 / u64::MAX as f64
+}
