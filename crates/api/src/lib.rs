@@ -2,6 +2,7 @@
 //!
 //! Modules:
 //! - `access`: which scope a request needs.
+//! - `mount`: `Mount`: where the routes stand and for whom; `control`: reload and quit; `admin`: what changes data.
 //! - `parts`: `App` and `Parts`: what handlers work with, and that it is not there from the start.
 //! - `query`, `labels`, `targets`, `status`, `tsdb_status`: the handlers, by what they are about.
 //! - `params`, `reply`, `json`: how a request is read and an answer written.
@@ -22,9 +23,12 @@
 //! `tests/`.
 
 mod access;
+mod admin;
 mod blocking;
+mod control;
 mod json;
 mod labels;
+mod mount;
 pub mod own_metrics;
 mod params;
 mod parts;
@@ -36,6 +40,9 @@ pub mod tsdb_status;
 mod ui;
 
 pub use access::needed_scope;
+pub use admin::{AdminError, NoAdmin, SharedAdmin, TsdbAdmin, WithHead};
+pub use control::Asked;
+pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
 
 use crate::reply::{ApiError, ErrorType};
@@ -44,13 +51,14 @@ use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next},
     response::Response,
-    routing::get,
+    routing::{any, get, post},
 };
 use std::time::Instant;
 use tower_http::compression::CompressionLayer;
 
 /// All routes.
-pub fn router(app: App) -> Router {
+pub fn router(app: App, mount: &Mount) -> Router {
+    let cors = middleware::from_fn_with_state(mount.cors_origin.clone(), mount::cors);
     let api = Router::new()
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
@@ -61,18 +69,46 @@ pub fn router(app: App) -> Router {
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/config", get(status::config))
         .route("/status/tsdb", get(tsdb_status::tsdb_status))
+        .nest("/admin/tsdb", admin_routes(mount))
         .fallback(no_such_endpoint)
-        .method_not_allowed_fallback(wrong_method);
-    Router::new()
+        .method_not_allowed_fallback(wrong_method)
+        .layer(cors);
+    let routes = Router::new()
         .nest("/api/v1", api)
         .route("/-/healthy", get(status::healthy))
         .route("/-/ready", get(status::ready))
+        .merge(lifecycle_routes(mount))
         .route("/metrics", get(status::metrics))
         .fallback(get(ui::file))
         .layer(middleware::from_fn_with_state(app.clone(), count))
         .layer(CompressionLayer::new())
         .layer(DefaultBodyLimit::max(params::FORM_MAX_BYTES))
-        .with_state(app)
+        .with_state(app);
+    mount.mounted(routes)
+}
+
+fn admin_routes(mount: &Mount) -> Router<App> {
+    let paths = ["/snapshot", "/delete_series", "/clean_tombstones"];
+    if !mount.admin_api {
+        let refused = |router: Router<App>, path| router.route(path, any(admin::not_enabled));
+        return paths.into_iter().fold(Router::new(), refused);
+    }
+    let [snapshot, delete, clean] = paths;
+    Router::new()
+        .route(snapshot, post(admin::snapshot).put(admin::snapshot))
+        .route(delete, post(admin::delete_series).put(admin::delete_series))
+        .route(clean, post(admin::clean_tombstones).put(admin::clean_tombstones))
+        .method_not_allowed_fallback(wrong_method)
+}
+
+fn lifecycle_routes(mount: &Mount) -> Router<App> {
+    let (reload, quit) = ("/-/reload", "/-/quit");
+    if !mount.lifecycle {
+        return Router::new().route(reload, any(control::not_enabled)).route(quit, any(control::not_enabled));
+    }
+    Router::new()
+        .route(reload, post(control::reload).put(control::reload).fallback(control::wrong_method))
+        .route(quit, post(control::quit).put(control::quit).fallback(control::wrong_method))
 }
 
 async fn no_such_endpoint(request: Request) -> ApiError {

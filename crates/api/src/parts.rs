@@ -2,6 +2,8 @@
 //! but those for health and pages is told so.
 
 use crate::{
+    admin::SharedAdmin,
+    control::{Asked, Control},
     own_metrics::OwnMetrics,
     reply::{ApiError, ErrorType},
     tsdb_status::TsdbStatusSource,
@@ -13,7 +15,7 @@ use skopos_promql::Engine;
 use skopos_scrape::manager::Manager;
 use skopos_storage::Queryable;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Everything that a handler may ask.
 pub struct Parts {
@@ -23,6 +25,8 @@ pub struct Parts {
     pub engine: Engine,
     /// What the head consists of.
     pub tsdb_status: TsdbStatusSource,
+    /// What an operator may ask of the database.
+    pub tsdb_admin: SharedAdmin,
     /// The targets.
     pub targets: Arc<Manager>,
     /// The configuration in force.
@@ -46,6 +50,7 @@ impl Parts {
 #[derive(Clone, Default)]
 pub struct App {
     parts: Arc<OnceLock<Arc<Parts>>>,
+    control: Arc<Control>,
 }
 
 impl App {
@@ -55,6 +60,18 @@ impl App {
     /// When it already is.
     pub fn ready(&self, parts: Parts) {
         assert!(self.parts.set(Arc::new(parts)).is_ok(), "the API is made ready once");
+    }
+
+    /// Where requests to reload and to quit arrive.
+    ///
+    /// # Panics
+    /// When it was called before.
+    pub fn asked(&self) -> mpsc::Receiver<Asked> {
+        self.control.receiver()
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
     }
 
     pub(crate) fn metrics(&self) -> Option<&OwnMetrics> {

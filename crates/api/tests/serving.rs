@@ -2,7 +2,7 @@
 //! that go away and with a storage that takes its time.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
-use skopos_api::{App, Parts, own_metrics::OwnMetrics, router};
+use skopos_api::{App, Mount, NoAdmin, Parts, own_metrics::OwnMetrics, router};
 use skopos_base::Env;
 use skopos_config::{Config, Live};
 use skopos_model::{DurationMs, Labels};
@@ -49,9 +49,10 @@ impl Web {
         let app = App::default();
         let (stop, stopped) = oneshot::channel::<()>();
         let options = ServeOptions { max_connections, ..ServeOptions::open() };
-        let serving = runtime.spawn(serve(listeners, router(app.clone()), options, async {
-            drop(stopped.await);
-        }));
+        let serving =
+            runtime.spawn(serve(listeners, router(app.clone(), &Mount::default()), options, async {
+                drop(stopped.await);
+            }));
         Self { runtime, address, app, stop: Some(stop), serving }
     }
 
@@ -67,6 +68,7 @@ impl Web {
         };
         self.app.ready(Parts {
             tsdb_status: Arc::new(|_, _| Ok(skopos_api::tsdb_status::TsdbStatus::default())),
+            tsdb_admin: Arc::new(NoAdmin),
             storage: Arc::new(Storage(Arc::clone(storage))),
             engine: Engine::new(EngineOptions { limits, ..EngineOptions::default() }, Arc::clone(&clock)),
             targets: Arc::new(Manager::new(shared)),

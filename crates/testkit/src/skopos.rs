@@ -52,6 +52,13 @@ impl Skopos {
         self
     }
 
+    /// Asks this path for whether it is ready.
+    #[must_use]
+    pub fn ready_path(mut self, path: &str) -> Skopos {
+        path.clone_into(&mut self.spec.ready_path);
+        self
+    }
+
     /// Starts it and waits until it is ready.
     ///
     /// # Panics

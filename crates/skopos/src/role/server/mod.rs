@@ -1,6 +1,7 @@
 //! `skopos server`: scrape, store, query, web interface; without a configuration file also the agent
 //! for the machine it runs on.
 
+mod admin;
 mod memory;
 mod own;
 mod reloads;
@@ -14,7 +15,7 @@ use crate::{
     logging::{self, LogFlags},
     signals::{Asked, Signals},
 };
-use skopos_api::App;
+use skopos_api::{App, Asked as AskedOverHttp, Mount};
 use skopos_base::Env;
 use skopos_config::Config;
 use skopos_model::DurationMs;
@@ -150,7 +151,9 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
     let secured = options.protection.has_tls();
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let app = App::default();
-    let mut web = Web::start(listeners, &app, options);
+    let mount = flags.web.mount()?;
+    let mut asked = app.asked();
+    let mut web = Web::start(listeners, (&app, &mount), options);
 
     let opened = tokio::select! {
         opened = open_storage(&flags, &env, &configured.config) => opened?,
@@ -160,12 +163,18 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
         }
     };
     let services = Services::start(&flags, &env, configured, opened, &app)?;
-    announce(&addresses, secured, services.path.as_deref());
+    announce(&addresses, (secured, &mount), services.path.as_deref());
     let ended = loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Reload => services.reload(&env),
+                // The log says what came of it.
+                Asked::Reload => drop(services.reload(&env)),
                 Asked::Stop => break Ok(()),
+            },
+            Some(asked) = asked.recv() => match asked {
+                // Whoever asked may have gone.
+                AskedOverHttp::Reload(answer) => drop(answer.send(services.reload(&env))),
+                AskedOverHttp::Quit => break Ok(()),
             },
             ended = &mut web.task => break Err(web_failed(ended)),
         }
@@ -188,9 +197,9 @@ struct Web {
 }
 
 impl Web {
-    fn start(listeners: Vec<TcpListener>, app: &App, options: ServeOptions) -> Self {
+    fn start(listeners: Vec<TcpListener>, (app, mount): (&App, &Mount), options: ServeOptions) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
-        let router = skopos_api::router(app.clone());
+        let router = skopos_api::router(app.clone(), mount);
         let task = tokio::spawn(serve(listeners, router, options, async {
             let _stopped_or_gone = stopped.await;
         }));
@@ -240,15 +249,15 @@ async fn open_storage(flags: &Flags, env: &Env, config: &Config) -> Result<Arc<D
 }
 
 /// Says how to open the page, to whoever started the program by hand.
-fn announce(addresses: &[SocketAddr], secured: bool, config_file: Option<&Path>) {
+fn announce(addresses: &[SocketAddr], (secured, mount): (bool, &Mount), config_file: Option<&Path>) {
     let local =
         addresses.iter().find(|a| a.ip().is_loopback() || a.ip().is_unspecified()).or(addresses.first());
     let scheme = if secured { "https" } else { "http" };
     let url = match local {
         Some(a) if a.ip().is_loopback() || a.ip().is_unspecified() => {
-            format!("{scheme}://localhost:{}/", a.port())
+            format!("{scheme}://localhost:{}{}/", a.port(), mount.prefix)
         }
-        Some(a) => format!("{scheme}://{a}/"),
+        Some(a) => format!("{scheme}://{a}{}/", mount.prefix),
         None => String::new(),
     };
     match config_file {

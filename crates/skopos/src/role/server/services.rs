@@ -1,6 +1,6 @@
 //! What runs once storage is open, wired together: scraping, queries, reloads.
 
-use super::{Configured, Flags, own, reloads::Reloads, retention::BlockFlags};
+use super::{Configured, Flags, admin::Administered, own, reloads::Reloads, retention::BlockFlags};
 use crate::role::Failure;
 use skopos_api::{
     App, Parts,
@@ -70,6 +70,7 @@ impl Services {
         app.ready(Parts {
             storage: Arc::clone(&db) as _,
             tsdb_status: crate::tsdb_status::source(&db),
+            tsdb_admin: Arc::new(Administered(Arc::clone(&db))),
             engine,
             targets: Arc::clone(&targets),
             config: Arc::clone(&live),
@@ -83,10 +84,10 @@ impl Services {
     }
 
     /// Reads the file again. All or nothing: a file with an error changes nothing.
-    pub(super) fn reload(&self, env: &Env) {
+    pub(super) fn reload(&self, env: &Env) -> Result<(), String> {
         let Some(path) = &self.path else {
             tracing::info!("nothing to reload: there is no configuration file");
-            return;
+            return Ok(());
         };
         match Config::load(env.fs.as_ref(), path) {
             Ok(config) => {
@@ -96,10 +97,12 @@ impl Services {
                 self.reloads.succeeded(env.clock.wall_ms());
                 let (kept, started, stopped) = (applied.kept, applied.started, applied.stopped);
                 tracing::info!(config = %path.display(), kept, started, stopped, "configuration reloaded");
+                Ok(())
             }
             Err(error) => {
                 self.reloads.failed();
                 tracing::error!(%error, "configuration not reloaded, the one before stays in force");
+                Err(error.to_string())
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::MOST_AT_A_TIME;
 use crate::role::{Failure, protection};
+use skopos_api::{CorsOrigin, Mount};
 use skopos_model::DurationMs;
 use skopos_web::serve::{DEFAULT_MAX_CONNECTIONS, ServeOptions};
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 pub(super) struct WebFlags {
     /// File that says how connections are secured and who may do what; it is read again when it changes.
     #[arg(long = "web.config.file", value_name = "FILE")]
-    config_file: Option<PathBuf>,
+    web_config_file: Option<PathBuf>,
     /// Connections served at the same time; more wait.
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS as u32,
         value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
@@ -18,15 +19,57 @@ pub(super) struct WebFlags {
     /// How long the body of a request may stand still.
     #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "5m")]
     read_timeout: DurationMs,
+    /// The address under which this server is reached from outside, for links back to it.
+    #[arg(long = "web.external-url", value_name = "URL", default_value = "")]
+    external_url: String,
+    /// What all paths begin with [default: the path of --web.external-url].
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    route_prefix: Option<String>,
+    /// Pages of origins that this regular expression matches as a whole may call the API from a browser.
+    #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
+    cors_origin: String,
+    /// Whether deletion and snapshots can be asked for over HTTP.
+    #[arg(long = "web.enable-admin-api")]
+    admin_api: bool,
+    /// Whether reload and end can be asked for over HTTP.
+    #[arg(long = "web.enable-lifecycle")]
+    lifecycle: bool,
 }
 
 impl WebFlags {
+    /// Where the routes stand.
+    pub(super) fn mount(&self) -> Result<Mount, Failure> {
+        let external_url = self.external_url.trim_end_matches('/').to_owned();
+        let path_of_url = path_of(&external_url).map_err(Failure::Flags)?;
+        let prefix = self.route_prefix.as_deref().unwrap_or(path_of_url).trim_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
+        if prefix.contains(['{', '}', '?', '#']) {
+            return Err(Failure::Flags(format!("--web.route-prefix={prefix}: write a plain path")));
+        }
+        let cors_origin = CorsOrigin::new(&self.cors_origin)
+            .map_err(|e| Failure::Flags(format!("--web.cors.origin={}: {e}", self.cors_origin)))?;
+        Ok(Mount { external_url, prefix, cors_origin, admin_api: self.admin_api, lifecycle: self.lifecycle })
+    }
+
     pub(super) fn serve_options(&self) -> Result<ServeOptions, Failure> {
         Ok(ServeOptions {
             max_connections: self.max_connections as usize,
             read_timeout: self.read_timeout.as_std(),
-            protection: protection(self.config_file.as_deref())?,
+            protection: protection(self.web_config_file.as_deref())?,
             needs: skopos_api::needed_scope,
         })
     }
+}
+
+/// The path of a URL, from its first slash on; of none, nothing.
+fn path_of(url: &str) -> Result<&str, String> {
+    if url.is_empty() || url.starts_with('/') {
+        return Ok(url);
+    }
+    let wrong = || format!("--web.external-url={url}: write http://HOST/PATH, https://HOST/PATH or /PATH");
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).ok_or_else(wrong)?;
+    if rest.is_empty() || rest.starts_with('/') || rest.contains(['?', '#', ' ']) {
+        return Err(wrong());
+    }
+    Ok(rest.find('/').map_or("", |at| &rest[at..]))
 }

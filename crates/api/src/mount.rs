@@ -1,0 +1,100 @@
+//! `Mount`: where the routes stand, and for which pages of other hosts browsers may call them.
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+        header::{
+            ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+            ACCESS_CONTROL_EXPOSE_HEADERS, ORIGIN, VARY,
+        },
+    },
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use regex::Regex;
+
+/// Where the routes stand, and which of them there are.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    /// The address under which clients reach the server, without a slash at its end.
+    pub external_url: String,
+    /// What all paths begin with: empty, or a slash and a path without a slash at its end.
+    pub prefix: String,
+    /// Pages of these origins may call the API.
+    pub cors_origin: CorsOrigin,
+    /// Whether there is `/api/v1/admin`.
+    pub admin_api: bool,
+    /// Whether there are `/-/reload` and `/-/quit`.
+    pub lifecycle: bool,
+}
+
+impl Default for Mount {
+    fn default() -> Self {
+        let cors_origin = CorsOrigin::new(".*").expect("invariant: the pattern is one");
+        let (external_url, prefix) = (String::new(), String::new());
+        Self { external_url, prefix, cors_origin, admin_api: false, lifecycle: false }
+    }
+}
+
+impl Mount {
+    /// The routes below the prefix; the root leads there.
+    pub(crate) fn mounted(&self, routes: Router) -> Router {
+        if self.prefix.is_empty() {
+            return routes;
+        }
+        let home = format!("{}/", self.prefix);
+        let to_home = move || async move { Redirect::to(&home) };
+        let here = to_home.clone();
+        Router::new().route("/", get(to_home)).route(&self.prefix, get(here)).nest(&self.prefix, routes)
+    }
+}
+
+/// The origins whose pages may call the API.
+#[derive(Clone, Debug)]
+pub struct CorsOrigin {
+    pattern: Regex,
+    any: bool,
+}
+
+impl CorsOrigin {
+    /// Those that `pattern` matches as a whole.
+    pub fn new(pattern: &str) -> Result<Self, regex::Error> {
+        Ok(Self { pattern: Regex::new(&format!("^(?:{pattern})$"))?, any: pattern == ".*" })
+    }
+
+    fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+        if self.any {
+            return Some(HeaderValue::from_static("*"));
+        }
+        origin.to_str().ok().filter(|o| self.pattern.is_match(o)).map(|_| origin.clone())
+    }
+}
+
+/// Says which pages may call, and answers a browser that asks before it does.
+pub(crate) async fn cors(State(origins): State<CorsOrigin>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
+    set_headers(response.headers_mut(), &origins, origin.as_ref());
+    response
+}
+
+fn set_headers(headers: &mut HeaderMap, origins: &CorsOrigin, origin: Option<&HeaderValue>) {
+    headers.append(VARY, HeaderValue::from_name(ORIGIN));
+    let Some(allowed) = origin.and_then(|o| origins.allowed(o)) else { return };
+    let fixed: [(HeaderName, &'static str); 3] = [
+        (ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
+        (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+}
