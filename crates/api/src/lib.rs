@@ -2,7 +2,8 @@
 //!
 //! Modules:
 //! - `access`: which scope a request needs.
-//! - `mount`: `Mount`: where the routes stand and for whom; `control`: reload and quit; `admin`: what changes data.
+//! - `mount`: `Mount`: where the routes stand and for whom; `control`: reload and quit; `admin`: what changes
+//!   data.
 //! - `parts`: `App` and `Parts`: what handlers work with, and that it is not there from the start.
 //! - `query`, `labels`, `targets`, `status`, `tsdb_status`: the handlers, by what they are about.
 //! - `params`, `reply`, `json`: how a request is read and an answer written.

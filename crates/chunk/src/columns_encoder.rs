@@ -1,5 +1,5 @@
-//! `encode_floats`: columns of floats into XOR chunks, many samples at a time: for compaction and wherever all
-//! samples of a chunk are there at once. What it writes is what `XorEncoder` writes.
+//! `encode_floats`: columns of floats into XOR chunks, many samples at a time: for compaction and wherever
+//! all samples of a chunk are there at once. What it writes is what `XorEncoder` writes.
 
 use crate::bits::{NO_WINDOW, xor_parts};
 use crate::encoder::{MAX_SAMPLES, encode_change};

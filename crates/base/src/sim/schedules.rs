@@ -3,8 +3,8 @@
 //!
 //! Threads switch where they touch a lock or an atomic of `sync`, which the code under test uses throughout.
 //! Half of the schedules are random; half go by priorities that change at a few points (probabilistic
-//! concurrency testing: Burckhardt et al., 2010), which surely finds orders that need few of them. All atomics
-//! are taken as sequentially consistent: what a weaker ordering lets happen is not seen.
+//! concurrency testing: Burckhardt et al., 2010), which surely finds orders that need few of them. All
+//! atomics are taken as sequentially consistent: what a weaker ordering lets happen is not seen.
 
 use super::{SimClock, SimFs, clock::WALL_START_MS, effort};
 use crate::{

@@ -55,8 +55,8 @@ fn exponential_bound(schema: i32, index: i64) -> f64 {
 }
 
 impl HistogramView<'_> {
-    /// Puts the buckets, growing, in place of what `into` holds: negative ones, the zero bucket if anything is
-    /// in it, positive ones. Buckets without observations are among them.
+    /// Puts the buckets, growing, in place of what `into` holds: negative ones, the zero bucket if anything
+    /// is in it, positive ones. Buckets without observations are among them.
     pub fn buckets_into(&self, into: &mut Vec<Bucket>) {
         into.clear();
         let negative = bucket_indexes(&self.layout.negative_spans).zip(self.negative_buckets);

@@ -82,8 +82,8 @@ enum Floats {
 }
 
 impl Recoder {
-    /// Appends the samples of `chunks`, which stand by the times that they begin at, as new chunks. Of samples
-    /// at the same time the one of the earlier source is kept.
+    /// Appends the samples of `chunks`, which stand by the times that they begin at, as new chunks. Of
+    /// samples at the same time the one of the earlier source is kept.
     pub(super) fn recode(&mut self, chunks: &[Sourced], out: &mut Vec<Chunk>) -> Result<(), Failed> {
         match self.recode_floats(chunks, out)? {
             Floats::Written => Ok(()),

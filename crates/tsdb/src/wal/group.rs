@@ -197,7 +197,8 @@ mod tests {
 
     proptest! {
         /// Damage costs the groups that it touches and no other batch. A record that lost both of its markers
-        /// and nothing else is the one case in which a part stays: no page ends right before and right behind.
+        /// and nothing else is the one case in which a part stays: no page ends right before and right
+        /// behind.
         #[test]
         fn a_group_is_whole_or_not_there(
             lens in prop::collection::vec(1usize..5, 1..12),

@@ -1,5 +1,5 @@
-//! Crashes around batches of everything: floats, native histograms of both kinds, exemplars, metadata, and new
-//! series. A batch is there with all of it or with nothing, whatever the disk lost.
+//! Crashes around batches of everything: floats, native histograms of both kinds, exemplars, metadata, and
+//! new series. A batch is there with all of it or with nothing, whatever the disk lost.
 
 use crate::{
     common::{DIR, budget, labels, matcher, open, series},
