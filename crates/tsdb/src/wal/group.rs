@@ -206,7 +206,8 @@ mod tests {
         ) {
             let log = log(0, &lens);
             let is_lost = |i: usize| runs.iter().any(|(from, len)| (*from..from + len).contains(&i));
-            let alone = |i: usize| i > 0 && !is_lost(i) && is_lost(i - 1) && (i + 1 == log.len() || is_lost(i + 1));
+            let lost_behind = |i: usize| i + 1 == log.len() || is_lost(i + 1);
+            let alone = |i: usize| i > 0 && !is_lost(i) && is_lost(i - 1) && lost_behind(i);
             prop_assume!(!(0..log.len()).any(alone));
             let got = through(&log, is_lost);
             let mut expected = Vec::new();
