@@ -15,12 +15,15 @@ use super::{
 use crate::intervals::Interval;
 use skopos_base::fs::Fs;
 use skopos_base::sync::{Mutex, RwLock};
-use skopos_model::{Matcher, SeriesRef};
-use skopos_storage::{QueryBudget, TimeRange};
+use skopos_model::{Labels, Matcher, SeriesRef, TimestampMs};
+use skopos_storage::{QueryBudget, QueryError, TimeRange};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// Series looked at before the budget is asked again.
+const STRIDE: usize = 256;
 
 /// An open block. Asked by many at once.
 #[derive(Debug)]
@@ -115,6 +118,31 @@ impl Block {
         meta.write(fs, &self.dir)?;
         self.changing.write().meta = meta;
         Ok(())
+    }
+
+    /// Whether a series that fulfils all matchers, and of which `is_meant` holds, has a chunk that ends before
+    /// `time`.
+    pub(crate) fn has_chunk_before(
+        &self,
+        matchers: &[Matcher],
+        time: TimestampMs,
+        is_meant: impl Fn(&Labels) -> bool,
+        budget: &QueryBudget,
+    ) -> Result<bool, QueryError> {
+        let mut reader = LabelReader::default();
+        let found = select(self, matchers, budget, &mut reader)?;
+        let mut entry = SeriesEntry::default();
+        for at in 0..found.len() {
+            if at.is_multiple_of(STRIDE) {
+                budget.check()?;
+            }
+            reader.entry(&self.index, &found[at..], &mut entry)?;
+            let is_before = entry.chunks.first().is_some_and(|first| first.max < time);
+            if is_before && is_meant(&reader.labels(&self.index, &entry)?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Deletes `range` of the series that fulfil all matchers: at once for views to come, and durably.

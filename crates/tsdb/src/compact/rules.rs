@@ -16,8 +16,9 @@ pub struct RetentionRule {
 /// stands before the rule that it is from, and a reader needs to look no further than the first match. A
 /// series that fulfils none keeps what its blocks keep.
 ///
-/// A sample goes when its block is compacted after its time is up: at the latest when the block becomes
-/// part of the next longer one, or goes as a whole.
+/// A sample goes when its block is written anew after its time is up: when the block becomes part of a longer
+/// one, or for the rule alone, once a chunk is overdue by half the rule's time or a quarter of the block's
+/// length, whichever is more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SelectorRetention(Vec<RetentionRule>);
 
@@ -27,10 +28,25 @@ impl SelectorRetention {
         Self(rules)
     }
 
+    /// In their order.
+    pub fn rules(&self) -> &[RetentionRule] {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The rule that counts for a series.
+    pub fn rule_of(&self, labels: &Labels) -> Option<&RetentionRule> {
+        let applies = |rule: &&RetentionRule| rule.matchers.iter().all(|m| m.matches(labels.value(m.name())));
+        self.0.iter().find(applies)
+    }
+
     /// The time of the oldest sample that a series keeps.
     pub fn oldest_kept(&self, labels: &Labels, now: TimestampMs) -> TimestampMs {
-        let applies = |rule: &&RetentionRule| rule.matchers.iter().all(|m| m.matches(labels.value(m.name())));
-        self.0.iter().find(applies).map_or(TimestampMs::MIN, |rule| now.minus(rule.time))
+        self.rule_of(labels).map_or(TimestampMs::MIN, |rule| now.minus(rule.time))
     }
 }
 

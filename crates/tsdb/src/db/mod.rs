@@ -97,7 +97,7 @@ impl Db {
         open::create_dirs(fs, &wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
         let lock = open::lock(fs, dir)?;
         let stats = Arc::new(Stats::default());
-        let blocks = open::open_blocks(fs, dir, &stats)?;
+        let (blocks, foreign) = open::open_blocks(fs, dir, &stats)?;
         let (sync_interval, interval) = (options.sync_interval, options.maintenance_interval);
         let retention = options.retention.clone();
         let (head, wal) = open::open_head(env, dir, options, &blocks, &stats)?;
@@ -109,7 +109,7 @@ impl Db {
             blocks,
             ids: Arc::new(BlockIds::new(env)),
             stats,
-            maintenance: Mutex::default(),
+            maintenance: Mutex::new(maintain::State::new(foreign)),
             retention: Mutex::new(retention),
             waiting: AtomicUsize::new(0),
             stop: env.spawner.stop_signal(),

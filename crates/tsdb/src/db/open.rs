@@ -1,7 +1,10 @@
 //! Opening a database: what a crash left is cleared away, then blocks, then the head from its chunk files
 //! and its log. Starts no thread.
 
-use super::blocks::{Blocks, covered_until, removable, remove_all};
+use super::{
+    blocks::{Blocks, covered_until, removable, remove_all},
+    maintain::reload::Foreign,
+};
 use crate::{
     block::{Block, BlockDir, BlockError, BlockMeta},
     compact::remove_unfinished_snapshots,
@@ -40,8 +43,12 @@ pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenErr
 /// Opens the blocks of `dir`, and removes what is left of others: of those that were being written or
 /// removed, and those that another block was made of. A block that cannot be read stays where it is: its
 /// samples are missing from answers until somebody has seen to it.
-pub(super) fn open_blocks(fs: &dyn Fs, dir: &Path, stats: &Arc<Stats>) -> Result<Blocks, OpenError> {
-    let mut blocks = Vec::new();
+pub(super) fn open_blocks(
+    fs: &dyn Fs,
+    dir: &Path,
+    stats: &Arc<Stats>,
+) -> Result<(Blocks, Foreign), OpenError> {
+    let (mut blocks, mut foreign) = (Vec::new(), Foreign::default());
     for entry in fs.read_dir(dir).map_err(OpenError::io("listing", dir))? {
         let path = dir.join(&entry.name);
         match BlockDir::of(&entry.name).filter(|_| entry.is_dir) {
@@ -49,7 +56,14 @@ pub(super) fn open_blocks(fs: &dyn Fs, dir: &Path, stats: &Arc<Stats>) -> Result
                 tracing::info!(path = %path.display(), "removing what is left of a block");
                 fs.remove_dir_all(&path).map_err(OpenError::io("removing", &path))?;
             }
-            Some(BlockDir::Whole(_)) => blocks.extend(open_block(fs, &path, stats)),
+            Some(BlockDir::Whole(id)) => match Block::open(fs, &path) {
+                Ok(block) => blocks.push(Arc::new(block)),
+                Err(error) => {
+                    Stats::add(&stats.blocks_unreadable, 1);
+                    say_unreadable(&path, &error);
+                    foreign.found_unreadable(fs, &path, id, &error);
+                }
+            },
             None => {}
         }
     }
@@ -61,26 +75,19 @@ pub(super) fn open_blocks(fs: &dyn Fs, dir: &Path, stats: &Arc<Stats>) -> Result
     blocks.retain(|b| !obsolete.contains(&b.id()));
     // What stays is not read, and tried again at the next start.
     drop(remove_all(fs, dir, &obsolete));
-    Ok(Blocks::new(blocks, Arc::clone(stats)))
+    Ok((Blocks::new(blocks, Arc::clone(stats)), foreign))
 }
 
-/// The block in a directory; none, with a word in the log, when it cannot be read.
-pub(super) fn open_block(fs: &dyn Fs, dir: &Path, stats: &Stats) -> Option<Arc<Block>> {
-    match Block::open(fs, dir) {
-        Ok(block) => Some(Arc::new(block)),
-        Err(error) => {
-            Stats::add(&stats.blocks_unreadable, 1);
-            let what = match error {
-                BlockError::Corrupt { .. } => "a block is damaged: restore it from a copy, or move it away",
-                _ => "a block cannot be opened",
-            };
-            tracing::error!(
-                block = %dir.display(), %error,
-                "{what}; until then its samples are missing from answers"
-            );
-            None
-        }
-    }
+/// Says why a block cannot be read.
+pub(super) fn say_unreadable(dir: &Path, error: &BlockError) {
+    let what = match error {
+        BlockError::Corrupt { .. } => "a block is damaged: restore it from a copy, or move it away",
+        _ => "a block cannot be opened",
+    };
+    tracing::error!(
+        block = %dir.display(), %error,
+        "{what}; until then its samples are missing from answers"
+    );
 }
 
 /// Reads the head back: the samples behind those of `blocks`, from head chunk files, a snapshot and the log,

@@ -13,15 +13,18 @@ mod damage;
 mod deletion;
 mod exemplars;
 mod fixtures;
+mod foreign;
 mod head;
 mod histograms;
 mod limits;
+mod metadata;
 mod out_of_order;
 mod peers;
 mod random;
 mod replay;
 #[cfg(feature = "shuttle")]
 mod schedules;
+mod selector_retention;
 mod snapshot;
 mod truncate;
 mod truncation;

@@ -85,7 +85,7 @@ fn plan(planner: &Planner, metas: Vec<BlockMeta>) -> Option<Plan> {
 
 /// Ends a compaction when the database closes or somebody waits to change blocks.
 #[derive(Debug)]
-struct Pausing<'a>(&'a Core);
+pub(super) struct Pausing<'a>(pub(super) &'a Core);
 
 impl Stop for Pausing<'_> {
     fn stop(&self) {

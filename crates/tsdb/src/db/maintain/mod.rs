@@ -2,7 +2,8 @@
 //! own and whenever somebody asks. Queries and ingestion never wait for it.
 //!
 //! - `head`: from the head to blocks; `out_of_order`: the same for samples out of order.
-//! - `compact`: from blocks to larger ones. `retention`: blocks that go.
+//! - `compact`: from blocks to larger ones. `retention`: blocks that go; `rules`: samples of some series.
+//! - `reload`: blocks that others put into the directory or took from it.
 //! - `error`: `MaintainError`.
 //!
 //! What always holds:
@@ -14,7 +15,9 @@ mod compact;
 mod error;
 mod head;
 mod out_of_order;
+pub(super) mod reload;
 mod retention;
+mod rules;
 
 pub use error::MaintainError;
 pub use retention::Retention;
@@ -22,7 +25,7 @@ pub use retention::Retention;
 use super::Core;
 use crate::{
     block::{Block, BlockId, BlockMeta, remove_block},
-    compact::{CompactError, CompactOptions, Compactor},
+    compact::{CompactError, CompactOptions, Compactor, SelectorRetention},
     head::out_of_order::cut::InBlocks,
     stats::Stats,
 };
@@ -48,6 +51,12 @@ pub struct Maintained {
     pub compacted: usize,
     /// Blocks that were beyond a limit of retention.
     pub expired: usize,
+    /// Blocks that were written anew for a rule of retention.
+    pub trimmed: usize,
+    /// Blocks that others put into the directory.
+    pub loaded: usize,
+    /// Blocks that others took from it.
+    pub vanished: usize,
 }
 
 /// What maintenance remembers from pass to pass. Whoever holds it is the only one that changes blocks.
@@ -67,10 +76,20 @@ pub(crate) struct State {
     measured_at: Option<Duration>,
     /// Blocks that are on disk and not wanted: to be removed.
     unwanted: BTreeSet<BlockId>,
+    /// Blocks that this program has not made.
+    foreign: reload::Foreign,
+    /// The rules by which no block has anything overdue, as of then.
+    rules_applied: Option<(SelectorRetention, Duration)>,
     /// Passes that failed, one after the other.
     failures: u32,
     /// No pass of the thread before this time.
     retry_at: Duration,
+}
+
+impl State {
+    pub(super) fn new(foreign: reload::Foreign) -> Self {
+        Self { foreign, ..Self::default() }
+    }
 }
 
 impl Core {
@@ -90,12 +109,14 @@ impl Core {
     fn pass(&self, state: &mut State) -> Result<Maintained, MaintainError> {
         let mut done = Maintained::default();
         let removed = self.remove_unwanted(state);
+        let reloaded = self.reload_blocks(state, &mut done);
         let cut = self.cut_head(state, &mut done);
         let late = self.cut_out_of_order(state, &mut done);
         // Before compaction: what is beyond a limit is not written anew.
         let expired = self.expire_blocks(state, &mut done);
         let compacted = self.compact_blocks(state, &mut done);
-        let result = removed.and(cut).and(late).and(expired).and(compacted);
+        let trimmed = self.apply_rules(state, &mut done);
+        let result = removed.and(reloaded).and(cut).and(late).and(expired).and(compacted).and(trimmed);
         self.note(state, result.as_ref().err());
         result.map(|()| done)
     }

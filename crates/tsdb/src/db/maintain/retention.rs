@@ -104,7 +104,7 @@ impl Core {
 }
 
 /// The bytes of all files in a directory and those below it; none when there is no such directory.
-fn bytes_of(fs: &dyn Fs, dir: &Path) -> io::Result<u64> {
+pub(super) fn bytes_of(fs: &dyn Fs, dir: &Path) -> io::Result<u64> {
     if !fs.exists(dir)? {
         return Ok(0);
     }

@@ -1,0 +1,124 @@
+//! Blocks that others put into the data directory of a running database, or take from it.
+
+use crate::common::{DIR, Dump, commit, dump, open, series};
+use skopos_base::{
+    Env,
+    fs::{OpenMode, append_all, read_all},
+    sim::SimWorld,
+};
+use skopos_model::DurationMs;
+use skopos_storage::{Queryable, TimeRange};
+use skopos_tsdb::{
+    Db, Options,
+    block::{BlockDir, META_FILE},
+};
+use std::path::{Path, PathBuf};
+
+const ELSEWHERE: &str = "/data/elsewhere";
+
+fn options() -> Options {
+    Options {
+        min_block_duration: DurationMs::from_ms(10_000),
+        max_block_duration: DurationMs::from_ms(10_000),
+        maintenance_interval: DurationMs::from_secs(36_000),
+        ..Options::default()
+    }
+}
+
+fn fill(db: &Db, number: usize, from: i64, to: i64) {
+    for t in (from..to).step_by(500) {
+        commit(db, &[(series(number), t, t as f64)]).expect("all is sound");
+    }
+}
+
+fn blocks(env: &Env, dir: &str) -> Vec<PathBuf> {
+    let entries = env.fs.read_dir(Path::new(dir)).expect("all is sound");
+    let whole = |name: &String| matches!(BlockDir::of(name), Some(BlockDir::Whole(_)));
+    entries.into_iter().map(|e| e.name).filter(whole).map(|name| Path::new(dir).join(name)).collect()
+}
+
+/// Copies files into the data directory; of each at most `most` bytes.
+fn copy(env: &Env, block: &Path, names: &[&str], most: usize) -> PathBuf {
+    let target = Path::new(DIR).join(block.file_name().expect("a block has a name"));
+    for name in names {
+        let (from, to) = (block.join(name), target.join(name));
+        env.fs.create_dir_all(to.parent().expect("it is in a directory")).expect("all is sound");
+        let bytes = read_all(&*env.fs, &from).expect("all is sound");
+        let _ = env.fs.remove_file(&to);
+        let mut file = env.fs.open(&to, OpenMode::CreateNew).expect("all is sound");
+        append_all(&mut *file, &bytes[..bytes.len().min(most)]).expect("all is sound");
+    }
+    target
+}
+
+const FILES: &[&str] = &["chunks/000001", "index", META_FILE];
+
+/// Blocks of series 7, made by another database, and what they say.
+fn made_elsewhere(env: &Env) -> (Vec<PathBuf>, Dump) {
+    let db = Db::open(Path::new(ELSEWHERE), options(), env).expect("the database opens");
+    fill(&db, 7, 0, 45_000);
+    db.maintain().expect("all is sound");
+    let mut all = dump(env, &db);
+    all.values_mut().for_each(|samples| samples.retain(|(t, _)| *t < 30_000));
+    drop(db);
+    (blocks(env, ELSEWHERE), all)
+}
+
+#[test]
+fn blocks_are_read_without_a_restart_and_vanish_under_running_queries() {
+    SimWorld::new(1).run(|env| {
+        let (made, theirs) = made_elsewhere(env);
+        let db = open(env, options());
+        fill(&db, 1, 100_000, 145_000);
+        db.maintain().expect("all is sound");
+        let ours = dump(env, &db);
+        let copied: Vec<_> = made.iter().map(|block| copy(env, block, FILES, usize::MAX)).collect();
+        assert_eq!(dump(env, &db), ours, "not before the next turn");
+        let done = db.maintain().expect("all is sound");
+        assert_eq!((done.loaded, done.vanished, made.len()), (3, 0, 3));
+        let both: Dump = ours.iter().chain(&theirs).map(|(l, s)| (l.clone(), s.clone())).collect();
+        assert_eq!(dump(env, &db), both);
+        let again = db.maintain().expect("all is sound");
+        assert_eq!((again.loaded, again.vanished), (0, 0));
+
+        let view = db.querier(TimeRange::ALL).expect("all is sound");
+        copied.iter().for_each(|block| env.fs.remove_dir_all(block).expect("all is sound"));
+        let done = db.maintain().expect("all is sound");
+        assert_eq!((done.loaded, done.vanished), (0, 3));
+        assert_eq!(crate::common::select(env, &*view, &[], TimeRange::ALL), both, "a query goes on");
+        assert_eq!(dump(env, &db), ours);
+        assert_eq!(db.stats().blocks_unreadable, 0);
+    });
+}
+
+#[test]
+fn a_block_that_is_half_there_stops_nothing_and_is_read_when_it_is_whole() {
+    SimWorld::new(2).run(|env| {
+        let (made, theirs) = made_elsewhere(env);
+        let db = open(env, options());
+        // Nothing but an index; a directory without anything; files that end too early; other bytes.
+        copy(env, &made[0], &FILES[1..2], usize::MAX);
+        env.fs
+            .create_dir_all(&Path::new(DIR).join(made[1].file_name().expect("a name")))
+            .expect("all is sound");
+        copy(env, &made[2], FILES, 100);
+        for _ in 0..3 {
+            let done = db.maintain().expect("it stops nothing");
+            assert_eq!((done.loaded, db.stats().blocks_unreadable), (0, 3));
+        }
+        fill(&db, 1, 100_000, 145_000);
+        let done = db.maintain().expect("it stops nothing");
+        assert!(done.cut > 0, "{done:?}");
+        let ours = dump(env, &db);
+        // A chunk file that grows after the rest is there.
+        copy(env, &made[0], FILES, usize::MAX);
+        copy(env, &made[0], &FILES[..1], 50);
+        made[1..].iter().for_each(|block| drop(copy(env, block, FILES, usize::MAX)));
+        db.maintain().expect("it stops nothing");
+        copy(env, &made[0], &FILES[..1], usize::MAX);
+        db.maintain().expect("it stops nothing");
+        assert_eq!((db.stats().blocks_unreadable, db.stats().blocks_loaded), (0, 6));
+        let both: Dump = ours.iter().chain(&theirs).map(|(l, s)| (l.clone(), s.clone())).collect();
+        assert_eq!(dump(env, &db), both);
+    });
+}
