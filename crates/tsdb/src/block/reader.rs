@@ -120,8 +120,8 @@ impl Block {
         Ok(())
     }
 
-    /// Whether a series that fulfils all matchers, and of which `is_meant` holds, has a chunk that ends before
-    /// `time`.
+    /// Whether a series that fulfils all matchers, and of which `is_meant` holds, has a chunk that ends
+    /// before `time`.
     pub(crate) fn has_chunk_before(
         &self,
         matchers: &[Matcher],
