@@ -56,7 +56,7 @@ impl Core {
         let known: BTreeSet<BlockId> = self.blocks.load().iter().map(|b| b.id()).collect();
         let vanished: BTreeSet<BlockId> = known.difference(&on_disk).copied().collect();
         for id in &vanished {
-            tracing::warn!(block = %id, "a block is no longer in the data directory: it is not read any more");
+            tracing::warn!(block = %id, "a block has gone from the data directory: it is not read any more");
         }
         let mut new = Vec::new();
         let wanted = |id: &&BlockId| !known.contains(id) || state.foreign.settling.contains_key(id);
