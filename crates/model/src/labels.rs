@@ -233,6 +233,8 @@ pub struct LabelsBuilder {
     text: String,
     /// Where in `text` each label stands: start of the name, start of the value, end.
     at: Vec<[usize; 3]>,
+    /// Whether they may be in another order than that of their names.
+    unsorted: bool,
     scratch: String,
 }
 
@@ -248,6 +250,7 @@ impl LabelsBuilder {
     pub fn clear(&mut self) {
         self.text.clear();
         self.at.clear();
+        self.unsorted = false;
     }
 
     /// Sets all of `labels`.
@@ -259,28 +262,39 @@ impl LabelsBuilder {
 
     /// Sets a label; an empty value removes it.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.remove(name);
-        if !value.is_empty() {
-            let start = self.text.len();
-            self.text.push_str(name);
-            let middle = self.text.len();
-            self.text.push_str(value);
-            self.at.push([start, middle, self.text.len()]);
+        if !self.is_behind_all(name) {
+            self.remove(name);
+            self.unsorted = true;
         }
+        if !value.is_empty() {
+            self.push(name, value);
+        }
+    }
+
+    /// Whether all labels so far are in order and before `name`, as those of a stored series come.
+    fn is_behind_all(&self, name: &str) -> bool {
+        !self.unsorted && self.at.last().is_none_or(|[start, middle, _]| &self.text[*start..*middle] < name)
+    }
+
+    fn push(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        let middle = self.text.len();
+        self.text.push_str(value);
+        self.at.push([start, middle, self.text.len()]);
     }
 
     /// Sets a label that is not set yet; whether that was so. An empty value sets nothing.
     pub fn insert(&mut self, name: &str, value: &str) -> bool {
-        let text = &self.text;
-        if self.at.iter().any(|[start, middle, _]| &text[*start..*middle] == name) {
-            return false;
+        if !self.is_behind_all(name) {
+            let text = &self.text;
+            if self.at.iter().any(|[start, middle, _]| &text[*start..*middle] == name) {
+                return false;
+            }
+            self.unsorted = true;
         }
         if !value.is_empty() {
-            let start = self.text.len();
-            self.text.push_str(name);
-            let middle = self.text.len();
-            self.text.push_str(value);
-            self.at.push([start, middle, self.text.len()]);
+            self.push(name, value);
         }
         true
     }
@@ -304,7 +318,10 @@ impl LabelsBuilder {
     /// The finished set. The builder keeps its labels.
     pub fn build(&mut self) -> Labels {
         let text = &self.text;
-        self.at.sort_unstable_by(|a, b| text[a[0]..a[1]].cmp(&text[b[0]..b[1]]));
+        if self.unsorted {
+            self.at.sort_unstable_by(|a, b| text[a[0]..a[1]].cmp(&text[b[0]..b[1]]));
+            self.unsorted = false;
+        }
         self.scratch.clear();
         for [start, middle, end] in &self.at {
             push_label(&mut self.scratch, &text[*start..*middle], &text[*middle..*end]);

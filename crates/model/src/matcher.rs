@@ -1,6 +1,7 @@
 //! `Matcher`: a condition on one label, compiled once. Regular expressions are anchored at both
 //! ends, and those that stand for a few literals never reach the regex engine.
 
+mod glob;
 mod pattern;
 #[cfg(test)]
 mod tests;
@@ -117,6 +118,7 @@ impl Matcher {
             Test::NonEmpty => !v.is_empty(),
             Test::Set(set) => set.binary_search_by(|s| s.as_str().cmp(v)).is_ok(),
             Test::Prefix(prefix) => v.starts_with(prefix),
+            Test::Globs(globs) => globs.matches(v),
             Test::Regex { prefix, regex } => v.starts_with(prefix) && regex.is_match(v),
         };
         hit != self.op.is_negative()
@@ -141,6 +143,7 @@ impl Matcher {
         match &self.test {
             Test::Literal => &self.value,
             Test::Prefix(prefix) | Test::Regex { prefix, .. } => prefix,
+            Test::Globs(globs) => globs.prefix(),
             Test::Anything | Test::NonEmpty | Test::Set(_) => "",
         }
     }

@@ -1,7 +1,7 @@
 //! Regular expressions of matchers: the cheapest test that decides as the expression does, and what an
 //! expression may cost. Knows nothing of labels.
 
-use super::RegexError;
+use super::{RegexError, glob::Globs};
 use regex::Regex;
 use regex_syntax::{
     ast::{self, Ast, ClassSetItem, Flag, Flags, GroupKind},
@@ -40,6 +40,8 @@ pub(super) enum Test {
     Set(Vec<String>),
     /// A literal, then anything.
     Prefix(String),
+    /// Literals with any text between them.
+    Globs(Globs),
     Regex {
         prefix: String,
         regex: Regex,
@@ -78,6 +80,11 @@ pub(super) fn compile(pattern: &str) -> Result<Compiled, RegexError> {
     if let Some(test) = simple(&hir) {
         let price = if matches!(test, Test::Set(_)) { pattern.len() } else { 0 };
         return Ok(Compiled { test, price });
+    }
+    if hir.properties().look_set().is_empty()
+        && let Some(globs) = Globs::of(&hir)
+    {
+        return Ok(Compiled { test: Test::Globs(globs), price: pattern.len() });
     }
     let regex = regex::RegexBuilder::new(&format!("^(?:{pattern})$"))
         .dot_matches_new_line(true)

@@ -1,7 +1,11 @@
 //! What matchers decide, and what expressions may cost.
 
 use super::*;
+use proptest::{collection::vec, sample::select};
 use regex::Regex;
+
+const GLOB_PARTS: [&str; 12] =
+    ["a", "b", "ab", "ü", ".*", ".+", ".*", "[ab]", "(a|.*b)", "(?:a.+|ba)?", ".*?", "b?"];
 
 fn matcher(pattern: &str) -> Matcher {
     Matcher::new("l", MatchOp::Regex, pattern).unwrap()
@@ -53,6 +57,38 @@ fn fast_paths_agree_with_the_regex_engine() {
             }
         }
     }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1000))]
+
+    /// Expressions made of few letters, so that values often match.
+    #[test]
+    fn globs_agree_with_the_regex_engine(
+        branches in vec(vec(select(&GLOB_PARTS[..]), 1..7), 1..4),
+        values in vec("[abcü\n]{0,8}", 60),
+    ) {
+        let pattern = branches.iter().map(|b| b.concat()).collect::<Vec<_>>().join("|");
+        let m = matcher(&pattern);
+        let oracle = Regex::new(&format!("^(?s:{pattern})$")).unwrap();
+        for value in values {
+            let expected = oracle.is_match(&value);
+            proptest::prop_assert_eq!(m.matches(&value), expected, "pattern {:?} value {:?}", pattern, value);
+            proptest::prop_assert!(!expected || value.starts_with(m.prefix()), "{:?} {:?}", pattern, value);
+        }
+    }
+}
+
+#[test]
+fn literals_with_any_text_between_them_need_no_engine() {
+    for pattern in ["a.*b", ".*a.*", ".+a", "a.*|b.*", "x(a|b.*)c.+", "pod-.*7.*7", "(?:foo-.*)|bar", "ab.+"]
+    {
+        assert!(matches!(matcher(pattern).test, Test::Globs(_)), "{pattern}");
+    }
+    for pattern in ["a.b", "a\\d+b.*", ".{2,}", "^a.*b$", "(?i)abcdefg.*x", "(a.*){2}"] {
+        assert!(matches!(matcher(pattern).test, Test::Regex { .. }), "{pattern}");
+    }
+    assert_eq!(matcher("füx.*a|füü.*").prefix(), "fü");
 }
 
 #[test]

@@ -119,6 +119,7 @@ impl<'a> Scan<'a> {
         self.input.corrupt(self.offset(), reason)
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, len: u64) -> Result<&'a [u8], BlockError> {
         let rest = self.rest();
         match usize::try_from(len).ok().and_then(|len| rest.get(..len)) {
@@ -168,9 +169,10 @@ impl<'a> Scan<'a> {
 
     /// A text with its length before it.
     pub(crate) fn text(&mut self) -> Result<&'a str, BlockError> {
-        let before = self.clone();
+        let before = self.at;
         let len = self.uvarint()?;
         let bytes = self.take(len)?;
-        std::str::from_utf8(bytes).map_err(|_| before.corrupt("a text is no UTF-8"))
+        std::str::from_utf8(bytes)
+            .map_err(|_| self.input.corrupt(self.offset + before as u64, "a text is no UTF-8"))
     }
 }

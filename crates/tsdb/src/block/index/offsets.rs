@@ -6,6 +6,7 @@ use super::{
     paged::{PAGE_ENTRIES, Paged, Walk},
 };
 use crate::block::{error::BlockError, input::Input, input::Scan};
+use skopos_base::varint::put_uvarint;
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 /// Pages read at once when many values are wanted.
@@ -51,6 +52,34 @@ impl<'a> Entry<'a> {
             return Err(scan.corrupt(format!("an entry has {keys} texts, not 2")));
         }
         Ok(Self { name: scan.text()?, value: scan.text()?, postings: scan.uvarint()? })
+    }
+}
+
+/// Reads entries of one name. The bytes that they begin with are compared and not read.
+struct EntriesOf<'n> {
+    name: &'n str,
+    head: Vec<u8>,
+}
+
+impl<'n> EntriesOf<'n> {
+    fn new(name: &'n str) -> Self {
+        let mut head = Vec::with_capacity(name.len() + 4);
+        put_uvarint(&mut head, 2);
+        put_uvarint(&mut head, name.len() as u64);
+        head.extend_from_slice(name.as_bytes());
+        Self { name, head }
+    }
+
+    #[inline]
+    fn read<'a>(&self, scan: &mut Scan<'a>) -> Result<Entry<'a>, BlockError>
+    where
+        'n: 'a,
+    {
+        if !scan.rest().starts_with(&self.head) {
+            return Entry::read(scan);
+        }
+        scan.take(self.head.len() as u64)?;
+        Ok(Entry { name: self.name, value: scan.text()?, postings: scan.uvarint()? })
     }
 }
 
@@ -139,8 +168,9 @@ impl PostingOffsets {
         let mut buffer = Vec::new();
         let bytes = paged.read(input, page..page + 1, &mut buffer)?;
         let mut scan = input.scan(bytes, paged.start() + u64::from(paged.page_start(page)));
+        let entries = EntriesOf::new(name);
         while !scan.is_empty() {
-            let entry = Entry::read(&mut scan)?;
+            let entry = entries.read(&mut scan)?;
             if entry.value == value {
                 return Ok(Some(entry.postings));
             }
@@ -171,6 +201,7 @@ impl PostingOffsets {
                 return Ok(());
             }
         };
+        let entries = EntriesOf::new(name);
         let name = &self.names[found];
         let mut page = self.page_of(name, prefix);
         let mut buffer = Vec::new();
@@ -182,7 +213,7 @@ impl PostingOffsets {
             let bytes = paged.read(input, page..end, &mut buffer)?;
             let mut scan = input.scan(bytes, paged.start() + u64::from(paged.page_start(page)));
             while !scan.is_empty() {
-                let entry = Entry::read(&mut scan)?;
+                let entry = entries.read(&mut scan)?;
                 if entry.value < prefix {
                     continue;
                 }

@@ -78,6 +78,30 @@ impl Paged {
         }
         Ok(buffer)
     }
+
+    /// The bytes of one page, which may be the one read last.
+    pub(super) fn read_again<'a>(
+        &'a self,
+        input: &Input,
+        page: usize,
+        last: &'a mut LastPage,
+    ) -> Result<&'a [u8], BlockError> {
+        if last.page == Some(page) && self.held.is_none() {
+            return Ok(&last.buffer);
+        }
+        last.page = None;
+        let bytes = self.read(input, page..page + 1, &mut last.buffer)?;
+        last.page = Some(page);
+        Ok(bytes)
+    }
+}
+
+/// The page that was read last, so that the same one is not read again.
+#[derive(Debug, Default)]
+pub(super) struct LastPage {
+    /// Which one `buffer` has.
+    page: Option<usize>,
+    buffer: Vec<u8>,
 }
 
 /// The first walk over a table: `len` bytes of content, before them their number, behind them the checksum.

@@ -2,18 +2,16 @@
 
 use super::{
     IndexVersion,
-    paged::{PAGE_ENTRIES, Paged, Walk},
+    paged::{LastPage, PAGE_ENTRIES, Paged, Walk},
 };
-use crate::block::{
-    error::BlockError,
-    input::{Input, Scan},
-};
+use crate::block::{error::BlockError, input::Input};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use skopos_base::varint;
+use std::ops::Range;
 
-/// So many pages are kept by one reader of symbols, and as many that were not asked for since.
-const YOUNG_PAGES: usize = 256;
+/// A reader of symbols forgets all texts when they are so many bytes.
+const KEPT_BYTES: usize = 256 << 10;
 
 /// The symbol table of an index.
 #[derive(Debug)]
@@ -93,61 +91,19 @@ enum Place {
     At(u32),
 }
 
-/// One page of symbols, read. Which bytes are texts is known; whether they are UTF-8 is asked of those that
-/// are wanted.
-#[derive(Debug)]
-struct Page {
-    bytes: Box<[u8]>,
-    /// For each symbol where it stands in the page, and where its text does.
-    at: Vec<Span>,
-}
-
-/// A symbol in a page: its length stands at `start`, its text from `text` to `end`.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u32,
-    text: u32,
-    end: u32,
-}
-
-impl Page {
-    fn new(mut scan: Scan<'_>) -> Result<Self, BlockError> {
-        let bytes = scan.rest().into();
-        let mut at = Vec::with_capacity(PAGE_ENTRIES);
-        while !scan.is_empty() {
-            let start = scan.at() as u32;
-            let len = scan.uvarint()?;
-            let text = scan.at() as u32;
-            scan.take(len)?;
-            at.push(Span { start, text, end: scan.at() as u32 });
-        }
-        Ok(Self { bytes, at })
-    }
-
-    fn get(&self, place: Place) -> Option<&str> {
-        let span = match place {
-            Place::Nth(nth) => self.at.get(nth)?,
-            Place::At(offset) => {
-                let nth = self.at.binary_search_by_key(&offset, |span| span.start).ok()?;
-                &self.at[nth]
-            }
-        };
-        std::str::from_utf8(&self.bytes[span.text as usize..span.end as usize]).ok()
-    }
-}
-
-/// Symbols by number, with the pages that were asked for last: those of names and of values that many series
-/// have stay, however many other values there are.
+/// Symbols by number. Keeps the texts that were asked for: those of names, and of values that many series
+/// have, are read once, and a value of one series costs no more than its page.
 #[derive(Debug, Default)]
 pub(crate) struct SymbolReader {
-    /// Asked for since `older` was young.
-    pages: HashMap<usize, Page, RandomState>,
-    older: HashMap<usize, Page, RandomState>,
-    buffer: Vec<u8>,
+    /// Where each text that was asked for stands in `texts`.
+    known: HashMap<u32, Range<usize>, RandomState>,
+    texts: String,
+    /// The page read last: series that stand behind one another often have neighbouring values.
+    page: LastPage,
 }
 
 impl SymbolReader {
-    /// Reads the pages of a label's name and value.
+    /// The texts of a label's name and value.
     pub(crate) fn pair<'a>(
         &'a mut self,
         symbols: &Symbols,
@@ -155,32 +111,49 @@ impl SymbolReader {
         pair: (u32, u32),
     ) -> Result<(&'a str, &'a str), BlockError> {
         // There is room for two.
-        if self.pages.len() >= YOUNG_PAGES {
-            self.older = std::mem::take(&mut self.pages);
+        if self.texts.len() >= KEPT_BYTES {
+            self.known.clear();
+            self.texts.clear();
         }
-        let name = self.load(symbols, input, pair.0)?;
-        let value = self.load(symbols, input, pair.1)?;
-        let get = |(page, place): (usize, Place), symbol: u32| {
-            self.pages.get(&page).and_then(|page| page.get(place)).ok_or_else(|| {
-                input.corrupt(symbols.table.start(), format!("symbol {symbol} is none, or no UTF-8"))
-            })
-        };
-        Ok((get(name, pair.0)?, get(value, pair.1)?))
+        let name = self.find(symbols, input, pair.0)?;
+        let value = self.find(symbols, input, pair.1)?;
+        Ok((&self.texts[name], &self.texts[value]))
     }
 
-    fn load(&mut self, symbols: &Symbols, input: &Input, symbol: u32) -> Result<(usize, Place), BlockError> {
-        let (page, place) = symbols.place(input, symbol)?;
-        if !self.pages.contains_key(&page) {
-            let read = match self.older.remove(&page) {
-                Some(read) => read,
-                None => {
-                    let bytes = symbols.table.read(input, page..page + 1, &mut self.buffer)?;
-                    let start = u64::from(symbols.table.page_start(page));
-                    Page::new(input.scan(bytes, symbols.table.start() + start))?
-                }
-            };
-            self.pages.insert(page, read);
+    /// One text.
+    pub(crate) fn text(&mut self, symbols: &Symbols, input: &Input, symbol: u32) -> Result<&str, BlockError> {
+        self.pair(symbols, input, (symbol, symbol)).map(|(text, _)| text)
+    }
+
+    #[inline]
+    fn find(&mut self, symbols: &Symbols, input: &Input, symbol: u32) -> Result<Range<usize>, BlockError> {
+        match self.known.get(&symbol) {
+            Some(found) => Ok(found.clone()),
+            None => self.read(symbols, input, symbol),
         }
-        Ok((page, place))
+    }
+
+    fn read(&mut self, symbols: &Symbols, input: &Input, symbol: u32) -> Result<Range<usize>, BlockError> {
+        let (page, place) = symbols.place(input, symbol)?;
+        let bytes = symbols.table.read_again(input, page, &mut self.page)?;
+        let offset = symbols.table.start() + u64::from(symbols.table.page_start(page));
+        let mut scan = input.scan(bytes, offset);
+        let mut before = 0;
+        while match place {
+            Place::Nth(nth) => before < nth,
+            Place::At(at) => scan.at() < at as usize,
+        } {
+            let len = scan.uvarint()?;
+            scan.take(len)?;
+            before += 1;
+        }
+        if matches!(place, Place::At(at) if scan.at() != at as usize) {
+            return Err(scan.corrupt(format!("no symbol begins at {symbol}")));
+        }
+        let from = self.texts.len();
+        self.texts.push_str(scan.text()?);
+        let found = from..self.texts.len();
+        self.known.insert(symbol, found.clone());
+        Ok(found)
     }
 }
