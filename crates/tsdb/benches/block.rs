@@ -61,7 +61,8 @@ fn write(env: &Env, dir: &Path, all: &[Labels], chunks: &[Chunk]) -> BlockMeta {
         writer.add_series(labels, chunks).expect("they come in order");
     }
     let compaction = Compaction { level: 1, sources: vec![id], ..Compaction::default() };
-    let meta = BlockMeta::new(id, TimestampMs::new(0), TimestampMs::new(7_200_000), compaction);
+    let end = chunks.last().map_or(0, |c| c.max.as_ms()) + 1;
+    let meta = BlockMeta::new(id, TimestampMs::new(0), TimestampMs::new(end), compaction);
     writer.finish(meta).expect("the disk is sound")
 }
 
@@ -80,6 +81,18 @@ fn cut(c: &mut Criterion) {
 
 fn matcher(name: &str, op: MatchOp, value: &str) -> Matcher {
     Matcher::new(name, op, value).expect("the expression is valid")
+}
+
+/// How many samples the series have that match.
+fn decode(env: &Env, querier: &dyn Querier, matchers: &[Matcher], batch: &mut SeriesBatch) -> usize {
+    let budget = QueryBudget::new(LIMITS, Arc::clone(&env.clock));
+    let request = SelectRequest { matchers, range: TimeRange::ALL, shard: Shard::WHOLE, budget };
+    let mut set = querier.select(&request).expect("in budget");
+    let mut samples = 0;
+    while set.next_batch(batch).expect("all chunks are sound") {
+        samples += black_box(batch.sample_count());
+    }
+    samples
 }
 
 fn million(c: &mut Criterion) {
@@ -122,20 +135,30 @@ fn million(c: &mut Criterion) {
     let matchers = [Matcher::equal("__name__", "metric_7")];
     let mut batch = SeriesBatch::default();
     group.bench_function("decode_2000_series", |b| {
-        b.iter(|| {
-            let budget = QueryBudget::new(LIMITS, Arc::clone(&env.clock));
-            let request =
-                SelectRequest { matchers: &matchers, range: TimeRange::ALL, shard: Shard::WHOLE, budget };
-            let mut set = querier.select(&request).expect("in budget");
-            let mut samples = 0;
-            while set.next_batch(&mut batch).expect("all chunks are sound") {
-                samples += black_box(batch.sample_count());
-            }
-            assert_eq!(samples, 2000 * 120);
-        });
+        b.iter(|| assert_eq!(decode(&env, &querier, &matchers, &mut batch), 2000 * 120));
     });
     group.finish();
 }
 
-criterion_group!(benches, cut, million);
+/// Two thousand series of two days: what a heavy range query reads, decoded to columns.
+fn range(c: &mut Criterion) {
+    const CHUNKS: i64 = 2 * 48;
+    let env = Env::real();
+    let dir = tempfile::tempdir().expect("there is room");
+    let meta = write(&env, dir.path(), &series(2000), &chunks(CHUNKS));
+    let path = dir.path().join(meta.ulid.to_string());
+    let block = Arc::new(Block::open(&*env.fs, &path).expect("it is sound"));
+    let querier = block.querier(TimeRange::ALL);
+    let samples = 2000 * CHUNKS as usize * 120;
+    let mut group = c.benchmark_group("block_range");
+    group.sample_size(10).throughput(Throughput::Elements(samples as u64));
+    let mut batch = SeriesBatch::default();
+    let matchers = [Matcher::equal("job", "node")];
+    group.bench_function("2000_series_2d", |b| {
+        b.iter(|| assert_eq!(decode(&env, &querier, &matchers, &mut batch), samples));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, cut, range, million);
 criterion_main!(benches);

@@ -54,7 +54,7 @@ fn expand(hir: &Hir) -> Option<Vec<Vec<Part>>> {
         HirKind::Empty => vec![Vec::new()],
         HirKind::Literal(literal) => vec![vec![Part::Literal(String::from_utf8(literal.0.to_vec()).ok()?)]],
         HirKind::Class(Class::Unicode(class)) => {
-            let chars: usize = class.iter().map(|r| r.len()).sum();
+            let chars: usize = class.iter().map(regex_syntax::hir::ClassUnicodeRange::len).sum();
             if chars > GLOBS_MAX {
                 return None;
             }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::intervals::Intervals;
 use skopos_chunk::{ChunkError, samples_in};
-use skopos_model::{Labels, SeriesRef};
+use skopos_model::{Columns, Labels, SeriesRef};
 use skopos_storage::{
     Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Querier, QueryBudget, QueryError,
     SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange,
@@ -294,13 +294,29 @@ impl Found {
         for (meta, at) in ready.chunks.iter().zip(ready.wanted.clone()) {
             let (encoding, bytes) = self.fetcher.fetch(&self.block.chunks, &self.wanted[at..])?;
             let chunk = Chunk { min: meta.min, max: meta.max, encoding, bytes };
-            take(chunk).map_err(|e| {
-                let reason = format!("a chunk of series {}: {e}", ready.labels);
-                self.block.chunks.corrupt(meta.at, reason)
-            })?;
+            take(chunk).map_err(|e| not_decoded(&self.block, ready, meta, e))?;
         }
         Ok(())
     }
+
+    /// Reads the chunks of a series and appends their samples that are wanted and not deleted.
+    fn decode(
+        &mut self,
+        ready: &Ready,
+        deleted: &Intervals,
+        columns: &mut Columns,
+    ) -> Result<(), QueryError> {
+        for (meta, at) in ready.chunks.iter().zip(ready.wanted.clone()) {
+            let (encoding, bytes) = self.fetcher.fetch_borrowed(&self.block.chunks, &self.wanted[at..])?;
+            decode_kept(encoding, bytes, self.range, deleted, columns)
+                .map_err(|e| not_decoded(&self.block, ready, meta, e))?;
+        }
+        Ok(())
+    }
+}
+
+fn not_decoded(block: &Block, ready: &Ready, chunk: &ChunkMeta, error: ChunkError) -> BlockError {
+    block.chunks.corrupt(chunk.at, format!("a chunk of series {}: {error}", ready.labels))
 }
 
 struct BlockSeriesSet(Found);
@@ -316,11 +332,8 @@ impl SeriesSet for BlockSeriesSet {
             let tombstones = Arc::clone(&found.tombstones);
             let none = Intervals::default();
             let deleted = ready.series.and_then(|s| tombstones.get(s)).unwrap_or(&none);
-            let range = found.range;
-            let pushed = batch.push_series(ready.labels.clone(), |columns| {
-                found
-                    .fetch(&ready, |chunk| decode_kept(chunk.encoding, &chunk.bytes, range, deleted, columns))
-            });
+            let pushed =
+                batch.push_series(ready.labels.clone(), |columns| found.decode(&ready, deleted, columns));
             // A batch that cannot be paid for is not handed out.
             let paid =
                 pushed.and_then(|()| found.budget.charge_samples((batch.sample_count() - before) as u64));

@@ -6,12 +6,13 @@ use crate::block::{error::BlockError, index::ChunkRef, input::Input};
 use bytes::{Bytes, BytesMut};
 use skopos_base::{crc::crc32c, fs::Fs, varint};
 use skopos_chunk::Encoding;
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 /// Chunks no farther apart than this are read with one call.
 const GAP: u64 = 16 << 10;
-/// The most bytes read with one call, unless one chunk is longer.
-const WINDOW: u64 = 1 << 20;
+/// The most bytes read with one call, unless one chunk is longer: what is read stays in the processor's cache
+/// until it is decoded.
+const WINDOW: u64 = 256 << 10;
 /// How long a chunk is guessed to be of which the end is not known.
 const GUESS: u64 = 1536;
 
@@ -104,12 +105,32 @@ pub(crate) struct ChunkFetcher {
 }
 
 impl ChunkFetcher {
-    /// The first of `wanted`: its encoding and data. The others are those that will be asked for next.
+    /// The first of `wanted`: its encoding and data, which keep all that was read with them. The others are
+    /// those that will be asked for next.
     pub(crate) fn fetch(
         &mut self,
         segments: &ChunkSegments,
         wanted: &[Wanted],
     ) -> Result<(Encoding, Bytes), BlockError> {
+        let (encoding, data) = self.find(segments, wanted)?;
+        Ok((encoding, self.window.slice(data)))
+    }
+
+    /// The same, with the data until the next chunk is asked for.
+    pub(crate) fn fetch_borrowed(
+        &mut self,
+        segments: &ChunkSegments,
+        wanted: &[Wanted],
+    ) -> Result<(Encoding, &[u8]), BlockError> {
+        let (encoding, data) = self.find(segments, wanted)?;
+        Ok((encoding, &self.window[data]))
+    }
+
+    fn find(
+        &mut self,
+        segments: &ChunkSegments,
+        wanted: &[Wanted],
+    ) -> Result<(Encoding, Range<usize>), BlockError> {
         let first = wanted[0];
         let input = segments.get(first.at)?;
         if first.at.offset() < HEADER_LEN {
@@ -156,8 +177,8 @@ impl ChunkFetcher {
         Ok(())
     }
 
-    /// The chunk, if all of it is in the window.
-    fn slice(&self, input: &Input, at: ChunkRef) -> Result<Option<(Encoding, Bytes)>, BlockError> {
+    /// Where the chunk's data stand in the window, if all of it does.
+    fn slice(&self, input: &Input, at: ChunkRef) -> Result<Option<(Encoding, Range<usize>)>, BlockError> {
         let skipped = at.offset().checked_sub(self.start).filter(|_| at.segment() == self.segment);
         let Some(bytes) = skipped.and_then(|n| self.window.get(usize::try_from(n).ok()?..)) else {
             return Ok(None);
@@ -184,6 +205,6 @@ impl ChunkFetcher {
             );
         };
         let from = (at.offset() - self.start) as usize;
-        Ok(Some((encoding, self.window.slice(from + data..from + end))))
+        Ok(Some((encoding, from + data..from + end)))
     }
 }
