@@ -8,5 +8,6 @@ mod damage;
 mod delete;
 mod peers;
 mod queries;
+mod size;
 mod version_1;
 mod writing;

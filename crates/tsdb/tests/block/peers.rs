@@ -13,7 +13,7 @@ use std::{
     process::Command,
 };
 
-fn promtool(arguments: &[&Path]) -> String {
+pub(crate) fn promtool(arguments: &[&Path]) -> String {
     let output = Command::new("promtool")
         .arg("tsdb")
         .args(arguments)
