@@ -1,7 +1,7 @@
 //! `Engine`: answers queries. Plans, carries out, and brings the value into the form that is handed
 //! out. Parses nothing and keeps nothing from one query to the next.
 
-use crate::ast::{Expr, ExprKind, RangeSelector, Subquery, ValueType};
+use crate::ast::{Edges, Expr, ExprKind, RangeSelector, Subquery, ValueType};
 use crate::error::EvalError;
 use crate::exec::{Annotations, Executor, NodeValue, bits, matrix::StepMatrix, refuse_histograms};
 use crate::plan::{
@@ -179,6 +179,10 @@ impl Engine {
         at: TimestampMs,
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
+        if range.selector.edges != Edges::Sampled {
+            let message = "anchored and smoothed range vectors must stand in a function such as rate";
+            return Err(EvalError::Invalid { message: message.to_owned(), span: expr.span });
+        }
         let plan = self.window_plan(range, expr, at)?;
         let scan = &plan.scans[ScanId(0).0];
         let querier = storage.querier(scan.range)?;

@@ -1,6 +1,8 @@
 //! Binary operators between vectors. Which series meet is decided once for all steps; whether they do at
 //! a step is a matter of bitmaps.
 
+mod fill;
+
 use super::{
     arith, bits,
     labels::{goes_with_name, match_key},
@@ -57,7 +59,7 @@ pub(crate) fn join(
     let swapped = join.matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
     let groups = Groups::of(one, &join.matching.on);
-    check_one_side(&groups, many, one, swapped, context.span)?;
+    check_one_side(join, &groups, (many, one), context.span)?;
     let mut out = StepMatrix::new(many.steps(), many.budget());
     let mut taken = Taken::default();
     let mut met = Vec::new();
@@ -86,6 +88,9 @@ pub(crate) fn join(
             push_result(join, lhs.row(l), rhs.row(r), labels, &mut out)?;
         }
     }
+    if !join.matching.fill.is_none() {
+        fill::add_filled(join, (many, one), &groups, &mut taken, context, &mut out)?;
+    }
     out.merged(context.span)
 }
 
@@ -98,16 +103,20 @@ fn budget_check(matrix: &StepMatrix, i: usize) -> Result<(), EvalError> {
 
 /// Fails where two rows of one group of the one side have a value at a step at which both sides have any.
 fn check_one_side(
+    join: &Join,
     groups: &Groups,
-    many: &StepMatrix,
-    one: &StepMatrix,
-    swapped: bool,
+    (many, one): (&StepMatrix, &StepMatrix),
     span: Span,
 ) -> Result<(), EvalError> {
+    let swapped = join.matching.cardinality == Cardinality::OneToMany;
     if groups.rows.iter().all(|rows| rows.len() < 2) {
         return Ok(());
     }
     let mut both = any_present(many);
+    if fill::values(join).0.is_some() {
+        // What is missing on the many side is filled in.
+        bits::fill(&mut both, many.steps());
+    }
     bits::and(&mut both, &any_present(one));
     for (key, id) in &groups.ids {
         let rows = &groups.rows[*id];

@@ -196,8 +196,14 @@ impl<'a> Builder<'a> {
         frame: Frame,
         span: Span,
     ) -> Result<Part, EvalError> {
-        sampled(selector.edges, span)?;
+        let smoothed = selector.edges == Edges::Smoothed && function == WindowFn::Newest;
         let (windows, invariant) = self.windows(&selector.shift, self.options.lookback, frame, span)?;
+        let windows = if smoothed {
+            // What lies before the step is the window itself.
+            self.extended(Windows { range: 0, ..windows }, Edges::Smoothed)
+        } else {
+            windows
+        };
         let kernel = Kernel { function, params: [None, None], span };
         let part = Part::select(&selector.matchers, windows, kernel, invariant);
         Ok(if function.keeps_name() { part } else { self.without_names(part) })
@@ -238,7 +244,14 @@ impl<'a> Builder<'a> {
         let first_end = base - offset;
         // A pinned window stays where it is, however many steps there are.
         let step = if invariant { 0 } else { grid.step.as_ms() };
-        Ok((Windows { first_end, step, steps: grid.steps, range: range.as_ms() }, invariant))
+        let (steps, range, edges) = (grid.steps, range.as_ms(), Edges::Sampled);
+        Ok((Windows { first_end, step, steps, range, edges, reach: 0 }, invariant))
+    }
+
+    /// The windows with samples at their ends.
+    fn extended(&self, windows: Windows, edges: Edges) -> Windows {
+        let reach = if edges == Edges::Sampled { 0 } else { self.options.lookback.as_ms() };
+        Windows { edges, reach, ..windows }
     }
 
     /// A function over windows.
@@ -251,9 +264,9 @@ impl<'a> Builder<'a> {
         let (keeps_name, span) = (kernel.function.keeps_name(), kernel.span);
         let part = match over {
             Windowed::Selector(range) => {
-                sampled(range.selector.edges, span)?;
                 let length = self.positive(&range.range, span)?;
                 let (windows, invariant) = self.windows(&range.selector.shift, length, frame, span)?;
+                let windows = self.extended(windows, range.selector.edges);
                 Part::select(&range.selector.matchers, windows, kernel, invariant)
             }
             Windowed::Subquery(subquery) => {
@@ -348,9 +361,6 @@ impl<'a> Builder<'a> {
                     (self.rows_at_all_steps(lhs, frame), self.rows_at_all_steps(rhs, frame))
                 };
                 let (lhs, rhs) = (lhs.0, rhs.0);
-                if !matching.fill.is_none() {
-                    return Err(EvalError::Unsupported { what: "fill".to_owned(), span });
-                }
                 let op = if op.is_set() {
                     Op::Set { op, lhs, rhs, matching }
                 } else {
@@ -395,14 +405,6 @@ pub(crate) fn strip(mut e: &Expr) -> &Expr {
         e = inner;
     }
     e
-}
-
-fn sampled(edges: Edges, span: Span) -> Result<(), EvalError> {
-    match edges {
-        Edges::Sampled => Ok(()),
-        Edges::Anchored => Err(EvalError::Unsupported { what: "anchored".to_owned(), span }),
-        Edges::Smoothed => Err(EvalError::Unsupported { what: "smoothed".to_owned(), span }),
-    }
 }
 
 pub(crate) fn invalid(message: &str, span: Span) -> EvalError {

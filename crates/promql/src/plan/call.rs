@@ -7,10 +7,10 @@ use super::{
     build::{Builder, Frame, Windowed, invalid, strip},
     draft::Part,
 };
-use crate::ast::{AggregateOp, Call, Expr, ExprKind, Grouping, Span, ValueType};
+use crate::ast::{AggregateOp, Call, Edges, Expr, ExprKind, Grouping, Span, ValueType};
 use crate::error::EvalError;
 use crate::exec::arith;
-use crate::functions::FunctionId as F;
+use crate::functions::{self, FunctionId as F};
 use skopos_model::{Labels, LabelsBuilder, MatchOp, Matcher, name::METRIC_NAME};
 use std::sync::Arc;
 
@@ -171,6 +171,7 @@ impl Builder<'_> {
             param_invariant = false;
         }
         let at = if function == WindowFn::Quantile { call.args[0].span } else { over.span };
+        check_edges(call, over)?;
         let kernel = Kernel { function, params, span: at };
         // A parameter that changes asks for all steps, even over a window that stays where it is.
         let frame = if param_invariant { frame } else { Frame { once: frame.grid, ..frame } };
@@ -235,6 +236,7 @@ impl Builder<'_> {
 
     fn absent_over_time(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
         let over = arg(call, 0, span)?;
+        check_edges(call, over)?;
         let windowed = windowed_arg(over)?;
         let labels = match &windowed {
             Windowed::Selector(range) => absent_labels(&range.selector.matchers),
@@ -327,6 +329,26 @@ fn bad_text(call: &Call, index: usize, bytes: &[u8], span: Span) -> EvalError {
         _ => format!("{quoted} is not valid UTF-8, which label names and values must be"),
     };
     EvalError::Invalid { message, span }
+}
+
+/// Only differences between the ends of a window make anything of what stands there.
+fn check_edges(call: &Call, over: &Expr) -> Result<(), EvalError> {
+    let ExprKind::Range(range) = &strip(over).kind else { return Ok(()) };
+    let (word, allowed): (_, &[F]) = match range.selector.edges {
+        Edges::Sampled => return Ok(()),
+        Edges::Anchored => ("anchored", &[F::Changes, F::Delta, F::Increase, F::Rate, F::Resets]),
+        Edges::Smoothed => ("smoothed", &[F::Delta, F::Increase, F::Rate]),
+    };
+    if allowed.contains(&call.function.id) {
+        return Ok(());
+    }
+    let names: Vec<_> = allowed.iter().map(|id| functions::by_id(*id).name).collect();
+    let message = format!(
+        "{word} modifier can only be used with: {} - not with {}",
+        names.join(", "),
+        call.function.name
+    );
+    Err(EvalError::Invalid { message, span: over.span })
 }
 
 fn windowed_arg(e: &Expr) -> Result<Windowed<'_>, EvalError> {

@@ -10,7 +10,7 @@ mod call;
 mod draft;
 mod explain;
 
-use crate::ast::{AggregateOp, BinaryOp, Grouping, Matching, Span};
+use crate::ast::{AggregateOp, BinaryOp, Edges, Grouping, Matching, Span};
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
 use skopos_storage::TimeRange;
 use std::sync::Arc;
@@ -200,14 +200,19 @@ pub(crate) struct Windows {
     pub step: i64,
     pub steps: usize,
     pub range: i64,
+    /// What the windows have at their ends.
+    pub edges: Edges,
+    /// How far beyond their ends samples count for these.
+    pub reach: i64,
 }
 
 impl Windows {
     /// What of time the windows cover together.
     pub(crate) fn span(&self) -> TimeRange {
         let last = self.first_end + (self.steps - 1) as i64 * self.step;
-        let min = self.first_end.saturating_sub(self.range).saturating_add(1);
-        TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(last) }
+        let min = self.first_end.saturating_sub(self.range).saturating_sub(self.reach).saturating_add(1);
+        let after = if self.edges == Edges::Smoothed { self.reach } else { 0 };
+        TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(last.saturating_add(after)) }
     }
 }
 

@@ -94,14 +94,14 @@ fn has_reset(values: &[f64]) -> bool {
 }
 
 /// The resets of one series, and those of the current window among them.
-struct Resets<'a> {
+pub(super) struct Resets<'a> {
     scratch: &'a Scratch,
     from: usize,
     to: usize,
 }
 
 impl<'a> Resets<'a> {
-    fn find(values: &[f64], scratch: &'a mut Scratch) -> Self {
+    pub(super) fn find(values: &[f64], scratch: &'a mut Scratch) -> Self {
         scratch.at.clear();
         scratch.lost.clear();
         let mut lost = Sum::ZERO;
@@ -116,12 +116,12 @@ impl<'a> Resets<'a> {
         Self { scratch, from: 0, to: 0 }
     }
 
-    fn all_finite(&self) -> bool {
+    pub(super) fn all_finite(&self) -> bool {
         self.scratch.lost.last().is_none_or(|sum| sum.high.is_finite())
     }
 
     /// `difference` and all that was lost between the samples of the window.
-    fn make_good(
+    pub(super) fn make_good(
         &mut self,
         difference: f64,
         values: &[f64],

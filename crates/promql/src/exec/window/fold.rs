@@ -209,7 +209,16 @@ pub(super) fn transitions(
     (counts, work): (&mut Vec<u32>, &mut Work),
     out: &mut RowMut<'_>,
 ) -> Result<(), QueryError> {
-    // `counts[i]` is the number of transitions up to sample `i`, so a window's is a difference.
+    count_transitions(function, s, counts);
+    work.spend(counts.len())?;
+    slide(s.timestamps, windows, work, |_, k, lo, hi| {
+        out.set(k, f64::from(counts[hi - 1] - counts[lo]));
+        Ok(())
+    })
+}
+
+/// Makes `counts[i]` the number of transitions up to sample `i`, so that a window's is a difference.
+pub(super) fn count_transitions(function: WindowFn, s: Samples<'_>, counts: &mut Vec<u32>) {
     let mut total = 0;
     counts.clear();
     counts.extend(s.values.iter().enumerate().map(|(i, v)| {
@@ -221,9 +230,4 @@ pub(super) fn transitions(
         total += u32::from(hit);
         total
     }));
-    work.spend(counts.len())?;
-    slide(s.timestamps, windows, work, |_, k, lo, hi| {
-        out.set(k, f64::from(counts[hi - 1] - counts[lo]));
-        Ok(())
-    })
 }

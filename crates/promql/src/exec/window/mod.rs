@@ -2,6 +2,7 @@
 //! All of it are loops over slices; what they need beside them stands in `Scratch` and is kept.
 
 mod counter;
+mod edges;
 mod fold;
 mod instant;
 mod order;
@@ -9,6 +10,7 @@ mod smooth;
 mod trend;
 
 use super::{matrix::RowMut, work::Work};
+use crate::ast::Edges;
 use crate::plan::{WindowFn, Windows};
 use skopos_model::{TimestampMs, is_stale_nan, sample::STALE_NAN_BITS};
 use skopos_storage::QueryError;
@@ -69,7 +71,8 @@ pub(crate) fn apply(
     let samples = samples.within(windows);
     // Every function looks at all samples once, whatever its windows are.
     work.spend(samples.values.len())?;
-    if matches!(function, WindowFn::Newest | WindowFn::NewestTime) {
+    let newest = matches!(function, WindowFn::Newest | WindowFn::NewestTime);
+    if newest && windows.edges == Edges::Sampled {
         work.spend(windows.steps)?;
         instant::newest(samples, windows, function == WindowFn::NewestTime, out);
         return Ok(());
@@ -93,7 +96,15 @@ fn compute(
     use WindowFn as W;
     let (t, v) = (s.timestamps, s.values);
     let seconds = |i: usize| t[i].as_secs_f64();
+    let extended = windows.edges != Edges::Sampled;
     match function {
+        W::Rate | W::Increase | W::Delta if extended => {
+            edges::differences(function, s, windows, (&mut scratch.counter, work), out)
+        }
+        W::Changes | W::Resets if extended => {
+            edges::transitions(function, s, windows, (&mut scratch.counts, work), out)
+        }
+        W::Newest => edges::instants(s, windows, work, out),
         W::Rate | W::Increase | W::Delta => {
             counter::extrapolated(function, s, windows, (&mut scratch.counter, work), out)
         }
@@ -115,7 +126,7 @@ fn compute(
         W::Deriv => trend::deriv(s, windows, (&mut scratch.trend, work), out),
         W::PredictLinear => trend::predict(s, windows, params, (&mut scratch.trend, work), out),
         W::DoubleExponentialSmoothing => smooth::smoothed(s, windows, params, work, out),
-        W::Newest | W::NewestTime => unreachable!("instant selectors were handled before"),
+        W::NewestTime => unreachable!("instant selectors were handled before"),
     }
 }
 
@@ -218,10 +229,15 @@ mod tests {
         let t: Vec<_> = timestamps.iter().map(|t| TimestampMs::new(*t)).collect();
         let mut got = Vec::new();
         let budget = QueryBudget::new(QueryLimits::default(), Arc::new(RealClock::new()));
-        slide(&t, &Windows { first_end, step, steps, range }, &mut Work::new(&budget), |_, k, lo, hi| {
-            got.push((k, timestamps[lo..hi].to_vec()));
-            Ok(())
-        })
+        slide(
+            &t,
+            &Windows { first_end, step, steps, range, edges: Edges::Sampled, reach: 0 },
+            &mut Work::new(&budget),
+            |_, k, lo, hi| {
+                got.push((k, timestamps[lo..hi].to_vec()));
+                Ok(())
+            },
+        )
         .expect("a budget that suffices");
         got
     }
