@@ -7,6 +7,7 @@ pub(crate) mod arith;
 pub(crate) mod bits;
 mod date;
 mod gather;
+mod info;
 mod join;
 mod kahan;
 mod labels;
@@ -134,6 +135,10 @@ impl<'a> Executor<'a> {
                 join::set(*op, matching, &lhs, &rhs, context)?
             }
             Op::Gather(gather) => self.gather(gather, context)?,
+            Op::Info { base, info, select } => {
+                let (base, info) = (self.rows(*base)?, self.rows(*info)?);
+                info::enriched(&base, &info, select, node.span)?
+            }
             Op::Absent { input, labels } => absent(self.rows(*input)?.as_ref(), labels)?,
             Op::Sort { input, .. } if grid.steps > 1 => {
                 self.annotations.sort_without_effect(node.span);

@@ -221,7 +221,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The windows of `shift` and `range`, and whether they are the same at every step.
-    fn windows(
+    pub(crate) fn windows(
         &self,
         shift: &Shift,
         range: DurationMs,

@@ -116,6 +116,7 @@ impl Builder<'_> {
                 let (rows, _) = self.rows_of(part, frame);
                 Ok(Part::scalar(self.node(Op::ScalarOf(rows), frame.grid_of(invariant), span), invariant))
             }
+            F::Info => self.info(call, frame, span),
             F::MaxOf | F::MinOf => self.extreme(call, frame, span),
             F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => self.sort(call, frame, span),
             F::Absent => {

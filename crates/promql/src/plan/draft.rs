@@ -271,6 +271,7 @@ fn inputs(op: &Op) -> [Option<NodeId>; 2] {
         Op::Number(_) | Op::Time | Op::Pipeline(_) => [None, None],
         Op::ScalarOf(n) | Op::ScalarNegate(n) | Op::VectorOf(n) | Op::Broadcast(n) => [Some(*n), None],
         Op::Absent { input, .. } | Op::Sort { input, .. } => [Some(*input), None],
+        Op::Info { base, info, .. } => [Some(*base), Some(*info)],
         Op::ScalarExtreme { a, b, .. } => [Some(*a), Some(*b)],
         Op::ScalarBinary { lhs, rhs, .. } | Op::Set { lhs, rhs, .. } => [Some(*lhs), Some(*rhs)],
         Op::Join(join) => [Some(join.lhs), Some(join.rhs)],

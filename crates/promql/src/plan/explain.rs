@@ -79,6 +79,7 @@ fn write_operator(f: &mut fmt::Formatter<'_>, op: &Op) -> Result<Vec<NodeId>, fm
         }
         Op::Absent { input, labels } => (format!("absent {labels}"), vec![*input]),
         Op::Sort { input, order } => (format!("sort {order:?}"), vec![*input]),
+        Op::Info { base, info, select } => (format!("info {select:?}"), vec![*base, *info]),
         Op::ScalarExtreme { extreme, a, b } => (format!("scalar {extreme:?}"), vec![*a, *b]),
         Op::Pipeline(_) => (String::new(), vec![]),
     };

@@ -9,6 +9,7 @@ pub(crate) mod build;
 mod call;
 mod draft;
 mod explain;
+mod info;
 
 use crate::ast::{AggregateOp, BinaryOp, Edges, Grouping, Matching, Span};
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
@@ -110,12 +111,27 @@ pub(crate) enum Op {
         input: NodeId,
         order: SortOrder,
     },
+    /// `info`: the rows of `base` with labels of those of `info`.
+    Info {
+        base: NodeId,
+        info: NodeId,
+        select: Arc<InfoLabels>,
+    },
     /// `max_of(a, b)` and `min_of(a, b)`
     ScalarExtreme {
         extreme: Extreme,
         a: NodeId,
         b: NodeId,
     },
+}
+
+/// Which info metrics and which of their labels.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct InfoLabels {
+    /// What the names fulfil.
+    pub names: Vec<Matcher>,
+    /// What the labels to be taken over fulfil; without any, all labels are taken over.
+    pub data: Vec<Matcher>,
 }
 
 /// Which of two numbers.
@@ -243,6 +259,8 @@ pub(crate) enum WindowFn {
     Newest,
     /// The time of that sample.
     NewestTime,
+    /// The same of a series that is still the metric that was read.
+    InfoTime,
     Rate,
     Increase,
     Delta,
@@ -277,7 +295,7 @@ pub(crate) enum WindowFn {
 impl WindowFn {
     /// Whether the result is still the metric that was read.
     pub(crate) const fn keeps_name(self) -> bool {
-        matches!(self, Self::Newest | Self::First | Self::Last)
+        matches!(self, Self::Newest | Self::InfoTime | Self::First | Self::Last)
     }
 }
 

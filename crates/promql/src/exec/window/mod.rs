@@ -71,10 +71,11 @@ pub(crate) fn apply(
     let samples = samples.within(windows);
     // Every function looks at all samples once, whatever its windows are.
     work.spend(samples.values.len())?;
-    let newest = matches!(function, WindowFn::Newest | WindowFn::NewestTime);
+    let time = matches!(function, WindowFn::NewestTime | WindowFn::InfoTime);
+    let newest = time || function == WindowFn::Newest;
     if newest && windows.edges == Edges::Sampled {
         work.spend(windows.steps)?;
-        instant::newest(samples, windows, function == WindowFn::NewestTime, out);
+        instant::newest(samples, windows, time, out);
         return Ok(());
     }
     // A staleness marker is no sample of a window.
@@ -126,7 +127,7 @@ fn compute(
         W::Deriv => trend::deriv(s, windows, (&mut scratch.trend, work), out),
         W::PredictLinear => trend::predict(s, windows, params, (&mut scratch.trend, work), out),
         W::DoubleExponentialSmoothing => smooth::smoothed(s, windows, params, work, out),
-        W::NewestTime => unreachable!("instant selectors were handled before"),
+        W::NewestTime | W::InfoTime => unreachable!("instant selectors were handled before"),
     }
 }
 

@@ -1,0 +1,135 @@
+//! `info`: rows enriched with the labels of the info metrics that tell about the same target. Which info
+//! series is the newest is decided step by step; rows of equal labels are written once.
+
+use super::{
+    bits,
+    matrix::{Row, RowLabels, StepMatrix},
+};
+use crate::ast::Span;
+use crate::error::EvalError;
+use crate::plan::InfoLabels;
+use skopos_model::{Labels, LabelsBuilder, name::METRIC_NAME};
+use std::collections::BTreeMap;
+
+/// The labels by which a series and an info series tell about the same target.
+const IDENTIFYING: [&str; 2] = ["instance", "job"];
+/// No info series of a name.
+const NONE: usize = usize::MAX;
+
+/// The rows of each info metric, by the target that they tell about.
+type Targets<'a> = foldhash::HashMap<Labels, BTreeMap<&'a str, Vec<usize>>>;
+
+/// The rows of `base` with the labels of those of `info`, whose values are the times of their samples.
+pub(crate) fn enriched(
+    base: &StepMatrix,
+    info: &StepMatrix,
+    select: &InfoLabels,
+    span: Span,
+) -> Result<StepMatrix, EvalError> {
+    let mut targets: Targets<'_> = foldhash::HashMap::default();
+    for (i, (labels, _)) in info.iter().enumerate() {
+        let of_target = targets.entry(target(&labels.labels)).or_default();
+        of_target.entry(labels.labels.value(METRIC_NAME)).or_default().push(i);
+    }
+    let mut out = StepMatrix::new(base.steps(), base.budget());
+    let none = BTreeMap::new();
+    for (i, (labels, row)) in base.iter().enumerate() {
+        if i.is_multiple_of(64) {
+            base.budget().check()?;
+        }
+        if select.is_info(labels.labels.value(METRIC_NAME)) {
+            out.push(labels.clone(), row)?;
+            continue;
+        }
+        let target = target(&labels.labels);
+        let metrics = if target.is_empty() { &none } else { targets.get(&target).unwrap_or(&none) };
+        enrich_row((labels, row), metrics, info, (select, span), &mut out)?;
+    }
+    out.merged(span)
+}
+
+fn target(labels: &Labels) -> Labels {
+    labels.filtered(|name| IDENTIFYING.contains(&name))
+}
+
+/// Adds one row, or several where its info series change over time.
+fn enrich_row(
+    (labels, row): (&RowLabels, Row<'_>),
+    metrics: &BTreeMap<&str, Vec<usize>>,
+    info: &StepMatrix,
+    (select, span): (&InfoLabels, Span),
+    out: &mut StepMatrix,
+) -> Result<(), EvalError> {
+    let mut written: foldhash::HashMap<Vec<usize>, Option<usize>> = foldhash::HashMap::default();
+    let mut chosen = vec![NONE; metrics.len()];
+    for step in bits::iter(row.present) {
+        for (slot, rows) in chosen.iter_mut().zip(metrics.values()) {
+            *slot = newest(rows, info, step, span)?;
+        }
+        let at = match written.get(&chosen) {
+            Some(at) => *at,
+            None => {
+                let at = match with_labels(labels, &chosen, info, (select, span))? {
+                    Some(labels) => {
+                        out.push_empty(labels)?;
+                        Some(out.len() - 1)
+                    }
+                    None => None,
+                };
+                written.insert(chosen.clone(), at);
+                at
+            }
+        };
+        if let Some(at) = at {
+            out.row_mut(at).set(step, row.values[step]);
+        }
+    }
+    Ok(())
+}
+
+/// The row among `rows` whose sample is the newest at `step`.
+fn newest(rows: &[usize], info: &StepMatrix, step: usize, span: Span) -> Result<usize, EvalError> {
+    let mut best = NONE;
+    for &i in rows.iter().filter(|i| bits::get(info.row(**i).present, step)) {
+        let time = |i: usize| info.row(i).values[step];
+        if best != NONE && time(i) == time(best) {
+            let ms = (time(i) * 1000.0).round() as i64;
+            let message = format!(
+                "found duplicate series for info metric: existing {} @ {ms}, new {} @ {ms}",
+                info.labels(best).labels,
+                info.labels(i).labels
+            );
+            return Err(EvalError::Invalid { message, span });
+        }
+        if best == NONE || time(i) > time(best) {
+            best = i;
+        }
+    }
+    Ok(best)
+}
+
+/// The labels together with those of the chosen info series; none when labels are asked for that nobody has.
+fn with_labels(
+    labels: &RowLabels,
+    chosen: &[usize],
+    info: &StepMatrix,
+    (select, span): (&InfoLabels, Span),
+) -> Result<Option<RowLabels>, EvalError> {
+    let mut more = LabelsBuilder::default();
+    for &i in chosen.iter().filter(|i| **i != NONE) {
+        for (name, value) in info.labels(i).labels.iter().filter(|(name, _)| select.takes(name)) {
+            if more.get(name).is_some_and(|other| other != value) {
+                return Err(EvalError::Invalid { message: format!("conflicting label: {name}"), span });
+            }
+            if labels.labels.get(name).is_none() {
+                more.set(name, value);
+            }
+        }
+    }
+    if chosen.iter().all(|i| *i == NONE) && !select.may_be_missing() {
+        return Ok(None);
+    }
+    let mut all = LabelsBuilder::from_labels(&labels.labels);
+    more.iter().for_each(|(name, value)| all.set(name, value));
+    Ok(Some(RowLabels { labels: all.build(), drop_name: labels.drop_name }))
+}
