@@ -1,4 +1,5 @@
 //! `RemoteSource` against a server that writes down what it is asked.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Steps, parse};
@@ -14,13 +15,16 @@ use std::{
 
 const MATRIX: &str = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
 
+/// First line, `Authorization` and body.
+type Request = (String, String, String);
+
 /// Asks a server that gives these answers (status and body) one after the other; gives what came of it, and
-/// the requests: first line, `Authorization`, body.
+/// the requests.
 fn ask(
     credentials: Credentials,
     prefix: &str,
     answers: &'static [(&str, &str)],
-) -> (Result<Answer, SourceError>, Vec<(String, String, String)>) {
+) -> (Result<Answer, SourceError>, Vec<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}{prefix}", listener.local_addr().unwrap());
     let server = thread::spawn(move || {

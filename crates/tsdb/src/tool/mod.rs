@@ -6,7 +6,8 @@
 //! - `analyze`: what the series of one block are of.
 //! - `backfill`: samples in any order into blocks, in bounded memory; `open_metrics`: from a text into it.
 //! - `verify`: what is damaged; `verify_block`: in one block.
-//! - `repair`: damage set aside, what is left of it written anew; `salvage`: of one block.
+//! - `repair`: damage set aside, what is left of it written anew; `salvage`: of one block;
+//!   `watched`: whether a disk that does not answer was taken for damage.
 //! - `bench`: a load of scrapes on a new database.
 //! - `text`: samples and figures as lines.
 
@@ -22,3 +23,4 @@ mod untouched;
 pub mod verify;
 mod verify_block;
 pub mod view;
+mod watched;

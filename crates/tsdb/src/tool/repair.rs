@@ -3,12 +3,13 @@
 
 use super::{
     listing::block_dirs,
-    salvage::{Salvage, salvage},
+    salvage::{Salvage, Salvaged, salvage},
     verify::{Finding, Severity, Verified, leftovers, torn_end, verify_logs},
     verify_block::verify_block,
+    watched::Watched,
 };
 use crate::{
-    block::{BlockError, BlockId},
+    block::{BlockError, BlockId, BlockMeta},
     error::OpenError,
     head_chunks::{HeadChunks, MAX_FILE_BYTES},
 };
@@ -17,6 +18,7 @@ use skopos_base::{
     fs::{Fs, OpenMode},
 };
 use std::{
+    collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
 };
@@ -134,20 +136,58 @@ pub fn repair(env: &Env, dir: &Path, mode: RepairMode) -> Result<Vec<Repaired>, 
         }
         done.push(Repaired::Removed(path));
     }
-    for block in block_dirs(fs, dir).map_err(failed(dir))? {
-        if !verify_block(fs, &block).findings.is_empty() {
-            done.push(repair_block(env, dir, block, mode)?);
-        }
-    }
+    repair_blocks(env, dir, mode, &mut done)?;
     repair_logs(fs, dir, mode, &mut done).map_err(failed(dir))?;
     repair_head_chunks(env, dir, mode, &mut done)?;
     drop(lock);
     Ok(done)
 }
 
-fn repair_block(env: &Env, dir: &Path, block: PathBuf, mode: RepairMode) -> Result<Repaired, RepairError> {
+fn repair_blocks(
+    env: &Env,
+    dir: &Path,
+    mode: RepairMode,
+    done: &mut Vec<Repaired>,
+) -> Result<(), RepairError> {
+    let fs = &*env.fs;
+    let (mut damaged, mut successors) = (Vec::new(), BTreeMap::new());
+    let blocks = block_dirs(fs, dir).map_err(|source| RepairError::Io { path: dir.to_owned(), source })?;
+    for block in blocks {
+        // A disk that does not answer is no damage: it may answer the next time.
+        let watched = Watched::new(&env.fs);
+        let findings = verify_block(&watched, &block).findings;
+        watched.check().map_err(|(path, source)| RepairError::Io { path, source })?;
+        if !findings.is_empty() {
+            damaged.push(block);
+        } else {
+            let meta = BlockMeta::read(fs, &block)?;
+            successors.extend(meta.compaction.parents.iter().map(|p| (p.ulid.to_string(), meta.ulid)));
+        }
+    }
+    for block in damaged {
+        let name = block.file_name().unwrap_or_default().to_string_lossy();
+        let successor = successors.get(&*name).copied();
+        done.push(repair_block(env, dir, block, successor, mode)?);
+    }
+    Ok(())
+}
+
+/// Sets a damaged block aside. Where a sound one was made of it already, by a repair that did not come to its
+/// end or by compaction, that one has its samples.
+fn repair_block(
+    env: &Env,
+    dir: &Path,
+    block: PathBuf,
+    successor: Option<BlockId>,
+    mode: RepairMode,
+) -> Result<Repaired, RepairError> {
     let how = if mode == RepairMode::Repair { Salvage::Write } else { Salvage::Count };
-    let salvaged = salvage(env, &block, how)?;
+    let salvaged = match successor {
+        Some(id) => {
+            Salvaged { notes: vec![format!("block {id} was made of it before")], ..Salvaged::default() }
+        }
+        None => salvage(env, &block, how)?,
+    };
     if mode == RepairMode::Repair {
         let mut aside = block.clone().into_os_string();
         aside.push(DAMAGED_SUFFIX);

@@ -1,6 +1,6 @@
 //! What can still be read of a damaged block, as a new block. Never touches the damaged one.
 
-use super::verify_block::check_chunk;
+use super::{verify_block::check_chunk, watched::Watched};
 use crate::block::{
     BlockError, BlockIds, BlockMeta, BlockParent, BlockWriter, Compaction, Symbols, Tombstones, WriteOptions,
     chunk_access::{ChunkFetcher, ChunkSegments, Wanted},
@@ -11,10 +11,13 @@ use crate::block::{
     },
     kept::rewrite_kept,
 };
-use skopos_base::{Env, fs::parent};
+use skopos_base::{
+    Env,
+    fs::{SharedFs, parent},
+};
 use skopos_model::{Labels, SeriesRef, TimestampMs};
 use skopos_storage::Chunk;
-use std::{collections::BTreeSet, ops::ControlFlow, path::Path};
+use std::{collections::BTreeSet, ops::ControlFlow, path::Path, sync::Arc};
 
 /// What became of a damaged block.
 #[derive(Debug, Default)]
@@ -34,8 +37,20 @@ pub(super) enum Salvage {
     Count,
 }
 
-/// Reads what can be read of the block in `dir`.
+/// Reads what can be read of the block in `dir`. Where the system refuses to read, there is no new block.
 pub(super) fn salvage(env: &Env, dir: &Path, how: Salvage) -> Result<Salvaged, BlockError> {
+    let watched = Arc::new(Watched::new(&env.fs));
+    let env = Env { fs: Arc::clone(&watched) as SharedFs, ..env.clone() };
+    let salvaged = salvage_watched(&env, &watched, dir, how)?;
+    answered(&watched)?;
+    Ok(salvaged)
+}
+
+fn answered(watched: &Watched) -> Result<(), BlockError> {
+    watched.check().map_err(|(path, source)| BlockError::io("reading", &path)(source))
+}
+
+fn salvage_watched(env: &Env, watched: &Watched, dir: &Path, how: Salvage) -> Result<Salvaged, BlockError> {
     let fs = &*env.fs;
     let mut out = Salvaged::default();
     let (index, chunks) = match (IndexReader::open(fs, dir), ChunkSegments::open_damaged(fs, dir)) {
@@ -63,7 +78,7 @@ pub(super) fn salvage(env: &Env, dir: &Path, how: Salvage) -> Result<Salvaged, B
         }
         return Ok(block.out);
     }
-    block.write(env, dir, &ids, symbols, old)
+    block.write(env, watched, dir, &ids, symbols, old)
 }
 
 /// The series that the index names: all of them, or those that any readable list names.
@@ -149,6 +164,7 @@ impl Damaged {
     fn write(
         mut self,
         env: &Env,
+        watched: &Watched,
         dir: &Path,
         ids: &[u32],
         symbols: Symbols,
@@ -186,6 +202,7 @@ impl Damaged {
                 BlockMeta::new(id, first, end, compaction)
             }
         };
+        answered(watched)?;
         self.out.meta = Some(writer.finish(meta)?);
         Ok(self.out)
     }
