@@ -205,6 +205,30 @@ impl LinesOf for BTreeSet<&str> {
 }
 
 #[test]
+fn what_is_no_data_directory_is_named_and_not_changed() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("file");
+    fs::write(&file, "").unwrap();
+    let gone = temp.path().join("gone");
+    for command in ["list", "analyze", "dump", "dump-openmetrics", "verify", "repair"] {
+        for (dir, words) in [
+            (&*gone, "there is no directory"),
+            (&*file, "is not a directory"),
+            (temp.path(), "neither blocks"),
+        ] {
+            let output = ours(&[command, dir.to_str().unwrap()]);
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            if command == "list" && dir == temp.path() {
+                assert!(output.status.success(), "an empty directory has an empty table");
+            } else {
+                assert!(output.status.code() == Some(1) && error.contains(words), "{command}: {error}");
+            }
+        }
+    }
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "no lock was made");
+}
+
+#[test]
 fn a_directory_in_use_is_dumped_and_not_repaired() {
     let server = crate::support::server().start();
     let dir = server.folder().join("data");

@@ -1,7 +1,7 @@
 //! `analyze`: what the series of a block are of.
 
 use super::super::output::Out;
-use super::{dump::selectors, failed};
+use super::{dump::selectors, expect_data, failed};
 use crate::role::Failure;
 use skopos_base::Env;
 use skopos_tsdb::{
@@ -39,6 +39,7 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
         Some(text) => selectors(std::slice::from_ref(text))?.remove(0),
         None => Vec::new(),
     };
+    expect_data(&env, &flags.dir)?;
     let blocks = list_blocks(&*env.fs, &flags.dir).map_err(failed)?.blocks;
     let found = match &flags.block {
         Some(id) => blocks.into_iter().find(|b| b.meta.ulid.to_string() == *id),

@@ -3,7 +3,7 @@
 use super::super::output::Progress;
 use super::{
     create_open_metrics::{Shown, show},
-    failed,
+    expect_data, failed,
 };
 use crate::role::Failure;
 use skopos_base::Env;
@@ -79,6 +79,7 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     let rules = rules(flags, &env)?;
     let made = match &flags.db {
         Some(dir) => {
+            expect_data(&env, dir)?;
             let view = DirView::open(dir, &env).map_err(failed)?;
             let engine = Engine::new(EngineOptions::default(), env.clock.clone());
             fill(&mut LocalSource::new(engine, &view), &rules, (flags.start, end), flags, &env)?

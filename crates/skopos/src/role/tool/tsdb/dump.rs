@@ -1,7 +1,7 @@
 //! `dump` and `dump-openmetrics`: all samples as lines.
 
 use super::super::output::Out;
-use super::failed;
+use super::{expect_data, failed};
 use crate::role::Failure;
 use skopos_base::Env;
 use skopos_chunk::SampleIter;
@@ -47,6 +47,7 @@ pub(super) fn run(flags: &Flags, form: Form) -> Result<(), Failure> {
         min: flags.min_time.map_or(TimestampMs::MIN, TimestampMs::new),
         max: flags.max_time.map_or(TimestampMs::MAX, TimestampMs::new),
     };
+    expect_data(&env, &flags.dir)?;
     let view = DirView::open(&flags.dir, &env).map_err(failed)?;
     let mut series = view.samples(&sets, range).map_err(failed)?;
     let (mut out, mut lines) = (Out::new(), Vec::new());

@@ -1,7 +1,7 @@
 //! `list`: the table of blocks.
 
 use super::super::output::Out;
-use super::failed;
+use super::{expect_data, failed};
 use crate::role::Failure;
 use jiff::Timestamp;
 use skopos_base::Env;
@@ -48,6 +48,10 @@ impl Figures {
 
 pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     let env = Env::real();
+    if env.fs.read_dir(&flags.dir).is_err() {
+        // An empty directory has an empty table; one that is not there has none.
+        expect_data(&env, &flags.dir)?;
+    }
     let listing = list_blocks(&*env.fs, &flags.dir).map_err(failed)?;
     let mut out = Out::new();
     print(&mut out, &listing.blocks, Figures::of(flags.human_readable))?;

@@ -1,7 +1,7 @@
 //! `repair`: damage set aside and what is left of it written anew.
 
 use super::super::output::Out;
-use super::failed;
+use super::{expect_data, failed};
 use crate::role::Failure;
 use skopos_base::Env;
 use skopos_tsdb::tool::repair::{RepairMode, repair};
@@ -19,6 +19,7 @@ pub(in crate::role::tool) struct Flags {
 
 pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     let env = Env::real();
+    expect_data(&env, &flags.dir)?;
     let mode = if flags.dry_run { RepairMode::DryRun } else { RepairMode::Repair };
     let done = repair(&env, &flags.dir, mode).map_err(failed)?;
     let mut out = Out::new();

@@ -1,6 +1,7 @@
 //! `verify`: everything in a data directory read, and what is damaged.
 
 use super::super::output::Out;
+use super::expect_data;
 use crate::role::Failure;
 use skopos_base::Env;
 use skopos_tsdb::tool::verify::{Severity, verify};
@@ -15,6 +16,7 @@ pub(in crate::role::tool) struct Flags {
 
 pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     let env = Env::real();
+    expect_data(&env, &flags.dir)?;
     let dir = flags.dir.display();
     let verified = verify(&*env.fs, &flags.dir).map_err(Failure::system(format!("reading {dir}")))?;
     let mut out = Out::new();
@@ -29,7 +31,8 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     if verified.is_damaged() {
         let damage = verified.findings.iter().filter(|f| f.severity == Severity::Damage).count();
         return Err(Failure::Data(format!(
-            "{damage} places in {dir} are damaged; see `skopos tool tsdb repair --dry-run {dir}`"
+            "damage in {} of {dir}; see `skopos tool tsdb repair --dry-run {dir}`",
+            if damage == 1 { "1 place".to_owned() } else { format!("{damage} places") }
         )));
     }
     Ok(())
