@@ -55,9 +55,11 @@ fn decode_all_ways(bytes: &[u8]) -> Result<Columns, ChunkError> {
 }
 
 fn check(samples: &[(i64, u64)]) {
-    let encoder = encode(samples);
-    assert_eq!(usize::from(encoder.len()), samples.len());
-    assert_eq!(sample_count(encoder.bytes()), Ok(encoder.len()));
+    let mut encoder = encode(samples);
+    let len = encoder.len();
+    assert_eq!(usize::from(len), samples.len());
+    assert_eq!(encoder.byte_len(), encoder.bytes().len());
+    assert_eq!(sample_count(encoder.bytes()), Ok(len));
     let last = encoder.last().map(|s| (s.timestamp.as_ms(), s.value.to_bits()));
     assert_eq!(last, samples.last().copied());
     let expected: Columns = samples.iter().copied().unzip();
@@ -103,7 +105,7 @@ fn samples_of_every_kind_come_back() {
 #[test]
 fn a_range_gives_the_samples_inside_it() {
     let samples: Vec<_> = (0..50i64).map(|i| (i * 10, (i as f64).to_bits())).collect();
-    let chunk = encode(&samples);
+    let mut chunk = encode(&samples);
     for (min, max) in
         [(i64::MIN, i64::MAX), (0, 0), (1, 9), (5, 25), (490, 490), (491, 999), (-9, -1), (30, 20)]
     {
@@ -115,13 +117,14 @@ fn a_range_gives_the_samples_inside_it() {
 
 #[test]
 fn a_chunk_cut_at_any_length_is_an_error() {
-    let chunk = sample_chunk();
+    let mut chunk = sample_chunk();
+    let samples = chunk.len();
     for len in 0..chunk.bytes().len() {
         let cut = &chunk.bytes()[..len];
         let error = decode_all_ways(cut).unwrap_err();
         match error {
             ChunkError::NoHeader { len: said } => assert_eq!((said, len < 2), (len, true)),
-            ChunkError::Truncated { offset, count, .. } => assert!(offset <= len && count == chunk.len()),
+            ChunkError::Truncated { offset, count, .. } => assert!(offset <= len && count == samples),
             other => panic!("{other}"),
         }
         assert_eq!(XorEncoder::from_bytes(cut).unwrap_err(), error);
@@ -130,7 +133,7 @@ fn a_chunk_cut_at_any_length_is_an_error() {
 
 #[test]
 fn no_flipped_bit_makes_a_decoder_panic() {
-    let chunk = sample_chunk();
+    let mut chunk = sample_chunk();
     for bit in 0..chunk.bytes().len() * 8 {
         let mut bytes = chunk.bytes().to_vec();
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -220,7 +223,7 @@ proptest! {
         for (t, bits) in &samples[at..] {
             resumed.append(TimestampMs::new(*t), f64::from_bits(*bits));
         }
-        let whole = encode(&samples);
+        let mut whole = encode(&samples);
         prop_assert_eq!(resumed.bytes(), whole.bytes());
     }
 

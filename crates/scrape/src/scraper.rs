@@ -13,6 +13,10 @@ use skopos_storage::Appendable;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
+/// A longer body is not ingested on a thread of the reactor: one of this length takes about a millisecond at
+/// most.
+const USUAL_BODY_BYTES: usize = 256 << 10;
+
 /// What every scraper shares.
 #[derive(Clone)]
 pub struct Shared {
@@ -122,7 +126,7 @@ impl Scraper {
         let started = self.shared.clock.monotonic();
         let fetched = self.shared.fetcher.fetch(&self.status.target).await;
         let took = self.shared.clock.monotonic().saturating_sub(started);
-        let report = self.ingest_blocking(at, took, fetched);
+        let report = self.ingest(at, took, fetched);
         ScrapeCounters::add(&self.shared.counters.scrapes, 1);
         if report.health == Health::Down {
             ScrapeCounters::add(&self.shared.counters.failed, 1);
@@ -138,19 +142,18 @@ impl Scraper {
         });
     }
 
-    /// Parsing and storing are work for a thread, not for the reactor.
-    fn ingest_blocking(
-        &mut self,
-        at: TimestampMs,
-        took: Duration,
-        fetched: Result<Body, FetchError>,
-    ) -> Report {
+    /// Parsing and storing a long body, or new series, is work for a thread of its own, not for one of the
+    /// reactor's; all else takes less time than to change threads would be worth.
+    fn ingest(&mut self, at: TimestampMs, took: Duration, fetched: Result<Body, FetchError>) -> Report {
         let storage = Arc::clone(&self.shared.storage);
         let ingest = &mut self.ingest;
-        tokio::task::block_in_place(move || match fetched {
-            Ok(body) => ingest.body(storage.as_ref(), at, took, &body),
+        match fetched {
+            Ok(body) if body.bytes.len() <= USUAL_BODY_BYTES && ingest.remembered_series() > 0 => {
+                ingest.body(storage.as_ref(), at, took, &body)
+            }
+            Ok(body) => tokio::task::block_in_place(move || ingest.body(storage.as_ref(), at, took, &body)),
             Err(error) => ingest.failure(storage.as_ref(), at, took, error.to_string()),
-        })
+        }
     }
 
     fn mark_stale(&mut self) {

@@ -7,6 +7,10 @@ use skopos_model::{Labels, SeriesRef, TimestampMs};
 use skopos_storage::{Append, Appendable, SeriesId};
 use skopos_tsdb::{Db, Options, WalCompression};
 
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const STEP_MS: i64 = 15_000;
 const DAY_MS: i64 = 86_400_000;
 

@@ -1,12 +1,16 @@
 //! Resident bytes a series, measured as a process: what the system says that a million series with the labels
 //! of containers and machines take, their postings and open chunks among them. Goal: 500 bytes an active
-//! series. The allocator is the system's; the program itself uses another.
+//! series. The allocator is the program's.
 
 use skopos_base::{Env, fs::read_all};
 use skopos_model::{Labels, LabelsBuilder, TimestampMs};
 use skopos_storage::{Append, Appendable, SeriesId};
 use skopos_tsdb::{Db, Options};
 use std::path::Path;
+
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const SERIES: usize = 1_000_000;
 const BATCH: usize = 5000;

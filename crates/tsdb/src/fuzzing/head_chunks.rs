@@ -25,7 +25,7 @@ pub fn entry(bytes: &[u8]) {
 pub fn entry_seeds() -> Vec<Vec<u8>> {
     let mut chunk = XorEncoder::new();
     (0..9).for_each(|i| chunk.append(TimestampMs::new(1000 * i), i as f64));
-    let seed = |order| {
+    let mut seed = |order| {
         let (min, max) = (TimestampMs::new(0), TimestampMs::new(8000));
         let entry = Entry { wal_ref: 7, min, max, order, encoding: Encoding::Xor, bytes: chunk.bytes() };
         let mut out = Vec::new();

@@ -1,5 +1,5 @@
 //! Which commits a reader sees: all up to one number, its mark. Owns the marks of living readers; each
-//! series keeps the boundaries that tell them apart (`Boundaries`).
+//! series keeps the boundaries that tell them apart (`LastBoundary`, `OlderBoundaries`).
 //!
 //! Commits happen one after the other and get growing numbers, and the samples of a series stand in
 //! the order of their commits. So what a reader sees of a series is a beginning of it, and a series
@@ -161,54 +161,75 @@ struct Boundary {
     start: u32,
 }
 
-/// The boundaries of one series that living readers need, and always the last one.
+/// The last boundary of one series. Older ones are kept beside it, since there are hardly ever any.
 #[derive(Debug, Default)]
-pub(crate) struct Boundaries {
-    last: Boundary,
-    /// Growing. Only there while a reader lives that needs it.
-    #[expect(clippy::box_collection, reason = "almost always absent, and there is one of these a series")]
-    older: Option<Box<Vec<Boundary>>>,
+pub(crate) struct LastBoundary {
+    commit: CommitId,
+    start: u32,
+    /// How many samples the series has.
+    len: u32,
 }
 
-impl Boundaries {
-    /// Notes that `commit` adds samples behind the `len` that there are. `marks` are those of the
-    /// living readers, growing.
+/// The boundaries of one series before the last that living readers need, growing.
+#[derive(Debug, Default)]
+pub(crate) struct OlderBoundaries(Vec<Boundary>);
+
+impl LastBoundary {
+    /// How many samples the series has.
     #[inline]
-    pub(crate) fn begin(&mut self, commit: CommitId, len: u32, marks: &[CommitId]) {
-        if self.last.commit == commit {
-            return;
-        }
-        if self.older.is_some() || marks.first().is_some_and(|m| *m < self.last.commit) {
-            self.keep_needed(marks);
-        }
-        self.last = Boundary { commit, start: len };
+    pub(crate) fn len(&self) -> u32 {
+        self.len
     }
 
-    /// How many of `len` samples a reader of `mark` sees.
-    pub(crate) fn visible(&self, mark: CommitId, len: u32) -> u32 {
-        if self.last.commit <= mark {
-            return len;
+    /// Whether a living reader sees what was before the last commit, and not that. `marks` are those of the
+    /// living readers, growing.
+    #[inline]
+    pub(crate) fn is_needed(&self, commit: CommitId, marks: &[CommitId]) -> bool {
+        self.commit != commit && marks.first().is_some_and(|m| *m < self.commit)
+    }
+
+    /// Notes samples of `commit` behind those that there are.
+    #[inline]
+    pub(crate) fn grow(&mut self, commit: CommitId, samples: u32) {
+        if self.commit != commit {
+            (self.commit, self.start) = (commit, self.len);
         }
-        let older = self.older.as_deref().map_or(&[][..], Vec::as_slice);
-        let first_unseen = older.iter().find(|b| b.commit > mark).unwrap_or(&self.last);
-        first_unseen.start
+        self.len += samples;
+    }
+
+    /// How many samples a reader of `mark` sees.
+    pub(crate) fn visible(&self, mark: CommitId, older: Option<&OlderBoundaries>) -> u32 {
+        if self.commit <= mark {
+            return self.len;
+        }
+        let older = older.map_or(&[][..], |older| older.0.as_slice());
+        older.iter().find(|b| b.commit > mark).map_or(self.start, |b| b.start)
     }
 
     /// Forgets the first `count` samples, which are no more.
-    pub(crate) fn drop_front(&mut self, count: u32) {
-        self.last.start = self.last.start.saturating_sub(count);
-        for boundary in self.older.iter_mut().flat_map(|older| older.iter_mut()) {
+    pub(crate) fn drop_front(&mut self, count: u32, older: Option<&mut OlderBoundaries>) {
+        self.len -= count;
+        self.start = self.start.saturating_sub(count);
+        for boundary in older.into_iter().flat_map(|older| older.0.iter_mut()) {
             boundary.start = boundary.start.saturating_sub(count);
         }
     }
+}
 
-    /// A boundary is needed by readers that see its predecessor and not it.
-    #[cold]
-    fn keep_needed(&mut self, marks: &[CommitId]) {
-        let mut older = self.older.take().unwrap_or_default();
-        older.push(self.last);
+impl OlderBoundaries {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes the last boundary before another commit begins, and forgets what no reader needs: one is needed
+    /// by readers that see its predecessor and not it.
+    pub(crate) fn keep_needed(&mut self, last: &LastBoundary, commit: CommitId, marks: &[CommitId]) {
+        if last.commit == commit {
+            return;
+        }
+        self.0.push(Boundary { commit: last.commit, start: last.start });
         let mut from = 0;
-        older.retain(|b| {
+        self.0.retain(|b| {
             let first = marks.partition_point(|m| *m < from);
             let needed = marks.get(first).is_some_and(|m| *m < b.commit);
             if needed {
@@ -216,7 +237,9 @@ impl Boundaries {
             }
             needed
         });
-        self.older = (!older.is_empty()).then_some(older);
+        if self.0.is_empty() {
+            self.0 = Vec::new();
+        }
     }
 }
 
@@ -266,15 +289,18 @@ mod tests {
     fn every_reader_keeps_its_view_however_long_it_lives() {
         for seed in 0..200 {
             let rng = Rng::from_seed(seed);
-            let mut boundaries = Boundaries::default();
+            let (mut last, mut older) = (LastBoundary::default(), OlderBoundaries::default());
             let mut commits: Vec<CommitId> = Vec::new();
             let mut marks: Vec<CommitId> = Vec::new();
             for commit in 1..100 {
                 // Not every commit brings samples of this series.
                 for _ in 0..rng.below(3) {
-                    boundaries.begin(commit, commits.len() as u32, &marks);
+                    if last.is_needed(commit, &marks) || !older.is_empty() {
+                        older.keep_needed(&last, commit, &marks);
+                    }
+                    last.grow(commit, 1);
                     commits.push(commit);
-                    let kept = boundaries.older.as_ref().map_or(0, |o| o.len());
+                    let kept = older.0.len();
                     assert!(kept <= marks.len(), "seed {seed}: {kept} boundaries, {} readers", marks.len());
                 }
                 if rng.below(4) == 0 {
@@ -285,7 +311,7 @@ mod tests {
                 }
                 for mark in &marks {
                     let expected = commits.iter().filter(|c| *c <= mark).count() as u32;
-                    let got = boundaries.visible(*mark, commits.len() as u32);
+                    let got = last.visible(*mark, Some(&older));
                     assert_eq!(got, expected, "seed {seed}, commit {commit}, mark {mark}");
                 }
             }

@@ -91,7 +91,7 @@ fn remove_ids(ids: &mut Vec<u32>, gone: &[u32]) -> usize {
 /// The values of one label.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Values {
-    name: Arc<str>,
+    name: Arc<Box<str>>,
     by_value: BTreeMap<ByValue, Ids>,
     /// How many series have the label.
     series: usize,
@@ -101,8 +101,8 @@ impl Values {
     /// Adds a number to the list of a value.
     fn add(&mut self, value: &str, id: u32, bytes: &mut usize) -> Arc<Pair> {
         self.series += 1;
-        let here = (Bound::Included(value), Bound::Included(value));
-        if let Some((known, ids)) = self.by_value.range_mut::<str, _>(here).next() {
+        let here = (Bound::Included(value.as_bytes()), Bound::Included(value.as_bytes()));
+        if let Some((known, ids)) = self.by_value.range_mut::<[u8], _>(here).next() {
             ids.push(id);
             return Arc::clone(&known.0);
         }
@@ -113,7 +113,7 @@ impl Values {
     }
 
     pub(crate) fn get(&self, value: &str) -> &[u32] {
-        self.by_value.get(value).map_or(&[], Ids::as_slice)
+        self.by_value.get(value.as_bytes()).map_or(&[], Ids::as_slice)
     }
 
     /// The values that begin with `prefix` and stand behind `after`, sorted, each with its series.
@@ -122,9 +122,9 @@ impl Values {
         prefix: &'a str,
         after: Option<&'a str>,
     ) -> impl Iterator<Item = (&'a str, &'a [u32])> {
-        let from = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let from = after.map_or(Bound::Included(prefix), Bound::Excluded).map(str::as_bytes);
         self.by_value
-            .range::<str, _>((from, Bound::Unbounded))
+            .range::<[u8], _>((from, Bound::Unbounded))
             .take_while(move |(value, _)| value.0.value().starts_with(prefix))
             .map(|(value, ids)| (value.0.value(), ids.as_slice()))
     }
@@ -141,7 +141,7 @@ impl Values {
 /// All labels of all series.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Postings {
-    names: BTreeMap<Arc<str>, Values>,
+    names: BTreeMap<Box<str>, Values>,
     all: Vec<u32>,
     /// Numbers in the lists of labels.
     entries: usize,
@@ -157,9 +157,8 @@ impl Postings {
         self.all.push(index.0);
         let pairs = labels.iter().map(|(name, value)| {
             if !self.names.contains_key(name) {
-                let name: Arc<str> = name.into();
-                let values = Values { name: Arc::clone(&name), by_value: BTreeMap::new(), series: 0 };
-                self.names.insert(name, values);
+                let values = Values { name: Arc::new(name.into()), by_value: BTreeMap::new(), series: 0 };
+                self.names.insert(name.into(), values);
             }
             let values = self.names.get_mut(name).expect("invariant: it was added above");
             values.add(value, index.0, &mut self.pair_bytes)
@@ -174,7 +173,7 @@ impl Postings {
     /// Takes the numbers of `gone`, which are sorted, out of the list of one label; how long the list was.
     pub(crate) fn remove_from(&mut self, name: &str, value: &str, gone: &[u32]) -> usize {
         let Some(values) = self.names.get_mut(name) else { return 0 };
-        let Some(ids) = values.by_value.get_mut(value) else { return 0 };
+        let Some(ids) = values.by_value.get_mut(value.as_bytes()) else { return 0 };
         let before = ids.as_slice().len();
         let removed = match gone {
             [one] => ids.remove(*one),
@@ -183,7 +182,7 @@ impl Postings {
         values.series -= removed;
         self.entries -= removed;
         if removed == before {
-            values.by_value.remove(value);
+            values.by_value.remove(value.as_bytes());
             self.pair_bytes -= pair_bytes(value);
         }
         if values.by_value.is_empty() {

@@ -5,16 +5,59 @@
 use skopos_model::Labels;
 use std::{borrow::Borrow, cmp::Ordering, fmt, sync::Arc};
 
-/// A label, shared by its series.
+/// The longest value that stands in its pair.
+const SHORT_BYTES: usize = 38;
+
+/// A label, shared by its series. With the counts of its pointer it takes one line of the processor's cache.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Pair {
-    name: Arc<str>,
-    value: Box<str>,
+    /// A thin pointer; there are few names.
+    name: Arc<Box<str>>,
+    value: Value,
+}
+
+/// The text of a value.
+#[derive(Debug, PartialEq, Eq)]
+enum Value {
+    /// Behind its end stand zeros.
+    Short {
+        len: u8,
+        bytes: [u8; SHORT_BYTES],
+    },
+    Long(Box<str>),
+}
+
+impl Value {
+    fn new(text: &str) -> Self {
+        let mut bytes = [0; SHORT_BYTES];
+        match bytes.get_mut(..text.len()) {
+            Some(to) => {
+                to.copy_from_slice(text.as_bytes());
+                Self::Short { len: text.len() as u8, bytes }
+            }
+            None => Self::Long(text.into()),
+        }
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Self::Long(text) => text.as_bytes(),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Short { .. } => str::from_utf8(self.as_bytes()).expect("invariant: it was made of a text"),
+            Self::Long(text) => text,
+        }
+    }
 }
 
 impl Pair {
-    pub(super) fn new(name: &Arc<str>, value: &str) -> Arc<Self> {
-        Arc::new(Self { name: Arc::clone(name), value: value.into() })
+    pub(super) fn new(name: &Arc<Box<str>>, value: &str) -> Arc<Self> {
+        Arc::new(Self { name: Arc::clone(name), value: Value::new(value) })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -22,29 +65,35 @@ impl Pair {
     }
 
     pub(super) fn value(&self) -> &str {
-        &self.value
+        self.value.as_str()
+    }
+
+    /// What orders pairs of the same name or another as `Labels` are.
+    fn key(&self) -> (&[u8], &[u8]) {
+        (self.name.as_bytes(), self.value.as_bytes())
     }
 
     /// About what one pair takes in memory, without what names it in postings.
     pub(super) fn heap_bytes(value: &str) -> usize {
-        // Two counts of the pointer, and the text's own allocation.
-        16 + size_of::<Self>() + value.len().next_multiple_of(16)
+        // Two counts of the pointer, and the allocation of a long text.
+        let long = if value.len() > SHORT_BYTES { value.len().next_multiple_of(16) } else { 0 };
+        16 + size_of::<Self>() + long
     }
 }
 
-/// A pair in the order of values; the name is the same in one map.
+/// A pair in the order of values, found by the bytes of its value; the name is the same in one map.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ByValue(pub(super) Arc<Pair>);
 
-impl Borrow<str> for ByValue {
-    fn borrow(&self) -> &str {
-        &self.0.value
+impl Borrow<[u8]> for ByValue {
+    fn borrow(&self) -> &[u8] {
+        self.0.value.as_bytes()
     }
 }
 
 impl Ord for ByValue {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.value.cmp(&other.0.value)
+        self.0.value.as_bytes().cmp(other.0.value.as_bytes())
     }
 }
 
@@ -101,7 +150,7 @@ impl SeriesLabels {
 
     /// Whether these are the labels of `other`.
     pub(crate) fn is(&self, other: &Labels) -> bool {
-        self.iter().eq(other.iter())
+        other.is(self.pairs.iter().map(|pair| pair.key()))
     }
 
     /// What a series takes in memory for its labels, beside the pairs that it shares.
@@ -115,7 +164,7 @@ impl Ord for SeriesLabels {
     fn cmp(&self, other: &Self) -> Ordering {
         for (a, b) in self.pairs.iter().zip(&other.pairs) {
             if !Arc::ptr_eq(a, b) {
-                let order = (a.name(), a.value()).cmp(&(b.name(), b.value()));
+                let order = a.key().cmp(&b.key());
                 if order != Ordering::Equal {
                     return order;
                 }
@@ -154,7 +203,7 @@ impl fmt::Debug for SeriesLabels {
 /// Labels that share nothing, as those of a series that is not in the registry.
 impl From<&Labels> for SeriesLabels {
     fn from(labels: &Labels) -> Self {
-        let pairs = labels.iter().map(|(name, value)| Pair::new(&Arc::from(name), value)).collect();
+        let pairs = labels.iter().map(|(name, value)| Pair::new(&Arc::new(name.into()), value)).collect();
         Self { hash: labels.hash64(), pairs }
     }
 }
@@ -163,6 +212,18 @@ impl From<&Labels> for SeriesLabels {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_pair_takes_one_line_of_the_cache_and_values_of_any_length() {
+        assert_eq!(size_of::<Pair>() + 2 * size_of::<usize>(), 64);
+        let name = Arc::new(Box::from("name"));
+        for len in 0..3 * SHORT_BYTES {
+            let value = "é".repeat(len / 2) + &"x".repeat(len % 2);
+            let pair = Pair::new(&name, &value);
+            assert_eq!((pair.name(), pair.value()), ("name", &value[..]));
+            assert_eq!(matches!(pair.value, Value::Short { .. }), len <= SHORT_BYTES);
+        }
+    }
 
     proptest! {
         #[test]

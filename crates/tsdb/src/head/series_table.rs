@@ -2,6 +2,7 @@
 //! series have gone, so that series that come and go cost no memory.
 
 use super::series::{MemSeries, SeriesIndex};
+use skopos_storage::SeriesCharge;
 use std::sync::Arc;
 
 const PAGE: usize = 512;
@@ -11,6 +12,15 @@ struct Page {
     /// How many places are taken.
     taken: usize,
     series: Box<[Option<Arc<MemSeries>>]>,
+    /// The places of the series in the accounts of their sources. They stand here since nothing asks for
+    /// them, and a series itself shall be small.
+    charges: Box<[Option<SeriesCharge>]>,
+}
+
+impl Page {
+    fn new() -> Self {
+        Self { taken: 0, series: (0..PAGE).map(|_| None).collect(), charges: Box::default() }
+    }
 }
 
 /// See above.
@@ -28,16 +38,22 @@ impl SeriesTable {
         u32::try_from(self.next).ok().filter(|i| *i < u32::MAX).map(SeriesIndex)
     }
 
-    /// Adds a series, whose number is `next_index`.
-    pub(crate) fn push(&mut self, series: Arc<MemSeries>) {
+    /// Adds a series, whose number is `next_index`. As long as it is here it keeps its place in the account
+    /// of its source.
+    pub(crate) fn push(&mut self, series: Arc<MemSeries>, charge: Option<SeriesCharge>) {
         assert_eq!(series.index.0 as usize, self.next, "invariant: numbers are given in order");
         let (page, place) = (self.next / PAGE, self.next % PAGE);
         if place == 0 {
             self.pages.push(None);
         }
-        let page = self.pages[page]
-            .get_or_insert_with(|| Page { taken: 0, series: (0..PAGE).map(|_| None).collect() });
+        let page = self.pages[page].get_or_insert_with(Page::new);
         page.series[place] = Some(series);
+        if charge.is_some() {
+            if page.charges.is_empty() {
+                page.charges = (0..PAGE).map(|_| None).collect();
+            }
+            page.charges[place] = charge;
+        }
         page.taken += 1;
         self.next += 1;
         self.len += 1;
@@ -58,6 +74,9 @@ impl SeriesTable {
         let place = &mut self.pages[index / PAGE];
         if let Some(page) = place {
             page.series[index % PAGE] = None;
+            if let Some(charge) = page.charges.get_mut(index % PAGE) {
+                *charge = None;
+            }
             page.taken -= 1;
             if page.taken == 0 {
                 *place = None;
@@ -88,7 +107,7 @@ mod tests {
         let make = |table: &mut SeriesTable| {
             let index = table.next_index().unwrap();
             let series = Arc::new(MemSeries::new((&Labels::empty()).into(), index, 1, false));
-            table.push(Arc::clone(&series));
+            table.push(Arc::clone(&series), None);
             series
         };
         for round in 0..20 {

@@ -76,7 +76,7 @@ impl Turn {
                 self.series[from..to].iter().zip(&self.timestamps_ms[from..to]).zip(&self.values[from..to]);
             for ((index, timestamp_ms), value) in rows {
                 let Some(series) = table.get(*index) else { continue };
-                let mut stored = series.append(*timestamp_ms, *value, view);
+                let mut stored = series.append(*timestamp_ms, *value, &view);
                 if stored == Stored::Overtaken {
                     stored = late.insert_float(series, *timestamp_ms, *value);
                 }

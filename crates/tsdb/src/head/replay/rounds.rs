@@ -118,7 +118,7 @@ fn apply(head: &Head, samples: &[RoundSample], applied: &mut Applied) {
     let table = head.registry.table();
     for sample in samples {
         let Some(series) = table.get(sample.series) else { continue };
-        let stored = series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), view);
+        let stored = series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), &view);
         applied.count(stored, sample.timestamp_ms);
     }
 }

@@ -77,7 +77,7 @@ impl Open {
         }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&mut self) -> &[u8] {
         match self {
             Self::Floats(e) => e.bytes(),
             Self::Histograms(e) => e.bytes(),
@@ -112,7 +112,7 @@ impl Open {
     }
 
     /// The chunk for a snapshot, if it has a sample.
-    pub(super) fn to_snapshot(&self, min: TimestampMs) -> Option<OpenChunk> {
+    pub(super) fn snapshot(&mut self, min: TimestampMs) -> Option<OpenChunk> {
         let (max, last) = match self {
             Self::Floats(e) => e.last().map(|s| (s.timestamp, Last::Float(s.value)))?,
             Self::Histograms(e) => e.last().map(|(t, h)| (t, Last::Histogram(h)))?,
@@ -156,10 +156,8 @@ impl Open {
     pub(super) fn is_full(&self) -> bool {
         match self {
             Self::Floats(e) => e.len() >= SAMPLES_PER_CHUNK,
-            Self::Histograms(_) | Self::FloatHistograms(_) => {
-                self.len() >= SAMPLES_PER_CHUNK
-                    || self.len() >= HISTOGRAMS_PER_CHUNK && self.bytes().len() >= HISTOGRAM_CHUNK_BYTES
-            }
+            Self::Histograms(e) => is_full_of_histograms(e.len(), e.bytes().len()),
+            Self::FloatHistograms(e) => is_full_of_histograms(e.len(), e.bytes().len()),
         }
     }
 
@@ -188,4 +186,8 @@ impl Open {
         };
         Fits::Not(header)
     }
+}
+
+fn is_full_of_histograms(samples: u16, bytes: usize) -> bool {
+    samples >= SAMPLES_PER_CHUNK || samples >= HISTOGRAMS_PER_CHUNK && bytes >= HISTOGRAM_CHUNK_BYTES
 }

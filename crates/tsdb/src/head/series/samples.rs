@@ -7,27 +7,32 @@ use super::{
     out_of_order::{LateValue, OutOfOrder},
 };
 use crate::{
-    head::isolation::{Boundaries, CommitId},
+    head::isolation::{CommitId, LastBoundary, OlderBoundaries},
     head_chunks::{ChunkMeta, Entry, Order},
     wal::snapshot::{ClosedChunks, OpenChunk},
 };
 use skopos_model::{FloatHistogram, Histogram, Sample, TimestampMs, is_stale_nan};
 
-/// So many places are made room for at a time: a million lists live at once.
-const CLOSED_GROWTH: usize = 2;
-
+/// See above. What an append touches stands first and together.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Samples {
-    closed: Vec<ChunkMeta>,
     open: Open,
+    boundary: LastBoundary,
     open_min_ms: i64,
     /// The open chunk takes no sample so long after its first one, so that no chunk lies in two blocks.
     open_room_ms: u32,
-    /// Samples in closed chunks.
-    closed_len: u32,
-    boundaries: Boundaries,
-    /// Samples that came behind later ones; most series have none.
-    late: Option<Box<OutOfOrder>>,
+    rare: Option<Box<Rare>>,
+    /// Without room to spare: a million lists live at once, and grow once in a hundred samples.
+    closed: Box<[ChunkMeta]>,
+}
+
+/// What most series have nothing of.
+#[derive(Debug, Default)]
+struct Rare {
+    older: OlderBoundaries,
+    /// Samples that came behind later ones.
+    late: Option<OutOfOrder>,
 }
 
 /// What tells closed chunks from others.
@@ -41,12 +46,33 @@ fn tell(chunks: &[ChunkMeta]) -> ClosedChunks {
 }
 
 impl Samples {
-    fn len(&self) -> u32 {
-        self.closed_len + u32::from(self.open.len())
+    pub(super) fn visible(&self, mark: CommitId) -> u32 {
+        self.boundary.visible(mark, self.rare.as_ref().map(|rare| &rare.older))
     }
 
-    pub(super) fn visible(&self, mark: CommitId) -> u32 {
-        self.boundaries.visible(mark, self.len())
+    /// Notes one more sample, of a commit.
+    #[inline]
+    fn grow(&mut self, commit: &CommitView<'_>) {
+        let older = self.rare.as_ref().is_some_and(|rare| !rare.older.is_empty());
+        if older || self.boundary.is_needed(commit.id, commit.marks) {
+            self.keep_boundaries(commit);
+        }
+        self.boundary.grow(commit.id, 1);
+    }
+
+    #[cold]
+    fn keep_boundaries(&mut self, commit: &CommitView<'_>) {
+        let rare = self.rare.get_or_insert_default();
+        rare.older.keep_needed(&self.boundary, commit.id, commit.marks);
+        self.drop_empty();
+    }
+
+    /// Drops the room for what is rare when there is none of it.
+    fn drop_empty(&mut self) {
+        let is_empty = |rare: &Rare| rare.older.is_empty() && rare.late.is_none();
+        if self.rare.as_deref().is_some_and(is_empty) {
+            self.rare = None;
+        }
     }
 
     /// The time of the first sample; of no meaning without any.
@@ -88,21 +114,22 @@ impl Samples {
         if !self.open.is_empty() {
             return 0;
         }
-        let before = self.closed.len();
+        let mut closed = std::mem::take(&mut self.closed).into_vec();
+        let before = closed.len();
         for chunk in chunks {
-            if self.closed.last().is_some_and(|last| chunk.min_ms() <= last.max_ms()) {
+            if closed.last().is_some_and(|last| chunk.min_ms() <= last.max_ms()) {
                 break;
             }
-            self.closed_len += u32::from(chunk.samples());
-            self.closed.push(chunk);
+            self.boundary.grow(0, u32::from(chunk.samples()));
+            closed.push(chunk);
         }
-        self.closed.shrink_to_fit();
+        self.closed = closed.into_boxed_slice();
         self.closed.len() - before
     }
 
     /// The open chunk, and what tells the closed ones.
-    pub(super) fn to_snapshot(&self) -> (ClosedChunks, Option<OpenChunk>) {
-        (tell(&self.closed), self.open.to_snapshot(TimestampMs::new(self.open_min_ms)))
+    pub(super) fn snapshot(&mut self) -> (ClosedChunks, Option<OpenChunk>) {
+        (tell(&self.closed), self.open.snapshot(TimestampMs::new(self.open_min_ms)))
     }
 
     /// Takes over the open chunk of a snapshot, behind the closed chunks that were attached. None, when
@@ -141,6 +168,7 @@ impl Samples {
             return None;
         }
         self.open = open;
+        self.boundary.grow(commit.id, u32::from(self.open.len()));
         Some(Restored { samples: self.open.len(), newest })
     }
 
@@ -150,11 +178,11 @@ impl Samples {
         wal_ref: u64,
         timestamp_ms: i64,
         value: f64,
-        commit: CommitView<'_>,
+        commit: &CommitView<'_>,
     ) -> Stored {
         let timestamp = TimestampMs::new(timestamp_ms);
         let Open::Floats(open) = &mut self.open else {
-            return self.append_behind_histogram(wal_ref, Sample { timestamp, value }, commit);
+            return self.append_behind_histogram(wal_ref, Sample { timestamp, value }, *commit);
         };
         let mut stored = Stored::New;
         match open.last() {
@@ -165,7 +193,7 @@ impl Samples {
             _ if timestamp_ms < commit.min_valid_ms => return Stored::Overtaken,
             Some(_) => {
                 if self.open.is_full() || self.is_beyond_open(timestamp_ms) {
-                    self.close(wal_ref, commit);
+                    self.close(wal_ref, *commit);
                     stored = Stored::NewChunk { first_of_series: false };
                 }
             }
@@ -174,10 +202,9 @@ impl Samples {
                 last => stored = Stored::NewChunk { first_of_series: last.is_none() },
             },
         }
-        let len = self.len();
-        self.boundaries.begin(commit.id, len, commit.marks);
+        self.grow(commit);
         if stored != Stored::New {
-            self.begin_chunk(timestamp_ms, commit);
+            self.begin_chunk(timestamp_ms, *commit);
         }
         if let Open::Floats(open) = &mut self.open {
             open.append(timestamp, value);
@@ -213,7 +240,7 @@ impl Samples {
             Place::Behind => {}
         }
         self.close(wal_ref, commit);
-        self.append(wal_ref, timestamp_ms, sample.value, commit)
+        self.append(wal_ref, timestamp_ms, sample.value, &commit)
     }
 
     pub(super) fn append_histogram(
@@ -230,13 +257,12 @@ impl Samples {
             Place::Behind if timestamp_ms < commit.min_valid_ms => return Stored::Overtaken,
             Place::Behind => {}
         }
-        let len = self.len();
-        self.boundaries.begin(commit.id, len, commit.marks);
+        let first_of_series = self.boundary.len() == 0;
+        self.grow(&commit);
         let may_append = !self.open.is_empty() && !self.open.is_full() && !self.is_beyond_open(timestamp_ms);
         let Fits::Not(header) = self.open.append_histogram(timestamp, value, may_append) else {
             return Stored::New;
         };
-        let first_of_series = len == 0;
         if !self.open.is_empty() {
             self.close(wal_ref, commit);
         }
@@ -259,19 +285,19 @@ impl Samples {
     #[cold]
     fn close(&mut self, wal_ref: u64, commit: CommitView<'_>) {
         let max = self.open.last_timestamp().expect("invariant: only a chunk with samples is closed");
+        let encoding = self.open.encoding();
         let meta = commit.chunks.put(&Entry {
             wal_ref,
             min: TimestampMs::new(self.open_min_ms),
             max,
-            encoding: self.open.encoding(),
+            encoding,
             order: Order::InOrder,
             bytes: self.open.bytes(),
         });
-        self.closed_len += u32::from(self.open.len());
-        if self.closed.len() == self.closed.capacity() {
-            self.closed.reserve_exact(CLOSED_GROWTH);
-        }
-        self.closed.push(meta);
+        let mut closed = std::mem::take(&mut self.closed).into_vec();
+        closed.reserve_exact(1);
+        closed.push(meta);
+        self.closed = closed.into_boxed_slice();
         self.open = Open::default();
     }
 
@@ -279,22 +305,20 @@ impl Samples {
     pub(super) fn truncate_before(&mut self, before_ms: i64) -> usize {
         let mut gone = self.closed.partition_point(|c| c.max_ms() < before_ms);
         let mut samples: u32 = self.closed[..gone].iter().map(|c| u32::from(c.samples())).sum();
-        self.closed.drain(..gone);
-        self.closed_len -= samples;
         if gone > 0 {
-            self.closed.shrink_to(CLOSED_GROWTH);
+            self.closed = Box::from(&self.closed[gone..]);
         }
         if self.closed.is_empty() && self.open.last_timestamp().is_some_and(|t| t.as_ms() < before_ms) {
             samples += u32::from(self.open.len());
             gone += 1;
             self.open = Open::default();
         }
-        self.boundaries.drop_front(samples);
+        self.boundary.drop_front(samples, self.rare.as_mut().map(|rare| &mut rare.older));
         gone
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0 && self.late.is_none()
+        self.boundary.len() == 0 && self.late().is_none()
     }
 
     /// Stores a sample that comes behind later ones, unless it is the newest one or stands in the open
@@ -310,15 +334,15 @@ impl Samples {
         if self.newest() == Some(timestamp) {
             return false;
         }
-        self.late.get_or_insert_default().insert(wal_ref, timestamp, value, commit, closed)
+        self.late_mut().insert(wal_ref, timestamp, value, commit, closed)
     }
 
     pub(super) fn late(&self) -> Option<&OutOfOrder> {
-        self.late.as_deref()
+        self.rare.as_ref()?.late.as_ref()
     }
 
     pub(super) fn late_mut(&mut self) -> &mut OutOfOrder {
-        self.late.get_or_insert_default()
+        self.rare.get_or_insert_default().late.get_or_insert_default()
     }
 
     /// Closes the open chunk of late samples; whether there are any such samples.
@@ -328,24 +352,28 @@ impl Samples {
         commit: CommitView<'_>,
         closed: &mut Vec<ChunkMeta>,
     ) -> bool {
-        if let Some(late) = &mut self.late {
+        let late = self.rare.as_mut().and_then(|rare| rare.late.as_mut());
+        let any = late.is_some();
+        if let Some(late) = late {
             late.close(wal_ref, commit, closed);
         }
-        self.late.is_some()
+        any
     }
 
     /// Drops the closed chunks of late samples that stand before a place; how many.
     pub(super) fn drop_late_before(&mut self, place: u64) -> usize {
-        let Some(late) = &mut self.late else { return 0 };
+        let Some(rare) = &mut self.rare else { return 0 };
+        let Some(late) = &mut rare.late else { return 0 };
         let gone = late.drop_before(place);
         if late.is_empty() {
-            self.late = None;
+            rare.late = None;
+            self.drop_empty();
         }
         gone
     }
 
-    pub(super) fn collect(&self, view: View, out: &mut Collected) {
-        if let Some(late) = &self.late {
+    pub(super) fn collect(&mut self, view: View, out: &mut Collected) {
+        if let Some(late) = self.late() {
             late.collect(view.mark, view.range, out.late_mut());
         }
         let (mark, range) = (view.mark, view.in_order());
@@ -363,12 +391,14 @@ impl Samples {
         }
         if visible > 0 && !self.open.is_empty() && self.open_min_ms <= max {
             let len = visible.min(u32::from(self.open.len())) as u16;
-            out.set_open(self.open.encoding(), self.open.bytes(), self.open_min_ms, len);
+            let encoding = self.open.encoding();
+            out.set_open(encoding, self.open.bytes(), self.open_min_ms, len);
         }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let late = self.late.as_ref().map_or(0, |late| late.heap_bytes());
-        self.closed.capacity() * size_of::<ChunkMeta>() + self.open.heap_bytes() + late
+        let late = self.late().map_or(0, OutOfOrder::heap_bytes);
+        let rare = self.rare.as_ref().map_or(0, |_| size_of::<Rare>());
+        size_of_val(&*self.closed) + self.open.heap_bytes() + rare + late
     }
 }
