@@ -384,7 +384,8 @@ impl MemSeries {
     }
 }
 
-#[cfg(test)]
+// The locks of a checker of schedules are larger.
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use super::*;
 
