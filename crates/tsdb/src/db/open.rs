@@ -104,6 +104,7 @@ pub(super) fn open_head(
     create_dirs(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
     remove_temporary(fs, &wal_dir).map_err(OpenError::io("cleaning", &wal_dir))?;
     let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
+    remove_empty_checkpoints(fs, &listing);
     let (covered, behind) = (covered_until(&blocks.metas()), list_behind(fs, dir, &options)?);
     let found = Found { dir, chunks_dir: &chunks_dir, listing: &listing, behind: behind.as_ref(), covered };
     let head = snapshot::open_head(options, stats, env, &found)?;
@@ -124,6 +125,16 @@ pub(super) fn open_head(
         let _no_reader_yet = head.truncate_before(time);
     }
     Ok((head, Arc::new(wal)))
+}
+
+/// Nothing is in them, and other programs take the newest one for the checkpoint that counts. The replay says
+/// that they were there.
+fn remove_empty_checkpoints(fs: &dyn Fs, listing: &Listing) {
+    for path in &listing.empty_checkpoints {
+        if let Err(error) = fs.remove_dir_all(path) {
+            tracing::warn!(path = %path.display(), %error, "an empty checkpoint was not removed");
+        }
+    }
 }
 
 /// The write-behind log, where samples out of order are taken or once were.

@@ -24,7 +24,7 @@ use crate::{
             RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_exemplars,
             read_histograms, read_metadata, read_min_valid_time, read_series, read_tombstones,
         },
-        segment::{Listing, SegmentFile},
+        segment::{Begins, Listing, Misplaced, SegmentFile},
     },
 };
 use late::LateReplay;
@@ -68,18 +68,16 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
     let mut replay = Replay::new(head, env, refs);
     replay.late = logs.behind.map(|_| LateReplay::new(head, newest_ms));
     let mut progress = Progress { clock, started, said: started, total, done: 0 };
+    replay.say_misplaced(listing, Begins::AtTheStart);
     for segment in checkpoint {
         replay.segment(fs, segment, Part::default(), &mut progress)?;
     }
-    // Without a checkpoint the log begins with its first segment.
-    let mut expected = checkpoint.is_empty().then_some(first);
+    let mut before = listing.checkpoint_index.filter(|_| after.is_none()).or(first.checked_sub(1));
     for segment in segments {
-        if expected.is_some_and(|e| e != segment.index) {
-            Stats::add(&head.stats.wal_corruptions_total, 1);
-            tracing::warn!(segment = %segment.path.display(), "WAL segments before this one are missing");
+        if before.map_or(0, |before| before + 1) != segment.index {
             replay.lose();
         }
-        expected = Some(segment.index + 1);
+        before = Some(segment.index);
         let part = Part {
             from: after.filter(|after| after.segment == segment.index).map_or(0, |after| after.offset),
             is_last: segments.last() == Some(segment),
@@ -89,6 +87,9 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
     replay.lose();
     replay.gate = Gate::default();
     replay.log = Log::Behind;
+    if let Some(listing) = logs.behind {
+        replay.say_misplaced(listing, Begins::Anywhere);
+    }
     for segment in behind {
         let part = Part { from: 0, is_last: behind.last() == Some(segment) };
         replay.segment(fs, segment, part, &mut progress)?;
@@ -175,6 +176,14 @@ impl<'a> Replay<'a> {
             damaged_before: false,
             gate: Gate::default(),
             group_at: None,
+        }
+    }
+
+    /// Says what is missing from a log.
+    fn say_misplaced(&mut self, listing: &Listing, begins: Begins) {
+        for Misplaced { path, reason } in listing.misplaced(begins) {
+            Stats::add(&self.head.stats.wal_corruptions_total, 1);
+            tracing::warn!(path = %path.display(), "{reason}");
         }
     }
 

@@ -143,7 +143,11 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The files by number. One whose number leaves none for the next is not ours.
+/// From this number on a file counts only when it follows another one: no head comes so far, and a stray file of
+/// the largest number would leave none for the next.
+const FAR: u32 = 1 << 31;
+
+/// The files by number, without strays.
 fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Found>> {
     let entries = fs.read_dir(dir)?;
     let mut found: Vec<Found> = entries
@@ -155,6 +159,12 @@ fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Found>> {
         })
         .collect();
     found.sort_by_key(|f| f.index);
+    let mut last = None;
+    found.retain(|f| {
+        let counts = f.index < FAR || last.is_some_and(|last: u32| last + 1 == f.index);
+        last = if counts { Some(f.index) } else { last };
+        counts
+    });
     Ok(found)
 }
 

@@ -8,7 +8,7 @@ use crate::{
     wal::{
         reader::{Item, SegmentReader},
         record::check_record,
-        segment::{self, SegmentFile},
+        segment::{self, Begins, Misplaced, SegmentFile},
     },
 };
 use skopos_base::fs::{Fs, OpenMode};
@@ -154,16 +154,9 @@ fn verify_log(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
     for segment in &listing.checkpoint {
         verify_segment(fs, segment, IsLast::No, out)?;
     }
-    for pair in listing.segments.windows(2) {
-        if pair[1].index != pair[0].index + 1 {
-            out.findings.push(Finding::damage(&pair[1].path, None, "segments before this one are missing"));
-        }
-    }
-    if let (Some(first), Some(last)) = (listing.segments.first(), listing.checkpoint_index)
-        && first.index != last + 1
-    {
-        let reason = "segments between the checkpoint and this one are missing";
-        out.findings.push(Finding::damage(&first.path, None, reason));
+    let begins = if dir.ends_with("wal") { Begins::AtTheStart } else { Begins::Anywhere };
+    for Misplaced { path, reason } in listing.misplaced(begins) {
+        out.findings.push(Finding::damage(&path, None, reason));
     }
     for segment in &listing.segments {
         let is_last = if listing.segments.last() == Some(segment) { IsLast::Yes } else { IsLast::No };

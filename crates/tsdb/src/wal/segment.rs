@@ -10,6 +10,12 @@ const CHECKPOINT_PREFIX: &str = "checkpoint.";
 /// What an unfinished checkpoint's name ends in.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
+/// From this number on a file or checkpoint counts only when it follows another one: no log grows so long, and a
+/// stray file of the largest number would leave none for the next segment.
+const FAR: u32 = 1 << 31;
+/// The largest number of a segment. None could follow a larger one.
+pub(crate) const MAX_INDEX: u32 = u32::MAX - 1;
+
 /// A segment found on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentFile {
@@ -29,6 +35,73 @@ pub(crate) struct Listing {
     pub(crate) segments: Vec<SegmentFile>,
     /// The number that the next segment gets.
     pub(crate) next_index: u32,
+    /// Directories with the names of checkpoints that have no segment: they are passed over.
+    pub(crate) empty_checkpoints: Vec<PathBuf>,
+    /// Files and checkpoints of numbers that no log reaches: they are passed over.
+    strays: Vec<PathBuf>,
+}
+
+/// What a log has to begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// With segment 0, or behind a checkpoint.
+    AtTheStart,
+    /// Anywhere: whole segments are removed.
+    Anywhere,
+}
+
+/// A file or directory that is not as it should be, or behind which something is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Misplaced {
+    pub(crate) path: PathBuf,
+    /// What is wrong, and what to do.
+    pub(crate) reason: &'static str,
+}
+
+impl Listing {
+    /// What is missing from the log, and what stands in it that is none of it. A server and `verify` say it in
+    /// the same words.
+    pub(crate) fn misplaced(&self, begins: Begins) -> Vec<Misplaced> {
+        let mut out = Vec::new();
+        let mut say = |path: &Path, reason| out.push(Misplaced { path: path.to_owned(), reason });
+        for path in &self.empty_checkpoints {
+            say(path, "a checkpoint without a segment is passed over: restore its files, or remove it");
+        }
+        for path in &self.strays {
+            say(path, "no log has this number: it is not read; move it away");
+        }
+        let behind_checkpoint = self.checkpoint_index.map(|last| last + 1);
+        let first = (begins == Begins::AtTheStart).then_some(0);
+        let mut expected = behind_checkpoint.or(first);
+        for segment in &self.segments {
+            if expected.is_some_and(|e| e != segment.index) {
+                let reason = match expected {
+                    Some(0) => {
+                        "the checkpoint or the segments before this one are missing: what they had beyond \
+                         blocks is lost; restore them from a copy"
+                    }
+                    e if e == behind_checkpoint => {
+                        "segments between the checkpoint and this one are missing: what they had beyond \
+                         blocks is lost; restore them from a copy"
+                    }
+                    _ => {
+                        "WAL segments before this one are missing: what they had beyond blocks is lost; \
+                         restore them from a copy"
+                    }
+                };
+                say(&segment.path, reason);
+            }
+            expected = Some(segment.index.saturating_add(1));
+        }
+        if let (Some(last), true) = (self.checkpoint.first(), self.segments.is_empty()) {
+            say(
+                last.path.parent().unwrap_or(&last.path),
+                "no segment follows the checkpoint: what came behind it is lost beyond blocks; restore the \
+                 segments from a copy",
+            );
+        }
+        out
+    }
 }
 
 /// The path of segment `index`.
@@ -69,20 +142,37 @@ pub(crate) fn byte_len(fs: &dyn Fs, dir: &Path) -> io::Result<u64> {
 /// Lists what is to be replayed.
 pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Listing> {
     let entries = fs.read_dir(dir)?;
-    let checkpoint = entries.iter().filter(|e| e.is_dir).filter_map(|e| {
-        let index = e.name.strip_prefix(CHECKPOINT_PREFIX).and_then(parse_index)?;
-        Some((index, &e.name))
-    });
-    let checkpoint = checkpoint.max();
+    let mut listing = Listing::default();
     let all = segments_of(dir, &entries);
-    let next_index = all.last().map(|s| s.index).max(checkpoint.map(|c| c.0)).map_or(0, |i| i + 1);
-    let checkpoint_index = checkpoint.map(|c| c.0);
-    let mut listing = Listing { next_index, checkpoint_index, ..Listing::default() };
-    listing.segments = all.into_iter().filter(|s| checkpoint.is_none_or(|c| s.index > c.0)).collect();
-    if let Some((_, name)) = checkpoint {
-        let dir = dir.join(name);
-        listing.checkpoint = segments_in(fs, &dir)?;
+    let mut checkpoints: Vec<_> = entries
+        .iter()
+        .filter(|e| e.is_dir)
+        .filter_map(|e| Some((e.name.strip_prefix(CHECKPOINT_PREFIX).and_then(parse_index)?, &e.name)))
+        .collect();
+    checkpoints.sort_unstable_by(|a, b| b.cmp(a));
+    for (index, name) in checkpoints {
+        let path = dir.join(name);
+        let segments = segments_in(fs, &path)?;
+        if segments.is_empty() {
+            listing.empty_checkpoints.push(path);
+        } else if index >= FAR && !all.iter().any(|s| s.index == index + 1) {
+            listing.strays.push(path);
+        } else if listing.checkpoint_index.is_none() {
+            (listing.checkpoint_index, listing.checkpoint) = (Some(index), segments);
+        }
     }
+    let mut last = listing.checkpoint_index;
+    for segment in all {
+        if segment.index >= FAR && last.is_none_or(|last| last + 1 < segment.index) {
+            listing.strays.push(segment.path);
+            continue;
+        }
+        last = last.max(Some(segment.index));
+        if listing.checkpoint_index.is_none_or(|index| segment.index > index) {
+            listing.segments.push(segment);
+        }
+    }
+    listing.next_index = last.map_or(0, |last| last + 1);
     Ok(listing)
 }
 
@@ -104,12 +194,12 @@ fn segments_of(dir: &Path, entries: &[DirEntry]) -> Vec<SegmentFile> {
     segments
 }
 
-/// The number in a name of digits alone. The largest number is refused: none could follow it.
+/// The number in a name of digits alone.
 fn parse_index(name: &str) -> Option<u32> {
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    name.parse().ok().filter(|i| *i < u32::MAX)
+    name.parse().ok().filter(|i| *i <= MAX_INDEX)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@
 use super::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointStats},
     page::{Framable, PAGE_SIZE, fits, frame, page_room},
-    segment::{byte_len, list, remove_up_to, segment_path},
+    segment::{MAX_INDEX, byte_len, list, remove_up_to, segment_path},
     sequence::SequenceError,
     snapshot::Position,
     unsynced::Unsynced,
@@ -440,6 +440,10 @@ impl Wal {
         inner.pad();
         self.sync_finished(inner)?;
         let path = segment_path(&self.dir, inner.next_index);
+        if inner.next_index > MAX_INDEX {
+            let none_left = "there is no number for another segment: move the log away and start anew";
+            return Err(Refused::new(path)(io::Error::other(none_left)));
+        }
         let file = match self.fs.open(&path, OpenMode::CreateNew) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 // Left over by an attempt that failed half-way. It is empty, and is part of the sequence.

@@ -18,6 +18,7 @@ mod head;
 mod histograms;
 mod limits;
 mod metadata;
+mod misplaced;
 mod out_of_order;
 mod peers;
 mod random;
