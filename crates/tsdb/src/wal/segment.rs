@@ -10,8 +10,8 @@ const CHECKPOINT_PREFIX: &str = "checkpoint.";
 /// What an unfinished checkpoint's name ends in.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// From this number on a file or checkpoint counts only when it follows another one: no log grows so long, and a
-/// stray file of the largest number would leave none for the next segment.
+/// From this number on a file or checkpoint counts only when it follows another one: no log grows so long, and
+/// a stray file of the largest number would leave none for the next segment.
 const FAR: u32 = 1 << 31;
 /// The largest number of a segment. None could follow a larger one.
 pub(crate) const MAX_INDEX: u32 = u32::MAX - 1;
@@ -59,8 +59,8 @@ pub(crate) struct Misplaced {
 }
 
 impl Listing {
-    /// What is missing from the log, and what stands in it that is none of it. A server and `verify` say it in
-    /// the same words.
+    /// What is missing from the log, and what stands in it that is none of it. A server and `verify` say it
+    /// in the same words.
     pub(crate) fn misplaced(&self, begins: Begins) -> Vec<Misplaced> {
         let mut out = Vec::new();
         let mut say = |path: &Path, reason| out.push(Misplaced { path: path.to_owned(), reason });
