@@ -143,8 +143,8 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// From this number on a file counts only when it follows another one: no head comes so far, and a stray file of
-/// the largest number would leave none for the next.
+/// From this number on a file counts only when it follows another one: no head comes so far, and a stray file
+/// of the largest number would leave none for the next.
 const FAR: u32 = 1 << 31;
 
 /// The files by number, without strays.

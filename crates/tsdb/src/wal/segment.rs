@@ -10,8 +10,8 @@ const CHECKPOINT_PREFIX: &str = "checkpoint.";
 /// What an unfinished checkpoint's name ends in.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// From this number on a file or checkpoint counts only when it follows another one: no log grows so long, and
-/// a stray file of the largest number would leave none for the next segment.
+/// From this number on a file or checkpoint counts only when it follows another one: no log grows so long,
+/// and a stray file of the largest number would leave none for the next segment.
 const FAR: u32 = 1 << 31;
 /// The largest number of a segment. None could follow a larger one.
 pub(crate) const MAX_INDEX: u32 = u32::MAX - 1;
