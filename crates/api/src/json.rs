@@ -1,6 +1,6 @@
 //! JSON of query results, written straight from the columns.
 
-use skopos_model::{Labels, TimestampMs, float::write_api};
+use skopos_model::{FloatHistogram, Labels, TimestampMs, float::write_api};
 use std::io::Write;
 
 /// `{"name":"value",…}`
@@ -24,6 +24,35 @@ pub(crate) fn point(out: &mut Vec<u8>, t: TimestampMs, v: f64) {
     out.extend_from_slice(b",\"");
     write_api(out, v);
     out.extend_from_slice(b"\"]");
+}
+
+/// `[1435781451.781,{"count":"4","sum":"3.5","buckets":[[0,"0.5","1","4"]]}]`: of each bucket that is not
+/// empty which of its ends belong to it, its ends and its count. No list where all are empty.
+pub(crate) fn histogram(out: &mut Vec<u8>, t: TimestampMs, h: &FloatHistogram) {
+    let number = |out: &mut Vec<u8>, v: f64| {
+        out.push(b'"');
+        write_api(out, v);
+        out.push(b'"');
+    };
+    out.push(b'[');
+    timestamp(out, t);
+    out.extend_from_slice(b",{\"count\":");
+    number(out, h.count);
+    out.extend_from_slice(b",\"sum\":");
+    number(out, h.sum);
+    let mut buckets = Vec::new();
+    h.view().buckets_into(&mut buckets);
+    for (i, bucket) in buckets.iter().filter(|b| b.count != 0.0).enumerate() {
+        out.extend_from_slice(if i == 0 { b",\"buckets\":[[" } else { b",[" });
+        write!(out, "{}", bucket.bounds as u8).expect("invariant: writing to a Vec cannot fail");
+        for v in [bucket.lower, bucket.upper, bucket.count] {
+            out.push(b',');
+            number(out, v);
+        }
+        out.push(b']');
+    }
+    let any = buckets.iter().any(|b| b.count != 0.0);
+    out.extend_from_slice(if any { b"]}]" } else { b"}]" });
 }
 
 /// Seconds, with three decimals unless they are all zero.
@@ -64,6 +93,7 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skopos_model::{Layout, Span};
 
     fn written(f: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -81,6 +111,40 @@ mod tests {
         ] {
             assert_eq!(written(|o| point(o, TimestampMs::new(ms), v)), text);
         }
+    }
+
+    #[test]
+    fn histograms_are_as_prometheus_writes_them() {
+        let spans = vec![Span { offset: 0, length: 3 }];
+        let layout = Layout { zero_threshold: 0.25, positive_spans: spans, ..Layout::default() };
+        let mut h = FloatHistogram {
+            layout,
+            count: 6.0,
+            sum: -0.5,
+            zero_count: 1.0,
+            positive_buckets: vec![2.0, 0.0, 3.0],
+            ..FloatHistogram::default()
+        };
+        h.layout.negative_spans = vec![Span { offset: 1, length: 1 }];
+        h.negative_buckets = vec![4.5];
+        let at = TimestampMs::new(1_500);
+        assert_eq!(
+            written(|o| histogram(o, at, &h)),
+            r#"[1.500,{"count":"6","sum":"-0.5","buckets":[[1,"-2","-1","4.5"],[3,"-0.25","0.25","1"],"#
+                .to_owned()
+                + r#"[0,"0.5","1","2"],[0,"2","4","3"]]}]"#
+        );
+        h = FloatHistogram { sum: f64::NAN, ..FloatHistogram::default() };
+        assert_eq!(written(|o| histogram(o, at, &h)), r#"[1.500,{"count":"0","sum":"NaN"}]"#);
+        let layout = Layout {
+            schema: -53,
+            custom_bounds: vec![5.0],
+            positive_spans: vec![Span { offset: 0, length: 2 }],
+            ..Layout::default()
+        };
+        h = FloatHistogram { layout, positive_buckets: vec![1.0, 1.0], ..FloatHistogram::default() };
+        let custom = written(|o| histogram(o, at, &h));
+        assert!(custom.ends_with(r#""buckets":[[3,"-Inf","5","1"],[0,"5","+Inf","1"]]}]"#), "{custom}");
     }
 
     #[test]

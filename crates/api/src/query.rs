@@ -152,8 +152,13 @@ fn write_vector(out: &mut Vec<u8>, vector: &Vector, series: usize) -> Result<(),
         check_size(out)?;
         out.extend_from_slice(if i == 0 { b"{\"metric\":" } else { b",{\"metric\":" });
         json::labels(out, &vector.labels[i]);
-        out.extend_from_slice(b",\"value\":");
-        json::point(out, vector.timestamp, vector.values[i]);
+        if let Some(histogram) = vector.histogram(i) {
+            out.extend_from_slice(b",\"histogram\":");
+            json::histogram(out, vector.timestamp, histogram);
+        } else {
+            out.extend_from_slice(b",\"value\":");
+            json::point(out, vector.timestamp, vector.values[i]);
+        }
         out.push(b'}');
     }
     out.push(b']');
@@ -166,14 +171,25 @@ fn write_matrix(out: &mut Vec<u8>, matrix: &Matrix, series: usize) -> Result<(),
         check_size(out)?;
         out.extend_from_slice(if i == 0 { b"{\"metric\":" } else { b",{\"metric\":" });
         json::labels(out, matrix.labels(i));
-        out.extend_from_slice(b",\"values\":[");
-        for (k, (t, v)) in matrix.points(i).enumerate() {
-            if k > 0 {
-                out.push(b',');
-            }
+        let mut numbers = 0;
+        for (t, v) in matrix.points(i) {
+            out.extend_from_slice(if numbers == 0 { b",\"values\":[" } else { b"," });
             json::point(out, t, v);
+            numbers += 1;
         }
-        out.extend_from_slice(b"]}");
+        if numbers > 0 {
+            out.push(b']');
+        }
+        let mut histograms = 0;
+        for (t, h) in matrix.histograms(i) {
+            out.extend_from_slice(if histograms == 0 { b",\"histograms\":[" } else { b"," });
+            json::histogram(out, t, &h);
+            histograms += 1;
+        }
+        if histograms > 0 {
+            out.push(b']');
+        }
+        out.push(b'}');
     }
     out.push(b']');
     Ok(())

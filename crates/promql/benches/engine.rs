@@ -47,7 +47,7 @@ fn engine(c: &mut Criterion) {
     let mut storage = MemoryStorage::default();
     fill(&mut storage, "m_total");
     fill(&mut storage, "n_total");
-    let stored: usize = storage.iter().map(|(_, timestamps, _)| timestamps.len()).sum();
+    let stored: usize = storage.iter().map(|(_, columns)| columns.len()).sum();
     assert_eq!(stored, 2 * SERIES * SAMPLES as usize);
     let mut group = c.benchmark_group("engine");
     group.sample_size(10);

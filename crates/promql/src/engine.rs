@@ -3,14 +3,14 @@
 
 use crate::ast::{Edges, Expr, ExprKind, RangeSelector, Subquery, ValueType};
 use crate::error::EvalError;
-use crate::exec::{Annotations, Executor, NodeValue, bits, matrix::StepMatrix, refuse_histograms};
+use crate::exec::{Annotations, Executor, NodeValue, bits, matrix::StepMatrix};
 use crate::plan::{
     Grid, Plan, ScanId,
     build::{self, Bounds, PlanOptions},
 };
 use crate::value::{Matrix, QueryResult, Value, Vector};
 use skopos_base::clock::Clock;
-use skopos_model::{DurationMs, Labels, TimestampMs, is_stale_nan};
+use skopos_model::{Columns, DurationMs, Labels, TimestampMs, is_stale_nan};
 use skopos_storage::{QueryBudget, QueryLimits, Queryable, SelectRequest, SeriesBatch, Shard, TimeRange};
 use std::sync::Arc;
 
@@ -194,24 +194,27 @@ impl Engine {
         };
         let mut set = querier.select(&request)?;
         let mut batch = SeriesBatch::default();
-        let (mut labels, mut ends, mut timestamps, mut values) = (vec![], vec![], vec![], vec![]);
+        let (mut labels, mut ends, mut samples) = (vec![], vec![], Columns::default());
         while set.next_batch(&mut batch)? {
             for series in batch.iter() {
-                refuse_histograms(&series)?;
-                let samples = series.timestamps.iter().zip(series.values);
-                for (t, v) in samples
-                    .filter(|(t, v)| (scan.range.min..=scan.range.max).contains(*t) && !is_stale_nan(**v))
-                {
-                    timestamps.push(*t);
-                    values.push(*v);
+                let mut histograms = series.histograms.iter().peekable();
+                for (i, (t, v)) in series.timestamps.iter().zip(series.values).enumerate() {
+                    let histogram = histograms.next_if(|h| h.sample == i);
+                    if !(scan.range.min..=scan.range.max).contains(t) || is_stale_nan(*v) {
+                        continue;
+                    }
+                    match histogram {
+                        Some(h) => samples.push_histogram(*t, &h.to_histogram()),
+                        None => samples.push_float(*t, *v),
+                    }
                 }
-                if ends.last().copied().unwrap_or(0) < values.len() {
+                if ends.last().copied().unwrap_or(0) < samples.len() {
                     labels.push(series.labels.clone());
-                    ends.push(values.len());
+                    ends.push(samples.len());
                 }
             }
         }
-        let value = Value::Matrix(Matrix::of_samples(labels, ends, timestamps, values));
+        let value = Value::Matrix(Matrix::of_samples(labels, ends, samples));
         Ok(QueryResult { value, annotations: Vec::new() })
     }
 
@@ -239,7 +242,7 @@ impl Engine {
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
         let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.plan_options())? else {
-            let value = Value::Matrix(Matrix::of_samples(vec![], vec![], vec![], vec![]));
+            let value = Value::Matrix(Matrix::of_samples(vec![], vec![], Columns::default()));
             return Ok(QueryResult { value, annotations: Vec::new() });
         };
         let grid = plan.grids[0];
@@ -309,7 +312,9 @@ fn vector(rows: &StepMatrix, timestamp: TimestampMs) -> Vector {
     let mut out = Vector { timestamp, ..Vector::default() };
     for (labels, row) in rows.iter().filter(|(_, row)| bits::any(row.present)) {
         out.labels.push(labels.labels.clone());
-        out.values.push(row.values[0]);
+        let histogram = row.histogram(0);
+        out.values.push(histogram.map_or(row.values[0], |h| h.sum));
+        out.histograms.extend(histogram.map(|h| (out.values.len() - 1, Arc::clone(h))));
     }
     out
 }

@@ -3,8 +3,10 @@
 
 use crate::ast::Span;
 use crate::exec::bits;
+use crate::exec::histograms::HistogramSteps;
 use crate::exec::matrix::StepMatrix;
-use skopos_model::{DurationMs, Labels, TimestampMs};
+use skopos_model::{Columns, DurationMs, FloatHistogram, HistogramView, Labels, TimestampMs};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 /// The answer to a query.
 #[derive(Debug)]
@@ -38,16 +40,26 @@ pub enum Value {
     Matrix(Matrix),
 }
 
-/// One number per series at one time. `labels[i]` belongs to `values[i]`; the order is that of the
-/// operator that sorts, else that of labels.
+/// One number or native histogram per series at one time. `labels[i]` belongs to `values[i]`; the order is
+/// that of the operator that sorts, else that of labels.
 #[derive(Debug, Default, PartialEq)]
 pub struct Vector {
     /// The time of all values.
     pub timestamp: TimestampMs,
     /// What identifies each series.
     pub labels: Vec<Labels>,
-    /// The values.
+    /// The values; the sum of one that is a histogram.
     pub values: Vec<f64>,
+    /// The histograms among them: the index of each, growing, and the histogram.
+    pub histograms: Vec<(usize, Arc<FloatHistogram>)>,
+}
+
+impl Vector {
+    /// The histogram at index `i`, if there is one.
+    pub fn histogram(&self, i: usize) -> Option<&FloatHistogram> {
+        let at = self.histograms.binary_search_by_key(&i, |(index, _)| *index).ok()?;
+        Some(&self.histograms[at].1)
+    }
 }
 
 /// Samples of several series, in the order of labels; no series is without samples.
@@ -61,8 +73,8 @@ pub struct Matrix {
 enum Points {
     /// At the steps of a range query: a value per step and a bitmap of those that there are.
     Steps { start: TimestampMs, step: DurationMs, rows: Vec<usize>, matrix: StepMatrix },
-    /// At any time: the samples of series `i` end at `ends[i]`.
-    Samples { ends: Vec<usize>, timestamps: Vec<TimestampMs>, values: Vec<f64> },
+    /// At any time: the samples of series `i` end at `ends[i]`. Histograms are named by their sample.
+    Samples { ends: Vec<usize>, samples: Columns },
 }
 
 impl Matrix {
@@ -78,15 +90,9 @@ impl Matrix {
     }
 
     /// Series whose samples stand one behind the other in two columns.
-    pub(crate) fn of_samples(
-        series: Vec<Labels>,
-        ends: Vec<usize>,
-        timestamps: Vec<TimestampMs>,
-        values: Vec<f64>,
-    ) -> Self {
+    pub(crate) fn of_samples(series: Vec<Labels>, ends: Vec<usize>, samples: Columns) -> Self {
         assert_eq!(series.len(), ends.len(), "labels and ends differ in number");
-        assert_eq!(timestamps.len(), values.len(), "columns differ in length");
-        Self { series, points: Points::Samples { ends, timestamps, values } }
+        Self { series, points: Points::Samples { ends, samples } }
     }
 
     /// How many series there are.
@@ -104,18 +110,37 @@ impl Matrix {
         &self.series[i]
     }
 
-    /// The samples of series `i` in the order of time.
+    /// The numbers of series `i` in the order of time.
     pub fn points(&self, i: usize) -> impl Iterator<Item = (TimestampMs, f64)> + '_ {
         let (steps, samples) = match &self.points {
             Points::Steps { start, step, rows, matrix } => {
                 let row = matrix.row(rows[i]);
                 let at = move |k: usize| TimestampMs::new(start.as_ms() + k as i64 * step.as_ms());
-                (Some(bits::iter(row.present).map(move |k| (at(k), row.values[k]))), None)
+                let floats = bits::iter(row.present).filter(move |k| row.histogram(*k).is_none());
+                (Some(floats.map(move |k| (at(k), row.values[k]))), None)
             }
-            Points::Samples { ends, timestamps, values } => {
-                let range = if i == 0 { 0 } else { ends[i - 1] }..ends[i];
-                let times = timestamps[range.clone()].iter().copied();
-                (None, Some(times.zip(values[range].iter().copied())))
+            Points::Samples { ends, samples } => {
+                let range = samples_of(ends, i);
+                let mut histograms = histograms_of(samples, range.clone()).map(|h| h.sample).peekable();
+                let floats = range.filter(move |sample| histograms.next_if_eq(sample).is_none());
+                (None, Some(floats.map(|sample| (samples.timestamps[sample], samples.values[sample]))))
+            }
+        };
+        steps.into_iter().flatten().chain(samples.into_iter().flatten())
+    }
+
+    /// The native histograms of series `i` in the order of time.
+    pub fn histograms(&self, i: usize) -> impl Iterator<Item = (TimestampMs, Cow<'_, FloatHistogram>)> + '_ {
+        let (steps, samples) = match &self.points {
+            Points::Steps { start, step, rows, matrix } => {
+                let at = move |k: usize| TimestampMs::new(start.as_ms() + k as i64 * step.as_ms());
+                let all = matrix.row(rows[i]).histograms.into_iter().flat_map(HistogramSteps::iter);
+                (Some(all.map(move |(k, h)| (at(k), Cow::Borrowed(h.as_ref())))), None)
+            }
+            Points::Samples { ends, samples } => {
+                let all = histograms_of(samples, samples_of(ends, i));
+                let owned = all.map(|h| (samples.timestamps[h.sample], Cow::Owned(h.to_histogram())));
+                (None, Some(owned))
             }
         };
         steps.into_iter().flatten().chain(samples.into_iter().flatten())
@@ -127,9 +152,19 @@ impl Matrix {
             Points::Steps { rows, matrix, .. } => {
                 rows.iter().map(|r| bits::count(matrix.row(*r).present)).sum()
             }
-            Points::Samples { values, .. } => values.len(),
+            Points::Samples { samples, .. } => samples.len(),
         }
     }
+}
+
+/// The samples of series `i`.
+fn samples_of(ends: &[usize], i: usize) -> Range<usize> {
+    if i == 0 { 0..ends[0] } else { ends[i - 1]..ends[i] }
+}
+
+fn histograms_of(samples: &Columns, range: Range<usize>) -> impl Iterator<Item = HistogramView<'_>> {
+    let rows = samples.histograms.rows_of(range);
+    rows.map(|row| samples.histograms.get(row))
 }
 
 /// How much an annotation matters.

@@ -24,7 +24,7 @@ pub enum Bounds {
     Upper = 0,
     /// The lower one: negative buckets.
     Lower = 1,
-    /// Both: the zero bucket, and a bucket that reaches from infinity to infinity.
+    /// Both: the zero bucket, and the first custom bucket.
     Both = 3,
 }
 
@@ -71,11 +71,14 @@ impl HistogramView<'_> {
             let (lower, upper) = (-self.layout.zero_threshold, self.layout.zero_threshold);
             into.push(Bucket { lower, upper, count: self.zero_count, bounds: Bounds::Both });
         }
+        let custom = self.layout.has_custom_bounds();
         let positive = bucket_indexes(&self.layout.positive_spans).zip(self.positive_buckets);
-        into.extend(positive.map(|(index, count)| {
-            let (lower, upper) = (upper_bound(self.layout, index - 1), upper_bound(self.layout, index));
-            let endless = lower == f64::NEG_INFINITY && upper == f64::INFINITY;
-            Bucket { lower, upper, count: *count, bounds: if endless { Bounds::Both } else { Bounds::Upper } }
+        into.extend(positive.map(|(index, count)| Bucket {
+            lower: upper_bound(self.layout, index - 1),
+            upper: upper_bound(self.layout, index),
+            count: *count,
+            // The first custom bucket has all that is not above its end.
+            bounds: if custom && index == 0 { Bounds::Both } else { Bounds::Upper },
         }));
     }
 }

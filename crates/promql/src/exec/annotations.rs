@@ -43,6 +43,105 @@ impl Annotations {
         self.add(Severity::Info, message, span);
     }
 
+    /// A window or an operator that meets both kinds of samples, of a metric.
+    pub(crate) fn mixed_floats_histograms(&mut self, metric: &str, span: Span) {
+        let what = "encountered a mix of histograms and floats for";
+        self.add(Severity::Warning, format!("{what} metric name {metric:?}"), span);
+    }
+
+    /// An aggregation that meets both kinds of samples.
+    pub(crate) fn mixed_in_aggregation(&mut self, span: Span) {
+        let message = "encountered a mix of histograms and floats for aggregation".to_owned();
+        self.add(Severity::Warning, message, span);
+    }
+
+    /// Exponential and custom buckets that were to be put together.
+    pub(crate) fn mixed_buckets(&mut self, metric: &str, span: Span) {
+        let what = "vector contains a mix of histograms with exponential and custom buckets schemas";
+        self.add(Severity::Warning, format!("{what}{}", of_metric(metric)), span);
+    }
+
+    /// Both kinds of histograms of the same labels.
+    pub(crate) fn mixed_classic_native(&mut self, metric: &str, span: Span) {
+        let what = "vector contains a mix of classic and native histograms";
+        self.add(Severity::Warning, format!("{what}{}", of_metric(metric)), span);
+    }
+
+    /// A classic bucket whose bound cannot be read.
+    pub(crate) fn bad_bucket_label(&mut self, metric: &str, le: &str, span: Span) {
+        let what = format!("bucket label \"le\" is missing or has a malformed value of {le:?}");
+        self.add(Severity::Warning, format!("{what}{}", of_metric(metric)), span);
+    }
+
+    /// A function of counters of a gauge histogram.
+    pub(crate) fn histogram_not_counter(&mut self, metric: &str, span: Span) {
+        let message = format!("this native histogram metric is not a counter: {metric:?}");
+        self.add(Severity::Warning, message, span);
+    }
+
+    /// A function of gauges of a counter histogram.
+    pub(crate) fn histogram_not_gauge(&mut self, metric: &str, span: Span) {
+        let message = format!("this native histogram metric is not a gauge: {metric:?}");
+        self.add(Severity::Warning, message, span);
+    }
+
+    /// Histograms that contradict one another on whether a counter was reset.
+    pub(crate) fn conflicting_resets(&mut self, operation: &str, span: Span) {
+        let message = format!("conflicting counter resets during histogram {operation}");
+        self.add(Severity::Warning, message, span);
+    }
+
+    /// Custom bounds that differ.
+    pub(crate) fn bounds_reconciled(&mut self, operation: &str, span: Span) {
+        let message = format!("mismatched custom buckets were reconciled during {operation}");
+        self.add(Severity::Info, message, span);
+    }
+
+    /// Buckets of which an operator can make nothing.
+    pub(crate) fn incompatible_buckets(&mut self, operator: &str, span: Span) {
+        let message = format!("incompatible bucket layout encountered for binary operator {operator}");
+        self.add(Severity::Warning, message, span);
+    }
+
+    /// Kinds of samples that an operator does not take.
+    pub(crate) fn incompatible_types(&mut self, operator: &str, (lhs, rhs): (&str, &str), span: Span) {
+        let message = format!(
+            "incompatible sample types encountered for binary operator {operator:?}: {lhs} {operator} {rhs}"
+        );
+        self.add(Severity::Info, message, span);
+    }
+
+    /// An aggregation of floats that met a histogram.
+    pub(crate) fn ignored_in_aggregation(&mut self, aggregation: &str, span: Span) {
+        self.add(Severity::Info, format!("ignored histogram in {aggregation} aggregation"), span);
+    }
+
+    /// A window function of floats that met a histogram among floats.
+    pub(crate) fn ignored_in_range(&mut self, metric: &str, span: Span) {
+        let what = "ignored histograms in a range containing both floats and histograms for metric name";
+        self.add(Severity::Info, format!("{what} {metric:?}"), span);
+    }
+
+    /// Observations that are no numbers, in an argument of `histogram_quantile`.
+    pub(crate) fn quantile_of_nan(&mut self, skewed: bool, metric: &str, span: Span) {
+        let what = "input to histogram_quantile has NaN observations, result is";
+        let how = if skewed { "skewed higher" } else { "NaN" };
+        self.add(Severity::Info, format!("{what} {how}{}", of_metric(metric)), span);
+    }
+
+    /// Observations that are no numbers, in an argument of `histogram_fraction`.
+    pub(crate) fn fraction_of_nan(&mut self, metric: &str, span: Span) {
+        let what = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
+        self.add(Severity::Info, format!("{what}{}", of_metric(metric)), span);
+    }
+
+    /// Classic buckets that count less than the ones below them.
+    pub(crate) fn forced_monotonicity(&mut self, metric: &str, span: Span) {
+        let what = "input to histogram_quantile needed to be fixed for monotonicity (see \
+                    https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+        self.add(Severity::Info, format!("{what}{}", of_metric(metric)), span);
+    }
+
     /// Sorting a result that is always in the order of labels.
     pub(crate) fn sort_without_effect(&mut self, span: Span) {
         let message =
@@ -57,4 +156,9 @@ impl Annotations {
         all.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message)));
         all
     }
+}
+
+/// The metric, where it is known.
+fn of_metric(metric: &str) -> String {
+    if metric.is_empty() { String::new() } else { format!(" for metric name {metric:?}") }
 }

@@ -17,6 +17,8 @@ pub(crate) fn number(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Mod => a % b,
         BinaryOp::Pow => power(a, b),
         BinaryOp::Atan2 => a.atan2(b),
+        // Nothing can be cut of a number.
+        BinaryOp::TrimUpper | BinaryOp::TrimLower => f64::NAN,
         _ => f64::from(u8::from(holds(op, a, b))),
     }
 }

@@ -20,6 +20,24 @@ pub(crate) struct GatherInput<'a> {
     pub grouping: &'a Grouping,
     pub late_names: bool,
     pub span: Span,
+    /// Where that which is aggregated stands in the query.
+    pub argument: Span,
+}
+
+impl GatherInput<'_> {
+    /// A remark if there are histograms, of which `op` makes nothing.
+    fn remark_histograms(&self, op: AggregateOp, annotations: &mut Annotations) {
+        if self.matrix.has_histograms() {
+            annotations.ignored_in_aggregation(op.as_str(), self.argument);
+        }
+    }
+}
+
+/// The rows without their histograms.
+pub(crate) fn floats(matrix: &StepMatrix) -> Result<StepMatrix, EvalError> {
+    let mut out = StepMatrix::new(matrix.steps(), matrix.budget());
+    matrix.iter().try_for_each(|(labels, row)| out.push_floats(labels.clone(), row))?;
+    Ok(out)
 }
 
 /// The rows of each group, groups in the order in which they first came up.
@@ -41,7 +59,13 @@ pub(crate) fn grouped(input: &GatherInput<'_>) -> Vec<(RowLabels, Vec<usize>)> {
 }
 
 /// The `k` greatest or least values of each group and step.
-pub(crate) fn topk(op: AggregateOp, input: &GatherInput<'_>, k: Column<'_>) -> Result<StepMatrix, EvalError> {
+pub(crate) fn topk(
+    op: AggregateOp,
+    input: &GatherInput<'_>,
+    k: Column<'_>,
+    annotations: &mut Annotations,
+) -> Result<StepMatrix, EvalError> {
+    input.remark_histograms(op, annotations);
     let steps = input.matrix.steps();
     let sizes = (0..steps).map(|step| size(k.at(step), input.span)).collect::<Result<Vec<_>, _>>()?;
     let mut present = vec![0u64; input.matrix.len() * bits::words(steps)];
@@ -53,7 +77,9 @@ pub(crate) fn topk(op: AggregateOp, input: &GatherInput<'_>, k: Column<'_>) -> R
         let mut heaps = Heaps::new(op == AggregateOp::Topk, &sizes, rows.len());
         held.grow(heaps.capacity())?;
         for &row in &rows {
-            heaps.add(row, input.matrix.row(row));
+            let values = input.matrix.row(row);
+            let floats = values.floats();
+            heaps.add(row, super::matrix::Row { present: &floats, histograms: None, ..values });
         }
         heaps.each_chosen(|step, row| bits::set(&mut present[row * bits::words(steps)..], step));
         if steps == 1 {
@@ -68,7 +94,10 @@ pub(crate) fn topk(op: AggregateOp, input: &GatherInput<'_>, k: Column<'_>) -> R
         let present = &present[row * bits::words(steps)..][..bits::words(steps)];
         if bits::any(present) {
             let values = input.matrix.row(row).values;
-            out.push(input.matrix.labels(row).clone(), super::matrix::Row { values, present })?;
+            out.push(
+                input.matrix.labels(row).clone(),
+                super::matrix::Row { values, present, histograms: None },
+            )?;
         }
     }
     Ok(out)
@@ -97,6 +126,7 @@ pub(crate) fn quantiles(
     annotations: &mut Annotations,
 ) -> Result<StepMatrix, EvalError> {
     warn_quantile(phi, input.matrix.len(), phi_span, annotations);
+    input.remark_histograms(AggregateOp::Quantile, annotations);
     let steps = input.matrix.steps();
     let mut out = StepMatrix::new(steps, input.matrix.budget());
     let mut values = Vec::new();
@@ -108,6 +138,7 @@ pub(crate) fn quantiles(
         for k in 0..steps {
             values.clear();
             let here = rows.iter().map(|i| input.matrix.row(*i)).filter(|r| bits::get(r.present, k));
+            let here = here.filter(|r| r.histogram(k).is_none());
             values.extend(here.map(|r| r.values[k]));
             if !values.is_empty() {
                 row.set(k, quantile(phi.at(k), &mut values));
@@ -131,19 +162,27 @@ pub(crate) fn count_values(input: &GatherInput<'_>, name: &str) -> Result<StepMa
         return Err(EvalError::Invalid { message, span: input.span });
     }
     let mut out = StepMatrix::new(input.matrix.steps(), input.matrix.budget());
+    // Groups may come to have the same labels; then they are counted as one.
+    let mut row_of_labels = foldhash::HashMap::default();
     for (key, rows) in grouped(input) {
         let mut row_of = foldhash::HashMap::default();
         for i in rows {
             let row = input.matrix.row(i);
             for k in bits::iter(row.present) {
-                let v = row.values[k];
-                let bits_of_value = if v.is_nan() { f64::NAN.to_bits() } else { v.to_bits() };
-                let at = match row_of.get(&bits_of_value) {
+                let value = match row.histogram(k) {
+                    Some(h) => Counted::Text(super::native::text(h)),
+                    None if row.values[k].is_nan() => Counted::Bits(f64::NAN.to_bits()),
+                    None => Counted::Bits(row.values[k].to_bits()),
+                };
+                let at = match row_of.get(&value) {
                     Some(at) => *at,
                     None => {
-                        let at = out.len();
-                        out.push_empty(with_value(&key, name, v))?;
-                        row_of.insert(bits_of_value, at);
+                        let labels = with_value(&key, name, &value.text());
+                        let at = *row_of_labels.entry(labels.clone()).or_insert(out.len());
+                        if at == out.len() {
+                            out.push_empty(labels)?;
+                        }
+                        row_of.insert(value, at);
                         at
                     }
                 };
@@ -153,15 +192,33 @@ pub(crate) fn count_values(input: &GatherInput<'_>, name: &str) -> Result<StepMa
             }
         }
     }
-    let out = out.merged(input.span)?;
     let mut order: Vec<usize> = (0..out.len()).collect();
     order.sort_by(|a, b| out.labels(*a).labels.cmp(&out.labels(*b).labels));
     out.reordered(&order)
 }
 
-fn with_value(key: &RowLabels, name: &str, v: f64) -> RowLabels {
+/// A value that is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Counted {
+    Bits(u64),
+    /// A histogram as text.
+    Text(String),
+}
+
+impl Counted {
+    fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Bits(bits) => {
+                let v = f64::from_bits(*bits);
+                if v.is_finite() { v.to_string() } else { float::to_shortest_string(v) }
+            }
+        }
+    }
+}
+
+fn with_value(key: &RowLabels, name: &str, text: &str) -> RowLabels {
     let mut builder = LabelsBuilder::from_labels(&key.labels);
-    let text = if v.is_finite() { v.to_string() } else { float::to_shortest_string(v) };
-    builder.set(name, &text);
+    builder.set(name, text);
     RowLabels { labels: builder.build(), drop_name: key.drop_name }
 }

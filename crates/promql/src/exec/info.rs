@@ -3,13 +3,14 @@
 
 use super::{
     bits,
+    histograms::HistogramSteps,
     matrix::{Row, RowLabels, StepMatrix},
 };
 use crate::ast::Span;
 use crate::error::EvalError;
 use crate::plan::InfoLabels;
 use skopos_model::{Labels, LabelsBuilder, name::METRIC_NAME};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The labels by which a series and an info series tell about the same target.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
@@ -27,7 +28,11 @@ pub(crate) fn enriched(
     span: Span,
 ) -> Result<StepMatrix, EvalError> {
     let mut targets: Targets<'_> = foldhash::HashMap::default();
-    for (i, (labels, _)) in info.iter().enumerate() {
+    for (i, (labels, row)) in info.iter().enumerate() {
+        if row.histograms.is_some() {
+            let message = format!("this should be an info metric with float samples: {}", labels.labels);
+            return Err(EvalError::Invalid { message, span });
+        }
         let of_target = targets.entry(target(&labels.labels)).or_default();
         of_target.entry(labels.labels.value(METRIC_NAME)).or_default().push(i);
     }
@@ -62,6 +67,7 @@ fn enrich_row(
 ) -> Result<(), EvalError> {
     let mut written: foldhash::HashMap<Vec<usize>, Option<usize>> = foldhash::HashMap::default();
     let mut chosen = vec![NONE; metrics.len()];
+    let mut histograms: BTreeMap<usize, HistogramSteps> = BTreeMap::new();
     for step in bits::iter(row.present) {
         for (slot, rows) in chosen.iter_mut().zip(metrics.values()) {
             *slot = newest(rows, info, step, span)?;
@@ -80,11 +86,16 @@ fn enrich_row(
                 at
             }
         };
-        if let Some(at) = at {
-            out.row_mut(at).set(step, row.values[step]);
+        match (at, row.histogram(step)) {
+            (None, _) => {}
+            (Some(at), None) => out.row_mut(at).set(step, row.values[step]),
+            (Some(at), Some(h)) => {
+                let all = histograms.entry(at).or_insert_with(|| HistogramSteps::new(row.values.len()));
+                all.push(step, Arc::clone(h));
+            }
         }
     }
-    Ok(())
+    histograms.iter().try_for_each(|(at, all)| out.add_histograms(*at, all))
 }
 
 /// The row among `rows` whose sample is the newest at `step`.

@@ -4,14 +4,18 @@
 mod fill;
 
 use super::{
+    annotations::Annotations,
     arith, bits,
+    histograms::HistogramSteps,
     labels::{goes_with_name, match_key},
-    matrix::{RowLabels, StepMatrix},
+    matrix::{Row, RowLabels, StepMatrix},
+    native::{self, Operand, Operator, Outcome},
 };
 use crate::ast::{BinaryOp, Cardinality, MatchOn, Matching, Span};
 use crate::error::EvalError;
 use crate::plan::Join;
 use skopos_model::{Labels, LabelsBuilder};
+use std::sync::Arc;
 
 /// Where a join stands and how names are treated.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +58,7 @@ pub(crate) fn join(
     join: &Join,
     lhs: &StepMatrix,
     rhs: &StepMatrix,
-    context: JoinContext,
+    (context, annotations): (JoinContext, &mut Annotations),
 ) -> Result<StepMatrix, EvalError> {
     let swapped = join.matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
@@ -85,11 +89,11 @@ pub(crate) fn join(
                 return Err(EvalError::GroupingNotUnique { span: context.span });
             }
             let (l, r) = if swapped { (j, i) } else { (i, j) };
-            push_result(join, lhs.row(l), rhs.row(r), labels, &mut out)?;
+            push_any(join, (lhs.row(l), rhs.row(r)), labels, &mut out, (context.span, annotations))?;
         }
     }
     if !join.matching.fill.is_none() {
-        fill::add_filled(join, (many, one), &groups, &mut taken, context, &mut out)?;
+        fill::add_filled(join, (many, one), &groups, &mut taken, (context, annotations), &mut out)?;
     }
     out.merged(context.span)
 }
@@ -143,8 +147,8 @@ fn check_one_side(
 /// Adds the row of the two, where both have a value and a comparison holds.
 fn push_result(
     join: &Join,
-    l: super::matrix::Row<'_>,
-    r: super::matrix::Row<'_>,
+    l: Row<'_>,
+    r: Row<'_>,
     labels: RowLabels,
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
@@ -160,6 +164,60 @@ fn push_result(
         arith::filter(join.op, |k| l.values[k], |k| r.values[k], row.present, steps);
     }
     Ok(())
+}
+
+/// Adds the row of the two.
+fn push_any(
+    join: &Join,
+    (l, r): (Row<'_>, Row<'_>),
+    labels: RowLabels,
+    out: &mut StepMatrix,
+    place: (Span, &mut Annotations),
+) -> Result<(), EvalError> {
+    if l.histograms.is_some() || r.histograms.is_some() || join.op.is_trim() {
+        return push_mixed(join, (l, r), labels, out, place);
+    }
+    push_result(join, l, r, labels, out)
+}
+
+/// Adds the row of the two, of which one has histograms at least.
+fn push_mixed(
+    join: &Join,
+    (l, r): (Row<'_>, Row<'_>),
+    labels: RowLabels,
+    out: &mut StepMatrix,
+    (span, annotations): (Span, &mut Annotations),
+) -> Result<(), EvalError> {
+    let Join { op, return_bool, .. } = *join;
+    let operator = Operator { op, return_bool, span };
+    let mut found = HistogramSteps::new(out.steps());
+    let at = out.len();
+    let mut met = l.present.to_vec();
+    bits::and(&mut met, r.present);
+    let mut row = out.push_empty(labels)?;
+    for k in bits::iter(&met) {
+        if let (None, None, false) = (l.histogram(k), r.histogram(k), op.is_trim()) {
+            let (a, b) = (l.values[k], r.values[k]);
+            if !op.is_comparison() || return_bool {
+                row.set(k, arith::number(op, a, b));
+            } else if arith::holds(op, a, b) {
+                row.set(k, a);
+            }
+            continue;
+        }
+        let (left, right) = (l.histogram(k), r.histogram(k));
+        let sides = (
+            left.map_or(Operand::Float(l.values[k]), |h| Operand::Histogram(h)),
+            right.map_or(Operand::Float(r.values[k]), |h| Operand::Histogram(h)),
+        );
+        match native::binary(operator, sides, annotations) {
+            Outcome::Nothing => {}
+            Outcome::Kept => left.into_iter().for_each(|h| found.push(k, Arc::clone(h))),
+            Outcome::Float(v) => row.set(k, v),
+            Outcome::Histogram(h) => found.push(k, Arc::new(*h)),
+        }
+    }
+    out.add_histograms(at, &found)
 }
 
 /// At which steps something was taken already.
@@ -195,7 +253,7 @@ struct Taken {
 
 /// The labels of the result of two rows.
 fn result_labels(join: &Join, many: &RowLabels, one: &RowLabels, late_names: bool) -> RowLabels {
-    let drops = !join.op.is_comparison() || join.return_bool;
+    let drops = !(join.op.is_comparison() || join.op.is_trim()) || join.return_bool;
     let strips = drops && !late_names;
     let Matching { cardinality, on, include, .. } = &join.matching;
     let keep = |n: &str| {
@@ -253,7 +311,7 @@ pub(crate) fn set(
             (None, _) => {}
         }
         if bits::any(&left) {
-            out.push(labels.clone(), super::matrix::Row { values: row.values, present: &left })?;
+            out.push(labels.clone(), Row { present: &left, ..row })?;
         }
     }
     if op == BinaryOp::Or { out.merged(context.span) } else { Ok(out) }

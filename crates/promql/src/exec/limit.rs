@@ -32,7 +32,7 @@ pub(crate) fn limitk(input: &GatherInput<'_>, k: Column<'_>) -> Result<StepMatri
                 }
             }
             if bits::any(&present) {
-                out.push(input.matrix.labels(i).clone(), Row { values: row.values, present: &present })?;
+                out.push(input.matrix.labels(i).clone(), Row { present: &present, ..row })?;
             }
         }
     }
@@ -67,7 +67,7 @@ pub(crate) fn limit_ratio(
             }
         }
         if bits::any(&present) {
-            out.push(labels.clone(), Row { values: row.values, present: &present })?;
+            out.push(labels.clone(), Row { present: &present, ..row })?;
         }
     }
     Ok(out)

@@ -2,8 +2,11 @@
 //! of labels.
 
 use super::{
+    annotations::Annotations,
     arith, bits,
+    histograms::HistogramSteps,
     matrix::{RowBuffer, RowLabels, RowMut},
+    native::{self, Operand, Operator, Outcome},
     window::Column,
 };
 use crate::ast::BinaryOp;
@@ -19,12 +22,107 @@ pub(crate) struct MapRun<'p> {
     pub scalars: Vec<Arc<[f64]>>,
 }
 
+/// What was made of the histograms of a row.
+struct Made {
+    histograms: HistogramSteps,
+    /// Numbers that came of them, with their steps.
+    numbers: Vec<(usize, f64)>,
+}
+
 impl MapRun<'_> {
     fn column(&self, i: usize) -> Column<'_> {
         Column(&self.scalars[i])
     }
 
-    /// Changes the row and its labels.
+    /// Changes a row that may have histograms, and its labels.
+    pub(crate) fn apply_to_all(
+        &self,
+        labels: &mut RowLabels,
+        row: &mut RowBuffer,
+        grid: &Grid,
+        late_names: bool,
+        annotations: &mut Annotations,
+    ) {
+        let histograms = row.histograms.take();
+        if let (Some(h), false) = (&histograms, matches!(self.map, Map::StepTime)) {
+            bits::and_not(&mut row.present, h.present());
+        }
+        if let Map::Scalar(map) = self.map
+            && map.op.is_trim()
+            && bits::any(&row.present)
+        {
+            // There is nothing to cut of a float.
+            annotations.incompatible_types(map.op.as_str(), ("float", "float"), map.place.0);
+            row.present.fill(0);
+        }
+        let made = histograms.and_then(|h| self.of_histograms(h, row, annotations));
+        if let Map::Histogram(_) = self.map {
+            labels.drop_name = true;
+            return;
+        }
+        self.apply(labels, row, grid, late_names);
+        if let Some(Made { histograms, numbers }) = made {
+            row.set_histograms(histograms);
+            for (k, v) in numbers {
+                row.row_mut().set(k, v);
+            }
+        }
+    }
+
+    /// What becomes of the histograms of a row.
+    fn of_histograms(
+        &self,
+        histograms: Box<HistogramSteps>,
+        row: &mut RowBuffer,
+        annotations: &mut Annotations,
+    ) -> Option<Made> {
+        let only = |histograms| Some(Made { histograms, numbers: Vec::new() });
+        match self.map {
+            Map::Replace(_) | Map::Join(_) => only(*histograms),
+            Map::Negate => only(histograms.mapped(|_, h| {
+                let mut h = h.clone();
+                h.multiply(-1.0);
+                Some(h)
+            })),
+            Map::Scalar(map) => Some(self.with_scalar(map, &histograms, annotations)),
+            Map::Histogram(f) => {
+                let mut buckets = Vec::new();
+                row.present.fill(0);
+                for (k, h) in histograms.iter() {
+                    row.row_mut().set(k, native::number(*f, h, &mut buckets));
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn with_scalar(
+        &self,
+        map: &ScalarMap,
+        histograms: &HistogramSteps,
+        annotations: &mut Annotations,
+    ) -> Made {
+        let operator = Operator { op: map.op, return_bool: map.return_bool, span: map.place.0 };
+        let column = self.column(0);
+        let mut numbers = Vec::new();
+        let histograms = histograms.mapped(|k, h| {
+            let (a, b) = (Operand::Float(column.at(k)), Operand::Histogram(h));
+            let sides = if map.scalar_side == Side::Left { (a, b) } else { (b, a) };
+            match native::binary(operator, sides, annotations) {
+                Outcome::Nothing => None,
+                Outcome::Kept => Some(h.clone()),
+                Outcome::Float(v) => {
+                    numbers.push((k, v));
+                    None
+                }
+                Outcome::Histogram(h) => Some(*h),
+            }
+        });
+        Made { histograms, numbers }
+    }
+
+    /// Changes a row of floats and its labels.
     pub(crate) fn apply(&self, labels: &mut RowLabels, row: &mut RowBuffer, grid: &Grid, late_names: bool) {
         let mut values = row.row_mut();
         match self.map {
@@ -40,6 +138,8 @@ impl MapRun<'_> {
             Map::StepTime => {
                 values.values.iter_mut().enumerate().for_each(|(k, v)| *v = grid.at(k).as_secs_f64());
             }
+            // There is no histogram among floats.
+            Map::Histogram(_) => values.present.fill(0),
             Map::Replace(replace) => relabel(labels, late_names, |l| replaced(l, replace)),
             Map::Join(join) => relabel(labels, late_names, |l| joined(l, join)),
         }

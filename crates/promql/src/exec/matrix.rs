@@ -1,11 +1,12 @@
 //! `StepMatrix`: what an instant vector is over all steps of a query: one row per series, all values in
-//! one buffer, and a bitmap that says where there is one. Owns the account of its memory.
+//! one buffer, and a bitmap that says where there is one. Native histograms stand beside, for rows that have
+//! any. Owns the account of its memory.
 
-use super::{bits, labels::without_name};
+use super::{bits, histograms::HistogramSteps, labels::without_name};
 use crate::error::EvalError;
-use skopos_model::Labels;
+use skopos_model::{FloatHistogram, Labels};
 use skopos_storage::{QueryBudget, QueryError};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// What identifies a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,11 +30,30 @@ impl RowLabels {
     }
 }
 
-/// The values of one row and where there are any. A value without its bit means nothing.
+/// The values of one row and where there are any. A value without its bit means nothing, nor does that of a
+/// step which is a histogram.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row<'a> {
     pub values: &'a [f64],
+    /// Floats and histograms.
     pub present: &'a [u64],
+    /// Those of the steps that are histograms.
+    pub histograms: Option<&'a HistogramSteps>,
+}
+
+impl<'a> Row<'a> {
+    /// The bits of the steps that are floats.
+    pub(crate) fn floats(&self) -> Cow<'a, [u64]> {
+        let Some(histograms) = self.histograms else { return Cow::Borrowed(self.present) };
+        let mut floats = self.present.to_vec();
+        bits::and_not(&mut floats, histograms.present());
+        Cow::Owned(floats)
+    }
+
+    /// The histogram of step `k`, if it is one.
+    pub(crate) fn histogram(&self, k: usize) -> Option<&'a Arc<FloatHistogram>> {
+        self.histograms.and_then(|h| h.get(k))
+    }
 }
 
 /// A row being written.
@@ -57,15 +77,27 @@ impl RowMut<'_> {
 pub(crate) struct RowBuffer {
     pub values: Vec<f64>,
     pub present: Vec<u64>,
+    pub histograms: Option<Box<HistogramSteps>>,
 }
 
 impl RowBuffer {
     pub(crate) fn new(steps: usize) -> Self {
-        Self { values: vec![0.0; steps], present: vec![0; bits::words(steps)] }
+        Self { values: vec![0.0; steps], present: vec![0; bits::words(steps)], histograms: None }
     }
 
     pub(crate) fn row(&self) -> Row<'_> {
-        Row { values: &self.values, present: &self.present }
+        Row { values: &self.values, present: &self.present, histograms: self.histograms.as_deref() }
+    }
+
+    /// Puts `histograms` in place of those that are there.
+    pub(crate) fn set_histograms(&mut self, histograms: HistogramSteps) {
+        if let Some(before) = self.histograms.take() {
+            bits::and_not(&mut self.present, before.present());
+        }
+        if !histograms.is_empty() {
+            bits::or(&mut self.present, histograms.present());
+            self.histograms = Some(Box::new(histograms));
+        }
     }
 
     pub(crate) fn row_mut(&mut self) -> RowMut<'_> {
@@ -119,13 +151,15 @@ pub(crate) struct StepMatrix {
     rows: Vec<RowLabels>,
     values: Vec<f64>,
     present: Vec<u64>,
+    /// As long as the last row that has histograms.
+    histograms: Vec<Option<Box<HistogramSteps>>>,
     held: Held,
 }
 
 impl StepMatrix {
     pub(crate) fn new(steps: usize, budget: &Arc<QueryBudget>) -> Self {
-        let (rows, values, present) = (Vec::new(), Vec::new(), Vec::new());
-        Self { steps, words: bits::words(steps), rows, values, present, held: Held::new(budget) }
+        let (rows, values, present, histograms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { steps, words: bits::words(steps), rows, values, present, histograms, held: Held::new(budget) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -152,7 +186,31 @@ impl StepMatrix {
         Row {
             values: &self.values[i * self.steps..(i + 1) * self.steps],
             present: &self.present[i * self.words..(i + 1) * self.words],
+            histograms: self.histograms.get(i).and_then(Option::as_deref),
         }
+    }
+
+    /// Whether any row has a histogram.
+    pub(crate) fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
+    }
+
+    /// Puts `histograms` into row `i`, at steps of which it has no value yet.
+    pub(crate) fn add_histograms(&mut self, i: usize, histograms: &HistogramSteps) -> Result<(), EvalError> {
+        if histograms.is_empty() {
+            return Ok(());
+        }
+        self.held.grow(histograms.cost())?;
+        bits::or(&mut self.present[i * self.words..(i + 1) * self.words], histograms.present());
+        if self.histograms.len() <= i {
+            self.histograms.resize(i + 1, None);
+        }
+        let all = match self.histograms[i].take() {
+            Some(before) => before.united(histograms),
+            None => histograms.clone(),
+        };
+        self.histograms[i] = Some(Box::new(all));
+        Ok(())
     }
 
     pub(crate) fn row_mut(&mut self, i: usize) -> RowMut<'_> {
@@ -173,7 +231,15 @@ impl StepMatrix {
         self.rows.push(labels);
         self.values.extend_from_slice(row.values);
         self.present.extend_from_slice(row.present);
-        Ok(())
+        match row.histograms.and_then(|h| h.restricted(row.present)) {
+            Some(histograms) => self.add_histograms(self.len() - 1, &histograms),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the floats of a row.
+    pub(crate) fn push_floats(&mut self, labels: RowLabels, row: Row<'_>) -> Result<(), EvalError> {
+        self.push(labels, Row { present: &row.floats(), histograms: None, ..row })
     }
 
     /// Adds a row without any value and returns it to be filled.
@@ -215,6 +281,9 @@ impl StepMatrix {
             }
             bits::iter(row.present).for_each(|k| into.values[k] = row.values[k]);
             bits::or(into.present, row.present);
+            if let Some(histograms) = row.histograms {
+                out.add_histograms(at, histograms)?;
+            }
         }
         Ok(out)
     }

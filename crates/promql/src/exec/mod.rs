@@ -7,6 +7,7 @@ pub(crate) mod arith;
 pub(crate) mod bits;
 mod date;
 mod gather;
+pub(crate) mod histograms;
 mod info;
 mod join;
 mod kahan;
@@ -14,6 +15,7 @@ mod labels;
 mod limit;
 mod map;
 pub(crate) mod matrix;
+mod native;
 mod pipeline;
 mod quantile;
 mod select;
@@ -24,16 +26,19 @@ mod work;
 
 pub(crate) use annotations::Annotations;
 
+use crate::ast::Span;
 use crate::error::EvalError;
 use crate::plan::{
-    Gather, Grid, Kernel, Map, NodeId, Op, Param, Pipeline, PipelineId, Plan, ScanId, Source, Windows,
+    Gather, Grid, Kernel, Map, NodeId, Op, Param, Pipeline, PipelineId, Plan, RankFn, Ranks, ScanId,
+    SortOrder, Source, Windows,
 };
 use gather::GatherInput;
+use histograms::HistogramSteps;
 use join::JoinContext;
 use map::MapRun;
 use matrix::{Row, RowLabels, StepMatrix};
+use native::ranks::{Ask, Question, RanksInput};
 use pipeline::PipelineRun;
-pub(crate) use pipeline::refuse_histograms;
 use skopos_model::Labels;
 use skopos_storage::{Querier, QueryBudget, Shard};
 use std::sync::Arc;
@@ -128,7 +133,7 @@ impl<'a> Executor<'a> {
             Op::Broadcast(n) => self.broadcast(*n, grid.steps)?,
             Op::Join(j) => {
                 let (lhs, rhs) = (self.rows(j.lhs)?, self.rows(j.rhs)?);
-                join::join(j, &lhs, &rhs, context)?
+                join::join(j, &lhs, &rhs, (context, &mut self.annotations))?
             }
             Op::Set { op, lhs, rhs, matching } => {
                 let (lhs, rhs) = (self.rows(*lhs)?, self.rows(*rhs)?);
@@ -140,11 +145,15 @@ impl<'a> Executor<'a> {
                 info::enriched(&base, &info, select, node.span)?
             }
             Op::Absent { input, labels } => absent(self.rows(*input)?.as_ref(), labels)?,
-            Op::Sort { input, .. } if grid.steps > 1 => {
+            Op::Sort { input, order } if grid.steps > 1 => {
                 self.annotations.sort_without_effect(node.span);
                 let rows = self.rows(*input)?;
+                if rows.has_histograms() && matches!(order, SortOrder::ByValue(_)) {
+                    return Ok(NodeValue::Rows(Arc::new(gather::floats(&rows)?)));
+                }
                 return Ok(NodeValue::Rows(rows));
             }
+            Op::Ranks(ranks) => self.ranks(ranks, node.span)?,
             Op::Sort { input, order } => sort::sorted(self.rows(*input)?.as_ref(), order)?,
         };
         Ok(NodeValue::Rows(Arc::new(rows)))
@@ -162,6 +171,13 @@ impl<'a> Executor<'a> {
         let mut out = StepMatrix::new(steps, &self.budget);
         for (labels, row) in input.iter().filter(|(_, row)| bits::any(row.present)) {
             let into = out.push_empty(labels.clone())?;
+            if let Some(histogram) = row.histogram(0) {
+                let mut all = HistogramSteps::new(steps);
+                (0..steps).for_each(|k| all.push(k, Arc::clone(histogram)));
+                let last = out.len() - 1;
+                out.add_histograms(last, &all)?;
+                continue;
+            }
             into.values.fill(row.values[0]);
             bits::fill(into.present, steps);
         }
@@ -172,7 +188,13 @@ impl<'a> Executor<'a> {
         use crate::ast::AggregateOp;
         let matrix = self.rows(gather.input)?;
         let JoinContext { span, late_names } = context;
-        let input = GatherInput { matrix: &matrix, grouping: &gather.grouping, late_names, span };
+        let input = GatherInput {
+            matrix: &matrix,
+            grouping: &gather.grouping,
+            late_names,
+            span,
+            argument: gather.argument.0,
+        };
         match &gather.param {
             Param::Text(name) => gather::count_values(&input, name),
             Param::Scalar(node) => {
@@ -187,10 +209,38 @@ impl<'a> Executor<'a> {
                     AggregateOp::LimitRatio => {
                         limit::limit_ratio(&input, column, param_span, &mut self.annotations)
                     }
-                    _ => gather::topk(gather.op, &input, column),
+                    _ => gather::topk(gather.op, &input, column, &mut self.annotations),
                 }
             }
         }
+    }
+
+    fn ranks(&mut self, ranks: &Ranks, span: Span) -> Result<StepMatrix, EvalError> {
+        let matrix = self.rows(ranks.input)?;
+        let nodes = ranks.function.scalars();
+        let columns = nodes.iter().map(|n| self.scalar(*n)).collect::<Result<Vec<_>, _>>()?;
+        let column = |i: usize| Column(&columns[i]);
+        let label = match &ranks.function {
+            RankFn::Quantiles { label, .. } => Some(label.as_ref()),
+            RankFn::Quantile(_) | RankFn::Fraction { .. } => None,
+        };
+        let questions: Vec<_> = match &ranks.function {
+            RankFn::Fraction { .. } => {
+                vec![Question { ask: Ask::Fraction { lower: column(0), upper: column(1) }, label }]
+            }
+            RankFn::Quantile(_) | RankFn::Quantiles { .. } => {
+                for (i, node) in nodes.iter().enumerate() {
+                    let at = self.plan.nodes[node.0].span;
+                    gather::warn_quantile(column(i), 1, at, &mut self.annotations);
+                }
+                let asks = (0..nodes.len()).map(|i| Ask::Quantile(column(i)));
+                asks.map(|ask| Question { ask, label }).collect()
+            }
+        };
+        let late_names = self.plan.late_names;
+        let input =
+            RanksInput { matrix: &matrix, questions: &questions, input: ranks.place.0, span, late_names };
+        native::ranks::ranks(&input, &mut self.annotations)
     }
 
     /// Carries out the pipeline of node `id`, and with a scan all others that it feeds.
@@ -207,7 +257,7 @@ impl<'a> Executor<'a> {
                 let mut run = self.run(p)?;
                 let inner = self.grid(*node);
                 pipeline::window_rows(&rows, inner, (kernel, windows), &mut run, &mut self.annotations)?;
-                run.finish()
+                run.finish(&mut self.annotations)
             }
             Source::Node(node) => {
                 let rows = self.rows(*node)?;
@@ -216,9 +266,9 @@ impl<'a> Executor<'a> {
                     if i.is_multiple_of(1024) {
                         self.budget.check()?;
                     }
-                    run.take_row(labels, row)?;
+                    run.take_row(labels, row, &mut self.annotations)?;
                 }
-                run.finish()
+                run.finish(&mut self.annotations)
             }
         }
         .map(|rows| NodeValue::Rows(Arc::new(rows)))
@@ -263,19 +313,19 @@ impl<'a> Executor<'a> {
             &mut self.annotations,
         )?;
         for ((run, ..), p) in runs.into_iter().zip(&scan.pipelines) {
-            let rows = run.finish()?;
+            let rows = run.finish(&mut self.annotations)?;
             self.values[plan.pipelines[p.0].node.0] = Some(NodeValue::Rows(Arc::new(rows)));
         }
         Ok(())
     }
 }
 
-/// The value of the only row that has one, at each step; not a number where there is none or several.
+/// The float of the only row that has one, at each step; not a number where there is none or several.
 fn only_values(rows: &StepMatrix) -> Arc<[f64]> {
     let mut out = vec![f64::NAN; rows.steps()];
     let mut found = vec![0u32; rows.steps()];
     for (_, row) in rows.iter() {
-        for k in bits::iter(row.present) {
+        for k in bits::iter(&row.floats()) {
             found[k] += 1;
             out[k] = if found[k] == 1 { row.values[k] } else { f64::NAN };
         }
@@ -292,7 +342,10 @@ fn absent(input: &StepMatrix, labels: &Labels) -> Result<StepMatrix, EvalError> 
     input.iter().for_each(|(_, row)| bits::and_not(&mut present, row.present));
     if bits::any(&present) {
         let values = vec![1.0; steps];
-        out.push(RowLabels::kept(labels.clone()), Row { values: &values, present: &present })?;
+        out.push(
+            RowLabels::kept(labels.clone()),
+            Row { values: &values, present: &present, histograms: None },
+        )?;
     }
     Ok(out)
 }

@@ -2,19 +2,19 @@
 //! runs here for one shard knows nothing of other shards.
 
 use super::{
-    aggregate::Aggregator,
+    aggregate::{Aggregation, Aggregator},
     annotations::Annotations,
     bits,
     labels::has_type_or_unit,
     map::MapRun,
     matrix::{Held, RowBuffer, RowLabels, StepMatrix},
-    window::{self, Column, Params, Samples, Scratch},
+    window::{self, Column, MixedInput, Params, Samples, Scratch},
     work::Work,
 };
 use crate::error::EvalError;
 use crate::plan::{Grid, Kernel, Pipeline, Scan, Sink, WindowFn, Windows};
-use skopos_model::{Labels, TimestampMs};
-use skopos_storage::{Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesColumns, Shard};
+use skopos_model::{CounterResetHint, HistogramView, Labels, TimestampMs};
+use skopos_storage::{Querier, QueryBudget, SelectRequest, SeriesBatch, Shard};
 use std::sync::Arc;
 
 /// The parameters of a kernel, as far as it has any.
@@ -57,8 +57,9 @@ impl<'p> PipelineRun<'p> {
         held.grow(grid.steps)?;
         let sink = match &pipeline.sink {
             Sink::Collect { .. } => SinkRun::Collect(StepMatrix::new(grid.steps, budget)),
-            Sink::Aggregate { op, grouping } => {
-                SinkRun::Aggregate(Aggregator::new(*op, grouping, grid.steps, late_names, budget))
+            Sink::Aggregate { op, grouping, input } => {
+                let aggregation = Aggregation { op: *op, grouping, input: input.0 };
+                SinkRun::Aggregate(Aggregator::new(aggregation, grid.steps, late_names, budget))
             }
         };
         let row = RowBuffer::new(grid.steps);
@@ -79,31 +80,39 @@ impl<'p> PipelineRun<'p> {
         })
     }
 
-    /// Takes the samples of one series through windows.
+    /// Takes the samples of one series through windows. Those that are histograms stand in `histograms` too.
     pub(crate) fn take_samples(
         &mut self,
         labels: &RowLabels,
-        samples: Samples<'_>,
+        (samples, histograms): (Samples<'_>, &[HistogramView<'_>]),
         (kernel, windows): (&Kernel, &Windows),
         scratch: &mut Scratch,
         annotations: &mut Annotations,
     ) -> Result<(), EvalError> {
         self.row.present.fill(0);
+        self.row.histograms = None;
         let columns = self.params.clone();
         let params = Params(columns.each_ref().map(|p| Column(p.as_deref().unwrap_or_default())));
-        let (scratch, mut row) = ((scratch, &mut self.work), self.row.row_mut());
-        window::apply(kernel.function, params, samples, windows, scratch, &mut row)?;
+        if histograms.is_empty() {
+            let (scratch, mut row) = ((scratch, &mut self.work), self.row.row_mut());
+            window::apply(kernel.function, params, samples, windows, scratch, &mut row)?;
+        } else {
+            let metric = labels.labels.metric_name().unwrap_or_default();
+            let input = MixedInput { samples, histograms, params, kernel, windows, metric };
+            window::mixed::apply(&input, (scratch, &mut self.work), &mut self.row, annotations)?;
+        }
         if !bits::any(&self.row.present) {
             return Ok(());
         }
-        if matches!(kernel.function, WindowFn::Rate | WindowFn::Increase) {
+        let has_floats = histograms.is_empty() || bits::any(&self.row.row().floats());
+        if has_floats && matches!(kernel.function, WindowFn::Rate | WindowFn::Increase) {
             self.check_counter(&labels.labels, kernel, annotations);
         }
         if kernel.function == WindowFn::Quantile {
             super::gather::warn_quantile(params.0[0], 1, kernel.span, annotations);
         }
         let drop_name = labels.drop_name || !kernel.function.keeps_name();
-        self.finish_row(RowLabels { labels: labels.labels.clone(), drop_name })
+        self.finish_row(RowLabels { labels: labels.labels.clone(), drop_name }, annotations)
     }
 
     fn check_counter(&mut self, labels: &Labels, kernel: &Kernel, annotations: &mut Annotations) {
@@ -120,15 +129,21 @@ impl<'p> PipelineRun<'p> {
         &mut self,
         labels: &RowLabels,
         row: super::matrix::Row<'_>,
+        annotations: &mut Annotations,
     ) -> Result<(), EvalError> {
         self.row.values.copy_from_slice(row.values);
         self.row.present.copy_from_slice(row.present);
-        self.finish_row(labels.clone())
+        self.row.histograms = row.histograms.map(|h| Box::new(h.clone()));
+        self.finish_row(labels.clone(), annotations)
     }
 
-    fn finish_row(&mut self, mut labels: RowLabels) -> Result<(), EvalError> {
+    fn finish_row(&mut self, mut labels: RowLabels, annotations: &mut Annotations) -> Result<(), EvalError> {
         for map in &self.maps {
             self.work.spend(self.grid.steps)?;
+            if self.row.histograms.is_some() || map.map.is_trim() {
+                map.apply_to_all(&mut labels, &mut self.row, &self.grid, self.late_names, annotations);
+                continue;
+            }
             map.apply(&mut labels, &mut self.row, &self.grid, self.late_names);
         }
         if !bits::any(&self.row.present) {
@@ -143,18 +158,18 @@ impl<'p> PipelineRun<'p> {
                 }
                 matrix.push(labels, self.row.row())
             }
-            SinkRun::Aggregate(aggregator) => aggregator.add(&labels, self.row.row()),
+            SinkRun::Aggregate(aggregator) => aggregator.add(&labels, self.row.row(), annotations),
         }
     }
 
     /// The rows that have come together.
-    pub(crate) fn finish(self) -> Result<StepMatrix, EvalError> {
+    pub(crate) fn finish(self, annotations: &mut Annotations) -> Result<StepMatrix, EvalError> {
         match self.sink {
             SinkRun::Collect(matrix) => match self.pipeline.sink {
                 Sink::Collect { merge } if merge || self.merge => matrix.merged(self.pipeline.span),
                 _ => Ok(matrix),
             },
-            SinkRun::Aggregate(aggregator) => aggregator.finish(),
+            SinkRun::Aggregate(aggregator) => aggregator.finish(annotations),
         }
     }
 }
@@ -176,9 +191,10 @@ pub(crate) fn scan_shard(
     let mut scratch = Scratch::default();
     while set.next_batch(&mut batch)? {
         for series in batch.iter() {
-            refuse_histograms(&series)?;
             let labels = RowLabels::kept(series.labels.clone());
             let samples = Samples { timestamps: series.timestamps, values: series.values };
+            let histograms: Vec<_> = series.histograms.iter().collect();
+            let samples = (samples, histograms.as_slice());
             for (run, kernel, windows) in runs.iter_mut() {
                 run.take_samples(&labels, samples, (kernel, windows), &mut scratch, annotations)?;
             }
@@ -188,17 +204,6 @@ pub(crate) fn scan_shard(
         budget.release_samples(batch.sample_count() as u64);
     }
     Ok(())
-}
-
-/// The engine computes with floats only: a series with native histograms is an error, never a wrong answer.
-pub(crate) fn refuse_histograms(series: &SeriesColumns<'_>) -> Result<(), QueryError> {
-    if series.histograms.is_empty() {
-        return Ok(());
-    }
-    let labels = series.labels;
-    Err(QueryError::Invalid(format!(
-        "series {labels} has native histograms, which expressions cannot use yet"
-    )))
 }
 
 /// Slides windows over the rows of a subquery.
@@ -218,7 +223,21 @@ pub(crate) fn window_rows(
         values.clear();
         timestamps.extend(bits::iter(row.present).map(|k| inner.at(k)));
         values.extend(bits::iter(row.present).map(|k| row.values[k]));
-        let samples = Samples { timestamps: &timestamps, values: &values };
+        let mut histograms = Vec::new();
+        if row.histograms.is_some() {
+            for (sample, k) in bits::iter(row.present).enumerate() {
+                let Some(histogram) = row.histogram(k) else { continue };
+                // What stands there for a histogram might be taken for a staleness marker.
+                values[sample] = histogram.sum;
+                let mut view = HistogramView { sample, ..histogram.view() };
+                // The hint speaks of the sample before in storage, which need not be the one before here.
+                if view.counter_reset_hint != CounterResetHint::Gauge {
+                    view.counter_reset_hint = CounterResetHint::Unknown;
+                }
+                histograms.push(view);
+            }
+        }
+        let samples = (Samples { timestamps: &timestamps, values: &values }, histograms.as_slice());
         run.take_samples(labels, samples, (kernel, windows), &mut scratch, annotations)?;
     }
     Ok(())

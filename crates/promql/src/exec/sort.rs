@@ -10,6 +10,8 @@ pub(crate) fn sorted(matrix: &StepMatrix, order: &SortOrder) -> Result<StepMatri
     let mut rows: Vec<usize> = (0..matrix.len()).collect();
     match order {
         SortOrder::ByValue(direction) => {
+            // Histograms have no place among numbers.
+            rows.retain(|i| matrix.row(*i).histograms.is_none());
             let value = |i: usize| matrix.row(i).values[0];
             rows.sort_by(|a, b| by_value(*direction, value(*a), value(*b)));
         }

@@ -2,8 +2,9 @@
 //! because it does not change from step to step, and where rows flow on without being kept.
 
 use super::{
-    Gather, Grid, GridId, Join, Kernel, Map, Node, NodeId, Op, Param, Pipeline, Plan, ScalarMap, Scan, Side,
-    WindowFn, Windows, draft::Part,
+    Detail, Gather, Grid, GridId, Join, Kernel, Map, Node, NodeId, Op, Param, Pipeline, Place, Plan,
+    ScalarMap, Scan, Side, WindowFn, Windows,
+    draft::{Grouped, Part},
 };
 use crate::ast::{
     Aggregate, AggregateOp, At, Binary, Edges, Expr, ExprKind, Length, QueryTimes, RangeSelector, Selector,
@@ -34,9 +35,30 @@ pub(crate) struct Frame {
     pub grid: GridId,
     /// The first alone, for what is the same at all of them.
     pub once: GridId,
+    /// What is wanted of histograms that are read.
+    pub wanted: Wanted,
+}
+
+/// What those who use a part want of its histograms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Nobody has said.
+    Any,
+    CountAndSum,
+    /// Whatever those below say.
+    Whole,
 }
 
 impl Frame {
+    /// The same with less wanted of histograms, unless somebody wants more.
+    pub(crate) fn wanting(self, wanted: Wanted) -> Self {
+        if self.wanted == Wanted::Whole { self } else { Self { wanted, ..self } }
+    }
+
+    pub(crate) fn detail(&self) -> Detail {
+        if self.wanted == Wanted::CountAndSum { Detail::CountAndSum } else { Detail::Whole }
+    }
+
     pub(crate) fn grid_of(&self, invariant: bool) -> GridId {
         if invariant { self.once } else { self.grid }
     }
@@ -147,7 +169,7 @@ impl<'a> Builder<'a> {
         check_time(grid.end().as_ms(), span)?;
         let id = self.grid(grid);
         let once = if grid.steps == 1 { id } else { self.grid(Grid { steps: 1, ..grid }) };
-        Ok(Frame { grid: id, once })
+        Ok(Frame { grid: id, once, wanted: Wanted::Any })
     }
 
     fn grid(&mut self, grid: Grid) -> GridId {
@@ -204,7 +226,7 @@ impl<'a> Builder<'a> {
         } else {
             windows
         };
-        let kernel = Kernel { function, params: [None, None], span };
+        let kernel = Kernel { function, params: [None, None], detail: frame.detail(), span };
         let part = Part::select(&selector.matchers, windows, kernel, invariant);
         Ok(if function.keeps_name() { part } else { self.without_names(part) })
     }
@@ -275,7 +297,8 @@ impl<'a> Builder<'a> {
                 let Some(inner) = subquery_grid(self.subquery_step(subquery, span)?, windows) else {
                     return Ok(self.nothing(kernel, windows, invariant));
                 };
-                let inner_frame = self.frame(inner, span)?;
+                // Resets are looked for among the values of the subquery, with all their buckets.
+                let inner_frame = self.frame(inner, span)?.wanting(Wanted::Whole);
                 let part = self.expr(&subquery.expr, inner_frame)?;
                 let (node, pinned) = self.rows_at_all_steps(part, inner_frame);
                 Part::subquery(node, windows, kernel, invariant, pinned)
@@ -294,7 +317,7 @@ impl<'a> Builder<'a> {
     fn aggregate(&mut self, a: &Aggregate, frame: Frame, span: Span) -> Result<Part, EvalError> {
         use AggregateOp as A;
         let part = self.expr(&a.expr, frame)?;
-        let key = (a.op, a.grouping.clone());
+        let key = Grouped { op: a.op, grouping: a.grouping.clone(), input: Place(a.expr.span) };
         match a.op {
             A::Sum | A::Avg | A::Count | A::Min | A::Max | A::Group | A::Stddev | A::Stdvar => {
                 return Ok(self.aggregated(part, key, frame, span));
@@ -323,20 +346,21 @@ impl<'a> Builder<'a> {
             if names.iter().any(|n| n == skopos_model::name::METRIC_NAME));
         let picks = matches!(a.op, A::Topk | A::Bottomk | A::Limitk | A::LimitRatio);
         let pinned = if picks { input_pinned } else { !by_name };
-        let gather = Gather { op: a.op, input, grouping: key.1, param };
+        let gather = Gather { op: a.op, input, grouping: key.grouping, param, argument: Place(a.expr.span) };
         let node = self.node(Op::Gather(gather), frame.grid_of(invariant), span);
         Ok(Part::rows(node, invariant, pinned))
     }
 
     fn binary(&mut self, b: &Binary, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let frame = Frame { wanted: Wanted::Any, ..frame };
         let (lhs, rhs) = (self.expr(&b.lhs, frame)?, self.expr(&b.rhs, frame)?);
         let invariant = lhs.invariant && rhs.invariant;
         let grid = frame.grid_of(invariant);
         let (op, return_bool) = (b.op, b.return_bool);
-        if op.is_trim() {
-            return Err(EvalError::Unsupported { what: format!("operator {}", op.as_str()), span });
-        }
         match (lhs.as_scalar(), rhs.as_scalar()) {
+            (Some(_), Some(_)) if op.is_trim() => {
+                Err(invalid(&format!("operator {:?} not allowed for Scalar operations", op.as_str()), span))
+            }
             (Some(lhs), Some(rhs)) => {
                 let op = match (self.number(lhs), self.number(rhs)) {
                     (Some(a), Some(b)) => Op::Number(arith::number(op, a, b)),
@@ -345,11 +369,11 @@ impl<'a> Builder<'a> {
                 Ok(Part::scalar(self.node(op, grid, span), invariant))
             }
             (Some(scalar), None) => {
-                let map = ScalarMap { op, scalar, scalar_side: Side::Left, return_bool };
+                let map = ScalarMap { op, scalar, scalar_side: Side::Left, return_bool, place: Place(span) };
                 Ok(self.with_scalars(rhs, Map::Scalar(map), lhs.invariant, frame, span))
             }
             (None, Some(scalar)) => {
-                let map = ScalarMap { op, scalar, scalar_side: Side::Right, return_bool };
+                let map = ScalarMap { op, scalar, scalar_side: Side::Right, return_bool, place: Place(span) };
                 Ok(self.with_scalars(lhs, Map::Scalar(map), rhs.invariant, frame, span))
             }
             (None, None) => {

@@ -2,10 +2,10 @@
 //! `exec`.
 
 use super::{
-    DatePart, Direction, Extreme, Kernel, LabelJoin, LabelReplace, Map, MathFn, NodeId, Op, SortOrder,
-    WindowFn,
-    build::{Builder, Frame, Windowed, invalid, strip},
-    draft::Part,
+    DatePart, Detail, Direction, Extreme, HistogramFn, Kernel, LabelJoin, LabelReplace, Map, MathFn, NodeId,
+    Op, Place, RankFn, Ranks, SortOrder, WindowFn,
+    build::{Builder, Frame, Wanted, Windowed, invalid, strip},
+    draft::{Grouped, Part},
 };
 use crate::ast::{AggregateOp, Call, Edges, Expr, ExprKind, Grouping, Span, ValueType};
 use crate::error::EvalError;
@@ -85,6 +85,18 @@ fn math_fn(id: F) -> Option<MathFn> {
     })
 }
 
+/// The function of one histogram called `id`, if it is one.
+fn histogram_fn(id: F) -> Option<HistogramFn> {
+    Some(match id {
+        F::HistogramAvg => HistogramFn::Avg,
+        F::HistogramCount => HistogramFn::Count,
+        F::HistogramStddev => HistogramFn::Stddev,
+        F::HistogramStdvar => HistogramFn::Stdvar,
+        F::HistogramSum => HistogramFn::Sum,
+        _ => return None,
+    })
+}
+
 impl Builder<'_> {
     pub(crate) fn call(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
         let id = call.function.id;
@@ -102,7 +114,20 @@ impl Builder<'_> {
             };
             return Ok(self.mapped(part, Map::Math(function), frame, span));
         }
+        if let Some(function) = histogram_fn(id) {
+            let wanted = match function {
+                HistogramFn::Count | HistogramFn::Sum | HistogramFn::Avg => {
+                    frame.wanting(Wanted::CountAndSum)
+                }
+                HistogramFn::Stddev | HistogramFn::Stdvar => frame,
+            };
+            let part = self.expr(arg(call, 0, span)?, wanted)?;
+            return Ok(self.mapped(part, Map::Histogram(function), frame, span));
+        }
         match id {
+            F::HistogramQuantile | F::HistogramQuantiles | F::HistogramFraction => {
+                self.ranks(call, frame, span)
+            }
             F::Time => Ok(Part::scalar(self.node(Op::Time, frame.grid, span), false)),
             F::Pi | F::Start | F::End | F::Step | F::Range => Ok(self.constant(id, frame, span)),
             F::Vector => {
@@ -173,7 +198,7 @@ impl Builder<'_> {
         }
         let at = if function == WindowFn::Quantile { call.args[0].span } else { over.span };
         check_edges(call, over)?;
-        let kernel = Kernel { function, params, span: at };
+        let kernel = Kernel { function, params, detail: frame.detail(), span: at };
         // A parameter that changes asks for all steps, even over a window that stays where it is.
         let frame = if param_invariant { frame } else { Frame { once: frame.grid, ..frame } };
         let part = self.windowed(&windowed_arg(over)?, kernel, frame)?;
@@ -227,7 +252,8 @@ impl Builder<'_> {
     }
 
     fn absent(&mut self, part: Part, labels: Labels, frame: Frame, span: Span) -> Part {
-        let all_in_one = (AggregateOp::Group, Grouping::By(Vec::new()));
+        let all_in_one =
+            Grouped { op: AggregateOp::Group, grouping: Grouping::By(Vec::new()), input: Place(span) };
         let part = self.aggregated(part, all_in_one, frame, span);
         let invariant = part.invariant;
         let (input, _) = self.rows_of(part, frame);
@@ -244,9 +270,41 @@ impl Builder<'_> {
             Windowed::Subquery(_) => Labels::empty(),
         };
         // The name is of no matter to one group, so it is kept and no two rows can become equal.
-        let kernel = Kernel { function: WindowFn::Last, params: [None, None], span: over.span };
+        let kernel =
+            Kernel { function: WindowFn::Last, params: [None, None], detail: Detail::Whole, span: over.span };
         let part = self.windowed(&windowed, kernel, frame)?;
         Ok(self.absent(part, labels, frame, span))
+    }
+
+    fn ranks(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let (at, scalars) = match call.function.id {
+            F::HistogramQuantile => (1, 0..1),
+            F::HistogramFraction => (2, 0..2),
+            _ => (0, 2..call.args.len()),
+        };
+        let over = arg(call, at, span)?;
+        let part = self.expr(over, frame.wanting(Wanted::Whole))?;
+        let mut invariant = part.invariant;
+        let mut nodes = Vec::new();
+        for i in scalars {
+            let (node, same) = self.scalar_arg(call, i, frame, span)?;
+            invariant &= same;
+            nodes.push(node);
+        }
+        let function = match (call.function.id, nodes.as_slice()) {
+            (F::HistogramQuantile, [q]) => RankFn::Quantile(*q),
+            (F::HistogramFraction, [lower, upper]) => RankFn::Fraction { lower: *lower, upper: *upper },
+            _ => {
+                let label = text_arg(call, 1, span)?;
+                check_label(&label, call.function.name, span)?;
+                RankFn::Quantiles { label, quantiles: nodes }
+            }
+        };
+        let (input, _) =
+            if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
+        let op = Op::Ranks(Ranks { input, place: Place(over.span), function });
+        let pinned = !self.options.late_names;
+        Ok(Part::rows(self.node(op, frame.grid_of(invariant), span), invariant, pinned))
     }
 
     fn timestamp(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {

@@ -2,7 +2,7 @@
 //! node. Decides where rows may have come to have equal labels.
 
 use super::{
-    GridId, Kernel, Map, Node, NodeId, Op, Pipeline, PipelineId, Scan, ScanId, Sink, Source, Windows,
+    GridId, Kernel, Map, Node, NodeId, Op, Pipeline, PipelineId, Place, Scan, ScanId, Sink, Source, Windows,
     build::{Builder, Frame},
 };
 use crate::ast::{AggregateOp, Grouping, Span};
@@ -43,6 +43,15 @@ enum DraftSource {
     Select { matchers: Vec<Matcher>, windows: Windows, kernel: Kernel },
     Subquery { node: NodeId, windows: Windows, kernel: Kernel },
     Node(NodeId),
+}
+
+/// An aggregation that is done row by row.
+#[derive(Clone, Debug)]
+pub(crate) struct Grouped {
+    pub op: AggregateOp,
+    pub grouping: Grouping,
+    /// What is aggregated.
+    pub input: Place,
 }
 
 /// How far back equal nodes and scans are looked for; bounds the time that planning takes.
@@ -167,7 +176,7 @@ impl Builder<'_> {
     pub(crate) fn aggregated(
         &mut self,
         part: Part,
-        (op, grouping): (AggregateOp, Grouping),
+        Grouped { op, grouping, input }: Grouped,
         frame: Frame,
         span: Span,
     ) -> Part {
@@ -176,7 +185,7 @@ impl Builder<'_> {
         let invariant = part.invariant;
         let Body::Draft(mut draft) = part.body else { return part };
         draft.span = span;
-        let node = self.pipeline(draft, Sink::Aggregate { op, grouping }, frame.grid_of(invariant));
+        let node = self.pipeline(draft, Sink::Aggregate { op, grouping, input }, frame.grid_of(invariant));
         Part::rows(node, invariant, pinned)
     }
 
@@ -257,7 +266,7 @@ impl Builder<'_> {
         if let Some(at) = self.nodes[from..].iter().position(|n| n.grid == grid && n.op == op) {
             return NodeId(from + at);
         }
-        for input in inputs(&op).into_iter().flatten() {
+        for input in inputs(&op) {
             self.nodes[input.0].uses += 1;
         }
         self.nodes.push(Node { op, grid, span, uses: 0 });
@@ -265,19 +274,20 @@ impl Builder<'_> {
     }
 }
 
-fn inputs(op: &Op) -> [Option<NodeId>; 2] {
+fn inputs(op: &Op) -> Vec<NodeId> {
     use super::Param;
     match op {
-        Op::Number(_) | Op::Time | Op::Pipeline(_) => [None, None],
-        Op::ScalarOf(n) | Op::ScalarNegate(n) | Op::VectorOf(n) | Op::Broadcast(n) => [Some(*n), None],
-        Op::Absent { input, .. } | Op::Sort { input, .. } => [Some(*input), None],
-        Op::Info { base, info, .. } => [Some(*base), Some(*info)],
-        Op::ScalarExtreme { a, b, .. } => [Some(*a), Some(*b)],
-        Op::ScalarBinary { lhs, rhs, .. } | Op::Set { lhs, rhs, .. } => [Some(*lhs), Some(*rhs)],
-        Op::Join(join) => [Some(join.lhs), Some(join.rhs)],
+        Op::Number(_) | Op::Time | Op::Pipeline(_) => Vec::new(),
+        Op::ScalarOf(n) | Op::ScalarNegate(n) | Op::VectorOf(n) | Op::Broadcast(n) => vec![*n],
+        Op::Absent { input, .. } | Op::Sort { input, .. } => vec![*input],
+        Op::Info { base, info, .. } => vec![*base, *info],
+        Op::ScalarExtreme { a, b, .. } => vec![*a, *b],
+        Op::ScalarBinary { lhs, rhs, .. } | Op::Set { lhs, rhs, .. } => vec![*lhs, *rhs],
+        Op::Join(join) => vec![join.lhs, join.rhs],
         Op::Gather(gather) => match gather.param {
-            Param::Scalar(node) => [Some(gather.input), Some(node)],
-            Param::Text(_) => [Some(gather.input), None],
+            Param::Scalar(node) => vec![gather.input, node],
+            Param::Text(_) => vec![gather.input],
         },
+        Op::Ranks(ranks) => [ranks.input].into_iter().chain(ranks.function.scalars()).collect(),
     }
 }

@@ -53,7 +53,7 @@ impl Plan {
         match &p.sink {
             Sink::Collect { merge: false } => {}
             Sink::Collect { merge: true } => f.write_str(" | merge")?,
-            Sink::Aggregate { op, grouping } => write!(f, " | {op:?} {grouping:?}")?,
+            Sink::Aggregate { op, grouping, .. } => write!(f, " | {op:?} {grouping:?}")?,
         }
         Ok(inputs)
     }
@@ -81,6 +81,10 @@ fn write_operator(f: &mut fmt::Formatter<'_>, op: &Op) -> Result<Vec<NodeId>, fm
         Op::Sort { input, order } => (format!("sort {order:?}"), vec![*input]),
         Op::Info { base, info, select } => (format!("info {select:?}"), vec![*base, *info]),
         Op::ScalarExtreme { extreme, a, b } => (format!("scalar {extreme:?}"), vec![*a, *b]),
+        Op::Ranks(ranks) => {
+            let inputs = [ranks.input].into_iter().chain(ranks.function.scalars()).collect();
+            (format!("{:?}", ranks.function), inputs)
+        }
         Op::Pipeline(_) => (String::new(), vec![]),
     };
     f.write_str(&text)?;

@@ -1,7 +1,7 @@
 //! Plans `info`: which info series are read, and as of when.
 
 use super::{
-    InfoLabels, Kernel, Op, WindowFn,
+    Detail, InfoLabels, Kernel, Op, WindowFn,
     build::{Builder, Frame},
     draft::Part,
 };
@@ -51,7 +51,8 @@ impl Builder<'_> {
         let shift = self.reference(base, Shift::default()).unwrap_or_default();
         let matchers: Vec<_> = select.names.iter().chain(&select.data).cloned().collect();
         let (windows, pinned_time) = self.windows(&shift, self.options.lookback, frame, span)?;
-        let kernel = Kernel { function: WindowFn::InfoTime, params: [None, None], span };
+        let kernel =
+            Kernel { function: WindowFn::InfoTime, params: [None, None], detail: Detail::Whole, span };
         let info = Part::select(&matchers, windows, kernel, pinned_time);
         let base = self.expr(base, frame)?;
         let invariant = base.invariant && pinned_time;

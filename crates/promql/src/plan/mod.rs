@@ -117,6 +117,8 @@ pub(crate) enum Op {
         info: NodeId,
         select: Arc<InfoLabels>,
     },
+    /// `histogram_quantile`, `histogram_quantiles`, `histogram_fraction`.
+    Ranks(Ranks),
     /// `max_of(a, b)` and `min_of(a, b)`
     ScalarExtreme {
         extreme: Extreme,
@@ -166,6 +168,41 @@ pub(crate) struct Join {
     pub matching: Matching,
 }
 
+/// Quantiles or shares of histograms, classic ones (of which all buckets are needed at once) and native ones.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ranks {
+    pub input: NodeId,
+    /// Where the histograms stand in the query.
+    pub place: Place,
+    pub function: RankFn,
+}
+
+/// What is asked of the ranks of observations.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum RankFn {
+    Quantile(NodeId),
+    /// Several quantiles, each as the value of the label.
+    Quantiles {
+        label: Arc<str>,
+        quantiles: Vec<NodeId>,
+    },
+    Fraction {
+        lower: NodeId,
+        upper: NodeId,
+    },
+}
+
+impl RankFn {
+    /// The scalars that it needs.
+    pub(crate) fn scalars(&self) -> Vec<NodeId> {
+        match self {
+            Self::Quantile(q) => vec![*q],
+            Self::Quantiles { quantiles, .. } => quantiles.clone(),
+            Self::Fraction { lower, upper } => vec![*lower, *upper],
+        }
+    }
+}
+
 /// An aggregation that sees all rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gather {
@@ -173,6 +210,8 @@ pub(crate) struct Gather {
     pub input: NodeId,
     pub grouping: Grouping,
     pub param: Param,
+    /// What is aggregated.
+    pub argument: Place,
 }
 
 /// The parameter of an aggregation.
@@ -238,6 +277,8 @@ pub(crate) struct Kernel {
     pub function: WindowFn,
     /// What the function needs beside samples, one number per step each.
     pub params: [Option<NodeId>; 2],
+    /// How much of a histogram is asked for.
+    pub detail: Detail,
     /// Where the first parameter, else the windowed expression, stands in the query.
     pub span: Span,
 }
@@ -248,7 +289,28 @@ impl PartialEq for Kernel {
         let remarks = matches!(self.function, WindowFn::Rate | WindowFn::Increase | WindowFn::Quantile);
         self.function == other.function
             && self.params == other.params
+            && self.detail == other.detail
             && (self.span == other.span || !remarks)
+    }
+}
+
+/// How much of the histograms that are read is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Detail {
+    /// All.
+    #[default]
+    Whole,
+    /// No more than counts and sums. Then each histogram says whether there was a reset before it.
+    CountAndSum,
+}
+
+/// Where something stands in the query. Two that do the same are equal wherever they stand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(pub Span);
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 
@@ -315,6 +377,8 @@ pub(crate) enum Map {
     Round(Option<NodeId>),
     /// `timestamp` of something that is no selector.
     StepTime,
+    /// A number of each histogram.
+    Histogram(HistogramFn),
     Replace(Arc<LabelReplace>),
     Join(Arc<LabelJoin>),
 }
@@ -323,10 +387,15 @@ impl Map {
     /// Whether the result is another metric.
     pub(crate) fn drops_name(&self) -> bool {
         match self {
-            Self::Scalar(m) => !m.op.is_comparison() || m.return_bool,
+            Self::Scalar(m) => !(m.op.is_comparison() || m.op.is_trim()) || m.return_bool,
             Self::Replace(_) | Self::Join(_) => false,
             _ => true,
         }
+    }
+
+    /// Whether it cuts histograms.
+    pub(crate) fn is_trim(&self) -> bool {
+        matches!(self, Self::Scalar(m) if m.op.is_trim())
     }
 
     /// Whether labels are changed otherwise.
@@ -353,6 +422,7 @@ pub(crate) struct ScalarMap {
     pub scalar: NodeId,
     pub scalar_side: Side,
     pub return_bool: bool,
+    pub place: Place,
 }
 
 /// A side of an operator.
@@ -405,6 +475,16 @@ pub(crate) enum DatePart {
     Year,
 }
 
+/// Functions that make a number of a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HistogramFn {
+    Avg,
+    Count,
+    Stddev,
+    Stdvar,
+    Sum,
+}
+
 /// `label_replace`
 #[derive(Clone, Debug)]
 pub(crate) struct LabelReplace {
@@ -439,7 +519,12 @@ pub(crate) enum Sink {
         merge: bool,
     },
     /// They are put into groups by one of the operators that need no look back.
-    Aggregate { op: AggregateOp, grouping: Grouping },
+    Aggregate {
+        op: AggregateOp,
+        grouping: Grouping,
+        /// What is aggregated.
+        input: Place,
+    },
 }
 
 /// One read of storage, for all pipelines that need it.

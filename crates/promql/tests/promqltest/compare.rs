@@ -1,11 +1,12 @@
 //! Whether a result is what a script expects.
 
 use crate::{
-    points::HISTOGRAMS,
+    histograms::Written,
+    points::Point,
     run::Failure,
     script::{Eval, Expected, Text, When},
 };
-use skopos_model::{DurationMs, Labels, TimestampMs, is_stale_nan};
+use skopos_model::{DurationMs, FloatHistogram, Labels, TimestampMs, is_stale_nan};
 use skopos_promql::{Annotation, EvalError, Matrix, QueryResult, Severity, Value};
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use std::collections::BTreeMap;
 const TOLERANCE: f64 = 1e-6;
 
 type Found = Result<QueryResult, EvalError>;
-type Series = BTreeMap<Labels, Vec<(i64, f64)>>;
+type Points = Vec<(i64, Point)>;
+type Series = BTreeMap<Labels, Points>;
 
 /// Failure or not, annotations and value.
 pub(crate) fn whole(eval: &Eval, found: Found) -> Result<(), Failure> {
@@ -61,8 +63,8 @@ fn annotations(eval: &Eval, found: &[Annotation]) -> Result<(), Failure> {
 /// The value alone.
 pub(crate) fn value(eval: &Eval, found: Found) -> Result<(), Failure> {
     let expected = &eval.expected;
-    if expected.series.iter().any(|s| s.beyond.is_some()) {
-        return Err(Failure::new(HISTOGRAMS, "the result has histograms"));
+    if let Some(why) = expected.series.iter().find_map(|s| s.beyond) {
+        return Err(Failure::new(why, "the result is beyond what can be written"));
     }
     let found = found.map_err(|e| error(&e))?.value;
     match (found, eval.when) {
@@ -72,8 +74,12 @@ pub(crate) fn value(eval: &Eval, found: Found) -> Result<(), Failure> {
         },
         (Value::Scalar { value, .. }, _) => scalar(expected, value),
         (Value::Vector(v), When::At(at)) => {
+            let point = |i: usize| match v.histogram(i) {
+                Some(h) => of_histogram(h),
+                None => Point::Float(v.values[i]),
+            };
             let entries: Vec<_> =
-                v.labels.iter().zip(&v.values).map(|(l, v)| (l.clone(), vec![(at.as_ms(), *v)])).collect();
+                v.labels.iter().enumerate().map(|(i, l)| (l.clone(), vec![(at.as_ms(), point(i))])).collect();
             if expected.ordered {
                 return ordered(expected, &entries);
             }
@@ -112,31 +118,37 @@ fn scalar(expected: &Expected, found: f64) -> Result<(), Failure> {
     }
 }
 
-fn ordered(expected: &Expected, found: &[(Labels, Vec<(i64, f64)>)]) -> Result<(), Failure> {
+fn ordered(expected: &Expected, found: &[(Labels, Points)]) -> Result<(), Failure> {
     let want: Vec<_> =
-        expected.series.iter().map(|s| (&s.labels, s.values.first().copied().flatten())).collect();
+        expected.series.iter().map(|s| (&s.labels, s.values.first().cloned().flatten())).collect();
     let holds = want.len() == found.len()
         && want.iter().zip(found).all(|((labels, value), (got, points))| {
-            *labels == got && value.is_some_and(|v| almost_equal(v, points[0].1))
+            *labels == got && value.as_ref().is_some_and(|v| same_point(v, &points[0].1))
         });
     if holds { Ok(()) } else { Err(differs(format!("got in this order {found:?}, want {want:?}"))) }
 }
 
 fn of_expected(expected: &Expected, start: TimestampMs, step: DurationMs) -> Series {
     let at = |i: usize| start.as_ms() + i as i64 * step.as_ms();
-    let points = |values: &[Option<f64>]| {
-        values.iter().enumerate().filter_map(|(i, v)| Some((at(i), (*v)?))).collect()
+    let points = |values: &[Option<Point>]| {
+        values.iter().enumerate().filter_map(|(i, v)| Some((at(i), v.clone()?))).collect()
     };
     let all = expected.series.iter().map(|s| (s.labels.clone(), points(&s.values)));
     all.filter(|(_, points): &(_, Vec<_>)| !points.is_empty()).collect()
 }
 
 fn of_matrix(m: &Matrix) -> Result<Series, Failure> {
-    let points = |i| m.points(i).map(|(t, v)| (t.as_ms(), v)).collect();
+    let points = |i| {
+        let floats = m.points(i).map(|(t, v)| (t.as_ms(), Point::Float(v)));
+        let mut all: Points =
+            floats.chain(m.histograms(i).map(|(t, h)| (t.as_ms(), of_histogram(&h)))).collect();
+        all.sort_by_key(|(t, _)| *t);
+        all
+    };
     unique((0..m.len()).map(|i| (m.labels(i).clone(), points(i))).collect())
 }
 
-fn unique(entries: Vec<(Labels, Vec<(i64, f64)>)>) -> Result<Series, Failure> {
+fn unique(entries: Vec<(Labels, Points)>) -> Result<Series, Failure> {
     let count = entries.len();
     let series: Series = entries.into_iter().collect();
     if series.len() == count { Ok(series) } else { Err(differs("the same series twice")) }
@@ -148,7 +160,7 @@ fn same(want: &Series, found: &Series) -> Result<(), Failure> {
             return Err(differs(format!("got {labels} {got:?}, want no such series")));
         };
         let equal = points.len() == got.len()
-            && points.iter().zip(got).all(|(a, b)| a.0 == b.0 && almost_equal(a.1, b.1));
+            && points.iter().zip(got).all(|(a, b)| a.0 == b.0 && same_point(&a.1, &b.1));
         if !equal {
             return Err(differs(format!("{labels}: got {got:?}, want {points:?}")));
         }
@@ -157,6 +169,40 @@ fn same(want: &Series, found: &Series) -> Result<(), Failure> {
         Some((labels, points)) => Err(differs(format!("want {labels} {points:?}, got no such series"))),
         None => Ok(()),
     }
+}
+
+fn of_histogram(h: &FloatHistogram) -> Point {
+    Point::Histogram(Written { histogram: h.clone(), has_hint: true })
+}
+
+/// Whether what was found is what was expected.
+fn same_point(want: &Point, got: &Point) -> bool {
+    match (want, got) {
+        (Point::Float(a), Point::Float(b)) => almost_equal(*a, *b),
+        (Point::Histogram(a), Point::Histogram(b)) => {
+            let (mut x, mut y) = (a.histogram.clone(), b.histogram.clone());
+            x.compact();
+            y.compact();
+            (!a.has_hint || x.layout.counter_reset_hint == y.layout.counter_reset_hint)
+                && same_histogram(&x, &y)
+        }
+        _ => false,
+    }
+}
+
+fn same_histogram(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+    let all = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| almost_equal(*a, *b));
+    let (x, y) = (&a.layout, &b.layout);
+    x.schema == y.schema
+        && x.positive_spans == y.positive_spans
+        && x.negative_spans == y.negative_spans
+        && all(&x.custom_bounds, &y.custom_bounds)
+        && all(
+            &[a.count, a.sum, a.zero_count, x.zero_threshold],
+            &[b.count, b.sum, b.zero_count, y.zero_threshold],
+        )
+        && all(&a.positive_buckets, &b.positive_buckets)
+        && all(&a.negative_buckets, &b.negative_buckets)
 }
 
 fn almost_equal(a: f64, b: f64) -> bool {

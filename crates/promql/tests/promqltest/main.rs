@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_methods, reason = "the scripts are files of the system")]
 
 mod compare;
+mod histograms;
 #[path = "../support/memory.rs"]
 mod memory;
 mod points;

@@ -1,20 +1,38 @@
 //! Series and their points as the scripts write them: `name{label="value"} 1 2+3x4 _ stale`.
 
-use skopos_model::{Labels, stale_nan};
+use crate::{
+    histograms::{self, Written},
+    memory::Sample,
+};
+use skopos_model::{Columns, Labels, TimestampMs, stale_nan};
 use skopos_promql::parse_selector;
+
+/// A sample.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Point {
+    Float(f64),
+    Histogram(Written),
+}
+
+impl Sample for Point {
+    fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
+        match self {
+            Self::Float(v) => v.push_to(columns, timestamp),
+            Self::Histogram(written) => columns.push_histogram(timestamp, &written.histogram),
+        }
+    }
+}
 
 /// A series with its points.
 #[derive(Debug)]
 pub(crate) struct Points {
     pub(crate) labels: Labels,
     /// One a step; none where there is no sample.
-    pub(crate) values: Vec<Option<f64>>,
+    pub(crate) values: Vec<Option<Point>>,
     /// What about the series cannot be held by storage yet. Then the values are not whole.
     pub(crate) beyond: Option<&'static str>,
 }
 
-/// Native histograms among the points.
-pub(crate) const HISTOGRAMS: &str = "native histograms";
 /// A line that says since when the points of another were counted.
 pub(crate) const START_TIMESTAMPS: &str = "start timestamps";
 
@@ -22,13 +40,8 @@ pub(crate) const START_TIMESTAMPS: &str = "start timestamps";
 pub(crate) fn series(line: &str) -> Result<Points, String> {
     let (name, rest) = split_series(line)?;
     let labels = labels(name)?;
-    let (beyond, values) = if rest.starts_with("@st") {
-        (Some(START_TIMESTAMPS), Vec::new())
-    } else if rest.contains("{{") {
-        (Some(HISTOGRAMS), Vec::new())
-    } else {
-        (None, values(rest)?)
-    };
+    let (beyond, values) =
+        if rest.starts_with("@st") { (Some(START_TIMESTAMPS), Vec::new()) } else { (None, values(rest)?) };
     Ok(Points { labels, values, beyond })
 }
 
@@ -99,16 +112,62 @@ pub(crate) fn number(text: &str) -> Option<f64> {
     if word || numeric { digits.parse().ok().map(|v: f64| sign * v) } else { None }
 }
 
-fn values(text: &str) -> Result<Vec<Option<f64>>, String> {
+fn values(text: &str) -> Result<Vec<Option<Point>>, String> {
     let mut values = Vec::new();
-    for item in text.split_whitespace() {
-        item_values(item, &mut values).ok_or_else(|| format!("{item:?} is no point"))?;
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        // Braces hold white space, which does not end an item.
+        let mut end = 0;
+        while let Some(c) = rest[end..].chars().next().filter(|c| !c.is_whitespace()) {
+            end += match rest[end..].find("}}") {
+                Some(close) if rest[end..].starts_with("{{") => close + 2,
+                _ => c.len_utf8(),
+            };
+        }
+        let (item, behind) = rest.split_at(end);
+        rest = behind.trim_start();
+        let read = if item.starts_with("{{") {
+            item_histograms(item, &mut values)
+        } else {
+            item_values(item, &mut values)
+        };
+        read.ok_or_else(|| format!("{item:?} is no point"))?;
     }
     Ok(values)
 }
 
+/// `{{…}}`, `{{…}}x5`, `{{…}}+{{…}}x3`, `{{…}}-{{…}}x3`.
+fn item_histograms(item: &str, values: &mut Vec<Option<Point>>) -> Option<()> {
+    let (first, mut rest) = item.strip_prefix("{{")?.split_once("}}")?;
+    let mut value = histograms::parse(first)?;
+    let mut step = None;
+    let subtracts = rest.starts_with('-');
+    if let Some(more) = rest.strip_prefix(['+', '-']) {
+        let (text, behind) = more.strip_prefix("{{")?.split_once("}}")?;
+        step = Some(histograms::parse(text)?);
+        rest = behind;
+    }
+    let again = match rest.strip_prefix('x') {
+        Some(times) => times.parse::<usize>().ok()?,
+        None if rest.is_empty() => 0,
+        None => return None,
+    };
+    for _ in 0..=again {
+        values.push(Some(Point::Histogram(value.clone())));
+        if let Some(step) = &step {
+            let added = if subtracts {
+                value.histogram.subtract(&step.histogram.view())
+            } else {
+                value.histogram.add(&step.histogram.view())
+            };
+            added.ok()?;
+        }
+    }
+    Some(())
+}
+
 /// `5`, `_`, `stale`, `_x3` (three), `5x3`, `5+1x3` and `5-1x3` (four each).
-fn item_values(item: &str, values: &mut Vec<Option<f64>>) -> Option<()> {
+fn item_values(item: &str, values: &mut Vec<Option<Point>>) -> Option<()> {
     let (what, times) = match item.rsplit_once('x') {
         Some((what, times)) => (what, Some(times.parse::<usize>().ok()?)),
         None => (item, None),
@@ -119,7 +178,7 @@ fn item_values(item: &str, values: &mut Vec<Option<f64>>) -> Option<()> {
     }
     let again = times.unwrap_or(0);
     if what == "stale" {
-        values.extend(std::iter::repeat_n(Some(stale_nan()), again + 1));
+        values.extend(std::iter::repeat_n(Some(Point::Float(stale_nan())), again + 1));
         return Some(());
     }
     let (mut value, step) = match number(what) {
@@ -133,7 +192,7 @@ fn item_values(item: &str, values: &mut Vec<Option<f64>>) -> Option<()> {
         }
     };
     for _ in 0..=again {
-        values.push(Some(value));
+        values.push(Some(Point::Float(value)));
         value += step;
     }
     Some(())
@@ -145,11 +204,17 @@ mod tests {
 
     #[test]
     fn points_are_read_as_the_scripts_mean_them() {
-        let got = |text| values(text).unwrap().into_iter().map(|v| v.unwrap_or(-99.0)).collect::<Vec<_>>();
+        let float = |v: Option<Point>| match v {
+            Some(Point::Float(v)) => v,
+            Some(Point::Histogram(h)) => h.histogram.count,
+            None => -99.0,
+        };
+        let got = |text| values(text).unwrap().into_iter().map(float).collect::<Vec<_>>();
+        assert_eq!(got("{{count:3}} 5 {{count:4 sum:1}}+{{count:2}}x2 _"), [3.0, 5.0, 4.0, 6.0, 8.0, -99.0]);
         assert_eq!(got("5 2+3x2 1-2x3"), [5.0, 2.0, 5.0, 8.0, 1.0, -1.0, -3.0, -5.0]);
         assert_eq!(got("4x3 _ _x2 1e-3+1e3x1"), [4.0, 4.0, 4.0, 4.0, -99.0, -99.0, -99.0, 0.001, 1000.001]);
         assert_eq!(got("-1-1x1 Inf -Inf"), [-1.0, -2.0, f64::INFINITY, f64::NEG_INFINITY]);
-        assert!(values("stale NaN").unwrap().iter().all(|v| v.is_some_and(f64::is_nan)));
+        assert!(got("stale NaN").into_iter().all(f64::is_nan));
         assert!(values("5y").is_err());
     }
 

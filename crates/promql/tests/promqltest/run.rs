@@ -2,8 +2,9 @@
 
 use crate::{
     compare,
+    histograms::{Twins, Written, give_hints},
     memory::{MemoryStorage, StillClock, budget},
-    points::{HISTOGRAMS, Points},
+    points::Point,
     script::{Command, Eval, Kind, Load, When},
 };
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
@@ -75,26 +76,40 @@ pub(crate) fn run(commands: &[Command], delayed_name_removal: bool) -> Vec<Outco
 
 impl World {
     fn load(&mut self, load: &Load) {
-        let mut series: BTreeMap<Labels, BTreeMap<i64, f64>> = BTreeMap::new();
-        for (labels, times, values) in self.storage.iter() {
-            let samples = times.iter().map(|t| t.as_ms()).zip(values.iter().copied());
-            series.insert(labels.clone(), samples.collect());
+        let mut series: BTreeMap<Labels, BTreeMap<i64, Point>> = BTreeMap::new();
+        for (labels, columns) in self.storage.iter() {
+            let into = series.entry(labels.clone()).or_default();
+            let floats = columns.timestamps.iter().map(|t| t.as_ms()).zip(&columns.values);
+            into.extend(floats.map(|(t, v)| (t, Point::Float(*v))));
+            for i in 0..columns.histograms.len() {
+                let view = columns.histograms.get(i);
+                let written = Written { histogram: view.to_histogram(), has_hint: false };
+                into.insert(columns.timestamps[view.sample].as_ms(), Point::Histogram(written));
+            }
         }
+        let mut twins = Twins::default();
         for points in &load.series {
             if let Some(why) = points.beyond {
                 self.beyond.push((points.labels.clone(), why));
                 continue;
             }
-            if load.with_nhcb {
-                self.beyond.extend(native_twin(points).map(|labels| (labels, HISTOGRAMS)));
-            }
             let samples = series.entry(points.labels.clone()).or_default();
-            let at = |i: usize| i as i64 * load.interval.as_ms();
-            samples.extend(points.values.iter().enumerate().filter_map(|(i, v)| Some((at(i), (*v)?))));
+            for (i, point) in points.values.iter().enumerate() {
+                let (at, Some(point)) = (i as i64 * load.interval.as_ms(), point) else { continue };
+                samples.insert(at, point.clone());
+                if let (true, Point::Float(v)) = (load.with_nhcb, point) {
+                    twins.add(&points.labels, at, *v);
+                }
+            }
+        }
+        for (labels, at, histogram) in twins.finish() {
+            let point = Point::Histogram(Written { histogram, has_hint: false });
+            series.entry(labels).or_default().insert(at, point);
         }
         self.storage = MemoryStorage::default();
-        for (labels, samples) in &series {
-            self.storage.push_all(labels, samples.iter().map(|(t, v)| (*t, *v)));
+        for (labels, mut samples) in series {
+            give_hints(&mut samples);
+            self.storage.push_all(&labels, samples);
         }
     }
 
@@ -167,14 +182,6 @@ fn parse_reason(e: &skopos_promql::ParseError) -> String {
         skopos_promql::parse::Reason::UnknownFunction { name, .. } => format!("function {name}"),
         other => format!("syntax: {other}"),
     }
-}
-
-/// The native histogram that is loaded beside a classic one's series.
-fn native_twin(points: &Points) -> Option<Labels> {
-    let name = points.labels.metric_name()?;
-    let base = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix))?;
-    let others = points.labels.iter().filter(|(n, _)| !matches!(*n, "le" | "__name__"));
-    Some(Labels::from_pairs(others.chain([("__name__", base)])))
 }
 
 /// The expression with all its times set to `at`, through its written form. None when it has parts
@@ -284,13 +291,18 @@ mod tests {
     }
 
     #[test]
-    fn series_that_storage_cannot_hold_fail_the_evals_that_select_them() {
-        let text = "load 1m\n  a{x=\"1\"} 1\n  a{x=\"2\"} {{count:1}}\n\n\
-                    eval instant at 0 a{x=\"1\"}\n  a{x=\"1\"} 1\n\n\
-                    eval instant at 0 count(a)\n  {} 1\n\nclear\n\n\
-                    load_with_nhcb 1m\n  b_bucket{le=\"1\"} 1\n\n\
-                    eval instant at 0 b_bucket\n  b_bucket{le=\"1\"} 1\n\n\
-                    eval instant at 0 count(b)\n";
-        assert_eq!(failing(text), [1, 3]);
+    fn histograms_are_loaded_and_compared() {
+        let text = "load 1m\n  a {{count:1 buckets:[1]}} {{count:2 buckets:[1 1]}}\n\n\
+                    eval instant at 0 a\n  a {{count:1 buckets:[1 0]}}\n\n\
+                    eval instant at 0 a\n  a {{count:1 buckets:[2]}}\n\n\
+                    eval instant at 0 a\n  a 1\n\n\
+                    eval instant at 1m a\n  a {{count:2 buckets:[1 1] counter_reset_hint:gauge}}\n\n\
+                    eval range from 0 to 1m step 1m a\n  \
+                    a {{count:1 buckets:[1]}} {{count:2 buckets:[1 1]}}\n\n\
+                    clear\n\n\
+                    load_with_nhcb 1m\n  b_bucket{le=\"1\"} 1\n  b_bucket{le=\"+Inf\"} 3\n\n\
+                    eval instant at 0 b\n  b {{schema:-53 count:3 custom_values:[1] buckets:[1 2]}}\n\n\
+                    eval instant at 0 b_bucket{le=\"1\"}\n  b_bucket{le=\"1\"} 1\n";
+        assert_eq!(failing(text), [1, 2, 3]);
     }
 }

@@ -2,7 +2,7 @@
 //! benches; never writes a file, never starts a thread.
 
 use skopos_base::clock::Clock;
-use skopos_model::{Labels, TimestampMs};
+use skopos_model::{Columns, Labels, TimestampMs};
 use skopos_storage::{
     LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest, SeriesBatch,
     SeriesSet, TimeRange,
@@ -32,10 +32,16 @@ pub(crate) fn budget() -> Arc<QueryBudget> {
     QueryBudget::new(QueryLimits::default(), Arc::new(StillClock))
 }
 
-#[derive(Debug, Default, Clone)]
-struct Columns {
-    timestamps: Vec<TimestampMs>,
-    values: Vec<f64>,
+/// What a series may have at one time.
+pub(crate) trait Sample {
+    /// Puts itself behind the others.
+    fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs);
+}
+
+impl Sample for f64 {
+    fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
+        columns.push_float(timestamp, *self);
+    }
 }
 
 /// Series in memory. Cloning shares nothing; a querier sees what was there when it was made.
@@ -49,19 +55,22 @@ impl MemoryStorage {
     ///
     /// # Panics
     /// When one is not later than the one before.
-    pub(crate) fn push_all(&mut self, labels: &Labels, samples: impl IntoIterator<Item = (i64, f64)>) {
+    pub(crate) fn push_all<S: Sample>(
+        &mut self,
+        labels: &Labels,
+        samples: impl IntoIterator<Item = (i64, S)>,
+    ) {
         let columns = Arc::make_mut(&mut self.series).entry(labels.clone()).or_default();
-        for (timestamp_ms, value) in samples {
+        for (timestamp_ms, sample) in samples {
             let timestamp = TimestampMs::new(timestamp_ms);
             assert!(columns.timestamps.last().is_none_or(|last| *last < timestamp), "{labels} out of order");
-            columns.timestamps.push(timestamp);
-            columns.values.push(value);
+            sample.push_to(columns, timestamp);
         }
     }
 
     /// All series with their samples, in the order of labels.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Labels, &[TimestampMs], &[f64])> {
-        self.series.iter().map(|(l, c)| (l, c.timestamps.as_slice(), c.values.as_slice()))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Labels, &Columns)> {
+        self.series.iter()
     }
 }
 
@@ -142,8 +151,7 @@ impl SeriesSet for MemorySet {
             let to = columns.timestamps.partition_point(|t| *t <= self.range.max).max(from);
             self.budget.charge_samples((to - from) as u64)?;
             batch.push_series(labels, |out| {
-                out.timestamps.extend_from_slice(&columns.timestamps[from..to]);
-                out.values.extend_from_slice(&columns.values[from..to]);
+                out.extend_from(columns, from..to);
                 Ok::<(), QueryError>(())
             })?;
         }

@@ -1,11 +1,11 @@
 //! `fill` and its halves: what finds no match on the other side of an operator at a step meets a number
 //! there instead.
 
-use super::{Groups, JoinContext, Taken, budget_check, match_key, push_result, result_labels};
-use crate::ast::Cardinality;
+use super::{Groups, JoinContext, Taken, budget_check, match_key, push_any, result_labels};
+use crate::ast::{Cardinality, Span};
 use crate::error::EvalError;
 use crate::exec::{
-    bits,
+    Annotations, bits,
     matrix::{Row, RowLabels, StepMatrix},
 };
 use crate::plan::Join;
@@ -23,7 +23,7 @@ pub(super) fn add_filled(
     (many, one): (&StepMatrix, &StepMatrix),
     groups: &Groups,
     taken: &mut Taken,
-    context: JoinContext,
+    (context, annotations): (JoinContext, &mut Annotations),
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
     let (for_many, for_one) = values(join);
@@ -31,13 +31,13 @@ pub(super) fn add_filled(
     bits::fill(&mut all, many.steps());
     if let Some(v) = for_one {
         let other = vec![v; many.steps()];
-        let other = Row { values: &other, present: &all };
-        fill_one(join, (many, one), groups, (taken, context), other, out)?;
+        let other = Row { values: &other, present: &all, histograms: None };
+        fill_one(join, (many, one), groups, (taken, context, annotations), other, out)?;
     }
     if let Some(v) = for_many {
         let other = vec![v; many.steps()];
-        let other = Row { values: &other, present: &all };
-        fill_many(join, (many, one), groups, context, other, out)?;
+        let other = Row { values: &other, present: &all, histograms: None };
+        fill_many(join, (many, one), groups, (context, annotations), other, out)?;
     }
     Ok(())
 }
@@ -47,7 +47,7 @@ fn fill_one(
     join: &Join,
     (many, one): (&StepMatrix, &StepMatrix),
     groups: &Groups,
-    (taken, context): (&mut Taken, JoinContext),
+    (taken, context, annotations): (&mut Taken, JoinContext, &mut Annotations),
     other: Row<'_>,
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
@@ -73,7 +73,7 @@ fn fill_one(
             return Err(EvalError::ManyToOne { span: context.span });
         }
         let labels = result_labels(join, labels, &nothing, context.late_names);
-        push(join, Row { values: row.values, present: &alone }, other, labels, out)?;
+        push(join, (Row { present: &alone, ..row }, other), labels, out, (context.span, annotations))?;
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ fn fill_many(
     join: &Join,
     (many, one): (&StepMatrix, &StepMatrix),
     groups: &Groups,
-    context: JoinContext,
+    (context, annotations): (JoinContext, &mut Annotations),
     other: Row<'_>,
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
@@ -105,7 +105,7 @@ fn fill_many(
             continue;
         }
         let result = result_labels(join, &RowLabels::kept(key), labels, context.late_names);
-        push(join, other, Row { values: row.values, present: &alone }, result, out)?;
+        push(join, (other, Row { present: &alone, ..row }), result, out, (context.span, annotations))?;
     }
     Ok(())
 }
@@ -113,12 +113,12 @@ fn fill_many(
 /// Adds the result of a row of the many side and one of the one side.
 fn push(
     join: &Join,
-    many: Row<'_>,
-    one: Row<'_>,
+    (many, one): (Row<'_>, Row<'_>),
     labels: RowLabels,
     out: &mut StepMatrix,
+    place: (Span, &mut Annotations),
 ) -> Result<(), EvalError> {
     let swapped = join.matching.cardinality == Cardinality::OneToMany;
     let (l, r) = if swapped { (one, many) } else { (many, one) };
-    push_result(join, l, r, labels, out)
+    push_any(join, (l, r), labels, out, place)
 }

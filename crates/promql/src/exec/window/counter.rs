@@ -56,17 +56,17 @@ pub(super) fn extrapolated(
 }
 
 /// The times of a window and of its outermost samples.
-struct Ends {
-    first_ms: i64,
-    last_ms: i64,
-    start_ms: i64,
-    end_ms: i64,
+pub(super) struct Ends {
+    pub first_ms: i64,
+    pub last_ms: i64,
+    pub start_ms: i64,
+    pub end_ms: i64,
 }
 
 /// By what the difference is to be multiplied so that it covers the whole window. `floor` is the first
 /// value of a counter, which cannot have been below zero before.
 #[inline]
-fn extrapolation(ends: &Ends, count: usize, difference: f64, floor: Option<f64>) -> f64 {
+pub(super) fn extrapolation(ends: &Ends, count: usize, difference: f64, floor: Option<f64>) -> f64 {
     let sampled = (ends.last_ms - ends.first_ms) as f64 / 1000.0;
     let spacing = sampled / (count - 1) as f64;
     // A gap of more than this at an end means that the series begins or ends inside of the window.

@@ -5,9 +5,13 @@ mod counter;
 mod edges;
 mod fold;
 mod instant;
+pub(crate) mod mixed;
 mod order;
+mod rate;
 mod smooth;
 mod trend;
+
+pub(crate) use mixed::MixedInput;
 
 use super::{matrix::RowMut, work::Work};
 use crate::ast::Edges;

@@ -128,7 +128,8 @@ impl Peer {
 
 fn open_metrics(storage: &MemoryStorage) -> String {
     let mut out = String::new();
-    for (labels, timestamps, values) in storage.iter() {
+    for (labels, columns) in storage.iter() {
+        let (timestamps, values) = (&columns.timestamps, &columns.values);
         let name = labels.metric_name().expect("every series has a name");
         let inside: Vec<_> =
             labels.iter().filter(|l| l.0 != "__name__").map(|(n, v)| format!("{n}={v:?}")).collect();

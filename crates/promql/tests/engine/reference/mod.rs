@@ -112,7 +112,8 @@ impl Reference<'_> {
         self.storage
             .iter()
             .filter(|(l, ..)| s.matchers.iter().all(|m| m.matches(l.value(m.name()))))
-            .map(|(l, ts, vs)| {
+            .map(|(l, columns)| {
+                let (ts, vs) = (&columns.timestamps, &columns.values);
                 let samples = ts.iter().zip(vs).filter(|(t, _)| inside(t));
                 (l.clone(), samples.map(|(t, v)| (t.as_ms(), *v)).collect())
             })

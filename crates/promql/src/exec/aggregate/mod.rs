@@ -1,23 +1,37 @@
 //! Aggregations that need no look back: each row is added to the accumulators of its group and
 //! forgotten. Holds groups × steps, whatever the number of rows.
 
+mod histograms;
+
 use super::{
+    annotations::Annotations,
     bits::{self, Ones, WORD},
     kahan::{self, Mean, Sum},
     labels::group_key,
     matrix::{Held, Row, RowLabels, StepMatrix},
 };
-use crate::ast::{AggregateOp, Grouping};
+use crate::ast::{AggregateOp, Grouping, Span};
 use crate::error::EvalError;
-use skopos_model::Labels;
+use histograms::HistogramGroups;
+use skopos_model::{Labels, histogram::SumKind};
 use skopos_storage::QueryBudget;
 use std::sync::Arc;
+
+/// What is done, to which groups.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aggregation<'p> {
+    pub op: AggregateOp,
+    pub grouping: &'p Grouping,
+    /// Where that which is aggregated stands in the query.
+    pub input: Span,
+}
 
 /// The accumulators of all groups.
 #[derive(Debug)]
 pub(crate) struct Aggregator<'p> {
     op: AggregateOp,
     grouping: &'p Grouping,
+    input: Span,
     late_names: bool,
     groups: foldhash::HashMap<Labels, usize>,
     /// The first accumulator of each group and step, and where there is one.
@@ -28,6 +42,8 @@ pub(crate) struct Aggregator<'p> {
     counts: Vec<f64>,
     /// Of means, where the sum has overflowed; allocated when it first happens.
     running: Vec<u64>,
+    /// Of native histograms, once there was one.
+    histograms: Option<HistogramGroups>,
     held: Held,
 }
 
@@ -36,8 +52,7 @@ const LARGE: f64 = 1e292;
 
 impl<'p> Aggregator<'p> {
     pub(crate) fn new(
-        op: AggregateOp,
-        grouping: &'p Grouping,
+        Aggregation { op, grouping, input }: Aggregation<'p>,
         steps: usize,
         late_names: bool,
         budget: &Arc<QueryBudget>,
@@ -45,12 +60,14 @@ impl<'p> Aggregator<'p> {
         Self {
             op,
             grouping,
+            input,
             late_names,
             groups: foldhash::HashMap::default(),
             matrix: StepMatrix::new(steps, budget),
             second: Vec::new(),
             counts: Vec::new(),
             running: Vec::new(),
+            histograms: None,
             held: Held::new(budget),
         }
     }
@@ -66,7 +83,12 @@ impl<'p> Aggregator<'p> {
     }
 
     /// Adds a row to its group.
-    pub(crate) fn add(&mut self, labels: &RowLabels, row: Row<'_>) -> Result<(), EvalError> {
+    pub(crate) fn add(
+        &mut self,
+        labels: &RowLabels,
+        row: Row<'_>,
+        annotations: &mut Annotations,
+    ) -> Result<(), EvalError> {
         let key = group_key(labels, self.grouping, self.late_names);
         let drop_name = key.drop_name;
         let group = match self.groups.get(&key.labels) {
@@ -75,6 +97,46 @@ impl<'p> Aggregator<'p> {
         };
         // A group of which one row is to lose its name loses it.
         self.matrix.labels_mut(group).drop_name |= drop_name;
+        if row.histograms.is_some() {
+            return self.add_mixed(group, labels, row, annotations);
+        }
+        self.add_floats(group, row);
+        Ok(())
+    }
+
+    /// Adds a row that has histograms.
+    fn add_mixed(
+        &mut self,
+        group: usize,
+        labels: &RowLabels,
+        row: Row<'_>,
+        annotations: &mut Annotations,
+    ) -> Result<(), EvalError> {
+        use AggregateOp as A;
+        let floats = row.floats();
+        let Some(histograms) = row.histograms else { return Ok(()) };
+        let kind = match self.op {
+            // Whatever there is counts.
+            A::Count | A::Group => {
+                self.add_floats(group, Row { histograms: None, ..row });
+                return Ok(());
+            }
+            A::Sum => SumKind::Sum,
+            A::Avg => SumKind::Mean,
+            op => {
+                annotations.ignored_in_aggregation(op.as_str(), self.input);
+                self.add_floats(group, Row { present: &floats, histograms: None, ..row });
+                return Ok(());
+            }
+        };
+        let groups = self.histograms.get_or_insert_with(|| HistogramGroups::new(kind));
+        let metric = labels.labels.metric_name().unwrap_or_default();
+        groups.add(group, (histograms, metric), &mut self.held, (self.input, annotations))?;
+        self.add_floats(group, Row { present: &floats, histograms: None, ..row });
+        Ok(())
+    }
+
+    fn add_floats(&mut self, group: usize, row: Row<'_>) {
         let steps = self.matrix.steps();
         let range = group * steps..(group + 1) * steps;
         let first = self.matrix.row_mut(group);
@@ -109,7 +171,6 @@ impl<'p> Aggregator<'p> {
             _ => add_spreads((acc, &mut self.second[range.clone()], &mut self.counts[range]), row),
         }
         bits::or(first.present, row.present);
-        Ok(())
     }
 
     fn new_group(&mut self, key: RowLabels) -> Result<usize, EvalError> {
@@ -134,7 +195,7 @@ impl<'p> Aggregator<'p> {
     }
 
     /// The result of each group, in the order of their labels.
-    pub(crate) fn finish(mut self) -> Result<StepMatrix, EvalError> {
+    pub(crate) fn finish(mut self, annotations: &mut Annotations) -> Result<StepMatrix, EvalError> {
         let steps = self.matrix.steps();
         for group in 0..self.matrix.len() {
             let range = group * steps..(group + 1) * steps;
@@ -165,6 +226,14 @@ impl<'p> Aggregator<'p> {
                     }
                 }
                 _ => {}
+            }
+        }
+        if let Some(mut groups) = self.histograms.take() {
+            for group in 0..self.matrix.len() {
+                let place = (self.input, &mut *annotations);
+                let (found, mixed) = groups.finish(group, self.matrix.row(group), place);
+                bits::and_not(self.matrix.row_mut(group).present, &mixed);
+                self.matrix.add_histograms(group, &found)?;
             }
         }
         let mut order: Vec<usize> = (0..self.matrix.len()).collect();

@@ -1,0 +1,308 @@
+//! Windows over a series that has native histograms among its samples. The functions of floats see the floats
+//! alone; what is said here is what becomes of windows that have histograms.
+
+use super::{Edge, Params, Samples, Scratch, compute, rate, slide};
+use crate::error::EvalError;
+use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
+use crate::plan::{Detail, Kernel, WindowFn, Windows};
+use skopos_model::{
+    CounterResetHint, HistogramView, TimestampMs,
+    histogram::{HistogramSum, SumKind},
+    is_stale_nan,
+};
+use std::sync::Arc;
+
+/// What is computed, and on what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MixedInput<'a> {
+    /// All samples.
+    pub samples: Samples<'a>,
+    /// Those that are histograms.
+    pub histograms: &'a [HistogramView<'a>],
+    pub params: Params<'a>,
+    pub kernel: &'a Kernel,
+    pub windows: &'a Windows,
+    pub metric: &'a str,
+}
+
+/// The samples of a series, staleness markers gone, floats and histograms apart.
+#[derive(Debug, Default)]
+pub(super) struct Parted<'a> {
+    /// Of all samples.
+    pub timestamps: Vec<TimestampMs>,
+    /// The index among the histograms of each sample that is one.
+    pub kinds: Vec<Option<usize>>,
+    pub histograms: Vec<HistogramView<'a>>,
+    float_times: Vec<TimestampMs>,
+    floats: Vec<f64>,
+    /// How many histograms there are before each sample, and behind the last.
+    before: Vec<usize>,
+}
+
+impl<'a> Parted<'a> {
+    fn of(input: &MixedInput<'a>) -> Self {
+        let span = input.windows.span();
+        let all = input.samples;
+        let mut parted = Self::default();
+        let mut histograms = input.histograms.iter().peekable();
+        for (i, (t, v)) in all.timestamps.iter().zip(all.values).enumerate() {
+            let histogram = histograms.next_if(|h| h.sample == i);
+            if !(span.min..=span.max).contains(t) || is_stale_nan(*v) {
+                continue;
+            }
+            parted.before.push(parted.histograms.len());
+            parted.timestamps.push(*t);
+            parted.kinds.push(histogram.map(|_| parted.histograms.len()));
+            match histogram {
+                Some(h) => parted.histograms.push(*h),
+                None => {
+                    parted.float_times.push(*t);
+                    parted.floats.push(*v);
+                }
+            }
+        }
+        parted.before.push(parted.histograms.len());
+        if input.kernel.detail == Detail::CountAndSum {
+            say_resets(&mut parted.histograms);
+        }
+        parted
+    }
+
+    /// The indexes among histograms of those of a window.
+    pub(super) fn histograms_of(&self, lo: usize, hi: usize) -> std::ops::Range<usize> {
+        self.before[lo]..self.before[hi]
+    }
+
+    pub(super) fn at(&self, sample: usize) -> Option<&HistogramView<'a>> {
+        self.kinds[sample].map(|i| &self.histograms[i])
+    }
+
+    fn all(&self) -> Samples<'_> {
+        // The functions that get these look at times alone.
+        Samples { timestamps: &self.timestamps, values: &[] }
+    }
+}
+
+/// Writes into each histogram of unknown hint whether there was a reset before it.
+fn say_resets(histograms: &mut [HistogramView<'_>]) {
+    for i in (1..histograms.len()).rev() {
+        if histograms[i].counter_reset_hint == CounterResetHint::Unknown {
+            let reset = histograms[i].is_reset_since(&histograms[i - 1]);
+            histograms[i].counter_reset_hint =
+                if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+        }
+    }
+}
+
+/// Writes what the kernel makes of every window. `out` has no value yet.
+pub(crate) fn apply(
+    input: &MixedInput<'_>,
+    (scratch, work): (&mut Scratch, &mut Work),
+    out: &mut RowBuffer,
+    annotations: &mut Annotations,
+) -> Result<(), EvalError> {
+    use WindowFn as W;
+    work.spend(input.samples.values.len())?;
+    let (function, windows) = (input.kernel.function, input.windows);
+    let newest_of = matches!(function, W::Newest | W::NewestTime | W::InfoTime);
+    if newest_of {
+        work.spend(windows.steps)?;
+        newest(input, out);
+        return Ok(());
+    }
+    let parted = Parted::of(input);
+    match function {
+        W::Count | W::Present | W::TimeOfFirst | W::TimeOfLast => {
+            let row = &mut out.row_mut();
+            compute(function, input.params, parted.all(), windows, (scratch, work), row)?;
+        }
+        W::First | W::Last => ends(function == W::First, &parted, windows, work, out)?,
+        W::Changes | W::Resets => transitions(function, &parted, windows, work, out)?,
+        _ => {
+            let floats = Samples { timestamps: &parted.float_times, values: &parted.floats };
+            let row = &mut out.row_mut();
+            compute(function, input.params, floats, windows, (scratch, work), row)?;
+            match function {
+                W::Rate | W::Increase | W::Delta => {
+                    rate::extrapolated(input, &parted, work, out, annotations)?;
+                }
+                W::Irate | W::Idelta => rate::instant(input, &parted, work, out, annotations)?,
+                W::Sum | W::Avg => sums(input, &parted, work, out, annotations)?,
+                _ => ignored(input, &parted, work, out, annotations)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an instant selector takes.
+fn newest(input: &MixedInput<'_>, out: &mut RowBuffer) {
+    let (s, windows) = (input.samples, input.windows);
+    let owned: Vec<HistogramView<'_>>;
+    let mut histograms = input.histograms;
+    if input.kernel.detail == Detail::CountAndSum {
+        let mut said = histograms.to_vec();
+        said.retain(|h| !is_stale_nan(h.sum));
+        say_resets(&mut said);
+        owned = said;
+        histograms = &owned;
+    }
+    let time = input.kernel.function != WindowFn::Newest;
+    let mut found = HistogramSteps::new(windows.steps);
+    let (mut edge, mut next) = (Edge::default(), 0);
+    let mut newest = None;
+    for k in 0..windows.steps {
+        let end = windows.first_end + k as i64 * windows.step;
+        edge.advance(s.timestamps, end);
+        let Some(last) = edge.at.checked_sub(1) else { continue };
+        let (t, v) = (s.timestamps[last], s.values[last]);
+        if t.as_ms() <= end - windows.range || is_stale_nan(v) {
+            continue;
+        }
+        while histograms.get(next).is_some_and(|h| h.sample < last) {
+            next += 1;
+        }
+        let histogram = histograms.get(next).filter(|h| h.sample == last);
+        // An info series must not have histograms, so that there is one has to be seen.
+        if time && (histogram.is_none() || input.kernel.function == WindowFn::NewestTime) {
+            out.row_mut().set(k, t.as_secs_f64());
+            continue;
+        }
+        let Some(histogram) = histogram else {
+            out.row_mut().set(k, v);
+            continue;
+        };
+        let shared = match &newest {
+            Some((at, shared)) if *at == last => Arc::clone(shared),
+            _ => Arc::new(histogram.to_histogram()),
+        };
+        newest = Some((last, Arc::clone(&shared)));
+        found.push(k, shared);
+    }
+    out.set_histograms(found);
+}
+
+/// The first or the last sample of each window.
+fn ends(
+    first: bool,
+    parted: &Parted<'_>,
+    windows: &Windows,
+    work: &mut Work,
+    out: &mut RowBuffer,
+) -> Result<(), EvalError> {
+    let mut found = HistogramSteps::new(windows.steps);
+    let mut shared = None;
+    slide(&parted.timestamps, windows, work, |_, k, lo, hi| {
+        let sample = if first { lo } else { hi - 1 };
+        let Some(histogram) = parted.at(sample) else {
+            let float = sample - parted.before[sample];
+            out.row_mut().set(k, parted.floats[float]);
+            return Ok(());
+        };
+        let value = match &shared {
+            Some((at, value)) if *at == sample => Arc::clone(value),
+            _ => Arc::new(histogram.to_histogram()),
+        };
+        shared = Some((sample, Arc::clone(&value)));
+        found.push(k, value);
+        Ok(())
+    })?;
+    out.set_histograms(found);
+    Ok(())
+}
+
+/// How often the value changed, or a counter was reset, within each window.
+fn transitions(
+    function: WindowFn,
+    parted: &Parted<'_>,
+    windows: &Windows,
+    work: &mut Work,
+    out: &mut RowBuffer,
+) -> Result<(), EvalError> {
+    let mut total = 0u32;
+    let mut counts = Vec::with_capacity(parted.timestamps.len());
+    let float = |sample: usize| parted.floats[sample - parted.before[sample]];
+    for i in 0..parted.timestamps.len() {
+        if let Some(before) = i.checked_sub(1) {
+            let hit = match (parted.at(before), parted.at(i)) {
+                (Some(a), Some(b)) if function == WindowFn::Changes => !a.same_observations(b),
+                (Some(a), Some(b)) => b.is_reset_since(a),
+                (None, None) if function == WindowFn::Changes => {
+                    let (a, b) = (float(before), float(i));
+                    a != b && !(a.is_nan() && b.is_nan())
+                }
+                (None, None) => float(i) < float(before),
+                _ => true,
+            };
+            total += u32::from(hit);
+        }
+        counts.push(total);
+    }
+    let mut row = out.row_mut();
+    slide(&parted.timestamps, windows, work, |_, k, lo, hi| {
+        row.set(k, f64::from(counts[hi - 1] - counts[lo]));
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Sums and means of windows.
+fn sums(
+    input: &MixedInput<'_>,
+    parted: &Parted<'_>,
+    work: &mut Work,
+    out: &mut RowBuffer,
+    annotations: &mut Annotations,
+) -> Result<(), EvalError> {
+    let kind = if input.kernel.function == WindowFn::Avg { SumKind::Mean } else { SumKind::Sum };
+    let (metric, span) = (input.metric, input.kernel.span);
+    let mut found = HistogramSteps::new(input.windows.steps);
+    slide(&parted.timestamps, input.windows, work, |work, k, lo, hi| {
+        let window = parted.histograms_of(lo, hi);
+        if window.is_empty() {
+            return Ok(());
+        }
+        if window.len() < hi - lo {
+            bits::clear(&mut out.present, k);
+            annotations.mixed_floats_histograms(metric, span);
+            return Ok(());
+        }
+        let mut all = HistogramSum::new(kind, &parted.histograms[window.start]);
+        for histogram in &parted.histograms[window.start + 1..window.end] {
+            work.spend(1 + histogram.positive_buckets.len() + histogram.negative_buckets.len())?;
+            if all.add(histogram).is_err() {
+                annotations.mixed_buckets(metric, span);
+                return Ok(());
+            }
+        }
+        let remarks = all.remarks();
+        if remarks.conflicting_resets {
+            annotations.conflicting_resets("aggregation", span);
+        }
+        if remarks.bounds_reconciled {
+            annotations.bounds_reconciled("aggregation", span);
+        }
+        found.push(k, Arc::new(all.value()));
+        Ok(())
+    })?;
+    out.set_histograms(found);
+    Ok(())
+}
+
+/// Functions of floats: a remark where there are both.
+fn ignored(
+    input: &MixedInput<'_>,
+    parted: &Parted<'_>,
+    work: &mut Work,
+    out: &RowBuffer,
+    annotations: &mut Annotations,
+) -> Result<(), EvalError> {
+    slide(&parted.timestamps, input.windows, work, |_, k, lo, hi| {
+        let histograms = parted.histograms_of(lo, hi).len();
+        if histograms > 0 && histograms < hi - lo && bits::get(&out.present, k) {
+            annotations.ignored_in_range(input.metric, input.kernel.span);
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
