@@ -76,7 +76,7 @@ stats! {
     wal_sync_us_total,
     /// Attempts to write closed chunks to a file that failed; the chunks stayed in memory.
     head_chunks_failed_writes_total,
-    /// Places in the WAL that were found damaged at the start.
+    /// Places in the WAL that were found damaged, at the start or when it was made shorter.
     wal_corruptions_total,
     /// Head chunk files that were found damaged at the start.
     head_chunks_damaged_files,

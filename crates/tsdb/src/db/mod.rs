@@ -33,7 +33,7 @@ use crate::{
     stats::{Stats, StatsSnapshot},
     wal::{
         Wal,
-        checkpoint::{CheckpointError, CheckpointStats},
+        checkpoint::{CheckpointError, CheckpointStats, Memory},
     },
 };
 use blocks::Blocks;
@@ -276,19 +276,29 @@ impl Db {
 impl Core {
     fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
         let compression = self.head.options.wal_compression;
-        let keep = |_, labels: &Labels| self.head.registry.contains(labels);
+        let memory = Memory {
+            series: &|each| self.head.each_name(each),
+            save: &|| {
+                tracing::warn!(
+                    dir = %self.dir.display(),
+                    "the WAL was damaged while the database was open; what memory has is written elsewhere"
+                );
+                self.head.save(&self.wal)
+            },
+        };
         let settle = || {
             self.head.settle_late(&self.wal)?;
             self.head.log_metadata(&self.wal, Again::OfSeriesGone)?;
             Ok(self.head.first_ms_from(before.as_ms()))
         };
-        let stats = self.wal.truncate_before(before.as_ms(), compression, &keep, &settle);
+        let stats = self.wal.truncate_before(before.as_ms(), compression, &memory, &settle);
         let failed = u64::from(stats.is_err());
         Stats::add(&self.stats.wal_truncations_total, 1);
         Stats::add(&self.stats.wal_truncations_failed_total, failed);
         let stats = stats?;
         if let Some(stats) = &stats {
             Stats::add(&self.stats.checkpoint_creations_total, 1);
+            Stats::add(&self.stats.wal_corruptions_total, stats.faults);
             tracing::info!(dir = %self.dir.display(), %before, ?stats, "the WAL is shorter");
         }
         Ok(stats)

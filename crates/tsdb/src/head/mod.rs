@@ -17,6 +17,7 @@
 //! - `chunk_set`: a view, from matchers to encoded chunks: what blocks are made of.
 //! - `truncate`: what goes once it is in a block.
 //! - `batches`: which batches are being gathered.
+//! - `saved`: what the head can say of its log once more.
 //! - `replay`: the WAL's records back into series.
 //! - `snapshot`: what is in memory alone, when the database is closed, and how a head begins.
 
@@ -35,6 +36,7 @@ pub(crate) mod postings;
 pub(crate) mod querier;
 pub(crate) mod registry;
 pub(crate) mod replay;
+mod saved;
 pub(crate) mod select;
 pub(crate) mod series;
 pub(crate) mod series_labels;

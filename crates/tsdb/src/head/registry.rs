@@ -168,12 +168,6 @@ impl Registry {
         Ok(found)
     }
 
-    /// Whether there is a series of these labels.
-    pub(crate) fn contains(&self, labels: &Labels) -> bool {
-        let hash = labels.hash64();
-        self.shard(hash).read().find(hash, labels).is_some()
-    }
-
     /// Whether one more series may be made. What the WAL names was let in before.
     fn check_limits(
         &self,

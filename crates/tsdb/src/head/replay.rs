@@ -523,6 +523,12 @@ pub(super) fn add_series(
     if labels.is_empty() || wal_ref > MAX_WAL_REF {
         return None;
     }
+    if let Some(known) = refs.get(wal_ref).and_then(|index| head.registry.table().get(index).cloned())
+        && known.labels.is(labels)
+    {
+        // Named once more, as by a checkpoint that takes the names of all series from memory.
+        return Some(known);
+    }
     let Ok(Found { series, created, .. }) = head.registry.get_or_create(labels, Origin::Wal(wal_ref)) else {
         tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed");
         return None;

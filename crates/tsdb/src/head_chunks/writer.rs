@@ -106,6 +106,13 @@ impl HeadChunks {
         }
     }
 
+    /// Makes the file durable that is written to; those before it were synchronised when they were finished.
+    pub(crate) fn sync(&self) -> Result<(), WriteError> {
+        let mut writer = self.writer.lock();
+        let Some(current) = &mut writer.current else { return Ok(()) };
+        current.file.sync().map_err(|source| WriteError { path: current.known.path.clone(), source })
+    }
+
     /// Makes what was written durable, as far as the disk lets it; whether everything was written.
     pub(crate) fn settle(&self) -> bool {
         self.finish(&mut self.writer.lock());

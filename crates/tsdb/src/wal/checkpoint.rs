@@ -3,7 +3,9 @@
 //!
 //! A checkpoint is a directory of segments. It gets its name only when all of it is durable: whatever ends
 //! the program before that leaves the old state, and a directory `*.tmp` that the next checkpoint or the next
-//! start removes. Damage is passed over as a replay does it: what a replay would not read is gone anyway.
+//! start removes. Damage is passed over as a replay does it: what a replay would not read is gone from the log
+//! anyway. The names of series are not read from the log but told by memory, and memory is asked to save what
+//! else it has before a damaged segment goes.
 
 mod filter;
 
@@ -16,6 +18,7 @@ use crate::options::WalCompression;
 use filter::Filter;
 use skopos_base::fs::{Fs, OpenMode};
 use skopos_model::Labels;
+use skopos_storage::CommitError;
 use std::{io, path::Path};
 
 /// What a checkpoint went through and what it left out.
@@ -59,7 +62,19 @@ pub enum CheckpointError {
     Io(#[from] SequenceError),
     /// The log takes no writes.
     #[error("checkpoint of the WAL: {0}")]
-    Log(#[from] skopos_storage::CommitError),
+    Log(#[from] CommitError),
+}
+
+/// Hands out the series that are still needed: their numbers with their labels, of a series' numbers the newest
+/// one last.
+pub(crate) type LiveSeries<'a> = dyn Fn(&mut dyn FnMut(u64, &Labels)) + 'a;
+
+/// What memory knows of the log.
+pub(crate) struct Memory<'a> {
+    pub(crate) series: &'a LiveSeries<'a>,
+    /// Called when the log was found damaged, before what is damaged goes: brings elsewhere what memory has of
+    /// it.
+    pub(crate) save: &'a dyn Fn() -> Result<(), CommitError>,
 }
 
 /// What is to be written.
@@ -86,12 +101,8 @@ enum Until {
 }
 
 impl Checkpoint<'_> {
-    /// Writes the checkpoint from the one before it and the segments behind that. `keep` says of a series
-    /// whether it is still needed, by its number and its labels.
-    pub(crate) fn write(
-        &self,
-        keep: &dyn Fn(u64, &Labels) -> bool,
-    ) -> Result<CheckpointStats, CheckpointError> {
+    /// Writes the checkpoint from the one before it, the segments behind that, and what memory has.
+    pub(crate) fn write(&self, memory: &Memory<'_>) -> Result<CheckpointStats, CheckpointError> {
         let listing = list(self.fs, self.dir).map_err(SequenceError::new("listing", self.dir))?;
         remove_temporary(self.fs, self.dir).map_err(SequenceError::new("cleaning", self.dir))?;
         if listing.checkpoint_index.is_some_and(|index| index >= self.last) {
@@ -102,7 +113,8 @@ impl Checkpoint<'_> {
         let path = checkpoint_path(self.dir, self.last);
         let (fs, segment_pages, compression) = (self.fs, self.segment_pages, self.compression);
         Sequence { fs, dir: &path, segment_pages, compression }.write(|out| {
-            let mut filter = Filter::new(self.min_valid_ms, self.deleted_from_ms, keep);
+            let mut filter = Filter::new(self.min_valid_ms, self.deleted_from_ms);
+            filter.name_series(memory.series, |record| Ok(out.push(record)?))?;
             let (segments, later): (Vec<_>, Vec<_>) =
                 listing.segments.iter().partition(|s| s.index <= self.last);
             for segment in listing.checkpoint.iter().chain(segments) {
@@ -115,14 +127,18 @@ impl Checkpoint<'_> {
                     self.pass(segment, &mut filter, out, Until::EndOfBatch)?;
                 }
             }
-            filter.finish(|record| Ok(out.push(record)?))
+            let stats = filter.finish(|record| Ok(out.push(record)?))?;
+            if stats.faults > 0 {
+                (memory.save)()?;
+            }
+            Ok(stats)
         })
     }
 
     fn pass(
         &self,
         segment: &SegmentFile,
-        filter: &mut Filter<'_>,
+        filter: &mut Filter,
         out: &mut SequenceWriter<'_>,
         until: Until,
     ) -> Result<(), CheckpointError> {

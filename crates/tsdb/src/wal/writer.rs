@@ -23,7 +23,7 @@
 //! the last segment that has records, and a series is never lost while a later segment has its samples.
 
 use super::{
-    checkpoint::{Checkpoint, CheckpointError, CheckpointStats},
+    checkpoint::{Checkpoint, CheckpointError, CheckpointStats, Memory},
     page::{Framable, PAGE_SIZE, fits, frame, page_room},
     segment::{MAX_INDEX, byte_len, list, remove_up_to, segment_path},
     sequence::SequenceError,
@@ -36,7 +36,6 @@ use skopos_base::{
     clock::Clock,
     fs::{File, OpenMode, SharedFs, append_all},
 };
-use skopos_model::Labels;
 use skopos_storage::CommitError;
 use std::{
     io, mem,
@@ -222,7 +221,7 @@ impl Wal {
         &self,
         min_valid_ms: i64,
         compression: WalCompression,
-        keep: &dyn Fn(u64, &Labels) -> bool,
+        memory: &Memory<'_>,
         settle: &dyn Fn() -> Result<i64, CommitError>,
     ) -> Result<Option<CheckpointStats>, CheckpointError> {
         let Some(finished) = self.cut_segment()? else { return Ok(None) };
@@ -231,21 +230,8 @@ impl Wal {
         let first = listing.segments.first().map(|s| s.index).filter(|first| *first <= finished);
         let Some(first) = first else { return Ok(None) };
         let last = first + (finished - first) * 2 / 3;
-        self.truncate(last, (min_valid_ms, deleted_from_ms), compression, keep).map(Some)
-    }
-
-    /// Replaces the segments up to `last`, which are finished, by a checkpoint of what is still needed of
-    /// them: the series that `keep` wants, by number and labels, samples that are not older than the first of
-    /// `from_ms`, and tombstones that are not older than the second. Batches go on meanwhile. A failure
-    /// leaves the old segments.
-    fn truncate(
-        &self,
-        last: u32,
-        (min_valid_ms, deleted_from_ms): (i64, i64),
-        compression: WalCompression,
-        keep: &dyn Fn(u64, &Labels) -> bool,
-    ) -> Result<CheckpointStats, CheckpointError> {
         let _one_at_a_time = self.truncating.lock();
+        // The segments up to the last one are finished. Batches go on meanwhile. A failure leaves them.
         let checkpoint = Checkpoint {
             fs: &*self.fs,
             dir: &self.dir,
@@ -255,9 +241,9 @@ impl Wal {
             segment_pages: self.segment_pages,
             compression,
         };
-        let stats = checkpoint.write(keep)?;
+        let stats = checkpoint.write(memory)?;
         self.remove_up_to(last);
-        Ok(stats)
+        Ok(Some(stats))
     }
 
     /// Removes whole segments that nobody needs any more. What cannot be removed is passed over by a replay

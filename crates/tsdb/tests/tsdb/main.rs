@@ -10,6 +10,7 @@ mod crash_blocks;
 mod crash_out_of_order;
 mod crash_snapshot;
 mod damage;
+mod damage_names;
 mod deletion;
 mod exemplars;
 mod fixtures;

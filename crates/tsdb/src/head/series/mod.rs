@@ -304,6 +304,11 @@ impl MemSeries {
         stored
     }
 
+    /// Closes the open chunk of samples in order: a chunk file gets what the log alone had.
+    pub(crate) fn close_open(&self, commit: CommitView<'_>) {
+        self.samples.lock().close_open(self.wal_ref(), commit);
+    }
+
     /// Stores a sample that comes behind later ones; whether it did. Chunks that were closed for it are
     /// pushed to `closed`.
     pub(crate) fn insert_late(

@@ -301,6 +301,13 @@ impl Samples {
         self.open = Open::default();
     }
 
+    /// Closes the open chunk.
+    pub(super) fn close_open(&mut self, wal_ref: u64, commit: CommitView<'_>) {
+        if !self.open.is_empty() {
+            self.close(wal_ref, commit);
+        }
+    }
+
     /// Drops the chunks that end before a time; how many. The open one goes last.
     pub(super) fn truncate_before(&mut self, before_ms: i64) -> usize {
         let mut gone = self.closed.partition_point(|c| c.max_ms() < before_ms);

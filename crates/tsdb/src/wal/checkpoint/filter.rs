@@ -1,6 +1,6 @@
 //! What of a record a checkpoint keeps. Pure: records in, records out.
 
-use super::{CheckpointError, CheckpointStats};
+use super::{CheckpointError, CheckpointStats, LiveSeries};
 use crate::wal::{
     group::Gate,
     record::{
@@ -10,7 +10,7 @@ use crate::wal::{
         read_samples, read_samples_v2, read_series, read_tombstones,
     },
 };
-use skopos_model::{Labels, LabelsBuilder, Metadata};
+use skopos_model::{LabelsBuilder, Metadata};
 use std::{
     collections::{BTreeMap, HashSet},
     mem,
@@ -18,11 +18,12 @@ use std::{
 
 /// A record of metadata is ended at so many bytes.
 const METADATA_RECORD_BYTES: usize = 1 << 20;
+/// A record of series is ended at so many bytes: damage to a page costs all records that touch it.
+const SERIES_RECORD_BYTES: usize = 16 << 10;
 
-pub(super) struct Filter<'a> {
+pub(super) struct Filter {
     min_valid_ms: i64,
     deleted_from_ms: i64,
-    keep: &'a dyn Fn(u64, &Labels) -> bool,
     stats: CheckpointStats,
     /// The series that are kept, by their numbers.
     kept: HashSet<u64>,
@@ -43,16 +44,11 @@ pub(super) struct Filter<'a> {
     markers: Vec<MmapMarker>,
 }
 
-impl<'a> Filter<'a> {
-    pub(super) fn new(
-        min_valid_ms: i64,
-        deleted_from_ms: i64,
-        keep: &'a dyn Fn(u64, &Labels) -> bool,
-    ) -> Self {
+impl Filter {
+    pub(super) fn new(min_valid_ms: i64, deleted_from_ms: i64) -> Self {
         Self {
             min_valid_ms,
             deleted_from_ms,
-            keep,
             stats: CheckpointStats::default(),
             kept: HashSet::new(),
             metadata: BTreeMap::new(),
@@ -69,6 +65,33 @@ impl<'a> Filter<'a> {
             tombstones: Vec::new(),
             markers: Vec::new(),
         }
+    }
+
+    /// Names the series that are kept. All are taken from memory: a name that damage took from the log is in the
+    /// checkpoint again, for the segments behind it too.
+    pub(super) fn name_series(
+        &mut self,
+        series: &LiveSeries<'_>,
+        mut push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        let (kept, out, mut result) = (&mut self.kept, &mut self.out, Ok(()));
+        out.clear();
+        series(&mut |wal_ref, labels| {
+            kept.insert(wal_ref);
+            push_series(out, wal_ref, labels);
+            if out.len() >= SERIES_RECORD_BYTES {
+                if result.is_ok() {
+                    result = push(out);
+                }
+                out.clear();
+            }
+        });
+        result?;
+        if !out.is_empty() {
+            push(out)?;
+            out.clear();
+        }
+        Ok(())
     }
 
     pub(super) fn begin_segment(&mut self) {
@@ -185,16 +208,13 @@ impl<'a> Filter<'a> {
         Ok(())
     }
 
+    /// Counts: the names are those of memory.
     fn series(&mut self, record: &[u8]) -> Result<(), RecordError> {
         let (mut total, mut kept) = (0, 0);
-        let (keep, all_kept, out) = (self.keep, &mut self.kept, &mut self.out);
-        let result = read_series(record, &mut self.builder, |wal_ref, labels| {
+        let all_kept = &self.kept;
+        let result = read_series(record, &mut self.builder, |wal_ref, _| {
             total += 1;
-            if keep(wal_ref, &labels) {
-                kept += 1;
-                all_kept.insert(wal_ref);
-                push_series(out, wal_ref, &labels);
-            }
+            kept += usize::from(all_kept.contains(&wal_ref));
         });
         self.stats.series.add(total, kept);
         // Those before what cannot be read are read by a replay too.

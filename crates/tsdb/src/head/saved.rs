@@ -1,0 +1,81 @@
+//! What the head knows of its log and can say once more: the names of its series, and, where the log was found
+//! damaged, the rest. Reads no log.
+
+use super::{
+    Head,
+    metadata::Again,
+    series::{MemSeries, SeriesIndex},
+};
+use crate::wal::{
+    Wal,
+    compress::Compressor,
+    record::{WalTombstone, push_tombstones},
+};
+use skopos_model::Labels;
+use skopos_storage::CommitError;
+use std::{io, sync::Arc};
+
+/// Series taken from the table at a time.
+const STRIDE: usize = 256;
+
+impl Head {
+    /// Hands out the series that the log names: all numbers of each with its labels, the newest one last.
+    pub(crate) fn each_name(&self, each: &mut dyn FnMut(u64, &Labels)) {
+        self.walk_series(|series| {
+            if series.is_logged() {
+                let labels = series.labels.to_labels();
+                self.older_refs_of(series.index).into_iter().for_each(|older| each(older, &labels));
+                each(series.wal_ref(), &labels);
+            }
+        });
+    }
+
+    fn walk_series(&self, mut each: impl FnMut(&MemSeries)) {
+        let all: Vec<u32> = self.registry.postings().all().to_vec();
+        for part in all.chunks(STRIDE) {
+            let series: Vec<Arc<MemSeries>> = {
+                let table = self.registry.table();
+                part.iter().filter_map(|index| table.get(SeriesIndex(*index)).cloned()).collect()
+            };
+            series.iter().for_each(|series| each(series));
+        }
+    }
+
+    /// Brings to chunk files, and to the end of the log, what a damaged part of the log had: all samples that
+    /// memory has, what is deleted, and metadata. Samples out of order have a log of their own.
+    ///
+    /// # Errors
+    /// When a disk refuses. The damaged part is to stay then, so that this is done once more.
+    pub(crate) fn save(&self, wal: &Wal) -> Result<(), CommitError> {
+        let view = self.replay_view();
+        self.walk_series(|series| series.close_open(view));
+        self.log_tombstones(wal)?;
+        self.log_metadata(wal, Again::All)?;
+        let closed = self.chunks.seal();
+        self.sync(wal)?;
+        let saved = self.chunks.write(closed).and_then(|()| self.chunks.sync());
+        saved.map_err(|e| CommitError::Retry { path: wal.dir().to_owned(), source: io::Error::other(e) })
+    }
+
+    /// Writes all tombstones to the log once more.
+    fn log_tombstones(&self, wal: &Wal) -> Result<(), CommitError> {
+        // No deletion and no commit goes on meanwhile.
+        let _commit = self.commit.lock();
+        let mut record = Vec::new();
+        for (index, spans) in self.tombstones.all() {
+            let Some(wal_ref) = self.registry.table().get(index).map(|series| series.wal_ref()) else {
+                continue;
+            };
+            for span in spans.as_slice() {
+                let (min_ms, max_ms) = (span.min_ms, span.max_ms);
+                push_tombstones(&mut record, &[WalTombstone { wal_ref, min_ms, max_ms }]);
+            }
+        }
+        if record.is_empty() {
+            return Ok(());
+        }
+        let mut compressed = Vec::new();
+        let how = self.options.wal_compression;
+        wal.log(&[Compressor::default().compress(how, &record, &mut compressed)])
+    }
+}
