@@ -1,5 +1,5 @@
-//! What the head knows of its log and can say once more: the names of its series, and, where the log was found
-//! damaged, the rest. Reads no log.
+//! What the head knows of its log and can say once more: the names of its series, and, where the log was
+//! found damaged, the rest. Reads no log.
 
 use super::{
     Head,

@@ -3,9 +3,9 @@
 //!
 //! A checkpoint is a directory of segments. It gets its name only when all of it is durable: whatever ends
 //! the program before that leaves the old state, and a directory `*.tmp` that the next checkpoint or the next
-//! start removes. Damage is passed over as a replay does it: what a replay would not read is gone from the log
-//! anyway. The names of series are not read from the log but told by memory, and memory is asked to save what
-//! else it has before a damaged segment goes.
+//! start removes. Damage is passed over as a replay does it: what a replay would not read is gone from the
+//! log anyway. The names of series are not read from the log but told by memory, and memory is asked to save
+//! what else it has before a damaged segment goes.
 
 mod filter;
 
@@ -65,15 +65,15 @@ pub enum CheckpointError {
     Log(#[from] CommitError),
 }
 
-/// Hands out the series that are still needed: their numbers with their labels, of a series' numbers the newest
-/// one last.
+/// Hands out the series that are still needed: their numbers with their labels, of a series' numbers the
+/// newest one last.
 pub(crate) type LiveSeries<'a> = dyn Fn(&mut dyn FnMut(u64, &Labels)) + 'a;
 
 /// What memory knows of the log.
 pub(crate) struct Memory<'a> {
     pub(crate) series: &'a LiveSeries<'a>,
-    /// Called when the log was found damaged, before what is damaged goes: brings elsewhere what memory has of
-    /// it.
+    /// Called when the log was found damaged, before what is damaged goes: brings elsewhere what memory has
+    /// of it.
     pub(crate) save: &'a dyn Fn() -> Result<(), CommitError>,
 }
 

@@ -67,8 +67,8 @@ impl Filter {
         }
     }
 
-    /// Names the series that are kept. All are taken from memory: a name that damage took from the log is in the
-    /// checkpoint again, for the segments behind it too.
+    /// Names the series that are kept. All are taken from memory: a name that damage took from the log is in
+    /// the checkpoint again, for the segments behind it too.
     pub(super) fn name_series(
         &mut self,
         series: &LiveSeries<'_>,
