@@ -48,7 +48,7 @@ impl Builder<'_> {
             _ => InfoLabels::new(&[]),
         };
         // The info series are looked up as of the time of the samples that they enrich.
-        let shift = self.reference(base, Shift::default()).unwrap_or_default();
+        let shift = self.reference(base, &Shift::default()).unwrap_or_default();
         let matchers: Vec<_> = select.names.iter().chain(&select.data).cloned().collect();
         let (windows, pinned_time) = self.windows(&shift, self.options.lookback, frame, span)?;
         let kernel =
@@ -66,23 +66,21 @@ impl Builder<'_> {
     }
 
     /// The time that the first selector in `e` reads at, seen from `outer`.
-    fn reference(&self, e: &Expr, outer: Shift) -> Option<Shift> {
+    fn reference(&self, e: &Expr, outer: &Shift) -> Option<Shift> {
         match &e.kind {
             ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => None,
             ExprKind::Selector(s) => self.within(outer, &s.shift),
             ExprKind::Range(r) => self.within(outer, &r.selector.shift),
-            ExprKind::Subquery(s) => self.reference(&s.expr, self.within(outer, &s.shift)?),
-            ExprKind::Call(c) => c.args.iter().find_map(|arg| self.reference(arg, outer.clone())),
+            ExprKind::Subquery(s) => self.reference(&s.expr, &self.within(outer, &s.shift)?),
+            ExprKind::Call(c) => c.args.iter().find_map(|arg| self.reference(arg, outer)),
             ExprKind::Aggregate(a) => self.reference(&a.expr, outer),
-            ExprKind::Binary(b) => {
-                self.reference(&b.lhs, outer.clone()).or_else(|| self.reference(&b.rhs, outer))
-            }
+            ExprKind::Binary(b) => self.reference(&b.lhs, outer).or_else(|| self.reference(&b.rhs, outer)),
             ExprKind::Negate(inner) | ExprKind::Paren(inner) => self.reference(inner, outer),
         }
     }
 
     /// `inner` as it is seen from where `outer` is evaluated.
-    fn within(&self, outer: Shift, inner: &Shift) -> Option<Shift> {
+    fn within(&self, outer: &Shift, inner: &Shift) -> Option<Shift> {
         let ms = |length: &Length| length.resolve(self.bounds.times()).ok().map(DurationMs::as_ms);
         let before = if inner.at.is_some() { 0 } else { ms(&outer.offset)? };
         let offset = DurationMs::from_ms(before.checked_add(ms(&inner.offset)?)?);

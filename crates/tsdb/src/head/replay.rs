@@ -265,7 +265,11 @@ impl<'a> Replay<'a> {
         if self.damaged_before && self.log == Log::Ahead && self.lacks_series(records)? {
             return Ok(());
         }
-        records.iter().fold(Ok(()), |result, record| result.and(self.record(record)))
+        let mut result = Ok(());
+        for record in records {
+            result = result.and(self.record(record));
+        }
+        result
     }
 
     /// After a power loss the page that names a series may be gone while a later one is there. A batch with

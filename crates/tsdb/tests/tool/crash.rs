@@ -205,7 +205,7 @@ struct Promised {
 
 /// The samples of the series that is deleted, and of the others.
 fn parts(lines: &Lines) -> (usize, Lines) {
-    let gone = format!("{}", dump_of(0));
+    let gone = dump_of(0);
     let others: Lines = lines.iter().filter(|l| !l.starts_with(&gone)).cloned().collect();
     (lines.len() - others.len(), others)
 }

@@ -60,7 +60,9 @@ const CASES: &[Case] = &[
     Case { name: "nothing", change: |_| (), said: None, left: ALL, heals: true },
     Case {
         name: "the checkpoint is gone",
-        change: |env| env.fs.remove_dir_all(&wal("checkpoint.00000002")).unwrap(),
+        change: |env| {
+            env.fs.remove_dir_all(&wal("checkpoint.00000002")).expect("the file system of the test")
+        },
         said: Some(("00000003", "the checkpoint or the segments before this one are missing")),
         // Its series are named nowhere else in the log.
         left: &[],
@@ -68,14 +70,14 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the segment behind the checkpoint is gone",
-        change: |env| env.fs.remove_file(&wal("00000003")).unwrap(),
+        change: |env| env.fs.remove_file(&wal("00000003")).expect("the file system of the test"),
         said: Some(("00000004", "segments between the checkpoint and this one are missing")),
         left: &[0, 1, 2, 4, 5],
         heals: false,
     },
     Case {
         name: "a segment in the middle is gone",
-        change: |env| env.fs.remove_file(&wal("00000005")).unwrap(),
+        change: |env| env.fs.remove_file(&wal("00000005")).expect("the file system of the test"),
         said: Some(("00000006", "WAL segments before this one are missing")),
         left: &[0, 1, 2, 3, 5],
         heals: false,
@@ -83,8 +85,10 @@ const CASES: &[Case] = &[
     Case {
         name: "all segments are gone",
         change: |env| {
-            let dir = env.fs.read_dir(Path::new(&wal(""))).unwrap();
-            dir.iter().filter(|e| !e.is_dir).for_each(|e| env.fs.remove_file(&wal(&e.name)).unwrap());
+            let dir = env.fs.read_dir(Path::new(&wal(""))).expect("the file system of the test");
+            dir.iter()
+                .filter(|e| !e.is_dir)
+                .for_each(|e| env.fs.remove_file(&wal(&e.name)).expect("the file system of the test"));
         },
         said: Some(("checkpoint.00000002", "no segment follows the checkpoint")),
         left: &[0, 1, 2],
@@ -92,7 +96,9 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "an empty checkpoint",
-        change: |env| env.fs.create_dir_all(&wal("checkpoint.00000030")).unwrap(),
+        change: |env| {
+            env.fs.create_dir_all(&wal("checkpoint.00000030")).expect("the file system of the test")
+        },
         said: Some(("checkpoint.00000030", "a checkpoint without a segment is passed over")),
         left: ALL,
         heals: true,
@@ -100,7 +106,7 @@ const CASES: &[Case] = &[
     Case {
         name: "a checkpoint of the largest number",
         change: |env| {
-            env.fs.create_dir_all(&wal("checkpoint.4294967294")).unwrap();
+            env.fs.create_dir_all(&wal("checkpoint.4294967294")).expect("the file system of the test");
             put(env, &wal("checkpoint.4294967294/00000000"), &[]);
         },
         said: Some(("checkpoint.4294967294", "no log has this number")),

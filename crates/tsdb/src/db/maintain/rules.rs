@@ -8,7 +8,7 @@ use crate::{
     db::{Core, maintain::compact::Pausing},
 };
 use skopos_model::{DurationMs, Labels, TimestampMs};
-use skopos_storage::{QueryBudget, QueryError, QueryLimits};
+use skopos_storage::{QueryBudget, QueryLimits};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -67,7 +67,7 @@ impl Core {
             }
             let is_of_rule = |labels: &Labels| rules.rule_of(labels) == Some(rule);
             let found = block.has_chunk_before(&rule.matchers, oldest, is_of_rule, &budget);
-            if found.map_err(QueryError::from)? {
+            if found? {
                 return Ok(true);
             }
         }
