@@ -10,22 +10,22 @@ use skopos_storage::QueryError;
 
 /// A window and the samples that count for it.
 #[derive(Clone, Copy, Debug)]
-struct Window {
-    step: usize,
-    start: i64,
-    end: i64,
+pub(super) struct Window {
+    pub step: usize,
+    pub start: i64,
+    pub end: i64,
     /// The last sample not behind the start, if it is within reach.
-    before: Option<usize>,
+    pub before: Option<usize>,
     /// The first sample behind the start.
-    first: usize,
+    pub first: usize,
     /// One more than the last sample before the end; one at the end belongs to those when anchored.
-    end_index: usize,
+    pub end_index: usize,
     /// The first sample that is not before the end, if it is within reach.
-    after: Option<usize>,
+    pub after: Option<usize>,
 }
 
 /// Calls `f` with each window; `closed` windows have a sample at their very end as one of theirs.
-fn each(
+pub(super) fn each(
     s: Samples<'_>,
     windows: &Windows,
     work: &mut Work,

@@ -1,7 +1,8 @@
 //! Windows over a series that has native histograms among its samples. The functions of floats see the floats
 //! alone; what is said here is what becomes of windows that have histograms.
 
-use super::{Edge, Params, Samples, Scratch, compute, rate, slide};
+use super::{Edge, Params, Samples, Scratch, compute, extended, rate, slide};
+use crate::ast::Edges;
 use crate::error::EvalError;
 use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
 use crate::plan::{Detail, Kernel, WindowFn, Windows};
@@ -77,8 +78,13 @@ impl<'a> Parted<'a> {
         self.kinds[sample].map(|i| &self.histograms[i])
     }
 
-    fn all(&self) -> Samples<'_> {
-        // The functions that get these look at times alone.
+    /// The value of a sample that is a float.
+    pub(super) fn float(&self, sample: usize) -> f64 {
+        self.floats[sample - self.before[sample]]
+    }
+
+    /// All samples, for those who look at times alone.
+    pub(super) fn all(&self) -> Samples<'_> {
         Samples { timestamps: &self.timestamps, values: &[] }
     }
 }
@@ -104,8 +110,9 @@ pub(crate) fn apply(
     use WindowFn as W;
     work.spend(input.samples.values.len())?;
     let (function, windows) = (input.kernel.function, input.windows);
+    let extended = windows.edges != Edges::Sampled;
     let newest_of = matches!(function, W::Newest | W::NewestTime | W::InfoTime);
-    if newest_of {
+    if newest_of && !extended {
         work.spend(windows.steps)?;
         newest(input, out);
         return Ok(());
@@ -116,6 +123,10 @@ pub(crate) fn apply(
             let row = &mut out.row_mut();
             compute(function, input.params, parted.all(), windows, (scratch, work), row)?;
         }
+        W::Newest => extended::instants(input, &parted, work, out, annotations)?,
+        W::Changes | W::Resets if extended => {
+            extended::transitions(function, &parted, windows, work, out)?;
+        }
         W::First | W::Last => ends(function == W::First, &parted, windows, work, out)?,
         W::Changes | W::Resets => transitions(function, &parted, windows, work, out)?,
         _ => {
@@ -123,6 +134,9 @@ pub(crate) fn apply(
             let row = &mut out.row_mut();
             compute(function, input.params, floats, windows, (scratch, work), row)?;
             match function {
+                W::Rate | W::Increase | W::Delta if extended => {
+                    extended::differences(input, &parted, work, out, annotations)?;
+                }
                 W::Rate | W::Increase | W::Delta => {
                     rate::extrapolated(input, &parted, work, out, annotations)?;
                 }
@@ -195,8 +209,7 @@ fn ends(
     slide(&parted.timestamps, windows, work, |_, k, lo, hi| {
         let sample = if first { lo } else { hi - 1 };
         let Some(histogram) = parted.at(sample) else {
-            let float = sample - parted.before[sample];
-            out.row_mut().set(k, parted.floats[float]);
+            out.row_mut().set(k, parted.float(sample));
             return Ok(());
         };
         let value = match &shared {
@@ -219,9 +232,20 @@ fn transitions(
     work: &mut Work,
     out: &mut RowBuffer,
 ) -> Result<(), EvalError> {
+    let counts = count_transitions(function, parted);
+    let mut row = out.row_mut();
+    slide(&parted.timestamps, windows, work, |_, k, lo, hi| {
+        row.set(k, f64::from(counts[hi - 1] - counts[lo]));
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// How many transitions there are up to each sample, so that a window's are a difference.
+pub(super) fn count_transitions(function: WindowFn, parted: &Parted<'_>) -> Vec<u32> {
     let mut total = 0u32;
     let mut counts = Vec::with_capacity(parted.timestamps.len());
-    let float = |sample: usize| parted.floats[sample - parted.before[sample]];
+    let float = |sample: usize| parted.float(sample);
     for i in 0..parted.timestamps.len() {
         if let Some(before) = i.checked_sub(1) {
             let hit = match (parted.at(before), parted.at(i)) {
@@ -238,12 +262,7 @@ fn transitions(
         }
         counts.push(total);
     }
-    let mut row = out.row_mut();
-    slide(&parted.timestamps, windows, work, |_, k, lo, hi| {
-        row.set(k, f64::from(counts[hi - 1] - counts[lo]));
-        Ok(())
-    })?;
-    Ok(())
+    counts
 }
 
 /// Sums and means of windows.

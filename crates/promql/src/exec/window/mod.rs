@@ -3,6 +3,7 @@
 
 mod counter;
 mod edges;
+mod extended;
 mod fold;
 mod instant;
 pub(crate) mod mixed;
