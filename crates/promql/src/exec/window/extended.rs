@@ -42,7 +42,7 @@ pub(super) fn differences(
         if counter && all.iter().any(is_gauge) {
             annotations.histogram_not_counter(metric, span);
         }
-        if !counter && !(is_gauge(&all[0]) && is_gauge(&all[all.len() - 1])) {
+        if !counter && [&all[0], &all[all.len() - 1]].into_iter().any(|h| !is_gauge(h)) {
             annotations.histogram_not_gauge(metric, span);
         }
         match difference(parted, (w, used), input.windows.edges, counter) {
