@@ -28,7 +28,7 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Succe
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     blocking::run(parts, budget, move |parts, budget| {
-        let expr = parse(&params)?;
+        let expr = parse(parts, &params)?;
         let result = parts.engine_now().instant(parts.storage.as_ref(), &expr, at, budget)?;
         success(&result, params.required("query")?, limit)
     })
@@ -58,7 +58,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Success
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     blocking::run(parts, budget, move |parts, budget| {
-        let expr = parse(&params)?;
+        let expr = parse(parts, &params)?;
         if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
             let reason = format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
@@ -82,8 +82,10 @@ fn budget(parts: &Parts, params: &Params) -> Result<Arc<QueryBudget>, ApiError> 
     Ok(QueryBudget::new(limits, Arc::clone(&parts.clock)))
 }
 
-fn parse(params: &Params) -> Result<Expr, ApiError> {
-    skopos_promql::parse(params.required("query")?).map_err(|e| ApiError::parameter("query", e))
+fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {
+    let language = parts.engine.options().language;
+    skopos_promql::parse_with(params.required("query")?, language)
+        .map_err(|e| ApiError::parameter("query", e))
 }
 
 impl From<EvalError> for ApiError {

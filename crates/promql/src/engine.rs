@@ -4,6 +4,7 @@
 use crate::ast::{Edges, Expr, ExprKind, RangeSelector, Subquery, ValueType};
 use crate::error::EvalError;
 use crate::exec::{Annotations, Executor, NodeValue, bits, matrix::StepMatrix};
+use crate::parse::ParseOptions;
 use crate::plan::{
     Grid, Plan, ScanId,
     build::{self, Bounds, PlanOptions},
@@ -24,8 +25,21 @@ pub struct EngineOptions {
     /// Metric names go at the end of the whole query and not operator by operator
     /// (`promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
+    /// What of the language queries may use. The engine evaluates every tree; who parses asks.
+    pub language: ParseOptions,
     /// What one query may use.
     pub limits: QueryLimits,
+}
+
+impl EngineOptions {
+    /// Enables the feature `name` of Prometheus'. False when it is none of the engine or its language.
+    pub fn enable(&mut self, name: &str) -> bool {
+        if name == "promql-delayed-name-removal" {
+            self.delayed_name_removal = true;
+            return true;
+        }
+        self.language.enable(name)
+    }
 }
 
 impl Default for EngineOptions {
@@ -34,6 +48,7 @@ impl Default for EngineOptions {
             lookback_delta: DurationMs::from_secs(300),
             subquery_step: DurationMs::from_secs(60),
             delayed_name_removal: false,
+            language: ParseOptions::STABLE,
             limits: QueryLimits::default(),
         }
     }

@@ -7,9 +7,11 @@ use super::{
 };
 use crate::ast::{Call, Expr, ExprKind, Length, Shift, Span};
 use crate::error::EvalError;
-use skopos_model::{DurationMs, Matcher, name::METRIC_NAME};
+use skopos_model::{DurationMs, MatchOp, Matcher, name::METRIC_NAME};
 use std::sync::Arc;
 
+/// How info metrics are named.
+const ANY_NAME: &str = ".+_info";
 /// The info metric that is meant where none is named.
 const DEFAULT_NAME: &str = "target_info";
 
@@ -18,6 +20,10 @@ impl InfoLabels {
         let (mut names, data): (Vec<_>, _) = matchers.iter().cloned().partition(|m| m.name() == METRIC_NAME);
         if names.is_empty() {
             names.push(Matcher::equal(METRIC_NAME, DEFAULT_NAME));
+        } else if names.iter().all(|m| m.op().is_negative()) {
+            // What is only said not to be meant leaves all that are named like info metrics.
+            let any = Matcher::new(METRIC_NAME, MatchOp::Regex, ANY_NAME);
+            names.push(any.expect("invariant: the expression is a constant that compiles"));
         }
         Self { names, data }
     }

@@ -45,6 +45,15 @@ const MOST_REPLAY_THREADS: usize = 8;
 
 /// How Prometheus calls a snapshot on shutdown.
 const MEMORY_SNAPSHOT: &str = "memory-snapshot-on-shutdown";
+/// What may be enabled.
+const FEATURES: [&str; 6] = [
+    MEMORY_SNAPSHOT,
+    "promql-binop-fill-modifiers",
+    "promql-delayed-name-removal",
+    "promql-duration-expr",
+    "promql-experimental-functions",
+    "promql-extended-range-selectors",
+];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
@@ -63,9 +72,9 @@ pub(crate) struct Flags {
         action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
         default_missing_value = "true")]
     snapshot_on_shutdown: bool,
-    /// Features by the names that they have in Prometheus: memory-snapshot-on-shutdown.
+    /// Features by the names that they have in Prometheus.
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',',
-        value_parser = [MEMORY_SNAPSHOT])]
+        value_parser = FEATURES)]
     enable_feature: Vec<String>,
     /// Series that storage takes; samples of further ones are refused.
     #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000)]

@@ -64,8 +64,12 @@ impl Services {
             max_series: flags.query_max_series,
             timeout: flags.query_timeout,
         };
-        let options =
+        let mut options =
             EngineOptions { lookback_delta: flags.lookback_delta, limits, ..EngineOptions::default() };
+        for feature in &flags.enable_feature {
+            // Those that are not the engine's are seen to where they belong.
+            options.enable(feature);
+        }
         let engine = Engine::new(options, Arc::clone(&env.clock));
         app.ready(Parts {
             storage: Arc::clone(&db) as _,
