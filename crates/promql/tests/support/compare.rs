@@ -4,8 +4,11 @@ use skopos_model::Labels;
 use skopos_promql::{QueryResult, Value};
 use std::collections::BTreeMap;
 
-fn close(a: f64, b: f64) -> bool {
-    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
+/// How far numbers may be apart, relative to the greater one.
+pub(crate) const CLOSE: f64 = 1e-9;
+
+fn close(a: f64, b: f64, tolerance: f64) -> bool {
+    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1.0)
 }
 
 /// Samples by series.
@@ -13,6 +16,12 @@ pub(crate) type Series = BTreeMap<Labels, Vec<(i64, f64)>>;
 
 /// What differs, if anything does.
 pub(crate) fn difference(got: &Series, want: &Series) -> Option<String> {
+    difference_beyond(CLOSE, got, want)
+}
+
+/// What differs by more than `tolerance`, if anything does.
+pub(crate) fn difference_beyond(tolerance: f64, got: &Series, want: &Series) -> Option<String> {
+    let close = |a, b| close(a, b, tolerance);
     for labels in got.keys().chain(want.keys()) {
         let (got, want) = (got.get(labels), want.get(labels));
         let (Some(got), Some(want)) = (got, want) else {

@@ -62,7 +62,8 @@ impl Writer<'_> {
     }
 
     fn scalar(&self) -> String {
-        match self.rng.below(8) {
+        match self.rng.below(if self.only_old { 10 } else { 8 }) {
+            8 => "pi()".to_owned(),
             0 => "time()".to_owned(),
             1 => "scalar(a{i=\"1\", j=\"x\"})".to_owned(),
             2 => "(2 - -1)".to_owned(),
@@ -157,8 +158,25 @@ impl Writer<'_> {
                 )
             }
             4 => {
-                let f = pick(self.rng, &["abs", "ceil", "floor", "sgn", "-", "round", "sort", "timestamp"]);
-                format!("{f}({})", self.vector(below, true))
+                let f = [
+                    "abs",
+                    "ceil",
+                    "floor",
+                    "sgn",
+                    "-",
+                    "round",
+                    "sort",
+                    "timestamp",
+                    "hour",
+                    "minute",
+                    "day_of_week",
+                    "month",
+                    "year",
+                    "days_in_month",
+                    "day_of_month",
+                ];
+                let f = if self.only_old { &f[..] } else { &f[..8] };
+                format!("{}({})", pick(self.rng, f), self.vector(below, true))
             }
             _ => format!(
                 "({}) {} {}",
@@ -183,11 +201,15 @@ impl Writer<'_> {
             "mad_over_time",
             "rate",
             "absent_over_time",
+            "deriv",
+            "predict_linear",
         ];
-        let f = self.known(&f);
+        // The reference evaluator does not know the last ones.
+        let f = self.known(if self.only_old { &f } else { &f[..12] });
         // Over windows that begin with a gap, version 2.42 extrapolates counters otherwise.
         let below = if self.only_old && matches!(f, "rate" | "increase") { 0 } else { below };
-        format!("{f}({})", self.window(below))
+        let ahead = if f == "predict_linear" { format!(", {}", self.rng.below(7200)) } else { String::new() };
+        format!("{f}({}{ahead})", self.window(below))
     }
 
     fn with_parameter(&self, below: u32) -> String {
@@ -217,7 +239,19 @@ impl Writer<'_> {
     }
 
     fn of_values(&self, below: u32) -> String {
-        match self.rng.below(4) {
+        match self.rng.below(if self.only_old { 7 } else { 4 }) {
+            4 => {
+                let f = [
+                    "sin", "cos", "atan", "asinh", "tanh", "deg", "rad", "exp", "sqrt", "ln", "log2", "log10",
+                ];
+                format!("{}({})", pick(self.rng, &f), self.vector(below, false))
+            }
+            5 => format!(
+                "label_join({}, \"{}\", \"-\", \"i\", \"j\")",
+                self.vector(below, false),
+                pick(self.rng, &["k", "i", "__name__"])
+            ),
+            6 => format!("clamp_max({}, {})", self.vector(below, false), self.scalar()),
             0 => format!("clamp({}, {}, {})", self.vector(below, false), self.scalar(), self.scalar()),
             1 => format!("clamp_min({}, {})", self.vector(below, false), self.scalar()),
             2 => format!("round({}, 2)", self.vector(below, true)),
