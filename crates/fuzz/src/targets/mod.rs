@@ -2,6 +2,7 @@
 //! decoder is private, in the module `fuzzing` of its crate.
 
 mod chunk;
+mod evaluate;
 mod exposition;
 mod matcher;
 mod promql;
@@ -124,6 +125,14 @@ pub const TARGETS: &[Target] = &[
         check: promql::expression,
         // Each of up to 64 expressions may compile to 1 MB and more.
         memory: Memory { fixed_bytes: 256 << 20, per_input_byte: 4096 },
+    },
+    Target {
+        name: "promql_evaluate",
+        covers: &["crates/promql/src/parse/mod.rs"],
+        seeds: evaluate::seeds,
+        check: evaluate::expression,
+        // The expressions, and what a query may hold of samples.
+        memory: Memory { fixed_bytes: 512 << 20, per_input_byte: 4096 },
     },
     Target {
         name: "matcher",
