@@ -1,7 +1,6 @@
 //! PromQL: any expression over generated data gives a value or an error, and gives back what it held.
 
 #[path = "../../../promql/tests/support/memory.rs"]
-#[allow(dead_code, reason = "the tests of the engine use more of it")]
 mod memory;
 
 use memory::{MemoryStorage, StillClock};
@@ -85,5 +84,13 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         "count_values(\"v\", round(b)) + sort_by_label(day_of_year(a), \"le\") atan2 min_of(1, pi())",
         "absent_over_time(none[5m]) + quantile(0.5, mad_over_time(b[9m])) % stddev(a smoothed)",
     ];
+    // What is refused by itself is no place to begin, nor is data of which nothing is there.
+    assert!(STORAGE.iter().all(|(_, times, values)| times.len() > 5 && times.len() == values.len()));
+    let engine = Engine::new(EngineOptions::default(), Arc::new(StillClock));
+    for text in texts {
+        let tree = parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        let at = TimestampMs::new(600_000);
+        assert!(engine.instant(&*STORAGE, &tree, at, &memory::budget()).is_ok(), "{text} has no value");
+    }
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }

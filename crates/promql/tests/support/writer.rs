@@ -157,27 +157,7 @@ impl Writer<'_> {
                     self.vector(below, exact)
                 )
             }
-            4 => {
-                let f = [
-                    "abs",
-                    "ceil",
-                    "floor",
-                    "sgn",
-                    "-",
-                    "round",
-                    "sort",
-                    "timestamp",
-                    "hour",
-                    "minute",
-                    "day_of_week",
-                    "month",
-                    "year",
-                    "days_in_month",
-                    "day_of_month",
-                ];
-                let f = if self.only_old { &f[..] } else { &f[..8] };
-                format!("{}({})", pick(self.rng, f), self.vector(below, true))
-            }
+            4 => self.of_each_value(below),
             _ => format!(
                 "({}) {} {}",
                 self.vector(below, exact),
@@ -185,6 +165,29 @@ impl Writer<'_> {
                 self.rng.below(5)
             ),
         }
+    }
+
+    /// A function of one number.
+    fn of_each_value(&self, below: u32) -> String {
+        let f = [
+            "abs",
+            "ceil",
+            "floor",
+            "sgn",
+            "-",
+            "round",
+            "sort",
+            "timestamp",
+            "hour",
+            "minute",
+            "day_of_week",
+            "month",
+            "year",
+            "days_in_month",
+            "day_of_month",
+        ];
+        let f = if self.only_old { &f[..] } else { &f[..8] };
+        format!("{}({})", pick(self.rng, f), self.vector(below, true))
     }
 
     fn window_function(&self, below: u32) -> String {
