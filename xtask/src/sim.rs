@@ -1,9 +1,9 @@
-//! `cargo xtask sim`: the crash enumerations of the tests at length, in as many processes as there are
-//! cores and with another seed each time. Owns the loop and the sum; what a crash is, and what is checked,
-//! is the tests'.
+//! `cargo xtask sim`: the crash enumerations and the schedules of threads of the tests at length, in as many
+//! processes as there are cores and with another seed each time. Owns the loop and the sums; what a crash or
+//! a schedule is, and what is checked, is the tests'.
 //!
-//! A test takes part when it stands in a module `crash` of one of `PACKAGES` and goes by `skopos_base`'s
-//! `sim::effort`: `CrashTest` does so by itself.
+//! A test takes part when it stands in a module `crash` or `schedules` of one of `SUITES` and goes by
+//! `skopos_base`'s `sim::effort`: `CrashTest` and `schedules::check` do so by themselves.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -16,15 +16,33 @@ use serde::Deserialize;
 
 use crate::process::{cargo, command, output};
 
-/// Packages with crash tests.
-const PACKAGES: [&str; 1] = ["skopos-tsdb"];
+/// Tests of one kind of a package.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Suite {
+    package: &'static str,
+    /// What cargo is told so that they are built.
+    features: &'static [&'static str],
+    /// The module in which they stand, or the beginning of its name.
+    module: &'static str,
+    /// What a line begins with that says how much was checked.
+    report: &'static str,
+}
+
+/// The states after a crash, and the orders of threads.
+const CRASHES: Suite =
+    Suite { package: "skopos-tsdb", features: &[], module: "crash", report: "crash states: " };
+const SCHEDULES: Suite = Suite {
+    package: "skopos-tsdb",
+    features: &["--features", "shuttle"],
+    module: "schedules",
+    report: "schedules: ",
+};
+const SUITES: [&Suite; 2] = [&CRASHES, &SCHEDULES];
 /// What a run checks unless it is told.
 const STATES: usize = 500_000;
 /// How many times more states than in every run are checked at each point. Much more would mostly show states
 /// that differ little; another seed shows other ones.
 const EFFORT: &str = "4";
-/// What a line begins with that says how many states were checked; `sim::effort::report` writes it.
-const REPORT: &str = "crash states: ";
 /// How much of a failed test's output is shown.
 const SHOWN_LINES: usize = 60;
 
@@ -38,36 +56,39 @@ struct Options {
 /// A test of a built test program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Test {
-    package: String,
+    suite: &'static Suite,
     /// The name of the test program's target.
     target: String,
     program: PathBuf,
     name: String,
 }
 
-/// Runs the crash tests until so many states were checked.
+/// Runs the tests until so many states after a crash were checked.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
     let options = parse(arguments)?;
     let mut tests = Vec::new();
-    for package in PACKAGES {
-        tests.extend(crash_tests(root, package)?);
+    for suite in SUITES {
+        let of_suite = tests_of(root, suite)?;
+        if of_suite.is_empty() {
+            bail!("no test stands in a module `{}` of {}", suite.module, suite.package);
+        }
+        tests.extend(of_suite);
     }
-    if tests.is_empty() {
-        bail!("no test stands in a module `crash` of {}", PACKAGES.join(", "));
-    }
-    println!("{} crash tests, seeds from {} on", tests.len(), options.seed);
+    println!("{} tests, seeds from {} on", tests.len(), options.seed);
     let started = Instant::now();
     let (checked, job, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let schedules = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     let worker = || {
         while !stop.load(Ordering::Relaxed) && checked.load(Ordering::Relaxed) < options.states {
             let job = job.fetch_add(1, Ordering::Relaxed);
             let (test, seed) = (&tests[job % tests.len()], options.seed + (job / tests.len()) as u64);
             match run_test(root, test, seed) {
-                Ok(states) => {
-                    let all = checked.fetch_add(states, Ordering::Relaxed) + states;
-                    let rate = all as f64 / started.elapsed().as_secs_f64();
-                    println!("{all:>9} states, {rate:.0}/s: {} with seed {seed}: {states}", test.name);
+                Ok(n) => {
+                    let sum = if test.suite == &CRASHES { &checked } else { &schedules };
+                    sum.fetch_add(n, Ordering::Relaxed);
+                    let all = checked.load(Ordering::Relaxed);
+                    println!("{all:>9} states; {} with seed {seed}: {}{n}", test.name, test.suite.report);
                 }
                 Err(error) => {
                     stop.store(true, Ordering::Relaxed);
@@ -81,11 +102,12 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
         (0..workers).for_each(|_| drop(scope.spawn(worker)));
     });
     let failures = failures.into_inner().expect("invariant: no worker panics");
-    let states = checked.into_inner();
+    let (states, schedules) = (checked.into_inner(), schedules.into_inner());
     match failures.into_iter().next() {
         Some(error) => Err(error.context(format!("after {states} states"))),
         None => {
-            println!("{states} states checked in {:.0} s, all survived", started.elapsed().as_secs_f64());
+            let seconds = started.elapsed().as_secs_f64();
+            println!("{states} states and {schedules} schedules checked in {seconds:.0} s, all survived");
             Ok(())
         }
     }
@@ -108,19 +130,19 @@ fn parse(mut arguments: &[&str]) -> Result<Options> {
     }
 }
 
-/// Builds the test programs of `package` and lists their crash tests.
-fn crash_tests(root: &Path, package: &str) -> Result<Vec<Test>> {
-    let build = ["test", "--profile", "long", "--locked", "--package", package, "--tests", "--no-run"];
+/// Builds the test programs of a suite's package and lists its tests.
+fn tests_of(root: &Path, suite: &'static Suite) -> Result<Vec<Test>> {
+    let build = ["test", "--profile", "long", "--locked", "--package", suite.package, "--tests", "--no-run"];
     let mut build = cargo(&build, root);
-    build.args(["--message-format", "json-render-diagnostics"]);
+    build.args(suite.features).args(["--message-format", "json-render-diagnostics"]);
     build.stderr(std::process::Stdio::inherit());
     let mut tests = Vec::new();
     for (target, program) in programs(&output(build)?) {
         let listed = output(command(&program, &["--list", "--format", "terse"], root))?;
-        let names =
-            listed.lines().filter_map(|line| line.strip_suffix(": test")).filter(|name| is_crash(name));
+        let names = listed.lines().filter_map(|line| line.strip_suffix(": test"));
+        let names = names.filter(|name| is_in(name, suite.module));
         let test = |name: &str| Test {
-            package: package.to_owned(),
+            suite,
             target: target.clone(),
             program: program.clone(),
             name: name.to_owned(),
@@ -130,9 +152,11 @@ fn crash_tests(root: &Path, package: &str) -> Result<Vec<Test>> {
     Ok(tests)
 }
 
-fn is_crash(name: &str) -> bool {
+/// Whether a test stands in a module of that name, or in one whose name begins with it and an underscore.
+fn is_in(name: &str, wanted: &str) -> bool {
     let modules = name.rsplit_once("::").map_or("", |(modules, _)| modules);
-    modules.split("::").any(|module| module == "crash" || module.starts_with("crash_"))
+    let is_wanted = |rest: &str| rest.is_empty() || rest.starts_with('_');
+    modules.split("::").any(|module| module.strip_prefix(wanted).is_some_and(is_wanted))
 }
 
 /// The test programs that cargo says it built: the target's name and the program.
@@ -152,14 +176,14 @@ fn programs(messages: &str) -> Vec<(String, PathBuf)> {
     programs.filter(|(target, _)| target.test).map(|(target, program)| (target.name, program)).collect()
 }
 
-/// Runs one test; gives how many states it checked.
+/// Runs one test; gives how many states or schedules it checked.
 fn run_test(root: &Path, test: &Test, seed: u64) -> Result<usize> {
     let mut one = command(&test.program, &[&test.name, "--exact", "--nocapture"], root);
     one.env("SKOPOS_SIM_SEED", seed.to_string()).env("SKOPOS_SIM_EFFORT", EFFORT);
     let done = one.output().with_context(|| format!("cannot start {}", test.program.display()))?;
     let said = String::from_utf8_lossy(&done.stdout);
     if done.status.success() {
-        return Ok(states_in(&said));
+        return Ok(sum_in(&said, test.suite));
     }
     let all = format!("{said}{}", String::from_utf8_lossy(&done.stderr));
     let lines: Vec<&str> = all.lines().collect();
@@ -168,21 +192,27 @@ fn run_test(root: &Path, test: &Test, seed: u64) -> Result<usize> {
 }
 
 fn replay(test: &Test, seed: u64) -> String {
-    let kind = if test.target == test.package.replace('-', "_") {
+    let kind = if test.target == test.suite.package.replace('-', "_") {
         "--lib".to_owned()
     } else {
         format!("--test {}", test.target)
     };
+    let features: String = test.suite.features.iter().map(|one| format!("{one} ")).collect();
     format!(
-        "SKOPOS_SIM_SEED={seed} SKOPOS_SIM_EFFORT={EFFORT} cargo test --profile long --package {} {kind} \
-         {} -- --exact --nocapture",
-        test.package, test.name
+        "SKOPOS_SIM_SEED={seed} SKOPOS_SIM_EFFORT={EFFORT} cargo test --profile long --package {} {features}\
+         {kind} {} -- --exact --nocapture",
+        test.suite.package, test.name
     )
 }
 
-/// The sum of what the lines of a test's output say.
+/// How many states after a crash tests say that they checked.
 pub(crate) fn states_in(text: &str) -> usize {
-    let numbers = text.split(REPORT).skip(1).filter_map(|rest| {
+    sum_in(text, &CRASHES)
+}
+
+/// The sum of what the lines of a test's output say.
+fn sum_in(text: &str, suite: &Suite) -> usize {
+    let numbers = text.split(suite.report).skip(1).filter_map(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         rest[..end].parse::<usize>().ok()
     });
@@ -197,6 +227,7 @@ mod tests {
     fn states_are_summed_wherever_they_stand() {
         assert_eq!(states_in("running\ncrash states: 12\nx crash states: 30</out>\ncrash states: none"), 42);
         assert_eq!(states_in(""), 0);
+        assert_eq!(sum_in("crash states: 12\nschedules: 7\n", &SCHEDULES), 7);
     }
 
     #[test]
@@ -209,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn crash_tests_are_told_by_their_module() {
+    fn tests_are_told_by_their_module() {
         for (name, expected) in [
             ("crash::a_batch_survives", true),
             ("block::crash::a_cut_survives", true),
@@ -217,7 +248,7 @@ mod tests {
             ("head::a_crash_is_survived", false),
             ("crash", false),
         ] {
-            assert_eq!(is_crash(name), expected, "{name}");
+            assert_eq!(is_in(name, "crash"), expected, "{name}");
         }
     }
 
@@ -232,7 +263,7 @@ mod tests {
     #[test]
     fn a_failure_can_be_replayed() {
         let test = |target: &str| Test {
-            package: "skopos-tsdb".to_owned(),
+            suite: &CRASHES,
             target: target.to_owned(),
             program: PathBuf::new(),
             name: "crash::x".to_owned(),
@@ -241,5 +272,7 @@ mod tests {
                         --package skopos-tsdb --test tsdb crash::x -- --exact --nocapture";
         assert_eq!(replay(&test("tsdb"), 7), expected);
         assert!(replay(&test("skopos_tsdb"), 7).contains(" --lib "));
+        let of_threads = Test { suite: &SCHEDULES, ..test("tsdb") };
+        assert!(replay(&of_threads, 7).contains(" --features shuttle --test tsdb "));
     }
 }

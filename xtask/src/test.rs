@@ -24,6 +24,7 @@ pub(crate) fn run_all(root: &Path) -> Result<()> {
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     steps.run("clippy", || run(cargo(&clippy, root)))?;
     steps.run("tests", || rust_tests(root))?;
+    steps.run("tests: orders of threads", || run(cargo(&SCHEDULES, root)))?;
     let examples = ["test", "--workspace", "--doc", "--locked", "--quiet"];
     steps.run("examples in the docs", || run(cargo(&examples, root)))?;
     steps.run("web interface: in the browser", || browser::run_tests(root))?;
@@ -39,6 +40,19 @@ fn deny(root: &Path) -> Result<()> {
 const LEAST_CRASH_STATES: usize = 5000;
 /// Where nextest writes what tests said, below the target folder; `.config/nextest.toml` asks for it.
 const REPORT: &str = "nextest/default/junit.xml";
+
+/// With the feature locks and threads are a checker's, so that these tests are built apart from all others.
+const SCHEDULES: [&str; 9] = [
+    "test",
+    "--locked",
+    "--quiet",
+    "--package",
+    "skopos-tsdb",
+    "--features",
+    "shuttle",
+    "--tests",
+    "schedules::",
+];
 
 fn rust_tests(root: &Path) -> Result<()> {
     if find("cargo-nextest").is_none() {

@@ -48,7 +48,7 @@ fn bits(v: f64) -> u64 {
 #[test]
 fn batches_are_seen_whole_and_in_order() {
     const BATCHES: i64 = 3;
-    check(600, |env, _| {
+    check(300, |env, _| {
         let db = Arc::new(open(env, options()));
         let done: Arc<[AtomicI64; 2]> = Arc::default();
         let mut bodies: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
@@ -91,7 +91,7 @@ fn batches_are_seen_whole_and_in_order() {
 
 #[test]
 fn a_committed_sample_stays_when_another_batch_drops_its_series() {
-    check(600, |env, _| {
+    check(300, |env, _| {
         let db = Arc::new(open(env, options()));
         let bodies = (0..3).map(|thread| -> Box<dyn FnOnce() + Send> {
             let db = Arc::clone(&db);
@@ -116,7 +116,7 @@ fn a_committed_sample_stays_when_another_batch_drops_its_series() {
 
 #[test]
 fn a_series_that_only_dropped_batches_had_goes() {
-    check(600, |env, _| {
+    check(300, |env, _| {
         let db = Arc::new(open(env, options()));
         let bodies = (0..3).map(|thread| -> Box<dyn FnOnce() + Send> {
             let db = Arc::clone(&db);
@@ -144,7 +144,7 @@ fn a_series_that_only_dropped_batches_had_goes() {
 
 #[test]
 fn no_order_of_appenders_exceeds_a_limit() {
-    check(600, |env, _| {
+    check(300, |env, _| {
         let db = Arc::new(open(env, Options { max_series: 3, ..options() }));
         let limit = SeriesLimit::new("test", 2);
         let taken = Arc::new(AtomicUsize::new(0));
@@ -179,7 +179,7 @@ fn no_order_of_appenders_exceeds_a_limit() {
 /// A synchronisation that says it is done has what was committed before it, whatever fails beside it.
 #[test]
 fn what_is_synchronised_survives_a_loss_of_power() {
-    check(300, |env, fs| {
+    check(150, |env, fs| {
         let db = Arc::new(open(env, options()));
         let durable: Arc<Mutex<Vec<i64>>> = Arc::default();
         fs.fail_nth(OpKind::Sync, 2, skopos_base::sim::fs::Failure::Io);
@@ -212,7 +212,7 @@ fn what_is_synchronised_survives_a_loss_of_power() {
 /// While samples move from the head to a block, every view has each of them once.
 #[test]
 fn samples_are_always_in_the_head_or_in_a_block() {
-    check(300, |env, _| {
+    check(150, |env, _| {
         let db = Arc::new(open(env, options()));
         let old: Vec<i64> = (0..8).map(|i| i * 300).collect();
         for t in &old {
@@ -254,7 +254,7 @@ fn samples_are_always_in_the_head_or_in_a_block() {
 /// The same for samples out of order, which have blocks and a log of their own.
 #[test]
 fn late_samples_are_always_in_the_head_or_in_a_block() {
-    check(300, |env, _| {
+    check(150, |env, _| {
         let db = Arc::new(open(env, options()));
         commit(&db, &[(series(0), 5000, 1.0)]).unwrap();
         commit(&db, &[(series(0), 100, 2.0), (series(0), 900, 3.0)]).unwrap();
@@ -289,7 +289,7 @@ fn late_samples_are_always_in_the_head_or_in_a_block() {
 /// A query that begins behind a deletion sees nothing of what is deleted, and everything else always.
 #[test]
 fn deletions_take_what_was_there_and_nothing_else() {
-    check(300, |env, _| {
+    check(150, |env, _| {
         let db = Arc::new(open(env, options()));
         commit(&db, &[(series(0), 100, 1.0), (series(1), 100, 1.0)]).unwrap();
         let deleted = Arc::new(AtomicUsize::new(0));
@@ -334,10 +334,39 @@ fn deletions_take_what_was_there_and_nothing_else() {
     });
 }
 
+/// A deletion takes all of a batch or nothing of it, though it goes series by series.
+#[test]
+fn a_deletion_of_everything_takes_batches_whole() {
+    check(150, |env, _| {
+        let db = Arc::new(open(env, options()));
+        commit(&db, &[(series(0), 100, 1.0), (series(1), 100, 1.0)]).unwrap();
+        let (deleting, appended, env_of) = (Arc::clone(&db), Arc::clone(&db), env.clone());
+        at_once(
+            env,
+            vec![
+                Box::new(move || {
+                    let budget = crate::common::budget(&env_of);
+                    deleting.delete_series(&[matcher("i", "=~", "0|1")], TimeRange::ALL, &budget).unwrap();
+                }),
+                Box::new(move || {
+                    for t in [200, 300] {
+                        commit(&appended, &[(series(0), t, 2.0), (series(1), t, 2.0)]).unwrap();
+                    }
+                }),
+            ],
+        );
+        let seen = view(env, &db);
+        assert_eq!(seen.get(&series(0)), seen.get(&series(1)), "half a batch");
+        assert!(seen.values().flatten().all(|(t, _)| *t > 100), "{seen:?}");
+        drop(db);
+        assert_eq!(view(env, &open(env, options())), seen);
+    });
+}
+
 /// The log is read by several threads, and what they make of it is what it says.
 #[test]
 fn a_replay_by_several_threads_gives_what_the_log_has() {
-    check(300, |env, _| {
+    check(150, |env, _| {
         let small = Options { segment_bytes: 64 << 10, replay_threads: 3, ..options() };
         let db = open(env, small.clone());
         for t in 0..6i64 {
@@ -356,7 +385,7 @@ fn a_replay_by_several_threads_gives_what_the_log_has() {
 /// A snapshot opens as a database that has what was committed before, and no half of a batch.
 #[test]
 fn a_snapshot_is_whole_while_samples_come() {
-    check(200, |env, _| {
+    check(100, |env, _| {
         let db = Arc::new(open(env, options()));
         commit(&db, &[(series(0), 100, 1.0), (series(1), 100, 1.0)]).unwrap();
         let (from, appended, env_of) = (Arc::clone(&db), Arc::clone(&db), env.clone());
