@@ -2,6 +2,7 @@
 //! decoder is private, in the module `fuzzing` of its crate.
 
 mod chunk;
+mod database;
 mod evaluate;
 mod exposition;
 mod matcher;
@@ -60,6 +61,20 @@ pub const TARGETS: &[Target] = &[
         memory: ON_A_DISK,
     },
     Target {
+        name: "index",
+        covers: &[
+            "crates/tsdb/src/block/index/offsets.rs",
+            "crates/tsdb/src/block/index/paged.rs",
+            "crates/tsdb/src/block/index/reader.rs",
+            "crates/tsdb/src/block/index/series.rs",
+            "crates/tsdb/src/block/index/symbols.rs",
+            "crates/tsdb/src/block/index/toc.rs",
+        ],
+        seeds: tsdb::index::file_seeds,
+        check: tsdb::index::file,
+        memory: ON_A_DISK,
+    },
+    Target {
         name: "chunk",
         covers: &[
             "crates/chunk/src/samples.rs",
@@ -80,11 +95,25 @@ pub const TARGETS: &[Target] = &[
         memory: USUAL,
     },
     Target {
+        name: "head_chunk_file",
+        covers: &["crates/tsdb/src/head_chunks/load.rs"],
+        seeds: tsdb::head_chunks::file_seeds,
+        check: tsdb::head_chunks::file,
+        memory: ON_A_DISK,
+    },
+    Target {
         name: "snapshot_record",
         covers: &["crates/tsdb/src/wal/snapshot.rs"],
         seeds: tsdb::wal::snapshot_record_seeds,
         check: tsdb::wal::snapshot_record,
         memory: USUAL,
+    },
+    Target {
+        name: "database",
+        covers: &["crates/tsdb/src/head/replay.rs", "crates/tsdb/src/head/replay/late.rs"],
+        seeds: database::seeds,
+        check: database::starts,
+        memory: Memory { fixed_bytes: 64 << 20, per_input_byte: 4096 },
     },
     Target {
         name: "xor_chunk",

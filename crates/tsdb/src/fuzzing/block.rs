@@ -25,11 +25,11 @@ use skopos_model::{Columns, SeriesRef, TimestampMs};
 use skopos_storage::{Chunk, TimeRange};
 use std::{ops::ControlFlow, path::Path};
 
-const DIR: &str = "/b";
+pub(super) const DIR: &str = "/b";
 const TABLE: &str = "/b/table";
 
 /// A file system with one file.
-fn with_file(name: &str, bytes: &[u8]) -> SimFs {
+pub(super) fn with_file(name: &str, bytes: &[u8]) -> SimFs {
     let fs = SimFs::new(1);
     fs.create_dir_all(Path::new(DIR)).expect("invariant: a new file system has no faults");
     let mut file = fs.open(&Path::new(DIR).join(name), OpenMode::CreateNew).expect("invariant: it is new");

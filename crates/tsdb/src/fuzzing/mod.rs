@@ -5,4 +5,5 @@
 
 pub mod block;
 pub mod head_chunks;
+pub mod index;
 pub mod wal;

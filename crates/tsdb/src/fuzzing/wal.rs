@@ -67,11 +67,16 @@ fn read_segment(bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
 /// A segment: its records come back when they are framed and read again.
 pub fn segment(bytes: &[u8]) {
     let (records, _) = read_segment(bytes);
-    let again = framed(&records, Compression::None);
+    let again = framed(&records);
     assert_eq!(read_segment(&again), (records, 0), "records that were framed again do not come back");
 }
 
-fn framed(records: &[Vec<u8>], compression: Compression) -> Vec<u8> {
+/// Records as a segment has them.
+pub fn framed(records: &[Vec<u8>]) -> Vec<u8> {
+    framed_with(records, Compression::None)
+}
+
+fn framed_with(records: &[Vec<u8>], compression: Compression) -> Vec<u8> {
     let mut out = Vec::new();
     for bytes in records {
         let packed;
@@ -93,10 +98,10 @@ pub fn segment_seeds() -> Vec<Vec<u8>> {
     let records = record_seeds();
     let long = vec![(0..40_000u32).map(|i| (i % 251) as u8).collect(), vec![2; 5]];
     vec![
-        framed(&records, Compression::None),
-        framed(&records, Compression::Snappy),
-        framed(&long, Compression::None),
-        framed(&long, Compression::Snappy),
+        framed(&records),
+        framed_with(&records, Compression::Snappy),
+        framed(&long),
+        framed_with(&long, Compression::Snappy),
     ]
 }
 

@@ -3,12 +3,16 @@
 
 use crate::common::*;
 use skopos_base::{
+    Env,
     crc::crc32c,
     sim::SimWorld,
     varint::{put_uvarint, put_varint},
 };
 use skopos_model::Labels;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 fn section(out: &mut Vec<u8>, content: &[u8]) -> u64 {
     let at = out.len() as u64;
@@ -89,19 +93,25 @@ fn index(series: &Dump, chunks: &[u64]) -> Vec<u8> {
     out
 }
 
-#[test]
-fn version_1_is_read() {
-    let env = SimWorld::new(1).env();
-    let series = some_series(130, 11);
-    let dir = write(&env, Path::new(DIR), &series, 1000);
+/// A block of these series, each with one chunk, whose index is of version 1.
+fn block_of(env: &Env, series: &Dump) -> (PathBuf, Vec<u8>) {
+    let dir = write(env, Path::new(DIR), series, 1000);
     let mut chunks = Vec::new();
     for segment in 0.. {
         let path = dir.join(format!("chunks/{:06}", segment + 1));
         let Ok(bytes) = skopos_base::fs::read_all(&*env.fs, &path) else { break };
         chunks.extend(chunk_offsets(&bytes).into_iter().map(|at| segment << 32 | at));
     }
-    let bytes = index(&series, &chunks);
-    put(&env, &dir.join("index"), &bytes);
+    let bytes = index(series, &chunks);
+    put(env, &dir.join("index"), &bytes);
+    (dir, bytes)
+}
+
+#[test]
+fn version_1_is_read() {
+    let env = SimWorld::new(1).env();
+    let series = some_series(130, 11);
+    let (dir, _) = block_of(&env, &series);
     let block = open(&env, &dir);
     assert_eq!(dump(&env, &block).unwrap(), series);
     for matchers in [
@@ -115,17 +125,32 @@ fn version_1_is_read() {
         assert_eq!(select(&querier, &request(&env, &matchers, range(0, i64::MAX))).unwrap(), expected);
         assert!(!expected.is_empty());
     }
-    // Damage is found here too.
-    let (mut wrong, mut harmless) = (0, 0);
-    for bit in (0..bytes.len() * 8).step_by(61) {
+}
+
+#[test]
+fn no_bit_of_an_index_of_version_1_makes_a_wrong_sample() {
+    let env = SimWorld::new(1).env();
+    let series = some_series(6, 5);
+    let (dir, bytes) = block_of(&env, &series);
+    let put_and_ask = |damaged: &[u8]| {
+        put(&env, &dir.join("index"), damaged);
+        dump_of(&env, &dir)
+    };
+    let (mut found, mut harmless) = (0, 0);
+    for bit in 0..bytes.len() * 8 {
         let mut damaged = bytes.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        put(&env, &dir.join("index"), &damaged);
-        match dump_of(&env, &dir) {
-            Ok(got) if got == series => harmless += 1,
-            Ok(_) => wrong += 1,
-            Err(_) => {}
+        match put_and_ask(&damaged) {
+            Ok(got) => {
+                assert_eq!(got, series, "bit {bit}");
+                harmless += 1;
+            }
+            Err(_) => found += 1,
         }
     }
-    assert_eq!(wrong, 0, "{harmless} were harmless");
+    // The lists of pairs are not asked for, nor are label indices.
+    assert!(found > harmless, "{found} found, {harmless} harmless");
+    for len in 0..bytes.len() {
+        assert!(put_and_ask(&bytes[..len]).is_err(), "cut to {len} bytes");
+    }
 }

@@ -8,7 +8,7 @@ use skopos_base::{
     fs::{File, OpenMode, append_all, read_all},
     sim::SimWorld,
 };
-use skopos_model::Labels;
+use skopos_model::{DurationMs, Labels, TimestampMs};
 use skopos_tsdb::{Db, Options, WalCompression};
 use std::{
     io::{self, Write},
@@ -170,6 +170,71 @@ fn damage_never_costs_later_segments() {
             assert_eq!(found.values().map(Vec::len).sum::<usize>(), 12, "byte {at}");
         });
     }
+}
+
+/// Damages a file of a closed database in every way: each bit flipped, and cut to every length, as far as it
+/// has more than padding. `check` gets each database that is opened then.
+fn damaged_everywhere(life: fn(&Db), file: &str, check: impl Fn(&Env, Db)) {
+    let world = SimWorld::new(5);
+    world.run(|env| {
+        let db = open(env, plain());
+        life(&db);
+        db.close().expect("the disk is sound");
+        let path = Path::new(DIR).join(file);
+        let whole = read_all(&*env.fs, &path).expect("it is there");
+        let content = whole.iter().rposition(|b| *b != 0).expect("it is not empty") + 2;
+        let flipped = (0..8 * content.min(whole.len())).map(|bit| {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            damaged
+        });
+        for damaged in flipped.chain((0..content).map(|len| whole[..len].to_vec())) {
+            // Each on a disk of its own, so that no start sees what the one before it has mended.
+            let env = Env { fs: Arc::new(world.fs().process_crash()), ..env.clone() };
+            let mut file = env.fs.open(&path, OpenMode::Append).expect("it is there");
+            file.truncate(0).expect("the disk is sound");
+            append_all(&mut *file, &damaged).expect("the disk is sound");
+            check(&env, open(&env, plain()));
+        }
+    });
+}
+
+fn plain() -> Options {
+    Options {
+        wal_compression: WalCompression::None,
+        snapshot_on_shutdown: false,
+        out_of_order_window: DurationMs::from_secs(3600),
+        ..Options::default()
+    }
+}
+
+/// The WAL has all that the write-behind log names, and counts.
+#[test]
+fn no_damage_of_a_write_behind_log_costs_a_sample() {
+    let life = |db: &Db| {
+        commit(db, &[(series(0), 9000, 0.5)]).expect("the disk is sound");
+        commit(db, &[(series(0), 1000, 2.5), (series(0), 2000, 1.5)]).expect("the disk is sound");
+    };
+    let expected = [(1000, 2.5f64), (2000, 1.5), (9000, 0.5)].map(|(t, v)| (t, v.to_bits()));
+    damaged_everywhere(life, "wbl/00000000", |env, db| {
+        assert_eq!(dump(env, &db)[&series(0)], expected);
+    });
+}
+
+/// What a checkpoint loses is counted, and what it does not lose is what was written.
+#[test]
+fn no_damage_of_a_checkpoint_makes_a_wrong_sample() {
+    let life = |db: &Db| {
+        commit(db, &[(series(0), 1000, 0.5), (series(1), 1000, 1.5)]).expect("the disk is sound");
+        let made = db.truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+        assert!(made.is_some());
+    };
+    let written = [(series(0), vec![(1000, 0.5f64.to_bits())]), (series(1), vec![(1000, 1.5f64.to_bits())])];
+    damaged_everywhere(life, "wal/checkpoint.00000000/00000000", |env, db| {
+        let found = dump(env, &db);
+        assert!(found.iter().all(|(l, s)| written.contains(&(l.clone(), s.clone()))), "{found:?}");
+        assert!(found.len() == 2 || db.stats().wal_corruptions_total > 0, "{found:?}: it is not counted");
+    });
 }
 
 /// What is logged while `body` runs on this thread.

@@ -5,12 +5,15 @@ use crate::common::{DIR, Dump, budget, commit, dump, labels, matcher, open, rang
 use skopos_base::{
     Env,
     fs::{Fs, OpenMode, append_all, read_all},
-    sim::{SimWorld, effort},
+    sim::SimWorld,
 };
 use skopos_model::{Exemplar, Labels, Matcher, TimestampMs};
 use skopos_storage::{Append, Appendable, SeriesId, TimeRange};
 use skopos_tsdb::{Db, Options, snapshot};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 fn options() -> Options {
     Options { segment_bytes: 64 << 10, ..Options::default() }
@@ -61,8 +64,27 @@ fn snapshots(env: &Env) -> Vec<PathBuf> {
     names.map(|e| Path::new(DIR).join(&e.name)).collect()
 }
 
+/// As little as has an open chunk, a deletion and an exemplar.
+fn live_shortly(db: &Db, env: &Env) {
+    commit(db, &[(series(0), 1000, 1.5), (series(1), 1000, 2.5)]).expect("the disk is sound");
+    commit(db, &[(series(0), 2000, 0.5)]).expect("the disk is sound");
+    let matchers = [matcher("i", "=", "0")];
+    assert_eq!(db.delete_series(&matchers, range(0, 1500), &budget(env)).expect("in budget"), 1);
+    let labels = labels(&[("trace", "x")]);
+    let exemplar = Exemplar { labels, value: 0.5, timestamp: Some(TimestampMs::new(9)) };
+    let mut appender = db.appender();
+    let (of, at) = (series(1), TimestampMs::new(3000));
+    let sample = Append::float(SeriesId::Labels(&of), at, 7.0);
+    appender.append(&Append { exemplars: &[exemplar], ..sample }).expect("it is in order");
+    appender.commit().expect("the disk is sound");
+}
+
 /// Makes a small database, closed with a snapshot; returns what it has, and the snapshot's only segment.
 fn closed(env: &Env) -> (Seen, PathBuf) {
+    closed_after(env, live)
+}
+
+fn closed_after(env: &Env, live: fn(&Db, &Env)) -> (Seen, PathBuf) {
     let db = open(env, options());
     live(&db, env);
     let expected = seen(env, &db);
@@ -128,30 +150,25 @@ fn what_comes_behind_a_snapshot_is_read_from_the_wal() {
 
 #[test]
 fn every_damage_of_a_snapshot_costs_only_time() {
-    SimWorld::new(3).run(|env| {
-        let (expected, path) = closed(env);
+    let world = SimWorld::new(3);
+    world.run(|env| {
+        let (expected, path) = closed_after(env, live_shortly);
         let whole = read_all(&*env.fs, &path).expect("it is there");
-        // All of them in a run at length.
-        let every = if effort::states(1) > 1 { (1, 1) } else { (61, 23) };
         let content = whole.iter().rposition(|b| *b != 0).expect("it is not empty") + 1;
-        let dir = path.parent().expect("it has one").to_owned();
         let check = |bytes: &[u8], what: &str| {
-            env.fs.create_dir_all(&dir).expect("the disk is sound");
-            if !env.fs.exists(&path).expect("the disk is sound") {
-                env.fs.open(&path, OpenMode::CreateNew).expect("the disk is sound");
-            }
+            let env = Env { fs: Arc::new(world.fs().process_crash()), ..env.clone() };
             put(&*env.fs, &path, bytes);
-            let db = open(env, options());
-            assert_eq!(seen(env, &db), expected, "{what}");
-            read_wal(env, &db)
+            let db = open(&env, options());
+            assert_eq!(seen(&env, &db), expected, "{what}");
+            read_wal(&env, &db)
         };
         assert!(!check(&whole, "whole"));
-        for bit in (0..content * 8).step_by(every.0) {
+        for bit in 0..content * 8 {
             let mut damaged = whole.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             check(&damaged, &format!("bit {bit} flipped"));
         }
-        for len in (0..content).step_by(every.1) {
+        for len in 0..content {
             assert!(check(&whole[..len], &format!("cut to {len}")), "cut to {len}: it was believed");
         }
     });
