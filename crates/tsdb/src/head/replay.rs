@@ -18,6 +18,7 @@ use crate::{
     error::OpenError,
     stats::Stats,
     wal::{
+        PAGE_SIZE,
         group::Gate,
         reader::{Fault, Item, SegmentReader},
         record::{
@@ -71,6 +72,10 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
     replay.say_misplaced(listing, Begins::AtTheStart);
     for segment in checkpoint {
         replay.segment(fs, segment, Part::default(), &mut progress)?;
+        // Checkpoints are written to the end of their last page; one may have nothing in it.
+        if !segment.len.is_multiple_of(PAGE_SIZE as u64) {
+            replay.damaged(segment, segment.len, &"a checkpoint ends inside of a page", 1);
+        }
     }
     let mut before = listing.checkpoint_index.filter(|_| after.is_none()).or(first.checked_sub(1));
     for segment in segments {
