@@ -10,7 +10,7 @@
 //!
 //! # Ways
 //! Shortly, in every test run: `tests/short.rs` → each target → its corpus, its seeds, their truncations, and
-//! about a second of mutations. At length: `cargo xtask fuzz` → libFuzzer, which the compiler's coverage
+//! mutations, for a second or so. At length: `cargo xtask fuzz` → libFuzzer, which the compiler's coverage
 //! leads, over corpus and seeds → a failing input below `target/fuzz/`, shrunk, with the command that
 //! replays it.
 //!

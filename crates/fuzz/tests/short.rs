@@ -1,5 +1,5 @@
-//! The short run of every fuzz target: its corpus, its seeds, all their truncations, and about a second of
-//! mutations from a seed that is printed. What fails is shrunk and kept below the target folder.
+//! The short run of every fuzz target: its corpus, its seeds, their truncations, and mutations from a seed that
+//! is printed, each for a share of a second. What fails is shrunk and kept below the target folder.
 
 use skopos_fuzz::mutate::Mutator;
 use skopos_fuzz::{TARGETS, Target, inputs};
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// For how long each target is mutated.
-const MUTATED: Duration = Duration::from_secs(1);
+/// For how long the inputs of each target are cut, and then for how long they are mutated.
+const SHARE: Duration = Duration::from_millis(700);
 /// However fast the machine is.
 const MAX_MUTATIONS: u64 = 200_000;
 /// Longer inputs are not cut at every length.
@@ -42,6 +42,7 @@ fn check(target: &Target, what: &str, input: &[u8]) -> Result<(), String> {
 }
 
 fn run(target: &Target) -> Result<String, String> {
+    let begun = Instant::now();
     let mut all = (target.seeds)();
     let kept = inputs::read_folder(&inputs::corpus_folder(target)).expect("the corpus can be read");
     for (path, bytes) in kept {
@@ -50,19 +51,32 @@ fn run(target: &Target) -> Result<String, String> {
     }
     check(target, "no bytes at all", &[])?;
     for (i, bytes) in all.iter().enumerate() {
-        let lengths = if bytes.len() <= MAX_TRUNCATED { 0..=bytes.len() } else { bytes.len()..=bytes.len() };
-        for len in lengths {
-            check(target, &format!("input {i} cut to {len} bytes"), &bytes[..len])?;
+        check(target, &format!("input {i}"), bytes)?;
+    }
+    // Where there is no time for every length, those at the ends of a halving come first.
+    let mut cuts = Vec::new();
+    for (i, bytes) in all.iter().enumerate().filter(|(_, bytes)| bytes.len() <= MAX_TRUNCATED) {
+        cuts.extend((0..bytes.len()).map(|len| (len.trailing_zeros(), i, len)));
+    }
+    cuts.sort_unstable_by_key(|(zeros, i, len)| (std::cmp::Reverse(*zeros), *len, *i));
+    let (started, mut cut) = (Instant::now(), 0);
+    for (_, i, len) in &cuts {
+        if started.elapsed() >= SHARE {
+            break;
         }
+        check(target, &format!("input {i} cut to {len} bytes"), &all[*i][..*len])?;
+        cut += 1;
     }
     let mutator = Mutator::new(seed());
     let started = Instant::now();
     let mut done = 0;
-    while done < MAX_MUTATIONS && started.elapsed() < MUTATED {
+    while done < MAX_MUTATIONS && started.elapsed() < SHARE {
         check(target, &format!("mutation {done}"), &mutator.next(&all))?;
         done += 1;
     }
-    Ok(format!("{}: {} inputs, {done} mutations", target.name, all.len()))
+    let seconds = begun.elapsed().as_secs_f64();
+    let (name, inputs, lengths) = (target.name, all.len(), cuts.len());
+    Ok(format!("{name}: {inputs} inputs, {cut} of {lengths} lengths, {done} mutations, {seconds:.1} s"))
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
             "crates/tsdb/src/wal/record/base.rs",
             "crates/tsdb/src/wal/record/bytes.rs",
             "crates/tsdb/src/wal/record/exemplars.rs",
+            "crates/tsdb/src/wal/record/group.rs",
             "crates/tsdb/src/wal/record/histograms.rs",
             "crates/tsdb/src/wal/record/markers.rs",
             "crates/tsdb/src/wal/record/metadata.rs",

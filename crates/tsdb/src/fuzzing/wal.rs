@@ -243,7 +243,11 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
     let head: [&[u8]; 5] = [&reference, &[0, 0, 0, 2], &half, &[1, 3], &half];
     let whole = [&[7][..], &head.concat(), &[1, 0, 2, 2, 2, 0, 0, 0]].concat();
     let min_valid = [14, 0, 0, 0, 0, 0, 0, 0, 5].to_vec();
-    vec![series, samples.bytes().to_vec(), metadata, tombstones, markers, exemplar, whole, min_valid]
+    let mut group = Vec::new();
+    let marker = record::GroupMarker { group: 7, len: 2, before: 1, next: Some(9) };
+    record::push_group_marker(&mut group, &marker);
+    let samples = samples.bytes().to_vec();
+    vec![series, samples, metadata, tombstones, markers, exemplar, whole, min_valid, group]
 }
 
 /// A record of a snapshot has no more entries than bytes.
