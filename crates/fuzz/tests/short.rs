@@ -1,5 +1,5 @@
-//! The short run of every fuzz target: its corpus, its seeds, their truncations, and mutations from a seed that
-//! is printed, each for a share of a second. What fails is shrunk and kept below the target folder.
+//! The short run of every fuzz target: its corpus, its seeds, their truncations, and mutations from a seed
+//! that is printed, each for a share of a second. What fails is shrunk and kept below the target folder.
 
 use skopos_fuzz::mutate::Mutator;
 use skopos_fuzz::{TARGETS, Target, inputs};
