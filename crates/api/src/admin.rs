@@ -63,11 +63,7 @@ struct Name {
 
 /// Makes a snapshot.
 pub(crate) async fn snapshot(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    let head = match params.get("skip_head") {
-        None | Some("0" | "f" | "false" | "False" | "FALSE" | "F") => WithHead::Yes,
-        Some("1" | "t" | "true" | "True" | "TRUE" | "T") => WithHead::No,
-        Some(_) => return Err(ApiError::parameter("skip_head", "write true or false")),
-    };
+    let head = if params.flag("skip_head")? { WithHead::No } else { WithHead::Yes };
     let budget = parts.engine.budget();
     blocking::run(parts, budget, move |parts, _| {
         let name = parts.tsdb_admin.snapshot(head)?;

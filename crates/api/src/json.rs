@@ -21,9 +21,16 @@ pub(crate) fn labels(out: &mut Vec<u8>, labels: &Labels) {
 pub(crate) fn point(out: &mut Vec<u8>, t: TimestampMs, v: f64) {
     out.push(b'[');
     timestamp(out, t);
-    out.extend_from_slice(b",\"");
+    out.push(b',');
+    value(out, v);
+    out.push(b']');
+}
+
+/// `"1.5"`
+pub(crate) fn value(out: &mut Vec<u8>, v: f64) {
+    out.push(b'"');
     write_api(out, v);
-    out.extend_from_slice(b"\"]");
+    out.push(b'"');
 }
 
 /// `[1435781451.781,{"count":"4","sum":"3.5","buckets":[[0,"0.5","1","4"]]}]`: of each bucket that is not

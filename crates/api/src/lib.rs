@@ -5,7 +5,8 @@
 //! - `mount`: `Mount`: where the routes stand and for whom; `control`: reload and quit; `admin`: what changes
 //!   data.
 //! - `parts`: `App` and `Parts`: what handlers work with, and that it is not there from the start.
-//! - `query`, `labels`, `targets`, `status`, `tsdb_status`: the handlers, by what they are about.
+//! - `query`, `exemplars`, `labels`, `metadata`, `targets`, `rules`, `syntax`, `status`, `tsdb_status`,
+//!   `about`, `self_metrics`, `notifications`: the handlers, by what they are about.
 //! - `params`, `reply`, `json`: how a request is read and an answer written.
 //! - `blocking`: queries on threads, cancelled when their client goes.
 //! - `own_metrics`: what this process says of itself.
@@ -23,19 +24,26 @@
 //! When you add a route: a handler in the module it is about, a line in `router`, and a case in
 //! `tests/`.
 
+pub mod about;
 mod access;
 mod admin;
 mod blocking;
 mod control;
+mod exemplars;
 mod json;
 mod labels;
+mod metadata;
 mod mount;
+pub mod notifications;
 pub mod own_metrics;
 mod params;
 mod parts;
 mod query;
 mod reply;
+mod rules;
+mod self_metrics;
 mod status;
+mod syntax;
 mod targets;
 pub mod tsdb_status;
 mod ui;
@@ -60,16 +68,8 @@ use tower_http::compression::CompressionLayer;
 /// All routes.
 pub fn router(app: App, mount: &Mount) -> Router {
     let cors = middleware::from_fn_with_state(mount.cors_origin.clone(), mount::cors);
-    let api = Router::new()
-        .route("/query", get(query::instant).post(query::instant))
-        .route("/query_range", get(query::range).post(query::range))
-        .route("/series", get(labels::series).post(labels::series))
-        .route("/labels", get(labels::names).post(labels::names))
-        .route("/label/{name}/values", get(labels::values))
-        .route("/targets", get(targets::targets))
-        .route("/status/buildinfo", get(status::build_info))
-        .route("/status/config", get(status::config))
-        .route("/status/tsdb", get(tsdb_status::tsdb_status))
+    let api = query_routes()
+        .merge(state_routes())
         .nest("/admin/tsdb", admin_routes(mount))
         .fallback(no_such_endpoint)
         .method_not_allowed_fallback(wrong_method)
@@ -86,6 +86,41 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .layer(DefaultBodyLimit::max(params::FORM_MAX_BYTES))
         .with_state(app);
     mount.mounted(routes)
+}
+
+fn query_routes() -> Router<App> {
+    Router::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/query_exemplars", get(exemplars::query_exemplars).post(exemplars::query_exemplars))
+        .route("/format_query", get(syntax::format_query).post(syntax::format_query))
+        .route("/parse_query", get(syntax::parse_query).post(syntax::parse_query))
+        .route("/series", get(labels::series).post(labels::series))
+        .route("/labels", get(labels::names).post(labels::names))
+        .route("/label/{name}/values", get(labels::values))
+        .route("/metadata", get(metadata::metadata))
+}
+
+fn state_routes() -> Router<App> {
+    Router::new()
+        .route("/targets", get(targets::targets))
+        .route("/targets/metadata", get(metadata::of_targets))
+        .route("/scrape_pools", get(about::scrape_pools))
+        .route("/scrape_pools/config", get(about::scrape_pool_config))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
+        .route("/alertmanagers", get(rules::alertmanagers))
+        .route("/features", get(about::features))
+        .route("/notifications", get(notifications::list))
+        .route("/notifications/live", get(notifications::live))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/config", get(status::config))
+        .route("/status/flags", get(about::flags))
+        .route("/status/runtimeinfo", get(about::runtime_info))
+        .route("/status/self_metrics", get(self_metrics::self_metrics))
+        .route("/status/tsdb", get(tsdb_status::tsdb_status))
+        .route("/status/tsdb/blocks", get(about::blocks))
+        .route("/status/walreplay", get(about::wal_replay))
 }
 
 fn admin_routes(mount: &Mount) -> Router<App> {

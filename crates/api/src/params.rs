@@ -90,6 +90,15 @@ impl Params {
         self.get(name).map_or(Ok(0), parse)
     }
 
+    /// A truth value as Go reads it; absent means false.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
+            Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(true),
+            Some(_) => Err(ApiError::parameter(name, "write true or false")),
+        }
+    }
+
     /// The selectors of all `match[]`.
     pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
         let parse = |text| skopos_promql::parse_selector(text).map_err(|e| ApiError::parameter("match[]", e));

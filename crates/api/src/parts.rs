@@ -2,18 +2,21 @@
 //! but those for health and pages is told so.
 
 use crate::{
+    about::{About, Replay},
     admin::SharedAdmin,
     control::{Asked, Control},
+    notifications::Notifications,
     own_metrics::OwnMetrics,
     reply::{ApiError, ErrorType},
     tsdb_status::TsdbStatusSource,
 };
 use axum::{extract::FromRequestParts, http::request};
+use parking_lot::Mutex;
 use skopos_base::clock::Clock;
 use skopos_config::Live;
 use skopos_promql::Engine;
 use skopos_scrape::manager::Manager;
-use skopos_storage::Queryable;
+use skopos_storage::{ExemplarQueryable, Queryable};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -21,6 +24,10 @@ use tokio::sync::{Semaphore, mpsc};
 pub struct Parts {
     /// The samples.
     pub storage: Arc<dyn Queryable>,
+    /// The exemplars.
+    pub exemplars: Arc<dyn ExemplarQueryable>,
+    /// How the program runs.
+    pub about: About,
     /// Evaluates queries.
     pub engine: Engine,
     /// What the head consists of.
@@ -51,6 +58,8 @@ impl Parts {
 pub struct App {
     parts: Arc<OnceLock<Arc<Parts>>>,
     control: Arc<Control>,
+    notifications: Arc<Notifications>,
+    replay: Arc<Mutex<Replay>>,
 }
 
 impl App {
@@ -68,6 +77,20 @@ impl App {
     /// When it was called before.
     pub fn asked(&self) -> mpsc::Receiver<Asked> {
         self.control.receiver()
+    }
+
+    /// What an operator should know at once.
+    pub fn notifications(&self) -> &Notifications {
+        &self.notifications
+    }
+
+    /// How far stored data has been read.
+    pub fn set_replay(&self, replay: Replay) {
+        *self.replay.lock() = replay;
+    }
+
+    pub(crate) fn replay(&self) -> Replay {
+        *self.replay.lock()
     }
 
     pub(crate) fn control(&self) -> &Control {

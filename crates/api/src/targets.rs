@@ -73,10 +73,10 @@ fn active(status: &TargetStatus) -> Active {
     }
 }
 
-fn map(labels: &Labels) -> BTreeMap<String, String> {
+pub(crate) fn map(labels: &Labels) -> BTreeMap<String, String> {
     labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
 }
 
-fn rfc_3339(t: TimestampMs) -> String {
+pub(crate) fn rfc_3339(t: TimestampMs) -> String {
     jiff::Timestamp::from_millisecond(t.as_ms()).map_or_else(|_| NEVER.to_owned(), |t| t.to_string())
 }

@@ -2,15 +2,15 @@
 //! that go away and with a storage that takes its time.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
-use skopos_api::{App, Mount, NoAdmin, Parts, own_metrics::OwnMetrics, router};
+use skopos_api::{App, Mount, NoAdmin, Parts, about::About, own_metrics::OwnMetrics, router};
 use skopos_base::Env;
 use skopos_config::{Config, Live};
 use skopos_model::{DurationMs, Labels};
 use skopos_promql::{Engine, EngineOptions};
 use skopos_scrape::{fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters};
 use skopos_storage::{
-    Appendable, Appender, LabelRequest, Querier, QueryError, QueryLimits, Queryable, SelectRequest,
-    SeriesSet, TimeRange,
+    Appendable, Appender, LabelRequest, NoExemplars, Querier, QueryError, QueryLimits, Queryable,
+    SelectRequest, SeriesSet, TimeRange,
 };
 use skopos_testkit::{http, wait_until};
 use skopos_web::serve::{ServeOptions, listen, serve};
@@ -69,6 +69,8 @@ impl Web {
         self.app.ready(Parts {
             tsdb_status: Arc::new(|_, _| Ok(skopos_api::tsdb_status::TsdbStatus::default())),
             tsdb_admin: Arc::new(NoAdmin),
+            exemplars: Arc::new(NoExemplars),
+            about: About::default(),
             storage: Arc::new(Storage(Arc::clone(storage))),
             engine: Engine::new(EngineOptions { limits, ..EngineOptions::default() }, Arc::clone(&clock)),
             targets: Arc::new(Manager::new(shared)),

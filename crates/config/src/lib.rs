@@ -34,3 +34,4 @@ pub use storage::{
     TsdbConfig,
 };
 pub use web::load_web_config;
+pub use yaml::to_string as to_yaml;

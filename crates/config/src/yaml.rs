@@ -47,8 +47,8 @@ pub(crate) fn from_str<T: DeserializeOwned + Default>(text: &str) -> Result<T, Y
     }
 }
 
-/// Writes a document.
-pub(crate) fn to_string<T: Serialize>(value: &T) -> String {
+/// Writes a part of a configuration as a document.
+pub fn to_string<T: Serialize>(value: &T) -> String {
     serde_saphyr::to_string(value).expect("invariant: configuration structs have string keys only")
 }
 

@@ -1,5 +1,9 @@
 //! Writes a tree as text, in one line and in Prometheus' canonical form. Reading the text again gives
 //! the same tree but for the spans.
+//!
+//! - `pretty`: the same over several lines.
+
+mod pretty;
 
 use crate::ast::{
     Aggregate, At, Binary, Call, Cardinality, DurationExpr, Edges, Expr, ExprKind, Fill, Grouping, Length,
@@ -93,7 +97,15 @@ impl Display for DurationExpr {
 
 fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
     f.write_str(a.op.as_str())?;
-    match &a.grouping {
+    grouping(f, &a.grouping)?;
+    match &a.param {
+        Some(param) => write!(f, "({param}, {})", a.expr),
+        None => write!(f, "({})", a.expr),
+    }
+}
+
+fn grouping(f: &mut Formatter<'_>, grouping: &Grouping) -> fmt::Result {
+    match grouping {
         Grouping::By(names) if names.is_empty() => {}
         Grouping::By(names) => {
             f.write_str(" by ")?;
@@ -106,10 +118,7 @@ fn aggregate(f: &mut Formatter<'_>, a: &Aggregate) -> fmt::Result {
             f.write_char(' ')?;
         }
     }
-    match &a.param {
-        Some(param) => write!(f, "({param}, {})", a.expr),
-        None => write!(f, "({})", a.expr),
-    }
+    Ok(())
 }
 
 fn labels(f: &mut Formatter<'_>, names: &[String]) -> fmt::Result {
@@ -177,12 +186,17 @@ fn fill(f: &mut Formatter<'_>, fill: Fill) -> fmt::Result {
 }
 
 fn subquery(f: &mut Formatter<'_>, s: &Subquery) -> fmt::Result {
-    write!(f, "{}[{}:", s.expr, s.range)?;
+    write!(f, "{}", s.expr)?;
+    window(f, s)?;
+    modifiers(f, Edges::Sampled, &s.shift)
+}
+
+fn window(f: &mut Formatter<'_>, s: &Subquery) -> fmt::Result {
+    write!(f, "[{}:", s.range)?;
     if let Some(step) = &s.step {
         write!(f, "{step}")?;
     }
-    f.write_char(']')?;
-    modifiers(f, Edges::Sampled, &s.shift)
+    f.write_char(']')
 }
 
 /// A computed offset stands before all others: behind it, arithmetic would go on where another modifier

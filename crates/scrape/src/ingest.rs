@@ -3,12 +3,13 @@
 use crate::{
     cache::{EntryId, Seen, SeriesCache},
     fetch::Body,
+    metadata::{Families, TargetMetadata},
     report::ReportSeries,
     series_labels::SeriesLabels,
     status::{Health, ScrapeCounters},
     target::{Reading, Target},
 };
-use skopos_exposition::{Entry, Format, ParseError, Parser, Sample, Series};
+use skopos_exposition::{Entry, Format, ParseError, Parser, RawExemplar, Sample, Series};
 use skopos_model::{DurationMs, SeriesRef, TimestampMs, stale_nan};
 use skopos_storage::{Append, AppendError, Appendable, Appender, Committed, SeriesId, SeriesLimit};
 use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
@@ -39,6 +40,7 @@ pub struct Ingest {
     inherited: Vec<SeriesRef>,
     report_series: ReportSeries,
     counters: Arc<ScrapeCounters>,
+    metadata: Arc<TargetMetadata>,
     /// Charged for what the target makes.
     series_limit: Arc<SeriesLimit>,
     columns: Columns,
@@ -62,6 +64,7 @@ struct Pending<'a> {
     series: Series<'a>,
     timestamp: TimestampMs,
     value: f64,
+    exemplar: Option<RawExemplar<'a>>,
     /// Storage had it and has forgotten it.
     forgotten: bool,
 }
@@ -122,6 +125,7 @@ impl Ingest {
             inherited: Vec::new(),
             report_series: ReportSeries::new(&target.labels),
             counters,
+            metadata: Arc::default(),
             series_limit: SeriesLimit::new(SERIES_LIMIT, MAX_SERIES),
             columns: Columns::default(),
             format: None,
@@ -142,6 +146,11 @@ impl Ingest {
         before
     }
 
+    /// What the target says of its metrics goes there.
+    pub fn with_metadata(self, metadata: Arc<TargetMetadata>) -> Self {
+        Self { metadata, ..self }
+    }
+
     /// How many series are remembered from one scrape to the next.
     pub fn remembered_series(&self) -> usize {
         self.cache.len()
@@ -152,7 +161,8 @@ impl Ingest {
         self.cache.begin();
         let mut appender = storage.appender_within(&self.series_limit);
         let mut tally = Tally::default();
-        let parsed = self.append_all(appender.as_mut(), at, body, &mut tally);
+        let metadata = Arc::clone(&self.metadata);
+        let parsed = metadata.update(|said| self.append_all(appender.as_mut(), at, body, (said, &mut tally)));
         let (health, error) = match parsed {
             Ok(()) => {
                 if !body.bytes.is_empty() {
@@ -225,7 +235,7 @@ impl Ingest {
         appender: &mut dyn Appender,
         at: TimestampMs,
         body: &Body,
-        tally: &mut Tally,
+        (said, tally): (&mut Families, &mut Tally),
     ) -> Result<(), ParseError> {
         self.columns.clear();
         let mut pending = Vec::new();
@@ -235,9 +245,12 @@ impl Ingest {
         loop {
             let expected = if same_format { self.cache.expected() } else { &[] };
             let Some(entry) = parser.next_expecting(expected) else { break };
-            if let Entry::Sample(sample) = entry? {
-                tally.scraped += 1;
-                self.sample(appender, at, &sample, &mut pending, tally);
+            match entry? {
+                Entry::Sample(sample) => {
+                    tally.scraped += 1;
+                    self.sample(appender, at, &sample, &mut pending, tally);
+                }
+                other => said.entry(&other),
             }
         }
         for sample in pending {
@@ -275,14 +288,16 @@ impl Ingest {
             tally.refuse(&self.counters, text, AppendError::Duplicate { timestamp });
             return;
         }
-        let value = sample.value;
+        let Sample { value, exemplar, .. } = *sample;
         let mut wait = |forgotten| {
-            pending.push(Pending { id, series: sample.series, timestamp, value, forgotten });
+            pending.push(Pending { id, series: sample.series, timestamp, value, exemplar, forgotten });
         };
         match series {
             None => wait(false),
-            Some(series) if own_time.is_none() => self.columns.push(id, series, value),
-            Some(series) => match appender.append(&Append::float(SeriesId::Ref(series), timestamp, value)) {
+            Some(series) if own_time.is_none() && exemplar.is_none() => {
+                self.columns.push(id, series, value);
+            }
+            Some(series) => match append_one(appender, SeriesId::Ref(series), (timestamp, value), exemplar) {
                 Ok(_) => {}
                 Err(AppendError::UnknownRef(_)) => wait(true),
                 Err(e) => tally.refuse(&self.counters, text, e),
@@ -291,8 +306,8 @@ impl Ingest {
     }
 
     fn append_pending(&mut self, appender: &mut dyn Appender, sample: &Pending<'_>, tally: &mut Tally) {
-        let Pending { id, series, timestamp, value, forgotten } = *sample;
-        match append_by_text(&mut self.labels, appender, series, timestamp, value) {
+        let Pending { id, series, timestamp, value, exemplar, forgotten } = *sample;
+        match append_by_text(&mut self.labels, appender, series, (timestamp, value), exemplar) {
             Ok(made) => {
                 let before = self.cache.entry(id).series.replace(made);
                 tally.series_added += usize::from(before.is_none() && !forgotten);
@@ -329,7 +344,7 @@ impl Ingest {
         let Some(Ok(Entry::Sample(sample))) = Parser::new(format, &line).next() else {
             unreachable!("a cached text was parsed before: {}", String::from_utf8_lossy(&line));
         };
-        match append_by_text(&mut self.labels, appender, sample.series, timestamp, value) {
+        match append_by_text(&mut self.labels, appender, sample.series, (timestamp, value), None) {
             Ok(series) => self.cache.entry(id).series = Some(series),
             Err(e) => tally.refuse(&self.counters, self.cache.text(id), e),
         }
@@ -355,11 +370,21 @@ fn append_by_text(
     labels: &mut SeriesLabels,
     appender: &mut dyn Appender,
     series: Series<'_>,
-    timestamp: TimestampMs,
-    value: f64,
+    point: (TimestampMs, f64),
+    exemplar: Option<RawExemplar<'_>>,
 ) -> Result<SeriesRef, Refusal> {
     let labels = labels.of(series).map_err(|twice| Refusal::LabelTwice(twice.label))?;
-    Ok(appender.append(&Append::float(SeriesId::Labels(&labels), timestamp, value))?)
+    Ok(append_one(appender, SeriesId::Labels(&labels), point, exemplar)?)
+}
+
+fn append_one(
+    appender: &mut dyn Appender,
+    series: SeriesId<'_>,
+    (timestamp, value): (TimestampMs, f64),
+    exemplar: Option<RawExemplar<'_>>,
+) -> Result<SeriesRef, AppendError> {
+    let exemplar = exemplar.map(RawExemplar::decode);
+    appender.append(&Append { exemplars: exemplar.as_slice(), ..Append::float(series, timestamp, value) })
 }
 
 /// The beginning of a series' text: enough to find it, however long it is.

@@ -7,6 +7,7 @@
 //! - `fetch`: the body, over HTTP or from a source in this process, within limits; `gunzip`: decompresses it.
 //! - `ingest`: parse, append, mark what vanished, commit; `cache`: series known from the scrape before;
 //!   `series_labels`: the labels under which they are stored; `report`: `up` and its companions.
+//! - `metadata`: what targets say of their metrics.
 //! - `status`: how the last scrape of each target went, and counts over all.
 //!
 //! What always holds:
@@ -26,6 +27,7 @@ pub mod fetch;
 mod gunzip;
 pub mod ingest;
 pub mod manager;
+pub mod metadata;
 mod pace;
 mod report;
 pub mod scraper;

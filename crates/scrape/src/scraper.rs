@@ -55,7 +55,8 @@ impl Scraper {
     /// A scraper that has not begun.
     pub fn new(shared: Shared, status: Arc<TargetStatus>) -> Self {
         let pace = Pace::new(status.target.interval, status.target.hash64());
-        let ingest = Ingest::new(&status.target, Arc::clone(&shared.counters));
+        let ingest = Ingest::new(&status.target, Arc::clone(&shared.counters))
+            .with_metadata(Arc::clone(&status.metadata));
         Self { shared, status, ingest, pace }
     }
 
@@ -71,7 +72,8 @@ impl Scraper {
             // One that panicked has already said so, and leaves nothing.
             && let Ok(Some(ingest)) = before.await
         {
-            self.ingest = Ingest::replacing(&self.status.target, ingest);
+            self.ingest = Ingest::replacing(&self.status.target, ingest)
+                .with_metadata(Arc::clone(&self.status.metadata));
         }
         tokio::select! {
             // A scrape is given up only where it waits for its target; what has come is stored.

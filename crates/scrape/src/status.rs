@@ -1,6 +1,6 @@
 //! What is known of each target's scrapes: for the API, and for this server's own metrics.
 
-use crate::target::Target;
+use crate::{metadata::TargetMetadata, target::Target};
 use parking_lot::Mutex;
 use skopos_model::{DurationMs, TimestampMs};
 use std::sync::{
@@ -52,13 +52,15 @@ pub struct LastScrape {
 pub struct TargetStatus {
     /// The target.
     pub target: Target,
+    /// What it says of its metrics.
+    pub metadata: Arc<TargetMetadata>,
     last: Mutex<LastScrape>,
 }
 
 impl TargetStatus {
     /// A target that was not scraped yet.
     pub fn new(target: Target) -> Arc<Self> {
-        Arc::new(Self { target, last: Mutex::new(LastScrape::default()) })
+        Arc::new(Self { target, metadata: Arc::default(), last: Mutex::new(LastScrape::default()) })
     }
 
     /// The last scrape.

@@ -20,8 +20,8 @@ mod signals;
 mod storage_metrics;
 mod tsdb_status;
 
-use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::{collections::BTreeMap, process::ExitCode};
 
 /// Freed memory goes back to the system soon: a query's peak is not kept.
 #[global_allocator]
@@ -48,12 +48,13 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
     let result = match cli.role {
-        Role::Server(flags) => role::server::run(*flags),
+        Role::Server(flags) => role::server::run(*flags, flag_values(&matches)),
         Role::Agent(flags) => role::agent::run(*flags),
         Role::Tool(flags) => role::tool::run(&flags),
     };
@@ -64,6 +65,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// All flags of the role by their names, with their values as texts; one that has none is empty.
+fn flag_values(matches: &ArgMatches) -> BTreeMap<String, String> {
+    let Some((role, matches)) = matches.subcommand() else { return BTreeMap::new() };
+    let command = Cli::command();
+    let role = command.find_subcommand(role).expect("invariant: it was parsed as one");
+    let value = |id: &str| {
+        let raw = matches.get_raw(id).into_iter().flatten();
+        raw.map(|v| v.to_string_lossy().into_owned()).collect::<Vec<_>>().join(",")
+    };
+    let flags = role.get_arguments().filter(|a| !matches!(a.get_id().as_str(), "help" | "version"));
+    flags.filter_map(|a| Some((a.get_long()?.to_owned(), value(a.get_id().as_str())))).collect()
 }
 
 /// Shows help, or what is wrong with the flags. A wrong flag is exit code 1, as in the programs whose

@@ -8,12 +8,14 @@
 //! - `tsdb_tool`: what the command line does with data directories, beside promtool
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
 //! - `api`: status codes and shapes of every endpoint
+//! - `api_state`: exemplars, trees of queries, and what the server says of itself
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
 //! - `config_and_signals`: files, flags, signals, ports and locks
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 #![expect(clippy::print_stdout, reason = "random tests print their seed")]
 
 mod api;
+mod api_state;
 mod config_and_signals;
 mod control;
 mod hostile_targets;

@@ -6,6 +6,7 @@
 //! - `query`: `Queryable` and `Querier`: a view of one time range; `SelectRequest`, `Shard`.
 //! - `chunks`: `ChunkQuerier` and `ChunkSeriesSet`: series as encoded chunks, for whoever ships or
 //!   compacts them.
+//! - `exemplars`: `ExemplarQueryable`: observations picked out of series.
 //! - `columns`: `SeriesSet` and `SeriesBatch`: series as columns of timestamps and values.
 //! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled.
 //! - `merge`: several sources as one: queriers, sets of series, sets of chunks; each written once.
@@ -29,6 +30,7 @@ pub mod budget;
 pub mod chunks;
 pub mod columns;
 pub mod error;
+pub mod exemplars;
 pub mod merge;
 pub mod query;
 pub mod series_limit;
@@ -38,6 +40,7 @@ pub use budget::{QueryBudget, QueryLimits};
 pub use chunks::{Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet};
 pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet};
 pub use error::{AppendError, CommitError, QueryError};
+pub use exemplars::{ExemplarQueryable, NoExemplars, SeriesExemplars};
 pub use merge::{merge_chunk_queriers, merge_queriers};
 pub use query::{LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};
 pub use series_limit::{SeriesCharge, SeriesLimit};

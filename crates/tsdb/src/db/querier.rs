@@ -2,9 +2,14 @@
 //! then: what goes from the head in between is in a block of that list, and what is in both comes once.
 
 use super::{Core, Db};
-use crate::{block::Block, head::querier::HeadQuerier};
+use crate::{
+    block::{Block, BlockMeta},
+    head::querier::HeadQuerier,
+};
+use skopos_model::Matcher;
 use skopos_storage::{
-    ChunkQuerier, Querier, QueryError, Queryable, TimeRange, merge_chunk_queriers, merge_queriers,
+    ChunkQuerier, ExemplarQueryable, Querier, QueryBudget, QueryError, Queryable, SeriesExemplars, TimeRange,
+    merge_chunk_queriers, merge_queriers,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -33,7 +38,23 @@ impl Queryable for Db {
     }
 }
 
+impl ExemplarQueryable for Db {
+    fn exemplars(
+        &self,
+        range: TimeRange,
+        sets: &[Vec<Matcher>],
+        budget: &QueryBudget,
+    ) -> Result<Vec<SeriesExemplars>, QueryError> {
+        self.select_exemplars(range, sets, budget)
+    }
+}
+
 impl Db {
+    /// The blocks that queries read, in the order of their time.
+    pub fn block_metas(&self) -> Vec<BlockMeta> {
+        self.core.blocks.load().iter().map(|b| b.meta()).collect()
+    }
+
     /// A view of `range` as encoded chunks. Chunks of the head and of blocks may overlap.
     pub fn chunk_querier(&self, range: TimeRange) -> Box<dyn ChunkQuerier> {
         let (head, blocks) = self.core.sources(range);

@@ -1,6 +1,7 @@
 //! `skopos server`: scrape, store, query, web interface; without a configuration file also the agent
 //! for the machine it runs on.
 
+mod about;
 mod admin;
 mod memory;
 mod own;
@@ -15,13 +16,18 @@ use crate::{
     logging::{self, LogFlags},
     signals::{Asked, Signals},
 };
-use skopos_api::{App, Asked as AskedOverHttp, Mount};
+use skopos_api::{
+    App, Asked as AskedOverHttp, Mount,
+    about::Replay,
+    notifications::{STARTING, STOPPING},
+};
 use skopos_base::Env;
 use skopos_config::Config;
-use skopos_model::DurationMs;
+use skopos_model::{DurationMs, TimestampMs};
 use skopos_tsdb::{Db, WalCompression};
 use skopos_web::serve::{ServeOptions, listen, serve};
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -135,7 +141,8 @@ impl Configured {
     }
 }
 
-pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
+/// Runs until it is told to end; `values` are the flags as texts.
+pub(crate) fn run(flags: Flags, values: BTreeMap<String, String>) -> Result<(), Failure> {
     logging::init(&flags.log);
     let env = Env::real();
     let configured = Configured::load(&flags, &env)?;
@@ -144,13 +151,17 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
         .thread_name("skopos-io")
         .build()
         .map_err(Failure::system("cannot start threads"))?;
-    let result = runtime.block_on(serve_until_stopped(flags, env, configured));
+    let result = runtime.block_on(serve_until_stopped((flags, values), env, configured));
     runtime.shutdown_timeout(THREADS_END_TIMEOUT);
     result
 }
 
 /// The whole life: listen, open storage, serve; and back again when a signal asks for it.
-async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> Result<(), Failure> {
+async fn serve_until_stopped(
+    (flags, values): (Flags, BTreeMap<String, String>),
+    env: Env,
+    configured: Configured,
+) -> Result<(), Failure> {
     let mut signals = Signals::take().map_err(Failure::system("cannot handle signals"))?;
     let mut listeners = Vec::new();
     for address in &flags.listen_address {
@@ -160,6 +171,9 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
     let secured = options.protection.has_tls();
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let app = App::default();
+    app.notifications().say(STARTING, now(&env));
+    let segments = about::segments(&*env.fs, &flags.storage_path);
+    app.set_replay(segments);
     let mount = flags.web.mount()?;
     let mut asked = app.asked();
     let mut web = Web::start(listeners, (&app, &mount), options);
@@ -171,23 +185,27 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
             return Ok(());
         }
     };
-    let services = Services::start(&flags, &env, configured, opened, &app)?;
+    app.set_replay(Replay { current: segments.max, ..segments });
+    let services = Services::start((&flags, values), &env, configured, opened, &app)?;
+    app.notifications().take_back(STARTING);
     announce(&addresses, (secured, &mount), services.path.as_deref());
     let ended = loop {
         tokio::select! {
             asked = signals.next() => match asked {
                 // The log says what came of it.
-                Asked::Reload => drop(services.reload(&env)),
+                Asked::Reload => drop(services.reload(&env, &app)),
                 Asked::Stop => break Ok(()),
             },
             Some(asked) = asked.recv() => match asked {
                 // Whoever asked may have gone.
-                AskedOverHttp::Reload(answer) => drop(answer.send(services.reload(&env))),
+                AskedOverHttp::Reload(answer) => drop(answer.send(services.reload(&env, &app))),
                 AskedOverHttp::Quit => break Ok(()),
             },
             ended = &mut web.task => break Err(web_failed(ended)),
         }
     };
+    app.notifications().say(STOPPING, now(&env));
+    app.notifications().end();
     tracing::info!("stopping: requests under way are finished first");
     // Whoever cannot wait signals again; what is committed is safe either way.
     tokio::select! {
@@ -197,6 +215,10 @@ async fn serve_until_stopped(flags: Flags, env: Env, configured: Configured) -> 
     // The handlers' share of storage goes with the last of them.
     drop(app);
     services.stop().await.and(ended)
+}
+
+fn now(env: &Env) -> TimestampMs {
+    TimestampMs::new(env.clock.wall_ms())
 }
 
 /// The web server while it runs.

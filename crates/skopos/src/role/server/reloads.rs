@@ -1,6 +1,10 @@
 //! How the last reload of the configuration went, for alerts on it.
 
-use skopos_api::own_metrics::{Families, MetricsSource};
+use skopos_api::{
+    about::LastReload,
+    own_metrics::{Families, MetricsSource},
+};
+use skopos_model::TimestampMs;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI64, Ordering},
@@ -26,6 +30,14 @@ impl Reloads {
 
     pub(super) fn failed(&self) {
         self.last_succeeded.store(false, Ordering::Relaxed);
+    }
+
+    /// How the last one went, for the API.
+    pub(super) fn last(&self) -> LastReload {
+        LastReload {
+            succeeded: self.last_succeeded.load(Ordering::Relaxed),
+            loaded_at: TimestampMs::new(self.success_ms.load(Ordering::Relaxed)),
+        }
     }
 
     /// Under the names of Prometheus.

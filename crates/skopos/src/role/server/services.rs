@@ -1,9 +1,10 @@
 //! What runs once storage is open, wired together: scraping, queries, reloads.
 
-use super::{Configured, Flags, admin::Administered, own, reloads::Reloads, retention::BlockFlags};
+use super::{Configured, Flags, about, admin::Administered, own, reloads::Reloads, retention::BlockFlags};
 use crate::role::Failure;
 use skopos_api::{
     App, Parts,
+    notifications::RELOAD_FAILED,
     own_metrics::{MetricsSource, OwnMetrics, scrape_source},
 };
 use skopos_base::Env;
@@ -14,7 +15,11 @@ use skopos_scrape::{
 };
 use skopos_storage::QueryLimits;
 use skopos_tsdb::Db;
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::sync::Semaphore;
 
 /// Of so many metrics, those with the most series, the server's own metrics say how many they have.
@@ -34,7 +39,7 @@ pub(super) struct Services {
 
 impl Services {
     pub(super) fn start(
-        flags: &Flags,
+        (flags, values): (&Flags, BTreeMap<String, String>),
         env: &Env,
         configured: Configured,
         db: Arc<Db>,
@@ -71,7 +76,10 @@ impl Services {
             options.enable(feature);
         }
         let engine = Engine::new(options, Arc::clone(&env.clock));
+        let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
         app.ready(Parts {
+            exemplars: Arc::clone(&db) as _,
+            about,
             storage: Arc::clone(&db) as _,
             tsdb_status: crate::tsdb_status::source(&db),
             tsdb_admin: Arc::new(Administered(Arc::clone(&db))),
@@ -88,7 +96,7 @@ impl Services {
     }
 
     /// Reads the file again. All or nothing: a file with an error changes nothing.
-    pub(super) fn reload(&self, env: &Env) -> Result<(), String> {
+    pub(super) fn reload(&self, env: &Env, app: &App) -> Result<(), String> {
         let Some(path) = &self.path else {
             tracing::info!("nothing to reload: there is no configuration file");
             return Ok(());
@@ -99,12 +107,14 @@ impl Services {
                 self.set_retention(&config);
                 self.live.set(config);
                 self.reloads.succeeded(env.clock.wall_ms());
+                app.notifications().take_back(RELOAD_FAILED);
                 let (kept, started, stopped) = (applied.kept, applied.started, applied.stopped);
                 tracing::info!(config = %path.display(), kept, started, stopped, "configuration reloaded");
                 Ok(())
             }
             Err(error) => {
                 self.reloads.failed();
+                app.notifications().say(RELOAD_FAILED, super::now(env));
                 tracing::error!(%error, "configuration not reloaded, the one before stays in force");
                 Err(error.to_string())
             }

@@ -1,0 +1,165 @@
+//! What the program says of how it runs: `status/{flags,runtimeinfo,walreplay,tsdb/blocks}`, `features`,
+//! `scrape_pools`. Knows no flag and no block: whoever runs the program says them (`About`).
+
+use crate::{
+    blocking,
+    params::Params,
+    parts::{App, Ready},
+    reply::{ApiError, ErrorType, Success},
+    targets::rfc_3339,
+};
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::json;
+use skopos_model::TimestampMs;
+use skopos_promql::{ast::AggregateOp, functions::FUNCTIONS};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// How the last reload of the configuration went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastReload {
+    /// Whether it succeeded.
+    pub succeeded: bool,
+    /// When the configuration in force was loaded.
+    pub loaded_at: TimestampMs,
+}
+
+/// How the program runs.
+pub struct About {
+    /// All flags by their names, with their values.
+    pub flags: BTreeMap<String, String>,
+    /// What must be enabled and is.
+    pub features: Vec<String>,
+    /// When the process started.
+    pub started_at: TimestampMs,
+    /// Where it runs.
+    pub directory: String,
+    /// The machine's name.
+    pub hostname: String,
+    /// Threads that may run at the same time.
+    pub threads: usize,
+    /// How long samples are kept.
+    pub retention: Arc<dyn Fn() -> String + Send + Sync>,
+    /// How the last reload went.
+    pub last_reload: Arc<dyn Fn() -> LastReload + Send + Sync>,
+    /// What `meta.json` says of each block.
+    pub blocks: Arc<dyn Fn() -> Vec<serde_json::Value> + Send + Sync>,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        let never = TimestampMs::new(0);
+        Self {
+            flags: BTreeMap::new(),
+            features: Vec::new(),
+            started_at: never,
+            directory: String::new(),
+            hostname: String::new(),
+            threads: 1,
+            retention: Arc::new(String::new),
+            last_reload: Arc::new(move || LastReload { succeeded: true, loaded_at: never }),
+            blocks: Arc::new(Vec::new),
+        }
+    }
+}
+
+/// How far stored data has been read: numbers of segments of the write-ahead log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Replay {
+    /// The first.
+    pub min: u64,
+    /// The last.
+    pub max: u64,
+    /// The one that is read.
+    pub current: u64,
+}
+
+/// All flags with their values.
+pub(crate) async fn flags(Ready(parts): Ready) -> Result<Success, ApiError> {
+    Success::of(&parts.about.flags)
+}
+
+/// How the process runs. What only a Go program has is empty or zero; threads stand for its goroutines.
+pub(crate) async fn runtime_info(Ready(parts): Ready) -> Result<Success, ApiError> {
+    let about = &parts.about;
+    let reload = (about.last_reload)();
+    Success::of(&json!({
+        "startTime": rfc_3339(about.started_at),
+        "CWD": about.directory,
+        "hostname": about.hostname,
+        "serverTime": rfc_3339(TimestampMs::new(parts.clock.wall_ms())),
+        "reloadConfigSuccess": reload.succeeded,
+        "lastConfigTime": rfc_3339(reload.loaded_at),
+        "corruptionCount": 0,
+        "goroutineCount": about.threads,
+        "GOMAXPROCS": about.threads,
+        "GOMEMLIMIT": i64::MAX,
+        "GOGC": "",
+        "GODEBUG": "",
+        "storageRetention": (about.retention)(),
+    }))
+}
+
+/// How far stored data has been read; also asked before the server is ready.
+pub(crate) async fn wal_replay(State(app): State<App>) -> Result<Success, ApiError> {
+    Success::of(&app.replay())
+}
+
+/// The blocks that queries read.
+pub(crate) async fn blocks(Ready(parts): Ready) -> Result<Success, ApiError> {
+    let budget = parts.engine.budget();
+    blocking::run(parts, budget, |parts, _| Success::of(&json!({"blocks": (parts.about.blocks)()}))).await
+}
+
+/// The jobs.
+pub(crate) async fn scrape_pools(Ready(parts): Ready) -> Result<Success, ApiError> {
+    let config = parts.config.get();
+    let targets = parts.targets.targets();
+    let named = config.scrape_configs.iter().map(|job| job.job_name.as_str());
+    let pools: BTreeSet<&str> = named.chain(targets.iter().map(|t| &*t.target.job)).collect();
+    Success::of(&json!({"scrapePools": pools}))
+}
+
+/// What the file says of one job, with every default written out.
+pub(crate) async fn scrape_pool_config(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+    let pool = params.required("scrapePool")?;
+    let config = parts.config.get();
+    let found = config.scrape_configs.iter().find(|job| job.job_name == pool);
+    let unknown = || ApiError::new(ErrorType::BadData, format!("unknown scrape pool {pool:?}"));
+    Success::of(&json!({"yaml": skopos_config::to_yaml(found.ok_or_else(unknown)?)}))
+}
+
+/// What this program can, by category; the names are those of Prometheus.
+pub(crate) async fn features(Ready(parts): Ready) -> Result<Success, ApiError> {
+    let enabled = |name: &str| parts.about.features.iter().any(|f| f == name);
+    let functions: BTreeMap<&str, bool> = FUNCTIONS.iter().map(|f| (f.name, true)).collect();
+    let operators: BTreeMap<&str, bool> = AggregateOp::ALL.iter().map(|op| (op.as_str(), true)).collect();
+    Success::of(&json!({
+        "api": {
+            "admin": parts.about.flags.get("web.enable-admin-api").is_some_and(|v| v == "true"),
+            "exclude_alerts": true,
+            "label_values_match": true,
+            "lifecycle": parts.about.flags.get("web.enable-lifecycle").is_some_and(|v| v == "true"),
+            "query_stats": true,
+            "query_warnings": true,
+            "time_range_labels": true,
+            "time_range_series": true,
+        },
+        "promql": {
+            "anchored": true, "at_modifier": true, "bool": true, "by": true, "duration_expr": true,
+            "fill": true, "group_left": true, "group_right": true, "ignoring": true,
+            "negative_offset": true, "offset": true, "on": true, "smoothed": true, "subqueries": true,
+            "without": true,
+        },
+        "promql_functions": functions,
+        "promql_operators": operators,
+        "scrape": {"exemplars": true},
+        "tsdb": {
+            "exemplars": true, "isolation": true,
+            "memory_snapshot": enabled("memory-snapshot-on-shutdown"),
+        },
+    }))
+}

@@ -1,0 +1,31 @@
+//! `/api/v1/rules`, `/api/v1/alerts`, `/api/v1/alertmanagers`: nothing evaluates rules yet, so the lists are
+//! empty; parameters are checked all the same.
+
+use crate::{
+    params::Params,
+    reply::{ApiError, Success},
+};
+use serde_json::json;
+
+/// The groups of rules.
+pub(crate) async fn rules(params: Params) -> Result<Success, ApiError> {
+    if let Some(kind) = params.get("type")
+        && !matches!(kind, "alert" | "record")
+    {
+        return Err(ApiError::parameter("type", format!("not supported value {kind:?}")));
+    }
+    params.flag("exclude_alerts")?;
+    params.selectors()?;
+    params.count("group_limit")?;
+    Success::of(&json!({"groups": []}))
+}
+
+/// The alerts that are pending or firing.
+pub(crate) async fn alerts() -> Result<Success, ApiError> {
+    Success::of(&json!({"alerts": []}))
+}
+
+/// Where alerts are sent.
+pub(crate) async fn alertmanagers() -> Result<Success, ApiError> {
+    Success::of(&json!({"activeAlertmanagers": [], "droppedAlertmanagers": []}))
+}

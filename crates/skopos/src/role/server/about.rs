@@ -1,0 +1,57 @@
+//! What the server says of how it runs, for the API.
+
+use super::{reloads::Reloads, retention::BlockFlags};
+use skopos_agent::{Host, ThisHost};
+use skopos_api::about::{About, Replay};
+use skopos_base::{Env, fs::Fs};
+use skopos_config::Live;
+use skopos_tsdb::{Db, Retention};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+pub(super) fn about(
+    flags: BTreeMap<String, String>,
+    env: &Env,
+    (db, live): (&Arc<Db>, &Arc<Live>),
+    (reloads, kept): (&Arc<Reloads>, &BlockFlags),
+) -> About {
+    let features = flags.get("enable-feature").map(String::as_str).unwrap_or_default();
+    let features = features.split(',').filter(|f| !f.is_empty()).map(str::to_owned).collect();
+    let (db, live, reloads, kept) = (Arc::downgrade(db), Arc::clone(live), Arc::clone(reloads), kept.clone());
+    let metas = move || db.upgrade().map(|db| db.block_metas()).unwrap_or_default();
+    About {
+        flags,
+        features,
+        started_at: super::now(env),
+        directory: std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default(),
+        hostname: ThisHost.uname().nodename,
+        threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        retention: Arc::new(move || retention_text(&kept.retention(&live.get()))),
+        last_reload: Arc::new(move || reloads.last()),
+        blocks: Arc::new(move || metas().iter().filter_map(|m| serde_json::to_value(m).ok()).collect()),
+    }
+}
+
+/// `15d or 512 MiB`: whichever is reached first.
+fn retention_text(retention: &Retention) -> String {
+    let limits = &retention.limits;
+    let time = limits.time.map(|t| t.to_string());
+    let bytes = limits.bytes.map(size_text);
+    time.into_iter().chain(bytes).collect::<Vec<_>>().join(" or ")
+}
+
+fn size_text(bytes: u64) -> String {
+    let units = [("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let whole = units.iter().find(|(_, shift)| bytes >= 1 << shift && bytes % (1 << shift) == 0);
+    whole.map_or_else(|| format!("{bytes}B"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+}
+
+/// The segments of the write-ahead log that a start reads: those behind the last checkpoint.
+pub(super) fn segments(fs: &dyn Fs, storage: &Path) -> Replay {
+    let names = fs.read_dir(&storage.join("wal")).unwrap_or_default();
+    let numbers = |prefix: &'static str| {
+        names.iter().filter_map(move |name| name.name.strip_prefix(prefix)?.parse::<u64>().ok())
+    };
+    let min = numbers("checkpoint.").max().map_or(0, |covered| covered + 1);
+    let max = numbers("").max().unwrap_or(min).max(min);
+    Replay { min, max, current: min }
+}

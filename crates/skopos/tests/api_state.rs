@@ -1,0 +1,247 @@
+//! Exemplars, trees of queries, and what the server says of itself over HTTP.
+
+use crate::support::{PATIENCE, ask, json, server, wait_for_value};
+use serde_json::{Value, json};
+use skopos_testkit::{
+    http,
+    misbehaving::{Misbehaviour, Server},
+    peers,
+    service::Service,
+    wait_until,
+};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write as _},
+    net::TcpStream,
+    thread,
+    time::Duration,
+};
+
+/// What two scrapes of an OpenMetrics target give.
+const OPEN_METRICS: &str = "# HELP t_seconds how long\n# TYPE t_seconds histogram\n# UNIT t_seconds seconds\n\
+    t_seconds_bucket{le=\"1.0\"} 2 # {trace_id=\"a\"} 0.5\n\
+    t_seconds_bucket{le=\"+Inf\"} 3 # {trace_id=\"b\"} 7.25\nt_seconds_count 3\nt_seconds_sum 8.5\n\
+    # TYPE c counter\nc_total 5 # {trace_id=\"c\",span=\"d\"} 1.0\n# EOF\n";
+
+fn config(target: &Server) -> String {
+    format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: j\n  static_configs: [{{targets: \
+         ['{}']}}]\n",
+        target.address()
+    )
+}
+
+fn data(server: &Service, path: &str) -> Value {
+    let response = server.get(path);
+    assert_eq!(response.status, 200, "{path}: {}", response.text());
+    json(&response)["data"].take()
+}
+
+#[test]
+fn exemplars_and_metadata_of_open_metrics_are_those_of_prometheus() {
+    let body = Misbehaviour::Answers {
+        status: 200,
+        content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8".to_owned(),
+        body: OPEN_METRICS.as_bytes().to_vec(),
+    };
+    let target = Server::start([body]);
+    let theirs = peers::prometheus(&config(&target), &["--enable-feature=exemplar-storage"]);
+    let ours = server().config(&config(&target)).start();
+    for server in [&theirs, &ours] {
+        wait_for_value(server, "min(count_over_time(c_total[5m])) > bool 1", 1.0);
+    }
+    let untimed = |server: &Service, query: &str| {
+        let response = ask(server, "/api/v1/query_exemplars", &[("query", query)]);
+        assert_eq!(response.status, 200, "{}", response.text());
+        let mut data = json(&response)["data"].take();
+        for series in data.as_array_mut().unwrap() {
+            let exemplars = series["exemplars"].as_array_mut().unwrap();
+            // Each scrape may give one; how many there were by now is each program's own.
+            exemplars.truncate(1);
+            for exemplar in exemplars {
+                let time = exemplar["timestamp"].take();
+                assert!(time.as_f64().is_some_and(|t| t > 1.6e9), "{time}");
+            }
+        }
+        data.as_array_mut().unwrap().sort_by_key(|series| series["seriesLabels"].to_string());
+        data
+    };
+    for query in [
+        "t_seconds_bucket",
+        "rate(c_total[5m]) / on() group_left sum(t_seconds_bucket{le=\"1.0\"})",
+        "max_over_time(c_total[5m:1m])",
+        "none",
+        "{__name__=~\".+\"}",
+    ] {
+        assert_eq!(untimed(&ours, query), untimed(&theirs, query), "{query}");
+    }
+    assert_eq!(untimed(&ours, "{__name__=~\".+\"}").as_array().unwrap().len(), 3);
+    for server in [&theirs, &ours] {
+        assert_eq!(server.get("/api/v1/query_exemplars?query=1").status, 204);
+    }
+    for path in ["/api/v1/metadata", "/api/v1/targets/metadata?metric=t_seconds", "/api/v1/metadata?metric=c"]
+    {
+        assert_eq!(data(&ours, path), data(&theirs, path), "{path}");
+    }
+}
+
+#[test]
+fn trees_are_written_as_prometheus_3_writes_them() {
+    let server = server().start();
+    let tree = |query: &str| json(&ask(&server, "/api/v1/parse_query", &[("query", query)]))["data"].take();
+    let selector = |name: &str| {
+        json!({
+            "type": "vectorSelector", "name": name, "offset": 0, "startOrEnd": null, "timestamp": null,
+            "anchored": false, "smoothed": false,
+            "matchers": [{"name": "__name__", "type": "=", "value": name}],
+        })
+    };
+    let rate = json!({
+        "type": "call",
+        "func": {"name": "rate", "argTypes": ["matrix"], "returnType": "vector", "variadic": 0},
+        "args": [{
+            "type": "matrixSelector", "name": "x", "range": 300_000, "offset": 60_000, "timestamp": null,
+            "startOrEnd": "start", "anchored": false, "smoothed": false,
+            "matchers": [
+                {"name": "a", "type": "=~", "value": "1"}, {"name": "__name__", "type": "=", "value": "x"},
+            ],
+        }],
+    });
+    let fill = json!({"lhs": null, "rhs": null});
+    for (query, expected) in [
+        ("-1.5", json!({"type": "numberLiteral", "val": "-1.5"})),
+        ("Inf", json!({"type": "numberLiteral", "val": "+Inf"})),
+        ("\"t\"", json!({"type": "stringLiteral", "val": "t"})),
+        (
+            "-(a)",
+            json!({"type": "unaryExpr", "op": "-", "expr": {"type": "parenExpr", "expr": selector("a")}}),
+        ),
+        (
+            "sum by(a)(rate(x{a=~\"1\"}[5m] @ start() offset 1m)) > bool 1",
+            json!({
+                "type": "binaryExpr", "op": ">", "bool": true, "matching": null,
+                "rhs": {"type": "numberLiteral", "val": "1"},
+                "lhs": {
+                    "type": "aggregation", "op": "sum", "param": null, "grouping": ["a"], "without": false,
+                    "expr": rate,
+                },
+            }),
+        ),
+        (
+            "a / on(x) group_left(y) b",
+            json!({
+                "type": "binaryExpr", "op": "/", "bool": false, "lhs": selector("a"), "rhs": selector("b"),
+                "matching": {
+                    "card": "many-to-one", "labels": ["x"], "on": true, "include": ["y"], "fillValues": fill,
+                },
+            }),
+        ),
+        (
+            "a and b",
+            json!({
+                "type": "binaryExpr", "op": "and", "bool": false, "lhs": selector("a"), "rhs": selector("b"),
+                "matching": {
+                    "card": "many-to-many", "labels": [], "on": false, "include": [], "fillValues": fill,
+                },
+            }),
+        ),
+        (
+            "a[1h:5m] @ 5",
+            json!({
+                "type": "subquery", "expr": selector("a"), "range": 3_600_000, "step": 300_000, "offset": 0,
+                "timestamp": 5000, "startOrEnd": null,
+            }),
+        ),
+    ] {
+        assert_eq!(tree(query), expected, "{query}");
+    }
+    let refused = ask(&server, "/api/v1/parse_query", &[("query", "sum(")]);
+    assert_eq!((refused.status, &json(&refused)["errorType"]), (400, &Value::from("bad_data")));
+}
+
+#[test]
+fn flags_features_blocks_and_own_metrics_are_told() {
+    let server = server().flag("--query.max-samples=12345").flag("--web.enable-lifecycle").start();
+    let flags = data(&server, "/api/v1/status/flags");
+    for (flag, value) in [
+        ("query.max-samples", "12345"),
+        ("query.timeout", "2m"),
+        ("web.enable-lifecycle", "true"),
+        ("web.enable-admin-api", "false"),
+        ("config.file", ""),
+    ] {
+        assert_eq!(flags[flag], value, "{flag}: {flags}");
+    }
+    let features = data(&server, "/api/v1/features");
+    assert_eq!(features["promql_functions"]["rate"], true);
+    assert_eq!((&features["api"]["lifecycle"], &features["api"]["admin"]), (&json!(true), &json!(false)));
+    assert_eq!(data(&server, "/api/v1/status/tsdb/blocks"), json!({"blocks": []}));
+    let info = data(&server, "/api/v1/status/runtimeinfo");
+    assert_eq!(info["storageRetention"], "15d");
+    assert!(info["startTime"].as_str().unwrap() <= info["serverTime"].as_str().unwrap(), "{info}");
+
+    let pattern = "/api/v1/status/self_metrics?metric_name_pattern=prometheus_tsdb_head_series";
+    let families = data(&server, pattern);
+    assert_eq!(families.as_array().unwrap().len(), 1, "{families}");
+    assert_eq!(
+        (&families[0]["type"], &families[0]["name"]),
+        (&json!("GAUGE"), &json!("prometheus_tsdb_head_series"))
+    );
+    assert!(families[0]["metric"][0]["gauge"]["value"].is_number(), "{families}");
+    let all = data(&server, "/api/v1/status/self_metrics");
+    assert!(all.as_array().unwrap().len() > 20, "{all}");
+    assert_eq!(server.get("/api/v1/status/self_metrics?metric_name_pattern=(").status, 400);
+}
+
+#[test]
+fn a_jobs_configuration_is_told_with_its_defaults() {
+    let target = Server::start([Misbehaviour::text("m 1\n")]);
+    let server = server().config(&config(&target)).start();
+    let yaml = data(&server, "/api/v1/scrape_pools/config?scrapePool=j")["yaml"].take();
+    let yaml = yaml.as_str().unwrap();
+    assert!(yaml.contains("job_name: j") && yaml.contains("metrics_path: /metrics"), "{yaml}");
+    assert_eq!(server.get("/api/v1/scrape_pools/config?scrapePool=other").status, 400);
+    assert_eq!(server.get("/api/v1/scrape_pools/config").status, 400);
+}
+
+#[test]
+fn a_failed_reload_is_notified_until_one_succeeds() {
+    let server = server().config("global: {scrape_interval: 1s}\n").flag("--web.enable-lifecycle").start();
+    let reload = || http::request("POST", &server.url("/-/reload"), &[], &[]).unwrap().status;
+    assert_eq!(data(&server, "/api/v1/notifications"), json!([]));
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /api/v1/notifications/live HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let mut line_with =
+        |part: &str| lines.find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}"));
+    line_with("text/event-stream");
+
+    let file = server.folder().join("prometheus.yml");
+    fs::write(&file, "global: {no_such_key: 1}\n").unwrap();
+    assert_eq!(reload(), 500);
+    let event = line_with("data: ");
+    let said: Value = serde_json::from_str(event.trim_start_matches("data: ")).unwrap();
+    assert_eq!((&said["text"], &said["active"]), (&json!("Configuration reload has failed."), &json!(true)));
+    assert_eq!(data(&server, "/api/v1/notifications"), json!([said]));
+    assert_eq!(data(&server, "/api/v1/status/runtimeinfo")["reloadConfigSuccess"], false);
+    fs::write(&file, "global: {scrape_interval: 1s}\n").unwrap();
+    assert_eq!(reload(), 200);
+    assert!(line_with("data: ").contains("\"active\":false"));
+    assert_eq!(data(&server, "/api/v1/notifications"), json!([]));
+}
+
+#[test]
+fn who_listens_for_notifications_does_not_hold_up_the_end() {
+    let mut server = server().flag("--web.enable-lifecycle").start();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /api/v1/notifications/live HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("text/event-stream")));
+    let listener = thread::spawn(move || lines.any(|line| line.contains("shutting down")));
+    http::request("POST", &server.url("/-/quit"), &[], &[]).unwrap();
+    let ended = wait_until("the end", Duration::from_secs(20), || server.process().ended());
+    assert!(ended.success(), "{ended}");
+    assert!(listener.join().unwrap(), "the end was not told");
+}
