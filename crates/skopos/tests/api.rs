@@ -200,7 +200,7 @@ fn answers_have_the_content_of_prometheus() {
         "/api/v1/targets/metadata",
         "/api/v1/targets/metadata?metric=m",
         "/api/v1/scrape_pools",
-        "/api/v1/format_query?query=sum%20by%20(a)%20(rate(m[5m]))/ignoring(a)group_left%20count(m%20offset%201h)",
+        "/api/v1/format_query?query=sum(rate(m[5m]))by(a)/ignoring(a)group_left%20count(m%20offset%201h)",
     ] {
         // Values of samples are `[time, text]`; the time of "now" is each program's own.
         let data = |server: &Service| {

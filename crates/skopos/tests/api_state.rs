@@ -85,17 +85,19 @@ fn exemplars_and_metadata_of_open_metrics_are_those_of_prometheus() {
     }
 }
 
+/// The tree of a selector by name.
+fn selector(name: &str) -> Value {
+    json!({
+        "type": "vectorSelector", "name": name, "offset": 0, "startOrEnd": null, "timestamp": null,
+        "anchored": false, "smoothed": false,
+        "matchers": [{"name": "__name__", "type": "=", "value": name}],
+    })
+}
+
 #[test]
 fn trees_are_written_as_prometheus_3_writes_them() {
     let server = server().start();
     let tree = |query: &str| json(&ask(&server, "/api/v1/parse_query", &[("query", query)]))["data"].take();
-    let selector = |name: &str| {
-        json!({
-            "type": "vectorSelector", "name": name, "offset": 0, "startOrEnd": null, "timestamp": null,
-            "anchored": false, "smoothed": false,
-            "matchers": [{"name": "__name__", "type": "=", "value": name}],
-        })
-    };
     let rate = json!({
         "type": "call",
         "func": {"name": "rate", "argTypes": ["matrix"], "returnType": "vector", "variadic": 0},
