@@ -82,7 +82,7 @@ stats! {
     head_chunks_damaged_files,
     /// Samples read back at the start, from head chunks and from the WAL.
     replayed_samples,
-    /// Samples in the WAL whose series was never named.
+    /// Samples of the WAL that are in no block and whose series nobody names: they are lost.
     replay_unknown_series,
     /// Records in the WAL of kinds that are not kept: histograms, exemplars, tombstones.
     replay_skipped_records,

@@ -26,6 +26,7 @@ use crate::{
         appender::HeadAppender,
         cardinality::{Cardinality, HeadShape},
         metadata::Again,
+        saved::Which,
         snapshot::export,
         truncate::{Busy, Truncated},
     },
@@ -36,6 +37,8 @@ use crate::{
         checkpoint::{CheckpointError, CheckpointStats, Memory},
     },
 };
+pub(crate) use blocks::covered_until;
+
 use blocks::Blocks;
 use skopos_base::sync::{Mutex, atomic::AtomicUsize};
 use skopos_base::{
@@ -277,7 +280,7 @@ impl Core {
     fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
         let compression = self.head.options.wal_compression;
         let memory = Memory {
-            series: &|each| self.head.each_name(each),
+            series: &|each| self.head.each_name(Which::Logged, each),
             save: &|| {
                 tracing::warn!(
                     dir = %self.dir.display(),
@@ -299,6 +302,9 @@ impl Core {
         if let Some(stats) = &stats {
             Stats::add(&self.stats.checkpoint_creations_total, 1);
             Stats::add(&self.stats.wal_corruptions_total, stats.faults);
+            if let Some(names) = self.head.names.get() {
+                names.rewrite(self.wal.under_way(), &|each| self.head.each_name(Which::All, each));
+            }
             tracing::info!(dir = %self.dir.display(), %before, ?stats, "the WAL is shorter");
         }
         Ok(stats)

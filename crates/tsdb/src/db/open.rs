@@ -11,13 +11,15 @@ use crate::{
     error::OpenError,
     head::{
         Head,
+        saved::Which,
         snapshot::{self, Found},
     },
     options::Options,
     stats::Stats,
     wal::{
         Wal,
-        checkpoint::remove_temporary,
+        checkpoint::{LiveSeries, remove_temporary},
+        names::{Names, list_names},
         segment::{self, Listing},
     },
 };
@@ -106,11 +108,23 @@ pub(super) fn open_head(
     let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
     remove_empty_checkpoints(fs, &listing);
     let (covered, behind) = (covered_until(&blocks.metas()), list_behind(fs, dir, &options)?);
-    let found = Found { dir, chunks_dir: &chunks_dir, listing: &listing, behind: behind.as_ref(), covered };
+    let names = list_names(fs, dir, &listing).map_err(OpenError::io("listing", dir))?;
+    let found = Found {
+        dir,
+        chunks_dir: &chunks_dir,
+        listing: &listing,
+        names: names.as_ref(),
+        behind: behind.as_ref(),
+        covered,
+    };
     let head = snapshot::open_head(options, stats, env, &found)?;
     if let Some(behind) = &behind {
         begin_behind(env, dir, &head, behind.next_index)?;
     }
+    let (compression, next) = (head.options.wal_compression, listing.next_index);
+    let all: &LiveSeries<'_> = &|each| head.each_name(Which::Logged, each);
+    let begun = Names::begin(Arc::clone(&env.fs), dir, compression, next, names.as_ref(), all);
+    head.names.set(begun).expect("invariant: a head is opened once");
     let wal = Wal::create(
         Arc::clone(&env.fs),
         Arc::clone(&env.clock),

@@ -407,7 +407,11 @@ impl<'a> HeadAppender<'a> {
             let mut all = Vec::with_capacity(2 + 2 * members.len());
             // Series stand before the group: what comes later needs them whatever becomes of it.
             if !batch.unlogged.is_empty() {
-                all.push(batch.compressor.compress(how, &state.series_record, &mut state.compressed));
+                let names = batch.compressor.compress(how, &state.series_record, &mut state.compressed);
+                if let Some(copy) = head.names.get() {
+                    copy.log(names);
+                }
+                all.push(names);
             }
             match &members[..] {
                 [one] => all.push(*one),
@@ -415,6 +419,9 @@ impl<'a> HeadAppender<'a> {
             }
             self.wal.log(&all)?;
             batch.unlogged.iter().for_each(|series| series.set_logged());
+        }
+        if let Some(copy) = head.names.get() {
+            copy.follow(self.wal.under_way());
         }
         batch.metadata.values().for_each(|(series, metadata)| head.metadata.set(series, metadata));
         head.readers.copy_marks(&mut state.marks);

@@ -36,7 +36,7 @@ pub(crate) mod postings;
 pub(crate) mod querier;
 pub(crate) mod registry;
 pub(crate) mod replay;
-mod saved;
+pub(crate) mod saved;
 pub(crate) mod select;
 pub(crate) mod series;
 pub(crate) mod series_labels;
@@ -50,7 +50,7 @@ use crate::{
     head_chunks::{HeadChunks, Loaded, Order, Sealed},
     options::Options,
     stats::Stats,
-    wal::Wal,
+    wal::{Wal, names::Names},
 };
 use appender::Batch;
 use batches::Batches;
@@ -68,7 +68,10 @@ use skopos_base::sync::{
 };
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::CommitError;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 use tombstones::Tombstones;
 
 /// The head. Shared by appenders and queriers.
@@ -98,6 +101,8 @@ pub(crate) struct Head {
     /// Buffers of finished batches, to be used again.
     spare: Mutex<Vec<Batch>>,
     pub(crate) batches: Batches,
+    /// The names of series beside the log; none while that is read, and where nothing is written.
+    pub(crate) names: OnceLock<Names>,
     /// Samples before this time belong to blocks. Changed while `commit` is held.
     min_valid_ms: AtomicI64,
 }
@@ -142,6 +147,7 @@ impl Head {
             older_refs: Mutex::default(),
             spare: Mutex::default(),
             batches: Batches::default(),
+            names: OnceLock::new(),
             min_valid_ms: AtomicI64::new(i64::MIN),
         }
     }
@@ -184,6 +190,14 @@ impl Head {
         Stats::add(&self.stats.replayed_samples, samples);
     }
 
+    /// Whether chunks of a number were found on disk.
+    pub(crate) fn has_loaded_chunks(&self, wal_ref: u64) -> bool {
+        let loaded = self.loaded.read();
+        [Order::InOrder, Order::OutOfOrder]
+            .into_iter()
+            .any(|order| loaded.chunks(wal_ref, order).next().is_some())
+    }
+
     /// Notes that the WAL names a series by another number now.
     pub(crate) fn rename(&self, series: &MemSeries, wal_ref: u64) {
         let mut older = self.older_refs.lock();
@@ -210,6 +224,10 @@ impl Head {
     pub(crate) fn sync(&self, wal: &Wal) -> Result<(), CommitError> {
         let (closed, late) = (self.chunks.seal(), self.late_records());
         wal.sync()?;
+        if let Some(names) = self.names.get() {
+            names.follow(wal.under_way());
+            names.sync();
+        }
         self.write_chunks(closed);
         // The WAL has its samples, so that a failure costs nobody anything; the next call tries it again.
         let _ = self.write_late(late);

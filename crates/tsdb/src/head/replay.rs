@@ -3,6 +3,7 @@
 //! damage; counts it and says where it is.
 
 mod late;
+mod names;
 mod refs;
 mod rounds;
 
@@ -11,7 +12,7 @@ use super::{
     histograms::{is_sound, reference},
     out_of_order::late_value,
     registry::{Found, Origin},
-    series::{LateValue, MemSeries},
+    series::{LateValue, MemSeries, SeriesIndex},
     snapshot::Imported,
 };
 use crate::{
@@ -26,9 +27,11 @@ use crate::{
             read_histograms, read_metadata, read_min_valid_time, read_series, read_tombstones,
         },
         segment::{Begins, Listing, Misplaced, SegmentFile},
+        unnamed::Unnamed,
     },
 };
 use late::LateReplay;
+use names::Copied;
 pub(super) use refs::RefMap;
 use rounds::Rounds;
 use skopos_base::{
@@ -47,6 +50,8 @@ const FAULTS_LOGGED: u64 = 10;
 /// The logs of a database.
 pub(crate) struct Logs<'a> {
     pub(crate) wal: &'a Listing,
+    /// The names of series beside the WAL, where they are to be believed.
+    pub(crate) names: Option<&'a Listing>,
     /// The write-behind log; none where samples out of order are not taken and never were.
     pub(crate) behind: Option<&'a Listing>,
     /// What a snapshot has brought into the head: what the WAL has before it is not read. The write-behind
@@ -66,7 +71,7 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
     let total: u64 = checkpoint.iter().chain(segments).chain(behind).map(|s| s.len).sum();
     let (refs, newest_ms) =
         logs.imported.map_or_else(Default::default, |imported| (imported.refs, imported.newest_ms));
-    let mut replay = Replay::new(head, env, refs);
+    let mut replay = Replay::new(head, env, refs, Copied::new(logs.names));
     replay.late = logs.behind.map(|_| LateReplay::new(head, newest_ms));
     let mut progress = Progress { clock, started, said: started, total, done: 0 };
     replay.say_misplaced(listing, Begins::AtTheStart);
@@ -154,7 +159,11 @@ struct Replay<'a> {
     histograms: Vec<WalHistogram>,
     /// Histograms that could not be stored.
     passed_over: u64,
-    unknown: u64,
+    unnamed: Unnamed,
+    copied: Copied<'a>,
+    fs: &'a dyn Fs,
+    /// Whether anything was found damaged or missing.
+    any_damage: bool,
     skipped: BTreeMap<RecordKind, u64>,
     /// Whether the segment was found damaged before the current record.
     damaged_before: bool,
@@ -165,7 +174,7 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(head: &'a Arc<Head>, env: &'a Env, refs: RefMap) -> Self {
+    fn new(head: &'a Arc<Head>, env: &'a Env, refs: RefMap, copied: Copied<'a>) -> Self {
         Self {
             head,
             rounds: Rounds::new(head, &*env.spawner),
@@ -176,7 +185,10 @@ impl<'a> Replay<'a> {
             samples: Vec::new(),
             histograms: Vec::new(),
             passed_over: 0,
-            unknown: 0,
+            unnamed: Unnamed::default(),
+            copied,
+            fs: &*env.fs,
+            any_damage: false,
             skipped: BTreeMap::new(),
             damaged_before: false,
             gate: Gate::default(),
@@ -189,7 +201,51 @@ impl<'a> Replay<'a> {
         for Misplaced { path, reason } in listing.misplaced(begins) {
             Stats::add(&self.head.stats.wal_corruptions_total, 1);
             tracing::warn!(path = %path.display(), "{reason}");
+            self.find_damage();
         }
+    }
+
+    /// Names may be missing from the log from here on.
+    fn find_damage(&mut self) {
+        self.any_damage = true;
+        self.copied.load(self.fs, self.head, &self.refs);
+    }
+
+    /// Whether a sample of a series that the log does not name is lost. Series whose samples are all in blocks
+    /// need no name; where damage has taken names, one that came out of order may be in no block.
+    fn matters(&self, timestamp_ms: i64) -> bool {
+        timestamp_ms >= self.head.min_valid_ms() || self.any_damage && self.late.is_some()
+    }
+
+    /// The series of a number, which the copy of names may have.
+    #[inline]
+    fn series_of(&mut self, wal_ref: u64) -> Option<SeriesIndex> {
+        self.refs.get(wal_ref).or_else(|| self.copied_series(wal_ref))
+    }
+
+    #[cold]
+    fn copied_series(&mut self, wal_ref: u64) -> Option<SeriesIndex> {
+        let labels = self.copied.take(wal_ref)?;
+        let rounds = &mut self.rounds;
+        let series = add_series(self.head, &mut self.refs, wal_ref, &labels, || rounds.flush());
+        series.map(|series| series.index)
+    }
+
+    /// The same for a sample, which is lost without a series.
+    #[cold]
+    fn series_of_sample(&mut self, wal_ref: u64, timestamp_ms: i64) -> Option<SeriesIndex> {
+        let matters = self.matters(timestamp_ms);
+        if matters {
+            self.copied.load(self.fs, self.head, &self.refs);
+        }
+        let series = self.copied_series(wal_ref);
+        if series.is_none() {
+            reserve(self.head, wal_ref);
+            if matters {
+                self.unnamed.add(wal_ref, timestamp_ms);
+            }
+        }
+        series
     }
 
     fn segment(
@@ -292,18 +348,24 @@ impl<'a> Replay<'a> {
                 _ => {}
             }
         }
-        let floats = self.samples.iter().map(|s| s.wal_ref);
-        let all: Vec<u64> = floats.chain(self.histograms.iter().map(|h| h.wal_ref)).collect();
-        let lacks = all.iter().any(|wal_ref| self.refs.get(*wal_ref).is_none());
+        let floats = self.samples.iter().map(|s| (s.wal_ref, s.timestamp_ms));
+        let all: Vec<_> = floats.chain(self.histograms.iter().map(|h| (h.wal_ref, h.timestamp_ms))).collect();
+        let mut lacks = false;
+        for (wal_ref, timestamp_ms) in &all {
+            lacks |= self.series_of(*wal_ref).is_none() && self.matters(*timestamp_ms);
+        }
         if lacks {
-            self.unknown += all.len() as u64;
-            all.iter().for_each(|wal_ref| reserve(self.head, *wal_ref));
+            for (wal_ref, timestamp_ms) in all {
+                reserve(self.head, wal_ref);
+                self.unnamed.add(wal_ref, timestamp_ms);
+            }
         }
         Ok(lacks)
     }
 
     fn damaged(&mut self, segment: &SegmentFile, offset: u64, reason: &dyn Display, count: u64) {
         self.damaged_before = true;
+        self.find_damage();
         Stats::add(&self.head.stats.wal_corruptions_total, 1);
         if count <= FAULTS_LOGGED {
             tracing::warn!(
@@ -356,15 +418,13 @@ impl<'a> Replay<'a> {
             }
             // What they speak of is found in the chunks.
             Some(RecordKind::MmapMarkers) if self.log == Log::Behind => Ok(()),
-            Some(RecordKind::Metadata) => {
-                let (head, refs) = (self.head, &self.refs);
-                read_metadata(record, |wal_ref, metadata| {
-                    let table = head.registry.table();
-                    if let Some(series) = refs.get(wal_ref).and_then(|series| table.get(series)) {
-                        head.metadata.set(series, &metadata);
-                    }
-                })
-            }
+            Some(RecordKind::Metadata) => read_metadata(record, |wal_ref, metadata| {
+                let series = self.series_of(wal_ref);
+                let table = self.head.registry.table();
+                if let Some(series) = series.and_then(|series| table.get(series)) {
+                    self.head.metadata.set(series, &metadata);
+                }
+            }),
             // The gate has seen to it.
             Some(RecordKind::GroupMarker) => Ok(()),
             Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
@@ -372,7 +432,7 @@ impl<'a> Replay<'a> {
                 let mut exemplars = Vec::new();
                 read_exemplars(record, &mut exemplars)?;
                 for exemplar in exemplars {
-                    if let Some(series) = self.refs.get(exemplar.wal_ref) {
+                    if let Some(series) = self.series_of(exemplar.wal_ref) {
                         self.head.exemplars.add(series, exemplar.into());
                     }
                 }
@@ -382,7 +442,7 @@ impl<'a> Replay<'a> {
                 let mut deleted = Vec::new();
                 read_tombstones(record, &mut deleted)?;
                 for tombstone in deleted {
-                    if let Some(series) = self.refs.get(tombstone.wal_ref) {
+                    if let Some(series) = self.series_of(tombstone.wal_ref) {
                         self.head.tombstones.add_logged(series, tombstone);
                     }
                 }
@@ -398,24 +458,20 @@ impl<'a> Replay<'a> {
 
     /// Stores floats of the write-behind log. Those of series that nobody names are in blocks.
     fn apply_floats_behind(&mut self) {
-        let Some(late) = &mut self.late else { return };
-        for s in &self.samples {
-            if let Some(series) = self.refs.get(s.wal_ref) {
-                late.insert(
-                    self.head,
-                    series,
-                    s.timestamp_ms,
-                    LateValue::Float(f64::from_bits(s.value_bits)),
-                );
+        for s in std::mem::take(&mut self.samples) {
+            let series = self.series_of(s.wal_ref);
+            if let (Some(series), Some(late)) = (series, &mut self.late) {
+                let value = LateValue::Float(f64::from_bits(s.value_bits));
+                late.insert(self.head, series, s.timestamp_ms, value);
             }
         }
     }
 
     /// The same for histograms.
     fn apply_histograms_behind(&mut self) {
-        let Some(late) = &mut self.late else { return };
-        for s in self.histograms.iter().filter(|s| is_sound(&s.value)) {
-            if let Some(series) = self.refs.get(s.wal_ref) {
+        for s in std::mem::take(&mut self.histograms) {
+            let series = self.series_of(s.wal_ref).filter(|_| is_sound(&s.value));
+            if let (Some(series), Some(late)) = (series, &mut self.late) {
                 late.insert(self.head, series, s.timestamp_ms, late_value(&s.value));
             }
         }
@@ -425,36 +481,32 @@ impl<'a> Replay<'a> {
         if self.log == Log::Behind {
             return self.apply_floats_behind();
         }
-        for sample in &self.samples {
-            match self.refs.get(sample.wal_ref) {
-                Some(series) => {
-                    if let Some(late) = &mut self.late
-                        && late.is_late(series, sample.timestamp_ms)
-                    {
-                        let value = LateValue::Float(f64::from_bits(sample.value_bits));
-                        late.wait(self.head, series, sample.timestamp_ms, value);
-                        continue;
-                    }
-                    self.rounds.push(series, sample.timestamp_ms, sample.value_bits);
-                }
-                None => {
-                    self.unknown += 1;
-                    reserve(self.head, sample.wal_ref);
-                }
+        let samples = std::mem::take(&mut self.samples);
+        for sample in &samples {
+            let known = self.refs.get(sample.wal_ref);
+            let found = known.or_else(|| self.series_of_sample(sample.wal_ref, sample.timestamp_ms));
+            let Some(series) = found else { continue };
+            if let Some(late) = &mut self.late
+                && late.is_late(series, sample.timestamp_ms)
+            {
+                let value = LateValue::Float(f64::from_bits(sample.value_bits));
+                late.wait(self.head, series, sample.timestamp_ms, value);
+                continue;
             }
+            self.rounds.push(series, sample.timestamp_ms, sample.value_bits);
         }
+        self.samples = samples;
     }
 
     fn apply_histograms(&mut self) {
         if self.log == Log::Behind {
             return self.apply_histograms_behind();
         }
-        for sample in &self.histograms {
-            let Some(series) = self.refs.get(sample.wal_ref) else {
-                self.unknown += 1;
-                reserve(self.head, sample.wal_ref);
-                continue;
-            };
+        let histograms = std::mem::take(&mut self.histograms);
+        for sample in &histograms {
+            let known = self.refs.get(sample.wal_ref);
+            let found = known.or_else(|| self.series_of_sample(sample.wal_ref, sample.timestamp_ms));
+            let Some(series) = found else { continue };
             if !is_sound(&sample.value) {
                 self.passed_over += 1;
                 continue;
@@ -471,9 +523,23 @@ impl<'a> Replay<'a> {
                 reference(&sample.value),
             );
         }
+        self.histograms = histograms;
+    }
+
+    /// Series of which nothing but chunks on disk is left.
+    fn recover_chunks(&mut self) {
+        if self.any_damage {
+            for wal_ref in self.copied.rest() {
+                if self.head.has_loaded_chunks(wal_ref) {
+                    let _ = self.copied_series(wal_ref);
+                }
+            }
+        }
+        self.copied.say();
     }
 
     fn finish(mut self, clock: &dyn Clock, started: Duration) {
+        self.recover_chunks();
         let stats = &self.head.stats;
         self.rounds.flush();
         if let Some(late) = self.late.take() {
@@ -493,14 +559,15 @@ impl<'a> Replay<'a> {
         if self.passed_over > 0 {
             tracing::warn!(histograms = self.passed_over, "the WAL has histograms that are none");
         }
-        if self.unknown > 0 {
-            tracing::warn!(samples = self.unknown, "the WAL has samples of series that it does not name");
+        if let Some(reason) = self.unnamed.reason() {
+            Stats::add(&stats.wal_corruptions_total, 1);
+            tracing::error!("{reason}");
         }
         let took = clock.monotonic().saturating_sub(started);
         Stats::add(&stats.chunks, applied.chunks);
         Stats::add(&stats.series, self.head.registry.len() as u64);
         Stats::add(&stats.replayed_samples, applied.stored);
-        Stats::add(&stats.replay_unknown_series, self.unknown);
+        Stats::add(&stats.replay_unknown_series, self.unnamed.samples());
         Stats::add(&stats.replay_skipped_records, self.skipped.values().sum());
         Stats::add(&stats.replay_ms, took.as_millis() as u64);
     }

@@ -18,11 +18,20 @@ use std::{io, sync::Arc};
 /// Series taken from the table at a time.
 const STRIDE: usize = 256;
 
+/// Which series are named once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that the log names.
+    Logged,
+    /// Those that it will name soon too.
+    All,
+}
+
 impl Head {
-    /// Hands out the series that the log names: all numbers of each with its labels, the newest one last.
-    pub(crate) fn each_name(&self, each: &mut dyn FnMut(u64, &Labels)) {
+    /// Hands out the series of `which`: all numbers of each with its labels, the newest one last.
+    pub(crate) fn each_name(&self, which: Which, each: &mut dyn FnMut(u64, &Labels)) {
         self.walk_series(|series| {
-            if series.is_logged() {
+            if which == Which::All || series.is_logged() {
                 let labels = series.labels.to_labels();
                 self.older_refs_of(series.index).into_iter().for_each(|older| each(older, &labels));
                 each(series.wal_ref(), &labels);

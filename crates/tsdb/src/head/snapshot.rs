@@ -54,6 +54,8 @@ pub(crate) struct Found<'a> {
     pub(crate) chunks_dir: &'a Path,
     /// The WAL.
     pub(crate) listing: &'a Listing,
+    /// The names of series beside the WAL, if there are any that are to be believed.
+    pub(crate) names: Option<&'a Listing>,
     /// The write-behind log, if there is one.
     pub(crate) behind: Option<&'a Listing>,
     /// What is before this time is in blocks.
@@ -113,7 +115,7 @@ pub(crate) fn open_head(
             None
         }
     };
-    replay(&head, env, Logs { wal: found.listing, behind: found.behind, imported })?;
+    replay(&head, env, Logs { wal: found.listing, names: found.names, behind: found.behind, imported })?;
     head.replayed();
     Ok(head)
 }

@@ -22,5 +22,6 @@ pub mod text;
 mod untouched;
 pub mod verify;
 mod verify_block;
+mod verify_names;
 pub mod view;
 mod watched;

@@ -1,7 +1,7 @@
 //! Reads everything in a data directory and says what is damaged, with file and offset. Changes nothing and
 //! goes on behind damage.
 
-use super::{listing::block_dirs, verify_block::verify_block};
+use super::{listing::block_dirs, verify_block::verify_block, verify_names::SeenNames};
 use crate::{
     block::{BlockDir, BlockError},
     head_chunks,
@@ -131,7 +131,7 @@ pub(super) fn leftovers(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Finding>> {
         BlockDir::of(name) == Some(BlockDir::Leftover)
             || name.starts_with("chunk_snapshot.") && name.ends_with(".tmp")
     })?;
-    for log in ["wal", "wbl"] {
+    for log in ["wal", "wbl", "wal_names"] {
         let log = dir.join(log);
         if fs.exists(&log)? {
             look(&log, &|name| name.starts_with("checkpoint.") && name.ends_with(".tmp"))?;
@@ -141,26 +141,41 @@ pub(super) fn leftovers(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Finding>> {
 }
 
 pub(super) fn verify_logs(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
-    for log in ["wal", "wbl"].map(|name| dir.join(name)) {
+    let mut names = SeenNames::new(fs, dir)?;
+    for (log, begins) in
+        [("wal", Some(Begins::AtTheStart)), ("wbl", Some(Begins::Anywhere)), ("wal_names", None)]
+    {
+        let log = dir.join(log);
         if fs.exists(&log)? {
-            verify_log(fs, &log, out)?;
+            let mut see = |record: &[u8]| {
+                if begins == Some(Begins::AtTheStart) {
+                    names.see(record);
+                }
+            };
+            verify_log(fs, &log, begins, &mut see, out)?;
         }
     }
-    Ok(())
+    names.finish(fs, dir, out)
 }
 
-fn verify_log(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
+/// Reads a log; `begins` is none where nothing is missing when a file is. `see` gets every record.
+fn verify_log(
+    fs: &dyn Fs,
+    dir: &Path,
+    begins: Option<Begins>,
+    see: &mut dyn FnMut(&[u8]),
+    out: &mut Verified,
+) -> io::Result<()> {
     let listing = segment::list(fs, dir)?;
     for segment in &listing.checkpoint {
-        verify_segment(fs, segment, IsLast::No, out)?;
+        verify_segment(fs, segment, IsLast::No, see, out)?;
     }
-    let begins = if dir.ends_with("wal") { Begins::AtTheStart } else { Begins::Anywhere };
-    for Misplaced { path, reason } in listing.misplaced(begins) {
+    for Misplaced { path, reason } in begins.map(|begins| listing.misplaced(begins)).unwrap_or_default() {
         out.findings.push(Finding::damage(&path, None, reason));
     }
     for segment in &listing.segments {
         let is_last = if listing.segments.last() == Some(segment) { IsLast::Yes } else { IsLast::No };
-        verify_segment(fs, segment, is_last, out)?;
+        verify_segment(fs, segment, is_last, see, out)?;
     }
     Ok(())
 }
@@ -172,7 +187,13 @@ enum IsLast {
     No,
 }
 
-fn verify_segment(fs: &dyn Fs, segment: &SegmentFile, is_last: IsLast, out: &mut Verified) -> io::Result<()> {
+fn verify_segment(
+    fs: &dyn Fs,
+    segment: &SegmentFile,
+    is_last: IsLast,
+    see: &mut dyn FnMut(&[u8]),
+    out: &mut Verified,
+) -> io::Result<()> {
     let file = fs.open(&segment.path, OpenMode::Read)?;
     let mut reader = SegmentReader::new(&*file);
     let from = out.findings.len();
@@ -181,6 +202,7 @@ fn verify_segment(fs: &dyn Fs, segment: &SegmentFile, is_last: IsLast, out: &mut
             None => break,
             Some(Item::Record(offset, record)) => {
                 out.records += 1;
+                see(record);
                 if let Err(e) = check_record(record) {
                     out.findings.push(Finding::damage(&segment.path, offset, e.to_string()));
                 }
@@ -204,7 +226,7 @@ fn verify_segment(fs: &dyn Fs, segment: &SegmentFile, is_last: IsLast, out: &mut
 pub(super) fn torn_end(fs: &dyn Fs, dir: &Path) -> io::Result<Option<(PathBuf, u64)>> {
     let Some(last) = segment::list(fs, dir)?.segments.pop() else { return Ok(None) };
     let mut out = Verified::default();
-    verify_segment(fs, &last, IsLast::Yes, &mut out)?;
+    verify_segment(fs, &last, IsLast::Yes, &mut |_| (), &mut out)?;
     let torn =
         out.findings.iter().filter(|f| f.severity == Severity::Leftover).filter_map(|f| f.offset).min();
     let file = fs.open(&last.path, OpenMode::Read)?;

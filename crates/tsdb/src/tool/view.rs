@@ -13,7 +13,7 @@ use crate::{
     head_chunks::{HeadChunks, MAX_FILE_BYTES},
     options::Options,
     stats::Stats,
-    wal::segment,
+    wal::{names::list_names, segment},
 };
 use skopos_base::{
     Env,
@@ -184,6 +184,7 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
         return Ok(None);
     }
     let listing = segment::list(&*untouched, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
+    let names = list_names(&*untouched, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
     let options = Options { max_series: u32::MAX, memory_budget_bytes: u64::MAX, ..Options::default() };
     let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::new(Stats::default()), chunks));
@@ -194,7 +195,11 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
     } else {
         None
     };
-    replay(&head, &env, Logs { wal: &listing, behind: behind.as_ref(), imported: None })?;
+    replay(
+        &head,
+        &env,
+        Logs { wal: &listing, names: names.as_ref(), behind: behind.as_ref(), imported: None },
+    )?;
     head.replayed();
     Ok(Some(head))
 }

@@ -31,7 +31,10 @@ use super::{
     unsynced::Unsynced,
 };
 use crate::{options::WalCompression, stats::Stats};
-use skopos_base::sync::Mutex;
+use skopos_base::sync::{
+    Mutex,
+    atomic::{AtomicU32, Ordering},
+};
 use skopos_base::{
     clock::Clock,
     fs::{File, OpenMode, SharedFs, append_all},
@@ -58,6 +61,8 @@ pub(crate) struct Wal {
     segment_pages: u64,
     stats: Arc<Stats>,
     inner: Mutex<Inner>,
+    /// The number of the segment that is written to.
+    under_way: AtomicU32,
     /// Held while synchronising; taken before `inner`.
     syncing: Mutex<Unsynced>,
     /// Held while a checkpoint is written; taken before all others.
@@ -152,6 +157,7 @@ impl Wal {
             segment_pages,
             stats,
             inner: Mutex::new(inner),
+            under_way: AtomicU32::new(next_index),
             syncing: Mutex::new(Unsynced::default()),
             truncating: Mutex::new(()),
         };
@@ -202,6 +208,12 @@ impl Wal {
         }
         // The segment under way has the number before the next one.
         Ok(inner.next_index.checked_sub(2))
+    }
+
+    /// The number of the segment that is written to.
+    #[inline]
+    pub(crate) fn under_way(&self) -> u32 {
+        self.under_way.load(Ordering::Relaxed)
     }
 
     /// The end of the log, when it is sound.
@@ -451,6 +463,7 @@ impl Wal {
         if matches!(inner.state, State::Rescue) {
             inner.rescued.push(inner.next_index);
         }
+        self.under_way.store(inner.next_index, Ordering::Relaxed);
         inner.next_index += 1;
         inner.segment = Some(Segment { path, file, sync: Arc::new(Mutex::new(handle)), len: 0 });
         self.stats.wal_segment_begun();

@@ -228,7 +228,7 @@ fn failures_of_any_call_cost_no_batch_that_was_committed() {
     let mut failed_commits = 0;
     for kind in kinds {
         for failure in failures {
-            for n in 1..12 {
+            for n in 1..22 {
                 failed_commits += one_failure(&[(kind, n, failure)]);
             }
         }

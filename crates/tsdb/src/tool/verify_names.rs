@@ -1,0 +1,85 @@
+//! Whether the log names the series of its samples, or the copy of names does, as a server asks at its start.
+//! Changes nothing.
+
+use super::{
+    listing::block_dirs,
+    verify::{Finding, Verified},
+};
+use crate::{
+    block::BlockMeta,
+    db::covered_until,
+    wal::{
+        names::list_names,
+        reader::{Item, SegmentReader},
+        record::{RecordKind, read_any_samples, read_histograms, read_series},
+        segment,
+        unnamed::Unnamed,
+    },
+};
+use skopos_base::fs::{Fs, OpenMode};
+use skopos_model::LabelsBuilder;
+use std::{collections::HashSet, io, path::Path};
+
+/// What a log has named so far, and what it has not.
+pub(super) struct SeenNames {
+    /// Samples of before are in blocks.
+    covered_ms: i64,
+    named: HashSet<u64>,
+    unnamed: Unnamed,
+}
+
+impl SeenNames {
+    pub(super) fn new(fs: &dyn Fs, dir: &Path) -> io::Result<Self> {
+        let metas: Vec<_> = block_dirs(fs, dir)?.iter().filter_map(|b| BlockMeta::read(fs, b).ok()).collect();
+        let covered_ms = covered_until(&metas).map_or(i64::MIN, |time| time.as_ms());
+        Ok(Self { covered_ms, named: HashSet::new(), unnamed: Unnamed::default() })
+    }
+
+    /// Looks at a record. What cannot be read of it is a finding already.
+    pub(super) fn see(&mut self, record: &[u8]) {
+        let (mut samples, mut histograms) = (Vec::new(), Vec::new());
+        match RecordKind::of(record) {
+            Some(RecordKind::Series) => {
+                let named = &mut self.named;
+                let _ = read_series(record, &mut LabelsBuilder::default(), |wal_ref, _| {
+                    named.insert(wal_ref);
+                });
+            }
+            Some(RecordKind::Samples | RecordKind::SamplesV2) => {
+                let _ = read_any_samples(record, &mut samples);
+            }
+            Some(RecordKind::Histograms) => drop(read_histograms(record, &mut histograms)),
+            _ => {}
+        }
+        let floats = samples.iter().map(|s| (s.wal_ref, s.timestamp_ms));
+        for (wal_ref, timestamp_ms) in floats.chain(histograms.iter().map(|h| (h.wal_ref, h.timestamp_ms))) {
+            if timestamp_ms >= self.covered_ms && !self.named.contains(&wal_ref) {
+                self.unnamed.add(wal_ref, timestamp_ms);
+            }
+        }
+    }
+
+    /// Says what nobody names.
+    pub(super) fn finish(mut self, fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
+        if self.unnamed.samples() == 0 {
+            return Ok(());
+        }
+        let wal = dir.join("wal");
+        if let Some(names) = list_names(fs, dir, &segment::list(fs, &wal)?)? {
+            for segment in names.checkpoint.iter().chain(&names.segments) {
+                let file = fs.open(&segment.path, OpenMode::Read)?;
+                let mut reader = SegmentReader::new(&*file);
+                while let Some(item) = reader.next()? {
+                    if let Item::Record(_, record) = item
+                        && RecordKind::of(record) == Some(RecordKind::Series)
+                    {
+                        let _ =
+                            read_series(record, &mut LabelsBuilder::default(), |r, _| self.unnamed.forget(r));
+                    }
+                }
+            }
+        }
+        out.findings.extend(self.unnamed.reason().map(|reason| Finding::damage(&wal, None, reason)));
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! Samples of the log whose series nobody names. Counts them; reads no record.
+
+use std::collections::BTreeMap;
+
+/// So many numbers are said.
+const NUMBERS_SAID: usize = 10;
+
+/// Samples that are in no block and whose series nobody names, by the number of their series.
+#[derive(Debug, Default)]
+pub(crate) struct Unnamed(BTreeMap<u64, Lost>);
+
+#[derive(Debug)]
+struct Lost {
+    samples: u64,
+    min_ms: i64,
+    max_ms: i64,
+}
+
+impl Unnamed {
+    pub(crate) fn add(&mut self, wal_ref: u64, timestamp_ms: i64) {
+        let new = || Lost { samples: 0, min_ms: timestamp_ms, max_ms: timestamp_ms };
+        let lost = self.0.entry(wal_ref).or_insert_with(new);
+        lost.samples += 1;
+        lost.min_ms = lost.min_ms.min(timestamp_ms);
+        lost.max_ms = lost.max_ms.max(timestamp_ms);
+    }
+
+    /// Somebody names this series after all.
+    pub(crate) fn forget(&mut self, wal_ref: u64) {
+        self.0.remove(&wal_ref);
+    }
+
+    pub(crate) fn samples(&self) -> u64 {
+        self.0.values().map(|lost| lost.samples).sum()
+    }
+
+    /// What is lost, and what to do; none where nothing is.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let min_ms = self.0.values().map(|lost| lost.min_ms).min()?;
+        let max_ms = self.0.values().map(|lost| lost.max_ms).max()?;
+        let numbers: Vec<String> = self.0.keys().take(NUMBERS_SAID).map(u64::to_string).collect();
+        Some(format!(
+            "{} samples from {min_ms} to {max_ms} ms are lost: neither the WAL nor the copy beside it names \
+             their {} series (number {}{}); restore wal and wal_names from a copy of the same time",
+            self.samples(),
+            self.0.len(),
+            numbers.join(", "),
+            if self.0.len() > NUMBERS_SAID { ", …" } else { "" },
+        ))
+    }
+}
