@@ -211,8 +211,8 @@ impl<'a> Replay<'a> {
         self.copied.load(self.fs, self.head, &self.refs);
     }
 
-    /// Whether a sample of a series that the log does not name is lost. Series whose samples are all in blocks
-    /// need no name; where damage has taken names, one that came out of order may be in no block.
+    /// Whether a sample of a series that the log does not name is lost. Series whose samples are all in
+    /// blocks need no name; where damage has taken names, one that came out of order may be in no block.
     fn matters(&self, timestamp_ms: i64) -> bool {
         timestamp_ms >= self.head.min_valid_ms() || self.any_damage && self.late.is_some()
     }

@@ -1,6 +1,6 @@
 //! The names of series once more, beside the log (docs/formats/wal.md): so that damage to what names a series
-//! there does not cost its samples in sound pages. Owns the directory `wal_names`; never fails a batch, as the
-//! log has all of it.
+//! there does not cost its samples in sound pages. Owns the directory `wal_names`; never fails a batch, as
+//! the log has all of it.
 //!
 //! Its files have the numbers of the log's segments: a file is begun when a segment is, and gets the names of
 //! series that are new while that one is written. Names are believed when the last numbers agree: another
@@ -76,9 +76,9 @@ struct NamesFile {
 }
 
 impl Names {
-    /// Begins the names of a log whose segment `index` is about to begin, with those of `series`. They take the
-    /// place of `before`, which were believed, or of whatever else is there. A failure is said, and no batch
-    /// notices it.
+    /// Begins the names of a log whose segment `index` is about to begin, with those of `series`. They take
+    /// the place of `before`, which were believed, or of whatever else is there. A failure is said, and no
+    /// batch notices it.
     pub(crate) fn begin(
         fs: SharedFs,
         dir: &Path,

@@ -281,8 +281,8 @@ fn a_loss_of_power_and_a_damaged_page_cost_that_page() {
     crash_and_damage(CrashMode::PowerLoss, 3);
 }
 
-/// A series that is gone is no longer named, while the newer part of the log still has samples of it: they are in
-/// blocks, and nobody says anything. Prometheus leaves the same.
+/// A series that is gone is no longer named, while the newer part of the log still has samples of it: they
+/// are in blocks, and nobody says anything. Prometheus leaves the same.
 #[test]
 fn unnamed_samples_that_are_in_blocks_are_no_damage() {
     SimWorld::new(1).run(|env| {
