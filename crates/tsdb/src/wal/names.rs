@@ -241,8 +241,8 @@ impl Names {
         {
             tracing::warn!(
                 %error,
-                "the second copy of the series' names is not complete until the WAL is made shorter: no sample \
-                 is lost, but damage to the WAL may cost more than a page until then"
+                "the second copy of the series' names is not complete until the WAL is made shorter: no \
+                 sample is lost, but damage to the WAL may cost more than a page until then"
             );
         }
     }
