@@ -22,8 +22,6 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-/// How long a client may take to send a request's head.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests under way may go on once the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after a failed accept (no more descriptors, for instance).
@@ -36,6 +34,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const STREAMS_MAX: u32 = 128;
 /// Connections that are served at the same time; more wait (`--web.max-connections`).
 pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
+/// How long a connection may be idle, and a request's head may take: long enough for those who scrape every
+/// minute to keep theirs.
+pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long a request's body may stand still (`--web.read-timeout`).
 pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -45,6 +46,8 @@ pub struct ServeOptions {
     pub max_connections: usize,
     /// How long a request's body may stand still.
     pub read_timeout: Duration,
+    /// How long a connection may be idle, and a request's head may take.
+    pub idle_timeout: Duration,
     /// Who may do what.
     pub protection: Arc<Protection>,
     /// What a request needs.
@@ -57,6 +60,7 @@ impl ServeOptions {
         Self {
             max_connections: DEFAULT_MAX_CONNECTIONS,
             read_timeout: DEFAULT_READ_TIMEOUT,
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
             protection: Protection::none(),
             needs: |_| Scope::Read,
         }
@@ -111,7 +115,7 @@ pub async fn serve(
     options: ServeOptions,
     stop: impl Future<Output = ()>,
 ) {
-    let ServeOptions { max_connections, read_timeout, protection, needs } = options;
+    let ServeOptions { max_connections, read_timeout, idle_timeout, protection, needs } = options;
     let guarded = Guard { protection: Arc::clone(&protection), needs };
     let app = app
         .layer(RequestBodyTimeoutLayer::new(read_timeout))
@@ -121,6 +125,7 @@ pub async fn serve(
         slots: Arc::new(Semaphore::new(max_connections)),
         graceful: GracefulShutdown::new(),
         protection: Arc::clone(&protection),
+        idle_timeout,
     });
     let watching = tokio::spawn(protection.watch());
     let accepting: Vec<_> =
@@ -147,6 +152,7 @@ struct Server {
     slots: Arc<Semaphore>,
     graceful: GracefulShutdown,
     protection: Arc<Protection>,
+    idle_timeout: Duration,
 }
 
 async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
@@ -162,11 +168,10 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
             }
         };
         let (app, protection) = (server.app.clone(), Arc::clone(&server.protection));
-        let watcher = server.graceful.watcher();
+        let (watcher, builder) = (server.graceful.watcher(), builder(server.idle_timeout));
         tokio::spawn(async move {
             let ended = match secured(stream, &protection).await {
                 Ok(io) => {
-                    let builder = builder();
                     let connection =
                         builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(app));
                     watcher.watch(connection).await.map_err(|e| e.to_string())
@@ -181,9 +186,9 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle_timeout);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
     builder
 }

@@ -326,3 +326,26 @@ fn a_body_that_stands_still_ends_its_request() {
     });
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
+
+#[test]
+fn an_idle_connection_ends_and_so_does_one_whose_request_has_no_end() {
+    let runtime = Runtime::new().unwrap();
+    let listeners = runtime.block_on(listen("127.0.0.1:0")).unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let options = ServeOptions { idle_timeout: Duration::from_millis(300), ..ServeOptions::open() };
+    let app = Router::new().route("/", get(|| async { "here" }));
+    runtime.spawn(serve(listeners, app, options, std::future::pending()));
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (sent, answered) in [(request, true), ("GET / HTTP/1.1\r\nHo", false), ("", false)] {
+        let read = runtime.block_on(async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            // A reset ends it as well.
+            let reading = stream.read_to_end(&mut answer);
+            let _ended = tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the end");
+            answer
+        });
+        assert_eq!(read.ends_with(b"here"), answered, "{sent:?}");
+    }
+}

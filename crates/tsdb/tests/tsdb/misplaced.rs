@@ -61,7 +61,7 @@ const CASES: &[Case] = &[
     Case {
         name: "the checkpoint is gone",
         change: |env| {
-            env.fs.remove_dir_all(&wal("checkpoint.00000002")).expect("the file system of the test")
+            env.fs.remove_dir_all(&wal("checkpoint.00000002")).expect("the file system of the test");
         },
         said: Some(("00000003", "the checkpoint or the segments before this one are missing")),
         // Its series are named nowhere else in the log.
@@ -97,7 +97,7 @@ const CASES: &[Case] = &[
     Case {
         name: "an empty checkpoint",
         change: |env| {
-            env.fs.create_dir_all(&wal("checkpoint.00000030")).expect("the file system of the test")
+            env.fs.create_dir_all(&wal("checkpoint.00000030")).expect("the file system of the test");
         },
         said: Some(("checkpoint.00000030", "a checkpoint without a segment is passed over")),
         left: ALL,

@@ -4,7 +4,7 @@ use super::MOST_AT_A_TIME;
 use crate::role::{Failure, protection};
 use skopos_api::{CorsOrigin, Mount};
 use skopos_model::DurationMs;
-use skopos_web::serve::{DEFAULT_MAX_CONNECTIONS, ServeOptions};
+use skopos_web::serve::{DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_CONNECTIONS, ServeOptions};
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -55,6 +55,7 @@ impl WebFlags {
         Ok(ServeOptions {
             max_connections: self.max_connections as usize,
             read_timeout: self.read_timeout.as_std(),
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
             protection: protection(self.web_config_file.as_deref())?,
             needs: skopos_api::needed_scope,
         })
