@@ -168,10 +168,11 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
             }
         };
         let (app, protection) = (server.app.clone(), Arc::clone(&server.protection));
-        let (watcher, builder) = (server.graceful.watcher(), builder(server.idle_timeout));
+        let (watcher, idle_timeout) = (server.graceful.watcher(), server.idle_timeout);
         tokio::spawn(async move {
             let ended = match secured(stream, &protection).await {
-                Ok(io) => {
+                Ok((io, protocol)) => {
+                    let builder = builder(protocol, idle_timeout);
                     let connection =
                         builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(app));
                     watcher.watch(connection).await.map_err(|e| e.to_string())
@@ -186,10 +187,26 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
     }
 }
 
-fn builder(idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+/// What a connection speaks: HTTP/2 only where the TLS handshake said so. It is never guessed from what comes
+/// first, for that may not come.
+#[derive(Clone, Copy)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+fn builder(protocol: Protocol, idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = match protocol {
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(idle_timeout);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(idle_timeout);
     builder
 }
 
@@ -197,14 +214,17 @@ fn builder(idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 
-async fn secured(stream: TcpStream, protection: &Protection) -> io::Result<Pin<Box<dyn Stream>>> {
+async fn secured(stream: TcpStream, protection: &Protection) -> io::Result<(Pin<Box<dyn Stream>>, Protocol)> {
     // Answers are small and written at once: waiting to fill a packet only adds latency.
     let _best_effort = stream.set_nodelay(true);
     let stream = Progress::new(stream, WRITE_TIMEOUT);
-    let Some(tls) = protection.now().tls.clone() else { return Ok(Box::pin(stream)) };
+    let Some(tls) = protection.now().tls.clone() else {
+        return Ok((Box::pin(stream), Protocol::Http1));
+    };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
         .await
         .map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
-    Ok(Box::pin(stream))
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((Box::pin(stream), if is_http2 { Protocol::Http2 } else { Protocol::Http1 }))
 }
