@@ -6,21 +6,38 @@ use skopos_model::SeriesRef;
 use std::hash::BuildHasher;
 
 /// A series not seen for so many scrapes is forgotten once such series are the larger part.
-const FORGET_AFTER_SCRAPES: u64 = 10;
+const FORGET_AFTER_SCRAPES: u32 = 10;
+
+/// So far back it is known which scrape a series was seen in, when scrapes are numbered anew.
+const KEPT_SCRAPES: u32 = 1000;
 
 /// A series as its target writes it, `name{labels}`, and what storage calls it.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    text: Box<[u8]>,
+    text: Text,
     /// None while storage has no sample of it.
     pub(crate) series: Option<SeriesRef>,
     /// The last scrape that had it.
-    pub(crate) seen: u64,
+    seen: u32,
     /// Its samples come with timestamps of their own, so their end is not ours to mark.
     pub(crate) own_timestamps: bool,
 }
 
-/// The index of an entry. Valid until the next `forget_old`.
+/// Where the text of a series stands among all.
+#[derive(Clone, Copy, Debug)]
+struct Text {
+    start: u32,
+    len: u32,
+}
+
+impl Text {
+    #[inline]
+    fn of(self, texts: &[u8]) -> &[u8] {
+        &texts[self.start as usize..][..self.len as usize]
+    }
+}
+
+/// The index of an entry. Valid until the next `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryId(u32);
 
@@ -29,15 +46,17 @@ pub(crate) struct EntryId(u32);
 #[derive(Debug, Default)]
 pub(crate) struct SeriesCache {
     entries: Vec<Entry>,
+    /// Those of the entries, one behind the other in their order.
+    texts: Vec<u8>,
     by_text: HashTable<u32>,
-    /// The series of the scrape before, line by line.
+    /// The series of the scrape before, line by line; empty between scrapes.
     before: Vec<EntryId>,
     /// The same of the scrape under way.
     now: Vec<EntryId>,
     /// The number of the scrape under way.
-    scrape: u64,
+    scrape: u32,
     /// The last scrape that succeeded and had a body.
-    succeeded: u64,
+    succeeded: u32,
     /// How many entries there were when the scrape under way began.
     known: usize,
 }
@@ -56,34 +75,55 @@ pub(crate) enum Seen {
 impl SeriesCache {
     /// Begins a scrape: what was the present becomes the one before.
     pub(crate) fn begin(&mut self) {
+        if self.scrape == u32::MAX {
+            self.number_anew();
+        }
         self.scrape += 1;
         self.known = self.entries.len();
-        std::mem::swap(&mut self.before, &mut self.now);
-        self.now.clear();
+        let room = Vec::with_capacity(self.now.len());
+        self.before = std::mem::replace(&mut self.now, room);
+    }
+
+    /// Numbers the scrapes anew, so that the next ones have numbers.
+    fn number_anew(&mut self) {
+        let less = self.scrape - KEPT_SCRAPES;
+        for entry in &mut self.entries {
+            entry.seen = entry.seen.saturating_sub(less);
+        }
+        self.succeeded = self.succeeded.saturating_sub(less);
+        self.scrape = KEPT_SCRAPES;
     }
 
     /// The text that the next line's series has if the target keeps its order; empty if unknown.
     pub(crate) fn expected(&self) -> &[u8] {
-        self.before.get(self.now.len()).map_or(&[], |id| &self.entries[id.0 as usize].text)
+        self.before.get(self.now.len()).map_or(&[], |id| self.text(*id))
+    }
+
+    /// How many samples the scrape before had.
+    pub(crate) fn expected_lines(&self) -> usize {
+        self.before.len()
     }
 
     /// The entry of the next line's series.
     pub(crate) fn find(&self, text: &[u8]) -> Option<EntryId> {
         if let Some(id) = self.before.get(self.now.len())
-            && *self.entries[id.0 as usize].text == *text
+            && self.text(*id) == text
         {
             return Some(*id);
         }
-        let entries = &self.entries;
-        self.by_text.find(hash(text), |i| *entries[*i as usize].text == *text).map(|i| EntryId(*i))
+        self.by_text.find(hash(text), |i| self.text(EntryId(*i)) == text).map(|i| EntryId(*i))
     }
 
     /// Adds a series that `find` did not find.
     pub(crate) fn insert(&mut self, text: &[u8]) -> EntryId {
         let id = u32::try_from(self.entries.len()).expect("invariant: a body has fewer than 2^32 lines");
-        self.entries.push(Entry { text: text.into(), series: None, seen: 0, own_timestamps: false });
-        let entries = &self.entries;
-        self.by_text.insert_unique(hash(text), id, |i| hash(&entries[*i as usize].text));
+        let narrow =
+            |n: usize| u32::try_from(n).expect("invariant: the texts of some bodies are short of 4 GiB");
+        let (start, len) = (narrow(self.texts.len()), narrow(text.len()));
+        self.texts.extend_from_slice(text);
+        self.entries.push(Entry { text: Text { start, len }, series: None, seen: 0, own_timestamps: false });
+        let (entries, texts) = (&self.entries, &self.texts);
+        self.by_text.insert_unique(hash(text), id, |i| hash(entries[*i as usize].text.of(texts)));
         EntryId(id)
     }
 
@@ -131,16 +171,30 @@ impl SeriesCache {
             return;
         }
         for (i, entry) in self.entries.iter().enumerate().skip(self.known) {
-            if let Ok(found) = self.by_text.find_entry(hash(&entry.text), |id| *id as usize == i) {
+            let hash = hash(entry.text.of(&self.texts));
+            if let Ok(found) = self.by_text.find_entry(hash, |id| *id as usize == i) {
                 found.remove();
             }
         }
+        self.texts.truncate(self.entries[self.known].text.start as usize);
         self.entries.truncate(self.known);
         // A broken body may have been a very large one.
-        self.entries.shrink_to(2 * self.known);
         self.now.shrink_to(2 * self.known);
-        let entries = &self.entries;
-        self.by_text.shrink_to(2 * self.known, |i| hash(&entries[*i as usize].text));
+        self.shrink();
+    }
+
+    /// Gives back what has grown by doubling, or was for more series than there are.
+    fn shrink(&mut self) {
+        fn to_fit<T>(list: &mut Vec<T>) {
+            let room = list.len() + list.len() / 8;
+            if list.capacity() > room + list.len() / 8 {
+                list.shrink_to(room);
+            }
+        }
+        to_fit(&mut self.entries);
+        to_fit(&mut self.texts);
+        let (entries, texts) = (&self.entries, &self.texts);
+        self.by_text.shrink_to(entries.len(), |i| hash(entries[*i as usize].text.of(texts)));
     }
 
     /// How many series are remembered.
@@ -157,35 +211,55 @@ impl SeriesCache {
 
     /// The text of the series at `id`.
     pub(crate) fn text(&self, id: EntryId) -> &[u8] {
-        &self.entries[id.0 as usize].text
+        self.entries[id.0 as usize].text.of(&self.texts)
     }
 
-    /// Forgets series that have not been seen for long when they are the larger part.
-    pub(crate) fn forget_old(&mut self) {
+    /// Ends a scrape. Series that have not been seen for long are forgotten when they, or their texts, are
+    /// the larger part: so the texts are at most twice those of some bodies.
+    pub(crate) fn end(&mut self) {
+        self.before = Vec::new();
         let oldest = self.scrape.saturating_sub(FORGET_AFTER_SCRAPES);
-        let old = self.entries.iter().filter(|e| e.seen < oldest).count();
-        if old * 2 <= self.entries.len() {
-            return;
+        let (mut old, mut old_bytes) = (0, 0);
+        for entry in self.entries.iter().filter(|e| e.seen < oldest) {
+            old += 1;
+            old_bytes += entry.text.len as usize;
         }
+        if old * 2 > self.entries.len() || old_bytes * 2 > self.texts.len() {
+            self.forget_before(oldest);
+            self.shrink();
+        } else if self.entries.len() != self.known {
+            self.shrink();
+        }
+    }
+
+    /// Forgets series that no scrape since `oldest` had.
+    fn forget_before(&mut self, oldest: u32) {
         let mut moved = vec![u32::MAX; self.entries.len()];
         let (mut from, mut to) = (0, 0);
-        self.entries.retain(|e| {
+        let mut end = 0;
+        let texts = &mut self.texts;
+        self.entries.retain_mut(|e| {
             let keep = e.seen >= oldest;
             if keep {
                 moved[from] = to;
                 to += 1;
+                let Text { start, len } = e.text;
+                texts.copy_within(start as usize..(start + len) as usize, end as usize);
+                e.text.start = end;
+                end += len;
             }
             from += 1;
             keep
         });
+        self.texts.truncate(end as usize);
         for id in &mut self.now {
             id.0 = moved[id.0 as usize];
         }
-        self.before.clear();
         self.by_text.clear();
-        let entries = &self.entries;
+        let (entries, texts) = (&self.entries, &self.texts);
         for (i, entry) in (0..).zip(entries) {
-            self.by_text.insert_unique(hash(&entry.text), i, |i| hash(&entries[*i as usize].text));
+            let hash_of = |i: &u32| hash(entries[*i as usize].text.of(texts));
+            self.by_text.insert_unique(hash(entry.text.of(texts)), i, hash_of);
         }
     }
 }
@@ -214,7 +288,7 @@ mod tests {
             cache.see(id);
         }
         let gone = cache.vanished().map(SeriesRef::get).collect();
-        cache.forget_old();
+        cache.end();
         (gone, new)
     }
 
@@ -302,5 +376,41 @@ mod tests {
             assert!(cache.entries.len() < 60, "{}", cache.entries.len());
         }
         assert_eq!(scrape(&mut cache, &["a", "x999"]), (vec![], 0));
+    }
+
+    #[test]
+    fn a_long_text_that_does_not_come_back_is_forgotten_though_it_is_one() {
+        let mut cache = SeriesCache::default();
+        let long = "x".repeat(10_000);
+        scrape(&mut cache, &["a", "b", "c", &long, "d"]);
+        for _ in 0..FORGET_AFTER_SCRAPES {
+            assert_eq!(cache.len(), 5);
+            scrape(&mut cache, &["a", "b", "c", "d"]);
+        }
+        scrape(&mut cache, &["a", "b", "c", "d"]);
+        assert_eq!((cache.len(), cache.texts.as_slice()), (4, b"abcd".as_slice()));
+        assert!(cache.texts.capacity() < 100, "{}", cache.texts.capacity());
+        assert_eq!(scrape(&mut cache, &["d", "a", "x", "b"]), (vec![99], 1));
+    }
+
+    #[test]
+    fn scrapes_go_on_when_their_numbers_have_been_used_up() {
+        let mut cache = SeriesCache { scrape: u32::MAX - 1, ..SeriesCache::default() };
+        assert_eq!(scrape(&mut cache, &["a", "b"]), (vec![], 2));
+        assert_eq!(scrape(&mut cache, &["a", "c"]), (vec![98], 1));
+        assert_eq!(scrape(&mut cache, &["c", "b"]), (vec![97], 0));
+        assert!(cache.scrape < u32::MAX / 2);
+    }
+
+    #[test]
+    fn what_a_cache_takes_fits_what_it_remembers() {
+        let mut cache = SeriesCache::default();
+        let texts: Vec<String> = (0..1030).map(|i| format!("metric_{{device=\"{i}\"}}")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        scrape(&mut cache, &texts);
+        let len: usize = texts.iter().map(|t| t.len()).sum();
+        assert!(cache.texts.capacity() <= len + len / 4, "{} for {len}", cache.texts.capacity());
+        assert!(cache.entries.capacity() <= 1030 + 1030 / 4, "{}", cache.entries.capacity());
+        assert_eq!((size_of::<Entry>(), cache.before.capacity()), (24, 0));
     }
 }

@@ -226,7 +226,7 @@ impl Ingest {
                 report = Report { health: Health::Down, error: e.to_string() };
             }
         }
-        self.cache.forget_old();
+        self.cache.end();
         report
     }
 
@@ -237,7 +237,7 @@ impl Ingest {
         body: &Body,
         (said, tally): (&mut Families, &mut Tally),
     ) -> Result<(), ParseError> {
-        self.columns.clear();
+        self.columns = Columns::of(self.cache.expected_lines());
         let mut pending = Vec::new();
         let mut parser = Parser::new(body.format, &body.bytes);
         // Texts are compared only with those of the same format: what may follow them differs.
@@ -317,6 +317,7 @@ impl Ingest {
     }
 
     fn append_columns(&mut self, appender: &mut dyn Appender, at: TimestampMs, tally: &mut Tally) {
+        // Their memory is given back: all targets' columns together would be a part of what a series takes.
         let mut columns = std::mem::take(&mut self.columns);
         appender.append_floats(at, &columns.series, &columns.values, &mut columns.refused);
         for (i, error) in columns.refused.drain(..) {
@@ -326,7 +327,6 @@ impl Ingest {
                 tally.refuse(&self.counters, self.cache.text(columns.ids[i]), error);
             }
         }
-        self.columns = columns;
     }
 
     /// Storage has forgotten the series meanwhile: it is made again from its text.
@@ -359,9 +359,7 @@ impl Ingest {
         }
         let markers = vec![stale_nan(); vanished.len()];
         // A marker that is refused concerns a series that has a later sample: nothing ends there.
-        self.columns.refused.clear();
-        appender.append_floats(at, &vanished, &markers, &mut self.columns.refused);
-        self.columns.refused.clear();
+        appender.append_floats(at, &vanished, &markers, &mut Vec::new());
     }
 }
 
@@ -396,11 +394,14 @@ fn excerpt(text: &[u8]) -> Cow<'_, str> {
 }
 
 impl Columns {
-    fn clear(&mut self) {
-        self.ids.clear();
-        self.series.clear();
-        self.values.clear();
-        self.refused.clear();
+    /// With room for so many.
+    fn of(samples: usize) -> Self {
+        Self {
+            ids: Vec::with_capacity(samples),
+            series: Vec::with_capacity(samples),
+            values: Vec::with_capacity(samples),
+            refused: Vec::new(),
+        }
     }
 
     fn push(&mut self, id: EntryId, series: SeriesRef, value: f64) {
