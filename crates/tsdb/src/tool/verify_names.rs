@@ -31,7 +31,7 @@ pub(super) struct SeenNames {
 impl SeenNames {
     pub(super) fn new(fs: &dyn Fs, dir: &Path) -> io::Result<Self> {
         let metas: Vec<_> = block_dirs(fs, dir)?.iter().filter_map(|b| BlockMeta::read(fs, b).ok()).collect();
-        let covered_ms = covered_until(&metas).map_or(i64::MIN, |time| time.as_ms());
+        let covered_ms = covered_until(&metas).map_or(i64::MIN, skopos_model::TimestampMs::as_ms);
         Ok(Self { covered_ms, named: HashSet::new(), unnamed: Unnamed::default() })
     }
 
