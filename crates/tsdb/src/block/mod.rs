@@ -43,6 +43,7 @@ pub use crate::intervals::{Interval, Intervals};
 pub use chunks::CHUNKS_DIR;
 pub(crate) use chunks::reader as chunk_access;
 pub use error::BlockError;
+pub(crate) use files::replace;
 pub use id::{BlockId, BlockIds, NotAnId};
 pub use index::INDEX_FILE;
 pub(crate) use meta::FROM_OUT_OF_ORDER;

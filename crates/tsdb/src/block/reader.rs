@@ -120,6 +120,17 @@ impl Block {
         Ok(())
     }
 
+    /// The labels of a series, by the number that tombstones have of it.
+    pub(crate) fn labels_of(&self, series: SeriesRef) -> Result<Labels, BlockError> {
+        let Ok(id) = u32::try_from(series.get()) else {
+            let path = self.dir.join(super::TOMBSTONES_FILE);
+            return Err(BlockError::corrupt(&path, 0, format!("there is no series {}", series.get())));
+        };
+        let (mut reader, mut entry) = (LabelReader::default(), SeriesEntry::default());
+        reader.entry(&self.index, &[id], &mut entry)?;
+        reader.labels(&self.index, &entry)
+    }
+
     /// Whether a series that fulfils all matchers, and of which `is_meant` holds, has a chunk that ends
     /// before `time`.
     pub(crate) fn has_chunk_before(

@@ -27,6 +27,6 @@ pub mod snapshot;
 pub use compactor::{CompactOptions, Compactor, NewBlock};
 pub use error::CompactError;
 pub use plan::{Plan, PlanReason, Planner, obsolete_blocks};
-pub use retention::{DiskShare, Expired, OtherSizes, RetentionLimits, StoredBlock, expired_blocks};
+pub use retention::{DiskShare, Expired, RetentionLimits, StoredBlock, Surroundings, expired_blocks};
 pub use rules::{RetentionRule, SelectorRetention};
 pub use snapshot::{SNAPSHOTS_DIR, SnapshotRequest, remove_unfinished_snapshots, snapshot};

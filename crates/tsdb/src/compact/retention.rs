@@ -28,7 +28,8 @@ impl DiskShare {
 /// What blocks, WAL and head chunks may take. Each limit counts for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionLimits {
-    /// A block goes when all of it is so much older than the newest block (`--storage.tsdb.retention.time`).
+    /// A block goes when all of it is so much older than the newest block, or than now where that one ends
+    /// later (`--storage.tsdb.retention.time`).
     pub time: Option<DurationMs>,
     /// The oldest blocks go when there is more than this (`--storage.tsdb.retention.size`).
     pub bytes: Option<u64>,
@@ -63,9 +64,11 @@ pub enum Expired {
     Size,
 }
 
-/// Sizes besides those of blocks.
+/// What retention looks at besides blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OtherSizes {
+pub struct Surroundings {
+    /// The wall clock. A block that ends later makes none old.
+    pub now: TimestampMs,
     /// WAL, out-of-order log and head chunks: they count, but blocks go for them.
     pub head_bytes: u64,
     /// The disk that holds the data; not needed without `RetentionLimits::disk`.
@@ -77,19 +80,19 @@ pub struct OtherSizes {
 pub fn expired_blocks(
     blocks: &[StoredBlock],
     limits: &RetentionLimits,
-    sizes: OtherSizes,
+    surroundings: Surroundings,
 ) -> BTreeMap<BlockId, Expired> {
     let mut newest_first: Vec<&StoredBlock> = blocks.iter().collect();
     newest_first.sort_by_key(|b| Reverse((b.max_time, b.id)));
     let mut out = BTreeMap::new();
-    let Some(newest) = newest_first.first().map(|b| b.max_time) else { return out };
+    let Some(newest) = newest_first.first().map(|b| b.max_time.min(surroundings.now)) else { return out };
     let too_old = |b: &StoredBlock| limits.time.is_some_and(|time| newest.since(b.max_time) >= time);
     let first = newest_first.iter().skip(1).position(|b| too_old(b)).map_or(blocks.len(), |at| at + 1);
     out.extend(newest_first[first..].iter().map(|b| (b.id, Expired::Time)));
 
-    let share = limits.disk.zip(sizes.disk).map(|(share, disk)| share.of(disk.total));
+    let share = limits.disk.zip(surroundings.disk).map(|(share, disk)| share.of(disk.total));
     let Some(most) = [limits.bytes, share].into_iter().flatten().min() else { return out };
-    let mut held = sizes.head_bytes;
+    let mut held = surroundings.head_bytes;
     for block in newest_first {
         held = held.saturating_add(block.bytes);
         if held > most {
@@ -110,8 +113,12 @@ mod tests {
     const NONE: RetentionLimits = RetentionLimits { time: None, bytes: None, disk: None };
 
     fn check(blocks: &[StoredBlock], limits: RetentionLimits, head_bytes: u64, expected: &[(u128, Expired)]) {
-        let disk = Some(DiskSpace { total: 1000, available: 10 });
-        let got = expired_blocks(blocks, &limits, OtherSizes { head_bytes, disk });
+        let surroundings = Surroundings {
+            now: TimestampMs::new(100),
+            head_bytes,
+            disk: Some(DiskSpace { total: 1000, available: 10 }),
+        };
+        let got = expired_blocks(blocks, &limits, surroundings);
         assert_eq!(got, expected.iter().map(|(id, why)| (BlockId::new(*id), *why)).collect());
     }
 
@@ -126,6 +133,15 @@ mod tests {
         check(&blocks, time(40), 0, &[(1, Expired::Time), (2, Expired::Time)]);
         check(&blocks, time(0), 0, &[(1, Expired::Time), (2, Expired::Time), (3, Expired::Time)]);
         check(&blocks, NONE, u64::MAX, &[]);
+    }
+
+    #[test]
+    fn a_block_of_the_future_makes_none_old() {
+        let blocks = [block(1, 20, 1), block(2, 40, 1), block(3, 400_000, 1)];
+        let time = |ms| RetentionLimits { time: Some(DurationMs::from_ms(ms)), ..NONE };
+        check(&blocks, time(81), 0, &[]);
+        check(&blocks, time(80), 0, &[(1, Expired::Time)]);
+        check(&blocks, time(60), 0, &[(1, Expired::Time), (2, Expired::Time)]);
     }
 
     #[test]
@@ -157,7 +173,7 @@ mod tests {
         {
             assert_eq!(DiskShare::from_percent(percent).map(|s| s.of(10_000)), total);
         }
-        let unknown = OtherSizes { head_bytes: 0, disk: None };
+        let unknown = Surroundings { now: TimestampMs::new(100), head_bytes: 0, disk: None };
         assert!(expired_blocks(&blocks, &limits(1.0), unknown).is_empty());
     }
 

@@ -16,7 +16,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// What Prometheus and this program say of a block that was cut from samples out of order.
 /// The open blocks. Whoever loads the list keeps its blocks readable, also when they are removed.
 #[derive(Debug)]
 pub(crate) struct Blocks {
@@ -68,7 +67,8 @@ impl Blocks {
     }
 }
 
-/// The time up to which blocks have what came in order: the log's samples of before are in them.
+/// The time up to which there are blocks of what came in order. Says nothing of the log by itself: such a block
+/// may have been put there by somebody (`cut`).
 pub(crate) fn covered_until(metas: &[BlockMeta]) -> Option<TimestampMs> {
     metas.iter().filter(|m| !m.is_out_of_order()).map(|m| m.max_time).max()
 }

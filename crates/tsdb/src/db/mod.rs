@@ -2,6 +2,7 @@
 //! makes commits durable, one keeps blocks in shape.
 //!
 //! - `open`: from the directory to a head and a list of blocks. `blocks`: that list.
+//! - `cut`: the note of what blocks have of the log.
 //! - `querier`: views over all of it.
 //! - `admin`: what operators ask for.
 //! - `maintain`: from the head to blocks, and what becomes of them; see its own map.
@@ -11,6 +12,7 @@
 
 mod admin;
 mod blocks;
+pub(crate) mod cut;
 pub(crate) mod maintain;
 mod open;
 mod querier;
@@ -100,7 +102,7 @@ impl Db {
         open::create_dirs(fs, &wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
         let lock = open::lock(fs, dir)?;
         let stats = Arc::new(Stats::default());
-        let (blocks, foreign) = open::open_blocks(fs, dir, &stats)?;
+        let (blocks, foreign) = open::open_blocks(env, dir, &stats)?;
         let (sync_interval, interval) = (options.sync_interval, options.maintenance_interval);
         let retention = options.retention.clone();
         let (head, wal) = open::open_head(env, dir, options, &blocks, &stats)?;

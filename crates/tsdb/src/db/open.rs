@@ -2,7 +2,8 @@
 //! and its log. Starts no thread.
 
 use super::{
-    blocks::{Blocks, covered_until, removable, remove_all},
+    blocks::{Blocks, removable, remove_all},
+    cut,
     maintain::reload::Foreign,
 };
 use crate::{
@@ -25,8 +26,10 @@ use crate::{
 };
 use skopos_base::{
     Env,
+    clock::Clock,
     fs::{FileLock, Fs},
 };
+use skopos_model::TimestampMs;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -45,11 +48,8 @@ pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenErr
 /// Opens the blocks of `dir`, and removes what is left of others: of those that were being written or
 /// removed, and those that another block was made of. A block that cannot be read stays where it is: its
 /// samples are missing from answers until somebody has seen to it.
-pub(super) fn open_blocks(
-    fs: &dyn Fs,
-    dir: &Path,
-    stats: &Arc<Stats>,
-) -> Result<(Blocks, Foreign), OpenError> {
+pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<(Blocks, Foreign), OpenError> {
+    let fs = &*env.fs;
     let (mut blocks, mut foreign) = (Vec::new(), Foreign::default());
     for entry in fs.read_dir(dir).map_err(OpenError::io("listing", dir))? {
         let path = dir.join(&entry.name);
@@ -75,9 +75,22 @@ pub(super) fn open_blocks(
     let metas: Vec<BlockMeta> = blocks.iter().map(|b| b.meta()).collect();
     let obsolete = removable(&metas);
     blocks.retain(|b| !obsolete.contains(&b.id()));
+    blocks.iter().for_each(|b| say_in_future(&*env.clock, b));
     // What stays is not read, and tried again at the next start.
     drop(remove_all(fs, dir, &obsolete));
     Ok((Blocks::new(blocks, Arc::clone(stats)), foreign))
+}
+
+/// Says of a block that it ends beyond the clock: its samples, and the age of others, are not what they seem.
+pub(super) fn say_in_future(clock: &dyn Clock, block: &Block) {
+    let (now, ends) = (TimestampMs::new(clock.wall_ms()), block.meta().max_time);
+    if ends > now {
+        tracing::warn!(
+            block = %block.id(), max_time = %ends, %now,
+            "a block ends in the future: is the clock right, and does the block belong here? Retention by time \
+             counts from now, and samples of the same times may come twice"
+        );
+    }
 }
 
 /// Says why a block cannot be read.
@@ -107,7 +120,8 @@ pub(super) fn open_head(
     remove_temporary(fs, &wal_dir).map_err(OpenError::io("cleaning", &wal_dir))?;
     let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
     remove_empty_checkpoints(fs, &listing);
-    let (covered, behind) = (covered_until(&blocks.metas()), list_behind(fs, dir, &options)?);
+    let covered = cut::passed_over(cut::read(fs, dir)?, &blocks.metas());
+    let behind = list_behind(fs, dir, &options)?;
     let names = list_names(fs, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let found = Found {
         dir,
@@ -118,6 +132,9 @@ pub(super) fn open_head(
         covered,
     };
     let head = snapshot::open_head(options, stats, env, &found)?;
+    if let Err(error) = cut::hide_deleted(&head, &blocks.load(), covered) {
+        tracing::warn!(%error, "samples that were deleted from a block may come back from the log");
+    }
     if let Some(behind) = &behind {
         begin_behind(env, dir, &head, behind.next_index)?;
     }

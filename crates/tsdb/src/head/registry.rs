@@ -168,6 +168,12 @@ impl Registry {
         Ok(found)
     }
 
+    /// The series with exactly these labels, if there is one.
+    pub(crate) fn index_of(&self, labels: &Labels) -> Option<SeriesIndex> {
+        let hash = labels.hash64();
+        self.shard(hash).read().find(hash, labels).map(|series| series.index)
+    }
+
     /// Whether one more series may be made. What the WAL names was let in before.
     fn check_limits(
         &self,

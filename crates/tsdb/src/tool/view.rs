@@ -4,6 +4,7 @@
 use super::{listing::block_dirs, untouched::Untouched};
 use crate::{
     block::{Block, BlockError},
+    db::cut,
     error::OpenError,
     head::{
         Head,
@@ -97,10 +98,16 @@ impl DirView {
 
     fn open_once(dir: &Path, env: &Env) -> Result<Self, ViewError> {
         let fs = &*env.fs;
-        let head_from = head_from(&open_blocks(fs, dir)?);
+        let noted = cut::read(fs, dir)?;
+        let metas: Vec<_> = open_blocks(fs, dir)?.iter().map(|b| b.meta()).collect();
+        let passed_over = cut::passed_over(noted, &metas);
+        let head_from = passed_over.unwrap_or(TimestampMs::MIN);
         // The head first: what is cut from it meanwhile is then in a block that is listed behind it.
         let head = open_head(dir, env, head_from)?;
         let blocks = open_blocks(fs, dir)?;
+        if let Some(head) = &head {
+            cut::hide_deleted(head, &blocks, passed_over)?;
+        }
         Ok(Self { dir: dir.to_owned(), clock: Arc::clone(&env.clock), blocks, head, head_from })
     }
 
@@ -166,13 +173,6 @@ fn open_blocks(fs: &dyn Fs, dir: &Path) -> Result<Vec<Arc<Block>>, ViewError> {
     }
     blocks.sort_by_key(|b: &Arc<Block>| (b.range().min, b.range().max, b.id()));
     Ok(blocks)
-}
-
-/// The time behind all blocks that were cut from the head.
-fn head_from(blocks: &[Arc<Block>]) -> TimestampMs {
-    let metas = blocks.iter().map(|b| b.meta());
-    let in_order = metas.filter(|m| !m.is_out_of_order());
-    in_order.map(|m| m.max_time).max().unwrap_or(TimestampMs::MIN)
 }
 
 /// The head, if the directory has a WAL.

@@ -6,7 +6,7 @@ use skopos_base::{
     fs::{OpenMode, append_all, read_all},
     sim::SimWorld,
 };
-use skopos_model::DurationMs;
+use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::{Queryable, TimeRange};
 use skopos_tsdb::{
     Db, Options,
@@ -120,5 +120,77 @@ fn a_block_that_is_half_there_stops_nothing_and_is_read_when_it_is_whole() {
         assert_eq!((db.stats().blocks_unreadable, db.stats().blocks_loaded), (0, 6));
         let both: Dump = ours.iter().chain(&theirs).map(|(l, s)| (l.clone(), s.clone())).collect();
         assert_eq!(dump(env, &db), both);
+    });
+}
+
+/// A block of times from `from` to before `to`, as another program may put it there.
+fn put_block(env: &Env, number: usize, from: i64, to: i64) {
+    let other = format!("{ELSEWHERE}/{number}");
+    let options = Options { min_block_duration: DurationMs::from_ms((to - from) / 2), ..options() };
+    let db = Db::open(Path::new(&other), options, env).expect("the database opens");
+    fill(&db, number, from, to);
+    assert!(db.maintain().expect("all is sound").cut > 0);
+    drop(db);
+    for block in blocks(env, &other) {
+        copy(env, &block, FILES, usize::MAX);
+    }
+}
+
+#[test]
+fn a_block_put_there_hides_nothing_of_the_log() {
+    for (seed, from) in [(3, 139_000), (4, 150_000), (5, 400 * 86_400_000)] {
+        SimWorld::new(seed).run(|env| {
+            let db = open(env, options());
+            fill(&db, 1, 100_000, 145_000);
+            let before = dump(env, &db);
+            drop(db);
+            put_block(env, 7, from, from + 20_000);
+            let db = open(env, options());
+            let mut after = dump(env, &db);
+            after.retain(|labels, _| before.contains_key(labels));
+            assert_eq!(after, before, "a block from {from} on");
+            // Ingestion goes on where it was.
+            fill(&db, 1, 145_000, 146_000);
+            db.maintain().expect("all is sound");
+            let now = dump(env, &db);
+            drop(db);
+            assert_eq!(dump(env, &open(env, options())), now, "a block from {from} on, behind a cut");
+        });
+    }
+}
+
+#[test]
+fn what_blocks_have_of_the_log_is_passed_over_and_what_is_noted_wrongly_is_read() {
+    SimWorld::new(4).run(|env| {
+        let db = open(env, options());
+        fill(&db, 1, 100_000, 145_000);
+        assert_eq!(db.maintain().expect("all is sound").cut, 3);
+        let all = dump(env, &db);
+        drop(db);
+        let open_again = |samples: bool| {
+            let db = open(env, options());
+            assert_eq!(dump(env, &db), all);
+            let (min, _) = db.cuttable().map_or((0, 0), |r| (r.min.as_ms(), r.max.as_ms()));
+            assert_eq!(min > 0, samples, "the head has samples of blocks again");
+        };
+        open_again(false);
+        let note = Path::new(DIR).join("head_cut.json");
+        env.fs.remove_file(&note).expect("it is there");
+        open_again(true);
+    });
+}
+
+#[test]
+fn what_was_deleted_from_a_block_does_not_come_back_from_a_log_that_is_read_whole() {
+    SimWorld::new(5).run(|env| {
+        let db = open(env, options());
+        fill(&db, 1, 100_000, 145_000);
+        db.maintain().expect("all is sound");
+        let range = TimeRange { min: TimestampMs::new(101_000), max: TimestampMs::new(128_000) };
+        db.delete_series(&[], range, &crate::common::budget(env)).expect("all is sound");
+        let all = dump(env, &db);
+        drop(db);
+        env.fs.remove_file(&Path::new(DIR).join("head_cut.json")).expect("it is there");
+        assert_eq!(dump(env, &open(env, options())), all);
     });
 }

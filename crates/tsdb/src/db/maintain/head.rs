@@ -5,7 +5,7 @@ use super::{MaintainError, Maintained, State};
 use crate::{
     block::Compaction,
     compact::NewBlock,
-    db::Core,
+    db::{Core, cut},
     head::{chunk_set::Which, querier::HeadQuerier},
     stats::Stats,
 };
@@ -16,6 +16,7 @@ use std::path::PathBuf;
 impl Core {
     /// Cuts blocks while the head has some to cut, and drops what they have.
     pub(super) fn cut_head(&self, state: &mut State, done: &mut Maintained) -> Result<(), MaintainError> {
+        self.note_cut(state)?;
         loop {
             if !self.truncate_head(state, done) {
                 return Ok(());
@@ -27,9 +28,19 @@ impl Core {
             } else {
                 end = self.head.empty_until(end);
             }
-            state.truncate_head = Some(end);
+            (state.truncate_head, state.note_cut) = (Some(end), Some(end));
+            self.note_cut(state)?;
         }
         self.truncate_log(state, done)
+    }
+
+    /// Notes what blocks have of the log, so that the next start passes it over.
+    fn note_cut(&self, state: &mut State) -> Result<(), MaintainError> {
+        if let Some(time) = state.note_cut {
+            cut::write(&*self.env.fs, &self.dir, time)?;
+            state.note_cut = None;
+        }
+        Ok(())
     }
 
     /// Writes the samples of `range` as a block that queries read; false when there is no sample.

@@ -64,6 +64,8 @@ pub struct Maintained {
 pub(crate) struct State {
     /// Blocks have all of before, and the head still has some of it.
     truncate_head: Option<TimestampMs>,
+    /// Blocks have all of before, and that is not noted yet.
+    note_cut: Option<TimestampMs>,
     /// The head has nothing of before, and the log may.
     truncate_log: Option<TimestampMs>,
     /// Blocks have these samples out of order, and the head still has them.

@@ -4,7 +4,11 @@
 use super::{MaintainError, Maintained, State, retention::bytes_of};
 use crate::{
     block::{Block, BlockDir, BlockError, BlockId},
-    db::{Core, blocks::removable, open::say_unreadable},
+    db::{
+        Core,
+        blocks::removable,
+        open::{say_in_future, say_unreadable},
+    },
 };
 use skopos_base::fs::Fs;
 use std::{
@@ -105,6 +109,7 @@ impl Core {
                     block = %id, min_time = %range.min, max_time = %range.max, bytes,
                     "a block was put into the data directory: it is read from now on"
                 );
+                say_in_future(&*self.env.clock, &block);
                 foreign.unreadable.remove(&id);
                 foreign.settling.insert(id, bytes);
                 Some(Arc::new(block))

@@ -4,12 +4,13 @@
 use super::{MaintainError, Maintained, State};
 use crate::{
     block::{BlockId, BlockMeta},
-    compact::{Expired, OtherSizes, RetentionLimits, SelectorRetention, StoredBlock, expired_blocks},
+    compact::{Expired, RetentionLimits, SelectorRetention, StoredBlock, Surroundings, expired_blocks},
     db::{Core, blocks::covered_until},
     stats::Stats,
 };
 use skopos_base::fs::Fs;
 use skopos_base::sync::atomic::Ordering;
+use skopos_model::TimestampMs;
 use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 /// Blocks come seldom, and the log grows slowly against them.
@@ -85,8 +86,9 @@ impl Core {
             .iter()
             .map(|b| StoredBlock { id: b.id(), max_time: b.meta().max_time, bytes: b.size_bytes() })
             .collect();
-        let sizes = OtherSizes { head_bytes: wal + wbl + chunks, disk };
-        let mut expired = expired_blocks(&stored, limits, sizes);
+        let now = TimestampMs::new(self.env.clock.wall_ms());
+        let around = Surroundings { now, head_bytes: wal + wbl + chunks, disk };
+        let mut expired = expired_blocks(&stored, limits, around);
         // The log may have samples that were deleted from the newest block; as long as the block is there
         // they are passed over.
         let metas = self.blocks.metas();
