@@ -67,8 +67,8 @@ impl Blocks {
     }
 }
 
-/// The time up to which there are blocks of what came in order. Says nothing of the log by itself: such a block
-/// may have been put there by somebody (`cut`).
+/// The time up to which there are blocks of what came in order. Says nothing of the log by itself: such a
+/// block may have been put there by somebody (`cut`).
 pub(crate) fn covered_until(metas: &[BlockMeta]) -> Option<TimestampMs> {
     metas.iter().filter(|m| !m.is_out_of_order()).map(|m| m.max_time).max()
 }

@@ -1,7 +1,8 @@
-//! `head_cut.json`: up to where this program has cut the head of a directory into blocks. It alone says what of
-//! the log is passed over at a start: what a block's own times say is no proof, as a backfilled or copied block
-//! has times too and none of the log's samples. Never says more than what blocks have that queries read
-//! already; without the file, or with a damaged one, the whole log is read, which costs time and loses nothing.
+//! `head_cut.json`: up to where this program has cut the head of a directory into blocks. It alone says what
+//! of the log is passed over at a start: what a block's own times say is no proof, as a backfilled or copied
+//! block has times too and none of the log's samples. Never says more than what blocks have that queries read
+//! already; without the file, or with a damaged one, the whole log is read, which costs time and loses
+//! nothing.
 
 use super::blocks::covered_until;
 use crate::{
