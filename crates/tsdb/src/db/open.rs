@@ -87,8 +87,8 @@ pub(super) fn say_in_future(clock: &dyn Clock, block: &Block) {
     if ends > now {
         tracing::warn!(
             block = %block.id(), max_time = %ends, %now,
-            "a block ends in the future: is the clock right, and does the block belong here? Retention by time \
-             counts from now, and samples of the same times may come twice"
+            "a block ends in the future: is the clock right, and does the block belong here? \
+             Retention by time counts from now"
         );
     }
 }
