@@ -37,14 +37,17 @@ impl Core {
     /// All that the head has beyond blocks, as a block to be; none without a sample.
     fn whole_head(&self) -> Option<NewBlock<'_>> {
         let source = HeadQuerier::new(&self.head, TimeRange::ALL);
-        let (min, max) = self.head.time_range()?;
+        // Late samples may be older than all that came in order.
+        let in_order = self.head.time_range().map(|(min, max)| TimeRange { min, max });
+        let ranges = in_order.into_iter().chain(self.head.late.time_range());
+        let TimeRange { min, max } =
+            ranges.reduce(|a, b| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) })?;
         let symbols = source.symbols();
-        let min = min.max(source.range().min);
         let end = TimestampMs::new(max.as_ms().saturating_add(1));
         Some(NewBlock {
             sources: vec![(PathBuf::from("head"), Box::new(source))],
             symbols,
-            times: (min.min(end), end),
+            times: (min, end),
             compaction: Compaction { level: 1, ..Compaction::default() },
             stop: &*self.stop,
         })

@@ -1,5 +1,6 @@
 //! The tests of the database through its public API, in one binary. Owns no test itself.
 
+mod all_at_once;
 mod blocks;
 mod common;
 mod concurrent;
