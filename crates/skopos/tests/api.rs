@@ -228,8 +228,8 @@ fn answers_have_the_content_of_prometheus() {
 /// lists.
 fn head_of(server: &Service) -> Value {
     let mut data = json(&server.get("/api/v1/status/tsdb"))["data"].clone();
-    // The peer counts the bytes of each different value once, ours for each series, and Prometheus 3.5 for
-    // each series those of name and value with two more.
+    // The peer counts the bytes of each different value once, ours as Prometheus 3.5 does: for each series
+    // those of name and value with two more.
     let bytes = data["memoryInBytesByLabelName"].take();
     assert_eq!(bytes.as_array().map(Vec::len), Some(5), "{bytes}");
     for own in ["minTime", "maxTime"] {

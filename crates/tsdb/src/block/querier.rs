@@ -15,7 +15,7 @@ use skopos_chunk::{ChunkError, samples_in};
 use skopos_model::{Columns, Labels, SeriesRef};
 use skopos_storage::{
     Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Querier, QueryBudget, QueryError,
-    SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange,
+    SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange, merge::compact_chunks,
 };
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -229,6 +229,8 @@ struct Ready {
     chunks: Vec<ChunkMeta>,
     /// The same chunks, among all that are wanted.
     wanted: Range<usize>,
+    /// Whether chunks reach over the same times, as other programs may write them.
+    overlaps: bool,
 }
 
 impl Found {
@@ -267,9 +269,7 @@ impl Found {
         }
         let labels = self.reader.labels(index, &self.entry)?;
         let corrupt = |reason: String| QueryError::from(index.input.corrupt(0, reason));
-        if !chunks.is_sorted_by(|a, b| a.max < b.min) {
-            return Err(corrupt(format!("chunks of series {labels} overlap")));
-        }
+        let overlaps = !chunks.is_sorted_by(|a, b| a.max < b.min);
         if let Some(last) = self.last.as_ref().filter(|last| **last >= labels) {
             return Err(corrupt(format!("series {labels} stands behind {last}")));
         }
@@ -281,7 +281,7 @@ impl Found {
         if self.shard != Shard::WHOLE {
             self.budget.charge_series(1)?;
         }
-        self.ready.push_back(Ready { labels, series, chunks, wanted: from..self.wanted.len() });
+        self.ready.push_back(Ready { labels, series, chunks, wanted: from..self.wanted.len(), overlaps });
         Ok(())
     }
 
@@ -319,6 +319,26 @@ fn not_decoded(block: &Block, ready: &Ready, chunk: &ChunkMeta, error: ChunkErro
     block.chunks.corrupt(chunk.at, format!("a chunk of series {}: {error}", ready.labels))
 }
 
+impl Found {
+    /// The chunks of a series whose own overlap, as chunks that do not: of samples of one time the one of the
+    /// chunk that stands first is kept.
+    #[cold]
+    fn merged(&mut self, ready: &Ready) -> Result<Vec<Chunk>, QueryError> {
+        let (mut all, mut out) = (Vec::new(), Vec::new());
+        self.fetch(ready, |chunk| {
+            all.push(chunk);
+            Ok(())
+        })?;
+        compact_chunks(all, &mut out).map_err(|e| self.not_merged(ready, &e))?;
+        Ok(out)
+    }
+
+    fn not_merged(&self, ready: &Ready, error: &ChunkError) -> QueryError {
+        let reason = format!("overlapping chunks of series {}: {error}", ready.labels);
+        self.block.chunks.corrupt(ready.chunks[0].at, reason).into()
+    }
+}
+
 struct BlockSeriesSet(Found);
 
 impl SeriesSet for BlockSeriesSet {
@@ -332,8 +352,14 @@ impl SeriesSet for BlockSeriesSet {
             let tombstones = Arc::clone(&found.tombstones);
             let none = Intervals::default();
             let deleted = ready.series.and_then(|s| tombstones.get(s)).unwrap_or(&none);
-            let pushed =
-                batch.push_series(ready.labels.clone(), |columns| found.decode(&ready, deleted, columns));
+            let pushed = batch.push_series(ready.labels.clone(), |columns| {
+                if !ready.overlaps {
+                    return found.decode(&ready, deleted, columns);
+                }
+                let chunks = found.merged(&ready)?;
+                let mut decode = |c: &Chunk| decode_kept(c.encoding, &c.bytes, found.range, deleted, columns);
+                chunks.iter().try_for_each(&mut decode).map_err(|e| found.not_merged(&ready, &e))
+            });
             // A batch that cannot be paid for is not handed out.
             let paid =
                 pushed.and_then(|()| found.budget.charge_samples((batch.sample_count() - before) as u64));
@@ -356,13 +382,19 @@ impl ChunkSeriesSet for BlockChunkSet {
             let tombstones = Arc::clone(&found.tombstones);
             let deleted = ready.series.and_then(|s| tombstones.get(s));
             let mut chunks = Vec::with_capacity(ready.chunks.len());
-            found.fetch(&ready, |chunk| match deleted {
+            let mut take = |chunk| match deleted {
                 Some(deleted) => rewrite_kept(chunk, deleted, &mut chunks),
                 None => {
                     chunks.push(chunk);
                     Ok(())
                 }
-            })?;
+            };
+            if ready.overlaps {
+                let merged = found.merged(&ready)?;
+                merged.into_iter().try_for_each(take).map_err(|e| found.not_merged(&ready, &e))?;
+            } else {
+                found.fetch(&ready, &mut take)?;
+            }
             // What has no count is no chunk; whoever decodes it says so.
             let count = |c: &Chunk| u64::from(samples_in(c.encoding, &c.bytes).unwrap_or(0));
             let samples = chunks.iter().map(count).sum();

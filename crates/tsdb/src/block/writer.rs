@@ -248,3 +248,6 @@ pub fn remove_block(fs: &dyn Fs, data_dir: &Path, id: BlockId) -> Result<(), Blo
     fs.sync_dir(data_dir).map_err(BlockError::io("synchronising", data_dir))?;
     fs.remove_dir_all(&going).map_err(BlockError::io("removing", &going))
 }
+
+#[cfg(test)]
+mod overlap_tests;

@@ -31,7 +31,8 @@ pub struct Cardinality {
     pub series_by_metric: Vec<TopEntry>,
     /// The labels with the most values.
     pub values_by_label: Vec<TopEntry>,
-    /// The labels whose values are the most bytes, counted once for each series.
+    /// The labels that are the most bytes: of each series name and value, each with its length, as Prometheus
+    /// 3 holds and counts them.
     pub bytes_by_label: Vec<TopEntry>,
     /// The pairs with the most series.
     pub series_by_pair: Vec<TopEntry>,
@@ -81,6 +82,12 @@ impl Top {
         let sorted = self.heap.into_sorted_vec().into_iter();
         sorted.map(|Reverse((count, Reverse(name)))| TopEntry { name, count }).collect()
     }
+}
+
+/// The bytes of a text behind its length: one byte of that, or four from 255 on.
+fn encoded(text: &str) -> u64 {
+    let len = text.len() as u64;
+    len + if len < 255 { 1 } else { 4 }
 }
 
 impl Head {
@@ -133,7 +140,7 @@ impl Head {
                 for (value, ids) in all.with_prefix("", after.as_deref()).take(STRIDE) {
                     let series = ids.len() as u64;
                     count += 1;
-                    size += value.len() as u64 * series;
+                    size += (encoded(&name) + encoded(value)) * series;
                     pairs.offer(series, || format!("{name}={value}"));
                     if name == METRIC_NAME {
                         metrics.offer(series, || value.to_owned());

@@ -1,6 +1,6 @@
 //! Everything that a database does, at the same time on real threads: appends in order, late ones and
-//! histograms, queries, deletion, cuts and compaction, retention, and snapshots. Each view, that of a snapshot
-//! too, is checked against what was known to be committed and deleted before and after it was taken.
+//! histograms, queries, deletion, cuts and compaction, retention, and snapshots. Each view, that of a
+//! snapshot too, is checked against what was known to be committed and deleted before and after it was taken.
 
 use crate::{
     common::{budget, matcher, range},
@@ -30,8 +30,8 @@ const STEP_MS: i64 = 100;
 const LATE_MS: i64 = 950;
 /// What is older may go.
 const KEPT_MS: i64 = 20_000;
-/// The longest block. Retention counts from the end of the newest block, which may lie so much behind its last
-/// sample.
+/// The longest block. Retention counts from the end of the newest block, which may lie so much behind its
+/// last sample.
 const BLOCK_MS: i64 = 6_000;
 /// How many batches a writer may be ahead of another.
 const LEAD: i64 = 20;
@@ -131,7 +131,8 @@ fn write(db: &Db, env: &Env, writer: usize, known: &Known) {
     }
 }
 
-/// The batches that must be there whole, and the doomed ones that may; panics at a part of one or a wrong value.
+/// The batches that must be there whole, and the doomed ones that may; panics at a part of one or a wrong
+/// value.
 fn check(view: &Content, before: Then, after: Then, what: &str) {
     let newest = time(after.committed.into_iter().max().unwrap_or_default() + 1);
     for writer in 0..WRITERS {
@@ -148,7 +149,7 @@ fn check(view: &Content, before: Then, after: Then, what: &str) {
                 let i = samples.binary_search_by_key(&t, |(t, _)| *t).ok()?;
                 match &samples[i].1 {
                     Kept::Float(bits) => {
-                        assert_eq!(f64::from_bits(*bits), b as f64, "{what}: {writer} at {t}")
+                        assert_eq!(f64::from_bits(*bits), b as f64, "{what}: {writer} at {t}");
                     }
                     Kept::Histogram(h) => {
                         assert_eq!((h.count, h.sum_bits), ((2 * b + 1) as f64, (b as f64).to_bits()));
@@ -215,13 +216,16 @@ fn take_snapshots(db: &Db, dir: &Path, env: &Env, known: &Known) {
     }
 }
 
+/// What one of the threads does.
+type Body = Box<dyn FnOnce(&Db, &Path, &Env, &Known) + Send>;
+
 #[test]
 fn views_agree_with_what_was_written_whatever_else_the_database_does() {
     let env = Env::real();
     let dir = tempfile::tempdir().unwrap();
     let db = Arc::new(Db::open(dir.path(), options(), &env).unwrap());
     let known = Arc::new(Known::default());
-    let start = |body: Box<dyn FnOnce(&Db, &Path, &Env, &Known) + Send>| -> Box<dyn Joined> {
+    let start = |body: Body| -> Box<dyn Joined> {
         let (db, known) = (Arc::clone(&db), Arc::clone(&known));
         let (dir, env_of) = (dir.path().to_owned(), env.clone());
         env.spawner.spawn("test", Box::new(move || body(&db, &dir, &env_of, &known))).unwrap()

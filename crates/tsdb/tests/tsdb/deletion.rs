@@ -71,8 +71,10 @@ fn cardinality_names_what_has_the_most_series() {
         assert_eq!((got.series, got.label_pairs, got.label_names), (3000, 3005, 3));
         assert_eq!(got.series_by_metric, [entry("many", 2990), entry("few", 10)]);
         assert_eq!(got.values_by_label, [entry("pod", 3000), entry("zone", 3)]);
-        let pods = (0..3000).map(|i| format!("pod-{i}").len() as u64).sum();
-        assert_eq!(got.bytes_by_label, [entry("pod", pods), entry(METRIC_NAME, 2990 * 4 + 10 * 3)]);
+        // Name, value, and the length of each.
+        let pods = (0..3000).map(|i| (3 + format!("pod-{i}").len() + 2) as u64).sum();
+        let names = 2990 * (8 + 4 + 2) + 10 * (8 + 3 + 2);
+        assert_eq!(got.bytes_by_label, [entry(METRIC_NAME, names), entry("pod", pods)]);
         assert_eq!(got.series_by_pair, [entry("__name__=many", 2990), entry("zone=0", 1000)]);
     });
 }

@@ -41,7 +41,7 @@ fn retention_text(retention: &Retention) -> String {
 
 fn size_text(bytes: u64) -> String {
     let units = [("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let whole = units.iter().find(|(_, shift)| bytes >= 1 << shift && bytes % (1 << shift) == 0);
+    let whole = units.iter().find(|(_, shift)| bytes >= 1 << shift && bytes.is_multiple_of(1 << shift));
     whole.map_or_else(|| format!("{bytes}B"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }
 
