@@ -9,24 +9,35 @@ use crate::{
 use skopos_base::fs::Fs;
 use skopos_base::sync::RwLock;
 use skopos_model::TimestampMs;
-use skopos_storage::TimeRange;
+use skopos_storage::{QueryError, TimeRange};
 use std::{
     collections::BTreeSet,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
 };
+
+/// A block that is there and cannot be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) id: BlockId,
+    pub(crate) dir: PathBuf,
+    /// The times it may have; all where its `meta.json` does not tell.
+    pub(crate) range: TimeRange,
+    pub(crate) reason: String,
+}
 
 /// The open blocks. Whoever loads the list keeps its blocks readable, also when they are removed.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     /// By their earliest times, as compaction merges them: so that a query gives one answer before and after.
     list: RwLock<Arc<[Arc<Block>]>>,
+    unreadable: RwLock<Arc<[Unreadable]>>,
     stats: Arc<Stats>,
 }
 
 impl Blocks {
     pub(crate) fn new(blocks: Vec<Arc<Block>>, stats: Arc<Stats>) -> Self {
-        let this = Self { list: RwLock::new(Arc::from([])), stats };
+        let this = Self { list: RwLock::new(Arc::from([])), unreadable: RwLock::new(Arc::from([])), stats };
         this.publish(blocks);
         this
     }
@@ -52,6 +63,29 @@ impl Blocks {
         let mut blocks: Vec<_> = self.load().iter().filter(|b| !gone.contains(&b.id())).cloned().collect();
         blocks.extend(new);
         self.publish(blocks);
+    }
+
+    /// From now on queries of the times of these fail.
+    pub(crate) fn set_unreadable(&self, unreadable: Vec<Unreadable>) {
+        *self.unreadable.write() = Arc::from(unreadable);
+    }
+
+    /// Refuses `range` when a block of it cannot be read: an answer without its samples would be wrong, and
+    /// nobody would see it. What another block was made of is not missed.
+    pub(crate) fn check_readable(&self, range: TimeRange) -> Result<(), QueryError> {
+        let unreadable = Arc::clone(&self.unreadable.read());
+        let overlaps = |u: &&Unreadable| u.range.min <= range.max && u.range.max >= range.min;
+        for block in unreadable.iter().filter(overlaps) {
+            let in_another = |b: &Arc<Block>| b.meta().compaction.parents.iter().any(|p| p.ulid == block.id);
+            if !self.load().iter().any(in_another) {
+                let reason = format!(
+                    "samples of its times are missing: {}; restore the block from a copy, or move it away",
+                    block.reason
+                );
+                return Err(QueryError::Corrupt { path: block.dir.clone(), offset: 0, reason });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn metas(&self) -> Vec<BlockMeta> {

@@ -46,8 +46,8 @@ pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenErr
 }
 
 /// Opens the blocks of `dir`, and removes what is left of others: of those that were being written or
-/// removed, and those that another block was made of. A block that cannot be read stays where it is: its
-/// samples are missing from answers until somebody has seen to it.
+/// removed, and those that another block was made of. A block that cannot be read stays where it is: queries of
+/// its times fail until somebody has seen to it.
 pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<(Blocks, Foreign), OpenError> {
     let fs = &*env.fs;
     let (mut blocks, mut foreign) = (Vec::new(), Foreign::default());
@@ -78,7 +78,9 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<(
     blocks.iter().for_each(|b| say_in_future(&*env.clock, b));
     // What stays is not read, and tried again at the next start.
     drop(remove_all(fs, dir, &obsolete));
-    Ok((Blocks::new(blocks, Arc::clone(stats)), foreign))
+    let blocks = Blocks::new(blocks, Arc::clone(stats));
+    blocks.set_unreadable(foreign.missed());
+    Ok((blocks, foreign))
 }
 
 /// Says of a block that it ends beyond the clock: its samples, and the age of others, are not what they seem.
@@ -101,7 +103,7 @@ pub(super) fn say_unreadable(dir: &Path, error: &BlockError) {
     };
     tracing::error!(
         block = %dir.display(), %error,
-        "{what}; until then its samples are missing from answers"
+        "{what}; until then queries of its times fail"
     );
 }
 

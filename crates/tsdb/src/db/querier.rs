@@ -14,8 +14,9 @@ use skopos_storage::{
 use std::{path::PathBuf, sync::Arc};
 
 impl Core {
-    /// The view of the head, if it may have samples there, and the blocks that may.
-    fn sources(&self, range: TimeRange) -> (Option<HeadQuerier>, Vec<Arc<Block>>) {
+    /// The view of the head, if it may have samples there, and the blocks that may; none where a block cannot
+    /// be read.
+    fn sources(&self, range: TimeRange) -> Result<(Option<HeadQuerier>, Vec<Arc<Block>>), QueryError> {
         let head = HeadQuerier::new(&self.head, range);
         let in_head = head.may_have_samples();
         let overlaps = |b: &&Arc<Block>| {
@@ -23,13 +24,14 @@ impl Core {
             own.min <= range.max && own.max >= range.min
         };
         let blocks = self.blocks.load().iter().filter(overlaps).cloned().collect();
-        (in_head.then_some(head), blocks)
+        self.blocks.check_readable(range)?;
+        Ok((in_head.then_some(head), blocks))
     }
 }
 
 impl Queryable for Db {
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
-        let (head, blocks) = self.core.sources(range);
+        let (head, blocks) = self.core.sources(range)?;
         // Of equal times the head's sample counts, then that of the block which compaction would take.
         let mut sources: Vec<Box<dyn Querier>> = Vec::with_capacity(blocks.len() + 1);
         sources.extend(head.map(|head| Box::new(head) as Box<dyn Querier>));
@@ -56,19 +58,22 @@ impl Db {
     }
 
     /// A view of `range` as encoded chunks. Chunks of the head and of blocks may overlap.
-    pub fn chunk_querier(&self, range: TimeRange) -> Box<dyn ChunkQuerier> {
-        let (head, blocks) = self.core.sources(range);
+    ///
+    /// # Errors
+    /// When a block of the range cannot be read.
+    pub fn chunk_querier(&self, range: TimeRange) -> Result<Box<dyn ChunkQuerier>, QueryError> {
+        let (head, blocks) = self.core.sources(range)?;
         let mut sources: Vec<(PathBuf, Box<dyn ChunkQuerier>)> = Vec::with_capacity(blocks.len() + 1);
         sources.extend(head.map(|head| (PathBuf::from("head"), Box::new(head) as Box<dyn ChunkQuerier>)));
         let of_block =
             |b: &Arc<Block>| (b.dir().to_owned(), Box::new(b.querier(range)) as Box<dyn ChunkQuerier>);
         sources.extend(blocks.iter().map(of_block));
-        match sources.pop() {
+        Ok(match sources.pop() {
             Some((_, only)) if sources.is_empty() => only,
             last => {
                 sources.extend(last);
                 merge_chunk_queriers(sources)
             }
-        }
+        })
     }
 }

@@ -3,7 +3,12 @@
 use crate::common::{
     DIR, Dump, budget, commit, dump, labels, matcher, open, range, select, series, try_append,
 };
-use skopos_base::{Env, rng::Rng, sim::SimWorld};
+use skopos_base::{
+    Env,
+    fs::{OpenMode, append_all, read_all},
+    rng::Rng,
+    sim::SimWorld,
+};
 use skopos_chunk::XorIter;
 use skopos_model::{DurationMs, Labels, SeriesRef, TimestampMs};
 use skopos_storage::{
@@ -55,7 +60,7 @@ fn fill(db: &Db, from: i64, to: i64) {
 
 /// What a view hands out as chunks, decoded; of equal times the first.
 fn dump_chunks(env: &Env, db: &Db) -> Dump {
-    let querier = db.chunk_querier(TimeRange::ALL);
+    let querier = db.chunk_querier(TimeRange::ALL).expect("all is sound");
     let request =
         SelectRequest { matchers: &[], range: TimeRange::ALL, shard: Shard::WHOLE, budget: budget(env) };
     let mut set = querier.select_chunks(&request).expect("all is sound");
@@ -170,6 +175,50 @@ fn what_a_crash_left_is_removed_and_a_damaged_block_is_left_out() {
             env.fs.read_dir(Path::new(DIR)).expect("all is sound").into_iter().map(|e| e.name).collect();
         assert!(names.iter().all(|n| BlockDir::of(n) != Some(BlockDir::Leftover)), "{names:?}");
         assert!(names.iter().any(|n| n == "other"));
+    });
+}
+
+#[test]
+fn queries_of_the_times_of_a_block_that_cannot_be_read_fail_and_others_do_not() {
+    SimWorld::new(1).run(|env| {
+        let db = open(env, options());
+        fill(&db, 0, 45_000);
+        db.maintain().expect("all is sound");
+        let all = dump(env, &db);
+        drop(db);
+        let block = &block_dirs(env)[1];
+        let sound = read_all(&*env.fs, &block.join("index")).expect("all is sound");
+        let write = |name: &str, bytes: &[u8]| {
+            env.fs.remove_file(&block.join(name)).expect("it is there");
+            let mut file = env.fs.open(&block.join(name), OpenMode::CreateNew).expect("all is sound");
+            append_all(&mut *file, bytes).expect("all is sound");
+        };
+        write("index", &vec![7; sound.len()]);
+        let db = open(env, options());
+        for _ in 0..2 {
+            for (min, max, sound) in [
+                (0, 9_999, true),
+                (0, 10_000, false),
+                (15_000, 15_000, false),
+                (19_999, 40_000, false),
+                (20_000, 50_000, true),
+            ] {
+                let (querier, chunks) = (db.querier(range(min, max)), db.chunk_querier(range(min, max)));
+                assert_eq!((querier.is_ok(), chunks.is_ok()), (sound, sound), "{min} to {max}");
+                let said = querier.err().map(|e| e.to_string()).unwrap_or_default();
+                assert!(sound || said.contains(&*block.to_string_lossy()), "{said}");
+            }
+            db.maintain().expect("it stops nothing");
+        }
+        let meta = read_all(&*env.fs, &block.join(META_FILE)).expect("all is sound");
+        write(META_FILE, b"{");
+        drop(db);
+        let db = open(env, options());
+        assert!(db.querier(range(40_000, 50_000)).is_err(), "nobody knows of which times the block is");
+        write(META_FILE, &meta);
+        write("index", &sound);
+        db.maintain().expect("all is sound");
+        assert_eq!(dump(env, &db), all);
     });
 }
 

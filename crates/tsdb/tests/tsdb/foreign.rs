@@ -101,11 +101,14 @@ fn a_block_that_is_half_there_stops_nothing_and_is_read_when_it_is_whole() {
         env.fs
             .create_dir_all(&Path::new(DIR).join(made[1].file_name().expect("a name")))
             .expect("all is sound");
-        copy(env, &made[2], FILES, 100);
+        let half = copy(env, &made[2], FILES, 100);
+        assert!(db.querier(TimeRange::ALL).is_ok(), "nobody has seen them");
         for _ in 0..3 {
             let done = db.maintain().expect("it stops nothing");
             assert_eq!((done.loaded, db.stats().blocks_unreadable), (0, 3));
         }
+        assert!(db.querier(TimeRange::ALL).is_err(), "one of them says that it is a block");
+        env.fs.remove_file(&half.join(META_FILE)).expect("it is there");
         fill(&db, 1, 100_000, 145_000);
         let done = db.maintain().expect("it stops nothing");
         assert!(done.cut > 0, "{done:?}");

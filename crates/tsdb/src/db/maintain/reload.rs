@@ -1,16 +1,18 @@
 //! Blocks that others put into the data directory or took from it: found at the next pass. Never removes a
-//! block that cannot be read, and says once what is wrong with it.
+//! block that cannot be read, and says once what is wrong with it. Such a block is missed from the start on, or
+//! once two passes have found it the same: until then somebody may be copying it.
 
 use super::{MaintainError, Maintained, State, retention::bytes_of};
 use crate::{
-    block::{Block, BlockDir, BlockError, BlockId},
+    block::{Block, BlockDir, BlockError, BlockId, BlockMeta, META_FILE},
     db::{
         Core,
-        blocks::removable,
+        blocks::{Unreadable, removable},
         open::{say_in_future, say_unreadable},
     },
 };
 use skopos_base::fs::Fs;
+use skopos_storage::TimeRange;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -20,14 +22,42 @@ use std::{
 /// What was found of blocks that this program has not made.
 #[derive(Debug, Default)]
 pub(crate) struct Foreign {
-    /// Blocks that could not be read, with how long they were then and why: another attempt is made when
-    /// their length has changed.
-    unreadable: BTreeMap<BlockId, (u64, String)>,
+    unreadable: BTreeMap<BlockId, Found>,
     /// Blocks that were read for the first time, with how long they were: somebody may still be writing them.
     settling: BTreeMap<BlockId, u64>,
 }
 
+/// A block that could not be read.
+#[derive(Debug)]
+struct Found {
+    /// How long it was then: another attempt is made when that has changed, …
+    bytes: u64,
+    /// … or when it was the system that refused.
+    refused: bool,
+    /// Nobody is writing it any more, and it is a block: one without `meta.json` is none yet.
+    is_missed: bool,
+    block: Unreadable,
+}
+
+impl Found {
+    fn new(fs: &dyn Fs, dir: &Path, id: BlockId, error: &BlockError) -> Self {
+        let range = BlockMeta::read(fs, dir).map_or(TimeRange::ALL, |meta| meta.range());
+        let block = Unreadable { id, dir: dir.to_owned(), range, reason: error.to_string() };
+        let refused = matches!(error, BlockError::Io { .. });
+        Self { bytes: bytes_of(fs, dir).unwrap_or(0), refused, is_missed: false, block }
+    }
+
+    fn settle(&mut self, fs: &dyn Fs) {
+        self.is_missed = fs.exists(&self.block.dir.join(META_FILE)).unwrap_or(true);
+    }
+}
+
 impl Foreign {
+    /// The blocks without which an answer is wrong.
+    pub(in crate::db) fn missed(&self) -> Vec<Unreadable> {
+        self.unreadable.values().filter(|f| f.is_missed).map(|f| f.block.clone()).collect()
+    }
+
     /// Notes a block that could not be read; that was said.
     pub(in crate::db) fn found_unreadable(
         &mut self,
@@ -36,7 +66,9 @@ impl Foreign {
         id: BlockId,
         error: &BlockError,
     ) {
-        self.unreadable.insert(id, (bytes_of(fs, dir).unwrap_or(0), error.to_string()));
+        let mut found = Found::new(fs, dir, id, error);
+        found.settle(fs);
+        self.unreadable.insert(id, found);
     }
 }
 
@@ -73,6 +105,7 @@ impl Core {
         }
         let unreadable = state.foreign.unreadable.len() as u64;
         self.stats.blocks_unreadable.store(unreadable, Ordering::Relaxed);
+        self.blocks.set_unreadable(state.foreign.missed());
         if new.is_empty() && vanished.is_empty() {
             return Ok(());
         }
@@ -95,8 +128,11 @@ impl Core {
     fn open_foreign(&self, id: BlockId, foreign: &mut Foreign) -> Option<Arc<Block>> {
         let dir = self.dir.join(id.to_string());
         let bytes = bytes_of(&*self.env.fs, &dir).unwrap_or(0);
-        if foreign.unreadable.get(&id).is_some_and(|(then, _)| *then == bytes) {
-            return None;
+        if let Some(found) = foreign.unreadable.get_mut(&id).filter(|f| f.bytes == bytes) {
+            found.settle(&*self.env.fs);
+            if !found.refused {
+                return None;
+            }
         }
         if foreign.settling.get(&id) == Some(&bytes) {
             foreign.settling.remove(&id);
@@ -115,9 +151,12 @@ impl Core {
                 Some(Arc::new(block))
             }
             Err(error) => {
-                let reason = error.to_string();
-                let known = foreign.unreadable.insert(id, (bytes, reason.clone()));
-                if known.is_none_or(|(_, before)| before != reason) {
+                let mut found = Found::new(&*self.env.fs, &dir, id, &error);
+                let reason = found.block.reason.clone();
+                let known = foreign.unreadable.get(&id);
+                found.is_missed = known.is_some_and(|f| f.is_missed && f.bytes == bytes);
+                let known = foreign.unreadable.insert(id, found);
+                if known.is_none_or(|f| f.block.reason != reason) {
                     say_unreadable(&dir, &error);
                 }
                 None
