@@ -39,5 +39,5 @@ mod value;
 
 pub use engine::{Engine, EngineOptions, Steps};
 pub use error::EvalError;
-pub use parse::{ParseError, ParseOptions, parse, parse_selector, parse_with};
+pub use parse::{ParseError, ParseOptions, parse, parse_matchers, parse_selector, parse_with};
 pub use value::{Annotation, Matrix, QueryResult, Severity, Value, Vector};

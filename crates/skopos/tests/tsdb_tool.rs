@@ -85,8 +85,12 @@ fn lists_analyses_and_dumps_are_those_of_promtool() {
         assert_eq!(ok(&ours(&["list", dir])), promtool(&["list", dir]));
         assert_eq!(ok(&ours(&["list", "-r", dir])), promtool(&["list", "-r", dir]));
         assert_eq!(sections(&ok(&ours(&["analyze", dir]))), sections(&promtool(&["analyze", dir])));
-        for more in [&[][..], &["--match", "temp"], &["--min-time=1700003000000", "--max-time=1700009000000"]]
-        {
+        for more in [
+            &[][..],
+            &["--match", "temp"],
+            &["--match", "{no_such_label=\"\"}"],
+            &["--min-time=1700003000000", "--max-time=1700009000000"],
+        ] {
             let arguments = [&["dump"], more, &[dir.as_str()]].concat();
             let dump = promtool(&arguments);
             assert!(dump.lines().count() > 50, "{arguments:?} prints something");
@@ -226,6 +230,20 @@ fn what_is_no_data_directory_is_named_and_not_changed() {
         }
     }
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1, "no lock was made");
+}
+
+#[test]
+fn a_load_is_written_into_a_new_database_only() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().to_str().unwrap();
+    let bench = ["bench", "write", "--metrics=10", "--scrapes=2", "--out", dir];
+    ok(&ours(&bench));
+    let dump = ok(&ours(&["dump", dir]));
+    assert_eq!(dump.lines().count(), 20);
+    let refused = ours(&bench);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && error.contains("is not empty"), "{error}");
+    assert_eq!(ok(&ours(&["dump", dir])), dump);
 }
 
 #[test]

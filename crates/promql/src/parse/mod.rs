@@ -58,7 +58,20 @@ pub fn parse_with(text: &str, options: ParseOptions) -> Result<Expr, ParseError>
 /// Reads a selector without `offset`, `@` and range, as in `match[]`. At least one of the matchers
 /// refuses the empty string.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    selector(text).map_err(|e| *e)
+    selector(text, Allowed::NotEverything).map_err(|e| *e)
+}
+
+/// Reads a selector that may pick all series too, as `{}` does, for whoever walks through all of them anyway.
+pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    selector(text, Allowed::Everything).map_err(|e| *e)
+}
+
+/// What a selector may pick.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Allowed {
+    /// One of its conditions must exclude series without the label.
+    NotEverything,
+    Everything,
 }
 
 fn expression(text: &str, options: ParseOptions) -> Parsed<Expr> {
@@ -68,8 +81,11 @@ fn expression(text: &str, options: ParseOptions) -> Parsed<Expr> {
     Ok(*node.expr)
 }
 
-fn selector(text: &str) -> Parsed<Vec<Matcher>> {
+fn selector(text: &str, allowed: Allowed) -> Parsed<Vec<Matcher>> {
     let mut parser = Parser::new(text, ParseOptions::ALL)?;
+    if allowed == Allowed::Everything {
+        parser.any_selector_at = Some(parser.token.span.start);
+    }
     let selector = parser.lone_selector()?;
     parser.expect_end("the end of the selector")?;
     Ok(selector.matchers)

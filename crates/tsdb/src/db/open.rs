@@ -46,8 +46,8 @@ pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenErr
 }
 
 /// Opens the blocks of `dir`, and removes what is left of others: of those that were being written or
-/// removed, and those that another block was made of. A block that cannot be read stays where it is: queries of
-/// its times fail until somebody has seen to it.
+/// removed, and those that another block was made of. A block that cannot be read stays where it is: queries
+/// of its times fail until somebody has seen to it.
 pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<(Blocks, Foreign), OpenError> {
     let fs = &*env.fs;
     let (mut blocks, mut foreign) = (Vec::new(), Foreign::default());

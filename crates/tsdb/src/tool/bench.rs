@@ -25,6 +25,9 @@ pub enum BenchError {
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// What is there already would be mixed with made-up series.
+    #[error("{} is not empty: name a directory that is, or one that does not exist yet", .0.display())]
+    NotEmpty(PathBuf),
     /// A sample was refused.
     #[error("a sample was refused: {0}")]
     Refused(#[from] AppendError),
@@ -101,11 +104,15 @@ pub struct WriteFigures {
 }
 
 impl WriteBench<'_> {
-    /// Brings the load into a database in `dir`, the last scrape now.
+    /// Brings the load into a new database in `dir`, the last scrape now.
     ///
     /// # Errors
-    /// When the database refuses something.
+    /// When there is something in `dir`, or the database refuses something.
     pub fn run(&self, dir: &Path, options: Options, env: &Env) -> Result<WriteFigures, BenchError> {
+        let io = |source| BenchError::Io { path: dir.to_owned(), source };
+        if env.fs.exists(dir).map_err(io)? && !env.fs.read_dir(dir).map_err(io)?.is_empty() {
+            return Err(BenchError::NotEmpty(dir.to_owned()));
+        }
         let db = Db::open(dir, options, env)?;
         let started = env.clock.monotonic();
         let first = env.clock.wall_ms() - INTERVAL_MS * i64::try_from(self.scrapes).unwrap_or(i64::MAX);

@@ -1,6 +1,6 @@
 //! Blocks that others put into the data directory or took from it: found at the next pass. Never removes a
-//! block that cannot be read, and says once what is wrong with it. Such a block is missed from the start on, or
-//! once two passes have found it the same: until then somebody may be copying it.
+//! block that cannot be read, and says once what is wrong with it. Such a block is missed from the start on,
+//! or once two passes have found it the same: until then somebody may be copying it.
 
 use super::{MaintainError, Maintained, State, retention::bytes_of};
 use crate::{

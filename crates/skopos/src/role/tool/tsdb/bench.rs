@@ -18,7 +18,7 @@ pub(in crate::role::tool) enum Bench {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::role::tool) struct Flags {
-    /// Where the database is made; it stays there.
+    /// Where the database is made; nothing may be there before, and it stays there.
     #[arg(long, value_name = "DIR", default_value = "benchout")]
     out: PathBuf,
     /// How many series.

@@ -6,7 +6,7 @@ use crate::role::Failure;
 use skopos_base::Env;
 use skopos_chunk::SampleIter;
 use skopos_model::{Matcher, TimestampMs};
-use skopos_promql::parse_selector;
+use skopos_promql::parse_matchers;
 use skopos_storage::TimeRange;
 use skopos_tsdb::tool::{
     text::{dump_labels, open_metrics_labels, write_dump_line, write_open_metrics_line},
@@ -83,7 +83,7 @@ const ALL: &str = "{__name__=~'(?s:.*)'}";
 
 /// The matchers of each selector.
 pub(super) fn selectors(texts: &[String]) -> Result<Vec<Vec<Matcher>>, Failure> {
-    let parse = |text: &String| match parse_selector(text) {
+    let parse = |text: &String| match parse_matchers(text) {
         _ if text == ALL => Ok(Vec::new()),
         parsed => parsed.map_err(|e| Failure::Flags(format!("--match={text}: {e}"))),
     };

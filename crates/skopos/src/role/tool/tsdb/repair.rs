@@ -4,7 +4,7 @@ use super::super::output::Out;
 use super::{expect_data, failed};
 use crate::role::Failure;
 use skopos_base::Env;
-use skopos_tsdb::tool::repair::{RepairMode, repair};
+use skopos_tsdb::tool::repair::{RepairMode, Repaired, repair};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -26,8 +26,9 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     if done.is_empty() {
         out.line(&format!("{} needs no repair", flags.dir.display()))?;
     }
-    let prefix = if flags.dry_run { "would be " } else { "" };
     for one in &done {
+        let changes = !matches!(one, Repaired::Stays(_));
+        let prefix = if flags.dry_run && changes { "would be " } else { "" };
         out.line(&format!("{prefix}{one}"))?;
     }
     out.finish()
