@@ -26,7 +26,8 @@ pub(crate) async fn query_exemplars(Ready(parts): Ready, params: Params) -> Resu
     let budget = parts.engine.budget();
     blocking::run(parts, budget, move |parts, budget| {
         let expr =
-            skopos_promql::parse(params.get("query").unwrap_or("")).map_err(|e| refused(e.to_string()))?;
+            skopos_promql::parse_with(params.get("query").unwrap_or(""), parts.engine.options().language)
+                .map_err(|e| refused(e.to_string()))?;
         let mut sets = Vec::new();
         selectors(&expr, &mut sets);
         if sets.is_empty() {

@@ -5,9 +5,11 @@
 //! - `mount`: `Mount`: where the routes stand and for whom; `control`: reload and quit; `admin`: what changes
 //!   data.
 //! - `parts`: `App` and `Parts`: what handlers work with, and that it is not there from the start.
+//! - `federate`: the page that another server scrapes.
 //! - `query`, `exemplars`, `labels`, `metadata`, `targets`, `rules`, `syntax`, `status`, `tsdb_status`,
 //!   `about`, `self_metrics`, `notifications`: the handlers, by what they are about.
 //! - `params`, `reply`, `json`: how a request is read and an answer written.
+//! - `query_stats`: how long a query took, for clients that ask.
 //! - `blocking`: queries on threads, cancelled when their client goes.
 //! - `own_metrics`: what this process says of itself.
 //! - `ui`: the embedded files.
@@ -30,6 +32,7 @@ mod admin;
 mod blocking;
 mod control;
 mod exemplars;
+mod federate;
 mod json;
 mod labels;
 mod metadata;
@@ -39,6 +42,7 @@ pub mod own_metrics;
 mod params;
 mod parts;
 mod query;
+mod query_stats;
 mod reply;
 mod rules;
 mod self_metrics;
@@ -80,6 +84,7 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .route("/-/ready", get(status::ready))
         .merge(lifecycle_routes(mount))
         .route("/metrics", get(status::metrics))
+        .route("/federate", get(federate::federate))
         .fallback(get(ui::file))
         .layer(middleware::from_fn_with_state(app.clone(), count))
         .layer(CompressionLayer::new())
@@ -105,6 +110,7 @@ fn state_routes() -> Router<App> {
     Router::new()
         .route("/targets", get(targets::targets))
         .route("/targets/metadata", get(metadata::of_targets))
+        .route("/targets/relabel_steps", get(targets::relabel_steps))
         .route("/scrape_pools", get(about::scrape_pools))
         .route("/scrape_pools/config", get(about::scrape_pool_config))
         .route("/rules", get(rules::rules))

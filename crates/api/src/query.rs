@@ -4,11 +4,12 @@ use crate::{
     blocking, json,
     params::Params,
     parts::{Parts, Ready},
+    query_stats::Stats,
     reply::{ApiError, ErrorType, Success},
 };
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{
-    Annotation, EvalError, Matrix, QueryResult, Severity, Steps, Value, Vector,
+    Annotation, Engine, EvalError, Matrix, QueryResult, Severity, Steps, Value, Vector,
     ast::{Expr, ValueType},
 };
 use skopos_storage::QueryBudget;
@@ -27,10 +28,14 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Succe
     let at = params.time("time")?.unwrap_or_else(|| TimestampMs::new(parts.clock.wall_ms()));
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
+    let asked = parts.clock.monotonic();
     blocking::run(parts, budget, move |parts, budget| {
         let expr = parse(parts, &params)?;
-        let result = parts.engine_now().instant(parts.storage.as_ref(), &expr, at, budget)?;
-        success(&result, params.required("query")?, limit)
+        let engine = engine(parts, &params)?;
+        let mut stats = Stats::begin(parts, &params, asked);
+        let result = engine.instant(parts.storage.as_ref(), &expr, at, budget)?;
+        stats.evaluated(parts, budget);
+        success(&result, &params, limit, &stats)
     })
     .await
 }
@@ -57,6 +62,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Success
     }
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
+    let asked = parts.clock.monotonic();
     blocking::run(parts, budget, move |parts, budget| {
         let expr = parse(parts, &params)?;
         if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
@@ -66,11 +72,20 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Success
             );
             return Err(ApiError::parameter("query", reason));
         }
-        let result =
-            parts.engine_now().range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget)?;
-        success(&result, params.required("query")?, limit)
+        let engine = engine(parts, &params)?;
+        let mut stats = Stats::begin(parts, &params, asked);
+        let result = engine.range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget)?;
+        stats.evaluated(parts, budget);
+        success(&result, &params, limit, &stats)
     })
     .await
+}
+
+/// The engine as configured, with the lookback that the client asks for; zero and less ask for none.
+fn engine(parts: &Parts, params: &Params) -> Result<Engine, ApiError> {
+    let engine = parts.engine_now();
+    let lookback = params.duration("lookback_delta")?.filter(|d| d.as_ms() > 0);
+    Ok(lookback.map_or(engine.clone(), |lookback| engine.with_lookback(lookback)))
 }
 
 /// What the query may use: as configured, within the time that the client gives it.
@@ -98,7 +113,8 @@ impl From<EvalError> for ApiError {
 }
 
 /// The result as JSON, cut to `limit` series (zero: all of them).
-fn success(result: &QueryResult, query: &str, limit: usize) -> Result<Success, ApiError> {
+fn success(result: &QueryResult, params: &Params, limit: usize, stats: &Stats) -> Result<Success, ApiError> {
+    let query = params.required("query")?;
     let (mut out, mut cut) = (Success::begin(), false);
     let kept = |len: usize| if limit == 0 { len } else { limit.min(len) };
     match &result.value {
@@ -122,6 +138,7 @@ fn success(result: &QueryResult, query: &str, limit: usize) -> Result<Success, A
             write_matrix(&mut out, matrix, kept(matrix.len()))?;
         }
     }
+    stats.write(&mut out)?;
     out.push(b'}');
     let of = |severity| remarks(&result.annotations, severity, query);
     let mut warnings = of(Severity::Warning);

@@ -119,6 +119,11 @@ impl ApiError {
         Self::new(ErrorType::BadData, format!("invalid parameter {name:?}: {reason}"))
     }
 
+    /// The same as text, for what is no part of the JSON API.
+    pub(crate) fn into_text(self) -> Response {
+        (self.error_type.status(), format!("{}\n", self.message)).into_response()
+    }
+
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorType::Internal, message)
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     params::Params,
+    parts::{Parts, Ready},
     reply::{ApiError, Success},
 };
 use serde_json::{Value, json};
@@ -15,18 +16,19 @@ use skopos_promql::{
 };
 
 /// The query, formatted.
-pub(crate) async fn format_query(params: Params) -> Result<Success, ApiError> {
-    Success::of(&parse(&params)?.pretty())
+pub(crate) async fn format_query(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+    Success::of(&parse(&parts, &params)?.pretty())
 }
 
 /// The query's tree.
-pub(crate) async fn parse_query(params: Params) -> Result<Success, ApiError> {
-    Success::of(&tree(&parse(&params)?))
+pub(crate) async fn parse_query(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+    Success::of(&tree(&parse(&parts, &params)?))
 }
 
-fn parse(params: &Params) -> Result<Expr, ApiError> {
+fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {
     let text = params.get("query").unwrap_or("");
-    skopos_promql::parse(text).map_err(|e| ApiError::parameter("query", e))
+    let language = parts.engine.options().language;
+    skopos_promql::parse_with(text, language).map_err(|e| ApiError::parameter("query", e))
 }
 
 fn tree(expr: &Expr) -> Value {

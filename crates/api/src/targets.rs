@@ -3,7 +3,7 @@
 use crate::{
     params::Params,
     parts::Ready,
-    reply::{ApiError, Success},
+    reply::{ApiError, ErrorType, Success},
 };
 use serde::Serialize;
 use skopos_model::{Labels, TimestampMs};
@@ -54,6 +54,19 @@ pub(crate) async fn targets(Ready(parts): Ready, params: Params) -> Result<Succe
         dropped_targets: Vec::new(),
         dropped_target_counts: BTreeMap::new(),
     })
+}
+
+/// What each rule of a job makes of the labels that it is given. Jobs have no rules, so there is no step.
+pub(crate) async fn relabel_steps(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+    let missing = |name: &str| ApiError::new(ErrorType::BadData, format!("no {name} parameter provided"));
+    let pool = params.get("scrapePool").ok_or_else(|| missing("scrapePool"))?;
+    let labels = params.get("labels").ok_or_else(|| missing("labels"))?;
+    let _labels: BTreeMap<String, String> =
+        serde_json::from_str(labels).map_err(|e| ApiError::parameter("labels", e))?;
+    if parts.config.get().scrape_configs.iter().all(|job| job.job_name != pool) {
+        return Err(ApiError::new(ErrorType::BadData, format!("unknown scrape pool {pool:?}")));
+    }
+    Success::of(&serde_json::json!({"steps": []}))
 }
 
 fn active(status: &TargetStatus) -> Active {

@@ -75,7 +75,8 @@ impl<'a> TextWriter<'a> {
         }
     }
 
-    /// Begins a family. One that gets no sample leaves nothing in the buffer.
+    /// Begins a family. One that gets no sample leaves nothing in the buffer; one without a help text has no
+    /// line for it.
     ///
     /// # Errors
     /// When the name is empty, or was begun before: the family before it is then no longer open.
@@ -96,7 +97,9 @@ impl<'a> TextWriter<'a> {
         self.metric_type = metric_type;
         self.quoted = !is_classic_metric_name(name);
         self.unused_head = Some(self.out.len());
-        self.write_head("HELP", |out, format| push_help(out, help, format));
+        if !help.is_empty() {
+            self.write_head("HELP", |out, format| push_help(out, help, format));
+        }
         self.write_head("TYPE", |out, format| {
             out.extend_from_slice(type_name(metric_type, format).as_bytes());
         });

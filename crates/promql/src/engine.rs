@@ -87,6 +87,12 @@ impl Engine {
         }
     }
 
+    /// The same engine with another age at which a sample no longer counts.
+    #[must_use]
+    pub fn with_lookback(&self, lookback_delta: DurationMs) -> Self {
+        Self { options: EngineOptions { lookback_delta, ..self.options }, clock: Arc::clone(&self.clock) }
+    }
+
     /// The options it was made with.
     pub fn options(&self) -> &EngineOptions {
         &self.options

@@ -247,3 +247,54 @@ fn who_listens_for_notifications_does_not_hold_up_the_end() {
     assert!(ended.success(), "{ended}");
     assert!(listener.join().unwrap(), "the end was not told");
 }
+
+/// The samples of a page without their times, sorted.
+fn federated(server: &Service, path: &str) -> Vec<String> {
+    let page = server.get(path);
+    assert_eq!(page.status, 200, "{path}: {}", page.text());
+    assert!(page.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"), "{path}");
+    let untimed = |line: &str| match line.rsplit_once(' ') {
+        Some((sample, time)) if !line.starts_with('#') => {
+            assert!(time.parse::<i64>().is_ok_and(|ms| ms > 1_600_000_000_000), "{line}");
+            sample.to_owned()
+        }
+        _ => line.to_owned(),
+    };
+    page.text().lines().map(untimed).collect()
+}
+
+#[test]
+fn a_page_for_another_server_is_that_of_prometheus() {
+    let text = |body: &str| Misbehaviour::text(body);
+    let target =
+        Server::start([text("# TYPE a counter\na{site=\"own\"} 1\na 2\nb{x=\"\\\"\"} NaN\ngone 1\n")]);
+    let config = config(&target).replace("1s}", "1s, external_labels: {site: all, zone: z}}");
+    let theirs = peers::prometheus(&config, &["--log.level=error"]);
+    let ours = server().config(&config).start();
+    for server in [&theirs, &ours] {
+        wait_for_value(server, "gone", 1.0);
+    }
+    target.behave([text("a{site=\"own\"} 1\na 2\nb{x=\"\\\"\"} NaN\n")]);
+    for server in [&theirs, &ours] {
+        wait_for_value(server, "count(absent(gone))", 1.0);
+    }
+    for query in [
+        "",
+        "?match[]=a",
+        "?match[]=a&match[]=b&match[]=up",
+        "?match[]={__name__=~%22a|b|gone%22}",
+        "?match[]=none",
+    ] {
+        let path = format!("/federate{query}");
+        assert_eq!(federated(&ours, &path), federated(&theirs, &path), "{path}");
+    }
+    assert_eq!(federated(&ours, "/federate?match[]=a").len(), 3);
+    for server in [&theirs, &ours] {
+        assert_eq!(server.get("/federate?match[]=a{").status, 400);
+    }
+    let open = crate::support::fetch(
+        &ours.url("/federate?match[]=a"),
+        &[("Accept", "application/openmetrics-text;version=1.0.0")],
+    );
+    assert!(open.text().ends_with("# EOF\n"), "{}", open.text());
+}

@@ -42,6 +42,10 @@ struct Shared {
     clock: Arc<dyn Clock>,
     deadline: Duration,
     samples: AtomicU64,
+    /// All that were charged, given back or not.
+    read: AtomicU64,
+    /// The most that were held.
+    peak: AtomicU64,
     cancelled: AtomicBool,
 }
 
@@ -49,8 +53,9 @@ impl QueryBudget {
     /// An account whose time begins now.
     pub fn new(limits: QueryLimits, clock: Arc<dyn Clock>) -> Arc<Self> {
         let deadline = clock.monotonic().saturating_add(limits.timeout.as_std());
-        let (samples, cancelled) = (AtomicU64::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { limits, clock, deadline, samples, cancelled });
+        let [samples, read, peak] = [const { AtomicU64::new(0) }; 3];
+        let cancelled = AtomicBool::new(false);
+        let shared = Arc::new(Shared { limits, clock, deadline, samples, read, peak, cancelled });
         Arc::new(Self { shared, series: AtomicU64::new(0) })
     }
 
@@ -64,7 +69,9 @@ impl QueryBudget {
 
     /// Charges samples about to be read, and checks time and cancellation with it.
     pub fn charge_samples(&self, n: u64) -> Result<(), QueryError> {
-        charge(&self.shared.samples, n, self.shared.limits.max_samples, "query.max-samples")?;
+        let held = charge(&self.shared.samples, n, self.shared.limits.max_samples, "query.max-samples")?;
+        self.shared.read.fetch_add(n, Ordering::Relaxed);
+        self.shared.peak.fetch_max(held, Ordering::Relaxed);
         self.check()
     }
 
@@ -99,13 +106,24 @@ impl QueryBudget {
         self.shared.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// All samples that were charged, also those given back.
+    pub fn samples_read(&self) -> u64 {
+        self.shared.read.load(Ordering::Relaxed)
+    }
+
+    /// The most samples that were held at a time.
+    pub fn samples_peak(&self) -> u64 {
+        self.shared.peak.load(Ordering::Relaxed)
+    }
+
     /// Samples charged and not given back.
     pub fn samples(&self) -> u64 {
         self.shared.samples.load(Ordering::Relaxed)
     }
 }
 
-fn charge(account: &AtomicU64, n: u64, max: u64, limit: &'static str) -> Result<(), QueryError> {
-    let before = account.fetch_add(n, Ordering::Relaxed);
-    if before.saturating_add(n) > max { Err(QueryError::Limit { limit, max }) } else { Ok(()) }
+/// What the account holds then.
+fn charge(account: &AtomicU64, n: u64, max: u64, limit: &'static str) -> Result<u64, QueryError> {
+    let after = account.fetch_add(n, Ordering::Relaxed).saturating_add(n);
+    if after > max { Err(QueryError::Limit { limit, max }) } else { Ok(after) }
 }

@@ -49,8 +49,8 @@ fn a_counter_whose_short_name_is_taken_keeps_its_own() {
             w.family("x_total", Counter, "")?;
             w.sample("", &[], 2.0)
         },
-        "# HELP x \n# TYPE x gauge\nx 1\n# HELP x_total \n# TYPE x_total counter\nx_total 2\n",
-        "# HELP x \n# TYPE x gauge\nx 1\n# HELP x_total \n# TYPE x_total unknown\nx_total 2\n",
+        "# TYPE x gauge\nx 1\n# TYPE x_total counter\nx_total 2\n",
+        "# TYPE x gauge\nx 1\n# TYPE x_total unknown\nx_total 2\n",
     );
     let mut out = Vec::new();
     let mut w = TextWriter::new(Format::OpenMetrics, &mut out);
@@ -70,12 +70,12 @@ fn each_type_has_the_name_that_its_format_knows() {
             }
             Ok(())
         },
-        "# HELP g \n# TYPE g gauge\ng 1\n# HELP u \n# TYPE u untyped\nu 1\n\
-         # HELP s \n# TYPE s gauge\ns 1\n# HELP build_info \n# TYPE build_info gauge\nbuild_info 1\n\
-         # HELP gh \n# TYPE gh untyped\ngh_gsum 1\n",
-        "# HELP g \n# TYPE g gauge\ng 1\n# HELP u \n# TYPE u unknown\nu 1\n\
-         # HELP s \n# TYPE s stateset\ns 1\n# HELP build \n# TYPE build info\nbuild_info 1\n\
-         # HELP gh \n# TYPE gh gaugehistogram\ngh_gsum 1\n",
+        "# TYPE g gauge\ng 1\n# TYPE u untyped\nu 1\n\
+         # TYPE s gauge\ns 1\n# TYPE build_info gauge\nbuild_info 1\n\
+         # TYPE gh untyped\ngh_gsum 1\n",
+        "# TYPE g gauge\ng 1\n# TYPE u unknown\nu 1\n\
+         # TYPE s stateset\ns 1\n# TYPE build info\nbuild_info 1\n\
+         # TYPE gh gaugehistogram\ngh_gsum 1\n",
     );
 }
 
@@ -104,15 +104,15 @@ fn texts_are_escaped_and_unusual_names_are_quoted() {
         |w| {
             w.family("g", Gauge, "a \"b\" \\ c\nd")?;
             w.sample("", &[("path", "C:\\\"x\"\n"), ("ü", "ö")], -1.0)?;
-            w.family("http.\"r\"_total", Counter, "")?;
+            w.family("http.\"r\"_total", Counter, "R")?;
             w.sample("", &[], f64::INFINITY)?;
             w.sample("", &[("a.b", "c")], f64::NEG_INFINITY)
         },
         "# HELP g a \"b\" \\\\ c\\nd\n# TYPE g gauge\ng{path=\"C:\\\\\\\"x\\\"\\n\",\"ü\"=\"ö\"} -1\n\
-         # HELP \"http.\\\"r\\\"_total\" \n# TYPE \"http.\\\"r\\\"_total\" counter\n\
+         # HELP \"http.\\\"r\\\"_total\" R\n# TYPE \"http.\\\"r\\\"_total\" counter\n\
          {\"http.\\\"r\\\"_total\"} +Inf\n{\"http.\\\"r\\\"_total\",\"a.b\"=\"c\"} -Inf\n",
         "# HELP g a \\\"b\\\" \\\\ c\\nd\n# TYPE g gauge\ng{path=\"C:\\\\\\\"x\\\"\\n\",\"ü\"=\"ö\"} -1\n\
-         # HELP \"http.\\\"r\\\"\" \n# TYPE \"http.\\\"r\\\"\" counter\n\
+         # HELP \"http.\\\"r\\\"\" R\n# TYPE \"http.\\\"r\\\"\" counter\n\
          {\"http.\\\"r\\\"_total\"} +Inf\n{\"http.\\\"r\\\"_total\",\"a.b\"=\"c\"} -Inf\n",
     );
 }
@@ -125,8 +125,8 @@ fn times_are_milliseconds_or_seconds() {
             w.sample_at("", &[], 1.0, TimestampMs::new(1_700_000_000_007))?;
             w.sample_at("", &[], 1.0, TimestampMs::new(-1))
         },
-        "# HELP g \n# TYPE g gauge\ng 1 1700000000007\ng 1 -1\n",
-        "# HELP g \n# TYPE g gauge\ng 1 1700000000.007\ng 1 -0.001\n",
+        "# TYPE g gauge\ng 1 1700000000007\ng 1 -1\n",
+        "# TYPE g gauge\ng 1 1700000000.007\ng 1 -0.001\n",
     );
 }
 

@@ -1,0 +1,115 @@
+//! `/federate`: the newest sample of each series that some selector picks, as a page to be scraped. Native
+//! histograms are left out: the text formats have no room for them.
+
+use crate::{
+    blocking,
+    params::Params,
+    parts::{Parts, Ready},
+    reply::ApiError,
+};
+use axum::{
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+};
+use skopos_exposition::{Format, TextWriter, WriteError};
+use skopos_model::{Labels, Matcher, MetricType, TimestampMs, is_stale_nan, name::METRIC_NAME};
+use skopos_storage::{QueryBudget, SelectRequest, SeriesBatch, SeriesColumns, Shard, TimeRange};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The newest sample of a series.
+type Newest = (TimestampMs, f64);
+
+/// The page. Errors are text, as in Prometheus.
+pub(crate) async fn federate(Ready(parts): Ready, headers: HeaderMap, params: Params) -> Response {
+    let wrong = |text: String| (StatusCode::BAD_REQUEST, format!("{text}\n")).into_response();
+    let parsed: Result<Vec<_>, _> = params.all("match[]").map(skopos_promql::parse_selector).collect();
+    let sets = match parsed {
+        Ok(sets) => sets,
+        Err(e) => return wrong(e.to_string()),
+    };
+    let format = Format::negotiate(headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or(""));
+    let budget = parts.engine.budget();
+    let page = blocking::run(parts, budget, move |parts, budget| page(parts, &sets, format, budget)).await;
+    match page {
+        Ok(page) => ([(CONTENT_TYPE, format.content_type())], page).into_response(),
+        Err(e) => e.into_text(),
+    }
+}
+
+fn page(
+    parts: &Parts,
+    sets: &[Vec<Matcher>],
+    format: Format,
+    budget: &Arc<QueryBudget>,
+) -> Result<Vec<u8>, ApiError> {
+    let now = TimestampMs::new(parts.clock.wall_ms());
+    let range = TimeRange { min: now.minus(parts.engine.options().lookback_delta), max: now };
+    let mut found = BTreeMap::new();
+    for matchers in sets {
+        collect(parts, matchers, range, budget, &mut found)?;
+    }
+    let mut external = parts.config.get().global.external_labels.clone();
+    // Whoever scrapes this page must not call our address the instance of a series that has none.
+    external.entry("instance".to_owned()).or_default();
+    let mut out = Vec::new();
+    write(&mut out, format, &found, &external).map_err(|e| ApiError::internal(e.to_string()))?;
+    Ok(out)
+}
+
+/// The newest samples of all series of one selector, by name and labels.
+fn collect(
+    parts: &Parts,
+    matchers: &[Matcher],
+    range: TimeRange,
+    budget: &Arc<QueryBudget>,
+    found: &mut BTreeMap<(String, Labels), Newest>,
+) -> Result<(), ApiError> {
+    let querier = parts.storage.querier(range)?;
+    let request = SelectRequest { matchers, range, shard: Shard::WHOLE, budget: Arc::clone(budget) };
+    let mut series = querier.select(&request)?;
+    let mut batch = SeriesBatch::default();
+    while series.next_batch(&mut batch)? {
+        for series in batch.iter() {
+            let name = series.labels.value(METRIC_NAME);
+            if let Some(newest) = newest(&series)
+                && !name.is_empty()
+            {
+                found.insert((name.to_owned(), series.labels.clone()), newest);
+            }
+        }
+        budget.release_samples(batch.sample_count() as u64);
+    }
+    Ok(())
+}
+
+/// None where the series has ended or its newest sample is a histogram.
+fn newest(series: &SeriesColumns<'_>) -> Option<Newest> {
+    let (at, value) = (*series.timestamps.last()?, *series.values.last()?);
+    let is_histogram = series.histograms.iter().last().is_some_and(|h| h.sample + 1 == series.values.len());
+    (!is_stale_nan(value) && !is_histogram).then_some((at, value))
+}
+
+fn write(
+    out: &mut Vec<u8>,
+    format: Format,
+    found: &BTreeMap<(String, Labels), Newest>,
+    external: &BTreeMap<String, String>,
+) -> Result<(), WriteError> {
+    let mut writer = TextWriter::new(format, out);
+    let mut family = "";
+    for ((name, labels), (at, value)) in found {
+        if name != family {
+            writer.family(name, MetricType::Unknown, "")?;
+            family = name;
+        }
+        let own = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+        let missing = external.iter().filter(|(name, _)| labels.get(name).is_none());
+        let all: Vec<(&str, &str)> = own.chain(missing.map(|(n, v)| (n.as_str(), v.as_str()))).collect();
+        writer.sample_at("", &all, *value, *at)?;
+    }
+    writer.finish();
+    Ok(())
+}
