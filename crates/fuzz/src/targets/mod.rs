@@ -52,6 +52,7 @@ pub const TARGETS: &[Target] = &[
             "crates/tsdb/src/block/kept.rs",
             "crates/tsdb/src/block/meta.rs",
             "crates/tsdb/src/block/tombstones.rs",
+            "crates/tsdb/src/db/cut.rs",
             "crates/tsdb/src/block/index/offsets.rs",
             "crates/tsdb/src/block/index/paged.rs",
             "crates/tsdb/src/block/index/series.rs",

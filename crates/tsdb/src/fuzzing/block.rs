@@ -12,11 +12,12 @@ use crate::{
         input::Input,
         kept::{decode_kept, rewrite_kept},
     },
+    db::cut,
     intervals::{Interval, Intervals},
 };
 use skopos_base::{
     crc::crc32c,
-    fs::{Fs, OpenMode, append_all},
+    fs::{Fs, OpenMode, append_all, read_all},
     sim::SimFs,
     varint::put_uvarint,
 };
@@ -47,8 +48,8 @@ fn table(content: &[u8]) -> Input {
 }
 
 /// What the first byte says.
-const KINDS: [fn(&[u8]); 7] =
-    [symbols, offsets_of_version_1, offsets_of_version_2, series, tombstones, meta, deletion];
+const KINDS: [fn(&[u8]); 8] =
+    [symbols, offsets_of_version_1, offsets_of_version_2, series, tombstones, meta, deletion, head_cut];
 
 pub fn any(bytes: &[u8]) {
     if let Some((kind, rest)) = bytes.split_first() {
@@ -80,7 +81,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "compaction":{"level":1,"sources":["01M80KR0P505J3R3AZ7M9NYV5Y"]},"version":1,"thanos":{"a":[1.5]}}"#;
     let mut chunk = XorEncoder::new();
     (0..9).for_each(|i| chunk.append(TimestampMs::new(1000 * i), i as f64));
-    [&symbols, &offsets, &offsets, &scratch, &deleted, &meta[..], chunk.bytes()]
+    let head_cut = noted(TimestampMs::new(1_700_000_000_000));
+    [&symbols, &offsets, &offsets, &scratch, &deleted, &meta[..], chunk.bytes(), &head_cut]
         .iter()
         .enumerate()
         .map(|(kind, bytes)| [&[kind as u8], *bytes].concat())
@@ -157,6 +159,23 @@ fn meta(bytes: &[u8]) {
     if let Ok(read) = BlockMeta::read(&fs, Path::new(DIR)) {
         assert!(read.write(&fs, Path::new(DIR)).is_ok());
         assert_eq!(BlockMeta::read(&fs, Path::new(DIR)).ok(), Some(read));
+    }
+}
+
+/// A note of up to where the head is cut.
+fn noted(time: TimestampMs) -> Vec<u8> {
+    let fs = with_file("other", b"");
+    cut::write(&fs, Path::new(DIR), time).expect("invariant: there is room");
+    read_all(&fs, &Path::new(DIR).join(cut::HEAD_CUT_FILE)).expect("invariant: it was written")
+}
+
+/// What is read of a note is what it was written with, whatever its form.
+fn head_cut(bytes: &[u8]) {
+    let fs = with_file(cut::HEAD_CUT_FILE, bytes);
+    let read = cut::read(&fs, Path::new(DIR)).expect("invariant: the file can be read");
+    if let Some(time) = read {
+        let fs = with_file(cut::HEAD_CUT_FILE, &noted(time));
+        assert_eq!(cut::read(&fs, Path::new(DIR)).ok(), Some(Some(time)));
     }
 }
 
