@@ -451,3 +451,21 @@ fn the_agents_page_is_compressed_for_whom_it_asks() {
     assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), (None, Some("gzip")));
     assert!(packed.body.starts_with(&[0x1f, 0x8b]) && packed.body.len() * 2 < plain.body.len());
 }
+
+#[test]
+fn the_command_line_of_a_prometheus_starts_the_server() {
+    let flags = [
+        "--web.console.libraries=/etc/prometheus/console_libraries",
+        "--web.console.templates=/etc/prometheus/consoles",
+        "--storage.tsdb.retention.time=2h",
+        "--web.enable-lifecycle",
+        "--web.enable-admin-api",
+        "--storage.tsdb.min-block-duration=5m",
+        "--storage.tsdb.max-block-duration=5m",
+        "--storage.tsdb.wal-segment-size=16MB",
+        "--storage.tsdb.no-lockfile",
+    ];
+    let server = flags.iter().fold(server(), |server, flag| server.flag(flag)).start();
+    wait_for_log(&server, &["--web.console.libraries changes nothing"]);
+    wait_for_log(&server, &["--storage.tsdb.no-lockfile changes nothing"]);
+}

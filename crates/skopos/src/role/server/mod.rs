@@ -8,6 +8,7 @@ mod own;
 mod reloads;
 mod retention;
 mod services;
+mod unneeded;
 mod web;
 
 use self::{services::Services, web::WebFlags};
@@ -83,10 +84,12 @@ pub(crate) struct Flags {
         value_parser = FEATURES)]
     enable_feature: Vec<String>,
     /// Series that storage takes; samples of further ones are refused.
-    #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000)]
+    #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000,
+        value_parser = clap::value_parser!(u32).range(1..))]
     max_series: u32,
     /// Series of one metric that storage takes.
-    #[arg(long = "storage.tsdb.max-series-per-metric", value_name = "N", default_value_t = 5_000_000)]
+    #[arg(long = "storage.tsdb.max-series-per-metric", value_name = "N", default_value_t = 5_000_000,
+        value_parser = clap::value_parser!(u32).range(1..))]
     max_series_per_metric: u32,
     /// Memory that the newest samples may take, in bytes or in percent of what there is; beyond it new
     /// series are refused, and samples of known series are taken.
@@ -94,6 +97,8 @@ pub(crate) struct Flags {
     memory_budget: memory::MemoryBudget,
     #[command(flatten)]
     blocks: retention::BlockFlags,
+    #[command(flatten)]
+    unneeded: unneeded::UnneededFlags,
     /// Address to listen on; `:9090` is all interfaces. May be given several times.
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", default_value = "localhost:9090")]
     listen_address: Vec<String>,
@@ -145,6 +150,8 @@ impl Configured {
 pub(crate) fn run(flags: Flags, values: BTreeMap<String, String>) -> Result<(), Failure> {
     logging::init(&flags.log);
     let env = Env::real();
+    flags.unneeded.warn();
+    flags.blocks.check().map_err(Failure::Flags)?;
     let configured = Configured::load(&flags, &env)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

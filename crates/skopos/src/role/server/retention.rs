@@ -10,6 +10,10 @@ use skopos_tsdb::{
 
 /// As in Prometheus, where neither time nor size is said.
 const DEFAULT_TIME: DurationMs = DurationMs::from_secs(15 * 86_400);
+/// A block is at least so long.
+const SHORTEST_BLOCK: DurationMs = DurationMs::from_secs(1);
+/// How long a segment of the log may be.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 10 << 20..=256 << 20;
 /// No block is longer unless a flag says so, …
 const LONGEST_BLOCK: DurationMs = DurationMs::from_secs(31 * 86_400);
 /// … nor than this part of the time that samples are kept.
@@ -24,7 +28,7 @@ pub(super) struct BlockFlags {
     #[arg(long = "storage.tsdb.max-block-duration", value_name = "DURATION")]
     max_block_duration: Option<DurationMs>,
     /// How long samples are kept [default: 15d, or without end when a size or a percentage is given].
-    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION")]
+    #[arg(long = "storage.tsdb.retention.time", alias = "storage.tsdb.retention", value_name = "DURATION")]
     retention_time: Option<DurationMs>,
     /// How much disk blocks, log and head chunks may take, such as 512GB; the oldest blocks go first.
     #[arg(long = "storage.tsdb.retention.size", value_name = "SIZE")]
@@ -32,9 +36,29 @@ pub(super) struct BlockFlags {
     /// The same as a percentage of the disk.
     #[arg(long = "storage.tsdb.retention.percentage", value_name = "PERCENT")]
     retention_percentage: Option<Percentage>,
+    /// Length of the write-ahead log's segments, from 10MB to 256MB [default: 128MB].
+    #[arg(long = "storage.tsdb.wal-segment-size", value_name = "SIZE")]
+    wal_segment_size: Option<ByteSize>,
 }
 
 impl BlockFlags {
+    /// Whether the flags make sense together; the error names the one that does not.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let min = self.min_block_duration;
+        if min < SHORTEST_BLOCK {
+            return Err(format!("--storage.tsdb.min-block-duration={min}: write {SHORTEST_BLOCK} or longer"));
+        }
+        if let Some(max) = self.max_block_duration.filter(|max| *max < min) {
+            let flag = "--storage.tsdb.max-block-duration";
+            return Err(format!("{flag}={max}: it is shorter than --storage.tsdb.min-block-duration={min}"));
+        }
+        let segment = self.wal_segment_size.map(ByteSize::bytes);
+        if let Some(bytes) = segment.filter(|bytes| !SEGMENT_BYTES.contains(bytes)) {
+            return Err(format!("--storage.tsdb.wal-segment-size: {bytes} bytes: write 10MB to 256MB"));
+        }
+        Ok(())
+    }
+
     /// How long samples are kept. What the file says goes before the flags; zero is no limit.
     pub(super) fn retention(&self, config: &Config) -> Retention {
         let file = &config.storage.tsdb.retention;
@@ -55,6 +79,9 @@ impl BlockFlags {
     pub(super) fn apply(&self, config: &Config, options: &mut Options) {
         options.retention = self.retention(config);
         options.min_block_duration = self.min_block_duration;
+        if let Some(size) = self.wal_segment_size {
+            options.segment_bytes = size.bytes();
+        }
         let part = |time: DurationMs| DurationMs::from_ms(time.as_ms() / BLOCKS_IN_RETENTION);
         let longest = options.retention.limits.time.map_or(LONGEST_BLOCK, |t| part(t).min(LONGEST_BLOCK));
         options.max_block_duration = self.max_block_duration.unwrap_or(longest).max(self.min_block_duration);
@@ -74,6 +101,27 @@ mod tests {
     struct Line {
         #[command(flatten)]
         blocks: BlockFlags,
+    }
+
+    #[test]
+    fn flags_that_make_no_sense_are_named() {
+        let check = |flags: &[&str]| Line::parse_from([&["x"], flags].concat()).blocks.check();
+        for good in
+            [&[][..], &["--storage.tsdb.wal-segment-size=10MB", "--storage.tsdb.min-block-duration=1s"]]
+        {
+            assert_eq!(check(good), Ok(()));
+        }
+        for (flags, name) in [
+            (&["--storage.tsdb.min-block-duration=0s"][..], "min-block-duration=0s"),
+            (
+                &["--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=1h"],
+                "max-block-duration=1h",
+            ),
+            (&["--storage.tsdb.wal-segment-size=1MB"], "wal-segment-size"),
+        ] {
+            let error = check(flags).unwrap_err();
+            assert!(error.contains(name), "{error}");
+        }
     }
 
     /// Retention time in days, size and whether there is a share; the longest block in hours.
