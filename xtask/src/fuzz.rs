@@ -31,6 +31,19 @@ const LIMITS: [&str; 5] =
 /// Longer inputs are not kept in the repository.
 const KEPT_BYTES: &str = "-max_len=2048";
 
+/// The test that writes what corpora begin with, where it is told to.
+const WRITE_SEEDS: [&str; 9] = [
+    "test",
+    "--quiet",
+    "--locked",
+    "--package",
+    "skopos-fuzz",
+    "--test",
+    "corpus",
+    "--",
+    "each_target_has_a_corpus",
+];
+
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Task<'a> {
@@ -38,6 +51,8 @@ enum Task<'a> {
     Run { target: Option<&'a str>, seconds: u64 },
     /// Check one input.
     Replay { target: &'a str, file: &'a str },
+    /// Write the inputs that corpora begin with into the repository.
+    Seeds,
     /// Take those inputs of earlier runs into the repository that reach code that no other one reaches.
     Keep { target: &'a str },
 }
@@ -45,6 +60,9 @@ enum Task<'a> {
 /// Does what the arguments say.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
     let task = parse(arguments)?;
+    if task == Task::Seeds {
+        return write_seeds(root);
+    }
     let plain = Plain::build(root)?;
     let names = plain.targets()?;
     let check = |name: &str| match names.iter().any(|one| one == name) {
@@ -52,6 +70,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
         false => bail!("there is no target `{name}`; the targets are: {}", names.join(" ")),
     };
     match task {
+        Task::Seeds => unreachable!("invariant: nothing is built for it"),
         Task::Replay { target, file } => {
             check(target)?;
             run_command(command(&plain.program, &["replay", target, file], root))
@@ -73,11 +92,15 @@ fn parse<'a>(arguments: &[&'a str]) -> Result<Task<'a>> {
     Ok(match arguments {
         [] => Task::Run { target: None, seconds: SECONDS },
         ["--seconds", seconds] => Task::Run { target: None, seconds: number(seconds)? },
+        ["--seeds"] => Task::Seeds,
         [target, "--seconds", seconds] => Task::Run { target: Some(target), seconds: number(seconds)? },
         [target, "--replay", file] => Task::Replay { target, file },
         [target, "--keep"] => Task::Keep { target },
         [target] if !target.starts_with('-') => Task::Run { target: Some(target), seconds: SECONDS },
-        other => bail!("`{}`: fuzz takes [TARGET] and --seconds N, --replay FILE or --keep", other.join(" ")),
+        other => bail!(
+            "`{}`: fuzz takes --seeds, or [TARGET] and --seconds N, --replay FILE or --keep",
+            other.join(" ")
+        ),
     })
 }
 
@@ -211,6 +234,12 @@ impl<'a> Coverage<'a> {
     }
 }
 
+fn write_seeds(root: &Path) -> Result<()> {
+    let mut write = cargo(&WRITE_SEEDS, root);
+    write.env("SKOPOS_FUZZ_WRITE_CORPUS", "1");
+    run_command(write)
+}
+
 fn run_command_with(mut build: std::process::Command, flags: &str) -> Result<()> {
     build.env("RUSTFLAGS", flags).env_remove("CARGO_ENCODED_RUSTFLAGS");
     run_command(build)
@@ -242,7 +271,8 @@ mod tests {
 
     #[test]
     fn arguments_are_read() {
-        let cases: [(&[&str], Task<'_>); 5] = [
+        let cases: [(&[&str], Task<'_>); 6] = [
+            (&["--seeds"], Task::Seeds),
             (&[], Task::Run { target: None, seconds: SECONDS }),
             (&["--seconds", "5"], Task::Run { target: None, seconds: 5 }),
             (&["xor", "--seconds", "5"], Task::Run { target: Some("xor"), seconds: 5 }),

@@ -63,6 +63,7 @@ usage: cargo xtask COMMAND
                            run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)
   fuzz TARGET --replay FILE
                            check one input
+  fuzz --seeds             write the inputs that the corpora begin with
   fuzz TARGET --keep       take inputs of earlier runs that reach new code into the repository
   sim [--states N] [--seed S]
                            run the crash enumerations of the tests until N states (500,000) were checked

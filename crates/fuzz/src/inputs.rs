@@ -7,6 +7,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+/// What the names of inputs begin with that a corpus has because their target takes them as sound.
+pub const VALID: &str = "valid-";
+
 /// Tries after which a failing input is as small as it gets.
 const MAX_TRIES: usize = 2000;
 

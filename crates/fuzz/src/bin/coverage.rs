@@ -11,4 +11,6 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
     skopos_fuzz::target(&name).unwrap_or_else(|| panic!("SKOPOS_FUZZ_TARGET is `{name}`, which is no target"))
 });
 
-fuzz_target!(|bytes: &[u8]| TARGET.run(bytes));
+fuzz_target!(|bytes: &[u8]| {
+    TARGET.run(bytes);
+});

@@ -36,8 +36,8 @@ fn dispatch(arguments: &[&str]) -> io::Result<()> {
         }
         ["seeds", name, folder] => seeds(target(name)?, Path::new(folder)),
         ["replay", name, file] => {
-            target(name)?.run(&fs::read(file)?);
-            println!("{name} passes on {file}");
+            let taken = if target(name)?.run(&fs::read(file)?) { "taken as sound" } else { "refused" };
+            println!("{name} passes on {file}, which is {taken}");
             Ok(())
         }
         ["shrink", name, file] => shrink(target(name)?, file),

@@ -1,5 +1,6 @@
 //! A whole database started from logs whose records are arbitrary and whose framing is sound: what replay
-//! makes of records that follow one another, where each alone may be in order.
+//! makes of records that follow one another, where each alone may be in order; and from a sound log beside
+//! which the copy of its series' names is arbitrary.
 
 use skopos_base::{
     Env,
@@ -13,31 +14,89 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 const DIR: &str = "/data";
 
-/// Where records go, by the first byte of each.
-const LOGS: [&str; 3] = ["wal", "wbl", "chunk_snapshot.000000.0000000000"];
+/// Where records go, by the first byte of each. Behind a checkpoint the log goes on with its second segment.
+const LOGS: [(&str, &str); 5] = [
+    ("wal", "00000000"),
+    ("wbl", "00000000"),
+    ("chunk_snapshot.000000.0000000000", "00000000"),
+    ("wal/checkpoint.00000000", "00000000"),
+    ("wal_names", "00000000"),
+];
+const BEHIND_CHECKPOINT: &str = "00000001";
+const CHECKPOINT: usize = 3;
+/// A checkpoint ends with a page.
+const PAGE_BYTES: usize = 32 << 10;
 
 /// Timestamps and the bits of values, by series.
 type Dump = BTreeMap<Labels, Vec<(i64, u64)>>;
 
-/// It opens whatever it finds, and what it found is there again when it opens once more.
-pub(super) fn starts(bytes: &[u8]) {
+/// It opens whatever it finds, and what it found is there again when it opens once more. Sound is what has
+/// neither damage nor samples of series without names.
+pub(super) fn starts(bytes: &[u8]) -> bool {
     let logs = logs(bytes);
     SimWorld::new(1).run(|env| {
-        for (log, records) in LOGS.iter().zip(&logs) {
+        for (log, ((dir, file), records)) in LOGS.iter().zip(&logs).enumerate() {
+            let is_behind = matches!(log, 0 | 4) && !logs[CHECKPOINT].is_empty();
+            let mut bytes = tsdb::wal::framed(records);
+            if log == CHECKPOINT {
+                bytes.resize(bytes.len().next_multiple_of(PAGE_BYTES), 0);
+            }
             if !records.is_empty() {
-                let dir = Path::new(DIR).join(log);
-                env.fs.create_dir_all(&dir).expect("the disk is sound");
-                let file = env.fs.open(&dir.join("00000000"), OpenMode::CreateNew);
-                let mut file = file.expect("it is new");
-                append_all(&mut *file, &tsdb::wal::framed(records)).expect("there is room");
+                put(env, dir, if is_behind { BEHIND_CHECKPOINT } else { file }, &bytes);
             }
         }
-        let first = opened(env);
-        assert_eq!(opened(env), first, "another start finds other samples");
-    });
+        let (first, is_sound) = opened(env);
+        assert_eq!(opened(env).0, first, "another start finds other samples");
+        is_sound
+    })
 }
 
-fn opened(env: &Env) -> Dump {
+fn put(env: &Env, dir: &str, name: &str, bytes: &[u8]) {
+    let dir = Path::new(DIR).join(dir);
+    env.fs.create_dir_all(&dir).expect("the disk is sound");
+    let mut file = env.fs.open(&dir.join(name), OpenMode::CreateNew).expect("it is new");
+    append_all(&mut *file, bytes).expect("there is room");
+}
+
+/// A sample whose series the log names, as 1, and one whose series, 2, the copy alone may name.
+fn named_and_not() -> [Vec<u8>; 3] {
+    let of = |wal_ref: u64| {
+        [&[2][..], &wal_ref.to_be_bytes(), &[0; 7], &[100], &[0, 0], &1.5f64.to_be_bytes()].concat()
+    };
+    [NAMES_ONE.to_vec(), of(1), of(2)]
+}
+
+const NAMES_ONE: &[u8] = b"\x01\0\0\0\0\0\0\0\x01\x01\x01a\x01b";
+const NAMES_TWO: &[u8] = b"\x01\0\0\0\0\0\0\0\x02\x01\x01a\x01c";
+
+/// A file of the copy of names, as it is on the disk, beside a log that lacks a name: what the log names
+/// stays as it is, and what it does not is there under the copy's name or not at all, and so it stays.
+pub(super) fn names(bytes: &[u8]) -> bool {
+    let records = named_and_not();
+    SimWorld::new(1).run(|env| {
+        put(env, "wal", "00000000", &tsdb::wal::framed(&records));
+        put(env, "wal_names", "00000000", bytes);
+        let (first, is_sound) = opened(env);
+        let named = Labels::from_pairs([("a", "b")]);
+        assert_eq!(first.get(&named), Some(&vec![(100, 1.5f64.to_bits())]), "a name of the log is lost");
+        assert!(first.len() <= 2, "there are more series than the log has: {first:?}");
+        assert_eq!(opened(env).0, first, "another start finds other samples");
+        is_sound && first.len() == 2
+    })
+}
+
+/// The names of both series; of the other one alone; on several pages, with other records among them.
+pub(super) fn names_seeds() -> Vec<Vec<u8>> {
+    let (one, two) = (NAMES_ONE.to_vec(), NAMES_TWO.to_vec());
+    let mut many = vec![[&one[..], &two[1..]].concat(), vec![2], vec![200, 1, 2]];
+    for i in 3..20u8 {
+        many.push([b"\x01\0\0\0\0\0\0\0", &[i][..], b"\x01\x01a\x80\x04", &[i; 512]].concat());
+    }
+    [vec![one, two.clone()], vec![two], many].iter().map(|records| tsdb::wal::framed(records)).collect()
+}
+
+/// The samples, and whether nothing was damaged and no name was missing.
+fn opened(env: &Env) -> (Dump, bool) {
     let options = Options {
         out_of_order_window: DurationMs::from_secs(3600),
         segment_bytes: 64 << 10,
@@ -47,9 +106,9 @@ fn opened(env: &Env) -> Dump {
         ..Options::default()
     };
     let db = Db::open(Path::new(DIR), options, env).expect("damage is no error");
-    let dump = dump(env, &db);
+    let (dump, stats) = (dump(env, &db), db.stats());
     db.close().expect("the disk is sound");
-    dump
+    (dump, (stats.wal_corruptions_total, stats.replay_unknown_series) == (0, 0))
 }
 
 fn dump(env: &Env, db: &Db) -> Dump {
@@ -72,8 +131,8 @@ fn dump(env: &Env, db: &Db) -> Dump {
 }
 
 /// The records of each log: a byte that says which, the length in two bytes, the record.
-fn logs(mut bytes: &[u8]) -> [Vec<Vec<u8>>; 3] {
-    let mut logs: [Vec<Vec<u8>>; 3] = Default::default();
+fn logs(mut bytes: &[u8]) -> [Vec<Vec<u8>>; LOGS.len()] {
+    let mut logs: [Vec<Vec<u8>>; LOGS.len()] = Default::default();
     while let [log, high, low, rest @ ..] = bytes {
         let len = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
         let (record, tail) = rest.split_at(len);

@@ -3,15 +3,15 @@
 use skopos_exposition::{Entry, Format, Parser, TextWriter};
 use skopos_model::{LabelsBuilder, MetricType};
 
-pub(super) fn text(bytes: &[u8]) {
-    check(Format::Text, bytes);
+pub(super) fn text(bytes: &[u8]) -> bool {
+    check(Format::Text, bytes)
 }
 
-pub(super) fn openmetrics(bytes: &[u8]) {
-    check(Format::OpenMetrics, bytes);
+pub(super) fn openmetrics(bytes: &[u8]) -> bool {
+    check(Format::OpenMetrics, bytes)
 }
 
-fn check(format: Format, bytes: &[u8]) {
+fn check(format: Format, bytes: &[u8]) -> bool {
     let all: Vec<_> = Parser::new(format, bytes).collect();
     assert!(all.len() <= bytes.len() + 1, "there are more entries than bytes");
     let mut hinted = Parser::new(format, bytes);
@@ -40,11 +40,12 @@ fn check(format: Format, bytes: &[u8]) {
         }
     }
     assert_eq!(hinted.next_expecting(b"up"), None, "a hint gives one entry more");
+    all.iter().all(Result::is_ok)
 }
 
 pub(super) fn text_seeds() -> Vec<Vec<u8>> {
     let odd = "# a comment\n# HELP x a \\\\ b \\n c\n# TYPE x untyped\nx{a=\"\\\"\\\\\\n\",} \t +Inf 5\n\
-               {\"a.b\",\"c d\"=\"ü\"} 0x1p-3 \nx NaN\n";
+               {\"a.b\",\"c d\"=\"ü\"} -1.5E-3 \nx NaN\n";
     vec![written(Format::Text), odd.as_bytes().to_vec()]
 }
 

@@ -9,17 +9,17 @@ const MAX_PATTERN_BYTES: usize = 512;
 /// The most memory that the expression of comparison may take.
 const MAX_COMPILED_BYTES: usize = 4 << 20;
 
-pub(super) fn against_the_regex_crate(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+pub(super) fn against_the_regex_crate(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let mut lines = text.split('\n');
     let pattern = lines.next().unwrap_or_default();
     if pattern.len() > MAX_PATTERN_BYTES {
-        return;
+        return false;
     }
-    let Ok(matcher) = Matcher::new("label", MatchOp::Regex, pattern) else { return };
+    let Ok(matcher) = Matcher::new("label", MatchOp::Regex, pattern) else { return false };
     let negative = matcher.of_label("label", true);
     let plain = regex::RegexBuilder::new(&format!("^(?s:{pattern})$")).size_limit(MAX_COMPILED_BYTES).build();
-    let Ok(plain) = plain else { return };
+    let Ok(plain) = plain else { return false };
     let set: Vec<String> = matcher.set().unwrap_or_default().to_vec();
     let own = [pattern.to_owned(), String::new(), matcher.prefix().to_owned()];
     let values = lines.map(str::to_owned).chain(set).chain(own);
@@ -33,6 +33,7 @@ pub(super) fn against_the_regex_crate(bytes: &[u8]) {
             assert!(is_listed, "{value:?} matches {pattern:?} and is not in its set");
         }
     }
+    true
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {

@@ -118,6 +118,13 @@ pub const TARGETS: &[Target] = &[
         memory: Memory { fixed_bytes: 64 << 20, per_input_byte: 4096 },
     },
     Target {
+        name: "wal_names",
+        covers: &["crates/tsdb/src/head/replay/names.rs"],
+        seeds: database::names_seeds,
+        check: database::names,
+        memory: Memory { fixed_bytes: 64 << 20, per_input_byte: 4096 },
+    },
+    Target {
         name: "xor_chunk",
         covers: &[
             "crates/chunk/src/decoder.rs",

@@ -2,9 +2,10 @@
 
 use skopos_promql::{parse, parse_selector};
 
-pub(super) fn expression(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    match parse(text) {
+pub(super) fn expression(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let parsed = parse(text);
+    match &parsed {
         Ok(tree) => {
             let written = tree.to_string();
             match parse(&written) {
@@ -21,6 +22,7 @@ pub(super) fn expression(bytes: &[u8]) {
     if let Ok(matchers) = parse_selector(text) {
         assert!(matchers.iter().any(|matcher| !matcher.matches_empty()), "`{text}` selects everything");
     }
+    parsed.is_ok()
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
@@ -29,7 +31,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         "histogram_quantile(0.99, sum without(instance) (rate(http_bucket[5m]))) > bool 1.5e3",
         "a{b=\"\\u00fc\\n\",c=~'x.*'} * on(b) group_left(d) -c ^ 2 or vector(NaN) unless absent(e)",
         "max_over_time(deriv(x[1m:15s])[1d:1h] @ end() offset -5m) # comment",
-        "topk(3, {__name__=~\".+\", \"quo ted\"!=\"\"}) == 0x1F and (-Inf atan2 +inf % 7)",
+        "topk(3, {__name__=~\".+\", \"quo ted\"!=\"\"}) == 0x1F and vector(-Inf atan2 +inf % 7)",
         "label_replace(up, \"a\", \"$1\", \"b\", \"(.*)\")",
         "count_values(\"v\", quantile by() (0.5, x @ 1700000000.5))",
     ];

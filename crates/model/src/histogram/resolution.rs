@@ -9,9 +9,9 @@ impl Histogram {
     pub fn reduced_to(&self, schema: i32) -> Self {
         let Some(step) = step(&self.layout, schema) else { return self.clone() };
         let (positive_spans, positive) =
-            merge(&self.layout.positive_spans, absolute(&self.positive_deltas), step);
+            merge(&self.layout.positive_spans, absolute(&self.positive_deltas), step, wrapping);
         let (negative_spans, negative) =
-            merge(&self.layout.negative_spans, absolute(&self.negative_deltas), step);
+            merge(&self.layout.negative_spans, absolute(&self.negative_deltas), step, wrapping);
         Self {
             layout: Layout { schema, positive_spans, negative_spans, ..self.layout.clone() },
             positive_deltas: deltas(positive),
@@ -28,9 +28,9 @@ impl FloatHistogram {
     pub fn reduced_to(&self, schema: i32) -> Self {
         let Some(step) = step(&self.layout, schema) else { return self.clone() };
         let (positive_spans, positive_buckets) =
-            merge(&self.layout.positive_spans, self.positive_buckets.iter().copied(), step);
+            merge(&self.layout.positive_spans, self.positive_buckets.iter().copied(), step, |a, b| a + b);
         let (negative_spans, negative_buckets) =
-            merge(&self.layout.negative_spans, self.negative_buckets.iter().copied(), step);
+            merge(&self.layout.negative_spans, self.negative_buckets.iter().copied(), step, |a, b| a + b);
         Self {
             layout: Layout { schema, positive_spans, negative_spans, ..self.layout.clone() },
             positive_buckets,
@@ -49,17 +49,18 @@ fn step(layout: &Layout, schema: i32) -> Option<u32> {
 }
 
 /// Adds up the buckets that fall into one.
-fn merge<C: std::ops::AddAssign>(
+fn merge<C: Copy>(
     spans: &[Span],
     counts: impl Iterator<Item = C>,
     step: u32,
+    add: impl Fn(C, C) -> C,
 ) -> (Vec<Span>, Vec<C>) {
     let (mut merged, mut sums, mut end) = (Vec::new(), Vec::<C>::new(), 0);
     for (index, count) in bucket_indexes(spans).zip(counts) {
         // Bucket 1 ends at the base; so do those of every schema that end there.
         let index = ((index - 1) >> step.min(63)) + 1;
         match sums.last_mut() {
-            Some(last) if end == index + 1 => *last += count,
+            Some(last) if end == index + 1 => *last = add(*last, count),
             _ => {
                 end = push_bucket(&mut merged, end, index);
                 sums.push(count);
@@ -67,6 +68,11 @@ fn merge<C: std::ops::AddAssign>(
         }
     }
     (merged, sums)
+}
+
+/// Counts of a damaged histogram may be anything.
+fn wrapping(a: i64, b: i64) -> i64 {
+    a.wrapping_add(b)
 }
 
 fn deltas(mut counts: Vec<i64>) -> Vec<i64> {
@@ -98,5 +104,13 @@ mod tests {
         assert!(coarser.to_float().same_bits(&h.to_float().reduced_to(1)));
         assert!(h.reduced_to(2).same_bits(&h) && h.reduced_to(5).same_bits(&h));
         assert_eq!(h.reduced_to(-4).to_float().positive_buckets, [1.0, 14.0]);
+    }
+
+    #[test]
+    fn counts_beyond_all_bounds_are_added_up_as_their_differences_are() {
+        let spans = vec![Span { offset: 1, length: 2 }];
+        let layout = Layout { schema: 1, positive_spans: spans, ..Layout::default() };
+        let h = Histogram { layout, positive_deltas: vec![i64::MAX, -5], ..Histogram::default() };
+        assert_eq!(h.reduced_to(0).positive_deltas, [-7]);
     }
 }

@@ -48,13 +48,11 @@ fn table(content: &[u8]) -> Input {
 }
 
 /// What the first byte says.
-const KINDS: [fn(&[u8]); 8] =
+const KINDS: [fn(&[u8]) -> bool; 8] =
     [symbols, offsets_of_version_1, offsets_of_version_2, series, tombstones, meta, deletion, head_cut];
 
-pub fn any(bytes: &[u8]) {
-    if let Some((kind, rest)) = bytes.split_first() {
-        KINDS[usize::from(*kind) % KINDS.len()](rest);
-    }
+pub fn any(bytes: &[u8]) -> bool {
+    bytes.split_first().is_some_and(|(kind, rest)| KINDS[usize::from(*kind) % KINDS.len()](rest))
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
@@ -90,11 +88,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
 }
 
 /// Each symbol that the walk hands out is found by its number.
-fn symbols(bytes: &[u8]) {
+fn symbols(bytes: &[u8]) -> bool {
     let input = table(bytes);
-    let Ok(symbols) = Symbols::open(&input, 0, IndexVersion::V2) else { return };
+    let Ok(symbols) = Symbols::open(&input, 0, IndexVersion::V2) else { return false };
     let mut all = Vec::new();
-    if symbols.for_each(&input, |text| all.push(text.to_owned())).is_ok() {
+    let is_sound = symbols.for_each(&input, |text| all.push(text.to_owned())).is_ok();
+    if is_sound {
         let mut reader = SymbolReader::default();
         for (n, text) in all.iter().enumerate() {
             let pair = reader.pair(&symbols, &input, (n as u32, n as u32));
@@ -102,20 +101,21 @@ fn symbols(bytes: &[u8]) {
         }
         assert!(reader.pair(&symbols, &input, (all.len() as u32, 0)).is_err());
     }
+    is_sound
 }
 
-fn offsets_of_version_1(bytes: &[u8]) {
-    offsets(bytes, IndexVersion::V1);
+fn offsets_of_version_1(bytes: &[u8]) -> bool {
+    offsets(bytes, IndexVersion::V1)
 }
 
-fn offsets_of_version_2(bytes: &[u8]) {
-    offsets(bytes, IndexVersion::V2);
+fn offsets_of_version_2(bytes: &[u8]) -> bool {
+    offsets(bytes, IndexVersion::V2)
 }
 
 /// Each value that the walk hands out is found by its name, and no other is.
-fn offsets(bytes: &[u8], version: IndexVersion) {
+fn offsets(bytes: &[u8], version: IndexVersion) -> bool {
     let input = table(bytes);
-    let Ok(offsets) = PostingOffsets::open(&input, 0, version) else { return };
+    let Ok(offsets) = PostingOffsets::open(&input, 0, version) else { return false };
     for name in offsets.names().map(str::to_owned).collect::<Vec<_>>() {
         let mut all = Vec::new();
         let walked = offsets.for_each(&input, &name, "", |value, at| {
@@ -128,38 +128,41 @@ fn offsets(bytes: &[u8], version: IndexVersion) {
             assert_eq!(offsets.get(&input, &name, &value).ok(), Some(Some(at)));
         }
     }
+    true
 }
 
 /// What was read is written and read again.
-fn series(bytes: &[u8]) {
+fn series(bytes: &[u8]) -> bool {
     let input = table(bytes);
     let mut entry = SeriesEntry::default();
-    if entry.decode(&input, bytes, 4).is_ok() {
+    let is_sound = entry.decode(&input, bytes, 4).is_ok();
+    if is_sound {
         let (mut scratch, mut out) = (Vec::new(), Vec::new());
         SeriesEntry::encode(entry.labels.iter().copied(), &entry.chunks, &mut scratch, &mut out);
         let mut again = SeriesEntry::default();
         assert!(again.decode(&input, &scratch, 4).is_ok() && again == entry, "{entry:?}");
     }
+    is_sound
 }
 
-fn tombstones(bytes: &[u8]) {
+fn tombstones(bytes: &[u8]) -> bool {
     let mut file = vec![0x01, 0x30, 0xba, 0x30, 1];
     file.extend_from_slice(bytes);
     file.extend_from_slice(&crc32c(bytes).to_be_bytes());
     let fs = with_file(TOMBSTONES_FILE, &file);
-    if let Ok(mut read) = Tombstones::read(&fs, Path::new(DIR)) {
-        read.add(SeriesRef::new(1).expect("invariant: not 0"), Interval { min_ms: 0, max_ms: 5 });
-        assert!(read.write(&fs, Path::new(DIR)).is_ok());
-        assert_eq!(Tombstones::read(&fs, Path::new(DIR)).ok(), Some(read));
-    }
+    let Ok(mut read) = Tombstones::read(&fs, Path::new(DIR)) else { return false };
+    read.add(SeriesRef::new(1).expect("invariant: not 0"), Interval { min_ms: 0, max_ms: 5 });
+    assert!(read.write(&fs, Path::new(DIR)).is_ok());
+    assert_eq!(Tombstones::read(&fs, Path::new(DIR)).ok(), Some(read));
+    true
 }
 
-fn meta(bytes: &[u8]) {
+fn meta(bytes: &[u8]) -> bool {
     let fs = with_file(META_FILE, bytes);
-    if let Ok(read) = BlockMeta::read(&fs, Path::new(DIR)) {
-        assert!(read.write(&fs, Path::new(DIR)).is_ok());
-        assert_eq!(BlockMeta::read(&fs, Path::new(DIR)).ok(), Some(read));
-    }
+    let Ok(read) = BlockMeta::read(&fs, Path::new(DIR)) else { return false };
+    assert!(read.write(&fs, Path::new(DIR)).is_ok());
+    assert_eq!(BlockMeta::read(&fs, Path::new(DIR)).ok(), Some(read));
+    true
 }
 
 /// A note of up to where the head is cut.
@@ -170,22 +173,23 @@ fn noted(time: TimestampMs) -> Vec<u8> {
 }
 
 /// What is read of a note is what it was written with, whatever its form.
-fn head_cut(bytes: &[u8]) {
+fn head_cut(bytes: &[u8]) -> bool {
     let fs = with_file(cut::HEAD_CUT_FILE, bytes);
     let read = cut::read(&fs, Path::new(DIR)).expect("invariant: the file can be read");
     if let Some(time) = read {
         let fs = with_file(cut::HEAD_CUT_FILE, &noted(time));
         assert_eq!(cut::read(&fs, Path::new(DIR)).ok(), Some(Some(time)));
     }
+    read.is_some()
 }
 
 /// A chunk without its middle has the samples that are not in the middle, as columns and written again.
-fn deletion(bytes: &[u8]) {
+fn deletion(bytes: &[u8]) -> bool {
     let (mut timestamps, mut values) = (Vec::new(), Vec::new());
     let sound = decode_into(bytes, &mut timestamps, &mut values).is_ok();
-    let [first, .., last] = &timestamps[..] else { return };
+    let [first, .., last] = &timestamps[..] else { return sound };
     if !sound || !timestamps.is_sorted_by(|a, b| a < b) {
-        return;
+        return false;
     }
     let (middle, range) = (timestamps[timestamps.len() / 2], TimeRange { min: *first, max: *last });
     let deleted: Intervals =
@@ -211,4 +215,5 @@ fn deletion(bytes: &[u8]) {
         assert!(decode_into(&chunk.bytes, timestamps, values).is_ok());
     }
     assert_eq!(rows(&columns), expected);
+    true
 }

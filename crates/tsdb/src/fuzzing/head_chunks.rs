@@ -19,19 +19,19 @@ fn repair(bytes: &mut [u8]) -> Option<usize> {
 }
 
 /// What was read is written and read again.
-pub fn entry(bytes: &[u8]) {
+pub fn entry(bytes: &[u8]) -> bool {
     let mut bytes = bytes.to_vec();
     repair(&mut bytes);
-    if let Ok((entry, len)) = parse_entry(&bytes) {
-        assert!(len <= bytes.len());
-        let mut again = Vec::new();
-        push_entry(&mut again, &entry);
-        assert_eq!(parse_entry(&again), Ok((entry, again.len())));
-    }
+    let Ok((entry, len)) = parse_entry(&bytes) else { return false };
+    assert!(len <= bytes.len());
+    let mut again = Vec::new();
+    push_entry(&mut again, &entry);
+    assert_eq!(parse_entry(&again), Ok((entry, again.len())));
+    true
 }
 
 /// A file's entries can be read at their places, and opening it again finds it sound.
-pub fn file(bytes: &[u8]) {
+pub fn file(bytes: &[u8]) -> bool {
     let mut bytes = [&header()[..], bytes].concat();
     let (mut at, mut series) = (HEADER_SIZE, BTreeSet::new());
     while let Some(len) = repair(&mut bytes[at..]) {
@@ -53,6 +53,7 @@ pub fn file(bytes: &[u8]) {
     }
     let (_, again) = open();
     assert_eq!((all(&again), again.damaged_files), (found, 0), "what was cut off is sound");
+    loaded.damaged_files == 0
 }
 
 pub fn file_seeds() -> Vec<Vec<u8>> {

@@ -27,10 +27,10 @@ const TOC_BYTES: usize = 48;
 const MOST_READ: usize = 64;
 
 /// What can be read one by one is the same when it is read together.
-pub fn file(bytes: &[u8]) {
+pub fn file(bytes: &[u8]) -> bool {
     let bytes = repaired(bytes);
     let fs = with_file(INDEX_FILE, &bytes);
-    let Ok(index) = IndexReader::open(&fs, Path::new(DIR)) else { return };
+    let Ok(index) = IndexReader::open(&fs, Path::new(DIR)) else { return false };
     let mut lists = Vec::new();
     for name in index.offsets.names().map(str::to_owned).collect::<Vec<_>>() {
         let walked = index.offsets.for_each(&index.input, &name, "", |value, at| {
@@ -63,10 +63,10 @@ pub fn file(bytes: &[u8]) {
     one_by_one.sort_unstable();
     one_by_one.dedup();
     one_by_one.truncate(MOST_READ);
-    series(&index, &one_by_one);
+    sound && series(&index, &one_by_one)
 }
 
-fn series(index: &IndexReader, numbers: &[u32]) {
+fn series(index: &IndexReader, numbers: &[u32]) -> bool {
     let (mut together, mut entry, mut alone) =
         (LabelReader::default(), SeriesEntry::default(), SeriesEntry::default());
     for (nth, number) in numbers.iter().enumerate() {
@@ -75,12 +75,16 @@ fn series(index: &IndexReader, numbers: &[u32]) {
         let again = reader.entry(index, &[*number], &mut alone);
         assert_eq!(read.is_ok(), again.is_ok(), "{number}: {read:?}, {again:?}");
         if read.is_err() {
-            return;
+            return false;
         }
         assert_eq!(entry, alone);
         let labels = [together.labels(index, &entry).ok(), reader.labels(index, &alone).ok()];
         assert_eq!(labels[0], labels[1]);
+        if labels[0].is_none() {
+            return false;
+        }
     }
+    true
 }
 
 /// The bytes with an index's first bytes and with checksums that hold.

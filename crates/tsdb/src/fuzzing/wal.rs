@@ -3,7 +3,7 @@
 use crate::wal::{
     page::{Compression, Framable, frame},
     reader::{Item, SegmentReader},
-    record::{self, RecordError, RecordKind, SamplesRecord},
+    record::{self, HistogramValue, RecordError, RecordKind, SamplesRecord},
     snapshot,
 };
 use skopos_base::fs::File;
@@ -65,10 +65,11 @@ fn read_segment(bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
 }
 
 /// A segment: its records come back when they are framed and read again.
-pub fn segment(bytes: &[u8]) {
-    let (records, _) = read_segment(bytes);
+pub fn segment(bytes: &[u8]) -> bool {
+    let (records, faults) = read_segment(bytes);
     let again = framed(&records);
     assert_eq!(read_segment(&again), (records, 0), "records that were framed again do not come back");
+    faults == 0
 }
 
 /// Records as a segment has them.
@@ -106,39 +107,29 @@ pub fn segment_seeds() -> Vec<Vec<u8>> {
 }
 
 /// A record of the kind that its first byte says.
-pub fn record(bytes: &[u8]) {
+pub fn record(bytes: &[u8]) -> bool {
     match RecordKind::of(bytes) {
         Some(RecordKind::Series) => series(bytes),
         Some(RecordKind::Samples) => samples(bytes),
         Some(RecordKind::Metadata) => metadata(bytes),
         Some(RecordKind::Histograms) => histograms(bytes),
-        Some(RecordKind::SamplesV2) => {
-            let _ = record::read_any_samples(bytes, &mut Vec::new());
-        }
+        Some(RecordKind::SamplesV2) => samples_v2(bytes),
         Some(RecordKind::Tombstones) => {
             let (read, push) = (record::read_tombstones, record::push_tombstones);
-            comes_back(bytes, read, push, |a, b| a == b);
+            comes_back(bytes, read, push, |a, b| a == b)
         }
         Some(RecordKind::MmapMarkers) => {
-            comes_back(bytes, record::read_markers, record::push_markers, |a, b| a == b);
+            comes_back(bytes, record::read_markers, record::push_markers, |a, b| a == b)
         }
         Some(RecordKind::Exemplars) => {
             // A NaN is not equal to itself.
             let same =
                 |a: &record::WalExemplar, b: &record::WalExemplar| format!("{a:?}") == format!("{b:?}");
-            comes_back(bytes, record::read_exemplars, record::push_exemplars, same);
+            comes_back(bytes, record::read_exemplars, record::push_exemplars, same)
         }
-        Some(RecordKind::MinValidTime) => {
-            let _ = record::read_min_valid_time(bytes);
-        }
-        Some(RecordKind::GroupMarker) => {
-            if let Ok(marker) = record::read_group_marker(bytes) {
-                let mut again = Vec::new();
-                record::push_group_marker(&mut again, &marker);
-                assert_eq!(record::read_group_marker(&again), Ok(marker));
-            }
-        }
-        Some(RecordKind::Unknown(_)) | None => {}
+        Some(RecordKind::MinValidTime) => record::read_min_valid_time(bytes).is_ok(),
+        Some(RecordKind::GroupMarker) => group_marker(bytes),
+        Some(RecordKind::Unknown(_)) | None => false,
     }
 }
 
@@ -148,24 +139,34 @@ fn comes_back<T: std::fmt::Debug>(
     read: fn(&[u8], &mut Vec<T>) -> Result<(), RecordError>,
     push: fn(&mut Vec<u8>, &[T]),
     same: fn(&T, &T) -> bool,
-) {
+) -> bool {
     let mut entries = Vec::new();
-    if read(bytes, &mut entries).is_err() || entries.is_empty() {
+    let done = read(bytes, &mut entries);
+    if done.is_err() || entries.is_empty() {
         assert!(entries.is_empty(), "a record that is refused gives entries");
-        return;
+        return done.is_ok();
     }
     let (mut written, mut again) = (Vec::new(), Vec::new());
     push(&mut written, &entries);
     assert_eq!(read(&written, &mut again), Ok(()));
     let is_same = again.len() == entries.len() && again.iter().zip(&entries).all(|(a, b)| same(a, b));
     assert!(is_same, "entries do not come back: {entries:?}, then {again:?}");
+    true
 }
 
-fn histograms(bytes: &[u8]) {
+fn group_marker(bytes: &[u8]) -> bool {
+    let Ok(marker) = record::read_group_marker(bytes) else { return false };
+    let mut again = Vec::new();
+    record::push_group_marker(&mut again, &marker);
+    assert_eq!(record::read_group_marker(&again), Ok(marker));
+    true
+}
+
+fn histograms(bytes: &[u8]) -> bool {
     let mut entries = Vec::new();
     if record::read_histograms(bytes, &mut entries).is_err() {
         assert!(entries.is_empty(), "a record that is refused gives histograms");
-        return;
+        return false;
     }
     let mut count = 0;
     record::push_histograms(&entries, &mut Vec::new(), |written| {
@@ -175,6 +176,7 @@ fn histograms(bytes: &[u8]) {
         count += again.len();
     });
     assert_eq!(count, entries.len(), "histograms do not come back");
+    true
 }
 
 fn read_series(bytes: &[u8]) -> Result<Vec<(u64, Labels)>, RecordError> {
@@ -183,20 +185,21 @@ fn read_series(bytes: &[u8]) -> Result<Vec<(u64, Labels)>, RecordError> {
     Ok(out)
 }
 
-fn series(bytes: &[u8]) {
-    let Ok(series) = read_series(bytes) else { return };
+fn series(bytes: &[u8]) -> bool {
+    let Ok(series) = read_series(bytes) else { return false };
     let mut again = Vec::new();
     series.iter().for_each(|(wal_ref, labels)| record::push_series(&mut again, *wal_ref, labels));
     if !series.is_empty() {
         assert_eq!(read_series(&again), Ok(series), "series do not come back");
     }
+    true
 }
 
-fn samples(bytes: &[u8]) {
+fn samples(bytes: &[u8]) -> bool {
     let mut samples = Vec::new();
     if record::read_samples(bytes, &mut samples).is_err() {
         assert!(samples.is_empty(), "a record that is refused gives samples");
-        return;
+        return false;
     }
     let mut again = SamplesRecord::default();
     for one in &samples {
@@ -207,15 +210,33 @@ fn samples(bytes: &[u8]) {
         assert_eq!(record::read_samples(again.bytes(), &mut got), Ok(()));
         assert_eq!(got, samples, "samples do not come back");
     }
+    true
 }
 
-fn metadata(bytes: &[u8]) {
+fn samples_v2(bytes: &[u8]) -> bool {
+    let mut samples = Vec::new();
+    if record::read_samples_v2(bytes, &mut samples).is_err() {
+        assert!(samples.is_empty(), "a record that is refused gives samples");
+        return false;
+    }
+    let mut again = record::SamplesV2Record::default();
+    samples.iter().for_each(|(sample, start_ms)| again.push(*sample, *start_ms));
+    if !samples.is_empty() {
+        let mut got = Vec::new();
+        assert_eq!(record::read_samples_v2(again.bytes(), &mut got), Ok(()));
+        assert_eq!(got, samples, "samples with start timestamps do not come back");
+    }
+    true
+}
+
+fn metadata(bytes: &[u8]) -> bool {
     let mut entries = 0;
-    let _ = record::read_metadata(bytes, |_, metadata| {
+    let done = record::read_metadata(bytes, |_, metadata| {
         entries += 1;
         assert!(metadata.help.len() + metadata.unit.len() <= bytes.len(), "a text is longer than its record");
     });
     assert!(entries <= bytes.len(), "there are more entries than bytes");
+    done.is_ok()
 }
 
 /// A record of each kind that is written or read.
@@ -241,20 +262,51 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
     // Hint, schema, threshold, zero count, count, sum, spans, deltas: of whole numbers and of floats.
     let half = 0.5f64.to_bits().to_be_bytes();
     let head: [&[u8]; 5] = [&reference, &[0, 0, 0, 2], &half, &[1, 3], &half];
-    let whole = [&[7][..], &head.concat(), &[1, 0, 2, 2, 2, 0, 0, 0]].concat();
+    let whole = [&[7][..], &head.concat(), &[1, 0, 2, 0, 2, 2, 0, 0]].concat();
     let min_valid = [14, 0, 0, 0, 0, 0, 0, 0, 5].to_vec();
     let mut group = Vec::new();
     let marker = record::GroupMarker { group: 7, len: 2, before: 1, next: Some(9) };
     record::push_group_marker(&mut group, &marker);
     let samples = samples.bytes().to_vec();
-    vec![series, samples, metadata, tombstones, markers, exemplar, whole, min_valid, group]
+    let mut all = vec![series, samples, metadata, tombstones, markers, exemplar, whole, min_valid, group];
+    all.extend(with_starts(&all[6]));
+    all
+}
+
+/// Records of version 2: samples, and the histograms of a record with whole and with float counts.
+fn with_starts(whole: &[u8]) -> Vec<Vec<u8>> {
+    let mut samples = record::SamplesV2Record::default();
+    for (i, start_ms) in [0, 900, 900, 0, 950].into_iter().enumerate() {
+        let (timestamp_ms, value_bits) = (1000 + 10 * i as i64, (i as f64).to_bits());
+        samples.push(record::WalSample { wal_ref: 1 + i as u64, timestamp_ms, value_bits }, start_ms);
+    }
+    let mut records = vec![samples.bytes().to_vec()];
+    let mut histograms = Vec::new();
+    let read = record::read_histograms(whole, &mut histograms);
+    assert_eq!((read, histograms.len()), (Ok(0), 1), "invariant: the seed is sound");
+    let mut floats = histograms[0].clone();
+    if let HistogramValue::Int(h) = &histograms[0].value {
+        floats.value = HistogramValue::Float(h.to_float());
+    }
+    histograms.push(floats);
+    histograms.iter_mut().for_each(|h| h.start_ms = h.timestamp_ms - 5);
+    record::push_histograms(&histograms, &mut Vec::new(), |record| records.push(record.to_vec()));
+    records
 }
 
 /// A record of a snapshot has no more entries than bytes.
-pub fn snapshot_record(bytes: &[u8]) {
+pub fn snapshot_record(bytes: &[u8]) -> bool {
     let mut entries = 0;
-    let _ = snapshot::read_record(bytes, &mut |_| entries += 1);
+    let done = snapshot::read_record(bytes, &mut |_| entries += 1);
     assert!(entries <= bytes.len());
+    done.is_ok()
+}
+
+/// The records of a segment that is sound.
+pub fn records_in(segment: &[u8]) -> Vec<Vec<u8>> {
+    let (records, faults) = read_segment(segment);
+    assert_eq!(faults, 0, "the segment is damaged");
+    records
 }
 
 pub fn snapshot_record_seeds() -> Vec<Vec<u8>> {
@@ -262,5 +314,5 @@ pub fn snapshot_record_seeds() -> Vec<Vec<u8>> {
     series.extend_from_slice(&[0; 16]);
     series.extend_from_slice(&[1, 3, 0, 0, 0]);
     series.extend_from_slice(&[0; 64]);
-    vec![series, vec![2, 5, 1, 7, 0, 18], vec![3]]
+    vec![series, vec![2, 4, 1, 7, 0, 18], vec![3]]
 }
