@@ -65,6 +65,7 @@ impl Web {
             fetcher: Fetcher::new(HashMap::new()).unwrap(),
             clock: Arc::clone(&clock),
             counters: Arc::new(ScrapeCounters::default()),
+            max_series_per_target: 0,
         };
         self.app.ready(Parts {
             tsdb_status: Arc::new(|_, _| Ok(skopos_api::tsdb_status::TsdbStatus::default())),

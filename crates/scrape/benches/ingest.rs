@@ -33,6 +33,7 @@ fn target(instance: u64) -> Target {
         discovered: Labels::empty(),
         interval: DurationMs::from_ms(STEP_MS),
         timeout: DurationMs::from_ms(STEP_MS),
+        max_series: None,
         reading: Reading { honor_labels: false, honor_timestamps: true },
     }
 }

@@ -64,6 +64,10 @@ pub struct ScrapeConfig {
     /// How the target is reached.
     #[serde(default)]
     pub scheme: Scheme,
+    /// How many series each target may have in storage, those that it no longer shows among them; zero is no
+    /// bound, unset means as the flag says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_series: Option<u32>,
     /// The query of the URL.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Vec<String>>,
@@ -189,6 +193,7 @@ impl ScrapeConfig {
             honor_timestamps: true,
             metrics_path: default_metrics_path(),
             scheme: Scheme::Http,
+            max_series: None,
             params: BTreeMap::new(),
             static_configs: Vec::new(),
         }

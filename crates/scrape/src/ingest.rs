@@ -11,14 +11,19 @@ use crate::{
 };
 use skopos_exposition::{Entry, Format, ParseError, Parser, RawExemplar, Sample, Series};
 use skopos_model::{DurationMs, SeriesRef, TimestampMs, stale_nan};
-use skopos_storage::{Append, AppendError, Appendable, Appender, Committed, SeriesId, SeriesLimit};
+use skopos_storage::{
+    Append, AppendError, Appendable, Appender, Committed, SeriesBound, SeriesId, SeriesLimit,
+};
 use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 /// Samples may claim to be this much newer than the scrape; beyond it the target's clock is wrong.
 const FUTURE_TOLERANCE: DurationMs = DurationMs::from_secs(600);
-/// Series that one target may have in storage, those that it no longer shows among them.
-const MAX_SERIES: u32 = 1_000_000;
-const SERIES_LIMIT: &str = "max-series-per-target (scrape)";
+/// Series that one target may have in storage, those that it no longer shows among them, where neither flag
+/// nor job says otherwise.
+pub const DEFAULT_MAX_SERIES: u32 = 1_000_000;
+/// How the bound is called where an operator sets it.
+const MAX_SERIES_FLAG: &str = "scrape.max-series-per-target";
+const MAX_SERIES_OF_JOB: &str = "max_series (of the job)";
 /// How much of a series' text an error shows.
 const EXCERPT_BYTES: usize = 200;
 
@@ -43,6 +48,8 @@ pub struct Ingest {
     metadata: Arc<TargetMetadata>,
     /// Charged for what the target makes.
     series_limit: Arc<SeriesLimit>,
+    /// Whether it was charged for what it made before a restart.
+    charged_kept: bool,
     columns: Columns,
     /// Of the last body.
     format: Option<Format>,
@@ -98,6 +105,9 @@ impl Tally {
                 &counters.out_of_order
             }
             Refusal::ByStorage(AppendError::OutOfBounds { .. }) => &counters.out_of_bounds,
+            Refusal::ByStorage(AppendError::Limit { limit: MAX_SERIES_FLAG | MAX_SERIES_OF_JOB, .. }) => {
+                &counters.beyond_max_series
+            }
             _ => &counters.refused,
         };
         ScrapeCounters::add(counter, 1);
@@ -126,7 +136,8 @@ impl Ingest {
             report_series: ReportSeries::new(&target.labels),
             counters,
             metadata: Arc::default(),
-            series_limit: SeriesLimit::new(SERIES_LIMIT, MAX_SERIES),
+            series_limit: SeriesLimit::new(MAX_SERIES_FLAG, DEFAULT_MAX_SERIES),
+            charged_kept: false,
             columns: Columns::default(),
             format: None,
         }
@@ -151,6 +162,17 @@ impl Ingest {
         Self { metadata, ..self }
     }
 
+    /// Bounds the series that the target may have: as its job says, or else so many; zero is no bound.
+    pub fn with_max_series(self, target: &Target, otherwise: u32) -> Self {
+        let (name, max) = match target.max_series {
+            Some(max) => (MAX_SERIES_OF_JOB, max),
+            None => (MAX_SERIES_FLAG, otherwise),
+        };
+        let max = if max == 0 { u32::MAX } else { max };
+        self.series_limit.set_bound(SeriesBound { name, max });
+        self
+    }
+
     /// How many series are remembered from one scrape to the next.
     pub fn remembered_series(&self) -> usize {
         self.cache.len()
@@ -159,6 +181,9 @@ impl Ingest {
     /// Stores what the target sent. A body with an error in it is not stored at all.
     pub fn body(&mut self, storage: &dyn Appendable, at: TimestampMs, took: Duration, body: &Body) -> Report {
         self.cache.begin();
+        if !std::mem::replace(&mut self.charged_kept, true) {
+            storage.charge_kept(&self.series_limit, self.report_series.all_but());
+        }
         let mut appender = storage.appender_within(&self.series_limit);
         let mut tally = Tally::default();
         let metadata = Arc::clone(&self.metadata);
@@ -214,6 +239,7 @@ impl Ingest {
         mut report: Report,
     ) -> Report {
         self.mark_vanished(appender.as_mut(), at);
+        appender.charge_nobody();
         self.report_series.append(appender.as_mut(), at, took, tally, report.health);
         match appender.commit() {
             Ok(Committed { samples, .. }) => {

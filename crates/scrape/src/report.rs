@@ -2,7 +2,7 @@
 
 use crate::{ingest::Tally, status::Health};
 use skopos_model::{Labels, LabelsBuilder, SeriesRef, TimestampMs, name::METRIC_NAME, stale_nan};
-use skopos_storage::{Append, AppendError, Appender, SeriesId};
+use skopos_storage::{Append, AppendError, Appender, KeptSeries, SeriesId};
 use std::time::Duration;
 
 const NAMES: [&str; 5] = [
@@ -16,6 +16,8 @@ const NAMES: [&str; 5] = [
 /// The report series of one target.
 #[derive(Debug)]
 pub(crate) struct ReportSeries {
+    /// Of the target.
+    labels: Labels,
     series: [(Labels, Option<SeriesRef>); NAMES.len()],
 }
 
@@ -26,7 +28,12 @@ impl ReportSeries {
             builder.set(METRIC_NAME, name);
             (builder.build(), None)
         };
-        Self { series: NAMES.map(of) }
+        Self { labels: target.clone(), series: NAMES.map(of) }
+    }
+
+    /// The series of the target that are not these.
+    pub(crate) fn all_but(&self) -> KeptSeries<'_> {
+        KeptSeries { labels: &self.labels, except_metrics: &NAMES }
     }
 
     pub(crate) fn append(

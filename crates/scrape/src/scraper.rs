@@ -28,6 +28,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Counts over all targets.
     pub counters: Arc<ScrapeCounters>,
+    /// Series that a target may have where its job says nothing else; zero is no bound.
+    pub max_series_per_target: u32,
 }
 
 /// How a scraper ends.
@@ -56,7 +58,8 @@ impl Scraper {
     pub fn new(shared: Shared, status: Arc<TargetStatus>) -> Self {
         let pace = Pace::new(status.target.interval, status.target.hash64());
         let ingest = Ingest::new(&status.target, Arc::clone(&shared.counters))
-            .with_metadata(Arc::clone(&status.metadata));
+            .with_metadata(Arc::clone(&status.metadata))
+            .with_max_series(&status.target, shared.max_series_per_target);
         Self { shared, status, ingest, pace }
     }
 
@@ -73,7 +76,8 @@ impl Scraper {
             && let Ok(Some(ingest)) = before.await
         {
             self.ingest = Ingest::replacing(&self.status.target, ingest)
-                .with_metadata(Arc::clone(&self.status.metadata));
+                .with_metadata(Arc::clone(&self.status.metadata))
+                .with_max_series(&self.status.target, self.shared.max_series_per_target);
         }
         tokio::select! {
             // A scrape is given up only where it waits for its target; what has come is stored.

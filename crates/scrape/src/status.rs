@@ -90,6 +90,8 @@ pub struct ScrapeCounters {
     pub out_of_order: AtomicU64,
     /// Samples refused because of their timestamp.
     pub out_of_bounds: AtomicU64,
+    /// Samples refused because their target has as many series as it may.
+    pub beyond_max_series: AtomicU64,
     /// Samples refused for any other reason.
     pub refused: AtomicU64,
     /// Batches that storage did not take.

@@ -20,6 +20,8 @@ pub struct Target {
     pub interval: DurationMs,
     /// How long a scrape may take.
     pub timeout: DurationMs,
+    /// How many series it may have, where its job says so; zero is no bound.
+    pub max_series: Option<u32>,
     /// How its lines are read.
     pub reading: Reading,
 }
@@ -99,6 +101,7 @@ fn target(
         discovered,
         interval,
         timeout,
+        max_series: job.max_series,
         reading: Reading { honor_labels: job.honor_labels, honor_timestamps: job.honor_timestamps },
     }
 }

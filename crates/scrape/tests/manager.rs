@@ -98,6 +98,7 @@ fn manager(a: &'static str, b: &'static str) -> (Manager, Receiver<Batch>) {
         fetcher: Fetcher::new(HashMap::from([("a", source(a)), ("b", source(b))])).unwrap(),
         clock: Env::real().clock,
         counters: Arc::new(ScrapeCounters::default()),
+        max_series_per_target: 0,
     };
     (Manager::new(shared), received)
 }
@@ -111,6 +112,7 @@ fn target(source: &'static str, honor_labels: bool) -> Target {
         discovered: Labels::empty(),
         interval: DurationMs::from_secs(86_400),
         timeout: DurationMs::from_secs(10),
+        max_series: None,
         reading: Reading { honor_labels, honor_timestamps: true },
     }
 }

@@ -4,6 +4,7 @@
 //! - `support`: asking a server, and what its answers say
 //! - `kill_nine`: what a crash at any moment leaves
 //! - `peers`: the same bodies and queries to Debian's Prometheus and to ours
+//! - `limits`: bounds on what targets may bring, in a running server
 //! - `hostile_targets`: what bad targets do to themselves, to others and to memory
 //! - `tsdb_tool`: what the command line does with data directories, beside promtool
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
@@ -20,6 +21,7 @@ mod config_and_signals;
 mod control;
 mod hostile_targets;
 mod kill_nine;
+mod limits;
 mod peers;
 mod support;
 mod tsdb_tool;

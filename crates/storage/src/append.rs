@@ -15,6 +15,21 @@ pub trait Appendable: Send + Sync {
         let _ = limit;
         self.appender()
     }
+
+    /// Charges a source with the series that the storage has of it from before a restart, and that nobody is
+    /// charged with.
+    fn charge_kept(&self, limit: &Arc<SeriesLimit>, kept: KeptSeries<'_>) {
+        let _ = (limit, kept);
+    }
+}
+
+/// The series of a source, as a storage tells them from those of others.
+#[derive(Clone, Copy, Debug)]
+pub struct KeptSeries<'a> {
+    /// What all of them are labelled with; without a label there are none.
+    pub labels: &'a Labels,
+    /// Series of these metrics are not the source's own.
+    pub except_metrics: &'a [&'a str],
 }
 
 /// A batch being gathered. Dropping it rolls it back: nothing of it was ever visible.
@@ -22,6 +37,9 @@ pub trait Appender {
     /// Adds what one line of a scrape or one sample of a push says. A refusal concerns this sample
     /// only. The returned reference stands for the labels in later batches.
     fn append(&mut self, sample: &Append<'_>) -> Result<SeriesRef, AppendError>;
+
+    /// From here on what the batch makes is charged to nobody: it is said of the source, not by it.
+    fn charge_nobody(&mut self) {}
 
     /// Adds one float to each of `series` at one time: the way of a scrape whose series are known.
     /// Refusals are pushed to `refused` with the index of their series; an unknown reference is one.

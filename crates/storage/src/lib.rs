@@ -35,7 +35,7 @@ pub mod merge;
 pub mod query;
 pub mod series_limit;
 
-pub use append::{Append, Appendable, Appender, Committed, SeriesId, Value};
+pub use append::{Append, Appendable, Appender, Committed, KeptSeries, SeriesId, Value};
 pub use budget::{QueryBudget, QueryLimits};
 pub use chunks::{Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet};
 pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet};
@@ -43,4 +43,4 @@ pub use error::{AppendError, CommitError, QueryError};
 pub use exemplars::{ExemplarQueryable, NoExemplars, SeriesExemplars};
 pub use merge::{merge_chunk_queriers, merge_queriers};
 pub use query::{LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};
-pub use series_limit::{SeriesCharge, SeriesLimit};
+pub use series_limit::{SeriesBound, SeriesCharge, SeriesLimit};

@@ -11,7 +11,7 @@ use std::sync::{
 pub fn scrape_source(counters: Arc<ScrapeCounters>) -> MetricsSource {
     Arc::new(move |out: &mut Families<'_>| {
         let c = &*counters;
-        let families: [(&str, &str, &AtomicU64); 9] = [
+        let families: [(&str, &str, &AtomicU64); 10] = [
             ("skopos_scrapes_total", "Scrapes that ended, well or badly.", &c.scrapes),
             ("skopos_scrapes_failed_total", "Scrapes that failed.", &c.failed),
             (
@@ -34,6 +34,11 @@ pub fn scrape_source(counters: Arc<ScrapeCounters>) -> MetricsSource {
                 "prometheus_target_scrapes_sample_out_of_bounds_total",
                 "Samples refused since their timestamp is outside of what storage accepts.",
                 &c.out_of_bounds,
+            ),
+            (
+                "skopos_scrape_samples_beyond_max_series_total",
+                "Samples refused since their target has as many series as it may.",
+                &c.beyond_max_series,
             ),
             ("skopos_scrape_samples_refused_total", "Samples refused for any other reason.", &c.refused),
             (

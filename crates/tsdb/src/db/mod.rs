@@ -50,7 +50,8 @@ use skopos_base::{
 };
 use skopos_model::{Exemplar, Labels, Matcher, Metadata, TimestampMs};
 use skopos_storage::{
-    Appendable, Appender, ChunkSeriesSet, CommitError, QueryBudget, QueryError, SeriesLimit, TimeRange,
+    Appendable, Appender, ChunkSeriesSet, CommitError, KeptSeries, QueryBudget, QueryError, SeriesLimit,
+    TimeRange,
 };
 use std::{
     io,
@@ -331,6 +332,10 @@ impl Appendable for Db {
 
     fn appender_within(&self, limit: &Arc<SeriesLimit>) -> Box<dyn Appender + '_> {
         Box::new(HeadAppender::new(&self.core.head, &self.core.wal, Some(limit)))
+    }
+
+    fn charge_kept(&self, limit: &Arc<SeriesLimit>, kept: KeptSeries<'_>) {
+        self.core.head.registry.charge_kept(limit, kept);
     }
 }
 

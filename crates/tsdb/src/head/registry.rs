@@ -19,7 +19,7 @@ use skopos_base::sync::{
     atomic::{AtomicU64, Ordering},
 };
 use skopos_model::{Labels, SeriesRef, name::METRIC_NAME};
-use skopos_storage::{SeriesCharge, SeriesLimit};
+use skopos_storage::{KeptSeries, SeriesCharge, SeriesLimit};
 use std::sync::Arc;
 
 /// A place in the table with that in an account, and one in a shard, which is two thirds full.
@@ -135,8 +135,12 @@ impl Registry {
         origin: Origin<'_>,
         batch: Option<BatchNumber>,
     ) -> Result<Found, LimitReached> {
-        if let Some(series) = self.shard(hash).read().find(hash, labels) {
-            return Ok(Found::hold(series, false, batch));
+        let known = self.shard(hash).read().find(hash, labels).map(|s| Found::hold(s, false, batch));
+        if let Some(found) = known {
+            if let Origin::Limited(limit) = origin {
+                self.charge_found(found.series.index, limit);
+            }
+            return Ok(found);
         }
         let mut shard = self.shard(hash).write();
         if let Some(series) = shard.find(hash, labels) {
@@ -166,6 +170,37 @@ impl Registry {
         drop(postings);
         shard.insert(&series);
         Ok(found)
+    }
+
+    /// Charges a source with a series that it sends and that a replay has made. Nobody is refused what is there.
+    fn charge_found(&self, index: SeriesIndex, limit: &Arc<SeriesLimit>) {
+        if !self.table.read().is_charged(index) {
+            self.table.write().charge(index, || limit.charge_kept());
+        }
+    }
+
+    /// Charges a source with all of its series that a replay has made, those that it sends no more among them.
+    pub(crate) fn charge_kept(&self, limit: &Arc<SeriesLimit>, kept: KeptSeries<'_>) {
+        let postings = self.postings.read();
+        let lists = kept
+            .labels
+            .iter()
+            .map(|(name, value)| postings.values(name).map_or(&[][..], |all| all.get(value)));
+        let shortest = lists.min_by_key(|list| list.len()).unwrap_or_default().to_vec();
+        drop(postings);
+        let is_kept = |series: &MemSeries| {
+            let labels = &series.labels;
+            kept.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
+                && labels.metric_name().is_none_or(|name| !kept.except_metrics.contains(&name))
+        };
+        for part in shortest.chunks(STRIDE) {
+            let indices = part.iter().map(|id| SeriesIndex(*id));
+            let table = self.table();
+            let wanted: Vec<_> = indices.filter(|i| table.get(*i).is_some_and(|s| is_kept(s))).collect();
+            drop(table);
+            let mut table = self.table.write();
+            wanted.iter().for_each(|index| table.charge(*index, || limit.charge_kept()));
+        }
     }
 
     /// The series with exactly these labels, if there is one.

@@ -21,6 +21,13 @@ impl Page {
     fn new() -> Self {
         Self { taken: 0, series: (0..PAGE).map(|_| None).collect(), charges: Box::default() }
     }
+
+    fn charge(&mut self, place: usize, charge: SeriesCharge) {
+        if self.charges.is_empty() {
+            self.charges = (0..PAGE).map(|_| None).collect();
+        }
+        self.charges[place] = Some(charge);
+    }
 }
 
 /// See above.
@@ -48,11 +55,8 @@ impl SeriesTable {
         }
         let page = self.pages[page].get_or_insert_with(Page::new);
         page.series[place] = Some(series);
-        if charge.is_some() {
-            if page.charges.is_empty() {
-                page.charges = (0..PAGE).map(|_| None).collect();
-            }
-            page.charges[place] = charge;
+        if let Some(charge) = charge {
+            page.charge(place, charge);
         }
         page.taken += 1;
         self.next += 1;
@@ -63,6 +67,24 @@ impl SeriesTable {
     pub(crate) fn get(&self, index: SeriesIndex) -> Option<&Arc<MemSeries>> {
         let index = index.0 as usize;
         self.pages.get(index / PAGE)?.as_ref()?.series[index % PAGE].as_ref()
+    }
+
+    /// Whether a source is charged with a series.
+    pub(crate) fn is_charged(&self, index: SeriesIndex) -> bool {
+        let index = index.0 as usize;
+        let page = self.pages.get(index / PAGE).and_then(Option::as_ref);
+        page.is_some_and(|page| page.charges.get(index % PAGE).is_some_and(Option::is_some))
+    }
+
+    /// Charges a source with a series that is here and that nobody is charged with.
+    pub(crate) fn charge(&mut self, index: SeriesIndex, charge: impl FnOnce() -> SeriesCharge) {
+        if self.get(index).is_none() || self.is_charged(index) {
+            return;
+        }
+        let index = index.0 as usize;
+        if let Some(page) = &mut self.pages[index / PAGE] {
+            page.charge(index % PAGE, charge());
+        }
     }
 
     /// Takes this series out; whether it was there.

@@ -1,9 +1,9 @@
 //! What the database refuses to grow by, and what goes on meanwhile.
 
-use crate::common::{commit, dump, open, series, try_append};
+use crate::common::{commit, dump, labels, open, series, try_append};
 use skopos_base::{Env, sim::SimWorld};
-use skopos_model::TimestampMs;
-use skopos_storage::{Append, AppendError, Appendable, SeriesId, SeriesLimit};
+use skopos_model::{Labels, TimestampMs};
+use skopos_storage::{Append, AppendError, Appendable, KeptSeries, SeriesId, SeriesLimit};
 use skopos_tsdb::Options;
 use std::time::Duration;
 
@@ -58,4 +58,51 @@ fn a_metric_and_a_source_have_limits_that_concern_no_other() {
         assert_eq!((stats.refused_per_metric_total, stats.refused_per_source_total), (1, 1));
         assert_eq!((stats.refused_series_total, stats.refused_memory_total), (0, 0));
     });
+}
+
+/// Whichever way the series come back, those that the source has ceased to send among them.
+#[test]
+fn a_source_is_charged_again_for_what_a_restart_brings_back() {
+    for snapshot_on_shutdown in [false, true] {
+        in_world(|env| {
+            let options = || Options { snapshot_on_shutdown, ..Options::default() };
+            let db = open(env, options());
+            let of = |job: &str, i: &str| labels(&[("__name__", "m"), ("i", i), ("job", job)]);
+            let up = labels(&[("__name__", "up"), ("job", "a")]);
+            let batch: Vec<_> = [of("a", "1"), of("a", "2"), of("b", "1"), up.clone()]
+                .into_iter()
+                .map(|labels| (labels, 1, 0.0))
+                .collect();
+            commit(&db, &batch).unwrap();
+            db.close().unwrap();
+            let db = open(env, options());
+            let limit = SeriesLimit::new("of-a-source", 3);
+            let of_a = Labels::from_pairs([("job", "a")]);
+            let kept = |labels| KeptSeries { labels, except_metrics: &["up"] };
+            let none = Labels::empty();
+            db.charge_kept(&limit, kept(&none));
+            assert_eq!(limit.used(), 0, "nothing tells these series from those of others");
+            db.charge_kept(&limit, kept(&of_a));
+            db.charge_kept(&limit, kept(&of_a));
+            assert_eq!(limit.used(), 2, "each is counted once");
+            let mut appender = db.appender_within(&limit);
+            let mut append = |labels: &Labels| {
+                appender.append(&Append::float(SeriesId::Labels(labels), TimestampMs::new(2), 0.0))
+            };
+            append(&of("a", "1")).unwrap();
+            append(&of("b", "1")).unwrap();
+            assert_eq!(limit.used(), 3, "what it sends is its own, whatever the labels are");
+            let refused = AppendError::Limit { limit: "of-a-source", max: 3 };
+            assert_eq!(append(&of("a", "3")), Err(refused.clone()));
+            append(&of("a", "2")).unwrap();
+            appender.charge_nobody();
+            let of_nobody = Append::float(SeriesId::Labels(&up), TimestampMs::new(2), 0.0);
+            appender.append(&of_nobody).unwrap();
+            appender.commit().unwrap();
+            assert_eq!(limit.used(), 3);
+            let other = SeriesLimit::new("of-another", 0);
+            db.charge_kept(&other, kept(&of_a));
+            assert_eq!(other.used(), 0, "a series is in one account");
+        });
+    }
 }

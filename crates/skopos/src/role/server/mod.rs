@@ -91,6 +91,11 @@ pub(crate) struct Flags {
     #[arg(long = "storage.tsdb.max-series-per-metric", value_name = "N", default_value_t = 5_000_000,
         value_parser = clap::value_parser!(u32).range(1..))]
     max_series_per_metric: u32,
+    /// Series that one target may have in storage, those that it no longer shows among them; 0 is no bound.
+    /// A job may say otherwise (`max_series`).
+    #[arg(long = "scrape.max-series-per-target", value_name = "N",
+        default_value_t = skopos_scrape::ingest::DEFAULT_MAX_SERIES)]
+    max_series_per_target: u32,
     /// Memory that the newest samples may take, in bytes or in percent of what there is; beyond it new
     /// series are refused, and samples of known series are taken.
     #[arg(long = "storage.memory-budget", value_name = "SIZE|PERCENT", default_value = "60%")]

@@ -49,6 +49,7 @@ fn target(name: &'static str, host: &str, config: &Config) -> Target {
         discovered: discovered.build(),
         interval: config.global.scrape_interval,
         timeout: config.global.scrape_interval,
+        max_series: None,
         reading: Reading { honor_labels: false, honor_timestamps: true },
     }
 }

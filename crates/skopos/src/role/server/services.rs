@@ -52,6 +52,7 @@ impl Services {
             storage_metrics(&db),
             reloads.source(),
             scrape_source(Arc::clone(&counters)),
+            scrape_limits(flags.max_series_per_target),
         ]));
         let watches_machine = path.is_none();
         let sources = if watches_machine { own::sources(env, &metrics) } else { HashMap::new() };
@@ -62,6 +63,7 @@ impl Services {
             fetcher,
             clock: Arc::clone(&env.clock),
             counters,
+            max_series_per_target: flags.max_series_per_target,
         }));
         let live = Arc::new(Live::new(config));
         let limits = QueryLimits {
@@ -147,6 +149,17 @@ impl Services {
             Err(e) => Err(Failure::Storage(format!("closing storage failed: {e}"))),
         }
     }
+}
+
+/// What scrapes are bounded by.
+fn scrape_limits(max_series_per_target: u32) -> MetricsSource {
+    Arc::new(move |out| {
+        out.gauge(
+            "skopos_scrape_max_series_per_target",
+            "Series that a target may have where its job says nothing else; 0 is no bound.",
+            f64::from(max_series_per_target),
+        );
+    })
 }
 
 /// What storage says of itself, under the names that Prometheus' dashboards and rules know.
