@@ -172,14 +172,16 @@ impl Registry {
         Ok(found)
     }
 
-    /// Charges a source with a series that it sends and that a replay has made. Nobody is refused what is there.
+    /// Charges a source with a series that it sends and that a replay has made. Nobody is refused what is
+    /// there.
     fn charge_found(&self, index: SeriesIndex, limit: &Arc<SeriesLimit>) {
         if !self.table.read().is_charged(index) {
             self.table.write().charge(index, || limit.charge_kept());
         }
     }
 
-    /// Charges a source with all of its series that a replay has made, those that it sends no more among them.
+    /// Charges a source with all of its series that a replay has made, those that it sends no more among
+    /// them.
     pub(crate) fn charge_kept(&self, limit: &Arc<SeriesLimit>, kept: KeptSeries<'_>) {
         let postings = self.postings.read();
         let lists = kept
