@@ -4,6 +4,7 @@
 use crate::ChunkError;
 use crate::bits::{BitReader, Window};
 use crate::layout::take_layout;
+use skopos_model::TimestampMs;
 use skopos_model::histogram::{CounterResetHint, Layout};
 
 /// Bytes of a histogram chunk's header.
@@ -49,30 +50,58 @@ pub(crate) fn sample_count(bytes: &[u8], header: Header) -> Result<u16, ChunkErr
     Ok(if header == Header::Plain { count } else { count & 0x3fff })
 }
 
-/// Where start timestamps stand in a chunk that can have them; what they are built on is kept by no reader of
-/// ours, so that they are only skipped.
+/// Where start timestamps stand in a chunk that can have them, and that of the sample read last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Starts {
     /// The first sample has one.
     first: bool,
-    /// From this sample on each has one; 0 stands for none.
+    /// From this sample on each has its own, until then that of the first; 0 stands for none.
     from: u16,
+    /// That of the sample read last; 0 when there is none.
+    start: i64,
+    /// The time of the sample before that one, less the start.
+    since: i64,
+}
+
+/// The times of a sample and of the one before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) before: i64,
+    pub(crate) now: i64,
 }
 
 impl Starts {
     pub(crate) const fn of_byte(byte: u8) -> Self {
-        Self { first: byte & 0x80 != 0, from: (byte & 0x7f) as u16 }
+        Self { first: byte & 0x80 != 0, from: (byte & 0x7f) as u16, start: 0, since: 0 }
     }
 
-    /// Reads over what stands behind a sample.
-    pub(crate) fn skip(self, reader: &mut BitReader<'_>, sample: u16) -> Result<(), ChunkError> {
+    /// Whether any sample may have one.
+    pub(crate) const fn any(self) -> bool {
+        self.first || self.from > 0
+    }
+
+    /// That of the sample read last; 0 when there is none.
+    pub(crate) const fn of_last(self) -> TimestampMs {
+        TimestampMs::new(self.start)
+    }
+
+    /// Reads what stands behind sample number `sample`.
+    pub(crate) fn advance(
+        &mut self,
+        reader: &mut BitReader<'_>,
+        sample: u16,
+        times: Times,
+    ) -> Result<(), ChunkError> {
         if sample == 0 {
-            let offset = reader.bit / 8;
-            if self.first && reader.take_zigzag().is_none() {
-                return Err(ChunkError::IntegerOverflow { offset });
+            if self.first {
+                let offset = reader.bit / 8;
+                let since = reader.take_zigzag().ok_or(ChunkError::IntegerOverflow { offset })?;
+                self.start = times.now.wrapping_sub(since);
             }
         } else if self.from > 0 && sample >= self.from {
-            reader.take_signed();
+            let change = reader.take_signed();
+            self.since = if sample == self.from { change } else { self.since.wrapping_add(change) };
+            self.start = times.before.wrapping_sub(self.since);
         }
         Ok(())
     }
@@ -88,7 +117,9 @@ pub(crate) struct Frame<'a> {
     pub(crate) delta: i64,
     pub(crate) read: u16,
     pub(crate) count: u16,
-    starts: Starts,
+    /// The time of the sample before that read last.
+    before: i64,
+    pub(crate) starts: Starts,
 }
 
 impl<'a> Frame<'a> {
@@ -107,7 +138,7 @@ impl<'a> Frame<'a> {
                 Starts::of_byte(bytes[2])
             }
         };
-        let frame = Self { reader, layout, timestamp: 0, delta: 0, read: 0, count, starts };
+        let frame = Self { reader, layout, timestamp: 0, delta: 0, read: 0, count, before: 0, starts };
         if usize::from(count) * MIN_SAMPLE_BITS > frame.reader.bits_left() {
             return Err(frame.truncated(frame.reader.bit));
         }
@@ -122,6 +153,7 @@ impl<'a> Frame<'a> {
     #[inline]
     pub(crate) fn advance_time(&mut self) {
         let read = self.reader.take_signed();
+        self.before = self.timestamp;
         if self.read == 0 {
             self.timestamp = read;
         } else {
@@ -133,7 +165,8 @@ impl<'a> Frame<'a> {
     /// Ends the sample that began at bit `start`.
     #[inline]
     pub(crate) fn end_sample(&mut self, start: usize) -> Result<(), ChunkError> {
-        self.starts.skip(&mut self.reader, self.read)?;
+        let times = Times { before: self.before, now: self.timestamp };
+        self.starts.advance(&mut self.reader, self.read, times)?;
         if self.reader.is_over() {
             return Err(self.truncated(start));
         }

@@ -67,6 +67,9 @@ pub(crate) fn decode<'a>(
             let layout = *layout.get_or_insert_with(|| columns.add_layout(&cursor.frame().layout));
             columns.push_row(timestamp, layout, &cursor.row());
         }
+        if cursor.frame().starts.any() {
+            columns.note_start(cursor.frame().starts.of_last());
+        }
     }
     Ok(())
 }

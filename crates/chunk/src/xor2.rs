@@ -1,9 +1,9 @@
-//! Reads XOR2 chunks, which newer versions of Prometheus write for floats. Start timestamps are read over.
+//! Reads XOR2 chunks, which newer versions of Prometheus write for floats, with their start timestamps.
 //! Never writes; never panics on bytes, never trusts the chunk's count.
 
 use crate::ChunkError;
 use crate::bits::{BitReader, Window, Xored};
-use crate::frame::{HEADER, Starts};
+use crate::frame::{HEADER, Starts, Times};
 use skopos_model::{Columns, STALE_NAN_BITS, Sample, TimestampMs, is_stale_nan};
 
 /// How many samples the chunk says it has.
@@ -30,6 +30,9 @@ pub(crate) fn decode(
         }
         if sample.timestamp >= min {
             columns.push_float(sample.timestamp, sample.value);
+            if cursor.starts.any() {
+                columns.note_start(cursor.starts.of_last());
+            }
         }
     }
     Ok(())
@@ -81,13 +84,15 @@ impl<'a> Cursor<'a> {
     /// Reads the next sample. There must be one.
     pub(crate) fn advance(&mut self) -> Result<(), ChunkError> {
         let start = self.reader.bit;
+        let before = self.timestamp;
         let value = match self.read {
             0 => self.advance_to_first()?,
             1 => self.advance_to_second()?,
             _ => self.advance_to_later(),
         };
         value.map_err(|window| self.bad_window(start, window))?;
-        self.starts.skip(&mut self.reader, self.read)?;
+        let times = Times { before, now: self.timestamp };
+        self.starts.advance(&mut self.reader, self.read, times)?;
         if self.reader.is_over() {
             return Err(self.truncated(start));
         }
@@ -287,6 +292,15 @@ mod tests {
         Ok(columns.timestamps.iter().zip(&columns.values).map(|(t, v)| (t.as_ms(), v.to_bits())).collect())
     }
 
+    /// The start timestamp of each sample, zero for none.
+    fn read_starts(bytes: &[u8]) -> Vec<i64> {
+        let mut columns = Columns::default();
+        decode(bytes, TimestampMs::MIN, TimestampMs::MAX, &mut columns).unwrap();
+        let mut starts = vec![0; columns.len()];
+        columns.starts.of(0..columns.len()).iter().for_each(|s| starts[s.sample] = s.at.as_ms());
+        starts
+    }
+
     #[test]
     fn what_is_written_so_comes_back() {
         let stale = skopos_model::stale_nan();
@@ -304,6 +318,7 @@ mod tests {
             let bytes = write(&samples[first..], start);
             let expected: Vec<_> = samples[first..].iter().map(|(t, v)| (*t, v.to_bits())).collect();
             assert_eq!(read(&bytes), Ok(expected));
+            assert_eq!(read_starts(&bytes), vec![start.unwrap_or(0); samples.len() - first]);
             for len in 0..bytes.len() {
                 assert!(read(&bytes[..len]).is_err(), "{len} bytes");
             }
@@ -313,6 +328,29 @@ mod tests {
                 drop(read(&bytes));
             }
         }
+    }
+
+    #[test]
+    fn starts_change_from_the_sample_that_the_header_names() {
+        // Samples at 10, 20, 30, 40 of one value; the first was counted since 5, and so are all up to the third.
+        let mut out = BitWriter::new();
+        out.buf = vec![0, 4, 0x80 | 3];
+        varint::put_varint(&mut out.buf, 10);
+        out.buf.extend_from_slice(&1f64.to_be_bytes());
+        varint::put_varint(&mut out.buf, 5);
+        varint::put_uvarint(&mut out.buf, 10);
+        // The second value as before; the third sample at the same interval with the same value, and the fourth.
+        out.put(0, 1);
+        out.put(0, 1);
+        out.put(0, 1);
+        // The third was at 30: the fourth was counted since 28.
+        out.put_signed(2);
+        assert_eq!(read_starts(&out.buf), [5, 5, 5, 28]);
+        // Without a start of the first, those before the change have none.
+        let mut bytes = out.buf.clone();
+        bytes[2] = 3;
+        bytes.remove(12);
+        assert_eq!(read_starts(&bytes), [0, 0, 0, 28]);
     }
 
     #[test]

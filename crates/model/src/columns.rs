@@ -2,6 +2,9 @@
 //! series and no encoding.
 
 mod extend;
+mod starts;
+
+pub use starts::{Start, StartColumn};
 
 use crate::{
     FloatHistogram, TimestampMs,
@@ -19,6 +22,8 @@ pub struct Columns {
     pub values: Vec<f64>,
     /// The histograms among the samples.
     pub histograms: HistogramColumn,
+    /// Since when samples were counted, of those whose source said so.
+    pub starts: StartColumn,
 }
 
 /// How long columns are, to cut them back to.
@@ -26,6 +31,7 @@ pub struct Columns {
 pub struct ColumnsLen {
     samples: usize,
     histograms: usize,
+    starts: usize,
 }
 
 impl Columns {
@@ -46,7 +52,8 @@ impl Columns {
 
     /// How long the columns are now.
     pub fn mark(&self) -> ColumnsLen {
-        ColumnsLen { samples: self.len(), histograms: self.histograms.rows.len() }
+        let (histograms, starts) = (self.histograms.rows.len(), self.starts.len());
+        ColumnsLen { samples: self.len(), histograms, starts }
     }
 
     /// Cuts back to what was there at `mark`.
@@ -54,6 +61,7 @@ impl Columns {
         self.timestamps.truncate(mark.samples);
         self.values.truncate(mark.samples);
         self.histograms.truncate(mark.histograms);
+        self.starts.truncate(mark.starts);
     }
 
     /// Adds a float.
@@ -61,6 +69,15 @@ impl Columns {
     pub fn push_float(&mut self, timestamp: TimestampMs, value: f64) {
         self.timestamps.push(timestamp);
         self.values.push(value);
+    }
+
+    /// Says since when the sample pushed last was counted; zero means that this is not known.
+    ///
+    /// # Panics
+    /// When there is no sample.
+    #[inline]
+    pub fn note_start(&mut self, start: TimestampMs) {
+        self.starts.push(self.values.len() - 1, start);
     }
 
     /// Adds a histogram of float counts.

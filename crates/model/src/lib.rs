@@ -9,7 +9,7 @@
 //! - `matcher`: `Matcher`, a compiled condition on one label.
 //! - `sample`: `Sample`, the staleness marker, `SeriesRef`.
 //! - `histogram`: native histograms, integer and float: shapes, validation, conversion, coarser resolution.
-//! - `columns`: `Columns`, samples as columns, native histograms among them.
+//! - `columns`: `Columns`, samples as columns, native histograms and start timestamps among them.
 //! - `exemplar`, `metadata`: what travels beside samples.
 //!
 //! What always holds:
@@ -33,7 +33,7 @@ pub mod name;
 pub mod sample;
 pub mod time;
 
-pub use columns::{Columns, HistogramColumn, HistogramView, LayoutIndex, RowCounts};
+pub use columns::{Columns, HistogramColumn, HistogramView, LayoutIndex, RowCounts, Start};
 pub use duration::DurationMs;
 pub use exemplar::Exemplar;
 pub use histogram::{CounterResetHint, FloatHistogram, Histogram, HistogramError, Layout, Span};

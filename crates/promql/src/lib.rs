@@ -19,8 +19,7 @@
 //! - Nothing here reads a clock or a file, and nothing is kept from one query to the next.
 //!
 //! # When you change something
-//! - a function is added: a row in `functions`, its computation in `exec`; the list
-//!   `tests/promqltest/known_failures.txt` shrinks by the evals that hold from then on
+//! - a function is added: a row in `functions`, its computation in `exec`
 //! - a node of `ast` is added or changed: `parse`, `printer`, `plan::build`, and the makers and visitors of
 //!   trees in `parse/tests` and `tests/promqltest/run.rs`
 //! - what a query yields changes: the evaluator in `tests/engine/reference` says it by definition

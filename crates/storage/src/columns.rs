@@ -1,7 +1,7 @@
 //! Series as columns: what queries move.
 
 use crate::QueryError;
-use skopos_model::{Columns, HistogramColumn, HistogramView, Labels, TimestampMs};
+use skopos_model::{Columns, HistogramColumn, HistogramView, Labels, Start, TimestampMs};
 use std::ops::Range;
 
 /// Series in the order of their labels, handed out in batches.
@@ -32,6 +32,28 @@ pub struct SeriesColumns<'a> {
     pub values: &'a [f64],
     /// The native histograms among the samples.
     pub histograms: SeriesHistograms<'a>,
+    /// Since when samples were counted, of those whose source said so.
+    pub starts: SeriesStarts<'a>,
+}
+
+/// The start timestamps of one series of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct SeriesStarts<'a> {
+    rows: &'a [Start],
+    first_sample: usize,
+}
+
+impl<'a> SeriesStarts<'a> {
+    /// Whether no sample has one.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// All in order; `sample` counts among the samples of the series.
+    pub fn iter(&self) -> impl Iterator<Item = Start> + use<'a> {
+        let first = self.first_sample;
+        self.rows.iter().map(move |s| Start { sample: s.sample - first, ..*s })
+    }
 }
 
 /// The native histograms of one series of a batch.
@@ -92,8 +114,9 @@ impl SeriesBatch {
             histograms: SeriesHistograms {
                 column: &self.columns.histograms,
                 first_sample: range.start,
-                rows: self.columns.histograms.rows_of(range),
+                rows: self.columns.histograms.rows_of(range.clone()),
             },
+            starts: SeriesStarts { first_sample: range.start, rows: self.columns.starts.of(range) },
         }
     }
 

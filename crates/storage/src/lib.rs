@@ -38,7 +38,7 @@ pub mod series_limit;
 pub use append::{Append, Appendable, Appender, Committed, KeptSeries, SeriesId, Value};
 pub use budget::{QueryBudget, QueryLimits};
 pub use chunks::{Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet};
-pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet};
+pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet, SeriesStarts};
 pub use error::{AppendError, CommitError, QueryError};
 pub use exemplars::{ExemplarQueryable, NoExemplars, SeriesExemplars};
 pub use merge::{merge_chunk_queriers, merge_queriers};

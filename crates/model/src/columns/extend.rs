@@ -4,7 +4,7 @@ use super::{Columns, HistogramColumn, HistogramRow, LayoutIndex};
 use std::ops::Range;
 
 impl Columns {
-    /// Appends the samples `samples` of `other`, with the histograms among them.
+    /// Appends the samples `samples` of `other`, with the histograms among them and the starts of all.
     ///
     /// # Panics
     /// When `other` has fewer samples.
@@ -17,6 +17,7 @@ impl Columns {
                 Move { from: samples.start, to: self.len() },
             );
         }
+        self.starts.extend_from(&other.starts, samples.clone(), self.len());
         self.timestamps.extend_from_slice(&other.timestamps[samples.clone()]);
         self.values.extend_from_slice(&other.values[samples]);
     }

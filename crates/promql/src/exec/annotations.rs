@@ -43,6 +43,12 @@ impl Annotations {
         self.add(Severity::Info, message, span);
     }
 
+    /// A window with a sample that says to have been counted since before the sample before it.
+    pub(crate) fn overlapping_starts(&mut self, metric: &str, span: Span) {
+        let what = "sample has start time that overlaps with previous sample timestamp for metric";
+        self.add(Severity::Warning, format!("{what} {metric:?}"), span);
+    }
+
     /// A window or an operator that meets both kinds of samples, of a metric.
     pub(crate) fn mixed_floats_histograms(&mut self, metric: &str, span: Span) {
         let what = "encountered a mix of histograms and floats for";

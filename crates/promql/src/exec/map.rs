@@ -139,7 +139,7 @@ impl MapRun<'_> {
                 values.values.iter_mut().enumerate().for_each(|(k, v)| *v = grid.at(k).as_secs_f64());
             }
             // There is no histogram among floats.
-            Map::Histogram(_) => values.present.fill(0),
+            Map::Histogram(_) | Map::NoStart => values.present.fill(0),
             Map::Replace(replace) => relabel(labels, late_names, |l| replaced(l, replace)),
             Map::Join(join) => relabel(labels, late_names, |l| joined(l, join)),
         }

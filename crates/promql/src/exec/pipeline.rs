@@ -8,9 +8,10 @@ use super::{
     labels::has_type_or_unit,
     map::MapRun,
     matrix::{Held, RowBuffer, RowLabels, StepMatrix},
-    window::{self, Column, MixedInput, Params, Samples, Scratch},
+    window::{self, Column, MixedInput, Params, Samples, Scratch, Starts},
     work::Work,
 };
+use crate::ast::Edges;
 use crate::error::EvalError;
 use crate::plan::{Grid, Kernel, Pipeline, Scan, Sink, WindowFn, Windows};
 use skopos_model::{CounterResetHint, HistogramView, Labels, TimestampMs};
@@ -94,7 +95,7 @@ impl<'p> PipelineRun<'p> {
         let columns = self.params.clone();
         let params = Params(columns.each_ref().map(|p| Column(p.as_deref().unwrap_or_default())));
         if histograms.is_empty() {
-            let (scratch, mut row) = ((scratch, &mut self.work), self.row.row_mut());
+            let (scratch, mut row) = ((&mut *scratch, &mut self.work), self.row.row_mut());
             window::apply(kernel.function, params, samples, windows, scratch, &mut row)?;
         } else {
             let metric = labels.labels.metric_name().unwrap_or_default();
@@ -104,8 +105,15 @@ impl<'p> PipelineRun<'p> {
         if !bits::any(&self.row.present) {
             return Ok(());
         }
+        let rate = matches!(kernel.function, WindowFn::Rate | WindowFn::Increase);
+        if rate && !samples.starts.is_empty() && windows.edges == Edges::Sampled {
+            let overlaps = window::has_overlap(samples, windows, (scratch, &mut self.work))?;
+            if overlaps {
+                annotations.overlapping_starts(labels.labels.metric_name().unwrap_or_default(), kernel.span);
+            }
+        }
         let has_floats = histograms.is_empty() || bits::any(&self.row.row().floats());
-        if has_floats && matches!(kernel.function, WindowFn::Rate | WindowFn::Increase) {
+        if has_floats && rate {
             self.check_counter(&labels.labels, kernel, annotations);
         }
         if kernel.function == WindowFn::Quantile {
@@ -189,10 +197,12 @@ pub(crate) fn scan_shard(
     let mut set = querier.select(&request)?;
     let mut batch = SeriesBatch::default();
     let mut scratch = Scratch::default();
+    let mut starts = Vec::new();
     while set.next_batch(&mut batch)? {
         for series in batch.iter() {
             let labels = RowLabels::kept(series.labels.clone());
-            let samples = Samples { timestamps: series.timestamps, values: series.values };
+            let starts = Starts::of(series.starts, series.timestamps.len(), &mut starts);
+            let samples = Samples { timestamps: series.timestamps, values: series.values, starts };
             let histograms: Vec<_> = series.histograms.iter().collect();
             let samples = (samples, histograms.as_slice());
             for (run, kernel, windows) in runs.iter_mut() {
@@ -237,7 +247,8 @@ pub(crate) fn window_rows(
                 histograms.push(view);
             }
         }
-        let samples = (Samples { timestamps: &timestamps, values: &values }, histograms.as_slice());
+        let samples = Samples { timestamps: &timestamps, values: &values, starts: Starts::default() };
+        let samples = (samples, histograms.as_slice());
         run.take_samples(labels, samples, (kernel, windows), &mut scratch, annotations)?;
     }
     Ok(())

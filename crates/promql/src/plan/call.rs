@@ -154,7 +154,8 @@ impl Builder<'_> {
                 Ok(self.absent(part, labels, frame, span))
             }
             F::AbsentOverTime => self.absent_over_time(call, frame, span),
-            F::Timestamp => self.timestamp(call, frame, span),
+            F::Timestamp => self.time_of(call, (WindowFn::NewestTime, Map::StepTime), frame, span),
+            F::StartTimestamp => self.time_of(call, (WindowFn::NewestStart, Map::NoStart), frame, span),
             F::Clamp | F::ClampMin | F::ClampMax | F::Round => self.bounded(call, frame, span),
             F::LabelReplace => self.label_replace(call, frame, span),
             F::LabelJoin => self.label_join(call, frame, span),
@@ -307,14 +308,21 @@ impl Builder<'_> {
         Ok(Part::rows(self.node(op, frame.grid_of(invariant), span), invariant, pinned))
     }
 
-    fn timestamp(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+    /// A time of samples; of what is no selector that which `of_rows` makes.
+    fn time_of(
+        &mut self,
+        call: &Call,
+        (of_samples, of_rows): (WindowFn, Map),
+        frame: Frame,
+        span: Span,
+    ) -> Result<Part, EvalError> {
         let inner = strip(arg(call, 0, span)?);
         if let ExprKind::Selector(selector) = &inner.kind {
-            return self.selector(selector, WindowFn::NewestTime, frame, inner.span);
+            return self.selector(selector, of_samples, frame, inner.span);
         }
         let part = self.expr(inner, frame)?;
         let (node, pinned) = self.rows_at_all_steps(part, frame);
-        Ok(self.mapped(Part::rows(node, false, pinned), Map::StepTime, frame, span))
+        Ok(self.mapped(Part::rows(node, false, pinned), of_rows, frame, span))
     }
 
     fn bounded(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {

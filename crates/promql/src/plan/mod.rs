@@ -321,6 +321,8 @@ pub(crate) enum WindowFn {
     Newest,
     /// The time of that sample.
     NewestTime,
+    /// Since when that sample was counted; zero when that is not known.
+    NewestStart,
     /// The same of a series that is still the metric that was read.
     InfoTime,
     Rate,
@@ -377,6 +379,8 @@ pub(crate) enum Map {
     Round(Option<NodeId>),
     /// `timestamp` of something that is no selector.
     StepTime,
+    /// Nothing: since when a value was counted is known of samples alone.
+    NoStart,
     /// A number of each histogram.
     Histogram(HistogramFn),
     Replace(Arc<LabelReplace>),

@@ -65,9 +65,9 @@ pub(crate) fn parse(text: &str) -> Option<Written> {
 
 /// Gives each histogram of a series the hint with which it comes back from a storage: one that could be put
 /// into the chunk of the one before was not reset; of the first of a chunk nothing is known.
-pub(crate) fn give_hints(points: &mut BTreeMap<i64, Point>) {
+pub(crate) fn give_hints<'a>(points: impl Iterator<Item = &'a mut Point>) {
     let mut before: Option<FloatHistogram> = None;
-    for point in points.values_mut() {
+    for point in points {
         let Point::Histogram(written) = point else {
             before = None;
             continue;

@@ -2,11 +2,9 @@
 //! repository: `SKOPOS_CONFORMANCE_DIR` says where they are, else `../shared/conformance/promqltest`
 //! beside the repository is looked into.
 //!
-//! The scripts run in two modes, with delayed name removal and as the server evaluates. Each has a list of
-//! the evals that do not hold yet, and why: `known_failures.txt` and `known_failures_as_served.txt`. A run
-//! must match its list exactly: an eval that fails must be listed, and one that holds must not, so the
-//! lists only shrink. `SKOPOS_UPDATE_KNOWN_FAILURES=1` writes them anew. What cannot hold as the server
-//! evaluates, because names are to go late, stands in `late_names.txt`.
+//! The scripts run in two modes: with names removed late, which is what they are written for, and as the
+//! server evaluates unless it is told otherwise. Every eval must hold in the first. In the second, those of
+//! `late_names.txt` must fail and all others hold.
 
 #![expect(clippy::disallowed_methods, reason = "the scripts are files of the system")]
 
@@ -19,40 +17,19 @@ mod run;
 mod script;
 
 use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
+    collections::{BTreeMap, BTreeSet},
     io::Write as _,
     path::{Path, PathBuf},
 };
 
-/// How names are treated, and the list of what does not hold then.
+/// How names are treated, and what cannot hold then: a property of the mode and no failure.
 struct Mode {
+    name: &'static str,
     delayed_name_removal: bool,
-    file: &'static str,
-    list: &'static str,
-    /// Evals that cannot hold in this mode, which is a property of it and no failure.
     by_design: &'static str,
 }
 
-/// The mode that the scripts are written for: all feature flags are on.
-const ALL_FLAGS: Mode = Mode {
-    delayed_name_removal: true,
-    file: "known_failures.txt",
-    list: include_str!("known_failures.txt"),
-    by_design: "",
-};
-/// The mode of the server. The evals in which names are to go late cannot hold in it.
-const AS_SERVED: Mode = Mode {
-    delayed_name_removal: false,
-    file: "known_failures_as_served.txt",
-    list: include_str!("known_failures_as_served.txt"),
-    by_design: include_str!("late_names.txt"),
-};
-const HEADER: &str = "\
-# Evals of the acceptance scripts that do not hold yet: `script, reason: lines`. The run must match this
-# list exactly. SKOPOS_UPDATE_KNOWN_FAILURES=1 cargo test --test promqltest writes it anew.
-";
-/// Details of failures that are not on the list are shown up to this many.
+/// Details of failures are shown up to this many.
 const MAX_SHOWN: usize = 40;
 
 fn scripts_dir() -> PathBuf {
@@ -74,28 +51,31 @@ fn scripts(dir: &Path) -> Option<BTreeMap<String, String>> {
     (!scripts.is_empty()).then_some(scripts)
 }
 
-/// Lines by script, of the list.
-fn known_failures(list: &str) -> BTreeMap<(String, usize), String> {
-    let mut known = BTreeMap::new();
+/// Scripts and lines, of a list of `script, reason: lines`.
+fn listed(list: &str) -> BTreeSet<(String, usize)> {
+    let mut all = BTreeSet::new();
     for line in list.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
         let (head, lines) = line.rsplit_once(": ").expect("`script, reason: lines`");
-        let (script, reason) = head.split_once(", ").expect("`script, reason: lines`");
+        let (script, _) = head.split_once(", ").expect("`script, reason: lines`");
         for n in lines.split(' ') {
-            let twice = known.insert((script.to_owned(), n.parse().expect("a line")), reason.to_owned());
-            assert!(twice.is_none(), "{script}:{n} is listed twice");
+            assert!(
+                all.insert((script.to_owned(), n.parse().expect("a line"))),
+                "{script}:{n} is listed twice"
+            );
         }
     }
-    known
+    all
 }
 
 #[test]
-fn the_scripts_hold_but_for_the_known_failures() {
-    check(&ALL_FLAGS);
+fn the_scripts_hold() {
+    check(&Mode { name: "names removed late", delayed_name_removal: true, by_design: "" });
 }
 
 #[test]
 fn the_scripts_hold_as_the_server_evaluates_them() {
-    check(&AS_SERVED);
+    let by_design = include_str!("late_names.txt");
+    check(&Mode { name: "as served", delayed_name_removal: false, by_design });
 }
 
 fn check(mode: &Mode) {
@@ -104,61 +84,31 @@ fn check(mode: &Mode) {
         say(&format!("*** SKIPPED: no acceptance scripts in {} (SKOPOS_CONFORMANCE_DIR) ***", dir.display()));
         return;
     };
-    let mut known = known_failures(mode.list);
-    let mut by_design = known_failures(mode.by_design);
-    let mut failed: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
-    let (mut passed, mut unlisted, mut listed) = (0, Vec::new(), Vec::new());
+    let mut by_design = listed(mode.by_design);
+    let (mut passed, mut wrong) = (0, Vec::new());
     for (name, text) in &scripts {
         let commands = script::parse(text).unwrap_or_else(|e| panic!("{name}: {e}"));
         for outcome in run::run(&commands, mode.delayed_name_removal) {
-            if by_design.remove(&(name.clone(), outcome.line)).is_some() {
-                listed.extend(outcome.failure.is_none().then(|| format!("{name}:{} holds", outcome.line)));
-                continue;
+            let must_fail = by_design.remove(&(name.clone(), outcome.line));
+            let place = format!("{name}:{}", outcome.line);
+            match outcome.failure {
+                None if must_fail => wrong.push(format!("{place} holds, and is listed as one that cannot")),
+                Some(failure) if !must_fail => {
+                    wrong.push(format!("{place} {}: {}", failure.reason, failure.detail));
+                }
+                None => passed += 1,
+                Some(_) => {}
             }
-            let was_known = known.remove(&(name.clone(), outcome.line));
-            let Some(failure) = outcome.failure else {
-                passed += 1;
-                listed.extend(was_known.map(|_| format!("{name}:{} holds", outcome.line)));
-                continue;
-            };
-            if was_known.is_none() {
-                unlisted.push(format!("{name}:{} {}: {}", outcome.line, failure.reason, failure.detail));
-            }
-            failed.entry((name.clone(), failure.reason)).or_default().push(outcome.line);
         }
     }
-    listed.extend(
-        known
-            .into_keys()
-            .chain(by_design.into_keys())
-            .map(|(name, line)| format!("{name}:{line} is no eval")),
-    );
-    if std::env::var_os("SKOPOS_UPDATE_KNOWN_FAILURES").is_some() {
-        write_known_failures(mode, &failed);
-    } else {
-        let shown = unlisted.iter().take(MAX_SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n");
-        assert!(unlisted.is_empty(), "{} fail that are not listed:\n{shown}", unlisted.len());
-        assert!(listed.is_empty(), "listed as known failures and should not be:\n{}", listed.join("\n"));
-    }
-    let failures: usize = failed.values().map(Vec::len).sum();
-    say(&format!(
-        "{}: {} scripts, {passed} evals passed, {failures} known failures",
-        mode.file,
-        scripts.len()
-    ));
+    wrong.extend(by_design.into_iter().map(|(name, line)| format!("{name}:{line} is no eval")));
+    let shown = wrong.iter().take(MAX_SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(wrong.is_empty(), "{} do not hold:\n{shown}", wrong.len());
+    assert!(passed > 0, "the scripts have no eval");
+    say(&format!("{}: {} scripts, {passed} evals passed", mode.name, scripts.len()));
 }
 
 /// Past the harness, which shows what a test prints only when it fails.
 fn say(line: &str) {
     writeln!(std::io::stderr(), "\n{line}").expect("a standard error stream");
-}
-
-fn write_known_failures(mode: &Mode, failed: &BTreeMap<(String, String), Vec<usize>>) {
-    let mut out = HEADER.to_owned();
-    for ((script, reason), lines) in failed {
-        let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
-        writeln!(out, "{script}, {reason}: {}", lines.join(" ")).expect("writing to a String cannot fail");
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/promqltest").join(mode.file);
-    std::fs::write(path, out).expect("a writable list");
 }

@@ -4,7 +4,7 @@ use crate::{
     histograms::{self, Written},
     memory::Sample,
 };
-use skopos_model::{Columns, Labels, TimestampMs, stale_nan};
+use skopos_model::{Columns, DurationMs, Labels, TimestampMs, stale_nan};
 use skopos_promql::parse_selector;
 
 /// A sample.
@@ -14,11 +14,27 @@ pub(crate) enum Point {
     Histogram(Written),
 }
 
-impl Sample for Point {
+/// A sample, and since when it was counted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Counted {
+    pub(crate) point: Point,
+    pub(crate) start: Option<TimestampMs>,
+}
+
+impl From<Point> for Counted {
+    fn from(point: Point) -> Self {
+        Self { point, start: None }
+    }
+}
+
+impl Sample for Counted {
     fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
-        match self {
-            Self::Float(v) => v.push_to(columns, timestamp),
-            Self::Histogram(written) => columns.push_histogram(timestamp, &written.histogram),
+        match &self.point {
+            Point::Float(v) => v.push_to(columns, timestamp),
+            Point::Histogram(written) => columns.push_histogram(timestamp, &written.histogram),
+        }
+        if let Some(start) = self.start {
+            columns.note_start(start);
         }
     }
 }
@@ -27,22 +43,21 @@ impl Sample for Point {
 #[derive(Debug)]
 pub(crate) struct Points {
     pub(crate) labels: Labels,
-    /// One a step; none where there is no sample.
     pub(crate) values: Vec<Option<Point>>,
-    /// What about the series cannot be held by storage yet. Then the values are not whole.
-    pub(crate) beyond: Option<&'static str>,
+    /// Since when the samples were counted, in milliseconds from each; stands on a line of its own, which has
+    /// no values.
+    pub(crate) starts: Vec<Option<i64>>,
 }
-
-/// A line that says since when the points of another were counted.
-pub(crate) const START_TIMESTAMPS: &str = "start timestamps";
 
 /// Reads a series and its points.
 pub(crate) fn series(line: &str) -> Result<Points, String> {
     let (name, rest) = split_series(line)?;
     let labels = labels(name)?;
-    let (beyond, values) =
-        if rest.starts_with("@st") { (Some(START_TIMESTAMPS), Vec::new()) } else { (None, values(rest)?) };
-    Ok(Points { labels, values, beyond })
+    let (values, starts) = match rest.strip_prefix("@st") {
+        Some(rest) => (Vec::new(), starts(rest)?),
+        None => (values(rest)?, Vec::new()),
+    };
+    Ok(Points { labels, values, starts })
 }
 
 /// The series and what stands behind it.
@@ -134,6 +149,43 @@ fn values(text: &str) -> Result<Vec<Option<Point>>, String> {
         read.ok_or_else(|| format!("{item:?} is no point"))?;
     }
     Ok(values)
+}
+
+/// `_`, `-30s`, `-1mx3` (four), `-30s-1mx2` (three).
+fn starts(text: &str) -> Result<Vec<Option<i64>>, String> {
+    let mut starts = Vec::new();
+    for item in text.split_whitespace() {
+        let wrong = || format!("{item:?} is no start");
+        let (what, times) = match item.rsplit_once('x') {
+            Some((what, times)) => (what, times.parse::<usize>().map_err(|_| wrong())?),
+            None => (item, 0),
+        };
+        if what == "_" {
+            starts.resize(starts.len() + times.max(1), None);
+            continue;
+        }
+        let sign = what[1..].find(['+', '-']).map(|at| at + 1);
+        let (first, step) = what.split_at(sign.unwrap_or(what.len()));
+        let mut at = signed_duration(first).ok_or_else(wrong)?;
+        let step = if step.is_empty() { 0 } else { signed_duration(step).ok_or_else(wrong)? };
+        for _ in 0..=times {
+            starts.push(Some(at));
+            at += step;
+        }
+    }
+    Ok(starts)
+}
+
+/// Milliseconds.
+fn signed_duration(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if digits == "0" {
+        return Some(0);
+    }
+    Some(sign * DurationMs::parse(digits).ok()?.as_ms())
 }
 
 /// `{{…}}`, `{{…}}x5`, `{{…}}+{{…}}x3`, `{{…}}-{{…}}x3`.

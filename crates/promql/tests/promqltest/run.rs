@@ -4,13 +4,13 @@ use crate::{
     compare,
     histograms::{Twins, Written, give_hints},
     memory::{MemoryStorage, StillClock, budget},
-    points::Point,
+    points::{Counted, Point},
     script::{Command, Eval, Kind, Load, When},
 };
-use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
+use skopos_model::{DurationMs, Labels, TimestampMs};
 use skopos_promql::{
     Engine, EngineOptions, EvalError, QueryResult, Steps, Value,
-    ast::{At, Expr, ExprKind, Selector},
+    ast::{At, Expr, ExprKind},
     parse,
 };
 use std::{
@@ -44,8 +44,6 @@ const UNPINNABLE: [&str; 7] = ["time", "timestamp", "start", "end", "step", "ran
 
 /// What a script has loaded so far, and the engine that is asked.
 struct World {
-    /// Series that storage cannot hold yet, and why.
-    beyond: Vec<(Labels, &'static str)>,
     storage: MemoryStorage,
     engine: Engine,
 }
@@ -54,14 +52,11 @@ struct World {
 pub(crate) fn run(commands: &[Command], delayed_name_removal: bool) -> Vec<Outcome> {
     let options = EngineOptions { delayed_name_removal, ..EngineOptions::default() };
     let engine = Engine::new(options, Arc::new(StillClock));
-    let mut world = World { beyond: Vec::new(), storage: MemoryStorage::default(), engine };
+    let mut world = World { storage: MemoryStorage::default(), engine };
     let mut outcomes = Vec::new();
     for command in commands {
         match &command.kind {
-            Kind::Clear => {
-                world.beyond.clear();
-                world.storage = MemoryStorage::default();
-            }
+            Kind::Clear => world.storage = MemoryStorage::default(),
             Kind::Load(load) => world.load(load),
             Kind::Eval(eval) => {
                 // A panic of the engine is the failure of one eval and not the end of the run.
@@ -76,27 +71,31 @@ pub(crate) fn run(commands: &[Command], delayed_name_removal: bool) -> Vec<Outco
 
 impl World {
     fn load(&mut self, load: &Load) {
-        let mut series: BTreeMap<Labels, BTreeMap<i64, Point>> = BTreeMap::new();
+        let mut series: BTreeMap<Labels, BTreeMap<i64, Counted>> = BTreeMap::new();
         for (labels, columns) in self.storage.iter() {
             let into = series.entry(labels.clone()).or_default();
             let floats = columns.timestamps.iter().map(|t| t.as_ms()).zip(&columns.values);
-            into.extend(floats.map(|(t, v)| (t, Point::Float(*v))));
+            into.extend(floats.map(|(t, v)| (t, Counted::from(Point::Float(*v)))));
             for i in 0..columns.histograms.len() {
                 let view = columns.histograms.get(i);
                 let written = Written { histogram: view.to_histogram(), has_hint: false };
-                into.insert(columns.timestamps[view.sample].as_ms(), Point::Histogram(written));
+                into.insert(columns.timestamps[view.sample].as_ms(), Point::Histogram(written).into());
+            }
+            for start in columns.starts.of(0..columns.len()) {
+                let at = columns.timestamps[start.sample].as_ms();
+                into.entry(at).and_modify(|counted| counted.start = Some(start.at));
             }
         }
+        let all_starts: BTreeMap<_, _> =
+            load.series.iter().filter(|p| !p.starts.is_empty()).map(|p| (&p.labels, &p.starts)).collect();
         let mut twins = Twins::default();
         for points in &load.series {
-            if let Some(why) = points.beyond {
-                self.beyond.push((points.labels.clone(), why));
-                continue;
-            }
             let samples = series.entry(points.labels.clone()).or_default();
             for (i, point) in points.values.iter().enumerate() {
                 let (at, Some(point)) = (i as i64 * load.interval.as_ms(), point) else { continue };
-                samples.insert(at, point.clone());
+                let start = all_starts.get(&points.labels).and_then(|starts| *starts.get(i)?);
+                let start = start.map(|since| TimestampMs::new(at + since));
+                samples.insert(at, Counted { point: point.clone(), start });
                 if let (true, Point::Float(v)) = (load.with_nhcb, point) {
                     twins.add(&points.labels, at, *v);
                 }
@@ -104,11 +103,11 @@ impl World {
         }
         for (labels, at, histogram) in twins.finish() {
             let point = Point::Histogram(Written { histogram, has_hint: false });
-            series.entry(labels).or_default().insert(at, point);
+            series.entry(labels).or_default().insert(at, point.into());
         }
         self.storage = MemoryStorage::default();
         for (labels, mut samples) in series {
-            give_hints(&mut samples);
+            give_hints(samples.values_mut().map(|counted| &mut counted.point));
             self.storage.push_all(&labels, samples);
         }
     }
@@ -119,11 +118,6 @@ impl World {
             (Err(e), Some(text)) if text.matches(&e.to_string()) => return Ok(()),
             (Err(e), _) => return Err(Failure::new(parse_reason(&e), e.to_string())),
         };
-        let mut reason = None;
-        visit_selectors(&expr, &mut |s| reason = reason.or(self.beyond(&s.matchers)));
-        if let Some(reason) = reason {
-            return Err(Failure::new(reason, "the query selects what storage cannot hold"));
-        }
         match eval.when {
             When::At(at) => self.eval_instant(eval, &expr, at),
             When::Range { start, end, step } => {
@@ -164,12 +158,6 @@ impl World {
 
     fn range(&self, expr: &Expr, steps: Steps) -> Result<QueryResult, EvalError> {
         self.engine.range(&self.storage, expr, steps, &budget())
-    }
-
-    /// Why the series that the matchers pick are not all in storage.
-    fn beyond(&self, matchers: &[Matcher]) -> Option<&'static str> {
-        let picked = |l: &Labels| matchers.iter().all(|m| m.matches(l.value(m.name())));
-        self.beyond.iter().find(|(labels, _)| picked(labels)).map(|(_, why)| *why)
     }
 }
 
@@ -218,25 +206,6 @@ fn pin(expr: &mut Expr, at: TimestampMs, pinnable: &mut bool) {
             pin(&mut b.rhs, at, pinnable);
         }
         ExprKind::Negate(inner) | ExprKind::Paren(inner) => pin(inner, at, pinnable),
-    }
-}
-
-fn visit_selectors(expr: &Expr, visit: &mut impl FnMut(&Selector)) {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
-        ExprKind::Selector(s) => visit(s),
-        ExprKind::Range(r) => visit(&r.selector),
-        ExprKind::Subquery(s) => visit_selectors(&s.expr, visit),
-        ExprKind::Call(c) => c.args.iter().for_each(|arg| visit_selectors(arg, visit)),
-        ExprKind::Aggregate(a) => {
-            a.param.iter().for_each(|param| visit_selectors(param, visit));
-            visit_selectors(&a.expr, visit);
-        }
-        ExprKind::Binary(b) => {
-            visit_selectors(&b.lhs, visit);
-            visit_selectors(&b.rhs, visit);
-        }
-        ExprKind::Negate(inner) | ExprKind::Paren(inner) => visit_selectors(inner, visit),
     }
 }
 

@@ -74,10 +74,11 @@ pub(super) fn merge_samples<'a>(
     dropped
 }
 
-/// These samples, unless there is a histogram among them.
+/// These samples, unless there is a histogram or a start timestamp among them.
 fn floats_of(columns: &Columns, samples: Range<usize>) -> Option<Run<'_>> {
     let histograms = &columns.histograms;
-    (histograms.is_empty() || histograms.rows_of(samples.clone()).is_empty())
+    let floats_alone = histograms.is_empty() || histograms.rows_of(samples.clone()).is_empty();
+    (floats_alone && columns.starts.of(samples.clone()).is_empty())
         .then(|| Run { timestamps: &columns.timestamps[samples.clone()], values: &columns.values[samples] })
 }
 

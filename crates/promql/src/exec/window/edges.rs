@@ -57,7 +57,7 @@ pub(super) fn differences(
 ) -> Result<(), QueryError> {
     let counter = function != WindowFn::Delta;
     let per_second = if function == WindowFn::Rate { windows.range as f64 / 1000.0 } else { 1.0 };
-    let mut resets = Resets::find(s.values, scratch);
+    let mut resets = Resets::find(s, scratch);
     each(s, windows, work, |w| {
         let ends = match windows.edges {
             Edges::Smoothed => smoothed_ends(s, w, counter),

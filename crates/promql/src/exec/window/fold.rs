@@ -225,7 +225,7 @@ pub(super) fn count_transitions(function: WindowFn, s: Samples<'_>, counts: &mut
         let before = if i == 0 { *v } else { s.values[i - 1] };
         let hit = match function {
             WindowFn::Changes => *v != before && !(v.is_nan() && before.is_nan()),
-            _ => *v < before,
+            _ => *v < before || i > 0 && s.starts.is_reset(i, s.timestamps),
         };
         total += u32::from(hit);
         total

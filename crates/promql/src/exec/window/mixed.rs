@@ -1,7 +1,7 @@
 //! Windows over a series that has native histograms among its samples. The functions of floats see the floats
 //! alone; what is said here is what becomes of windows that have histograms.
 
-use super::{Edge, Params, Samples, Scratch, compute, extended, rate, slide};
+use super::{Edge, Params, Samples, Scratch, Starts, compute, extended, instant, rate, slide};
 use crate::ast::Edges;
 use crate::error::EvalError;
 use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
@@ -34,6 +34,11 @@ pub(super) struct Parted<'a> {
     /// The index among the histograms of each sample that is one.
     pub kinds: Vec<Option<usize>>,
     pub histograms: Vec<HistogramView<'a>>,
+    /// The index among the samples of each histogram.
+    samples: Vec<usize>,
+    /// Of all samples, or none.
+    starts: Vec<TimestampMs>,
+    float_starts: Vec<TimestampMs>,
     float_times: Vec<TimestampMs>,
     floats: Vec<f64>,
     /// How many histograms there are before each sample, and behind the last.
@@ -54,9 +59,18 @@ impl<'a> Parted<'a> {
             parted.before.push(parted.histograms.len());
             parted.timestamps.push(*t);
             parted.kinds.push(histogram.map(|_| parted.histograms.len()));
+            if !all.starts.is_empty() {
+                parted.starts.push(all.starts.get(i));
+            }
             match histogram {
-                Some(h) => parted.histograms.push(*h),
+                Some(h) => {
+                    parted.samples.push(parted.timestamps.len() - 1);
+                    parted.histograms.push(*h);
+                }
                 None => {
+                    if !all.starts.is_empty() {
+                        parted.float_starts.push(all.starts.get(i));
+                    }
                     parted.float_times.push(*t);
                     parted.floats.push(*v);
                 }
@@ -85,7 +99,18 @@ impl<'a> Parted<'a> {
 
     /// All samples, for those who look at times alone.
     pub(super) fn all(&self) -> Samples<'_> {
-        Samples { timestamps: &self.timestamps, values: &[] }
+        Samples { timestamps: &self.timestamps, values: &[], starts: self.starts() }
+    }
+
+    /// Of all samples.
+    pub(super) fn starts(&self) -> Starts<'_> {
+        Starts::of_all(&self.starts)
+    }
+
+    /// Whether a counter was reset before histogram `i`, which follows another.
+    pub(super) fn is_reset(&self, i: usize) -> bool {
+        self.histograms[i].is_reset_since(&self.histograms[i - 1])
+            || self.starts().is_reset(self.samples[i], &self.timestamps)
     }
 }
 
@@ -111,10 +136,11 @@ pub(crate) fn apply(
     work.spend(input.samples.values.len())?;
     let (function, windows) = (input.kernel.function, input.windows);
     let extended = windows.edges != Edges::Sampled;
-    let newest_of = matches!(function, W::Newest | W::NewestTime | W::InfoTime);
-    if newest_of && !extended {
+    if let Some(what) = instant::What::of(function)
+        && !extended
+    {
         work.spend(windows.steps)?;
-        newest(input, out);
+        newest(input, what, out);
         return Ok(());
     }
     let parted = Parted::of(input);
@@ -130,7 +156,8 @@ pub(crate) fn apply(
         W::First | W::Last => ends(function == W::First, &parted, windows, work, out)?,
         W::Changes | W::Resets => transitions(function, &parted, windows, work, out)?,
         _ => {
-            let floats = Samples { timestamps: &parted.float_times, values: &parted.floats };
+            let starts = Starts::of_all(&parted.float_starts);
+            let floats = Samples { timestamps: &parted.float_times, values: &parted.floats, starts };
             let row = &mut out.row_mut();
             compute(function, input.params, floats, windows, (scratch, work), row)?;
             match function {
@@ -150,7 +177,7 @@ pub(crate) fn apply(
 }
 
 /// What an instant selector takes.
-fn newest(input: &MixedInput<'_>, out: &mut RowBuffer) {
+fn newest(input: &MixedInput<'_>, what: instant::What, out: &mut RowBuffer) {
     let (s, windows) = (input.samples, input.windows);
     let owned: Vec<HistogramView<'_>>;
     let mut histograms = input.histograms;
@@ -161,7 +188,8 @@ fn newest(input: &MixedInput<'_>, out: &mut RowBuffer) {
         owned = said;
         histograms = &owned;
     }
-    let time = input.kernel.function != WindowFn::Newest;
+    // An info series must not have histograms, so that there is one has to be seen.
+    let shown = matches!(input.kernel.function, WindowFn::Newest | WindowFn::InfoTime);
     let mut found = HistogramSteps::new(windows.steps);
     let (mut edge, mut next) = (Edge::default(), 0);
     let mut newest = None;
@@ -177,13 +205,9 @@ fn newest(input: &MixedInput<'_>, out: &mut RowBuffer) {
             next += 1;
         }
         let histogram = histograms.get(next).filter(|h| h.sample == last);
-        // An info series must not have histograms, so that there is one has to be seen.
-        if time && (histogram.is_none() || input.kernel.function == WindowFn::NewestTime) {
-            out.row_mut().set(k, t.as_secs_f64());
-            continue;
-        }
+        let histogram = histogram.filter(|_| shown);
         let Some(histogram) = histogram else {
-            out.row_mut().set(k, v);
+            out.row_mut().set(k, what.take(s, last));
             continue;
         };
         let shared = match &newest {
@@ -246,16 +270,17 @@ pub(super) fn count_transitions(function: WindowFn, parted: &Parted<'_>) -> Vec<
     let mut total = 0u32;
     let mut counts = Vec::with_capacity(parted.timestamps.len());
     let float = |sample: usize| parted.float(sample);
+    let by_start = |i| parted.starts().is_reset(i, &parted.timestamps);
     for i in 0..parted.timestamps.len() {
         if let Some(before) = i.checked_sub(1) {
             let hit = match (parted.at(before), parted.at(i)) {
                 (Some(a), Some(b)) if function == WindowFn::Changes => !a.same_observations(b),
-                (Some(a), Some(b)) => b.is_reset_since(a),
+                (Some(a), Some(b)) => b.is_reset_since(a) || by_start(i),
                 (None, None) if function == WindowFn::Changes => {
                     let (a, b) = (float(before), float(i));
                     a != b && !(a.is_nan() && b.is_nan())
                 }
-                (None, None) => float(i) < float(before),
+                (None, None) => float(i) < float(before) || by_start(i),
                 _ => true,
             };
             total += u32::from(hit);

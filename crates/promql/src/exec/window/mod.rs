@@ -10,9 +10,11 @@ pub(crate) mod mixed;
 mod order;
 mod rate;
 mod smooth;
+mod starts;
 mod trend;
 
 pub(crate) use mixed::MixedInput;
+pub(crate) use starts::Starts;
 
 use super::{matrix::RowMut, work::Work};
 use crate::ast::Edges;
@@ -25,6 +27,7 @@ use skopos_storage::QueryError;
 pub(crate) struct Samples<'a> {
     pub timestamps: &'a [TimestampMs],
     pub values: &'a [f64],
+    pub starts: Starts<'a>,
 }
 
 impl Samples<'_> {
@@ -33,7 +36,14 @@ impl Samples<'_> {
         let span = windows.span();
         let from = self.timestamps.partition_point(|t| *t < span.min);
         let to = from + self.timestamps[from..].partition_point(|t| *t <= span.max);
-        Self { timestamps: &self.timestamps[from..to], values: &self.values[from..to] }
+        let starts = self.starts.slice(from..to);
+        Self { timestamps: &self.timestamps[from..to], values: &self.values[from..to], starts }
+    }
+
+    /// Whether a counter was reset between sample `i - 1` and sample `i`.
+    #[inline]
+    fn is_reset(self, i: usize) -> bool {
+        self.values[i] < self.values[i - 1] || self.starts.is_reset(i, self.timestamps)
     }
 }
 
@@ -55,13 +65,20 @@ pub(crate) struct Params<'a>(pub [Column<'a>; 2]);
 /// Memory that window functions use again for every series.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    timestamps: Vec<TimestampMs>,
-    values: Vec<f64>,
+    clean: Clean,
     counter: counter::Scratch,
     fold: fold::Scratch,
     trend: trend::Scratch,
     counts: Vec<u32>,
     sorted: Vec<f64>,
+}
+
+/// Samples without their staleness markers.
+#[derive(Debug, Default)]
+struct Clean {
+    timestamps: Vec<TimestampMs>,
+    values: Vec<f64>,
+    starts: Vec<TimestampMs>,
 }
 
 /// Writes what `function` makes of every window over `samples`. `out` has no value yet.
@@ -76,18 +93,18 @@ pub(crate) fn apply(
     let samples = samples.within(windows);
     // Every function looks at all samples once, whatever its windows are.
     work.spend(samples.values.len())?;
-    let time = matches!(function, WindowFn::NewestTime | WindowFn::InfoTime);
-    let newest = time || function == WindowFn::Newest;
-    if newest && windows.edges == Edges::Sampled {
+    if let Some(what) = instant::What::of(function)
+        && windows.edges == Edges::Sampled
+    {
         work.spend(windows.steps)?;
-        instant::newest(samples, windows, time, out);
+        instant::newest(samples, windows, what, out);
         return Ok(());
     }
     // A staleness marker is no sample of a window.
-    let mut clean = (std::mem::take(&mut scratch.timestamps), std::mem::take(&mut scratch.values));
+    let mut clean = std::mem::take(&mut scratch.clean);
     let samples = if has_stale(samples.values) { without_stale(samples, &mut clean) } else { samples };
     let done = compute(function, params, samples, windows, (scratch, work), out);
-    (scratch.timestamps, scratch.values) = clean;
+    scratch.clean = clean;
     done
 }
 
@@ -132,8 +149,28 @@ fn compute(
         W::Deriv => trend::deriv(s, windows, (&mut scratch.trend, work), out),
         W::PredictLinear => trend::predict(s, windows, params, (&mut scratch.trend, work), out),
         W::DoubleExponentialSmoothing => smooth::smoothed(s, windows, params, work, out),
-        W::NewestTime | W::InfoTime => unreachable!("instant selectors were handled before"),
+        W::NewestTime | W::NewestStart | W::InfoTime => unreachable!("instant selectors were handled before"),
     }
+}
+
+/// Whether a window holds two samples of which the later one says to have been counted since before the
+/// earlier one, but not as that one was.
+pub(crate) fn has_overlap(
+    samples: Samples<'_>,
+    windows: &Windows,
+    (scratch, work): (&mut Scratch, &mut Work),
+) -> Result<bool, QueryError> {
+    let samples = samples.within(windows);
+    let s = without_stale(samples, &mut scratch.clean);
+    let at = s.starts.overlapping(s.timestamps);
+    let mut found = false;
+    if !at.is_empty() {
+        slide(s.timestamps, windows, work, |_, _, lo, hi| {
+            found |= at.get(at.partition_point(|i| *i <= lo)).is_some_and(|i| *i < hi);
+            Ok(())
+        })?;
+    }
+    Ok(found)
 }
 
 /// Writes what `f` makes of the bounds of each window alone.
@@ -155,14 +192,19 @@ fn has_stale(values: &[f64]) -> bool {
     values.iter().map(|v| u64::from(v.to_bits() == STALE_NAN_BITS)).sum::<u64>() != 0
 }
 
-fn without_stale<'a>(s: Samples<'_>, into: &'a mut (Vec<TimestampMs>, Vec<f64>)) -> Samples<'a> {
-    into.0.clear();
-    into.1.clear();
-    for (t, v) in s.timestamps.iter().zip(s.values).filter(|(_, v)| !is_stale_nan(**v)) {
-        into.0.push(*t);
-        into.1.push(*v);
+fn without_stale<'a>(s: Samples<'_>, into: &'a mut Clean) -> Samples<'a> {
+    into.timestamps.clear();
+    into.values.clear();
+    into.starts.clear();
+    for (i, (t, v)) in s.timestamps.iter().zip(s.values).enumerate().filter(|(_, (_, v))| !is_stale_nan(**v))
+    {
+        into.timestamps.push(*t);
+        into.values.push(*v);
+        if !s.starts.is_empty() {
+            into.starts.push(s.starts.get(i));
+        }
     }
-    Samples { timestamps: &into.0, values: &into.1 }
+    Samples { timestamps: &into.timestamps, values: &into.values, starts: Starts::of_all(&into.starts) }
 }
 
 /// Calls `f` with the step and the bounds `lo..hi` of its window, for each window that has a sample. `f`

@@ -26,7 +26,8 @@ struct Known {
 }
 
 impl Known {
-    fn of(histograms: &[HistogramView<'_>], is_counter: bool) -> Self {
+    fn of(parted: &Parted<'_>, is_counter: bool) -> Self {
+        let histograms = &parted.histograms;
         let counted = |is: fn(&HistogramView<'_>) -> bool| {
             let mut total = 0;
             let mut counts = vec![0];
@@ -38,8 +39,7 @@ impl Known {
         };
         let mut resets = Vec::new();
         if is_counter {
-            let pairs = histograms.windows(2).enumerate();
-            resets.extend(pairs.filter(|(_, w)| w[1].is_reset_since(&w[0])).map(|(i, _)| i + 1));
+            resets.extend((1..histograms.len()).filter(|i| parted.is_reset(*i)));
         }
         Self {
             gauges: counted(|h| h.counter_reset_hint == CounterResetHint::Gauge),
@@ -61,7 +61,7 @@ pub(super) fn extrapolated(
     let (windows, function) = (input.windows, input.kernel.function);
     let is_counter = function != WindowFn::Delta;
     let per_second = if function == WindowFn::Rate { windows.range as f64 / 1000.0 } else { 1.0 };
-    let known = Known::of(&parted.histograms, is_counter);
+    let known = Known::of(parted, is_counter);
     let mut found = HistogramSteps::new(windows.steps);
     slide(&parted.timestamps, windows, work, |work, k, lo, hi| {
         let window = parted.histograms_of(lo, hi);
@@ -73,17 +73,23 @@ pub(super) fn extrapolated(
             annotations.mixed_floats_histograms(input.metric, input.kernel.span);
             return Ok(());
         }
-        if window.len() < 2 {
+        let end = windows.first_end + k as i64 * windows.step;
+        let start_ms = end - windows.range;
+        let zero_ms = parted.starts().zero_before(lo, &parted.timestamps, start_ms).filter(|_| is_counter);
+        if window.len() < 2 && zero_ms.is_none() {
             return Ok(());
         }
         work.spend(1 + parted.histograms[window.end - 1].positive_buckets.len())?;
         let first_count = parted.histograms[window.start].count;
-        let Some(mut h) = difference(input, parted, (window, &known), annotations) else { return Ok(()) };
-        let end = windows.first_end + k as i64 * windows.step;
+        let base = if zero_ms.is_some() { Base::Zero } else { Base::First };
+        let Some(mut h) = difference(input, parted, (Looked { window, base }, &known), annotations) else {
+            return Ok(());
+        };
         let ends = Ends {
+            zero_ms,
             first_ms: parted.timestamps[lo].as_ms(),
             last_ms: parted.timestamps[hi - 1].as_ms(),
-            start_ms: end - windows.range,
+            start_ms,
             end_ms: end,
         };
         let floor = (is_counter && h.count > 0.0 && first_count >= 0.0).then_some(first_count);
@@ -95,12 +101,27 @@ pub(super) fn extrapolated(
     Ok(())
 }
 
-/// The last histogram of the window less the first, and all that was lost in between. None where their
+/// What a difference is taken to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// The first histogram of the window.
+    First,
+    /// No observation: the counter is known to have begun within the window.
+    Zero,
+}
+
+/// The histograms of a window, and what the last one is compared with.
+struct Looked {
+    window: Range<usize>,
+    base: Base,
+}
+
+/// The last histogram of the window less its base, and all that was lost in between. None where their
 /// buckets do not fit.
 fn difference(
     input: &MixedInput<'_>,
     parted: &Parted<'_>,
-    (window, known): (Range<usize>, &Known),
+    (Looked { window, base }, known): (Looked, &Known),
     annotations: &mut Annotations,
 ) -> Option<FloatHistogram> {
     let (metric, span) = (input.metric, input.kernel.span);
@@ -116,7 +137,7 @@ fn difference(
     let to = known.resets.partition_point(|r| *r < window.end);
     let resets = &known.resets[from..to];
     // A reset right behind the first makes it meaningless, whatever its buckets are.
-    let first_is_lost = resets.first() == Some(&(window.start + 1));
+    let first_is_lost = base == Base::First && resets.first() == Some(&(window.start + 1));
     let looked_at = if first_is_lost { window.start + 1..window.end } else { window.clone() };
     let inner = if is_counter { looked_at } else { window.clone() };
     let custom = count(&known.custom, inner.clone());
@@ -131,7 +152,7 @@ fn difference(
         let least = parted.histograms[inner].iter().map(|h| h.layout.schema).min();
         h = h.reduced_to(least.unwrap_or(h.layout.schema));
     }
-    if !first_is_lost && h.subtract(first).is_ok_and(|r| r.bounds_reconciled) {
+    if base == Base::First && !first_is_lost && h.subtract(first).is_ok_and(|r| r.bounds_reconciled) {
         annotations.bounds_reconciled("subtraction", span);
     }
     for reset in resets.iter().skip(usize::from(first_is_lost)) {
@@ -162,9 +183,9 @@ pub(super) fn instant(
         if hi - lo < 2 {
             return Ok(());
         }
-        let (before, last) = match (parted.at(hi - 2), parted.at(hi - 1)) {
+        let (before, last, index) = match (parted.at(hi - 2), parted.at(hi - 1)) {
             (None, None) => return Ok(()),
-            (Some(before), Some(last)) => (before, last),
+            (Some(before), Some(last)) => (before, last, parted.histograms_of(lo, hi).end - 1),
             _ => {
                 bits::clear(&mut out.present, k);
                 annotations.mixed_floats_histograms(metric, span);
@@ -180,7 +201,7 @@ pub(super) fn instant(
             annotations.histogram_not_gauge(metric, span);
         }
         let mut h = last.to_histogram();
-        if !is_rate || !last.is_reset_since(before) {
+        if !is_rate || !parted.is_reset(index) {
             match h.subtract(before) {
                 Ok(remarks) if remarks.bounds_reconciled => {
                     annotations.bounds_reconciled("subtraction", span);
