@@ -332,14 +332,16 @@ mod tests {
 
     #[test]
     fn starts_change_from_the_sample_that_the_header_names() {
-        // Samples at 10, 20, 30, 40 of one value; the first was counted since 5, and so are all up to the third.
+        // Samples at 10, 20, 30, 40 of one value; the first was counted since 5, and so are all up to the
+        // third.
         let mut out = BitWriter::new();
         out.buf = vec![0, 4, 0x80 | 3];
         varint::put_varint(&mut out.buf, 10);
         out.buf.extend_from_slice(&1f64.to_be_bytes());
         varint::put_varint(&mut out.buf, 5);
         varint::put_uvarint(&mut out.buf, 10);
-        // The second value as before; the third sample at the same interval with the same value, and the fourth.
+        // The second value as before; the third sample at the same interval with the same value, and the
+        // fourth.
         out.put(0, 1);
         out.put(0, 1);
         out.put(0, 1);

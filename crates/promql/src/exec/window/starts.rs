@@ -1,5 +1,6 @@
 //! Since when the samples of a series were counted: where that tells of a reset which the values do not show,
-//! and where it tells that a counter was zero within a window. Source: Prometheus' rules for start timestamps.
+//! and where it tells that a counter was zero within a window. Source: Prometheus' rules for start
+//! timestamps.
 
 use skopos_model::TimestampMs;
 use skopos_storage::SeriesStarts;
