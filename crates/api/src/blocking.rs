@@ -1,11 +1,26 @@
-//! Work for a thread that ends when its client goes, within a bounded number at a time.
+//! Work for a thread that ends when its client goes, within a bounded number at a time. Its result comes at
+//! once (`run`) or piece by piece as it is made (`stream`).
 
 use crate::{
     parts::Parts,
     reply::{ApiError, ErrorType},
 };
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::Frame;
 use skopos_storage::QueryBudget;
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{Instant, timeout_at},
+};
+
+/// So many pieces may wait for a client that is slower than the thread.
+const PIECES_WAITING: usize = 2;
 
 /// Cancels its query when it is dropped: when the client has gone, so has the handler's future.
 struct CancelOnDrop(Arc<QueryBudget>);
@@ -16,6 +31,30 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// Slots for work of one kind.
+pub(crate) struct Slots<'a> {
+    pub(crate) slots: &'a Arc<Semaphore>,
+    /// The flag that says how many there are.
+    pub(crate) limit: &'static str,
+}
+
+impl Slots<'_> {
+    /// A slot, as soon as one is free.
+    pub(crate) async fn take(&self, parts: &Parts) -> Result<OwnedSemaphorePermit, ApiError> {
+        let waiting = Arc::clone(self.slots).acquire_owned();
+        let none = || ApiError::new(ErrorType::Timeout, format!("no free slot ({}) in time", self.limit));
+        tokio::time::timeout(parts.engine.options().limits.timeout.as_std(), waiting)
+            .await
+            .map_err(|_| none())?
+            .map_err(|_| ApiError::new(ErrorType::Unavailable, "the server is stopping"))
+    }
+}
+
+/// Those of queries.
+pub(crate) fn of_queries(parts: &Parts) -> Slots<'_> {
+    Slots { slots: &parts.query_slots, limit: "query.max-concurrency" }
+}
+
 /// Runs `work` on a thread once there is a slot for it.
 pub(crate) async fn run<T: Send + 'static>(
     parts: Arc<Parts>,
@@ -23,17 +62,123 @@ pub(crate) async fn run<T: Send + 'static>(
     work: impl FnOnce(&Parts, &Arc<QueryBudget>) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let cancel = CancelOnDrop(Arc::clone(&budget));
-    let waiting = Arc::clone(&parts.query_slots).acquire_owned();
-    let slot = tokio::time::timeout(parts.engine.options().limits.timeout.as_std(), waiting)
-        .await
-        .map_err(|_| ApiError::new(ErrorType::Timeout, "no free query slot (query.max-concurrency) in time"))?
-        .map_err(|_| ApiError::new(ErrorType::Unavailable, "the server is stopping"))?;
+    let slot = of_queries(&parts).take(&parts).await?;
     let done = tokio::task::spawn_blocking(move || {
         let result = work(&parts, &budget);
         drop(slot);
         result
     });
-    let result = done.await.map_err(|e| ApiError::internal(format!("the query's thread failed: {e}")))?;
+    let result = done.await.map_err(|e| thread_failed(&e))?;
     drop(cancel);
     result
+}
+
+fn thread_failed(e: &tokio::task::JoinError) -> ApiError {
+    ApiError::internal(format!("the query's thread failed: {e}"))
+}
+
+/// Runs `work` on a thread and answers with what it sends. The slot is given back when the last piece was
+/// taken. An error before the first piece is an answer of its own; one behind it cuts
+/// the answer off, so that no client takes it for the whole.
+pub(crate) async fn stream(
+    parts: Arc<Parts>,
+    slot: OwnedSemaphorePermit,
+    budget: Arc<QueryBudget>,
+    work: impl FnOnce(&Parts, &Arc<QueryBudget>, &mut Sink) -> Result<(), ApiError> + Send + 'static,
+) -> Result<Body, ApiError> {
+    let cancel = CancelOnDrop(Arc::clone(&budget));
+    let (sender, mut receiver) = mpsc::channel(PIECES_WAITING);
+    let mut sink = Sink { sender, runtime: Handle::current(), deadline: None };
+    let done = tokio::task::spawn_blocking(move || {
+        let result = work(&parts, &budget, &mut sink);
+        drop(slot);
+        match result {
+            Err(e) if sink.deadline.is_some() => {
+                tracing::warn!(reason = e.message(), "an answer was cut off");
+                // The client may have gone.
+                let _gone = sink.sender.blocking_send(Piece::Broken);
+                Ok(())
+            }
+            result => result,
+        }
+    });
+    match receiver.recv().await {
+        None => done.await.map_err(|e| thread_failed(&e))?.map(|()| Body::empty()),
+        Some(Piece::Last(all)) => Ok(Body::from(all)),
+        Some(first) => Ok(Body::new(Pieces { first: Some(first), receiver, _cancel: cancel })),
+    }
+}
+
+/// A part of an answer on its way to the client.
+enum Piece {
+    More(Bytes),
+    /// Nothing follows.
+    Last(Bytes),
+    Broken,
+}
+
+/// Where work sends its answer to.
+pub(crate) struct Sink {
+    sender: mpsc::Sender<Piece>,
+    runtime: Handle,
+    /// By when the client has to have taken all; set with the first piece.
+    deadline: Option<Instant>,
+}
+
+impl Sink {
+    /// Sends a piece, waiting for the client where it is slower.
+    pub(crate) fn send(&mut self, parts: &Parts, bytes: impl Into<Bytes>) -> Result<(), ApiError> {
+        self.send_piece(parts, Piece::More(bytes.into()))
+    }
+
+    /// Sends the last piece. An answer of one piece has its length in its head.
+    pub(crate) fn send_last(&mut self, parts: &Parts, bytes: impl Into<Bytes>) -> Result<(), ApiError> {
+        self.send_piece(parts, Piece::Last(bytes.into()))
+    }
+
+    fn send_piece(&mut self, parts: &Parts, piece: Piece) -> Result<(), ApiError> {
+        let timeout = parts.engine.options().limits.timeout.as_std();
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + timeout);
+        match self.runtime.block_on(timeout_at(deadline, self.sender.send(piece))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(ApiError::new(ErrorType::Canceled, "the client has gone")),
+            Err(_) => {
+                let reason = format!("the client did not take the answer within {timeout:?} (query.timeout)");
+                Err(ApiError::new(ErrorType::Timeout, reason))
+            }
+        }
+    }
+}
+
+/// Pieces as the body of an answer.
+struct Pieces {
+    first: Option<Piece>,
+    receiver: mpsc::Receiver<Piece>,
+    _cancel: CancelOnDrop,
+}
+
+/// The rest of an answer will not come; the connection ends before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was cut off")]
+struct CutOff;
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        let piece = match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => self.receiver.poll_recv(context),
+        };
+        piece.map(|piece| {
+            piece.map(|piece| match piece {
+                Piece::More(bytes) | Piece::Last(bytes) => Ok(Frame::data(bytes)),
+                Piece::Broken => Err(CutOff),
+            })
+        })
+    }
 }

@@ -9,6 +9,7 @@
 //! - `query`, `exemplars`, `labels`, `metadata`, `targets`, `rules`, `syntax`, `status`, `tsdb_status`,
 //!   `about`, `self_metrics`, `notifications`: the handlers, by what they are about.
 //! - `params`, `reply`, `json`: how a request is read and an answer written.
+//! - `remote_read`: samples and chunks for other servers.
 //! - `query_stats`: how long a query took, for clients that ask.
 //! - `blocking`: queries on threads, cancelled when their client goes.
 //! - `own_metrics`: what this process says of itself.
@@ -43,6 +44,7 @@ mod params;
 mod parts;
 mod query;
 mod query_stats;
+mod remote_read;
 mod reply;
 mod rules;
 mod self_metrics;
@@ -57,6 +59,7 @@ pub use admin::{AdminError, NoAdmin, SharedAdmin, TsdbAdmin, WithHead};
 pub use control::Asked;
 pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
+pub use remote_read::{ChunkSource, RemoteRead, RemoteReadLimits};
 
 use crate::reply::{ApiError, ErrorType};
 use axum::{
@@ -67,7 +70,10 @@ use axum::{
     routing::{any, get, post},
 };
 use std::time::Instant;
-use tower_http::compression::CompressionLayer;
+use tower_http::compression::{
+    CompressionLayer, Predicate,
+    predicate::{DefaultPredicate, NotForContentType},
+};
 
 /// All routes.
 pub fn router(app: App, mount: &Mount) -> Router {
@@ -87,10 +93,15 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .route("/federate", get(federate::federate))
         .fallback(get(ui::file))
         .layer(middleware::from_fn_with_state(app.clone(), count))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(compressible()))
         .layer(DefaultBodyLimit::max(params::FORM_MAX_BYTES))
         .with_state(app);
     mount.mounted(routes)
+}
+
+/// Chunks are compressed already, and a client waits for every frame.
+fn compressible() -> impl Predicate {
+    DefaultPredicate::new().and(NotForContentType::const_new(remote_read::STREAM_TYPE))
 }
 
 fn query_routes() -> Router<App> {
@@ -104,6 +115,7 @@ fn query_routes() -> Router<App> {
         .route("/labels", get(labels::names).post(labels::names))
         .route("/label/{name}/values", get(labels::values))
         .route("/metadata", get(metadata::metadata))
+        .route("/read", post(remote_read::read).layer(DefaultBodyLimit::max(remote_read::REQUEST_MAX_BYTES)))
 }
 
 fn state_routes() -> Router<App> {

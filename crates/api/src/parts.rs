@@ -7,6 +7,7 @@ use crate::{
     control::{Asked, Control},
     notifications::Notifications,
     own_metrics::OwnMetrics,
+    remote_read::RemoteRead,
     reply::{ApiError, ErrorType},
     tsdb_status::TsdbStatusSource,
 };
@@ -26,6 +27,8 @@ pub struct Parts {
     pub storage: Arc<dyn Queryable>,
     /// The exemplars.
     pub exemplars: Arc<dyn ExemplarQueryable>,
+    /// Samples and chunks for other servers.
+    pub remote_read: RemoteRead,
     /// How the program runs.
     pub about: About,
     /// Evaluates queries.

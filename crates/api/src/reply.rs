@@ -124,6 +124,10 @@ impl ApiError {
         (self.error_type.status(), format!("{}\n", self.message)).into_response()
     }
 
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorType::Internal, message)
     }

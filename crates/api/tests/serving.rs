@@ -2,7 +2,9 @@
 //! that go away and with a storage that takes its time.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
-use skopos_api::{App, Mount, NoAdmin, Parts, about::About, own_metrics::OwnMetrics, router};
+use skopos_api::{
+    App, Mount, NoAdmin, Parts, RemoteRead, RemoteReadLimits, about::About, own_metrics::OwnMetrics, router,
+};
 use skopos_base::Env;
 use skopos_config::{Config, Live};
 use skopos_model::{DurationMs, Labels};
@@ -71,6 +73,10 @@ impl Web {
             tsdb_status: Arc::new(|_, _| Ok(skopos_api::tsdb_status::TsdbStatus::default())),
             tsdb_admin: Arc::new(NoAdmin),
             exemplars: Arc::new(NoExemplars),
+            remote_read: RemoteRead::new(
+                Arc::new(|_| Err(QueryError::Cancelled)),
+                RemoteReadLimits::default(),
+            ),
             about: About::default(),
             storage: Arc::new(Storage(Arc::clone(storage))),
             engine: Engine::new(EngineOptions { limits, ..EngineOptions::default() }, Arc::clone(&clock)),

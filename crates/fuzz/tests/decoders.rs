@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Crates whose decoders read what comes from a disk or from a stranger.
-const CRATES: [&str; 6] = ["base", "model", "chunk", "exposition", "tsdb", "promql"];
+const CRATES: [&str; 7] = ["base", "model", "chunk", "exposition", "proto", "tsdb", "promql"];
 /// How the names of functions begin that read bytes or text.
 const VERBS: [&str; 8] = ["decode", "parse", "read", "take", "from_bytes", "open", "load", "next"];
 /// Files with such functions that need no target.

@@ -10,6 +10,7 @@
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
 //! - `api`: status codes and shapes of every endpoint
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
+//! - `remote_read`: other servers read our samples, beside Prometheus
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
 //! - `config_and_signals`: files, flags, signals, ports and locks
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
@@ -23,6 +24,7 @@ mod hostile_targets;
 mod kill_nine;
 mod limits;
 mod peers;
+mod remote_read;
 mod support;
 mod tsdb_tool;
 mod tsdb_tool_rules;

@@ -7,6 +7,7 @@ mod evaluate;
 mod exposition;
 mod matcher;
 mod promql;
+mod remote_read;
 
 use crate::{Memory, Target};
 use skopos_tsdb::fuzzing as tsdb;
@@ -170,6 +171,14 @@ pub const TARGETS: &[Target] = &[
         seeds: evaluate::seeds,
         check: evaluate::expression,
         // The expressions, and what a query may hold of samples.
+        memory: Memory { fixed_bytes: 512 << 20, per_input_byte: 4096 },
+    },
+    Target {
+        name: "remote_read",
+        covers: &["crates/proto/src/read.rs", "crates/proto/src/frame.rs"],
+        seeds: remote_read::seeds,
+        check: remote_read::request_and_frames,
+        // What a request unpacks to, as messages, twice; and its regular expressions.
         memory: Memory { fixed_bytes: 512 << 20, per_input_byte: 4096 },
     },
     Target {

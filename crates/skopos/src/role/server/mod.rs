@@ -6,6 +6,7 @@ mod admin;
 mod memory;
 mod own;
 mod reloads;
+mod remote_read;
 mod retention;
 mod services;
 mod unneeded;
@@ -125,6 +126,8 @@ pub(crate) struct Flags {
     /// Series that one query may select.
     #[arg(long = "query.max-series", value_name = "N", default_value_t = 1_000_000)]
     query_max_series: u64,
+    #[command(flatten)]
+    remote_read: remote_read::RemoteReadFlags,
     #[command(flatten)]
     log: LogFlags,
 }

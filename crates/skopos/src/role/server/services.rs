@@ -3,7 +3,7 @@
 use super::{Configured, Flags, about, admin::Administered, own, reloads::Reloads, retention::BlockFlags};
 use crate::role::Failure;
 use skopos_api::{
-    App, Parts,
+    App, Parts, RemoteRead,
     notifications::RELOAD_FAILED,
     own_metrics::{MetricsSource, OwnMetrics, scrape_source},
 };
@@ -48,8 +48,12 @@ impl Services {
         let Configured { path, config } = configured;
         let counters = Arc::new(ScrapeCounters::default());
         let reloads = Reloads::loaded_at(env.clock.wall_ms());
+        let chunks = Arc::clone(&db);
+        let remote_read =
+            RemoteRead::new(Arc::new(move |range| chunks.chunk_querier(range)), flags.remote_read.limits());
         let metrics = Arc::new(OwnMetrics::new(vec![
             storage_metrics(&db),
+            remote_read.metrics(),
             reloads.source(),
             scrape_source(Arc::clone(&counters)),
             scrape_limits(flags.max_series_per_target),
@@ -80,6 +84,7 @@ impl Services {
         let engine = Engine::new(options, Arc::clone(&env.clock));
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
         app.ready(Parts {
+            remote_read,
             exemplars: Arc::clone(&db) as _,
             about,
             storage: Arc::clone(&db) as _,

@@ -1,0 +1,30 @@
+//! Messages of protocol buffers that other programs speak, and how they become what `model` calls things.
+//! Sends nothing and stores nothing.
+//!
+//! Modules:
+//! - `messages`: the messages of Prometheus' remote read, as they stand on the wire.
+//! - `convert`: labels, matchers and histograms, to and from messages.
+//! - `read`: a request of remote read as it comes, and the answer of plain samples, written series by
+//!   series so that no second copy of it is held.
+//! - `frame`: the messages of a streamed answer, each with its length and checksum.
+//! - `error`: `ProtoError`: what is wrong with bytes from outside.
+//!
+//! The way of a request: bytes → `read::decode_request` → `convert::matchers` → storage.
+//! The way of an answer: series → `read::SampledAnswer` → snappy, or `ChunkedReadResponse` →
+//! `frame::write`.
+//!
+//! What always holds:
+//! - Bytes from outside are never trusted with a length: what a request says that it unpacks to is
+//!   checked before it is unpacked.
+//! - A number that no message knows is an error or is passed over, never taken for another.
+//!
+//! When you add a message: its fields in `messages` with their numbers, its conversion in `convert`, and
+//! its decoder in the fuzz targets.
+
+pub mod convert;
+pub mod error;
+pub mod frame;
+pub mod messages;
+pub mod read;
+
+pub use error::ProtoError;
