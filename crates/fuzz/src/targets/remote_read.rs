@@ -2,8 +2,10 @@
 
 use skopos_proto::{convert, frame, messages::ReadRequest, read};
 
-pub(super) fn request_and_frames(bytes: &[u8]) {
-    if let Ok(request) = read::decode_request(bytes) {
+pub(super) fn request_and_frames(bytes: &[u8]) -> bool {
+    let request = read::decode_request(bytes);
+    let mut is_read = request.is_ok();
+    if let Ok(request) = request {
         for query in &request.queries {
             if let Ok(matchers) = convert::matchers(&query.matchers) {
                 assert_eq!(matchers.len(), query.matchers.len());
@@ -18,7 +20,9 @@ pub(super) fn request_and_frames(bytes: &[u8]) {
         frame::write(message, &mut again);
         assert_eq!(frame::read(&again, 0), Ok(Some((message, again.len()))));
         offset = next;
+        is_read = true;
     }
+    is_read
 }
 
 fn packed(request: &ReadRequest) -> Vec<u8> {
