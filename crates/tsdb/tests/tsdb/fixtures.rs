@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 const HOUR_MS: i64 = 3_600_000;
 /// The first moment of every fixture, and of what we write.
-const START_MS: i64 = 1_699_999_200_000;
+pub(crate) const START_MS: i64 = 1_699_999_200_000;
 const HOURS: i64 = 13;
 
 /// Every archive, and whether histograms are among its samples.
@@ -66,7 +66,7 @@ fn open(dir: &Path) -> Db {
 
 /// Fails with the first differences.
 #[track_caller]
-fn assert_same(what: &str, expected: &Content, found: &Content) {
+pub(crate) fn assert_same(what: &str, expected: &Content, found: &Content) {
     let all = differences(expected, found);
     let first = all.iter().take(12).cloned().collect::<Vec<_>>().join("\n");
     assert!(all.is_empty(), "{what}: {} differences:\n{first}", all.len());
@@ -181,9 +181,9 @@ fn fixtures_hold_what_they_are_for() {
 }
 
 /// What we write: metric, minutes between samples, value.
-type Kind = (&'static str, i64, fn(i64) -> Value);
+pub(crate) type Kind = (&'static str, i64, fn(i64) -> Value);
 
-const FLOATS: &[Kind] = &[
+pub(crate) const FLOATS: &[Kind] = &[
     ("counter", 1, |i| Value::float((i * 3) as f64)),
     ("gauge", 3, |i| Value::float((i * 7919 % 1000) as f64 / 8.0 - 40.1)),
     ("constant", 10, |_| Value::float(42.0)),
@@ -195,7 +195,7 @@ const FLOATS: &[Kind] = &[
     ("stale", 10, |i| if i % 5 == 4 { Value::Float(0x7ff0_0000_0000_0002) } else { Value::float(i as f64) }),
 ];
 
-const HISTOGRAMS: &[Kind] = &[
+pub(crate) const HISTOGRAMS: &[Kind] = &[
     ("whole", 10, |i| histogram(i, Counts::Whole, Reset::Unknown)),
     ("resetting", 10, |i| histogram(i % 29, Counts::Whole, Reset::Unknown)),
     ("floats", 10, |i| histogram(i, Counts::Floats, Reset::Unknown)),
@@ -226,7 +226,7 @@ fn histogram(i: i64, counts: Counts, reset: Reset) -> Value {
     })
 }
 
-fn made(kinds: &[Kind]) -> Content {
+pub(crate) fn made(kinds: &[Kind]) -> Content {
     let of = |(name, minutes, value): &Kind| {
         let labels = [("__name__", *name), ("job", "größe \"☃\"")];
         let labels: LabelPairs = labels.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
@@ -258,14 +258,14 @@ fn until(content: &Content, db: &Db) -> Content {
     content
 }
 
-fn answer(prometheus: &Service) -> Content {
+pub(crate) fn answer(prometheus: &Service) -> Content {
     remote::read(prometheus, START_MS - HOUR_MS, START_MS + (HOURS + 1) * HOUR_MS)
 }
 
 /// Starts `program` on what `fill` puts into its directory.
-fn prometheus_on(program: Option<PathBuf>, fill: impl FnOnce(&Path)) -> Service {
+pub(crate) fn prometheus_on(program: Option<PathBuf>, more: &[&str], fill: impl FnOnce(&Path)) -> Service {
     let config = "storage: { tsdb: { out_of_order_time_window: 2h } }\n";
-    let flags = ["--enable-feature=native-histograms"];
+    let flags = [&["--enable-feature=native-histograms"], more].concat();
     let mut prometheus = match program {
         Some(program) => peers::prometheus_at(program, config, &flags),
         None => peers::prometheus(config, &flags),
@@ -282,7 +282,7 @@ fn prometheus_on(program: Option<PathBuf>, fill: impl FnOnce(&Path)) -> Service 
 
 /// `content` as Prometheus 2.42 answers it to a remote read: a series ends where its first histogram
 /// stands, and a zero has no sign.
-fn as_answered_by_2(content: &Content) -> Content {
+pub(crate) fn as_answered_by_2(content: &Content) -> Content {
     let mut content = content.clone();
     for series in content.values_mut() {
         let is_histogram = |(_, value): &(i64, Value)| matches!(value, Value::Histogram(_));
@@ -302,11 +302,11 @@ fn check_ours(kinds: &[Kind]) {
         let options = Options { segment_bytes: 64 << 10, wal_compression, ..Options::default() };
         // 2.42 knows no zstd.
         if wal_compression != WalCompression::Zstd {
-            let prometheus = prometheus_on(None, |data| write(data, &ours, &options));
+            let prometheus = prometheus_on(None, &[], |data| write(data, &ours, &options));
             assert_same("Prometheus 2.42", &as_answered_by_2(&ours), &as_answered_by_2(&answer(&prometheus)));
         }
         if let Some(program) = peers::prometheus_3() {
-            let prometheus = prometheus_on(Some(program), |data| write(data, &ours, &options));
+            let prometheus = prometheus_on(Some(program), &[], |data| write(data, &ours, &options));
             assert_same("Prometheus 3", &ours, &answer(&prometheus));
         }
     }
@@ -329,7 +329,7 @@ fn a_directory_passes_from_prometheus_to_us_and_back() {
     let labels: LabelPairs = [("__name__".to_owned(), "ours".to_owned())].into();
     let samples = vec![(START_MS + HOURS * HOUR_MS, Value::float(42.0))];
     let ours: Content = [(labels, Series { samples, ..Series::default() })].into();
-    let prometheus = prometheus_on(None, |data| {
+    let prometheus = prometheus_on(None, &[], |data| {
         let packed = fs::read(folder("2.42").join("killed.tar.gz")).expect("the fixture is there");
         archive::unpack(&packed, data).expect("it is whole");
         let db = open(data);

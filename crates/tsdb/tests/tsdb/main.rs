@@ -16,6 +16,7 @@ mod deletion;
 mod exemplars;
 mod fixtures;
 mod foreign;
+mod handed_over;
 mod head;
 mod histograms;
 mod limits;
