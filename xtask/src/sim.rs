@@ -180,6 +180,8 @@ fn programs(messages: &str) -> Vec<(String, PathBuf)> {
 fn run_test(root: &Path, test: &Test, seed: u64) -> Result<usize> {
     let mut one = command(&test.program, &[&test.name, "--exact", "--nocapture"], root);
     one.env("SKOPOS_SIM_SEED", seed.to_string()).env("SKOPOS_SIM_EFFORT", EFFORT);
+    // The end of what it says is shown, and a backtrace would be all of it.
+    one.env("RUST_BACKTRACE", "0");
     let done = one.output().with_context(|| format!("cannot start {}", test.program.display()))?;
     let said = String::from_utf8_lossy(&done.stdout);
     if done.status.success() {

@@ -1,5 +1,7 @@
 //! Views of the database: the head and the blocks as one. Enters the head first and takes the list of blocks
-//! then: what goes from the head in between is in a block of that list, and what is in both comes once.
+//! then: what goes from the head in between is in a block of that list, and what is in both comes once. Both
+//! are taken anew when the list has changed meanwhile: a block may have a part of a batch that was committed after
+//! the head was entered.
 
 use super::{Core, Db};
 use crate::{
@@ -17,13 +19,21 @@ impl Core {
     /// The view of the head, if it may have samples there, and the blocks that may; none where a block cannot
     /// be read.
     fn sources(&self, range: TimeRange) -> Result<(Option<HeadQuerier>, Vec<Arc<Block>>), QueryError> {
-        let head = HeadQuerier::new(&self.head, range);
+        let mut before = self.blocks.load();
+        let (head, list) = loop {
+            let head = HeadQuerier::new(&self.head, range);
+            let after = self.blocks.load();
+            if Arc::ptr_eq(&before, &after) {
+                break (head, after);
+            }
+            before = after;
+        };
         let in_head = head.may_have_samples();
         let overlaps = |b: &&Arc<Block>| {
             let own = b.range();
             own.min <= range.max && own.max >= range.min
         };
-        let blocks = self.blocks.load().iter().filter(overlaps).cloned().collect();
+        let blocks = list.iter().filter(overlaps).cloned().collect();
         self.blocks.check_readable(range)?;
         Ok((in_head.then_some(head), blocks))
     }
