@@ -464,8 +464,10 @@ fn the_command_line_of_a_prometheus_starts_the_server() {
         "--storage.tsdb.max-block-duration=5m",
         "--storage.tsdb.wal-segment-size=16MB",
         "--storage.tsdb.no-lockfile",
+        "--enable-feature=native-histograms,exemplar-storage",
     ];
     let server = flags.iter().fold(server(), |server, flag| server.flag(flag)).start();
     wait_for_log(&server, &["--web.console.libraries changes nothing"]);
     wait_for_log(&server, &["--storage.tsdb.no-lockfile changes nothing"]);
+    wait_for_log(&server, &["--enable-feature=native-histograms changes nothing"]);
 }

@@ -12,6 +12,7 @@
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
 //! - `remote_read`: other servers read our samples, beside Prometheus
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
+//! - `documented`: every flag is in the documentation
 //! - `config_and_signals`: files, flags, signals, ports and locks
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 #![expect(clippy::print_stdout, reason = "random tests print their seed")]
@@ -20,6 +21,7 @@ mod api;
 mod api_state;
 mod config_and_signals;
 mod control;
+mod documented;
 mod hostile_targets;
 mod kill_nine;
 mod limits;

@@ -18,6 +18,7 @@ use crate::{
     logging::{self, LogFlags},
     signals::{Asked, Signals},
 };
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use skopos_api::{
     App, Asked as AskedOverHttp, Mount,
     about::Replay,
@@ -63,6 +64,12 @@ const FEATURES: [&str; 6] = [
     "promql-extended-range-selectors",
 ];
 
+/// What `--enable-feature` takes; names of Prometheus for what is always so here are not shown.
+fn features() -> PossibleValuesParser {
+    let needless = unneeded::FEATURES.iter().map(|(name, _)| PossibleValue::new(*name).hide(true));
+    PossibleValuesParser::new(FEATURES.into_iter().map(PossibleValue::new).chain(needless))
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
     /// Configuration file [default: prometheus.yml if there is one, else watch this machine].
@@ -82,7 +89,7 @@ pub(crate) struct Flags {
     snapshot_on_shutdown: bool,
     /// Features by the names that they have in Prometheus.
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',',
-        value_parser = FEATURES)]
+        value_parser = features())]
     enable_feature: Vec<String>,
     /// Series that storage takes; samples of further ones are refused.
     #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000,
@@ -158,7 +165,7 @@ impl Configured {
 pub(crate) fn run(flags: Flags, values: BTreeMap<String, String>) -> Result<(), Failure> {
     logging::init(&flags.log);
     let env = Env::real();
-    flags.unneeded.warn();
+    flags.unneeded.warn(&flags.enable_feature);
     flags.blocks.check().map_err(Failure::Flags)?;
     let configured = Configured::load(&flags, &env)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -17,6 +17,20 @@ pub(super) struct UnneededFlags {
     console_libraries: Option<PathBuf>,
 }
 
+const ALWAYS: &str = "it is always on";
+const GO: &str = "it concerns what a Go program has";
+
+/// Names of `--enable-feature` in Prometheus that change nothing here, each with the reason.
+pub(super) const FEATURES: [(&str, &str); 7] = [
+    ("native-histograms", ALWAYS),
+    ("exemplar-storage", ALWAYS),
+    ("metadata-wal-records", ALWAYS),
+    ("promql-at-modifier", ALWAYS),
+    ("promql-negative-offset", ALWAYS),
+    ("auto-gomaxprocs", GO),
+    ("auto-gomemlimit", GO),
+];
+
 impl UnneededFlags {
     /// Those that were given, each with the reason why it changes nothing.
     fn given(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -37,9 +51,13 @@ impl UnneededFlags {
         .map(|(_, flag, reason)| (flag, reason))
     }
 
-    pub(super) fn warn(&self) {
+    /// Says which flags, and which of the enabled features, are of no use.
+    pub(super) fn warn(&self, features: &[String]) {
         for (flag, reason) in self.given() {
             tracing::warn!("--{flag} changes nothing: {reason}");
+        }
+        for (name, reason) in FEATURES.iter().filter(|(name, _)| features.iter().any(|f| f == name)) {
+            tracing::warn!("--enable-feature={name} changes nothing: {reason}");
         }
     }
 }

@@ -1,0 +1,51 @@
+//! Every flag that the program shows is in the documentation. Reads the help texts of the program itself.
+
+use std::{collections::BTreeSet, path::Path, process::Command};
+
+/// Clap's own.
+const OWN: [&str; 2] = ["--help", "--version"];
+
+/// The long flags of a command's help text.
+fn flags(command: &[&str]) -> BTreeSet<String> {
+    let program = Command::new(env!("CARGO_BIN_EXE_skopos")).args(command).arg("--help").output();
+    let help = String::from_utf8(program.expect("the program starts").stdout).expect("it is text");
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let named = lines.flat_map(|line| line.split([' ', ',', '[', '=']).take(4));
+    let flags = named.filter(|word| word.starts_with("--") && !OWN.contains(word));
+    flags.map(str::to_owned).collect()
+}
+
+fn document(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[track_caller]
+fn check(command: &[&str], name: &str, least: usize) {
+    let (flags, text) = (flags(command), document(name));
+    assert!(flags.len() >= least, "{command:?} shows {flags:?}");
+    let missing: Vec<_> = flags.iter().filter(|flag| !text.contains(flag.as_str())).collect();
+    assert!(missing.is_empty(), "docs/{name} lacks flags of {command:?}: {missing:?}");
+}
+
+#[test]
+fn every_flag_of_the_server_is_documented() {
+    check(&["server"], "configuration.md", 30);
+}
+
+#[test]
+fn every_flag_of_the_tools_for_data_directories_is_documented() {
+    for (command, least) in [
+        (&["list"][..], 1),
+        (&["analyze"], 3),
+        (&["dump"], 3),
+        (&["dump-openmetrics"], 3),
+        (&["verify"], 0),
+        (&["repair"], 1),
+        (&["bench", "write"], 3),
+        (&["create-blocks-from", "openmetrics"], 4),
+        (&["create-blocks-from", "rules"], 8),
+    ] {
+        check(&[&["tool", "tsdb"], command].concat(), "tools.md", least);
+    }
+}
