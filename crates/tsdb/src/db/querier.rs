@@ -1,7 +1,7 @@
 //! Views of the database: the head and the blocks as one. Enters the head first and takes the list of blocks
 //! then: what goes from the head in between is in a block of that list, and what is in both comes once. Both
-//! are taken anew when the list has changed meanwhile: a block may have a part of a batch that was committed after
-//! the head was entered.
+//! are taken anew when the list has changed meanwhile: a block may have a part of a batch that was committed
+//! after the head was entered.
 
 use super::{Core, Db};
 use crate::{
