@@ -3,6 +3,7 @@
 //! Modules:
 //! - `db`: `Db`, what the rest of the program opens: head and blocks as one; see its own map.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
+//! - `equal_times`: which of several samples of one time counts, and the order of sources that says so.
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
 //! - `select`: matchers to series, over the postings of the head; `block::select` is that of blocks.
 //! - `head_chunks`: the directory of closed chunks; see its own map.
@@ -48,6 +49,7 @@
 pub mod block;
 pub mod compact;
 mod db;
+mod equal_times;
 mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -24,9 +24,10 @@ pub struct ChunkSource {
     pub series: Box<dyn ChunkSeriesSet>,
 }
 
-/// A chunk and the place of its source in the order of sources.
+/// A chunk, the place of its source in the order of sources, and its own among those of the source.
 pub(super) struct Sourced {
     pub(super) source: usize,
+    pub(super) place: usize,
     pub(super) chunk: Chunk,
 }
 
@@ -148,7 +149,9 @@ impl ChunkSeriesSet for MergedChunkSeriesSet {
         {
             return Ok(Some(ChunkSeries { labels, chunks: chunks.0 }));
         }
-        let of = |source, chunks: Chunks| chunks.0.into_iter().map(move |chunk| Sourced { source, chunk });
+        let of = |source, chunks: Chunks| {
+            chunks.0.into_iter().enumerate().map(move |(place, chunk)| Sourced { source, place, chunk })
+        };
         let mut all: Vec<Sourced> = of(source, chunks).collect();
         while let Some(Reverse(next)) = self.heads.peek()
             && next.labels == labels

@@ -9,8 +9,10 @@
 //! - `floats`: runs of floats merged as columns; `samples` and `recode` do so where there is no histogram.
 //!
 //! What always holds:
-//! - Of samples at the same time the one of the source given first is kept, whatever the values are.
-//!   (Prometheus keeps one of them too, but which one depends on the state of its heap.)
+//! - Of samples at the same time the one of the source given first is kept, and within a source of chunks
+//!   that of the chunk given first, whatever the values are. (Prometheus keeps one of them too, but which
+//!   one depends on the state of its heap.) In which order sources are given is up to who has them; that of
+//!   the database stands in `tsdb::equal_times`.
 //! - The same sources in the same order give the same answer.
 //! - A series in several sources is charged once. Samples stay charged as their source charged them;
 //!   those that merging drops are given back.

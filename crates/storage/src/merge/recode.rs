@@ -25,7 +25,7 @@ pub(super) struct Failed {
 
 /// A chunk while it is read.
 struct Open<'a> {
-    /// Its place in the order of sources, then of chunks: of equal times the least is kept.
+    /// The place of its source, then its own among the source's chunks: of equal times the least is kept.
     priority: (usize, usize),
     time: TimestampMs,
     value: ChunkValue,
@@ -83,7 +83,7 @@ enum Floats {
 
 impl Recoder {
     /// Appends the samples of `chunks`, which stand by the times that they begin at, as new chunks. Of
-    /// samples at the same time the one of the earlier source is kept.
+    /// samples at the same time the one of the earlier source is kept, in a source that of the earlier place.
     pub(super) fn recode(&mut self, chunks: &[Sourced], out: &mut Vec<Chunk>) -> Result<(), Failed> {
         match self.recode_floats(chunks, out)? {
             Floats::Written => Ok(()),
@@ -102,7 +102,7 @@ impl Recoder {
         runs.clear();
         for own in order.chunk_by(|a, b| chunks[*a].source == chunks[*b].source) {
             columns.clear();
-            for Sourced { source, chunk } in own.iter().map(|at| &chunks[*at]) {
+            for Sourced { source, chunk, .. } in own.iter().map(|at| &chunks[*at]) {
                 decode_columns(chunk.encoding, &chunk.bytes, TimestampMs::MIN, TimestampMs::MAX, columns)
                     .map_err(|error| Failed { source: *source, error })?;
             }
@@ -146,12 +146,12 @@ impl Recoder {
 /// The same, sample by sample.
 fn recode_each(chunks: &[Sourced], out: &mut Vec<Chunk>) -> Result<(), Failed> {
     let mut builder = ChunkBuilder::new(CutAt::default());
-    let mut waiting = chunks.iter().enumerate().peekable();
+    let mut waiting = chunks.iter().peekable();
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut last: Option<(TimestampMs, (usize, usize))> = None;
     loop {
         let now = open.iter().enumerate().map(|(at, o)| (o.time, o.priority, at)).min();
-        if let Some((place, Sourced { source, chunk })) = waiting.peek()
+        if let Some(Sourced { source, place, chunk }) = waiting.peek()
             && now.is_none_or(|(time, ..)| chunk.min <= time)
         {
             let priority = (*source, *place);
@@ -188,7 +188,7 @@ fn recode_each(chunks: &[Sourced], out: &mut Vec<Chunk>) -> Result<(), Failed> {
 /// When a chunk cannot be decoded.
 pub fn compact_chunks(chunks: Vec<Chunk>, out: &mut Vec<Chunk>) -> Result<(), ChunkError> {
     let mut sourced: Vec<Sourced> =
-        chunks.into_iter().enumerate().map(|(source, chunk)| Sourced { source, chunk }).collect();
+        chunks.into_iter().enumerate().map(|(source, chunk)| Sourced { source, place: 0, chunk }).collect();
     sourced.sort_by_key(|c| c.chunk.min);
     Recoder::default().recode(&sourced, out).map_err(|failed| failed.error)
 }
@@ -224,7 +224,7 @@ mod tests {
         let mut all = Vec::new();
         for source in 0..1 + rng.below(4) as usize {
             let mut t = rng.below(500) as i64;
-            for _ in 0..rng.below(6) {
+            for place in 0..rng.below(6) as usize {
                 let len = 1 + rng.below(200);
                 let step = |_| {
                     t += 1 + rng.below(4) as i64;
@@ -236,7 +236,7 @@ mod tests {
                 encode_floats(&times, &values, &mut bytes);
                 let (min, max) = (times[0], times[times.len() - 1]);
                 let chunk = Chunk { min, max, encoding: Encoding::Xor, bytes: bytes.into() };
-                all.push(Sourced { source, chunk });
+                all.push(Sourced { source, place, chunk });
                 t -= if overlap_in_source { rng.below(300) as i64 } else { 0 };
             }
         }

@@ -2,9 +2,12 @@
 //! each; never removes a source.
 
 use super::{error::CompactError, rules::SelectorRetention};
-use crate::block::{
-    Block, BlockError, BlockId, BlockIds, BlockMeta, BlockParent, BlockWriter, Compaction, FROM_OUT_OF_ORDER,
-    Symbols, WriteOptions,
+use crate::{
+    block::{
+        Block, BlockError, BlockId, BlockIds, BlockMeta, BlockParent, BlockWriter, Compaction,
+        FROM_OUT_OF_ORDER, Symbols, WriteOptions,
+    },
+    equal_times::by_age,
 };
 use skopos_base::{Env, clock::Clock, fs::SharedFs, spawn::Stop};
 use skopos_model::{DurationMs, TimestampMs};
@@ -47,7 +50,7 @@ pub struct Compactor {
 
 /// Samples that are to become a block, and what is to be said of it.
 pub struct NewBlock<'a> {
-    /// Where samples come from; of equal times that of the first source counts. Errors call each by its name.
+    /// Where samples come from, in the order of `equal_times`. Errors call each by its name.
     pub sources: Vec<(PathBuf, Box<dyn ChunkQuerier>)>,
     /// The texts of all their labels.
     pub symbols: Symbols,
@@ -126,9 +129,11 @@ impl Compactor {
         compaction: Compaction,
         stop: &'a dyn Stop,
     ) -> Result<NewBlock<'a>, CompactError> {
+        let mut blocks = blocks.to_vec();
+        by_age(&mut blocks);
         let failed = |e| CompactError::of(e, blocks.iter().map(|b| b.dir()));
         let mut symbols = Symbols::default();
-        for block in blocks {
+        for block in &blocks {
             block.for_each_symbol(|text| symbols.add_text(text)).map_err(failed)?;
         }
         let source = |b: &Arc<Block>| {

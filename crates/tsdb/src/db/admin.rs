@@ -40,14 +40,13 @@ impl Core {
         // Late samples may be older than all that came in order.
         let in_order = self.head.time_range().map(|(min, max)| TimeRange { min, max });
         let ranges = in_order.into_iter().chain(self.head.late.time_range());
-        let TimeRange { min, max } =
-            ranges.reduce(|a, b| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) })?;
+        let range = ranges.reduce(|a, b| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) })?;
         let symbols = source.symbols();
-        let end = TimestampMs::new(max.as_ms().saturating_add(1));
+        let end = TimestampMs::new(range.max.as_ms().saturating_add(1));
         Some(NewBlock {
-            sources: vec![(PathBuf::from("head"), Box::new(source))],
+            sources: vec![(PathBuf::from("head"), Box::new(self.behind_blocks(source, range)))],
             symbols,
-            times: (min, end),
+            times: (range.min, end),
             compaction: Compaction { level: 1, ..Compaction::default() },
             stop: &*self.stop,
         })

@@ -4,6 +4,7 @@
 use crate::{
     block::{Block, BlockError, BlockId, BlockMeta, remove_block},
     compact::obsolete_blocks,
+    equal_times::by_age,
     stats::Stats,
 };
 use skopos_base::fs::Fs;
@@ -29,7 +30,7 @@ pub(crate) struct Unreadable {
 /// The open blocks. Whoever loads the list keeps its blocks readable, also when they are removed.
 #[derive(Debug)]
 pub(crate) struct Blocks {
-    /// By their earliest times, as compaction merges them: so that a query gives one answer before and after.
+    /// By age: in the order in which they count where they have samples of one time (`equal_times`).
     list: RwLock<Arc<[Arc<Block>]>>,
     unreadable: RwLock<Arc<[Unreadable]>>,
     stats: Arc<Stats>,
@@ -48,10 +49,7 @@ impl Blocks {
 
     /// From now on queries read these.
     pub(crate) fn publish(&self, mut blocks: Vec<Arc<Block>>) {
-        blocks.sort_by_cached_key(|b| {
-            let meta = b.meta();
-            (meta.min_time, meta.max_time, meta.ulid)
-        });
+        by_age(&mut blocks);
         self.stats.blocks_loaded.store(blocks.len() as u64, Ordering::Relaxed);
         let bytes = blocks.iter().map(|b| b.size_bytes()).sum();
         self.stats.blocks_bytes.store(bytes, Ordering::Relaxed);
@@ -88,8 +86,11 @@ impl Blocks {
         Ok(())
     }
 
+    /// By their earliest times.
     pub(crate) fn metas(&self) -> Vec<BlockMeta> {
-        self.load().iter().map(|b| b.meta()).collect()
+        let mut metas: Vec<BlockMeta> = self.load().iter().map(|b| b.meta()).collect();
+        metas.sort_by_key(|meta| (meta.min_time, meta.max_time, meta.ulid));
+        metas
     }
 
     /// The times of the blocks, both ends included; none without a block.

@@ -6,6 +6,7 @@
 use super::{Core, Db};
 use crate::{
     block::{Block, BlockMeta},
+    equal_times::Uncontradicted,
     head::querier::HeadQuerier,
 };
 use skopos_model::Matcher;
@@ -37,15 +38,24 @@ impl Core {
         self.blocks.check_readable(range)?;
         Ok((in_head.then_some(head), blocks))
     }
+
+    /// What the head has in `range`, without what a block has already. Nobody changes blocks meanwhile.
+    pub(super) fn behind_blocks(&self, head: HeadQuerier, range: TimeRange) -> Uncontradicted {
+        let overlaps = |b: &&Arc<Block>| b.range().min <= range.max && b.range().max >= range.min;
+        let of_block =
+            |b: &Arc<Block>| (b.dir().to_owned(), Box::new(b.querier(range)) as Box<dyn ChunkQuerier>);
+        let blocks = self.blocks.load().iter().filter(overlaps).map(of_block).collect();
+        Uncontradicted { head: Box::new(head), blocks }
+    }
 }
 
 impl Queryable for Db {
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
         let (head, blocks) = self.core.sources(range)?;
-        // Of equal times the head's sample counts, then that of the block which compaction would take.
+        // In the order of `equal_times`.
         let mut sources: Vec<Box<dyn Querier>> = Vec::with_capacity(blocks.len() + 1);
-        sources.extend(head.map(|head| Box::new(head) as Box<dyn Querier>));
         sources.extend(blocks.iter().map(|b| Box::new(b.querier(range)) as Box<dyn Querier>));
+        sources.extend(head.map(|head| Box::new(head) as Box<dyn Querier>));
         Ok(merge_queriers(sources))
     }
 }
@@ -64,7 +74,7 @@ impl ExemplarQueryable for Db {
 impl Db {
     /// The blocks that queries read, in the order of their time.
     pub fn block_metas(&self) -> Vec<BlockMeta> {
-        self.core.blocks.load().iter().map(|b| b.meta()).collect()
+        self.core.blocks.metas()
     }
 
     /// A view of `range` as encoded chunks. Chunks of the head and of blocks may overlap.
@@ -74,10 +84,10 @@ impl Db {
     pub fn chunk_querier(&self, range: TimeRange) -> Result<Box<dyn ChunkQuerier>, QueryError> {
         let (head, blocks) = self.core.sources(range)?;
         let mut sources: Vec<(PathBuf, Box<dyn ChunkQuerier>)> = Vec::with_capacity(blocks.len() + 1);
-        sources.extend(head.map(|head| (PathBuf::from("head"), Box::new(head) as Box<dyn ChunkQuerier>)));
         let of_block =
             |b: &Arc<Block>| (b.dir().to_owned(), Box::new(b.querier(range)) as Box<dyn ChunkQuerier>);
         sources.extend(blocks.iter().map(of_block));
+        sources.extend(head.map(|head| (PathBuf::from("head"), Box::new(head) as Box<dyn ChunkQuerier>)));
         Ok(match sources.pop() {
             Some((_, only)) if sources.is_empty() => only,
             last => {

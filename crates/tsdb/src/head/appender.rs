@@ -216,7 +216,12 @@ impl<'a> HeadAppender<'a> {
             self.batch.unlogged.push(Arc::clone(series));
         }
         if fate == Fate::Late {
-            series.mark_pending(self.number);
+            // Within a turn histograms stand before floats, whichever was accepted first.
+            if series.mark_pending(self.number)
+                && self.batch.turn.histograms.newest_of(series.index).is_some()
+            {
+                self.batch.end_turn();
+            }
             self.batch.turn.push_late(series, timestamp_ms, value);
         } else {
             self.batch.turn.push(series, timestamp_ms, value);
@@ -233,13 +238,28 @@ impl<'a> HeadAppender<'a> {
     ) -> Result<(), AppendError> {
         self.check_bounds(timestamp)?;
         let mut place = series.place_of_histogram(timestamp, value);
-        if place == Place::Behind && series.mark_pending(self.number) {
-            place = self.place_in_batch(series.index, timestamp, value);
+        let mut repeated = false;
+        if place == Place::Behind {
+            repeated = series.mark_pending(self.number);
+            if repeated {
+                place = self.place_in_batch(series.index, timestamp, value);
+            }
         }
         match self.judge(place, timestamp)? {
             Fate::Known => return Ok(()),
-            Fate::Late => drop(series.mark_pending(self.number)),
+            Fate::Late => {
+                if self.judge_late(series.late_place_of_histogram(timestamp, value), timestamp)?
+                    == Fate::Known
+                {
+                    return Ok(());
+                }
+                repeated |= series.mark_pending(self.number);
+            }
             Fate::Store => {}
+        }
+        // Within a turn histograms stand before floats, whichever was accepted first.
+        if repeated && self.batch.turn.has_float(series.index) {
+            self.batch.end_turn();
         }
         let max_bytes = self.head.options.max_record_bytes();
         if self.batch.turn.histograms.bytes() >= max_bytes {
@@ -263,6 +283,9 @@ impl<'a> HeadAppender<'a> {
         let Some(last) = self.batch.turn.last_sample(index) else {
             return self.batch.turn.histograms.place(index, timestamp, value);
         };
+        if last.timestamp == timestamp {
+            return Place::Conflict;
+        }
         self.batch.end_turn();
         if last.timestamp < timestamp { Place::Behind } else { Place::Before(last.timestamp) }
     }
@@ -302,7 +325,11 @@ impl<'a> HeadAppender<'a> {
     ) -> Result<Fate, AppendError> {
         let timestamp = TimestampMs::new(timestamp_ms);
         self.check_bounds(timestamp)?;
-        self.judge(series.place(Sample { timestamp, value }), timestamp)
+        let sample = Sample { timestamp, value };
+        match self.judge(series.place(sample), timestamp)? {
+            Fate::Late => self.judge_late(series.late_place(sample), timestamp),
+            other => Ok(other),
+        }
     }
 
     /// Like `check_irregular`, for a series of which the batch has a sample already.
@@ -315,7 +342,11 @@ impl<'a> HeadAppender<'a> {
     ) -> Result<Fate, AppendError> {
         let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
         if let Some(newest) = self.batch.turn.histograms.newest_of(series.index) {
-            let place = if newest < sample.timestamp { Place::Behind } else { Place::Before(newest) };
+            let place = match newest.cmp(&sample.timestamp) {
+                std::cmp::Ordering::Less => Place::Behind,
+                std::cmp::Ordering::Equal => Place::Conflict,
+                std::cmp::Ordering::Greater => Place::Before(newest),
+            };
             let fate = self.judge(place, sample.timestamp)?;
             self.batch.end_turn();
             return Ok(fate);
@@ -346,6 +377,14 @@ impl<'a> HeadAppender<'a> {
                 Stats::add(&self.head.stats.out_of_order_total, 1);
                 Err(AppendError::OutOfOrder { timestamp, newest })
             }
+        }
+    }
+
+    /// What becomes of a late sample that would stand there among those of the open chunk.
+    fn judge_late(&self, place: Place, timestamp: TimestampMs) -> Result<Fate, AppendError> {
+        match place {
+            Place::Same | Place::Conflict => self.judge(place, timestamp),
+            Place::Behind | Place::Before(_) => Ok(Fate::Late),
         }
     }
 

@@ -7,9 +7,12 @@ use super::{
     querier::HeadQuerier,
     series::{Collected, MemSeries, SeriesIndex, View},
 };
-use crate::block::{Symbols, kept::rewrite_kept};
+use crate::{
+    block::{Symbols, kept::rewrite_kept},
+    equal_times::without_times,
+};
 use skopos_chunk::ChunkError;
-use skopos_model::TimestampMs;
+use skopos_model::{Columns, TimestampMs};
 use skopos_storage::{
     Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError, SelectRequest, Shard,
     TimeRange,
@@ -69,7 +72,7 @@ pub(crate) enum Which {
     All,
     InOrder,
     /// Late ones of closed chunks that stand before a place: cut to the range and merged, so that no chunks
-    /// overlap.
+    /// overlap, and without the times at which the head has a sample in order.
     LateBefore(u64),
 }
 
@@ -118,7 +121,13 @@ impl HeadChunkSet {
                     cut_chunk(chunk, range, &mut cut).map_err(corrupt)?;
                 }
                 compact_chunks(cut, &mut merged).map_err(corrupt)?;
-                Ok(merged)
+                // What came in order counts before it, here as in every merge (`equal_times`).
+                let (mut in_order, mut kept) = (Columns::default(), Vec::with_capacity(merged.len()));
+                series.collect(self.view, &mut self.collected);
+                self.collected.forget_late();
+                self.collected.decode(chunks, range, &mut in_order)?;
+                without_times(merged, &in_order.timestamps, &mut kept).map_err(corrupt)?;
+                Ok(kept)
             }
         }
     }

@@ -1,5 +1,5 @@
 //! `Turn`: samples of a batch of which no series has both floats and histograms: histograms stand in records
-//! of their own, so that within a turn there is no order between the two kinds. A batch is one turn nearly
+//! of their own, which come before that of the floats, and are stored before those. A batch is one turn nearly
 //! always. Never decides whether a sample is taken.
 
 use super::{
@@ -69,6 +69,7 @@ impl Turn {
         late: &mut LateBatch<'_>,
         mut each: impl FnMut(i64, Stored),
     ) {
+        self.histograms.store(head, view, late, &mut each);
         for from in (0..self.series.len()).step_by(STRIDE) {
             let to = (from + STRIDE).min(self.series.len());
             let table = head.registry.table();
@@ -83,7 +84,11 @@ impl Turn {
                 each(*timestamp_ms, stored);
             }
         }
-        self.histograms.store(head, view, late, each);
+    }
+
+    /// Whether the turn has a float of a series.
+    pub(super) fn has_float(&self, index: SeriesIndex) -> bool {
+        self.series.contains(&index)
     }
 
     /// The last sample that the batch has for a series that is part of it.

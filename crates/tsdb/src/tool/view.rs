@@ -5,6 +5,7 @@ use super::{listing::block_dirs, untouched::Untouched};
 use crate::{
     block::{Block, BlockError},
     db::cut,
+    equal_times::by_age,
     error::OpenError,
     head::{
         Head,
@@ -152,14 +153,14 @@ impl DirView {
 impl Queryable for DirView {
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
         let overlaps = |b: &&Arc<Block>| b.range().min <= range.max && b.range().max >= range.min;
-        // As in a server: of equal times the head's sample counts.
+        // In the order of `equal_times`.
         let mut sources: Vec<Box<dyn Querier>> = Vec::with_capacity(self.blocks.len() + 1);
+        for block in self.blocks.iter().filter(overlaps) {
+            sources.push(Box::new(block.querier(range)));
+        }
         let in_head = TimeRange { min: range.min.max(self.head_from), max: range.max };
         if let Some(head) = self.head.as_ref().filter(|_| in_head.min <= in_head.max) {
             sources.push(Box::new(HeadQuerier::new(head, in_head)));
-        }
-        for block in self.blocks.iter().filter(overlaps) {
-            sources.push(Box::new(block.querier(range)));
         }
         Ok(merge_queriers(sources))
     }
@@ -171,7 +172,7 @@ fn open_blocks(fs: &dyn Fs, dir: &Path) -> Result<Vec<Arc<Block>>, ViewError> {
     for dir in dirs {
         blocks.push(Arc::new(Block::open(fs, &dir)?));
     }
-    blocks.sort_by_key(|b: &Arc<Block>| (b.range().min, b.range().max, b.id()));
+    by_age(&mut blocks);
     Ok(blocks)
 }
 

@@ -48,15 +48,17 @@ pub(crate) fn write_block(env: &Env, data: &MemoryStorage, times: (i64, i64)) ->
 }
 
 /// Writes blocks whose times stand `step` apart and are 100,000 ms long, and says what they hold
-/// together. Of equal times the earlier block's sample counts.
+/// together. Of equal times the older block's sample counts.
 pub(crate) fn write_blocks(env: &Env, seed: u64, kinds: Kinds, step: i64, size: (u64, u64)) -> MemoryStorage {
     let rng = Rng::from_seed(seed);
     let mut all = MemoryStorage::default();
+    env.fs.create_dir_all(Path::new(DATA)).unwrap();
+    let (stop, compactor) = (env.spawner.stop_signal(), compactor(env, CompactOptions::default()));
     for i in 0..3 {
         let (from, to) = (i * step, i * step + 100_000);
         let mut data = made_data(&rng, kinds, Size { series: size.0, samples: size.1, from, to });
         data.insert_floats(&skopos_model::Labels::from_pairs([("n", "always")]), [(from + i, i as f64)]);
-        write_block(env, &data, (from, to));
+        compactor.write(new_block(&data, 20, (from, to), &*stop)).unwrap().expect("a sample");
         all.merge(&data);
     }
     all

@@ -4,12 +4,12 @@
 use crate::common::budget;
 use skopos_base::Env;
 use skopos_model::{
-    FloatHistogram, Histogram, HistogramView, Labels, STALE_NAN_BITS, TimestampMs,
+    FloatHistogram, Histogram, HistogramView, Labels, STALE_NAN_BITS, SeriesRef, TimestampMs,
     histogram::{CounterResetHint, Layout, Span},
 };
 use skopos_storage::{
-    Append, Appendable, Queryable, SelectRequest, SeriesBatch, SeriesColumns, SeriesId, Shard, TimeRange,
-    Value as Appended,
+    Append, AppendError, Appendable, Appender, Querier, Queryable, SelectRequest, SeriesBatch, SeriesColumns,
+    SeriesId, Shard, TimeRange, Value as Appended,
 };
 use skopos_testkit::series::{self, Content, Counts, LabelPairs, Reset, Series, Value};
 use skopos_tsdb::Db;
@@ -17,8 +17,12 @@ use std::{collections::BTreeMap, ops::Range};
 
 /// All samples that `db` answers with.
 pub(crate) fn content_of(db: &Db) -> Content {
+    content_seen_by(&*db.querier(TimeRange::ALL).expect("the database can be queried"))
+}
+
+/// All samples that `querier` answers with.
+pub(crate) fn content_seen_by(querier: &dyn Querier) -> Content {
     let env = Env::real();
-    let querier = db.querier(TimeRange::ALL).expect("the database can be queried");
     let request =
         SelectRequest { matchers: &[], range: TimeRange::ALL, shard: Shard::WHOLE, budget: budget(&env) };
     let mut set = querier.select(&request).expect("the selection is within its budget");
@@ -86,23 +90,33 @@ pub(crate) fn append(db: &Db, content: &Content, times: Range<i64>) {
     for (labels, series) in content {
         let labels = Labels::from_pairs(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         for (t, value) in series.samples.iter().filter(|(t, _)| times.contains(t)) {
-            let mut sample = Append::float(SeriesId::Labels(&labels), TimestampMs::new(*t), 0.0);
-            let (whole, floats);
-            sample.value = match value {
-                Value::Float(bits) => Appended::Float(f64::from_bits(*bits)),
-                Value::Histogram(h) if h.counts == Counts::Whole => {
-                    whole = to_whole(h);
-                    Appended::Histogram(&whole)
-                }
-                Value::Histogram(h) => {
-                    floats = to_floats(h);
-                    Appended::FloatHistogram(&floats)
-                }
-            };
-            appender.append(&sample).unwrap_or_else(|e| panic!("{labels} at {t}: {e}"));
+            append_one(&mut *appender, &labels, *t, value).unwrap_or_else(|e| panic!("{labels} at {t}: {e}"));
         }
     }
     appender.commit().expect("the disk is sound");
+}
+
+/// Appends one sample of any kind.
+pub(crate) fn append_one(
+    appender: &mut dyn Appender,
+    labels: &Labels,
+    t: i64,
+    value: &Value,
+) -> Result<SeriesRef, AppendError> {
+    let mut sample = Append::float(SeriesId::Labels(labels), TimestampMs::new(t), 0.0);
+    let (whole, floats);
+    sample.value = match value {
+        Value::Float(bits) => Appended::Float(f64::from_bits(*bits)),
+        Value::Histogram(h) if h.counts == Counts::Whole => {
+            whole = to_whole(h);
+            Appended::Histogram(&whole)
+        }
+        Value::Histogram(h) => {
+            floats = to_floats(h);
+            Appended::FloatHistogram(&floats)
+        }
+    };
+    appender.append(&sample)
 }
 
 fn layout(h: &series::Histogram) -> Layout {

@@ -13,6 +13,7 @@ mod crash_snapshot;
 mod damage;
 mod damage_names;
 mod deletion;
+mod equal_times;
 mod exemplars;
 mod fixtures;
 mod foreign;

@@ -83,8 +83,8 @@ impl Oracle {
 enum Life {
     /// It stays in the head. Of samples of one time the first one counts.
     InHead,
-    /// Blocks are cut and the log is shortened. Samples of one time have one value: which one counts is not
-    /// said where they stand in blocks that overlap.
+    /// Blocks are cut and the log is shortened. Samples of one time have one value; `equal_times` has lives
+    /// with several.
     Blocks,
 }
 

@@ -54,6 +54,7 @@ impl Core {
         let symbols = source.symbols();
         // What blocks have is not seen, also where they end in the middle of a range.
         let start = source.range().min.min(end);
+        let source = self.behind_blocks(source, range);
         let new = NewBlock {
             sources: vec![(PathBuf::from("head"), Box::new(source))],
             symbols,

@@ -54,8 +54,9 @@ impl Core {
         range: TimeRange,
         state: &mut State,
     ) -> Result<bool, MaintainError> {
-        let source = self.head.out_of_order_querier(cut, range);
-        let symbols = source.symbols();
+        let late = self.head.out_of_order_querier(cut, range);
+        let symbols = late.symbols();
+        let source = self.behind_blocks(late, range);
         let end = TimestampMs::new(range.max.as_ms().saturating_add(1));
         let hints = vec![FROM_OUT_OF_ORDER.to_owned()];
         let new = NewBlock {

@@ -246,6 +246,20 @@ impl MemSeries {
         self.samples.lock().place_of_histogram(timestamp, value)
     }
 
+    /// Where a late float would stand in the open chunk of late samples: `Behind` when nothing is at its time.
+    pub(crate) fn late_place(&self, sample: Sample) -> Place {
+        let samples = self.samples.lock();
+        samples
+            .late()
+            .map_or(Place::Behind, |late| late.place(sample.timestamp, |v| v.is_float(sample.value)))
+    }
+
+    /// The same for a late histogram.
+    pub(crate) fn late_place_of_histogram(&self, timestamp: TimestampMs, value: HistogramRef<'_>) -> Place {
+        let samples = self.samples.lock();
+        samples.late().map_or(Place::Behind, |late| late.place(timestamp, |v| v.is_histogram(value)))
+    }
+
     /// Takes over chunks that were found on disk, the oldest first, before any sample is appended; how many.
     /// One that does not follow those before it ends the taking, as do samples: the WAL has what it has.
     pub(crate) fn attach(&self, chunks: impl Iterator<Item = ChunkMeta>) -> usize {

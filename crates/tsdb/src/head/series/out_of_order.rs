@@ -2,14 +2,14 @@
 //! an open chunk sorted by time, the others in closed chunks, which may overlap. Owns which of them a
 //! reader sees; never knows the samples in order.
 
-use super::CommitView;
+use super::{CommitView, HistogramRef, Place};
 use crate::{
     head::isolation::CommitId,
     head_chunks::{ChunkMeta, Entry, HeadChunks, Order},
 };
 use bytes::Bytes;
 use skopos_chunk::{BuiltChunk, ChunkBuilder, ChunkError, ChunkValue, CutAt, SampleIter, decode_columns};
-use skopos_model::{Columns, FloatHistogram, Histogram, TimestampMs};
+use skopos_model::{Columns, FloatHistogram, Histogram, TimestampMs, is_stale_nan};
 use skopos_storage::{Chunk, QueryError, TimeRange};
 use std::sync::Arc;
 
@@ -30,6 +30,32 @@ impl LateValue {
             Self::Float(v) => ChunkValue::Float(*v),
             Self::Histogram(h) => ChunkValue::Histogram((**h).clone()),
             Self::FloatHistogram(h) => ChunkValue::FloatHistogram((**h).clone()),
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        match self {
+            Self::Float(v) => is_stale_nan(*v),
+            Self::Histogram(h) => h.is_stale(),
+            Self::FloatHistogram(h) => h.is_stale(),
+        }
+    }
+
+    /// Whether it is that float; the marker of staleness is one whatever its kind.
+    pub(super) fn is_float(&self, value: f64) -> bool {
+        match self {
+            Self::Float(own) => own.to_bits() == value.to_bits(),
+            _ => is_stale_nan(value) && self.is_stale(),
+        }
+    }
+
+    /// Whether it is that histogram, whatever its hint.
+    pub(super) fn is_histogram(&self, value: HistogramRef<'_>) -> bool {
+        match (self, value) {
+            (Self::Histogram(own), HistogramRef::Int(h)) => own.same_bits(h),
+            (Self::FloatHistogram(own), HistogramRef::Float(h)) => own.same_bits(h),
+            (_, HistogramRef::Int(h)) => h.is_stale() && self.is_stale(),
+            (_, HistogramRef::Float(h)) => h.is_stale() && self.is_stale(),
         }
     }
 }
@@ -67,6 +93,15 @@ impl OutOfOrder {
             self.closed.push(ClosedLate { meta, commits: None });
         }
         !known
+    }
+
+    /// Where a sample would stand in the open chunk, given what tells whether a value is its own.
+    pub(super) fn place(&self, timestamp: TimestampMs, same: impl FnOnce(&LateValue) -> bool) -> Place {
+        match self.open.binary_search_by_key(&timestamp, |s| s.timestamp) {
+            Ok(at) if same(&self.open[at].value) => Place::Same,
+            Ok(_) => Place::Conflict,
+            Err(_) => Place::Behind,
+        }
     }
 
     /// Stores a sample, unless the open chunk has one of its time. Chunks that had to be closed before it are
