@@ -1,6 +1,6 @@
 //! `Turn`: samples of a batch of which no series has both floats and histograms: histograms stand in records
-//! of their own, which come before that of the floats, and are stored before those. A batch is one turn nearly
-//! always. Never decides whether a sample is taken.
+//! of their own, which come before that of the floats, and are stored before those. A batch is one turn
+//! nearly always. Never decides whether a sample is taken.
 
 use super::{
     Head,

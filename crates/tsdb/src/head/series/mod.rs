@@ -246,7 +246,8 @@ impl MemSeries {
         self.samples.lock().place_of_histogram(timestamp, value)
     }
 
-    /// Where a late float would stand in the open chunk of late samples: `Behind` when nothing is at its time.
+    /// Where a late float would stand in the open chunk of late samples: `Behind` when nothing is at its
+    /// time.
     pub(crate) fn late_place(&self, sample: Sample) -> Place {
         let samples = self.samples.lock();
         samples
