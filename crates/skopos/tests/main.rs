@@ -5,6 +5,7 @@
 //! - `kill_nine`: what a crash at any moment leaves
 //! - `peers`: the same bodies and queries to Debian's Prometheus and to ours
 //! - `limits`: bounds on what targets may bring, in a running server
+//! - `retention`: what a running server no longer keeps
 //! - `hostile_targets`: what bad targets do to themselves, to others and to memory
 //! - `tsdb_tool`: what the command line does with data directories, beside promtool
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
@@ -27,6 +28,7 @@ mod kill_nine;
 mod limits;
 mod peers;
 mod remote_read;
+mod retention;
 mod support;
 mod tsdb_tool;
 mod tsdb_tool_rules;
