@@ -74,8 +74,13 @@ fn write_replay(s: &StatsSnapshot, out: &mut Families<'_>) {
     out.gauge("skopos_tsdb_replayed_samples", "Samples read from the log at the start.", replayed);
     out.gauge(
         "prometheus_tsdb_data_replay_duration_seconds",
-        "How long that took.",
+        "How long that took, a snapshot and the chunk files of the head among it.",
         s.replay_ms as f64 / 1e3,
+    );
+    out.gauge(
+        "skopos_tsdb_replay_covered_samples",
+        "Samples of the log that the start passed over since a block has them.",
+        s.replay_covered_samples as f64,
     );
 }
 

@@ -82,6 +82,8 @@ stats! {
     head_chunks_damaged_files,
     /// Samples read back at the start, from head chunks and from the WAL.
     replayed_samples,
+    /// Samples of the WAL that were passed over at the start since a block has them.
+    replay_covered_samples,
     /// Samples of the WAL that are in no block and whose series nobody names: they are lost.
     replay_unknown_series,
     /// Records in the WAL of kinds that are not kept: histograms, exemplars, tombstones.

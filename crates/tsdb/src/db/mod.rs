@@ -120,6 +120,7 @@ impl Db {
             waiting: AtomicUsize::new(0),
             stop: env.spawner.stop_signal(),
         });
+        core.head.measure_all_memory();
         let db = Self { core: Arc::clone(&core), threads: Mutex::default(), _lock: lock };
         let starting = |what| OpenError::io(what, dir);
         let syncer = start_syncer(&core, sync_interval.as_std())
@@ -356,7 +357,8 @@ fn log_opened(core: &Core) {
     let stats = core.stats.snapshot();
     tracing::info!(
         dir = %core.dir.display(), blocks = stats.blocks_loaded, unreadable_blocks = stats.blocks_unreadable,
-        series = stats.series, samples = stats.replayed_samples, ms = stats.replay_ms,
+        series = stats.series, samples = stats.replayed_samples,
+        passed_over = stats.replay_covered_samples, ms = stats.replay_ms,
         damaged_places = stats.wal_corruptions_total, newest_ms = newest, "database opened"
     );
 }

@@ -63,6 +63,13 @@ impl MemoryBudget {
 }
 
 impl Head {
+    /// Measures all that the head holds: a start ends with it.
+    pub(crate) fn measure_all_memory(&self) {
+        for _ in 0..=self.registry.next_index() / PART {
+            self.measure_memory();
+        }
+    }
+
     /// Measures a part of what the head holds; after the last part of the series the sum counts. To be
     /// called again and again.
     pub(crate) fn measure_memory(&self) {

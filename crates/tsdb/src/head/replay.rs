@@ -43,7 +43,7 @@ use skopos_model::{Labels, LabelsBuilder, TimestampMs};
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 
 /// How often the log says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+pub(super) const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// So many faults of one segment are logged one by one; the rest is only counted.
 const FAULTS_LOGGED: u64 = 10;
 
@@ -57,12 +57,14 @@ pub(crate) struct Logs<'a> {
     /// What a snapshot has brought into the head: what the WAL has before it is not read. The write-behind
     /// log is.
     pub(crate) imported: Option<Imported>,
+    /// When the head began to be read back.
+    pub(crate) started: Duration,
 }
 
 /// Reads all that `logs` name into `head`, and cuts off torn ends of their last segments.
 pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), OpenError> {
     let (fs, clock) = (&*env.fs, &*env.clock);
-    let (started, listing) = (clock.monotonic(), logs.wal);
+    let (started, listing) = (logs.started, logs.wal);
     let behind = logs.behind.map_or(&[][..], |behind| &behind.segments);
     let after = logs.imported.as_ref().map(|imported| imported.position);
     let checkpoint = if after.is_some() { &[][..] } else { &listing.checkpoint[..] };
@@ -73,7 +75,7 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
         logs.imported.map_or_else(Default::default, |imported| (imported.refs, imported.newest_ms));
     let mut replay = Replay::new(head, env, refs, Copied::new(logs.names));
     replay.late = logs.behind.map(|_| LateReplay::new(head, newest_ms));
-    let mut progress = Progress { clock, started, said: started, total, done: 0 };
+    let mut progress = Progress { clock, started, said: clock.monotonic(), total, done: 0 };
     replay.say_misplaced(listing, Begins::AtTheStart);
     for segment in checkpoint {
         replay.segment(fs, segment, Part::default(), &mut progress)?;
@@ -159,6 +161,8 @@ struct Replay<'a> {
     histograms: Vec<WalHistogram>,
     /// Histograms that could not be stored.
     passed_over: u64,
+    /// Samples of series that only blocks have any more.
+    covered: u64,
     unnamed: Unnamed,
     copied: Copied<'a>,
     fs: &'a dyn Fs,
@@ -185,6 +189,7 @@ impl<'a> Replay<'a> {
             samples: Vec::new(),
             histograms: Vec::new(),
             passed_over: 0,
+            covered: 0,
             unnamed: Unnamed::default(),
             copied,
             fs: &*env.fs,
@@ -243,6 +248,8 @@ impl<'a> Replay<'a> {
             reserve(self.head, wal_ref);
             if matters {
                 self.unnamed.add(wal_ref, timestamp_ms);
+            } else {
+                self.covered += 1;
             }
         }
         series
@@ -567,6 +574,7 @@ impl<'a> Replay<'a> {
         Stats::add(&stats.chunks, applied.chunks);
         Stats::add(&stats.series, self.head.registry.len() as u64);
         Stats::add(&stats.replayed_samples, applied.stored);
+        Stats::add(&stats.replay_covered_samples, applied.covered + self.covered);
         Stats::add(&stats.replay_unknown_series, self.unnamed.samples());
         Stats::add(&stats.replay_skipped_records, self.skipped.values().sum());
         Stats::add(&stats.replay_ms, took.as_millis() as u64);

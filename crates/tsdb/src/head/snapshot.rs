@@ -10,7 +10,7 @@ use super::{
     Head,
     exemplars::Timed,
     metadata::Again,
-    replay::{Logs, RefMap, add_series, replay, reserve},
+    replay::{Logs, PROGRESS_EVERY, RefMap, add_series, replay, reserve},
     series::{MemSeries, Restored},
 };
 use crate::{
@@ -23,8 +23,8 @@ use crate::{
         record::WalTombstone,
         segment::Listing,
         snapshot::{
-            ClosedChunks, Entry, OpenChunk, Position, SnapshotError, newest, read_snapshot, remove_all,
-            write_snapshot,
+            ClosedChunks, Entry, OpenChunk, Position, ReadSoFar, SnapshotError, newest, read_snapshot_saying,
+            remove_all, write_snapshot,
         },
     },
 };
@@ -35,6 +35,7 @@ use std::{
     iter::once_with,
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 /// What a snapshot has brought: the WAL is read from here on.
@@ -94,9 +95,10 @@ pub(crate) fn open_head(
         }
         Ok(Arc::new(head))
     };
+    let started = env.clock.monotonic();
     let mut head = fresh(options.clone())?;
     let imported = match newest(&*env.fs, found.dir).map_err(OpenError::io("listing", found.dir))? {
-        Some(position) if options.snapshot_on_shutdown => import(&head, env, found, position),
+        Some(position) if options.snapshot_on_shutdown => import(&head, env, (found, position), started),
         Some(_) => Err(Refused::OtherWal),
         None => Ok(None),
     };
@@ -115,7 +117,8 @@ pub(crate) fn open_head(
             None
         }
     };
-    replay(&head, env, Logs { wal: found.listing, names: found.names, behind: found.behind, imported })?;
+    let Found { listing: wal, names, behind, .. } = *found;
+    replay(&head, env, Logs { wal, names, behind, imported, started })?;
     head.replayed();
     Ok(head)
 }
@@ -209,8 +212,8 @@ fn named(head: &Head, series: &Arc<MemSeries>) -> Vec<Entry> {
 fn import(
     head: &Arc<Head>,
     env: &Env,
-    found: &Found<'_>,
-    position: Position,
+    (found, position): (&Found<'_>, Position),
+    started: Duration,
 ) -> Result<Option<Imported>, Refused> {
     let reaches = |s: &&crate::wal::segment::SegmentFile| s.index == position.segment;
     if found.listing.segments.iter().find(reaches).is_none_or(|s| s.len < position.offset) {
@@ -218,7 +221,17 @@ fn import(
     }
     let (refs, newest_ms) = Default::default();
     let mut import = Import { head, refs, newest_ms, seen: (0, 0), end: None, refused: None };
-    read_snapshot(&*env.fs, found.dir, position, |entry| import.take(entry))?;
+    let mut said = started;
+    let say = |read: ReadSoFar| {
+        let now = env.clock.monotonic();
+        if now.saturating_sub(said) >= PROGRESS_EVERY {
+            said = now;
+            let percent = read.bytes * 100 / read.of_bytes.max(1);
+            let elapsed_s = now.saturating_sub(started).as_secs();
+            tracing::info!(dir = %found.dir.display(), percent, elapsed_s, "reading the snapshot of the head");
+        }
+    };
+    read_snapshot_saying(&*env.fs, found.dir, position, |entry| import.take(entry), say)?;
     match import {
         Import { refused: Some(refused), .. } => Err(refused),
         Import { end, seen, .. } if end != Some(seen) => Err(Refused::Incomplete),

@@ -199,7 +199,13 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
     replay(
         &head,
         &env,
-        Logs { wal: &listing, names: names.as_ref(), behind: behind.as_ref(), imported: None },
+        Logs {
+            wal: &listing,
+            names: names.as_ref(),
+            behind: behind.as_ref(),
+            imported: None,
+            started: env.clock.monotonic(),
+        },
     )?;
     head.replayed();
     Ok(Some(head))

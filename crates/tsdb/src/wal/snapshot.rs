@@ -31,6 +31,8 @@ const HISTOGRAM: u8 = 2;
 const FLOAT_HISTOGRAM: u8 = 3;
 /// Exemplars of one record, as Prometheus has it.
 const EXEMPLARS_PER_RECORD: usize = 10_000;
+/// Whoever reads is told after so many bytes how far it is.
+const SAY_EVERY_BYTES: u64 = 1 << 20;
 /// Pages of a segment: 128 MiB.
 const SEGMENT_PAGES: u64 = 4096;
 
@@ -202,14 +204,35 @@ pub fn read_snapshot(
     fs: &dyn Fs,
     dir: &Path,
     position: Position,
+    each: impl FnMut(Entry),
+) -> Result<(), SnapshotError> {
+    read_snapshot_saying(fs, dir, position, each, |_| ())
+}
+
+/// How much of a snapshot has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReadSoFar {
+    pub(crate) bytes: u64,
+    pub(crate) of_bytes: u64,
+}
+
+/// The same, and says from time to time how far it is.
+pub(crate) fn read_snapshot_saying(
+    fs: &dyn Fs,
+    dir: &Path,
+    position: Position,
     mut each: impl FnMut(Entry),
+    mut say: impl FnMut(ReadSoFar),
 ) -> Result<(), SnapshotError> {
     // The name may have more digits or fewer than ours have.
     let entries = fs.read_dir(dir).map_err(SequenceError::new("listing", dir))?;
     let names = entries.iter().filter(|e| e.is_dir && position_of(&e.name) == Some(position));
     for name in names.take(1).map(|e| &e.name) {
         let dir = dir.join(name);
-        for segment in segments_in(fs, &dir).map_err(SequenceError::new("listing", &dir))? {
+        let segments = segments_in(fs, &dir).map_err(SequenceError::new("listing", &dir))?;
+        let of_bytes = segments.iter().map(|s| s.len).sum();
+        let (mut before, mut said) = (0, 0);
+        for segment in segments {
             let path = &segment.path;
             let file = fs.open(path, OpenMode::Read).map_err(SequenceError::new("opening", path))?;
             let mut reader = SegmentReader::new(&*file);
@@ -220,9 +243,15 @@ pub fn read_snapshot(
                     Item::Fault(fault) => return Err(damaged(fault.offset, fault.reason.to_owned())),
                     Item::Record(offset, record) => {
                         read_record(record, &mut each).map_err(|e| damaged(offset, e.to_string()))?;
+                        let bytes = before + offset;
+                        if bytes >= said + SAY_EVERY_BYTES {
+                            said = bytes;
+                            say(ReadSoFar { bytes, of_bytes });
+                        }
                     }
                 }
             }
+            before += segment.len;
         }
     }
     Ok(())

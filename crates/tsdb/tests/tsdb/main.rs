@@ -1,6 +1,7 @@
 //! The tests of the database through its public API, in one binary. Owns no test itself.
 
 mod all_at_once;
+mod back_off;
 mod blocks;
 mod common;
 mod concurrent;

@@ -1,11 +1,11 @@
 //! The replay of a log on several threads: it is that of one.
 
-use crate::common::{DIR, dump, open};
+use crate::common::{DIR, commit, dump, open, series};
 use skopos_base::{Env, sim::SimWorld};
-use skopos_model::{Labels, TimestampMs};
-use skopos_storage::{Append, Appendable, SeriesId};
+use skopos_model::{DurationMs, Labels, TimestampMs};
+use skopos_storage::{Append, Appendable, Queryable, SeriesId, TimeRange};
 use skopos_tsdb::{Db, Options, StatsSnapshot};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 const SERIES: usize = 700;
 
@@ -86,4 +86,36 @@ fn real_threads_make_the_same_head_as_one() {
         }
     });
     same_with_any_number_of_threads(&env, folder.path());
+}
+
+#[test]
+fn a_start_says_at_once_what_the_head_holds_and_what_of_the_log_blocks_have() {
+    for snapshot_on_shutdown in [false, true] {
+        SimWorld::new(5).run(|env| {
+            let options = || Options {
+                min_block_duration: DurationMs::from_ms(10_000),
+                maintenance_interval: DurationMs::from_secs(36_000),
+                snapshot_on_shutdown,
+                ..Options::default()
+            };
+            let db = open(env, options());
+            for t in (0..40_000).step_by(500) {
+                commit(&db, &[(series(0), t, t as f64), (series(1), t, 1.0)]).expect("all is sound");
+            }
+            assert_eq!(db.stats().replay_covered_samples, 0, "there was nothing to read");
+            // While somebody reads, the head and the log keep what the block has.
+            let reader = db.querier(TimeRange::ALL).expect("a head is always there");
+            assert_eq!(db.maintain().expect("all is sound").cut, 1);
+            drop(reader);
+            db.close().expect("all is sound");
+            let db = open(env, options());
+            let stats = db.stats();
+            // Of two samples every half second.
+            let covered = if snapshot_on_shutdown { 0 } else { 40 };
+            assert_eq!(stats.replay_covered_samples, covered, "a snapshot stands for the log");
+            let at_once = stats.memory_bytes;
+            env.clock.sleep(Duration::from_secs(2));
+            assert_eq!((at_once, at_once > 1000), (db.stats().memory_bytes, true));
+        });
+    }
 }

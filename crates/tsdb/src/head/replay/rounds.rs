@@ -39,23 +39,29 @@ struct RoundSample {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Applied {
     pub(super) stored: u64,
+    /// Not stored, since a block has them.
+    pub(super) covered: u64,
     pub(super) chunks: u64,
     pub(super) range_ms: (i64, i64),
 }
 
 impl Default for Applied {
     fn default() -> Self {
-        Self { stored: 0, chunks: 0, range_ms: (i64::MAX, i64::MIN) }
+        Self { stored: 0, covered: 0, chunks: 0, range_ms: (i64::MAX, i64::MIN) }
     }
 }
 
 impl Applied {
     #[inline]
-    fn count(&mut self, stored: Stored, timestamp_ms: i64) {
+    fn count(&mut self, stored: Stored, timestamp_ms: i64, min_valid_ms: i64) {
         match stored {
             Stored::New => {}
             Stored::NewChunk { .. } => self.chunks += 1,
-            Stored::Same | Stored::Overtaken | Stored::Late { .. } => return,
+            Stored::Overtaken => {
+                self.covered += u64::from(timestamp_ms < min_valid_ms);
+                return;
+            }
+            Stored::Same | Stored::Late { .. } => return,
         }
         self.stored += 1;
         self.range_ms = (self.range_ms.0.min(timestamp_ms), self.range_ms.1.max(timestamp_ms));
@@ -63,6 +69,7 @@ impl Applied {
 
     fn add(&mut self, other: Self) {
         self.stored += other.stored;
+        self.covered += other.covered;
         self.chunks += other.chunks;
         self.range_ms = (self.range_ms.0.min(other.range_ms.0), self.range_ms.1.max(other.range_ms.1));
     }
@@ -119,7 +126,7 @@ fn apply(head: &Head, samples: &[RoundSample], applied: &mut Applied) {
     for sample in samples {
         let Some(series) = table.get(sample.series) else { continue };
         let stored = series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), &view);
-        applied.count(stored, sample.timestamp_ms);
+        applied.count(stored, sample.timestamp_ms, view.min_valid_ms);
     }
 }
 
@@ -185,8 +192,9 @@ impl<'a> Rounds<'a> {
         self.flush();
         let table = self.head.registry.table();
         let Some(series) = table.get(series) else { return };
-        let stored = series.append_histogram(timestamp, histogram, self.head.replay_view());
-        self.applied.count(stored, timestamp.as_ms());
+        let view = self.head.replay_view();
+        let stored = series.append_histogram(timestamp, histogram, view);
+        self.applied.count(stored, timestamp.as_ms(), view.min_valid_ms);
     }
 
     /// Has the round that was filled applied, when the one before is.
