@@ -228,7 +228,7 @@ fn import(
             said = now;
             let percent = read.bytes * 100 / read.of_bytes.max(1);
             let elapsed_s = now.saturating_sub(started).as_secs();
-            tracing::info!(dir = %found.dir.display(), percent, elapsed_s, "reading the snapshot of the head");
+            tracing::info!(percent, elapsed_s, "reading the snapshot of the head");
         }
     };
     read_snapshot_saying(&*env.fs, found.dir, position, |entry| import.take(entry), say)?;
