@@ -1,5 +1,5 @@
-//! How long a running server keeps samples: by time, size, share of the disk and selector; from flags and from
-//! the file, where a reload counts at once. Blocks are made of text by our own tool.
+//! How long a running server keeps samples: by time, size, share of the disk and selector; from flags and
+//! from the file, where a reload counts at once. Blocks are made of text by our own tool.
 
 use crate::support::{BINARY, PATIENCE, instant_at, server, wait_for_log};
 use rustix::process::Signal;

@@ -34,8 +34,8 @@ fn fill(db: &Db, times_ms: std::ops::Range<i64>) {
     }
 }
 
-/// Lets time pass, with a sample and a query every second, until the attempts that are to fail have failed and
-/// maintenance has gone on. Returns after how many seconds each attempt failed and when it went on.
+/// Lets time pass, with a sample and a query every second, until the attempts that are to fail have failed
+/// and maintenance has gone on. Returns after how many seconds each attempt failed and when it went on.
 fn live(env: &Env, db: &Db, is_done: impl Fn(&StatsSnapshot) -> bool) -> (Vec<u64>, u64) {
     let (mut failed_at, before) = (Vec::new(), dump(env, db));
     let newest = before.values().flatten().map(|(t, _)| *t).max().expect("there are samples");
