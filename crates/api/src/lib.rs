@@ -8,15 +8,17 @@
 //! - `federate`: the page that another server scrapes.
 //! - `query`, `exemplars`, `labels`, `metadata`, `targets`, `rules`, `syntax`, `status`, `tsdb_status`,
 //!   `about`, `self_metrics`, `notifications`: the handlers, by what they are about.
+//! - `search`, `search_score`: names and values that fit a term, the best first.
 //! - `params`, `reply`, `json`: how a request is read and an answer written.
 //! - `remote_read`: samples and chunks for other servers.
 //! - `query_stats`: how long a query took, for clients that ask.
+//! - `answer`: a query's result as JSON, sent while it is written.
 //! - `blocking`: queries on threads, cancelled when their client goes.
 //! - `own_metrics`: what this process says of itself.
 //! - `ui`: the embedded files.
 //!
 //! The way of a query: `query` reads `params` → `promql::parse` → `blocking::run` takes a slot and a
-//! thread → `Engine` over `Parts::storage` → `json` writes the columns → `reply` puts the envelope.
+//! thread → `Engine` over `Parts::storage` → `answer` writes the columns by `json`, and sends them.
 //!
 //! What always holds:
 //! - Every error that a client sees is an `ApiError` in the API's JSON form; its status code follows
@@ -30,6 +32,7 @@
 pub mod about;
 mod access;
 mod admin;
+mod answer;
 mod blocking;
 mod control;
 mod exemplars;
@@ -47,6 +50,8 @@ mod query_stats;
 mod remote_read;
 mod reply;
 mod rules;
+mod search;
+mod search_score;
 mod self_metrics;
 mod status;
 mod syntax;
@@ -56,6 +61,7 @@ mod ui;
 
 pub use access::needed_scope;
 pub use admin::{AdminError, NoAdmin, SharedAdmin, TsdbAdmin, WithHead};
+pub use answer::DEFAULT_RESPONSE_MAX_BYTES;
 pub use control::Asked;
 pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
@@ -115,6 +121,9 @@ fn query_routes() -> Router<App> {
         .route("/labels", get(labels::names).post(labels::names))
         .route("/label/{name}/values", get(labels::values))
         .route("/metadata", get(metadata::metadata))
+        .route("/search/metric_names", get(search::metric_names).post(search::metric_names))
+        .route("/search/label_names", get(search::label_names).post(search::label_names))
+        .route("/search/label_values", get(search::label_values).post(search::label_values))
         .route("/read", post(remote_read::read).layer(DefaultBodyLimit::max(remote_read::REQUEST_MAX_BYTES)))
 }
 

@@ -32,7 +32,11 @@ impl<S: Send + Sync> FromRequest<S> for Params {
                 .get(CONTENT_TYPE)
                 .is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
         let body = if is_form { read_form(request, state).await? } else { Bytes::new() };
-        Ok(Self::parse(&body, query.as_bytes()))
+        let params = Self::parse(&body, query.as_bytes());
+        // Thanos' clients send these everywhere. Here samples come once and answers whole, whatever they say.
+        params.flag("dedup")?;
+        params.flag("partial_response")?;
+        Ok(params)
     }
 }
 

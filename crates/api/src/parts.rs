@@ -43,6 +43,8 @@ pub struct Parts {
     pub config: Arc<Live>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The most bytes of a query's answer, before it is compressed (`--query.max-response-bytes`).
+    pub response_max_bytes: u64,
     /// How many queries may run at the same time.
     pub query_slots: Arc<Semaphore>,
     /// What this process says of itself.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use skopos_storage::QueryError;
 
 /// How a successful answer begins; its data follow.
-const BEGIN: &[u8] = br#"{"status":"success","data":"#;
+pub(crate) const BEGIN: &[u8] = br#"{"status":"success","data":"#;
 
 /// A successful answer, already written as JSON but for its end.
 #[derive(Debug)]
@@ -50,15 +50,20 @@ impl Success {
 impl IntoResponse for Success {
     fn into_response(self) -> Response {
         let mut body = self.body;
-        for (key, texts) in [("warnings", &self.warnings), ("infos", &self.infos)] {
-            if !texts.is_empty() {
-                body.extend_from_slice(format!(",\"{key}\":").as_bytes());
-                serde_json::to_writer(&mut body, texts).expect("invariant: texts serialise");
-            }
-        }
-        body.push(b'}');
+        end(&mut body, &self.warnings, &self.infos);
         json(StatusCode::OK, body)
     }
+}
+
+/// Writes what stands behind the data of a successful answer.
+pub(crate) fn end(body: &mut Vec<u8>, warnings: &[String], infos: &[String]) {
+    for (key, texts) in [("warnings", warnings), ("infos", infos)] {
+        if !texts.is_empty() {
+            body.extend_from_slice(format!(",\"{key}\":").as_bytes());
+            serde_json::to_writer(&mut *body, texts).expect("invariant: texts serialise");
+        }
+    }
+    body.push(b'}');
 }
 
 /// What kind of failure it was; clients decide by it.
@@ -162,8 +167,9 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+/// JSON as an answer.
+pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -78,6 +78,7 @@ impl Web {
                 RemoteReadLimits::default(),
             ),
             about: About::default(),
+            response_max_bytes: skopos_api::DEFAULT_RESPONSE_MAX_BYTES,
             storage: Arc::new(Storage(Arc::clone(storage))),
             engine: Engine::new(EngineOptions { limits, ..EngineOptions::default() }, Arc::clone(&clock)),
             targets: Arc::new(Manager::new(shared)),

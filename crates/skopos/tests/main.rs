@@ -12,6 +12,7 @@
 //! - `api`: status codes and shapes of every endpoint
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
 //! - `remote_read`: other servers read our samples, beside Prometheus
+//! - `search`, `streaming`: names by what somebody typed; answers that go out while they are written
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
 //! - `documented`: every flag is in the documentation
 //! - `config_and_signals`: files, flags, signals, ports and locks
@@ -29,6 +30,8 @@ mod limits;
 mod peers;
 mod remote_read;
 mod retention;
+mod search;
+mod streaming;
 mod support;
 mod tsdb_tool;
 mod tsdb_tool_rules;

@@ -133,6 +133,11 @@ pub(crate) struct Flags {
     /// Series that one query may select.
     #[arg(long = "query.max-series", value_name = "N", default_value_t = 1_000_000)]
     query_max_series: u64,
+    /// Bytes that the answer to one query may have, before it is compressed.
+    #[arg(long = "query.max-response-bytes", value_name = "N",
+        default_value_t = skopos_api::DEFAULT_RESPONSE_MAX_BYTES,
+        value_parser = clap::value_parser!(u64).range(1024..))]
+    response_max_bytes: u64,
     #[command(flatten)]
     remote_read: remote_read::RemoteReadFlags,
     #[command(flatten)]

@@ -85,6 +85,7 @@ impl Services {
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
         app.ready(Parts {
             remote_read,
+            response_max_bytes: flags.response_max_bytes,
             exemplars: Arc::clone(&db) as _,
             about,
             storage: Arc::clone(&db) as _,
