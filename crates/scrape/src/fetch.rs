@@ -2,11 +2,12 @@
 //! target, in bytes of all targets together, and in time.
 
 use crate::{
-    gunzip::Gunzip,
+    gunzip::{Gunzip, Part},
+    line::{BUFFER_BYTES, Head, Line, Taker},
     target::{Source, Target},
 };
 use parking_lot::Mutex;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use skopos_exposition::Format;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
@@ -39,6 +40,32 @@ struct Tier {
     body_bytes: usize,
     /// The most bytes of all of them that are held at once.
     all_bytes: usize,
+}
+
+/// How we call ourselves.
+const USER_AGENT: &str = concat!("Skopos/", env!("CARGO_PKG_VERSION"));
+/// How long a target has to answer.
+const TIMEOUT_FIELD: &str = "X-Prometheus-Scrape-Timeout-Seconds";
+
+/// How a target is reached, from one fetch to the next.
+pub struct Route {
+    /// None where the client for all else is needed.
+    line: Option<Line>,
+}
+
+impl Route {
+    /// To this target.
+    pub fn to(target: &Target) -> Self {
+        let Source::Http(url) = &target.source else { return Self { line: None } };
+        let timeout = target.timeout.as_secs_f64().to_string();
+        let fields = [
+            ("User-Agent", USER_AGENT),
+            ("Accept", Format::ACCEPT),
+            ("Accept-Encoding", "gzip"),
+            (TIMEOUT_FIELD, &timeout),
+        ];
+        Self { line: Line::to(url, &fields, target.interval.as_std() <= IDLE_CONNECTION) }
+    }
 }
 
 /// A source of metrics in this process: writes the text format.
@@ -128,7 +155,7 @@ impl Fetcher {
         // The provider is one for the whole process; whoever comes second finds it there.
         let _already = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
-            .user_agent(concat!("Skopos/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
             .pool_idle_timeout(IDLE_CONNECTION)
             .pool_max_idle_per_host(2)
@@ -140,12 +167,12 @@ impl Fetcher {
     }
 
     /// Fetches the target's metrics within its timeout.
-    pub async fn fetch(&self, target: &Target) -> Result<Body, FetchError> {
+    pub async fn fetch(&self, target: &Target, route: &mut Route) -> Result<Body, FetchError> {
         let room = Room::of(&self.memory);
         let body = Body { bytes: self.memory.take(), format: Format::Text, room };
         let fetched = async {
             match &target.source {
-                Source::Http(url) => self.over_http(url, target, body).await,
+                Source::Http(url) => self.over_http(url, target, route, body).await,
                 Source::InProcess(name) => self.in_process(name, body).await,
             }
         };
@@ -154,41 +181,37 @@ impl Fetcher {
             .unwrap_or(Err(FetchError::Timeout(target.timeout)))
     }
 
-    async fn over_http(&self, url: &str, target: &Target, mut body: Body) -> Result<Body, FetchError> {
+    async fn over_http(
+        &self,
+        url: &str,
+        target: &Target,
+        route: &mut Route,
+        body: Body,
+    ) -> Result<Body, FetchError> {
+        let mut intake = Intake { body, gunzip: None };
+        if let Some(line) = &mut route.line {
+            if line.get(|| Scratch::of(&self.memory), &mut intake).await? {
+                return intake.finish();
+            }
+            // It is sent elsewhere, which may need TLS.
+            route.line = None;
+        }
         let mut response = self
             .client
             .get(url)
             .header(ACCEPT, Format::ACCEPT)
             .header(ACCEPT_ENCODING, "gzip")
-            .header("X-Prometheus-Scrape-Timeout-Seconds", target.timeout.as_secs_f64().to_string())
+            .header(TIMEOUT_FIELD, target.timeout.as_secs_f64().to_string())
             .send()
             .await
             .map_err(|e| FetchError::Connection(error_chain(&e)))?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(FetchError::Status(response.status()));
-        }
-        let content_type =
-            response.headers().get(CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()));
-        let content_type = content_type.as_deref().unwrap_or("");
-        body.format = format_of(content_type)?;
-        let mut gunzip = is_gzip(response.headers())?.then(Gunzip::new);
-        let Body { bytes, room, .. } = &mut body;
-        let mut allow = |len: usize| {
-            if len > BODY_SIZE_LIMIT_BYTES {
-                return Err(FetchError::TooLong { max: BODY_SIZE_LIMIT_BYTES });
-            }
-            room.hold(len)
-        };
+        let field = |name: HeaderName| value_of(response.headers(), &name);
+        let (content_type, encoding) = (field(CONTENT_TYPE), field(CONTENT_ENCODING));
+        intake.begin(&Head { status: response.status().as_u16(), content_type, encoding })?;
         while let Some(chunk) = response.chunk().await.map_err(|e| FetchError::Connection(error_chain(&e)))? {
-            if let Some(gunzip) = &mut gunzip {
-                gunzip.push(&chunk, bytes, &mut allow)?;
-            } else {
-                allow(bytes.len() + chunk.len())?;
-                bytes.extend_from_slice(&chunk);
-            }
+            intake.part(&chunk, false)?;
         }
-        gunzip.map_or(Ok(()), Gunzip::finish)?;
-        Ok(body)
+        intake.finish()
     }
 
     async fn in_process(&self, name: &'static str, mut body: Body) -> Result<Body, FetchError> {
@@ -201,13 +224,96 @@ impl Fetcher {
     }
 }
 
+fn value_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a [u8] {
+    headers.get(name).map_or(&[], reqwest::header::HeaderValue::as_bytes)
+}
+
+/// A body that comes.
+struct Intake {
+    body: Body,
+    gunzip: Option<Gunzip>,
+}
+
+impl Intake {
+    fn begin(&mut self, head: &Head<'_>) -> Result<(), FetchError> {
+        if head.status != reqwest::StatusCode::OK {
+            let none = |_| FetchError::Connection(format!("{} is no status of HTTP", head.status));
+            return Err(FetchError::Status(reqwest::StatusCode::from_u16(head.status).map_err(none)?));
+        }
+        self.body.format = format_of(&String::from_utf8_lossy(head.content_type))?;
+        self.gunzip = is_gzip(head.encoding)?.then(Gunzip::new);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Body, FetchError> {
+        self.gunzip.map_or(Ok(()), Gunzip::finish)?;
+        Ok(self.body)
+    }
+}
+
+impl Taker for Intake {
+    fn head(&mut self, head: &Head<'_>) -> Result<bool, FetchError> {
+        if matches!(head.status, 301 | 302 | 303 | 307 | 308) {
+            return Ok(false);
+        }
+        self.begin(head).map(|()| true)
+    }
+
+    fn part(&mut self, part: &[u8], is_all: bool) -> Result<(), FetchError> {
+        let Body { bytes, room, .. } = &mut self.body;
+        let mut allow = |len: usize| {
+            if len > BODY_SIZE_LIMIT_BYTES {
+                return Err(FetchError::TooLong { max: BODY_SIZE_LIMIT_BYTES });
+            }
+            room.hold(len)
+        };
+        if let Some(gunzip) = &mut self.gunzip {
+            return gunzip.push(Part { bytes: part, is_all }, bytes, &mut allow);
+        }
+        allow(bytes.len() + part.len())?;
+        bytes.extend_from_slice(part);
+        Ok(())
+    }
+}
+
+/// Memory that an answer is read into.
+struct Scratch {
+    memory: Arc<Memory>,
+    bytes: Box<[u8]>,
+}
+
+impl Scratch {
+    fn of(memory: &Arc<Memory>) -> Self {
+        let spare = memory.scratches.lock().pop();
+        let bytes = spare.unwrap_or_else(|| vec![0; BUFFER_BYTES].into());
+        Self { memory: Arc::clone(memory), bytes }
+    }
+}
+
+impl AsMut<[u8]> for Scratch {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let mut scratches = self.memory.scratches.lock();
+        if scratches.len() < SPARES {
+            scratches.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
 /// Whether the body is compressed, by the only method that is asked for.
-fn is_gzip(headers: &HeaderMap) -> Result<bool, FetchError> {
-    let Some(encoding) = headers.get(CONTENT_ENCODING) else { return Ok(false) };
-    match &encoding.as_bytes().trim_ascii().to_ascii_lowercase()[..] {
+fn is_gzip(encoding: &[u8]) -> Result<bool, FetchError> {
+    match &encoding.trim_ascii().to_ascii_lowercase()[..] {
         b"gzip" | b"x-gzip" => Ok(true),
         b"" | b"identity" => Ok(false),
-        _ => Err(FetchError::Compression(format!("{encoding:?} is not gzip"))),
+        _ => {
+            let encoding = String::from_utf8_lossy(encoding);
+            Err(FetchError::Compression(format!("{encoding:?} is not gzip")))
+        }
     }
 }
 
@@ -223,6 +329,8 @@ fn format_of(content_type: &str) -> Result<Format, FetchError> {
 struct Memory {
     tiers: [Arc<Semaphore>; TIERS.len()],
     spares: Mutex<Vec<Vec<u8>>>,
+    /// Memory that answers are read into; its contents mean nothing.
+    scratches: Mutex<Vec<Box<[u8]>>>,
 }
 
 impl Default for Memory {
@@ -230,6 +338,7 @@ impl Default for Memory {
         Self {
             tiers: TIERS.map(|tier| Arc::new(Semaphore::new(tier.all_bytes / ROOM_STEP_BYTES))),
             spares: Mutex::default(),
+            scratches: Mutex::default(),
         }
     }
 }

@@ -17,6 +17,14 @@ pub(crate) struct Gunzip {
     ended: bool,
 }
 
+/// A part of a compressed body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// Nothing comes behind it and nothing was before it: then what comes out need not be remembered.
+    pub(crate) is_all: bool,
+}
+
 impl Gunzip {
     pub(crate) fn new() -> Self {
         Self { member: Decompress::new_gzip(WINDOW_BITS), ended: false }
@@ -26,10 +34,12 @@ impl Gunzip {
     /// many bytes in all, those before them included.
     pub(crate) fn push(
         &mut self,
-        mut part: &[u8],
+        part: Part<'_>,
         out: &mut Vec<u8>,
         mut allow: impl FnMut(usize) -> Result<(), FetchError>,
     ) -> Result<(), FetchError> {
+        let flush = if part.is_all { FlushDecompress::Finish } else { FlushDecompress::None };
+        let mut part = part.bytes;
         loop {
             if self.ended {
                 if part.is_empty() {
@@ -43,7 +53,7 @@ impl Gunzip {
             let before = (self.member.total_in(), out.len());
             let status = self
                 .member
-                .decompress_vec(part, out, FlushDecompress::None)
+                .decompress_vec(part, out, flush)
                 .map_err(|e| FetchError::Compression(e.to_string()))?;
             allow(out.len())?;
             let read = (self.member.total_in() - before.0) as usize;
@@ -76,8 +86,9 @@ mod tests {
 
     fn gunzip(bytes: &[u8], part: usize) -> Result<Vec<u8>, FetchError> {
         let (mut gunzip, mut out) = (Gunzip::new(), Vec::new());
-        for part in bytes.chunks(part) {
-            gunzip.push(part, &mut out, |_| Ok(()))?;
+        let is_all = part >= bytes.len();
+        for bytes in bytes.chunks(part) {
+            gunzip.push(Part { bytes, is_all }, &mut out, |_| Ok(()))?;
         }
         gunzip.finish().map(|()| out)
     }
@@ -127,12 +138,14 @@ mod tests {
     #[test]
     fn a_body_that_swells_is_stopped_early() {
         let packed = gzip(&vec![b'0'; 2 << 20]);
-        let (mut out, mut asked) = (Vec::new(), 0);
-        let stopped = Gunzip::new().push(&packed, &mut out, |len| {
-            asked = len;
-            if len > 256 << 10 { Err(FetchError::TooLong { max: 256 << 10 }) } else { Ok(()) }
-        });
-        assert!(matches!(stopped, Err(FetchError::TooLong { .. })));
-        assert!(asked > 256 << 10 && out.capacity() <= 1 << 20, "{asked} of {}", out.capacity());
+        for is_all in [false, true] {
+            let (mut out, mut asked) = (Vec::new(), 0);
+            let stopped = Gunzip::new().push(Part { bytes: &packed, is_all }, &mut out, |len| {
+                asked = len;
+                if len > 256 << 10 { Err(FetchError::TooLong { max: 256 << 10 }) } else { Ok(()) }
+            });
+            assert!(matches!(stopped, Err(FetchError::TooLong { .. })));
+            assert!(asked > 256 << 10 && out.capacity() <= 1 << 20, "{asked} of {}", out.capacity());
+        }
     }
 }

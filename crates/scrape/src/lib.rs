@@ -5,6 +5,7 @@
 //! - `manager`: starts, keeps and stops one scraper per target as the configuration changes.
 //! - `scraper`: the life of one target; `pace`: when it is scraped.
 //! - `fetch`: the body, over HTTP or from a source in this process, within limits; `gunzip`: decompresses it.
+//! - `line`: the kept connection to a target that speaks plain HTTP/1.1; `chunked`: bodies in its chunks.
 //! - `ingest`: parse, append, mark what vanished, commit; `cache`: series known from the scrape before;
 //!   `series_labels`: the labels under which they are stored; `report`: `up` and its companions.
 //! - `metadata`: what targets say of their metrics.
@@ -22,10 +23,12 @@
 //! `docs/configuration.md`.
 
 mod cache;
+mod chunked;
 pub mod config;
 pub mod fetch;
 mod gunzip;
 pub mod ingest;
+mod line;
 pub mod manager;
 pub mod metadata;
 mod pace;

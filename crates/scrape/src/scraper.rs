@@ -1,7 +1,7 @@
 //! The life of one target: wait for its time, fetch, ingest, report; until it is told to stop.
 
 use crate::{
-    fetch::{Body, FetchError, Fetcher},
+    fetch::{Body, FetchError, Fetcher, Route},
     ingest::{Ingest, Report},
     pace::Pace,
     status::{Health, LastScrape, ScrapeCounters, TargetStatus},
@@ -51,6 +51,7 @@ pub struct Scraper {
     status: Arc<TargetStatus>,
     ingest: Ingest,
     pace: Pace,
+    route: Route,
 }
 
 impl Scraper {
@@ -60,7 +61,8 @@ impl Scraper {
         let ingest = Ingest::new(&status.target, Arc::clone(&shared.counters))
             .with_metadata(Arc::clone(&status.metadata))
             .with_max_series(&status.target, shared.max_series_per_target);
-        Self { shared, status, ingest, pace }
+        let route = Route::to(&status.target);
+        Self { shared, status, ingest, pace, route }
     }
 
     /// Scrapes until `ending` says otherwise, with what the scraper `before`, which was told that it is
@@ -130,7 +132,7 @@ impl Scraper {
 
     async fn scrape(&mut self, at: TimestampMs, begun: TimestampMs) {
         let started = self.shared.clock.monotonic();
-        let fetched = self.shared.fetcher.fetch(&self.status.target).await;
+        let fetched = self.shared.fetcher.fetch(&self.status.target, &mut self.route).await;
         let took = self.shared.clock.monotonic().saturating_sub(started);
         let report = self.ingest(at, took, fetched);
         ScrapeCounters::add(&self.shared.counters.scrapes, 1);

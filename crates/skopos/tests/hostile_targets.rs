@@ -112,12 +112,16 @@ fn manners_that_are_wrong() -> Vec<Bad> {
         bad("endless", Misbehaviour::EndlessBody, &[]),
         bad("never_answers", Misbehaviour::NeverAnswers, timeout),
         bad("never_sends_body", Misbehaviour::NeverSendsBody, timeout),
-        bad("closes_at_once", Misbehaviour::ClosesAtOnce, &["connection closed before message completed"]),
-        bad("speaks_garbage", Misbehaviour::SpeaksGarbage, &["invalid HTTP"]),
+        bad(
+            "closes_at_once",
+            Misbehaviour::ClosesAtOnce,
+            &["the connection was closed before the answer was complete"],
+        ),
+        bad("speaks_garbage", Misbehaviour::SpeaksGarbage, &["the answer is no HTTP"]),
         bad(
             "length_too_long",
             Misbehaviour::WrongContentLength { body: body(), claimed: 5000 },
-            &["end of file before message length reached"],
+            &["the connection was closed before the answer was complete"],
         ),
         bad(
             "length_too_short",
