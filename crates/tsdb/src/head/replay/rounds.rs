@@ -2,8 +2,9 @@
 //! threads apply one round, the next one is decoded. A series is in one part of each round and rounds follow
 //! one another, so that the result is that of one thread.
 //!
-//! Parts are small enough that what one touches mostly stays in a core's cache: with one thread this is
-//! faster too than the order of the records. Memory is that of three rounds.
+//! Parts are small enough that what one touches stays in a core's cache, and a round is long enough that it
+//! touches the same series several times: with one thread this is faster too than the order of the records,
+//! by which each sample waits for memory. Memory is that of three rounds.
 
 use crate::head::{
     Head,
@@ -15,14 +16,16 @@ use skopos_base::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 use skopos_model::TimestampMs;
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// How many parts a round has.
-const PARTS: usize = 64;
+const PARTS: usize = 256;
 /// Series with consecutive numbers that are in one part: they mostly come one after the other.
 const NEIGHBOURS_LOG: u32 = 3;
-/// Samples of a round; 24 bytes each.
-const ROUND_SAMPLES: usize = 256 << 10;
+/// A round has so many samples for each series …
+const SAMPLES_PER_SERIES: usize = 8;
+/// … but at least and at most so many, of 16 bytes each.
+const ROUND_SAMPLES: RangeInclusive<usize> = 256 << 10..=2 << 20;
 /// A round of fewer is not worth a thread.
 const SHARED_SAMPLES: usize = 4096;
 /// Samples applied before the table of series is let go for a moment.
@@ -31,7 +34,8 @@ const STRIDE: usize = 4096;
 #[derive(Clone, Copy, Debug)]
 struct RoundSample {
     series: SeriesIndex,
-    timestamp_ms: i64,
+    /// Behind the first of the round.
+    after_ms: i32,
     value_bits: u64,
 }
 
@@ -79,6 +83,8 @@ impl Applied {
 struct Round {
     parts: Vec<Vec<RoundSample>>,
     len: usize,
+    /// The time of the first sample.
+    first_ms: i64,
     /// The next part that nobody has taken.
     next: AtomicUsize,
     /// Parts that are applied.
@@ -91,6 +97,7 @@ impl Round {
         Self {
             parts: vec![Vec::new(); PARTS],
             len: 0,
+            first_ms: 0,
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             applied: Mutex::default(),
@@ -103,7 +110,7 @@ impl Round {
         let mut done = 0;
         while let Some(part) = self.parts.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             for samples in part.chunks(STRIDE) {
-                apply(head, samples, &mut applied);
+                apply(head, samples, self.first_ms, &mut applied);
             }
             done += 1;
         }
@@ -120,13 +127,14 @@ impl Round {
     }
 }
 
-fn apply(head: &Head, samples: &[RoundSample], applied: &mut Applied) {
+fn apply(head: &Head, samples: &[RoundSample], first_ms: i64, applied: &mut Applied) {
     let view = head.replay_view();
     let table = head.registry.table();
     for sample in samples {
         let Some(series) = table.get(sample.series) else { continue };
-        let stored = series.append(sample.timestamp_ms, f64::from_bits(sample.value_bits), &view);
-        applied.count(stored, sample.timestamp_ms, view.min_valid_ms);
+        let timestamp_ms = first_ms.wrapping_add(i64::from(sample.after_ms));
+        let stored = series.append(timestamp_ms, f64::from_bits(sample.value_bits), &view);
+        applied.count(stored, timestamp_ms, view.min_valid_ms);
     }
 }
 
@@ -149,6 +157,8 @@ pub(super) struct Rounds<'a> {
     /// Threads beside this one.
     helpers: usize,
     filling: Round,
+    /// How many samples it is to have.
+    round_samples: usize,
     under_way: Option<UnderWay>,
     /// A round that is applied, with threads that may have come too late for it. On a busy machine that is
     /// usual, and they are not waited for before the next round is applied too.
@@ -165,6 +175,7 @@ impl<'a> Rounds<'a> {
             spawner,
             helpers: head.options.replay_threads.saturating_sub(1),
             filling: Round::new(),
+            round_samples: *ROUND_SAMPLES.start(),
             under_way: None,
             late: None,
             spare: None,
@@ -174,10 +185,17 @@ impl<'a> Rounds<'a> {
 
     #[inline]
     pub(super) fn push(&mut self, series: SeriesIndex, timestamp_ms: i64, value_bits: u64) {
+        if self.filling.len == 0 {
+            self.filling.first_ms = timestamp_ms;
+        }
+        let after_ms = match i32::try_from(timestamp_ms.wrapping_sub(self.filling.first_ms)) {
+            Ok(after_ms) => after_ms,
+            Err(_) => self.begin_at(timestamp_ms),
+        };
         let part = (series.0 >> NEIGHBOURS_LOG) as usize % PARTS;
-        self.filling.parts[part].push(RoundSample { series, timestamp_ms, value_bits });
+        self.filling.parts[part].push(RoundSample { series, after_ms, value_bits });
         self.filling.len += 1;
-        if self.filling.len >= ROUND_SAMPLES {
+        if self.filling.len >= self.round_samples {
             self.begin();
         }
     }
@@ -197,12 +215,22 @@ impl<'a> Rounds<'a> {
         self.applied.count(stored, timestamp.as_ms(), view.min_valid_ms);
     }
 
+    /// Begins a round whose first sample is of this time, which is how long behind its own beginning.
+    #[cold]
+    fn begin_at(&mut self, timestamp_ms: i64) -> i32 {
+        self.begin();
+        self.filling.first_ms = timestamp_ms;
+        0
+    }
+
     /// Has the round that was filled applied, when the one before is.
     fn begin(&mut self) {
         self.reclaim();
         self.end();
         let next = self.spare.take().unwrap_or_else(Round::new);
         let round = Arc::new(std::mem::replace(&mut self.filling, next));
+        let (least, most) = ROUND_SAMPLES.into_inner();
+        self.round_samples = (self.head.registry.len() * SAMPLES_PER_SERIES).clamp(least, most);
         let mut threads = Vec::new();
         let helpers = if round.len < SHARED_SAMPLES { 0 } else { self.helpers };
         for _ in 0..helpers {
