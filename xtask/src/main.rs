@@ -58,6 +58,7 @@ usage: cargo xtask COMMAND
   test                     set up, then run every check and every test
   bench [NAME] [-- ARGS]   run the benches (those whose package or name contains NAME) and show their figures
   bench peers [--quick] [--targets N] [--series N] [--interval S] [--warm-up S] [--seconds S] [--only SYSTEM]
+              [--program PATH]
                            scrape the same load with Prometheus, VictoriaMetrics and skopos, and compare
   fuzz [TARGET] [--seconds N]
                            run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)

@@ -32,7 +32,7 @@ const OLDER_S: u64 = 15;
 
 /// How much load, for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Options {
+struct Options<'a> {
     targets: usize,
     series_per_target: usize,
     interval_s: u64,
@@ -40,11 +40,20 @@ struct Options {
     seconds: u64,
     /// The one system to measure, else all.
     only: Option<&'static str>,
+    /// Our program, built before; else it is built.
+    program: Option<&'a str>,
 }
 
-const USUAL: Options =
-    Options { targets: 300, series_per_target: 1000, interval_s: 1, warm_up_s: 30, seconds: 90, only: None };
-const QUICK: Options = Options { targets: 50, warm_up_s: 5, seconds: 20, ..USUAL };
+const USUAL: Options<'_> = Options {
+    targets: 300,
+    series_per_target: 1000,
+    interval_s: 1,
+    warm_up_s: 30,
+    seconds: 90,
+    only: None,
+    program: None,
+};
+const QUICK: Options<'_> = Options { targets: 50, warm_up_s: 5, seconds: 20, ..USUAL };
 
 /// What one system did.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,9 +75,14 @@ struct Measured {
 /// Measures all systems, prints the table and writes it as Markdown below the target folder.
 pub(crate) fn run_all(root: &Path, arguments: &[&str]) -> Result<()> {
     let options = parse(arguments)?;
-    run(cargo(&["build", "--release", "--locked", "--package", "skopos"], root))?;
     let target = target_folder(root)?;
-    let binary = target.join("release/skopos");
+    let binary = match options.program {
+        Some(program) => program.into(),
+        None => {
+            run(cargo(&["build", "--release", "--locked", "--package", "skopos"], root))?;
+            target.join("release/skopos")
+        }
+    };
     let mut measured = Vec::new();
     for system in SYSTEMS.iter().filter(|system| options.only.is_none_or(|only| only == system.key)) {
         println!("{}: {} targets of {} series", system.name, options.targets, options.series_per_target);
@@ -84,7 +98,7 @@ pub(crate) fn run_all(root: &Path, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn parse(arguments: &[&str]) -> Result<Options> {
+fn parse<'a>(arguments: &[&'a str]) -> Result<Options<'a>> {
     let (mut options, mut rest) = match arguments {
         ["--quick", rest @ ..] => (QUICK, rest),
         rest => (USUAL, rest),
@@ -97,6 +111,10 @@ fn parse(arguments: &[&str]) -> Result<Options> {
             options.only = Some(system.with_context(|| format!("`{value}` is none of {keys}"))?.key);
             continue;
         }
+        if *name == "--program" {
+            options.program = Some(value);
+            continue;
+        }
         let number = value.parse::<u64>().with_context(|| format!("`{name} {value}` is no number"))?;
         ensure!(number > 0, "`{name}` needs a number above 0");
         match *name {
@@ -106,7 +124,10 @@ fn parse(arguments: &[&str]) -> Result<Options> {
             "--warm-up" => options.warm_up_s = number,
             "--seconds" => options.seconds = number,
             other => {
-                bail!("`{other}` is unknown: --targets, --series, --interval, --warm-up, --seconds, --only")
+                bail!(
+                    "`{other}` is unknown: --targets, --series, --interval, --warm-up, --seconds, --only, \
+                     --program"
+                )
             }
         }
     }
@@ -116,7 +137,7 @@ fn parse(arguments: &[&str]) -> Result<Options> {
     }
 }
 
-fn measure(system: &'static System, binary: &Path, options: Options) -> Result<Measured> {
+fn measure(system: &'static System, binary: &Path, options: Options<'_>) -> Result<Measured> {
     let lasts_s = options.warm_up_s + options.seconds + PATIENCE.as_secs();
     let load = Load::start(body::answers(options.series_per_target, usize::try_from(lasts_s)?)?)?;
     let mut service = (system.start)(binary, &load.config(options.targets, options.interval_s));
@@ -191,6 +212,7 @@ mod tests {
         assert_eq!(parse(&["--quick"]).unwrap(), QUICK);
         let some = parse(&["--targets", "7", "--only", "skopos", "--interval", "10"]).unwrap();
         assert_eq!(some, Options { targets: 7, interval_s: 10, only: Some("skopos"), ..USUAL });
+        assert_eq!(parse(&["--program", "/bin/x"]).unwrap(), Options { program: Some("/bin/x"), ..USUAL });
         for bad in [&["--targets"][..], &["--targets", "0"], &["--only", "graphite"], &["--slow", "1"]] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
