@@ -1,5 +1,5 @@
-//! `Chunked`: takes the bytes of a body out of HTTP/1.1's chunks (RFC 9112, section 7.1), in the parts in which
-//! they come. Reads no head; fields behind the last chunk are passed over.
+//! `Chunked`: takes the bytes of a body out of HTTP/1.1's chunks (RFC 9112, section 7.1), in the parts in
+//! which they come. Reads no head; fields behind the last chunk are passed over.
 
 /// More digits than a length within any limit has.
 const LENGTH_DIGITS: u32 = 12;

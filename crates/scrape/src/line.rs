@@ -1,6 +1,7 @@
-//! `Line`: the kept connection to a target that is reached by plain HTTP/1.1 and answers with a body, as nearly
-//! all do: one task writes the request and reads the answer, with one buffer that all targets share. Follows no
-//! redirect and knows neither TLS nor HTTP/2: `fetch` has another client for what this says is not for it.
+//! `Line`: the kept connection to a target that is reached by plain HTTP/1.1 and answers with a body, as
+//! nearly all do: one task writes the request and reads the answer, with buffers that all targets share.
+//! Follows no redirect and knows neither TLS nor HTTP/2: `fetch` has another client for what this says is not
+//! for it.
 
 use crate::{chunked::Chunked, fetch::FetchError};
 use httparse::{EMPTY_HEADER, Response, Status};
@@ -78,8 +79,8 @@ impl Line {
         Some(Self { host, port, request: request.into_bytes().into(), stream: None, keep })
     }
 
-    /// Asks, and hands the answer to `taker`; whether it took the body. `buffer` makes room to read into, once
-    /// there is something to read.
+    /// Asks, and hands the answer to `taker`; whether it took the body. `buffer` makes room to read into,
+    /// once there is something to read.
     pub(crate) async fn get<B: AsMut<[u8]>>(
         &mut self,
         buffer: impl Fn() -> B,

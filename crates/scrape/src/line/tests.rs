@@ -117,8 +117,8 @@ async fn bodies_come_whole_however_long_they_say_they_are() {
 
 #[tokio::test]
 async fn a_head_says_what_the_body_is() {
-    let answer = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 404 Not Found\r\ncontent-type: a/b; c=d\r\n\
-                  CONTENT-ENCODING:  gzip \r\nContent-Length: 0\r\n\r\n";
+    let answer = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 404 Not Found\r\n\
+                  content-type: a/b; c=d\r\nCONTENT-ENCODING:  gzip \r\nContent-Length: 0\r\n\r\n";
     let got = one(vec![answer]).await.unwrap().unwrap();
     let expected = Got {
         status: 404,
