@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     runtime::Handle,
@@ -41,9 +42,14 @@ pub(crate) struct Slots<'a> {
 impl Slots<'_> {
     /// A slot, as soon as one is free.
     pub(crate) async fn take(&self, parts: &Parts) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.take_within(parts.engine.options().limits.timeout.as_std()).await
+    }
+
+    /// The same for work that may take no longer than `patience`, waiting included.
+    pub(crate) async fn take_within(&self, patience: Duration) -> Result<OwnedSemaphorePermit, ApiError> {
         let waiting = Arc::clone(self.slots).acquire_owned();
         let none = || ApiError::new(ErrorType::Timeout, format!("no free slot ({}) in time", self.limit));
-        tokio::time::timeout(parts.engine.options().limits.timeout.as_std(), waiting)
+        tokio::time::timeout(patience, waiting)
             .await
             .map_err(|_| none())?
             .map_err(|_| ApiError::new(ErrorType::Unavailable, "the server is stopping"))
@@ -62,7 +68,7 @@ pub(crate) async fn run<T: Send + 'static>(
     work: impl FnOnce(&Parts, &Arc<QueryBudget>) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let cancel = CancelOnDrop(Arc::clone(&budget));
-    let slot = of_queries(&parts).take(&parts).await?;
+    let slot = of_queries(&parts).take_within(budget.time_left()).await?;
     let done = tokio::task::spawn_blocking(move || {
         let result = work(&parts, &budget);
         drop(slot);

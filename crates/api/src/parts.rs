@@ -15,7 +15,7 @@ use axum::{extract::FromRequestParts, http::request};
 use parking_lot::Mutex;
 use skopos_base::clock::Clock;
 use skopos_config::Live;
-use skopos_promql::Engine;
+use skopos_promql::{Engine, queries::Queries};
 use skopos_scrape::manager::Manager;
 use skopos_storage::{ExemplarQueryable, Queryable};
 use std::sync::{Arc, OnceLock};
@@ -47,6 +47,8 @@ pub struct Parts {
     pub response_max_bytes: u64,
     /// How many queries may run at the same time.
     pub query_slots: Arc<Semaphore>,
+    /// Those that wait and run.
+    pub queries: Arc<Queries>,
     /// What this process says of itself.
     pub metrics: Arc<OwnMetrics>,
 }

@@ -13,6 +13,7 @@ use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{
     Engine, EvalError, Steps,
     ast::{Expr, ValueType},
+    queries::Slice,
 };
 use skopos_storage::QueryBudget;
 use std::sync::Arc;
@@ -27,12 +28,17 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
-    let slot = blocking::of_queries(&parts).take(&parts).await?;
+    let mut tracked = parts.queries.asked(params.required("query")?);
+    let slot = blocking::of_queries(&parts).take_within(budget.time_left()).await?;
     let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
+        tracked.runs();
         let expr = parse(parts, &params)?;
         let engine = engine(parts, &params)?;
         let mut stats = Stats::begin(parts, &params, asked);
-        let result = engine.instant(parts.storage.as_ref(), &expr, at, budget)?;
+        tracked.enters(Slice::Evaluate);
+        let result = engine.instant(parts.storage.as_ref(), &expr, at, budget);
+        tracked.evaluated(budget, result.as_ref().err());
+        let result = result?;
         stats.evaluated(parts, budget);
         Answer::new(parts, sink).write(&result, &params, limit, &stats)
     })
@@ -63,8 +69,10 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
-    let slot = blocking::of_queries(&parts).take(&parts).await?;
+    let mut tracked = parts.queries.asked(params.required("query")?);
+    let slot = blocking::of_queries(&parts).take_within(budget.time_left()).await?;
     let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
+        tracked.runs();
         let expr = parse(parts, &params)?;
         if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
             let reason = format!(
@@ -75,7 +83,10 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
         }
         let engine = engine(parts, &params)?;
         let mut stats = Stats::begin(parts, &params, asked);
-        let result = engine.range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget)?;
+        tracked.enters(Slice::Evaluate);
+        let result = engine.range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget);
+        tracked.evaluated(budget, result.as_ref().err());
+        let result = result?;
         stats.evaluated(parts, budget);
         Answer::new(parts, sink).write(&result, &params, limit, &stats)
     })
@@ -96,7 +107,7 @@ fn budget(parts: &Parts, params: &Params) -> Result<Arc<QueryBudget>, ApiError> 
     if let Some(timeout) = params.duration("timeout")? {
         limits.timeout = limits.timeout.min(timeout.max(DurationMs::ZERO));
     }
-    Ok(QueryBudget::new(limits, Arc::clone(&parts.clock)))
+    Ok(parts.engine.budget_within(limits))
 }
 
 fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {

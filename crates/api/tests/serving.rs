@@ -8,7 +8,7 @@ use skopos_api::{
 use skopos_base::Env;
 use skopos_config::{Config, Live};
 use skopos_model::{DurationMs, Labels};
-use skopos_promql::{Engine, EngineOptions};
+use skopos_promql::{Engine, EngineOptions, queries::Queries};
 use skopos_scrape::{fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters};
 use skopos_storage::{
     Appendable, Appender, LabelRequest, NoExemplars, Querier, QueryError, QueryLimits, Queryable,
@@ -83,6 +83,7 @@ impl Web {
             engine: Engine::new(EngineOptions { limits, ..EngineOptions::default() }, Arc::clone(&clock)),
             targets: Arc::new(Manager::new(shared)),
             config: Arc::new(Live::new(Config::built_in())),
+            queries: Queries::new(Arc::clone(&clock), slots, None),
             clock,
             query_slots: Arc::new(Semaphore::new(slots)),
             metrics: Arc::new(OwnMetrics::new(Vec::new())),

@@ -170,6 +170,11 @@ pub struct HistogramView<'a> {
 }
 
 impl HistogramView<'_> {
+    /// How many buckets it has.
+    pub fn bucket_count(&self) -> usize {
+        self.positive_buckets.len() + self.negative_buckets.len()
+    }
+
     /// The histogram as a value of its own.
     pub fn to_histogram(&self) -> FloatHistogram {
         let layout = Layout { counter_reset_hint: self.counter_reset_hint, ..self.layout.clone() };
@@ -188,6 +193,13 @@ impl HistogramColumn {
     /// How many histograms there are.
     pub fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// What they take, in bytes, layouts without their spans.
+    pub fn size(&self) -> usize {
+        size_of_val(self.rows.as_slice())
+            + size_of_val(self.buckets.as_slice())
+            + size_of_val(self.layouts.as_slice())
     }
 
     /// Whether there is none.

@@ -3,7 +3,13 @@
 
 use crate::ast::{Edges, Expr, ExprKind, RangeSelector, Subquery, ValueType};
 use crate::error::EvalError;
-use crate::exec::{Annotations, Executor, NodeValue, bits, matrix::StepMatrix};
+use crate::exec::{
+    Annotations, Executor, NodeValue, bits,
+    matrix::StepMatrix,
+    order::sort_rows,
+    window::{Column, parts},
+    work::Work,
+};
 use crate::parse::ParseOptions;
 use crate::plan::{
     Grid, Plan, ScanId,
@@ -11,8 +17,10 @@ use crate::plan::{
 };
 use crate::value::{Matrix, QueryResult, Value, Vector};
 use skopos_base::clock::Clock;
-use skopos_model::{Columns, DurationMs, Labels, TimestampMs, is_stale_nan};
-use skopos_storage::{QueryBudget, QueryLimits, Queryable, SelectRequest, SeriesBatch, Shard, TimeRange};
+use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, TimestampMs, is_stale_nan};
+use skopos_storage::{
+    QueryBudget, QueryLimits, QueryMemory, Queryable, SelectRequest, SeriesBatch, Shard, TimeRange,
+};
 use std::sync::Arc;
 
 /// How queries are answered.
@@ -70,27 +78,37 @@ pub struct Steps {
 pub struct Engine {
     options: EngineOptions,
     clock: Arc<dyn Clock>,
+    memory: Arc<QueryMemory>,
 }
 
 impl Engine {
-    /// An engine that measures time with `clock`.
+    /// An engine that measures time with `clock`. Its queries hold what each of them may, however many there
+    /// are.
     pub fn new(options: EngineOptions, clock: Arc<dyn Clock>) -> Self {
-        Self { options, clock }
+        Self { options, clock, memory: QueryMemory::new(u64::MAX) }
+    }
+
+    /// The same engine whose queries share `memory`, with others if they do.
+    #[must_use]
+    pub fn with_memory(self, memory: Arc<QueryMemory>) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// What its queries hold together.
+    pub fn memory(&self) -> &Arc<QueryMemory> {
+        &self.memory
     }
 
     /// The same engine with another step for subqueries that have none.
     #[must_use]
     pub fn with_subquery_step(&self, step: DurationMs) -> Self {
-        Self {
-            options: EngineOptions { subquery_step: step, ..self.options },
-            clock: Arc::clone(&self.clock),
-        }
+        Self { options: EngineOptions { subquery_step: step, ..self.options }, ..self.clone() }
     }
 
     /// The same engine with another age at which a sample no longer counts.
     #[must_use]
     pub fn with_lookback(&self, lookback_delta: DurationMs) -> Self {
-        Self { options: EngineOptions { lookback_delta, ..self.options }, clock: Arc::clone(&self.clock) }
+        Self { options: EngineOptions { lookback_delta, ..self.options }, ..self.clone() }
     }
 
     /// The options it was made with.
@@ -100,7 +118,12 @@ impl Engine {
 
     /// A budget of the engine's limits, whose time begins now.
     pub fn budget(&self) -> Arc<QueryBudget> {
-        QueryBudget::new(self.options.limits, Arc::clone(&self.clock))
+        self.budget_within(self.options.limits)
+    }
+
+    /// A budget of `limits`, whose time begins now.
+    pub fn budget_within(&self, limits: QueryLimits) -> Arc<QueryBudget> {
+        QueryBudget::within(limits, Arc::clone(&self.clock), &self.memory)
     }
 
     /// The value of `expr` at one time.
@@ -133,7 +156,7 @@ impl Engine {
         let (value, annotations) = run(&plan, storage, budget)?;
         let value = match value {
             NodeValue::Scalar(column) => Value::Scalar { timestamp: at, value: column[0] },
-            NodeValue::Rows(rows) => Value::Vector(vector(&finished(rows, expr)?, at)),
+            NodeValue::Rows(rows) => Value::Vector(vector(&finished(rows, expr)?, at)?),
         };
         Ok(QueryResult { value, annotations })
     }
@@ -154,7 +177,7 @@ impl Engine {
             NodeValue::Rows(rows) => finished(rows, expr)?,
             NodeValue::Scalar(column) => scalar_rows(&column, self.grid(expr, steps)?.steps, budget)?,
         };
-        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)), annotations })
+        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), annotations })
     }
 
     /// The plan of a range query in words, one operator a line.
@@ -217,6 +240,8 @@ impl Engine {
         let mut batch = SeriesBatch::default();
         let (mut labels, mut ends, mut samples) = (vec![], vec![], Columns::default());
         while set.next_batch(&mut batch)? {
+            // Those of the batch, and those that are kept.
+            budget.charge_memory((batch.histogram_bytes() as u64).saturating_mul(2))?;
             for series in batch.iter() {
                 let mut histograms = series.histograms.iter().peekable();
                 for (i, (t, v)) in series.timestamps.iter().zip(series.values).enumerate() {
@@ -230,6 +255,8 @@ impl Engine {
                     }
                 }
                 if ends.last().copied().unwrap_or(0) < samples.len() {
+                    let bytes = series.labels.byte_len() + VECTOR_BYTES;
+                    budget.charge_memory(bytes as u64)?;
                     labels.push(series.labels.clone());
                     ends.push(samples.len());
                 }
@@ -272,9 +299,13 @@ impl Engine {
             NodeValue::Rows(rows) => finished(rows, expr)?,
             NodeValue::Scalar(column) => scalar_rows(&column, grid.steps, budget)?,
         };
-        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)), annotations })
+        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), annotations })
     }
 }
+
+/// What a series of a vector takes beside its labels and histograms, in lists that double as they grow.
+const VECTOR_BYTES: usize =
+    2 * (size_of::<Labels>() + size_of::<f64>() + size_of::<(usize, Arc<FloatHistogram>)>());
 
 fn bounds(steps: Steps) -> Bounds {
     Bounds { start: steps.start, end: steps.end, step: steps.step }
@@ -299,7 +330,7 @@ fn run(
     let range = range.unwrap_or(TimeRange { min: TimestampMs::new(0), max: TimestampMs::new(0) });
     let querier = storage.querier(range)?;
     let mut executor = Executor::new(plan, &*querier, budget);
-    let value = executor.take(plan.root)?;
+    let value = executor.value()?;
     let annotations = std::mem::take::<Annotations>(&mut executor.annotations);
     Ok((value, annotations.finish()))
 }
@@ -311,7 +342,9 @@ fn finished(rows: Arc<StepMatrix>, expr: &Expr) -> Result<StepMatrix, EvalError>
         Err(shared) => shared.reordered(&(0..shared.len()).collect::<Vec<_>>())?,
     };
     let mut dropped = false;
+    let mut work = Work::new(rows.budget());
     for i in 0..rows.len() {
+        work.spend(16)?;
         let labels = rows.labels_mut(i);
         if labels.drop_name {
             dropped = true;
@@ -325,25 +358,32 @@ fn scalar_rows(column: &[f64], steps: usize, budget: &Arc<QueryBudget>) -> Resul
     let mut out = StepMatrix::new(steps, budget);
     let labels = crate::exec::matrix::RowLabels::kept(Labels::empty());
     let mut row = out.push_empty(labels)?;
-    (0..steps).for_each(|k| row.set(k, crate::exec::window::Column(column).at(k)));
+    let mut work = Work::new(budget);
+    parts(steps, &mut work, |steps| steps.for_each(|k| row.set(k, Column(column).at(k))))?;
     Ok(out)
 }
 
-fn vector(rows: &StepMatrix, timestamp: TimestampMs) -> Vector {
+/// The values of the only step. They stay on the account until the query is done with.
+fn vector(rows: &StepMatrix, timestamp: TimestampMs) -> Result<Vector, EvalError> {
     let mut out = Vector { timestamp, ..Vector::default() };
+    rows.budget().charge_memory((rows.len() * VECTOR_BYTES) as u64)?;
     for (labels, row) in rows.iter().filter(|(_, row)| bits::any(row.present)) {
+        rows.budget().charge_memory(labels.cost() as u64)?;
+        if let Some(histogram) = row.histogram(0) {
+            rows.budget().charge_memory(histogram.size() as u64)?;
+        }
         out.labels.push(labels.labels.clone());
         let histogram = row.histogram(0);
         out.values.push(histogram.map_or(row.values[0], |h| h.sum));
         out.histograms.extend(histogram.map(|h| (out.values.len() - 1, Arc::clone(h))));
     }
-    out
+    Ok(out)
 }
 
 /// The rows that have values, in the order of their labels.
-fn matrix(rows: StepMatrix, grid: Grid) -> Matrix {
+fn matrix(rows: StepMatrix, grid: Grid) -> Result<Matrix, EvalError> {
     let mut order: Vec<usize> = (0..rows.len()).filter(|i| bits::any(rows.row(*i).present)).collect();
-    order.sort_by(|a, b| rows.labels(*a).labels.cmp(&rows.labels(*b).labels));
+    sort_rows(&mut order, rows.budget(), |a, b| rows.labels(a).labels.cmp(&rows.labels(b).labels))?;
     let labels = order.iter().map(|i| rows.labels(*i).labels.clone()).collect();
-    Matrix::of_steps((grid.start, grid.step), labels, order, rows)
+    Ok(Matrix::of_steps((grid.start, grid.step), labels, order, rows))
 }

@@ -7,6 +7,7 @@
 //! - `printer`: tree to text (`Display` of `ast::Expr`), in Prometheus' canonical form
 //! - `plan`: tree to plan: what is read, what is done row by row, what needs all rows at once
 //! - `exec`: carries out a plan over columns
+//! - `queries`: which queries wait and run, and what they came to; `active_log`: the file of those that run
 //! - `engine`: `Engine`, which plans, carries out and hands out values; `value`, `error`: what it yields
 //!
 //! # Way of a query
@@ -16,7 +17,8 @@
 //! # What always holds
 //! - A tree that `parse` made is well typed, no deeper than `parse::MAX_DEPTH`, and reads back from its
 //!   written form as the same tree.
-//! - Nothing here reads a clock or a file, and nothing is kept from one query to the next.
+//! - Evaluation reads no clock and no file, and keeps nothing from one query to the next. Only `queries` and
+//!   `active_log` do, which evaluation does not know.
 //!
 //! # When you change something
 //! - a function is added: a row in `functions`, its computation in `exec`
@@ -26,6 +28,7 @@
 //! - a keyword is added: `parse::words` says where it may be a name all the same
 //! - the grammar goes beyond Prometheus 2.42: `tests/syntax/newer.txt` names what that version refuses
 
+pub mod active_log;
 pub mod ast;
 mod engine;
 mod error;
@@ -34,6 +37,7 @@ pub mod functions;
 pub mod parse;
 mod plan;
 mod printer;
+pub mod queries;
 mod value;
 
 pub use engine::{Engine, EngineOptions, Steps};

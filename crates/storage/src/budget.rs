@@ -1,4 +1,5 @@
-//! What one request may use: samples, series, time, and whether anybody still waits for it.
+//! What one request may use: samples, series, memory, time, and whether anybody still waits for it; and
+//! what all requests of a process may hold together.
 
 use crate::QueryError;
 use skopos_base::clock::Clock;
@@ -18,13 +19,62 @@ pub struct QueryLimits {
     pub max_samples: u64,
     /// Series that may be selected (`--query.max-series`).
     pub max_series: u64,
+    /// Bytes that it may hold at once (`--query.max-memory`).
+    pub max_memory: u64,
     /// How long it may take (`--query.timeout`).
     pub timeout: DurationMs,
 }
 
 impl Default for QueryLimits {
     fn default() -> Self {
-        Self { max_samples: 50_000_000, max_series: 1_000_000, timeout: DurationMs::from_secs(120) }
+        let timeout = DurationMs::from_secs(120);
+        Self { max_samples: 50_000_000, max_series: 1_000_000, max_memory: 1 << 30, timeout }
+    }
+}
+
+/// What the account takes a sample for, in bytes: a time and a value; or a value of a step, in a column that
+/// has as much room again to grow.
+pub const SAMPLE_BYTES: u64 = 16;
+/// What the account takes a selected series for, in bytes: its labels, where it is found, its chunks.
+pub const SERIES_BYTES: u64 = 256;
+
+/// The memory that all queries of a process hold together (`--query.total-memory`).
+#[derive(Debug)]
+pub struct QueryMemory {
+    max: u64,
+    used: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl QueryMemory {
+    /// An account of at most `max` bytes.
+    pub fn new(max: u64) -> Arc<Self> {
+        Arc::new(Self { max, used: AtomicU64::new(0), peak: AtomicU64::new(0) })
+    }
+
+    /// How many bytes it lends at most.
+    pub fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// How many bytes are lent.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The most that were lent at a time.
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), QueryError> {
+        let held = take(&self.used, bytes, self.max, "query.total-memory")?;
+        self.peak.fetch_max(held, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -46,17 +96,51 @@ struct Shared {
     read: AtomicU64,
     /// The most that were held.
     peak: AtomicU64,
+    /// Bytes that are held, those of samples and series among them.
+    memory: AtomicU64,
+    memory_peak: AtomicU64,
+    /// The account of the process.
+    all: Option<Arc<QueryMemory>>,
     cancelled: AtomicBool,
+}
+
+/// What was not given back one by one goes back when the last who had a part in the query has gone.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(all) = &self.all {
+            all.give_back(*self.memory.get_mut());
+        }
+    }
 }
 
 impl QueryBudget {
     /// An account whose time begins now.
     pub fn new(limits: QueryLimits, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::opened(limits, clock, None)
+    }
+
+    /// The same, whose memory is charged to `all` too.
+    pub fn within(limits: QueryLimits, clock: Arc<dyn Clock>, all: &Arc<QueryMemory>) -> Arc<Self> {
+        Self::opened(limits, clock, Some(Arc::clone(all)))
+    }
+
+    fn opened(limits: QueryLimits, clock: Arc<dyn Clock>, all: Option<Arc<QueryMemory>>) -> Arc<Self> {
         let deadline = clock.monotonic().saturating_add(limits.timeout.as_std());
-        let [samples, read, peak] = [const { AtomicU64::new(0) }; 3];
+        let [samples, read, peak, memory, memory_peak] = [const { AtomicU64::new(0) }; 5];
         let cancelled = AtomicBool::new(false);
-        let shared = Arc::new(Shared { limits, clock, deadline, samples, read, peak, cancelled });
-        Arc::new(Self { shared, series: AtomicU64::new(0) })
+        let shared =
+            Shared { limits, clock, deadline, samples, read, peak, memory, memory_peak, all, cancelled };
+        Arc::new(Self { shared: Arc::new(shared), series: AtomicU64::new(0) })
+    }
+
+    /// What the query may use.
+    pub fn limits(&self) -> &QueryLimits {
+        &self.shared.limits
+    }
+
+    /// How much of its time is left.
+    pub fn time_left(&self) -> Duration {
+        self.shared.deadline.saturating_sub(self.shared.clock.monotonic())
     }
 
     /// The same account for one of several sources that may have the same series. The series that it charges
@@ -69,7 +153,10 @@ impl QueryBudget {
 
     /// Charges samples about to be read, and checks time and cancellation with it.
     pub fn charge_samples(&self, n: u64) -> Result<(), QueryError> {
-        let held = charge(&self.shared.samples, n, self.shared.limits.max_samples, "query.max-samples")?;
+        let held = take(&self.shared.samples, n, self.shared.limits.max_samples, "query.max-samples")?;
+        self.charge_memory(n.saturating_mul(SAMPLE_BYTES)).inspect_err(|_| {
+            self.shared.samples.fetch_sub(n, Ordering::Relaxed);
+        })?;
         self.shared.read.fetch_add(n, Ordering::Relaxed);
         self.shared.peak.fetch_max(held, Ordering::Relaxed);
         self.check()
@@ -79,13 +166,35 @@ impl QueryBudget {
     pub fn release_samples(&self, n: u64) {
         // More can be given back than was charged when a storage charges less than it hands out; an
         // account below zero would refuse everything.
-        let less = |held: u64| Some(held.saturating_sub(n));
-        let _ = self.shared.samples.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let given_back = take_back(&self.shared.samples, n);
+        self.release_memory(given_back * SAMPLE_BYTES);
+    }
+
+    /// Charges memory about to be taken. What is refused is not charged.
+    pub fn charge_memory(&self, bytes: u64) -> Result<(), QueryError> {
+        let shared = &*self.shared;
+        let held = take(&shared.memory, bytes, shared.limits.max_memory, "query.max-memory")?;
+        if let Some(all) = &shared.all {
+            all.take(bytes).inspect_err(|_| {
+                shared.memory.fetch_sub(bytes, Ordering::Relaxed);
+            })?;
+        }
+        shared.memory_peak.fetch_max(held, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives back memory that was charged.
+    pub fn release_memory(&self, bytes: u64) {
+        let given_back = take_back(&self.shared.memory, bytes);
+        if let Some(all) = &self.shared.all {
+            all.give_back(given_back);
+        }
     }
 
     /// Charges series about to be selected, and checks time and cancellation with it.
     pub fn charge_series(&self, n: u64) -> Result<(), QueryError> {
-        charge(&self.series, n, self.shared.limits.max_series, "query.max-series")?;
+        take(&self.series, n, self.shared.limits.max_series, "query.max-series")?;
+        self.charge_memory(n.saturating_mul(SERIES_BYTES))?;
         self.check()
     }
 
@@ -120,10 +229,91 @@ impl QueryBudget {
     pub fn samples(&self) -> u64 {
         self.shared.samples.load(Ordering::Relaxed)
     }
+
+    /// Series that were charged to this source.
+    pub fn series(&self) -> u64 {
+        self.series.load(Ordering::Relaxed)
+    }
+
+    /// Bytes charged and not given back.
+    pub fn memory(&self) -> u64 {
+        self.shared.memory.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that were held at a time.
+    pub fn memory_peak(&self) -> u64 {
+        self.shared.memory_peak.load(Ordering::Relaxed)
+    }
 }
 
-/// What the account holds then.
-fn charge(account: &AtomicU64, n: u64, max: u64, limit: &'static str) -> Result<u64, QueryError> {
-    let after = account.fetch_add(n, Ordering::Relaxed).saturating_add(n);
-    if after > max { Err(QueryError::Limit { limit, max }) } else { Ok(after) }
+/// Takes `n` more; what the account holds then. What is refused is not taken.
+fn take(account: &AtomicU64, n: u64, max: u64, limit: &'static str) -> Result<u64, QueryError> {
+    let more = |held: u64| held.checked_add(n).filter(|after| *after <= max);
+    let before = account.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    before.map(|held| held + n).map_err(|_| QueryError::Limit { limit, max })
+}
+
+/// Gives back `n`, of what there is; how much that was.
+fn take_back(account: &AtomicU64, n: u64) -> u64 {
+    let less = |held: u64| Some(held.saturating_sub(n));
+    let before = account.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    before.unwrap_or_else(|held| held).min(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skopos_base::sim::SimClock;
+
+    fn limits(max_memory: u64) -> QueryLimits {
+        QueryLimits { max_memory, ..QueryLimits::default() }
+    }
+
+    fn refused_by(result: Result<(), QueryError>) -> &'static str {
+        match result {
+            Err(QueryError::Limit { limit, .. }) => limit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_not_charged_anywhere() {
+        let (clock, all) = (Arc::new(SimClock::new(0)), QueryMemory::new(10_000));
+        let one = QueryBudget::within(limits(8_000), clock.clone(), &all);
+        let two = QueryBudget::within(limits(8_000), clock, &all);
+        one.charge_memory(5_000).unwrap();
+        assert_eq!(refused_by(one.charge_memory(5_000)), "query.max-memory");
+        assert_eq!(refused_by(two.charge_memory(6_000)), "query.total-memory");
+        assert_eq!(refused_by(two.charge_samples(400)), "query.total-memory");
+        assert_eq!((one.memory(), two.memory(), two.samples(), all.used()), (5_000, 0, 0, 5_000));
+        two.charge_memory(5_000).unwrap();
+        assert_eq!((all.used(), all.peak()), (10_000, 10_000));
+    }
+
+    #[test]
+    fn samples_and_series_are_memory() {
+        let (clock, all) = (Arc::new(SimClock::new(0)), QueryMemory::new(u64::MAX));
+        let query = QueryBudget::within(limits(100_000), clock, &all);
+        query.charge_samples(1_000).unwrap();
+        query.for_source().charge_series(10).unwrap();
+        assert_eq!(all.used(), 1_000 * SAMPLE_BYTES + 10 * SERIES_BYTES);
+        assert_eq!(refused_by(query.charge_samples(10_000)), "query.max-memory");
+        // More than was charged cannot be given back.
+        query.release_samples(5_000);
+        assert_eq!((query.samples(), query.memory()), (0, 10 * SERIES_BYTES));
+    }
+
+    #[test]
+    fn a_query_that_is_gone_holds_nothing() {
+        let (clock, all) = (Arc::new(SimClock::new(0)), QueryMemory::new(1 << 20));
+        let query = QueryBudget::within(limits(1 << 20), clock, &all);
+        let source = query.for_source();
+        query.charge_samples(100).unwrap();
+        source.charge_series(3).unwrap();
+        source.charge_memory(77).unwrap();
+        drop(query);
+        assert!(all.used() > 0, "a source is still there");
+        drop(source);
+        assert_eq!(all.used(), 0);
+    }
 }

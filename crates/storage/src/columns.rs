@@ -101,6 +101,11 @@ impl SeriesBatch {
         self.columns.len()
     }
 
+    /// What the native histograms take, in bytes.
+    pub fn histogram_bytes(&self) -> usize {
+        self.columns.histograms.size()
+    }
+
     /// The series at `index`.
     ///
     /// # Panics

@@ -13,6 +13,7 @@ use std::{hint::black_box, path::Path, sync::Arc};
 const LIMITS: QueryLimits = QueryLimits {
     max_samples: u64::MAX,
     max_series: u64::MAX,
+    max_memory: u64::MAX,
     timeout: skopos_model::DurationMs::from_secs(3600),
 };
 const SERIES: usize = 1_000_000;

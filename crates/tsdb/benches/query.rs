@@ -13,6 +13,7 @@ use std::{hint::black_box, sync::Arc};
 const LIMITS: QueryLimits = QueryLimits {
     max_samples: u64::MAX,
     max_series: u64::MAX,
+    max_memory: u64::MAX,
     timeout: skopos_model::DurationMs::from_secs(3600),
 };
 

@@ -339,7 +339,7 @@ mod tests {
                 registry.get_or_create(labels, Origin::Wal(i)).unwrap();
             }
             let limits =
-                QueryLimits { max_samples: 0, max_series: 0, timeout: DurationMs::from_secs(1) };
+                QueryLimits { max_samples: 0, max_series: 0, max_memory: 0, timeout: DurationMs::from_secs(1) };
             let got = select(&registry, &matchers, &QueryBudget::new(limits, Arc::new(Still))).unwrap();
             let fulfils = |l: &Labels| matchers.iter().all(|m| m.matches(l.value(m.name())));
             let expected: Vec<u32> = (0..).zip(&all).filter(|(_, l)| fulfils(l)).map(|(i, _)| i).collect();

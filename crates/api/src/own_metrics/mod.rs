@@ -2,9 +2,11 @@
 
 mod http;
 mod process;
+mod queries;
 mod scrape;
 
 pub(crate) use http::HttpStats;
+pub use queries::query_source;
 pub use scrape::scrape_source;
 
 use skopos_exposition::{Format, TextWriter};

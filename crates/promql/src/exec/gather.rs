@@ -3,15 +3,18 @@
 use super::{
     annotations::Annotations,
     bits,
-    labels::group_key,
-    matrix::{Held, RowLabels, StepMatrix},
+    held::Held,
+    labels::{group_key, names_work},
+    matrix::{RowLabels, StepMatrix},
+    order::sort_rows,
     quantile::quantile,
     topk::Heaps,
     window::Column,
+    work::{WORK_OF_LABELS, Work},
 };
 use crate::ast::{AggregateOp, Grouping, Span};
 use crate::error::EvalError;
-use skopos_model::{LabelsBuilder, float};
+use skopos_model::{Labels, LabelsBuilder, float};
 
 /// What a gathering aggregation works on.
 #[derive(Debug)]
@@ -36,26 +39,36 @@ impl GatherInput<'_> {
 /// The rows without their histograms.
 pub(crate) fn floats(matrix: &StepMatrix) -> Result<StepMatrix, EvalError> {
     let mut out = StepMatrix::new(matrix.steps(), matrix.budget());
+    matrix.budget().check()?;
     matrix.iter().try_for_each(|(labels, row)| out.push_floats(labels.clone(), row))?;
     Ok(out)
 }
 
-/// The rows of each group, groups in the order in which they first came up.
-pub(crate) fn grouped(input: &GatherInput<'_>) -> Vec<(RowLabels, Vec<usize>)> {
+/// Groups and their rows.
+pub(crate) type Groups = Vec<(RowLabels, Vec<usize>)>;
+
+/// The rows of each group and what they hold, groups in the order in which they first came up.
+pub(crate) fn grouped(input: &GatherInput<'_>) -> Result<(Groups, Held), EvalError> {
+    let (mut work, mut held) = (Work::new(input.matrix.budget()), Held::new(input.matrix.budget()));
     let mut ids = foldhash::HashMap::default();
-    let mut groups: Vec<(RowLabels, Vec<usize>)> = Vec::new();
+    let mut groups: Groups = Vec::new();
     for i in 0..input.matrix.len() {
+        let (Grouping::By(names) | Grouping::Without(names)) = input.grouping;
+        work.spend(WORK_OF_LABELS + names_work(names))?;
         let key = group_key(input.matrix.labels(i), input.grouping, input.late_names);
         let id = *ids.entry(key.labels.clone()).or_insert(groups.len());
         let drop_name = key.drop_name;
+        held.grow_entries::<usize>(1)?;
         if id == groups.len() {
+            held.grow_entries::<(Labels, RowLabels, Vec<usize>)>(1)?;
+            held.grow_bytes(key.cost())?;
             groups.push((key, Vec::new()));
         }
         // A group of which one row is to lose its name loses it.
         groups[id].0.drop_name |= drop_name;
         groups[id].1.push(i);
     }
-    groups
+    Ok((groups, held))
 }
 
 /// The `k` greatest or least values of each group and step.
@@ -67,16 +80,20 @@ pub(crate) fn topk(
 ) -> Result<StepMatrix, EvalError> {
     input.remark_histograms(op, annotations);
     let steps = input.matrix.steps();
-    let sizes = (0..steps).map(|step| size(k.at(step), input.span)).collect::<Result<Vec<_>, _>>()?;
-    let mut present = vec![0u64; input.matrix.len() * bits::words(steps)];
     let mut held = Held::new(input.matrix.budget());
-    held.grow(present.len())?;
+    let sizes = sizes(k, steps, input.span, &mut held)?;
+    let words = input.matrix.len() * bits::words(steps);
+    held.grow_bytes(words * size_of::<u64>())?;
+    let mut present = vec![0u64; words];
     let mut order = Vec::new();
-    for (_, rows) in grouped(input) {
-        input.matrix.budget().check()?;
+    let mut work = Work::new(input.matrix.budget());
+    let (groups, _groups_held) = grouped(input)?;
+    for (_, rows) in groups {
+        let mut heaps_held = Held::new(input.matrix.budget());
+        heaps_held.grow_bytes(Heaps::size(&sizes, rows.len()))?;
         let mut heaps = Heaps::new(op == AggregateOp::Topk, &sizes, rows.len());
-        held.grow(heaps.capacity())?;
         for &row in &rows {
+            work.spend(1 + 4 * steps)?;
             let values = input.matrix.row(row);
             let floats = values.floats();
             heaps.add(row, super::matrix::Row { present: &floats, histograms: None, ..values });
@@ -103,8 +120,19 @@ pub(crate) fn topk(
     Ok(out)
 }
 
+/// The `k` of every step as a number of rows.
+pub(crate) fn sizes(
+    k: Column<'_>,
+    steps: usize,
+    span: Span,
+    held: &mut Held,
+) -> Result<Vec<usize>, EvalError> {
+    held.grow_bytes(steps.saturating_mul(size_of::<usize>()))?;
+    (0..steps).map(|step| size(k.at(step), span)).collect()
+}
+
 /// The `k` of one step as a number of rows.
-pub(crate) fn size(k: f64, span: Span) -> Result<usize, EvalError> {
+fn size(k: f64, span: Span) -> Result<usize, EvalError> {
     let invalid = |message: String| Err(EvalError::Invalid { message, span });
     if k.is_nan() {
         return invalid("Parameter value is NaN".to_owned());
@@ -130,12 +158,16 @@ pub(crate) fn quantiles(
     let steps = input.matrix.steps();
     let mut out = StepMatrix::new(steps, input.matrix.budget());
     let mut values = Vec::new();
-    let mut groups = grouped(input);
+    let (mut groups, mut held) = grouped(input)?;
+    let mut work = Work::new(input.matrix.budget());
+    work.spend(groups.len())?;
     groups.sort_by(|a, b| a.0.labels.cmp(&b.0.labels));
+    let most = groups.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
+    held.grow_entries::<f64>(most)?;
     for (key, rows) in groups {
-        input.matrix.budget().check()?;
         let mut row = out.push_empty(key)?;
         for k in 0..steps {
+            work.spend(1 + 4 * rows.len())?;
             values.clear();
             let here = rows.iter().map(|i| input.matrix.row(*i)).filter(|r| bits::get(r.present, k));
             let here = here.filter(|r| r.histogram(k).is_none());
@@ -164,11 +196,14 @@ pub(crate) fn count_values(input: &GatherInput<'_>, name: &str) -> Result<StepMa
     let mut out = StepMatrix::new(input.matrix.steps(), input.matrix.budget());
     // Groups may come to have the same labels; then they are counted as one.
     let mut row_of_labels = foldhash::HashMap::default();
-    for (key, rows) in grouped(input) {
+    let (groups, mut held) = grouped(input)?;
+    let mut work = Work::new(input.matrix.budget());
+    for (key, rows) in groups {
         let mut row_of = foldhash::HashMap::default();
         for i in rows {
             let row = input.matrix.row(i);
             for k in bits::iter(row.present) {
+                work.spend(16 + row.histogram(k).map_or(0, |h| h.view().bucket_count() * 16))?;
                 let value = match row.histogram(k) {
                     Some(h) => Counted::Text(super::native::text(h)),
                     None if row.values[k].is_nan() => Counted::Bits(f64::NAN.to_bits()),
@@ -177,7 +212,10 @@ pub(crate) fn count_values(input: &GatherInput<'_>, name: &str) -> Result<StepMa
                 let at = match row_of.get(&value) {
                     Some(at) => *at,
                     None => {
+                        work.spend(WORK_OF_LABELS)?;
                         let labels = with_value(&key, name, &value.text());
+                        held.grow_entries::<(RowLabels, Counted, [usize; 2])>(1)?;
+                        held.grow_bytes(value.size())?;
                         let at = *row_of_labels.entry(labels.clone()).or_insert(out.len());
                         if at == out.len() {
                             out.push_empty(labels)?;
@@ -193,7 +231,7 @@ pub(crate) fn count_values(input: &GatherInput<'_>, name: &str) -> Result<StepMa
         }
     }
     let mut order: Vec<usize> = (0..out.len()).collect();
-    order.sort_by(|a, b| out.labels(*a).labels.cmp(&out.labels(*b).labels));
+    sort_rows(&mut order, out.budget(), |a, b| out.labels(a).labels.cmp(&out.labels(b).labels))?;
     out.reordered(&order)
 }
 
@@ -206,6 +244,11 @@ enum Counted {
 }
 
 impl Counted {
+    /// The bytes that it has beside itself.
+    fn size(&self) -> usize {
+        if let Self::Text(text) = self { text.len() } else { 0 }
+    }
+
     fn text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),

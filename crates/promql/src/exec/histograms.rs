@@ -83,6 +83,11 @@ impl HistogramSteps {
         out
     }
 
+    /// What the list of them takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        size_of_val(self.present.as_slice()) + 2 * size_of_val(self.values.as_slice())
+    }
+
     /// What they take of the budget, in samples. One that stands at several steps in a row counts once.
     pub(crate) fn cost(&self) -> usize {
         let mut before = None;

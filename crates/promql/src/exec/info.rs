@@ -3,8 +3,10 @@
 
 use super::{
     bits,
+    held::Held,
     histograms::HistogramSteps,
     matrix::{Row, RowLabels, StepMatrix},
+    work::{WORK_OF_LABELS, Work},
 };
 use crate::ast::Span;
 use crate::error::EvalError;
@@ -14,6 +16,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// The labels by which a series and an info series tell about the same target.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
+/// What an entry of the table of targets takes beside its labels.
+const TARGET_BYTES: usize = 256;
 /// No info series of a name.
 const NONE: usize = usize::MAX;
 
@@ -28,7 +32,10 @@ pub(crate) fn enriched(
     span: Span,
 ) -> Result<StepMatrix, EvalError> {
     let mut targets: Targets<'_> = foldhash::HashMap::default();
+    let (mut work, mut held) = (Work::new(base.budget()), Held::new(base.budget()));
     for (i, (labels, row)) in info.iter().enumerate() {
+        work.spend(WORK_OF_LABELS)?;
+        held.grow_bytes(labels.cost() + TARGET_BYTES)?;
         if row.histograms.is_some() {
             let message = format!("this should be an info metric with float samples: {}", labels.labels);
             return Err(EvalError::Invalid { message, span });
@@ -38,17 +45,15 @@ pub(crate) fn enriched(
     }
     let mut out = StepMatrix::new(base.steps(), base.budget());
     let none = BTreeMap::new();
-    for (i, (labels, row)) in base.iter().enumerate() {
-        if i.is_multiple_of(64) {
-            base.budget().check()?;
-        }
+    for (labels, row) in base.iter() {
+        work.spend(WORK_OF_LABELS)?;
         if select.is_info(labels.labels.value(METRIC_NAME)) {
             out.push(labels.clone(), row)?;
             continue;
         }
         let target = target(&labels.labels);
         let metrics = if target.is_empty() { &none } else { targets.get(&target).unwrap_or(&none) };
-        enrich_row((labels, row), metrics, info, (select, span), &mut out)?;
+        enrich_row((labels, row), metrics, info, (select, span), (&mut out, &mut work))?;
     }
     out.merged(span)
 }
@@ -63,18 +68,24 @@ fn enrich_row(
     metrics: &BTreeMap<&str, Vec<usize>>,
     info: &StepMatrix,
     (select, span): (&InfoLabels, Span),
-    out: &mut StepMatrix,
+    (out, work): (&mut StepMatrix, &mut Work),
 ) -> Result<(), EvalError> {
+    let candidates: usize = metrics.values().map(Vec::len).sum();
+    let mut held = Held::new(info.budget());
     let mut written: foldhash::HashMap<Vec<usize>, Option<usize>> = foldhash::HashMap::default();
     let mut chosen = vec![NONE; metrics.len()];
     let mut histograms: BTreeMap<usize, HistogramSteps> = BTreeMap::new();
     for step in bits::iter(row.present) {
+        work.spend(1 + candidates)?;
         for (slot, rows) in chosen.iter_mut().zip(metrics.values()) {
             *slot = newest(rows, info, step, span)?;
         }
         let at = match written.get(&chosen) {
             Some(at) => *at,
             None => {
+                held.grow_entries::<(Vec<usize>, Option<usize>)>(1)?;
+                held.grow_bytes(size_of_val(chosen.as_slice()) + 32)?;
+                work.spend(WORK_OF_LABELS)?;
                 let at = match with_labels(labels, &chosen, info, (select, span))? {
                     Some(labels) => {
                         out.push_empty(labels)?;

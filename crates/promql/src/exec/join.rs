@@ -6,10 +6,13 @@ mod fill;
 use super::{
     annotations::Annotations,
     arith, bits,
+    held::Held,
     histograms::HistogramSteps,
-    labels::{goes_with_name, match_key},
+    labels::{goes_with_name, match_key, names_work},
     matrix::{Row, RowLabels, StepMatrix},
     native::{self, Operand, Operator, Outcome},
+    window::parts,
+    work::{WORK_OF_LABELS, Work},
 };
 use crate::ast::{BinaryOp, Cardinality, MatchOn, Matching, Span};
 use crate::error::EvalError;
@@ -24,6 +27,19 @@ pub(crate) struct JoinContext {
     pub late_names: bool,
 }
 
+/// What an entry of the table of groups takes beside its labels, with room to grow.
+const GROUP_BYTES: usize = 2 * (size_of::<(Labels, usize)>() + size_of::<Vec<usize>>()) + 64;
+
+/// What the operators need beside the rows: where they stand, and what they use.
+#[derive(Debug)]
+struct Tools<'a> {
+    span: Span,
+    annotations: &'a mut Annotations,
+    work: Work,
+    /// Tables of keys.
+    held: Held,
+}
+
 /// The rows of one side by the labels that the sides are matched by.
 #[derive(Debug)]
 struct Groups {
@@ -32,9 +48,12 @@ struct Groups {
 }
 
 impl Groups {
-    fn of(matrix: &StepMatrix, on: &MatchOn) -> Self {
+    fn of(matrix: &StepMatrix, on: &MatchOn, tools: &mut Tools<'_>) -> Result<Self, EvalError> {
         let mut groups = Self { ids: foldhash::HashMap::default(), rows: Vec::new() };
         for i in 0..matrix.len() {
+            let (MatchOn::On(names) | MatchOn::Ignoring(names)) = on;
+            tools.work.spend(WORK_OF_LABELS + names_work(names))?;
+            tools.held.grow_bytes(matrix.labels(i).cost() + GROUP_BYTES)?;
             let next = groups.rows.len();
             let id = *groups.ids.entry(match_key(matrix.labels(i), on)).or_insert(next);
             if id == next {
@@ -42,7 +61,7 @@ impl Groups {
             }
             groups.rows[id].push(i);
         }
-        groups
+        Ok(groups)
     }
 }
 
@@ -62,17 +81,21 @@ pub(crate) fn join(
 ) -> Result<StepMatrix, EvalError> {
     let swapped = join.matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
-    let groups = Groups::of(one, &join.matching.on);
-    check_one_side(join, &groups, (many, one), context.span)?;
+    let (work, held) = (Work::new(many.budget()), Held::new(many.budget()));
+    let mut tools = Tools { span: context.span, annotations, work, held };
+    let groups = Groups::of(one, &join.matching.on, &mut tools)?;
+    check_one_side(join, &groups, (many, one), &mut tools)?;
     let mut out = StepMatrix::new(many.steps(), many.budget());
     let mut taken = Taken::default();
     let mut met = Vec::new();
     let one_to_one = join.matching.cardinality == Cardinality::OneToOne;
+    let (MatchOn::On(names) | MatchOn::Ignoring(names)) = &join.matching.on;
     for i in 0..many.len() {
-        budget_check(many, i)?;
+        tools.work.spend(WORK_OF_LABELS + names_work(names))?;
         let key = match_key(many.labels(i), &join.matching.on);
         let Some(group) = groups.ids.get(&key) else { continue };
         for &j in &groups.rows[*group] {
+            tools.work.spend(1 + bits::words(many.steps()))?;
             met.clear();
             met.extend_from_slice(many.row(i).present);
             bits::and(&mut met, one.row(j).present);
@@ -81,28 +104,22 @@ pub(crate) fn join(
             }
             // Two that meet the same one, or make the same result of it, are an error even if a comparison
             // keeps neither: whether a query fails must not depend on the values.
-            if one_to_one && !taken.groups.take(*group, &met) {
+            if one_to_one && !taken.groups.take(*group, &met, &mut tools.held)? {
                 return Err(EvalError::ManyToOne { span: context.span });
             }
             let labels = result_labels(join, many.labels(i), one.labels(j), context.late_names);
-            if !one_to_one && !taken.results.take((*group, labels.clone()), &met) {
+            tools.work.spend(WORK_OF_LABELS + names_work(&join.matching.include))?;
+            if !one_to_one && !taken.results.take((*group, labels.clone()), &met, &mut tools.held)? {
                 return Err(EvalError::GroupingNotUnique { span: context.span });
             }
             let (l, r) = if swapped { (j, i) } else { (i, j) };
-            push_any(join, (lhs.row(l), rhs.row(r)), labels, &mut out, (context.span, annotations))?;
+            push_any(join, (lhs.row(l), rhs.row(r)), labels, &mut out, &mut tools)?;
         }
     }
     if !join.matching.fill.is_none() {
-        fill::add_filled(join, (many, one), &groups, &mut taken, (context, annotations), &mut out)?;
+        fill::add_filled(join, (many, one), &groups, &mut taken, (context, &mut tools), &mut out)?;
     }
     out.merged(context.span)
-}
-
-fn budget_check(matrix: &StepMatrix, i: usize) -> Result<(), EvalError> {
-    if i.is_multiple_of(1024) {
-        matrix.budget().check()?;
-    }
-    Ok(())
 }
 
 /// Fails where two rows of one group of the one side have a value at a step at which both sides have any.
@@ -110,8 +127,9 @@ fn check_one_side(
     join: &Join,
     groups: &Groups,
     (many, one): (&StepMatrix, &StepMatrix),
-    span: Span,
+    tools: &mut Tools<'_>,
 ) -> Result<(), EvalError> {
+    let span = tools.span;
     let swapped = join.matching.cardinality == Cardinality::OneToMany;
     if groups.rows.iter().all(|rows| rows.len() < 2) {
         return Ok(());
@@ -126,6 +144,7 @@ fn check_one_side(
         let rows = &groups.rows[*id];
         let mut seen = vec![0; both.len()];
         for &i in rows.iter().filter(|_| rows.len() > 1) {
+            tools.work.spend(1 + both.len())?;
             let mut here = one.row(i).present.to_vec();
             bits::and(&mut here, &both);
             if bits::intersects(&here, &seen) {
@@ -151,18 +170,23 @@ fn push_result(
     r: Row<'_>,
     labels: RowLabels,
     out: &mut StepMatrix,
+    work: &mut Work,
 ) -> Result<(), EvalError> {
     let steps = out.steps();
     out.push(labels, l)?;
-    let row = out.row_mut(out.len() - 1);
+    let mut row = out.row_mut(out.len() - 1);
     bits::and(row.present, r.present);
-    if !join.op.is_comparison() {
-        arith::zip(join.op, row.values, r.values);
-    } else if join.return_bool {
-        row.values.iter_mut().zip(r.values).for_each(|(a, b)| *a = arith::number(join.op, *a, *b));
-    } else {
-        arith::filter(join.op, |k| l.values[k], |k| r.values[k], row.present, steps);
-    }
+    parts(steps, work, |steps| {
+        let row = row.part(&steps);
+        let (l, r) = (&l.values[steps.clone()], &r.values[steps.clone()]);
+        if !join.op.is_comparison() {
+            arith::zip(join.op, row.values, r);
+        } else if join.return_bool {
+            row.values.iter_mut().zip(r).for_each(|(a, b)| *a = arith::number(join.op, *a, *b));
+        } else {
+            arith::filter(join.op, |k| l[k], |k| r[k], row.present, steps.len());
+        }
+    })?;
     Ok(())
 }
 
@@ -172,12 +196,14 @@ fn push_any(
     (l, r): (Row<'_>, Row<'_>),
     labels: RowLabels,
     out: &mut StepMatrix,
-    place: (Span, &mut Annotations),
+    tools: &mut Tools<'_>,
 ) -> Result<(), EvalError> {
     if l.histograms.is_some() || r.histograms.is_some() || join.op.is_trim() {
-        return push_mixed(join, (l, r), labels, out, place);
+        push_mixed(join, (l, r), labels, out, tools)?;
+        tools.work.row_done();
+        return Ok(());
     }
-    push_result(join, l, r, labels, out)
+    push_result(join, l, r, labels, out, &mut tools.work)
 }
 
 /// Adds the row of the two, of which one has histograms at least.
@@ -186,8 +212,9 @@ fn push_mixed(
     (l, r): (Row<'_>, Row<'_>),
     labels: RowLabels,
     out: &mut StepMatrix,
-    (span, annotations): (Span, &mut Annotations),
+    Tools { span, annotations, work, .. }: &mut Tools<'_>,
 ) -> Result<(), EvalError> {
+    let span = *span;
     let Join { op, return_bool, .. } = *join;
     let operator = Operator { op, return_bool, span };
     let mut found = HistogramSteps::new(out.steps());
@@ -206,6 +233,8 @@ fn push_mixed(
             continue;
         }
         let (left, right) = (l.histogram(k), r.histogram(k));
+        let buckets = [left, right].map(|h| h.map_or(0, |h| h.view().bucket_count()));
+        work.spend(1 + buckets[0] + buckets[1])?;
         let sides = (
             left.map_or(Operand::Float(l.values[k]), |h| Operand::Histogram(h)),
             right.map_or(Operand::Float(r.values[k]), |h| Operand::Histogram(h)),
@@ -214,7 +243,7 @@ fn push_mixed(
             Outcome::Nothing => {}
             Outcome::Kept => left.into_iter().for_each(|h| found.push(k, Arc::clone(h))),
             Outcome::Float(v) => row.set(k, v),
-            Outcome::Histogram(h) => found.push(k, Arc::new(*h)),
+            Outcome::Histogram(h) => found.push(k, work.made(*h)?),
         }
     }
     out.add_histograms(at, &found)
@@ -232,14 +261,18 @@ impl<K> Default for SeenSteps<K> {
 
 impl<K: Eq + std::hash::Hash> SeenSteps<K> {
     /// Takes `key` at these steps; false when it was taken at one of them before.
-    fn take(&mut self, key: K, present: &[u64]) -> bool {
+    fn take(&mut self, key: K, present: &[u64], held: &mut Held) -> Result<bool, EvalError> {
         let seen = self.0.entry(key).or_default();
         if bits::intersects(seen, present) {
-            return false;
+            return Ok(false);
+        }
+        if seen.is_empty() {
+            held.grow_entries::<(K, Vec<u64>)>(1)?;
+            held.grow_bytes(size_of_val(present))?;
         }
         seen.resize(present.len(), 0);
         bits::or(seen, present);
-        true
+        Ok(true)
     }
 }
 
@@ -288,7 +321,10 @@ pub(crate) fn set(
 ) -> Result<StepMatrix, EvalError> {
     let (kept, by) = if op == BinaryOp::Or { (rhs, lhs) } else { (lhs, rhs) };
     let mut present: foldhash::HashMap<Labels, Vec<u64>> = foldhash::HashMap::default();
+    let (mut work, mut held) = (Work::new(lhs.budget()), Held::new(lhs.budget()));
     for (labels, row) in by.iter() {
+        work.spend(WORK_OF_LABELS + row.present.len())?;
+        held.grow_bytes(labels.cost() + GROUP_BYTES + size_of_val(row.present))?;
         let seen = present.entry(match_key(labels, &matching.on)).or_default();
         seen.resize(row.present.len(), 0);
         bits::or(seen, row.present);
@@ -300,8 +336,8 @@ pub(crate) fn set(
         }
     }
     let mut left = Vec::new();
-    for (i, (labels, row)) in kept.iter().enumerate() {
-        budget_check(kept, i)?;
+    for (labels, row) in kept.iter() {
+        work.spend(WORK_OF_LABELS + row.present.len())?;
         left.clear();
         left.extend_from_slice(row.present);
         match (present.get(&match_key(labels, &matching.on)), op) {

@@ -48,6 +48,11 @@ pub(crate) fn group_key(labels: &RowLabels, grouping: &Grouping, late_names: boo
     }
 }
 
+/// What it costs to hold the labels of one row against `names`, in samples touched.
+pub(crate) fn names_work(names: &[String]) -> usize {
+    4 * names.len()
+}
+
 /// The labels by which the sides of an operator find one another.
 pub(crate) fn match_key(labels: &RowLabels, on: &MatchOn) -> Labels {
     match on {

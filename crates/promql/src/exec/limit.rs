@@ -3,9 +3,11 @@
 use super::{
     annotations::Annotations,
     bits,
-    gather::{GatherInput, grouped, size},
+    gather::{GatherInput, grouped, sizes},
+    held::Held,
     matrix::{Row, StepMatrix},
     window::Column,
+    work::{WORK_OF_LABELS, Work},
 };
 use crate::ast::Span;
 use crate::error::EvalError;
@@ -15,13 +17,17 @@ use xxhash_rust::xxh64::xxh64;
 /// The first `k` rows of each group that have a value, at each step.
 pub(crate) fn limitk(input: &GatherInput<'_>, k: Column<'_>) -> Result<StepMatrix, EvalError> {
     let steps = input.matrix.steps();
-    let sizes = (0..steps).map(|step| size(k.at(step), input.span)).collect::<Result<Vec<_>, _>>()?;
+    let (groups, mut held) = grouped(input)?;
+    let sizes = sizes(k, steps, input.span, &mut held)?;
+    held.grow_bytes(steps.saturating_mul(2 * size_of::<usize>()))?;
+    let mut work = Work::new(input.matrix.budget());
     let mut out = StepMatrix::new(steps, input.matrix.budget());
     let mut present = Vec::new();
-    for (_, rows) in grouped(input) {
-        input.matrix.budget().check()?;
+    for (_, rows) in groups {
+        work.spend(1 + steps)?;
         let mut left = sizes.clone();
         for i in rows {
+            work.spend(1 + steps)?;
             let row = input.matrix.row(i);
             present.clear();
             present.extend_from_slice(row.present);
@@ -48,15 +54,16 @@ pub(crate) fn limit_ratio(
     annotations: &mut Annotations,
 ) -> Result<StepMatrix, EvalError> {
     let steps = input.matrix.steps();
+    let mut held = Held::new(input.matrix.budget());
+    held.grow_bytes(steps.saturating_mul(size_of::<f64>()))?;
+    let mut work = Work::new(input.matrix.budget());
     let ratios = (0..steps)
         .map(|step| checked(ratio.at(step), input.span, ratio_span, annotations))
         .collect::<Result<Vec<_>, _>>()?;
     let mut out = StepMatrix::new(steps, input.matrix.budget());
     let mut present = Vec::new();
-    for (i, (labels, row)) in input.matrix.iter().enumerate() {
-        if i.is_multiple_of(1024) {
-            input.matrix.budget().check()?;
-        }
+    for (labels, row) in input.matrix.iter() {
+        work.spend(WORK_OF_LABELS + steps)?;
         let place = place(&labels.labels);
         present.clear();
         present.extend_from_slice(row.present);

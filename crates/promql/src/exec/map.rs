@@ -4,22 +4,25 @@
 use super::{
     annotations::Annotations,
     arith, bits,
-    histograms::HistogramSteps,
+    histograms::{HistogramSteps, SAMPLE_BYTES},
     matrix::{RowBuffer, RowLabels, RowMut},
     native::{self, Operand, Operator, Outcome},
-    window::Column,
+    scalars::Scalars,
+    window::{Column, parts},
+    work::Work,
 };
 use crate::ast::BinaryOp;
 use crate::plan::{Grid, LabelJoin, LabelReplace, Map, ScalarMap, Side};
-use skopos_model::LabelsBuilder;
-use std::sync::Arc;
+use skopos_model::{Labels, LabelsBuilder};
+use skopos_storage::{QueryBudget, QueryError};
+use std::{ops::Range, sync::Arc};
 
 /// A map with the scalars that it needs.
 #[derive(Debug)]
 pub(crate) struct MapRun<'p> {
     pub map: &'p Map,
     /// In the order of `Map::scalars`.
-    pub scalars: Vec<Arc<[f64]>>,
+    pub scalars: Vec<Scalars>,
 }
 
 /// What was made of the histograms of a row.
@@ -39,11 +42,16 @@ impl MapRun<'_> {
         &self,
         labels: &mut RowLabels,
         row: &mut RowBuffer,
-        grid: &Grid,
-        late_names: bool,
+        (grid, late_names): (&Grid, bool),
+        work: &mut Work,
         annotations: &mut Annotations,
-    ) {
+    ) -> Result<(), QueryError> {
         let histograms = row.histograms.take();
+        if let Some(h) = &histograms {
+            // At most as much is made of them as they are.
+            work.make(h.cost() * SAMPLE_BYTES + h.size())?;
+            work.spend(h.cost())?;
+        }
         if let (Some(h), false) = (&histograms, matches!(self.map, Map::StepTime)) {
             bits::and_not(&mut row.present, h.present());
         }
@@ -58,15 +66,16 @@ impl MapRun<'_> {
         let made = histograms.and_then(|h| self.of_histograms(h, row, annotations));
         if let Map::Histogram(_) = self.map {
             labels.drop_name = true;
-            return;
+            return Ok(());
         }
-        self.apply(labels, row, grid, late_names);
+        self.apply(labels, row, (grid, late_names), work)?;
         if let Some(Made { histograms, numbers }) = made {
             row.set_histograms(histograms);
             for (k, v) in numbers {
                 row.row_mut().set(k, v);
             }
         }
+        Ok(())
     }
 
     /// What becomes of the histograms of a row.
@@ -123,27 +132,52 @@ impl MapRun<'_> {
     }
 
     /// Changes a row of floats and its labels.
-    pub(crate) fn apply(&self, labels: &mut RowLabels, row: &mut RowBuffer, grid: &Grid, late_names: bool) {
-        let mut values = row.row_mut();
+    pub(crate) fn apply(
+        &self,
+        labels: &mut RowLabels,
+        row: &mut RowBuffer,
+        (grid, late_names): (&Grid, bool),
+        work: &mut Work,
+    ) -> Result<(), QueryError> {
         match self.map {
-            Map::Math(f) => arith::math(*f, &mut values),
-            Map::Negate => arith::each(values.values, |v| -v),
-            Map::Scalar(map) => scalar(map, self.column(0), &mut values),
-            Map::Clamp { min, max } => {
-                let low = min.map(|_| self.column(0));
-                let high = max.map(|_| self.column(self.scalars.len() - 1));
-                clamp(low, high, &mut values);
+            Map::Replace(replace) => {
+                pay_for_labels(labels, replaced_bytes(&labels.labels, replace), work)?;
+                relabel(labels, late_names, |l| replaced(l, replace));
             }
-            Map::Round(to) => round(to.map(|_| self.column(0)), values.values),
-            Map::StepTime => {
-                values.values.iter_mut().enumerate().for_each(|(k, v)| *v = grid.at(k).as_secs_f64());
+            Map::Join(join) => {
+                pay_for_labels(labels, joined_bytes(&labels.labels, join, work)?, work)?;
+                relabel(labels, late_names, |l| joined(l, join));
             }
             // There is no histogram among floats.
-            Map::Histogram(_) | Map::NoStart => values.present.fill(0),
-            Map::Replace(replace) => relabel(labels, late_names, |l| replaced(l, replace)),
-            Map::Join(join) => relabel(labels, late_names, |l| joined(l, join)),
+            Map::Histogram(_) | Map::NoStart => row.present.fill(0),
+            _ => {
+                let mut row = row.row_mut();
+                parts(row.values.len(), work, |steps| self.apply_part(&steps, &mut row.part(&steps), grid))?;
+            }
         }
         labels.drop_name |= self.map.drops_name();
+        Ok(())
+    }
+
+    /// Changes the values of some of the steps.
+    fn apply_part(&self, steps: &Range<usize>, row: &mut RowMut<'_>, grid: &Grid) {
+        let column = |i: usize| self.column(i).part(steps);
+        match self.map {
+            Map::Math(f) => arith::math(*f, row),
+            Map::Negate => arith::each(row.values, |v| -v),
+            Map::Scalar(map) => scalar(map, column(0), row),
+            Map::Clamp { min, max } => {
+                let low = min.map(|_| column(0));
+                let high = max.map(|_| column(self.scalars.len() - 1));
+                clamp(low, high, row);
+            }
+            Map::Round(to) => round(to.map(|_| column(0)), row.values),
+            Map::StepTime => {
+                let times = steps.clone().map(|k| grid.at(k).as_secs_f64());
+                row.values.iter_mut().zip(times).for_each(|(v, t)| *v = t);
+            }
+            Map::Histogram(_) | Map::NoStart | Map::Replace(_) | Map::Join(_) => {}
+        }
     }
 }
 
@@ -200,6 +234,31 @@ fn round(to: Option<Column<'_>>, values: &mut [f64]) {
     }
 }
 
+/// Charges a label of `bytes` beside those that there are, and the work of writing it.
+fn pay_for_labels(labels: &RowLabels, bytes: usize, work: &mut Work) -> Result<(), QueryError> {
+    let bytes = bytes.saturating_add(labels.labels.byte_len());
+    // The label as it grows, the labels being put together as they grow, and these as they are kept.
+    work.make(bytes.saturating_mul(6))?;
+    work.spend(bytes)
+}
+
+/// The most bytes that the new label may have.
+fn replaced_bytes(labels: &Labels, replace: &LabelReplace) -> usize {
+    let references = replace.replacement.matches('$').count();
+    let source = labels.value(&replace.source).len();
+    replace.replacement.len().saturating_add(references.saturating_mul(source))
+}
+
+/// The bytes of the new label.
+fn joined_bytes(labels: &Labels, join: &LabelJoin, work: &mut Work) -> Result<usize, QueryError> {
+    let mut bytes = join.separator.len().saturating_mul(join.sources.len());
+    for source in &join.sources {
+        work.spend(1 + labels.byte_len() / 4)?;
+        bytes = bytes.saturating_add(labels.value(source).len() + size_of::<&str>());
+    }
+    Ok(bytes)
+}
+
 fn relabel(labels: &mut RowLabels, late_names: bool, change: impl FnOnce(&RowLabels) -> RowLabels) {
     if labels.drop_name && !late_names {
         *labels = RowLabels::kept(labels.clone().resolved());
@@ -228,7 +287,11 @@ fn joined(labels: &RowLabels, join: &LabelJoin) -> RowLabels {
 }
 
 /// `f` of the numbers of two columns, as long as the longer of both.
-pub(crate) fn scalars(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> Arc<[f64]> {
+pub(crate) fn scalars(
+    (a, b): (&[f64], &[f64]),
+    budget: &Arc<QueryBudget>,
+    f: impl Fn(f64, f64) -> f64,
+) -> Result<Scalars, QueryError> {
     let (ca, cb) = (Column(a), Column(b));
-    (0..a.len().max(b.len())).map(|k| f(ca.at(k), cb.at(k))).collect()
+    Scalars::each(a.len().max(b.len()), budget, |k| f(ca.at(k), cb.at(k)))
 }

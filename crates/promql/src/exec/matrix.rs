@@ -1,12 +1,21 @@
 //! `StepMatrix`: what an instant vector is over all steps of a query: one row per series, all values in
 //! one buffer, and a bitmap that says where there is one. Native histograms stand beside, for rows that have
-//! any. Owns the account of its memory.
+//! any. All that it holds is on the query's account.
 
-use super::{bits, histograms::HistogramSteps, labels::without_name};
+use super::{
+    bits,
+    held::Held,
+    histograms::HistogramSteps,
+    labels::without_name,
+    work::{WORK_OF_LABELS, Work},
+};
 use crate::error::EvalError;
 use skopos_model::{FloatHistogram, Labels};
-use skopos_storage::{QueryBudget, QueryError};
-use std::{borrow::Cow, sync::Arc};
+use skopos_storage::QueryBudget;
+use std::{borrow::Cow, ops::Range, sync::Arc};
+
+/// What an allocation takes beside its bytes, about.
+const ALLOCATION: usize = 32;
 
 /// What identifies a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +31,12 @@ impl RowLabels {
     /// Labels that stay as they are.
     pub(crate) fn kept(labels: Labels) -> Self {
         Self { labels, drop_name: false }
+    }
+
+    /// What a row takes beside its values, in bytes: its labels, which may be its own, in a list that has as
+    /// much room again to grow, and an allocation.
+    pub(crate) fn cost(&self) -> usize {
+        self.labels.byte_len() + 2 * size_of::<Self>() + ALLOCATION
     }
 
     /// The labels with the name gone where it has to go.
@@ -64,6 +79,12 @@ pub(crate) struct RowMut<'a> {
 }
 
 impl RowMut<'_> {
+    /// Some of the steps, from a whole word of bits on.
+    pub(crate) fn part(&mut self, steps: &Range<usize>) -> RowMut<'_> {
+        let words = steps.start / bits::WORD..bits::words(steps.end);
+        RowMut { values: &mut self.values[steps.clone()], present: &mut self.present[words] }
+    }
+
     /// Sets the value of step `k`.
     #[inline]
     pub(crate) fn set(&mut self, k: usize, v: f64) {
@@ -102,44 +123,6 @@ impl RowBuffer {
 
     pub(crate) fn row_mut(&mut self) -> RowMut<'_> {
         RowMut { values: &mut self.values, present: &mut self.present }
-    }
-}
-
-/// How many samples are charged at once, so that short rows do not cost a look at the clock each.
-const CHARGE: u64 = 1024;
-
-/// Samples held by an operator; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Held {
-    budget: Arc<QueryBudget>,
-    charged: u64,
-    used: u64,
-}
-
-impl Held {
-    pub(crate) fn new(budget: &Arc<QueryBudget>) -> Self {
-        Self { budget: Arc::clone(budget), charged: 0, used: 0 }
-    }
-
-    /// Accounts for `n` more samples; also checks time and cancellation now and then.
-    pub(crate) fn grow(&mut self, n: usize) -> Result<(), QueryError> {
-        self.used += n as u64;
-        if self.used > self.charged {
-            let more = (self.used - self.charged).max(CHARGE);
-            self.charged += more;
-            self.budget.charge_samples(more)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn budget(&self) -> &Arc<QueryBudget> {
-        &self.budget
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.budget.release_samples(self.charged);
     }
 }
 
@@ -200,6 +183,7 @@ impl StepMatrix {
         if histograms.is_empty() {
             return Ok(());
         }
+        self.held.grow_bytes(histograms.size())?;
         self.held.grow(histograms.cost())?;
         bits::or(&mut self.present[i * self.words..(i + 1) * self.words], histograms.present());
         if self.histograms.len() <= i {
@@ -225,9 +209,14 @@ impl StepMatrix {
         (0..self.len()).map(|i| (self.labels(i), self.row(i)))
     }
 
+    fn charge_row(&mut self, labels: &RowLabels) -> Result<(), EvalError> {
+        self.held.grow_bytes(labels.cost() + 2 * size_of::<u64>() * self.words)?;
+        Ok(self.held.grow(self.steps)?)
+    }
+
     /// Adds a row.
     pub(crate) fn push(&mut self, labels: RowLabels, row: Row<'_>) -> Result<(), EvalError> {
-        self.held.grow(self.steps)?;
+        self.charge_row(&labels)?;
         self.rows.push(labels);
         self.values.extend_from_slice(row.values);
         self.present.extend_from_slice(row.present);
@@ -244,7 +233,7 @@ impl StepMatrix {
 
     /// Adds a row without any value and returns it to be filled.
     pub(crate) fn push_empty(&mut self, labels: RowLabels) -> Result<RowMut<'_>, EvalError> {
-        self.held.grow(self.steps)?;
+        self.charge_row(&labels)?;
         self.rows.push(labels);
         self.values.resize(self.values.len() + self.steps, 0.0);
         self.present.resize(self.present.len() + self.words, 0);
@@ -262,14 +251,22 @@ impl StepMatrix {
 
     /// Rows of equal labels put together. They may not both have a value at one step.
     pub(crate) fn merged(self, span: crate::ast::Span) -> Result<Self, EvalError> {
+        let mut held = Held::new(self.budget());
+        held.grow_entries::<(&RowLabels, usize)>(self.len())?;
+        let mut work = Work::new(self.budget());
         let mut first_of = foldhash::HashMap::default();
-        let duplicated = self.rows.iter().enumerate().any(|(i, l)| first_of.insert(l, i).is_some());
+        let mut duplicated = false;
+        for (i, labels) in self.rows.iter().enumerate() {
+            work.spend(WORK_OF_LABELS)?;
+            duplicated |= first_of.insert(labels, i).is_some();
+        }
         if !duplicated {
             return Ok(self);
         }
         first_of.clear();
         let mut out = Self::new(self.steps, self.budget());
         for (labels, row) in self.iter() {
+            work.spend(WORK_OF_LABELS + self.steps)?;
             let at = *first_of.entry(labels).or_insert(out.len());
             if at == out.len() {
                 out.push(labels.clone(), row)?;

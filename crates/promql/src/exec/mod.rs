@@ -7,6 +7,7 @@ pub(crate) mod arith;
 pub(crate) mod bits;
 mod date;
 mod gather;
+pub(crate) mod held;
 pub(crate) mod histograms;
 mod info;
 mod join;
@@ -16,13 +17,15 @@ mod limit;
 mod map;
 pub(crate) mod matrix;
 mod native;
+pub(crate) mod order;
 mod pipeline;
 mod quantile;
+mod scalars;
 mod select;
 mod sort;
 mod topk;
 pub(crate) mod window;
-mod work;
+pub(crate) mod work;
 
 pub(crate) use annotations::Annotations;
 
@@ -33,22 +36,25 @@ use crate::plan::{
     SortOrder, Source, Windows,
 };
 use gather::GatherInput;
+use held::Held;
 use histograms::HistogramSteps;
 use join::JoinContext;
 use map::MapRun;
 use matrix::{Row, RowLabels, StepMatrix};
 use native::ranks::{Ask, Question, RanksInput};
 use pipeline::PipelineRun;
+use scalars::Scalars;
 use skopos_model::Labels;
 use skopos_storage::{Querier, QueryBudget, Shard};
 use std::sync::Arc;
 use window::Column;
+use work::Work;
 
 /// The value of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum NodeValue {
     /// One number per step, or one for all of them.
-    Scalar(Arc<[f64]>),
+    Scalar(Scalars),
     Rows(Arc<StepMatrix>),
 }
 
@@ -75,29 +81,45 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// The value of `id`, for one of those that need it.
-    pub(crate) fn take(&mut self, id: NodeId) -> Result<NodeValue, EvalError> {
-        if self.values[id.0].is_none() {
-            self.budget.check()?;
-            let value = self.evaluate(id)?;
-            self.values[id.0] = Some(value);
+    /// The value of the whole plan.
+    pub(crate) fn value(&mut self) -> Result<NodeValue, EvalError> {
+        // A list of what is still to be evaluated stands in for recursion: plans can be deep.
+        let mut todo = vec![self.plan.root];
+        while let Some(&id) = todo.last() {
+            if self.values[id.0].is_some() {
+                todo.pop();
+                continue;
+            }
+            let before = todo.len();
+            let inputs = self.plan.inputs(id);
+            todo.extend(inputs.into_iter().rev().filter(|input| self.values[input.0].is_none()));
+            if todo.len() == before {
+                self.budget.check()?;
+                let value = self.evaluate(id)?;
+                self.values[id.0] = Some(value);
+            }
         }
+        Ok(self.take(self.plan.root))
+    }
+
+    /// The value of `id`, which was evaluated, for one of those that need it.
+    fn take(&mut self, id: NodeId) -> NodeValue {
         self.left[id.0] = self.left[id.0].saturating_sub(1);
         let slot = &mut self.values[id.0];
         let value = if self.left[id.0] == 0 { slot.take() } else { slot.clone() };
-        Ok(value.expect("invariant: the value was just put there"))
+        value.expect("invariant: inputs are evaluated first")
     }
 
-    fn rows(&mut self, id: NodeId) -> Result<Arc<StepMatrix>, EvalError> {
-        match self.take(id)? {
-            NodeValue::Rows(rows) => Ok(rows),
+    fn rows(&mut self, id: NodeId) -> Arc<StepMatrix> {
+        match self.take(id) {
+            NodeValue::Rows(rows) => rows,
             NodeValue::Scalar(_) => unreachable!("the planner puts rows where rows are needed"),
         }
     }
 
-    fn scalar(&mut self, id: NodeId) -> Result<Arc<[f64]>, EvalError> {
-        match self.take(id)? {
-            NodeValue::Scalar(column) => Ok(column),
+    fn scalar(&mut self, id: NodeId) -> Scalars {
+        match self.take(id) {
+            NodeValue::Scalar(column) => column,
             NodeValue::Rows(_) => unreachable!("the planner puts scalars where scalars are needed"),
         }
     }
@@ -110,66 +132,88 @@ impl<'a> Executor<'a> {
         let plan = self.plan;
         let (node, grid) = (&plan.nodes[id.0], self.grid(id));
         let context = JoinContext { span: node.span, late_names: plan.late_names };
-        let scalar = |column: Arc<[f64]>| Ok(NodeValue::Scalar(column));
+        if let Some(scalars) = self.scalars(&node.op, grid)? {
+            return Ok(NodeValue::Scalar(scalars));
+        }
         let rows = match &node.op {
-            Op::Number(v) => return scalar(Arc::from([*v])),
-            Op::Time => return scalar((0..grid.steps).map(|k| grid.at(k).as_secs_f64()).collect()),
-            Op::ScalarNegate(n) => return scalar(self.scalar(*n)?.iter().map(|v| -v).collect()),
-            Op::ScalarOf(n) => return scalar(only_values(self.rows(*n)?.as_ref())),
-            Op::ScalarExtreme { extreme, a, b } => {
-                let (a, b) = (self.scalar(*a)?, self.scalar(*b)?);
-                return scalar(map::scalars(&a, &b, |a, b| arith::extreme(*extreme, a, b)));
-            }
-            Op::ScalarBinary { op, lhs, rhs } => {
-                return scalar(map::scalars(&self.scalar(*lhs)?, &self.scalar(*rhs)?, |a, b| {
-                    arith::number(*op, a, b)
-                }));
-            }
             Op::VectorOf(n) => {
-                let column = self.scalar(*n)?;
+                let column = self.scalar(*n);
                 self.vector(&column, grid.steps)?
             }
             Op::Pipeline(p) => return self.pipeline(id, *p),
             Op::Broadcast(n) => self.broadcast(*n, grid.steps)?,
             Op::Join(j) => {
-                let (lhs, rhs) = (self.rows(j.lhs)?, self.rows(j.rhs)?);
+                let (lhs, rhs) = (self.rows(j.lhs), self.rows(j.rhs));
                 join::join(j, &lhs, &rhs, (context, &mut self.annotations))?
             }
             Op::Set { op, lhs, rhs, matching } => {
-                let (lhs, rhs) = (self.rows(*lhs)?, self.rows(*rhs)?);
+                let (lhs, rhs) = (self.rows(*lhs), self.rows(*rhs));
                 join::set(*op, matching, &lhs, &rhs, context)?
             }
             Op::Gather(gather) => self.gather(gather, context)?,
             Op::Info { base, info, select } => {
-                let (base, info) = (self.rows(*base)?, self.rows(*info)?);
+                let (base, info) = (self.rows(*base), self.rows(*info));
                 info::enriched(&base, &info, select, node.span)?
             }
-            Op::Absent { input, labels } => absent(self.rows(*input)?.as_ref(), labels)?,
+            Op::Absent { input, labels } => absent(self.rows(*input).as_ref(), labels)?,
             Op::Sort { input, order } if grid.steps > 1 => {
                 self.annotations.sort_without_effect(node.span);
-                let rows = self.rows(*input)?;
+                let rows = self.rows(*input);
                 if rows.has_histograms() && matches!(order, SortOrder::ByValue(_)) {
                     return Ok(NodeValue::Rows(Arc::new(gather::floats(&rows)?)));
                 }
                 return Ok(NodeValue::Rows(rows));
             }
             Op::Ranks(ranks) => self.ranks(ranks, node.span)?,
-            Op::Sort { input, order } => sort::sorted(self.rows(*input)?.as_ref(), order)?,
+            Op::Sort { input, order } => sort::sorted(self.rows(*input).as_ref(), order)?,
+            Op::Number(_)
+            | Op::Time
+            | Op::ScalarNegate(_)
+            | Op::ScalarOf(_)
+            | Op::ScalarExtreme { .. }
+            | Op::ScalarBinary { .. } => unreachable!("scalars were computed before"),
         };
         Ok(NodeValue::Rows(Arc::new(rows)))
+    }
+
+    /// The numbers of an operator that yields a scalar.
+    fn scalars(&mut self, op: &Op, grid: Grid) -> Result<Option<Scalars>, EvalError> {
+        let budget = Arc::clone(&self.budget);
+        let scalars = match op {
+            Op::Number(v) => Scalars::one(*v),
+            Op::Time => Scalars::each(grid.steps, &budget, |k| grid.at(k).as_secs_f64())?,
+            Op::ScalarNegate(n) => {
+                let column = self.scalar(*n);
+                Scalars::each(column.len(), &budget, |k| -column[k])?
+            }
+            Op::ScalarOf(n) => only_values(self.rows(*n).as_ref(), &budget)?,
+            Op::ScalarExtreme { extreme, a, b } => {
+                let (a, b) = (self.scalar(*a), self.scalar(*b));
+                map::scalars((&a, &b), &budget, |a, b| arith::extreme(*extreme, a, b))?
+            }
+            Op::ScalarBinary { op, lhs, rhs } => {
+                let (lhs, rhs) = (self.scalar(*lhs), self.scalar(*rhs));
+                map::scalars((&lhs, &rhs), &budget, |a, b| arith::number(*op, a, b))?
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(scalars))
     }
 
     fn vector(&self, column: &[f64], steps: usize) -> Result<StepMatrix, EvalError> {
         let mut out = StepMatrix::new(steps, &self.budget);
         let mut row = out.push_empty(RowLabels::kept(Labels::empty()))?;
-        (0..steps).for_each(|k| row.set(k, Column(column).at(k)));
+        let mut work = Work::new(&self.budget);
+        window::parts(steps, &mut work, |steps| steps.for_each(|k| row.set(k, Column(column).at(k))))?;
         Ok(out)
     }
 
     fn broadcast(&mut self, input: NodeId, steps: usize) -> Result<StepMatrix, EvalError> {
-        let input = self.rows(input)?;
+        let input = self.rows(input);
         let mut out = StepMatrix::new(steps, &self.budget);
+        let mut work = Work::new(&self.budget);
         for (labels, row) in input.iter().filter(|(_, row)| bits::any(row.present)) {
+            work.spend(steps)?;
             let into = out.push_empty(labels.clone())?;
             if let Some(histogram) = row.histogram(0) {
                 let mut all = HistogramSteps::new(steps);
@@ -186,7 +230,7 @@ impl<'a> Executor<'a> {
 
     fn gather(&mut self, gather: &Gather, context: JoinContext) -> Result<StepMatrix, EvalError> {
         use crate::ast::AggregateOp;
-        let matrix = self.rows(gather.input)?;
+        let matrix = self.rows(gather.input);
         let JoinContext { span, late_names } = context;
         let input = GatherInput {
             matrix: &matrix,
@@ -199,7 +243,7 @@ impl<'a> Executor<'a> {
             Param::Text(name) => gather::count_values(&input, name),
             Param::Scalar(node) => {
                 let param_span = self.plan.nodes[node.0].span;
-                let column = self.scalar(*node)?;
+                let column = self.scalar(*node);
                 let column = Column(&column);
                 match gather.op {
                     AggregateOp::Quantile => {
@@ -216,9 +260,9 @@ impl<'a> Executor<'a> {
     }
 
     fn ranks(&mut self, ranks: &Ranks, span: Span) -> Result<StepMatrix, EvalError> {
-        let matrix = self.rows(ranks.input)?;
+        let matrix = self.rows(ranks.input);
         let nodes = ranks.function.scalars();
-        let columns = nodes.iter().map(|n| self.scalar(*n)).collect::<Result<Vec<_>, _>>()?;
+        let columns = nodes.iter().map(|n| self.scalar(*n)).collect::<Vec<_>>();
         let column = |i: usize| Column(&columns[i]);
         let label = match &ranks.function {
             RankFn::Quantiles { label, .. } => Some(label.as_ref()),
@@ -253,19 +297,16 @@ impl<'a> Executor<'a> {
                 return Ok(self.values[id.0].clone().expect("invariant: the scan fed its own pipeline"));
             }
             Source::Subquery { node, windows, kernel } => {
-                let rows = self.rows(*node)?;
+                let rows = self.rows(*node);
                 let mut run = self.run(p)?;
                 let inner = self.grid(*node);
                 pipeline::window_rows(&rows, inner, (kernel, windows), &mut run, &mut self.annotations)?;
                 run.finish(&mut self.annotations)
             }
             Source::Node(node) => {
-                let rows = self.rows(*node)?;
+                let rows = self.rows(*node);
                 let mut run = self.run(p)?;
-                for (i, (labels, row)) in rows.iter().enumerate() {
-                    if i.is_multiple_of(1024) {
-                        self.budget.check()?;
-                    }
+                for (labels, row) in rows.iter() {
                     run.take_row(labels, row, &mut self.annotations)?;
                 }
                 run.finish(&mut self.annotations)
@@ -282,16 +323,16 @@ impl<'a> Executor<'a> {
         };
         let mut params = [None, None];
         for (slot, node) in params.iter_mut().zip(kernel.map_or([None, None], |k| k.params)) {
-            *slot = node.map(|node| self.scalar(node)).transpose()?;
+            *slot = node.map(|node| self.scalar(node));
         }
-        let maps = p.maps.iter().map(|map| self.map(map)).collect::<Result<_, _>>()?;
+        let maps = p.maps.iter().map(|map| self.map(map)).collect();
         let grid = self.plan.grids[p.grid.0];
         PipelineRun::new(p, grid, (params, maps), self.plan.late_names, &self.budget)
     }
 
-    fn map(&mut self, map: &'a Map) -> Result<MapRun<'a>, EvalError> {
-        let scalars = map.scalars().map(|node| self.scalar(node)).collect::<Result<_, _>>()?;
-        Ok(MapRun { map, scalars })
+    fn map(&mut self, map: &'a Map) -> MapRun<'a> {
+        let scalars = map.scalars().map(|node| self.scalar(node)).collect();
+        MapRun { map, scalars }
     }
 
     fn scan(&mut self, id: ScanId) -> Result<(), EvalError> {
@@ -321,16 +362,20 @@ impl<'a> Executor<'a> {
 }
 
 /// The float of the only row that has one, at each step; not a number where there is none or several.
-fn only_values(rows: &StepMatrix) -> Arc<[f64]> {
+fn only_values(rows: &StepMatrix, budget: &Arc<QueryBudget>) -> Result<Scalars, EvalError> {
+    let mut held = Held::new(budget);
+    held.grow_bytes(rows.steps().saturating_mul(size_of::<f64>() + size_of::<u32>()))?;
     let mut out = vec![f64::NAN; rows.steps()];
     let mut found = vec![0u32; rows.steps()];
+    let mut work = Work::new(budget);
     for (_, row) in rows.iter() {
+        work.spend(rows.steps())?;
         for k in bits::iter(&row.floats()) {
-            found[k] += 1;
+            found[k] = found[k].saturating_add(1);
             out[k] = if found[k] == 1 { row.values[k] } else { f64::NAN };
         }
     }
-    out.into()
+    Ok(Scalars::each(out.len(), budget, |k| out[k])?)
 }
 
 /// One row that is 1 where the input has nothing.
@@ -339,8 +384,14 @@ fn absent(input: &StepMatrix, labels: &Labels) -> Result<StepMatrix, EvalError> 
     let mut out = StepMatrix::new(steps, input.budget());
     let mut present = vec![0; bits::words(steps)];
     bits::fill(&mut present, steps);
-    input.iter().for_each(|(_, row)| bits::and_not(&mut present, row.present));
+    let mut work = Work::new(input.budget());
+    for (_, row) in input.iter() {
+        work.spend(1 + row.present.len())?;
+        bits::and_not(&mut present, row.present);
+    }
     if bits::any(&present) {
+        let mut held = Held::new(input.budget());
+        held.grow_bytes(steps.saturating_mul(size_of::<f64>()))?;
         let values = vec![1.0; steps];
         out.push(
             RowLabels::kept(labels.clone()),

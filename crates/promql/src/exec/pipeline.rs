@@ -5,9 +5,11 @@ use super::{
     aggregate::{Aggregation, Aggregator},
     annotations::Annotations,
     bits,
+    held::Held,
     labels::has_type_or_unit,
     map::MapRun,
-    matrix::{Held, RowBuffer, RowLabels, StepMatrix},
+    matrix::{RowBuffer, RowLabels, StepMatrix},
+    scalars::Scalars,
     window::{self, Column, MixedInput, Params, Samples, Scratch, Starts},
     work::Work,
 };
@@ -19,7 +21,7 @@ use skopos_storage::{Querier, QueryBudget, SelectRequest, SeriesBatch, Shard};
 use std::sync::Arc;
 
 /// The parameters of a kernel, as far as it has any.
-pub(crate) type KernelParams = [Option<Arc<[f64]>>; 2];
+pub(crate) type KernelParams = [Option<Scalars>; 2];
 
 /// A pipeline being carried out.
 #[derive(Debug)]
@@ -37,8 +39,11 @@ pub(crate) struct PipelineRun<'p> {
     /// Metrics that were looked at for whether they are named like counters.
     names: foldhash::HashSet<String>,
     work: Work,
-    _held: Held,
+    held: Held,
 }
+
+/// What the buffers of a series that has histograms take for each of its samples.
+const MIXED_SAMPLE_BYTES: usize = 256;
 
 #[derive(Debug)]
 enum SinkRun<'p> {
@@ -66,19 +71,7 @@ impl<'p> PipelineRun<'p> {
         let row = RowBuffer::new(grid.steps);
         let names = foldhash::HashSet::default();
         let work = Work::new(budget);
-        Ok(Self {
-            pipeline,
-            grid,
-            late_names,
-            params,
-            maps,
-            sink,
-            merge: false,
-            row,
-            names,
-            work,
-            _held: held,
-        })
+        Ok(Self { pipeline, grid, late_names, params, maps, sink, merge: false, row, names, work, held })
     }
 
     /// Takes the samples of one series through windows. Those that are histograms stand in `histograms` too.
@@ -99,6 +92,7 @@ impl<'p> PipelineRun<'p> {
             window::apply(kernel.function, params, samples, windows, scratch, &mut row)?;
         } else {
             let metric = labels.labels.metric_name().unwrap_or_default();
+            self.work.buffers(samples.values.len().saturating_mul(MIXED_SAMPLE_BYTES))?;
             let input = MixedInput { samples, histograms, params, kernel, windows, metric };
             window::mixed::apply(&input, (scratch, &mut self.work), &mut self.row, annotations)?;
         }
@@ -114,7 +108,7 @@ impl<'p> PipelineRun<'p> {
         }
         let has_floats = histograms.is_empty() || bits::any(&self.row.row().floats());
         if has_floats && rate {
-            self.check_counter(&labels.labels, kernel, annotations);
+            self.check_counter(&labels.labels, kernel, annotations)?;
         }
         if kernel.function == WindowFn::Quantile {
             super::gather::warn_quantile(params.0[0], 1, kernel.span, annotations);
@@ -123,13 +117,21 @@ impl<'p> PipelineRun<'p> {
         self.finish_row(RowLabels { labels: labels.labels.clone(), drop_name }, annotations)
     }
 
-    fn check_counter(&mut self, labels: &Labels, kernel: &Kernel, annotations: &mut Annotations) {
+    fn check_counter(
+        &mut self,
+        labels: &Labels,
+        kernel: &Kernel,
+        annotations: &mut Annotations,
+    ) -> Result<(), EvalError> {
         const SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
-        let Some(name) = labels.metric_name() else { return };
+        let Some(name) = labels.metric_name() else { return Ok(()) };
         if !SUFFIXES.iter().any(|s| name.ends_with(s)) && !self.names.contains(name) {
             annotations.possible_non_counter(name, kernel.span);
+            self.held.grow_entries::<String>(1)?;
+            self.held.grow_bytes(name.len())?;
             self.names.insert(name.to_owned());
         }
+        Ok(())
     }
 
     /// Takes the row of another node.
@@ -139,20 +141,27 @@ impl<'p> PipelineRun<'p> {
         row: super::matrix::Row<'_>,
         annotations: &mut Annotations,
     ) -> Result<(), EvalError> {
+        self.work.spend(self.grid.steps)?;
         self.row.values.copy_from_slice(row.values);
         self.row.present.copy_from_slice(row.present);
         self.row.histograms = row.histograms.map(|h| Box::new(h.clone()));
         self.finish_row(labels.clone(), annotations)
     }
 
-    fn finish_row(&mut self, mut labels: RowLabels, annotations: &mut Annotations) -> Result<(), EvalError> {
+    fn finish_row(&mut self, labels: RowLabels, annotations: &mut Annotations) -> Result<(), EvalError> {
+        self.sink_row(labels, annotations)?;
+        self.work.row_done();
+        Ok(())
+    }
+
+    fn sink_row(&mut self, mut labels: RowLabels, annotations: &mut Annotations) -> Result<(), EvalError> {
         for map in &self.maps {
-            self.work.spend(self.grid.steps)?;
+            let how = (&self.grid, self.late_names);
             if self.row.histograms.is_some() || map.map.is_trim() {
-                map.apply_to_all(&mut labels, &mut self.row, &self.grid, self.late_names, annotations);
+                map.apply_to_all(&mut labels, &mut self.row, how, &mut self.work, annotations)?;
                 continue;
             }
-            map.apply(&mut labels, &mut self.row, &self.grid, self.late_names);
+            map.apply(&mut labels, &mut self.row, how, &mut self.work)?;
         }
         if !bits::any(&self.row.present) {
             return Ok(());
@@ -166,7 +175,9 @@ impl<'p> PipelineRun<'p> {
                 }
                 matrix.push(labels, self.row.row())
             }
-            SinkRun::Aggregate(aggregator) => aggregator.add(&labels, self.row.row(), annotations),
+            SinkRun::Aggregate(aggregator) => {
+                aggregator.add(&labels, self.row.row(), &mut self.work, annotations)
+            }
         }
     }
 
@@ -198,8 +209,13 @@ pub(crate) fn scan_shard(
     let mut batch = SeriesBatch::default();
     let mut scratch = Scratch::default();
     let mut starts = Vec::new();
+    let (mut batch_held, mut views_held) = (Held::new(budget), Held::new(budget));
     while set.next_batch(&mut batch)? {
+        batch_held.at_least_bytes(batch.histogram_bytes())?;
         for series in batch.iter() {
+            let views = size_of::<HistogramView<'_>>().saturating_mul(series.histograms.len());
+            let starts_bytes = if series.starts.is_empty() { 0 } else { size_of_val(series.timestamps) };
+            views_held.at_least_bytes(views.saturating_add(starts_bytes))?;
             let labels = RowLabels::kept(series.labels.clone());
             let starts = Starts::of(series.starts, series.timestamps.len(), &mut starts);
             let samples = Samples { timestamps: series.timestamps, values: series.values, starts };
@@ -228,7 +244,13 @@ pub(crate) fn window_rows(
     let (mut timestamps, mut values): (Vec<TimestampMs>, Vec<f64>) = (Vec::new(), Vec::new());
     let mut held = Held::new(rows.budget());
     held.grow(inner.steps)?;
+    let mut views_held = Held::new(rows.budget());
     for (labels, row) in rows.iter() {
+        if let Some(histograms) = row.histograms {
+            let views = bits::count(histograms.present());
+            views_held.at_least_bytes(views.saturating_mul(2 * size_of::<HistogramView<'_>>()))?;
+        }
+        run.work.spend(row.values.len())?;
         timestamps.clear();
         values.clear();
         timestamps.extend(bits::iter(row.present).map(|k| inner.at(k)));

@@ -1,26 +1,31 @@
 //! The sorting functions: rows by their values, or by the values of labels.
 
-use super::matrix::StepMatrix;
+use super::{held::Held, matrix::StepMatrix, order::sort_rows};
 use crate::error::EvalError;
 use crate::plan::{Direction, SortOrder};
 use std::cmp::Ordering;
 
 /// The rows of a single step in `order`.
 pub(crate) fn sorted(matrix: &StepMatrix, order: &SortOrder) -> Result<StepMatrix, EvalError> {
+    let mut held = Held::new(matrix.budget());
+    held.grow_bytes(matrix.len() * size_of::<usize>())?;
     let mut rows: Vec<usize> = (0..matrix.len()).collect();
     match order {
         SortOrder::ByValue(direction) => {
             // Histograms have no place among numbers.
             rows.retain(|i| matrix.row(*i).histograms.is_none());
             let value = |i: usize| matrix.row(i).values[0];
-            rows.sort_by(|a, b| by_value(*direction, value(*a), value(*b)));
+            sort_rows(&mut rows, matrix.budget(), |a, b| by_value(*direction, value(a), value(b)))?;
         }
-        SortOrder::ByLabels(direction, names) => rows.sort_by(|a, b| {
-            let (a, b) = (&matrix.labels(*a).labels, &matrix.labels(*b).labels);
-            let by_names = names.iter().map(|name| natural(a.value(name), b.value(name)));
-            let order = by_names.fold(Ordering::Equal, Ordering::then).then_with(|| a.cmp(b));
-            directed(*direction, order)
-        }),
+        SortOrder::ByLabels(direction, names) => {
+            let compare = |a: usize, b: usize| {
+                let (a, b) = (&matrix.labels(a).labels, &matrix.labels(b).labels);
+                let by_names = names.iter().map(|name| natural(a.value(name), b.value(name)));
+                let order = by_names.fold(Ordering::Equal, Ordering::then).then_with(|| a.cmp(b));
+                directed(*direction, order)
+            };
+            sort_rows(&mut rows, matrix.budget(), compare)?;
+        }
     }
     matrix.reordered(&rows)
 }

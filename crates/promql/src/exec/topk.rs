@@ -29,8 +29,11 @@ impl Heaps {
         Self { greatest, starts, lens: vec![0; sizes.len()], entries: vec![(0.0, 0); total] }
     }
 
-    pub(crate) fn capacity(&self) -> usize {
-        self.entries.len()
+    /// What `new` takes, in bytes.
+    pub(crate) fn size(sizes: &[usize], rows: usize) -> usize {
+        let entries = sizes.iter().fold(0usize, |all, size| all.saturating_add(*size.min(&rows)));
+        let lists = sizes.len().saturating_mul(2 * size_of::<usize>());
+        entries.saturating_mul(size_of::<Entry>()).saturating_add(lists)
     }
 
     /// Offers all values of a row.

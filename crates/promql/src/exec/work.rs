@@ -1,6 +1,9 @@
 //! `Work`: counts what a query touches and asks its budget now and then, so that a query can be ended in
-//! the middle of a single series or window too. Owns no limit.
+//! the middle of a single series or window too; and charges what is made for the row that is at work. Owns
+//! no limit.
 
+use super::held::Held;
+use skopos_model::FloatHistogram;
 use skopos_storage::{QueryBudget, QueryError};
 use std::sync::Arc;
 
@@ -8,16 +11,24 @@ use std::sync::Arc;
 /// that nobody waits for ends within a few milliseconds.
 pub(crate) const WORK_PER_CHECK: usize = 1 << 16;
 
+/// What it costs to make a key of a row's labels and to look for it, in samples touched.
+pub(crate) const WORK_OF_LABELS: usize = 256;
+
 /// What may still be touched before the budget is asked again.
 #[derive(Debug)]
 pub(crate) struct Work {
     budget: Arc<QueryBudget>,
     left: usize,
+    /// What was made for the row that is at work.
+    made: Held,
+    /// Buffers that are used again for every row.
+    buffers: Held,
 }
 
 impl Work {
     pub(crate) fn new(budget: &Arc<QueryBudget>) -> Self {
-        Self { budget: Arc::clone(budget), left: WORK_PER_CHECK }
+        let (made, buffers) = (Held::new(budget), Held::new(budget));
+        Self { budget: Arc::clone(budget), left: WORK_PER_CHECK, made, buffers }
     }
 
     /// Says that `touched` samples are or were dealt with. Fails when the query is to end.
@@ -30,6 +41,27 @@ impl Work {
             }
             None => self.ask(),
         }
+    }
+
+    /// The histogram, charged until the row is done.
+    pub(crate) fn made(&mut self, histogram: FloatHistogram) -> Result<Arc<FloatHistogram>, QueryError> {
+        self.made.grow_bytes(histogram.size())?;
+        Ok(Arc::new(histogram))
+    }
+
+    /// Charges `bytes` until the row is done.
+    pub(crate) fn make(&mut self, bytes: usize) -> Result<(), QueryError> {
+        self.made.grow_bytes(bytes)
+    }
+
+    /// The row is done: what was made for it is charged by whoever keeps it.
+    pub(crate) fn row_done(&mut self) {
+        self.made.clear();
+    }
+
+    /// Charges buffers of `bytes` that serve all rows.
+    pub(crate) fn buffers(&mut self, bytes: usize) -> Result<(), QueryError> {
+        self.buffers.at_least_bytes(bytes)
     }
 
     #[cold]

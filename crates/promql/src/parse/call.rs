@@ -1,7 +1,7 @@
 //! The rules of function calls and aggregations, their arguments' types included.
 
 use super::{
-    Reason,
+    MAX_LIST, Reason,
     lexer::{Kind, Punct},
     parser::{Node, Parsed, Parser},
     words::{self, Keyword},
@@ -93,6 +93,7 @@ impl Parser<'_> {
             if function == Some(FunctionId::Info) && args.len() == 1 {
                 self.any_selector_at = Some(self.token.span.start);
             }
+            self.check_list(args.len(), "arguments of a call")?;
             args.push(self.expression()?);
             if !self.at(Punct::Comma) {
                 break;
@@ -166,6 +167,7 @@ impl Parser<'_> {
         self.expect(Punct::LeftParen, IN_LABELS, "\"(\"")?;
         let mut labels = Vec::new();
         while !self.at(Punct::RightParen) {
+            self.check_list(labels.len(), "labels of a grouping or matching")?;
             labels.push(self.grouping_label()?);
             if !self.eat(Punct::Comma)? && !self.at(Punct::RightParen) {
                 return Err(self.unexpected(IN_LABELS, "\",\" or \")\""));
@@ -173,6 +175,14 @@ impl Parser<'_> {
         }
         self.advance()?;
         Ok(labels)
+    }
+
+    /// Whether a list of `len` may have one more.
+    fn check_list(&self, len: usize, what: &'static str) -> Parsed<()> {
+        if len == MAX_LIST {
+            return Err(self.error(self.token.span, Reason::Limit { what, max: MAX_LIST }));
+        }
+        Ok(())
     }
 
     fn grouping_label(&mut self) -> Parsed<String> {

@@ -39,6 +39,10 @@ pub const MAX_NESTING: usize = 128;
 /// node on the way counts, and a chain such as `a + b + c` has one for each operator. It bounds the
 /// stack of everybody who walks over a tree.
 pub const MAX_DEPTH: usize = 1000;
+/// How many conditions one selector may have: every series is held against all of them.
+pub const MAX_MATCHERS: usize = 1000;
+/// How many labels a grouping or matching may name, and how many arguments a call may have.
+pub const MAX_LIST: usize = 1000;
 /// How many different regular expressions a query may have compiled. Lists of literals (`a|b`), prefixes
 /// (`a.*`) and repetitions of the same expression do not count. Compiling all takes 0.6 s and 80 MB at most.
 pub const MAX_REGEXES: usize = 64;

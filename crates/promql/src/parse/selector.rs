@@ -2,6 +2,7 @@
 //! subqueries.
 
 use super::{
+    MAX_MATCHERS, Reason,
     duration::Place,
     lexer::{Kind, Punct},
     parser::{Node, Parsed, Parser},
@@ -88,6 +89,10 @@ impl Parser<'_> {
         self.advance()?;
         let mut matchers = Vec::new();
         while !self.at(Punct::RightBrace) {
+            if matchers.len() == MAX_MATCHERS {
+                let reason = Reason::Limit { what: "conditions of a selector", max: MAX_MATCHERS };
+                return Err(self.error(self.token.span, reason));
+            }
             matchers.push(self.matcher()?);
             if !self.eat(Punct::Comma)? && !self.at(Punct::RightBrace) {
                 return Err(self.unexpected(IN_MATCHERS, "\",\" or \"}\""));

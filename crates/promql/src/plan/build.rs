@@ -5,6 +5,7 @@ use super::{
     Detail, Gather, Grid, GridId, Join, Kernel, Map, Node, NodeId, Op, Param, Pipeline, Place, Plan,
     ScalarMap, Scan, Side, WindowFn, Windows,
     draft::{Grouped, Part},
+    regexes::Regexes,
 };
 use crate::ast::{
     Aggregate, AggregateOp, At, Binary, Edges, Expr, ExprKind, Length, QueryTimes, RangeSelector, Selector,
@@ -73,6 +74,7 @@ pub(crate) struct Builder<'a> {
     pub scans: Vec<Scan>,
     pub grids: Vec<Grid>,
     pub bounds: Bounds,
+    pub(crate) regexes: Regexes,
 }
 
 /// What windows slide over.
@@ -156,7 +158,8 @@ fn subquery_grid(step: DurationMs, windows: Windows) -> Option<Grid> {
 impl<'a> Builder<'a> {
     fn new(bounds: Bounds, options: &'a PlanOptions) -> Self {
         let (nodes, pipelines, scans, grids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { options, nodes, pipelines, scans, grids, bounds }
+        let regexes = Regexes::default();
+        Self { options, nodes, pipelines, scans, grids, bounds, regexes }
     }
 
     /// Makes the grids of a frame.
@@ -187,7 +190,7 @@ impl<'a> Builder<'a> {
             ExprKind::Selector(s) => self.selector(s, WindowFn::Newest, frame, e.span),
             ExprKind::Call(call) => self.call(call, frame, e.span),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, frame, e.span),
-            ExprKind::Binary(binary) => self.binary(binary, frame, e.span),
+            ExprKind::Binary(_) => self.chain(e, frame),
             ExprKind::Negate(inner) => {
                 let part = self.expr(inner, frame)?;
                 Ok(match part.as_scalar() {
@@ -351,9 +354,30 @@ impl<'a> Builder<'a> {
         Ok(Part::rows(node, invariant, pinned))
     }
 
-    fn binary(&mut self, b: &Binary, frame: Frame, span: Span) -> Result<Part, EvalError> {
+    /// Plans an operator and those on its left side, however many they are, without recursion: `a + b + c …`
+    /// is as deep as it is long.
+    fn chain(&mut self, e: &Expr, frame: Frame) -> Result<Part, EvalError> {
         let frame = Frame { wanted: Wanted::Any, ..frame };
-        let (lhs, rhs) = (self.expr(&b.lhs, frame)?, self.expr(&b.rhs, frame)?);
+        let (mut operators, mut first) = (Vec::new(), strip(e));
+        while let ExprKind::Binary(binary) = &first.kind {
+            operators.push((&**binary, first.span));
+            first = strip(&binary.lhs);
+        }
+        let mut part = self.expr(first, frame)?;
+        for (binary, span) in operators.into_iter().rev() {
+            let rhs = self.expr(&binary.rhs, frame)?;
+            part = self.binary(binary, (part, rhs), frame, span)?;
+        }
+        Ok(part)
+    }
+
+    fn binary(
+        &mut self,
+        b: &Binary,
+        (lhs, rhs): (Part, Part),
+        frame: Frame,
+        span: Span,
+    ) -> Result<Part, EvalError> {
         let invariant = lhs.invariant && rhs.invariant;
         let grid = frame.grid_of(invariant);
         let (op, return_bool) = (b.op, b.return_bool);

@@ -349,10 +349,7 @@ impl Builder<'_> {
         let destination = text_arg(call, 1, span)?;
         check_label(&destination, "label_replace", span)?;
         let pattern = text_arg(call, 4, span)?;
-        let regex = regex::RegexBuilder::new(&format!("^(?s:{pattern})$")).build().map_err(|e| {
-            let message = format!("invalid regular expression in label_replace(): {pattern}: {e}");
-            EvalError::Invalid { message, span }
-        })?;
+        let regex = self.regexes.compiled(&pattern, span)?;
         let (replacement, source) = (text_arg(call, 2, span)?, text_arg(call, 3, span)?);
         let map = Map::Replace(Arc::new(LabelReplace { destination, replacement, source, regex }));
         Ok(self.mapped(part, map, frame, span))

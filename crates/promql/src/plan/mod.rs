@@ -10,6 +10,8 @@ mod call;
 mod draft;
 mod explain;
 mod info;
+mod inputs;
+mod regexes;
 
 use crate::ast::{AggregateOp, BinaryOp, Edges, Grouping, Matching, Span};
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};

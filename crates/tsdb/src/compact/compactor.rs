@@ -26,8 +26,12 @@ use std::{
 /// Compaction says this often how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(30);
 /// Work that goes through all samples is bounded by its stop signal and by holding one series at a time.
-const LIMITS: QueryLimits =
-    QueryLimits { max_samples: u64::MAX, max_series: u64::MAX, timeout: DurationMs::from_ms(i64::MAX) };
+const LIMITS: QueryLimits = QueryLimits {
+    max_samples: u64::MAX,
+    max_series: u64::MAX,
+    max_memory: u64::MAX,
+    timeout: DurationMs::from_ms(i64::MAX),
+};
 
 /// How blocks are written anew.
 #[derive(Clone, Debug, Default)]

@@ -38,8 +38,12 @@ use std::{
 /// A server may remove blocks while they are listed: then all is looked at anew, so often.
 const ATTEMPTS: usize = 3;
 /// A tool reads all there is, a series at a time.
-pub(crate) const LIMITS: QueryLimits =
-    QueryLimits { max_samples: u64::MAX, max_series: u64::MAX, timeout: DurationMs::from_ms(i64::MAX) };
+pub(crate) const LIMITS: QueryLimits = QueryLimits {
+    max_samples: u64::MAX,
+    max_series: u64::MAX,
+    max_memory: u64::MAX,
+    timeout: DurationMs::from_ms(i64::MAX),
+};
 
 /// Why a directory cannot be read.
 #[derive(Debug, thiserror::Error)]

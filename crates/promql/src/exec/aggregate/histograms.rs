@@ -4,8 +4,9 @@ use crate::ast::Span;
 use crate::error::EvalError;
 use crate::exec::{
     Annotations, bits,
+    held::Held,
     histograms::{HistogramSteps, SAMPLE_BYTES},
-    matrix::{Held, Row},
+    matrix::Row,
 };
 use skopos_model::histogram::{HistogramSum, SumKind};
 use std::{collections::BTreeMap, sync::Arc};

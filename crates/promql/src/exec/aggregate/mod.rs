@@ -6,16 +6,20 @@ mod histograms;
 use super::{
     annotations::Annotations,
     bits::{self, Ones, WORD},
+    held::Held,
     kahan::{self, Mean, Sum},
-    labels::group_key,
-    matrix::{Held, Row, RowLabels, StepMatrix},
+    labels::{group_key, names_work},
+    matrix::{Row, RowLabels, StepMatrix},
+    order::sort_rows,
+    window::parts,
+    work::Work,
 };
 use crate::ast::{AggregateOp, Grouping, Span};
 use crate::error::EvalError;
 use histograms::HistogramGroups;
 use skopos_model::{Labels, histogram::SumKind};
 use skopos_storage::QueryBudget;
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// What is done, to which groups.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +91,11 @@ impl<'p> Aggregator<'p> {
         &mut self,
         labels: &RowLabels,
         row: Row<'_>,
+        work: &mut Work,
         annotations: &mut Annotations,
     ) -> Result<(), EvalError> {
+        let (Grouping::By(names) | Grouping::Without(names)) = self.grouping;
+        work.spend(1 + names_work(names))?;
         let key = group_key(labels, self.grouping, self.late_names);
         let drop_name = key.drop_name;
         let group = match self.groups.get(&key.labels) {
@@ -98,10 +105,9 @@ impl<'p> Aggregator<'p> {
         // A group of which one row is to lose its name loses it.
         self.matrix.labels_mut(group).drop_name |= drop_name;
         if row.histograms.is_some() {
-            return self.add_mixed(group, labels, row, annotations);
+            return self.add_mixed(group, labels, row, (work, annotations));
         }
-        self.add_floats(group, row);
-        Ok(())
+        self.add_floats(group, row, work)
     }
 
     /// Adds a row that has histograms.
@@ -110,7 +116,7 @@ impl<'p> Aggregator<'p> {
         group: usize,
         labels: &RowLabels,
         row: Row<'_>,
-        annotations: &mut Annotations,
+        (work, annotations): (&mut Work, &mut Annotations),
     ) -> Result<(), EvalError> {
         use AggregateOp as A;
         let floats = row.floats();
@@ -118,42 +124,57 @@ impl<'p> Aggregator<'p> {
         let kind = match self.op {
             // Whatever there is counts.
             A::Count | A::Group => {
-                self.add_floats(group, Row { histograms: None, ..row });
-                return Ok(());
+                return self.add_floats(group, Row { histograms: None, ..row }, work);
             }
             A::Sum => SumKind::Sum,
             A::Avg => SumKind::Mean,
             op => {
                 annotations.ignored_in_aggregation(op.as_str(), self.input);
-                self.add_floats(group, Row { present: &floats, histograms: None, ..row });
-                return Ok(());
+                return self.add_floats(group, Row { present: &floats, histograms: None, ..row }, work);
             }
         };
+        work.spend(histograms.cost())?;
         let groups = self.histograms.get_or_insert_with(|| HistogramGroups::new(kind));
         let metric = labels.labels.metric_name().unwrap_or_default();
         groups.add(group, (histograms, metric), &mut self.held, (self.input, annotations))?;
-        self.add_floats(group, Row { present: &floats, histograms: None, ..row });
+        self.add_floats(group, Row { present: &floats, histograms: None, ..row }, work)
+    }
+
+    fn add_floats(&mut self, group: usize, row: Row<'_>, work: &mut Work) -> Result<(), EvalError> {
+        let steps = self.matrix.steps();
+        if self.op == AggregateOp::Avg
+            && self.running.is_empty()
+            && row.values.iter().any(|v| v.abs() > LARGE)
+        {
+            self.held.grow_entries::<u64>(self.groups.len() * bits::words(steps))?;
+            self.running.resize(self.groups.len() * bits::words(steps), 0);
+        }
+        parts(steps, work, |part| self.add_part(group, &part, row))?;
         Ok(())
     }
 
-    fn add_floats(&mut self, group: usize, row: Row<'_>) {
+    /// Adds some of the steps of a row.
+    fn add_part(&mut self, group: usize, part: &Range<usize>, row: Row<'_>) {
         let steps = self.matrix.steps();
-        let range = group * steps..(group + 1) * steps;
-        let first = self.matrix.row_mut(group);
+        let range = group * steps + part.start..group * steps + part.end;
+        let words = part.start / WORD..bits::words(part.end);
+        let row =
+            Row { values: &row.values[part.clone()], present: &row.present[words.clone()], histograms: None };
+        let mut whole = self.matrix.row_mut(group);
+        let first = whole.part(part);
         let acc = first.values;
         match self.op {
             AggregateOp::Sum => add_sums(acc, &mut self.second[range], row),
             AggregateOp::Avg => {
                 let counts = &mut self.counts[range.clone()];
                 let second = &mut self.second[range];
-                let large = !self.running.is_empty() || row.values.iter().any(|v| v.abs() > LARGE);
-                if large {
-                    let words = bits::words(steps);
-                    self.running.resize(self.groups.len() * words, 0);
-                    add_means((acc, second, counts), &mut self.running[group * words..][..words], row);
-                } else {
+                if self.running.is_empty() {
                     add_sums(acc, second, row);
                     each(counts, row, |count, _| *count += 1.0);
+                } else {
+                    let all = bits::words(steps);
+                    let running = &mut self.running[group * all..][words];
+                    add_means((acc, second, counts), running, row);
                 }
             }
             AggregateOp::Count => each(acc, row, |count, _| *count += 1.0),
@@ -176,6 +197,11 @@ impl<'p> Aggregator<'p> {
     fn new_group(&mut self, key: RowLabels) -> Result<usize, EvalError> {
         let group = self.matrix.len();
         let steps = self.matrix.steps();
+        self.held.grow_entries::<(Labels, usize)>(1)?;
+        if !self.running.is_empty() {
+            self.held.grow_entries::<u64>(bits::words(steps))?;
+            self.running.resize((group + 1) * bits::words(steps), 0);
+        }
         let first = self.matrix.push_empty(key.clone())?;
         first.values.fill(match self.op {
             AggregateOp::Min | AggregateOp::Max => f64::NAN,
@@ -197,7 +223,9 @@ impl<'p> Aggregator<'p> {
     /// The result of each group, in the order of their labels.
     pub(crate) fn finish(mut self, annotations: &mut Annotations) -> Result<StepMatrix, EvalError> {
         let steps = self.matrix.steps();
+        let mut work = Work::new(self.held.budget());
         for group in 0..self.matrix.len() {
+            work.spend(steps)?;
             let range = group * steps..(group + 1) * steps;
             let acc = self.matrix.row_mut(group).values;
             match self.op {
@@ -237,7 +265,8 @@ impl<'p> Aggregator<'p> {
             }
         }
         let mut order: Vec<usize> = (0..self.matrix.len()).collect();
-        order.sort_by(|a, b| self.matrix.labels(*a).labels.cmp(&self.matrix.labels(*b).labels));
+        let labels = |i: usize| &self.matrix.labels(i).labels;
+        sort_rows(&mut order, self.matrix.budget(), |a, b| labels(a).cmp(labels(b)))?;
         if order.is_sorted() { Ok(self.matrix) } else { self.matrix.reordered(&order) }
     }
 }

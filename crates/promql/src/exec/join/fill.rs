@@ -1,12 +1,13 @@
 //! `fill` and its halves: what finds no match on the other side of an operator at a step meets a number
 //! there instead.
 
-use super::{Groups, JoinContext, Taken, budget_check, match_key, push_any, result_labels};
-use crate::ast::{Cardinality, Span};
+use super::{GROUP_BYTES, Groups, JoinContext, Taken, Tools, match_key, push_any, result_labels};
+use crate::ast::Cardinality;
 use crate::error::EvalError;
 use crate::exec::{
-    Annotations, bits,
+    bits,
     matrix::{Row, RowLabels, StepMatrix},
+    work::WORK_OF_LABELS,
 };
 use crate::plan::Join;
 use skopos_model::Labels;
@@ -23,21 +24,22 @@ pub(super) fn add_filled(
     (many, one): (&StepMatrix, &StepMatrix),
     groups: &Groups,
     taken: &mut Taken,
-    (context, annotations): (JoinContext, &mut Annotations),
+    (context, tools): (JoinContext, &mut Tools<'_>),
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
+    tools.held.grow(2 * many.steps())?;
     let (for_many, for_one) = values(join);
     let mut all = vec![0; bits::words(many.steps())];
     bits::fill(&mut all, many.steps());
     if let Some(v) = for_one {
         let other = vec![v; many.steps()];
         let other = Row { values: &other, present: &all, histograms: None };
-        fill_one(join, (many, one), groups, (taken, context, annotations), other, out)?;
+        fill_one(join, (many, one), groups, (taken, context, tools), other, out)?;
     }
     if let Some(v) = for_many {
         let other = vec![v; many.steps()];
         let other = Row { values: &other, present: &all, histograms: None };
-        fill_many(join, (many, one), groups, (context, annotations), other, out)?;
+        fill_many(join, (many, one), groups, (context, tools), other, out)?;
     }
     Ok(())
 }
@@ -47,15 +49,15 @@ fn fill_one(
     join: &Join,
     (many, one): (&StepMatrix, &StepMatrix),
     groups: &Groups,
-    (taken, context, annotations): (&mut Taken, JoinContext, &mut Annotations),
+    (taken, context, tools): (&mut Taken, JoinContext, &mut Tools<'_>),
     other: Row<'_>,
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
     // Groups that the one side does not have are numbered behind those that it has.
     let mut without: foldhash::HashMap<Labels, usize> = foldhash::HashMap::default();
     let nothing = RowLabels::kept(Labels::empty());
-    for (i, (labels, row)) in many.iter().enumerate() {
-        budget_check(many, i)?;
+    for (labels, row) in many.iter() {
+        tools.work.spend(WORK_OF_LABELS + row.present.len())?;
         let key = match_key(labels, &join.matching.on);
         let mut alone = row.present.to_vec();
         let next = groups.rows.len() + without.len();
@@ -64,16 +66,21 @@ fn fill_one(
                 groups.rows[*group].iter().for_each(|j| bits::and_not(&mut alone, one.row(*j).present));
                 *group
             }
-            None => *without.entry(key).or_insert(next),
+            None => {
+                tools.held.grow_bytes(labels.cost() + GROUP_BYTES)?;
+                *without.entry(key).or_insert(next)
+            }
         };
         if !bits::any(&alone) {
             continue;
         }
-        if join.matching.cardinality == Cardinality::OneToOne && !taken.groups.take(group, &alone) {
+        if join.matching.cardinality == Cardinality::OneToOne
+            && !taken.groups.take(group, &alone, &mut tools.held)?
+        {
             return Err(EvalError::ManyToOne { span: context.span });
         }
         let labels = result_labels(join, labels, &nothing, context.late_names);
-        push(join, (Row { present: &alone, ..row }, other), labels, out, (context.span, annotations))?;
+        push(join, (Row { present: &alone, ..row }, other), labels, out, tools)?;
     }
     Ok(())
 }
@@ -84,19 +91,21 @@ fn fill_many(
     join: &Join,
     (many, one): (&StepMatrix, &StepMatrix),
     groups: &Groups,
-    (context, annotations): (JoinContext, &mut Annotations),
+    (context, tools): (JoinContext, &mut Tools<'_>),
     other: Row<'_>,
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
     let words = other.present.len();
+    tools.held.grow_bytes(groups.rows.len() * words * size_of::<u64>())?;
     let mut met = vec![0; groups.rows.len() * words];
     for (labels, row) in many.iter() {
+        tools.work.spend(WORK_OF_LABELS + words)?;
         if let Some(group) = groups.ids.get(&match_key(labels, &join.matching.on)) {
             bits::or(&mut met[group * words..][..words], row.present);
         }
     }
-    for (i, (labels, row)) in one.iter().enumerate() {
-        budget_check(one, i)?;
+    for (labels, row) in one.iter() {
+        tools.work.spend(WORK_OF_LABELS + words)?;
         let key = match_key(labels, &join.matching.on);
         let Some(group) = groups.ids.get(&key) else { continue };
         let mut alone = row.present.to_vec();
@@ -105,7 +114,7 @@ fn fill_many(
             continue;
         }
         let result = result_labels(join, &RowLabels::kept(key), labels, context.late_names);
-        push(join, (other, Row { present: &alone, ..row }), result, out, (context.span, annotations))?;
+        push(join, (other, Row { present: &alone, ..row }), result, out, tools)?;
     }
     Ok(())
 }
@@ -116,9 +125,9 @@ fn push(
     (many, one): (Row<'_>, Row<'_>),
     labels: RowLabels,
     out: &mut StepMatrix,
-    place: (Span, &mut Annotations),
+    tools: &mut Tools<'_>,
 ) -> Result<(), EvalError> {
     let swapped = join.matching.cardinality == Cardinality::OneToMany;
     let (l, r) = if swapped { (one, many) } else { (many, one) };
-    push_any(join, (l, r), labels, out, place)
+    push_any(join, (l, r), labels, out, tools)
 }

@@ -9,10 +9,12 @@ use crate::ast::Span;
 use crate::error::EvalError;
 use crate::exec::{
     Annotations, bits,
+    held::Held,
     histograms::HistogramSteps,
     matrix::{RowLabels, StepMatrix},
+    order::sort_rows,
     window::Column,
-    work::Work,
+    work::{WORK_OF_LABELS, Work},
 };
 use skopos_model::{
     FloatHistogram, Labels, LabelsBuilder, float::to_shortest_string, histogram::Bucket, name::METRIC_NAME,
@@ -46,6 +48,9 @@ pub(crate) struct RanksInput<'a> {
     pub late_names: bool,
 }
 
+/// What a bucket takes in the buffers of one histogram.
+const BUCKET_BYTES: usize = 128;
+
 /// The rows of one histogram.
 #[derive(Debug, Default)]
 struct Group {
@@ -57,9 +62,13 @@ struct Group {
 
 /// The answers to all questions, at every step.
 pub(crate) fn ranks(input: &RanksInput<'_>, annotations: &mut Annotations) -> Result<StepMatrix, EvalError> {
-    let groups = grouped(input, annotations);
-    let mut out = StepMatrix::new(input.matrix.steps(), input.matrix.budget());
     let mut work = Work::new(input.matrix.budget());
+    let mut held = Held::new(input.matrix.budget());
+    let groups = grouped(input, (&mut work, &mut held), annotations)?;
+    let most = groups.iter().map(|(_, group)| group.buckets.len()).max().unwrap_or(0);
+    held.grow_bytes(most.saturating_mul(input.matrix.steps() / 8 + BUCKET_BYTES))?;
+    held.grow_bytes(input.matrix.steps().saturating_mul(2 * size_of::<f64>()))?;
+    let mut out = StepMatrix::new(input.matrix.steps(), input.matrix.budget());
     let mut scratch = Scratch::default();
     for question in input.questions {
         for (key, group) in &groups {
@@ -80,7 +89,7 @@ pub(crate) fn ranks(input: &RanksInput<'_>, annotations: &mut Annotations) -> Re
     }
     let out = out.merged(input.span)?;
     let mut order: Vec<usize> = (0..out.len()).collect();
-    order.sort_by(|a, b| out.labels(*a).labels.cmp(&out.labels(*b).labels));
+    sort_rows(&mut order, out.budget(), |a, b| out.labels(a).labels.cmp(&out.labels(b).labels))?;
     if order.is_sorted() { Ok(out) } else { out.reordered(&order) }
 }
 
@@ -98,7 +107,11 @@ struct Whose<'a> {
 }
 
 /// The rows of each histogram: those whose labels differ in the bound alone.
-fn grouped(input: &RanksInput<'_>, annotations: &mut Annotations) -> Vec<(Labels, Group)> {
+fn grouped(
+    input: &RanksInput<'_>,
+    (work, held): (&mut Work, &mut Held),
+    annotations: &mut Annotations,
+) -> Result<Vec<(Labels, Group)>, EvalError> {
     let mut ids = foldhash::HashMap::default();
     let mut groups: Vec<(Labels, Group)> = Vec::new();
     let mut group_of = |key: Labels, groups: &mut Vec<(Labels, Group)>| {
@@ -109,6 +122,9 @@ fn grouped(input: &RanksInput<'_>, annotations: &mut Annotations) -> Vec<(Labels
         id
     };
     for (i, (labels, row)) in input.matrix.iter().enumerate() {
+        work.spend(WORK_OF_LABELS + row.present.len())?;
+        held.grow_entries::<(Labels, usize, Labels, Group, f64, usize)>(1)?;
+        held.grow_bytes(labels.cost())?;
         if row.histograms.is_some() {
             let id = group_of(labels.labels.clone(), &mut groups);
             groups[id].1.natives.push(i);
@@ -128,7 +144,7 @@ fn grouped(input: &RanksInput<'_>, annotations: &mut Annotations) -> Vec<(Labels
             }
         }
     }
-    groups
+    Ok(groups)
 }
 
 /// A bound as Go reads floats.
@@ -175,7 +191,7 @@ fn classic_row(
     let floats: Vec<_> = rows.iter().map(|(_, row)| row.floats()).collect();
     let mut values = vec![0.0; input.matrix.steps()];
     for k in bits::iter(&present) {
-        work.spend(rows.len())?;
+        work.spend(4 * rows.len())?;
         let here = rows.iter().zip(&floats).filter(|(_, floats)| bits::get(floats, k));
         scratch.cumulative.clear();
         scratch
@@ -225,7 +241,7 @@ fn answers(
 ) -> Result<Vec<f64>, EvalError> {
     let mut values = vec![0.0; present.len() * bits::WORD];
     for (k, h) in histograms.iter().filter(|(k, _)| bits::get(present, *k)) {
-        work.spend(1 + h.positive_buckets.len() + h.negative_buckets.len())?;
+        work.spend(16 * (1 + h.view().bucket_count()))?;
         values[k] = answer(question.ask, k, h, (&mut scratch.buckets, metric, span), annotations);
     }
     Ok(values)

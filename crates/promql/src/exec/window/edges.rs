@@ -29,7 +29,7 @@ pub(super) fn each(
     s: Samples<'_>,
     windows: &Windows,
     work: &mut Work,
-    mut f: impl FnMut(&Window),
+    mut f: impl FnMut(&mut Work, &Window) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
     let (mut lo, mut hi) = (Edge::default(), Edge::default());
     let closed = i64::from(windows.edges != Edges::Anchored);
@@ -42,7 +42,7 @@ pub(super) fn each(
         let time = |i: usize| s.timestamps.get(i).map(|t| t.as_ms());
         let before = lo.at.checked_sub(1).filter(|i| time(*i).is_some_and(|t| t > start - windows.reach));
         let after = Some(hi.at).filter(|i| time(*i).is_some_and(|t| t <= end + windows.reach));
-        f(&Window { step, start, end, before, first: lo.at, end_index: hi.at, after });
+        f(work, &Window { step, start, end, before, first: lo.at, end_index: hi.at, after })?;
     }
     Ok(())
 }
@@ -58,17 +58,23 @@ pub(super) fn differences(
     let counter = function != WindowFn::Delta;
     let per_second = if function == WindowFn::Rate { windows.range as f64 / 1000.0 } else { 1.0 };
     let mut resets = Resets::find(s, scratch);
-    each(s, windows, work, |w| {
+    let all_finite = resets.all_finite();
+    each(s, windows, work, |work, w| {
+        if !all_finite {
+            // What was lost is added up sample by sample.
+            work.spend(w.end_index.saturating_sub(w.first))?;
+        }
         let ends = match windows.edges {
             Edges::Smoothed => smoothed_ends(s, w, counter),
             _ => anchored_ends(s, w),
         };
-        let Some((left, right)) = ends else { return };
+        let Some((left, right)) = ends else { return Ok(()) };
         let mut difference = right - left;
         if counter {
             difference += lost(s, w, (left, right), &mut resets);
         }
         out.set(w.step, difference / per_second);
+        Ok(())
     })
 }
 
@@ -131,11 +137,12 @@ pub(super) fn transitions(
 ) -> Result<(), QueryError> {
     super::fold::count_transitions(function, s, counts);
     work.spend(counts.len())?;
-    each(s, windows, work, |w| {
+    each(s, windows, work, |_, w| {
         if w.end_index > w.first {
             let from = w.before.unwrap_or(w.first);
             out.set(w.step, f64::from(counts[w.end_index - 1] - counts[from]));
         }
+        Ok(())
     })
 }
 
@@ -147,8 +154,8 @@ pub(super) fn instants(
     work: &mut Work,
     out: &mut RowMut<'_>,
 ) -> Result<(), QueryError> {
-    each(s, &Windows { range: 0, ..*windows }, work, |w| {
-        let Some(before) = w.before else { return };
+    each(s, &Windows { range: 0, ..*windows }, work, |_, w| {
+        let Some(before) = w.before else { return Ok(()) };
         let exact = s.timestamps[before].as_ms() == w.end;
         out.set(
             w.step,
@@ -157,5 +164,6 @@ pub(super) fn instants(
                 _ => s.values[before],
             },
         );
+        Ok(())
     })
 }

@@ -11,7 +11,7 @@ use crate::error::EvalError;
 use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
 use crate::plan::{WindowFn, Windows};
 use skopos_model::{CounterResetHint, FloatHistogram, HistogramView, histogram::IncompatibleBuckets};
-use std::{ops::RangeInclusive, sync::Arc};
+use std::ops::RangeInclusive;
 
 /// Writes the difference between the ends of each window that has histograms.
 pub(super) fn differences(
@@ -26,16 +26,18 @@ pub(super) fn differences(
     let per_second = if rate { input.windows.range as f64 / 1000.0 } else { 1.0 };
     let (metric, span) = (input.metric, input.kernel.span);
     let mut found = HistogramSteps::new(input.windows.steps);
-    each(parted.all(), input.windows, work, |w| {
-        let Some(used) = used(parted, input.windows.edges, w) else { return };
+    each(parted.all(), input.windows, work, |work, w| {
+        let Some(used) = used(parted, input.windows.edges, w) else { return Ok(()) };
         let histograms = parted.histograms_of(*used.start(), used.end() + 1);
         if histograms.is_empty() {
-            return;
+            return Ok(());
         }
+        let buckets = parted.histograms[histograms.start].bucket_count();
+        work.spend(histograms.len().saturating_mul(1 + buckets))?;
         bits::clear(&mut out.present, w.step);
         if histograms.len() < used.clone().count() {
             annotations.mixed_floats_histograms(metric, span);
-            return;
+            return Ok(());
         }
         let all = &parted.histograms[histograms];
         let is_gauge = |h: &HistogramView<'_>| h.counter_reset_hint == CounterResetHint::Gauge;
@@ -50,10 +52,11 @@ pub(super) fn differences(
                 h.divide(per_second);
                 h.layout.counter_reset_hint = CounterResetHint::Gauge;
                 h.compact();
-                found.push(w.step, Arc::new(h));
+                found.push(w.step, work.made(h)?);
             }
             Err(IncompatibleBuckets) => annotations.mixed_buckets(metric, span),
         }
+        Ok(())
     })?;
     out.set_histograms(found);
     Ok(())
@@ -145,8 +148,8 @@ pub(super) fn instants(
 ) -> Result<(), EvalError> {
     let (metric, span) = (input.metric, input.kernel.span);
     let mut found = HistogramSteps::new(input.windows.steps);
-    each(parted.all(), &Windows { range: 0, ..*input.windows }, work, |w| {
-        let Some(before) = w.before else { return };
+    each(parted.all(), &Windows { range: 0, ..*input.windows }, work, |work, w| {
+        let Some(before) = w.before else { return Ok(()) };
         let exact = parted.timestamps[before].as_ms() == w.end;
         let after = w.after.filter(|_| !exact).unwrap_or(before);
         match (parted.at(before), parted.at(after)) {
@@ -156,16 +159,17 @@ pub(super) fn instants(
                 let share = if t2 > t1 { (w.end - t1) as f64 / (t2 - t1) as f64 } else { 0.0 };
                 out.row_mut().set(w.step, if after == before { a } else { a + (b - a) * share });
             }
-            (Some(a), Some(_)) if after == before => found.push(w.step, Arc::new(a.to_histogram())),
+            (Some(a), Some(_)) if after == before => found.push(w.step, work.made(a.to_histogram())?),
             (Some(a), Some(b)) => {
                 let counter = a.counter_reset_hint != CounterResetHint::Gauge;
                 match between(parted, (a, b), (before, w.end), counter) {
-                    Ok(h) => found.push(w.step, Arc::new(h)),
+                    Ok(h) => found.push(w.step, work.made(h)?),
                     Err(IncompatibleBuckets) => annotations.mixed_buckets(metric, span),
                 }
             }
             _ => annotations.mixed_floats_histograms(metric, span),
         }
+        Ok(())
     })?;
     out.set_histograms(found);
     Ok(())
@@ -181,11 +185,12 @@ pub(super) fn transitions(
 ) -> Result<(), EvalError> {
     let counts = count_transitions(function, parted);
     let mut row = out.row_mut();
-    each(parted.all(), windows, work, |w| {
+    each(parted.all(), windows, work, |_, w| {
         if w.end_index > w.first {
             let from = w.before.unwrap_or(w.first);
             row.set(w.step, f64::from(counts[w.end_index - 1] - counts[from]));
         }
+        Ok(())
     })?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::error::EvalError;
 use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
 use crate::plan::{Detail, Kernel, WindowFn, Windows};
 use skopos_model::{
-    CounterResetHint, HistogramView, TimestampMs,
+    CounterResetHint, FloatHistogram, HistogramView, TimestampMs,
     histogram::{HistogramSum, SumKind},
     is_stale_nan,
 };
@@ -134,14 +134,15 @@ pub(crate) fn apply(
 ) -> Result<(), EvalError> {
     use WindowFn as W;
     work.spend(input.samples.values.len())?;
+    // A list of a histogram at every step, which doubles as it grows.
+    work.make(input.windows.steps.saturating_mul(2 * size_of::<Arc<FloatHistogram>>()))?;
     let (function, windows) = (input.kernel.function, input.windows);
     let extended = windows.edges != Edges::Sampled;
     if let Some(what) = instant::What::of(function)
         && !extended
     {
         work.spend(windows.steps)?;
-        newest(input, what, out);
-        return Ok(());
+        return newest(input, what, work, out);
     }
     let parted = Parted::of(input);
     match function {
@@ -177,7 +178,12 @@ pub(crate) fn apply(
 }
 
 /// What an instant selector takes.
-fn newest(input: &MixedInput<'_>, what: instant::What, out: &mut RowBuffer) {
+fn newest(
+    input: &MixedInput<'_>,
+    what: instant::What,
+    work: &mut Work,
+    out: &mut RowBuffer,
+) -> Result<(), EvalError> {
     let (s, windows) = (input.samples, input.windows);
     let owned: Vec<HistogramView<'_>>;
     let mut histograms = input.histograms;
@@ -196,6 +202,7 @@ fn newest(input: &MixedInput<'_>, what: instant::What, out: &mut RowBuffer) {
     for k in 0..windows.steps {
         let end = windows.first_end + k as i64 * windows.step;
         edge.advance(s.timestamps, end);
+        work.spend(1)?;
         let Some(last) = edge.at.checked_sub(1) else { continue };
         let (t, v) = (s.timestamps[last], s.values[last]);
         if t.as_ms() <= end - windows.range || is_stale_nan(v) {
@@ -212,12 +219,13 @@ fn newest(input: &MixedInput<'_>, what: instant::What, out: &mut RowBuffer) {
         };
         let shared = match &newest {
             Some((at, shared)) if *at == last => Arc::clone(shared),
-            _ => Arc::new(histogram.to_histogram()),
+            _ => work.made(histogram.to_histogram())?,
         };
         newest = Some((last, Arc::clone(&shared)));
         found.push(k, shared);
     }
     out.set_histograms(found);
+    Ok(())
 }
 
 /// The first or the last sample of each window.
@@ -230,7 +238,7 @@ fn ends(
 ) -> Result<(), EvalError> {
     let mut found = HistogramSteps::new(windows.steps);
     let mut shared = None;
-    slide(&parted.timestamps, windows, work, |_, k, lo, hi| {
+    slide(&parted.timestamps, windows, work, |work, k, lo, hi| {
         let sample = if first { lo } else { hi - 1 };
         let Some(histogram) = parted.at(sample) else {
             out.row_mut().set(k, parted.float(sample));
@@ -238,7 +246,7 @@ fn ends(
         };
         let value = match &shared {
             Some((at, value)) if *at == sample => Arc::clone(value),
-            _ => Arc::new(histogram.to_histogram()),
+            _ => work.made(histogram.to_histogram())?,
         };
         shared = Some((sample, Arc::clone(&value)));
         found.push(k, value);
@@ -313,7 +321,7 @@ fn sums(
         }
         let mut all = HistogramSum::new(kind, &parted.histograms[window.start]);
         for histogram in &parted.histograms[window.start + 1..window.end] {
-            work.spend(1 + histogram.positive_buckets.len() + histogram.negative_buckets.len())?;
+            work.spend(1 + histogram.bucket_count())?;
             if all.add(histogram).is_err() {
                 annotations.mixed_buckets(metric, span);
                 return Ok(());
@@ -326,7 +334,7 @@ fn sums(
         if remarks.bounds_reconciled {
             annotations.bounds_reconciled("aggregation", span);
         }
-        found.push(k, Arc::new(all.value()));
+        found.push(k, work.made(all.value())?);
         Ok(())
     })?;
     out.set_histograms(found);

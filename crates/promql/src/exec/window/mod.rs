@@ -16,11 +16,15 @@ mod trend;
 pub(crate) use mixed::MixedInput;
 pub(crate) use starts::Starts;
 
-use super::{matrix::RowMut, work::Work};
+use super::{
+    matrix::RowMut,
+    work::{WORK_PER_CHECK, Work},
+};
 use crate::ast::Edges;
 use crate::plan::{WindowFn, Windows};
 use skopos_model::{TimestampMs, is_stale_nan, sample::STALE_NAN_BITS};
 use skopos_storage::QueryError;
+use std::ops::Range;
 
 /// The samples of one series.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +59,11 @@ impl Column<'_> {
     #[inline]
     pub(crate) fn at(self, k: usize) -> f64 {
         if let [all] = self.0 { *all } else { self.0[k] }
+    }
+
+    /// The numbers of some of the steps.
+    pub(crate) fn part(self, steps: &Range<usize>) -> Self {
+        if self.0.len() == 1 { self } else { Self(&self.0[steps.clone()]) }
     }
 }
 
@@ -93,12 +102,16 @@ pub(crate) fn apply(
     let samples = samples.within(windows);
     // Every function looks at all samples once, whatever its windows are.
     work.spend(samples.values.len())?;
+    let clean_starts = if samples.starts.is_empty() { 0 } else { 2 * size_of::<TimestampMs>() };
+    work.buffers(samples.values.len().saturating_mul(buffer_bytes(function) + clean_starts))?;
     if let Some(what) = instant::What::of(function)
         && windows.edges == Edges::Sampled
     {
-        work.spend(windows.steps)?;
-        instant::newest(samples, windows, what, out);
-        return Ok(());
+        return parts(windows.steps, work, |steps| {
+            let first_end = windows.first_end + steps.start as i64 * windows.step;
+            let windows = Windows { first_end, steps: steps.len(), ..*windows };
+            instant::newest(samples.within(&windows), &windows, what, &mut out.part(&steps));
+        });
     }
     // A staleness marker is no sample of a window.
     let mut clean = std::mem::take(&mut scratch.clean);
@@ -106,6 +119,32 @@ pub(crate) fn apply(
     let done = compute(function, params, samples, windows, (scratch, work), out);
     scratch.clean = clean;
     done
+}
+
+/// Calls `f` with some steps at a time, which are paid for.
+pub(crate) fn parts(
+    steps: usize,
+    work: &mut Work,
+    mut f: impl FnMut(Range<usize>),
+) -> Result<(), QueryError> {
+    for first in (0..steps).step_by(WORK_PER_CHECK) {
+        let part = first..steps.min(first + WORK_PER_CHECK);
+        work.spend(part.len())?;
+        f(part);
+    }
+    Ok(())
+}
+
+/// What a function keeps beside each sample in buffers, in bytes, these as large again as they are full.
+fn buffer_bytes(function: WindowFn) -> usize {
+    use WindowFn as W;
+    match function {
+        W::Newest | W::NewestTime | W::NewestStart | W::InfoTime => 0,
+        W::Count | W::Present | W::First | W::Last | W::TimeOfFirst | W::TimeOfLast => 32,
+        W::Deriv | W::PredictLinear => 32 + 2 * 72,
+        W::Stddev | W::Stdvar => 32 + 2 * 48,
+        _ => 32 + 2 * 24,
+    }
 }
 
 fn compute(

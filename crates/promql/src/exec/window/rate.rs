@@ -11,7 +11,7 @@ use crate::error::EvalError;
 use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
 use crate::plan::WindowFn;
 use skopos_model::{CounterResetHint, FloatHistogram, HistogramView};
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 /// What is known of the histograms of a series before any window is looked at.
 struct Known {
@@ -79,7 +79,7 @@ pub(super) fn extrapolated(
         if window.len() < 2 && zero_ms.is_none() {
             return Ok(());
         }
-        work.spend(1 + parted.histograms[window.end - 1].positive_buckets.len())?;
+        work.spend(1 + parted.histograms[window.end - 1].bucket_count())?;
         let first_count = parted.histograms[window.start].count;
         let base = if zero_ms.is_some() { Base::Zero } else { Base::First };
         let Some(mut h) = difference(input, parted, (Looked { window, base }, &known), annotations) else {
@@ -94,7 +94,7 @@ pub(super) fn extrapolated(
         };
         let floor = (is_counter && h.count > 0.0 && first_count >= 0.0).then_some(first_count);
         h.multiply(extrapolation(&ends, hi - lo, h.count, floor) / per_second);
-        found.push(k, Arc::new(h));
+        found.push(k, work.made(h)?);
         Ok(())
     })?;
     out.set_histograms(found);
@@ -179,7 +179,7 @@ pub(super) fn instant(
     let is_rate = input.kernel.function == WindowFn::Irate;
     let (metric, span) = (input.metric, input.kernel.span);
     let mut found = HistogramSteps::new(input.windows.steps);
-    slide(&parted.timestamps, input.windows, work, |_, k, lo, hi| {
+    slide(&parted.timestamps, input.windows, work, |work, k, lo, hi| {
         if hi - lo < 2 {
             return Ok(());
         }
@@ -200,6 +200,7 @@ pub(super) fn instant(
         if !is_rate && gauges.contains(&false) {
             annotations.histogram_not_gauge(metric, span);
         }
+        work.spend(1 + last.bucket_count())?;
         let mut h = last.to_histogram();
         if !is_rate || !parted.is_reset(index) {
             match h.subtract(before) {
@@ -219,7 +220,7 @@ pub(super) fn instant(
             let ms = parted.timestamps[hi - 1].as_ms() - parted.timestamps[hi - 2].as_ms();
             h.divide(ms as f64 / 1000.0);
         }
-        found.push(k, Arc::new(h));
+        found.push(k, work.made(h)?);
         Ok(())
     })?;
     out.set_histograms(found);

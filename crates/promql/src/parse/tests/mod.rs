@@ -4,8 +4,8 @@ mod errors;
 mod roundtrip;
 
 use super::{
-    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, MAX_REGEX_BYTES, MAX_REGEXES, ParseOptions, Reason, parse,
-    parse_selector,
+    MAX_DEPTH, MAX_MATCHERS, MAX_NESTING, MAX_QUERY_BYTES, MAX_REGEX_BYTES, MAX_REGEXES, ParseOptions,
+    Reason, parse, parse_selector,
 };
 use crate::ast::{Expr, ExprKind};
 
@@ -281,9 +281,13 @@ fn regular_expressions_are_limited_in_sum() {
         // Sets that are made of expressions cost too.
         (matchers(2000, &|i| format!("[a-j]{{3}}{i}")), too_many),
         (matchers(8, &|i| format!("a.+{}{i}", "b".repeat(MAX_REGEX_BYTES / 8))), too_long),
-        (matchers(2000, &|_| "\\\\w{20}N".to_owned()), None),
-        (matchers(2000, &|i| format!("a{i}|b{i}")), None),
-        (matchers(2000, &|i| format!("a{i}.*")), None),
+        (matchers(MAX_MATCHERS, &|_| "\\\\w{20}N".to_owned()), None),
+        (matchers(MAX_MATCHERS, &|i| format!("a{i}|b{i}")), None),
+        (matchers(MAX_MATCHERS, &|i| format!("a{i}.*")), None),
+        (
+            matchers(MAX_MATCHERS + 1, &|i| format!("a{i}.*")),
+            Some(("conditions of a selector", MAX_MATCHERS)),
+        ),
     ] {
         assert_eq!(limit(&text), want, "{}", &text[..80]);
     }

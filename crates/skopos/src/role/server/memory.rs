@@ -1,4 +1,4 @@
-//! `MemoryBudget`: what `--storage.memory-budget` says, and what that is on this machine. Reads what the
+//! `MemoryBudget`: what flags such as `--storage.memory-budget` say, and what that is on this machine. Reads what the
 //! kernel says of memory; never says what else may take how much.
 
 use skopos_base::fs::{Fs, read_all};
@@ -9,7 +9,7 @@ const LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/m
 /// When nothing can be read, so much is taken to be there.
 const UNKNOWN_MACHINE_BYTES: u64 = 4 << 30;
 
-/// How much memory the newest samples may take.
+/// How much memory something may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MemoryBudget {
     Bytes(u64),

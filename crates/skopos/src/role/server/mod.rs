@@ -138,6 +138,12 @@ pub(crate) struct Flags {
         default_value_t = skopos_api::DEFAULT_RESPONSE_MAX_BYTES,
         value_parser = clap::value_parser!(u64).range(1024..))]
     response_max_bytes: u64,
+    /// Memory that one query may hold, in bytes or in percent of what there is.
+    #[arg(long = "query.max-memory", value_name = "SIZE|PERCENT", default_value = "1GiB")]
+    query_max_memory: memory::MemoryBudget,
+    /// Memory that all queries together may hold.
+    #[arg(long = "query.total-memory", value_name = "SIZE|PERCENT", default_value = "25%")]
+    query_total_memory: memory::MemoryBudget,
     #[command(flatten)]
     remote_read: remote_read::RemoteReadFlags,
     #[command(flatten)]

@@ -5,15 +5,15 @@ use crate::role::Failure;
 use skopos_api::{
     App, Parts, RemoteRead,
     notifications::RELOAD_FAILED,
-    own_metrics::{MetricsSource, OwnMetrics, scrape_source},
+    own_metrics::{MetricsSource, OwnMetrics, query_source, scrape_source},
 };
 use skopos_base::Env;
 use skopos_config::{Config, Live};
-use skopos_promql::{Engine, EngineOptions};
+use skopos_promql::{Engine, EngineOptions, active_log::ActiveLog, queries::Queries};
 use skopos_scrape::{
     fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters, target::Target,
 };
-use skopos_storage::QueryLimits;
+use skopos_storage::{QueryLimits, QueryMemory};
 use skopos_tsdb::Db;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -51,12 +51,15 @@ impl Services {
         let chunks = Arc::clone(&db);
         let remote_read =
             RemoteRead::new(Arc::new(move |range| chunks.chunk_querier(range)), flags.remote_read.limits());
+        let engine = engine(flags, env);
+        let queries = active_queries(flags, env)?;
         let metrics = Arc::new(OwnMetrics::new(vec![
             storage_metrics(&db),
             remote_read.metrics(),
             reloads.source(),
             scrape_source(Arc::clone(&counters)),
             scrape_limits(flags.max_series_per_target),
+            query_source(engine.clone(), Arc::clone(&queries)),
         ]));
         let watches_machine = path.is_none();
         let sources = if watches_machine { own::sources(env, &metrics) } else { HashMap::new() };
@@ -70,18 +73,6 @@ impl Services {
             max_series_per_target: flags.max_series_per_target,
         }));
         let live = Arc::new(Live::new(config));
-        let limits = QueryLimits {
-            max_samples: flags.query_max_samples,
-            max_series: flags.query_max_series,
-            timeout: flags.query_timeout,
-        };
-        let mut options =
-            EngineOptions { lookback_delta: flags.lookback_delta, limits, ..EngineOptions::default() };
-        for feature in &flags.enable_feature {
-            // Those that are not the engine's are seen to where they belong.
-            options.enable(feature);
-        }
-        let engine = Engine::new(options, Arc::clone(&env.clock));
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
         app.ready(Parts {
             remote_read,
@@ -96,6 +87,7 @@ impl Services {
             config: Arc::clone(&live),
             clock: Arc::clone(&env.clock),
             query_slots: Arc::new(Semaphore::new(flags.query_concurrency as usize)),
+            queries,
             metrics,
         });
         let config = live.get();
@@ -166,6 +158,36 @@ fn scrape_limits(max_series_per_target: u32) -> MetricsSource {
             f64::from(max_series_per_target),
         );
     })
+}
+
+/// What evaluates queries, as the flags have it.
+fn engine(flags: &Flags, env: &Env) -> Engine {
+    let limits = QueryLimits {
+        max_samples: flags.query_max_samples,
+        max_series: flags.query_max_series,
+        max_memory: flags.query_max_memory.bytes(env.fs.as_ref()),
+        timeout: flags.query_timeout,
+    };
+    let mut options =
+        EngineOptions { lookback_delta: flags.lookback_delta, limits, ..EngineOptions::default() };
+    for feature in &flags.enable_feature {
+        // Those that are not the engine's are seen to where they belong.
+        options.enable(feature);
+    }
+    let memory = QueryMemory::new(flags.query_total_memory.bytes(env.fs.as_ref()));
+    Engine::new(options, Arc::clone(&env.clock)).with_memory(memory)
+}
+
+/// The queries that wait and run, with the log of those that run. Those that ran when the process before died
+/// are named.
+fn active_queries(flags: &Flags, env: &Env) -> Result<Arc<Queries>, Failure> {
+    let (log, unfinished) = ActiveLog::open(Arc::clone(&env.fs), &flags.storage_path)
+        .map_err(|e| Failure::Storage(format!("the log of active queries cannot be begun: {e}")))?;
+    for query in unfinished {
+        let (query, began_ms) = (query.query, query.began_ms);
+        tracing::warn!(query, began_ms, "this query ran when the server ended without stopping");
+    }
+    Ok(Queries::new(Arc::clone(&env.clock), flags.query_concurrency as usize, Some(log)))
 }
 
 /// What storage says of itself, under the names that Prometheus' dashboards and rules know.

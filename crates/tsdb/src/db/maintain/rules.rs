@@ -57,6 +57,7 @@ impl Core {
         let limits = QueryLimits {
             max_samples: u64::MAX,
             max_series: u64::MAX,
+            max_memory: u64::MAX,
             timeout: DurationMs::from_ms(i64::MAX),
         };
         let budget = QueryBudget::new(limits, Arc::clone(&self.env.clock));

@@ -1,0 +1,87 @@
+//! What the engine says of its queries: how many wait and run, how long they take, what they hold and what
+//! cut them off.
+
+use super::{Families, MetricsSource};
+use skopos_model::MetricType;
+use skopos_promql::{
+    Engine,
+    queries::{CUT_OFF_BY, DURATION_BOUNDS_MS, Queries, Slice},
+};
+use std::sync::Arc;
+
+/// The queries of `engine` as families.
+pub fn query_source(engine: Engine, queries: Arc<Queries>) -> MetricsSource {
+    Arc::new(move |out: &mut Families<'_>| {
+        write_counts(&queries, out);
+        write_durations(&queries, out);
+        let memory = engine.memory();
+        for (name, help, value) in [
+            ("skopos_query_memory_bytes", "Bytes that all queries hold.", memory.used()),
+            ("skopos_query_memory_peak_bytes", "The most bytes that all queries held.", memory.peak()),
+            (
+                "skopos_query_memory_max_bytes",
+                "What all queries may hold (query.total-memory).",
+                memory.max(),
+            ),
+        ] {
+            out.gauge(name, help, value as f64);
+        }
+    })
+}
+
+fn write_counts(queries: &Queries, out: &mut Families<'_>) {
+    let active = queries.active();
+    let waiting = active.iter().filter(|query| !query.runs).count();
+    out.gauge("prometheus_engine_queries", "Queries that run or wait.", active.len() as f64);
+    out.gauge(
+        "skopos_queries_waiting",
+        "Queries that wait for a place among those that run.",
+        waiting as f64,
+    );
+    let max = queries.max_concurrent() as f64;
+    out.gauge("prometheus_engine_queries_concurrent_max", "How many queries may run at a time.", max);
+    let samples = queries.samples() as f64;
+    out.counter("prometheus_engine_query_samples_total", "Samples that queries have read.", samples);
+    let failures = queries.log_failures() as f64;
+    out.counter("skopos_active_query_log_failures_total", "Failed writes to queries.active.", failures);
+    out.family(
+        "skopos_queries_cut_off_total",
+        MetricType::Counter,
+        "Queries that were cut off, by the limit that they reached; client: nobody waited any more.",
+    );
+    for (by, count) in CUT_OFF_BY.iter().zip(queries.cut_off()) {
+        out.sample("", &[("by", by)], count as f64);
+    }
+}
+
+/// The name of a slice in Prometheus.
+fn name(slice: Slice) -> &'static str {
+    match slice {
+        Slice::Queue => "queue_time",
+        Slice::Prepare => "prepare_time",
+        Slice::Evaluate => "inner_eval",
+        Slice::Answer => "result_write",
+    }
+}
+
+fn write_durations(queries: &Queries, out: &mut Families<'_>) {
+    let help = "How long the parts of queries took.";
+    out.family("prometheus_engine_query_duration_seconds", MetricType::Summary, help);
+    for slice in Slice::ALL {
+        let (count, total) = queries.durations(slice).total();
+        out.sample("_sum", &[("slice", name(slice))], total.as_secs_f64());
+        out.sample("_count", &[("slice", name(slice))], count as f64);
+    }
+    out.family("prometheus_engine_query_duration_histogram_seconds", MetricType::Histogram, help);
+    for slice in Slice::ALL {
+        let durations = queries.durations(slice);
+        let (count, total) = durations.total();
+        for (bound, below) in DURATION_BOUNDS_MS.iter().zip(durations.within_bounds()) {
+            let bound = (*bound as f64 / 1000.0).to_string();
+            out.sample("_bucket", &[("slice", name(slice)), ("le", &bound)], below as f64);
+        }
+        out.sample("_bucket", &[("slice", name(slice)), ("le", "+Inf")], count as f64);
+        out.sample("_sum", &[("slice", name(slice))], total.as_secs_f64());
+        out.sample("_count", &[("slice", name(slice))], count as f64);
+    }
+}
