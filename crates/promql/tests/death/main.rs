@@ -148,10 +148,10 @@ fn outcome(result: &Result<QueryResult, EvalError>) -> &'static str {
 
 /// How the query ended, and how long it went on without a look.
 fn run(storage: &MemoryStorage, case: &Case) -> (&'static str, Duration) {
-    let clock = WatchedClock::new();
     let Ok(expr) = parse_with(&case.query, ParseOptions::ALL) else {
         return ("parse", Duration::ZERO);
     };
+    let clock = WatchedClock::new();
     let options = EngineOptions { limits: LIMITS, language: ParseOptions::ALL, ..EngineOptions::default() };
     let engine = Engine::new(options, Arc::clone(&clock) as Arc<dyn Clock>);
     let budget = engine.budget();
