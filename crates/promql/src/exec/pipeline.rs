@@ -48,7 +48,7 @@ const MIXED_SAMPLE_BYTES: usize = 256;
 #[derive(Debug)]
 enum SinkRun<'p> {
     Collect(StepMatrix),
-    Aggregate(Aggregator<'p>),
+    Aggregate(Box<Aggregator<'p>>),
 }
 
 impl<'p> PipelineRun<'p> {
@@ -65,7 +65,7 @@ impl<'p> PipelineRun<'p> {
             Sink::Collect { .. } => SinkRun::Collect(StepMatrix::new(grid.steps, budget)),
             Sink::Aggregate { op, grouping, input } => {
                 let aggregation = Aggregation { op: *op, grouping, input: input.0 };
-                SinkRun::Aggregate(Aggregator::new(aggregation, grid.steps, late_names, budget))
+                SinkRun::Aggregate(Box::new(Aggregator::new(aggregation, grid.steps, late_names, budget)))
             }
         };
         let row = RowBuffer::new(grid.steps);

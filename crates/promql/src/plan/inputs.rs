@@ -40,7 +40,7 @@ impl Plan {
             }
             Source::Node(node) => inputs.push(*node),
         }
-        inputs.extend(pipeline.maps.iter().flat_map(|map| map.scalars()));
+        inputs.extend(pipeline.maps.iter().flat_map(super::Map::scalars));
         inputs
     }
 }

@@ -9,7 +9,12 @@ mod support;
 
 use cap::Cap;
 use corpus::{Case, Grid};
-use skopos_base::{clock::Clock, real::RealClock};
+use skopos_base::{
+    clock::Clock,
+    real::{RealClock, RealSpawner},
+    spawn::Spawner,
+    sync::Mutex,
+};
 use skopos_model::{DurationMs, FloatHistogram, TimestampMs};
 use skopos_promql::{Engine, EngineOptions, EvalError, ParseOptions, QueryResult, parse_with};
 use skopos_storage::{QueryError, QueryLimits};
@@ -17,7 +22,7 @@ use std::{
     alloc::System,
     fmt::Write,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -116,7 +121,7 @@ impl WatchedClock {
     /// Looks once more, and says the longest gap.
     fn longest_gap(&self) -> Duration {
         self.monotonic();
-        self.looks.lock().unwrap().1
+        self.looks.lock().1
     }
 }
 
@@ -126,7 +131,7 @@ impl Clock for WatchedClock {
     }
     fn monotonic(&self) -> Duration {
         let now = self.inner.monotonic();
-        let mut looks = self.looks.lock().unwrap();
+        let mut looks = self.looks.lock();
         *looks = (now, looks.1.max(now.saturating_sub(looks.0)));
         now
     }
@@ -180,6 +185,7 @@ fn queries_of_death_end_within_their_account_last_third() {
     every_third_ends_well(2);
 }
 
+#[expect(clippy::print_stderr, reason = "a process that is ended can say nothing else")]
 /// Every third query from `first` on ends as the corpus says, within its memory and its time.
 fn every_third_ends_well(first: usize) {
     let cases = corpus::read();
@@ -206,10 +212,10 @@ fn every_third_ends_well(first: usize) {
             attempts.map(|(_, gap)| gap).min().expect("four more attempts")
         };
         if gap > LONGEST_GAP {
-            writeln!(wrong, "{gap:?} without a look: {}", case.shown()).unwrap();
+            writeln!(wrong, "{gap:?} without a look: {}", case.shown()).expect("a String takes all");
         }
         if !case.may_end_with(ended.0) {
-            writeln!(wrong, "ended with {}: {}", ended.0, case.shown()).unwrap();
+            writeln!(wrong, "ended with {}: {}", ended.0, case.shown()).expect("a String takes all");
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
@@ -229,18 +235,18 @@ fn a_light_query_beside_a_heavy_one_takes_less_than_twice_its_time() {
         times.min().expect("some runs")
     };
     let alone = best_of(50);
-    let stop = AtomicBool::new(false);
-    let beside = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let heavy = Case::instant("sum_over_time(vector(time() ^ 0.5)[10d:1s])");
-            while !stop.load(Ordering::Relaxed) {
-                run(&storage, &heavy);
-            }
-        });
-        let beside = best_of(200);
-        stop.store(true, Ordering::Relaxed);
-        beside
-    });
+    let stop = Arc::new(AtomicBool::new(false));
+    let (heavy_storage, heavy_stop) = (storage.clone(), Arc::clone(&stop));
+    let beside_it = move || {
+        let heavy = Case::instant("sum_over_time(vector(time() ^ 0.5)[10d:1s])");
+        while !heavy_stop.load(Ordering::Relaxed) {
+            run(&heavy_storage, &heavy);
+        }
+    };
+    let thread = RealSpawner.spawn("heavy", Box::new(beside_it)).expect("a thread");
+    let beside = best_of(200);
+    stop.store(true, Ordering::Relaxed);
+    thread.join().expect("the heavy queries end");
     assert!(beside <= alone * 2, "{beside:?} beside a heavy query, {alone:?} alone");
 }
 
