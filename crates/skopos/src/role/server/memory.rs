@@ -1,5 +1,5 @@
-//! `MemoryBudget`: what flags such as `--storage.memory-budget` say, and what that is on this machine. Reads what the
-//! kernel says of memory; never says what else may take how much.
+//! `MemoryBudget`: what flags such as `--storage.memory-budget` say, and what that is on this machine. Reads
+//! what the kernel says of memory; never says what else may take how much.
 
 use skopos_base::fs::{Fs, read_all};
 use std::{path::Path, str::FromStr};
