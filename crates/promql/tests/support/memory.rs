@@ -105,7 +105,7 @@ impl Querier for MemoryQuerier {
                 let all = |l: &Labels| request.matchers.iter().all(|m| m.matches(l.value(m.name())));
                 l.as_ref().map_or(true, |l| all(l) && request.shard.contains(l))
             })
-            .map(Result::cloned)
+            .map(|l| l.map(Labels::clone))
             .collect::<Result<_, _>>()?;
         request.budget.charge_series(chosen.len() as u64)?;
         let range = TimeRange {
