@@ -96,17 +96,16 @@ impl MemoryQuerier {
 
 impl Querier for MemoryQuerier {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, QueryError> {
-        let chosen: Vec<Labels> = self
-            .series
-            .keys()
-            .enumerate()
-            .map(|(i, l)| if i % 16 == 15 { request.budget.check().map(|()| l) } else { Ok(l) })
-            .filter(|l| {
-                let all = |l: &Labels| request.matchers.iter().all(|m| m.matches(l.value(m.name())));
-                l.as_ref().map_or(true, |l| all(l) && request.shard.contains(l))
-            })
-            .map(|l| l.map(Labels::clone))
-            .collect::<Result<_, _>>()?;
+        let mut chosen: Vec<Labels> = Vec::new();
+        for (i, labels) in self.series.keys().enumerate() {
+            if i % 16 == 15 {
+                request.budget.check()?;
+            }
+            let all = request.matchers.iter().all(|m| m.matches(labels.value(m.name())));
+            if all && request.shard.contains(labels) {
+                chosen.push(labels.clone());
+            }
+        }
         request.budget.charge_series(chosen.len() as u64)?;
         let range = TimeRange {
             min: self.range.min.max(request.range.min),
