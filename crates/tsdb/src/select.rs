@@ -338,8 +338,8 @@ mod tests {
             for (i, labels) in (1..).zip(&all) {
                 registry.get_or_create(labels, Origin::Wal(i)).unwrap();
             }
-            let limits =
-                QueryLimits { max_samples: 0, max_series: 0, max_memory: 0, timeout: DurationMs::from_secs(1) };
+            let timeout = DurationMs::from_secs(1);
+            let limits = QueryLimits { max_samples: 0, max_series: 0, max_memory: 0, timeout };
             let got = select(&registry, &matchers, &QueryBudget::new(limits, Arc::new(Still))).unwrap();
             let fulfils = |l: &Labels| matchers.iter().all(|m| m.matches(l.value(m.name())));
             let expected: Vec<u32> = (0..).zip(&all).filter(|(_, l)| fulfils(l)).map(|(i, _)| i).collect();

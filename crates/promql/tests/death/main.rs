@@ -3,20 +3,22 @@
 //! a light query beside them is hardly slower. Owns no rule of the language.
 
 mod corpus;
-#[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "each test takes what it needs of what they share")]
-mod support;
+#[path = "../support/memory.rs"]
+mod memory;
 
 use cap::Cap;
 use corpus::{Case, Grid};
+use memory::{MemoryStorage, StillClock};
 use skopos_base::{
     clock::Clock,
     real::{RealClock, RealSpawner},
     spawn::Spawner,
     sync::Mutex,
 };
-use skopos_model::{DurationMs, FloatHistogram, TimestampMs};
-use skopos_promql::{Engine, EngineOptions, EvalError, ParseOptions, QueryResult, parse_with};
+use skopos_model::{DurationMs, FloatHistogram, Labels, TimestampMs};
+use skopos_promql::{
+    Engine, EngineOptions, EvalError, ParseOptions, QueryResult, Value, parse_selector, parse_with,
+};
 use skopos_storage::{QueryError, QueryLimits};
 use std::{
     alloc::System,
@@ -27,7 +29,6 @@ use std::{
     },
     time::Duration,
 };
-use support::{memory::MemoryStorage, world::labels};
 
 /// Ends the process when more is taken than it lets.
 #[global_allocator]
@@ -47,6 +48,12 @@ const BESIDE_ACCOUNT: usize = 48 << 20;
 
 /// How long a query may go on without a look at its budget. Code that is not optimised is given more.
 const LONGEST_GAP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 400 } else { 100 });
+
+/// Labels written as a selector.
+fn labels(text: &str) -> Labels {
+    let matchers = parse_selector(text).expect("a selector");
+    Labels::from_pairs(matchers.iter().map(|m| (m.name(), m.value())))
+}
 
 /// One sample each 15 s of an hour, of several kinds of series.
 fn storage() -> MemoryStorage {
@@ -84,7 +91,7 @@ fn storage() -> MemoryStorage {
 /// A histogram as a sample.
 struct Counts(FloatHistogram);
 
-impl support::memory::Sample for Counts {
+impl memory::Sample for Counts {
     fn push_to(&self, columns: &mut skopos_model::Columns, timestamp: TimestampMs) {
         columns.push_histogram(timestamp, &self.0);
     }
@@ -248,6 +255,17 @@ fn a_light_query_beside_a_heavy_one_takes_less_than_twice_its_time() {
     stop.store(true, Ordering::Relaxed);
     thread.join().expect("the heavy queries end");
     assert!(beside <= alone * 2, "{beside:?} beside a heavy query, {alone:?} alone");
+}
+
+#[test]
+fn the_corpus_asks_of_many_series() {
+    let storage = storage();
+    assert!(storage.iter().filter(|(_, columns)| columns.len() > 100_000).count() >= 3);
+    let engine = Engine::new(EngineOptions::default(), Arc::new(StillClock));
+    let count = parse_with("count(big)", ParseOptions::ALL).expect("a query");
+    let result = engine.instant(&storage, &count, TimestampMs::new(3_600_000), &memory::budget());
+    let Ok(QueryResult { value: Value::Vector(vector), .. }) = result else { panic!("{result:?}") };
+    assert_eq!(vector.values, [4000.0]);
 }
 
 #[test]
