@@ -9,6 +9,7 @@
 //! - `hostile_targets`: what bad targets do to themselves, to others and to memory
 //! - `tsdb_tool`: what the command line does with data directories, beside promtool
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
+//! - `query_tool`: the command line asks servers and writes queries, beside promtool
 //! - `api`: status codes and shapes of every endpoint
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
 //! - `remote_read`: other servers read our samples, beside Prometheus
@@ -28,6 +29,7 @@ mod hostile_targets;
 mod kill_nine;
 mod limits;
 mod peers;
+mod query_tool;
 mod remote_read;
 mod retention;
 mod search;

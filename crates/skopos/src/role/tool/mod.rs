@@ -1,10 +1,13 @@
 //! `skopos tool`: check files and look into data.
 //!
 //! - `check`: whether files are valid. `tsdb`: what a data directory has.
+//! - `query`: asks a server. `promql`: writes queries anew.
 //! - `output`: standard output, which may be closed before all is said.
 
 mod check;
 mod output;
+mod promql;
+mod query;
 mod tsdb;
 
 use super::Failure;
@@ -23,6 +26,10 @@ enum Tool {
         #[command(subcommand)]
         what: check::Check,
     },
+    /// Ask a server that has Prometheus' API.
+    Query(query::Flags),
+    /// Write queries anew.
+    Promql(promql::Flags),
     /// Look into a data directory, make blocks, check and repair them.
     Tsdb {
         #[command(subcommand)]
@@ -33,6 +40,8 @@ enum Tool {
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     match &flags.tool {
         Tool::Check { what } => check::run(what),
+        Tool::Query(flags) => query::run(flags),
+        Tool::Promql(flags) => promql::run(flags),
         Tool::Tsdb { what } => tsdb::run(what),
     }
 }
