@@ -1,5 +1,5 @@
-//! `skopos tool query analyze`: how many buckets of histograms hold anything, over time. Of classic histograms
-//! a bucket is what its series has beyond the one below.
+//! `skopos tool query analyze`: how many buckets of histograms hold anything, over time. Of classic
+//! histograms a bucket is what its series has beyond the one below.
 
 use super::{
     client::Client,

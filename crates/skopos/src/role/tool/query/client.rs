@@ -1,5 +1,5 @@
-//! `Client`: a server that has Prometheus' API, asked one question at a time. Answers are bounded in bytes and
-//! time. Understands the envelope of an answer and nothing of its data.
+//! `Client`: a server that has Prometheus' API, asked one question at a time. Answers are bounded in bytes
+//! and time. Understands the envelope of an answer and nothing of its data.
 
 use crate::role::Failure;
 use reqwest::{

@@ -1,5 +1,5 @@
-//! `skopos tool query`: asks a server that has Prometheus' API. The commands, arguments and lines are those of
-//! promtool.
+//! `skopos tool query`: asks a server that has Prometheus' API. The commands, arguments and lines are those
+//! of promtool.
 //!
 //! - `client`: one question and its answer. `show`: answers as lines or JSON. `analyze`: histograms' buckets.
 
