@@ -176,7 +176,8 @@ fn summary(kind: &str, all: &[Stats]) -> String {
     let line = |(min, avg, max): (usize, f64, usize)| format!("{min}/{avg:.3}/{max}");
     let (max, total) = (of(|s| s.max), of(|s| s.total));
     let mut text = format!(
-        "\n{kind} histogram series ({} in total):\n- min populated: {}\n- avg populated: {}\n- max populated: {}",
+        "\n{kind} histogram series ({} in total):\n- min populated: {}\n- avg populated: {}\n\
+         - max populated: {}",
         all.len(),
         line(of(|s| s.min)),
         // An average is cut to a whole number here, as promtool does.
