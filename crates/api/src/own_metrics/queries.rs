@@ -72,7 +72,7 @@ fn write_durations(queries: &Queries, out: &mut Families<'_>) {
         out.sample("_sum", &[("slice", name(slice))], total.as_secs_f64());
         out.sample("_count", &[("slice", name(slice))], count as f64);
     }
-    out.family("prometheus_engine_query_duration_histogram_seconds", MetricType::Histogram, help);
+    out.family("skopos_query_duration_seconds", MetricType::Histogram, help);
     for slice in Slice::ALL {
         let durations = queries.durations(slice);
         let (count, total) = durations.total();
