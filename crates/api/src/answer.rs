@@ -62,7 +62,7 @@ impl<'a> Answer<'a> {
                 self.matrix(matrix, kept(matrix.len()))?;
             }
         }
-        stats.write(&mut self.out)?;
+        stats.write(&result.operators, &mut self.out)?;
         self.out.push(b'}');
         let of = |severity| remarks(&result.annotations, severity, query);
         let mut warnings = of(Severity::Warning);

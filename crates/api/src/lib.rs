@@ -11,7 +11,7 @@
 //! - `search`, `search_score`: names and values that fit a term, the best first.
 //! - `params`, `reply`, `json`: how a request is read and an answer written.
 //! - `remote_read`: samples and chunks for other servers.
-//! - `query_stats`: how long a query took, for clients that ask.
+//! - `query_stats`: how long a query took, for clients that ask; `query_log`: for the log of queries.
 //! - `answer`: a query's result as JSON, sent while it is written.
 //! - `blocking`: queries on threads, cancelled when their client goes.
 //! - `own_metrics`: what this process says of itself.
@@ -46,6 +46,7 @@ pub mod own_metrics;
 mod params;
 mod parts;
 mod query;
+mod query_log;
 mod query_stats;
 mod remote_read;
 mod reply;
@@ -65,6 +66,7 @@ pub use answer::DEFAULT_RESPONSE_MAX_BYTES;
 pub use control::Asked;
 pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
+pub use query_log::QueryLog;
 pub use remote_read::{ChunkSource, RemoteRead, RemoteReadLimits};
 
 use crate::reply::{ApiError, ErrorType};

@@ -7,6 +7,7 @@ use crate::{
     control::{Asked, Control},
     notifications::Notifications,
     own_metrics::OwnMetrics,
+    query_log::QueryLog,
     remote_read::RemoteRead,
     reply::{ApiError, ErrorType},
     tsdb_status::TsdbStatusSource,
@@ -49,6 +50,8 @@ pub struct Parts {
     pub query_slots: Arc<Semaphore>,
     /// Those that wait and run.
     pub queries: Arc<Queries>,
+    /// Where they are logged.
+    pub query_log: QueryLog,
     /// What this process says of itself.
     pub metrics: Arc<OwnMetrics>,
 }

@@ -5,7 +5,8 @@ use crate::{
     blocking,
     params::Params,
     parts::{Parts, Ready},
-    query_stats::Stats,
+    query_log::Ended,
+    query_stats::{OperatorsWanted, Stats},
     reply::{self, ApiError, ErrorType},
 };
 use axum::{http::StatusCode, response::Response};
@@ -38,9 +39,11 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
         tracked.enters(Slice::Evaluate);
         let result = engine.instant(parts.storage.as_ref(), &expr, at, budget);
         tracked.evaluated(budget, result.as_ref().err());
-        let result = result?;
         stats.evaluated(parts, budget);
-        Answer::new(parts, sink).write(&result, &params, limit, &stats)
+        let query = params.required("query")?;
+        let ended = Ended { path: "/api/v1/query", query, start: at, end: at, step: 0.0 };
+        parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
+        Answer::new(parts, sink).write(&result?, &params, limit, &stats)
     })
     .await?;
     Ok(reply::json(StatusCode::OK, body))
@@ -86,9 +89,12 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
         tracked.enters(Slice::Evaluate);
         let result = engine.range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget);
         tracked.evaluated(budget, result.as_ref().err());
-        let result = result?;
         stats.evaluated(parts, budget);
-        Answer::new(parts, sink).write(&result, &params, limit, &stats)
+        let query = params.required("query")?;
+        let path = "/api/v1/query_range";
+        let ended = Ended { path, query, start, end, step: step.as_ms() as f64 / 1000.0 };
+        parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
+        Answer::new(parts, sink).write(&result?, &params, limit, &stats)
     })
     .await?;
     Ok(reply::json(StatusCode::OK, body))
@@ -96,7 +102,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
 
 /// The engine as configured, with the lookback that the client asks for; zero and less ask for none.
 fn engine(parts: &Parts, params: &Params) -> Result<Engine, ApiError> {
-    let engine = parts.engine_now();
+    let engine = OperatorsWanted::of(params).engine(parts.engine_now());
     let lookback = params.duration("lookback_delta")?.filter(|d| d.as_ms() > 0);
     Ok(lookback.map_or(engine.clone(), |lookback| engine.with_lookback(lookback)))
 }

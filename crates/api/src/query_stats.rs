@@ -2,12 +2,51 @@
 
 use crate::{params::Params, parts::Parts, reply::ApiError};
 use serde_json::json;
+use skopos_promql::{Engine, OperatorStats};
 use skopos_storage::QueryBudget;
 use std::time::Duration;
 
+/// Where a client wants to read what each operator did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OperatorsWanted {
+    in_stats: bool,
+    explained: bool,
+}
+
+impl OperatorsWanted {
+    pub(crate) fn of(params: &Params) -> Self {
+        let explained = matches!(params.get("explain"), Some("1" | "true"));
+        Self { in_stats: params.get("stats") == Some("all"), explained }
+    }
+
+    /// The engine that says it, if it is wanted anywhere.
+    pub(crate) fn engine(self, engine: Engine) -> Engine {
+        if self.in_stats || self.explained { engine.profiling() } else { engine }
+    }
+}
+
+/// The operators in the order of the plan's tree.
+fn tree(operators: &[OperatorStats]) -> serde_json::Value {
+    let one = |o: &OperatorStats| {
+        json!({
+            "depth": o.depth,
+            "operator": o.operator,
+            "steps": o.steps,
+            "seriesRead": o.series_read,
+            "samplesRead": o.samples_read,
+            "rows": o.rows,
+            "seconds": o.took.as_secs_f64(),
+        })
+    };
+    operators.iter().map(one).collect()
+}
+
 /// When the parts of a query began and ended.
+#[derive(Debug, Default)]
 pub(crate) struct Stats {
     wanted: bool,
+    /// What each operator did: for `stats=all` among the statistics, for `explain=1` beside them.
+    operators: OperatorsWanted,
     asked: Duration,
     began: Duration,
     ended: Duration,
@@ -19,7 +58,9 @@ impl Stats {
     /// Evaluation begins; the query was `asked` at that time of the clock.
     pub(crate) fn begin(parts: &Parts, params: &Params, asked: Duration) -> Self {
         let began = parts.clock.monotonic();
-        Self { wanted: params.get("stats").is_some(), asked, began, ended: began, read: 0, peak: 0 }
+        let operators = OperatorsWanted::of(params);
+        let wanted = params.get("stats").is_some();
+        Self { wanted, operators, asked, began, ended: began, read: 0, peak: 0 }
     }
 
     /// Evaluation ended, having used so much.
@@ -29,13 +70,38 @@ impl Stats {
     }
 
     /// Writes the member behind the result, if it is wanted. Sorting and preparing are parts of evaluation.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), ApiError> {
+    pub(crate) fn write(&self, operators: &[OperatorStats], out: &mut Vec<u8>) -> Result<(), ApiError> {
+        let written = |e: serde_json::Error| ApiError::internal(e.to_string());
+        if self.operators.explained {
+            out.extend_from_slice(b",\"explain\":");
+            serde_json::to_writer(&mut *out, &tree(operators)).map_err(written)?;
+        }
         if !self.wanted {
             return Ok(());
         }
+        let mut stats = self.json();
+        if self.operators.in_stats {
+            stats["operators"] = tree(operators);
+        }
+        out.extend_from_slice(b",\"stats\":");
+        serde_json::to_writer(out, &stats).map_err(written)
+    }
+
+    /// How long it took, waiting included.
+    pub(crate) fn took(&self) -> Duration {
+        self.ended.saturating_sub(self.asked)
+    }
+
+    /// Samples that it read.
+    pub(crate) fn samples(&self) -> u64 {
+        self.read
+    }
+
+    /// As Prometheus writes it.
+    pub(crate) fn json(&self) -> serde_json::Value {
         let queued = self.began.saturating_sub(self.asked).as_secs_f64();
         let evaluated = self.ended.saturating_sub(self.began).as_secs_f64();
-        let stats = json!({
+        json!({
             "timings": {
                 "evalTotalTime": evaluated,
                 "resultSortTime": 0,
@@ -45,8 +111,6 @@ impl Stats {
                 "execTotalTime": evaluated + queued,
             },
             "samples": {"totalQueryableSamples": self.read, "peakSamples": self.peak},
-        });
-        out.extend_from_slice(b",\"stats\":");
-        serde_json::to_writer(out, &stats).map_err(|e| ApiError::internal(e.to_string()))
+        })
     }
 }

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use skopos_api::{
-    App, Mount, NoAdmin, Parts, RemoteRead, RemoteReadLimits, about::About, own_metrics::OwnMetrics, router,
+    App, Mount, NoAdmin, Parts, QueryLog, RemoteRead, RemoteReadLimits, about::About,
+    own_metrics::OwnMetrics, router,
 };
 use skopos_base::Env;
 use skopos_config::{Config, Live};
@@ -84,6 +85,7 @@ impl Web {
             targets: Arc::new(Manager::new(shared)),
             config: Arc::new(Live::new(Config::built_in())),
             queries: Queries::new(Arc::clone(&clock), slots, None),
+            query_log: QueryLog::new(Env::real().fs, None),
             clock,
             query_slots: Arc::new(Semaphore::new(slots)),
             metrics: Arc::new(OwnMetrics::new(Vec::new())),

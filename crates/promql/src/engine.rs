@@ -12,10 +12,11 @@ use crate::exec::{
 };
 use crate::parse::ParseOptions;
 use crate::plan::{
-    Grid, Plan, ScanId,
+    Grid, NodeId, Plan, ScanId,
     build::{self, Bounds, PlanOptions},
 };
-use crate::value::{Matrix, QueryResult, Value, Vector};
+use crate::profile::{self, OperatorStats};
+use crate::value::{Annotation, Matrix, QueryResult, Value, Vector};
 use skopos_base::clock::Clock;
 use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, TimestampMs, is_stale_nan};
 use skopos_storage::{
@@ -37,6 +38,8 @@ pub struct EngineOptions {
     pub language: ParseOptions,
     /// What one query may use.
     pub limits: QueryLimits,
+    /// Results say what each operator did.
+    pub profile: bool,
 }
 
 impl EngineOptions {
@@ -58,6 +61,7 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             language: ParseOptions::STABLE,
             limits: QueryLimits::default(),
+            profile: false,
         }
     }
 }
@@ -111,6 +115,12 @@ impl Engine {
         Self { options: EngineOptions { lookback_delta, ..self.options }, ..self.clone() }
     }
 
+    /// The same engine whose results say what each operator did.
+    #[must_use]
+    pub fn profiling(&self) -> Self {
+        Self { options: EngineOptions { profile: true, ..self.options }, ..self.clone() }
+    }
+
     /// The options it was made with.
     pub fn options(&self) -> &EngineOptions {
         &self.options
@@ -138,13 +148,14 @@ impl Engine {
         match &inner.kind {
             ExprKind::String(text) => {
                 let value = Value::String { timestamp: at, text: text.to_string() };
-                return Ok(QueryResult { value, annotations: Vec::new() });
+                return Ok(QueryResult { value, annotations: Vec::new(), operators: Vec::new() });
             }
             ExprKind::Bytes(bytes) => {
                 let text = String::from_utf8_lossy(bytes).into_owned();
                 return Ok(QueryResult {
                     value: Value::String { timestamp: at, text },
                     annotations: Vec::new(),
+                    operators: Vec::new(),
                 });
             }
             ExprKind::Range(range) => return self.samples(storage, range, inner, at, budget),
@@ -153,12 +164,12 @@ impl Engine {
         }
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
         let plan = build::plan(expr, grid, Bounds::instant(at), &self.plan_options())?;
-        let (value, annotations) = run(&plan, storage, budget)?;
+        let (value, annotations, operators) = self.run(&plan, storage, budget)?;
         let value = match value {
             NodeValue::Scalar(column) => Value::Scalar { timestamp: at, value: column[0] },
             NodeValue::Rows(rows) => Value::Vector(vector(&finished(rows, expr)?, at)?),
         };
-        Ok(QueryResult { value, annotations })
+        Ok(QueryResult { value, annotations, operators })
     }
 
     /// The values of `expr` at all steps.
@@ -170,19 +181,41 @@ impl Engine {
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
         let plan = build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options())?;
-        let (value, annotations) = run(&plan, storage, budget)?;
+        let (value, annotations, operators) = self.run(&plan, storage, budget)?;
         let grid = plan.grids[plan.nodes[plan.root.0].grid.0];
         let grid = Grid { start: steps.start, step: steps.step, ..grid };
         let rows = match value {
             NodeValue::Rows(rows) => finished(rows, expr)?,
             NodeValue::Scalar(column) => scalar_rows(&column, self.grid(expr, steps)?.steps, budget)?,
         };
-        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), annotations })
+        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), annotations, operators })
     }
 
     /// The plan of a range query in words, one operator a line.
     pub fn explain(&self, expr: &Expr, steps: Steps) -> Result<String, EvalError> {
         Ok(build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options())?.to_string())
+    }
+
+    /// Carries out `plan` over one view of the storage.
+    fn run(
+        &self,
+        plan: &Plan,
+        storage: &dyn Queryable,
+        budget: &Arc<QueryBudget>,
+    ) -> Result<(NodeValue, Vec<Annotation>, Vec<OperatorStats>), EvalError> {
+        let range = plan
+            .scans
+            .iter()
+            .map(|s| s.range)
+            .reduce(|a, b| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) });
+        let range = range.unwrap_or(TimeRange { min: TimestampMs::new(0), max: TimestampMs::new(0) });
+        let querier = storage.querier(range)?;
+        let mut executor = Executor::new(plan, &*querier, budget);
+        let value = executor.value()?;
+        let annotations = std::mem::take::<Annotations>(&mut executor.annotations);
+        let did = |id: NodeId| executor.stats[id.0];
+        let operators = if self.options.profile { profile::operators(plan, did) } else { Vec::new() };
+        Ok((value, annotations.finish(), operators))
     }
 
     fn plan_options(&self) -> PlanOptions {
@@ -263,7 +296,7 @@ impl Engine {
             }
         }
         let value = Value::Matrix(Matrix::of_samples(labels, ends, samples));
-        Ok(QueryResult { value, annotations: Vec::new() })
+        Ok(QueryResult { value, annotations: Vec::new(), operators: Vec::new() })
     }
 
     /// A plan whose only scan reads the window of `range`.
@@ -291,15 +324,15 @@ impl Engine {
     ) -> Result<QueryResult, EvalError> {
         let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.plan_options())? else {
             let value = Value::Matrix(Matrix::of_samples(vec![], vec![], Columns::default()));
-            return Ok(QueryResult { value, annotations: Vec::new() });
+            return Ok(QueryResult { value, annotations: Vec::new(), operators: Vec::new() });
         };
         let grid = plan.grids[0];
-        let (value, annotations) = run(&plan, storage, budget)?;
+        let (value, annotations, operators) = self.run(&plan, storage, budget)?;
         let rows = match value {
             NodeValue::Rows(rows) => finished(rows, expr)?,
             NodeValue::Scalar(column) => scalar_rows(&column, grid.steps, budget)?,
         };
-        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), annotations })
+        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), annotations, operators })
     }
 }
 
@@ -314,25 +347,6 @@ fn bounds(steps: Steps) -> Bounds {
 fn type_error(got: ValueType) -> String {
     let got = if got == ValueType::String { "string" } else { "range vector" };
     format!("invalid expression type \"{got}\" for range query, must be Scalar or instant Vector")
-}
-
-/// Carries out `plan` over one view of the storage.
-fn run(
-    plan: &Plan,
-    storage: &dyn Queryable,
-    budget: &Arc<QueryBudget>,
-) -> Result<(NodeValue, Vec<crate::value::Annotation>), EvalError> {
-    let range = plan
-        .scans
-        .iter()
-        .map(|s| s.range)
-        .reduce(|a, b| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) });
-    let range = range.unwrap_or(TimeRange { min: TimestampMs::new(0), max: TimestampMs::new(0) });
-    let querier = storage.querier(range)?;
-    let mut executor = Executor::new(plan, &*querier, budget);
-    let value = executor.value()?;
-    let annotations = std::mem::take::<Annotations>(&mut executor.annotations);
-    Ok((value, annotations.finish()))
 }
 
 /// Rows whose names are gone where they were to go, no two of equal labels.

@@ -8,6 +8,7 @@
 //! - `plan`: tree to plan: what is read, what is done row by row, what needs all rows at once
 //! - `exec`: carries out a plan over columns
 //! - `queries`: which queries wait and run, and what they came to; `active_log`: the file of those that run
+//! - `profile`: what each operator of a query did
 //! - `engine`: `Engine`, which plans, carries out and hands out values; `value`, `error`: what it yields
 //!
 //! # Way of a query
@@ -37,10 +38,12 @@ pub mod functions;
 pub mod parse;
 mod plan;
 mod printer;
+mod profile;
 pub mod queries;
 mod value;
 
 pub use engine::{Engine, EngineOptions, Steps};
 pub use error::EvalError;
 pub use parse::{ParseError, ParseOptions, parse, parse_matchers, parse_selector, parse_with};
+pub use profile::OperatorStats;
 pub use value::{Annotation, Matrix, QueryResult, Severity, Value, Vector};

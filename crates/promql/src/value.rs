@@ -5,6 +5,7 @@ use crate::ast::Span;
 use crate::exec::bits;
 use crate::exec::histograms::HistogramSteps;
 use crate::exec::matrix::StepMatrix;
+use crate::profile::OperatorStats;
 use skopos_model::{Columns, DurationMs, FloatHistogram, HistogramView, Labels, TimestampMs};
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
@@ -15,6 +16,8 @@ pub struct QueryResult {
     pub value: Value,
     /// What the one who asked should know about it; each once, in the order of their position.
     pub annotations: Vec<Annotation>,
+    /// What each operator did, if that was asked for (`Engine::profiling`).
+    pub operators: Vec<OperatorStats>,
 }
 
 /// The value of an expression.

@@ -22,6 +22,9 @@ pub struct GlobalConfig {
     /// Labels that tell this server's data from that of others, added when data leaves it.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub external_labels: BTreeMap<String, String>,
+    /// The file to which queries are logged; none are when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_log_file: Option<String>,
 }
 
 impl Default for GlobalConfig {
@@ -31,6 +34,7 @@ impl Default for GlobalConfig {
             scrape_timeout: None,
             evaluation_interval: DEFAULT_SCRAPE_INTERVAL,
             external_labels: BTreeMap::new(),
+            query_log_file: None,
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::plan::{
     Gather, Grid, Kernel, Map, NodeId, Op, Param, Pipeline, PipelineId, Plan, RankFn, Ranks, ScanId,
     SortOrder, Source, Windows,
 };
+use crate::profile::NodeStats;
 use gather::GatherInput;
 use held::Held;
 use histograms::HistogramSteps;
@@ -58,6 +59,15 @@ pub(crate) enum NodeValue {
     Rows(Arc<StepMatrix>),
 }
 
+impl NodeValue {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Scalar(_) => 1,
+            Self::Rows(rows) => rows.len(),
+        }
+    }
+}
+
 /// A plan being carried out.
 pub(crate) struct Executor<'a> {
     plan: &'a Plan,
@@ -66,6 +76,8 @@ pub(crate) struct Executor<'a> {
     values: Vec<Option<NodeValue>>,
     /// How many still need each node's value.
     left: Vec<usize>,
+    /// What each node did.
+    pub stats: Vec<NodeStats>,
     pub annotations: Annotations,
 }
 
@@ -77,6 +89,7 @@ impl<'a> Executor<'a> {
             budget: Arc::clone(budget),
             values: plan.nodes.iter().map(|_| None).collect(),
             left: plan.nodes.iter().map(|n| n.uses).collect(),
+            stats: vec![NodeStats::default(); plan.nodes.len()],
             annotations: Annotations::default(),
         }
     }
@@ -95,7 +108,13 @@ impl<'a> Executor<'a> {
             todo.extend(inputs.into_iter().rev().filter(|input| self.values[input.0].is_none()));
             if todo.len() == before {
                 self.budget.check()?;
+                let began = (self.budget.time_left(), self.budget.series(), self.budget.samples_read());
                 let value = self.evaluate(id)?;
+                let stats = &mut self.stats[id.0];
+                stats.took = began.0.saturating_sub(self.budget.time_left());
+                stats.series_read = self.budget.series() - began.1;
+                stats.samples_read = self.budget.samples_read() - began.2;
+                stats.rows = value.rows();
                 self.values[id.0] = Some(value);
             }
         }
@@ -355,7 +374,9 @@ impl<'a> Executor<'a> {
         )?;
         for ((run, ..), p) in runs.into_iter().zip(&scan.pipelines) {
             let rows = run.finish(&mut self.annotations)?;
-            self.values[plan.pipelines[p.0].node.0] = Some(NodeValue::Rows(Arc::new(rows)));
+            let node = plan.pipelines[p.0].node.0;
+            self.stats[node].rows = rows.len();
+            self.values[node] = Some(NodeValue::Rows(Arc::new(rows)));
         }
         Ok(())
     }

@@ -1,35 +1,63 @@
 //! Writes a plan as a tree of lines, one per operator, what it needs below it.
 
 use super::{NodeId, Op, Param, Pipeline, Plan, Sink, Source};
+use skopos_model::DurationMs;
 use std::fmt::{self, Write};
+
+/// A line of a plan that is written.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub node: NodeId,
+    pub depth: usize,
+    pub steps: usize,
+    pub step: DurationMs,
+    pub operator: String,
+    /// The node stands in a line above too.
+    pub again: bool,
+}
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A list of what is still to be written stands in for recursion: plans can be deep.
-        let mut todo = vec![(self.root, 0)];
-        let mut written = vec![false; self.nodes.len()];
-        while let Some((id, depth)) = todo.pop() {
-            let node = &self.nodes[id.0];
-            write!(f, "{:depth$}#{} ", "", id.0)?;
-            // A node that several others need would be written a number of times that doubles a level.
-            if std::mem::replace(&mut written[id.0], true) {
-                f.write_str("as above\n")?;
-                continue;
-            }
-            write!(f, "{} × {}: ", self.grids[node.grid.0].steps, self.grids[node.grid.0].step)?;
-            let inputs = match &node.op {
-                Op::Pipeline(p) => self.write_pipeline(f, &self.pipelines[p.0])?,
-                op => write_operator(f, op)?,
-            };
-            f.write_char('\n')?;
-            todo.extend(inputs.into_iter().rev().map(|input| (input, depth + 2)));
+        for line in self.lines() {
+            let Line { node, depth, steps, step, operator, again } = line;
+            write!(f, "{:indent$}#{} ", "", node.0, indent = 2 * depth)?;
+            if again { writeln!(f, "{operator}")? } else { writeln!(f, "{steps} × {step}: {operator}")? }
         }
         Ok(())
     }
 }
 
 impl Plan {
-    fn write_pipeline(&self, f: &mut fmt::Formatter<'_>, p: &Pipeline) -> Result<Vec<NodeId>, fmt::Error> {
+    /// The tree, one operator a line, what it needs below it.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        // A list of what is still to be written stands in for recursion: plans can be deep.
+        let mut todo = vec![(self.root, 0)];
+        let mut written = vec![false; self.nodes.len()];
+        let mut lines = Vec::new();
+        while let Some((id, depth)) = todo.pop() {
+            let node = &self.nodes[id.0];
+            let grid = self.grids[node.grid.0];
+            // A node that several others need would be written a number of times that doubles a level.
+            let again = std::mem::replace(&mut written[id.0], true);
+            let mut operator = String::new();
+            if again {
+                operator.push_str("as above");
+            } else {
+                let inputs = match &node.op {
+                    Op::Pipeline(p) => self.write_pipeline(&mut operator, &self.pipelines[p.0]),
+                    op => write_operator(&mut operator, op),
+                };
+                let inputs = inputs.expect("invariant: a String takes all");
+                todo.extend(inputs.into_iter().rev().map(|input| (input, depth + 1)));
+            }
+            lines.push(Line { node: id, depth, steps: grid.steps, step: grid.step, operator, again });
+        }
+        lines
+    }
+}
+
+impl Plan {
+    fn write_pipeline(&self, f: &mut String, p: &Pipeline) -> Result<Vec<NodeId>, fmt::Error> {
         let mut inputs = Vec::new();
         match &p.source {
             Source::Scan { scan, windows, kernel } => {
@@ -42,7 +70,7 @@ impl Plan {
                 inputs.extend([*node].into_iter().chain(kernel.params.into_iter().flatten()));
             }
             Source::Node(node) => {
-                f.write_str("rows")?;
+                f.push_str("rows");
                 inputs.push(*node);
             }
         }
@@ -52,14 +80,14 @@ impl Plan {
         }
         match &p.sink {
             Sink::Collect { merge: false } => {}
-            Sink::Collect { merge: true } => f.write_str(" | merge")?,
+            Sink::Collect { merge: true } => f.push_str(" | merge"),
             Sink::Aggregate { op, grouping, .. } => write!(f, " | {op:?} {grouping:?}")?,
         }
         Ok(inputs)
     }
 }
 
-fn write_operator(f: &mut fmt::Formatter<'_>, op: &Op) -> Result<Vec<NodeId>, fmt::Error> {
+fn write_operator(f: &mut String, op: &Op) -> Result<Vec<NodeId>, fmt::Error> {
     let (text, inputs) = match op {
         Op::Number(v) => (v.to_string(), vec![]),
         Op::Time => ("time".to_owned(), vec![]),
@@ -87,6 +115,6 @@ fn write_operator(f: &mut fmt::Formatter<'_>, op: &Op) -> Result<Vec<NodeId>, fm
         }
         Op::Pipeline(_) => (String::new(), vec![]),
     };
-    f.write_str(&text)?;
+    f.push_str(&text);
     Ok(inputs)
 }

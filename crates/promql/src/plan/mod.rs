@@ -13,6 +13,8 @@ mod info;
 mod inputs;
 mod regexes;
 
+pub(crate) use explain::Line;
+
 use crate::ast::{AggregateOp, BinaryOp, Edges, Grouping, Matching, Span};
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
 use skopos_storage::TimeRange;

@@ -257,6 +257,23 @@ fn a_plan_can_be_read() {
 }
 
 #[test]
+fn every_operator_says_what_it_did() {
+    let world = world();
+    let query = parse("sum by (i) (max_over_time(m_total[5m])) / on (i) sum by (i) (m_total)").unwrap();
+    let budget = world.engine.budget();
+    let result = world.engine.range(&world.storage, &query, steps(60), &budget).unwrap();
+    assert!(result.operators.is_empty(), "nobody asked");
+    let budget = world.engine.budget();
+    let profiling = world.engine.profiling();
+    let operators = profiling.range(&world.storage, &query, steps(60), &budget).unwrap().operators;
+    let seen: Vec<_> = operators.iter().map(|o| (o.depth, o.steps, o.rows, o.series_read)).collect();
+    // Both sides are read at once, in the time of the first.
+    assert_eq!(seen, [(0, 60, 50, 0), (1, 60, 50, 50), (1, 60, 50, 0)], "{operators:?}");
+    assert!(operators[0].operator.contains("join Div"), "{operators:?}");
+    assert!(operators[1].samples_read >= 50 && operators[1].samples_read <= budget.samples_read());
+}
+
+#[test]
 fn remarks_name_their_place() {
     let world = world();
     for (text, severity, want) in [

@@ -138,6 +138,9 @@ pub(crate) struct Flags {
         default_value_t = skopos_api::DEFAULT_RESPONSE_MAX_BYTES,
         value_parser = clap::value_parser!(u64).range(1024..))]
     response_max_bytes: u64,
+    /// Queries that take longer are logged.
+    #[arg(long = "query.log-slower-than", value_name = "DURATION")]
+    query_log_slower_than: Option<DurationMs>,
     /// Memory that one query may hold, in bytes or in percent of what there is.
     #[arg(long = "query.max-memory", value_name = "SIZE|PERCENT", default_value = "1GiB")]
     query_max_memory: memory::MemoryBudget,

@@ -3,7 +3,7 @@
 use super::{Configured, Flags, about, admin::Administered, own, reloads::Reloads, retention::BlockFlags};
 use crate::role::Failure;
 use skopos_api::{
-    App, Parts, RemoteRead,
+    App, Parts, QueryLog, RemoteRead,
     notifications::RELOAD_FAILED,
     own_metrics::{MetricsSource, OwnMetrics, query_source, scrape_source},
 };
@@ -88,6 +88,10 @@ impl Services {
             clock: Arc::clone(&env.clock),
             query_slots: Arc::new(Semaphore::new(flags.query_concurrency as usize)),
             queries,
+            query_log: QueryLog::new(
+                Arc::clone(&env.fs),
+                flags.query_log_slower_than.map(skopos_model::DurationMs::as_std),
+            ),
             metrics,
         });
         let config = live.get();
