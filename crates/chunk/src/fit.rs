@@ -46,8 +46,8 @@ where
         return fit;
     }
     let sides = (
-        compare(&chunk.positive_spans, &next.positive_spans, positive, gauge),
-        compare(&chunk.negative_spans, &next.negative_spans, negative, gauge),
+        compare(&chunk.positive_spans, &next.positive_spans, positive, next.counter_reset_hint),
+        compare(&chunk.negative_spans, &next.negative_spans, negative, next.counter_reset_hint),
     );
     let (Some(positive), Some(negative)) = sides else {
         return Fit::Another(CounterResetHint::Reset);
@@ -128,12 +128,18 @@ struct Side {
 
 /// Compares one side; none when it says that a counter started anew: a bucket's count fell, or a bucket
 /// that was not empty is gone.
-fn compare<C, A, B>(chunk: &[Span], next: &[Span], counts: Counts<A, B>, gauge: bool) -> Option<Side>
+fn compare<C, A, B>(
+    chunk: &[Span],
+    next: &[Span],
+    counts: Counts<A, B>,
+    hint: CounterResetHint,
+) -> Option<Side>
 where
     C: PartialOrd + Default,
     A: Iterator<Item = C>,
     B: Iterator<Item = C>,
 {
+    let gauge = hint == CounterResetHint::Gauge;
     let mut side = Side { new: false, missing: false, all: Vec::new() };
     if chunk == next {
         let mut pairs = counts.chunk.zip(counts.next);

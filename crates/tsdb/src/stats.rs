@@ -1,6 +1,7 @@
 //! `Stats`: what the database counts about itself. Plain numbers; who shows them names them.
 
 use std::{
+    io,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -145,9 +146,9 @@ impl Stats {
         Self::add(&self.wal_segments_total, 1);
     }
 
-    pub(crate) fn wal_synced(&self, took: Duration, succeeded: bool) {
+    pub(crate) fn wal_synced(&self, took: Duration, result: &io::Result<()>) {
         Self::add(&self.wal_syncs_total, 1);
-        Self::add(&self.wal_failed_syncs_total, u64::from(!succeeded));
+        Self::add(&self.wal_failed_syncs_total, u64::from(result.is_err()));
         Self::add(&self.wal_sync_us_total, took.as_micros() as u64);
     }
 }

@@ -296,9 +296,9 @@ impl Core {
         let settle = || {
             self.head.settle_late(&self.wal)?;
             self.head.log_metadata(&self.wal, Again::OfSeriesGone)?;
-            Ok(self.head.first_ms_from(before.as_ms()))
+            Ok(self.head.first_from(before))
         };
-        let stats = self.wal.truncate_before(before.as_ms(), compression, &memory, &settle);
+        let stats = self.wal.truncate_before(before, compression, &memory, &settle);
         let failed = u64::from(stats.is_err());
         Stats::add(&self.stats.wal_truncations_total, 1);
         Stats::add(&self.stats.wal_truncations_failed_total, failed);

@@ -83,11 +83,11 @@ pub(crate) struct Found {
 impl Found {
     /// Holds a series under a lock under which it was found, and keeps it for a batch that may have no sample
     /// of it.
-    fn hold(series: &Arc<MemSeries>, created: bool, batch: Option<BatchNumber>) -> Self {
+    fn hold(series: &Arc<MemSeries>, batch: Option<BatchNumber>) -> Self {
         if let Some(batch) = batch {
             series.keep_for(batch);
         }
-        Self { held: series.hold_unlogged(), series: Arc::clone(series), created }
+        Self { held: series.hold_unlogged(), series: Arc::clone(series), created: false }
     }
 }
 
@@ -135,7 +135,7 @@ impl Registry {
         origin: Origin<'_>,
         batch: Option<BatchNumber>,
     ) -> Result<Found, LimitReached> {
-        let known = self.shard(hash).read().find(hash, labels).map(|s| Found::hold(s, false, batch));
+        let known = self.shard(hash).read().find(hash, labels).map(|s| Found::hold(s, batch));
         if let Some(found) = known {
             if let Origin::Limited(limit) = origin {
                 self.charge_found(found.series.index, limit);
@@ -144,27 +144,27 @@ impl Registry {
         }
         let mut shard = self.shard(hash).write();
         if let Some(series) = shard.find(hash, labels) {
-            return Ok(Found::hold(series, false, batch));
+            return Ok(Found::hold(series, batch));
         }
         // Held while the number is given: postings grow by growing numbers only.
         let mut postings = self.postings.write();
         let mut table = self.table.write();
         let charge = self.check_limits(&postings, &table, labels, origin)?;
         let index = table.next_index().ok_or(LimitReached::Series(u32::MAX))?;
-        let (wal_ref, logged) = match origin {
-            Origin::Appender | Origin::Limited(_) => {
-                (self.next_wal_ref.fetch_add(1, Ordering::Relaxed), false)
-            }
+        let wal_ref = match origin {
+            Origin::Appender | Origin::Limited(_) => self.next_wal_ref.fetch_add(1, Ordering::Relaxed),
             Origin::Wal(wal_ref) => {
                 self.reserve_wal_ref(wal_ref);
-                (wal_ref, true)
+                wal_ref
             }
         };
-        let labels = postings.add(index, labels, hash);
-        let series = MemSeries::new(labels, index, wal_ref, logged);
+        let series = MemSeries::new(postings.add(index, labels, hash), index, wal_ref);
+        if let Origin::Wal(_) = origin {
+            series.set_logged();
+        }
         self.limits.memory.grow(estimated_bytes(&series));
         let series = Arc::new(series);
-        let found = Found::hold(&series, true, batch);
+        let found = Found { created: true, ..Found::hold(&series, batch) };
         table.push(Arc::clone(&series), charge);
         drop(table);
         drop(postings);
@@ -235,7 +235,7 @@ impl Registry {
 
     /// The series of a reference. It is held when the WAL does not name it, and kept for a batch.
     pub(crate) fn find(&self, series: SeriesRef, batch: Option<BatchNumber>) -> Option<Found> {
-        self.table().by_ref(series).map(|series| Found::hold(series, false, batch))
+        self.table().by_ref(series).map(|series| Found::hold(series, batch))
     }
 
     /// Lets go what a batch held. Takes out what no other batch holds and the WAL does not name, hence what

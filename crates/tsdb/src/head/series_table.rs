@@ -128,7 +128,7 @@ mod tests {
         let mut table = SeriesTable::default();
         let make = |table: &mut SeriesTable| {
             let index = table.next_index().unwrap();
-            let series = Arc::new(MemSeries::new((&Labels::empty()).into(), index, 1, false));
+            let series = Arc::new(MemSeries::new((&Labels::empty()).into(), index, 1));
             table.push(Arc::clone(&series), None);
             series
         };

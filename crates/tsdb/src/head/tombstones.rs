@@ -17,7 +17,7 @@ use skopos_base::sync::{
     RwLock,
     atomic::{AtomicBool, Ordering},
 };
-use skopos_model::Matcher;
+use skopos_model::{Matcher, TimestampMs};
 use skopos_storage::{CommitError, QueryBudget, QueryError, TimeRange};
 use std::{collections::HashMap, sync::Arc};
 
@@ -68,14 +68,14 @@ impl Tombstones {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Forgets what is deleted before `min_ms`, where the head has no sample any more.
-    pub(crate) fn forget_before(&self, min_ms: i64) {
+    /// Forgets what is deleted before `first`, where the head has no sample any more.
+    pub(crate) fn forget_before(&self, first: TimestampMs) {
         if !self.any.load(Ordering::Acquire) {
             return;
         }
         let mut all = self.by_series.write();
         all.retain(|_, spans| {
-            Arc::make_mut(spans).forget_before(min_ms);
+            Arc::make_mut(spans).forget_before(first.as_ms());
             !spans.is_empty()
         });
         all.shrink_to_fit();
@@ -101,7 +101,8 @@ impl Head {
         {
             // No commit is under way, so that the newest samples are known and the log has those of before.
             let _no_commit = self.commit.lock();
-            let min_ms = self.first_ms_from(self.min_ms.load(Ordering::Acquire)).max(range.min.as_ms());
+            let min = TimestampMs::new(self.min_ms.load(Ordering::Acquire));
+            let min_ms = self.first_from(min).max(range.min).as_ms();
             for part in ids.chunks(STRIDE) {
                 let table = self.registry.table();
                 deleted.extend(part.iter().filter_map(|id| {
@@ -153,10 +154,10 @@ mod tests {
         add(a, 10, 20);
         add(b, 3, 4);
         let before = tombstones.get(a).unwrap();
-        tombstones.forget_before(6);
+        tombstones.forget_before(TimestampMs::new(6));
         assert_eq!(tombstones.get(a).unwrap().as_slice(), [Interval { min_ms: 10, max_ms: 20 }]);
         assert_eq!((tombstones.get(b), before.as_slice().len()), (None, 2));
-        tombstones.forget_before(21);
+        tombstones.forget_before(TimestampMs::new(21));
         assert!(!tombstones.any.load(Ordering::Acquire));
     }
 }

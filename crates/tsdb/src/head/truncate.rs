@@ -94,7 +94,7 @@ impl Head {
             let _no_commit = self.commit.lock();
             self.min_ms.fetch_max(before_ms, Ordering::AcqRel);
         }
-        self.tombstones.forget_before(self.first_ms_from(before_ms));
+        self.tombstones.forget_before(self.first_from(time));
         // Late samples may be older; those of now are looked for, and those to come are in later files.
         let next_file = self.chunks.begin_file();
         let keep_from = self.first_late_file().map_or(next_file, |file| file.min(next_file));
@@ -106,9 +106,9 @@ impl Head {
         Ok(truncated)
     }
 
-    /// The time of the first sample that the head has when those before `before_ms` are gone; late ones stay.
-    pub(crate) fn first_ms_from(&self, before_ms: i64) -> i64 {
-        self.late.time_range().map_or(before_ms, |late| late.min.as_ms().min(before_ms))
+    /// The time of the first sample that the head has when those before `before` are gone; late ones stay.
+    pub(crate) fn first_from(&self, before: TimestampMs) -> TimestampMs {
+        self.late.time_range().map_or(before, |late| late.min.min(before))
     }
 
     fn wal_refs(&self) -> Vec<u64> {

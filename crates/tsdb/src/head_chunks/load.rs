@@ -103,7 +103,9 @@ impl HeadChunks {
             if let Some(good_end) = good_end {
                 loaded.damaged_files += 1;
                 remove(&**fs, dir, &found[bad_from..])?;
-                cut_off(&**fs, path, good_end, bad_from > i)?;
+                if bad_from > i {
+                    cut_off(&**fs, path, good_end)?;
+                }
                 break;
             }
         }
@@ -177,10 +179,7 @@ fn remove(fs: &dyn Fs, dir: &Path, files: &[Found]) -> Result<(), OpenError> {
 }
 
 /// Cuts a file that stays back to its sound beginning.
-fn cut_off(fs: &dyn Fs, path: &Path, good_end: u64, stays: bool) -> Result<(), OpenError> {
-    if !stays {
-        return Ok(());
-    }
+fn cut_off(fs: &dyn Fs, path: &Path, good_end: u64) -> Result<(), OpenError> {
     let mut file = fs.open(path, OpenMode::Append).map_err(OpenError::io("opening", path))?;
     file.truncate(good_end).map_err(OpenError::io("truncating", path))?;
     file.sync().map_err(OpenError::io("synchronising", path))

@@ -17,7 +17,7 @@ use super::{
 use crate::options::WalCompression;
 use filter::Filter;
 use skopos_base::fs::{Fs, OpenMode};
-use skopos_model::Labels;
+use skopos_model::{Labels, TimestampMs};
 use skopos_storage::CommitError;
 use std::{io, path::Path};
 
@@ -77,6 +77,15 @@ pub(crate) struct Memory<'a> {
     pub(crate) save: &'a dyn Fn() -> Result<(), CommitError>,
 }
 
+/// From when on a checkpoint keeps what the log says of a series that is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeptFrom {
+    /// Samples and exemplars.
+    pub(crate) samples: TimestampMs,
+    /// Tombstones; not later than samples.
+    pub(crate) tombstones: TimestampMs,
+}
+
 /// What is to be written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checkpoint<'a> {
@@ -85,10 +94,7 @@ pub(crate) struct Checkpoint<'a> {
     pub(crate) dir: &'a Path,
     /// The last segment that the checkpoint stands for; it must be finished.
     pub(crate) last: u32,
-    /// Samples and exemplars before this time are dropped …
-    pub(crate) min_valid_ms: i64,
-    /// … and tombstones before this one, which is not later.
-    pub(crate) deleted_from_ms: i64,
+    pub(crate) kept_from: KeptFrom,
     pub(crate) segment_pages: u64,
     pub(crate) compression: WalCompression,
 }
@@ -113,7 +119,7 @@ impl Checkpoint<'_> {
         let path = checkpoint_path(self.dir, self.last);
         let (fs, segment_pages, compression) = (self.fs, self.segment_pages, self.compression);
         Sequence { fs, dir: &path, segment_pages, compression }.write(|out| {
-            let mut filter = Filter::new(self.min_valid_ms, self.deleted_from_ms);
+            let mut filter = Filter::new(self.kept_from);
             filter.name_series(memory.series, |record| Ok(out.push(record)?))?;
             let (segments, later): (Vec<_>, Vec<_>) =
                 listing.segments.iter().partition(|s| s.index <= self.last);

@@ -5,8 +5,8 @@
 use super::{
     reader::{Item, SegmentReader},
     record::{
-        HistogramValue, RecordError, WalExemplar, push_exemplars_as, push_labels, push_value, read_exemplars,
-        take, take_bytes, take_labels, take_uvarint, take_value, take_varint,
+        Counts, HistogramValue, RecordError, WalExemplar, push_exemplars_as, push_labels, push_value,
+        read_exemplars, take, take_bytes, take_labels, take_uvarint, take_value, take_varint,
     },
     segment::{TEMPORARY_SUFFIX, segments_in},
     sequence::{Sequence, SequenceError, SequenceWriter},
@@ -54,6 +54,15 @@ pub enum Last {
     Histogram(Histogram),
     /// Of a chunk of histograms with float counts.
     FloatHistogram(FloatHistogram),
+}
+
+impl From<HistogramValue> for Last {
+    fn from(value: HistogramValue) -> Self {
+        match value {
+            HistogramValue::Int(h) => Self::Histogram(h),
+            HistogramValue::Float(h) => Self::FloatHistogram(h),
+        }
+    }
 }
 
 /// The chunk that a series appends to.
@@ -388,10 +397,8 @@ fn take_series(rest: &mut &[u8]) -> Result<Entry, RecordError> {
                 take::<56>(rest)?;
                 Last::Float(f64::from_bits(u64::from_be_bytes(take(rest)?)))
             }
-            HISTOGRAM | FLOAT_HISTOGRAM => match take_value(rest, encoding == FLOAT_HISTOGRAM)? {
-                HistogramValue::Int(h) => Last::Histogram(h),
-                HistogramValue::Float(h) => Last::FloatHistogram(h),
-            },
+            HISTOGRAM => take_value(rest, Counts::Integers)?.into(),
+            FLOAT_HISTOGRAM => take_value(rest, Counts::Floats)?.into(),
             _ => return Err(RecordError::OutOfRange),
         };
         chunk = Some(OpenChunk { min, max, bytes, last });

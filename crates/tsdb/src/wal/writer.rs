@@ -23,7 +23,7 @@
 //! the last segment that has records, and a series is never lost while a later segment has its samples.
 
 use super::{
-    checkpoint::{Checkpoint, CheckpointError, CheckpointStats, Memory},
+    checkpoint::{Checkpoint, CheckpointError, CheckpointStats, KeptFrom, Memory},
     page::{Framable, PAGE_SIZE, fits, frame, page_room},
     segment::{MAX_INDEX, byte_len, list, remove_up_to, segment_path},
     sequence::SequenceError,
@@ -39,6 +39,7 @@ use skopos_base::{
     clock::Clock,
     fs::{File, OpenMode, SharedFs, append_all},
 };
+use skopos_model::TimestampMs;
 use skopos_storage::CommitError;
 use std::{
     io, mem,
@@ -231,13 +232,13 @@ impl Wal {
     /// matters what is deleted. `None` when there is nothing to shorten.
     pub(crate) fn truncate_before(
         &self,
-        min_valid_ms: i64,
+        before: TimestampMs,
         compression: WalCompression,
         memory: &Memory<'_>,
-        settle: &dyn Fn() -> Result<i64, CommitError>,
+        settle: &dyn Fn() -> Result<TimestampMs, CommitError>,
     ) -> Result<Option<CheckpointStats>, CheckpointError> {
         let Some(finished) = self.cut_segment()? else { return Ok(None) };
-        let deleted_from_ms = settle()?.min(min_valid_ms);
+        let kept_from = KeptFrom { samples: before, tombstones: settle()?.min(before) };
         let listing = list(&*self.fs, &self.dir).map_err(SequenceError::new("listing", &self.dir))?;
         let first = listing.segments.first().map(|s| s.index).filter(|first| *first <= finished);
         let Some(first) = first else { return Ok(None) };
@@ -248,8 +249,7 @@ impl Wal {
             fs: &*self.fs,
             dir: &self.dir,
             last,
-            min_valid_ms,
-            deleted_from_ms,
+            kept_from,
             segment_pages: self.segment_pages,
             compression,
         };
@@ -335,7 +335,7 @@ impl Wal {
         let started = self.clock.monotonic();
         let result = handles.iter().try_for_each(|h| h.lock().sync());
         let took = self.clock.monotonic().saturating_sub(started);
-        self.stats.wal_synced(took, result.is_ok());
+        self.stats.wal_synced(took, &result);
         result
     }
 

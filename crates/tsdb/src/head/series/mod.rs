@@ -130,13 +130,14 @@ pub(crate) enum Place {
 }
 
 impl MemSeries {
-    pub(crate) fn new(labels: SeriesLabels, index: SeriesIndex, wal_ref: u64, logged: bool) -> Self {
+    /// A series that the WAL does not name yet.
+    pub(crate) fn new(labels: SeriesLabels, index: SeriesIndex, wal_ref: u64) -> Self {
         Self {
             newest_ms: AtomicI64::new(i64::MIN),
             pending: AtomicU64::new(0),
             wal_ref: AtomicU64::new(wal_ref),
             index,
-            holds: AtomicU32::new(if logged { LOGGED } else { 0 }),
+            holds: AtomicU32::new(0),
             labels,
             samples: Mutex::default(),
         }

@@ -46,6 +46,13 @@ pub(super) enum Fits {
     Not(CounterResetHint),
 }
 
+/// Whether a chunk has time and room for another histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Left,
+    None,
+}
+
 impl Open {
     /// A chunk that begins with a histogram.
     pub(super) fn begin(header: CounterResetHint, timestamp: TimestampMs, value: HistogramRef<'_>) -> Self {
@@ -161,19 +168,20 @@ impl Open {
         }
     }
 
-    /// Appends a histogram where it fits; `may_append` says whether the chunk has time and room for it.
+    /// Appends a histogram where it fits.
     pub(super) fn append_histogram(
         &mut self,
         timestamp: TimestampMs,
         value: HistogramRef<'_>,
-        may_append: bool,
+        room: Room,
     ) -> Fits {
         let header = match (&mut *self, value) {
-            (Self::Histograms(e), HistogramRef::Int(h)) if may_append => match e.append(timestamp, h) {
+            (Self::Histograms(e), HistogramRef::Int(h)) if room == Room::Left => match e.append(timestamp, h)
+            {
                 Appended::Same | Appended::Recoded => return Fits::Appended,
                 Appended::NewChunk(header) => header,
             },
-            (Self::FloatHistograms(e), HistogramRef::Float(h)) if may_append => {
+            (Self::FloatHistograms(e), HistogramRef::Float(h)) if room == Room::Left => {
                 match e.append(timestamp, h) {
                     Appended::Same | Appended::Recoded => return Fits::Appended,
                     Appended::NewChunk(header) => header,

@@ -3,7 +3,7 @@
 
 use super::{
     Collected, CommitView, Place, Restored, Stored, View,
-    open::{Fits, HistogramRef, Open},
+    open::{Fits, HistogramRef, Open, Room},
     out_of_order::{LateValue, OutOfOrder},
 };
 use crate::{
@@ -259,8 +259,9 @@ impl Samples {
         }
         let first_of_series = self.boundary.len() == 0;
         self.grow(&commit);
-        let may_append = !self.open.is_empty() && !self.open.is_full() && !self.is_beyond_open(timestamp_ms);
-        let Fits::Not(header) = self.open.append_histogram(timestamp, value, may_append) else {
+        let ended = self.open.is_empty() || self.open.is_full() || self.is_beyond_open(timestamp_ms);
+        let room = if ended { Room::None } else { Room::Left };
+        let Fits::Not(header) = self.open.append_histogram(timestamp, value, room) else {
             return Stored::New;
         };
         if !self.open.is_empty() {

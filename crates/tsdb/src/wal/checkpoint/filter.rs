@@ -1,6 +1,6 @@
 //! What of a record a checkpoint keeps. Pure: records in, records out.
 
-use super::{CheckpointError, CheckpointStats, LiveSeries};
+use super::{CheckpointError, CheckpointStats, KeptFrom, LiveSeries};
 use crate::wal::{
     group::Gate,
     record::{
@@ -22,8 +22,7 @@ const METADATA_RECORD_BYTES: usize = 1 << 20;
 const SERIES_RECORD_BYTES: usize = 16 << 10;
 
 pub(super) struct Filter {
-    min_valid_ms: i64,
-    deleted_from_ms: i64,
+    kept_from: KeptFrom,
     stats: CheckpointStats,
     /// The series that are kept, by their numbers.
     kept: HashSet<u64>,
@@ -45,10 +44,9 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn new(min_valid_ms: i64, deleted_from_ms: i64) -> Self {
+    pub(super) fn new(kept_from: KeptFrom) -> Self {
         Self {
-            min_valid_ms,
-            deleted_from_ms,
+            kept_from,
             stats: CheckpointStats::default(),
             kept: HashSet::new(),
             metadata: BTreeMap::new(),
@@ -178,8 +176,9 @@ impl Filter {
                 self.tombstones.clear();
                 read_tombstones(record, &mut self.tombstones)?;
                 let total = self.tombstones.len();
-                self.tombstones
-                    .retain(|t| t.max_ms >= self.deleted_from_ms && self.kept.contains(&t.wal_ref));
+                self.tombstones.retain(|t| {
+                    t.max_ms >= self.kept_from.tombstones.as_ms() && self.kept.contains(&t.wal_ref)
+                });
                 self.stats.tombstones.add(total, self.tombstones.len());
                 push_tombstones(&mut self.out, &self.tombstones);
             }
@@ -187,8 +186,9 @@ impl Filter {
                 self.exemplars.clear();
                 read_exemplars(record, &mut self.exemplars)?;
                 let total = self.exemplars.len();
-                self.exemplars
-                    .retain(|e| e.timestamp_ms >= self.min_valid_ms && self.kept.contains(&e.wal_ref));
+                self.exemplars.retain(|e| {
+                    e.timestamp_ms >= self.kept_from.samples.as_ms() && self.kept.contains(&e.wal_ref)
+                });
                 self.stats.exemplars.add(total, self.exemplars.len());
                 push_exemplars(&mut self.out, &self.exemplars);
             }
@@ -226,7 +226,7 @@ impl Filter {
 
     /// Whether a sample is new enough, and whether its series is kept.
     fn judge(&self, wal_ref: u64, timestamp_ms: i64) -> (bool, bool) {
-        (timestamp_ms >= self.min_valid_ms, self.kept.contains(&wal_ref))
+        (timestamp_ms >= self.kept_from.samples.as_ms(), self.kept.contains(&wal_ref))
     }
 
     /// What a batch behind damage leaves, as a replay has it: all of it or nothing. A series of which

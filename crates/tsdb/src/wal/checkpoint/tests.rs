@@ -202,8 +202,7 @@ fn checkpoint(
         fs,
         dir,
         last,
-        min_valid_ms: MIN_MS,
-        deleted_from_ms: MIN_MS,
+        kept_from: KeptFrom { samples: TimestampMs::new(MIN_MS), tombstones: TimestampMs::new(MIN_MS) },
         segment_pages: 2,
         compression,
     };

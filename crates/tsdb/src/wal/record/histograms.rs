@@ -100,10 +100,13 @@ pub(crate) fn read_histograms(record: &[u8], out: &mut Vec<WalHistogram>) -> Res
     let mut passed_over = 0;
     whole(out, |out| {
         let kind = record[0];
-        let is_float = matches!(kind, FLOAT_HISTOGRAMS | CUSTOM_FLOAT_HISTOGRAMS | FLOAT_HISTOGRAMS_V2);
+        let counts = match kind {
+            FLOAT_HISTOGRAMS | CUSTOM_FLOAT_HISTOGRAMS | FLOAT_HISTOGRAMS_V2 => Counts::Floats,
+            _ => Counts::Integers,
+        };
         let mut rest = &record[1..];
         let mut add = |out: &mut Vec<_>, entry: Entry, rest: &mut &[u8]| {
-            let value = take_value(rest, is_float)?;
+            let value = take_value(rest, counts)?;
             let schema = value.layout().schema;
             if schema == CUSTOM_SCHEMA || EXPONENTIAL_SCHEMAS.contains(&schema) {
                 let Entry { wal_ref, timestamp_ms, start_ms } = entry;
@@ -181,8 +184,15 @@ pub(crate) fn push_value(out: &mut Vec<u8>, value: &HistogramValue) {
     }
 }
 
+/// What the counts of a histogram are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counts {
+    Integers,
+    Floats,
+}
+
 /// Reads what `push_value` writes.
-pub(crate) fn take_value(rest: &mut &[u8], is_float: bool) -> Result<HistogramValue, RecordError> {
+pub(crate) fn take_value(rest: &mut &[u8], counts: Counts) -> Result<HistogramValue, RecordError> {
     let counter_reset_hint = match take::<1>(rest)? {
         [1] => CounterResetHint::Reset,
         [2] => CounterResetHint::NotReset,
@@ -192,7 +202,7 @@ pub(crate) fn take_value(rest: &mut &[u8], is_float: bool) -> Result<HistogramVa
     let schema = i32::try_from(take_varint(rest)?).map_err(|_| RecordError::OutOfRange)?;
     let zero_threshold = take_f64(rest)?;
     let mut layout = Layout { schema, zero_threshold, counter_reset_hint, ..Layout::default() };
-    let value = if is_float {
+    let value = if counts == Counts::Floats {
         let (zero_count, count, sum) = (take_f64(rest)?, take_f64(rest)?, take_f64(rest)?);
         take_spans(rest, &mut layout)?;
         let positive_buckets = take_floats(rest)?;

@@ -24,7 +24,7 @@ pub(crate) use check::check_record;
 pub(crate) use exemplars::{WalExemplar, push_exemplars, push_exemplars_as, read_exemplars};
 pub(crate) use group::{GroupMarker, push_group_marker, read_group_marker};
 pub(crate) use histograms::{
-    HistogramValue, WalHistogram, push_histograms, push_value, read_histograms, take_value,
+    Counts, HistogramValue, WalHistogram, push_histograms, push_value, read_histograms, take_value,
 };
 pub(crate) use markers::{MmapMarker, push_markers, read_markers, read_min_valid_time};
 pub(crate) use metadata::{push_metadata, read_metadata};
