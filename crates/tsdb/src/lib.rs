@@ -5,7 +5,7 @@
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
 //! - `equal_times`: which of several samples of one time counts, and the order of sources that says so.
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
-//! - `select`: matchers to series, over the postings of the head; `block::select` is that of blocks.
+//! - `select`: what `head::select` and `block::select` share, which turn matchers into series.
 //! - `head_chunks`: the directory of closed chunks; see its own map.
 //! - `head`: series, postings, chunks, batches and views; see its own map.
 //! - `block`: Prometheus' blocks, written and read; see its own map.
@@ -19,7 +19,7 @@
 //! `MemSeries::append` for each sample, then `Readers::publish`. `Head::sync` follows every 100 ms:
 //! `Wal::sync`, then `HeadChunks::write` of the chunks that were closed before it.
 //! Read path: `Db::querier` takes a `ReadMark`, then the list of blocks, and merges both. In the head:
-//! `select` (matchers to numbers by `Postings`) → sorted series → `MemSeries::collect` under its lock,
+//! `head::select` (matchers to numbers by `Postings`) → sorted series → `MemSeries::collect` under its lock,
 //! `Collected::decode` without one → `SeriesBatch`.
 //! Out of order: what its series does not take in order goes to the series' own chunk of such samples by
 //! `LateBatch`; its record waits until the WAL is durable, then `Head::write_late` puts it into `wbl`.

@@ -1,7 +1,7 @@
 //! Matchers to the series of a block. Decides by label values and postings, and asks a candidate's own labels
 //! where that is less work. Never looks at a sample. What it finds is what the head's selection finds.
 //!
-//! `crate::select` weighs lists in memory, and asks for parts of a list again and again. Here a list is read
+//! `head::select` weighs lists in memory, and asks for parts of a list again and again. Here a list is read
 //! and checked as a whole, once, and a candidate's labels cost a call of the system: other weights.
 
 use super::{
@@ -9,8 +9,8 @@ use super::{
     index::{reader::LabelReader, series::SeriesEntry},
     reader::Block,
 };
-use crate::select::retain_in_any;
-use skopos_model::{MatchOp, Matcher};
+use crate::select::{Condition, retain};
+use skopos_model::Matcher;
 use skopos_storage::QueryBudget;
 use std::ops::ControlFlow;
 
@@ -34,15 +34,8 @@ pub(crate) fn select(
     budget: &QueryBudget,
     reader: &mut LabelReader,
 ) -> Result<Vec<u32>, BlockError> {
-    let mut conditions = Vec::with_capacity(matchers.len());
-    for matcher in matchers.iter().filter(|m| !is_always_true(m)) {
-        match Condition::of(matcher, block)? {
-            Some(condition) => conditions.push(condition),
-            None => return Ok(Vec::new()),
-        }
-    }
-    // The first one decides how many candidates the rest has to look at.
-    conditions.sort_by_key(|c| (c.excludes, c.cost));
+    let cost = |matcher: &Matcher, values: Option<&[String]>| cost(block, matcher, values);
+    let Some(conditions) = Condition::in_order(matchers, cost)? else { return Ok(Vec::new()) };
     let mut search = Search { block, budget, reader };
     let mut ids: Option<Vec<u32>> = None;
     for condition in conditions {
@@ -57,42 +50,24 @@ pub(crate) fn select(
     ids.map_or_else(|| block.index.all(), Ok)
 }
 
-fn is_always_true(matcher: &Matcher) -> bool {
-    matcher.op() == MatchOp::Regex && matcher.value() == ".*"
-}
-
-/// One matcher with what it costs.
-struct Condition<'a> {
-    matcher: &'a Matcher,
-    /// Whether the gathered postings are those that fail.
-    excludes: bool,
-    /// About how much gathering looks at, in entries of postings.
-    cost: usize,
-}
-
-impl<'a> Condition<'a> {
-    /// `None` when no series can fulfil the matcher.
-    fn of(matcher: &'a Matcher, block: &Block) -> Result<Option<Self>, BlockError> {
-        let excludes = matcher.matches_empty();
-        let values = block.index.offsets.value_count(matcher.name());
-        if values == 0 {
-            return Ok(excludes.then_some(Self { matcher, excludes, cost: 0 }));
-        }
-        let by_set = matcher.set().filter(|_| matcher.op().is_negative() == excludes);
-        let cost = match by_set {
-            Some(set) if set.len() <= MAX_LOOKUPS => {
-                let mut cost = 0;
-                for value in set.iter().filter(|v| !v.is_empty()) {
-                    cost += VALUE_COST + block.index.postings_len(matcher.name(), value)?;
-                }
-                cost
-            }
-            // Values have about equally many series.
-            Some(set) => set.len() * (VALUE_COST + block.series / values),
-            None => values * VALUE_COST + block.series,
-        };
-        Ok(Some(Self { matcher, excludes, cost }))
+/// About how much gathering looks at, in entries of postings; none when no series has the label.
+fn cost(block: &Block, matcher: &Matcher, values: Option<&[String]>) -> Result<Option<usize>, BlockError> {
+    let count = block.index.offsets.value_count(matcher.name());
+    if count == 0 {
+        return Ok(None);
     }
+    Ok(Some(match values {
+        Some(values) if values.len() <= MAX_LOOKUPS => {
+            let mut cost = 0;
+            for value in values.iter().filter(|v| !v.is_empty()) {
+                cost += VALUE_COST + block.index.postings_len(matcher.name(), value)?;
+            }
+            cost
+        }
+        // Values have about equally many series.
+        Some(values) => values.len() * (VALUE_COST + block.series / count),
+        None => count * VALUE_COST + block.series,
+    }))
 }
 
 /// Where conditions look, and how long they may.
@@ -105,29 +80,25 @@ struct Search<'a> {
 impl Search<'_> {
     /// Where the postings stand that the matcher's values name: of those that fulfil it, or that fail.
     fn lists(&self, condition: &Condition<'_>) -> Result<Vec<u64>, BlockError> {
-        let matcher = condition.matcher;
-        let wanted = !condition.excludes;
-        // Where the comparison as such decides as wanted, its few values are all there are.
-        let plain = matcher.op().is_negative() != wanted;
+        let name = condition.matcher.name();
         let index = &self.block.index;
         let mut lists = Vec::new();
-        if let Some(set) = matcher.set().filter(|_| plain) {
-            for values in set.chunks(STRIDE) {
+        if let Some(values) = condition.values() {
+            for values in values.chunks(STRIDE) {
                 self.budget.check()?;
                 for value in values.iter().filter(|v| !v.is_empty()) {
-                    lists.extend(index.offsets.get(&index.input, matcher.name(), value)?);
+                    lists.extend(index.offsets.get(&index.input, name, value)?);
                 }
             }
             return Ok(lists);
         }
-        let prefix = if plain { matcher.prefix() } else { "" };
         let mut seen = 0;
-        index.offsets.for_each(&index.input, matcher.name(), prefix, |value, postings| {
+        index.offsets.for_each(&index.input, name, condition.prefix(), |value, postings| {
             seen += 1;
             if seen % STRIDE == 0 {
                 self.budget.check()?;
             }
-            if matcher.matches(value) == wanted {
+            if condition.gathers(value) {
                 lists.push(postings);
             }
             Ok(ControlFlow::Continue(()))
@@ -169,15 +140,11 @@ impl Search<'_> {
                 self.block.index.postings_at(*list, ids)?;
             }
             let mut few: Vec<&[u32]> = few.iter().map(Vec::as_slice).collect();
-            retain_in_any(&mut ids, &mut few, !condition.excludes);
+            retain(&mut ids, condition.keeps(), &mut few);
             return Ok(ids);
         }
         let named = self.join(&lists)?;
-        if condition.excludes {
-            retain_in_any(&mut ids, &mut [&named], false);
-        } else {
-            retain_in_any(&mut ids, &mut [&named], true);
-        }
+        retain(&mut ids, condition.keeps(), &mut [&named]);
         Ok(ids)
     }
 

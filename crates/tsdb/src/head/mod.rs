@@ -5,7 +5,7 @@
 //! - `series_labels`: its labels, shared with others.
 //! - `registry`: all series, found by labels or by reference; `series_table`: by number.
 //! - `postings`: which series have which label.
-//! - `select`: the registry as a source of postings.
+//! - `select`: matchers to the numbers of series.
 //! - `tombstones`: what is deleted; `cardinality`: what most series are of.
 //! - `exemplars`: the newest of them; `metadata`: what metrics are.
 //! - `limits`, `memory`: when a new series is refused.

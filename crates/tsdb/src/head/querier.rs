@@ -4,9 +4,9 @@ use super::{
     Head,
     chunk_set::Which,
     isolation::ReadMark,
+    select::{STRIDE, select},
     series::{Collected, MemSeries, SeriesIndex, View},
 };
-use crate::select::{STRIDE, select};
 use skopos_model::{Labels, Matcher};
 use skopos_storage::{
     LabelRequest, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, TimeRange,

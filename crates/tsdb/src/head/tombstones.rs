@@ -2,11 +2,10 @@
 //! Samples stay in their chunks: who reads or cuts them leaves out what is deleted. In the WAL before in
 //! memory.
 
-use super::{Head, series::SeriesIndex};
+use super::{Head, select::select, series::SeriesIndex};
 use crate::{
     block::BlockError,
     intervals::{Interval, Intervals},
-    select::select,
     wal::{
         Wal,
         compress::Compressor,
