@@ -39,8 +39,8 @@ impl<'a> Condition<'a> {
         Ok(Some(conditions))
     }
 
-    /// The few values that gathering looks at, where the matcher knows them all. An empty one among them names
-    /// no series.
+    /// The few values that gathering looks at, where the matcher knows them all. An empty one among them
+    /// names no series.
     pub(crate) fn values(&self) -> Option<&'a [String]> {
         self.matcher.set().filter(|_| self.is_by_values())
     }

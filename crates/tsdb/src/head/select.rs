@@ -1,8 +1,9 @@
-//! Matchers to series numbers of the head. Decides by label values and postings alone; never looks at a sample.
+//! Matchers to series numbers of the head. Decides by label values and postings alone; never looks at a
+//! sample.
 //!
-//! New series and, behind them, appenders wait for the locks of the registry. So none is held for more than one
-//! stride of values or series, never two of them, and the budget is asked between two strides. Between them
-//! series come and go, but none that the asking view sees: those were there with a sample before it.
+//! New series and, behind them, appenders wait for the locks of the registry. So none is held for more than
+//! one stride of values or series, never two of them, and the budget is asked between two strides. Between
+//! them series come and go, but none that the asking view sees: those were there with a sample before it.
 
 use super::{postings::Values, registry::Registry, series::SeriesIndex};
 use crate::select::{Condition, Listed, retain};
