@@ -98,6 +98,11 @@ impl Layout {
         self.schema == CUSTOM_SCHEMA
     }
 
+    fn heap_bytes(&self) -> usize {
+        let spans = self.positive_spans.capacity() + self.negative_spans.capacity();
+        spans * size_of::<Span>() + self.custom_bounds.capacity() * size_of::<f64>()
+    }
+
     /// Whether two layouts have the same buckets, written as the same spans, whatever their hints say.
     pub fn same_buckets(&self, other: &Self) -> bool {
         self.schema == other.schema
@@ -148,6 +153,12 @@ pub struct FloatHistogram {
 }
 
 impl Histogram {
+    /// The bytes of its buckets, beside its own.
+    pub fn heap_bytes(&self) -> usize {
+        let buckets = self.positive_deltas.capacity() + self.negative_deltas.capacity();
+        self.layout.heap_bytes() + buckets * size_of::<i64>()
+    }
+
     /// The staleness marker as a histogram.
     pub fn stale() -> Self {
         Self { sum: crate::stale_nan(), ..Self::default() }
@@ -182,6 +193,12 @@ impl Histogram {
 }
 
 impl FloatHistogram {
+    /// The bytes of its buckets, beside its own.
+    pub fn heap_bytes(&self) -> usize {
+        let buckets = self.positive_buckets.capacity() + self.negative_buckets.capacity();
+        self.layout.heap_bytes() + buckets * size_of::<f64>()
+    }
+
     /// The staleness marker as a histogram.
     pub fn stale() -> Self {
         Self { sum: crate::stale_nan(), ..Self::default() }

@@ -56,6 +56,9 @@ pub struct Options {
     pub snapshot_on_shutdown: bool,
     /// Threads that read the WAL at the start. What they make of it is the same, however many they are.
     pub replay_threads: usize,
+    /// So many bytes of the WAL's samples out of order wait at the start until the write-behind log is read.
+    /// With more it is read more than once.
+    pub replay_waiting_bytes: usize,
 }
 
 impl Default for Options {
@@ -78,6 +81,7 @@ impl Default for Options {
             max_label_bytes: 16 << 10,
             snapshot_on_shutdown: true,
             replay_threads: 2,
+            replay_waiting_bytes: 256 << 20,
         }
     }
 }

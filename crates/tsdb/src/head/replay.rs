@@ -2,6 +2,7 @@
 //! same rules as a commit: so what was overtaken then is overtaken again. Never refuses to start for
 //! damage; counts it and says where it is.
 
+mod behind;
 mod late;
 mod names;
 mod refs;
@@ -75,6 +76,7 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
         logs.imported.map_or_else(Default::default, |imported| (imported.refs, imported.newest_ms));
     let mut replay = Replay::new(head, env, refs, Copied::new(logs.names));
     replay.late = logs.behind.map(|_| LateReplay::new(head, newest_ms));
+    replay.behind = behind;
     let mut progress = Progress { clock, started, said: clock.monotonic(), total, done: 0 };
     replay.say_misplaced(listing, Begins::AtTheStart);
     for segment in checkpoint {
@@ -156,6 +158,8 @@ struct Replay<'a> {
     log: Log,
     /// Samples out of order, where there may be any.
     late: Option<LateReplay>,
+    /// The write-behind log.
+    behind: &'a [SegmentFile],
     builder: LabelsBuilder,
     samples: Vec<WalSample>,
     histograms: Vec<WalHistogram>,
@@ -185,6 +189,7 @@ impl<'a> Replay<'a> {
             refs,
             log: Log::Ahead,
             late: None,
+            behind: &[],
             builder: LabelsBuilder::default(),
             samples: Vec::new(),
             histograms: Vec::new(),
@@ -289,6 +294,9 @@ impl<'a> Replay<'a> {
                         faults += 1;
                         self.damaged(segment, offset, &e, faults);
                     }
+                    if self.late.as_ref().is_some_and(|late| late.is_full(self.head)) {
+                        self.store_unlogged(fs)?;
+                    }
                     progress.say(segment, offset);
                 }
             }
@@ -308,6 +316,19 @@ impl<'a> Replay<'a> {
         self.rounds.flush();
         self.head.spill();
         Ok(())
+    }
+
+    /// Stores the samples of the WAL that wait for the write-behind log and are not there.
+    #[cold]
+    fn store_unlogged(&mut self, fs: &dyn Fs) -> Result<(), OpenError> {
+        let Some(late) = &mut self.late else { return Ok(()) };
+        late.store_unlogged(self.head, |each| {
+            behind::each_sample(fs, self.behind, &mut |wal_ref, timestamp_ms| {
+                if let Some(series) = self.refs.get(wal_ref) {
+                    each(series, timestamp_ms);
+                }
+            })
+        })
     }
 
     /// Reads a record once what it belongs to is whole.
@@ -497,7 +518,7 @@ impl<'a> Replay<'a> {
                 && late.is_late(series, sample.timestamp_ms)
             {
                 let value = LateValue::Float(f64::from_bits(sample.value_bits));
-                late.wait(self.head, series, sample.timestamp_ms, value);
+                late.wait(series, sample.timestamp_ms, value);
                 continue;
             }
             self.rounds.push(series, sample.timestamp_ms, sample.value_bits);
@@ -521,7 +542,7 @@ impl<'a> Replay<'a> {
             if let Some(late) = &mut self.late
                 && late.is_late(series, sample.timestamp_ms)
             {
-                late.wait_histogram(self.head, series, sample);
+                late.wait_histogram(series, sample);
                 continue;
             }
             self.rounds.apply_histogram(

@@ -7,6 +7,7 @@ use crate::{
 };
 use skopos_base::{
     Env,
+    fs::{Fs, OpenMode, append_all, read_all},
     rng::Rng,
     sim::{SimWorld, effort},
 };
@@ -88,10 +89,10 @@ impl Oracle {
         self.samples.iter().map(|(labels, s)| (labels.clone(), series(s))).collect()
     }
 
-    fn add(&mut self, labels: LabelPairs, t: i64, value: Value) {
+    fn add(&mut self, labels: LabelPairs, t: i64, value: &Value) {
         self.newest = self.newest.max(t);
         let first = self.samples.entry(labels).or_default().entry(t).or_insert_with(|| value.clone());
-        self.contradicted += usize::from(*first != value);
+        self.contradicted += usize::from(first != value);
     }
 }
 
@@ -121,7 +122,7 @@ fn one_batch(rng: &Rng, db: &Db, oracle: &mut Oracle, now: &mut i64) {
     }
     if rng.below(8) > 0 {
         appender.commit().expect("the disk is sound");
-        pending.into_iter().for_each(|(labels, t, value)| oracle.add(labels, t, value));
+        pending.into_iter().for_each(|(labels, t, value)| oracle.add(labels, t, &value));
     }
 }
 
@@ -201,8 +202,10 @@ fn life(seed: u64, seen: &mut Seen) {
         let end = [End::Closed, End::ClosedWithoutSnapshot, End::Killed][rng.below(3) as usize];
         let fs = world.fs().clone();
         let mut left = fs.clone();
+        // With few bytes the WAL's late samples ask the write-behind log many times.
+        let replay_waiting_bytes = [1 << 28, 4000, 400][rng.below(3) as usize];
         world.run(|env| {
-            let db = open(env, options());
+            let db = open(env, Options { replay_waiting_bytes, ..options() });
             check(&db, &oracle, "at the start");
             for _ in 0..rng.below(60) {
                 match rng.below(6) {
@@ -240,6 +243,55 @@ fn the_first_accepted_sample_of_a_time_stays_in_every_life() {
     assert!(cut > all && out_of_order > all && compacted > all, "too little was done: {seen:?}");
 }
 
+/// The write-behind log has what came first where the WAL has been shortened: also when more samples of the
+/// WAL are late than may wait until that log is read.
+#[test]
+fn what_the_write_behind_log_has_counts_before_the_wal_however_few_may_wait() {
+    let times = |from: i64| (from..from + 100).map(|i| 1_000 * HOUR_MS - i * MINUTE_MS);
+    // Of the same series, `logged` first, then `in_wal`.
+    let (logged, in_wal) = (|t: i64| t as f64, |t: i64| -t as f64);
+    let kept = Options { snapshot_on_shutdown: false, ..options() };
+    let made = |value: fn(i64) -> f64, from: i64| {
+        let fs = SimWorld::new(5).fs().clone();
+        SimWorld::with_fs(5, fs.clone()).run(|env| {
+            let db = open(env, kept.clone());
+            commit(&db, &[(series(0), 1_001 * HOUR_MS, 0.0)]).unwrap();
+            for t in times(from) {
+                commit(&db, &[(series(0), t, value(t))]).unwrap();
+            }
+            db.close().unwrap();
+        });
+        fs
+    };
+    let (first, second) = (made(logged, 1), made(in_wal, 51));
+    for file in first.read_dir(&Path::new(DIR).join("wbl")).unwrap() {
+        let path = Path::new(DIR).join("wbl").join(&file.name);
+        let bytes = read_all(&first, &path).unwrap();
+        let mut to = second.open(&path, OpenMode::Append).unwrap();
+        to.truncate(0).unwrap();
+        append_all(&mut *to, &bytes).unwrap();
+    }
+    // So that the logs alone tell.
+    for file in second.read_dir(&Path::new(DIR).join("chunks_head")).unwrap() {
+        second.remove_file(&Path::new(DIR).join("chunks_head").join(file.name)).unwrap();
+    }
+    let mut expected: Vec<(i64, u64)> = vec![(1_001 * HOUR_MS, 0)];
+    expected.extend(times(1).map(|t| (t, logged(t).to_bits())));
+    expected.extend(times(51).skip(50).map(|t| (t, in_wal(t).to_bits())));
+    expected.sort_unstable();
+    for replay_waiting_bytes in [0, 1, 1000, 1 << 20] {
+        let fs = second.process_crash();
+        // The second start has what the first one added to the write-behind log.
+        for start in 0..2 {
+            SimWorld::with_fs(6 + start, fs.clone()).run(|env| {
+                let db = open(env, Options { replay_waiting_bytes, ..kept.clone() });
+                assert_eq!(dump(env, &db)[&series(0)], expected, "{replay_waiting_bytes} bytes");
+                db.close().unwrap();
+            });
+        }
+    }
+}
+
 /// A block that somebody else made counts by its age: before what the head has, and so also before the block
 /// that is made of it; a later one counts behind both.
 #[test]
@@ -275,12 +327,12 @@ fn a_block_of_others_answers_alike_before_and_after_the_head_is_cut() {
 fn put_block(env: &Env, samples: &[(Labels, i64, f64)]) {
     let other = Path::new("/other");
     let db = Db::open(other, options(), env).expect("the disk is sound");
-    commit(&db, samples).unwrap();
+    commit(&db, samples).expect("the disk is sound");
     let name = db.snapshot(SnapshotOf::BlocksAndHead).expect("the disk is sound");
     drop(db);
     let snapshot = other.join("snapshots").join(name);
-    let block = env.fs.read_dir(&snapshot).unwrap().remove(0).name;
-    env.fs.rename(&snapshot.join(&block), &Path::new(DIR).join(&block)).unwrap();
-    env.fs.remove_dir_all(other).unwrap();
+    let block = env.fs.read_dir(&snapshot).expect("the disk is sound").remove(0).name;
+    env.fs.rename(&snapshot.join(&block), &Path::new(DIR).join(&block)).expect("the disk is sound");
+    env.fs.remove_dir_all(other).expect("the disk is sound");
     env.clock.sleep(std::time::Duration::from_millis(5));
 }

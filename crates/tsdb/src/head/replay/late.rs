@@ -1,6 +1,8 @@
 //! `LateReplay`: samples out of order back into their series, each time of a series once. What the
 //! write-behind log has comes first, then what the WAL alone has: the end of both differs after a
-//! crash.
+//! crash. So samples of the WAL wait until the write-behind log is read. When they are too many to wait, the
+//! log is asked which of them it has: those are left to it, and the others are stored, since nothing of the
+//! log has their times.
 //!
 //! A sample of the WAL is late when its series had a later one before it in the WAL. Whether a chunk on
 //! disk has it is seen by its time, so that nothing depends on the markers of the write-behind log,
@@ -19,9 +21,26 @@ use crate::{
 use skopos_model::TimestampMs;
 use std::collections::{HashMap, HashSet};
 
-/// So many samples of the WAL wait for the write-behind log. With more, the value that came first may lose
-/// against another one of the same time.
-const MAX_WAITING: usize = 4 << 20;
+/// So many bytes of samples are made records at once.
+const RECORDS_BYTES: usize = 1 << 20;
+
+/// A sample of the WAL that waits for the write-behind log.
+#[derive(Debug)]
+struct Waiting {
+    series: SeriesIndex,
+    timestamp_ms: i64,
+    value: LateValue,
+}
+
+impl Waiting {
+    fn key(&self) -> (SeriesIndex, i64) {
+        (self.series, self.timestamp_ms)
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.value.heap_bytes()
+    }
+}
 
 /// See above.
 #[derive(Debug, Default)]
@@ -35,7 +54,9 @@ pub(super) struct LateReplay {
     window_ms: i64,
     /// For the write-behind log.
     records: Records,
-    waiting: Vec<(SeriesIndex, i64, LateValue)>,
+    records_bytes: usize,
+    waiting: Vec<Waiting>,
+    waiting_bytes: usize,
     /// The times of the late samples of a series.
     known: HashMap<SeriesIndex, HashSet<i64>>,
     stored: u64,
@@ -67,17 +88,47 @@ impl LateReplay {
         late
     }
 
-    /// Keeps a sample of the WAL until the write-behind log is read.
+    /// Keeps a sample of the WAL until the write-behind log is read, or asked.
     #[cold]
-    pub(super) fn wait(&mut self, head: &Head, series: SeriesIndex, timestamp_ms: i64, value: LateValue) {
-        self.waiting.push((series, timestamp_ms, value));
-        if self.waiting.len() >= MAX_WAITING {
-            self.apply_waiting(head);
-        }
+    pub(super) fn wait(&mut self, series: SeriesIndex, timestamp_ms: i64, value: LateValue) {
+        let sample = Waiting { series, timestamp_ms, value };
+        self.waiting_bytes += sample.bytes();
+        self.waiting.push(sample);
     }
 
-    pub(super) fn wait_histogram(&mut self, head: &Head, series: SeriesIndex, sample: &WalHistogram) {
-        self.wait(head, series, sample.timestamp_ms, late_value(&sample.value));
+    pub(super) fn wait_histogram(&mut self, series: SeriesIndex, sample: &WalHistogram) {
+        self.wait(series, sample.timestamp_ms, late_value(&sample.value));
+    }
+
+    /// Whether as many samples wait as may.
+    #[inline]
+    pub(super) fn is_full(&self, head: &Head) -> bool {
+        self.waiting_bytes >= head.options.replay_waiting_bytes.max(1)
+    }
+
+    /// Stores the samples that the write-behind log does not have, and forgets the others, which it has yet
+    /// to bring. `each_logged` hands out what it has.
+    ///
+    /// # Errors
+    /// Those of `each_logged`.
+    pub(super) fn store_unlogged<E>(
+        &mut self,
+        head: &Head,
+        each_logged: impl FnOnce(&mut dyn FnMut(SeriesIndex, i64)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Stable: of equal times the first one stays the first.
+        self.waiting.sort_by_key(Waiting::key);
+        self.waiting.dedup_by_key(|sample| sample.key());
+        let mut logged = vec![false; self.waiting.len()];
+        each_logged(&mut |series, timestamp_ms| {
+            if let Ok(at) = self.waiting.binary_search_by_key(&(series, timestamp_ms), Waiting::key) {
+                logged[at] = true;
+            }
+        })?;
+        let mut logged = logged.into_iter();
+        self.waiting.retain(|_| logged.next() == Some(false));
+        self.apply_waiting(head);
+        Ok(())
     }
 
     /// Stores a sample, unless there is a late one of its time; whether it did.
@@ -113,12 +164,20 @@ impl LateReplay {
     }
 
     fn apply_waiting(&mut self, head: &Head) {
-        for (index, timestamp_ms, value) in std::mem::take(&mut self.waiting) {
-            let wal_ref = head.registry.table().get(index).map(|series| series.wal_ref());
+        self.waiting_bytes = 0;
+        for sample in std::mem::take(&mut self.waiting) {
+            let bytes = sample.bytes();
+            let Waiting { series, timestamp_ms, value } = sample;
+            let wal_ref = head.registry.table().get(series).map(|series| series.wal_ref());
             if let Some(wal_ref) = wal_ref
-                && self.insert(head, index, timestamp_ms, value.clone())
+                && self.insert(head, series, timestamp_ms, value.clone())
             {
                 self.records.late(wal_ref, timestamp_ms, value);
+                self.records_bytes += bytes;
+                if self.records_bytes >= RECORDS_BYTES {
+                    self.records_bytes = 0;
+                    head.late.found(std::mem::take(&mut self.records).finish());
+                }
             }
         }
     }

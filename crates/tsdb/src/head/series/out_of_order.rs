@@ -33,6 +33,15 @@ impl LateValue {
         }
     }
 
+    /// The bytes beside its own.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Float(_) => 0,
+            Self::Histogram(h) => h.heap_bytes() + size_of::<Histogram>(),
+            Self::FloatHistogram(h) => h.heap_bytes() + size_of::<FloatHistogram>(),
+        }
+    }
+
     fn is_stale(&self) -> bool {
         match self {
             Self::Float(v) => is_stale_nan(*v),
