@@ -55,6 +55,16 @@ impl Head {
         self.min_valid_ms.fetch_max(time.as_ms(), Ordering::AcqRel);
     }
 
+    /// Has later readers see no sample in order of before `time`, which blocks have; late ones stay to be
+    /// seen. Nothing is dropped.
+    pub(crate) fn see_from(&self, time: TimestampMs) {
+        self.refuse_before(time);
+        let min_ms = self.min_ms.load(Ordering::Acquire);
+        let _older_readers = self.readers.give_up(min_ms, time.as_ms());
+        let _no_commit = self.commit.lock();
+        self.min_ms.fetch_max(time.as_ms(), Ordering::AcqRel);
+    }
+
     /// Up to where the head has no sample, at least `time`, before which it has none: a gap of months is
     /// passed over in one step. From now on no sample of before is taken.
     pub(crate) fn empty_until(&self, time: TimestampMs) -> TimestampMs {

@@ -82,8 +82,6 @@ pub struct DirView {
     clock: Arc<dyn Clock>,
     blocks: Vec<Arc<Block>>,
     head: Option<Arc<Head>>,
-    /// Samples of the head before this time are in blocks.
-    head_from: TimestampMs,
 }
 
 impl DirView {
@@ -113,7 +111,7 @@ impl DirView {
         if let Some(head) = &head {
             cut::hide_deleted(head, &blocks, passed_over)?;
         }
-        Ok(Self { dir: dir.to_owned(), clock: Arc::clone(&env.clock), blocks, head, head_from })
+        Ok(Self { dir: dir.to_owned(), clock: Arc::clone(&env.clock), blocks, head })
     }
 
     /// All blocks, by their earliest times.
@@ -145,10 +143,7 @@ impl DirView {
             add(block.dir(), &block.querier(range))?;
         }
         if let Some(head) = &self.head {
-            let from = TimeRange { min: range.min.max(self.head_from), max: range.max };
-            if from.min <= from.max {
-                add(&self.dir.join("wal"), &HeadQuerier::new(head, from))?;
-            }
+            add(&self.dir.join("wal"), &HeadQuerier::new(head, range))?;
         }
         Ok(Box::new(MergedChunkSeriesSet::new(sources, ChunkMerge::Compact, budget)))
     }
@@ -162,9 +157,8 @@ impl Queryable for DirView {
         for block in self.blocks.iter().filter(overlaps) {
             sources.push(Box::new(block.querier(range)));
         }
-        let in_head = TimeRange { min: range.min.max(self.head_from), max: range.max };
-        if let Some(head) = self.head.as_ref().filter(|_| in_head.min <= in_head.max) {
-            sources.push(Box::new(HeadQuerier::new(head, in_head)));
+        if let Some(head) = &self.head {
+            sources.push(Box::new(HeadQuerier::new(head, range)));
         }
         Ok(merge_queriers(sources))
     }
@@ -212,5 +206,7 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
         },
     )?;
     head.replayed();
+    // Chunks on disk may have what blocks have.
+    head.see_from(from);
     Ok(Some(head))
 }

@@ -1,12 +1,15 @@
 //! What only reads changes nothing: not a byte, not a name, whatever is damaged.
 
-use crate::common::{DIR, damaged, lines, sound};
-use skopos_base::sim::SimWorld;
+use crate::common::{DIR, append, damaged, lines, options, series, sound};
+use skopos_base::sim::{SimFs, SimWorld};
+use skopos_model::{DurationMs, TimestampMs};
+use skopos_storage::{Append, Appendable, SeriesId};
 use skopos_tsdb::tool::{
     listing::list_blocks,
     repair::{RepairMode, Repaired, repair},
     verify::verify,
 };
+use skopos_tsdb::{Db, Options};
 use std::path::Path;
 
 /// What was done, without the names of new blocks, which a dry run cannot know.
@@ -49,4 +52,33 @@ fn a_dry_run_changes_nothing_and_says_what_a_repair_does() {
     assert_eq!(said.len(), 4, "{said:?}");
     assert_eq!(told(repair(&env, dir, RepairMode::Repair).unwrap()), said);
     assert_eq!(repair(&env, dir, RepairMode::Repair).unwrap(), []);
+}
+
+/// In order the head has nothing of before its cut; late samples it has.
+#[test]
+fn late_samples_of_before_the_cut_of_the_head_are_seen() {
+    let (dir, fs) = (Path::new(DIR), SimFs::new(1));
+    SimWorld::with_fs(1, fs.clone()).run(|env| {
+        let options = Options { out_of_order_window: DurationMs::from_ms(60_000), ..options() };
+        let db = Db::open(dir, options, env).unwrap();
+        append(&db, 0..16).unwrap();
+        assert!(db.maintain().unwrap().cut > 0);
+        let before = lines(env, dir);
+        let all: Vec<_> = (0..100).map(|i| (1 + i * 7, -1.0)).chain([(250, -2.0)]).collect();
+        for (t, value) in &all {
+            let mut batch = db.appender();
+            let labels = series(0);
+            batch.append(&Append::float(SeriesId::Labels(&labels), TimestampMs::new(*t), *value)).unwrap();
+            batch.commit().unwrap();
+        }
+        db.sync().unwrap();
+        let seen = lines(env, dir);
+        let new: Vec<_> = seen.difference(&before).collect();
+        assert_eq!(new.len(), 100, "{new:?}");
+        // One contradicts what a block has.
+        assert!(new.iter().all(|line| line.contains(" -1 ")), "{new:?}");
+        assert!(before.is_subset(&seen));
+        db.close().unwrap();
+        assert_eq!(lines(env, dir), seen);
+    });
 }
