@@ -249,3 +249,36 @@ fn a_new_series_that_begins_before_what_blocks_cover_survives_the_process() {
         });
     }
 }
+
+/// Between its append and its commit: nobody was told that it is refused, and the log has it.
+#[test]
+fn a_sample_that_was_overtaken_without_a_window_is_there_once_a_window_is_set() {
+    let fs = SimWorld::new(1).fs().clone();
+    let without = || Options { out_of_order_window: DurationMs::from_ms(0), ..options() };
+    let newer = [(20_000, 2f64.to_bits())];
+    let both = [(10_000, 1f64.to_bits()), newer[0]];
+    SimWorld::with_fs(1, fs.clone()).run(|env| {
+        let db = open(env, without());
+        let mut slow = db.appender();
+        let labels = series(0);
+        slow.append(&Append::float(SeriesId::Labels(&labels), TimestampMs::new(10_000), 1.0)).unwrap();
+        commit(&db, &[(series(0), 20_000, 2.0)]).unwrap();
+        let committed = slow.commit().unwrap();
+        assert_eq!((committed.samples, committed.overtaken), (0, 1));
+        assert_eq!(dump(env, &db)[&series(0)], newer);
+        db.sync().unwrap();
+    });
+    for (options, expected) in [
+        (without(), &newer[..]),
+        (options(), &both),
+        (options(), &both),
+        // What was taken stays when no more is taken.
+        (without(), &both),
+    ] {
+        SimWorld::with_fs(2, fs.clone()).run(|env| {
+            let db = open(env, Options { snapshot_on_shutdown: false, ..options });
+            assert_eq!(dump(env, &db)[&series(0)], expected);
+            db.close().unwrap();
+        });
+    }
+}
