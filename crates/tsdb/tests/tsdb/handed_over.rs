@@ -177,3 +177,70 @@ fn prometheus_3_runs_on_a_directory_of_ours_that_was_closed_and_gives_it_back() 
 fn prometheus_3_runs_on_a_directory_of_ours_that_was_killed_and_gives_it_back() {
     check(true, End::Killed, End::Killed);
 }
+
+/// Prometheus takes over a snapshot of memory in the place of the log; the log has all that it has.
+fn check_snapshot(is_3: bool) {
+    let program = if is_3 { peers::prometheus_3() } else { None };
+    if is_3 && program.is_none() {
+        return;
+    }
+    // 2.42 makes no snapshots where it takes histograms.
+    let kinds = if is_3 { [FLOATS, HISTOGRAMS].concat() } else { FLOATS.to_vec() };
+    let all = made(&kinds);
+    let receiver = "--web.enable-remote-write-receiver";
+    let config = "storage: { tsdb: { out_of_order_time_window: 2h } }\n";
+    let mut prometheus = match program {
+        Some(program) => {
+            let features = "--enable-feature=memory-snapshot-on-shutdown,native-histograms";
+            peers::prometheus_at(program, config, &[receiver, features])
+        }
+        None => peers::prometheus(config, &[receiver, "--enable-feature=memory-snapshot-on-shutdown"]),
+    };
+    let data = prometheus.folder().join("data");
+    let mut expected = Content::new();
+    // Twice, so that the second life begins with a snapshot and cuts a block of what that brought.
+    for life in [0..OURS_MS, OURS_MS..2 * OURS_MS] {
+        let before = blocks(&data);
+        for t in life.clone().step_by(600_000) {
+            let more = between(&all, START_MS + t, START_MS + t + 600_000);
+            remote::write(&prometheus, remote::Protocol::V1, &more);
+            add(&mut expected, &more);
+        }
+        let newest = START_MS + life.end - 60_000;
+        let late = late(&format!("late_{}", life.start), newest);
+        for (labels, series) in &late {
+            for sample in &series.samples {
+                let one = Series { samples: vec![sample.clone()], ..Series::default() };
+                remote::write(&prometheus, remote::Protocol::V1, &[(labels.clone(), one)].into());
+            }
+        }
+        add(&mut expected, &late);
+        if life.start > 0 {
+            wait_until("a block of Prometheus", PATIENCE, || (blocks(&data) > before).then_some(()));
+        }
+        prometheus.terminate();
+        let entries = fs::read_dir(&data).expect("the folder is there");
+        let names = entries.map(|e| e.expect("it can be read").file_name().to_string_lossy().into_owned());
+        let snapshots = names.filter(|name| name.starts_with("chunk_snapshot.")).count();
+        assert_eq!(snapshots, 1, "{}", prometheus.log());
+        let copied = tempfile::tempdir().expect("a temporary folder can be made");
+        copy(&data, copied.path());
+        for start in ["the first start", "the second start"] {
+            let db = Db::open(copied.path(), options(), &Env::real()).expect("the directory opens");
+            assert_same(&format!("behind {life:?}: {start}"), &expected, &content_of(&db));
+            assert_eq!(db.stats().wal_corruptions_total, 0, "{start}");
+            db.close().expect("the disk is sound");
+        }
+        prometheus.restart();
+    }
+}
+
+#[test]
+fn what_prometheus_2_closed_with_a_snapshot_of_memory_opens_with_every_sample() {
+    check_snapshot(false);
+}
+
+#[test]
+fn what_prometheus_3_closed_with_a_snapshot_of_memory_opens_with_every_sample() {
+    check_snapshot(true);
+}
