@@ -9,6 +9,9 @@ const LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/m
 /// When nothing can be read, so much is taken to be there.
 const UNKNOWN_MACHINE_BYTES: u64 = 4 << 30;
 
+/// Less for the newest samples is a slip: a server without a sample takes more.
+const LEAST_FOR_SAMPLES_BYTES: u64 = 16 << 20;
+
 /// How much memory something may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MemoryBudget {
@@ -51,6 +54,16 @@ impl MemoryBudget {
     }
 }
 
+/// The value of `--storage.memory-budget`.
+pub(super) fn for_samples(text: &str) -> Result<MemoryBudget, String> {
+    match text.parse()? {
+        MemoryBudget::Bytes(bytes) if bytes < LEAST_FOR_SAMPLES_BYTES => {
+            Err(format!("{text:?} is {bytes} bytes: write 16MiB or more, or a percentage such as 60%"))
+        }
+        budget => Ok(budget),
+    }
+}
+
 /// The least of what the machine has and what its control group allows.
 fn machine_bytes(fs: &dyn Fs) -> u64 {
     let text = |path: &str| read_all(fs, Path::new(path)).ok().and_then(|b| String::from_utf8(b).ok());
@@ -85,6 +98,24 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(text.parse::<MemoryBudget>().ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn too_little_for_samples_is_refused_with_what_is_sensible() {
+        for (text, bytes) in [("16777216", 16 << 20), ("16MiB", 16 << 20), ("1GB", 1 << 30)] {
+            assert_eq!(for_samples(text), Ok(MemoryBudget::Bytes(bytes)));
+        }
+        assert_eq!(for_samples("1%"), Ok(MemoryBudget::Percent(1)));
+        for (text, part) in [
+            ("1", "write 16MiB or more"),
+            ("16777215", "write 16MiB or more"),
+            ("1KiB", "write 16MiB or more"),
+            ("0", "neither a size"),
+            ("x", "neither a size"),
+        ] {
+            let error = for_samples(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
         }
     }
 

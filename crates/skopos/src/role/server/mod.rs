@@ -106,7 +106,8 @@ pub(crate) struct Flags {
     max_series_per_target: u32,
     /// Memory that the newest samples may take, in bytes or in percent of what there is; beyond it new
     /// series are refused, and samples of known series are taken.
-    #[arg(long = "storage.memory-budget", value_name = "SIZE|PERCENT", default_value = "60%")]
+    #[arg(long = "storage.memory-budget", value_name = "SIZE|PERCENT", default_value = "60%",
+        value_parser = memory::for_samples)]
     memory_budget: memory::MemoryBudget,
     #[command(flatten)]
     blocks: retention::BlockFlags,

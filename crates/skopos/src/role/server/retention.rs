@@ -12,6 +12,8 @@ use skopos_tsdb::{
 const DEFAULT_TIME: DurationMs = DurationMs::from_secs(15 * 86_400);
 /// A block is at least so long.
 const SHORTEST_BLOCK: DurationMs = DurationMs::from_secs(1);
+/// A limit of less is a slip of the unit: samples would go as soon as they come.
+const SHORTEST_RETENTION: DurationMs = DurationMs::from_secs(60);
 /// How long a segment of the log may be.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 10 << 20..=256 << 20;
 /// No block is longer unless a flag says so, …
@@ -52,6 +54,10 @@ impl BlockFlags {
             let flag = "--storage.tsdb.max-block-duration";
             return Err(format!("{flag}={max}: it is shorter than --storage.tsdb.min-block-duration={min}"));
         }
+        if let Some(time) = self.retention_time.filter(|time| is_too_short(*time)) {
+            let flag = "--storage.tsdb.retention.time";
+            return Err(format!("{flag}={time}: write {SHORTEST_RETENTION} or longer, or 0s for no limit"));
+        }
         let segment = self.wal_segment_size.map(ByteSize::bytes);
         if let Some(bytes) = segment.filter(|bytes| !SEGMENT_BYTES.contains(bytes)) {
             return Err(format!("--storage.tsdb.wal-segment-size: {bytes} bytes: write 10MB to 256MB"));
@@ -91,6 +97,11 @@ impl BlockFlags {
     }
 }
 
+/// Whether a limit by time is a slip; zero is none.
+fn is_too_short(time: DurationMs) -> bool {
+    time != DurationMs::from_ms(0) && time < SHORTEST_RETENTION
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,9 +117,12 @@ mod tests {
     #[test]
     fn flags_that_make_no_sense_are_named() {
         let check = |flags: &[&str]| Line::parse_from([&["x"], flags].concat()).blocks.check();
-        for good in
-            [&[][..], &["--storage.tsdb.wal-segment-size=10MB", "--storage.tsdb.min-block-duration=1s"]]
-        {
+        for good in [
+            &[][..],
+            &["--storage.tsdb.wal-segment-size=10MB", "--storage.tsdb.min-block-duration=1s"],
+            &["--storage.tsdb.retention.time=0s"],
+            &["--storage.tsdb.retention.time=1m"],
+        ] {
             assert_eq!(check(good), Ok(()));
         }
         for (flags, name) in [
@@ -118,6 +132,8 @@ mod tests {
                 "max-block-duration=1h",
             ),
             (&["--storage.tsdb.wal-segment-size=1MB"], "wal-segment-size"),
+            (&["--storage.tsdb.retention.time=1ms"], "retention.time=1ms: write 1m or longer"),
+            (&["--storage.tsdb.retention.time=59s"], "retention.time=59s: write 1m or longer"),
         ] {
             let error = check(flags).unwrap_err();
             assert!(error.contains(name), "{error}");
