@@ -2,7 +2,7 @@
 //! `scrape_pools`. Knows no flag and no block: whoever runs the program says them (`About`).
 
 use crate::{
-    blocking,
+    blocking, own_metrics,
     params::Params,
     parts::{App, Ready},
     reply::{ApiError, ErrorType, Success},
@@ -45,6 +45,8 @@ pub struct About {
     pub retention: Arc<dyn Fn() -> String + Send + Sync>,
     /// How the last reload went.
     pub last_reload: Arc<dyn Fn() -> LastReload + Send + Sync>,
+    /// Damaged places of the log that the start found.
+    pub corruptions: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// What `meta.json` says of each block.
     pub blocks: Arc<dyn Fn() -> Vec<serde_json::Value> + Send + Sync>,
 }
@@ -61,6 +63,7 @@ impl Default for About {
             threads: 1,
             retention: Arc::new(String::new),
             last_reload: Arc::new(move || LastReload { succeeded: true, loaded_at: never }),
+            corruptions: Arc::new(|| 0),
             blocks: Arc::new(Vec::new),
         }
     }
@@ -82,7 +85,7 @@ pub(crate) async fn flags(Ready(parts): Ready) -> Result<Success, ApiError> {
     Success::of(&parts.about.flags)
 }
 
-/// How the process runs. What only a Go program has is empty or zero; threads stand for its goroutines.
+/// How the process runs. What only a Go program has is empty or zero; its threads stand for goroutines.
 pub(crate) async fn runtime_info(Ready(parts): Ready) -> Result<Success, ApiError> {
     let about = &parts.about;
     let reload = (about.last_reload)();
@@ -93,8 +96,8 @@ pub(crate) async fn runtime_info(Ready(parts): Ready) -> Result<Success, ApiErro
         "serverTime": rfc_3339(TimestampMs::new(parts.clock.wall_ms())),
         "reloadConfigSuccess": reload.succeeded,
         "lastConfigTime": rfc_3339(reload.loaded_at),
-        "corruptionCount": 0,
-        "goroutineCount": about.threads,
+        "corruptionCount": (about.corruptions)(),
+        "goroutineCount": own_metrics::threads().unwrap_or(about.threads),
         "GOMAXPROCS": about.threads,
         "GOMEMLIMIT": i64::MAX,
         "GOGC": "",
@@ -135,8 +138,12 @@ pub(crate) async fn scrape_pool_config(Ready(parts): Ready, params: Params) -> R
 /// What this program can, by category; the names are those of Prometheus.
 pub(crate) async fn features(Ready(parts): Ready) -> Result<Success, ApiError> {
     let enabled = |name: &str| parts.about.features.iter().any(|f| f == name);
-    let functions: BTreeMap<&str, bool> = FUNCTIONS.iter().map(|f| (f.name, true)).collect();
-    let operators: BTreeMap<&str, bool> = AggregateOp::ALL.iter().map(|op| (op.as_str(), true)).collect();
+    let language = parts.engine.options().language;
+    let usable = |is_experimental: bool| !is_experimental || language.experimental_functions;
+    let functions: BTreeMap<&str, bool> =
+        FUNCTIONS.iter().map(|f| (f.name, usable(f.id.is_experimental()))).collect();
+    let operators: BTreeMap<&str, bool> =
+        AggregateOp::ALL.iter().map(|op| (op.as_str(), usable(op.is_experimental()))).collect();
     Success::of(&json!({
         "api": {
             "admin": parts.about.flags.get("web.enable-admin-api").is_some_and(|v| v == "true"),
@@ -145,14 +152,18 @@ pub(crate) async fn features(Ready(parts): Ready) -> Result<Success, ApiError> {
             "lifecycle": parts.about.flags.get("web.enable-lifecycle").is_some_and(|v| v == "true"),
             "query_stats": true,
             "query_warnings": true,
+            "remote_read": true,
+            "search": true,
             "time_range_labels": true,
             "time_range_series": true,
         },
         "promql": {
-            "anchored": true, "at_modifier": true, "bool": true, "by": true, "duration_expr": true,
-            "fill": true, "group_left": true, "group_right": true, "ignoring": true,
-            "negative_offset": true, "offset": true, "on": true, "smoothed": true, "subqueries": true,
-            "without": true,
+            "anchored": language.extended_range_selectors, "at_modifier": true, "bool": true, "by": true,
+            "delayed_name_removal": parts.engine.options().delayed_name_removal,
+            "duration_expr": language.duration_expressions, "fill": language.fill_modifiers,
+            "group_left": true, "group_right": true, "ignoring": true, "negative_offset": true,
+            "offset": true, "on": true, "smoothed": language.extended_range_selectors,
+            "subqueries": true, "without": true,
         },
         "promql_functions": functions,
         "promql_operators": operators,

@@ -12,6 +12,8 @@
 //! - `params`, `reply`, `json`: how a request is read and an answer written.
 //! - `remote_read`: samples and chunks for other servers.
 //! - `query_stats`: how long a query took, for clients that ask; `query_log`: for the log of queries.
+//! - `query_ranks`: queries that are being answered, and those that took longest.
+//! - `openapi`: all of this, for programs.
 //! - `answer`: a query's result as JSON, sent while it is written.
 //! - `blocking`: queries on threads, cancelled when their client goes.
 //! - `own_metrics`: what this process says of itself.
@@ -26,8 +28,8 @@
 //! - Handlers never wait for storage on a thread of the reactor.
 //! - The API knows no storage but its seam; it never sees `tsdb`.
 //!
-//! When you add a route: a handler in the module it is about, a line in `router`, and a case in
-//! `tests/`.
+//! When you add a route: a handler in the module it is about, a line in `router`, its description in
+//! `openapi.yaml`, and a case in `tests/`.
 
 pub mod about;
 mod access;
@@ -42,11 +44,13 @@ mod labels;
 mod metadata;
 mod mount;
 pub mod notifications;
+mod openapi;
 pub mod own_metrics;
 mod params;
 mod parts;
 mod query;
 mod query_log;
+mod query_ranks;
 mod query_stats;
 mod remote_read;
 mod reply;
@@ -67,6 +71,7 @@ pub use control::Asked;
 pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
 pub use query_log::QueryLog;
+pub use query_ranks::QueryRanks;
 pub use remote_read::{ChunkSource, RemoteRead, RemoteReadLimits};
 
 use crate::reply::{ApiError, ErrorType};
@@ -87,6 +92,7 @@ use tower_http::compression::{
 pub fn router(app: App, mount: &Mount) -> Router {
     let cors = middleware::from_fn_with_state(mount.cors_origin.clone(), mount::cors);
     let api = query_routes()
+        .merge(search_routes())
         .merge(state_routes())
         .nest("/admin/tsdb", admin_routes(mount))
         .fallback(no_such_endpoint)
@@ -123,10 +129,14 @@ fn query_routes() -> Router<App> {
         .route("/labels", get(labels::names).post(labels::names))
         .route("/label/{name}/values", get(labels::values))
         .route("/metadata", get(metadata::metadata))
+        .route("/read", post(remote_read::read).layer(DefaultBodyLimit::max(remote_read::REQUEST_MAX_BYTES)))
+}
+
+fn search_routes() -> Router<App> {
+    Router::new()
         .route("/search/metric_names", get(search::metric_names).post(search::metric_names))
         .route("/search/label_names", get(search::label_names).post(search::label_names))
         .route("/search/label_values", get(search::label_values).post(search::label_values))
-        .route("/read", post(remote_read::read).layer(DefaultBodyLimit::max(remote_read::REQUEST_MAX_BYTES)))
 }
 
 fn state_routes() -> Router<App> {
@@ -142,6 +152,9 @@ fn state_routes() -> Router<App> {
         .route("/features", get(about::features))
         .route("/notifications", get(notifications::list))
         .route("/notifications/live", get(notifications::live))
+        .route("/openapi.yaml", get(openapi::document))
+        .route("/status/active_queries", get(query_ranks::active_queries))
+        .route("/status/top_queries", get(query_ranks::top_queries))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/config", get(status::config))
         .route("/status/flags", get(about::flags))
@@ -153,27 +166,25 @@ fn state_routes() -> Router<App> {
 }
 
 fn admin_routes(mount: &Mount) -> Router<App> {
-    let paths = ["/snapshot", "/delete_series", "/clean_tombstones"];
     if !mount.admin_api {
         let refused = |router: Router<App>, path| router.route(path, any(admin::not_enabled));
-        return paths.into_iter().fold(Router::new(), refused);
+        return ["/snapshot", "/delete_series", "/clean_tombstones"].into_iter().fold(Router::new(), refused);
     }
-    let [snapshot, delete, clean] = paths;
     Router::new()
-        .route(snapshot, post(admin::snapshot).put(admin::snapshot))
-        .route(delete, post(admin::delete_series).put(admin::delete_series))
-        .route(clean, post(admin::clean_tombstones).put(admin::clean_tombstones))
+        .route("/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route("/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route("/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .method_not_allowed_fallback(wrong_method)
 }
 
 fn lifecycle_routes(mount: &Mount) -> Router<App> {
-    let (reload, quit) = ("/-/reload", "/-/quit");
     if !mount.lifecycle {
-        return Router::new().route(reload, any(control::not_enabled)).route(quit, any(control::not_enabled));
+        let refused = || any(control::not_enabled);
+        return Router::new().route("/-/reload", refused()).route("/-/quit", refused());
     }
     Router::new()
-        .route(reload, post(control::reload).put(control::reload).fallback(control::wrong_method))
-        .route(quit, post(control::quit).put(control::quit).fallback(control::wrong_method))
+        .route("/-/reload", post(control::reload).put(control::reload).fallback(control::wrong_method))
+        .route("/-/quit", post(control::quit).put(control::quit).fallback(control::wrong_method))
 }
 
 async fn no_such_endpoint(request: Request) -> ApiError {

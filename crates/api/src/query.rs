@@ -30,8 +30,11 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
     let mut tracked = parts.queries.asked(params.required("query")?);
+    let only = Steps { start: at, end: at, step: DurationMs::ZERO };
+    let running = parts.query_ranks.begin(params.required("query")?, only);
     let slot = blocking::of_queries(&parts).take_within(budget.time_left()).await?;
     let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
+        let _running = running;
         tracked.runs();
         let expr = parse(parts, &params)?;
         let engine = engine(parts, &params)?;
@@ -73,8 +76,11 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
     let mut tracked = parts.queries.asked(params.required("query")?);
+    let steps = Steps { start, end, step };
+    let running = parts.query_ranks.begin(params.required("query")?, steps);
     let slot = blocking::of_queries(&parts).take_within(budget.time_left()).await?;
     let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
+        let _running = running;
         tracked.runs();
         let expr = parse(parts, &params)?;
         if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
@@ -87,7 +93,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
         let engine = engine(parts, &params)?;
         let mut stats = Stats::begin(parts, &params, asked);
         tracked.enters(Slice::Evaluate);
-        let result = engine.range(parts.storage.as_ref(), &expr, Steps { start, end, step }, budget);
+        let result = engine.range(parts.storage.as_ref(), &expr, steps, budget);
         tracked.evaluated(budget, result.as_ref().err());
         stats.evaluated(parts, budget);
         let query = params.required("query")?;

@@ -30,11 +30,11 @@ pub(crate) async fn file(uri: Uri) -> Response {
     let path = if path.is_empty() { INDEX } else { path };
     match Files::get(path) {
         Some(found) => answer(path, found),
-        None if path == INDEX => (
-            StatusCode::NOT_FOUND,
-            "This binary was built without the web interface: run `make ui`, then build again.\n",
-        )
-            .into_response(),
+        // Clients ask for this page to see whether a server is there.
+        None if path == INDEX => {
+            "This binary was built without the web interface: run `make ui`, then build again.\n"
+                .into_response()
+        }
         None => (StatusCode::NOT_FOUND, format!("There is nothing at /{path}.\n")).into_response(),
     }
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use skopos_api::{
-    App, Mount, NoAdmin, Parts, QueryLog, RemoteRead, RemoteReadLimits, about::About,
+    App, Mount, NoAdmin, Parts, QueryLog, QueryRanks, RemoteRead, RemoteReadLimits, about::About,
     own_metrics::OwnMetrics, router,
 };
 use skopos_base::Env;
@@ -79,6 +79,7 @@ impl Web {
                 RemoteReadLimits::default(),
             ),
             about: About::default(),
+            query_ranks: QueryRanks::new(Arc::clone(&clock)),
             response_max_bytes: skopos_api::DEFAULT_RESPONSE_MAX_BYTES,
             storage: Arc::new(Storage(Arc::clone(storage))),
             engine: Engine::new(EngineOptions { limits, ..EngineOptions::default() }, Arc::clone(&clock)),

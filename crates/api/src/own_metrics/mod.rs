@@ -6,6 +6,7 @@ mod queries;
 mod scrape;
 
 pub(crate) use http::HttpStats;
+pub(crate) use process::threads;
 pub use queries::query_source;
 pub use scrape::scrape_source;
 

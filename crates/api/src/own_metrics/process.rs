@@ -39,6 +39,11 @@ pub(super) fn write(out: &mut Families<'_>) {
     }
 }
 
+/// How many threads this process has.
+pub(crate) fn threads() -> Option<usize> {
+    Some(Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?.threads as usize)
+}
+
 #[derive(Debug, PartialEq)]
 struct Stat {
     cpu_ticks: f64,

@@ -17,6 +17,7 @@ pub(super) fn about(
     let features = flags.get("enable-feature").map(String::as_str).unwrap_or_default();
     let features = features.split(',').filter(|f| !f.is_empty()).map(str::to_owned).collect();
     let (db, live, reloads, kept) = (Arc::downgrade(db), Arc::clone(live), Arc::clone(reloads), kept.clone());
+    let stats = db.clone();
     let metas = move || db.upgrade().map(|db| db.block_metas()).unwrap_or_default();
     About {
         flags,
@@ -27,6 +28,7 @@ pub(super) fn about(
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         retention: Arc::new(move || retention_text(&kept.retention(&live.get()))),
         last_reload: Arc::new(move || reloads.last()),
+        corruptions: Arc::new(move || stats.upgrade().map_or(0, |db| db.stats().wal_corruptions_total)),
         blocks: Arc::new(move || metas().iter().filter_map(|m| serde_json::to_value(m).ok()).collect()),
     }
 }

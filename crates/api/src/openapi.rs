@@ -1,0 +1,74 @@
+//! `/api/v1/openapi.yaml`: what this API has, for programs. The document stands in `openapi.yaml`.
+
+use axum::{
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
+
+const DOCUMENT: &str = include_str!("openapi.yaml");
+
+pub(crate) async fn document() -> Response {
+    ([(CONTENT_TYPE, "application/yaml; charset=utf-8")], DOCUMENT).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// A path with a method.
+    type Route = (String, &'static str);
+
+    const METHODS: [&str; 3] = ["get", "post", "put"];
+
+    /// The routes that the document has.
+    fn documented() -> BTreeSet<Route> {
+        let (mut found, mut path) = (BTreeSet::new(), String::new());
+        let paths = DOCUMENT.split("\npaths:\n").nth(1).unwrap().split("\ncomponents:\n").next().unwrap();
+        for line in paths.lines() {
+            if let Some(begins) = line.strip_prefix("  /") {
+                path = format!("/{}", begins.trim_end_matches(':'));
+            }
+            let method = METHODS.into_iter().find(|method| line == format!("    {method}:"));
+            found.extend(method.map(|method| (path.clone(), method)));
+        }
+        found
+    }
+
+    /// The routes that `router` mounts when everything is enabled, as the source says them.
+    fn mounted() -> BTreeSet<Route> {
+        let source = include_str!("lib.rs").replace([' ', '\n'], "");
+        let body = |name: &str| {
+            let rest = source.split(&format!("fn{name}(")).nth(1).unwrap();
+            rest.split("asyncfn").next().unwrap().split("}fn").next().unwrap().to_owned()
+        };
+        let mut found = BTreeSet::new();
+        for (name, prefix) in [
+            ("router", ""),
+            ("query_routes", "/api/v1"),
+            ("search_routes", "/api/v1"),
+            ("state_routes", "/api/v1"),
+            ("admin_routes", "/api/v1/admin/tsdb"),
+            ("lifecycle_routes", ""),
+        ] {
+            for route in body(name).split(".route(\"").skip(1) {
+                let (path, handlers) = route.split_once("\",").unwrap();
+                let handlers = handlers.split(".layer(").next().unwrap();
+                for method in METHODS.into_iter().filter(|m| handlers.contains(&format!("{m}("))) {
+                    found.insert((format!("{prefix}{path}"), method));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_document_has_the_routes_that_are_mounted_and_no_others() {
+        let (documented, mounted) = (documented(), mounted());
+        assert!(mounted.len() > 50, "{mounted:?}");
+        let missing: Vec<_> = mounted.difference(&documented).collect();
+        let gone: Vec<_> = documented.difference(&mounted).collect();
+        assert!(missing.is_empty(), "openapi.yaml lacks {missing:?}");
+        assert!(gone.is_empty(), "openapi.yaml has what is not mounted: {gone:?}");
+    }
+}
