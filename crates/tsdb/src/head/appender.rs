@@ -25,7 +25,9 @@ use crate::{
     },
 };
 use skopos_model::{Exemplar, Labels, Metadata, Sample, SeriesRef, TimestampMs};
-use skopos_storage::{Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, Value};
+use skopos_storage::{
+    Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, TimeRange, Value,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Samples stored or checked before the registry is let go for a moment.
@@ -501,7 +503,7 @@ fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
     late.finish();
     let Tally { committed, chunks, min_ms, max_ms } = tally;
     if min_ms <= max_ms {
-        head.saw(min_ms, max_ms);
+        head.saw(TimeRange { min: TimestampMs::new(min_ms), max: TimestampMs::new(max_ms) });
     }
     Stats::add(&head.stats.chunks, chunks);
     Stats::add(&head.stats.samples_appended_total, committed.samples as u64);

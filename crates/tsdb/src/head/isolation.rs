@@ -49,6 +49,15 @@ impl Default for Living {
     }
 }
 
+/// What a truncation gives up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GivenUp {
+    /// The time of the first sample there is.
+    pub(crate) first: TimestampMs,
+    /// The first time that stays.
+    pub(crate) floor: TimestampMs,
+}
+
 /// A reader's view; ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ReadMark {
@@ -96,12 +105,12 @@ impl Readers {
         self.visible.load(Ordering::Acquire)
     }
 
-    /// Gives up what is before `floor_ms`: no later reader sees it. Whether a reader of before still may, of
-    /// samples from `min_ms` on.
-    pub(crate) fn give_up(&self, min_ms: i64, floor_ms: i64) -> bool {
+    /// Gives up what is before a time: no later reader sees it. Whether a reader of before still may.
+    pub(crate) fn give_up(&self, given_up: GivenUp) -> bool {
+        let (first_ms, floor_ms) = (given_up.first.as_ms(), given_up.floor.as_ms());
         let mut living = self.living.lock();
         living.floor_ms = living.floor_ms.max(floor_ms);
-        living.ranges.range(..(floor_ms, i64::MIN)).any(|((_, max), _)| *max >= min_ms)
+        living.ranges.range(..(floor_ms, i64::MIN)).any(|((_, max), _)| *max >= first_ms)
     }
 
     /// Copies the marks of living readers to `out`, growing.
@@ -271,15 +280,17 @@ mod tests {
         let readers = Arc::new(Readers::default());
         let before_all = readers.enter(range(0, 99));
         let behind = readers.enter(range(200, 300));
-        assert!(!readers.give_up(100, 200), "one is before all samples, the other behind");
+        let given_up =
+            |first, floor| GivenUp { first: TimestampMs::new(first), floor: TimestampMs::new(floor) };
+        assert!(!readers.give_up(given_up(100, 200)), "one is before all samples, the other behind");
         let late = readers.enter(range(0, 1000));
         assert_eq!(late.range(), range(200, 1000));
-        assert!(!readers.give_up(100, 200));
-        assert!(readers.give_up(200, 201));
+        assert!(!readers.give_up(given_up(100, 200)));
+        assert!(readers.give_up(given_up(200, 201)));
         drop(behind);
-        assert!(readers.give_up(200, 300));
+        assert!(readers.give_up(given_up(200, 300)));
         drop(late);
-        assert!(!readers.give_up(200, 300));
+        assert!(!readers.give_up(given_up(200, 300)));
         drop(before_all);
         assert!(readers.living.lock().ranges.is_empty());
     }

@@ -67,7 +67,7 @@ use skopos_base::sync::{
     atomic::{AtomicI64, Ordering},
 };
 use skopos_model::{DurationMs, TimestampMs};
-use skopos_storage::CommitError;
+use skopos_storage::{CommitError, TimeRange};
 use std::{
     collections::BTreeSet,
     sync::{Arc, OnceLock},
@@ -185,7 +185,7 @@ impl Head {
             max_ms = max_ms.max(chunk.max_ms());
             samples += u64::from(chunk.samples());
         }
-        self.saw(min_ms, max_ms);
+        self.saw(TimeRange { min: TimestampMs::new(min_ms), max: TimestampMs::new(max_ms) });
         Stats::add(&self.stats.chunks, attached as u64);
         Stats::add(&self.stats.replayed_samples, samples);
     }
@@ -257,9 +257,9 @@ impl Head {
     }
 
     /// Widens the time range.
-    pub(crate) fn saw(&self, min_ms: i64, max_ms: i64) {
-        self.min_ms.fetch_min(min_ms, Ordering::AcqRel);
-        self.max_ms.fetch_max(max_ms, Ordering::AcqRel);
+    pub(crate) fn saw(&self, range: TimeRange) {
+        self.min_ms.fetch_min(range.min.as_ms(), Ordering::AcqRel);
+        self.max_ms.fetch_max(range.max.as_ms(), Ordering::AcqRel);
     }
 
     /// Which timestamps a batch begun now may have.

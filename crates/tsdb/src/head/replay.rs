@@ -41,6 +41,7 @@ use skopos_base::{
     fs::{Fs, OpenMode},
 };
 use skopos_model::{Labels, LabelsBuilder, TimestampMs};
+use skopos_storage::TimeRange;
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 
 /// How often the log says how far it is.
@@ -575,7 +576,8 @@ impl<'a> Replay<'a> {
         }
         let applied = self.rounds.finish();
         if applied.stored > 0 {
-            self.head.saw(applied.range_ms.0, applied.range_ms.1);
+            let (min_ms, max_ms) = applied.range_ms;
+            self.head.saw(TimeRange { min: TimestampMs::new(min_ms), max: TimestampMs::new(max_ms) });
         }
         for (kind, records) in &self.skipped {
             tracing::warn!(

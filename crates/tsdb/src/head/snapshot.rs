@@ -30,6 +30,7 @@ use crate::{
 };
 use skopos_base::Env;
 use skopos_model::{Labels, TimestampMs};
+use skopos_storage::TimeRange;
 use std::{
     cell::Cell,
     iter::once_with,
@@ -301,7 +302,7 @@ impl Import<'_> {
             self.newest_ms[at] = newest.as_ms();
         }
         if let Some(chunk) = chunk.filter(|_| samples > 0) {
-            head.saw(chunk.min.as_ms(), chunk.max.as_ms());
+            head.saw(TimeRange { min: chunk.min, max: chunk.max });
             Stats::add(&head.stats.chunks, 1);
             Stats::add(&head.stats.replayed_samples, u64::from(samples));
         }

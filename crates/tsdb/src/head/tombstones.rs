@@ -106,8 +106,8 @@ impl Head {
                 let table = self.registry.table();
                 deleted.extend(part.iter().filter_map(|id| {
                     let series = table.get(SeriesIndex(*id))?;
-                    let late_ms = series.late_extent().map_or(i64::MIN, |(_, max_ms, _)| max_ms);
-                    let max_ms = series.newest_ms().max(late_ms).min(range.max.as_ms());
+                    let late = series.late_extent().map_or(TimestampMs::MIN, |late| late.range.max);
+                    let max_ms = series.newest_ms().max(late.as_ms()).min(range.max.as_ms());
                     let tombstone = WalTombstone { wal_ref: series.wal_ref(), min_ms, max_ms };
                     (min_ms <= max_ms).then_some((series.index, tombstone))
                 }));

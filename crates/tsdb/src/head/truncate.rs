@@ -1,7 +1,7 @@
 //! What goes from the head once it is in a block: chunks, series without samples, whole head chunk files.
 //! Never takes what a living reader or batch needs, and never stops ingestion.
 
-use super::{Head, series::SeriesIndex};
+use super::{Head, isolation::GivenUp, series::SeriesIndex};
 use crate::stats::Stats;
 use skopos_base::sync::atomic::Ordering;
 use skopos_model::TimestampMs;
@@ -59,8 +59,8 @@ impl Head {
     /// seen. Nothing is dropped.
     pub(crate) fn see_from(&self, time: TimestampMs) {
         self.refuse_before(time);
-        let min_ms = self.min_ms.load(Ordering::Acquire);
-        let _older_readers = self.readers.give_up(min_ms, time.as_ms());
+        let first = TimestampMs::new(self.min_ms.load(Ordering::Acquire));
+        let _older_readers = self.readers.give_up(GivenUp { first, floor: time });
         let _no_commit = self.commit.lock();
         self.min_ms.fetch_max(time.as_ms(), Ordering::AcqRel);
     }
@@ -93,8 +93,8 @@ impl Head {
     pub(crate) fn truncate_before(&self, time: TimestampMs) -> Result<Truncated, Busy> {
         let before_ms = time.as_ms();
         self.refuse_before(time);
-        let min_ms = self.min_ms.load(Ordering::Acquire);
-        if self.readers.give_up(min_ms, before_ms) {
+        let first = TimestampMs::new(self.min_ms.load(Ordering::Acquire));
+        if self.readers.give_up(GivenUp { first, floor: time }) {
             return Err(Busy);
         }
         let mut truncated = Truncated::default();

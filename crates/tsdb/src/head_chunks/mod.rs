@@ -31,7 +31,7 @@ use skopos_base::sync::{
 };
 use skopos_chunk::{Encoding, samples_in};
 use skopos_model::TimestampMs;
-use skopos_storage::QueryError;
+use skopos_storage::{QueryError, TimeRange};
 use std::{collections::BTreeMap, io, ops::Range, path::PathBuf, sync::Arc};
 pub(crate) use writer::Sealed;
 use writer::Writer;
@@ -69,6 +69,11 @@ impl ChunkMeta {
     /// The time of its last sample.
     pub(crate) fn max_ms(&self) -> i64 {
         self.min_ms.saturating_add(i64::from(self.span_ms))
+    }
+
+    /// The times of its first and of its last sample.
+    pub(crate) fn range(&self) -> TimeRange {
+        TimeRange { min: TimestampMs::new(self.min_ms()), max: TimestampMs::new(self.max_ms()) }
     }
 
     /// How many samples it has.

@@ -170,13 +170,7 @@ impl Wal {
     pub(crate) fn log(&self, records: &[Framable<'_>]) -> Result<(), CommitError> {
         let must_sync = {
             let mut inner = self.inner.lock();
-            match &inner.state {
-                State::Sound => {}
-                State::Rescue => self.rescue(&mut inner)?,
-                State::Halted(reason) => {
-                    return Err(CommitError::Halt { path: self.dir.clone(), reason: reason.clone() });
-                }
-            }
+            self.make_sound(&mut inner)?;
             let written = self.write(&mut inner, records.iter().copied());
             self.say_taken(&mut inner, &written);
             written?;
@@ -197,13 +191,7 @@ impl Wal {
     pub(crate) fn cut_segment(&self) -> Result<Option<u32>, CommitError> {
         self.sync()?;
         let mut inner = self.inner.lock();
-        match &inner.state {
-            State::Sound => {}
-            State::Rescue => self.rescue(&mut inner)?,
-            State::Halted(reason) => {
-                return Err(CommitError::Halt { path: self.dir.clone(), reason: reason.clone() });
-            }
-        }
+        self.make_sound(&mut inner)?;
         if inner.segment.as_ref().is_none_or(|s| s.len > 0) {
             self.cut(&mut inner)?;
         }
@@ -337,6 +325,17 @@ impl Wal {
         let took = self.clock.monotonic().saturating_sub(started);
         self.stats.wal_synced(took, &result);
         result
+    }
+
+    /// Sees that the log takes records: what may be lost is written first.
+    fn make_sound(&self, inner: &mut Inner) -> Result<(), CommitError> {
+        match &inner.state {
+            State::Sound => Ok(()),
+            State::Rescue => self.rescue(inner),
+            State::Halted(reason) => {
+                Err(CommitError::Halt { path: self.dir.clone(), reason: reason.clone() })
+            }
+        }
     }
 
     /// Writes what may be lost to a new segment and makes it durable.

@@ -6,7 +6,7 @@ use crate::{
         Head,
         chunk_set::Which,
         querier::HeadQuerier,
-        series::{CommitView, SeriesIndex},
+        series::{CommitView, LateExtent, SeriesIndex},
         truncate::Busy,
     },
     stats::Stats,
@@ -78,9 +78,9 @@ impl Head {
         let block_ms = view.block_ms;
         let mut starts = BTreeSet::new();
         self.each_series(|series| {
-            series.each_late_span(place, |min_ms, max_ms| {
-                let mut start = min_ms - min_ms.rem_euclid(block_ms);
-                while start <= max_ms {
+            series.each_late_span(place, |span| {
+                let mut start = span.min.as_ms() - span.min.as_ms().rem_euclid(block_ms);
+                while start <= span.max.as_ms() {
                     starts.insert(start);
                     start += block_ms;
                 }
@@ -124,8 +124,8 @@ impl Head {
         let (mut gone, mut left_ms) = (0, super::NOTHING);
         self.each_series(|series| {
             gone += series.drop_late_before(cut.place);
-            if let Some((min_ms, max_ms, _)) = series.late_extent() {
-                left_ms = super::widened(left_ms, (min_ms, max_ms));
+            if let Some(LateExtent { range, .. }) = series.late_extent() {
+                left_ms = super::widened(left_ms, (range.min.as_ms(), range.max.as_ms()));
             }
         });
         {
@@ -146,7 +146,7 @@ impl Head {
         self.late.time_range()?;
         let mut first: Option<u32> = None;
         self.each_series(|series| {
-            if let Some((_, _, Some(file))) = series.late_extent() {
+            if let Some(LateExtent { first_file: Some(file), .. }) = series.late_extent() {
                 first = Some(first.map_or(file, |first| first.min(file)));
             }
         });

@@ -116,6 +116,15 @@ impl View {
     }
 }
 
+/// Where a series has late samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LateExtent {
+    /// The times of the first and of the last one.
+    pub(crate) range: TimeRange,
+    /// The first file that has some.
+    pub(crate) first_file: Option<u32>,
+}
+
 /// Where a sample would stand in a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -353,7 +362,7 @@ impl MemSeries {
     }
 
     /// Hands out the times of the closed chunks of late samples that stand before a place.
-    pub(crate) fn each_late_span(&self, place: u64, each: impl FnMut(i64, i64)) {
+    pub(crate) fn each_late_span(&self, place: u64, each: impl FnMut(TimeRange)) {
         if let Some(late) = self.samples.lock().late() {
             late.each_span_before(place, each);
         }
@@ -366,11 +375,11 @@ impl MemSeries {
         collected.late_times(chunks)
     }
 
-    /// The times of the first and of the last late sample, and the first file that has some.
-    pub(crate) fn late_extent(&self) -> Option<(i64, i64, Option<u32>)> {
+    /// Where its late samples are; none without any.
+    pub(crate) fn late_extent(&self) -> Option<LateExtent> {
         let samples = self.samples.lock();
         let late = samples.late()?;
-        late.range_ms().map(|(min, max)| (min, max, late.first_file()))
+        late.range().map(|range| LateExtent { range, first_file: late.first_file() })
     }
 
     /// Whether a reader may find a sample. It errs on the side of yes.

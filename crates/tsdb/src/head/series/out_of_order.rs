@@ -174,17 +174,17 @@ impl OutOfOrder {
         self.closed.is_empty() && self.open.is_empty()
     }
 
-    pub(super) fn each_span_before(&self, place: u64, mut each: impl FnMut(i64, i64)) {
+    pub(super) fn each_span_before(&self, place: u64, mut each: impl FnMut(TimeRange)) {
         let before = self.closed.iter().filter(|c| c.meta.place_number() < place);
-        before.for_each(|c| each(c.meta.min_ms(), c.meta.max_ms()));
+        before.for_each(|c| each(c.meta.range()));
     }
 
     /// The times of the first and of the last sample.
-    pub(super) fn range_ms(&self) -> Option<(i64, i64)> {
-        let closed = self.closed.iter().map(|c| (c.meta.min_ms(), c.meta.max_ms()));
+    pub(super) fn range(&self) -> Option<TimeRange> {
+        let closed = self.closed.iter().map(|c| c.meta.range());
         let open = self.open.first().zip(self.open.last());
-        let open = open.map(|(a, b)| (a.timestamp.as_ms(), b.timestamp.as_ms()));
-        closed.chain(open).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        let open = open.map(|(a, b)| TimeRange { min: a.timestamp, max: b.timestamp });
+        closed.chain(open).reduce(|a, b| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) })
     }
 
     /// The first file that has a chunk of it.
