@@ -53,10 +53,11 @@ pub enum SourceError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The value has native histograms, which an answer in JSON does not say exactly.
+    /// The value has native histograms: an answer in JSON has their buckets by bounds, and not their schema,
+    /// so that they are not made into samples again.
     #[error(
-        "the value of {labels} is a native histogram: such a rule cannot be filled in, since the query API \
-         does not say its buckets exactly; take the rule out of the file"
+        "the value of {labels} is a native histogram: such a rule is not filled in over a server, whose \
+         JSON has buckets without their schema; take the rule out of the file"
     )]
     Histogram {
         /// The series.

@@ -2,12 +2,14 @@
 //!
 //! - `check`: whether files are valid. `tsdb`: what a data directory has.
 //! - `query`: asks a server. `promql`: writes queries anew.
+//! - `reading`: says of long work how much it has read.
 //! - `output`: standard output, which may be closed before all is said.
 
 mod check;
 mod output;
 mod promql;
 mod query;
+mod reading;
 mod tsdb;
 
 use super::Failure;

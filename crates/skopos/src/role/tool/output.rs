@@ -10,7 +10,7 @@ use std::{
 };
 
 /// So often something is said of long work; what is done sooner says nothing.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Standard output, buffered.
 pub(super) struct Out(BufWriter<StdoutLock<'static>>);
@@ -39,11 +39,20 @@ impl Out {
 pub(super) struct Progress {
     clock: Arc<dyn Clock>,
     said: Duration,
+    to: Box<dyn FnMut(&str) + Send>,
 }
 
 impl Progress {
     pub(super) fn new(clock: &Arc<dyn Clock>) -> Self {
-        Self { clock: Arc::clone(clock), said: clock.monotonic() }
+        Self::to(clock, |what| {
+            // Where nobody reads it, the work goes on.
+            let _unread = writeln!(io::stderr(), "{what}");
+        })
+    }
+
+    /// The same for another listener.
+    pub(super) fn to(clock: &Arc<dyn Clock>, to: impl FnMut(&str) + Send + 'static) -> Self {
+        Self { clock: Arc::clone(clock), said: clock.monotonic(), to: Box::new(to) }
     }
 
     /// Says what is being done, if it is time to.
@@ -56,9 +65,8 @@ impl Progress {
     }
 
     /// Says something at once.
-    pub(super) fn warn(&self, what: &str) {
-        // Where nobody reads it, the work goes on.
-        let _unread = writeln!(io::stderr(), "{what}");
+    pub(super) fn warn(&mut self, what: &str) {
+        (self.to)(what);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `create-blocks-from openmetrics`: a text with timestamps into blocks.
 
-use super::super::output::Out;
+use super::super::{output::Out, reading};
 use super::{
     failed,
     list::{Figures, print},
@@ -57,7 +57,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
-    let env = Env::real();
+    let env = reading::said(Env::real(), "create-blocks-from openmetrics", &flags.input);
     let options = BackfillOptions { max_block_duration: flags.max_block_duration, ..Default::default() };
     let mut backfill = Backfill::new(&env, &flags.output, options).map_err(failed)?;
     import_open_metrics(&*env.fs, &flags.input, &flags.labels, &mut backfill).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! `dump` and `dump-openmetrics`: all samples as lines.
 
-use super::super::output::Out;
+use super::super::{output::Out, reading};
 use super::{expect_data, failed};
 use crate::role::Failure;
 use skopos_base::Env;
@@ -41,7 +41,7 @@ pub(super) enum Form {
 }
 
 pub(super) fn run(flags: &Flags, form: Form) -> Result<(), Failure> {
-    let env = Env::real();
+    let env = reading::said(Env::real(), "dump", &flags.dir);
     let sets = if flags.matches.is_empty() { vec![Vec::new()] } else { selectors(&flags.matches)? };
     let range = TimeRange {
         min: flags.min_time.map_or(TimestampMs::MIN, TimestampMs::new),

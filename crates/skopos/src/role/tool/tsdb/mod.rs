@@ -65,6 +65,8 @@ pub(super) enum CreateBlocksFrom {
     )]
     Openmetrics(create_open_metrics::Flags),
     /// Make blocks of what recording rules would have recorded.
+    ///
+    /// `limit` and `query_offset` of a group are not applied, as in promtool.
     #[command(
         after_help = "Example: skopos tool tsdb create-blocks-from rules --start=2026-01-01T00:00:00Z \
                             --url=http://localhost:9090 --output-dir=filled rules.yml"

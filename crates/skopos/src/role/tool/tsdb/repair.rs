@@ -1,6 +1,6 @@
 //! `repair`: damage set aside and what is left of it written anew.
 
-use super::super::output::Out;
+use super::super::{output::Out, reading};
 use super::{expect_data, failed};
 use crate::role::Failure;
 use skopos_base::Env;
@@ -18,7 +18,7 @@ pub(in crate::role::tool) struct Flags {
 }
 
 pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
-    let env = Env::real();
+    let env = reading::said(Env::real(), "repair", &flags.dir);
     expect_data(&env, &flags.dir)?;
     let mode = if flags.dry_run { RepairMode::DryRun } else { RepairMode::Repair };
     let done = repair(&env, &flags.dir, mode).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! `verify`: everything in a data directory read, and what is damaged.
 
-use super::super::output::Out;
+use super::super::{output::Out, reading};
 use super::expect_data;
 use crate::role::Failure;
 use skopos_base::Env;
@@ -15,7 +15,7 @@ pub(in crate::role::tool) struct Flags {
 }
 
 pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
-    let env = Env::real();
+    let env = reading::said(Env::real(), "verify", &flags.dir);
     expect_data(&env, &flags.dir)?;
     let dir = flags.dir.display();
     let verified = verify(&*env.fs, &flags.dir).map_err(Failure::system(format!("reading {dir}")))?;
