@@ -464,10 +464,15 @@ fn the_command_line_of_a_prometheus_starts_the_server() {
         "--storage.tsdb.max-block-duration=5m",
         "--storage.tsdb.wal-segment-size=16MB",
         "--storage.tsdb.no-lockfile",
-        "--enable-feature=native-histograms,exemplar-storage",
+        "--enable-feature=native-histograms,exemplar-storage,promql-per-step-stats,no-such",
+        "--web.enable-remote-write-receiver",
     ];
     let server = flags.iter().fold(server(), |server, flag| server.flag(flag)).start();
     wait_for_log(&server, &["--web.console.libraries changes nothing"]);
     wait_for_log(&server, &["--storage.tsdb.no-lockfile changes nothing"]);
-    wait_for_log(&server, &["--enable-feature=native-histograms changes nothing"]);
+    wait_for_log(&server, &["--enable-feature=native-histograms changes nothing: it is always on"]);
+    wait_for_log(&server, &["--enable-feature=promql-per-step-stats changes nothing: it is not there yet"]);
+    wait_for_log(&server, &["Unknown option for --enable-feature", "option=no-such"]);
+    wait_for_log(&server, &["--web.enable-remote-write-receiver changes nothing: pushes are not taken yet"]);
+    assert!(server.get("/-/ready").status < 300 || server.get("/-/ready").status == 503, "it runs");
 }

@@ -18,7 +18,6 @@ use crate::{
     logging::{self, LogFlags},
     signals::{Asked, Signals},
 };
-use clap::builder::{PossibleValue, PossibleValuesParser};
 use skopos_api::{
     App, Asked as AskedOverHttp, Mount,
     about::Replay,
@@ -64,12 +63,6 @@ const FEATURES: [&str; 6] = [
     "promql-extended-range-selectors",
 ];
 
-/// What `--enable-feature` takes; names of Prometheus for what is always so here are not shown.
-fn features() -> PossibleValuesParser {
-    let needless = unneeded::FEATURES.iter().map(|(name, _)| PossibleValue::new(*name).hide(true));
-    PossibleValuesParser::new(FEATURES.into_iter().map(PossibleValue::new).chain(needless))
-}
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
     /// Configuration file [default: prometheus.yml if there is one, else watch this machine].
@@ -87,9 +80,10 @@ pub(crate) struct Flags {
         action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
         default_missing_value = "true")]
     snapshot_on_shutdown: bool,
-    /// Features by the names that they have in Prometheus.
-    #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',',
-        value_parser = features())]
+    /// Features by the names that they have in Prometheus: memory-snapshot-on-shutdown,
+    /// promql-binop-fill-modifiers, promql-delayed-name-removal, promql-duration-expr,
+    /// promql-experimental-functions, promql-extended-range-selectors; others are answered with a warning.
+    #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',')]
     enable_feature: Vec<String>,
     /// Series that storage takes; samples of further ones are refused.
     #[arg(long = "storage.tsdb.max-series", value_name = "N", default_value_t = 20_000_000,

@@ -1,5 +1,5 @@
-//! Flags of Prometheus that change nothing here: a command line that has them still starts, and the log says
-//! why each is of no use.
+//! Flags of Prometheus, and names of its `--enable-feature`, that change nothing here: a command line that has
+//! them still starts, and the log says why each is of no use. Changes nothing itself.
 
 use std::path::PathBuf;
 
@@ -15,13 +15,18 @@ pub(super) struct UnneededFlags {
     console_templates: Option<PathBuf>,
     #[arg(long = "web.console.libraries", value_name = "DIR", hide = true)]
     console_libraries: Option<PathBuf>,
+    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
+    remote_write_receiver: bool,
 }
 
 const ALWAYS: &str = "it is always on";
-const GO: &str = "it concerns what a Go program has";
+const GO: &str = "it is not needed: it concerns what a Go program has";
+const ONLY_WAY: &str = "it is not needed: there is no other way here";
+const NO_PUSHES: &str = "pushes are not taken yet, only scraped targets are stored";
+const NOT_YET: &str = "it is not there yet";
 
 /// Names of `--enable-feature` in Prometheus that change nothing here, each with the reason.
-pub(super) const FEATURES: [(&str, &str); 7] = [
+const FEATURES: [(&str, &str); 26] = [
     ("native-histograms", ALWAYS),
     ("exemplar-storage", ALWAYS),
     ("metadata-wal-records", ALWAYS),
@@ -29,6 +34,25 @@ pub(super) const FEATURES: [(&str, &str); 7] = [
     ("promql-negative-offset", ALWAYS),
     ("auto-gomaxprocs", GO),
     ("auto-gomemlimit", GO),
+    ("use-uncached-io", NOT_YET),
+    ("new-service-discovery-manager", ONLY_WAY),
+    ("no-default-scrape-port", ALWAYS),
+    ("no-scrape-default-port", ALWAYS),
+    ("old-ui", "there is one web interface"),
+    ("agent", "an agent is the role of its own, `skopos agent`"),
+    ("remote-write-receiver", NO_PUSHES),
+    ("otlp-write-receiver", NO_PUSHES),
+    ("otlp-deltatocumulative", NO_PUSHES),
+    ("otlp-native-delta-ingestion", NO_PUSHES),
+    ("delayed-compaction", NOT_YET),
+    ("expand-external-labels", NOT_YET),
+    ("extra-scrape-metrics", NOT_YET),
+    ("promql-per-step-stats", NOT_YET),
+    ("created-timestamp-zero-ingestion", NOT_YET),
+    ("type-and-unit-labels", NOT_YET),
+    ("concurrent-rule-eval", NOT_YET),
+    ("auto-reload-config", "it is not there yet: send SIGHUP, or POST /-/reload"),
+    ("st-storage", NOT_YET),
 ];
 
 impl UnneededFlags {
@@ -45,6 +69,7 @@ impl UnneededFlags {
             ),
             (self.console_templates.is_some(), "web.console.templates", console),
             (self.console_libraries.is_some(), "web.console.libraries", console),
+            (self.remote_write_receiver, "web.enable-remote-write-receiver", NO_PUSHES),
         ]
         .into_iter()
         .filter(|(given, ..)| *given)
@@ -56,9 +81,37 @@ impl UnneededFlags {
         for (flag, reason) in self.given() {
             tracing::warn!("--{flag} changes nothing: {reason}");
         }
-        for (name, reason) in FEATURES.iter().filter(|(name, _)| features.iter().any(|f| f == name)) {
-            tracing::warn!("--enable-feature={name} changes nothing: {reason}");
+        for feature in features {
+            match Named::of(feature) {
+                Named::Effective => {}
+                Named::Needless(reason) => {
+                    tracing::warn!("--enable-feature={feature} changes nothing: {reason}");
+                }
+                Named::Unknown => {
+                    let known = super::FEATURES.join(", ");
+                    tracing::warn!(option = %feature, "Unknown option for --enable-feature; there are {known}");
+                }
+            }
         }
+    }
+}
+
+/// What a name of `--enable-feature` is to this server.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    Effective,
+    /// With the reason why it changes nothing.
+    Needless(&'static str),
+    Unknown,
+}
+
+impl Named {
+    fn of(feature: &str) -> Self {
+        if feature.is_empty() || super::FEATURES.contains(&feature) {
+            return Self::Effective;
+        }
+        let needless = FEATURES.iter().find(|(name, _)| *name == feature);
+        needless.map_or(Self::Unknown, |(_, reason)| Self::Needless(reason))
     }
 }
 
@@ -84,5 +137,18 @@ mod tests {
             given(&["--web.console.libraries=/etc/x", "--storage.tsdb.no-lockfile"]),
             ["storage.tsdb.no-lockfile", "web.console.libraries"]
         );
+        assert_eq!(given(&["--web.enable-remote-write-receiver"]), ["web.enable-remote-write-receiver"]);
+    }
+
+    #[test]
+    fn each_name_of_a_feature_does_something_or_is_answered() {
+        for name in super::super::FEATURES {
+            assert_eq!(Named::of(name), Named::Effective, "{name}");
+            assert!(FEATURES.iter().all(|(needless, _)| *needless != name), "{name} stands twice");
+        }
+        assert_eq!(Named::of("native-histograms"), Named::Needless(ALWAYS));
+        assert_eq!(Named::of("remote-write-receiver"), Named::Needless(NO_PUSHES));
+        assert_eq!(Named::of("Native-Histograms"), Named::Unknown);
+        assert_eq!(Named::of("no-such"), Named::Unknown);
     }
 }
