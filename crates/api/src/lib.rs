@@ -41,7 +41,7 @@ mod exemplars;
 mod federate;
 mod json;
 mod labels;
-mod metadata;
+pub mod metadata;
 mod mount;
 pub mod notifications;
 mod openapi;

@@ -1,13 +1,20 @@
-//! `/api/v1/metadata` and `/api/v1/targets/metadata`: what targets say of their metrics.
+//! `/api/v1/metadata` and `/api/v1/targets/metadata`: what targets say of their metrics, and what storage
+//! remembers of metrics whose targets are gone.
 
 use crate::{
     params::Params,
-    parts::Ready,
+    parts::{Parts, Ready},
     reply::{ApiError, ErrorType, Success},
 };
 use serde::Serialize;
-use skopos_model::Metadata;
-use std::collections::{BTreeMap, BTreeSet};
+use skopos_model::{Metadata, MetricType};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What storage knows of metrics: names of metrics as series have them.
+pub type KeptMetadata = Arc<dyn Fn() -> Vec<(String, Metadata)> + Send + Sync>;
 
 /// What is said of a metric. The order is that of equal ones' answers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -35,7 +42,18 @@ struct OfTarget {
     unit: String,
 }
 
-/// What targets say of each metric, each thing once.
+/// The name under which the metric of a stored series is listed. A counter of `OpenMetrics` had a family
+/// without the suffix; that cannot be told from one of the text format, where family and series are called the same.
+fn family_of(metric: &str, of: MetricType) -> &str {
+    let mut families = MetricType::families_of(metric).filter(|(_, fits)| *fits == of);
+    match of {
+        MetricType::Counter => metric,
+        _ => families.next().map_or(metric, |(family, _)| family),
+    }
+}
+
+/// What targets say of each metric, each thing once; and of metrics that no target speaks of, what was said
+/// last, as long as storage has series of them in memory.
 pub(crate) async fn metadata(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
     let limit = number(&params, "limit")?;
     let per_metric = number(&params, "limit_per_metric")?.filter(|n| *n > 0);
@@ -49,6 +67,7 @@ pub(crate) async fn metadata(Ready(parts): Ready, params: Params) -> Result<Succ
             all.entry(metric).or_default().insert(metadata.into());
         }
     }
+    add_kept(&parts, params.get("metric"), &mut all);
     let some = |said: BTreeSet<Said>| said.into_iter().take(per_metric.unwrap_or(usize::MAX)).collect();
     let cut: BTreeMap<String, Vec<Said>> = all
         .into_iter()
@@ -56,6 +75,25 @@ pub(crate) async fn metadata(Ready(parts): Ready, params: Params) -> Result<Succ
         .map(|(metric, said)| (metric, some(said)))
         .collect();
     Success::of(&cut)
+}
+
+/// Adds what storage knows of the metric, or of all, where no target says anything of it now.
+fn add_kept(parts: &Parts, wanted: Option<&str>, all: &mut BTreeMap<String, BTreeSet<Said>>) {
+    let targets = parts.targets.targets();
+    let is_said = |family: &str| targets.iter().any(|target| target.metadata.get(family).is_some());
+    let mut kept: BTreeMap<String, Metadata> = BTreeMap::new();
+    for (metric, metadata) in (parts.kept_metadata)() {
+        let family = family_of(&metric, metadata.metric_type);
+        if wanted.is_none_or(|wanted| wanted == family) {
+            kept.insert(family.to_owned(), metadata);
+        }
+    }
+    for (family, metadata) in kept {
+        let said = is_said(&family) || MetricType::families_of(&family).any(|(family, _)| is_said(family));
+        if !said {
+            all.entry(family).or_default().insert(metadata.into());
+        }
+    }
 }
 
 /// What each target says of each metric. Targets are left out once `limit` is reached, as in Prometheus.

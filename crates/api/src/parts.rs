@@ -5,6 +5,7 @@ use crate::{
     about::{About, Replay},
     admin::SharedAdmin,
     control::{Asked, Control},
+    metadata::KeptMetadata,
     notifications::Notifications,
     own_metrics::OwnMetrics,
     query_log::QueryLog,
@@ -37,6 +38,8 @@ pub struct Parts {
     pub engine: Engine,
     /// What the head consists of.
     pub tsdb_status: TsdbStatusSource,
+    /// What storage knows of metrics, those of targets that are gone among them.
+    pub kept_metadata: KeptMetadata,
     /// What an operator may ask of the database.
     pub tsdb_admin: SharedAdmin,
     /// The targets.

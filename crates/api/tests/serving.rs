@@ -72,6 +72,7 @@ impl Web {
         };
         self.app.ready(Parts {
             tsdb_status: Arc::new(|_, _| Ok(skopos_api::tsdb_status::TsdbStatus::default())),
+            kept_metadata: Arc::new(Vec::new),
             tsdb_admin: Arc::new(NoAdmin),
             exemplars: Arc::new(NoExemplars),
             remote_read: RemoteRead::new(

@@ -39,6 +39,29 @@ impl MetricType {
         }
     }
 
+    /// What the names of a family's series may have behind the name of the family.
+    pub const fn series_suffixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Counter => &["_total"],
+            Self::Histogram => &["_bucket", "_count", "_sum"],
+            Self::GaugeHistogram => &["_bucket", "_gcount", "_gsum"],
+            Self::Summary => &["_count", "_sum"],
+            Self::Info => &["_info"],
+            Self::Unknown | Self::Gauge | Self::StateSet => &[],
+        }
+    }
+
+    /// The names that the family of a metric may have by its suffix, with the types that this goes with.
+    pub fn families_of(metric: &str) -> impl Iterator<Item = (&str, Self)> {
+        let families = |of: Self| {
+            let before = of.series_suffixes().iter().filter_map(|suffix| metric.strip_suffix(suffix));
+            before.filter(|name| !name.is_empty()).map(move |name| (name, of))
+        };
+        [Self::Counter, Self::Histogram, Self::GaugeHistogram, Self::Summary, Self::Info]
+            .into_iter()
+            .flat_map(families)
+    }
+
     /// The type of that name; `untyped` is the classic format's name for unknown.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {

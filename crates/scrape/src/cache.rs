@@ -197,6 +197,16 @@ impl SeriesCache {
         self.by_text.shrink_to(entries.len(), |i| hash(entries[*i as usize].text.of(texts)));
     }
 
+    /// What storage calls the series at `id`, if it has it.
+    pub(crate) fn series(&self, id: EntryId) -> Option<SeriesRef> {
+        self.entries[id.0 as usize].series
+    }
+
+    /// All lines of the scrape under way.
+    pub(crate) fn lines(&self) -> &[EntryId] {
+        &self.now
+    }
+
     /// How many series are remembered.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

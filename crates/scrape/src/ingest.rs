@@ -51,6 +51,8 @@ pub struct Ingest {
     /// Whether it was charged for what it made before a restart.
     charged_kept: bool,
     columns: Columns,
+    /// Lines of the scrape under way whose series storage did not have.
+    made: Vec<EntryId>,
     /// Of the last body.
     format: Option<Format>,
 }
@@ -139,6 +141,7 @@ impl Ingest {
             series_limit: SeriesLimit::new(MAX_SERIES_FLAG, DEFAULT_MAX_SERIES),
             charged_kept: false,
             columns: Columns::default(),
+            made: Vec::new(),
             format: None,
         }
     }
@@ -248,6 +251,7 @@ impl Ingest {
             }
             Err(e) => {
                 ScrapeCounters::add(&self.counters.commit_failures, 1);
+                self.metadata.tell_again();
                 self.cache.keep_vanished();
                 report = Report { health: Health::Down, error: e.to_string() };
             }
@@ -283,7 +287,29 @@ impl Ingest {
             self.append_pending(appender, &sample, tally);
         }
         self.append_columns(appender, at, tally);
+        self.say_metadata(appender, said);
         Ok(())
+    }
+
+    /// Tells storage what the metrics are: of all series when something of it is new, else of new series.
+    fn say_metadata(&mut self, appender: &mut dyn Appender, said: &mut Families) {
+        // Their memory is given back.
+        let made = std::mem::take(&mut self.made);
+        let lines = if said.take_news() { self.cache.lines() } else { &made };
+        let mut before: &[u8] = &[];
+        for id in lines {
+            let metric = metric_of(self.cache.text(*id));
+            // The lines of a metric stand together.
+            if metric != before
+                && let Some(series) = self.cache.series(*id)
+            {
+                before = metric;
+                let metadata = std::str::from_utf8(metric).ok().and_then(|metric| said.of_metric(metric));
+                if let Some(metadata) = metadata {
+                    appender.metadata(series, metadata);
+                }
+            }
+        }
     }
 
     fn sample<'a>(
@@ -335,6 +361,7 @@ impl Ingest {
         let Pending { id, series, timestamp, value, exemplar, forgotten } = *sample;
         match append_by_text(&mut self.labels, appender, series, (timestamp, value), exemplar) {
             Ok(made) => {
+                self.made.push(id);
                 let before = self.cache.entry(id).series.replace(made);
                 tally.series_added += usize::from(before.is_none() && !forgotten);
             }
@@ -371,7 +398,10 @@ impl Ingest {
             unreachable!("a cached text was parsed before: {}", String::from_utf8_lossy(&line));
         };
         match append_by_text(&mut self.labels, appender, sample.series, (timestamp, value), None) {
-            Ok(series) => self.cache.entry(id).series = Some(series),
+            Ok(series) => {
+                self.made.push(id);
+                self.cache.entry(id).series = Some(series);
+            }
             Err(e) => tally.refuse(&self.counters, self.cache.text(id), e),
         }
     }
@@ -409,6 +439,15 @@ fn append_one(
 ) -> Result<SeriesRef, AppendError> {
     let exemplar = exemplar.map(RawExemplar::decode);
     appender.append(&Append { exemplars: exemplar.as_slice(), ..Append::float(series, timestamp, value) })
+}
+
+/// The name of the metric that a series' text begins with; as `{"name"` where it is no classic one.
+fn metric_of(text: &[u8]) -> &[u8] {
+    if let Some(quoted) = text.strip_prefix(b"{\"") {
+        return quoted.split(|b| *b == b'"').next().unwrap_or_default();
+    }
+    let end = text.iter().position(|b| matches!(b, b'{' | b' ' | b'\t'));
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// The beginning of a series' text: enough to find it, however long it is.

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 use skopos_exposition::Entry;
-use skopos_model::Metadata;
+use skopos_model::{Metadata, MetricType};
 use std::collections::BTreeMap;
 
 /// What was not said for so many scrapes is forgotten.
@@ -18,6 +18,8 @@ pub(crate) struct Families {
     scrape: u64,
     /// How many families the scrape under way has said something of.
     seen: usize,
+    /// Whether something was said that storage has not been told.
+    news: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +38,11 @@ impl TargetMetadata {
     pub fn all(&self) -> Vec<(String, Metadata)> {
         let families = self.0.lock();
         families.by_name.iter().map(|(name, known)| (name.to_string(), known.metadata.clone())).collect()
+    }
+
+    /// Storage has not kept what it was told last.
+    pub(crate) fn tell_again(&self) {
+        self.0.lock().news = true;
     }
 
     /// Takes in what `read` finds in one body.
@@ -58,15 +65,35 @@ impl Families {
         match entry {
             Entry::Help { name, text } => {
                 let known = self.known(name);
-                set(&mut known.metadata.help, text);
+                self.news |= set(&mut known.metadata.help, text);
             }
-            Entry::Type { name, metric_type } => self.known(name).metadata.metric_type = *metric_type,
+            Entry::Type { name, metric_type } => {
+                let held = &mut self.known(name).metadata.metric_type;
+                let before = std::mem::replace(held, *metric_type);
+                self.news |= before != *metric_type;
+            }
             Entry::Unit { name, unit } => {
                 let known = self.known(name);
-                set(&mut known.metadata.unit, unit);
+                self.news |= set(&mut known.metadata.unit, unit);
             }
             Entry::Comment(_) | Entry::Sample(_) => {}
         }
+    }
+
+    /// Whether something was said that storage has not been told; from here on it has.
+    pub(crate) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
+    /// What is known of the family that a metric is of.
+    pub(crate) fn of_metric(&self, metric: &str) -> Option<&Metadata> {
+        if let Some(known) = self.by_name.get(metric) {
+            return Some(&known.metadata);
+        }
+        MetricType::families_of(metric).find_map(|(family, metric_type)| {
+            let known = self.by_name.get(family)?;
+            (known.metadata.metric_type == metric_type).then_some(&known.metadata)
+        })
     }
 
     fn known(&mut self, name: &str) -> &mut Known {
@@ -82,11 +109,13 @@ impl Families {
     }
 }
 
-/// Mostly a text is what it was.
-fn set(held: &mut String, text: &str) {
-    if held != text {
+/// Mostly a text is what it was. Whether it is another one now.
+fn set(held: &mut String, text: &str) -> bool {
+    let is_new = held != text;
+    if is_new {
         text.clone_into(held);
     }
+    is_new
 }
 
 #[cfg(test)]

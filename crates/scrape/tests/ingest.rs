@@ -427,3 +427,42 @@ fn series_beyond_the_bound_are_refused_and_a_restart_does_not_raise_it() {
         rig.scrape("b 5\nc 5\nd 5\ne 5\nf 5\n");
     });
 }
+
+#[test]
+fn what_metrics_are_is_stored_once_and_outlives_the_target() {
+    let body = "# HELP h took\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 2\n\
+        # HELP g level\n# TYPE g gauge\ng{i=\"1\"} 1\ng{i=\"2\"} 1\n# TYPE empty counter\nplain 1\n";
+    in_world(|_, env| {
+        let mut rig = Rig::new(env, READING);
+        let said = |db: &Db| {
+            let mut all = db.all_metadata();
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            all.iter().map(|(m, of)| format!("{m} {} {}", of.metric_type, of.help)).collect::<Vec<_>>()
+        };
+        let written = |rig: &mut Rig<'_>, body: &str| {
+            let before = rig.db.stats().wal_written_bytes_total;
+            rig.scrape(body);
+            rig.db.stats().wal_written_bytes_total - before
+        };
+        // A body that is not stored says nothing, and is no reason to say nothing later.
+        assert_eq!(rig.scrape_as(Format::Text, &format!("{body}!\n")).health, Health::Down);
+        assert_eq!(said(&rig.db), Vec::<String>::new());
+        rig.scrape(body);
+        let histogram = ["g gauge level", "h_bucket histogram took", "h_count histogram took"];
+        assert_eq!(said(&rig.db)[..3], histogram);
+        assert_eq!(said(&rig.db)[3..], ["h_sum histogram took"]);
+        let steady = written(&mut rig, body);
+        assert_eq!(written(&mut rig, body), steady);
+        // Another text costs bytes once.
+        let changed = body.replace("level", "height");
+        assert!(written(&mut rig, &changed) > steady);
+        assert_eq!(written(&mut rig, &changed), steady);
+        // A family that was declared before it had a series.
+        rig.scrape(&format!("{changed}empty 1\n"));
+        let expected = ["empty counter ", "g gauge height"];
+        assert_eq!(said(&rig.db)[..2], expected);
+        let Rig { db, .. } = rig;
+        drop(db);
+        assert_eq!(said(&open(env, "/data"))[..2], expected);
+    });
+}

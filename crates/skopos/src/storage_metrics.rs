@@ -57,6 +57,11 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
             "Exemplars not kept: older than others of their series, or too long.",
             s.exemplars_dropped_total,
         ),
+        (
+            "skopos_tsdb_metadata_dropped_total",
+            "Types, help texts and units not kept: those of all metrics may take 64 MiB.",
+            s.metadata_dropped_total,
+        ),
     ] {
         out.counter(name, help, value as f64);
     }

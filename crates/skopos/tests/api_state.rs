@@ -85,6 +85,25 @@ fn exemplars_and_metadata_of_open_metrics_are_those_of_prometheus() {
     }
 }
 
+#[test]
+fn what_metrics_are_is_still_said_when_the_server_was_killed_and_the_target_is_gone() {
+    let text = "# HELP h took\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 2\n\
+        # HELP n_total so many\n# TYPE n_total counter\nn_total 3\n";
+    let target = Server::start([Misbehaviour::text(text)]);
+    let mut ours = server().config(&config(&target)).start();
+    wait_for_value(&ours, "min(count_over_time(n_total[5m])) > bool 1", 1.0);
+    let before = data(&ours, "/api/v1/metadata");
+    let said = |kind: &str, help: &str| json!([{"type": kind, "unit": "", "help": help}]);
+    assert_eq!(before, json!({"h": said("histogram", "took"), "n_total": said("counter", "so many")}));
+    ours.kill9();
+    fs::write(ours.folder().join("prometheus.yml"), "global: {}\n").unwrap();
+    ours.restart();
+    assert_eq!(data(&ours, "/api/v1/targets")["activeTargets"], json!([]));
+    assert_eq!(data(&ours, "/api/v1/metadata"), before);
+    assert_eq!(data(&ours, "/api/v1/metadata?metric=h"), json!({"h": said("histogram", "took")}));
+    assert_eq!(data(&ours, "/api/v1/metadata?metric=none"), json!({}));
+}
+
 /// The tree of a selector by name.
 fn selector(name: &str) -> Value {
     json!({

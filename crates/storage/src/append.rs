@@ -38,6 +38,12 @@ pub trait Appender {
     /// only. The returned reference stands for the labels in later batches.
     fn append(&mut self, sample: &Append<'_>) -> Result<SeriesRef, AppendError>;
 
+    /// Says what the metric of a series is, which has a sample in this batch or in one before. Costs nothing
+    /// where that is known. A storage that keeps no metadata passes it over.
+    fn metadata(&mut self, series: SeriesRef, metadata: &Metadata) {
+        let _ = (series, metadata);
+    }
+
     /// From here on what the batch makes is charged to nobody: it is said of the source, not by it.
     fn charge_nobody(&mut self) {}
 

@@ -49,6 +49,8 @@ pub struct Options {
     pub memory_budget_bytes: u64,
     /// The most exemplars that are kept (`storage.exemplars.max_exemplars`).
     pub max_exemplars: u32,
+    /// The most bytes that names, help texts and units of all metrics may take; what comes beyond is not kept.
+    pub max_metadata_bytes: u64,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,
     /// Whether closing leaves a snapshot of what is in memory alone, so that the next start need not read the
@@ -78,6 +80,7 @@ impl Default for Options {
             max_series_per_metric: 5_000_000,
             memory_budget_bytes: 16 << 30,
             max_exemplars: 100_000,
+            max_metadata_bytes: 64 << 20,
             max_label_bytes: 16 << 10,
             snapshot_on_shutdown: true,
             replay_threads: 2,

@@ -63,6 +63,8 @@ stats! {
     exemplars_appended_total,
     /// Exemplars that came with samples and were not kept: older than others of their series, or too long.
     exemplars_dropped_total,
+    /// Types, help texts and units that were not kept since `max_metadata_bytes` was reached.
+    metadata_dropped_total,
     /// Bytes written to the WAL.
     wal_written_bytes_total,
     /// Writes to the WAL that failed.

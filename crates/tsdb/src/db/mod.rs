@@ -207,6 +207,11 @@ impl Db {
         self.core.head.metadata.get(metric)
     }
 
+    /// What the sources of all metrics said last about them, in no order.
+    pub fn all_metadata(&self) -> Vec<(String, Metadata)> {
+        self.core.head.metadata.all()
+    }
+
     /// About how many bytes the head holds: series, labels, chunks, postings and tables.
     pub fn series_bytes(&self) -> u64 {
         self.core.head.registry.heap_bytes() as u64

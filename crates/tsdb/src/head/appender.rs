@@ -417,7 +417,7 @@ impl<'a> HeadAppender<'a> {
             Some((_, newest)) => newest == metadata,
             None => self.head.metadata.is_known(metric, metadata),
         };
-        if !known {
+        if !known && self.head.metadata.has_room(metric, metadata, &self.head.stats) {
             let metric = Box::from(metric);
             self.batch.metadata.insert(metric, (series, metadata.clone()));
         }
@@ -575,6 +575,13 @@ impl Appender for HeadAppender<'_> {
             self.add_metadata(series, metadata);
         }
         Ok(series_ref)
+    }
+
+    fn metadata(&mut self, series: SeriesRef, metadata: &Metadata) {
+        // A series that has gone meanwhile has nothing to say.
+        if let Ok(series) = self.find(SeriesId::Ref(series)) {
+            self.add_metadata(series, metadata);
+        }
     }
 
     fn charge_nobody(&mut self) {

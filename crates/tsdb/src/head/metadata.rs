@@ -6,6 +6,7 @@ use super::{
     Head,
     series::{MemSeries, SeriesIndex},
 };
+use crate::stats::Stats;
 use crate::wal::{Wal, compress::Compressor, record::push_metadata};
 use skopos_base::sync::RwLock;
 use skopos_model::{Metadata, name::METRIC_NAME};
@@ -15,9 +16,19 @@ use std::{collections::HashMap, sync::Arc};
 /// A record of metadata is ended at so many bytes.
 const RECORD_BYTES: usize = 64 << 10;
 
-/// By metric name. Bounded by the number of metrics, each of which has a series.
+/// By metric name. Bounded by the number of metrics, each of which has a series, and by the bytes of all.
+#[derive(Debug)]
+pub(crate) struct MetricMetadata {
+    all: RwLock<All>,
+    max_bytes: u64,
+}
+
 #[derive(Debug, Default)]
-pub(crate) struct MetricMetadata(RwLock<HashMap<Box<str>, Known>>);
+struct All {
+    by_metric: HashMap<Box<str>, Known>,
+    /// Of names and texts.
+    bytes: u64,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -34,38 +45,78 @@ pub(crate) enum Again {
     OfSeriesGone,
 }
 
+impl All {
+    /// What it would come to with this.
+    fn bytes_with(&self, metric: &str, metadata: &Metadata) -> u64 {
+        let before = self.by_metric.get(metric).map_or(0, |known| bytes_of(metric, &known.metadata));
+        self.bytes - before + bytes_of(metric, metadata)
+    }
+}
+
+fn bytes_of(metric: &str, metadata: &Metadata) -> u64 {
+    (metric.len() + metadata.help.len() + metadata.unit.len()) as u64
+}
+
 impl MetricMetadata {
+    /// Of so many bytes at most.
+    pub(crate) fn new(max_bytes: u64) -> Self {
+        Self { all: RwLock::default(), max_bytes }
+    }
+
     pub(crate) fn get(&self, metric: &str) -> Option<Metadata> {
-        self.0.read().get(metric).map(|known| known.metadata.clone())
+        self.all.read().by_metric.get(metric).map(|known| known.metadata.clone())
+    }
+
+    /// What is known of all metrics, in no order.
+    pub(crate) fn all(&self) -> Vec<(String, Metadata)> {
+        let all = self.all.read();
+        all.by_metric.iter().map(|(metric, known)| (metric.to_string(), known.metadata.clone())).collect()
+    }
+
+    /// Whether this can be kept too; counts it where it cannot.
+    pub(super) fn has_room(&self, metric: &str, metadata: &Metadata, stats: &Stats) -> bool {
+        let has_room = self.all.read().bytes_with(metric, metadata) <= self.max_bytes;
+        if !has_room {
+            Stats::add(&stats.metadata_dropped_total, 1);
+        }
+        has_room
     }
 
     /// Whether this is what is known of a metric.
     pub(super) fn is_known(&self, metric: &str, metadata: &Metadata) -> bool {
-        self.0.read().get(metric).is_some_and(|known| known.metadata == *metadata)
+        self.all.read().by_metric.get(metric).is_some_and(|known| known.metadata == *metadata)
     }
 
-    /// Notes what the log has of a metric with a series of it.
+    /// Notes what the log has of a metric with a series of it. What is beyond the bound is passed over.
     pub(super) fn set(&self, series: &MemSeries, metadata: &Metadata) {
         let Some(metric) = series.labels.metric_name() else { return };
         let new = || Known { metadata: metadata.clone(), logged_with: series.index };
-        let mut all = self.0.write();
-        match all.get_mut(metric) {
+        let mut all = self.all.write();
+        let bytes = all.bytes_with(metric, metadata);
+        if bytes > self.max_bytes {
+            return;
+        }
+        all.bytes = bytes;
+        match all.by_metric.get_mut(metric) {
             Some(known) => *known = new(),
-            None => drop(all.insert(metric.into(), new())),
+            None => drop(all.by_metric.insert(metric.into(), new())),
         }
     }
 
     /// Those whose series is not as wanted, in the order of their metrics.
     fn select(&self, is_wanted: impl Fn(SeriesIndex) -> bool) -> Vec<(Box<str>, Metadata)> {
-        let all = self.0.read();
-        let wanted = all.iter().filter(|(_, known)| is_wanted(known.logged_with));
+        let all = self.all.read();
+        let wanted = all.by_metric.iter().filter(|(_, known)| is_wanted(known.logged_with));
         let mut out: Vec<_> = wanted.map(|(m, known)| (m.clone(), known.metadata.clone())).collect();
         out.sort_by(|a, b| a.0.cmp(&b.0));
         out
     }
 
     fn forget(&self, metric: &str) {
-        self.0.write().remove(metric);
+        let mut all = self.all.write();
+        if let Some(known) = all.by_metric.remove(metric) {
+            all.bytes -= bytes_of(metric, &known.metadata);
+        }
     }
 }
 

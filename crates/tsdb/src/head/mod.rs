@@ -124,6 +124,7 @@ impl Head {
         (chunks, loaded): (HeadChunks, Loaded),
     ) -> Self {
         let exemplars = Exemplars::new(options.max_exemplars);
+        let metadata = MetricMetadata::new(options.max_metadata_bytes);
         Self {
             registry: Registry::new(Limits::new(&options)),
             options,
@@ -143,7 +144,7 @@ impl Head {
             }),
             min_ms: AtomicI64::new(i64::MAX),
             max_ms: AtomicI64::new(i64::MIN),
-            metadata: MetricMetadata::default(),
+            metadata,
             older_refs: Mutex::default(),
             spare: Mutex::default(),
             batches: Batches::default(),

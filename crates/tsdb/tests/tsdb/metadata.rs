@@ -75,3 +75,27 @@ fn metadata_outlive_the_series_that_brought_them() {
         assert_eq!((db.metadata("m"), db.metadata("gone")), (Some(help("of m")), None));
     });
 }
+
+#[test]
+fn what_is_beyond_the_bound_is_not_kept_until_there_is_room() {
+    SimWorld::new(3).run(|env| {
+        let of = |name: &str| labels(&[("__name__", name)]);
+        // A name of one byte, the unit's five and 94 of help: two of them fill the bound.
+        let long = help(&"x".repeat(94));
+        let bounded = Options { max_metadata_bytes: 200, ..options() };
+        let db = open(env, bounded.clone());
+        for (name, t) in [("a", 1), ("b", 2), ("c", 3)] {
+            append(&db, &of(name), t, Some(&long));
+        }
+        let known = |db: &Db| ["a", "b", "c"].map(|name| db.metadata(name).is_some());
+        assert_eq!((known(&db), db.stats().metadata_dropped_total), ([true, true, false], 1));
+        append(&db, &of("a"), 4, Some(&help("short")));
+        append(&db, &of("b"), 5, Some(&help("short")));
+        append(&db, &of("c"), 6, Some(&long));
+        assert_eq!((known(&db), db.stats().metadata_dropped_total), ([true; 3], 1));
+        drop(db);
+        assert_eq!(known(&open(env, bounded)), [true; 3]);
+        let less = Options { max_metadata_bytes: 50, ..options() };
+        assert_eq!(known(&open(env, less)).iter().filter(|known| **known).count(), 2, "a start holds to it");
+    });
+}

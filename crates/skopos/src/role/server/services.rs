@@ -82,6 +82,10 @@ impl Services {
             about,
             storage: Arc::clone(&db) as _,
             tsdb_status: crate::tsdb_status::source(&db),
+            kept_metadata: {
+                let db = Arc::clone(&db);
+                Arc::new(move || db.all_metadata())
+            },
             tsdb_admin: Arc::new(Administered(Arc::clone(&db))),
             engine,
             targets: Arc::clone(&targets),
