@@ -43,7 +43,8 @@ struct OfTarget {
 }
 
 /// The name under which the metric of a stored series is listed. A counter of `OpenMetrics` had a family
-/// without the suffix; that cannot be told from one of the text format, where family and series are called the same.
+/// without the suffix; that cannot be told from one of the text format, where family and series are called
+/// the same.
 fn family_of(metric: &str, of: MetricType) -> &str {
     let mut families = MetricType::families_of(metric).filter(|(_, fits)| *fits == of);
     match of {

@@ -49,7 +49,8 @@ pub struct Options {
     pub memory_budget_bytes: u64,
     /// The most exemplars that are kept (`storage.exemplars.max_exemplars`).
     pub max_exemplars: u32,
-    /// The most bytes that names, help texts and units of all metrics may take; what comes beyond is not kept.
+    /// The most bytes that names, help texts and units of all metrics may take; what comes beyond is not
+    /// kept.
     pub max_metadata_bytes: u64,
     /// The most bytes that the labels of one series may take.
     pub max_label_bytes: usize,

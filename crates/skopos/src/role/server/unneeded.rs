@@ -1,5 +1,5 @@
-//! Flags of Prometheus, and names of its `--enable-feature`, that change nothing here: a command line that has
-//! them still starts, and the log says why each is of no use. Changes nothing itself.
+//! Flags of Prometheus, and names of its `--enable-feature`, that change nothing here: a command line that
+//! has them still starts, and the log says why each is of no use. Changes nothing itself.
 
 use std::path::PathBuf;
 
