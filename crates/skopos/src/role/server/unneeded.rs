@@ -89,7 +89,8 @@ impl UnneededFlags {
                 }
                 Named::Unknown => {
                     let known = super::FEATURES.join(", ");
-                    tracing::warn!(option = %feature, "Unknown option for --enable-feature; there are {known}");
+                    let option = feature;
+                    tracing::warn!(%option, "Unknown option for --enable-feature; there are {known}");
                 }
             }
         }
