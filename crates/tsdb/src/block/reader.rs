@@ -2,7 +2,7 @@
 //! its directory is removed.
 
 use super::{
-    chunks::reader::ChunkSegments,
+    chunks::reader::{ChunkFetcher, ChunkSegments, Wanted},
     error::BlockError,
     id::BlockId,
     index::reader::{IndexReader, LabelReader},
@@ -129,6 +129,16 @@ impl Block {
         let (mut reader, mut entry) = (LabelReader::default(), SeriesEntry::default());
         reader.entry(&self.index, &[id], &mut entry)?;
         reader.labels(&self.index, &entry)
+    }
+
+    /// Reads the chunk that was written last: what a copy lacks that has not come to its end.
+    pub(crate) fn check_end(&self) -> Result<(), BlockError> {
+        let Some(last) = self.index.all()?.pop() else { return Ok(()) };
+        let mut entry = SeriesEntry::default();
+        LabelReader::default().entry(&self.index, &[last], &mut entry)?;
+        let Some(chunk) = entry.chunks.iter().max_by_key(|chunk| chunk.at) else { return Ok(()) };
+        let wanted = [Wanted { at: chunk.at, end: None }];
+        ChunkFetcher::default().fetch_borrowed(&self.chunks, &wanted).map(|_| ())
     }
 
     /// Whether a series that fulfils all matchers, and of which `is_meant` holds, has a chunk that ends

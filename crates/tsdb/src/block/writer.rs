@@ -91,7 +91,8 @@ impl BlockWriter {
         options: WriteOptions,
     ) -> Result<Self, BlockError> {
         let dir = data_dir.join(format!("{id}{CREATION_SUFFIX}"));
-        let unfinished = Unfinished { fs: Arc::clone(fs), data_dir: data_dir.to_owned(), dir };
+        let unfinished =
+            Unfinished { fs: Arc::clone(fs), data_dir: data_dir.to_owned(), dir, left: Left::Directory };
         let dir = &unfinished.dir;
         for (path, what) in [(dir.clone(), "is being written"), (data_dir.join(id.to_string()), "is there")] {
             if fs.exists(&path).map_err(BlockError::io("looking for", &path))? {
@@ -181,7 +182,7 @@ impl BlockWriter {
         let whole = unfinished.data_dir.join(id.to_string());
         fs.rename(&dir, &whole).map_err(BlockError::io("renaming", &dir))?;
         // From here on it is a block, and removed as one if the last step fails.
-        unfinished.dir = whole;
+        unfinished.left = Left::Block(id);
         fs.sync_dir(&unfinished.data_dir).map_err(BlockError::io("synchronising", &unfinished.data_dir))?;
         unfinished.keep();
         Ok(meta)
@@ -194,19 +195,32 @@ struct Unfinished {
     fs: SharedFs,
     data_dir: PathBuf,
     dir: PathBuf,
+    left: Left,
+}
+
+/// What is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// The directory that is being written.
+    Directory,
+    /// A block that is there under its name.
+    Block(BlockId),
+    Nothing,
 }
 
 impl Unfinished {
     fn keep(mut self) {
-        self.dir = PathBuf::new();
+        self.left = Left::Nothing;
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
         // Where this fails, the next opening of the data directory removes it.
-        if !self.dir.as_os_str().is_empty() {
-            drop(self.fs.remove_dir_all(&self.dir));
+        match self.left {
+            Left::Directory => drop(self.fs.remove_dir_all(&self.dir)),
+            Left::Block(id) => drop(remove_block(&*self.fs, &self.data_dir, id)),
+            Left::Nothing => {}
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Unreadable {
     pub(crate) dir: PathBuf,
     /// The times it may have; all where its `meta.json` does not tell.
     pub(crate) range: TimeRange,
+    /// What it was made of, where its `meta.json` tells.
+    pub(crate) parents: Vec<BlockId>,
     pub(crate) reason: String,
 }
 
@@ -69,13 +71,17 @@ impl Blocks {
     }
 
     /// Refuses `range` when a block of it cannot be read: an answer without its samples would be wrong, and
-    /// nobody would see it. What another block was made of is not missed.
+    /// nobody would see it. What another block was made of is not missed, nor is a block of which all that it
+    /// was made of is there.
     pub(crate) fn check_readable(&self, range: TimeRange) -> Result<(), QueryError> {
         let unreadable = Arc::clone(&self.unreadable.read());
         let overlaps = |u: &&Unreadable| u.range.min <= range.max && u.range.max >= range.min;
         for block in unreadable.iter().filter(overlaps) {
             let in_another = |b: &Arc<Block>| b.meta().compaction.parents.iter().any(|p| p.ulid == block.id);
-            if !self.load().iter().any(in_another) {
+            let list = self.load();
+            let is_there = |id: &BlockId| list.iter().any(|b| b.id() == *id);
+            let has_parents = !block.parents.is_empty() && block.parents.iter().all(is_there);
+            if !has_parents && !list.iter().any(in_another) {
                 let reason = format!(
                     "samples of its times are missing: {}; restore the block from a copy, or move it away",
                     block.reason
@@ -108,9 +114,50 @@ pub(crate) fn covered_until(metas: &[BlockMeta]) -> Option<TimestampMs> {
     metas.iter().filter(|m| !m.is_out_of_order()).map(|m| m.max_time).max()
 }
 
-/// The blocks that another one has made needless. One of which nothing is left stays as long as it is the
-/// newest: it is what keeps the log from bringing back what was deleted.
-pub(crate) fn removable(metas: &[BlockMeta]) -> BTreeSet<BlockId> {
+/// The blocks that another one has made needless, which is said of each. A block that is not whole, or is
+/// still being written, makes none needless. One of which nothing is left stays as long as it is the newest:
+/// it is what keeps the log from bringing back what was deleted.
+pub(crate) fn removable(
+    blocks: &[Arc<Block>],
+    is_being_written: impl Fn(BlockId) -> bool,
+) -> BTreeSet<BlockId> {
+    let metas: Vec<BlockMeta> = blocks.iter().map(|b| b.meta()).collect();
+    let there: BTreeSet<BlockId> = metas.iter().map(|m| m.ulid).collect();
+    let stands_for_others =
+        |m: &BlockMeta| m.compaction.parents.iter().any(|p| p.ulid != m.ulid && there.contains(&p.ulid));
+    let mut sound = Vec::with_capacity(metas.len());
+    for (block, mut meta) in blocks.iter().zip(metas) {
+        if stands_for_others(&meta) && (is_being_written(meta.ulid) || !is_whole(block)) {
+            meta.compaction.parents.clear();
+        }
+        sound.push(meta);
+    }
+    let gone = needless(&sound);
+    for meta in &sound {
+        let parents = meta.compaction.parents.iter().map(|p| p.ulid).filter(|p| gone.contains(p));
+        for parent in parents {
+            tracing::info!(block = %parent, within = %meta.ulid, "removing a block that a larger one has in it");
+        }
+        if meta.compaction.deletable && gone.contains(&meta.ulid) {
+            tracing::info!(block = %meta.ulid, "removing a block of which nothing is left");
+        }
+    }
+    gone
+}
+
+/// Whether a block has all chunks that its index names, as far as its end tells.
+fn is_whole(block: &Block) -> bool {
+    let whole = block.check_end();
+    if let Err(error) = &whole {
+        tracing::warn!(
+            block = %block.id(), %error,
+            "a block says what it was made of and is not whole: those blocks stay"
+        );
+    }
+    whole.is_ok()
+}
+
+fn needless(metas: &[BlockMeta]) -> BTreeSet<BlockId> {
     let covered = covered_until(metas);
     let last =
         metas.iter().filter(|m| !m.is_out_of_order() && Some(m.max_time) == covered).map(|m| m.ulid).max();

@@ -7,7 +7,7 @@ use super::{
     maintain::reload::Foreign,
 };
 use crate::{
-    block::{Block, BlockDir, BlockError, BlockMeta},
+    block::{Block, BlockDir, BlockError},
     compact::remove_unfinished_snapshots,
     error::OpenError,
     head::{
@@ -72,8 +72,7 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<(
     if let Err(e) = remove_unfinished_snapshots(fs, dir) {
         tracing::warn!(error = %e, "what is left of a snapshot stays");
     }
-    let metas: Vec<BlockMeta> = blocks.iter().map(|b| b.meta()).collect();
-    let obsolete = removable(&metas);
+    let obsolete = removable(&blocks, |_| false);
     blocks.retain(|b| !obsolete.contains(&b.id()));
     blocks.iter().for_each(|b| say_in_future(&*env.clock, b));
     // What stays is not read, and tried again at the next start.

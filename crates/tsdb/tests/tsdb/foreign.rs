@@ -10,7 +10,7 @@ use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::{Queryable, TimeRange};
 use skopos_tsdb::{
     Db, Options,
-    block::{BlockDir, META_FILE},
+    block::{BlockDir, BlockMeta, META_FILE},
 };
 use std::path::{Path, PathBuf};
 
@@ -123,6 +123,42 @@ fn a_block_that_is_half_there_stops_nothing_and_is_read_when_it_is_whole() {
         assert_eq!((db.stats().blocks_unreadable, db.stats().blocks_loaded), (0, 6));
         let both: Dump = ours.iter().chain(&theirs).map(|(l, s)| (l.clone(), s.clone())).collect();
         assert_eq!(dump(env, &db), both);
+    });
+}
+
+#[test]
+fn a_block_that_is_half_there_takes_none_with_it_that_it_was_made_of() {
+    SimWorld::new(6).run(|env| {
+        let (parents, theirs) = made_elsewhere(env);
+        let longer = Options { max_block_duration: DurationMs::from_ms(30_000), ..options() };
+        let db = open(env, options());
+        parents.iter().for_each(|block| drop(copy(env, block, FILES, usize::MAX)));
+        // Another program compacts them, and its block is copied while ours looks on.
+        let elsewhere = Db::open(Path::new(ELSEWHERE), longer, env).expect("the database opens");
+        fill(&elsewhere, 7, 45_000, 60_000);
+        assert_eq!(elsewhere.maintain().expect("all is sound").compacted, 1);
+        drop(elsewhere);
+        let parents_of = |block: &PathBuf| {
+            BlockMeta::read(&*env.fs, block).expect("all is sound").compaction.parents.len()
+        };
+        let child = blocks(env, ELSEWHERE).into_iter().find(|b| parents_of(b) == 3).expect("one was made");
+        copy(env, &child, &FILES[1..], usize::MAX);
+        copy(env, &child, &FILES[..1], 200);
+        let there =
+            || blocks(env, DIR).into_iter().map(|b| b.file_name().map(ToOwned::to_owned)).collect::<Vec<_>>();
+        for _ in 0..4 {
+            db.maintain().expect("it stops nothing");
+            assert_eq!(dump(env, &db), theirs, "what it was made of is there");
+        }
+        drop(db);
+        let db = open(env, options());
+        assert_eq!(dump(env, &db), theirs, "also after a restart");
+        copy(env, &child, &FILES[..1], usize::MAX);
+        db.maintain().expect("it stops nothing");
+        assert_eq!(dump(env, &db), theirs);
+        db.maintain().expect("it stops nothing");
+        assert_eq!(there(), [child.file_name().map(ToOwned::to_owned)], "it is whole and stands for them");
+        assert_eq!(dump(env, &db), theirs);
     });
 }
 

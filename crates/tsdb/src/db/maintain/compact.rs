@@ -27,7 +27,9 @@ impl Core {
             Planner::new(self.head.options.min_block_duration, self.head.options.max_block_duration);
         let mut last = None;
         while !state.settled {
-            let Some(plan) = plan(&planner, self.blocks.metas()) else {
+            let mut metas = self.blocks.metas();
+            metas.retain(|m| !state.foreign.is_settling(m.ulid));
+            let Some(plan) = plan(&planner, metas) else {
                 state.settled = true;
                 break;
             };
@@ -61,9 +63,9 @@ impl Core {
         state: &mut State,
     ) -> Result<Option<Arc<Block>>, MaintainError> {
         let new = meta.map(|meta| self.open_new(meta, state)).transpose()?;
-        let mut metas = self.blocks.metas();
-        metas.extend(meta.cloned());
-        let gone = removable(&metas);
+        let mut blocks: Vec<Arc<Block>> = self.blocks.load().iter().cloned().collect();
+        blocks.extend(new.clone());
+        let gone = removable(&blocks, |id| state.foreign.is_settling(id));
         self.blocks.replace(new.clone(), &gone);
         state.settled = false;
         state.unwanted.extend(gone);

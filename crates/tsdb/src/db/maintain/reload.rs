@@ -41,8 +41,10 @@ struct Found {
 
 impl Found {
     fn new(fs: &dyn Fs, dir: &Path, id: BlockId, error: &BlockError) -> Self {
-        let range = BlockMeta::read(fs, dir).map_or(TimeRange::ALL, |meta| meta.range());
-        let block = Unreadable { id, dir: dir.to_owned(), range, reason: error.to_string() };
+        let meta = BlockMeta::read(fs, dir).ok();
+        let range = meta.as_ref().map_or(TimeRange::ALL, BlockMeta::range);
+        let parents = meta.map_or_else(Vec::new, |m| m.compaction.parents.iter().map(|p| p.ulid).collect());
+        let block = Unreadable { id, dir: dir.to_owned(), range, parents, reason: error.to_string() };
         let refused = matches!(error, BlockError::Io { .. });
         Self { bytes: bytes_of(fs, dir).unwrap_or(0), refused, is_missed: false, block }
     }
@@ -56,6 +58,11 @@ impl Foreign {
     /// The blocks without which an answer is wrong.
     pub(in crate::db) fn missed(&self) -> Vec<Unreadable> {
         self.unreadable.values().filter(|f| f.is_missed).map(|f| f.block.clone()).collect()
+    }
+
+    /// Whether somebody may still be writing the block.
+    pub(super) fn is_settling(&self, id: BlockId) -> bool {
+        self.settling.contains_key(&id)
     }
 
     /// Notes a block that could not be read; that was said.
@@ -100,13 +107,15 @@ impl Core {
             on_disk.iter().filter(wanted).filter(|id| !state.unwanted.contains(id)).copied().collect();
         state.foreign.settling.retain(|id, _| on_disk.contains(id));
         state.foreign.unreadable.retain(|id, _| on_disk.contains(id));
+        let settling = state.foreign.settling.len();
         for id in candidates {
             new.extend(self.open_foreign(id, &mut state.foreign));
         }
         let unreadable = state.foreign.unreadable.len() as u64;
         self.stats.blocks_unreadable.store(unreadable, Ordering::Relaxed);
         self.blocks.set_unreadable(state.foreign.missed());
-        if new.is_empty() && vanished.is_empty() {
+        let has_settled = state.foreign.settling.len() < settling;
+        if new.is_empty() && vanished.is_empty() && !has_settled {
             return Ok(());
         }
         done.loaded += new.len();
@@ -116,7 +125,7 @@ impl Core {
         blocks.retain(|b| !vanished.contains(&b.id()) && !reopened.contains(&b.id()));
         blocks.extend(new);
         // Another program may have compacted.
-        let gone = removable(&blocks.iter().map(|b| b.meta()).collect::<Vec<_>>());
+        let gone = removable(&blocks, |id| state.foreign.is_settling(id));
         blocks.retain(|b| !gone.contains(&b.id()));
         self.blocks.publish(blocks);
         state.settled = false;
@@ -138,7 +147,8 @@ impl Core {
             foreign.settling.remove(&id);
             return None;
         }
-        match Block::open(&*self.env.fs, &dir) {
+        let opened = Block::open(&*self.env.fs, &dir);
+        match opened.and_then(|block| block.check_end().map(|()| block)) {
             Ok(block) => {
                 let range = block.range();
                 tracing::info!(

@@ -29,7 +29,8 @@ impl Core {
             return Ok(());
         }
         for block in self.blocks.load().iter() {
-            if block.meta().compaction.failed || !self.is_overdue(block, &rules)? {
+            let skipped = block.meta().compaction.failed || state.foreign.is_settling(block.id());
+            if skipped || !self.is_overdue(block, &rules)? {
                 continue;
             }
             tracing::info!(block = %block.id(), "writing a block anew without samples that a rule drops");
