@@ -136,7 +136,8 @@ pub(crate) fn removable(
     for meta in &sound {
         let parents = meta.compaction.parents.iter().map(|p| p.ulid).filter(|p| gone.contains(p));
         for parent in parents {
-            tracing::info!(block = %parent, within = %meta.ulid, "removing a block that a larger one has in it");
+            let within = meta.ulid;
+            tracing::info!(block = %parent, %within, "removing a block that a larger one has in it");
         }
         if meta.compaction.deletable && gone.contains(&meta.ulid) {
             tracing::info!(block = %meta.ulid, "removing a block of which nothing is left");
