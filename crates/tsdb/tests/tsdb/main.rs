@@ -25,6 +25,7 @@ mod limits;
 mod metadata;
 mod misplaced;
 mod out_of_order;
+mod pausing;
 mod peers;
 mod random;
 mod replay;

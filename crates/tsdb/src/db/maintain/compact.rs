@@ -3,7 +3,7 @@
 
 use super::{MaintainError, Maintained, State};
 use crate::{
-    block::{Block, BlockMeta},
+    block::{Block, BlockId, BlockMeta},
     compact::{CompactError, Plan, Planner},
     db::{
         Core,
@@ -17,7 +17,8 @@ use std::{
 };
 
 impl Core {
-    /// Compacts until nothing is due. Somebody who waits to change blocks ends it early.
+    /// Compacts until nothing is due. Somebody who waits to change blocks ends it early, but none of its
+    /// compactions twice: who deletes often must not keep blocks from ever being compacted.
     pub(super) fn compact_blocks(
         &self,
         state: &mut State,
@@ -36,7 +37,8 @@ impl Core {
             let parents: Vec<Arc<Block>> =
                 self.blocks.load().iter().filter(|b| plan.blocks.contains(&b.id())).cloned().collect();
             tracing::info!(blocks = ?plan.blocks, reason = ?plan.reason, "compacting blocks");
-            match self.counted(self.compactor().compact(&parents, &Pausing(self))) {
+            let pausing = Pausing::of(self, state, &plan.blocks);
+            match self.counted(self.compactor().compact(&parents, &pausing)) {
                 Ok(meta) => {
                     self.publish(meta.as_ref(), state)?;
                     done.compacted += 1;
@@ -47,7 +49,10 @@ impl Core {
                         return Err(e.into());
                     }
                 }
-                Err(CompactError::Stopped) => return Ok(()),
+                Err(CompactError::Stopped) => {
+                    state.interrupted = plan.blocks;
+                    return Ok(());
+                }
                 Err(e) => return Err(e.into()),
             }
             last = Some(plan);
@@ -85,20 +90,40 @@ fn plan(planner: &Planner, metas: Vec<BlockMeta>) -> Option<Plan> {
     planner.plan(&within).or_else(|| planner.plan(&beyond))
 }
 
-/// Ends a compaction when the database closes or somebody waits to change blocks.
+/// Ends a compaction when the database closes or, unless it was ended so before, when somebody waits to
+/// change blocks.
 #[derive(Debug)]
-pub(super) struct Pausing<'a>(pub(super) &'a Core);
+pub(super) struct Pausing<'a> {
+    core: &'a Core,
+    yields: Yields,
+}
+
+/// To whom a compaction gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Yields {
+    ToWhoWaits,
+    ToTheEndAlone,
+}
+
+impl<'a> Pausing<'a> {
+    /// For a compaction of `blocks`.
+    pub(super) fn of(core: &'a Core, state: &State, blocks: &[BlockId]) -> Self {
+        let yields = if state.interrupted == blocks { Yields::ToTheEndAlone } else { Yields::ToWhoWaits };
+        Self { core, yields }
+    }
+}
 
 impl Stop for Pausing<'_> {
     fn stop(&self) {
-        self.0.stop.stop();
+        self.core.stop.stop();
     }
 
     fn is_stopped(&self) -> bool {
-        self.0.stop.is_stopped() || self.0.waiting.load(Ordering::Acquire) > 0
+        let somebody_waits = || self.core.waiting.load(Ordering::Acquire) > 0;
+        self.core.stop.is_stopped() || self.yields == Yields::ToWhoWaits && somebody_waits()
     }
 
     fn wait(&self, d: Duration) -> bool {
-        self.0.stop.wait(d) || self.is_stopped()
+        self.core.stop.wait(d) || self.is_stopped()
     }
 }

@@ -78,6 +78,8 @@ pub(crate) struct State {
     measured_at: Option<Duration>,
     /// Blocks that are on disk and not wanted: to be removed.
     unwanted: BTreeSet<BlockId>,
+    /// The blocks whose compaction was ended last for somebody who waited to change blocks.
+    interrupted: Vec<BlockId>,
     /// Blocks that this program has not made.
     foreign: reload::Foreign,
     /// The rules by which no block has anything overdue, as of then.

@@ -34,13 +34,17 @@ impl Core {
                 continue;
             }
             tracing::info!(block = %block.id(), "writing a block anew without samples that a rule drops");
-            match self.counted(self.compactor().clean_tombstones(block, &Pausing(self))) {
+            let pausing = Pausing::of(self, state, &[block.id()]);
+            match self.counted(self.compactor().clean_tombstones(block, &pausing)) {
                 Ok(meta) => {
                     self.publish(meta.as_ref(), state)?;
                     done.trimmed += 1;
                 }
                 // Whoever waits goes first; the next pass goes on.
-                Err(CompactError::Stopped) => return Ok(()),
+                Err(CompactError::Stopped) => {
+                    state.interrupted = vec![block.id()];
+                    return Ok(());
+                }
                 Err(e) => return Err(e.into()),
             }
             if self.waiting.load(Ordering::Acquire) > 0 {
