@@ -51,19 +51,38 @@ struct State {
     running: BTreeMap<LogId, String>,
 }
 
+/// A log with what the one before it said.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log.
+    pub log: ActiveLog,
+    /// The queries that the process before did not finish.
+    pub unfinished: Vec<Unfinished>,
+    /// Why the file could not be read or written. It is tried again with every query.
+    pub failed: Option<io::Error>,
+}
+
 impl ActiveLog {
-    /// Begins the log in `dir`, and says which queries the process before did not finish.
-    pub fn open(fs: SharedFs, dir: &Path) -> io::Result<(Self, Vec<Unfinished>)> {
+    /// Begins the log in `dir`, and says which queries the process before did not finish. Queries are answered
+    /// without the file too, as on a full disk.
+    pub fn open(fs: SharedFs, dir: &Path) -> Opened {
         let path = dir.join(FILE_NAME);
-        let unfinished = match read_all(&*fs, &path) {
-            Ok(bytes) => unfinished(&bytes),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(e),
+        let (unfinished, unread) = match read_all(&*fs, &path) {
+            Ok(bytes) => (unfinished(&bytes), None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
+            Err(e) => (Vec::new(), Some(e)),
         };
         let state = State { file: None, written: 0, next: 0, running: BTreeMap::new() };
         let log = Self { fs, path, state: Mutex::new(state), failures: AtomicU64::new(0) };
-        log.rewrite(&mut log.state.lock())?;
-        Ok((log, unfinished))
+        let failed = {
+            let mut state = log.state.lock();
+            let begun = log.rewrite(&mut state);
+            if begun.is_err() {
+                log.failed(&mut state);
+            }
+            begun.err()
+        };
+        Opened { log, unfinished, failed: unread.or(failed) }
     }
 
     /// A query begins.
@@ -180,7 +199,7 @@ pub fn unfinished(bytes: &[u8]) -> Vec<Unfinished> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use skopos_base::{fs::Fs, real::RealFs};
+    use skopos_base::{fs::Fs, real::RealFs, sim::SimFs};
     use std::sync::Arc;
 
     fn queries(unfinished: Vec<Unfinished>) -> Vec<String> {
@@ -189,8 +208,34 @@ mod tests {
 
     fn open(dir: &Path) -> (ActiveLog, Vec<String>) {
         let fs: SharedFs = Arc::new(RealFs);
-        let (log, unfinished) = ActiveLog::open(fs, dir).unwrap();
-        (log, queries(unfinished))
+        let opened = ActiveLog::open(fs, dir);
+        assert!(opened.failed.is_none(), "{opened:?}");
+        (opened.log, queries(opened.unfinished))
+    }
+
+    #[test]
+    fn a_full_disk_delays_the_file_until_there_is_room() {
+        let fs = SimFs::new(1);
+        let dir = Path::new("/data");
+        fs.create_dir_all(dir).unwrap();
+        let shared: SharedFs = Arc::new(fs.clone());
+        ActiveLog::open(Arc::clone(&shared), dir).log.begin("before", 1);
+        for spare in [0, 1, 10] {
+            let used = read_all(&fs, &dir.join(FILE_NAME)).unwrap().len() as u64;
+            fs.set_capacity(Some(used + spare));
+            let Opened { log, unfinished, failed } = ActiveLog::open(Arc::clone(&shared), dir);
+            assert_eq!(failed.unwrap().kind(), io::ErrorKind::StorageFull);
+            assert_eq!(queries(unfinished), ["before"]);
+            log.begin("refused", 2);
+            assert_eq!(log.failures(), 2);
+            fs.set_capacity(None);
+            log.begin("before", 3);
+            let now = read_all(&fs, &dir.join(FILE_NAME)).unwrap();
+            assert_eq!(queries(self::unfinished(&now)), ["refused", "before"], "all that run are in it");
+            // As it was for the next round.
+            fs.remove_file(&dir.join(FILE_NAME)).unwrap();
+            ActiveLog::open(Arc::clone(&shared), dir).log.begin("before", 1);
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl From<Refused> for CommitError {
 }
 
 impl Wal {
-    /// A log that begins segment `next_index` of `dir`.
+    /// A log that begins segment `next_index` of `dir`; on a full disk with the first batch that finds room.
     pub(crate) fn create(
         fs: SharedFs,
         clock: Arc<dyn Clock>,
@@ -162,7 +162,14 @@ impl Wal {
             syncing: Mutex::new(Unsynced::default()),
             truncating: Mutex::new(()),
         };
-        wal.cut(&mut wal.inner.lock()).map_err(|e| (e.path, e.source))?;
+        {
+            let mut inner = wal.inner.lock();
+            match wal.cut(&mut inner) {
+                // The first batch begins the segment, once there is room.
+                Err(refused) if is_no_room(&refused.source) => wal.say_taken(&mut inner, &Err(refused)),
+                begun => begun.map_err(|e| (e.path, e.source))?,
+            }
+        }
         Ok(wal)
     }
 

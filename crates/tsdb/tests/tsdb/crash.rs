@@ -12,7 +12,7 @@ use skopos_base::{
         fs::{Failure, OpKind},
     },
 };
-use skopos_model::Labels;
+use skopos_model::{DurationMs, Labels};
 use skopos_storage::CommitError;
 use skopos_tsdb::{Db, Options};
 use std::{ops::Range, path::Path, time::Duration};
@@ -375,6 +375,37 @@ fn one_failure(failures: &[(OpKind, u64, Failure)]) -> usize {
     });
     effort::report(checked);
     failed
+}
+
+/// Queries are answered from a full disk after a restart too, and batches are taken once there is room.
+#[test]
+fn a_database_opens_on_a_full_disk() {
+    let late = DurationMs::from_ms(60_000);
+    let with = |window| Options { out_of_order_window: window, ..large() };
+    for (spare, window) in [0, 1, 10, 100, 4000].into_iter().flat_map(|s| [(s, DurationMs::ZERO), (s, late)])
+    {
+        let world = SimWorld::new(spare);
+        let fs = world.fs().clone();
+        world.run(|env| {
+            let db = open(env, with(window));
+            (0..LARGE.len()).for_each(|b| assert_eq!(commit(&db, &batch(b, LARGE[b])).unwrap().samples, 5));
+            db.sync().unwrap();
+            let before = dump(env, &db);
+            drop(db);
+            let used = fs.ops().iter().filter_map(|op| op.bytes).sum::<u64>();
+            fs.set_capacity(Some(if spare == 0 { 0 } else { used + spare }));
+            let db = Db::open(Path::new(DIR), with(window), env).unwrap_or_else(|e| panic!("{spare}: {e}"));
+            assert_eq!(dump(env, &db), before);
+            let refused = commit(&db, &[(labels(&[("pad", &"x".repeat(9000))]), 800_000, 1.0)]);
+            assert!(matches!(refused, Err(CommitError::Retry { .. })), "{refused:?}");
+            fs.set_capacity(None);
+            commit(&db, &[(series(50), 900_000, 1.0)]).unwrap();
+            let taken = dump(env, &db);
+            assert!(taken.len() > before.len());
+            db.close().unwrap();
+            assert_eq!(dump(env, &open(env, with(window))), taken);
+        });
+    }
 }
 
 /// The disk fills up, stays full for a while, and has room again: reads go on all the while, and no restart

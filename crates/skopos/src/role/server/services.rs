@@ -9,7 +9,11 @@ use skopos_api::{
 };
 use skopos_base::Env;
 use skopos_config::{Config, Live};
-use skopos_promql::{Engine, EngineOptions, active_log::ActiveLog, queries::Queries};
+use skopos_promql::{
+    Engine, EngineOptions,
+    active_log::{ActiveLog, Opened},
+    queries::Queries,
+};
 use skopos_scrape::{
     fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters, target::Target,
 };
@@ -52,7 +56,7 @@ impl Services {
         let remote_read =
             RemoteRead::new(Arc::new(move |range| chunks.chunk_querier(range)), flags.remote_read.limits());
         let engine = engine(flags, env);
-        let queries = active_queries(flags, env)?;
+        let queries = active_queries(flags, env);
         let metrics = Arc::new(OwnMetrics::new(vec![
             storage_metrics(&db),
             remote_read.metrics(),
@@ -189,14 +193,20 @@ fn engine(flags: &Flags, env: &Env) -> Engine {
 
 /// The queries that wait and run, with the log of those that run. Those that ran when the process before died
 /// are named.
-fn active_queries(flags: &Flags, env: &Env) -> Result<Arc<Queries>, Failure> {
-    let (log, unfinished) = ActiveLog::open(Arc::clone(&env.fs), &flags.storage_path)
-        .map_err(|e| Failure::Storage(format!("the log of active queries cannot be begun: {e}")))?;
+fn active_queries(flags: &Flags, env: &Env) -> Arc<Queries> {
+    let Opened { log, unfinished, failed } = ActiveLog::open(Arc::clone(&env.fs), &flags.storage_path);
+    if let Some(error) = failed {
+        tracing::warn!(
+            dir = %flags.storage_path.display(), %error,
+            "the log of active queries cannot be begun: queries are answered without it, and every query tries \
+             again; make room on the disk, or see to its permissions"
+        );
+    }
     for query in unfinished {
         let (query, began_ms) = (query.query, query.began_ms);
         tracing::warn!(query, began_ms, "this query ran when the server ended without stopping");
     }
-    Ok(Queries::new(Arc::clone(&env.clock), flags.query_concurrency as usize, Some(log)))
+    Queries::new(Arc::clone(&env.clock), flags.query_concurrency as usize, Some(log))
 }
 
 /// What storage says of itself, under the names that Prometheus' dashboards and rules know.
