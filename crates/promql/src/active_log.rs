@@ -63,8 +63,8 @@ pub struct Opened {
 }
 
 impl ActiveLog {
-    /// Begins the log in `dir`, and says which queries the process before did not finish. Queries are answered
-    /// without the file too, as on a full disk.
+    /// Begins the log in `dir`, and says which queries the process before did not finish. Queries are
+    /// answered without the file too, as on a full disk.
     pub fn open(fs: SharedFs, dir: &Path) -> Opened {
         let path = dir.join(FILE_NAME);
         let (unfinished, unread) = match read_all(&*fs, &path) {
