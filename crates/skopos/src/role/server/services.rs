@@ -198,8 +198,8 @@ fn active_queries(flags: &Flags, env: &Env) -> Arc<Queries> {
     if let Some(error) = failed {
         tracing::warn!(
             dir = %flags.storage_path.display(), %error,
-            "the log of active queries cannot be begun: queries are answered without it, and each tries again; \
-             make room on the disk, or see to its permissions"
+            "the log of active queries cannot be begun: queries are answered without it; make room on the \
+             disk, or see to its permissions: each query tries again"
         );
     }
     for query in unfinished {
