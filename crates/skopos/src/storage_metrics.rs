@@ -87,6 +87,11 @@ fn write_replay(s: &StatsSnapshot, out: &mut Families<'_>) {
         "Samples of the log that the start passed over since a block has them.",
         s.replay_covered_samples as f64,
     );
+    out.gauge(
+        "skopos_tsdb_head_chunks_unnamed",
+        "Chunks found at the start that are in no block and whose series nobody names.",
+        s.head_chunks_unnamed as f64,
+    );
 }
 
 /// What the head consists of.

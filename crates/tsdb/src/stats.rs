@@ -83,6 +83,8 @@ stats! {
     wal_corruptions_total,
     /// Head chunk files that were found damaged at the start.
     head_chunks_damaged_files,
+    /// Chunks on disk that are in no block and whose series nobody names, as found at the start.
+    head_chunks_unnamed,
     /// Samples read back at the start, from head chunks and from the WAL.
     replayed_samples,
     /// Samples of the WAL that were passed over at the start since a block has them.

@@ -47,7 +47,7 @@ pub(crate) mod truncate;
 mod turn;
 
 use crate::{
-    head_chunks::{HeadChunks, Loaded, Order, Sealed},
+    head_chunks::{HeadChunks, Loaded, Order, Sealed, UnnamedChunks},
     options::Options,
     stats::Stats,
     wal::{Wal, names::Names},
@@ -60,6 +60,7 @@ use limits::Limits;
 use metadata::MetricMetadata;
 use out_of_order::OutOfOrder;
 use registry::Registry;
+use replay::reserve;
 use series::{CommitView, MemSeries, SeriesIndex};
 use skopos_base::clock::Clock;
 use skopos_base::sync::{
@@ -125,7 +126,7 @@ impl Head {
     ) -> Self {
         let exemplars = Exemplars::new(options.max_exemplars);
         let metadata = MetricMetadata::new(options.max_metadata_bytes);
-        Self {
+        let head = Self {
             registry: Registry::new(Limits::new(&options)),
             options,
             clock,
@@ -150,7 +151,10 @@ impl Head {
             batches: Batches::default(),
             names: OnceLock::new(),
             min_valid_ms: AtomicI64::new(i64::MIN),
-        }
+        };
+        // Whoever gets one of their numbers would get the chunks too at the next start.
+        head.loaded.read().iter().for_each(|(wal_ref, _)| reserve(&head, wal_ref));
+        head
     }
 
     /// What a replay appends by.
@@ -197,6 +201,19 @@ impl Head {
         [Order::InOrder, Order::OutOfOrder]
             .into_iter()
             .any(|order| loaded.chunks(wal_ref, order).next().is_some())
+    }
+
+    /// The chunks found on disk that are of none of the series `named`, and have samples that no block has.
+    pub(crate) fn unnamed_chunks(&self, named: impl Fn(u64) -> bool) -> UnnamedChunks {
+        let (loaded, min_valid_ms) = (self.loaded.read(), self.min_valid_ms());
+        let mut unnamed = UnnamedChunks::default();
+        // Whole files go, so that chunks of series that only blocks have stay for a while.
+        for (wal_ref, chunk) in loaded.iter().filter(|(_, c)| c.max_ms() >= min_valid_ms) {
+            if !named(wal_ref) {
+                unnamed.add(wal_ref, chunk.range(), chunk.samples());
+            }
+        }
+        unnamed
     }
 
     /// Notes that the WAL names a series by another number now.

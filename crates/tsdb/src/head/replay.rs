@@ -25,7 +25,7 @@ use crate::{
         reader::{Fault, Item, SegmentReader},
         record::{
             RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_exemplars,
-            read_histograms, read_metadata, read_min_valid_time, read_series, read_tombstones,
+            read_histograms, read_markers, read_metadata, read_min_valid_time, read_series, read_tombstones,
         },
         segment::{Begins, Listing, Misplaced, SegmentFile},
         unnamed::Unnamed,
@@ -234,8 +234,10 @@ impl<'a> Replay<'a> {
         self.refs.get(wal_ref).or_else(|| self.copied_series(wal_ref))
     }
 
+    /// Whatever a log has under a number that nobody names, the number is given to no other series.
     #[cold]
     fn copied_series(&mut self, wal_ref: u64) -> Option<SeriesIndex> {
+        reserve(self.head, wal_ref);
         let labels = self.copied.take(wal_ref)?;
         let rounds = &mut self.rounds;
         let series = add_series(self.head, &mut self.refs, wal_ref, &labels, || rounds.flush());
@@ -251,7 +253,6 @@ impl<'a> Replay<'a> {
         }
         let series = self.copied_series(wal_ref);
         if series.is_none() {
-            reserve(self.head, wal_ref);
             if matters {
                 self.unnamed.add(wal_ref, timestamp_ms);
             } else {
@@ -385,7 +386,6 @@ impl<'a> Replay<'a> {
         }
         if lacks {
             for (wal_ref, timestamp_ms) in all {
-                reserve(self.head, wal_ref);
                 self.unnamed.add(wal_ref, timestamp_ms);
             }
         }
@@ -446,7 +446,12 @@ impl<'a> Replay<'a> {
                 Ok(())
             }
             // What they speak of is found in the chunks.
-            Some(RecordKind::MmapMarkers) if self.log == Log::Behind => Ok(()),
+            Some(RecordKind::MmapMarkers) if self.log == Log::Behind => {
+                let mut markers = Vec::new();
+                read_markers(record, &mut markers)?;
+                markers.iter().for_each(|marker| reserve(self.head, marker.wal_ref));
+                Ok(())
+            }
             Some(RecordKind::Metadata) => read_metadata(record, |wal_ref, metadata| {
                 let series = self.series_of(wal_ref);
                 let table = self.head.registry.table();
@@ -564,7 +569,25 @@ impl<'a> Replay<'a> {
                 }
             }
         }
+        self.find_names_of_chunks();
         self.copied.say();
+    }
+
+    /// Chunks on disk that no record of the log led to: the copy of names may have theirs.
+    fn find_names_of_chunks(&mut self) {
+        let unnamed = self.head.unnamed_chunks(|wal_ref| self.refs.get(wal_ref).is_some());
+        if unnamed.chunks() == 0 {
+            return;
+        }
+        self.copied.load(self.fs, self.head, &self.refs);
+        for wal_ref in unnamed.wal_refs() {
+            let _ = self.copied_series(wal_ref);
+        }
+        let unnamed = self.head.unnamed_chunks(|wal_ref| self.refs.get(wal_ref).is_some());
+        Stats::add(&self.head.stats.head_chunks_unnamed, unnamed.chunks());
+        if let Some(reason) = unnamed.reason() {
+            tracing::error!("{reason}");
+        }
     }
 
     fn finish(mut self, clock: &dyn Clock, started: Duration) {

@@ -43,6 +43,11 @@ impl Loaded {
         all[from..].iter().take_while(move |(r, _)| *r == wal_ref).map(|(_, meta)| *meta)
     }
 
+    /// All chunks with the numbers of their series.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, ChunkMeta)> {
+        self.in_order.iter().chain(&self.out_of_order).copied()
+    }
+
     fn push(&mut self, entry: &Entry<'_>, at: Place, len: usize) {
         let all = match entry.order {
             Order::InOrder => &mut self.in_order,
@@ -129,18 +134,25 @@ impl HeadChunks {
     }
 }
 
-/// Reads all files of the directory and changes none: hands out for each how many entries it has, and where
-/// and why it stops being sound.
-pub(crate) fn check(
-    fs: &dyn Fs,
-    dir: &Path,
-    mut each: impl FnMut(&Path, u64, Option<(u64, String)>),
-) -> io::Result<()> {
-    for Found { path, .. } in list(fs, dir)? {
+/// What a file was found to be.
+pub(crate) struct CheckedFile {
+    pub(crate) path: PathBuf,
+    /// Its chunks with the numbers of their series.
+    pub(crate) chunks: Vec<(u64, ChunkMeta)>,
+    /// Where and why it stops being sound.
+    pub(crate) damage: Option<(u64, String)>,
+}
+
+/// Reads all files of the directory and changes none.
+pub(crate) fn check(fs: &dyn Fs, dir: &Path, mut each: impl FnMut(CheckedFile)) -> io::Result<()> {
+    for Found { index, path } in list(fs, dir)? {
         let file = fs.open(&path, OpenMode::Read)?;
-        let mut entries = 0;
-        let read = read_entries(&*file, |_, _, _| entries += 1)?;
-        each(&path, entries, read.err().map(|d| (d.good_end, d.reason.to_string())));
+        let mut chunks = Vec::new();
+        let read = read_entries(&*file, |offset, entry, len| {
+            chunks.push((entry.wal_ref, ChunkMeta::new(entry, Place { file: index, offset }, len)));
+        })?;
+        let damage = read.err().map(|d| (d.good_end, d.reason.to_string()));
+        each(CheckedFile { path, chunks, damage });
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! - `buffer`: entries that are not in a file yet.
 //! - `writer`: from the buffer to files, and whole files away.
 //! - `load`: all entries at the start; what is damaged is cut off.
+//! - `unnamed`: chunks whose series nobody names.
 //!
 //! Commits put entries into the buffer, where they can be read at once; the thread that synchronises the WAL
 //! writes them to a file after the samples in them are durable in the WAL: after a power loss no file has a
@@ -17,10 +18,12 @@ pub(crate) mod format;
 mod load;
 #[cfg(test)]
 mod tests;
+mod unnamed;
 mod writer;
 
 pub(crate) use format::{Entry, MAX_FILE_BYTES, Order};
 pub(crate) use load::{Loaded, check};
+pub(crate) use unnamed::UnnamedChunks;
 
 use buffer::{Buffer, Place};
 use format::{EntryError, extent, parse_entry};

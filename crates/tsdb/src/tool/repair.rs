@@ -236,8 +236,8 @@ fn repair_head_chunks(
         return Ok(());
     }
     let mut cut = Vec::new();
-    crate::head_chunks::check(&*env.fs, &chunks, |path, _, damage| {
-        cut.extend(damage.map(|(len, _)| Repaired::Cut { path: path.to_owned(), len }));
+    crate::head_chunks::check(&*env.fs, &chunks, |file| {
+        cut.extend(file.damage.map(|(len, _)| Repaired::Cut { path: file.path, len }));
     })
     .map_err(failed)?;
     if mode == RepairMode::Repair && !cut.is_empty() {

@@ -1,10 +1,14 @@
 //! Reads everything in a data directory and says what is damaged, with file and offset. Changes nothing and
 //! goes on behind damage.
 
-use super::{listing::block_dirs, verify_block::verify_block, verify_names::SeenNames};
+use super::{
+    listing::block_dirs,
+    verify_block::verify_block,
+    verify_names::{SeenNames, each_copied_name},
+};
 use crate::{
     block::{BlockDir, BlockError},
-    head_chunks,
+    head_chunks::{self, UnnamedChunks},
     wal::{
         reader::{Item, SegmentReader},
         record::check_record,
@@ -110,10 +114,10 @@ pub fn verify(fs: &dyn Fs, dir: &Path) -> io::Result<Verified> {
         out.samples += checked.samples;
         out.findings.extend(checked.findings);
     }
-    verify_logs(fs, dir, &mut out)?;
+    let names = verify_logs(fs, dir, &mut out)?;
     let chunks = dir.join("chunks_head");
     if fs.exists(&chunks)? {
-        verify_head_chunks(fs, &chunks, &mut out)?;
+        verify_head_chunks(fs, dir, &names, &mut out)?;
     }
     Ok(out)
 }
@@ -140,7 +144,8 @@ pub(super) fn leftovers(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Finding>> {
     Ok(found)
 }
 
-pub(super) fn verify_logs(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
+/// Reads the logs; what they name.
+pub(super) fn verify_logs(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<SeenNames> {
     let mut names = SeenNames::new(fs, dir)?;
     for (log, begins) in
         [("wal", Some(Begins::AtTheStart)), ("wbl", Some(Begins::Anywhere)), ("wal_names", None)]
@@ -155,7 +160,8 @@ pub(super) fn verify_logs(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Re
             verify_log(fs, &log, begins, &mut see, out)?;
         }
     }
-    names.finish(fs, dir, out)
+    names.finish(fs, dir, out)?;
+    Ok(names)
 }
 
 /// Reads a log; `begins` is none where nothing is missing when a file is. `see` gets every record.
@@ -235,11 +241,22 @@ pub(super) fn torn_end(fs: &dyn Fs, dir: &Path) -> io::Result<Option<(PathBuf, u
     Ok(torn.map(|_| (last.path, reader.good_end())))
 }
 
-fn verify_head_chunks(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
-    head_chunks::check(fs, dir, |path, chunks, damage| {
-        out.head_chunks += chunks;
-        if let Some((offset, reason)) = damage {
-            out.findings.push(Finding::damage(path, offset, reason));
+fn verify_head_chunks(fs: &dyn Fs, dir: &Path, names: &SeenNames, out: &mut Verified) -> io::Result<()> {
+    let chunks_dir = dir.join("chunks_head");
+    let mut unnamed = UnnamedChunks::default();
+    head_chunks::check(fs, &chunks_dir, |file| {
+        out.head_chunks += file.chunks.len() as u64;
+        for (wal_ref, chunk) in file.chunks.iter().filter(|(r, c)| names.lacks(*r, c.range().max)) {
+            unnamed.add(*wal_ref, chunk.range(), chunk.samples());
         }
-    })
+        if let Some((offset, reason)) = file.damage {
+            out.findings.push(Finding::damage(&file.path, offset, reason));
+        }
+    })?;
+    if unnamed.chunks() > 0 {
+        each_copied_name(fs, dir, |wal_ref| unnamed.forget(wal_ref))?;
+        let reason = unnamed.reason();
+        out.findings.extend(reason.map(|reason| Finding::damage(&chunks_dir, None, reason)));
+    }
+    Ok(())
 }

@@ -12,12 +12,12 @@ use crate::{
         names::list_names,
         reader::{Item, SegmentReader},
         record::{RecordKind, read_any_samples, read_histograms, read_series},
-        segment,
+        segment::{self, Listing},
         unnamed::Unnamed,
     },
 };
 use skopos_base::fs::{Fs, OpenMode};
-use skopos_model::LabelsBuilder;
+use skopos_model::{LabelsBuilder, TimestampMs};
 use std::{collections::HashSet, io, path::Path};
 
 /// What a log has named so far, and what it has not.
@@ -31,7 +31,7 @@ pub(super) struct SeenNames {
 impl SeenNames {
     pub(super) fn new(fs: &dyn Fs, dir: &Path) -> io::Result<Self> {
         let metas: Vec<_> = block_dirs(fs, dir)?.iter().filter_map(|b| BlockMeta::read(fs, b).ok()).collect();
-        let covered_ms = covered_until(&metas).map_or(i64::MIN, skopos_model::TimestampMs::as_ms);
+        let covered_ms = covered_until(&metas).map_or(i64::MIN, TimestampMs::as_ms);
         Ok(Self { covered_ms, named: HashSet::new(), unnamed: Unnamed::default() })
     }
 
@@ -59,27 +59,38 @@ impl SeenNames {
         }
     }
 
+    /// Whether the log names no series of this number, whose samples until `max` are not all in blocks.
+    pub(super) fn lacks(&self, wal_ref: u64, max: TimestampMs) -> bool {
+        max.as_ms() >= self.covered_ms && !self.named.contains(&wal_ref)
+    }
+
     /// Says what nobody names.
-    pub(super) fn finish(mut self, fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
+    pub(super) fn finish(&mut self, fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
         if self.unnamed.samples() == 0 {
             return Ok(());
         }
-        let wal = dir.join("wal");
-        if let Some(names) = list_names(fs, dir, &segment::list(fs, &wal)?)? {
-            for segment in names.checkpoint.iter().chain(&names.segments) {
-                let file = fs.open(&segment.path, OpenMode::Read)?;
-                let mut reader = SegmentReader::new(&*file);
-                while let Some(item) = reader.next()? {
-                    if let Item::Record(_, record) = item
-                        && RecordKind::of(record) == Some(RecordKind::Series)
-                    {
-                        let _ =
-                            read_series(record, &mut LabelsBuilder::default(), |r, _| self.unnamed.forget(r));
-                    }
-                }
-            }
-        }
-        out.findings.extend(self.unnamed.reason().map(|reason| Finding::damage(&wal, None, reason)));
+        each_copied_name(fs, dir, |wal_ref| self.unnamed.forget(wal_ref))?;
+        let reason = self.unnamed.reason();
+        out.findings.extend(reason.map(|reason| Finding::damage(&dir.join("wal"), None, reason)));
         Ok(())
     }
+}
+
+/// Hands out the numbers that the copy of names has, where it is to be believed.
+pub(super) fn each_copied_name(fs: &dyn Fs, dir: &Path, mut each: impl FnMut(u64)) -> io::Result<()> {
+    let wal = dir.join("wal");
+    let listing = if fs.exists(&wal)? { segment::list(fs, &wal)? } else { Listing::default() };
+    let Some(names) = list_names(fs, dir, &listing)? else { return Ok(()) };
+    for segment in names.checkpoint.iter().chain(&names.segments) {
+        let file = fs.open(&segment.path, OpenMode::Read)?;
+        let mut reader = SegmentReader::new(&*file);
+        while let Some(item) = reader.next()? {
+            if let Item::Record(_, record) = item
+                && RecordKind::of(record) == Some(RecordKind::Series)
+            {
+                let _ = read_series(record, &mut LabelsBuilder::default(), |wal_ref, _| each(wal_ref));
+            }
+        }
+    }
+    Ok(())
 }

@@ -24,6 +24,7 @@ mod histograms;
 mod limits;
 mod metadata;
 mod misplaced;
+mod numbers;
 mod out_of_order;
 mod pausing;
 mod peers;
