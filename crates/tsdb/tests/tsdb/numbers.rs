@@ -1,5 +1,5 @@
-//! Numbers of series: what a chunk file or a log has under one is never taken for another series', whatever of
-//! the data directory was lost.
+//! Numbers of series: what a chunk file or a log has under one is never taken for another series', whatever
+//! of the data directory was lost.
 
 use crate::common::{DIR, Dump, commit, dump, labels, open, series};
 use skopos_base::{
