@@ -8,6 +8,8 @@ use skopos_storage::AppendError;
 const SERIES: &str = "storage.tsdb.max-series";
 const PER_METRIC: &str = "storage.tsdb.max-series-per-metric";
 const MEMORY: &str = "storage.memory-budget";
+/// There is no flag: a restart gives numbers from the beginning on.
+const NUMBERS: &str = "series-made-since-start (tsdb)";
 
 /// When a new series is refused.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(crate) struct Limits {
 pub(crate) enum LimitReached {
     /// There are as many series as may be.
     Series(u32),
+    /// All numbers have been given since the start, those of series that have gone among them.
+    Numbers(u32),
     /// There are as many of its metric as may be.
     PerMetric(u32),
     /// The head takes as much memory as it may.
@@ -59,6 +63,7 @@ impl LimitReached {
     pub(crate) fn refuse(self, stats: &Stats) -> AppendError {
         let (counter, limit, max) = match self {
             Self::Series(max) => (&stats.refused_series_total, SERIES, u64::from(max)),
+            Self::Numbers(max) => (&stats.refused_series_total, NUMBERS, u64::from(max)),
             Self::PerMetric(max) => (&stats.refused_per_metric_total, PER_METRIC, u64::from(max)),
             Self::Memory(max) => (&stats.refused_memory_total, MEMORY, max),
             Self::PerSource(error) => {
@@ -91,6 +96,7 @@ mod tests {
         assert_eq!(limits.check(0, 0), Err(LimitReached::Memory(1000)));
         for (reached, limit, max) in [
             (LimitReached::Series(10), "storage.tsdb.max-series", 10),
+            (LimitReached::Numbers(u32::MAX), "series-made-since-start (tsdb)", u64::from(u32::MAX)),
             (LimitReached::PerMetric(5), "storage.tsdb.max-series-per-metric", 5),
             (LimitReached::Memory(1000), "storage.memory-budget", 1000),
             (LimitReached::PerSource(AppendError::Limit { limit: "x", max: 3 }), "x", 3),
@@ -104,6 +110,6 @@ mod tests {
             s.refused_memory_total,
             s.refused_per_source_total,
         ];
-        assert_eq!(counted, [1; 4]);
+        assert_eq!(counted, [2, 1, 1, 1]);
     }
 }

@@ -90,7 +90,10 @@ impl Head {
         }
         // Series that came meanwhile have the highest numbers, so that they were walked too.
         let exemplars = self.exemplars.len() * BYTES_AN_EXEMPLAR;
-        let held = std::mem::take(&mut *walk).bytes + (self.registry.index_bytes() + exemplars) as u64;
+        // Closed chunks leave memory when a file has them: while none takes them, they add up.
+        let waiting = self.chunks.buffered_bytes();
+        let beside = self.registry.index_bytes() + exemplars + waiting;
+        let held = std::mem::take(&mut *walk).bytes + beside as u64;
         let before = budget.held.swap(held, Ordering::Relaxed) >= budget.max_bytes;
         self.stats.memory_bytes.store(held, Ordering::Relaxed);
         let exceeded = held >= budget.max_bytes;

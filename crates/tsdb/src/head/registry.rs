@@ -150,7 +150,7 @@ impl Registry {
         let mut postings = self.postings.write();
         let mut table = self.table.write();
         let charge = self.check_limits(&postings, &table, labels, origin)?;
-        let index = table.next_index().ok_or(LimitReached::Series(u32::MAX))?;
+        let index = table.next_index().ok_or(LimitReached::Numbers(u32::MAX))?;
         let wal_ref = match origin {
             Origin::Appender | Origin::Limited(_) => self.next_wal_ref.fetch_add(1, Ordering::Relaxed),
             Origin::Wal(wal_ref) => {
@@ -508,6 +508,18 @@ mod tests {
         registry.get_or_create(&labels("x"), Origin::Appender).unwrap();
         let refused = registry.get_or_create(&labels("y"), Origin::Appender).unwrap_err();
         assert_eq!(refused, LimitReached::Series(1));
+        assert!(registry.get_or_create(&labels("x"), Origin::Appender).is_ok());
+    }
+
+    #[test]
+    fn when_all_numbers_are_given_no_flag_is_named() {
+        let registry = registry(u32::MAX);
+        registry.get_or_create(&labels("x"), Origin::Appender).unwrap();
+        registry.table.write().spend_numbers();
+        for origin in [Origin::Appender, Origin::Wal(7)] {
+            let refused = registry.get_or_create(&labels("y"), origin).unwrap_err();
+            assert_eq!(refused, LimitReached::Numbers(u32::MAX));
+        }
         assert!(registry.get_or_create(&labels("x"), Origin::Appender).is_ok());
     }
 

@@ -108,6 +108,12 @@ impl SeriesTable {
         true
     }
 
+    /// As if all numbers had been given.
+    #[cfg(test)]
+    pub(crate) fn spend_numbers(&mut self) {
+        self.next = u32::MAX as usize;
+    }
+
     /// How many series there are.
     pub(crate) fn len(&self) -> usize {
         self.len

@@ -6,6 +6,7 @@ use super::{
     buffer::{Buffer, Place},
     format::{Entry, EntryError, HEADER_SIZE, Order, check_header, extent, parse_entry},
     max_of, read_at,
+    writer::Writer,
 };
 use crate::error::OpenError;
 use skopos_base::fs::{File, Fs, OpenMode, SharedFs};
@@ -121,6 +122,7 @@ impl HeadChunks {
         loaded.in_order.sort_by_key(|(wal_ref, _)| *wal_ref);
         loaded.out_of_order.sort_by_key(|(wal_ref, _)| *wal_ref);
         let next = files.last_key_value().map_or(1, |(index, _)| index + 1);
+        let writer = Writer::new(files.keys().copied());
         let chunks = Self {
             fs: Arc::clone(fs),
             dir: dir.to_owned(),
@@ -128,7 +130,7 @@ impl HeadChunks {
             files: RwLock::new(files),
             buffer: Mutex::new(Buffer::new(next)),
             written: AtomicU64::new(Place { file: next, offset: 0 }.number()),
-            writer: Mutex::default(),
+            writer: Mutex::new(writer),
         };
         Ok((chunks, loaded))
     }

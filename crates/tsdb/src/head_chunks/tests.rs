@@ -255,6 +255,36 @@ fn what_the_disk_refuses_stays_readable_and_is_written_later() {
 }
 
 #[test]
+fn what_a_failed_synchronisation_left_in_doubt_is_never_vouched_for() {
+    for n in 1..=3 {
+        let fs = SimFs::new(n);
+        let (chunks, _) = open(&fs, 700).unwrap();
+        let put = put_some(&chunks, &Rng::from_seed(n), 24);
+        assert_eq!(put.last().map(|p| p.meta.file()), Some(3));
+        // The first two when the next file begins, the third by `sync` itself.
+        fs.fail_nth(OpKind::Sync, n, Failure::Io);
+        write_all(&chunks);
+        for _ in 0..3 {
+            assert!(chunks.sync().is_err(), "{n}");
+        }
+        assert_readable(&chunks, &put);
+        assert_eq!(chunks.truncate(i64::MAX, u32::MAX).unwrap(), 3);
+        assert!(chunks.sync().is_ok(), "{n}: what was in doubt has gone");
+    }
+}
+
+#[test]
+fn files_that_a_killed_process_left_are_synchronised_before_they_are_vouched_for() {
+    let (fs, _) = three_files();
+    for n in 1..=3 {
+        let fs = fs.process_crash();
+        let (chunks, _) = open(&fs, 700).unwrap();
+        fs.fail_nth(OpKind::Sync, n, Failure::Io);
+        assert!(chunks.sync().is_err() && chunks.sync().is_err(), "{n}");
+    }
+}
+
+#[test]
 fn a_full_disk_keeps_chunks_in_memory_until_there_is_room() {
     let fs = SimFs::new(3);
     let (chunks, _) = open(&fs, 5000).unwrap();

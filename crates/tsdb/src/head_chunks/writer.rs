@@ -1,5 +1,6 @@
 //! From the buffer to files, and whole files away. A failure leaves everything readable, in the buffer or in
-//! a file, and is tried again at the next call.
+//! a file, and is tried again at the next call; but a synchronisation that failed, since a second one may
+//! report success without having written anything.
 
 use super::{
     ChunkFile, HeadChunks,
@@ -9,12 +10,36 @@ use super::{
 };
 use skopos_base::fs::{File, OpenMode, append_all};
 use skopos_base::sync::atomic::{AtomicI64, Ordering};
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The file that is written to.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     current: Option<Current>,
+    /// Files found at the start that nobody has synchronised since: a killed process may have left them.
+    found: BTreeSet<u32>,
+    /// Files of which nobody knows what the disk has, as long as they are there.
+    doubtful: BTreeMap<u32, PathBuf>,
+}
+
+impl Writer {
+    /// Of a directory with these files.
+    pub(super) fn new(found: impl IntoIterator<Item = u32>) -> Self {
+        Self { found: found.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Notes how the synchronisation of a file ended.
+    fn synced(&mut self, index: u32, path: &Path, result: io::Result<()>) -> Result<(), WriteError> {
+        result.map_err(|source| {
+            self.doubtful.insert(index, path.to_owned());
+            WriteError { path: path.to_owned(), source }
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -99,6 +124,7 @@ impl HeadChunks {
     fn finish(&self, writer: &mut Writer) {
         let Some(mut current) = writer.current.take() else { return };
         if let Err(e) = current.file.sync() {
+            writer.doubtful.insert(current.index, current.known.path.clone());
             tracing::warn!(
                 file = %current.known.path.display(), error = %e,
                 "synchronising a head chunk file failed; what it lost is read from the WAL at the next start"
@@ -106,11 +132,30 @@ impl HeadChunks {
         }
     }
 
-    /// Makes the file durable that is written to; those before it were synchronised when they were finished.
+    /// Makes all files durable.
+    ///
+    /// # Errors
+    /// When the disk refuses, or refused it before for a file that is still there.
     pub(crate) fn sync(&self) -> Result<(), WriteError> {
-        let mut writer = self.writer.lock();
-        let Some(current) = &mut writer.current else { return Ok(()) };
-        current.file.sync().map_err(|source| WriteError { path: current.known.path.clone(), source })
+        let mut guard = self.writer.lock();
+        let writer = &mut *guard;
+        if let Some((_, path)) = writer.doubtful.first_key_value() {
+            let source =
+                io::Error::other("its synchronisation failed before: nobody knows what the disk has");
+            return Err(WriteError { path: path.clone(), source });
+        }
+        while let Some(index) = writer.found.first().copied() {
+            let path = file_path(&self.dir, index);
+            let opened = self.fs.open(&path, OpenMode::Append);
+            let mut file = opened.map_err(|source| WriteError { path: path.clone(), source })?;
+            writer.synced(index, &path, file.sync())?;
+            writer.found.remove(&index);
+        }
+        if let Some(Current { index, file, known, .. }) = &mut writer.current {
+            let (index, path, result) = (*index, known.path.clone(), file.sync());
+            writer.synced(index, &path, result)?;
+        }
+        Ok(())
     }
 
     /// Makes what was written durable, as far as the disk lets it; whether everything was written.
@@ -169,6 +214,8 @@ impl HeadChunks {
             let removed = self.fs.remove_file(path);
             removed.map_err(|source| WriteError { path: path.clone(), source })?;
             self.files.write().remove(index);
+            writer.found.remove(index);
+            writer.doubtful.remove(index);
         }
         if !unneeded.is_empty() {
             let synced = self.fs.sync_dir(&self.dir);

@@ -36,6 +36,32 @@ fn beyond_the_memory_budget_new_series_are_refused_and_known_ones_go_on() {
 }
 
 #[test]
+fn closed_chunks_that_no_file_takes_count_as_memory() {
+    in_world(|env| {
+        let max = 400 << 10;
+        let db = open(env, Options { memory_budget_bytes: max, ..Options::default() });
+        // A directory stands where the next file is to be.
+        let in_the_way = std::path::Path::new(crate::common::DIR).join("chunks_head/000001");
+        env.fs.create_dir_all(&in_the_way).unwrap();
+        for t in 0..6000 {
+            let batch: Vec<_> = (0..20).map(|i| (series(i), t * 997, (t as f64 + i as f64).sin())).collect();
+            commit(&db, &batch).unwrap();
+        }
+        env.clock.sleep(Duration::from_secs(1));
+        let held = db.stats().memory_bytes;
+        assert!(db.stats().head_chunks_failed_writes_total > 0 && held > max, "{held}");
+        let refused = Err(AppendError::Limit { limit: "storage.memory-budget", max });
+        assert_eq!(try_append(&db, &series(100), 6000 * 997, 0.0), refused);
+        assert!(try_append(&db, &series(0), 6000 * 997, 0.0).is_ok(), "known series go on");
+        env.fs.remove_dir_all(&in_the_way).unwrap();
+        env.clock.sleep(Duration::from_secs(1));
+        let less = db.stats().memory_bytes;
+        assert!(less < max, "{less}");
+        assert!(try_append(&db, &series(100), 6000 * 997, 0.0).is_ok());
+    });
+}
+
+#[test]
 fn a_metric_and_a_source_have_limits_that_concern_no_other() {
     in_world(|env| {
         let db = open(env, Options { max_series_per_metric: 3, ..Options::default() });
