@@ -1,6 +1,12 @@
-//! `Spawner`: named threads, and `Stop`, the one way to tell them to end.
+//! `Spawner`: named threads, `Stop`, the one way to tell them to end, and `or_tell`, by which one that panics is
+//! not missed without a word.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Starts threads.
 pub trait Spawner: Send + Sync + std::fmt::Debug {
@@ -29,4 +35,35 @@ pub trait Stop: Send + Sync + std::fmt::Debug {
     fn is_stopped(&self) -> bool;
     /// Waits at most `d`; returns whether the signal was raised.
     fn wait(&self, d: Duration) -> bool;
+}
+
+/// Runs `body`. When it panics, `told` gets to know what the panic said, and the panic goes on.
+///
+/// What unwinds without words is no panic of the program: a simulated world ends its threads so.
+pub fn or_tell(body: impl FnOnce(), told: impl FnOnce(&str)) {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(body)) else { return };
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    if let Some(said) = text.or_else(|| payload.downcast_ref::<&str>().copied()) {
+        told(said);
+    }
+    resume_unwind(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_and_goes_on() {
+        let mut said = Vec::new();
+        or_tell(|| (), |text| said.push(text.to_owned()));
+        let n = 7;
+        for body in [&(|| panic!("plain")) as &dyn Fn(), &|| panic!("number {n}")] {
+            let ended = catch_unwind(AssertUnwindSafe(|| or_tell(body, |text| said.push(text.to_owned()))));
+            assert!(ended.is_err(), "it goes on");
+        }
+        let ended = catch_unwind(|| or_tell(|| resume_unwind(Box::new(7)), |_| panic!("it has no words")));
+        assert_eq!(ended.unwrap_err().downcast_ref(), Some(&7));
+        assert_eq!(said, ["plain", "number 7"]);
+    }
 }

@@ -10,6 +10,8 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
     out.gauge("prometheus_tsdb_head_series", "Series in the head.", s.series as f64);
     out.gauge("prometheus_tsdb_head_chunks", "Chunks in the head.", s.chunks as f64);
     out.gauge("skopos_tsdb_head_bytes", "Memory that the head holds, about.", s.memory_bytes as f64);
+    let help = "1 once the log takes no batches until a restart.";
+    out.gauge("skopos_tsdb_halted", help, s.wal_halted as f64);
     for (name, help, value) in [
         ("prometheus_tsdb_head_samples_appended_total", "Samples stored.", s.samples_appended_total),
         ("skopos_tsdb_commits_total", "Batches stored.", s.commits_total),

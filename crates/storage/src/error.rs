@@ -80,11 +80,11 @@ pub enum CommitError {
         source: std::io::Error,
     },
     /// The storage takes no more batches until it is opened again.
-    #[error("storage at {path} has halted: {reason}; restart it once the disk is sound")]
+    #[error("storage at {path} has halted and takes no batches: {reason}")]
     Halt {
         /// The file or directory.
         path: PathBuf,
-        /// What happened.
+        /// What happened, and what is to be done.
         reason: String,
     },
 }

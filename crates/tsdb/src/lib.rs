@@ -16,8 +16,8 @@
 //!
 //! Write path: `Db::appender` → `HeadAppender::append`/`append_floats` (checks, and encodes the WAL
 //! record as it goes) → `commit`: under one lock `Wal::log` (one append to the file), then
-//! `MemSeries::append` for each sample, then `Readers::publish`. `Head::sync` follows every 100 ms:
-//! `Wal::sync`, then `HeadChunks::write` of the chunks that were closed before it.
+//! `MemSeries::append` for each sample, then `Readers::publish`. `Head::sync_logs` follows every 100 ms
+//! (`Wal::sync`), on another thread `HeadChunks::write` of the chunks that were closed before it.
 //! Read path: `Db::querier` takes a `ReadMark`, then the list of blocks, and merges both. In the head:
 //! `head::select` (matchers to numbers by `Postings`) → sorted series → `MemSeries::collect` under its lock,
 //! `Collected::decode` without one → `SeriesBatch`.

@@ -75,6 +75,8 @@ stats! {
     wal_syncs_total,
     /// Synchronisations that failed.
     wal_failed_syncs_total,
+    /// 1 once the WAL takes no batches until the database is opened again.
+    wal_halted,
     /// Time spent in synchronisations, in microseconds.
     wal_sync_us_total,
     /// Attempts to write closed chunks to a file that failed; the chunks stayed in memory.

@@ -1,11 +1,11 @@
-//! `Db`: head, log and blocks as one database in a directory. Owns the directory's lock and the threads: one
-//! makes commits durable, one keeps blocks in shape.
+//! `Db`: head, log and blocks as one database in a directory. Owns the directory's lock and the threads.
 //!
 //! - `open`: from the directory to a head and a list of blocks. `blocks`: that list.
 //! - `cut`: the note of what blocks have of the log.
 //! - `querier`: views over all of it.
 //! - `admin`: what operators ask for.
 //! - `maintain`: from the head to blocks, and what becomes of them; see its own map.
+//! - `threads`: who does that, and who makes commits durable.
 //!
 //! Locks are taken in this order: `Core::maintenance`, then those of the head and the log, then the list of
 //! blocks. Who deletes or copies blocks holds `maintenance` too.
@@ -16,6 +16,7 @@ pub(crate) mod cut;
 pub(crate) mod maintain;
 mod open;
 mod querier;
+mod threads;
 
 pub use admin::SnapshotOf;
 pub use maintain::{MaintainError, Maintained, Retention};
@@ -122,13 +123,8 @@ impl Db {
         });
         core.head.measure_all_memory();
         let db = Self { core: Arc::clone(&core), threads: Mutex::default(), _lock: lock };
-        let starting = |what| OpenError::io(what, dir);
-        let syncer = start_syncer(&core, sync_interval.as_std())
-            .map_err(starting("starting the thread that synchronises"))?;
-        db.threads.lock().push(syncer);
-        let maintainer = maintain::start(&core, interval.as_std())
-            .map_err(starting("starting the thread that maintains blocks"))?;
-        db.threads.lock().push(maintainer);
+        threads::start_all(&core, sync_interval.as_std(), interval.as_std(), &mut db.threads.lock())
+            .map_err(OpenError::io("starting the threads of", dir))?;
         log_opened(&core);
         Ok(db)
     }
@@ -343,18 +339,6 @@ impl Appendable for Db {
     fn charge_kept(&self, limit: &Arc<SeriesLimit>, kept: KeptSeries<'_>) {
         self.core.head.registry.charge_kept(limit, kept);
     }
-}
-
-fn start_syncer(core: &Arc<Core>, interval: std::time::Duration) -> io::Result<Box<dyn Joined>> {
-    let thread = Arc::clone(core);
-    let body = move || {
-        while !thread.stop.wait(interval) {
-            // What a failure means for commits stands in the WAL's state, and is logged there.
-            let _ = thread.head.sync(&thread.wal);
-            thread.head.measure_memory();
-        }
-    };
-    core.env.spawner.spawn("wal-sync", Box::new(body))
 }
 
 fn log_opened(core: &Core) {

@@ -84,6 +84,8 @@ pub(crate) struct Head {
     pub(crate) registry: Registry,
     pub(crate) readers: Arc<Readers>,
     pub(crate) chunks: HeadChunks,
+    /// The closed chunks whose samples are durable in the WAL.
+    durable: Mutex<Option<Sealed>>,
     pub(crate) exemplars: Exemplars,
     pub(crate) late: OutOfOrder,
     /// What is deleted.
@@ -133,6 +135,7 @@ impl Head {
             stats,
             readers: Arc::new(Readers::default()),
             chunks,
+            durable: Mutex::default(),
             exemplars,
             late: OutOfOrder::default(),
             tombstones: Tombstones::default(),
@@ -240,16 +243,34 @@ impl Head {
     /// Makes every batch committed so far durable against power loss, and moves the closed chunks whose
     /// samples are durable to files.
     pub(crate) fn sync(&self, wal: &Wal) -> Result<(), CommitError> {
+        self.sync_logs(wal)?;
+        self.spill_durable();
+        Ok(())
+    }
+
+    /// Makes every batch committed so far durable against power loss, and does nothing else.
+    pub(crate) fn sync_logs(&self, wal: &Wal) -> Result<(), CommitError> {
         let (closed, late) = (self.chunks.seal(), self.late_records());
         wal.sync()?;
+        {
+            let mut durable = self.durable.lock();
+            *durable = durable.max(Some(closed));
+        }
         if let Some(names) = self.names.get() {
             names.follow(wal.under_way());
             names.sync();
         }
-        self.write_chunks(closed);
         // The WAL has its samples, so that a failure costs nobody anything; the next call tries it again.
         let _ = self.write_late(late);
         Ok(())
+    }
+
+    /// Moves the closed chunks to files whose samples a synchronisation has made durable.
+    pub(crate) fn spill_durable(&self) {
+        let durable = *self.durable.lock();
+        if let Some(closed) = durable {
+            self.write_chunks(closed);
+        }
     }
 
     /// Moves all closed chunks to files. Their samples are durable in the WAL.

@@ -51,7 +51,7 @@ struct Current {
 }
 
 /// Up to here entries may be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Sealed(Place);
 
 /// A file that could not be written, synchronised or removed.

@@ -17,7 +17,8 @@
 //!      and durable                 tried again by the next commit or synchronisation
 //! ```
 //! `Sound` takes batches. `Rescue` takes none before its rescue succeeded, so that what it has to write
-//! again does not grow. `Halted` takes none. A write that fails leaves `Sound` as it is.
+//! again does not grow. `Halted` takes none; `halt` leads there from everywhere, when a thread is gone without
+//! which no promise holds. A write that fails leaves `Sound` as it is.
 //!
 //! A segment is durable before the next one gets its first record. So what a power loss damages is in
 //! the last segment that has records, and a series is never lost while a later segment has its samples.
@@ -345,6 +346,28 @@ impl Wal {
         }
     }
 
+    /// Takes no batch from now on. Those that were committed are made durable where the log is sound, as that
+    /// was promised.
+    pub(crate) fn halt(&self, reason: String) {
+        let mut inner = self.inner.lock();
+        match inner.state {
+            State::Halted(_) => return,
+            State::Sound => {
+                if let Err(error) = self.sync_all(&inner.handles()) {
+                    tracing::error!(dir = %self.dir.display(), %error, "synchronising the WAL failed");
+                }
+            }
+            State::Rescue => {}
+        }
+        self.set_halted(&mut inner, reason);
+    }
+
+    fn set_halted(&self, inner: &mut Inner, reason: String) {
+        tracing::error!(dir = %self.dir.display(), reason, "the WAL has halted: what comes in is lost");
+        Stats::add(&self.stats.wal_halted, 1);
+        inner.state = State::Halted(reason);
+    }
+
     /// Writes what may be lost to a new segment and makes it durable.
     fn rescue(&self, inner: &mut Inner) -> Result<(), CommitError> {
         inner.rescued.clear();
@@ -367,10 +390,9 @@ impl Wal {
         };
         let no_room = is_no_room(&e.source);
         if e.in_sync && !no_room {
-            let reason =
-                format!("two synchronisations of the WAL in a row failed, the last with: {}", e.source);
-            tracing::error!(dir = %self.dir.display(), reason, "the WAL has halted");
-            inner.state = State::Halted(reason.clone());
+            let failed = "two synchronisations of the WAL in a row failed, the last with";
+            let reason = format!("{failed}: {}; restart once the disk is sound", e.source);
+            self.set_halted(inner, reason.clone());
             return Err(CommitError::Halt { path: self.dir.clone(), reason });
         }
         self.discard_rescued(inner);

@@ -34,5 +34,6 @@ mod replay;
 mod schedules;
 mod selector_retention;
 mod snapshot;
+mod threads;
 mod truncate;
 mod truncation;

@@ -29,9 +29,8 @@ use crate::{
     head::out_of_order::cut::InBlocks,
     stats::Stats,
 };
-use skopos_base::spawn::Joined;
 use skopos_model::TimestampMs;
-use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// The longest wait after failures.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
@@ -101,6 +100,15 @@ impl Core {
     pub(super) fn maintain(&self) -> Result<Maintained, MaintainError> {
         let mut state = self.maintenance.lock();
         self.pass(&mut state)
+    }
+
+    /// The same, unless it failed lately.
+    pub(super) fn maintain_if_due(&self) {
+        let mut state = self.maintenance.lock();
+        if self.env.clock.monotonic() >= state.retry_at {
+            // What failed was said and is counted.
+            drop(self.pass(&mut state));
+        }
     }
 
     /// The same, and makes blocks of all samples out of order.
@@ -193,19 +201,4 @@ impl Core {
         let options = CompactOptions { retention, ..CompactOptions::default() };
         Compactor::new(&self.env, Arc::clone(&self.ids), &self.dir, options)
     }
-}
-
-/// Starts the thread that maintains the database.
-pub(super) fn start(core: &Arc<Core>, interval: Duration) -> io::Result<Box<dyn Joined>> {
-    let thread = Arc::clone(core);
-    let body = move || {
-        while !thread.stop.wait(interval) {
-            let mut state = thread.maintenance.lock();
-            if thread.env.clock.monotonic() >= state.retry_at {
-                // What failed was said and is counted.
-                drop(thread.pass(&mut state));
-            }
-        }
-    };
-    core.env.spawner.spawn("tsdb-maintenance", Box::new(body))
 }
