@@ -1,5 +1,5 @@
-//! `Spawner`: named threads, `Stop`, the one way to tell them to end, and `or_tell`, by which one that panics is
-//! not missed without a word.
+//! `Spawner`: named threads, `Stop`, the one way to tell them to end, and `or_tell`, by which one that panics
+//! is not missed without a word.
 
 use std::{
     io,

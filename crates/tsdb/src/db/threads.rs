@@ -1,7 +1,7 @@
 //! The threads of a database. The logs have one of their own, so that nothing but their disk delays a
-//! synchronisation; one moves closed chunks to files and measures memory; one keeps blocks in shape. None ends
-//! unseen: when one panics, the log halts, as commits would be acknowledged that nobody makes durable, and
-//! memory taken that nobody gives back.
+//! synchronisation; one moves closed chunks to files and measures memory; one keeps blocks in shape. None
+//! ends unseen: when one panics, the log halts, as commits would be acknowledged that nobody makes durable,
+//! and memory taken that nobody gives back.
 
 use super::Core;
 use skopos_base::spawn::{Joined, or_tell};

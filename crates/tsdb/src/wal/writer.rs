@@ -17,8 +17,8 @@
 //!      and durable                 tried again by the next commit or synchronisation
 //! ```
 //! `Sound` takes batches. `Rescue` takes none before its rescue succeeded, so that what it has to write
-//! again does not grow. `Halted` takes none; `halt` leads there from everywhere, when a thread is gone without
-//! which no promise holds. A write that fails leaves `Sound` as it is.
+//! again does not grow. `Halted` takes none; `halt` leads there from everywhere, when a thread is gone
+//! without which no promise holds. A write that fails leaves `Sound` as it is.
 //!
 //! A segment is durable before the next one gets its first record. So what a power loss damages is in
 //! the last segment that has records, and a series is never lost while a later segment has its samples.

@@ -287,7 +287,8 @@ fn two_failed_synchronisations_halt_and_a_restart_goes_on() {
                 SimWorld::with_fs(9, state).run(|env| {
                     let db = open(env, options());
                     let there = batches_in(&dump(env, &db), LARGE);
-                    // Power was lost, and two synchronisations had failed: but for the first batch nothing is sure.
+                    // Power was lost, and two synchronisations had failed: but for the first batch nothing is
+                    // sure.
                     let sure = if n == 0 { &committed[..] } else { &committed[..1] };
                     assert!(there.starts_with(sure) && there.len() <= committed.len(), "{what}: {there:?}");
                     commit(&db, std::slice::from_ref(&later)).expect("a restart goes on");
