@@ -58,12 +58,13 @@ mod tests {
         let mut said = Vec::new();
         or_tell(|| (), |text| said.push(text.to_owned()));
         let n = 7;
-        for body in [&(|| panic!("plain")) as &dyn Fn(), &|| panic!("number {n}")] {
+        for body in [&(|| assert!(n == 0, "plain")) as &dyn Fn(), &|| assert!(n == 0, "number {n}")] {
             let ended = catch_unwind(AssertUnwindSafe(|| or_tell(body, |text| said.push(text.to_owned()))));
             assert!(ended.is_err(), "it goes on");
         }
-        let ended = catch_unwind(|| or_tell(|| resume_unwind(Box::new(7)), |_| panic!("it has no words")));
-        assert_eq!(ended.unwrap_err().downcast_ref(), Some(&7));
+        let ended =
+            catch_unwind(|| or_tell(|| resume_unwind(Box::new(7_i32)), |_| panic!("it has no words")));
+        assert_eq!(ended.unwrap_err().downcast_ref::<i32>(), Some(&7));
         assert_eq!(said, ["plain", "number 7"]);
     }
 }
