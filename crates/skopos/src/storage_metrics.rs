@@ -2,7 +2,7 @@
 
 use skopos_api::own_metrics::Families;
 use skopos_model::MetricType;
-use skopos_tsdb::{HeadShape, StatsSnapshot, TopEntry};
+use skopos_tsdb::{Db, HeadShape, StatsSnapshot, TopEntry};
 
 /// Writes the families, under the names that Prometheus' dashboards and rules know where it has the same.
 pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
@@ -73,6 +73,26 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
     let micros = s.wal_sync_us_total as f64;
     out.counter("skopos_tsdb_wal_sync_seconds_total", "Time spent in synchronisations.", micros / 1e6);
     write_replay(s, out);
+}
+
+/// The times of what is stored. What has no sample says of itself what Prometheus' empty head says.
+pub(crate) fn write_times(db: &Db, out: &mut Families<'_>) {
+    let (min, max) = db.head_time_range().map_or((i64::MAX, i64::MIN), |(a, b)| (a.as_ms(), b.as_ms()));
+    let lowest = db.time_range().map_or(i64::MAX, |(a, _)| a.as_ms());
+    for (name, help, value) in [
+        ("prometheus_tsdb_head_min_time", "Time of the head's first sample, in milliseconds.", min),
+        ("prometheus_tsdb_head_max_time", "Time of the head's last sample, in milliseconds.", max),
+        ("prometheus_tsdb_lowest_timestamp", "Time of the first sample stored, in milliseconds.", lowest),
+    ] {
+        out.gauge(name, help, value as f64);
+    }
+    for (name, help, value) in [
+        ("prometheus_tsdb_head_min_time_seconds", "Time of the head's first sample.", min),
+        ("prometheus_tsdb_head_max_time_seconds", "Time of the head's last sample.", max),
+        ("prometheus_tsdb_lowest_timestamp_seconds", "Time of the first sample stored.", lowest),
+    ] {
+        out.gauge(name, help, value as f64 / 1e3);
+    }
 }
 
 /// What the start read back.
@@ -203,6 +223,11 @@ fn write_blocks(s: &StatsSnapshot, out: &mut Families<'_>) {
     for (name, help, value) in [
         ("prometheus_tsdb_blocks_loaded", "Open blocks.", s.blocks_loaded),
         ("skopos_tsdb_blocks_unreadable", "Blocks that could not be opened.", s.blocks_unreadable),
+        (
+            "skopos_tsdb_blocks_not_compacted",
+            "Open blocks that are not compacted any more since they are damaged.",
+            s.blocks_not_compacted,
+        ),
         ("prometheus_tsdb_storage_blocks_bytes", "Bytes of open blocks.", s.blocks_bytes),
         ("prometheus_tsdb_wal_storage_size_bytes", "Bytes of the log on disk.", s.wal_storage_bytes),
         (

@@ -10,7 +10,7 @@ pub(crate) fn source(db: &Arc<Db>) -> TsdbStatusSource {
     Arc::new(move |limit, budget| {
         let found = db.cardinality(limit, budget)?;
         // An empty head says what Prometheus' empty head says.
-        let (min, max) = db.time_range().map_or((i64::MAX, i64::MIN), |(a, b)| (a.as_ms(), b.as_ms()));
+        let (min, max) = db.head_time_range().map_or((i64::MAX, i64::MIN), |(a, b)| (a.as_ms(), b.as_ms()));
         Ok(TsdbStatus {
             head_stats: HeadStats {
                 num_series: found.series,

@@ -103,6 +103,8 @@ stats! {
     blocks_bytes,
     /// Blocks that could not be opened; their samples are missing from answers.
     blocks_unreadable,
+    /// Open blocks that no compaction takes any more since one of them failed for their damage.
+    blocks_not_compacted,
     /// Blocks written: cut from the head, compacted, or without what was deleted.
     compactions_total,
     /// Blocks that could not be written.

@@ -220,7 +220,11 @@ impl Compactor {
                 CompactError::Corrupt { block: damaged, .. } if damaged != block.dir() => continue,
                 _ => block.change_compaction(&*self.fs, |c| c.failed = true),
             };
-            tracing::error!(block = %block.id(), error = %error, "a block is not compacted any more");
+            tracing::error!(
+                block = %block.id(), %error,
+                "a block is not compacted any more, queries still read it: restore it from a copy, or stop the \
+                 server and run `skopos tool tsdb repair`"
+            );
             if let Err(e) = marked {
                 tracing::error!(block = %block.id(), error = %e, "the block could not be marked as failed");
             }

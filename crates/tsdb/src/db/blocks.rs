@@ -26,7 +26,31 @@ pub(crate) struct Unreadable {
     pub(crate) range: TimeRange,
     /// What it was made of, where its `meta.json` tells.
     pub(crate) parents: Vec<BlockId>,
-    pub(crate) reason: String,
+    pub(crate) fault: Fault,
+}
+
+/// Why a block cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The file, or the block where it is none.
+    path: PathBuf,
+    offset: u64,
+    reason: String,
+}
+
+impl Fault {
+    /// What an error says of the block in `dir`.
+    pub(crate) fn of(error: &BlockError, dir: &Path) -> Self {
+        let (path, offset, reason) = match error {
+            BlockError::Corrupt { path, offset, reason } => (&**path, *offset, reason.clone()),
+            BlockError::Version { path, version } => {
+                (&**path, 0, format!("the version {version} is newer than this program"))
+            }
+            BlockError::Io { doing, path, source } => (&**path, 0, format!("{doing} failed: {source}")),
+            other => (dir, 0, other.to_string()),
+        };
+        Self { path: path.to_owned(), offset, reason }
+    }
 }
 
 /// The open blocks. Whoever loads the list keeps its blocks readable, also when they are removed.
@@ -82,11 +106,13 @@ impl Blocks {
             let is_there = |id: &BlockId| list.iter().any(|b| b.id() == *id);
             let has_parents = !block.parents.is_empty() && block.parents.iter().all(is_there);
             if !has_parents && !list.iter().any(in_another) {
+                let Fault { path, offset, reason } = block.fault.clone();
                 let reason = format!(
-                    "samples of its times are missing: {}; restore the block from a copy, or move it away",
-                    block.reason
+                    "{reason}; samples of the times of block {} are missing: restore it from a copy, or move it \
+                     away",
+                    block.id
                 );
-                return Err(QueryError::Corrupt { path: block.dir.clone(), offset: 0, reason });
+                return Err(QueryError::Corrupt { path, offset, reason });
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use skopos_base::{
     fs::{Fs, OpenMode, read_all},
 };
 use skopos_model::TimestampMs;
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 /// The file's name in the data directory.
 pub(crate) const HEAD_CUT_FILE: &str = "head_cut.json";
@@ -70,6 +70,16 @@ pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<TimestampMs>, OpenE
         );
     }
     Ok(time)
+}
+
+/// Whether something was noted that cannot be trusted.
+pub(crate) fn is_damaged(fs: &dyn Fs, dir: &Path) -> io::Result<bool> {
+    let path = dir.join(HEAD_CUT_FILE);
+    if !fs.exists(&path)? {
+        return Ok(false);
+    }
+    let too_long = fs.open(&path, OpenMode::Read)?.len()? > MAX_BYTES;
+    Ok(too_long || parse(&read_all(fs, &path)?).is_none())
 }
 
 fn parse(bytes: &[u8]) -> Option<TimestampMs> {

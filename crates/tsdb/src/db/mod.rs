@@ -170,7 +170,8 @@ impl Db {
 
     /// What the database counts about itself.
     pub fn stats(&self) -> StatsSnapshot {
-        self.core.stats.snapshot()
+        let failed = self.core.blocks.load().iter().filter(|b| b.meta().compaction.failed).count();
+        StatsSnapshot { blocks_not_compacted: failed as u64, ..self.core.stats.snapshot() }
     }
 
     /// The times of the oldest and of the newest sample, as far as the ranges of blocks tell; none while
@@ -180,6 +181,12 @@ impl Db {
         let late = self.core.head.late.time_range().map(|r| (r.min, r.max));
         let ranges = [self.core.head.time_range(), late, blocks];
         ranges.into_iter().flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// The times of the oldest and of the newest sample of the head that came in order; none while there is
+    /// none. Both move on when blocks are cut, whatever comes out of order.
+    pub fn head_time_range(&self) -> Option<(TimestampMs, TimestampMs)> {
+        self.core.head.time_range()
     }
 
     /// Does at once what the maintenance thread would do.

@@ -399,7 +399,9 @@ impl<'a> Replay<'a> {
         if count <= FAULTS_LOGGED {
             tracing::warn!(
                 segment = %segment.path.display(), offset, %reason,
-                "the WAL is damaged here; the records that touch this page are lost, the rest is read"
+                "the WAL is damaged here; the records that touch this page are lost, the rest is read: there \
+                 is nothing to do, but if these samples matter restore the data directory from a copy; \
+                 `skopos tool tsdb verify` lists all such places"
             );
         }
     }
@@ -611,6 +613,17 @@ impl<'a> Replay<'a> {
         }
         if self.passed_over > 0 {
             tracing::warn!(histograms = self.passed_over, "the WAL has histograms that are none");
+        }
+        let places = stats.snapshot().wal_corruptions_total;
+        if places > 0 {
+            let (series, unnamed) = (self.head.registry.len(), self.unnamed.samples());
+            tracing::warn!(
+                places,
+                series,
+                samples = applied.stored,
+                samples_of_unknown_series = unnamed,
+                "the log is read, without what was damaged; what the damage held cannot be counted"
+            );
         }
         if let Some(reason) = self.unnamed.reason() {
             Stats::add(&stats.wal_corruptions_total, 1);

@@ -4,7 +4,7 @@
 use super::{
     listing::block_dirs,
     salvage::{Salvage, Salvaged, salvage},
-    verify::{Finding, Severity, Verified, leftovers, torn_end, verify_logs},
+    verify::{Finding, Severity, Verified, leftovers, torn_end, verify_cut, verify_logs},
     verify_block::verify_block,
     watched::Watched,
 };
@@ -65,7 +65,7 @@ pub enum RepairError {
 /// One thing that was done, or would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repaired {
-    /// Something unfinished was removed.
+    /// Something unfinished was removed, or a note that is damaged.
     Removed(PathBuf),
     /// A damaged block was set aside.
     SetAside {
@@ -137,6 +137,12 @@ pub fn repair(env: &Env, dir: &Path, mode: RepairMode) -> Result<Vec<Repaired>, 
         done.push(Repaired::Removed(path));
     }
     repair_blocks(env, dir, mode, &mut done)?;
+    if let Some(Finding { path, .. }) = verify_cut(fs, dir).map_err(failed(dir))? {
+        if mode == RepairMode::Repair {
+            fs.remove_file(&path).and_then(|()| fs.sync_dir(dir)).map_err(failed(&path))?;
+        }
+        done.push(Repaired::Removed(path));
+    }
     repair_logs(fs, dir, mode, &mut done).map_err(failed(dir))?;
     repair_head_chunks(env, dir, mode, &mut done)?;
     drop(lock);

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     block::{BlockDir, BlockError},
+    db::cut,
     head_chunks::{self, UnnamedChunks},
     wal::{
         reader::{Item, SegmentReader},
@@ -114,12 +115,27 @@ pub fn verify(fs: &dyn Fs, dir: &Path) -> io::Result<Verified> {
         out.samples += checked.samples;
         out.findings.extend(checked.findings);
     }
-    let names = verify_logs(fs, dir, &mut out)?;
+    out.findings.extend(verify_cut(fs, dir)?);
+    verify_head(fs, dir, &mut out)?;
+    Ok(out)
+}
+
+/// Reads what the head is read back from.
+pub(super) fn verify_head(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
+    let names = verify_logs(fs, dir, out)?;
     let chunks = dir.join("chunks_head");
     if fs.exists(&chunks)? {
-        verify_head_chunks(fs, dir, &names, &mut out)?;
+        verify_head_chunks(fs, dir, &names, out)?;
     }
-    Ok(out)
+    Ok(())
+}
+
+/// The note of what blocks have of the log, when it is damaged.
+pub(super) fn verify_cut(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Finding>> {
+    let reason = "the note of what blocks have of the log is damaged: the whole log is read, and no sample is \
+                  lost; a server writes it anew with the next block, `repair` removes it";
+    let path = dir.join(cut::HEAD_CUT_FILE);
+    Ok(cut::is_damaged(fs, dir)?.then(|| Finding::damage(&path, None, reason)))
 }
 
 /// Directories that something unfinished left.

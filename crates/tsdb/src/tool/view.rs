@@ -1,7 +1,11 @@
 //! `DirView`: all samples of a data directory, blocks and head, without a lock and without a change: also
 //! while a server has it open.
 
-use super::{listing::block_dirs, untouched::Untouched};
+use super::{
+    listing::block_dirs,
+    untouched::Untouched,
+    verify::{Finding, Severity, Verified, verify_cut, verify_head},
+};
 use crate::{
     block::{Block, BlockError},
     db::cut,
@@ -119,6 +123,29 @@ impl DirView {
         &self.blocks
     }
 
+    /// What of the head was found damaged while it was read: what it had is not in the view.
+    ///
+    /// # Errors
+    /// When the system refuses a file.
+    pub fn damage(&self, fs: &dyn Fs) -> io::Result<Vec<Finding>> {
+        let Some(stats) = self.head.as_ref().map(|head| head.stats.snapshot()) else { return Ok(Vec::new()) };
+        if stats.wal_corruptions_total + stats.head_chunks_damaged_files + stats.replay_unknown_series == 0 {
+            return Ok(Vec::new());
+        }
+        let mut found = Verified::default();
+        verify_head(fs, &self.dir, &mut found)?;
+        found.findings.retain(|finding| finding.severity == Severity::Damage);
+        Ok(found.findings)
+    }
+
+    /// What is damaged and costs the view no sample.
+    ///
+    /// # Errors
+    /// When the system refuses a file.
+    pub fn harmless_damage(&self, fs: &dyn Fs) -> io::Result<Option<Finding>> {
+        verify_cut(fs, &self.dir)
+    }
+
     /// The series that fulfil all matchers of any set, with their samples. Chunks do not overlap; the first
     /// and the last may reach beyond the range.
     ///
@@ -186,7 +213,9 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
     let names = list_names(&*untouched, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
     let options = Options { max_series: u32::MAX, memory_budget_bytes: u64::MAX, ..Options::default() };
-    let head = Arc::new(Head::new(options, Arc::clone(&env.clock), Arc::new(Stats::default()), chunks));
+    let stats = Arc::new(Stats::default());
+    Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
+    let head = Arc::new(Head::new(options, Arc::clone(&env.clock), stats, chunks));
     head.refuse_before(from);
     let behind_dir = dir.join("wbl");
     let behind = if untouched.exists(&behind_dir).map_err(OpenError::io("looking for", &behind_dir))? {

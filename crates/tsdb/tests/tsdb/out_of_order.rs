@@ -282,3 +282,23 @@ fn a_sample_that_was_overtaken_without_a_window_is_there_once_a_window_is_set() 
         });
     }
 }
+
+#[test]
+fn the_times_of_the_head_move_on_whatever_comes_late() {
+    SimWorld::new(1).run(|env| {
+        let blocks = DurationMs::from_ms(10_000);
+        let db = open(env, Options { min_block_duration: blocks, ..options() });
+        for t in (0..100_000).step_by(500) {
+            commit(&db, &[(series(0), t, 1.0)]).unwrap();
+            if t >= 3000 {
+                commit(&db, &[(series(0), t - 2750, 2.0)]).unwrap();
+            }
+            if t % 10_000 == 0 {
+                db.maintain().unwrap();
+            }
+        }
+        let (min, max) = db.head_time_range().unwrap();
+        assert!(min.as_ms() > 70_000 && max.as_ms() == 99_500, "{min} to {max}");
+        assert_eq!(db.time_range().unwrap().0.as_ms(), 0);
+    });
+}

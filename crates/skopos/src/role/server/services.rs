@@ -214,6 +214,7 @@ fn storage_metrics(db: &Arc<Db>) -> MetricsSource {
     let db = Arc::clone(db);
     Arc::new(move |out| {
         crate::storage_metrics::write(&db.stats(), out);
+        crate::storage_metrics::write_times(&db, out);
         crate::storage_metrics::write_shape(&db.head_shape(METRICS_SHOWN), out);
     })
 }

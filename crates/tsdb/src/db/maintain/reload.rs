@@ -7,7 +7,7 @@ use crate::{
     block::{Block, BlockDir, BlockError, BlockId, BlockMeta, META_FILE},
     db::{
         Core,
-        blocks::{Unreadable, removable},
+        blocks::{Fault, Unreadable, removable},
         open::{say_in_future, say_unreadable},
     },
 };
@@ -44,7 +44,7 @@ impl Found {
         let meta = BlockMeta::read(fs, dir).ok();
         let range = meta.as_ref().map_or(TimeRange::ALL, BlockMeta::range);
         let parents = meta.map_or_else(Vec::new, |m| m.compaction.parents.iter().map(|p| p.ulid).collect());
-        let block = Unreadable { id, dir: dir.to_owned(), range, parents, reason: error.to_string() };
+        let block = Unreadable { id, dir: dir.to_owned(), range, parents, fault: Fault::of(error, dir) };
         let refused = matches!(error, BlockError::Io { .. });
         Self { bytes: bytes_of(fs, dir).unwrap_or(0), refused, is_missed: false, block }
     }
@@ -162,11 +162,11 @@ impl Core {
             }
             Err(error) => {
                 let mut found = Found::new(&*self.env.fs, &dir, id, &error);
-                let reason = found.block.reason.clone();
+                let reason = found.block.fault.clone();
                 let known = foreign.unreadable.get(&id);
                 found.is_missed = known.is_some_and(|f| f.is_missed && f.bytes == bytes);
                 let known = foreign.unreadable.insert(id, found);
-                if known.is_none_or(|f| f.block.reason != reason) {
+                if known.is_none_or(|f| f.block.fault != reason) {
                     say_unreadable(&dir, &error);
                 }
                 None
