@@ -5,7 +5,7 @@ use crate::{
     blocking,
     params::Params,
     parts::Ready,
-    reply::{ApiError, Success},
+    reply::{ApiError, ErrorType, Success},
 };
 use serde::Serialize;
 use skopos_storage::{QueryBudget, QueryError};
@@ -59,6 +59,9 @@ pub(crate) async fn tsdb_status(Ready(parts): Ready, params: Params) -> Result<S
     let budget = parts.engine.budget();
     blocking::run(parts, budget, move |parts, budget| {
         let limit = match params.count("limit")? {
+            0 if params.get("limit").is_some() => {
+                return Err(ApiError::new(ErrorType::BadData, "limit must be a positive number"));
+            }
             0 => DEFAULT_LIMIT,
             limit if limit > MAX_LIMIT => {
                 return Err(ApiError::parameter("limit", format!("it is more than {MAX_LIMIT}")));

@@ -115,7 +115,12 @@ impl Tally {
         ScrapeCounters::add(counter, 1);
         self.refused += 1;
         if self.first_refusal.is_none() {
-            self.first_refusal = Some(format!("{}: {reason}", excerpt(line)));
+            let line = excerpt(line);
+            self.first_refusal = Some(match reason {
+                // Labels may be long, and what to mend is the limit.
+                Refusal::ByStorage(AppendError::Limit { .. }) => format!("{reason}: {line}"),
+                reason => format!("{line}: {reason}"),
+            });
         }
     }
 

@@ -405,14 +405,14 @@ fn series_beyond_the_bound_are_refused_and_a_restart_does_not_raise_it() {
         rig.scrape("a 1\nb 1\n");
         let report = rig.scrape_as(Format::Text, "b 2\nc 2\nd 2\ne 2\n");
         assert_eq!(report.health, Health::Up);
-        let said = "2 samples were refused; the first: d: limit scrape.max-series-per-target of 3 reached";
+        let said = "2 samples were refused; the first: limit scrape.max-series-per-target of 3 reached: d";
         assert_eq!(report.error, said);
         // What vanished is in storage, and so it counts, also behind a restart.
         drop(rig.db);
         rig.db = open(rig.env, "/data");
         rig.ingest = bounded(&rig, None);
         let report = rig.scrape_as(Format::Text, "b 3\nc 3\nd 3\n");
-        assert!(report.error.starts_with("1 samples were refused; the first: d: "), "{}", report.error);
+        assert!(report.error.starts_with("1 samples were refused; the first: limit "), "{}", report.error);
         assert_eq!(rig.counters.beyond_max_series.load(Ordering::Relaxed), 3);
         assert_eq!(rig.counters.refused.load(Ordering::Relaxed), 0);
         assert_eq!(rig.report("up"), "0=1 1=1 2=1", "what is said of the target is not the target's");
@@ -421,7 +421,7 @@ fn series_beyond_the_bound_are_refused_and_a_restart_does_not_raise_it() {
         rig.db = open(rig.env, "/data");
         rig.ingest = bounded(&rig, Some(4));
         let report = rig.scrape_as(Format::Text, "b 4\nc 4\nd 4\ne 4\n");
-        let said = "1 samples were refused; the first: e: limit max_series (of the job) of 4 reached";
+        let said = "1 samples were refused; the first: limit max_series (of the job) of 4 reached: e";
         assert_eq!(report.error, said);
         rig.ingest = bounded(&rig, Some(0));
         rig.scrape("b 5\nc 5\nd 5\ne 5\nf 5\n");

@@ -78,7 +78,10 @@ fn bodies_that_are_wrong() -> Vec<Bad> {
         refused_in_part(
             "huge_label",
             &format!("huge{{l=\"{}\"}} 1\nm 1\n", "a".repeat(100 << 10)),
-            &["1 samples were refused; the first: huge{l=\"aaa", "max-label-bytes (tsdb)"],
+            &[
+                "1 samples were refused; the first: limit max-label-bytes (tsdb) of ",
+                " bytes reached: huge{l=\"aaa",
+            ],
         ),
         refused_in_part(
             "label_twice",

@@ -256,3 +256,58 @@ fn a_directory_in_use_is_dumped_and_not_repaired() {
     assert!(!repaired.status.success() && error.contains("is in use"), "{error}");
     ok(&ours(&["dump", dir]));
 }
+
+#[test]
+fn a_dump_of_a_damaged_log_names_the_places_and_fails() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().to_str().unwrap();
+    ok(&ours(&["bench", "write", "--metrics=2000", "--scrapes=20", "--out", dir]));
+    let whole = ok(&ours(&["dump", dir]));
+    let segment = temp.path().join("wal/00000000");
+    let sound = fs::read(&segment).unwrap();
+    assert!(sound.len() > 3 * 32_768, "{} bytes", sound.len());
+    let mut damaged = sound.clone();
+    damaged[2 * 32_768 + 3000] ^= 0x55;
+    fs::write(&segment, &damaged).unwrap();
+    for command in ["dump", "dump-openmetrics"] {
+        let output = ours(&[command, dir]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{command}: {error}");
+        assert!(error.contains(&format!("damaged: {dir}/wal/00000000 at byte ")), "{command}: {error}");
+        assert!(error.contains("only what is sound was read"), "{command}: {error}");
+        let lines = said(&output).lines().count();
+        assert!(lines > 100 && lines < whole.lines().count(), "{command}: {lines} lines");
+    }
+    fs::write(&segment, &sound).unwrap();
+    assert_eq!(ok(&ours(&["dump", dir])), whole);
+}
+
+#[test]
+fn a_damaged_note_of_the_cut_is_named_and_costs_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().to_str().unwrap();
+    ok(&ours(&["bench", "write", "--metrics=10", "--scrapes=2", "--out", dir]));
+    let whole = ok(&ours(&["dump", dir]));
+    let note = temp.path().join("head_cut.json");
+    fs::write(&note, "{\"version\":1,\"cut_until_ms\":7,\"crc32c\":7}").unwrap();
+    let output = ours(&["dump", dir]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("warning: damaged: ") && error.contains("head_cut.json"), "{error}");
+    assert_eq!(ok(&output), whole);
+    let verified = ours(&["verify", dir]);
+    assert_eq!(verified.status.code(), Some(1));
+    assert!(said(&verified).contains("head_cut.json: the note of what blocks have"), "{}", said(&verified));
+    ok(&ours(&["repair", dir]));
+    assert!(!note.exists());
+    ok(&ours(&["verify", dir]));
+}
+
+#[test]
+fn a_text_that_is_not_there_makes_no_directory() {
+    let temp = tempfile::tempdir().unwrap();
+    let (text, out) = (temp.path().join("gone.om"), temp.path().join("blocks"));
+    let made = ours(&["create-blocks-from", "openmetrics", text.to_str().unwrap(), out.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(made.status.code() == Some(1) && error.contains("gone.om"), "{error}");
+    assert!(!out.exists());
+}

@@ -56,7 +56,7 @@ pub enum AppendError {
     #[error("histogram cannot be stored: {0}")]
     InvalidHistogram(String),
     /// A named limit was reached.
-    #[error("limit {limit} of {max} reached")]
+    #[error("limit {limit} of {max}{} reached", unit(limit))]
     Limit {
         /// The limit's name in the configuration.
         limit: &'static str,
@@ -96,7 +96,10 @@ pub enum QueryError {
     #[error("{0}")]
     Invalid(String),
     /// A named limit was reached.
-    #[error("query needs more than {limit} = {max}: narrow its time range or selectors, or raise the limit")]
+    #[error(
+        "query needs more than {limit} = {max}{}: narrow its time range or selectors, or raise the limit",
+        unit(limit)
+    )]
     Limit {
         /// The limit's name as the flag is called.
         limit: &'static str,
@@ -127,4 +130,29 @@ pub enum QueryError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// What a limit is counted in, where its number alone does not say it.
+fn unit(limit: &str) -> &'static str {
+    if ["memory", "bytes"].iter().any(|word| limit.contains(word)) { " bytes" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_memory_say_their_unit() {
+        for (limit, said) in [
+            ("storage.memory-budget", "limit storage.memory-budget of 7 bytes reached"),
+            ("max-label-bytes (tsdb)", "limit max-label-bytes (tsdb) of 7 bytes reached"),
+            ("storage.tsdb.max-series", "limit storage.tsdb.max-series of 7 reached"),
+        ] {
+            assert_eq!(AppendError::Limit { limit, max: 7 }.to_string(), said);
+        }
+        let said = QueryError::Limit { limit: "query.max-memory", max: 7 }.to_string();
+        assert!(said.starts_with("query needs more than query.max-memory = 7 bytes: "), "{said}");
+        let said = QueryError::Limit { limit: "query.max-samples", max: 7 }.to_string();
+        assert!(said.starts_with("query needs more than query.max-samples = 7: "), "{said}");
+    }
 }

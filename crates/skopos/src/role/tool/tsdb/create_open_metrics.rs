@@ -6,7 +6,7 @@ use super::{
     list::{Figures, print},
 };
 use crate::role::Failure;
-use skopos_base::Env;
+use skopos_base::{Env, fs::OpenMode};
 use skopos_model::DurationMs;
 use skopos_tsdb::{
     block::BlockMeta,
@@ -59,6 +59,9 @@ fn label(text: &str) -> Result<(String, String), String> {
 pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     let env = reading::said(Env::real(), "create-blocks-from openmetrics", &flags.input);
     let options = BackfillOptions { max_block_duration: flags.max_block_duration, ..Default::default() };
+    // Before a directory is made for nothing.
+    let reading = || format!("reading {}", flags.input.display());
+    drop(env.fs.open(&flags.input, OpenMode::Read).map_err(Failure::system(reading()))?);
     let mut backfill = Backfill::new(&env, &flags.output, options).map_err(failed)?;
     import_open_metrics(&*env.fs, &flags.input, &flags.labels, &mut backfill).map_err(failed)?;
     let made = backfill.finish().map_err(failed)?;

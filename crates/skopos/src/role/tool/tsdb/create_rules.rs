@@ -3,7 +3,7 @@
 use super::super::output::Progress;
 use super::{
     create_open_metrics::{Shown, show},
-    expect_data, failed,
+    damage, expect_data, failed,
 };
 use crate::role::Failure;
 use skopos_base::Env;
@@ -77,12 +77,14 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
         )));
     }
     let rules = rules(flags, &env)?;
-    let made = match &flags.db {
+    match &flags.db {
         Some(dir) => {
             expect_data(&env, dir)?;
             let view = DirView::open(dir, &env).map_err(failed)?;
             let engine = Engine::new(EngineOptions::default(), env.clock.clone());
-            fill(&mut LocalSource::new(engine, &view), &rules, (flags.start, end), flags, &env)?
+            let made = fill(&mut LocalSource::new(engine, &view), &rules, (flags.start, end), flags, &env)?;
+            show(&env, &flags.output_dir, &made, &flags.shown)?;
+            damage::say(&env, dir, &view)
         }
         None => {
             let credentials = match &flags.http_config_file {
@@ -90,10 +92,10 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
                 None => Credentials::None,
             };
             let mut source = RemoteSource::new(&flags.url, credentials).map_err(failed)?;
-            fill(&mut source, &rules, (flags.start, end), flags, &env)?
+            let made = fill(&mut source, &rules, (flags.start, end), flags, &env)?;
+            show(&env, &flags.output_dir, &made, &flags.shown)
         }
-    };
-    show(&env, &flags.output_dir, &made, &flags.shown)
+    }
 }
 
 /// The recording rules of all files.

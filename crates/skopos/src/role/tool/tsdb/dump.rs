@@ -1,7 +1,7 @@
 //! `dump` and `dump-openmetrics`: all samples as lines.
 
 use super::super::{output::Out, reading};
-use super::{expect_data, failed};
+use super::{damage, expect_data, failed};
 use crate::role::Failure;
 use skopos_base::Env;
 use skopos_chunk::SampleIter;
@@ -75,7 +75,8 @@ pub(super) fn run(flags: &Flags, form: Form) -> Result<(), Failure> {
     if form == Form::OpenMetrics {
         out.line("# EOF")?;
     }
-    out.finish()
+    out.finish()?;
+    damage::say(&env, &flags.dir, &view)
 }
 
 /// What promtool takes for all series, though it is no selector of PromQL.

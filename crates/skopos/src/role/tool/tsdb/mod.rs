@@ -4,6 +4,7 @@ mod analyze;
 mod bench;
 mod create_open_metrics;
 mod create_rules;
+mod damage;
 mod dump;
 mod list;
 mod repair;
