@@ -222,8 +222,8 @@ impl Compactor {
             };
             tracing::error!(
                 block = %block.id(), %error,
-                "a block is not compacted any more, queries still read it: restore it from a copy, or stop the \
-                 server and run `skopos tool tsdb repair`"
+                "a block is not compacted any more, queries still read it: restore it from a copy, or stop \
+                 the server and run `skopos tool tsdb repair`"
             );
             if let Err(e) = marked {
                 tracing::error!(block = %block.id(), error = %e, "the block could not be marked as failed");

@@ -108,8 +108,8 @@ impl Blocks {
             if !has_parents && !list.iter().any(in_another) {
                 let Fault { path, offset, reason } = block.fault.clone();
                 let reason = format!(
-                    "{reason}; samples of the times of block {} are missing: restore it from a copy, or move it \
-                     away",
+                    "{reason}; samples of the times of block {} are missing: restore it from a copy, or move \
+                     it away",
                     block.id
                 );
                 return Err(QueryError::Corrupt { path, offset, reason });

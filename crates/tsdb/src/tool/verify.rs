@@ -132,8 +132,8 @@ pub(super) fn verify_head(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Re
 
 /// The note of what blocks have of the log, when it is damaged.
 pub(super) fn verify_cut(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Finding>> {
-    let reason = "the note of what blocks have of the log is damaged: the whole log is read, and no sample is \
-                  lost; a server writes it anew with the next block, `repair` removes it";
+    let reason = "the note of what blocks have of the log is damaged: the whole log is read, and no sample \
+                  is lost; a server writes it anew with the next block, `repair` removes it";
     let path = dir.join(cut::HEAD_CUT_FILE);
     Ok(cut::is_damaged(fs, dir)?.then(|| Finding::damage(&path, None, reason)))
 }

@@ -508,8 +508,8 @@ fn a_full_disk_stops_ingestion_until_there_is_room() {
             let used = fs.ops().iter().filter_map(|op| op.bytes).sum::<u64>();
             fs.set_capacity(Some(used + spare));
             let mut accepted = vec![0];
-            for b in 1..LARGE.len() {
-                match commit(&db, &batch(b, LARGE[b])) {
+            for (b, size) in LARGE.iter().copied().enumerate().skip(1) {
+                match commit(&db, &batch(b, size)) {
                     Ok(_) => accepted.push(b),
                     Err(e) => assert!(matches!(e, CommitError::Retry { .. }), "{spare}: {e}"),
                 }
