@@ -2,7 +2,7 @@
 //! target, in bytes of all targets together, and in time.
 
 use crate::{
-    gunzip::{Gunzip, Part},
+    gunzip::{Gunzip, Part, make_room},
     line::{BUFFER_BYTES, Head, Line, Taker},
     target::{Source, Target},
 };
@@ -271,6 +271,7 @@ impl Taker for Intake {
             return gunzip.push(Part { bytes: part, is_all }, bytes, &mut allow);
         }
         allow(bytes.len() + part.len())?;
+        make_room(bytes, part.len());
         bytes.extend_from_slice(part);
         Ok(())
     }

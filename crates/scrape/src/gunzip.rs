@@ -8,6 +8,10 @@ use flate2::{Decompress, FlushDecompress, Status};
 const WINDOW_BITS: u8 = 15;
 /// The buffer grows by at least so much, so that a body that swells is noticed early.
 const STEP_BYTES: usize = 64 << 10;
+/// From here on a body is long.
+const LONG_BYTES: usize = 1 << 20;
+/// The most by which a body's memory grows at a time.
+const LARGE_STEP_BYTES: usize = 8 << 20;
 
 /// A body being decompressed: one member of gzip after the other.
 #[derive(Debug)]
@@ -47,9 +51,7 @@ impl Gunzip {
                 }
                 *self = Self::new();
             }
-            if out.len() == out.capacity() {
-                out.reserve(STEP_BYTES);
-            }
+            make_room(out, 1);
             let before = (self.member.total_in(), out.len());
             let status = self
                 .member
@@ -69,6 +71,15 @@ impl Gunzip {
     /// Says whether the body is complete.
     pub(crate) fn finish(self) -> Result<(), FetchError> {
         if self.ended { Ok(()) } else { Err(FetchError::Compression("unexpected end of file".to_owned())) }
+    }
+}
+
+/// Makes room for `more` bytes, and for some that may follow. A long body does not double: what is held is
+/// then hardly more than what came.
+pub(crate) fn make_room(out: &mut Vec<u8>, more: usize) {
+    if out.capacity() - out.len() < more {
+        let step = if out.len() < LONG_BYTES { out.len().max(STEP_BYTES) } else { LARGE_STEP_BYTES };
+        out.reserve_exact(more.max(step));
     }
 }
 
@@ -133,6 +144,16 @@ mod tests {
         }
         assert!(matches!(gunzip(b"metric 1\n", 100), Err(FetchError::Compression(_))));
         assert!(matches!(gunzip(&[&packed[..], b"behind"].concat(), 100), Err(FetchError::Compression(_))));
+    }
+
+    #[test]
+    fn a_long_body_holds_hardly_more_memory_than_it_has_bytes() {
+        let mut out = Vec::new();
+        for _ in 0..40 {
+            make_room(&mut out, 1 << 20);
+            out.resize(out.len() + (1 << 20), b'0');
+            assert!(out.capacity() <= out.len() + LARGE_STEP_BYTES, "{} of {}", out.len(), out.capacity());
+        }
     }
 
     #[test]
