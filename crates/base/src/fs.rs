@@ -137,6 +137,70 @@ pub trait Fs: Send + Sync + Debug {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>>;
 }
 
+/// A file system that stands before another one. What it does not say for itself is said by that one.
+pub trait Layer: Send + Sync + Debug {
+    /// The other one.
+    fn below(&self) -> &dyn Fs;
+    /// See `Fs::open`.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
+        self.below().open(path, mode)
+    }
+    /// See `Fs::read_dir`.
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.below().read_dir(path)
+    }
+    /// See `Fs::exists`.
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.below().exists(path)
+    }
+}
+
+impl<L: Layer> Fs for L {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
+        Layer::open(self, path, mode)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        Layer::read_dir(self, path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.below().create_dir_all(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.below().rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.below().hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.below().remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.below().remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.below().sync_dir(path)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        Layer::exists(self, path)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<DiskSpace> {
+        self.below().space(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
+        self.below().lock(path)
+    }
+}
+
 /// A held lock; dropping it releases it.
 pub trait FileLock: Send + Sync + Debug {}
 

@@ -2,7 +2,7 @@
 //! and was a disk that did not answer can so be told apart: of such a block nothing is concluded.
 
 use skopos_base::{
-    fs::{DirEntry, DiskSpace, File, FileLock, Fs, OpenMode, SharedFs},
+    fs::{DirEntry, File, Fs, Layer, OpenMode, SharedFs},
     sync::Mutex,
 };
 use std::{
@@ -44,7 +44,11 @@ fn watch<T>(refused: &Refused, path: &Path, result: io::Result<T>) -> io::Result
     result
 }
 
-impl Fs for Watched {
+impl Layer for Watched {
+    fn below(&self) -> &dyn Fs {
+        &*self.below
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
         let opened = self.below.open(path, mode);
         if mode != OpenMode::Read {
@@ -58,40 +62,8 @@ impl Fs for Watched {
         watch(&self.refused, path, self.below.read_dir(path))
     }
 
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.below.create_dir_all(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.below.rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.below.hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.below.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.below.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.below.sync_dir(path)
-    }
-
     fn exists(&self, path: &Path) -> io::Result<bool> {
         watch(&self.refused, path, self.below.exists(path))
-    }
-
-    fn space(&self, path: &Path) -> io::Result<DiskSpace> {
-        self.below.space(path)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        self.below.lock(path)
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::common::{DIR, commit, dump, open, series};
 use skopos_base::{
     Env,
-    fs::{DirEntry, DiskSpace, File, FileLock, Fs, OpenMode, SharedFs},
+    fs::{DirEntry, File, Fs, Layer, OpenMode, SharedFs},
     sim::{SimFs, SimWorld, effort, fs::OpKind},
 };
 use skopos_storage::CommitError;
@@ -54,7 +54,11 @@ fn hooked(env: &Env, hook: impl Fn(OpKind, &Path) + Send + Sync + 'static) -> En
     Env { fs, ..env.clone() }
 }
 
-impl Fs for Hooked {
+impl Layer for Hooked {
+    fn below(&self) -> &dyn Fs {
+        &*self.below
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
         let below = self.below.open(path, mode)?;
         Ok(Box::new(HookedFile { below, path: path.to_owned(), hook: Arc::clone(&self.hook) }))
@@ -63,42 +67,6 @@ impl Fs for Hooked {
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         (self.hook)(OpKind::ReadDir, path);
         self.below.read_dir(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.below.create_dir_all(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.below.rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.below.hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.below.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.below.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.below.sync_dir(path)
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.below.exists(path)
-    }
-
-    fn space(&self, path: &Path) -> io::Result<DiskSpace> {
-        self.below.space(path)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        self.below.lock(path)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::output::Progress;
 use skopos_base::{
     Env,
-    fs::{DirEntry, DiskSpace, File, FileLock, Fs, OpenMode, SharedFs},
+    fs::{File, Fs, Layer, OpenMode, SharedFs},
 };
 use std::{
     io,
@@ -83,53 +83,17 @@ fn bytes_at(path: &Path) -> u64 {
     entries.flatten().filter(|_| !is_link).map(|entry| bytes_at(&entry.path())).sum()
 }
 
-impl Fs for Reading {
+impl Layer for Reading {
+    fn below(&self) -> &dyn Fs {
+        &*self.below
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
         let file = self.below.open(path, mode)?;
         if mode != OpenMode::Read {
             return Ok(file);
         }
         Ok(Box::new(ReadingFile { file, told: Arc::clone(&self.told) }))
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.below.read_dir(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.below.create_dir_all(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.below.rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.below.hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.below.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.below.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.below.sync_dir(path)
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.below.exists(path)
-    }
-
-    fn space(&self, path: &Path) -> io::Result<DiskSpace> {
-        self.below.space(path)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        self.below.lock(path)
     }
 }
 
