@@ -100,11 +100,12 @@ impl RemoteSource {
         // Some servers and what stands before them know this path with GET alone.
         let refused = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
         if !refused.contains(&response.status()) {
-            return body(response).await;
+            return body_within(response, ANSWER_MAX_BYTES).await;
         }
         let mut url = self.url.clone();
         url.set_query(Some(form));
-        body(self.with_credentials(self.client.get(url)).send().await?).await
+        let response = self.with_credentials(self.client.get(url)).send().await?;
+        body_within(response, ANSWER_MAX_BYTES).await
     }
 
     /// The address without what may be secret in it.
@@ -117,11 +118,14 @@ impl RemoteSource {
     }
 }
 
-/// The body, up to one byte more than is allowed.
-async fn body(mut response: Response) -> Result<(StatusCode, Vec<u8>), reqwest::Error> {
+/// The status and the body of an answer, up to one byte more than the `max` that are allowed.
+pub async fn body_within(
+    mut response: Response,
+    max: usize,
+) -> Result<(StatusCode, Vec<u8>), reqwest::Error> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = (ANSWER_MAX_BYTES + 1).saturating_sub(bytes.len()).min(chunk.len());
+        let room = (max + 1).saturating_sub(bytes.len()).min(chunk.len());
         bytes.extend_from_slice(&chunk[..room]);
         if room < chunk.len() {
             break;

@@ -9,7 +9,7 @@ use reqwest::{
 use serde_json::Value;
 use skopos_base::Env;
 use skopos_config::load_http_client;
-use skopos_rules::remote::Credentials;
+use skopos_rules::remote::{Credentials, body_within};
 use std::{error::Error, path::PathBuf, time::Duration};
 use tokio::runtime::{Builder, Runtime};
 
@@ -120,18 +120,8 @@ fn form(params: &[(&'static str, String)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish()
 }
 
-/// The body, up to one byte more than is allowed.
 async fn answer(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), reqwest::Error> {
-    let mut response = request.send().await?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        let room = (ANSWER_MAX_BYTES + 1).saturating_sub(bytes.len()).min(chunk.len());
-        bytes.extend_from_slice(&chunk[..room]);
-        if room < chunk.len() {
-            break;
-        }
-    }
-    Ok((response.status(), bytes))
+    body_within(request.send().await?, ANSWER_MAX_BYTES).await
 }
 
 /// An error with its causes: the outermost alone rarely says what happened.
