@@ -54,14 +54,34 @@ const SCHEDULES: [&str; 9] = [
     "schedules::",
 ];
 
+/// All tests, and what those said that passed.
+const WITHOUT_NEXTEST: [&str; 9] = [
+    "test",
+    "--workspace",
+    "--lib",
+    "--bins",
+    "--tests",
+    "--locked",
+    "--no-fail-fast",
+    "--",
+    "--show-output",
+];
+
 fn rust_tests(root: &Path) -> Result<()> {
     if find("cargo-nextest").is_none() {
-        let all = ["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--no-fail-fast"];
-        return run(cargo(&all, root));
+        // Without nextest nobody writes down what tests said.
+        let said = cargo(&WITHOUT_NEXTEST, root).output().context("cargo test cannot be started")?;
+        let report = String::from_utf8_lossy(&said.stdout);
+        println!("{report}{}", String::from_utf8_lossy(&said.stderr));
+        ensure!(said.status.success(), "the tests failed ({})", said.status);
+        return enough_states(&report);
     }
     run(cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"], root))?;
-    let report = fs::read_to_string(target_folder(root)?.join(REPORT)).context(REPORT)?;
-    let states = sim::states_in(&report);
+    enough_states(&fs::read_to_string(target_folder(root)?.join(REPORT)).context(REPORT)?)
+}
+
+fn enough_states(report: &str) -> Result<()> {
+    let states = sim::states_in(report);
     println!("{states} states after a crash were checked");
     ensure!(states >= LEAST_CRASH_STATES, "the tests have to check at least {LEAST_CRASH_STATES} of them");
     Ok(())
