@@ -132,6 +132,7 @@ impl From<EvalError> for ApiError {
     fn from(e: EvalError) -> Self {
         match e {
             EvalError::Storage(e) => e.into(),
+            e @ EvalError::Panicked(_) => Self::internal(e.to_string()),
             other => Self::new(ErrorType::Execution, other.to_string()),
         }
     }

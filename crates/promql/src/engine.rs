@@ -16,6 +16,7 @@ use crate::plan::{
     build::{self, Bounds, PlanOptions},
 };
 use crate::profile::{self, OperatorStats};
+use crate::shards::Shards;
 use crate::value::{Annotation, Matrix, QueryResult, Value, Vector};
 use skopos_base::clock::Clock;
 use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, TimestampMs, is_stale_nan};
@@ -83,19 +84,31 @@ pub struct Engine {
     options: EngineOptions,
     clock: Arc<dyn Clock>,
     memory: Arc<QueryMemory>,
+    shards: Arc<Shards>,
 }
 
 impl Engine {
     /// An engine that measures time with `clock`. Its queries hold what each of them may, however many there
     /// are.
     pub fn new(options: EngineOptions, clock: Arc<dyn Clock>) -> Self {
-        Self { options, clock, memory: QueryMemory::new(u64::MAX) }
+        Self { options, clock, memory: QueryMemory::new(u64::MAX), shards: Shards::none() }
     }
 
     /// The same engine whose queries share `memory`, with others if they do.
     #[must_use]
     pub fn with_memory(self, memory: Arc<QueryMemory>) -> Self {
         Self { memory, ..self }
+    }
+
+    /// The same engine whose queries are helped by `shards`, with others if they are.
+    #[must_use]
+    pub fn with_shards(self, shards: Arc<Shards>) -> Self {
+        Self { shards, ..self }
+    }
+
+    /// What helps its queries.
+    pub fn shards(&self) -> &Arc<Shards> {
+        &self.shards
     }
 
     /// What its queries hold together.
@@ -163,7 +176,7 @@ impl Engine {
             _ => {}
         }
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
-        let plan = build::plan(expr, grid, Bounds::instant(at), &self.plan_options())?;
+        let plan = Arc::new(build::plan(expr, grid, Bounds::instant(at), &self.plan_options())?);
         let (value, annotations, operators) = self.run(&plan, storage, budget)?;
         let value = match value {
             NodeValue::Scalar(column) => Value::Scalar { timestamp: at, value: column[0] },
@@ -181,6 +194,7 @@ impl Engine {
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
         let plan = build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options())?;
+        let plan = Arc::new(plan);
         let (value, annotations, operators) = self.run(&plan, storage, budget)?;
         let grid = plan.grids[plan.nodes[plan.root.0].grid.0];
         let grid = Grid { start: steps.start, step: steps.step, ..grid };
@@ -199,7 +213,7 @@ impl Engine {
     /// Carries out `plan` over one view of the storage.
     fn run(
         &self,
-        plan: &Plan,
+        plan: &Arc<Plan>,
         storage: &dyn Queryable,
         budget: &Arc<QueryBudget>,
     ) -> Result<(NodeValue, Vec<Annotation>, Vec<OperatorStats>), EvalError> {
@@ -210,7 +224,7 @@ impl Engine {
             .reduce(|a, b| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) });
         let range = range.unwrap_or(TimeRange { min: TimestampMs::new(0), max: TimestampMs::new(0) });
         let querier = storage.querier(range)?;
-        let mut executor = Executor::new(plan, &*querier, budget);
+        let mut executor = Executor::new(plan, (&*querier, &self.shards), budget);
         let value = executor.value()?;
         let annotations = std::mem::take::<Annotations>(&mut executor.annotations);
         let did = |id: NodeId| executor.stats[id.0];
@@ -326,7 +340,7 @@ impl Engine {
             let value = Value::Matrix(Matrix::of_samples(vec![], vec![], Columns::default()));
             return Ok(QueryResult { value, annotations: Vec::new(), operators: Vec::new() });
         };
-        let grid = plan.grids[0];
+        let (grid, plan) = (plan.grids[0], Arc::new(plan));
         let (value, annotations, operators) = self.run(&plan, storage, budget)?;
         let rows = match value {
             NodeValue::Rows(rows) => finished(rows, expr)?,

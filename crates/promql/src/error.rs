@@ -5,7 +5,8 @@ use skopos_model::Labels;
 use skopos_storage::QueryError;
 use std::fmt;
 
-/// Why an expression could not be evaluated. Each variant but the first is the query's own fault.
+/// Why an expression could not be evaluated. Each variant but `Storage` and `Panicked` is the query's own
+/// fault.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
     /// The storage failed, or a limit, the time or the patience of the one who asked ran out.
@@ -59,6 +60,9 @@ pub enum EvalError {
         /// Which part of the expression.
         span: Span,
     },
+    /// A thread that helped the query panicked.
+    #[error("a thread of the query panicked, which is a defect of the program: {0}")]
+    Panicked(String),
     /// Two series of a result have the same labels at one time.
     #[error("vector cannot contain metrics with the same labelset")]
     SameLabelset {
@@ -85,7 +89,7 @@ impl EvalError {
     /// Which part of the expression is to blame, where it is one.
     pub fn span(&self) -> Option<Span> {
         match self {
-            Self::Storage(_) => None,
+            Self::Storage(_) | Self::Panicked(_) => None,
             Self::Invalid { span, .. }
             | Self::Unsupported { span, .. }
             | Self::ManyToMany { span, .. }

@@ -7,6 +7,7 @@
 //! - `printer`: tree to text (`Display` of `ast::Expr`), in Prometheus' canonical form
 //! - `plan`: tree to plan: what is read, what is done row by row, what needs all rows at once
 //! - `exec`: carries out a plan over columns
+//! - `shards`: the threads that help queries, and work in parts whose results are taken in order
 //! - `queries`: which queries wait and run, and what they came to; `active_log`: the file of those that run
 //! - `profile`: what each operator of a query did
 //! - `engine`: `Engine`, which plans, carries out and hands out values; `value`, `error`: what it yields
@@ -18,6 +19,7 @@
 //! # What always holds
 //! - A tree that `parse` made is well typed, no deeper than `parse::MAX_DEPTH`, and reads back from its
 //!   written form as the same tree.
+//! - What a query yields does not depend on how many threads worked on it, to the last bit.
 //! - Evaluation reads no clock and no file, and keeps nothing from one query to the next. Only `queries` and
 //!   `active_log` do, which evaluation does not know.
 //!
@@ -40,6 +42,7 @@ mod plan;
 mod printer;
 mod profile;
 pub mod queries;
+pub mod shards;
 mod value;
 
 pub use engine::{Engine, EngineOptions, Steps};

@@ -4,7 +4,10 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use skopos_base::Env;
 use skopos_model::{DurationMs, Labels, SeriesRef, TimestampMs};
-use skopos_promql::{Engine, EngineOptions, Steps, Value, parse};
+use skopos_promql::{
+    Engine, EngineOptions, Steps, Value, parse,
+    shards::{ShardOptions, Shards},
+};
 use skopos_storage::{Append, Appendable, SeriesId};
 use skopos_tsdb::{Db, Options};
 use std::{hint::black_box, sync::Arc};
@@ -64,10 +67,13 @@ fn range_query(c: &mut Criterion) {
     let mut group = c.benchmark_group("range_query");
     group.sample_size(10);
     group.throughput(Throughput::Elements(SERIES as u64 * SAMPLES.unsigned_abs()));
-    for (name, text, series) in [
-        ("sum_by_mode_rate", "sum by (mode) (rate(node_cpu_seconds_total[5m]))", 8),
-        ("sum_by_mode_irate", "sum by (mode) (irate(node_cpu_seconds_total[60s]))", 8),
-        ("avg_without_cpu", "avg without (cpu) (node_cpu_seconds_total)", 128),
+    let shards = |max| Shards::new(Arc::clone(&env.spawner), ShardOptions::new(max));
+    let two = engine.clone().with_shards(shards(2));
+    for (name, text, series, engine) in [
+        ("sum_by_mode_rate", "sum by (mode) (rate(node_cpu_seconds_total[5m]))", 8, &engine),
+        ("sum_by_mode_rate_two_shards", "sum by (mode) (rate(node_cpu_seconds_total[5m]))", 8, &two),
+        ("sum_by_mode_irate", "sum by (mode) (irate(node_cpu_seconds_total[60s]))", 8, &engine),
+        ("avg_without_cpu", "avg without (cpu) (node_cpu_seconds_total)", 128, &engine),
     ] {
         let expr = parse(text).expect("the bench's queries are well formed");
         group.bench_function(name, |b| {

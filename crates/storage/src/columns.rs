@@ -1,6 +1,6 @@
 //! Series as columns: what queries move.
 
-use crate::QueryError;
+use crate::{QueryError, parting::Parting};
 use skopos_model::{Columns, HistogramColumn, HistogramView, Labels, Start, TimestampMs};
 use std::ops::Range;
 
@@ -9,6 +9,11 @@ pub trait SeriesSet: Send {
     /// Clears `batch` and fills it with the next series. `false` when there are no more; then the
     /// batch is empty.
     fn next_batch(&mut self, batch: &mut SeriesBatch) -> Result<bool, QueryError>;
+
+    /// The set as one that can be parted (`parted`), where it can.
+    fn parting(&mut self) -> Option<&mut dyn Parting> {
+        None
+    }
 }
 
 /// Some series with all their samples of the requested range. Column `i` of timestamps belongs to

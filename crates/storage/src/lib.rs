@@ -8,6 +8,7 @@
 //!   compacts them.
 //! - `exemplars`: `ExemplarQueryable`: observations picked out of series.
 //! - `columns`: `SeriesSet` and `SeriesBatch`: series as columns of timestamps and values.
+//! - `parting`: `Parting` and `parted`: what is left of a set in parts, for several threads.
 //! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled.
 //! - `merge`: several sources as one: queriers, sets of series, sets of chunks; each written once.
 //! - `series_limit`: `SeriesLimit`: how many series one source may have.
@@ -32,6 +33,7 @@ pub mod columns;
 pub mod error;
 pub mod exemplars;
 pub mod merge;
+pub mod parting;
 pub mod query;
 pub mod series_limit;
 
@@ -42,5 +44,6 @@ pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet, Serie
 pub use error::{AppendError, CommitError, QueryError};
 pub use exemplars::{ExemplarQueryable, NoExemplars, SeriesExemplars};
 pub use merge::{merge_chunk_queriers, merge_queriers};
+pub use parting::{Parting, first_behind, parted};
 pub use query::{LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};
 pub use series_limit::{SeriesBound, SeriesCharge, SeriesLimit};

@@ -26,6 +26,10 @@ pub fn query_source(engine: Engine, queries: Arc<Queries>) -> MetricsSource {
         ] {
             out.gauge(name, help, value as f64);
         }
+        let (shards, help) = (engine.shards(), "Threads that help queries beside these' own.");
+        out.gauge("skopos_query_helpers", help, shards.helping() as f64);
+        let help = "How many threads may help queries: one less than query.max-shards.";
+        out.gauge("skopos_query_helpers_max", help, shards.options().max.saturating_sub(1) as f64);
     })
 }
 

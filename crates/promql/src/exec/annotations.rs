@@ -2,22 +2,36 @@
 
 use crate::ast::Span;
 use crate::value::{Annotation, Severity};
+use std::collections::BTreeMap;
 
 /// More remarks than this are of no use to anybody.
 const MAX: usize = 100;
 
-/// Remarks gathered so far.
+/// Remarks gathered so far, by their position: the first of all that there are, in whatever order they come.
 #[derive(Debug, Default)]
 pub(crate) struct Annotations {
-    seen: Vec<Annotation>,
+    seen: BTreeMap<Key, Annotation>,
 }
+
+type Key = (u32, u32, Severity, String);
 
 impl Annotations {
     fn add(&mut self, severity: Severity, message: String, span: Span) {
-        let annotation = Annotation { severity, message, span };
-        if self.seen.len() < MAX && !self.seen.contains(&annotation) {
-            self.seen.push(annotation);
+        let key = (span.start, span.end, severity, message);
+        if self.seen.contains_key(&key) || self.seen.len() == MAX && self.seen.keys().next_back() < Some(&key)
+        {
+            return;
         }
+        let annotation = Annotation { severity, message: key.3.clone(), span };
+        self.seen.insert(key, annotation);
+        if self.seen.len() > MAX {
+            self.seen.pop_last();
+        }
+    }
+
+    /// Takes over what came up elsewhere.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        other.seen.into_values().for_each(|a| self.add(a.severity, a.message, a.span));
     }
 
     /// A quantile that is no share of a whole.
@@ -157,10 +171,7 @@ impl Annotations {
 
     /// All remarks in the order of their position.
     pub(crate) fn finish(self) -> Vec<Annotation> {
-        let mut all = self.seen;
-        let key = |a: &Annotation| (a.span.start, a.span.end, a.severity);
-        all.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message)));
-        all
+        self.seen.into_values().collect()
     }
 }
 

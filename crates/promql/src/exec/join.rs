@@ -140,8 +140,8 @@ fn check_one_side(
         bits::fill(&mut both, many.steps());
     }
     bits::and(&mut both, &any_present(one));
-    for (key, id) in &groups.ids {
-        let rows = &groups.rows[*id];
+    // In the order of rows, so that the same group is named each time.
+    for rows in &groups.rows {
         let mut seen = vec![0; both.len()];
         for &i in rows.iter().filter(|_| rows.len() > 1) {
             tools.work.spend(1 + both.len())?;
@@ -150,7 +150,7 @@ fn check_one_side(
             if bits::intersects(&here, &seen) {
                 let other = rows.iter().find(|j| bits::intersects(one.row(**j).present, &here));
                 return Err(EvalError::ManyToMany {
-                    group: key.clone(),
+                    group: match_key(one.labels(i), &join.matching.on),
                     side: if swapped { "left" } else { "right" },
                     first: one.labels(*other.unwrap_or(&i)).clone().resolved(),
                     second: one.labels(i).clone().resolved(),

@@ -21,6 +21,7 @@ pub(crate) mod order;
 mod pipeline;
 mod quantile;
 mod scalars;
+mod scan;
 mod select;
 mod sort;
 mod topk;
@@ -32,10 +33,11 @@ pub(crate) use annotations::Annotations;
 use crate::ast::Span;
 use crate::error::EvalError;
 use crate::plan::{
-    Gather, Grid, Kernel, Map, NodeId, Op, Param, Pipeline, PipelineId, Plan, RankFn, Ranks, ScanId,
-    SortOrder, Source, Windows,
+    Gather, Grid, Map, NodeId, Op, Param, Pipeline, PipelineId, Plan, RankFn, Ranks, ScanId, SortOrder,
+    Source,
 };
 use crate::profile::NodeStats;
+use crate::shards::Shards;
 use gather::GatherInput;
 use held::Held;
 use histograms::HistogramSteps;
@@ -45,8 +47,9 @@ use matrix::{Row, RowLabels, StepMatrix};
 use native::ranks::{Ask, Question, RanksInput};
 use pipeline::PipelineRun;
 use scalars::Scalars;
+use scan::{Means, Run};
 use skopos_model::Labels;
-use skopos_storage::{Querier, QueryBudget, Shard};
+use skopos_storage::{Querier, QueryBudget};
 use std::sync::Arc;
 use window::Column;
 use work::Work;
@@ -70,7 +73,8 @@ impl NodeValue {
 
 /// A plan being carried out.
 pub(crate) struct Executor<'a> {
-    plan: &'a Plan,
+    plan: &'a Arc<Plan>,
+    shards: &'a Arc<Shards>,
     querier: &'a dyn Querier,
     budget: Arc<QueryBudget>,
     values: Vec<Option<NodeValue>>,
@@ -82,9 +86,14 @@ pub(crate) struct Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
-    pub(crate) fn new(plan: &'a Plan, querier: &'a dyn Querier, budget: &Arc<QueryBudget>) -> Self {
+    pub(crate) fn new(
+        plan: &'a Arc<Plan>,
+        (querier, shards): (&'a dyn Querier, &'a Arc<Shards>),
+        budget: &Arc<QueryBudget>,
+    ) -> Self {
         Self {
             plan,
+            shards,
             querier,
             budget: Arc::clone(budget),
             values: plan.nodes.iter().map(|_| None).collect(),
@@ -315,12 +324,12 @@ impl<'a> Executor<'a> {
                 self.scan(*scan)?;
                 return Ok(self.values[id.0].clone().expect("invariant: the scan fed its own pipeline"));
             }
-            Source::Subquery { node, windows, kernel } => {
+            Source::Subquery { node, .. } => {
                 let rows = self.rows(*node);
-                let mut run = self.run(p)?;
-                let inner = self.grid(*node);
-                pipeline::window_rows(&rows, inner, (kernel, windows), &mut run, &mut self.annotations)?;
-                run.finish(&mut self.annotations)
+                let run = Run { id: pipeline, run: self.run(p)? };
+                let (inner, budget) = (self.grid(*node), Arc::clone(&self.budget));
+                let means = Means { plan, shards: self.shards, budget: &budget };
+                scan::windows_over(&rows, inner, means, run, &mut self.annotations)
             }
             Source::Node(node) => {
                 let rows = self.rows(*node);
@@ -357,24 +366,16 @@ impl<'a> Executor<'a> {
     fn scan(&mut self, id: ScanId) -> Result<(), EvalError> {
         let plan = self.plan;
         let scan = &plan.scans[id.0];
-        let mut runs: Vec<(PipelineRun<'_>, &Kernel, &Windows)> = Vec::with_capacity(scan.pipelines.len());
-        for p in &scan.pipelines {
-            let p = &plan.pipelines[p.0];
-            if let Source::Scan { kernel, windows, .. } = &p.source {
-                runs.push((self.run(p)?, kernel, windows));
-            }
+        let mut runs: Vec<Run<'_>> = Vec::with_capacity(scan.pipelines.len());
+        for id in &scan.pipelines {
+            runs.push(Run { id: *id, run: self.run(&plan.pipelines[id.0])? });
         }
-        pipeline::scan_shard(
-            scan,
-            self.querier,
-            Shard::WHOLE,
-            &self.budget,
-            &mut runs,
-            &mut self.annotations,
-        )?;
-        for ((run, ..), p) in runs.into_iter().zip(&scan.pipelines) {
+        let budget = Arc::clone(&self.budget);
+        let means = Means { plan, shards: self.shards, budget: &budget };
+        scan::scan(scan, self.querier, means, &mut runs, &mut self.annotations)?;
+        for Run { id, run } in runs {
             let rows = run.finish(&mut self.annotations)?;
-            let node = plan.pipelines[p.0].node.0;
+            let node = plan.pipelines[id.0].node.0;
             self.stats[node].rows = rows.len();
             self.values[node] = Some(NodeValue::Rows(Arc::new(rows)));
         }

@@ -1,5 +1,5 @@
-//! Pipelines at work: a series' samples become a row, the row passes the maps, the sink takes it. What
-//! runs here for one shard knows nothing of other shards.
+//! Pipelines at work: a series' samples become a row, the row passes the maps, the sink takes it. Reads no
+//! storage; whether a row was made on this thread or another makes no difference to the sink.
 
 use super::{
     aggregate::{Aggregation, Aggregator},
@@ -8,38 +8,54 @@ use super::{
     held::Held,
     labels::has_type_or_unit,
     map::MapRun,
-    matrix::{RowBuffer, RowLabels, StepMatrix},
+    matrix::{Row, RowBuffer, RowLabels, StepMatrix},
     scalars::Scalars,
     window::{self, Column, MixedInput, Params, Samples, Scratch, Starts},
     work::Work,
 };
 use crate::ast::Edges;
 use crate::error::EvalError;
-use crate::plan::{Grid, Kernel, Pipeline, Scan, Sink, WindowFn, Windows};
+use crate::plan::{Grid, Kernel, Pipeline, Sink, WindowFn, Windows};
 use skopos_model::{CounterResetHint, HistogramView, Labels, TimestampMs};
-use skopos_storage::{Querier, QueryBudget, SelectRequest, SeriesBatch, Shard};
-use std::sync::Arc;
+use skopos_storage::QueryBudget;
+use std::{ops::Range, sync::Arc};
+
+/// The samples of a series. Those that are histograms stand in the list too.
+pub(crate) type SeriesSamples<'a> = (Samples<'a>, &'a [HistogramView<'a>]);
 
 /// The parameters of a kernel, as far as it has any.
 pub(crate) type KernelParams = [Option<Scalars>; 2];
 
-/// A pipeline being carried out.
+/// The first half of a pipeline at work, up to its sink: makes a row of a series, which needs no other.
 #[derive(Debug)]
-pub(crate) struct PipelineRun<'p> {
-    pipeline: &'p Pipeline,
+pub(crate) struct RowMaker<'p> {
     grid: Grid,
     late_names: bool,
     /// The parameters of the kernel.
     params: KernelParams,
     maps: Vec<MapRun<'p>>,
-    sink: SinkRun<'p>,
-    /// Rows may have equal labels, whatever the plan says.
-    merge: bool,
     row: RowBuffer,
     /// Metrics that were looked at for whether they are named like counters.
     names: foldhash::HashSet<String>,
     work: Work,
     held: Held,
+}
+
+/// The other half: takes the rows in the order of their series.
+#[derive(Debug)]
+pub(crate) struct RowTaker<'p> {
+    pipeline: &'p Pipeline,
+    late_names: bool,
+    sink: SinkRun<'p>,
+    /// Rows may have equal labels, whatever the plan says.
+    merge: bool,
+}
+
+/// A pipeline being carried out.
+#[derive(Debug)]
+pub(crate) struct PipelineRun<'p> {
+    pub maker: RowMaker<'p>,
+    pub taker: RowTaker<'p>,
 }
 
 /// What the buffers of a series that has histograms take for each of its samples.
@@ -59,8 +75,7 @@ impl<'p> PipelineRun<'p> {
         late_names: bool,
         budget: &Arc<QueryBudget>,
     ) -> Result<Self, EvalError> {
-        let mut held = Held::new(budget);
-        held.grow(grid.steps)?;
+        let maker = RowMaker::new(grid, (params, maps), late_names, budget)?;
         let sink = match &pipeline.sink {
             Sink::Collect { .. } => SinkRun::Collect(StepMatrix::new(grid.steps, budget)),
             Sink::Aggregate { op, grouping, input } => {
@@ -68,21 +83,131 @@ impl<'p> PipelineRun<'p> {
                 SinkRun::Aggregate(Box::new(Aggregator::new(aggregation, grid.steps, late_names, budget)))
             }
         };
-        let row = RowBuffer::new(grid.steps);
-        let names = foldhash::HashSet::default();
-        let work = Work::new(budget);
-        Ok(Self { pipeline, grid, late_names, params, maps, sink, merge: false, row, names, work, held })
+        Ok(Self { maker, taker: RowTaker { pipeline, late_names, sink, merge: false } })
     }
 
-    /// Takes the samples of one series through windows. Those that are histograms stand in `histograms` too.
+    /// Takes the samples of one series through windows, maps and into the sink.
     pub(crate) fn take_samples(
         &mut self,
         labels: &RowLabels,
-        (samples, histograms): (Samples<'_>, &[HistogramView<'_>]),
-        (kernel, windows): (&Kernel, &Windows),
+        samples: SeriesSamples<'_>,
+        how: (&Kernel, &Windows),
         scratch: &mut Scratch,
         annotations: &mut Annotations,
     ) -> Result<(), EvalError> {
+        let made = self.maker.make(labels, samples, how, scratch, annotations)?;
+        self.take_made(made, annotations)
+    }
+
+    fn take_made(&mut self, made: Option<RowLabels>, annotations: &mut Annotations) -> Result<(), EvalError> {
+        if let Some(labels) = made {
+            self.taker.take(labels, self.maker.row.row(), &mut self.maker.work, annotations)?;
+        }
+        self.maker.work.row_done();
+        Ok(())
+    }
+
+    /// Takes the row of another node.
+    pub(crate) fn take_row(
+        &mut self,
+        labels: &RowLabels,
+        row: Row<'_>,
+        annotations: &mut Annotations,
+    ) -> Result<(), EvalError> {
+        let made = self.maker.make_of_row(labels, row, annotations)?;
+        self.take_made(made, annotations)
+    }
+
+    /// Takes the rows that were made elsewhere.
+    pub(crate) fn take_all(
+        &mut self,
+        rows: &StepMatrix,
+        annotations: &mut Annotations,
+    ) -> Result<(), EvalError> {
+        for (labels, row) in rows.iter() {
+            self.taker.take(labels.clone(), row, &mut self.maker.work, annotations)?;
+        }
+        Ok(())
+    }
+
+    /// The rows that have come together.
+    pub(crate) fn finish(self, annotations: &mut Annotations) -> Result<StepMatrix, EvalError> {
+        let taker = self.taker;
+        match taker.sink {
+            SinkRun::Collect(matrix) => match taker.pipeline.sink {
+                Sink::Collect { merge } if merge || taker.merge => matrix.merged(taker.pipeline.span),
+                _ => Ok(matrix),
+            },
+            SinkRun::Aggregate(aggregator) => aggregator.finish(annotations),
+        }
+    }
+}
+
+impl RowTaker<'_> {
+    fn take(
+        &mut self,
+        mut labels: RowLabels,
+        row: Row<'_>,
+        work: &mut Work,
+        annotations: &mut Annotations,
+    ) -> Result<(), EvalError> {
+        match &mut self.sink {
+            SinkRun::Collect(matrix) => {
+                if !self.late_names {
+                    // Without more than their names, rows of one name may have come to be equal.
+                    self.merge |= labels.drop_name && has_type_or_unit(&labels.labels);
+                    labels = RowLabels::kept(labels.resolved());
+                }
+                matrix.push(labels, row)
+            }
+            SinkRun::Aggregate(aggregator) => aggregator.add(&labels, row, work, annotations),
+        }
+    }
+}
+
+impl<'p> RowMaker<'p> {
+    pub(crate) fn new(
+        grid: Grid,
+        (params, maps): (KernelParams, Vec<MapRun<'p>>),
+        late_names: bool,
+        budget: &Arc<QueryBudget>,
+    ) -> Result<Self, EvalError> {
+        let mut held = Held::new(budget);
+        held.grow(grid.steps)?;
+        let (row, names) = (RowBuffer::new(grid.steps), foldhash::HashSet::default());
+        Ok(Self { grid, late_names, params, maps, row, names, work: Work::new(budget), held })
+    }
+
+    /// The numbers that it needs, for another that does the same.
+    pub(crate) fn parameters(&self) -> (KernelParams, Vec<Vec<Scalars>>) {
+        (self.params.clone(), self.maps.iter().map(|map| map.scalars.clone()).collect())
+    }
+
+    /// Makes a row and keeps it in `rows`, if it has a value.
+    pub(crate) fn make_into(
+        &mut self,
+        labels: &RowLabels,
+        samples: SeriesSamples<'_>,
+        how: (&Kernel, &Windows),
+        (scratch, annotations): (&mut Scratch, &mut Annotations),
+        rows: &mut StepMatrix,
+    ) -> Result<(), EvalError> {
+        if let Some(labels) = self.make(labels, samples, how, scratch, annotations)? {
+            rows.push(labels, self.row.row())?;
+        }
+        self.work.row_done();
+        Ok(())
+    }
+
+    /// Takes the samples of one series through windows and maps; the labels of its row, if it has a value.
+    fn make(
+        &mut self,
+        labels: &RowLabels,
+        (samples, histograms): SeriesSamples<'_>,
+        (kernel, windows): (&Kernel, &Windows),
+        scratch: &mut Scratch,
+        annotations: &mut Annotations,
+    ) -> Result<Option<RowLabels>, EvalError> {
         self.row.present.fill(0);
         self.row.histograms = None;
         let columns = self.params.clone();
@@ -97,7 +222,7 @@ impl<'p> PipelineRun<'p> {
             window::mixed::apply(&input, (scratch, &mut self.work), &mut self.row, annotations)?;
         }
         if !bits::any(&self.row.present) {
-            return Ok(());
+            return Ok(None);
         }
         let rate = matches!(kernel.function, WindowFn::Rate | WindowFn::Increase);
         if rate && !samples.starts.is_empty() && windows.edges == Edges::Sampled {
@@ -114,7 +239,7 @@ impl<'p> PipelineRun<'p> {
             super::gather::warn_quantile(params.0[0], 1, kernel.span, annotations);
         }
         let drop_name = labels.drop_name || !kernel.function.keeps_name();
-        self.finish_row(RowLabels { labels: labels.labels.clone(), drop_name }, annotations)
+        self.mapped(RowLabels { labels: labels.labels.clone(), drop_name }, annotations)
     }
 
     fn check_counter(
@@ -134,27 +259,25 @@ impl<'p> PipelineRun<'p> {
         Ok(())
     }
 
-    /// Takes the row of another node.
-    pub(crate) fn take_row(
+    /// Takes the row of another node through the maps.
+    fn make_of_row(
         &mut self,
         labels: &RowLabels,
-        row: super::matrix::Row<'_>,
+        row: Row<'_>,
         annotations: &mut Annotations,
-    ) -> Result<(), EvalError> {
+    ) -> Result<Option<RowLabels>, EvalError> {
         self.work.spend(self.grid.steps)?;
         self.row.values.copy_from_slice(row.values);
         self.row.present.copy_from_slice(row.present);
         self.row.histograms = row.histograms.map(|h| Box::new(h.clone()));
-        self.finish_row(labels.clone(), annotations)
+        self.mapped(labels.clone(), annotations)
     }
 
-    fn finish_row(&mut self, labels: RowLabels, annotations: &mut Annotations) -> Result<(), EvalError> {
-        self.sink_row(labels, annotations)?;
-        self.work.row_done();
-        Ok(())
-    }
-
-    fn sink_row(&mut self, mut labels: RowLabels, annotations: &mut Annotations) -> Result<(), EvalError> {
+    fn mapped(
+        &mut self,
+        mut labels: RowLabels,
+        annotations: &mut Annotations,
+    ) -> Result<Option<RowLabels>, EvalError> {
         for map in &self.maps {
             let how = (&self.grid, self.late_names);
             if self.row.histograms.is_some() || map.map.is_trim() {
@@ -163,94 +286,29 @@ impl<'p> PipelineRun<'p> {
             }
             map.apply(&mut labels, &mut self.row, how, &mut self.work)?;
         }
-        if !bits::any(&self.row.present) {
-            return Ok(());
-        }
-        match &mut self.sink {
-            SinkRun::Collect(matrix) => {
-                if !self.late_names {
-                    // Without more than their names, rows of one name may have come to be equal.
-                    self.merge |= labels.drop_name && has_type_or_unit(&labels.labels);
-                    labels = RowLabels::kept(labels.resolved());
-                }
-                matrix.push(labels, self.row.row())
-            }
-            SinkRun::Aggregate(aggregator) => {
-                aggregator.add(&labels, self.row.row(), &mut self.work, annotations)
-            }
-        }
-    }
-
-    /// The rows that have come together.
-    pub(crate) fn finish(self, annotations: &mut Annotations) -> Result<StepMatrix, EvalError> {
-        match self.sink {
-            SinkRun::Collect(matrix) => match self.pipeline.sink {
-                Sink::Collect { merge } if merge || self.merge => matrix.merged(self.pipeline.span),
-                _ => Ok(matrix),
-            },
-            SinkRun::Aggregate(aggregator) => aggregator.finish(annotations),
-        }
+        Ok(bits::any(&self.row.present).then_some(labels))
     }
 }
 
-/// Reads one shard of a scan, batch by batch, and hands each series to all pipelines.
-pub(crate) fn scan_shard(
-    scan: &Scan,
-    querier: &dyn Querier,
-    shard: Shard,
-    budget: &Arc<QueryBudget>,
-    runs: &mut [(PipelineRun<'_>, &Kernel, &Windows)],
-    annotations: &mut Annotations,
-) -> Result<(), EvalError> {
-    let budget_for_select = Arc::clone(budget);
-    let request =
-        SelectRequest { matchers: &scan.matchers, range: scan.range, shard, budget: budget_for_select };
-    let mut set = querier.select(&request)?;
-    let mut batch = SeriesBatch::default();
-    let mut scratch = Scratch::default();
-    let mut starts = Vec::new();
-    let (mut batch_held, mut views_held) = (Held::new(budget), Held::new(budget));
-    while set.next_batch(&mut batch)? {
-        batch_held.at_least_bytes(batch.histogram_bytes())?;
-        for series in batch.iter() {
-            let views = size_of::<HistogramView<'_>>().saturating_mul(series.histograms.len());
-            let starts_bytes = if series.starts.is_empty() { 0 } else { size_of_val(series.timestamps) };
-            views_held.at_least_bytes(views.saturating_add(starts_bytes))?;
-            let labels = RowLabels::kept(series.labels.clone());
-            let starts = Starts::of(series.starts, series.timestamps.len(), &mut starts);
-            let samples = Samples { timestamps: series.timestamps, values: series.values, starts };
-            let histograms: Vec<_> = series.histograms.iter().collect();
-            let samples = (samples, histograms.as_slice());
-            for (run, kernel, windows) in runs.iter_mut() {
-                run.take_samples(&labels, samples, (kernel, windows), &mut scratch, annotations)?;
-            }
-        }
-        budget.check()?;
-        // The next batch takes the place of this one.
-        budget.release_samples(batch.sample_count() as u64);
-    }
-    Ok(())
-}
-
-/// Slides windows over the rows of a subquery.
-pub(crate) fn window_rows(
+/// Makes samples of the rows of a subquery and hands those of each of `range` to `take`.
+pub(crate) fn each_row_as_samples(
     rows: &StepMatrix,
+    range: Range<usize>,
     inner: Grid,
-    (kernel, windows): (&Kernel, &Windows),
-    run: &mut PipelineRun<'_>,
-    annotations: &mut Annotations,
+    mut take: impl FnMut(&RowLabels, SeriesSamples<'_>) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
-    let mut scratch = Scratch::default();
     let (mut timestamps, mut values): (Vec<TimestampMs>, Vec<f64>) = (Vec::new(), Vec::new());
     let mut held = Held::new(rows.budget());
     held.grow(inner.steps)?;
     let mut views_held = Held::new(rows.budget());
-    for (labels, row) in rows.iter() {
+    let mut work = Work::new(rows.budget());
+    for i in range {
+        let (labels, row) = (rows.labels(i), rows.row(i));
         if let Some(histograms) = row.histograms {
             let views = bits::count(histograms.present());
             views_held.at_least_bytes(views.saturating_mul(2 * size_of::<HistogramView<'_>>()))?;
         }
-        run.work.spend(row.values.len())?;
+        work.spend(row.values.len())?;
         timestamps.clear();
         values.clear();
         timestamps.extend(bits::iter(row.present).map(|k| inner.at(k)));
@@ -270,8 +328,7 @@ pub(crate) fn window_rows(
             }
         }
         let samples = Samples { timestamps: &timestamps, values: &values, starts: Starts::default() };
-        let samples = (samples, histograms.as_slice());
-        run.take_samples(labels, samples, (kernel, windows), &mut scratch, annotations)?;
+        take(labels, (samples, histograms.as_slice()))?;
     }
     Ok(())
 }

@@ -48,6 +48,13 @@ pub(crate) struct Plan {
     pub late_names: bool,
 }
 
+impl Plan {
+    /// The times of a pipeline.
+    pub(crate) fn grid_of(&self, pipeline: PipelineId) -> Grid {
+        self.grids[self.pipelines[pipeline.0].grid.0]
+    }
+}
+
 /// The times at which something is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grid {

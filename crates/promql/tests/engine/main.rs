@@ -7,5 +7,6 @@ mod peer;
 mod random;
 mod reference;
 mod semantics;
+mod shards;
 #[path = "../support/mod.rs"]
 mod support;

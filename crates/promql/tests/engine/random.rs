@@ -17,7 +17,7 @@ const END_MS: i64 = 2_000_000;
 
 /// Gauges of whole numbers with gaps, markers and special values; counters with resets; and `u`, of
 /// which no two values are equal.
-fn random_storage(rng: &Rng) -> MemoryStorage {
+pub(crate) fn random_storage(rng: &Rng) -> MemoryStorage {
     let mut storage = MemoryStorage::default();
     for metric in ["a", "b", "c_total", "u"] {
         for i in 1..=3 {

@@ -26,6 +26,8 @@ use std::{
 struct Mode {
     name: &'static str,
     delayed_name_removal: bool,
+    /// By how many threads.
+    shards: usize,
     by_design: &'static str,
 }
 
@@ -69,13 +71,21 @@ fn listed(list: &str) -> BTreeSet<(String, usize)> {
 
 #[test]
 fn the_scripts_hold() {
-    check(&Mode { name: "names removed late", delayed_name_removal: true, by_design: "" });
+    check(&Mode { name: "names removed late", delayed_name_removal: true, shards: 1, by_design: "" });
+}
+
+#[test]
+fn the_scripts_hold_with_any_number_of_shards() {
+    for shards in [2, 7] {
+        let name = if shards == 2 { "two shards" } else { "seven shards" };
+        check(&Mode { name, delayed_name_removal: true, shards, by_design: "" });
+    }
 }
 
 #[test]
 fn the_scripts_hold_as_the_server_evaluates_them() {
     let by_design = include_str!("late_names.txt");
-    check(&Mode { name: "as served", delayed_name_removal: false, by_design });
+    check(&Mode { name: "as served", delayed_name_removal: false, shards: 1, by_design });
 }
 
 fn check(mode: &Mode) {
@@ -88,7 +98,7 @@ fn check(mode: &Mode) {
     let (mut passed, mut wrong) = (0, Vec::new());
     for (name, text) in &scripts {
         let commands = script::parse(text).unwrap_or_else(|e| panic!("{name}: {e}"));
-        for outcome in run::run(&commands, mode.delayed_name_removal) {
+        for outcome in run::run(&commands, mode.delayed_name_removal, mode.shards) {
             let must_fail = by_design.remove(&(name.clone(), outcome.line));
             let place = format!("{name}:{}", outcome.line);
             match outcome.failure {

@@ -7,11 +7,13 @@ use crate::{
     points::{Counted, Point},
     script::{Command, Eval, Kind, Load, When},
 };
+use skopos_base::real::RealSpawner;
 use skopos_model::{DurationMs, Labels, TimestampMs};
 use skopos_promql::{
     Engine, EngineOptions, EvalError, QueryResult, Steps, Value,
     ast::{At, Expr, ExprKind},
     parse,
+    shards::{ShardOptions, Shards},
 };
 use std::{
     collections::BTreeMap,
@@ -49,9 +51,10 @@ struct World {
 }
 
 /// Runs a script and gives the outcome of every `eval` in it.
-pub(crate) fn run(commands: &[Command], delayed_name_removal: bool) -> Vec<Outcome> {
+pub(crate) fn run(commands: &[Command], delayed_name_removal: bool, shards: usize) -> Vec<Outcome> {
     let options = EngineOptions { delayed_name_removal, ..EngineOptions::default() };
-    let engine = Engine::new(options, Arc::new(StillClock));
+    let shards = Shards::new(Arc::new(RealSpawner), ShardOptions { max: shards, alone_up_to: 0 });
+    let engine = Engine::new(options, Arc::new(StillClock)).with_shards(shards);
     let mut world = World { storage: MemoryStorage::default(), engine };
     let mut outcomes = Vec::new();
     for command in commands {
@@ -216,7 +219,7 @@ mod tests {
 
     /// Which evals of a script fail, by their number.
     fn failing(text: &str) -> Vec<usize> {
-        let outcomes = run(&script::parse(text).unwrap(), true);
+        let outcomes = run(&script::parse(text).unwrap(), true, 1);
         outcomes.iter().enumerate().filter(|(_, o)| o.failure.is_some()).map(|(i, _)| i).collect()
     }
 

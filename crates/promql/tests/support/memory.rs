@@ -4,8 +4,8 @@
 use skopos_base::clock::Clock;
 use skopos_model::{Columns, Labels, TimestampMs};
 use skopos_storage::{
-    LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest, SeriesBatch,
-    SeriesSet, TimeRange,
+    LabelRequest, Parting, Querier, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest,
+    SeriesBatch, SeriesSet, TimeRange,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -159,5 +159,31 @@ impl SeriesSet for MemorySet {
             })?;
         }
         Ok(!batch.is_empty())
+    }
+
+    fn parting(&mut self) -> Option<&mut dyn Parting> {
+        Some(self)
+    }
+}
+
+impl Parting for MemorySet {
+    fn remaining(&self) -> usize {
+        self.chosen.len()
+    }
+
+    fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError> {
+        Ok(self.chosen.as_slice()[n].clone())
+    }
+
+    fn read_up_to(&self) -> Option<Labels> {
+        None
+    }
+
+    fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let all = std::mem::take(&mut self.chosen);
+        let (here, there): (Vec<_>, Vec<_>) = all.partition(|l| l < labels);
+        self.chosen = here.into_iter();
+        let (series, budget) = (Arc::clone(&self.series), Arc::clone(&self.budget));
+        Ok(Box::new(Self { series, chosen: there.into_iter(), range: self.range, budget }))
     }
 }

@@ -1,7 +1,7 @@
 //! `MergedSeriesSet`: sorted sets of series as one. Holds one batch of each source and no more.
 
 use super::samples::{Part, merge_samples};
-use crate::{QueryBudget, QueryError, SeriesBatch, SeriesSet};
+use crate::{Parting, QueryBudget, QueryError, SeriesBatch, SeriesSet};
 use skopos_model::Labels;
 use std::{cmp::Reverse, collections::BinaryHeap, mem, sync::Arc};
 
@@ -21,6 +21,9 @@ pub struct MergedSeriesSet {
     parts: Vec<Part>,
     budget: Arc<QueryBudget>,
     started: bool,
+    /// Of the sources, when it was last asked to be parted.
+    remaining: usize,
+    read_up_to: Option<Labels>,
 }
 
 struct Source {
@@ -54,7 +57,7 @@ impl MergedSeriesSet {
         let source = |set| Source { set, batch: SeriesBatch::default(), next: 0 };
         let sources: Vec<_> = sets.into_iter().map(source).collect();
         let heads = BinaryHeap::with_capacity(sources.len());
-        Self { sources, heads, parts: Vec::new(), budget, started: false }
+        Self { sources, heads, parts: Vec::new(), budget, started: false, remaining: 0, read_up_to: None }
     }
 
     fn push_head(&mut self, source: usize) -> Result<(), QueryError> {
@@ -141,6 +144,49 @@ impl SeriesSet for MergedSeriesSet {
             return Err(e);
         }
         Ok(!batch.is_empty())
+    }
+
+    fn parting(&mut self) -> Option<&mut dyn Parting> {
+        let (mut remaining, mut read_up_to) = (0, None);
+        for source in &mut self.sources {
+            let in_batch = source.batch.len().checked_sub(1).map(|i| source.batch.series(i).labels.clone());
+            let parting = source.set.parting()?;
+            remaining = remaining.max(parting.remaining());
+            read_up_to = read_up_to.max(in_batch).max(parting.read_up_to());
+        }
+        (self.remaining, self.read_up_to) = (remaining, read_up_to);
+        Some(self)
+    }
+}
+
+impl MergedSeriesSet {
+    /// The source with the most series left.
+    fn largest(&mut self) -> Option<&mut dyn Parting> {
+        self.sources.iter_mut().filter_map(|s| s.set.parting()).max_by_key(|p| p.remaining())
+    }
+}
+
+impl Parting for MergedSeriesSet {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError> {
+        let source = self.largest().expect("invariant: a set with remaining series has a source with some");
+        source.labels_at(n)
+    }
+
+    fn read_up_to(&self) -> Option<Labels> {
+        self.read_up_to.clone()
+    }
+
+    fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let mut sets = Vec::with_capacity(self.sources.len());
+        for source in &mut self.sources {
+            let parting = source.set.parting().expect("invariant: only what can be parted is asked to");
+            sets.push(parting.split_off(labels)?);
+        }
+        Ok(Box::new(Self::new(sets, Arc::clone(&self.budget))))
     }
 }
 

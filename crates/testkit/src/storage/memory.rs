@@ -6,8 +6,8 @@ use bytes::Bytes;
 use skopos_chunk::{BuiltChunk, ChunkBuilder, ChunkValue, CutAt};
 use skopos_model::{FloatHistogram, Labels, Matcher, TimestampMs};
 use skopos_storage::{
-    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Querier, QueryBudget, QueryError,
-    Queryable, SelectRequest, SeriesBatch, SeriesSet, TimeRange,
+    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Parting, Querier, QueryBudget,
+    QueryError, Queryable, SelectRequest, SeriesBatch, SeriesSet, TimeRange,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -124,10 +124,22 @@ impl MemoryStorage {
     /// # Panics
     /// As `collect`.
     pub fn collect_set(set: &mut dyn SeriesSet) -> Self {
+        Self::collect_batches(set, usize::MAX)
+    }
+
+    /// What the next `batches` batches of a set hand out.
+    ///
+    /// # Panics
+    /// As `collect_set`.
+    pub fn collect_batches(set: &mut dyn SeriesSet, batches: usize) -> Self {
         let mut out = BTreeMap::new();
         let mut batch = SeriesBatch::default();
         let mut last: Option<Labels> = None;
-        while set.next_batch(&mut batch).unwrap_or_else(|e| panic!("next_batch failed: {e}")) {
+        for _ in 0..batches {
+            if !set.next_batch(&mut batch).unwrap_or_else(|e| panic!("next_batch failed: {e}")) {
+                assert!(batch.is_empty(), "the last batch is not empty");
+                break;
+            }
             assert!(!batch.is_empty(), "a batch without series does not end the set");
             for series in batch.iter() {
                 assert!(
@@ -145,7 +157,6 @@ impl MemoryStorage {
                 }
             }
         }
-        assert!(batch.is_empty(), "the last batch is not empty");
         Self { series: Arc::new(out) }
     }
 
@@ -287,6 +298,31 @@ impl SeriesSet for Set {
             })?;
         }
         Ok(!batch.is_empty())
+    }
+
+    fn parting(&mut self) -> Option<&mut dyn Parting> {
+        Some(self)
+    }
+}
+
+impl Parting for Set {
+    fn remaining(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError> {
+        Ok(self.series.as_slice()[n].0.clone())
+    }
+
+    fn read_up_to(&self) -> Option<Labels> {
+        None
+    }
+
+    fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let all = std::mem::take(&mut self.series);
+        let (here, there): (Vec<_>, Vec<_>) = all.partition(|(l, _)| l < labels);
+        self.series = here.into_iter();
+        Ok(Box::new(Self { series: there.into_iter(), budget: Arc::clone(&self.budget), batches: 0 }))
     }
 }
 

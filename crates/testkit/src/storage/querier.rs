@@ -1,19 +1,21 @@
-//! The contract of `Querier` and `SeriesSet` as one suite: sorted, each once, range, shards, limits,
+//! The contract of `Querier` and `SeriesSet` as one suite: sorted, each once, range, shards, parts, limits,
 //! budget and cancellation. Knows no implementation.
 
 use super::{MemoryStorage, budget, budget_of};
 use skopos_model::{Labels, MatchOp, Matcher, TimestampMs};
 use skopos_storage::{
-    LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, SelectRequest, SeriesBatch, Shard, TimeRange,
+    LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, SelectRequest, SeriesBatch, Shard,
+    TimeRange, parted,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Checks a storage that was filled with the samples of `expected`; `open` gives its views.
 ///
 /// What is wanted: all samples of the range, and exactly those; series sorted and each once; times that grow;
-/// shards that part the series; label answers sorted, each once, cut to their limit, of series that have
-/// samples at least; samples charged when they are handed out, and no more once all are; a limit, a
-/// cancellation or a time that is up ends the work with the error that says so.
+/// shards that part the series; parts that are the whole one behind the other; label answers sorted, each
+/// once, cut to their limit, of series that have samples at least; samples charged when they are handed out,
+/// and no more once all are; a limit, a cancellation or a time that is up ends the work with the error that
+/// says so.
 ///
 /// # Panics
 /// When the storage does not do that.
@@ -23,6 +25,7 @@ pub fn check_querier(expected: &MemoryStorage, open: &dyn Fn(TimeRange) -> Box<d
         for matchers in matchers(expected) {
             check_samples(expected, &*querier, range, &matchers);
             check_shards(expected, &*querier, range, &matchers);
+            check_parts(expected, &*querier, range, &matchers);
             check_labels(expected, &*querier, range, &matchers);
         }
     }
@@ -84,6 +87,29 @@ fn check_shards(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRang
         all.merge(&part);
     }
     assert_eq!(all, expected.part(matchers, range), "all shards of {matchers:?} together");
+}
+
+/// What is left after some batches, in parts: one behind the other they are the rest, in order.
+fn check_parts(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRange, matchers: &[Matcher]) {
+    for (batches, parts) in [(0, 1), (0, 2), (0, 7), (1, 3), (2, 50), (9, 4)] {
+        let budget = budget();
+        let (all, shard) = (TimeRange::ALL, Shard::WHOLE);
+        let request = SelectRequest { matchers, range: all, shard, budget: Arc::clone(&budget) };
+        let mut set = querier.select(&request).unwrap_or_else(|e| panic!("select failed: {e}"));
+        let mut read = MemoryStorage::collect_batches(&mut *set, batches);
+        let parts = parted(set, parts).unwrap_or_else(|e| panic!("parting failed: {e}"));
+        for mut part in parts {
+            let part = MemoryStorage::collect_set(&mut *part);
+            let (before, first) = (read.iter().last(), part.iter().next());
+            if let (Some((before, _)), Some((first, _))) = (before, first) {
+                assert!(before < first, "{first} stands in a part behind {before}");
+            }
+            read.merge(&part);
+        }
+        assert_eq!(read, expected.part(matchers, range), "{matchers:?} in parts after {batches} batches");
+        let samples: u64 = read.iter().map(|(_, s)| s.len() as u64).sum();
+        assert_eq!(budget.samples(), samples, "samples charged after {batches} batches and all parts");
+    }
 }
 
 fn check_labels(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRange, matchers: &[Matcher]) {

@@ -14,8 +14,8 @@ use crate::intervals::Intervals;
 use skopos_chunk::{ChunkError, samples_in};
 use skopos_model::{Columns, Labels, SeriesRef};
 use skopos_storage::{
-    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Querier, QueryBudget, QueryError,
-    SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange, merge::compact_chunks,
+    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Parting, Querier, QueryBudget,
+    QueryError, SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange, first_behind, merge::compact_chunks,
 };
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -62,21 +62,8 @@ impl BlockQuerier {
         if request.shard == Shard::WHOLE {
             request.budget.charge_series(ids.len() as u64)?;
         }
-        Ok(Found {
-            block: Arc::clone(&self.block),
-            tombstones: Arc::clone(&self.tombstones),
-            budget: Arc::clone(&request.budget),
-            shard: request.shard,
-            range,
-            ids,
-            next: 0,
-            reader,
-            entry: SeriesEntry::default(),
-            last: None,
-            ready: VecDeque::new(),
-            wanted: Vec::new(),
-            fetcher: ChunkFetcher::default(),
-        })
+        let of = (request.shard, range);
+        Ok(Found { reader, ..Found::new(&self.block, &self.tombstones, &request.budget, ids, of) })
     }
 
     /// Walks over the matching series that may have samples, with what the index says of them.
@@ -234,6 +221,38 @@ struct Ready {
 }
 
 impl Found {
+    /// Nothing of the series `ids` is read yet.
+    fn new(
+        block: &Arc<Block>,
+        tombstones: &Arc<Tombstones>,
+        budget: &Arc<QueryBudget>,
+        ids: Vec<u32>,
+        (shard, range): (Shard, TimeRange),
+    ) -> Self {
+        Self {
+            block: Arc::clone(block),
+            tombstones: Arc::clone(tombstones),
+            budget: Arc::clone(budget),
+            shard,
+            range,
+            ids,
+            next: 0,
+            reader: LabelReader::default(),
+            entry: SeriesEntry::default(),
+            last: None,
+            ready: VecDeque::new(),
+            wanted: Vec::new(),
+            fetcher: ChunkFetcher::default(),
+        }
+    }
+
+    fn labels_of(&mut self, at: usize) -> Result<Labels, BlockError> {
+        let index = &self.block.index;
+        // Only this one: what stands behind it is not read with it.
+        self.reader.entry(index, &self.ids[at..=at], &mut self.entry)?;
+        self.reader.labels(index, &self.entry)
+    }
+
     /// Reads on until some series are ready. False when there are no more.
     fn prepare(&mut self) -> Result<bool, QueryError> {
         if !self.ready.is_empty() {
@@ -369,6 +388,38 @@ impl SeriesSet for BlockSeriesSet {
             }
         }
         Ok(!batch.is_empty())
+    }
+
+    fn parting(&mut self) -> Option<&mut dyn Parting> {
+        Some(self)
+    }
+}
+
+impl Parting for BlockSeriesSet {
+    fn remaining(&self) -> usize {
+        self.0.ids.len() - self.0.next
+    }
+
+    fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError> {
+        Ok(self.0.labels_of(self.0.next + n)?)
+    }
+
+    fn read_up_to(&self) -> Option<Labels> {
+        self.0.last.clone()
+    }
+
+    fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let found = &mut self.0;
+        let next = found.next;
+        let at = first_behind(found.ids.len() - next, |n| Ok(found.labels_of(next + n)? >= *labels))?;
+        let ids = found.ids.split_off(next + at);
+        Ok(Box::new(Self(Found::new(
+            &found.block,
+            &found.tombstones,
+            &found.budget,
+            ids,
+            (found.shard, found.range),
+        ))))
     }
 }
 

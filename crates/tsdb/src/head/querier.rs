@@ -9,7 +9,7 @@ use super::{
 };
 use skopos_model::{Labels, Matcher};
 use skopos_storage::{
-    LabelRequest, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, TimeRange,
+    LabelRequest, Parting, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, TimeRange,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -224,7 +224,7 @@ impl Querier for HeadQuerier {
             series,
             next: 0,
             view: self.view(range),
-            _mark: Arc::clone(&self.mark),
+            mark: Arc::clone(&self.mark),
             budget: Arc::clone(&request.budget),
             collected: Collected::default(),
         }))
@@ -285,7 +285,7 @@ struct HeadSeriesSet {
     next: usize,
     view: View,
     /// Keeps what it sees.
-    _mark: Arc<ReadMark>,
+    mark: Arc<ReadMark>,
     budget: Arc<QueryBudget>,
     collected: Collected,
 }
@@ -321,5 +321,37 @@ impl SeriesSet for HeadSeriesSet {
             self.next += 1;
         }
         Ok(!batch.is_empty())
+    }
+
+    fn parting(&mut self) -> Option<&mut dyn Parting> {
+        Some(self)
+    }
+}
+
+impl Parting for HeadSeriesSet {
+    fn remaining(&self) -> usize {
+        self.series.len() - self.next
+    }
+
+    fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError> {
+        Ok(self.series[self.next + n].labels.to_labels())
+    }
+
+    fn read_up_to(&self) -> Option<Labels> {
+        // What was read was handed out.
+        None
+    }
+
+    fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError> {
+        let at = self.series[self.next..].partition_point(|s| s.labels.to_labels() < *labels);
+        Ok(Box::new(Self {
+            head: Arc::clone(&self.head),
+            series: self.series.split_off(self.next + at),
+            next: 0,
+            view: self.view,
+            mark: Arc::clone(&self.mark),
+            budget: Arc::clone(&self.budget),
+            collected: Collected::default(),
+        }))
     }
 }

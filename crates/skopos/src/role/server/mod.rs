@@ -122,6 +122,11 @@ pub(crate) struct Flags {
     #[arg(long = "query.max-concurrency", value_name = "N", default_value_t = 20,
         value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
     query_concurrency: u32,
+    /// Threads that work on one query, its own among them; of all queries together so many help less one.
+    /// Without it, as many as the program may use processors.
+    #[arg(long = "query.max-shards", value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
+    query_max_shards: Option<u32>,
     /// Samples that one query may read.
     #[arg(long = "query.max-samples", value_name = "N", default_value_t = 50_000_000)]
     query_max_samples: u64,

@@ -13,6 +13,7 @@ use skopos_promql::{
     Engine, EngineOptions,
     active_log::{ActiveLog, Opened},
     queries::Queries,
+    shards::{ShardOptions, Shards},
 };
 use skopos_scrape::{
     fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters, target::Target,
@@ -188,7 +189,10 @@ fn engine(flags: &Flags, env: &Env) -> Engine {
         options.enable(feature);
     }
     let memory = QueryMemory::new(flags.query_total_memory.bytes(env.fs.as_ref()));
-    Engine::new(options, Arc::clone(&env.clock)).with_memory(memory)
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let max_shards = flags.query_max_shards.map_or_else(processors, |max| max as usize);
+    let shards = Shards::new(Arc::clone(&env.spawner), ShardOptions::new(max_shards));
+    Engine::new(options, Arc::clone(&env.clock)).with_memory(memory).with_shards(shards)
 }
 
 /// The queries that wait and run, with the log of those that run. Those that ran when the process before died

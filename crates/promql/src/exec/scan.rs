@@ -1,0 +1,313 @@
+//! Series on their way from storage, and rows of subqueries, into pipelines: by the query's own thread, and
+//! from some size on in parts by several. What is done to a series alone is done anywhere, what needs others
+//! is done by the query's own thread in the order of series.
+
+use super::{
+    annotations::Annotations,
+    held::Held,
+    map::MapRun,
+    matrix::{RowLabels, StepMatrix},
+    pipeline::{KernelParams, PipelineRun, RowMaker, SeriesSamples, each_row_as_samples},
+    scalars::Scalars,
+    window::{Samples, Scratch, Starts},
+};
+use crate::error::EvalError;
+use crate::plan::{Grid, Kernel, PipelineId, Plan, Scan, Source, Windows};
+use crate::shards::{Job, Owner, SERIES_WORK, Shards, in_order};
+use skopos_model::HistogramView;
+use skopos_storage::{Querier, QueryBudget, SelectRequest, SeriesBatch, SeriesSet, Shard, parted};
+use std::{ops::Range, sync::Arc};
+
+/// What carries out all of a query.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means<'a> {
+    pub plan: &'a Arc<Plan>,
+    pub shards: &'a Arc<Shards>,
+    pub budget: &'a Arc<QueryBudget>,
+}
+
+/// A pipeline at work, with what it has in its plan.
+#[derive(Debug)]
+pub(crate) struct Run<'p> {
+    pub id: PipelineId,
+    pub run: PipelineRun<'p>,
+}
+
+/// The windows of a pipeline and what is made of them.
+fn windows_of(plan: &Plan, id: PipelineId) -> (&Kernel, &Windows) {
+    match &plan.pipelines[id.0].source {
+        Source::Scan { kernel, windows, .. } | Source::Subquery { kernel, windows, .. } => (kernel, windows),
+        Source::Node(_) => unreachable!("invariant: rows of a node have no windows"),
+    }
+}
+
+/// A part has at most so many series …
+const PART_SERIES: usize = 1024;
+/// … whose rows have about so many values …
+const PART_VALUES: usize = 256 << 10;
+/// … and there are so many parts for each shard, where there are as many series.
+const PARTS_PER_SHARD: usize = 8;
+
+/// In how many parts `series` rows of `steps` are cut.
+fn parts_of(series: usize, steps: usize, shards: &Shards) -> usize {
+    let most = (PART_VALUES / steps.max(1)).clamp(1, PART_SERIES);
+    series.div_ceil(most).max(PARTS_PER_SHARD * shards.options().max).min(series).max(1)
+}
+
+/// Reads a scan and hands each series to all pipelines.
+pub(crate) fn scan(
+    scan: &Scan,
+    querier: &dyn Querier,
+    means: Means<'_>,
+    runs: &mut [Run<'_>],
+    annotations: &mut Annotations,
+) -> Result<(), EvalError> {
+    let (range, budget) = (scan.range, Arc::clone(means.budget));
+    let request = SelectRequest { matchers: &scan.matchers, range, shard: Shard::WHOLE, budget };
+    let mut set = querier.select(&request)?;
+    let mut reader = Reader::new(means.budget);
+    let mut work = 0;
+    loop {
+        if means.shards.would_help(work)
+            && let Some(remaining) = set.parting().map(|p| p.remaining()).filter(|n| *n > 1)
+        {
+            let steps = runs.iter().map(|r| means.plan.grid_of(r.id).steps).sum();
+            let parts = parted(set, parts_of(remaining, steps, means.shards))?;
+            let job = ScanJob { rows: RowsOf::new(means, runs) };
+            let mut owner = ScanOwner { means, runs, annotations, reader };
+            return in_order(means.shards, (job, parts), means.budget, &mut owner);
+        }
+        let read = reader.next(&mut *set, |labels, samples, scratch| {
+            take(means.plan, runs, labels, samples, (scratch, annotations))
+        })?;
+        match read {
+            Some(more) => work += more,
+            None => return Ok(()),
+        }
+    }
+}
+
+fn take(
+    plan: &Plan,
+    runs: &mut [Run<'_>],
+    labels: &RowLabels,
+    samples: SeriesSamples<'_>,
+    (scratch, annotations): (&mut Scratch, &mut Annotations),
+) -> Result<(), EvalError> {
+    runs.iter_mut().try_for_each(|Run { id, run }| {
+        run.take_samples(labels, samples, windows_of(plan, *id), scratch, annotations)
+    })
+}
+
+/// Reads sets of series; keeps its memory from batch to batch.
+struct Reader {
+    budget: Arc<QueryBudget>,
+    batch: SeriesBatch,
+    scratch: Scratch,
+    starts: Vec<skopos_model::TimestampMs>,
+    batch_held: Held,
+    views_held: Held,
+}
+
+impl Reader {
+    fn new(budget: &Arc<QueryBudget>) -> Self {
+        Self {
+            budget: Arc::clone(budget),
+            batch: SeriesBatch::default(),
+            scratch: Scratch::default(),
+            starts: Vec::new(),
+            batch_held: Held::new(budget),
+            views_held: Held::new(budget),
+        }
+    }
+
+    /// Hands the series of the next batch to `take`; how much work that was, or none where there is no more.
+    fn next(
+        &mut self,
+        set: &mut dyn SeriesSet,
+        mut take: impl FnMut(&RowLabels, SeriesSamples<'_>, &mut Scratch) -> Result<(), EvalError>,
+    ) -> Result<Option<u64>, EvalError> {
+        let Self { budget, batch, scratch, starts, batch_held, views_held } = self;
+        if !set.next_batch(batch)? {
+            return Ok(None);
+        }
+        batch_held.at_least_bytes(batch.histogram_bytes())?;
+        for series in batch.iter() {
+            let views = size_of::<HistogramView<'_>>().saturating_mul(series.histograms.len());
+            let starts_bytes = if series.starts.is_empty() { 0 } else { size_of_val(series.timestamps) };
+            views_held.at_least_bytes(views.saturating_add(starts_bytes))?;
+            let labels = RowLabels::kept(series.labels.clone());
+            let starts = Starts::of(series.starts, series.timestamps.len(), starts);
+            let samples = Samples { timestamps: series.timestamps, values: series.values, starts };
+            let histograms: Vec<_> = series.histograms.iter().collect();
+            take(&labels, (samples, histograms.as_slice()), scratch)?;
+        }
+        budget.check()?;
+        // The next batch takes the place of this one.
+        budget.release_samples(batch.sample_count() as u64);
+        Ok(Some(batch.sample_count() as u64 + SERIES_WORK * batch.len() as u64))
+    }
+}
+
+/// What any thread needs to make rows for some pipelines.
+struct RowsOf {
+    plan: Arc<Plan>,
+    budget: Arc<QueryBudget>,
+    pipelines: Vec<(PipelineId, KernelParams, Vec<Vec<Scalars>>)>,
+}
+
+/// The rows of a part, for each pipeline, and what came up.
+struct Rows {
+    of: Vec<StepMatrix>,
+    annotations: Annotations,
+}
+
+impl RowsOf {
+    fn new(means: Means<'_>, runs: &[Run<'_>]) -> Self {
+        let parameters = |r: &Run<'_>| {
+            let (params, maps) = r.run.maker.parameters();
+            (r.id, params, maps)
+        };
+        let pipelines = runs.iter().map(parameters).collect();
+        Self { plan: Arc::clone(means.plan), budget: Arc::clone(means.budget), pipelines }
+    }
+
+    /// The rows that are made of all series that `each` hands out.
+    fn made(
+        &self,
+        each: impl FnOnce(
+            &mut dyn FnMut(&RowLabels, SeriesSamples<'_>, &mut Scratch) -> Result<(), EvalError>,
+        ) -> Result<(), EvalError>,
+    ) -> Result<Rows, EvalError> {
+        let mut makers = Vec::with_capacity(self.pipelines.len());
+        let mut rows = Rows { of: Vec::with_capacity(makers.len()), annotations: Annotations::default() };
+        for (id, params, scalars) in &self.pipelines {
+            let (pipeline, grid) = (&self.plan.pipelines[id.0], self.plan.grid_of(*id));
+            let maps = pipeline.maps.iter().zip(scalars);
+            let maps = maps.map(|(map, scalars)| MapRun { map, scalars: scalars.clone() }).collect();
+            let how = (params.clone(), maps);
+            makers.push((RowMaker::new(grid, how, self.plan.late_names, &self.budget)?, *id));
+            rows.of.push(StepMatrix::new(grid.steps, &self.budget));
+        }
+        let Rows { of, annotations } = &mut rows;
+        each(&mut |labels, samples, scratch| {
+            for ((maker, id), rows) in makers.iter_mut().zip(of.iter_mut()) {
+                let how = windows_of(&self.plan, *id);
+                maker.make_into(labels, samples, how, (&mut *scratch, annotations), rows)?;
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+}
+
+fn take_all(runs: &mut [Run<'_>], rows: Rows, annotations: &mut Annotations) -> Result<(), EvalError> {
+    annotations.absorb(rows.annotations);
+    runs.iter_mut().zip(&rows.of).try_for_each(|(r, rows)| r.run.take_all(rows, annotations))
+}
+
+struct ScanJob {
+    rows: RowsOf,
+}
+
+impl Job for ScanJob {
+    type Part = Box<dyn SeriesSet>;
+    type Made = Rows;
+
+    fn make(&self, mut set: Self::Part) -> Result<Rows, EvalError> {
+        let mut reader = Reader::new(&self.rows.budget);
+        self.rows.made(|take| {
+            while reader.next(&mut *set, &mut *take)?.is_some() {}
+            Ok(())
+        })
+    }
+}
+
+struct ScanOwner<'a, 'p> {
+    means: Means<'a>,
+    runs: &'a mut [Run<'p>],
+    annotations: &'a mut Annotations,
+    reader: Reader,
+}
+
+impl Owner<ScanJob> for ScanOwner<'_, '_> {
+    fn do_next(&mut self, mut set: Box<dyn SeriesSet>) -> Result<(), EvalError> {
+        let Self { means, runs, annotations, reader } = self;
+        let mut take = |labels: &RowLabels, samples: SeriesSamples<'_>, scratch: &mut Scratch| {
+            take(means.plan, runs, labels, samples, (scratch, annotations))
+        };
+        while reader.next(&mut *set, &mut take)?.is_some() {}
+        Ok(())
+    }
+
+    fn take_in(&mut self, rows: Rows) -> Result<(), EvalError> {
+        take_all(self.runs, rows, self.annotations)
+    }
+}
+
+/// Slides windows over the rows of a subquery, whose times are those of `inner`.
+pub(crate) fn windows_over(
+    rows: &Arc<StepMatrix>,
+    inner: Grid,
+    means: Means<'_>,
+    run: Run<'_>,
+    annotations: &mut Annotations,
+) -> Result<StepMatrix, EvalError> {
+    let mut runs = [run];
+    let work = (rows.len() as u64).saturating_mul(inner.steps as u64 + SERIES_WORK);
+    let job = WindowsJob { rows: RowsOf::new(means, &runs), of: Arc::clone(rows), inner };
+    let mut owner =
+        WindowsOwner { means, runs: &mut runs, annotations, of: rows, inner, scratch: Scratch::default() };
+    if means.shards.would_help(work) && rows.len() > 1 {
+        let count = parts_of(rows.len(), means.plan.grid_of(owner.runs[0].id).steps, means.shards);
+        let cut = |i: usize| i * rows.len() / count;
+        let parts = (0..count).map(|i| cut(i)..cut(i + 1)).collect();
+        in_order(means.shards, (job, parts), means.budget, &mut owner)?;
+    } else {
+        owner.do_next(0..rows.len())?;
+    }
+    let [run] = runs;
+    run.run.finish(annotations)
+}
+
+struct WindowsJob {
+    rows: RowsOf,
+    of: Arc<StepMatrix>,
+    inner: Grid,
+}
+
+impl Job for WindowsJob {
+    type Part = Range<usize>;
+    type Made = Rows;
+
+    fn make(&self, part: Range<usize>) -> Result<Rows, EvalError> {
+        let mut scratch = Scratch::default();
+        self.rows.made(|take| {
+            each_row_as_samples(&self.of, part, self.inner, |labels, samples| {
+                take(labels, samples, &mut scratch)
+            })
+        })
+    }
+}
+
+struct WindowsOwner<'a, 'p> {
+    means: Means<'a>,
+    runs: &'a mut [Run<'p>],
+    annotations: &'a mut Annotations,
+    of: &'a StepMatrix,
+    inner: Grid,
+    scratch: Scratch,
+}
+
+impl Owner<WindowsJob> for WindowsOwner<'_, '_> {
+    fn do_next(&mut self, part: Range<usize>) -> Result<(), EvalError> {
+        let Self { means, runs, annotations, of, inner, scratch } = self;
+        each_row_as_samples(of, part, *inner, |labels, samples| {
+            take(means.plan, runs, labels, samples, (&mut *scratch, annotations))
+        })
+    }
+
+    fn take_in(&mut self, rows: Rows) -> Result<(), EvalError> {
+        take_all(self.runs, rows, self.annotations)
+    }
+}

@@ -1,0 +1,57 @@
+//! Sets of series cut into parts, so that several threads read them at once. Knows no thread and no sample.
+
+use crate::{QueryError, SeriesSet};
+use skopos_model::Labels;
+
+/// A set whose series still to come can be handed out in parts. Each part has the series from one label set
+/// up to the next, so that the parts one behind the other are the whole, whatever they are cut at.
+pub trait Parting {
+    /// How many series stand behind those that were read so far.
+    fn remaining(&self) -> usize;
+
+    /// The labels of the series that has `n` of the remaining ones before it.
+    fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError>;
+
+    /// The last labels that were read already, if those may be of series that were not handed out.
+    fn read_up_to(&self) -> Option<Labels>;
+
+    /// Takes the series from `labels` on, which are behind `read_up_to`, out of this set.
+    fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError>;
+}
+
+/// What is left of `set` in about `parts` parts of as many series each, in the order of labels. One part
+/// where it cannot be parted.
+pub fn parted(mut set: Box<dyn SeriesSet>, parts: usize) -> Result<Vec<Box<dyn SeriesSet>>, QueryError> {
+    let Some(parting) = set.parting() else { return Ok(vec![set]) };
+    let remaining = parting.remaining();
+    let mut before = parting.read_up_to();
+    let mut cuts: Vec<Labels> = Vec::new();
+    for at in (1..parts.min(remaining)).map(|i| i * remaining / parts.min(remaining)) {
+        let labels = parting.labels_at(at)?;
+        if before.as_ref().is_none_or(|before| *before < labels) {
+            before = Some(labels.clone());
+            cuts.push(labels);
+        }
+    }
+    // The last part first: each takes what stands behind its cut.
+    let mut out = Vec::with_capacity(cuts.len() + 1);
+    for cut in cuts.iter().rev() {
+        out.push(parting.split_off(cut)?);
+    }
+    out.push(set);
+    out.reverse();
+    Ok(out)
+}
+
+/// The first of `0..len` for which `is_behind` holds, as it does for all behind it.
+pub fn first_behind(
+    len: usize,
+    mut is_behind: impl FnMut(usize) -> Result<bool, QueryError>,
+) -> Result<usize, QueryError> {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_behind(middle)? { high = middle } else { low = middle + 1 }
+    }
+    Ok(low)
+}
