@@ -12,6 +12,7 @@
 //! - `fixtures`: data directories written by a real Prometheus, for the tests of `tsdb`
 //! - `bench`: every bench in one table, beside the goals of `benches.toml`
 //! - `peers`: `bench peers`: the same load for other systems and for this one
+//! - `queries`: `bench peers queries`: the same questions for other systems and for this one
 //!
 //! # Way of `tidy`
 //! `repo::text_files` → `tidy::Tree` (each Rust file parsed once into `tidy::facts`) → each rule → findings,
@@ -35,6 +36,7 @@ mod fuzz;
 mod layers;
 mod peers;
 mod process;
+mod queries;
 mod repo;
 mod setup;
 mod sim;
@@ -60,6 +62,9 @@ usage: cargo xtask COMMAND
   bench peers [--quick] [--targets N] [--series N] [--interval S] [--warm-up S] [--seconds S] [--only SYSTEM]
               [--program PATH]
                            scrape the same load with Prometheus, VictoriaMetrics and skopos, and compare
+  bench peers queries [--quick] [--only SYSTEM] [--name PART] [--repeat N] [--program PATH]
+              [--prometheus PATH]
+                           ask Prometheus, VictoriaMetrics and skopos the same about the same samples
   fuzz [TARGET] [--seconds N]
                            run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)
   fuzz TARGET --replay FILE
@@ -94,6 +99,7 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(&root),
         ["ui"] => ui::run(&root),
         ["test"] => test::run_all(&root),
+        ["bench", "peers", "queries", rest @ ..] => queries::run_all(&root, rest),
         ["bench", "peers", rest @ ..] => peers::run_all(&root, rest),
         ["bench"] => bench::run_all(&root, None, &[]),
         ["bench", "--", rest @ ..] => bench::run_all(&root, None, rest),

@@ -43,6 +43,14 @@ pub fn get(url: &str) -> io::Result<Response> {
     request("GET", url, &[], &[])
 }
 
+/// As [`get`], from a server that may be silent for so long.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_within(url: &str, silence: Duration) -> io::Result<Response> {
+    exchange("GET", url, (&[], &[]), silence)
+}
+
 /// Sends `body` to `url` with its content type.
 ///
 /// # Errors
@@ -56,12 +64,21 @@ pub fn post(url: &str, content_type: &str, body: &[u8]) -> io::Result<Response> 
 /// # Errors
 /// As [`get`].
 pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
+    exchange(method, url, (headers, body), TIMEOUT)
+}
+
+fn exchange(
+    method: &str,
+    url: &str,
+    (headers, body): (&[(&str, &str)], &[u8]),
+    silence: Duration,
+) -> io::Result<Response> {
     let rest =
         url.strip_prefix("http://").ok_or_else(|| invalid(format!("`{url}` is no http:// address")))?;
     let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
     let mut stream = TcpStream::connect(host)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(silence))?;
+    stream.set_write_timeout(Some(silence))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));

@@ -10,7 +10,7 @@ mod body;
 mod load;
 mod systems;
 mod table;
-mod usage;
+pub(crate) mod usage;
 
 use std::fs;
 use std::path::Path;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 const TICKS_PER_S: f64 = 100.0;
 
 /// Seconds of processor time that a process took so far, all of its threads, in and out of the kernel.
-pub(super) fn cpu_s(process: u32) -> Result<f64> {
+pub(crate) fn cpu_s(process: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("the process is gone")?;
     cpu_of(&stat).with_context(|| format!("/proc/{process}/stat cannot be understood: {stat}"))
 }
@@ -22,31 +22,53 @@ fn cpu_of(stat: &str) -> Option<f64> {
     Some((ticks()? + ticks()?) as f64 / TICKS_PER_S)
 }
 
+/// Milliseconds of processor time that a process' threads took so far, finer than [`cpu_s`]: threads that
+/// ended are left out.
+pub(crate) fn fine_cpu_ms(process: u32) -> Result<f64> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).context("the process is gone")?;
+    let mut total = 0.0;
+    for task in tasks.flatten() {
+        // A thread may end meanwhile.
+        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+        let ns = text.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok());
+        total += ns.with_context(|| format!("schedstat cannot be understood: {text}"))? / 1e6;
+    }
+    Ok(total)
+}
+
+/// The most memory that a process ever had resident.
+pub(crate) fn peak_bytes(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).context("the process is gone")?;
+    field(&status, "VmHWM:").context("the system does not say the most memory of a process")
+}
+
 /// A process' memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// All that is resident.
-    pub(super) resident_bytes: u64,
+    pub(crate) resident_bytes: u64,
     /// What of it is no file.
-    pub(super) anonymous_bytes: u64,
+    pub(crate) anonymous_bytes: u64,
 }
 
 /// The memory of a process now.
-pub(super) fn memory(process: u32) -> Result<Memory> {
+pub(crate) fn memory(process: u32) -> Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).context("the process is gone")?;
     memory_of(&status).with_context(|| format!("/proc/{process}/status cannot be understood"))
 }
 
 fn memory_of(status: &str) -> Option<Memory> {
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
-    };
-    Some(Memory { resident_bytes: field("VmRSS:")?, anonymous_bytes: field("RssAnon:")? })
+    Some(Memory { resident_bytes: field(status, "VmRSS:")?, anonymous_bytes: field(status, "RssAnon:")? })
+}
+
+/// A field of /proc/PID/status in bytes.
+fn field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// The bytes of all files below `folder`. Those that vanish meanwhile do not count.
-pub(super) fn bytes_below(folder: &Path) -> u64 {
+pub(crate) fn bytes_below(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let sizes = entries.flatten().map(|entry| match entry.metadata() {
         Ok(about) if about.is_dir() => bytes_below(&entry.path()),
@@ -57,7 +79,7 @@ pub(super) fn bytes_below(folder: &Path) -> u64 {
 }
 
 /// The sum of the samples in `exposition` whose series begins with `series` (name and opening of labels).
-pub(super) fn counter(exposition: &str, series: &str) -> Option<f64> {
+pub(crate) fn counter(exposition: &str, series: &str) -> Option<f64> {
     let values = exposition.lines().filter_map(|line| {
         let rest = line.strip_prefix(series)?;
         let is_whole = series.contains('{') || rest.starts_with(['{', ' ']);
@@ -83,7 +105,9 @@ mod tests {
         let status = "Name:\tx\nVmRSS:\t    2048 kB\nRssAnon:\t    1024 kB\n";
         assert_eq!(memory_of(status), Some(Memory { resident_bytes: 2 << 20, anonymous_bytes: 1 << 20 }));
         assert_eq!(memory_of("Name: x"), None);
-        assert!(memory(std::process::id()).unwrap().resident_bytes > 0);
+        let own = std::process::id();
+        assert!(memory(own).unwrap().resident_bytes > 0);
+        assert!(peak_bytes(own).unwrap() > 0 && fine_cpu_ms(own).unwrap() >= 0.0);
     }
 
     #[test]
