@@ -1,8 +1,8 @@
 //! Writes blocks of what machines and a service on them would have been scraped for: the data that
 //! `cargo xtask bench peers queries` asks about. The same arguments give the same samples. Never measures.
 //!
-//! Each machine has a hundred series: counters of processors, disks, networks and requests, classic histograms
-//! of durations, gauges that wander or stand still. A machine is scraped at its own offset; now and then a
+//! Each machine has a hundred series: counters of processors, disks, networks and requests, classic
+//! histograms of durations, gauges that wander or stand still. A machine is scraped at its own offset; now and then a
 //! scrape is missed, and its service starts anew, which resets the service's counters.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of the command line talks on it")]
 
