@@ -2,8 +2,8 @@
 //! `cargo xtask bench peers queries` asks about. The same arguments give the same samples. Never measures.
 //!
 //! Each machine has a hundred series: counters of processors, disks, networks and requests, classic
-//! histograms of durations, gauges that wander or stand still. A machine is scraped at its own offset; now and then a
-//! scrape is missed, and its service starts anew, which resets the service's counters.
+//! histograms of durations, gauges that wander or stand still. A machine is scraped at its own offset; now
+//! and then a scrape is missed, and its service starts anew, which resets the service's counters.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of the command line talks on it")]
 
 use skopos_base::Env;
