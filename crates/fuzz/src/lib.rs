@@ -18,11 +18,11 @@
 //! - A check asserts more than that nothing panics: what was decoded comes back when it is encoded and
 //!   decoded again, and two ways to read the same bytes agree.
 //! - No input makes a decoder hold more memory than its target's bound.
-//! - A file with a function that reads bytes stands in a target's `covers`, or in `tests/decoders.rs` with
-//!   the reason why not.
+//! - A function that takes bytes and may refuse them stands by its name in a target's `covers`, or in
+//!   `tests/decoders.rs` with the reason why not.
 //!
 //! # When you change something
-//! - a decoder is added: a row in `targets`, its file in `covers`; if it is private, its check in its crate's
+//! - a decoder is added: a row in `targets`, its name in `covers`; if it is private, its check in its crate's
 //!   `fuzzing`
 //! - an input failed: mend it, and keep the input in `corpus/NAME/` under a name that says what it was
 
@@ -31,7 +31,7 @@ pub mod mutate;
 mod target;
 mod targets;
 
-pub use target::{Memory, Target};
+pub use target::{Decoders, Memory, Target};
 pub use targets::TARGETS;
 
 /// The target of that name.

@@ -7,15 +7,30 @@ pub struct Memory {
     pub fixed_bytes: u64,
     /// For each byte of the input.
     pub per_input_byte: u64,
+    /// However long the input is.
+    pub most_bytes: u64,
 }
+
+impl Memory {
+    /// The bound for an input of that length.
+    const fn for_input(self, len: u64) -> u64 {
+        let bound = self.fixed_bytes + self.per_input_byte * len;
+        if bound < self.most_bytes { bound } else { self.most_bytes }
+    }
+}
+
+/// A file, and functions of it.
+pub type Decoders = (&'static str, &'static [&'static str]);
 
 /// A row of the table of targets.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
     /// Its name, which is its corpus' folder too.
     pub name: &'static str,
-    /// The files, from the repository's root, whose decoders run under it.
-    pub covers: &'static [&'static str],
+    /// The decoders that run under it: a file, from the repository's root, and the names of its functions
+    /// that take bytes and may refuse them, as often as there are some of one name. A file's functions that
+    /// read from another thing than bytes are not named.
+    pub covers: &'static [Decoders],
     /// What a real encoder writes: where mutations begin.
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Decodes the bytes and panics when something does not hold. Gives whether they were taken as sound.
@@ -32,7 +47,7 @@ impl Target {
     pub fn run(&self, input: &[u8]) -> bool {
         let mut is_sound = false;
         let held = allocation_counter::measure(|| is_sound = (self.check)(input)).bytes_max;
-        let bound = self.memory.fixed_bytes + self.memory.per_input_byte * input.len() as u64;
+        let bound = self.memory.for_input(input.len() as u64);
         assert!(
             held <= bound,
             "{} held {held} bytes of memory for an input of {} bytes; {bound} are allowed",
@@ -57,8 +72,14 @@ mod tests {
         covers: &[],
         seeds: Vec::new,
         check: greedy,
-        memory: Memory { fixed_bytes: 1000, per_input_byte: 999 },
+        memory: Memory { fixed_bytes: 1000, per_input_byte: 999, most_bytes: 1_000_000_000 },
     };
+
+    #[test]
+    fn a_bound_grows_with_the_input_up_to_the_most() {
+        let memory = Memory { fixed_bytes: 10, per_input_byte: 3, most_bytes: 100 };
+        assert_eq!([0, 1, 30, 31, 1000].map(|len| memory.for_input(len)), [10, 13, 100, 100, 100]);
+    }
 
     #[test]
     fn memory_within_the_bound_is_allowed() {

@@ -7,7 +7,7 @@ use skopos_base::{
     fs::{OpenMode, append_all},
     sim::SimWorld,
 };
-use skopos_model::{DurationMs, Labels};
+use skopos_model::{DurationMs, HistogramView, Labels, histogram::CounterResetHint};
 use skopos_storage::{QueryBudget, QueryLimits, Queryable, SelectRequest, SeriesBatch, Shard, TimeRange};
 use skopos_tsdb::{Db, Options, fuzzing as tsdb};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -27,8 +27,8 @@ const CHECKPOINT: usize = 3;
 /// A checkpoint ends with a page.
 const PAGE_BYTES: usize = 32 << 10;
 
-/// Timestamps and the bits of values, by series.
-type Dump = BTreeMap<Labels, Vec<(i64, u64)>>;
+/// Timestamps, the bits of values, and those of all that histograms have, by series.
+type Dump = BTreeMap<Labels, Vec<(i64, u64, Vec<u64>)>>;
 
 /// It opens whatever it finds, and what it found is there again when it opens once more. Sound is what has
 /// neither damage nor samples of series without names.
@@ -78,7 +78,11 @@ pub(super) fn names(bytes: &[u8]) -> bool {
         put(env, "wal_names", "00000000", bytes);
         let (first, is_sound) = opened(env);
         let named = Labels::from_pairs([("a", "b")]);
-        assert_eq!(first.get(&named), Some(&vec![(100, 1.5f64.to_bits())]), "a name of the log is lost");
+        assert_eq!(
+            first.get(&named),
+            Some(&vec![(100, 1.5f64.to_bits(), vec![])]),
+            "a name of the log is lost"
+        );
         assert!(first.len() <= 2, "there are more series than the log has: {first:?}");
         assert_eq!(opened(env).0, first, "another start finds other samples");
         is_sound && first.len() == 2
@@ -121,13 +125,29 @@ fn dump(env: &Env, db: &Db) -> Dump {
         for series in batch.iter() {
             assert!(series.timestamps.is_sorted_by(|a, b| a < b), "samples are out of order");
             let rows = series.timestamps.iter().zip(series.values);
-            let rows: Vec<_> = rows.map(|(t, v)| (t.as_ms(), v.to_bits())).collect();
+            let mut rows: Vec<_> = rows.map(|(t, v)| (t.as_ms(), v.to_bits(), Vec::new())).collect();
+            series.histograms.iter().for_each(|h| rows[h.sample].2 = bits_of(&h));
             if !rows.is_empty() {
                 assert!(dump.insert(series.labels.clone(), rows).is_none(), "a series comes twice");
             }
         }
     }
     dump
+}
+
+/// All that a histogram has, but for its hint, which depends on where chunks begin.
+fn bits_of(h: &HistogramView<'_>) -> Vec<u64> {
+    let layout = h.layout;
+    let is_gauge = h.counter_reset_hint == CounterResetHint::Gauge;
+    let mut bits = vec![layout.schema as u64, u64::from(is_gauge), h.count.to_bits()];
+    bits.extend([layout.zero_threshold, h.zero_count, h.sum].map(f64::to_bits));
+    for spans in [&layout.positive_spans, &layout.negative_spans] {
+        bits.push(spans.len() as u64);
+        bits.extend(spans.iter().flat_map(|span| [span.offset as u64, u64::from(span.length)]));
+    }
+    let floats = layout.custom_bounds.iter().chain(h.positive_buckets).chain(h.negative_buckets);
+    bits.extend(floats.map(|v| v.to_bits()));
+    bits
 }
 
 /// The records of each log: a byte that says which, the length in two bytes, the record.

@@ -12,180 +12,253 @@ mod remote_read;
 use crate::{Memory, Target};
 use skopos_tsdb::fuzzing as tsdb;
 
-/// A check that keeps a few copies of what it decoded.
-const USUAL: Memory = Memory { fixed_bytes: 256 << 10, per_input_byte: 512 };
+/// For bounds that the length of an input gives alone.
+const NO_LIMIT: u64 = u64::MAX;
 
-/// A check that keeps its files on a simulated disk.
-const ON_A_DISK: Memory = Memory { fixed_bytes: 4 << 20, per_input_byte: 512 };
+/// So much for each byte, and little else.
+const fn small(per_input_byte: u64) -> Memory {
+    Memory { fixed_bytes: 16 << 10, per_input_byte, most_bytes: NO_LIMIT }
+}
+
+/// A check that keeps its files on a simulated disk, where they take whole pieces.
+const fn on_a_disk(fixed_bytes: u64, per_input_byte: u64) -> Memory {
+    Memory { fixed_bytes, per_input_byte, most_bytes: NO_LIMIT }
+}
+
+/// A regular expression may compile to some hundred thousand times its length, up to 1 MB, and an input may
+/// have many.
+const fn with_expressions(fixed_bytes: u64, most_bytes: u64) -> Memory {
+    Memory { fixed_bytes, per_input_byte: 128 << 10, most_bytes }
+}
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
     Target {
         name: "wal_segment",
-        covers: &["crates/tsdb/src/wal/reader.rs", "crates/tsdb/src/wal/page.rs"],
+        covers: &[
+            ("crates/tsdb/src/wal/reader.rs", &[]),
+            ("crates/tsdb/src/wal/page.rs", &[]),
+            ("crates/tsdb/src/wal/compress.rs", &["snappy", "zstd", "snappy", "zstd"]),
+        ],
         seeds: tsdb::wal::segment_seeds,
         check: tsdb::wal::segment,
         // Pages are read by the dozen. A record of snappy grows 24-fold, and the check keeps copies.
-        memory: Memory { fixed_bytes: 4 << 20, per_input_byte: 512 },
+        memory: on_a_disk(1 << 20, 256),
     },
     Target {
         name: "wal_record",
         covers: &[
-            "crates/tsdb/src/wal/record/base.rs",
-            "crates/tsdb/src/wal/record/bytes.rs",
-            "crates/tsdb/src/wal/record/exemplars.rs",
-            "crates/tsdb/src/wal/record/group.rs",
-            "crates/tsdb/src/wal/record/histograms.rs",
-            "crates/tsdb/src/wal/record/markers.rs",
-            "crates/tsdb/src/wal/record/metadata.rs",
-            "crates/tsdb/src/wal/record/samples.rs",
-            "crates/tsdb/src/wal/record/series.rs",
-            "crates/tsdb/src/wal/record/tombstones.rs",
+            ("crates/tsdb/src/wal/record/base.rs", &["take", "take_entry", "take"]),
+            (
+                "crates/tsdb/src/wal/record/bytes.rs",
+                &[
+                    "take",
+                    "take_f64",
+                    "take_uvarint",
+                    "take_varint",
+                    "take_count",
+                    "take_bytes",
+                    "take_text",
+                    "take_labels",
+                ],
+            ),
+            ("crates/tsdb/src/wal/record/check.rs", &["check_record"]),
+            ("crates/tsdb/src/wal/record/exemplars.rs", &["read_exemplars"]),
+            ("crates/tsdb/src/wal/record/group.rs", &["read_group_marker"]),
+            (
+                "crates/tsdb/src/wal/record/histograms.rs",
+                &["read_histograms", "take_value", "take_spans", "take_bounds", "take_deltas", "take_floats"],
+            ),
+            ("crates/tsdb/src/wal/record/markers.rs", &["read_markers", "read_min_valid_time"]),
+            ("crates/tsdb/src/wal/record/mod.rs", &["of"]),
+            ("crates/tsdb/src/wal/record/metadata.rs", &["read_metadata"]),
+            (
+                "crates/tsdb/src/wal/record/samples.rs",
+                &["read_samples", "read_samples_inner", "read_samples_v2", "read_any_samples"],
+            ),
+            ("crates/tsdb/src/wal/record/series.rs", &["read_series"]),
+            ("crates/tsdb/src/wal/record/tombstones.rs", &["read_tombstones"]),
         ],
         seeds: tsdb::wal::record_seeds,
         check: tsdb::wal::record,
-        memory: USUAL,
+        memory: small(128),
     },
     Target {
         name: "block",
         covers: &[
-            "crates/tsdb/src/block/input.rs",
-            "crates/tsdb/src/block/kept.rs",
-            "crates/tsdb/src/block/meta.rs",
-            "crates/tsdb/src/block/tombstones.rs",
-            "crates/tsdb/src/db/cut.rs",
-            "crates/tsdb/src/block/index/offsets.rs",
-            "crates/tsdb/src/block/index/paged.rs",
-            "crates/tsdb/src/block/index/series.rs",
-            "crates/tsdb/src/block/index/symbols.rs",
+            ("crates/tsdb/src/block/chunks/reader.rs", &["load", "slice"]),
+            ("crates/tsdb/src/block/input.rs", &[]),
+            ("crates/tsdb/src/block/kept.rs", &["decode_kept"]),
+            ("crates/tsdb/src/block/meta.rs", &["parse"]),
+            ("crates/tsdb/src/block/tombstones.rs", &[]),
+            ("crates/tsdb/src/db/cut.rs", &["parse"]),
+            ("crates/tsdb/src/block/index/offsets.rs", &["open", "get", "for_each", "entry_len"]),
+            ("crates/tsdb/src/block/index/paged.rs", &["read", "read_again"]),
+            ("crates/tsdb/src/block/index/series.rs", &["decode", "read", "load", "content", "decode"]),
+            (
+                "crates/tsdb/src/block/index/symbols.rs",
+                &["open", "place", "for_each", "pair", "text", "find", "read"],
+            ),
         ],
         seeds: tsdb::block::seeds,
         check: tsdb::block::any,
-        memory: ON_A_DISK,
+        memory: on_a_disk(512 << 10, 1024),
     },
     Target {
         name: "index",
         covers: &[
-            "crates/tsdb/src/block/index/offsets.rs",
-            "crates/tsdb/src/block/index/paged.rs",
-            "crates/tsdb/src/block/index/reader.rs",
-            "crates/tsdb/src/block/index/series.rs",
-            "crates/tsdb/src/block/index/symbols.rs",
-            "crates/tsdb/src/block/index/toc.rs",
+            ("crates/tsdb/src/block/index/offsets.rs", &["open", "get", "for_each", "entry_len"]),
+            ("crates/tsdb/src/block/index/paged.rs", &["read", "read_again"]),
+            ("crates/tsdb/src/block/index/reader.rs", &["list_len", "decode_list"]),
+            ("crates/tsdb/src/block/index/series.rs", &["decode", "read", "load", "content", "decode"]),
+            (
+                "crates/tsdb/src/block/index/symbols.rs",
+                &["open", "place", "for_each", "pair", "text", "find", "read"],
+            ),
+            ("crates/tsdb/src/block/index/toc.rs", &["read"]),
         ],
         seeds: tsdb::index::file_seeds,
         check: tsdb::index::file,
-        memory: ON_A_DISK,
+        memory: on_a_disk(64 << 10, 64),
     },
     Target {
         name: "chunk",
         covers: &[
-            "crates/chunk/src/samples.rs",
-            "crates/chunk/src/xor2.rs",
-            "crates/chunk/src/histogram_decoder.rs",
-            "crates/chunk/src/histogram_encoder.rs",
-            "crates/chunk/src/histogram_kinds.rs",
+            ("crates/chunk/src/samples.rs", &["decode_columns", "samples_in"]),
+            ("crates/chunk/src/xor2.rs", &["sample_count", "decode", "new"]),
+            ("crates/chunk/src/frame.rs", &["sample_count", "new"]),
+            ("crates/chunk/src/histogram_decoder.rs", &["new", "new"]),
+            ("crates/chunk/src/histogram_encoder.rs", &["read", "from_bytes"]),
+            ("crates/chunk/src/histogram_kinds.rs", &["read", "read"]),
         ],
         seeds: chunk::any_seeds,
         check: chunk::any,
-        memory: Memory { fixed_bytes: 256 << 10, per_input_byte: 64 << 10 },
+        // A sample may take 4 bits and a bucket one; of either there are a few copies.
+        memory: small(2048),
     },
     Target {
         name: "head_chunk",
-        covers: &["crates/tsdb/src/head_chunks/format.rs"],
+        covers: &[("crates/tsdb/src/head_chunks/format.rs", &["check_header", "extent", "parse_entry"])],
         seeds: tsdb::head_chunks::entry_seeds,
         check: tsdb::head_chunks::entry,
-        memory: USUAL,
+        memory: small(16),
     },
     Target {
         name: "head_chunk_file",
-        covers: &["crates/tsdb/src/head_chunks/load.rs"],
+        covers: &[("crates/tsdb/src/head_chunks/load.rs", &[])],
         seeds: tsdb::head_chunks::file_seeds,
         check: tsdb::head_chunks::file,
-        memory: ON_A_DISK,
+        memory: on_a_disk(128 << 10, 64),
     },
     Target {
         name: "snapshot_record",
-        covers: &["crates/tsdb/src/wal/snapshot.rs"],
+        covers: &[("crates/tsdb/src/wal/snapshot.rs", &["read_record", "take_series"])],
         seeds: tsdb::wal::snapshot_record_seeds,
         check: tsdb::wal::snapshot_record,
-        memory: USUAL,
+        memory: on_a_disk(1 << 20, 256),
     },
     Target {
         name: "database",
-        covers: &["crates/tsdb/src/head/replay.rs", "crates/tsdb/src/head/replay/late.rs"],
+        covers: &[
+            ("crates/tsdb/src/head/replay.rs", &["let_through", "batch", "lacks_series", "record"]),
+            ("crates/tsdb/src/head/replay/late.rs", &[]),
+        ],
         seeds: database::seeds,
         check: database::starts,
-        memory: Memory { fixed_bytes: 64 << 20, per_input_byte: 4096 },
+        memory: on_a_disk(4 << 20, 512),
     },
     Target {
         name: "wal_names",
-        covers: &["crates/tsdb/src/head/replay/names.rs"],
+        covers: &[("crates/tsdb/src/head/replay/names.rs", &[])],
         seeds: database::names_seeds,
         check: database::names,
-        memory: Memory { fixed_bytes: 64 << 20, per_input_byte: 4096 },
+        memory: on_a_disk(4 << 20, 512),
     },
     Target {
         name: "xor_chunk",
         covers: &[
-            "crates/chunk/src/decoder.rs",
-            "crates/chunk/src/encoder.rs",
-            "crates/chunk/src/varint.rs",
-            "crates/base/src/varint.rs",
+            (
+                "crates/chunk/src/decoder.rs",
+                &[
+                    "sample_count",
+                    "decode_into",
+                    "decode_range_into",
+                    "new",
+                    "advance",
+                    "advance_to_early",
+                    "advance_to_later",
+                    "read_value",
+                ],
+            ),
+            ("crates/chunk/src/encoder.rs", &["from_bytes"]),
+            ("crates/chunk/src/varint.rs", &["read_unsigned", "read_signed", "located"]),
+            ("crates/base/src/varint.rs", &["uvarint", "varint"]),
         ],
         seeds: chunk::xor_seeds,
         check: chunk::xor,
-        memory: USUAL,
+        // A sample may take 2 bits.
+        memory: small(768),
     },
     Target {
         name: "exposition_text",
         covers: &[
-            "crates/exposition/src/parse.rs",
-            "crates/exposition/src/parse/meta.rs",
-            "crates/exposition/src/parse/scan.rs",
-            "crates/exposition/src/parse/series.rs",
-            "crates/exposition/src/parse/value.rs",
+            ("crates/exposition/src/parse.rs", &["next_expecting"]),
+            ("crates/exposition/src/parse/meta.rs", &[]),
+            ("crates/exposition/src/parse/scan.rs", &["quoted", "labels"]),
+            ("crates/exposition/src/parse/series.rs", &[]),
+            (
+                "crates/exposition/src/parse/value.rs",
+                &["float", "digits", "short_decimal", "any_float", "parse_any"],
+            ),
         ],
         seeds: exposition::text_seeds,
         check: exposition::text,
-        memory: USUAL,
+        memory: small(256),
     },
     Target {
         name: "exposition_openmetrics",
-        covers: &["crates/exposition/src/parse.rs"],
+        covers: &[("crates/exposition/src/parse.rs", &["next_expecting"])],
         seeds: exposition::openmetrics_seeds,
         check: exposition::openmetrics,
-        memory: USUAL,
+        memory: small(256),
     },
     Target {
         name: "promql",
-        covers: &["crates/promql/src/parse/mod.rs"],
+        covers: &[(
+            "crates/promql/src/parse/mod.rs",
+            &["parse", "parse_with", "parse_selector", "parse_matchers"],
+        )],
         seeds: promql::seeds,
         check: promql::expression,
-        // Each of up to 64 expressions may compile to 1 MB and more.
-        memory: Memory { fixed_bytes: 256 << 20, per_input_byte: 4096 },
+        memory: with_expressions(4 << 20, 256 << 20),
     },
     Target {
         name: "promql_evaluate",
-        covers: &["crates/promql/src/parse/mod.rs"],
+        covers: &[(
+            "crates/promql/src/parse/mod.rs",
+            &["parse", "parse_with", "parse_selector", "parse_matchers"],
+        )],
         seeds: evaluate::seeds,
         check: evaluate::expression,
         // The expressions, and what a query may hold of samples.
-        memory: Memory { fixed_bytes: 512 << 20, per_input_byte: 4096 },
+        memory: with_expressions(64 << 20, 512 << 20),
     },
     Target {
         name: "remote_read",
-        covers: &["crates/proto/src/read.rs", "crates/proto/src/frame.rs"],
+        covers: &[
+            ("crates/proto/src/read.rs", &["decode_request"]),
+            ("crates/proto/src/frame.rs", &["read"]),
+        ],
         seeds: remote_read::seeds,
         check: remote_read::request_and_frames,
-        // What a request unpacks to, as messages, twice; and its regular expressions.
-        memory: Memory { fixed_bytes: 512 << 20, per_input_byte: 4096 },
+        // What a request says that it unpacks to, 4 MiB, and its messages, twice.
+        memory: with_expressions(8 << 20, 512 << 20),
     },
     Target {
         name: "matcher",
-        covers: &["crates/model/src/matcher/pattern.rs"],
+        covers: &[("crates/model/src/matcher/pattern.rs", &[])],
         seeds: matcher::seeds,
         check: matcher::against_the_regex_crate,
-        memory: Memory { fixed_bytes: 64 << 20, per_input_byte: 4096 },
+        memory: with_expressions(16 << 20, 32 << 20),
     },
 ];

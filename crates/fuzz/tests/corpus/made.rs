@@ -214,7 +214,20 @@ fn texts(made: &mut Made) {
 
 const NAMES_ONE: &[u8] = b"\x01\0\0\0\0\0\0\0\x01\x01\x01a\x01b";
 
+/// A log that gives one number to two series, and has samples of it before and behind, in order and not.
+fn one_number_of_two_series() -> Vec<u8> {
+    let sample =
+        |t: u8| [&[2][..], &1u64.to_be_bytes(), &[0; 7], &[t], &[0, 0], &f64::from(t).to_be_bytes()].concat();
+    let name = |value: u8| [b"\x01\0\0\0\0\0\0\0\x01\x01\x01a\x01", &[value][..]].concat();
+    let mut log = Vec::new();
+    for record in [name(b'b'), sample(200), sample(100), name(b'c'), sample(150), sample(250)] {
+        push(&mut log, 0, &record);
+    }
+    log
+}
+
 fn edges_of_logs(made: &mut Made) {
+    made.edge("database", "edge-one-number-of-two-series", one_number_of_two_series());
     let of = |name: &str, i: usize| {
         let target = skopos_fuzz::target(name).expect("it is listed");
         (target.seeds)().swap_remove(i)

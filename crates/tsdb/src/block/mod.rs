@@ -25,7 +25,7 @@
 //! When you change what is written, look at docs/formats/block.md and at the tests that hold our files
 //! against those of promtool, byte for byte. When a chunk encoding is added, nothing changes here.
 
-mod chunks;
+pub(crate) mod chunks;
 mod error;
 mod files;
 mod id;

@@ -3,6 +3,7 @@
 use crate::{
     block::{
         BlockMeta, META_FILE, TOMBSTONES_FILE, Tombstones,
+        chunks::reader::{ChunkFetcher, ChunkSegments, Wanted},
         index::{
             ChunkMeta, ChunkRef, IndexVersion,
             offsets::PostingOffsets,
@@ -19,15 +20,24 @@ use skopos_base::{
     crc::crc32c,
     fs::{Fs, OpenMode, append_all, read_all},
     sim::SimFs,
-    varint::put_uvarint,
+    varint::{put_uvarint, uvarint},
 };
-use skopos_chunk::{Encoding, XorEncoder, decode_into};
-use skopos_model::{Columns, SeriesRef, TimestampMs};
+use skopos_chunk::{Appended, Encoding, HistogramEncoder, XorEncoder, decode_columns};
+use skopos_model::{
+    Columns, Histogram, SeriesRef, TimestampMs,
+    histogram::{CounterResetHint, Layout, Span},
+};
 use skopos_storage::{Chunk, TimeRange};
 use std::{ops::ControlFlow, path::Path};
 
 pub(super) const DIR: &str = "/b";
 const TABLE: &str = "/b/table";
+/// The bytes before the first chunk of a segment.
+const HEADER_BYTES: usize = 8;
+/// More places of a segment are not asked for a chunk.
+const MOST_PLACES: usize = 256;
+/// Longer chunks are not rewritten here.
+const MAX_REWRITTEN: usize = 512;
 
 /// A file system with one file.
 pub(super) fn with_file(name: &str, bytes: &[u8]) -> SimFs {
@@ -48,8 +58,18 @@ fn table(content: &[u8]) -> Input {
 }
 
 /// What the first byte says.
-const KINDS: [fn(&[u8]) -> bool; 8] =
-    [symbols, offsets_of_version_1, offsets_of_version_2, series, tombstones, meta, deletion, head_cut];
+const KINDS: [fn(&[u8]) -> bool; 10] = [
+    symbols,
+    offsets_of_version_1,
+    offsets_of_version_2,
+    series,
+    tombstones,
+    meta,
+    deletion_of_floats,
+    head_cut,
+    deletion,
+    segment,
+];
 
 pub fn any(bytes: &[u8]) -> bool {
     bytes.split_first().is_some_and(|(kind, rest)| KINDS[usize::from(*kind) % KINDS.len()](rest))
@@ -80,11 +100,43 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut chunk = XorEncoder::new();
     (0..9).for_each(|i| chunk.append(TimestampMs::new(1000 * i), i as f64));
     let head_cut = noted(TimestampMs::new(1_700_000_000_000));
-    [&symbols, &offsets, &offsets, &scratch, &deleted, &meta[..], chunk.bytes(), &head_cut]
-        .iter()
-        .enumerate()
-        .map(|(kind, bytes)| [&[kind as u8], *bytes].concat())
-        .collect()
+    let of_histograms = histograms();
+    let mut segment = Vec::new();
+    for (encoding, bytes) in [(Encoding::Xor, chunk.bytes()), (Encoding::Histogram, &of_histograms[1..])] {
+        put_uvarint(&mut segment, bytes.len() as u64);
+        segment.push(encoding.as_byte());
+        segment.extend_from_slice(bytes);
+        let sum = crc32c(&segment[segment.len() - bytes.len() - 1..]);
+        segment.extend_from_slice(&sum.to_be_bytes());
+    }
+    let kinds: [&[u8]; 10] = [
+        &symbols,
+        &offsets,
+        &offsets,
+        &scratch,
+        &deleted,
+        &meta[..],
+        chunk.bytes(),
+        &head_cut,
+        &of_histograms,
+        &segment,
+    ];
+    kinds.iter().enumerate().map(|(kind, bytes)| [&[kind as u8], *bytes].concat()).collect()
+}
+
+/// A chunk of histograms behind the byte of its encoding.
+fn histograms() -> Vec<u8> {
+    let spans = vec![Span { offset: 0, length: 2 }];
+    let layout = Layout { schema: 1, positive_spans: spans, ..Layout::default() };
+    let mut encoder = HistogramEncoder::new();
+    for i in 1..9i64 {
+        let (count, sum, layout) = (3 * i as u64, 0.5 * i as f64, layout.clone());
+        let positive_deltas = vec![i, i];
+        let histogram = Histogram { layout, count, sum, positive_deltas, ..Histogram::default() };
+        let done = encoder.append(TimestampMs::new(1000 * i), &histogram);
+        assert_eq!(done, Appended::Same, "invariant: the seed is one chunk");
+    }
+    [&[Encoding::Histogram.as_byte()], encoder.bytes()].concat()
 }
 
 /// Each symbol that the walk hands out is found by its number.
@@ -183,37 +235,106 @@ fn head_cut(bytes: &[u8]) -> bool {
     read.is_some()
 }
 
+fn deletion_of_floats(bytes: &[u8]) -> bool {
+    deletion(&[&[Encoding::Xor.as_byte()], bytes].concat())
+}
+
+/// That the samples of `got` are those of `all` but for the one at `without`, bit for bit, the hints apart,
+/// which say something of the sample before.
+fn assert_same_without(got: &Columns, all: &Columns, without: usize) {
+    let left = |columns: &Columns| columns.timestamps.len();
+    assert_eq!(left(got) + 1, left(all), "samples are lost or more");
+    let of = |columns: &Columns, at: usize| {
+        let row = columns.histograms.rows_of(at..at + 1).next();
+        let histogram = row.map(|row| columns.histograms.get(row).to_histogram()).map(|mut histogram| {
+            let hint = &mut histogram.layout.counter_reset_hint;
+            if *hint != CounterResetHint::Gauge {
+                *hint = CounterResetHint::Unknown;
+            }
+            histogram
+        });
+        (columns.timestamps[at], columns.values[at].to_bits(), histogram)
+    };
+    for at in 0..left(got) {
+        let (got, want) = (of(got, at), of(all, if at < without { at } else { at + 1 }));
+        let same_histogram = match (&got.2, &want.2) {
+            (Some(a), Some(b)) => a.same_bits(b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        assert!((got.0, got.1) == (want.0, want.1) && same_histogram, "{got:?} for {want:?}");
+    }
+}
+
 /// A chunk without its middle has the samples that are not in the middle, as columns and written again.
 fn deletion(bytes: &[u8]) -> bool {
-    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-    let sound = decode_into(bytes, &mut timestamps, &mut values).is_ok();
-    let [first, .., last] = &timestamps[..] else { return sound };
+    let Some((first, bytes)) = bytes.split_first() else { return false };
+    let Some(encoding) = Encoding::from_byte(*first) else { return false };
+    // A chunk may become as many as it has samples.
+    if bytes.len() > MAX_REWRITTEN {
+        return false;
+    }
+    let mut all = Columns::default();
+    let sound = decode_columns(encoding, bytes, TimestampMs::MIN, TimestampMs::MAX, &mut all).is_ok();
+    let timestamps = &all.timestamps;
+    let [first, .., last] = timestamps[..] else { return sound };
     if !sound || !timestamps.is_sorted_by(|a, b| a < b) {
         return false;
     }
-    let (middle, range) = (timestamps[timestamps.len() / 2], TimeRange { min: *first, max: *last });
+    let without = timestamps.len() / 2;
+    let (middle, range) = (timestamps[without], TimeRange { min: first, max: last });
     let deleted: Intervals =
         [Interval { min_ms: middle.as_ms(), max_ms: middle.as_ms() }].into_iter().collect();
-    let expected: Vec<(TimestampMs, u64)> = timestamps
-        .iter()
-        .zip(&values)
-        .filter(|(t, _)| **t != middle)
-        .map(|(t, v)| (*t, v.to_bits()))
-        .collect();
-    let rows = |columns: &Columns| -> Vec<(TimestampMs, u64)> {
-        columns.timestamps.iter().zip(&columns.values).map(|(t, v)| (*t, v.to_bits())).collect()
-    };
     let mut columns = Columns::default();
-    assert!(decode_kept(Encoding::Xor, bytes, range, &deleted, &mut columns).is_ok());
-    assert_eq!(rows(&columns), expected);
-    let chunk = Chunk { min: *first, max: *last, encoding: Encoding::Xor, bytes: bytes.to_vec().into() };
+    assert!(decode_kept(encoding, bytes, range, &deleted, &mut columns).is_ok());
+    assert_same_without(&columns, &all, without);
+    let chunk = Chunk { min: first, max: last, encoding, bytes: bytes.to_vec().into() };
     let mut chunks = Vec::new();
     assert!(rewrite_kept(chunk, &deleted, &mut chunks).is_ok());
     columns.clear();
     for chunk in chunks {
-        let (timestamps, values) = (&mut columns.timestamps, &mut columns.values);
-        assert!(decode_into(&chunk.bytes, timestamps, values).is_ok());
+        assert!(decode_columns(chunk.encoding, &chunk.bytes, chunk.min, chunk.max, &mut columns).is_ok());
     }
-    assert_eq!(rows(&columns), expected);
+    assert_same_without(&columns, &all, without);
     true
+}
+
+/// A chunk segment, of which each place is asked for a chunk: what is given stands there, and its checksum
+/// holds. Sound is what is chunks to its end.
+fn segment(bytes: &[u8]) -> bool {
+    let mut bytes = [&[0x85, 0xbd, 0x40, 0xdd, 1, 0, 0, 0], bytes].concat();
+    let mut at = HEADER_BYTES;
+    while let Some(end) = repair_chunk(&mut bytes, at) {
+        at = end;
+    }
+    let fs = with_file("other", &[]);
+    let dir = Path::new(DIR).join("chunks");
+    fs.create_dir_all(&dir).expect("invariant: there is room");
+    let mut file = fs.open(&dir.join("000001"), OpenMode::CreateNew).expect("invariant: it is new");
+    append_all(&mut *file, &bytes).expect("invariant: there is room");
+    let segments = ChunkSegments::open(&fs, Path::new(DIR)).expect("its first bytes are a segment's");
+    let mut together = ChunkFetcher::default();
+    for at in 0..bytes.len().min(MOST_PLACES) {
+        let wanted = [Wanted { at: ChunkRef::new(0, at as u32), end: None }];
+        let read = together.fetch(&segments, &wanted);
+        let alone = ChunkFetcher::default().fetch(&segments, &wanted);
+        assert_eq!(read.as_ref().ok(), alone.as_ref().ok(), "what was read before changes an answer");
+        if let Ok((encoding, data)) = read {
+            let (len, n) = uvarint(&bytes[at..]).expect("the length of a chunk stands there");
+            let start = at + n + 1;
+            assert_eq!((len as usize, bytes[start - 1]), (data.len(), encoding.as_byte()));
+            assert_eq!(bytes[start..start + data.len()], data);
+            assert!(at >= HEADER_BYTES);
+        }
+    }
+    at == bytes.len()
+}
+
+/// Writes the checksum of the chunk at a place; returns its end.
+fn repair_chunk(bytes: &mut [u8], at: usize) -> Option<usize> {
+    let (len, n) = uvarint(bytes.get(at..)?)?;
+    let from = at + n;
+    let end = from.checked_add(1)?.checked_add(usize::try_from(len).ok()?)?;
+    let sum = crc32c(bytes.get(from..end)?);
+    bytes.get_mut(end..end + 4)?.copy_from_slice(&sum.to_be_bytes());
+    Some(end + 4)
 }

@@ -1,14 +1,16 @@
 //! The write-ahead log's decoders: segments, and records of every kind.
 
+use super::block::{DIR, with_file};
+use crate::options::WalCompression;
 use crate::wal::{
     page::{Compression, Framable, frame},
     reader::{Item, SegmentReader},
-    record::{self, HistogramValue, RecordError, RecordKind, SamplesRecord},
+    record::{self, HistogramValue, RecordError, RecordKind, SamplesRecord, WalHistogram},
     snapshot,
 };
 use skopos_base::fs::File;
-use skopos_model::{Labels, LabelsBuilder};
-use std::io;
+use skopos_model::{Labels, LabelsBuilder, Metadata};
+use std::{io, path::Path};
 
 /// A file in memory that is only read.
 #[derive(Debug)]
@@ -106,8 +108,14 @@ pub fn segment_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A record of the kind that its first byte says.
+/// A record of the kind that its first byte says; whoever only checks it says the same of it.
 pub fn record(bytes: &[u8]) -> bool {
+    let is_sound = of_any_kind(bytes);
+    assert_eq!(is_sound, !bytes.is_empty() && record::check_record(bytes).is_ok(), "a check says another");
+    is_sound
+}
+
+fn of_any_kind(bytes: &[u8]) -> bool {
     match RecordKind::of(bytes) {
         Some(RecordKind::Series) => series(bytes),
         Some(RecordKind::Samples) => samples(bytes),
@@ -122,10 +130,7 @@ pub fn record(bytes: &[u8]) -> bool {
             comes_back(bytes, record::read_markers, record::push_markers, |a, b| a == b)
         }
         Some(RecordKind::Exemplars) => {
-            // A NaN is not equal to itself.
-            let same =
-                |a: &record::WalExemplar, b: &record::WalExemplar| format!("{a:?}") == format!("{b:?}");
-            comes_back(bytes, record::read_exemplars, record::push_exemplars, same)
+            comes_back(bytes, record::read_exemplars, record::push_exemplars, same_exemplar)
         }
         Some(RecordKind::MinValidTime) => record::read_min_valid_time(bytes).is_ok(),
         Some(RecordKind::GroupMarker) => group_marker(bytes),
@@ -162,20 +167,45 @@ fn group_marker(bytes: &[u8]) -> bool {
     true
 }
 
+fn same_exemplar(a: &record::WalExemplar, b: &record::WalExemplar) -> bool {
+    let all_of = |e: &record::WalExemplar| (e.wal_ref, e.timestamp_ms, e.value.to_bits(), e.labels.clone());
+    all_of(a) == all_of(b)
+}
+
+fn same_value(a: &HistogramValue, b: &HistogramValue) -> bool {
+    match (a, b) {
+        (HistogramValue::Int(a), HistogramValue::Int(b)) => a.same_bits(b),
+        (HistogramValue::Float(a), HistogramValue::Float(b)) => a.same_bits(b),
+        _ => false,
+    }
+}
+
+fn same_histogram(a: &WalHistogram, b: &WalHistogram) -> bool {
+    let of = |h: &WalHistogram| (h.wal_ref, h.timestamp_ms, h.start_ms);
+    of(a) == of(b) && same_value(&a.value, &b.value)
+}
+
+/// What was read comes back, bit for bit. All of a record's histograms are of one kind of counts; those of one
+/// kind of bounds stay in their order.
 fn histograms(bytes: &[u8]) -> bool {
     let mut entries = Vec::new();
     if record::read_histograms(bytes, &mut entries).is_err() {
         assert!(entries.is_empty(), "a record that is refused gives histograms");
         return false;
     }
-    let mut count = 0;
+    let mut again: Vec<WalHistogram> = Vec::new();
     record::push_histograms(&entries, &mut Vec::new(), |written| {
-        let mut again = Vec::new();
         let done = record::read_histograms(written, &mut again);
-        assert!(done.is_ok(), "histograms that were written are refused: {done:?}");
-        count += again.len();
+        assert_eq!(done, Ok(0), "histograms that were written are refused");
     });
-    assert_eq!(count, entries.len(), "histograms do not come back");
+    if entries.iter().all(|h| h.start_ms == 0) {
+        entries.sort_by_key(|h| match &h.value {
+            HistogramValue::Int(h) => h.layout.has_custom_bounds(),
+            HistogramValue::Float(h) => h.layout.has_custom_bounds(),
+        });
+    }
+    let same = again.len() == entries.len() && again.iter().zip(&entries).all(|(a, b)| same_histogram(a, b));
+    assert!(same, "histograms do not come back: {entries:?}, then {again:?}");
     true
 }
 
@@ -229,14 +259,19 @@ fn samples_v2(bytes: &[u8]) -> bool {
     true
 }
 
+fn read_metadata(bytes: &[u8]) -> Result<Vec<(u64, Metadata)>, RecordError> {
+    let mut all = Vec::new();
+    record::read_metadata(bytes, |wal_ref, metadata| all.push((wal_ref, metadata))).map(|()| all)
+}
+
 fn metadata(bytes: &[u8]) -> bool {
-    let mut entries = 0;
-    let done = record::read_metadata(bytes, |_, metadata| {
-        entries += 1;
-        assert!(metadata.help.len() + metadata.unit.len() <= bytes.len(), "a text is longer than its record");
-    });
-    assert!(entries <= bytes.len(), "there are more entries than bytes");
-    done.is_ok()
+    let Ok(all) = read_metadata(bytes) else { return false };
+    let mut again = Vec::new();
+    all.iter().for_each(|(wal_ref, metadata)| record::push_metadata(&mut again, *wal_ref, metadata));
+    if !all.is_empty() {
+        assert_eq!(read_metadata(&again), Ok(all), "metadata do not come back");
+    }
+    true
 }
 
 /// A record of each kind that is written or read.
@@ -294,12 +329,54 @@ fn with_starts(whole: &[u8]) -> Vec<Vec<u8>> {
     records
 }
 
-/// A record of a snapshot has no more entries than bytes.
+fn read_snapshot_record(bytes: &[u8]) -> Result<Vec<snapshot::Entry>, RecordError> {
+    let mut entries = Vec::new();
+    snapshot::read_record(bytes, &mut |entry| entries.push(entry)).map(|()| entries)
+}
+
+/// The entries of a snapshot's record come back when they are written and read again.
 pub fn snapshot_record(bytes: &[u8]) -> bool {
-    let mut entries = 0;
-    let done = snapshot::read_record(bytes, &mut |_| entries += 1);
-    assert!(entries <= bytes.len());
-    done.is_ok()
+    let Ok(entries) = read_snapshot_record(bytes) else { return false };
+    let (fs, dir) = (with_file("other", &[]), Path::new(DIR));
+    let position = snapshot::Position { segment: 0, offset: 0 };
+    let written = snapshot::write_snapshot(&fs, dir, position, WalCompression::None, entries.clone());
+    written.expect("invariant: there is room");
+    let mut again = Vec::new();
+    let read = snapshot::read_snapshot(&fs, dir, position, |entry| again.push(entry));
+    read.expect("a snapshot that was written can be read");
+    let same = again.len() == entries.len() && again.iter().zip(&entries).all(|(a, b)| same_entry(a, b));
+    assert!(same, "entries do not come back: {entries:?}, then {again:?}");
+    true
+}
+
+/// Both are the same, bit for bit.
+fn same_entry(a: &snapshot::Entry, b: &snapshot::Entry) -> bool {
+    use snapshot::{Entry, Last};
+    let last = |last: &Last| match last.clone() {
+        Last::Float(value) => Err(value.to_bits()),
+        Last::Histogram(h) => Ok(HistogramValue::Int(h)),
+        Last::FloatHistogram(h) => Ok(HistogramValue::Float(h)),
+    };
+    match (a, b) {
+        (
+            Entry::Series { chunk: Some(a_chunk), wal_ref: a_ref, labels: a_labels, closed: a_closed },
+            Entry::Series { chunk: Some(b_chunk), wal_ref: b_ref, labels: b_labels, closed: b_closed },
+        ) => {
+            let same_last = match (last(&a_chunk.last), last(&b_chunk.last)) {
+                (Ok(a), Ok(b)) => same_value(&a, &b),
+                (Err(a), Err(b)) => a == b,
+                _ => false,
+            };
+            same_last
+                && (a_ref, a_labels, a_closed) == (b_ref, b_labels, b_closed)
+                && (a_chunk.min, a_chunk.max, &a_chunk.bytes) == (b_chunk.min, b_chunk.max, &b_chunk.bytes)
+        }
+        (
+            Entry::Exemplar { wal_ref: a_ref, timestamp: a_at, value: a, labels: a_labels },
+            Entry::Exemplar { wal_ref: b_ref, timestamp: b_at, value: b, labels: b_labels },
+        ) => (a_ref, a_at, a.to_bits(), a_labels) == (b_ref, b_at, b.to_bits(), b_labels),
+        _ => a == b,
+    }
 }
 
 /// The records of a segment that is sound.

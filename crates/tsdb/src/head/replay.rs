@@ -666,11 +666,15 @@ pub(super) fn add_series(
     if labels.is_empty() || wal_ref > MAX_WAL_REF {
         return None;
     }
-    if let Some(known) = refs.get(wal_ref).and_then(|index| head.registry.table().get(index).cloned())
-        && known.labels.is(labels)
-    {
-        // Named once more, as by a checkpoint that takes the names of all series from memory.
-        return Some(known);
+    if let Some(known) = refs.get(wal_ref).and_then(|index| head.registry.table().get(index).cloned()) {
+        if known.labels.is(labels) {
+            // Named once more, as by a checkpoint that takes the names of all series from memory.
+            return Some(known);
+        }
+        // Nobody gives a number twice. Two series of one number would have each other's samples after the
+        // next start: the first name stays.
+        tracing::warn!(%labels, wal_ref, "a name in the WAL is passed over: its number is another series'");
+        return None;
     }
     let Ok(Found { series, created, .. }) = head.registry.get_or_create(labels, Origin::Wal(wal_ref)) else {
         tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed");
