@@ -3,6 +3,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::service::{Service, Spec};
 
@@ -48,6 +49,35 @@ pub fn prometheus_3() -> Option<PathBuf> {
     }
     eprintln!("WARNING: this test ran WITHOUT Prometheus 3; `cargo xtask setup` tries to get {PROMETHEUS_3}");
     None
+}
+
+/// Debian's promtool.
+///
+/// # Panics
+/// If it is not installed.
+#[must_use]
+#[track_caller]
+pub fn promtool() -> PathBuf {
+    find("promtool")
+}
+
+/// The promtool of the Prometheus 3 that the set-up brought, with the same warning.
+#[must_use]
+pub fn promtool_3() -> Option<PathBuf> {
+    Some(prometheus_3()?.with_file_name("promtool"))
+}
+
+/// What `PROGRAM tsdb ARGUMENTS` prints.
+///
+/// # Panics
+/// If the program cannot be run, fails or does not print text.
+#[must_use]
+#[track_caller]
+pub fn promtool_tsdb(program: &Path, arguments: &[&Path]) -> String {
+    let output = Command::new(program).arg("tsdb").args(arguments).output();
+    let output = output.unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("its words are text")
 }
 
 /// Starts VictoriaMetrics with this configuration of its scraper (the text of `prometheus.yml`) and

@@ -1,14 +1,14 @@
 //! The contract of `ChunkQuerier` and `ChunkSeriesSet` as one suite. Knows no implementation.
 
-use super::{MemoryStorage, Point, Samples, budget, budget_of};
+use super::{MemoryStorage, Point, Samples, budget, check_series_limit_and_cancellation};
 use skopos_chunk::{ChunkValue, SampleIter};
 use skopos_model::{
     FloatHistogram, Labels, Matcher, TimestampMs,
     histogram::{CounterResetHint, Span, bucket_indexes, push_bucket},
 };
 use skopos_storage::{
-    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError, QueryLimits, SelectRequest,
-    Shard, TimeRange,
+    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, QueryBudget, QueryError, SelectRequest, Shard,
+    TimeRange,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -170,13 +170,5 @@ fn check_ends(expected: &MemoryStorage, querier: &dyn ChunkQuerier) {
     if series == 0 {
         return;
     }
-    let limits = QueryLimits { max_series: series, ..QueryLimits::default() };
-    drain(querier, &budget_of(limits)).expect("as many series as are allowed");
-    let limits = QueryLimits { max_series: series - 1, ..QueryLimits::default() };
-    let refused = drain(querier, &budget_of(limits));
-    assert!(matches!(refused, Err(QueryError::Limit { limit: "query.max-series", .. })), "{refused:?}");
-    let cancelled = budget();
-    cancelled.cancel();
-    let refused = drain(querier, &cancelled);
-    assert!(matches!(refused, Err(QueryError::Cancelled)), "{refused:?}");
+    check_series_limit_and_cancellation(series, |budget| drain(querier, budget));
 }

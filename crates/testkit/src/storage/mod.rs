@@ -17,10 +17,10 @@ use skopos_base::{
     sim::{SimClock, clock::WALL_START_MS},
 };
 use skopos_model::{
-    FloatHistogram, Labels, TimestampMs,
+    FloatHistogram, Labels, MatchOp, Matcher, TimestampMs,
     histogram::{Layout, Span},
 };
-use skopos_storage::{QueryBudget, QueryLimits};
+use skopos_storage::{QueryBudget, QueryError, QueryLimits};
 use std::sync::Arc;
 
 /// A budget of `limits` whose clock stands still.
@@ -31,6 +31,38 @@ pub fn budget_of(limits: QueryLimits) -> Arc<QueryBudget> {
 /// A budget of the default limits.
 pub fn budget() -> Arc<QueryBudget> {
     budget_of(QueryLimits::default())
+}
+
+/// That reading all of `series` series is allowed when so many are, and ends with the error that says why when
+/// fewer are, and when it was cancelled.
+fn check_series_limit_and_cancellation(
+    series: u64,
+    drain: impl Fn(&Arc<QueryBudget>) -> Result<(), QueryError>,
+) {
+    let limits = QueryLimits { max_series: series, ..QueryLimits::default() };
+    drain(&budget_of(limits)).expect("as many series as are allowed");
+    let limits = QueryLimits { max_series: series - 1, ..QueryLimits::default() };
+    let refused = drain(&budget_of(limits));
+    assert!(matches!(refused, Err(QueryError::Limit { limit: "query.max-series", .. })), "{refused:?}");
+    let cancelled = budget();
+    cancelled.cancel();
+    let refused = drain(&cancelled);
+    assert!(matches!(refused, Err(QueryError::Cancelled)), "{refused:?}");
+}
+
+/// A matcher whose operator is written as in a selector.
+///
+/// # Panics
+/// When there is no such operator, or the expression is none.
+pub fn matcher(name: &str, op: &str, value: &str) -> Matcher {
+    let op = match op {
+        "=" => MatchOp::Equal,
+        "!=" => MatchOp::NotEqual,
+        "=~" => MatchOp::Regex,
+        "!~" => MatchOp::NotRegex,
+        _ => panic!("no operator {op}"),
+    };
+    Matcher::new(name, op, value).expect("the expression is valid")
 }
 
 /// What made data consist of.

@@ -1,7 +1,7 @@
 //! The contract of `Querier` and `SeriesSet` as one suite: sorted, each once, range, shards, parts, limits,
 //! budget and cancellation. Knows no implementation.
 
-use super::{MemoryStorage, budget, budget_of};
+use super::{MemoryStorage, budget, budget_of, check_series_limit_and_cancellation};
 use skopos_model::{Labels, MatchOp, Matcher, TimestampMs};
 use skopos_storage::{
     LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, SelectRequest, SeriesBatch, Shard,
@@ -207,16 +207,7 @@ fn check_ends(expected: &MemoryStorage, querier: &dyn Querier) {
     let limits = QueryLimits { max_samples: samples - 1, ..QueryLimits::default() };
     let refused = drain(querier, &budget_of(limits));
     assert!(matches!(refused, Err(QueryError::Limit { limit: "query.max-samples", .. })), "{refused:?}");
-    let limits = QueryLimits { max_series: series, ..QueryLimits::default() };
-    drain(querier, &budget_of(limits)).expect("as many series as are allowed");
-    let limits = QueryLimits { max_series: series - 1, ..QueryLimits::default() };
-    let refused = drain(querier, &budget_of(limits));
-    assert!(matches!(refused, Err(QueryError::Limit { limit: "query.max-series", .. })), "{refused:?}");
-
-    let cancelled = budget();
-    cancelled.cancel();
-    let refused = drain(querier, &cancelled);
-    assert!(matches!(refused, Err(QueryError::Cancelled)), "{refused:?}");
+    check_series_limit_and_cancellation(series, |budget| drain(querier, budget));
     let budget = budget();
     let mut set = select(querier, &budget).unwrap_or_else(|e| panic!("select failed: {e}"));
     budget.cancel();

@@ -2,14 +2,15 @@
 
 use skopos_base::{
     Env,
-    fs::{OpenMode, append_all},
+    fs::{OpenMode, append_all, read_all},
 };
 use skopos_chunk::{Encoding, XorEncoder, decode_into};
-use skopos_model::{Labels, MatchOp, Matcher, TimestampMs};
+use skopos_model::{Labels, Matcher, TimestampMs};
 use skopos_storage::{
     Chunk, ChunkQuerier, LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, SelectRequest,
     SeriesBatch, Shard, TimeRange,
 };
+pub(crate) use skopos_testkit::storage::matcher;
 use skopos_tsdb::block::{
     Block, BlockError, BlockId, BlockMeta, BlockQuerier, BlockWriter, Compaction, Symbols, WriteOptions,
 };
@@ -150,17 +151,6 @@ pub(crate) fn dump_of(env: &Env, dir: &Path) -> Result<Dump, BlockError> {
     Ok(dump(env, &block)?)
 }
 
-pub(crate) fn matcher(name: &str, op: &str, value: &str) -> Matcher {
-    let op = match op {
-        "=" => MatchOp::Equal,
-        "!=" => MatchOp::NotEqual,
-        "=~" => MatchOp::Regex,
-        "!~" => MatchOp::NotRegex,
-        _ => panic!("no operator {op}"),
-    };
-    Matcher::new(name, op, value).expect("the expression is valid")
-}
-
 pub(crate) fn label_request<'a>(env: &Env, matchers: &'a [Matcher], limit: usize) -> LabelRequest<'a> {
     LabelRequest { matchers, limit, budget: budget(env) }
 }
@@ -172,4 +162,49 @@ pub(crate) fn put(env: &Env, path: &Path, bytes: &[u8]) {
     }
     let mut file = env.fs.open(path, OpenMode::CreateNew).expect("it was removed");
     append_all(&mut *file, bytes).expect("there is room");
+}
+
+/// The bytes with each of their bits flipped, one after the other.
+pub(crate) fn every_bit(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let flipped = |bit: usize| {
+        let mut damaged = bytes.to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        damaged
+    };
+    (0..bytes.len() * 8).map(flipped).collect()
+}
+
+/// The bytes cut to each length.
+pub(crate) fn every_length(bytes: &[u8]) -> Vec<Vec<u8>> {
+    (0..bytes.len()).map(|len| bytes[..len].to_vec()).collect()
+}
+
+/// Damages one file of a block in every way that is given: `answers` then gives what the sound block did, or an
+/// error that names a file of the block. How many ways were found, and how many were harmless.
+pub(crate) fn damage_file<A: PartialEq>(
+    env: &Env,
+    dir: &Path,
+    file: &str,
+    ways: impl Fn(&[u8]) -> Vec<Vec<u8>>,
+    answers: impl Fn() -> Result<A, BlockError>,
+) -> (usize, usize) {
+    let sound = answers().expect("the block is sound");
+    let path = dir.join(file);
+    let bytes = read_all(&*env.fs, &path).expect("the file is there");
+    let (mut found, mut harmless) = (0, 0);
+    for (nth, damaged) in ways(&bytes).into_iter().enumerate() {
+        put(env, &path, &damaged);
+        match answers() {
+            Ok(got) => {
+                assert!(got == sound, "{file}, damage {nth}: another answer, and not a word");
+                harmless += 1;
+            }
+            Err(BlockError::Corrupt { path: named, .. } | BlockError::Version { path: named, .. }) => {
+                assert!(named.starts_with(dir), "{named:?}");
+                found += 1;
+            }
+            Err(other) => panic!("{file}, damage {nth}: {other:?}"),
+        }
+    }
+    (found, harmless)
 }

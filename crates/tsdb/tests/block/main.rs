@@ -5,6 +5,7 @@
 mod common;
 mod crash;
 mod damage;
+mod damage_histograms;
 mod delete;
 mod peers;
 mod queries;

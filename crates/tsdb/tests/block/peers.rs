@@ -1,26 +1,16 @@
 //! promtool as the judge: it reads what we wrote, and we read what it wrote, and for the same series both
 //! write the same bytes.
 
-#![allow(clippy::disallowed_methods, reason = "the tests run promtool on real files")]
-
 use crate::common::*;
 use skopos_base::{Env, fs::read_all};
 use skopos_model::Labels;
 use skopos_storage::{ChunkQuerier, TimeRange};
+use skopos_testkit::peers;
 use skopos_tsdb::block::{BlockMeta, BlockWriter, WriteOptions};
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
 pub(crate) fn promtool(arguments: &[&Path]) -> String {
-    let output = Command::new("promtool")
-        .arg("tsdb")
-        .args(arguments)
-        .output()
-        .expect("promtool runs; it comes with Debian's package `prometheus`");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("its words are text")
+    peers::promtool_tsdb(&peers::promtool(), arguments)
 }
 
 /// What `promtool tsdb dump` says of a data directory. It wants a WAL to be there.

@@ -6,6 +6,7 @@ use crate::{
     common::{budget, matcher, range},
     content::content_of,
 };
+use parking_lot::{Condvar, Mutex};
 use skopos_base::{Env, spawn::Joined};
 use skopos_model::{
     DurationMs, Histogram, Labels, TimestampMs,
@@ -13,14 +14,8 @@ use skopos_model::{
 };
 use skopos_storage::{Append, Appendable, SeriesId, Value};
 use skopos_testkit::series::{Content, Value as Kept};
-use skopos_tsdb::{Db, Options, Retention, SnapshotOf, compact::RetentionLimits};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
-    },
-};
+use skopos_tsdb::{Db, Maintained, Options, Retention, SnapshotOf, compact::RetentionLimits};
+use std::{path::Path, sync::Arc};
 
 const WRITERS: usize = 2;
 const BATCHES: i64 = 500;
@@ -35,6 +30,8 @@ const KEPT_MS: i64 = 20_000;
 const BLOCK_MS: i64 = 6_000;
 /// How many batches a writer may be ahead of another.
 const LEAD: i64 = 20;
+/// After so many batches a writer waits for maintenance.
+const BATCHES_PER_PASS: i64 = 50;
 const KINDS: [&str; 4] = ["float", "histogram", "late", "doomed"];
 
 fn options() -> Options {
@@ -61,33 +58,64 @@ const fn time(b: i64) -> i64 {
 /// What is known while threads run. A view lies between what was known before and after it was taken.
 #[derive(Debug, Default)]
 struct Known {
-    /// Batches of each writer.
-    committed: [AtomicI64; WRITERS],
-    /// Samples up to this time are doomed as soon as anyone wants …
-    doom_begun: AtomicI64,
-    /// … and those up to this time are gone.
-    doom_done: AtomicI64,
-    views: AtomicUsize,
-    is_over: AtomicBool,
+    now: Mutex<Then>,
+    changed: Condvar,
 }
 
-/// A reading of `Known`.
-#[derive(Clone, Copy, Debug)]
+/// What was known at some time.
+#[derive(Clone, Copy, Debug, Default)]
 struct Then {
+    /// Batches of each writer.
     committed: [i64; WRITERS],
+    /// Samples up to this time are doomed as soon as anyone wants …
     doom_begun: i64,
+    /// … and those up to this time are gone.
     doom_done: i64,
+    views: usize,
+    deletions: usize,
+    /// Passes of maintenance, and what they did.
+    passes: usize,
+    cut: usize,
+    out_of_order: usize,
+    compacted: usize,
+    expired: usize,
+    is_over: bool,
 }
 
 impl Known {
     fn now(&self) -> Then {
-        let doom_done = self.doom_done.load(Ordering::SeqCst);
-        let committed = [0, 1].map(|w: usize| self.committed[w].load(Ordering::SeqCst));
-        Then { committed, doom_begun: self.doom_begun.load(Ordering::SeqCst), doom_done }
+        *self.now.lock()
     }
 
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::SeqCst)
+    fn note(&self, change: impl FnOnce(&mut Then)) {
+        change(&mut self.now.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until it is so, or all is over.
+    fn wait_until(&self, is_so: impl Fn(&Then) -> bool) {
+        self.changed.wait_while(&mut self.now.lock(), |now| !now.is_over && !is_so(now));
+    }
+
+    fn note_pass(&self, done: Maintained) {
+        self.note(|now| {
+            now.passes += 1;
+            now.cut += done.cut;
+            now.out_of_order += done.out_of_order;
+            now.compacted += done.compacted;
+            now.expired += done.expired;
+        });
+    }
+}
+
+/// Nobody waits for a thread that panicked.
+struct OverOnPanic<'a>(&'a Known);
+
+impl Drop for OverOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.note(|now| now.is_over = true);
+        }
     }
 }
 
@@ -103,11 +131,14 @@ fn histogram(b: i64) -> Histogram {
     Histogram { layout, count, sum: b as f64, zero_count: 0, positive_deltas, negative_deltas: Vec::new() }
 }
 
-fn write(db: &Db, env: &Env, writer: usize, known: &Known) {
+fn write(db: &Db, writer: usize, known: &Known) {
     for b in 1..=BATCHES {
         // Who is too far ahead makes the others' samples too old.
-        while known.now().committed.iter().any(|of| b - of > LEAD) {
-            env.clock.sleep(std::time::Duration::from_millis(1));
+        known.wait_until(|now| now.committed.iter().all(|of| b - of <= LEAD));
+        if b % BATCHES_PER_PASS == 0 {
+            // One pass may have begun before the last batch, the one behind it has not.
+            let passes = known.now().passes;
+            known.wait_until(|now| now.passes >= passes + 2);
         }
         let histogram = histogram(b);
         let mut appender = db.appender();
@@ -127,7 +158,7 @@ fn write(db: &Db, env: &Env, writer: usize, known: &Known) {
         }
         let done = appender.commit().expect("the disk is sound");
         assert_eq!((done.samples, done.overtaken), (KINDS.len() + 1, 0));
-        known.committed[writer].store(b, Ordering::SeqCst);
+        known.note(|now| now.committed[writer] = b);
     }
 }
 
@@ -176,31 +207,33 @@ fn check(view: &Content, before: Then, after: Then, what: &str) {
 }
 
 fn read(db: &Db, known: &Known) {
-    while !known.is_over() {
+    while !known.now().is_over {
         let before = known.now();
         let view = content_of(db);
         check(&view, before, known.now(), "a query");
-        known.views.fetch_add(1, Ordering::SeqCst);
+        known.note(|now| now.views += 1);
     }
 }
 
-/// Deletes what is doomed up to the time that all writers have passed.
+/// Deletes what is doomed up to the time that all writers have passed, each time that they have gone on.
 fn delete(db: &Db, env: &Env, known: &Known) {
-    while !known.is_over() {
-        let committed = known.now().committed.into_iter().min().unwrap_or_default();
-        let until = time(committed);
-        known.doom_begun.store(until, Ordering::SeqCst);
+    let passed = |now: &Then| now.committed.into_iter().min().unwrap_or_default();
+    let mut last = 0;
+    while !known.now().is_over {
+        known.wait_until(|now| passed(now) > last);
+        last = passed(&known.now());
+        let until = time(last);
+        known.note(|now| now.doom_begun = until);
         let matchers = [matcher("__name__", "=", "doomed")];
         db.delete_series(&matchers, range(i64::MIN, until), &budget(env)).expect("the disk is sound");
-        known.doom_done.store(until, Ordering::SeqCst);
-        env.clock.sleep(std::time::Duration::from_millis(3));
+        known.note(|now| (now.doom_done, now.deletions) = (until, now.deletions + 1));
     }
 }
 
 fn maintain(db: &Db, known: &Known) {
-    while !known.is_over() {
-        db.maintain().expect("the disk is sound");
-        db.compact_out_of_order().expect("the disk is sound");
+    while !known.now().is_over {
+        known.note_pass(db.maintain().expect("the disk is sound"));
+        known.note_pass(db.compact_out_of_order().expect("the disk is sound"));
         db.clean_tombstones().expect("the disk is sound");
     }
 }
@@ -228,11 +261,15 @@ fn views_agree_with_what_was_written_whatever_else_the_database_does() {
     let start = |body: Body| -> Box<dyn Joined> {
         let (db, known) = (Arc::clone(&db), Arc::clone(&known));
         let (dir, env_of) = (dir.path().to_owned(), env.clone());
-        env.spawner.spawn("test", Box::new(move || body(&db, &dir, &env_of, &known))).unwrap()
+        let run = move || {
+            let _over = OverOnPanic(&known);
+            body(&db, &dir, &env_of, &known);
+        };
+        env.spawner.spawn("test", Box::new(run)).unwrap()
     };
     let mut ending: Vec<Box<dyn Joined>> = Vec::new();
     for writer in 0..WRITERS {
-        ending.push(start(Box::new(move |db, _, env, known| write(db, env, writer, known))));
+        ending.push(start(Box::new(move |db, _, _, known| write(db, writer, known))));
     }
     ending.push(start(Box::new(take_snapshots)));
     let others = [
@@ -242,9 +279,13 @@ fn views_agree_with_what_was_written_whatever_else_the_database_does() {
         start(Box::new(|db, _, _, known| maintain(db, known))),
     ];
     ending.into_iter().for_each(|thread| thread.join().unwrap());
-    known.is_over.store(true, Ordering::SeqCst);
+    // All of this happened while samples came in.
+    let during = known.now();
+    known.note(|now| now.is_over = true);
     others.into_iter().for_each(|thread| thread.join().unwrap());
-    assert!(known.views.load(Ordering::SeqCst) > 0);
+    let did = [during.cut, during.out_of_order, during.compacted, during.expired];
+    assert!(did.iter().all(|times| *times > 0), "{during:?}");
+    assert!(during.views > 0 && during.deletions > 0, "{during:?}");
     db.maintain().unwrap();
     let (now, whole) = (known.now(), content_of(&db));
     check(&whole, now, now, "the end");

@@ -1,11 +1,12 @@
 //! What the tests of the database share: batches in, samples out. Owns no test.
 
 use skopos_base::Env;
-use skopos_model::{Labels, MatchOp, Matcher, SeriesRef, TimestampMs};
+use skopos_model::{Labels, Matcher, SeriesRef, TimestampMs};
 use skopos_storage::{
     Append, AppendError, Appendable, CommitError, Committed, LabelRequest, Querier, QueryBudget, QueryLimits,
     Queryable, SelectRequest, SeriesBatch, SeriesId, Shard, TimeRange,
 };
+pub(crate) use skopos_testkit::storage::matcher;
 use skopos_tsdb::{Db, Options};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -80,17 +81,6 @@ pub(crate) fn dump(env: &Env, db: &Db) -> Dump {
         select(env, &*db.querier(TimeRange::ALL).expect("a head is always there"), &[], TimeRange::ALL);
     dump.retain(|_, samples| !samples.is_empty());
     dump
-}
-
-pub(crate) fn matcher(name: &str, op: &str, value: &str) -> Matcher {
-    let op = match op {
-        "=" => MatchOp::Equal,
-        "!=" => MatchOp::NotEqual,
-        "=~" => MatchOp::Regex,
-        "!~" => MatchOp::NotRegex,
-        _ => panic!("no operator {op}"),
-    };
-    Matcher::new(name, op, value).expect("the expression is valid")
 }
 
 pub(crate) fn label_request<'a>(env: &Env, matchers: &'a [Matcher], limit: usize) -> LabelRequest<'a> {

@@ -28,6 +28,7 @@ mod numbers;
 mod out_of_order;
 mod pausing;
 mod peers;
+mod peers_dump;
 mod random;
 mod replay;
 #[cfg(feature = "shuttle")]

@@ -28,6 +28,8 @@ fn a_block_that_no_compaction_takes_is_written_anew_for_an_overdue_rule() {
     SimWorld::new(1).run(|env| {
         let options = Options {
             maintenance_interval: DurationMs::from_secs(1_000_000),
+            // A day passes, of which the threads of the logs would take a million turns.
+            sync_interval: DurationMs::from_secs(60),
             max_block_duration: DurationMs::from_ms(2 * HOUR_MS),
             retention: rules(10),
             ..Options::default()
