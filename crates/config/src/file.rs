@@ -2,7 +2,7 @@
 
 use crate::{
     LoadError,
-    storage::{RetentionRuleConfig, StorageConfig},
+    storage::{RetentionRuleConfig, StorageConfig, second_of_one_selector},
     yaml,
 };
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,11 @@ impl Config {
         let config: Self = yaml::from_str(text).map_err(|e| LoadError::invalid(path, e.place, e.message))?;
         let checked = config.global.check().and_then(|()| check_jobs(&config.scrape_configs, &config.global));
         checked.map_err(|e| LoadError::invalid(path, place_of(text, &config, &e), e.to_string()))?;
+        if let Some(second) = second_of_one_selector(&config.retention) {
+            let message = "an earlier rule has the same selector, so that this one would never count: \
+                           leave one of them out";
+            return Err(LoadError::invalid(path, yaml::place_of_retention(text, second), message.to_owned()));
+        }
         Ok(config)
     }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use skopos_model::{DurationMs, Matcher};
 use skopos_scrape::config::null_is_default;
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 /// The section `storage`.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -80,6 +80,15 @@ pub struct RetentionRuleConfig {
     pub selector: Selector,
     /// Older samples are left out when blocks are compacted.
     pub time: DurationMs,
+}
+
+/// The first rule that says of some series what an earlier one says of just those: it would never count.
+pub(crate) fn second_of_one_selector(rules: &[RetentionRuleConfig]) -> Option<usize> {
+    let conditions = |rule: &RetentionRuleConfig| -> BTreeSet<String> {
+        rule.selector.matchers().iter().map(ToString::to_string).collect()
+    };
+    let mut known = BTreeSet::new();
+    rules.iter().position(|rule| !known.insert(conditions(rule)))
 }
 
 /// A selector of series as it was written, and what it means.

@@ -109,6 +109,17 @@ pub(crate) fn place_in_global(text: &str, key: &str) -> Option<Place> {
     Some(Place { line: at.line(), column: at.column() })
 }
 
+/// Where the selector of a rule of the section `retention` stands.
+pub(crate) fn place_of_retention(text: &str, rule: usize) -> Option<Place> {
+    #[derive(Deserialize)]
+    struct File {
+        retention: Vec<BTreeMap<String, Spanned<IgnoredAny>>>,
+    }
+    let file: File = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let at = file.retention.get(rule)?.get("match")?.referenced;
+    Some(Place { line: at.line(), column: at.column() })
+}
+
 /// Where `key` stands in a rule of a file of rules, or in a group when no rule is named: its value, or the
 /// beginning of the rule when it is absent.
 pub(crate) fn place_in_rules(text: &str, group: usize, rule: Option<usize>, key: &str) -> Option<Place> {

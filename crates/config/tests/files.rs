@@ -105,6 +105,29 @@ fn errors_say_file_line_column_and_what_is_allowed() {
 }
 
 #[test]
+fn a_second_rule_of_one_selector_is_refused_and_located() {
+    let rules = |second: &str| {
+        format!(
+            "retention:\n  - {{match: 'up{{a=\"b\",c=~\"d\"}}', time: 2d}}\n  - {{match: '{second}', time: 3d}}\n"
+        )
+    };
+    // The order of conditions means nothing.
+    for same in ["up{a=\"b\",c=~\"d\"}", "{c=~\"d\", a=\"b\", __name__=\"up\"}"] {
+        check_error(
+            &rules(same),
+            "prometheus.yml:3:13: an earlier rule has the same selector, so that this one would never count: \
+             leave one of them out",
+        );
+    }
+    assert!(Config::parse(&rules("up{a=\"b\"}"), Path::new("prometheus.yml")).is_ok());
+    // And a value that stands twice.
+    check_error(
+        "storage:\n  tsdb:\n    retention:\n      time: 2d\n      time: 2d\n",
+        "prometheus.yml:5:7: the key \"time\" stands twice in one mapping",
+    );
+}
+
+#[test]
 fn duplicate_jobs_and_bad_targets_are_located() {
     check_error(
         "scrape_configs:\n  - job_name: a\n  - job_name: b\n  - job_name: a\n",

@@ -1,7 +1,11 @@
 //! A recording rule over a time that has passed: which spans are asked for one by one, and which series an
 //! answer becomes. Asks nobody and writes nothing.
 
-use crate::{file::RecordingRule, schedule::Schedule, source::AnswerSeries};
+use crate::{
+    file::RecordingRule,
+    schedule::Schedule,
+    source::{AnswerSeries, AnswerValue},
+};
 use skopos_model::{DurationMs, Labels, LabelsBuilder, TimestampMs, name::METRIC_NAME};
 use skopos_promql::Steps;
 use std::collections::BTreeMap;
@@ -41,7 +45,7 @@ pub struct SameSeries {
 /// # Errors
 /// When a series would have two values at one time.
 pub fn recorded(rule: &RecordingRule, answer: Vec<AnswerSeries>) -> Result<Vec<AnswerSeries>, SameSeries> {
-    let mut all: BTreeMap<Labels, Vec<(TimestampMs, f64)>> = BTreeMap::new();
+    let mut all: BTreeMap<Labels, Vec<(TimestampMs, AnswerValue)>> = BTreeMap::new();
     let mut builder = LabelsBuilder::default();
     for series in answer {
         builder.clear();
@@ -103,7 +107,7 @@ mod tests {
     }
 
     fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> AnswerSeries {
-        let samples = samples.iter().map(|(at, v)| (ms(*at), *v)).collect();
+        let samples = samples.iter().map(|(at, v)| (ms(*at), AnswerValue::Float(*v))).collect();
         AnswerSeries { labels: Labels::from_pairs(labels.iter().copied()), samples }
     }
 

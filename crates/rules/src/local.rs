@@ -1,6 +1,6 @@
 //! `LocalSource`: our own engine over any storage.
 
-use crate::source::{Answer, AnswerSeries, RangeSource, SourceError};
+use crate::source::{Answer, AnswerSeries, AnswerValue, RangeSource, SourceError};
 use skopos_promql::{Engine, Steps, Value, ast::Expr};
 use skopos_storage::Queryable;
 
@@ -26,9 +26,15 @@ impl<Q: Queryable> RangeSource for LocalSource<'_, Q> {
         let Value::Matrix(matrix) = result.value else {
             unreachable!("invariant: a range query gives a matrix")
         };
-        let series = (0..matrix.len())
-            .map(|i| AnswerSeries { labels: matrix.labels(i).clone(), samples: matrix.points(i).collect() })
-            .collect();
-        Ok(Answer { series, warnings })
+        let series = (0..matrix.len()).map(|i| {
+            let floats = matrix.points(i).map(|(at, value)| (at, AnswerValue::Float(value)));
+            let histograms = matrix
+                .histograms(i)
+                .map(|(at, histogram)| (at, AnswerValue::Histogram(Box::new(histogram.into_owned()))));
+            let mut samples: Vec<_> = floats.chain(histograms).collect();
+            samples.sort_by_key(|(at, _)| *at);
+            AnswerSeries { labels: matrix.labels(i).clone(), samples }
+        });
+        Ok(Answer { series: series.collect(), warnings })
     }
 }

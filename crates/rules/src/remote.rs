@@ -1,7 +1,7 @@
 //! `RemoteSource`: a server that speaks the HTTP API of Prometheus, asked one query at a time. Answers are
 //! bounded in bytes and time. Owns no storage.
 
-use crate::source::{Answer, AnswerSeries, RangeSource, SourceError};
+use crate::source::{Answer, AnswerSeries, AnswerValue, RangeSource, SourceError};
 use form_urlencoded::Serializer;
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,
@@ -228,7 +228,7 @@ fn read(url: &str, status: StatusCode, bytes: &[u8]) -> Result<Answer, SourceErr
         }
         let samples = one.values.iter().map(|(at, value)| {
             let value = value.parse().map_err(|_| failed(format!("{value:?} is no number")))?;
-            Ok((TimestampMs::new((at * 1000.0).round() as i64), value))
+            Ok((TimestampMs::new((at * 1000.0).round() as i64), AnswerValue::Float(value)))
         });
         let samples = samples.collect::<Result<_, SourceError>>()?;
         series.push(AnswerSeries { labels, samples });
@@ -256,7 +256,11 @@ mod tests {
         assert_eq!(series.labels, Labels::from_pairs([("a", "b")]));
         let times: Vec<i64> = series.samples.iter().map(|(at, _)| at.as_ms()).collect();
         assert_eq!(times, [1_700_000_000_437, 1000, 2000, 3000, 4000]);
-        let values: Vec<f64> = series.samples.iter().map(|(_, v)| *v).collect();
+        let float = |value: &AnswerValue| match value {
+            AnswerValue::Float(value) => *value,
+            AnswerValue::Histogram(h) => panic!("{h:?}"),
+        };
+        let values: Vec<f64> = series.samples.iter().map(|(_, v)| float(v)).collect();
         assert!(values[1].is_nan());
         assert_eq!(
             [values[0], values[2], values[3], values[4]],

@@ -1,6 +1,6 @@
 //! `RangeSource`: who evaluates an expression over a time that has passed. Owns no network and no storage.
 
-use skopos_model::{Labels, TimestampMs};
+use skopos_model::{FloatHistogram, Labels, TimestampMs};
 use skopos_promql::{EvalError, Steps, ast::Expr};
 
 /// A series of an answer, its samples in the order of time.
@@ -9,7 +9,16 @@ pub struct AnswerSeries {
     /// What identifies it.
     pub labels: Labels,
     /// At steps of the query.
-    pub samples: Vec<(TimestampMs, f64)>,
+    pub samples: Vec<(TimestampMs, AnswerValue)>,
+}
+
+/// A value of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnswerValue {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Box<FloatHistogram>),
 }
 
 /// What a range query gives.
@@ -53,11 +62,13 @@ pub enum SourceError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The value has native histograms: an answer in JSON has their buckets by bounds, and not their schema,
-    /// so that they are not made into samples again.
+    /// The value has native histograms. An answer in JSON has of them the buckets that count something, by
+    /// their bounds: neither other custom bounds nor the width of an empty zero bucket, so that what would be
+    /// recorded is not what the rule gives.
     #[error(
         "the value of {labels} is a native histogram: such a rule is not filled in over a server, whose \
-         JSON has buckets without their schema; take the rule out of the file"
+         JSON leaves out the bounds of empty buckets; fill it in over a data directory, with --db, or take \
+         the rule out of the file"
     )]
     Histogram {
         /// The series.
@@ -73,6 +84,6 @@ pub trait RangeSource {
     /// The values of `expr` at all steps.
     ///
     /// # Errors
-    /// When there is no answer, or one that cannot be recorded as floats.
+    /// When there is no answer, or one that does not say all that is to be recorded.
     fn range(&mut self, expr: &Expr, steps: Steps) -> Result<Answer, SourceError>;
 }

@@ -474,5 +474,17 @@ fn the_command_line_of_a_prometheus_starts_the_server() {
     wait_for_log(&server, &["--enable-feature=promql-per-step-stats changes nothing: it is not there yet"]);
     wait_for_log(&server, &["Unknown option for --enable-feature", "option=no-such"]);
     wait_for_log(&server, &["--web.enable-remote-write-receiver changes nothing: pushes are not taken yet"]);
-    assert!(server.get("/-/ready").status < 300 || server.get("/-/ready").status == 503, "it runs");
+    let ready =
+        wait_until("it is ready", PATIENCE, || Some(server.get("/-/ready")).filter(|r| r.status != 503));
+    assert_eq!((ready.status, ready.text().trim()), (200, "Skopos is ready."));
+    // The flags that it knows are in force, and those that change nothing are not said to be.
+    let flags = server.get("/api/v1/status/flags").text();
+    for said in ["\"storage.tsdb.retention.time\":\"2h\"", "\"web.enable-lifecycle\":\"true\""] {
+        assert!(flags.contains(said), "{said}: {flags}");
+    }
+    assert_eq!(
+        http::request("POST", &server.url("/-/reload"), &[], &[]).unwrap().status,
+        200,
+        "--web.enable-lifecycle"
+    );
 }

@@ -1,5 +1,10 @@
 //! `skopos tool tsdb create-blocks-from rules` beside Debian's promtool, over the same Prometheus.
 
+use skopos_model::{
+    Histogram, Labels, TimestampMs,
+    histogram::{Layout, Span},
+};
+use skopos_storage::{Append, Appendable, SeriesId, Value};
 use skopos_testkit::{peers, service::Service};
 use std::{
     fs,
@@ -138,4 +143,95 @@ fn what_cannot_be_filled_in_is_said_and_leaves_no_block() {
     }
     let error = refused(&ours(folder, "1700000000", &["r.yml"]));
     assert!(error.contains("--start (2023-11-14T22:13:20Z) is not before --end"), "{error}");
+}
+
+#[test]
+fn limit_and_offset_of_a_group_change_nothing_here_as_in_promtool_3() {
+    let (server, temp) = world();
+    let (folder, url) = (temp.path(), server.url(""));
+    let rules = "groups: [{name: x, interval: 60s, limit: 1, query_offset: 10m, rules: \
+                 [{record: copy, expr: req_total}]}]\n";
+    fs::write(folder.join("rules.yml"), rules).unwrap();
+    ok(&ours(folder, END, &["--url", &url, "--output-dir", "ours", "rules.yml"]));
+    let mut made = vec!["ours"];
+    if let Some(promtool) = peers::promtool_3() {
+        let theirs = ["tsdb", "create-blocks-from", "rules", "--url", &url, "--start", START, "--end", END];
+        let theirs = [&theirs[..], &["--output-dir", "theirs", "rules.yml"]].concat();
+        ok(&run(promtool.to_str().unwrap(), folder, &theirs));
+        made.push("theirs");
+    }
+    // The two evaluate at other times of each minute: every value is checked against its own time.
+    for dir in made {
+        let lines = dump(folder, dir);
+        let series: std::collections::BTreeSet<&str> =
+            lines.iter().map(|line| line.split_once("} ").unwrap().0).collect();
+        assert_eq!(series.len(), 6, "{dir}: more than the limit");
+        assert!(lines.len() > 6 * 300, "{dir}: {} samples", lines.len());
+        for line in &lines {
+            let mut words = line.rsplit(' ');
+            let at: i64 = words.next().unwrap().parse().unwrap();
+            let value: f64 = words.next().unwrap().parse().unwrap();
+            let host = (0..3).find(|h| line.contains(&format!("instance=\"h{h}\""))).unwrap();
+            let nth = (at - 1_700_000_000_000).div_euclid(60_000).min(329);
+            assert_eq!(value, (nth * (host + 1)) as f64 * 1.5, "{dir}: {line}");
+        }
+    }
+}
+
+/// A data directory with a series of native histograms, two hours of them at 15 s.
+fn histograms(dir: &Path) {
+    let env = skopos_base::Env::real();
+    let db = skopos_tsdb::Db::open(dir, skopos_tsdb::Options::default(), &env).unwrap();
+    let labels = Labels::from_pairs([("__name__", "latency"), ("job", "x")]);
+    for i in 0..480i64 {
+        let layout =
+            Layout { schema: 2, positive_spans: vec![Span { offset: -1, length: 2 }], ..Layout::default() };
+        let count = 3 * i as u64 + 1;
+        let positive_deltas = vec![i, i + 1];
+        let histogram =
+            Histogram { layout, count, sum: 0.5 * i as f64, positive_deltas, ..Histogram::default() };
+        let mut appender = db.appender();
+        let at = TimestampMs::new(1_700_000_000_000 + 15_000 * i);
+        let sample = Append::float(SeriesId::Labels(&labels), at, 0.0);
+        appender.append(&Append { value: Value::Histogram(&histogram), ..sample }).unwrap();
+        appender.commit().unwrap();
+    }
+    db.close().unwrap();
+}
+
+#[test]
+fn histograms_are_recorded_over_a_data_directory_and_named_over_a_server() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    histograms(&folder.join("data"));
+    let rules = "groups: [{name: x, rules: [{record: copy, expr: latency}, {record: sums, expr: \
+                 'histogram_sum(latency)'}]}]\n";
+    fs::write(folder.join("rules.yml"), rules).unwrap();
+    ok(&ours(folder, "1700007000", &["--db", "data", "--output-dir", "made", "rules.yml"]));
+    let dumped = ok(&run(env!("CARGO_BIN_EXE_skopos"), folder, &["tool", "tsdb", "dump", "made"]));
+    let (copies, sums): (Vec<&str>, Vec<&str>) = dumped.lines().partition(|l| l.contains("\"copy\""));
+    assert_eq!((copies.len(), sums.len()), (117, 117), "{dumped}");
+    for (copy, sum) in copies.iter().zip(&sums) {
+        let (value, at) = sum.split_once("} ").unwrap().1.split_once(' ').unwrap();
+        let nth = (at.parse::<i64>().unwrap() - 1_700_000_000_000) / 15_000;
+        assert_eq!(value.parse::<f64>().unwrap(), nth as f64 / 2.0);
+        // Bounds are roots of two, whose last digit is as it is: counts say that the buckets are these.
+        let (first, second) = (format!("]:{nth}"), format!("]:{}}} {at}", 2 * nth + 1));
+        let head = format!("{{count:{}, sum:{value}, (", 3 * nth + 1);
+        assert!(copy.contains(&head) && copy.contains(&first) && copy.ends_with(&second), "{copy}");
+    }
+    if let Some(prometheus) = peers::prometheus_3() {
+        let mut server = peers::prometheus_at(prometheus, "", &["--storage.tsdb.retention.time=100y"]);
+        server.terminate();
+        let data = server.folder().join("data");
+        fs::remove_dir_all(&data).unwrap();
+        histograms(&data);
+        server.restart();
+        let url = server.url("");
+        let error =
+            refused(&ours(folder, "1700007000", &["--url", &url, "--output-dir", "none", "rules.yml"]));
+        assert!(error.contains("the value of latency{job=\"x\"} is a native histogram"), "{error}");
+        assert!(error.contains("--db"), "{error}");
+        assert_eq!(fs::read_dir(folder.join("none")).map_or(0, Iterator::count), 0);
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use skopos_base::{Env, fs::parent};
 use skopos_chunk::{ChunkBuilder, ChunkValue, CutAt};
-use skopos_model::{DurationMs, Labels, TimestampMs};
+use skopos_model::{DurationMs, FloatHistogram, Labels, TimestampMs};
 use skopos_storage::{Chunk, ChunkQuerier, TimeRange};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -64,21 +64,36 @@ pub struct BackfillSeries(u32);
 struct Held {
     /// The number of its block, counted from time 0.
     window: i64,
-    series: u32,
     at_ms: i64,
-    value: f64,
+    /// The bits of a float, or a histogram's index among those that are held.
+    value: u64,
+    series: u32,
+    kind: Kind,
 }
 
-/// Gathers samples and makes blocks of them. Dropped before it is finished, it leaves none.
+/// What a sample is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Float,
+    Histogram,
+}
+
+/// Gathers samples and makes blocks of them. Dropped before it is finished, it leaves none, and no directory
+/// that it made.
 pub struct Backfill<'a> {
     env: &'a Env,
     dir: PathBuf,
+    /// The directory was made for this, and nothing is finished yet.
+    is_ours: bool,
     ids: Arc<BlockIds>,
     block_ms: i64,
-    capacity: usize,
+    memory_bytes: usize,
     numbers: HashMap<Labels, u32>,
     labels: Vec<Labels>,
     held: Vec<Held>,
+    histograms: Vec<FloatHistogram>,
+    /// What they take.
+    histogram_bytes: usize,
     /// What went to the disk, by block, in the order in which it was added.
     runs: BTreeMap<i64, Vec<PathBuf>>,
 }
@@ -89,6 +104,7 @@ impl<'a> Backfill<'a> {
     /// # Errors
     /// When it cannot be made.
     pub fn new(env: &'a Env, dir: &Path, options: BackfillOptions) -> Result<Self, BackfillError> {
+        let is_ours = !env.fs.exists(dir).map_err(BlockError::io("looking for", dir))?;
         env.fs.create_dir_all(dir).map_err(BlockError::io("creating", dir))?;
         let above = parent(dir);
         let above = if above.as_os_str().is_empty() { PathBuf::from(".") } else { above };
@@ -96,12 +112,15 @@ impl<'a> Backfill<'a> {
         let this = Self {
             env,
             dir: dir.to_owned(),
+            is_ours,
             ids: Arc::new(BlockIds::new(env)),
             block_ms: options.block_ms(),
-            capacity: (options.memory_bytes / size_of::<Held>()).max(1),
+            memory_bytes: options.memory_bytes,
             numbers: HashMap::new(),
             labels: Vec::new(),
             held: Vec::new(),
+            histograms: Vec::new(),
+            histogram_bytes: 0,
             runs: BTreeMap::new(),
         };
         // What an attempt left that was killed.
@@ -120,14 +139,41 @@ impl<'a> Backfill<'a> {
         BackfillSeries(number)
     }
 
-    /// Adds a sample. Of several at one time the one added first is kept.
+    /// Adds a float. Of several samples at one time the one added first is kept.
     ///
     /// # Errors
     /// When memory is full and the disk too.
     pub fn add(&mut self, series: BackfillSeries, at: TimestampMs, value: f64) -> Result<(), BackfillError> {
+        self.hold(series, at, Kind::Float, value.to_bits())
+    }
+
+    /// Adds a native histogram, which is valid or a staleness marker.
+    ///
+    /// # Errors
+    /// When memory is full and the disk too.
+    pub fn add_histogram(
+        &mut self,
+        series: BackfillSeries,
+        at: TimestampMs,
+        histogram: FloatHistogram,
+    ) -> Result<(), BackfillError> {
+        let index = self.histograms.len() as u64;
+        self.histogram_bytes += size_of::<FloatHistogram>() + histogram.heap_bytes();
+        self.histograms.push(histogram);
+        self.hold(series, at, Kind::Histogram, index)
+    }
+
+    fn hold(
+        &mut self,
+        series: BackfillSeries,
+        at: TimestampMs,
+        kind: Kind,
+        value: u64,
+    ) -> Result<(), BackfillError> {
         let at_ms = at.as_ms();
-        self.held.push(Held { window: at_ms.div_euclid(self.block_ms), series: series.0, at_ms, value });
-        if self.held.len() >= self.capacity {
+        let window = at_ms.div_euclid(self.block_ms);
+        self.held.push(Held { window, at_ms, value, series: series.0, kind });
+        if self.held.len() * size_of::<Held>() + self.histogram_bytes >= self.memory_bytes {
             self.spill()?;
         }
         Ok(())
@@ -150,6 +196,7 @@ impl<'a> Backfill<'a> {
             done.extend(self.merge(&runs)?);
         }
         self.remove_runs()?;
+        self.is_ours = false;
         done.sort_by_key(|m: &BlockMeta| m.min_time);
         Ok(done)
     }
@@ -170,6 +217,8 @@ impl<'a> Backfill<'a> {
         }
         self.held = held;
         self.held.clear();
+        self.histograms.clear();
+        self.histogram_bytes = 0;
         Ok(())
     }
 
@@ -208,7 +257,13 @@ impl<'a> Backfill<'a> {
         for samples in by_series() {
             let mut builder = ChunkBuilder::new(CutAt::default());
             for sample in samples {
-                builder.push(TimestampMs::new(sample.at_ms), &ChunkValue::Float(sample.value));
+                let value = match sample.kind {
+                    Kind::Float => ChunkValue::Float(f64::from_bits(sample.value)),
+                    Kind::Histogram => {
+                        ChunkValue::FloatHistogram(self.histograms[sample.value as usize].clone())
+                    }
+                };
+                builder.push(TimestampMs::new(sample.at_ms), &value);
             }
             let chunks: Vec<Chunk> = builder
                 .finish()
@@ -248,6 +303,10 @@ impl Drop for Backfill<'_> {
     fn drop(&mut self) {
         // Where this fails, the next attempt removes it.
         let _ = self.remove_runs();
+        let fs = &*self.env.fs;
+        if self.is_ours && fs.read_dir(&self.dir).is_ok_and(|entries| entries.is_empty()) {
+            let _ = fs.remove_dir_all(&self.dir);
+        }
     }
 }
 
@@ -257,6 +316,7 @@ mod tests {
     use super::*;
     use skopos_base::sim::SimWorld;
     use skopos_chunk::SampleIter;
+    use skopos_model::histogram::{Layout, Span};
 
     /// What blocks made with so much memory hold, and how many they are.
     fn made(memory_bytes: usize) -> (usize, String) {
@@ -268,7 +328,16 @@ mod tests {
             let series = backfill.series(&Labels::from_pairs([("n", (i % 7).to_string())]));
             // Out of order, and some times twice: the value of the first one counts.
             let at = TimestampMs::new((i * 7919 % 500) * 60_000 - 3_600_000);
-            backfill.add(series, at, i as f64).unwrap();
+            let histogram = || {
+                let spans = vec![Span { offset: (i % 3) as i32, length: 2 }];
+                let layout = Layout { schema: 1, positive_spans: spans, ..Layout::default() };
+                let positive_buckets = vec![1.5, i as f64];
+                FloatHistogram { layout, count: i as f64 + 1.5, positive_buckets, ..Default::default() }
+            };
+            match i % 7 {
+                5 => backfill.add_histogram(series, at, histogram()).unwrap(),
+                _ => backfill.add(series, at, i as f64).unwrap(),
+            }
         }
         let blocks = backfill.finish().unwrap();
         assert!(blocks.is_sorted_by(|a, b| a.max_time <= b.min_time), "blocks do not overlap");
@@ -288,9 +357,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_finished_leaves_nothing_and_takes_nothing() {
+        let env = SimWorld::new(3).env();
+        let (new, old) = (Path::new("/new"), Path::new("/old"));
+        env.fs.create_dir_all(old).unwrap();
+        for dir in [new, old] {
+            let options = BackfillOptions { memory_bytes: 1000, ..BackfillOptions::default() };
+            let mut backfill = Backfill::new(&env, dir, options).unwrap();
+            let series = backfill.series(&Labels::from_pairs([("n", "1")]));
+            for i in 0..100 {
+                backfill.add(series, TimestampMs::new(i), 0.0).unwrap();
+            }
+            assert!(env.fs.exists(&dir.join(RUNS_DIR)).unwrap(), "some went to the disk");
+        }
+        assert_eq!((env.fs.exists(new).unwrap(), env.fs.exists(old).unwrap()), (false, true));
+        assert!(env.fs.read_dir(old).unwrap().is_empty());
+    }
+
+    #[test]
     fn what_does_not_fit_into_memory_makes_the_same_blocks() {
         let (blocks, expected) = made(1 << 20);
         assert!(blocks > 3 && expected.lines().count() > 500);
+        assert!(expected.lines().filter(|line| line.contains("{count:")).count() > 50);
         for memory_bytes in [1000, 10_000] {
             assert_eq!(made(memory_bytes), (blocks, expected.clone()), "{memory_bytes} bytes");
         }

@@ -16,7 +16,7 @@ use skopos_rules::{
     file::{RecordingRule, Rule},
     remote::{Credentials, RemoteSource},
     schedule::Schedule,
-    source::RangeSource,
+    source::{AnswerValue, RangeSource},
 };
 use skopos_tsdb::tool::{
     backfill::{Backfill, BackfillOptions},
@@ -141,7 +141,11 @@ fn fill(
             for series in recorded(&due.rule, answer.series).map_err(failed)? {
                 let held = backfill.series(&series.labels);
                 for (at, value) in series.samples {
-                    backfill.add(held, at, value).map_err(failed)?;
+                    let added = match value {
+                        AnswerValue::Float(value) => backfill.add(held, at, value),
+                        AnswerValue::Histogram(histogram) => backfill.add_histogram(held, at, *histogram),
+                    };
+                    added.map_err(failed)?;
                 }
             }
         }
