@@ -6,9 +6,9 @@ use crate::{ChunkError, Encoding, XorIter, decode_range_into, decoder, frame, fr
 use skopos_model::histogram::EXPONENTIAL_SCHEMAS;
 use skopos_model::{Columns, FloatHistogram, Histogram, TimestampMs};
 
-/// Appends the samples from `min` to `max`, both included, to the columns. Reading ends at the first sample
-/// behind `max`: what follows is not checked. Start timestamps are read over. Histograms of a schema finer
-/// than 8 become that schema.
+/// Appends the samples from `min` to `max`, both included, to the columns, with the start timestamps of those
+/// that have one. Reading ends at the first sample behind `max`: what follows is not checked. Histograms of a
+/// schema finer than 8 become that schema.
 ///
 /// # Errors
 /// When `bytes` are no chunk of that encoding; the columns are then as they were.
