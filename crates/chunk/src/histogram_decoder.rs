@@ -2,59 +2,106 @@
 //! count or a length in them.
 
 use crate::ChunkError;
-use crate::bits::{Window, Xored};
+use crate::bits::{BitReader, Window, Xored};
 use crate::frame::{Frame, Header};
 use skopos_model::histogram::{
-    EXPONENTIAL_SCHEMAS, FloatHistogram, Histogram, Layout, absolute, bucket_count,
+    CounterResetHint, EXPONENTIAL_SCHEMAS, FloatHistogram, Histogram, Layout, absolute, bucket_count,
 };
 use skopos_model::{Columns, RowCounts, TimestampMs, is_stale_nan};
 
-/// Reads a histogram chunk sample by sample: once for whole counts, once for floats.
-pub(crate) trait Cursor<'a> {
-    /// What the samples share.
-    fn frame(&self) -> &Frame<'a>;
-    /// The same, to read on.
-    fn frame_mut(&mut self) -> &mut Frame<'a>;
-    /// Reads the counts of the next sample.
-    fn advance_counts(&mut self) -> Result<(), Window>;
-    /// Reads the next sample. There must be one.
-    fn advance(&mut self) -> Result<(), ChunkError> {
-        let start = self.frame().reader.bit;
-        self.frame_mut().advance_time();
-        self.advance_counts().map_err(|window| self.frame().bad_window(start, window))?;
-        self.frame_mut().end_sample(start)
-    }
-    /// The sample read last as a row; it is no staleness marker.
-    fn row(&mut self) -> RowCounts<'_>;
-    /// The sum of the sample read last.
+/// The counts of a histogram besides its layout, and what the next one builds on: whole ones, or floats.
+pub(crate) trait ChunkCounts: Clone + std::fmt::Debug {
+    /// The histogram that has them.
+    type Histogram;
+    /// The fewest bits that a bucket of the first sample takes.
+    const BUCKET_BITS: u64;
+
+    /// No observations in the buckets of a layout.
+    fn none(layout: &Layout) -> Self;
+    /// Reads those of a chunk's first sample.
+    fn take_first(&mut self, reader: &mut BitReader<'_>);
+    /// Reads those of a later sample.
+    fn take_later(&mut self, reader: &mut BitReader<'_>) -> Result<(), Window>;
+    /// The sum.
     fn sum(&self) -> f64;
-    /// The sample read last with float counts.
-    fn to_float(&self) -> FloatHistogram;
+    /// All that a row of columns holds; the buckets stand in `floats`.
+    fn row<'f>(&self, hint: CounterResetHint, floats: &'f mut Vec<f64>) -> RowCounts<'f>;
+    /// As a histogram of that layout.
+    fn histogram(&self, layout: Layout) -> Self::Histogram;
+    /// The staleness marker.
+    fn marker() -> Self::Histogram;
+    /// The histogram with float counts, and of no schema that is too fine.
+    fn to_float(histogram: &Self::Histogram) -> FloatHistogram;
+}
+
+/// Reads a histogram chunk sample by sample.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor<'a, C> {
+    /// What the samples share.
+    pub(crate) frame: Frame<'a>,
+    /// Those of the sample read last.
+    pub(crate) counts: C,
+    floats: Vec<f64>,
+}
+
+impl<'a, C: ChunkCounts> Cursor<'a, C> {
+    /// Stands before the first sample.
+    pub(crate) fn new(bytes: &'a [u8], header: Header) -> Result<Self, ChunkError> {
+        let frame = Frame::new(bytes, header, C::BUCKET_BITS)?;
+        let counts = C::none(&frame.layout);
+        Ok(Self { frame, counts, floats: Vec::new() })
+    }
+
+    /// Reads the next sample. There must be one.
+    pub(crate) fn advance(&mut self) -> Result<(), ChunkError> {
+        let start = self.frame.reader.bit;
+        self.frame.advance_time();
+        if self.frame.read == 0 {
+            self.counts.take_first(&mut self.frame.reader);
+        } else {
+            let taken = self.counts.take_later(&mut self.frame.reader);
+            taken.map_err(|window| self.frame.bad_window(start, window))?;
+        }
+        self.frame.end_sample(start)
+    }
+
+    /// The sample read last as a row; it is no staleness marker.
+    fn row(&mut self) -> RowCounts<'_> {
+        self.counts.row(self.frame.hint(), &mut self.floats)
+    }
+
+    /// The sample read last, as the chunk has it: a schema that is too fine stays.
+    pub(crate) fn exact(&self) -> C::Histogram {
+        if is_stale_nan(self.counts.sum()) {
+            return C::marker();
+        }
+        self.counts.histogram(Layout { counter_reset_hint: self.frame.hint(), ..self.frame.layout.clone() })
+    }
 }
 
 /// Appends the samples from `min` to `max` to the columns; see `decode_columns`.
-pub(crate) fn decode<'a>(
-    mut cursor: impl Cursor<'a>,
+pub(crate) fn decode<C: ChunkCounts>(
+    mut cursor: Cursor<'_, C>,
     min: TimestampMs,
     max: TimestampMs,
     columns: &mut Columns,
 ) -> Result<(), ChunkError> {
-    let fine = cursor.frame().layout.schema > *EXPONENTIAL_SCHEMAS.end();
+    let fine = cursor.frame.layout.schema > *EXPONENTIAL_SCHEMAS.end();
     let (mut layout, mut stale) = (None, None);
-    while cursor.frame().remaining() > 0 {
+    while cursor.frame.remaining() > 0 {
         cursor.advance()?;
-        let timestamp = TimestampMs::new(cursor.frame().timestamp);
+        let timestamp = TimestampMs::new(cursor.frame.timestamp);
         if timestamp > max {
             break;
         }
         if timestamp < min {
             continue;
         }
-        if is_stale_nan(cursor.sum()) {
+        if is_stale_nan(cursor.counts.sum()) {
             let counts = RowCounts {
                 counter_reset_hint: Default::default(),
                 count: 0.0,
-                sum: cursor.sum(),
+                sum: cursor.counts.sum(),
                 zero_count: 0.0,
                 positive_buckets: &[],
                 negative_buckets: &[],
@@ -62,24 +109,16 @@ pub(crate) fn decode<'a>(
             let layout = *stale.get_or_insert_with(|| columns.add_layout(&Layout::default()));
             columns.push_row(timestamp, layout, &counts);
         } else if fine {
-            columns.push_histogram(timestamp, &cursor.to_float());
+            columns.push_histogram(timestamp, &C::to_float(&cursor.exact()));
         } else {
-            let layout = *layout.get_or_insert_with(|| columns.add_layout(&cursor.frame().layout));
+            let layout = *layout.get_or_insert_with(|| columns.add_layout(&cursor.frame.layout));
             columns.push_row(timestamp, layout, &cursor.row());
         }
-        if cursor.frame().starts.any() {
-            columns.note_start(cursor.frame().starts.of_last());
+        if cursor.frame.starts.any() {
+            columns.note_start(cursor.frame.starts.of_last());
         }
     }
     Ok(())
-}
-
-/// Reads a chunk of histograms with whole counts.
-#[derive(Clone, Debug)]
-pub(crate) struct WholeCursor<'a> {
-    pub(crate) frame: Frame<'a>,
-    pub(crate) counts: WholeCounts,
-    floats: Vec<f64>,
 }
 
 /// A histogram with whole counts besides its layout, and what the next one builds on.
@@ -98,9 +137,11 @@ pub(crate) struct WholeCounts {
     pub(crate) positive: usize,
 }
 
-impl WholeCounts {
-    /// No observations in the buckets of a layout.
-    pub(crate) fn none(layout: &Layout) -> Self {
+impl ChunkCounts for WholeCounts {
+    type Histogram = Histogram;
+    const BUCKET_BITS: u64 = 1;
+
+    fn none(layout: &Layout) -> Self {
         let positive = bucket_count(&layout.positive_spans) as usize;
         let buckets = positive + bucket_count(&layout.negative_spans) as usize;
         Self {
@@ -114,61 +155,24 @@ impl WholeCounts {
             positive,
         }
     }
-}
 
-impl<'a> WholeCursor<'a> {
-    /// Stands before the first sample.
-    pub(crate) fn new(bytes: &'a [u8], header: Header) -> Result<Self, ChunkError> {
-        let frame = Frame::new(bytes, header, 1)?;
-        let counts = WholeCounts::none(&frame.layout);
-        Ok(Self { frame, counts, floats: Vec::new() })
-    }
-
-    /// The sample read last, as the chunk has it: a schema that is too fine stays.
-    pub(crate) fn exact(&self) -> Histogram {
-        let c = &self.counts;
-        if is_stale_nan(c.sum.value()) {
-            return Histogram { sum: c.sum.value(), ..Histogram::default() };
-        }
-        let (positive, negative) = c.buckets.split_at(c.positive);
-        Histogram {
-            layout: Layout { counter_reset_hint: self.frame.hint(), ..self.frame.layout.clone() },
-            count: c.count,
-            sum: c.sum.value(),
-            zero_count: c.zero_count,
-            positive_deltas: positive.to_vec(),
-            negative_deltas: negative.to_vec(),
+    fn take_first(&mut self, reader: &mut BitReader<'_>) {
+        self.count = reader.take_unsigned();
+        self.zero_count = reader.take_unsigned();
+        self.sum = Xored::first(reader.take(64));
+        for bucket in &mut self.buckets {
+            *bucket = reader.take_signed();
         }
     }
-}
 
-impl<'a> Cursor<'a> for WholeCursor<'a> {
-    fn frame(&self) -> &Frame<'a> {
-        &self.frame
-    }
-
-    fn frame_mut(&mut self) -> &mut Frame<'a> {
-        &mut self.frame
-    }
-
-    fn advance_counts(&mut self) -> Result<(), Window> {
-        let (reader, c) = (&mut self.frame.reader, &mut self.counts);
-        if self.frame.read == 0 {
-            c.count = reader.take_unsigned();
-            c.zero_count = reader.take_unsigned();
-            c.sum = Xored::first(reader.take(64));
-            for bucket in &mut c.buckets {
-                *bucket = reader.take_signed();
-            }
-            return Ok(());
-        }
-        c.count_delta = c.count_delta.wrapping_add(reader.take_signed());
-        c.count = c.count.wrapping_add(c.count_delta as u64);
-        c.zero_count_delta = c.zero_count_delta.wrapping_add(reader.take_signed());
-        c.zero_count = c.zero_count.wrapping_add(c.zero_count_delta as u64);
-        reader.take_xor(&mut c.sum)?;
-        if !is_stale_nan(c.sum.value()) {
-            for (bucket, change) in c.buckets.iter_mut().zip(&mut c.changes) {
+    fn take_later(&mut self, reader: &mut BitReader<'_>) -> Result<(), Window> {
+        self.count_delta = self.count_delta.wrapping_add(reader.take_signed());
+        self.count = self.count.wrapping_add(self.count_delta as u64);
+        self.zero_count_delta = self.zero_count_delta.wrapping_add(reader.take_signed());
+        self.zero_count = self.zero_count.wrapping_add(self.zero_count_delta as u64);
+        reader.take_xor(&mut self.sum)?;
+        if !is_stale_nan(self.sum.value()) {
+            for (bucket, change) in self.buckets.iter_mut().zip(&mut self.changes) {
                 *change = change.wrapping_add(reader.take_signed());
                 *bucket = bucket.wrapping_add(*change);
             }
@@ -176,37 +180,44 @@ impl<'a> Cursor<'a> for WholeCursor<'a> {
         Ok(())
     }
 
-    fn row(&mut self) -> RowCounts<'_> {
-        let c = &self.counts;
-        let (positive, negative) = c.buckets.split_at(c.positive);
-        self.floats.clear();
-        self.floats.extend(absolute(positive).chain(absolute(negative)).map(|c| c as f64));
-        let (positive_buckets, negative_buckets) = self.floats.split_at(c.positive);
+    fn sum(&self) -> f64 {
+        self.sum.value()
+    }
+
+    fn row<'f>(&self, hint: CounterResetHint, floats: &'f mut Vec<f64>) -> RowCounts<'f> {
+        let (positive, negative) = self.buckets.split_at(self.positive);
+        floats.clear();
+        floats.extend(absolute(positive).chain(absolute(negative)).map(|c| c as f64));
+        let (positive_buckets, negative_buckets) = floats.split_at(self.positive);
         RowCounts {
-            counter_reset_hint: self.frame.hint(),
-            count: c.count as f64,
-            sum: c.sum.value(),
-            zero_count: c.zero_count as f64,
+            counter_reset_hint: hint,
+            count: self.count as f64,
+            sum: self.sum.value(),
+            zero_count: self.zero_count as f64,
             positive_buckets,
             negative_buckets,
         }
     }
 
-    fn sum(&self) -> f64 {
-        self.counts.sum.value()
+    fn histogram(&self, layout: Layout) -> Histogram {
+        let (positive, negative) = self.buckets.split_at(self.positive);
+        Histogram {
+            layout,
+            count: self.count,
+            sum: self.sum.value(),
+            zero_count: self.zero_count,
+            positive_deltas: positive.to_vec(),
+            negative_deltas: negative.to_vec(),
+        }
     }
 
-    fn to_float(&self) -> FloatHistogram {
-        self.exact().reduced_to(*EXPONENTIAL_SCHEMAS.end()).to_float()
+    fn marker() -> Histogram {
+        Histogram::stale()
     }
-}
 
-/// Reads a chunk of histograms with float counts.
-#[derive(Clone, Debug)]
-pub(crate) struct FloatCursor<'a> {
-    pub(crate) frame: Frame<'a>,
-    pub(crate) counts: FloatCounts,
-    floats: Vec<f64>,
+    fn to_float(histogram: &Histogram) -> FloatHistogram {
+        histogram.reduced_to(*EXPONENTIAL_SCHEMAS.end()).to_float()
+    }
 }
 
 /// A histogram with float counts besides its layout, and what the next one builds on.
@@ -221,90 +232,71 @@ pub(crate) struct FloatCounts {
     pub(crate) positive: usize,
 }
 
-impl FloatCounts {
-    /// No observations in the buckets of a layout.
-    pub(crate) fn none(layout: &Layout) -> Self {
+impl ChunkCounts for FloatCounts {
+    type Histogram = FloatHistogram;
+    const BUCKET_BITS: u64 = 64;
+
+    fn none(layout: &Layout) -> Self {
         let positive = bucket_count(&layout.positive_spans) as usize;
         let buckets = positive + bucket_count(&layout.negative_spans) as usize;
         let zero = Xored::first(0);
         Self { count: zero, zero_count: zero, sum: zero, buckets: vec![zero; buckets], positive }
     }
-}
 
-impl<'a> FloatCursor<'a> {
-    /// Stands before the first sample.
-    pub(crate) fn new(bytes: &'a [u8], header: Header) -> Result<Self, ChunkError> {
-        let frame = Frame::new(bytes, header, 64)?;
-        let counts = FloatCounts::none(&frame.layout);
-        Ok(Self { frame, counts, floats: Vec::new() })
-    }
-
-    /// The sample read last, as the chunk has it: a schema that is too fine stays.
-    pub(crate) fn exact(&self) -> FloatHistogram {
-        let c = &self.counts;
-        if is_stale_nan(c.sum.value()) {
-            return FloatHistogram { sum: c.sum.value(), ..FloatHistogram::default() };
-        }
-        let (positive, negative) = c.buckets.split_at(c.positive);
-        FloatHistogram {
-            layout: Layout { counter_reset_hint: self.frame.hint(), ..self.frame.layout.clone() },
-            count: c.count.value(),
-            sum: c.sum.value(),
-            zero_count: c.zero_count.value(),
-            positive_buckets: positive.iter().map(Xored::value).collect(),
-            negative_buckets: negative.iter().map(Xored::value).collect(),
+    fn take_first(&mut self, reader: &mut BitReader<'_>) {
+        let known = [&mut self.count, &mut self.zero_count, &mut self.sum];
+        for value in known.into_iter().chain(&mut self.buckets) {
+            *value = Xored::first(reader.take(64));
         }
     }
-}
 
-impl<'a> Cursor<'a> for FloatCursor<'a> {
-    fn frame(&self) -> &Frame<'a> {
-        &self.frame
-    }
-
-    fn frame_mut(&mut self) -> &mut Frame<'a> {
-        &mut self.frame
-    }
-
-    fn advance_counts(&mut self) -> Result<(), Window> {
-        let (reader, c) = (&mut self.frame.reader, &mut self.counts);
-        if self.frame.read == 0 {
-            for value in [&mut c.count, &mut c.zero_count, &mut c.sum].into_iter().chain(&mut c.buckets) {
-                *value = Xored::first(reader.take(64));
-            }
-            return Ok(());
-        }
-        reader.take_xor(&mut c.count)?;
-        reader.take_xor(&mut c.zero_count)?;
-        reader.take_xor(&mut c.sum)?;
-        if !is_stale_nan(c.sum.value()) {
-            for bucket in &mut c.buckets {
+    fn take_later(&mut self, reader: &mut BitReader<'_>) -> Result<(), Window> {
+        reader.take_xor(&mut self.count)?;
+        reader.take_xor(&mut self.zero_count)?;
+        reader.take_xor(&mut self.sum)?;
+        if !is_stale_nan(self.sum.value()) {
+            for bucket in &mut self.buckets {
                 reader.take_xor(bucket)?;
             }
         }
         Ok(())
     }
 
-    fn row(&mut self) -> RowCounts<'_> {
-        let c = &self.counts;
-        self.floats.clear();
-        self.floats.extend(c.buckets.iter().map(Xored::value));
-        let (positive_buckets, negative_buckets) = self.floats.split_at(c.positive);
+    fn sum(&self) -> f64 {
+        self.sum.value()
+    }
+
+    fn row<'f>(&self, hint: CounterResetHint, floats: &'f mut Vec<f64>) -> RowCounts<'f> {
+        floats.clear();
+        floats.extend(self.buckets.iter().map(Xored::value));
+        let (positive_buckets, negative_buckets) = floats.split_at(self.positive);
         RowCounts {
-            counter_reset_hint: self.frame.hint(),
-            count: c.count.value(),
-            sum: c.sum.value(),
-            zero_count: c.zero_count.value(),
+            counter_reset_hint: hint,
+            count: self.count.value(),
+            sum: self.sum.value(),
+            zero_count: self.zero_count.value(),
             positive_buckets,
             negative_buckets,
         }
     }
 
-    fn sum(&self) -> f64 {
-        self.counts.sum.value()
+    fn histogram(&self, layout: Layout) -> FloatHistogram {
+        let (positive, negative) = self.buckets.split_at(self.positive);
+        FloatHistogram {
+            layout,
+            count: self.count.value(),
+            sum: self.sum.value(),
+            zero_count: self.zero_count.value(),
+            positive_buckets: positive.iter().map(Xored::value).collect(),
+            negative_buckets: negative.iter().map(Xored::value).collect(),
+        }
     }
 
-    fn to_float(&self) -> FloatHistogram {
-        self.exact().reduced_to(*EXPONENTIAL_SCHEMAS.end())
+    fn marker() -> FloatHistogram {
+        FloatHistogram::stale()
+    }
+
+    fn to_float(histogram: &FloatHistogram) -> FloatHistogram {
+        histogram.reduced_to(*EXPONENTIAL_SCHEMAS.end())
     }
 }

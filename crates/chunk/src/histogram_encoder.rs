@@ -5,10 +5,11 @@ use crate::ChunkError;
 use crate::bits::BitWriter;
 use crate::encoder::MAX_SAMPLES;
 use crate::fit::{Facts, Fit, positions, spread};
-use crate::frame::{HEADER, reset_bits};
+use crate::frame::{Frame, HEADER, Header, reset_bits};
+use crate::histogram_decoder::{ChunkCounts, Cursor};
 use crate::layout::put_layout;
 use skopos_model::histogram::{CounterResetHint, Layout, Span, bucket_count};
-use skopos_model::{FloatHistogram, Histogram, TimestampMs};
+use skopos_model::{FloatHistogram, Histogram, TimestampMs, is_stale_nan};
 
 /// A chunk without samples.
 const EMPTY: [u8; HEADER] = [0; HEADER];
@@ -50,22 +51,16 @@ pub struct HistogramChunkEncoder<H: Kind> {
 /// nothing else.
 pub(crate) trait Kind: Clone + Sized {
     /// The counts of the last sample, and what the next one builds on.
-    type Counts: Clone + std::fmt::Debug;
+    type Counts: ChunkCounts<Histogram = Self>;
 
     /// Where the buckets are.
     fn layout(&self) -> &Layout;
     /// Whether it is a staleness marker.
     fn is_marker(&self) -> bool;
-    /// The staleness marker: no buckets, no counts.
-    fn marker() -> Self;
     /// How many buckets are given on both sides.
     fn given(&self) -> [usize; 2];
     /// The same histogram with other spans, which have all its buckets.
     fn spread(&self, positive: Vec<Span>, negative: Vec<Span>) -> Self;
-    /// No observations in the buckets of a layout.
-    fn none(layout: &Layout) -> Self::Counts;
-    /// Whether the counts are those of a staleness marker.
-    fn ends_stale(counts: &Self::Counts) -> bool;
     /// How the histogram fits behind those counts.
     fn fit(&self, chunk: &Layout, counts: &Self::Counts) -> Fit;
     /// The header of a chunk that begins with this histogram, had it been cut in spite of `fit`.
@@ -74,23 +69,6 @@ pub(crate) trait Kind: Clone + Sized {
     fn put_first(&self, out: &mut BitWriter, counts: &mut Self::Counts);
     /// Writes the counts of a later sample.
     fn put_later(&self, out: &mut BitWriter, counts: &mut Self::Counts);
-    /// The last sample as its reader finds it.
-    fn last(chunk: &Layout, counts: &Self::Counts) -> Self;
-    /// Reads a chunk to its end.
-    fn read(bytes: &[u8]) -> Result<ReadBack<Self>, ChunkError>;
-    /// All samples of a chunk that was written here.
-    fn samples(bytes: &[u8]) -> Vec<(TimestampMs, Self)>;
-}
-
-/// A chunk that was read to its end.
-#[derive(Debug)]
-pub(crate) struct ReadBack<H: Kind> {
-    pub(crate) layout: Layout,
-    pub(crate) samples: u16,
-    pub(crate) end_bit: usize,
-    pub(crate) timestamp: i64,
-    pub(crate) delta: i64,
-    pub(crate) counts: H::Counts,
 }
 
 impl<H: Kind> Default for HistogramChunkEncoder<H> {
@@ -104,7 +82,7 @@ impl<H: Kind> HistogramChunkEncoder<H> {
     /// A chunk without samples.
     pub fn new() -> Self {
         let layout = Layout::default();
-        let counts = H::none(&layout);
+        let counts = H::Counts::none(&layout);
         Self { out: BitWriter::new(), layout, timestamp: 0, delta: 0, counts }
     }
 
@@ -121,17 +99,16 @@ impl<H: Kind> HistogramChunkEncoder<H> {
     /// # Errors
     /// When `bytes` are no chunk.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ChunkError> {
-        let read = H::read(bytes)?;
-        if read.samples == 0 {
+        let mut cursor = Cursor::<H::Counts>::new(bytes, Header::Plain)?;
+        while cursor.frame.remaining() > 0 {
+            cursor.advance()?;
+        }
+        let Cursor { frame, counts, .. } = cursor;
+        if frame.read == 0 {
             return Ok(Self::new());
         }
-        Ok(Self {
-            out: BitWriter::behind(bytes, read.end_bit),
-            layout: read.layout,
-            timestamp: read.timestamp,
-            delta: read.delta,
-            counts: read.counts,
-        })
+        let Frame { reader, layout, timestamp, delta, .. } = frame;
+        Ok(Self { out: BitWriter::behind(bytes, reader.bit), layout, timestamp, delta, counts })
     }
 
     /// How many samples the chunk has.
@@ -166,8 +143,11 @@ impl<H: Kind> HistogramChunkEncoder<H> {
 
     /// The last sample as a reader finds it, but for its hint, which is the chunk's header.
     pub fn last(&self) -> Option<(TimestampMs, H)> {
-        let last = || (TimestampMs::new(self.timestamp), H::last(&self.layout, &self.counts));
-        (!self.is_empty()).then(last)
+        let last = || match is_stale_nan(self.counts.sum()) {
+            true => H::Counts::marker(),
+            false => self.counts.histogram(self.layout.clone()),
+        };
+        (!self.is_empty()).then(|| (TimestampMs::new(self.timestamp), last()))
     }
 
     /// When the last sample was.
@@ -225,7 +205,7 @@ impl<H: Kind> HistogramChunkEncoder<H> {
     /// Writes the chunk anew with spans that have all its buckets and more.
     fn recode(&mut self, positive: &[Span], negative: &[Span]) {
         let mut wider = Self::new();
-        for (timestamp, sample) in H::samples(self.bytes()) {
+        for (timestamp, sample) in samples::<H>(self.bytes()) {
             let spread = match sample.is_marker() {
                 true => sample,
                 false => sample.spread(positive.to_vec(), negative.to_vec()),
@@ -240,10 +220,10 @@ impl<H: Kind> HistogramChunkEncoder<H> {
 
     fn put_first(&mut self, header: CounterResetHint, timestamp: TimestampMs, histogram: &H) {
         assert_counts_agree(histogram);
-        let marker = H::marker();
+        let marker = H::Counts::marker();
         let histogram = if histogram.is_marker() { &marker } else { histogram };
         self.layout = Layout { counter_reset_hint: header, ..histogram.layout().clone() };
-        self.counts = H::none(&self.layout);
+        self.counts = H::Counts::none(&self.layout);
         self.out.buf.extend_from_slice(&[0, 1, reset_bits(header)]);
         put_layout(&mut self.out, &self.layout);
         self.timestamp = timestamp.as_ms();
@@ -257,11 +237,23 @@ impl<H: Kind> HistogramChunkEncoder<H> {
         let delta = timestamp.as_ms().wrapping_sub(self.timestamp);
         self.out.put_signed(delta.wrapping_sub(self.delta));
         (self.timestamp, self.delta) = (timestamp.as_ms(), delta);
-        let marker = H::marker();
+        let marker = H::Counts::marker();
         let histogram = if histogram.is_marker() { &marker } else { histogram };
         histogram.put_later(&mut self.out, &mut self.counts);
         self.out.buf[..2].copy_from_slice(&(count + 1).to_be_bytes());
     }
+}
+
+/// All samples of a chunk that was written here.
+fn samples<H: Kind>(bytes: &[u8]) -> Vec<(TimestampMs, H)> {
+    const READABLE: &str = "invariant: a chunk that was written here can be read";
+    let mut samples = Vec::new();
+    let mut cursor = Cursor::<H::Counts>::new(bytes, Header::Plain).expect(READABLE);
+    while cursor.frame.remaining() > 0 {
+        cursor.advance().expect(READABLE);
+        samples.push((TimestampMs::new(cursor.frame.timestamp), cursor.exact()));
+    }
+    samples
 }
 
 /// A histogram that is none would make a chunk that nobody can read.
@@ -282,7 +274,7 @@ pub(crate) fn facts<'a, H: Kind>(
 ) -> Facts<'a> {
     Facts {
         chunk,
-        chunk_stale: H::ends_stale(counts),
+        chunk_stale: is_stale_nan(counts.sum()),
         next: next.layout(),
         next_stale: next.is_marker(),
         count_fell,

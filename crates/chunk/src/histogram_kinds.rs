@@ -1,14 +1,12 @@
 //! What the two kinds of histogram chunks write: whole counts as changes of changes, float counts XORed.
 //! Never decides whether a histogram fits beyond comparing counts.
 
-use crate::ChunkError;
 use crate::bits::{BitWriter, Xored};
 use crate::fit::{Counts, Fit, fit};
-use crate::frame::{Frame, Header};
-use crate::histogram_decoder::{Cursor, FloatCounts, FloatCursor, WholeCounts, WholeCursor};
-use crate::histogram_encoder::{Kind, ReadBack, facts, moved};
+use crate::histogram_decoder::{FloatCounts, WholeCounts};
+use crate::histogram_encoder::{Kind, facts, moved};
 use skopos_model::histogram::{CounterResetHint, Layout, Span, absolute};
-use skopos_model::{FloatHistogram, Histogram, TimestampMs, is_stale_nan};
+use skopos_model::{FloatHistogram, Histogram};
 
 impl Kind for Histogram {
     type Counts = WholeCounts;
@@ -19,10 +17,6 @@ impl Kind for Histogram {
 
     fn is_marker(&self) -> bool {
         self.is_stale()
-    }
-
-    fn marker() -> Self {
-        Self::stale()
     }
 
     fn given(&self) -> [usize; 2] {
@@ -45,14 +39,6 @@ impl Kind for Histogram {
             layout: Layout { positive_spans, negative_spans, ..self.layout.clone() },
             ..*self
         }
-    }
-
-    fn none(layout: &Layout) -> WholeCounts {
-        WholeCounts::none(layout)
-    }
-
-    fn ends_stale(counts: &WholeCounts) -> bool {
-        is_stale_nan(counts.sum.value())
     }
 
     fn fit(&self, chunk: &Layout, counts: &WholeCounts) -> Fit {
@@ -107,32 +93,6 @@ impl Kind for Histogram {
             (*bucket, *last_change) = (*delta, change);
         }
     }
-
-    fn last(chunk: &Layout, c: &WholeCounts) -> Self {
-        if is_stale_nan(c.sum.value()) {
-            return Self::stale();
-        }
-        let (positive, negative) = c.buckets.split_at(c.positive);
-        Self {
-            layout: chunk.clone(),
-            count: c.count,
-            sum: c.sum.value(),
-            zero_count: c.zero_count,
-            positive_deltas: positive.to_vec(),
-            negative_deltas: negative.to_vec(),
-        }
-    }
-
-    fn read(bytes: &[u8]) -> Result<ReadBack<Self>, ChunkError> {
-        let mut cursor = WholeCursor::new(bytes, Header::Plain)?;
-        to_end(&mut cursor)?;
-        Ok(read_back(cursor.frame, cursor.counts))
-    }
-
-    fn samples(bytes: &[u8]) -> Vec<(TimestampMs, Self)> {
-        let cursor = WholeCursor::new(bytes, Header::Plain);
-        all(cursor, WholeCursor::exact)
-    }
 }
 
 impl Kind for FloatHistogram {
@@ -144,10 +104,6 @@ impl Kind for FloatHistogram {
 
     fn is_marker(&self) -> bool {
         self.is_stale()
-    }
-
-    fn marker() -> Self {
-        Self::stale()
     }
 
     fn given(&self) -> [usize; 2] {
@@ -163,14 +119,6 @@ impl Kind for FloatHistogram {
             layout: Layout { positive_spans, negative_spans, ..self.layout.clone() },
             ..*self
         }
-    }
-
-    fn none(layout: &Layout) -> FloatCounts {
-        FloatCounts::none(layout)
-    }
-
-    fn ends_stale(counts: &FloatCounts) -> bool {
-        is_stale_nan(counts.sum.value())
     }
 
     fn fit(&self, chunk: &Layout, counts: &FloatCounts) -> Fit {
@@ -211,63 +159,4 @@ impl Kind for FloatHistogram {
             out.put_xor(last, value.to_bits());
         }
     }
-
-    fn last(chunk: &Layout, c: &FloatCounts) -> Self {
-        if is_stale_nan(c.sum.value()) {
-            return Self::stale();
-        }
-        let (positive, negative) = c.buckets.split_at(c.positive);
-        Self {
-            layout: chunk.clone(),
-            count: c.count.value(),
-            sum: c.sum.value(),
-            zero_count: c.zero_count.value(),
-            positive_buckets: positive.iter().map(Xored::value).collect(),
-            negative_buckets: negative.iter().map(Xored::value).collect(),
-        }
-    }
-
-    fn read(bytes: &[u8]) -> Result<ReadBack<Self>, ChunkError> {
-        let mut cursor = FloatCursor::new(bytes, Header::Plain)?;
-        to_end(&mut cursor)?;
-        Ok(read_back(cursor.frame, cursor.counts))
-    }
-
-    fn samples(bytes: &[u8]) -> Vec<(TimestampMs, Self)> {
-        let cursor = FloatCursor::new(bytes, Header::Plain);
-        all(cursor, FloatCursor::exact)
-    }
-}
-
-fn to_end<'a>(cursor: &mut impl Cursor<'a>) -> Result<(), ChunkError> {
-    while cursor.frame().remaining() > 0 {
-        cursor.advance()?;
-    }
-    Ok(())
-}
-
-fn read_back<H: Kind>(frame: Frame<'_>, counts: H::Counts) -> ReadBack<H> {
-    ReadBack {
-        layout: frame.layout,
-        samples: frame.read,
-        end_bit: frame.reader.bit,
-        timestamp: frame.timestamp,
-        delta: frame.delta,
-        counts,
-    }
-}
-
-fn all<'a, C: Cursor<'a>, H>(
-    cursor: Result<C, ChunkError>,
-    exact: impl Fn(&C) -> H,
-) -> Vec<(TimestampMs, H)> {
-    let mut samples = Vec::new();
-    let Ok(mut cursor) = cursor else {
-        unreachable!("invariant: a chunk that was written here can be read");
-    };
-    while cursor.frame().remaining() > 0 {
-        cursor.advance().expect("invariant: a chunk that was written here can be read");
-        samples.push((TimestampMs::new(cursor.frame().timestamp), exact(&cursor)));
-    }
-    samples
 }

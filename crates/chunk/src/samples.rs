@@ -1,7 +1,7 @@
 //! One entry for chunks of every encoding: to columns, and sample by sample. Owns no layout: the encodings'
 //! own readers do.
 
-use crate::histogram_decoder::{self, Cursor, FloatCursor, WholeCursor};
+use crate::histogram_decoder::{self, ChunkCounts, Cursor, FloatCounts, WholeCounts};
 use crate::{ChunkError, Encoding, XorIter, decode_range_into, decoder, frame, frame::Header, xor2};
 use skopos_model::histogram::EXPONENTIAL_SCHEMAS;
 use skopos_model::{Columns, FloatHistogram, Histogram, TimestampMs};
@@ -21,11 +21,11 @@ pub fn decode_columns(
 ) -> Result<(), ChunkError> {
     let mark = columns.mark();
     let whole = |header, columns: &mut Columns| {
-        WholeCursor::new(bytes, header)
+        Cursor::<WholeCounts>::new(bytes, header)
             .and_then(|cursor| histogram_decoder::decode(cursor, min, max, columns))
     };
     let float = |header, columns: &mut Columns| {
-        FloatCursor::new(bytes, header)
+        Cursor::<FloatCounts>::new(bytes, header)
             .and_then(|cursor| histogram_decoder::decode(cursor, min, max, columns))
     };
     let result = match encoding {
@@ -93,8 +93,8 @@ pub struct SampleIter<'a> {
 enum Inner<'a> {
     Xor(XorIter<'a>),
     Xor2(xor2::Cursor<'a>),
-    Histogram(Box<WholeCursor<'a>>),
-    FloatHistogram(Box<FloatCursor<'a>>),
+    Histogram(Box<Cursor<'a, WholeCounts>>),
+    FloatHistogram(Box<Cursor<'a, FloatCounts>>),
     Failed(ChunkError),
     Ended,
 }
@@ -102,8 +102,8 @@ enum Inner<'a> {
 impl<'a> SampleIter<'a> {
     /// Iterates over the chunk in `bytes`; when they are none, the first item says so.
     pub fn new(encoding: Encoding, bytes: &'a [u8]) -> Self {
-        let whole = |header| WholeCursor::new(bytes, header).map(|c| Inner::Histogram(Box::new(c)));
-        let float = |header| FloatCursor::new(bytes, header).map(|c| Inner::FloatHistogram(Box::new(c)));
+        let whole = |header| Cursor::new(bytes, header).map(|c| Inner::Histogram(Box::new(c)));
+        let float = |header| Cursor::new(bytes, header).map(|c| Inner::FloatHistogram(Box::new(c)));
         let inner = match encoding {
             Encoding::Xor => Ok(Inner::Xor(XorIter::new(bytes))),
             Encoding::Xor2 => xor2::Cursor::new(bytes).map(Inner::Xor2),
@@ -146,15 +146,15 @@ impl<'a> SampleIter<'a> {
     }
 }
 
-fn advance<'a, C: Cursor<'a>>(
-    cursor: &mut C,
-    value: impl Fn(&C) -> ChunkValue,
+fn advance<'a, C: ChunkCounts>(
+    cursor: &mut Cursor<'a, C>,
+    value: impl Fn(&Cursor<'a, C>) -> ChunkValue,
 ) -> Result<Option<(TimestampMs, ChunkValue)>, ChunkError> {
-    if cursor.frame().remaining() == 0 {
+    if cursor.frame.remaining() == 0 {
         return Ok(None);
     }
     cursor.advance()?;
-    Ok(Some((TimestampMs::new(cursor.frame().timestamp), value(cursor))))
+    Ok(Some((TimestampMs::new(cursor.frame.timestamp), value(cursor))))
 }
 
 impl Iterator for SampleIter<'_> {

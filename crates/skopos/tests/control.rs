@@ -1,7 +1,7 @@
 //! What changes or ends the server over HTTP, and where its routes stand: deletion, snapshots, reload, quit,
 //! prefixes, pages of other hosts.
 
-use crate::support::{PATIENCE, json, server, value};
+use crate::support::{PATIENCE, json, server, server_scraping, value};
 use skopos_testkit::{
     http::{self, Response},
     misbehaving::{Misbehaviour, Server},
@@ -17,12 +17,8 @@ fn send(method: &str, server: &Service, path: &str) -> Response {
 
 fn scraping(body: &str) -> (Server, Skopos) {
     let target = Server::start([Misbehaviour::text(body)]);
-    let address = target.address();
-    let config = format!(
-        "global: {{scrape_interval: 200ms}}\nscrape_configs:\n- job_name: a\n  static_configs: \
-         [{{targets: ['{address}']}}]\n"
-    );
-    (target, server().config(&config))
+    let server = server_scraping(&target, "200ms");
+    (target, server)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `skopos tool query` and `tool promql` beside promtool: the same lines of the same server, and of ours.
 
-use crate::support::{BINARY, server, wait_for_value};
+use crate::support::{BINARY, server, server_scraping, wait_for_value};
 use skopos_testkit::{
     misbehaving::{Misbehaviour, Server},
     peers,
@@ -32,12 +32,7 @@ fn promtool_3() -> Option<PathBuf> {
 
 /// A server that scrapes, with all that the target says, and a time since when it did so.
 fn scraping(target: &Server) -> (Service, i64) {
-    let config = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: j\n  static_configs: [{{targets: \
-         ['{}']}}]\n",
-        target.address()
-    );
-    let server = server().config(&config).start();
+    let server = server_scraping(target, "1s").start();
     wait_for_value(&server, "min(count_over_time(last[5m])) > bool 3", 1.0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     (server, now)

@@ -1,6 +1,6 @@
 //! `/api/v1/search/…`: lines of JSON with the names that fit, as Prometheus 3.14 writes them.
 
-use crate::support::{ask, encoded, json, server, wait_for_value};
+use crate::support::{ask, encoded, json, server, server_scraping, wait_for_value};
 use serde_json::{Value, json};
 use skopos_testkit::{
     misbehaving::{Misbehaviour, Server},
@@ -35,12 +35,7 @@ fn names(server: &Service, path: &str, params: &[(&str, &str)]) -> (Vec<String>,
 #[test]
 fn names_and_values_are_found_by_parts_of_them_in_the_order_that_is_wanted() {
     let target = Server::start([Misbehaviour::text(BODY)]);
-    let config = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: j\n  static_configs: [{{targets: \
-         ['{}']}}]\n",
-        target.address()
-    );
-    let server = server().config(&config).start();
+    let server = server_scraping(&target, "1s").start();
     wait_for_value(&server, "last", 1.0);
     let (metrics, labels, values) = ("metric_names", "label_names", "label_values");
     let cases: &[Case] = &[

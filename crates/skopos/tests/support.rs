@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use skopos_testkit::{
     http::{self, Response},
+    misbehaving::Server,
     service::Service,
     skopos::Skopos,
     wait_until,
@@ -27,6 +28,15 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_skopos");
 /// `skopos server` that is yet to be started.
 pub(crate) fn server() -> Skopos {
     Skopos::server(BINARY)
+}
+
+/// `skopos server` that scrapes `target` as the job `j`, and is yet to be started.
+pub(crate) fn server_scraping(target: &Server, interval: &str) -> Skopos {
+    server().config(&format!(
+        "global: {{scrape_interval: {interval}}}\nscrape_configs:\n- job_name: j\n  static_configs: \
+         [{{targets: ['{}']}}]\n",
+        target.address()
+    ))
 }
 
 #[derive(Deserialize)]

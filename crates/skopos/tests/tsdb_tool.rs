@@ -167,6 +167,19 @@ fn first_block(dir: &str) -> PathBuf {
 }
 
 #[test]
+fn a_series_whose_only_chunk_is_damaged_is_said_to_be_lost() {
+    let temp = tempfile::tempdir().unwrap();
+    let (input, dir) = (temp.path().join("in"), temp.path().join("out"));
+    fs::write(&input, "a 1 1\na 2 2\nb 1 1\nb 2 2\n# EOF\n").unwrap();
+    let dir = dir.to_str().unwrap();
+    ok(&ours(&["create-blocks-from", "openmetrics", input.to_str().unwrap(), dir]));
+    damage(&first_block(dir), "chunks/000001", |_| 12);
+    let done = ok(&ours(&["repair", dir]));
+    assert!(done.contains("; lost: 1 series, 0 chunks of other series"), "{done}");
+    assert_eq!(ok(&ours(&["dump", dir])).lines().count(), 2);
+}
+
+#[test]
 fn damage_is_found_and_what_is_sound_stays() {
     for (file, at, lost_at_most) in [
         ("chunks/000001", 200usize, 120usize),

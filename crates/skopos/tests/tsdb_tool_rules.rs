@@ -186,8 +186,8 @@ fn histograms(dir: &Path) {
     for i in 0..480i64 {
         let layout =
             Layout { schema: 2, positive_spans: vec![Span { offset: -1, length: 2 }], ..Layout::default() };
-        let count = 3 * i as u64 + 1;
-        let positive_deltas = vec![i, i + 1];
+        let count = 3 * i as u64 + 2;
+        let positive_deltas = vec![i + 1, i];
         let histogram =
             Histogram { layout, count, sum: 0.5 * i as f64, positive_deltas, ..Histogram::default() };
         let mut appender = db.appender();
@@ -216,8 +216,8 @@ fn histograms_are_recorded_over_a_data_directory_and_named_over_a_server() {
         let nth = (at.parse::<i64>().unwrap() - 1_700_000_000_000) / 15_000;
         assert_eq!(value.parse::<f64>().unwrap(), nth as f64 / 2.0);
         // Bounds are roots of two, whose last digit is as it is: counts say that the buckets are these.
-        let (first, second) = (format!("]:{nth}"), format!("]:{}}} {at}", 2 * nth + 1));
-        let head = format!("{{count:{}, sum:{value}, (", 3 * nth + 1);
+        let (first, second) = (format!("]:{},", nth + 1), format!("]:{}}} {at}", 2 * nth + 1));
+        let head = format!("{{count:{}, sum:{value}, (", 3 * nth + 2);
         assert!(copy.contains(&head) && copy.contains(&first) && copy.ends_with(&second), "{copy}");
     }
     if let Some(prometheus) = peers::prometheus_3() {

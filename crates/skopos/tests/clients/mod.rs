@@ -1,7 +1,7 @@
 //! Clients written for Prometheus, as their users have them: PyPI's prometheus-api-client, npm's
 //! codemirror-promql, promtool over TLS; and a validator of OpenAPI on our description of the API.
 
-use crate::support::{BINARY, PATIENCE, server, wait_for_value};
+use crate::support::{BINARY, PATIENCE, server, server_scraping, wait_for_value};
 use serde_json::{Value, json};
 use skopos_testkit::{
     free_port,
@@ -34,12 +34,7 @@ fn script(name: &str) -> PathBuf {
 
 fn scraping() -> (Server, Service) {
     let target = Server::start([Misbehaviour::text(BODY)]);
-    let config = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: j\n  static_configs: [{{targets: \
-         ['{}']}}]\n",
-        target.address()
-    );
-    let server = server().config(&config).start();
+    let server = server_scraping(&target, "1s").start();
     wait_for_value(&server, "min(count_over_time(last[5m])) > bool 2", 1.0);
     (target, server)
 }

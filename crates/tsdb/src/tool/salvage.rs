@@ -179,7 +179,13 @@ impl Damaged {
                 self.out.lost_series += 1;
                 continue;
             }
+            let lost_before = self.out.lost_chunks;
             let chunks = self.readable(&metas, series, &mut fetcher);
+            if chunks.is_empty() && self.out.lost_chunks > lost_before {
+                // Nothing of it is left: it is lost, and not chunks of it.
+                self.out.lost_chunks = lost_before;
+                self.out.lost_series += 1;
+            }
             writer.add_series(&labels, &chunks)?;
             last = Some(labels);
         }
