@@ -91,9 +91,9 @@ pub(super) fn xor_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A chunk of any encoding, which the first byte says: columns and iterator have the same samples, and what is
-/// iterated over comes back, bit for bit, when it is built anew. No more than a few samples are held as values
-/// of their own: each has a copy of its layout.
+/// A chunk of any encoding, which the first byte says: columns and iterator have the same samples, and what
+/// is iterated over comes back, bit for bit, when it is built anew. No more than a few samples are held as
+/// values of their own: each has a copy of its layout.
 pub(super) fn any(bytes: &[u8]) -> bool {
     let Some((first, bytes)) = bytes.split_first() else { return false };
     let Some(encoding) = Encoding::from_byte(*first) else { return false };

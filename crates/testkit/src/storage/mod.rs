@@ -33,8 +33,8 @@ pub fn budget() -> Arc<QueryBudget> {
     budget_of(QueryLimits::default())
 }
 
-/// That reading all of `series` series is allowed when so many are, and ends with the error that says why when
-/// fewer are, and when it was cancelled.
+/// That reading all of `series` series is allowed when so many are, and ends with the error that says why
+/// when fewer are, and when it was cancelled.
 fn check_series_limit_and_cancellation(
     series: u64,
     drain: impl Fn(&Arc<QueryBudget>) -> Result<(), QueryError>,

@@ -185,8 +185,8 @@ fn same_histogram(a: &WalHistogram, b: &WalHistogram) -> bool {
     of(a) == of(b) && same_value(&a.value, &b.value)
 }
 
-/// What was read comes back, bit for bit. All of a record's histograms are of one kind of counts; those of one
-/// kind of bounds stay in their order.
+/// What was read comes back, bit for bit. All of a record's histograms are of one kind of counts; those of
+/// one kind of bounds stay in their order.
 fn histograms(bytes: &[u8]) -> bool {
     let mut entries = Vec::new();
     if record::read_histograms(bytes, &mut entries).is_err() {

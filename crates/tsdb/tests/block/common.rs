@@ -179,8 +179,8 @@ pub(crate) fn every_length(bytes: &[u8]) -> Vec<Vec<u8>> {
     (0..bytes.len()).map(|len| bytes[..len].to_vec()).collect()
 }
 
-/// Damages one file of a block in every way that is given: `answers` then gives what the sound block did, or an
-/// error that names a file of the block. How many ways were found, and how many were harmless.
+/// Damages one file of a block in every way that is given: `answers` then gives what the sound block did, or
+/// an error that names a file of the block. How many ways were found, and how many were harmless.
 pub(crate) fn damage_file<A: PartialEq>(
     env: &Env,
     dir: &Path,
