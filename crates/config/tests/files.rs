@@ -107,9 +107,8 @@ fn errors_say_file_line_column_and_what_is_allowed() {
 #[test]
 fn a_second_rule_of_one_selector_is_refused_and_located() {
     let rules = |second: &str| {
-        format!(
-            "retention:\n  - {{match: 'up{{a=\"b\",c=~\"d\"}}', time: 2d}}\n  - {{match: '{second}', time: 3d}}\n"
-        )
+        let first = "{match: 'up{a=\"b\",c=~\"d\"}', time: 2d}";
+        format!("retention:\n  - {first}\n  - {{match: '{second}', time: 3d}}\n")
     };
     // The order of conditions means nothing.
     for same in ["up{a=\"b\",c=~\"d\"}", "{c=~\"d\", a=\"b\", __name__=\"up\"}"] {
