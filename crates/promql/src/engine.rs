@@ -12,7 +12,7 @@ use crate::exec::{
 };
 use crate::parse::ParseOptions;
 use crate::plan::{
-    Grid, NodeId, Plan, ScanId,
+    Grid, NodeId, Plan, ScanId, StartTimestamps,
     build::{self, Bounds, PlanOptions},
 };
 use crate::profile::{self, OperatorStats};
@@ -35,6 +35,8 @@ pub struct EngineOptions {
     /// Metric names go at the end of the whole query and not operator by operator
     /// (`promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
+    /// Since when samples were counted tells of resets, and functions use it (`use-start-timestamps`).
+    pub start_timestamps: bool,
     /// What of the language queries may use. The engine evaluates every tree; who parses asks.
     pub language: ParseOptions,
     /// What one query may use.
@@ -46,11 +48,13 @@ pub struct EngineOptions {
 impl EngineOptions {
     /// Enables the feature `name` of Prometheus'. False when it is none of the engine or its language.
     pub fn enable(&mut self, name: &str) -> bool {
-        if name == "promql-delayed-name-removal" {
-            self.delayed_name_removal = true;
-            return true;
-        }
-        self.language.enable(name)
+        let option = match name {
+            "promql-delayed-name-removal" => &mut self.delayed_name_removal,
+            "use-start-timestamps" => &mut self.start_timestamps,
+            _ => return self.language.enable(name),
+        };
+        *option = true;
+        true
     }
 }
 
@@ -60,6 +64,7 @@ impl Default for EngineOptions {
             lookback_delta: DurationMs::from_secs(300),
             subquery_step: DurationMs::from_secs(60),
             delayed_name_removal: false,
+            start_timestamps: false,
             language: ParseOptions::STABLE,
             limits: QueryLimits::default(),
             profile: false,
@@ -229,7 +234,7 @@ impl Engine {
         let annotations = std::mem::take::<Annotations>(&mut executor.annotations);
         let did = |id: NodeId| executor.stats[id.0];
         let operators = if self.options.profile { profile::operators(plan, did) } else { Vec::new() };
-        Ok((value, annotations.finish(), operators))
+        Ok((value, annotations.finish(&plan.twins), operators))
     }
 
     fn plan_options(&self) -> PlanOptions {
@@ -237,6 +242,11 @@ impl Engine {
             lookback: self.options.lookback_delta,
             subquery_step: self.options.subquery_step,
             late_names: self.options.delayed_name_removal,
+            starts: if self.options.start_timestamps {
+                StartTimestamps::Used
+            } else {
+                StartTimestamps::Ignored
+            },
             max_samples: self.options.limits.max_samples,
         }
     }

@@ -192,7 +192,6 @@ functions! {
 const EXPERIMENTAL: &[FunctionId] = &[
     FunctionId::DoubleExponentialSmoothing,
     FunctionId::End,
-    FunctionId::FirstOverTime,
     FunctionId::HistogramQuantiles,
     FunctionId::Info,
     FunctionId::MadOverTime,

@@ -182,14 +182,23 @@ pub(crate) fn extreme(which: Extreme, a: f64, b: f64) -> f64 {
     }
 }
 
-/// The greater one; not a number if either is none.
+/// The greater one, as Go has it: nothing is greater than infinity, not a number is stronger than all else,
+/// and 0 is greater than -0.
 pub(crate) fn max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == b {
+        if a.is_sign_negative() { b } else { a }
+    } else {
+        a.max(b)
+    }
 }
 
-/// The lesser one; not a number if either is none.
+/// The lesser one; the mirror of `max`.
 pub(crate) fn min(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+    -max(-a, -b)
 }
 
 #[cfg(test)]
@@ -214,5 +223,11 @@ mod tests {
         }
         assert!(number(BinaryOp::Mod, 5.0, 0.0).is_nan());
         assert!(max(1.0, f64::NAN).is_nan() && min(f64::NAN, 1.0).is_nan());
+        assert!(max(f64::NEG_INFINITY, f64::NAN).is_nan() && min(f64::NAN, f64::INFINITY).is_nan());
+        assert_eq!((max(f64::NAN, f64::INFINITY), min(f64::NEG_INFINITY, f64::NAN)), (1.0 / 0.0, -1.0 / 0.0));
+        assert_eq!(
+            [max(0.0, -0.0), max(-0.0, 0.0), min(0.0, -0.0), min(-0.0, 0.0)].map(f64::is_sign_negative),
+            [false, false, true, true]
+        );
     }
 }

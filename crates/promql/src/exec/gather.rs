@@ -14,7 +14,7 @@ use super::{
 };
 use crate::ast::{AggregateOp, Grouping, Span};
 use crate::error::EvalError;
-use skopos_model::{Labels, LabelsBuilder, float};
+use skopos_model::{Labels, LabelsBuilder, float, name::METRIC_NAME};
 
 /// What a gathering aggregation works on.
 #[derive(Debug)]
@@ -153,7 +153,9 @@ pub(crate) fn quantiles(
     phi_span: Span,
     annotations: &mut Annotations,
 ) -> Result<StepMatrix, EvalError> {
-    warn_quantile(phi, input.matrix.len(), phi_span, annotations);
+    if input.matrix.len() > 0 {
+        warn_quantile(phi, phi_span, annotations);
+    }
     input.remark_histograms(AggregateOp::Quantile, annotations);
     let steps = input.matrix.steps();
     let mut out = StepMatrix::new(steps, input.matrix.budget());
@@ -181,8 +183,8 @@ pub(crate) fn quantiles(
 }
 
 /// Remarks on quantiles that are no shares of a whole.
-pub(crate) fn warn_quantile(phi: Column<'_>, rows: usize, span: Span, annotations: &mut Annotations) {
-    for phi in phi.0.iter().filter(|_| rows > 0).filter(|phi| !(0.0..=1.0).contains(*phi)) {
+pub(crate) fn warn_quantile(phi: Column<'_>, span: Span, annotations: &mut Annotations) {
+    for phi in phi.0.iter().filter(|phi| !(0.0..=1.0).contains(*phi)) {
         annotations.quantile_out_of_range(*phi, span);
     }
 }
@@ -194,6 +196,11 @@ pub(crate) fn count_values(input: &GatherInput<'_>, name: &str) -> Result<StepMa
         return Err(EvalError::Invalid { message, span: input.span });
     }
     let mut out = StepMatrix::new(input.matrix.steps(), input.matrix.budget());
+    // The label is one of each series before these are put into groups, which may take it away again.
+    let taken_away = match input.grouping {
+        Grouping::By(_) => false,
+        Grouping::Without(names) => name == METRIC_NAME || names.iter().any(|n| n == name),
+    };
     // Groups may come to have the same labels; then they are counted as one.
     let mut row_of_labels = foldhash::HashMap::default();
     let (groups, mut held) = grouped(input)?;
@@ -213,7 +220,12 @@ pub(crate) fn count_values(input: &GatherInput<'_>, name: &str) -> Result<StepMa
                     Some(at) => *at,
                     None => {
                         work.spend(WORK_OF_LABELS)?;
-                        let labels = with_value(&key, name, &value.text());
+                        let labels = if taken_away {
+                            key.labels.clone()
+                        } else {
+                            with_value(&key.labels, name, &value.text())
+                        };
+                        let labels = RowLabels::kept(labels);
                         held.grow_entries::<(RowLabels, Counted, [usize; 2])>(1)?;
                         held.grow_bytes(value.size())?;
                         let at = *row_of_labels.entry(labels.clone()).or_insert(out.len());
@@ -260,8 +272,8 @@ impl Counted {
     }
 }
 
-fn with_value(key: &RowLabels, name: &str, text: &str) -> RowLabels {
-    let mut builder = LabelsBuilder::from_labels(&key.labels);
+fn with_value(key: &Labels, name: &str, text: &str) -> Labels {
+    let mut builder = LabelsBuilder::from_labels(key);
     builder.set(name, text);
-    RowLabels { labels: builder.build(), drop_name: key.drop_name }
+    builder.build()
 }

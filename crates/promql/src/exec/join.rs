@@ -135,8 +135,8 @@ fn check_one_side(
         return Ok(());
     }
     let mut both = any_present(many);
-    if fill::values(join).0.is_some() {
-        // What is missing on the many side is filled in.
+    if !join.matching.fill.is_none() {
+        // As in Prometheus, either half makes it look at all that there is.
         bits::fill(&mut both, many.steps());
     }
     bits::and(&mut both, &any_present(one));
@@ -306,6 +306,10 @@ fn result_labels(join: &Join, many: &RowLabels, one: &RowLabels, late_names: boo
             builder.set(name, one.labels.value(name));
         }
         labels = builder.build();
+        if join.return_bool && !late_names {
+            // What is neither metric keeps no name that was taken over.
+            labels = labels.filtered(|n| !goes_with_name(n));
+        }
     }
     let drop_name = late_names && (many.drop_name || drops);
     RowLabels { labels, drop_name }

@@ -65,7 +65,7 @@ impl MapRun<'_> {
         }
         let made = histograms.and_then(|h| self.of_histograms(h, row, annotations));
         if let Map::Histogram(_) = self.map {
-            labels.drop_name = true;
+            only_name_goes(labels, late_names);
             return Ok(());
         }
         self.apply(labels, row, (grid, late_names), work)?;
@@ -257,6 +257,15 @@ fn joined_bytes(labels: &Labels, join: &LabelJoin, work: &mut Work) -> Result<us
         bytes = bytes.saturating_add(labels.value(source).len() + size_of::<&str>());
     }
     Ok(bytes)
+}
+
+/// As in Prometheus, the type and unit stay when a number is taken of a histogram.
+fn only_name_goes(labels: &mut RowLabels, late_names: bool) {
+    if late_names {
+        labels.drop_name = true;
+    } else if !labels.drop_name {
+        labels.labels = labels.labels.without_metric_name();
+    }
 }
 
 fn relabel(labels: &mut RowLabels, late_names: bool, change: impl FnOnce(&RowLabels) -> RowLabels) {

@@ -192,7 +192,7 @@ impl<'a> Executor<'a> {
                 }
                 return Ok(NodeValue::Rows(rows));
             }
-            Op::Ranks(ranks) => self.ranks(ranks, node.span)?,
+            Op::Ranks(ranks) => self.ranks(ranks, (node.span, grid))?,
             Op::Sort { input, order } => sort::sorted(self.rows(*input).as_ref(), order)?,
             Op::Number(_)
             | Op::Time
@@ -208,7 +208,7 @@ impl<'a> Executor<'a> {
     fn scalars(&mut self, op: &Op, grid: Grid) -> Result<Option<Scalars>, EvalError> {
         let budget = Arc::clone(&self.budget);
         let scalars = match op {
-            Op::Number(v) => Scalars::one(*v),
+            Op::Number(v) => Scalars::one(v.0),
             Op::Time => Scalars::each(grid.steps, &budget, |k| grid.at(k).as_secs_f64())?,
             Op::ScalarNegate(n) => {
                 let column = self.scalar(*n);
@@ -270,7 +270,7 @@ impl<'a> Executor<'a> {
         match &gather.param {
             Param::Text(name) => gather::count_values(&input, name),
             Param::Scalar(node) => {
-                let param_span = self.plan.nodes[node.0].span;
+                let param_span = gather.param_place.0;
                 let column = self.scalar(*node);
                 let column = Column(&column);
                 match gather.op {
@@ -287,7 +287,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn ranks(&mut self, ranks: &Ranks, span: Span) -> Result<StepMatrix, EvalError> {
+    fn ranks(&mut self, ranks: &Ranks, (span, grid): (Span, Grid)) -> Result<StepMatrix, EvalError> {
         let matrix = self.rows(ranks.input);
         let nodes = ranks.function.scalars();
         let columns = nodes.iter().map(|n| self.scalar(*n)).collect::<Vec<_>>();
@@ -301,17 +301,16 @@ impl<'a> Executor<'a> {
                 vec![Question { ask: Ask::Fraction { lower: column(0), upper: column(1) }, label }]
             }
             RankFn::Quantile(_) | RankFn::Quantiles { .. } => {
-                for (i, node) in nodes.iter().enumerate() {
-                    let at = self.plan.nodes[node.0].span;
-                    gather::warn_quantile(column(i), 1, at, &mut self.annotations);
+                for (i, place) in ranks.scalars.iter().enumerate() {
+                    gather::warn_quantile(column(i), place.0, &mut self.annotations);
                 }
                 let asks = (0..nodes.len()).map(|i| Ask::Quantile(column(i)));
                 asks.map(|ask| Question { ask, label }).collect()
             }
         };
         let late_names = self.plan.late_names;
-        let input =
-            RanksInput { matrix: &matrix, questions: &questions, input: ranks.place.0, span, late_names };
+        let (matrix, questions, input) = (&*matrix, &*questions, ranks.place.0);
+        let input = RanksInput { matrix, questions, grid, input, span, late_names };
         native::ranks::ranks(&input, &mut self.annotations)
     }
 

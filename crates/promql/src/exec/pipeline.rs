@@ -210,11 +210,14 @@ impl<'p> RowMaker<'p> {
     ) -> Result<Option<RowLabels>, EvalError> {
         self.row.present.fill(0);
         self.row.histograms = None;
+        // Where the ends of windows are looked at, since when samples were counted is not.
+        let sampled = windows.edges == Edges::Sampled;
+        let samples = if sampled { samples } else { Samples { starts: Starts::default(), ..samples } };
         let columns = self.params.clone();
         let params = Params(columns.each_ref().map(|p| Column(p.as_deref().unwrap_or_default())));
         if histograms.is_empty() {
             let (scratch, mut row) = ((&mut *scratch, &mut self.work), self.row.row_mut());
-            window::apply(kernel.function, params, samples, windows, scratch, &mut row)?;
+            window::apply(kernel, params, samples, windows, scratch, &mut row)?;
         } else {
             let metric = labels.labels.metric_name().unwrap_or_default();
             self.work.buffers(samples.values.len().saturating_mul(MIXED_SAMPLE_BYTES))?;
@@ -225,7 +228,7 @@ impl<'p> RowMaker<'p> {
             return Ok(None);
         }
         let rate = matches!(kernel.function, WindowFn::Rate | WindowFn::Increase);
-        if rate && !samples.starts.is_empty() && windows.edges == Edges::Sampled {
+        if rate && !samples.starts.is_empty() {
             let overlaps = window::has_overlap(samples, windows, (scratch, &mut self.work))?;
             if overlaps {
                 annotations.overlapping_starts(labels.labels.metric_name().unwrap_or_default(), kernel.span);
@@ -236,7 +239,7 @@ impl<'p> RowMaker<'p> {
             self.check_counter(&labels.labels, kernel, annotations)?;
         }
         if kernel.function == WindowFn::Quantile {
-            super::gather::warn_quantile(params.0[0], 1, kernel.span, annotations);
+            super::gather::warn_quantile(params.0[0], kernel.span, annotations);
         }
         let drop_name = labels.drop_name || !kernel.function.keeps_name();
         self.mapped(RowLabels { labels: labels.labels.clone(), drop_name }, annotations)

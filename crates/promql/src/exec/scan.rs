@@ -12,7 +12,7 @@ use super::{
     window::{Samples, Scratch, Starts},
 };
 use crate::error::EvalError;
-use crate::plan::{Grid, Kernel, PipelineId, Plan, Scan, Source, Windows};
+use crate::plan::{Grid, Kernel, PipelineId, Plan, Scan, Source, StartTimestamps, Windows};
 use crate::shards::{Job, Owner, SERIES_WORK, Shards, in_order};
 use skopos_model::HistogramView;
 use skopos_storage::{Querier, QueryBudget, SelectRequest, SeriesBatch, SeriesSet, Shard, parted};
@@ -65,7 +65,7 @@ pub(crate) fn scan(
     let (range, budget) = (scan.range, Arc::clone(means.budget));
     let request = SelectRequest { matchers: &scan.matchers, range, shard: Shard::WHOLE, budget };
     let mut set = querier.select(&request)?;
-    let mut reader = Reader::new(means.budget);
+    let mut reader = Reader::new(means.plan, means.budget);
     let mut work = 0;
     loop {
         if means.shards.would_help(work)
@@ -101,6 +101,7 @@ fn take(
 
 /// Reads sets of series; keeps its memory from batch to batch.
 struct Reader {
+    used: StartTimestamps,
     budget: Arc<QueryBudget>,
     batch: SeriesBatch,
     scratch: Scratch,
@@ -110,8 +111,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(budget: &Arc<QueryBudget>) -> Self {
+    fn new(plan: &Plan, budget: &Arc<QueryBudget>) -> Self {
         Self {
+            used: plan.starts,
             budget: Arc::clone(budget),
             batch: SeriesBatch::default(),
             scratch: Scratch::default(),
@@ -127,17 +129,21 @@ impl Reader {
         set: &mut dyn SeriesSet,
         mut take: impl FnMut(&RowLabels, SeriesSamples<'_>, &mut Scratch) -> Result<(), EvalError>,
     ) -> Result<Option<u64>, EvalError> {
-        let Self { budget, batch, scratch, starts, batch_held, views_held } = self;
+        let Self { used, budget, batch, scratch, starts, batch_held, views_held } = self;
         if !set.next_batch(batch)? {
             return Ok(None);
         }
         batch_held.at_least_bytes(batch.histogram_bytes())?;
         for series in batch.iter() {
             let views = size_of::<HistogramView<'_>>().saturating_mul(series.histograms.len());
-            let starts_bytes = if series.starts.is_empty() { 0 } else { size_of_val(series.timestamps) };
+            let ignored = *used == StartTimestamps::Ignored || series.starts.is_empty();
+            let starts_bytes = if ignored { 0 } else { size_of_val(series.timestamps) };
             views_held.at_least_bytes(views.saturating_add(starts_bytes))?;
             let labels = RowLabels::kept(series.labels.clone());
-            let starts = Starts::of(series.starts, series.timestamps.len(), starts);
+            let starts = match ignored {
+                true => Starts::default(),
+                false => Starts::of(series.starts, series.timestamps.len(), starts),
+            };
             let samples = Samples { timestamps: series.timestamps, values: series.values, starts };
             let histograms: Vec<_> = series.histograms.iter().collect();
             take(&labels, (samples, histograms.as_slice()), scratch)?;
@@ -215,7 +221,7 @@ impl Job for ScanJob {
     type Made = Rows;
 
     fn make(&self, mut set: Self::Part) -> Result<Rows, EvalError> {
-        let mut reader = Reader::new(&self.rows.budget);
+        let mut reader = Reader::new(&self.rows.plan, &self.rows.budget);
         self.rows.made(|take| {
             while reader.next(&mut *set, &mut *take)?.is_some() {}
             Ok(())

@@ -2,8 +2,8 @@
 //! because it does not change from step to step, and where rows flow on without being kept.
 
 use super::{
-    Detail, Gather, Grid, GridId, Join, Kernel, Map, Node, NodeId, Op, Param, Pipeline, Place, Plan,
-    ScalarMap, Scan, Side, WindowFn, Windows,
+    Constant, Detail, Gather, Grid, GridId, Join, Kernel, Map, Node, NodeId, Op, Param, Pipeline, Place,
+    Plan, ScalarMap, Scan, Side, StartTimestamps, Twin, WindowFn, Windows,
     draft::{Grouped, Part},
     regexes::Regexes,
 };
@@ -25,6 +25,8 @@ pub(crate) struct PlanOptions {
     pub subquery_step: DurationMs,
     /// Names are removed at the very end.
     pub late_names: bool,
+    /// Whether anything is made of since when samples were counted.
+    pub starts: StartTimestamps,
     /// More steps than that are refused before anything is held.
     pub max_samples: u64,
 }
@@ -73,6 +75,7 @@ pub(crate) struct Builder<'a> {
     pub pipelines: Vec<Pipeline>,
     pub scans: Vec<Scan>,
     pub grids: Vec<Grid>,
+    pub twins: Vec<Twin>,
     pub bounds: Bounds,
     pub(crate) regexes: Regexes,
 }
@@ -122,8 +125,17 @@ pub(crate) fn plan(
         None => builder.rows_at_all_steps(part, frame).0,
     };
     builder.nodes[root.0].uses += 1;
-    let Builder { nodes, pipelines, scans, grids, .. } = builder;
-    Ok(Plan { nodes, pipelines, scans, grids, root, late_names: options.late_names })
+    let Builder { nodes, pipelines, scans, grids, twins, .. } = builder;
+    Ok(Plan {
+        nodes,
+        pipelines,
+        scans,
+        grids,
+        root,
+        late_names: options.late_names,
+        starts: options.starts,
+        twins,
+    })
 }
 
 /// The plan of a subquery that is the whole query: its expression on its own grid.
@@ -158,8 +170,8 @@ fn subquery_grid(step: DurationMs, windows: Windows) -> Option<Grid> {
 impl<'a> Builder<'a> {
     fn new(bounds: Bounds, options: &'a PlanOptions) -> Self {
         let (nodes, pipelines, scans, grids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let regexes = Regexes::default();
-        Self { options, nodes, pipelines, scans, grids, bounds, regexes }
+        let (regexes, twins) = (Regexes::default(), Vec::new());
+        Self { options, nodes, pipelines, scans, grids, twins, bounds, regexes }
     }
 
     /// Makes the grids of a frame.
@@ -186,7 +198,9 @@ impl<'a> Builder<'a> {
     /// Plans an expression of any type but text and range vector.
     pub(crate) fn expr(&mut self, e: &Expr, frame: Frame) -> Result<Part, EvalError> {
         match &e.kind {
-            ExprKind::Number(v) => Ok(Part::scalar(self.node(Op::Number(*v), frame.once, e.span), true)),
+            ExprKind::Number(v) => {
+                Ok(Part::scalar(self.node(Op::Number(Constant(*v)), frame.once, e.span), true))
+            }
             ExprKind::Selector(s) => self.selector(s, WindowFn::Newest, frame, e.span),
             ExprKind::Call(call) => self.call(call, frame, e.span),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, frame, e.span),
@@ -197,7 +211,7 @@ impl<'a> Builder<'a> {
                     Some(node) => {
                         let grid = frame.grid_of(part.invariant);
                         let op = match self.number(node) {
-                            Some(v) => Op::Number(-v),
+                            Some(v) => Op::Number(Constant(-v)),
                             None => Op::ScalarNegate(node),
                         };
                         Part::scalar(self.node(op, grid, e.span), part.invariant)
@@ -328,6 +342,7 @@ impl<'a> Builder<'a> {
             A::Topk | A::Bottomk | A::Quantile | A::CountValues | A::Limitk | A::LimitRatio => {}
         }
         let param = a.param.as_ref().ok_or_else(|| invalid("the aggregation lacks its parameter", span))?;
+        let param_span = param.span;
         let (param, param_invariant) = match strip(param) {
             Expr { kind: ExprKind::String(text), .. } => (Param::Text(text.clone()), true),
             Expr { kind: ExprKind::Bytes(bytes), span } => {
@@ -342,6 +357,7 @@ impl<'a> Builder<'a> {
                 (Param::Scalar(node), part.invariant)
             }
         };
+        let param_place = Place(param_span);
         let invariant = part.invariant && param_invariant;
         let (input, input_pinned) =
             if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
@@ -349,7 +365,8 @@ impl<'a> Builder<'a> {
             if names.iter().any(|n| n == skopos_model::name::METRIC_NAME));
         let picks = matches!(a.op, A::Topk | A::Bottomk | A::Limitk | A::LimitRatio);
         let pinned = if picks { input_pinned } else { !by_name };
-        let gather = Gather { op: a.op, input, grouping: key.grouping, param, argument: Place(a.expr.span) };
+        let argument = Place(a.expr.span);
+        let gather = Gather { op: a.op, input, grouping: key.grouping, param, param_place, argument };
         let node = self.node(Op::Gather(gather), frame.grid_of(invariant), span);
         Ok(Part::rows(node, invariant, pinned))
     }
@@ -387,7 +404,7 @@ impl<'a> Builder<'a> {
             }
             (Some(lhs), Some(rhs)) => {
                 let op = match (self.number(lhs), self.number(rhs)) {
-                    (Some(a), Some(b)) => Op::Number(arith::number(op, a, b)),
+                    (Some(a), Some(b)) => Op::Number(Constant(arith::number(op, a, b))),
                     _ => Op::ScalarBinary { op, lhs, rhs },
                 };
                 Ok(Part::scalar(self.node(op, grid, span), invariant))
@@ -421,7 +438,7 @@ impl<'a> Builder<'a> {
 
     /// The number that `node` is, if it is known without reading anything and never changes.
     pub(crate) fn number(&self, node: NodeId) -> Option<f64> {
-        if let Op::Number(v) = self.nodes[node.0].op { Some(v) } else { None }
+        if let Op::Number(Constant(v)) = self.nodes[node.0].op { Some(v) } else { None }
     }
 
     /// `part` with a map that takes scalars, which may change while `part` does not.

@@ -2,8 +2,8 @@
 //! `exec`.
 
 use super::{
-    DatePart, Detail, Direction, Extreme, HistogramFn, Kernel, LabelJoin, LabelReplace, Map, MathFn, NodeId,
-    Op, Place, RankFn, Ranks, SortOrder, WindowFn,
+    Constant, DatePart, Detail, Direction, Extreme, HistogramFn, Kernel, LabelJoin, LabelReplace, Map,
+    MathFn, NodeId, Op, Place, RankFn, Ranks, SortOrder, StartTimestamps, WindowFn,
     build::{Builder, Frame, Wanted, Windowed, invalid, strip},
     draft::{Grouped, Part},
 };
@@ -173,7 +173,7 @@ impl Builder<'_> {
             F::Range => times.range.as_secs_f64(),
             _ => std::f64::consts::PI,
         };
-        Part::scalar(self.node(Op::Number(v), frame.once, span), true)
+        Part::scalar(self.node(Op::Number(Constant(v)), frame.once, span), true)
     }
 
     fn window_call(
@@ -226,7 +226,7 @@ impl Builder<'_> {
         let invariant = a_invariant && b_invariant;
         let extreme = if call.function.id == F::MaxOf { Extreme::Max } else { Extreme::Min };
         let op = match (self.number(a), self.number(b)) {
-            (Some(a), Some(b)) => Op::Number(arith::extreme(extreme, a, b)),
+            (Some(a), Some(b)) => Op::Number(Constant(arith::extreme(extreme, a, b))),
             _ => Op::ScalarExtreme { extreme, a, b },
         };
         Ok(Part::scalar(self.node(op, frame.grid_of(invariant), span), invariant))
@@ -286,11 +286,12 @@ impl Builder<'_> {
         let over = arg(call, at, span)?;
         let part = self.expr(over, frame.wanting(Wanted::Whole))?;
         let mut invariant = part.invariant;
-        let mut nodes = Vec::new();
+        let (mut nodes, mut places) = (Vec::new(), Vec::new());
         for i in scalars {
             let (node, same) = self.scalar_arg(call, i, frame, span)?;
             invariant &= same;
             nodes.push(node);
+            places.push(Place(arg(call, i, span)?.span));
         }
         let function = match (call.function.id, nodes.as_slice()) {
             (F::HistogramQuantile, [q]) => RankFn::Quantile(*q),
@@ -303,7 +304,7 @@ impl Builder<'_> {
         };
         let (input, _) =
             if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
-        let op = Op::Ranks(Ranks { input, place: Place(over.span), function });
+        let op = Op::Ranks(Ranks { input, place: Place(over.span), function, scalars: places });
         let pinned = !self.options.late_names;
         Ok(Part::rows(self.node(op, frame.grid_of(invariant), span), invariant, pinned))
     }
@@ -317,7 +318,10 @@ impl Builder<'_> {
         span: Span,
     ) -> Result<Part, EvalError> {
         let inner = strip(arg(call, 0, span)?);
-        if let ExprKind::Selector(selector) = &inner.kind {
+        let known = of_samples != WindowFn::NewestStart || self.options.starts == StartTimestamps::Used;
+        if let ExprKind::Selector(selector) = &inner.kind
+            && known
+        {
             return self.selector(selector, of_samples, frame, inner.span);
         }
         let part = self.expr(inner, frame)?;
@@ -360,7 +364,12 @@ impl Builder<'_> {
         let destination = text_arg(call, 1, span)?;
         check_label(&destination, "label_join", span)?;
         let separator = text_arg(call, 2, span)?;
-        let sources = (3..call.args.len()).map(|i| text_arg(call, i, span)).collect::<Result<_, _>>()?;
+        let sources =
+            (3..call.args.len()).map(|i| text_arg(call, i, span)).collect::<Result<Vec<Arc<str>>, _>>()?;
+        if let Some(i) = sources.iter().position(|source| source.is_empty()) {
+            let at = arg(call, i + 3, span)?.span;
+            return Err(invalid("invalid source label name in label_join(): ", at));
+        }
         let map = Map::Join(Arc::new(LabelJoin { destination, separator, sources }));
         Ok(self.mapped(part, map, frame, span))
     }

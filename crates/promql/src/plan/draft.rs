@@ -2,7 +2,8 @@
 //! node. Decides where rows may have come to have equal labels.
 
 use super::{
-    GridId, Kernel, Map, Node, NodeId, Op, Pipeline, PipelineId, Place, Scan, ScanId, Sink, Source, Windows,
+    GridId, Kernel, Map, Node, NodeId, Op, Pipeline, PipelineId, Place, Scan, ScanId, Sink, Source, Twin,
+    TwinOf, Windows,
     build::{Builder, Frame},
 };
 use crate::ast::{AggregateOp, Grouping, Span};
@@ -202,7 +203,11 @@ impl Builder<'_> {
         let from = self.pipelines.len().saturating_sub(LOOK_BACK);
         let same = |p: &Pipeline| p.grid == grid && p.source == source && p.maps == maps && p.sink == sink;
         if let Some(at) = self.pipelines[from..].iter().position(same) {
-            return self.pipelines[from + at].node;
+            let found = &self.pipelines[from + at];
+            let node = found.node;
+            let twins = twins_of_pipelines((found, found.span), (&source, &maps, &sink, span));
+            self.twins.extend(twins);
+            return node;
         }
         let id = PipelineId(self.pipelines.len());
         let node = self.node(Op::Pipeline(id), grid, span);
@@ -264,9 +269,12 @@ impl Builder<'_> {
     pub(crate) fn node(&mut self, op: Op, grid: GridId, span: Span) -> NodeId {
         let from = self.nodes.len().saturating_sub(LOOK_BACK);
         if let Some(at) = self.nodes[from..].iter().position(|n| n.grid == grid && n.op == op) {
+            let found = &self.nodes[from + at];
+            let twins = twins_of_nodes((&found.op, found.span), (&op, span));
+            self.twins.extend(twins);
             return NodeId(from + at);
         }
-        for input in inputs(&op) {
+        for input in op.inputs() {
             self.nodes[input.0].uses += 1;
         }
         self.nodes.push(Node { op, grid, span, uses: 0 });
@@ -274,20 +282,49 @@ impl Builder<'_> {
     }
 }
 
-fn inputs(op: &Op) -> Vec<NodeId> {
-    use super::Param;
-    match op {
-        Op::Number(_) | Op::Time | Op::Pipeline(_) => Vec::new(),
-        Op::ScalarOf(n) | Op::ScalarNegate(n) | Op::VectorOf(n) | Op::Broadcast(n) => vec![*n],
-        Op::Absent { input, .. } | Op::Sort { input, .. } => vec![*input],
-        Op::Info { base, info, .. } => vec![*base, *info],
-        Op::ScalarExtreme { a, b, .. } => vec![*a, *b],
-        Op::ScalarBinary { lhs, rhs, .. } | Op::Set { lhs, rhs, .. } => vec![*lhs, *rhs],
-        Op::Join(join) => vec![join.lhs, join.rhs],
-        Op::Gather(gather) => match gather.param {
-            Param::Scalar(node) => vec![gather.input, node],
-            Param::Text(_) => vec![gather.input],
-        },
-        Op::Ranks(ranks) => [ranks.input].into_iter().chain(ranks.function.scalars()).collect(),
+/// The places of two equal operators that remarks are about.
+fn twins_of_nodes((first, span): (&Op, Span), (other, other_span): (&Op, Span)) -> Vec<Twin> {
+    let mut twins = Vec::new();
+    match (first, other) {
+        (Op::Gather(a), Op::Gather(b)) => {
+            twin(&mut twins, TwinOf::Aggregation, (a.argument.0, b.argument.0));
+            twin(&mut twins, TwinOf::Aggregation, (span, other_span));
+            twin(&mut twins, TwinOf::Other, (a.param_place.0, b.param_place.0));
+        }
+        (Op::Ranks(a), Op::Ranks(b)) => {
+            twin(&mut twins, TwinOf::Other, (a.place.0, b.place.0));
+            let places = a.scalars.iter().zip(&b.scalars);
+            places.for_each(|(a, b)| twin(&mut twins, TwinOf::Other, (a.0, b.0)));
+        }
+        (Op::Join(_) | Op::Sort { .. }, _) => twin(&mut twins, TwinOf::Other, (span, other_span)),
+        _ => {}
+    }
+    twins
+}
+
+/// The same of two equal pipelines.
+fn twins_of_pipelines(
+    (first, span): (&Pipeline, Span),
+    (source, maps, sink, other_span): (&Source, &[Map], &Sink, Span),
+) -> Vec<Twin> {
+    let mut twins = Vec::new();
+    twin(&mut twins, TwinOf::Other, (span, other_span));
+    if let (Some(a), Some(b)) = (first.source.kernel(), source.kernel()) {
+        twin(&mut twins, TwinOf::Other, (a.span, b.span));
+    }
+    for (a, b) in first.maps.iter().zip(maps) {
+        if let (Map::Scalar(a), Map::Scalar(b)) = (a, b) {
+            twin(&mut twins, TwinOf::Other, (a.place.0, b.place.0));
+        }
+    }
+    if let (Sink::Aggregate { input: a, .. }, Sink::Aggregate { input: b, .. }) = (&first.sink, sink) {
+        twin(&mut twins, TwinOf::Aggregation, (a.0, b.0));
+    }
+    twins
+}
+
+fn twin(twins: &mut Vec<Twin>, of: TwinOf, (first, other): (Span, Span)) {
+    if first != other {
+        twins.push(Twin { first, other, of });
     }
 }

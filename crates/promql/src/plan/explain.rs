@@ -89,7 +89,7 @@ impl Plan {
 
 fn write_operator(f: &mut String, op: &Op) -> Result<Vec<NodeId>, fmt::Error> {
     let (text, inputs) = match op {
-        Op::Number(v) => (v.to_string(), vec![]),
+        Op::Number(v) => (v.0.to_string(), vec![]),
         Op::Time => ("time".to_owned(), vec![]),
         Op::ScalarOf(n) => ("scalar".to_owned(), vec![*n]),
         Op::ScalarNegate(n) => ("negate".to_owned(), vec![*n]),

@@ -2,23 +2,31 @@
 
 use super::{NodeId, Op, Param, PipelineId, Plan, Source};
 
+impl Op {
+    /// The nodes that the operator itself names. A pipeline names its own.
+    pub(crate) fn inputs(&self) -> Vec<NodeId> {
+        match self {
+            Self::Number(_) | Self::Time | Self::Pipeline(_) => Vec::new(),
+            Self::ScalarOf(n) | Self::ScalarNegate(n) | Self::VectorOf(n) | Self::Broadcast(n) => vec![*n],
+            Self::Absent { input, .. } | Self::Sort { input, .. } => vec![*input],
+            Self::ScalarBinary { lhs, rhs, .. } | Self::Set { lhs, rhs, .. } => vec![*lhs, *rhs],
+            Self::ScalarExtreme { a, b, .. } => vec![*a, *b],
+            Self::Join(join) => vec![join.lhs, join.rhs],
+            Self::Info { base, info, .. } => vec![*base, *info],
+            Self::Ranks(ranks) => [ranks.input].into_iter().chain(ranks.function.scalars()).collect(),
+            Self::Gather(gather) => match gather.param {
+                Param::Scalar(node) => vec![gather.input, node],
+                Param::Text(_) => vec![gather.input],
+            },
+        }
+    }
+}
+
 impl Plan {
     /// The nodes whose values `id` needs. A pipeline that reads storage is carried out with all others of its
     /// scan, so it needs what those need.
     pub(crate) fn inputs(&self, id: NodeId) -> Vec<NodeId> {
         match &self.nodes[id.0].op {
-            Op::Number(_) | Op::Time => Vec::new(),
-            Op::ScalarOf(n) | Op::ScalarNegate(n) | Op::VectorOf(n) | Op::Broadcast(n) => vec![*n],
-            Op::Absent { input, .. } | Op::Sort { input, .. } => vec![*input],
-            Op::ScalarBinary { lhs, rhs, .. } | Op::Set { lhs, rhs, .. } => vec![*lhs, *rhs],
-            Op::ScalarExtreme { a, b, .. } => vec![*a, *b],
-            Op::Join(join) => vec![join.lhs, join.rhs],
-            Op::Info { base, info, .. } => vec![*base, *info],
-            Op::Ranks(ranks) => [ranks.input].into_iter().chain(ranks.function.scalars()).collect(),
-            Op::Gather(gather) => match gather.param {
-                Param::Scalar(node) => vec![gather.input, node],
-                Param::Text(_) => vec![gather.input],
-            },
             Op::Pipeline(pipeline) => match &self.pipelines[pipeline.0].source {
                 Source::Scan { scan, .. } => {
                     let fed = &self.scans[scan.0].pipelines;
@@ -26,6 +34,7 @@ impl Plan {
                 }
                 _ => self.pipeline_inputs(*pipeline),
             },
+            op => op.inputs(),
         }
     }
 

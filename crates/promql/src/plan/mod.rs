@@ -46,6 +46,35 @@ pub(crate) struct Plan {
     pub root: NodeId,
     /// Names are removed at the very end instead of by each operator.
     pub late_names: bool,
+    /// Whether anything is made of since when samples were counted.
+    pub starts: StartTimestamps,
+    /// Places that are carried out together with others.
+    pub twins: Vec<Twin>,
+}
+
+/// What is made of the start timestamps of samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StartTimestamps {
+    Used,
+    Ignored,
+}
+
+/// A place of the query that is carried out together with an equal one, so that what is said of that one
+/// holds for it, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Twin {
+    /// The place that remarks name.
+    pub first: Span,
+    pub other: Span,
+    pub of: TwinOf,
+}
+
+/// What stands at two places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TwinOf {
+    /// Something that is put into groups.
+    Aggregation,
+    Other,
 }
 
 impl Plan {
@@ -88,7 +117,7 @@ pub(crate) struct Node {
 /// The operators. Scalars yield a number per step, all others rows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
-    Number(f64),
+    Number(Constant),
     /// `time()`
     Time,
     /// `scalar(v)`
@@ -136,6 +165,17 @@ pub(crate) enum Op {
         a: NodeId,
         b: NodeId,
     },
+}
+
+/// A number that is known before anything is read. Equal bit by bit: 0 and -0 are two, and not a number is
+/// itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Constant(pub f64);
+
+impl PartialEq for Constant {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
 }
 
 /// Which info metrics and which of their labels.
@@ -186,6 +226,8 @@ pub(crate) struct Ranks {
     /// Where the histograms stand in the query.
     pub place: Place,
     pub function: RankFn,
+    /// Where each of the scalars stands.
+    pub scalars: Vec<Place>,
 }
 
 /// What is asked of the ranks of observations.
@@ -221,6 +263,8 @@ pub(crate) struct Gather {
     pub input: NodeId,
     pub grouping: Grouping,
     pub param: Param,
+    /// Where the parameter stands in the query.
+    pub param_place: Place,
     /// What is aggregated.
     pub argument: Place,
 }
@@ -256,6 +300,16 @@ pub(crate) enum Source {
     Subquery { node: NodeId, windows: Windows, kernel: Kernel },
     /// The rows of another node.
     Node(NodeId),
+}
+
+impl Source {
+    /// What is made of its windows, if it has any.
+    pub(crate) fn kernel(&self) -> Option<&Kernel> {
+        match self {
+            Self::Scan { kernel, .. } | Self::Subquery { kernel, .. } => Some(kernel),
+            Self::Node(_) => None,
+        }
+    }
 }
 
 /// The windows of all steps: that of step `k` ends at `first_end + k × step`, which belongs to it, and
@@ -294,14 +348,10 @@ pub(crate) struct Kernel {
     pub span: Span,
 }
 
-/// Equal wherever they stand, unless there may be a remark on that place.
+/// Equal wherever they stand.
 impl PartialEq for Kernel {
     fn eq(&self, other: &Self) -> bool {
-        let remarks = matches!(self.function, WindowFn::Rate | WindowFn::Increase | WindowFn::Quantile);
-        self.function == other.function
-            && self.params == other.params
-            && self.detail == other.detail
-            && (self.span == other.span || !remarks)
+        self.function == other.function && self.params == other.params && self.detail == other.detail
     }
 }
 

@@ -88,6 +88,16 @@ fn the_scripts_hold_as_the_server_evaluates_them() {
     check(&Mode { name: "as served", delayed_name_removal: false, shards: 1, by_design });
 }
 
+#[test]
+fn our_own_script_holds() {
+    let commands = script::parse(include_str!("own.test")).expect("a script");
+    let outcomes = run::run(&commands, false, 1);
+    let failed = outcomes.iter().filter_map(|o| o.failure.as_ref().map(|f| (o.line, f)));
+    let failed: Vec<_> = failed.map(|(line, f)| format!("{line} {}: {}", f.reason, f.detail)).collect();
+    assert!(failed.is_empty(), "{} do not hold:\n{}", failed.len(), failed.join("\n"));
+    assert!(outcomes.len() > 40);
+}
+
 fn check(mode: &Mode) {
     let dir = scripts_dir();
     let Some(scripts) = scripts(&dir) else {

@@ -52,7 +52,7 @@ struct World {
 
 /// Runs a script and gives the outcome of every `eval` in it.
 pub(crate) fn run(commands: &[Command], delayed_name_removal: bool, shards: usize) -> Vec<Outcome> {
-    let options = EngineOptions { delayed_name_removal, ..EngineOptions::default() };
+    let options = EngineOptions { delayed_name_removal, start_timestamps: true, ..EngineOptions::default() };
     let shards = Shards::new(Arc::new(RealSpawner), ShardOptions { max: shards, alone_up_to: 0 });
     let engine = Engine::new(options, Arc::new(StillClock)).with_shards(shards);
     let mut world = World { storage: MemoryStorage::default(), engine };

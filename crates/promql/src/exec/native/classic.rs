@@ -12,7 +12,7 @@ const ROUNDING: f64 = 1e-12;
 
 /// Buckets that had to be made to grow.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Forced {
+pub(super) struct Raised {
     /// The bounds of the first and the last of them.
     pub from: f64,
     pub to: f64,
@@ -21,7 +21,7 @@ pub(super) struct Forced {
 }
 
 /// The φ-quantile; what had to be made good for it.
-pub(super) fn quantile(phi: f64, buckets: &mut Vec<Cumulative>) -> (f64, Option<Forced>) {
+pub(super) fn quantile(phi: f64, buckets: &mut Vec<Cumulative>) -> (f64, Option<Raised>) {
     if phi.is_nan() {
         return (f64::NAN, None);
     }
@@ -107,8 +107,8 @@ fn prepare(buckets: &mut Vec<Cumulative>) -> bool {
 }
 
 /// Raises counts that are below those of a lower bound.
-fn make_grow(buckets: &mut [Cumulative]) -> Option<Forced> {
-    let mut forced: Option<Forced> = None;
+fn make_grow(buckets: &mut [Cumulative]) -> Option<Raised> {
+    let mut forced: Option<Raised> = None;
     let mut before = buckets[0].count;
     for b in &mut buckets[1..] {
         let difference = (before - b.count).abs();
@@ -122,7 +122,7 @@ fn make_grow(buckets: &mut [Cumulative]) -> Option<Forced> {
         if b.count < before {
             let first = forced.map_or(b.upper, |f| f.from);
             let most = forced.map_or(difference, |f| f.difference.max(difference));
-            forced = Some(Forced { from: first, to: b.upper, difference: most });
+            forced = Some(Raised { from: first, to: b.upper, difference: most });
             b.count = before;
         }
         before = b.count;

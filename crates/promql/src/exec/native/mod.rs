@@ -136,7 +136,8 @@ fn variance(h: &FloatHistogram, buckets: &mut Vec<Bucket>) -> f64 {
     h.view().buckets_into(buckets);
     let squares = buckets.iter().filter(|b| b.count != 0.0).fold(super::kahan::Sum::ZERO, |sum, b| {
         let middle = if custom {
-            linear_middle(b)
+            // Without a bound there is none: the variance has none either.
+            (b.lower + b.upper) / 2.0
         } else if b.bounds == Bounds::Both {
             0.0
         } else {
@@ -146,21 +147,6 @@ fn variance(h: &FloatHistogram, buckets: &mut Vec<Bucket>) -> f64 {
         sum.add(b.count * distance * distance)
     });
     squares.value() / h.count
-}
-
-/// The middle of a custom bucket; of a bucket without a bound the other one. What is below the lowest bound
-/// is taken to begin at zero, if that bound is positive.
-fn linear_middle(b: &Bucket) -> f64 {
-    if b.lower == f64::NEG_INFINITY && b.upper == f64::INFINITY {
-        return 0.0;
-    }
-    if b.upper == f64::INFINITY {
-        return b.lower;
-    }
-    if b.lower == f64::NEG_INFINITY {
-        return if b.upper > 0.0 { b.upper / 2.0 } else { b.upper };
-    }
-    (b.lower + b.upper) / 2.0
 }
 
 /// The middle of an exponential bucket.

@@ -8,17 +8,19 @@ use super::{
 use crate::ast::Span;
 use crate::error::EvalError;
 use crate::exec::{
-    Annotations, bits,
+    Annotations,
+    annotations::{Forced, NanEffect},
+    bits,
     held::Held,
     histograms::HistogramSteps,
+    labels::without_name,
     matrix::{RowLabels, StepMatrix},
     order::sort_rows,
     window::Column,
     work::{WORK_OF_LABELS, Work},
 };
-use skopos_model::{
-    FloatHistogram, Labels, LabelsBuilder, float::to_shortest_string, histogram::Bucket, name::METRIC_NAME,
-};
+use crate::plan::Grid;
+use skopos_model::{FloatHistogram, Labels, LabelsBuilder, float::to_shortest_string, histogram::Bucket};
 
 /// The label that holds the bound of a classic bucket.
 const BOUND: &str = "le";
@@ -42,6 +44,7 @@ pub(crate) struct Question<'a> {
 pub(crate) struct RanksInput<'a> {
     pub matrix: &'a StepMatrix,
     pub questions: &'a [Question<'a>],
+    pub grid: Grid,
     /// Where the histograms stand in the query.
     pub input: Span,
     pub span: Span,
@@ -200,8 +203,13 @@ fn classic_row(
         values[k] = match question.ask {
             Ask::Quantile(phi) => {
                 let (value, forced) = classic::quantile(phi.at(k), &mut scratch.cumulative);
-                if forced.is_some() {
-                    annotations.forced_monotonicity(whose.metric, whose.span);
+                if let Some(forced) = forced {
+                    let at = input.grid.at(k);
+                    let classic::Raised { from, to, difference } = forced;
+                    let forced = Forced { histograms: 1, first: at, last: at, from, to, difference };
+                    // As in Prometheus, the name is gone unless names go late.
+                    let metric = if input.late_names { whose.metric } else { "" };
+                    annotations.forced_monotonicity(forced, metric, whose.span);
                 }
                 value
             }
@@ -258,7 +266,8 @@ fn answer(
         Ask::Quantile(phi) => {
             let found = rank::quantile(phi.at(k), h, buckets);
             if found.has_nan {
-                annotations.quantile_of_nan(!found.value.is_nan(), metric, span);
+                let effect = if found.value.is_nan() { NanEffect::Nan } else { NanEffect::Skewed };
+                annotations.quantile_of_nan(effect, metric, span);
             }
             found.value
         }
@@ -285,7 +294,7 @@ fn push(
         if input.late_names {
             RowLabels { drop_name: true, labels }
         } else {
-            RowLabels::kept(labels.filtered(|n| n != METRIC_NAME))
+            RowLabels::kept(without_name(&labels))
         }
     };
     let (Some(name), Ask::Quantile(phi)) = (question.label, question.ask) else {

@@ -1,7 +1,7 @@
 //! The trim operators: what of a histogram is below or above a value. Where the value is within a bucket, its
 //! observations are interpolated as `histogram_fraction` does.
 
-use super::{geometric_middle, linear_middle, rank::Interpolation};
+use super::{geometric_middle, rank::Interpolation};
 use skopos_model::{
     FloatHistogram,
     histogram::{Bounds, Bucket, bucket_indexes, upper_bound},
@@ -93,6 +93,21 @@ fn of_exponential(h: &FloatHistogram, bucket: &Bucket, keep: Keep, cut: f64) -> 
 
 fn whole(count: f64, middle: f64) -> Part {
     Part { count, sum: count * middle, whole: true }
+}
+
+/// The middle of a custom bucket; of a bucket without a bound the other one. What is below the lowest bound
+/// is taken to begin at zero, if that bound is positive.
+fn linear_middle(b: &Bucket) -> f64 {
+    if b.lower == f64::NEG_INFINITY && b.upper == f64::INFINITY {
+        return 0.0;
+    }
+    if b.upper == f64::INFINITY {
+        return b.lower;
+    }
+    if b.lower == f64::NEG_INFINITY {
+        return if b.upper > 0.0 { b.upper / 2.0 } else { b.upper };
+    }
+    (b.lower + b.upper) / 2.0
 }
 
 /// What is left of a custom bucket. There is no interpolation in one without a bound: all or nothing is

@@ -6,7 +6,7 @@ use super::{
     edges::{Window, each},
     mixed::{Parted, count_transitions},
 };
-use crate::ast::Edges;
+use crate::ast::{Edges, Span};
 use crate::error::EvalError;
 use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
 use crate::plan::{WindowFn, Windows};
@@ -21,7 +21,6 @@ pub(super) fn differences(
     out: &mut RowBuffer,
     annotations: &mut Annotations,
 ) -> Result<(), EvalError> {
-    let counter = input.kernel.function != WindowFn::Delta;
     let rate = input.kernel.function == WindowFn::Rate;
     let per_second = if rate { input.windows.range as f64 / 1000.0 } else { 1.0 };
     let (metric, span) = (input.metric, input.kernel.span);
@@ -41,13 +40,15 @@ pub(super) fn differences(
         }
         let all = &parted.histograms[histograms];
         let is_gauge = |h: &HistogramView<'_>| h.counter_reset_hint == CounterResetHint::Gauge;
+        let counter = input.kernel.function != WindowFn::Delta;
         if counter && all.iter().any(is_gauge) {
             annotations.histogram_not_counter(metric, span);
         }
         if !counter && [&all[0], &all[all.len() - 1]].into_iter().any(|h| !is_gauge(h)) {
             annotations.histogram_not_gauge(metric, span);
         }
-        match difference(parted, (w, used), input.windows.edges, counter) {
+        let context = Context::of(input, parted);
+        match context.difference((w, used), annotations) {
             Ok(mut h) => {
                 h.divide(per_second);
                 h.layout.counter_reset_hint = CounterResetHint::Gauge;
@@ -73,69 +74,99 @@ fn used(parted: &Parted<'_>, edges: Edges, w: &Window) -> Option<RangeInclusive<
     (time(first) <= w.end && first <= last).then_some(first..=last)
 }
 
-/// The right end less the left one, and what a counter lost by resets between them.
-fn difference(
-    parted: &Parted<'_>,
-    (w, used): (&Window, RangeInclusive<usize>),
+/// What a series is and what is made of it.
+struct Context<'a> {
+    parted: &'a Parted<'a>,
     edges: Edges,
-    counter: bool,
-) -> Result<FloatHistogram, IncompatibleBuckets> {
-    let (first, last) = (*used.start(), *used.end());
-    let at = |i: usize| parted.at(i).ok_or(IncompatibleBuckets);
-    let time = |i: usize| parted.timestamps[i].as_ms();
-    let custom = at(first)?.layout.has_custom_bounds();
-    for i in used {
-        if at(i)?.layout.has_custom_bounds() != custom {
-            return Err(IncompatibleBuckets);
-        }
-    }
-    let smoothed = edges == Edges::Smoothed;
-    let left_between = smoothed && w.before.is_some() && time(first) < w.start;
-    let right_between = smoothed && last > first && time(last) > w.end;
-    let left = if left_between {
-        between(parted, (at(first)?, at(first + 1)?), (first, w.start), counter)?
-    } else {
-        at(first)?.to_histogram()
-    };
-    let mut right = if right_between {
-        between(parted, (at(last - 1)?, at(last)?), (last - 1, w.end), counter)?
-    } else {
-        at(last)?.to_histogram()
-    };
-    right.subtract(&left.view())?;
-    if counter {
-        // What lies between two samples is on the line to the second of them already.
-        for i in first + 1 + usize::from(left_between)..=last {
-            if at(i)?.is_reset_since(at(i - 1)?) {
-                right.add(at(i - 1)?)?;
-            }
-        }
-    }
-    Ok(right)
+    kind: Kind,
+    span: Span,
 }
 
-/// The histogram at `time` on the line from sample `i` to the next. A counter that was reset between them is
-/// taken to have begun at zero with the first of them.
-fn between(
-    parted: &Parted<'_>,
-    (a, b): (&HistogramView<'_>, &HistogramView<'_>),
-    (i, time): (usize, i64),
-    counter: bool,
-) -> Result<FloatHistogram, IncompatibleBuckets> {
-    let (t1, t2) = (parted.timestamps[i].as_ms(), parted.timestamps[i + 1].as_ms());
-    let share = (time - t1) as f64 / (t2 - t1) as f64;
-    let mut end = b.to_histogram();
-    let reset = counter && b.is_reset_since(a);
-    if a.layout.has_custom_bounds() != b.layout.has_custom_bounds() {
-        return Err(IncompatibleBuckets);
+/// What a series counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It only ever grows, but begins anew from time to time.
+    Counter,
+    Gauge,
+}
+
+impl<'a> Context<'a> {
+    fn of(input: &MixedInput<'_>, parted: &'a Parted<'a>) -> Self {
+        let kind = if input.kernel.function == WindowFn::Delta { Kind::Gauge } else { Kind::Counter };
+        Self { parted, edges: input.windows.edges, kind, span: input.kernel.span }
     }
-    end.multiply(share);
-    if !reset {
-        let mut start = a.to_histogram();
-        start.multiply(1.0 - share);
-        end.add(&start.view())?;
+
+    /// The right end less the left one, and what a counter lost by resets between them.
+    fn difference(
+        &self,
+        (w, used): (&Window, RangeInclusive<usize>),
+        annotations: &mut Annotations,
+    ) -> Result<FloatHistogram, IncompatibleBuckets> {
+        let Self { parted, edges, kind, span } = *self;
+        let (first, last) = (*used.start(), *used.end());
+        let at = |i: usize| parted.at(i).ok_or(IncompatibleBuckets);
+        let time = |i: usize| parted.timestamps[i].as_ms();
+        let custom = at(first)?.layout.has_custom_bounds();
+        for i in used {
+            if at(i)?.layout.has_custom_bounds() != custom {
+                return Err(IncompatibleBuckets);
+            }
+        }
+        let smoothed = edges == Edges::Smoothed;
+        let left_between = smoothed && w.before.is_some() && time(first) < w.start;
+        let right_between = smoothed && last > first && time(last) > w.end;
+        let left = if left_between {
+            self.between((at(first)?, at(first + 1)?), (first, w.start), annotations)?
+        } else {
+            at(first)?.to_histogram()
+        };
+        let mut right = if right_between {
+            self.between((at(last - 1)?, at(last)?), (last - 1, w.end), annotations)?
+        } else {
+            at(last)?.to_histogram()
+        };
+        if right.subtract(&left.view())?.bounds_reconciled {
+            annotations.bounds_reconciled("subtraction", span);
+        }
+        if kind == Kind::Counter {
+            // What lies between two samples is on the line to the second of them already.
+            for i in first + 1 + usize::from(left_between)..=last {
+                if at(i)?.is_reset_since(at(i - 1)?) && right.add(at(i - 1)?)?.bounds_reconciled {
+                    annotations.bounds_reconciled("addition", span);
+                }
+            }
+        }
+        Ok(right)
     }
-    Ok(end)
+
+    /// The histogram at `time` on the line from sample `i` to the next. A counter that was reset between them
+    /// is taken to have begun at zero with the first of them.
+    fn between(
+        &self,
+        (a, b): (&HistogramView<'_>, &HistogramView<'_>),
+        (i, time): (usize, i64),
+        annotations: &mut Annotations,
+    ) -> Result<FloatHistogram, IncompatibleBuckets> {
+        let Self { parted, kind, span, .. } = *self;
+        let (t1, t2) = (parted.timestamps[i].as_ms(), parted.timestamps[i + 1].as_ms());
+        let share = (time - t1) as f64 / (t2 - t1) as f64;
+        let mut end = b.to_histogram();
+        let reset = kind == Kind::Counter && b.is_reset_since(a);
+        if a.layout.has_custom_bounds() != b.layout.has_custom_bounds() {
+            return Err(IncompatibleBuckets);
+        }
+        end.multiply(share);
+        if !reset {
+            let mut start = a.to_histogram();
+            start.multiply(1.0 - share);
+            if end.add(&start.view())?.bounds_reconciled {
+                // Their difference is taken first, and added to the first of them then.
+                annotations.bounds_reconciled("subtraction", span);
+                annotations.bounds_reconciled("addition", span);
+            }
+        }
+        Ok(end)
+    }
 }
 
 /// Writes the value at each step on the line between the samples around it; behind the last sample its value.
@@ -161,8 +192,10 @@ pub(super) fn instants(
             }
             (Some(a), Some(_)) if after == before => found.push(w.step, work.made(a.to_histogram())?),
             (Some(a), Some(b)) => {
-                let counter = a.counter_reset_hint != CounterResetHint::Gauge;
-                match between(parted, (a, b), (before, w.end), counter) {
+                let is_gauge = a.counter_reset_hint == CounterResetHint::Gauge;
+                let kind = if is_gauge { Kind::Gauge } else { Kind::Counter };
+                let context = Context { kind, ..Context::of(input, parted) };
+                match context.between((a, b), (before, w.end), annotations) {
                     Ok(h) => found.push(w.step, work.made(h)?),
                     Err(IncompatibleBuckets) => annotations.mixed_buckets(metric, span),
                 }

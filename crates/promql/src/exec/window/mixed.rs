@@ -148,7 +148,7 @@ pub(crate) fn apply(
     match function {
         W::Count | W::Present | W::TimeOfFirst | W::TimeOfLast => {
             let row = &mut out.row_mut();
-            compute(function, input.params, parted.all(), windows, (scratch, work), row)?;
+            compute(input.kernel, input.params, parted.all(), windows, (scratch, work), row)?;
         }
         W::Newest => extended::instants(input, &parted, work, out, annotations)?,
         W::Changes | W::Resets if extended => {
@@ -160,7 +160,7 @@ pub(crate) fn apply(
             let starts = Starts::of_all(&parted.float_starts);
             let floats = Samples { timestamps: &parted.float_times, values: &parted.floats, starts };
             let row = &mut out.row_mut();
-            compute(function, input.params, floats, windows, (scratch, work), row)?;
+            compute(input.kernel, input.params, floats, windows, (scratch, work), row)?;
             match function {
                 W::Rate | W::Increase | W::Delta if extended => {
                     extended::differences(input, &parted, work, out, annotations)?;

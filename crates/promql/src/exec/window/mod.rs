@@ -21,7 +21,8 @@ use super::{
     work::{WORK_PER_CHECK, Work},
 };
 use crate::ast::Edges;
-use crate::plan::{WindowFn, Windows};
+use crate::error::EvalError;
+use crate::plan::{Kernel, WindowFn, Windows};
 use skopos_model::{TimestampMs, is_stale_nan, sample::STALE_NAN_BITS};
 use skopos_storage::QueryError;
 use std::ops::Range;
@@ -90,16 +91,17 @@ struct Clean {
     starts: Vec<TimestampMs>,
 }
 
-/// Writes what `function` makes of every window over `samples`. `out` has no value yet.
+/// Writes what `kernel` makes of every window over `samples`. `out` has no value yet.
 pub(crate) fn apply(
-    function: WindowFn,
+    kernel: &Kernel,
     params: Params<'_>,
     samples: Samples<'_>,
     windows: &Windows,
     (scratch, work): (&mut Scratch, &mut Work),
     out: &mut RowMut<'_>,
-) -> Result<(), QueryError> {
+) -> Result<(), EvalError> {
     let samples = samples.within(windows);
+    let function = kernel.function;
     // Every function looks at all samples once, whatever its windows are.
     work.spend(samples.values.len())?;
     let clean_starts = if samples.starts.is_empty() { 0 } else { 2 * size_of::<TimestampMs>() };
@@ -107,16 +109,17 @@ pub(crate) fn apply(
     if let Some(what) = instant::What::of(function)
         && windows.edges == Edges::Sampled
     {
-        return parts(windows.steps, work, |steps| {
+        parts(windows.steps, work, |steps| {
             let first_end = windows.first_end + steps.start as i64 * windows.step;
             let windows = Windows { first_end, steps: steps.len(), ..*windows };
             instant::newest(samples.within(&windows), &windows, what, &mut out.part(&steps));
-        });
+        })?;
+        return Ok(());
     }
     // A staleness marker is no sample of a window.
     let mut clean = std::mem::take(&mut scratch.clean);
     let samples = if has_stale(samples.values) { without_stale(samples, &mut clean) } else { samples };
-    let done = compute(function, params, samples, windows, (scratch, work), out);
+    let done = compute(kernel, params, samples, windows, (scratch, work), out);
     scratch.clean = clean;
     done
 }
@@ -148,18 +151,19 @@ fn buffer_bytes(function: WindowFn) -> usize {
 }
 
 fn compute(
-    function: WindowFn,
+    kernel: &Kernel,
     params: Params<'_>,
     s: Samples<'_>,
     windows: &Windows,
     (scratch, work): (&mut Scratch, &mut Work),
     out: &mut RowMut<'_>,
-) -> Result<(), QueryError> {
+) -> Result<(), EvalError> {
     use WindowFn as W;
+    let function = kernel.function;
     let (t, v) = (s.timestamps, s.values);
     let seconds = |i: usize| t[i].as_secs_f64();
     let extended = windows.edges != Edges::Sampled;
-    match function {
+    let done = match function {
         W::Rate | W::Increase | W::Delta if extended => {
             edges::differences(function, s, windows, (&mut scratch.counter, work), out)
         }
@@ -187,9 +191,12 @@ fn compute(
         W::Quantile => order::quantiles(s, windows, params.0[0], (&mut scratch.sorted, work), out),
         W::Deriv => trend::deriv(s, windows, (&mut scratch.trend, work), out),
         W::PredictLinear => trend::predict(s, windows, params, (&mut scratch.trend, work), out),
-        W::DoubleExponentialSmoothing => smooth::smoothed(s, windows, params, work, out),
+        W::DoubleExponentialSmoothing => {
+            return smooth::smoothed(s, windows, (params, kernel.span), work, out);
+        }
         W::NewestTime | W::NewestStart | W::InfoTime => unreachable!("instant selectors were handled before"),
-    }
+    };
+    Ok(done?)
 }
 
 /// Whether a window holds two samples of which the later one says to have been counted since before the

@@ -2,24 +2,28 @@
 //! smoothing (Holt linear)", with the first difference as the first trend.
 
 use super::{Params, Samples, slide};
+use crate::ast::Span;
+use crate::error::EvalError;
 use crate::exec::{matrix::RowMut, work::Work};
 use crate::plan::Windows;
-use skopos_storage::QueryError;
 
 /// Writes the smoothed value at the end of each window. What it is depends on where the window begins, so
 /// each is folded by itself.
 pub(super) fn smoothed(
     s: Samples<'_>,
     windows: &Windows,
-    params: Params<'_>,
+    (params, span): (Params<'_>, Span),
     work: &mut Work,
     out: &mut RowMut<'_>,
-) -> Result<(), QueryError> {
+) -> Result<(), EvalError> {
+    let mut refused = None;
     slide(s.timestamps, windows, work, |work, k, lo, hi| {
-        let smoothing = factor("smoothing", params.0[0].at(k))?;
-        let trend = factor("trend", params.0[1].at(k))?;
+        let (smoothing, trend) = (params.0[0].at(k), params.0[1].at(k));
+        if refused.is_none() {
+            refused = refusal(("smoothing", "sf"), smoothing).or_else(|| refusal(("trend", "tf"), trend));
+        }
         let v = &s.values[lo..hi];
-        if v.len() < 2 {
+        if v.len() < 2 || refused.is_some() {
             return Ok(());
         }
         work.spend(v.len())?;
@@ -32,16 +36,12 @@ pub(super) fn smoothed(
         }
         out.set(k, level);
         Ok(())
-    })
+    })?;
+    refused.map_or(Ok(()), |message| Err(EvalError::Invalid { message, span }))
 }
 
-/// A factor, which must lie between nothing and all.
-fn factor(what: &str, v: f64) -> Result<f64, QueryError> {
-    if v <= 0.0 || v >= 1.0 {
-        let short = if what == "trend" { "tf" } else { "sf" };
-        return Err(QueryError::Invalid(format!(
-            "invalid {what} factor. Expected: 0 < {short} < 1, got: {v:.6}"
-        )));
-    }
-    Ok(v)
+/// Why a factor is none: it must lie between nothing and all.
+fn refusal((what, short): (&str, &str), v: f64) -> Option<String> {
+    let refused = v <= 0.0 || v >= 1.0;
+    refused.then(|| format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {v:.6}"))
 }

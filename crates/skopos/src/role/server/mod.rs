@@ -54,13 +54,14 @@ const MOST_REPLAY_THREADS: usize = 8;
 /// How Prometheus calls a snapshot on shutdown.
 const MEMORY_SNAPSHOT: &str = "memory-snapshot-on-shutdown";
 /// What may be enabled.
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 7] = [
     MEMORY_SNAPSHOT,
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
     "promql-duration-expr",
     "promql-experimental-functions",
     "promql-extended-range-selectors",
+    "use-start-timestamps",
 ];
 
 #[derive(Debug, clap::Args)]
@@ -82,7 +83,8 @@ pub(crate) struct Flags {
     snapshot_on_shutdown: bool,
     /// Features by the names that they have in Prometheus: memory-snapshot-on-shutdown,
     /// promql-binop-fill-modifiers, promql-delayed-name-removal, promql-duration-expr,
-    /// promql-experimental-functions, promql-extended-range-selectors; others are answered with a warning.
+    /// promql-experimental-functions, promql-extended-range-selectors, use-start-timestamps; others are
+    /// answered with a warning.
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',')]
     enable_feature: Vec<String>,
     /// Series that storage takes; samples of further ones are refused.

@@ -26,7 +26,7 @@ const NO_PUSHES: &str = "pushes are not taken yet, only scraped targets are stor
 const NOT_YET: &str = "it is not there yet";
 
 /// Names of `--enable-feature` in Prometheus that change nothing here, each with the reason.
-const FEATURES: [(&str, &str); 26] = [
+const FEATURES: [(&str, &str); 32] = [
     ("native-histograms", ALWAYS),
     ("exemplar-storage", ALWAYS),
     ("metadata-wal-records", ALWAYS),
@@ -53,6 +53,12 @@ const FEATURES: [(&str, &str); 26] = [
     ("concurrent-rule-eval", NOT_YET),
     ("auto-reload-config", "it is not there yet: send SIGHUP, or POST /-/reload"),
     ("st-storage", NOT_YET),
+    ("st-synthesis", NOT_YET),
+    ("histograms-st-encoding", NOT_YET),
+    ("xor2-encoding", "such chunks are read, and none are written"),
+    ("fast-startup", "a start is fast after a clean stop: --storage.tsdb.snapshot-on-shutdown"),
+    ("search-api", ALWAYS),
+    ("ooo-native-histograms", ALWAYS),
 ];
 
 impl UnneededFlags {
