@@ -139,12 +139,12 @@ impl Damaged {
         series: Option<SeriesRef>,
         fetcher: &mut ChunkFetcher,
     ) -> Vec<Chunk> {
-        let (mut kept, mut end) = (Vec::new(), None::<TimestampMs>);
+        let (mut kept, mut end, mut lost) = (Vec::new(), None::<TimestampMs>, 0);
         for meta in metas {
             let fetched = fetcher.fetch(&self.chunks, &[Wanted { at: meta.at, end: None }]);
             let sound = fetched.ok().filter(|(encoding, bytes)| check_chunk(meta, *encoding, bytes).is_ok());
             let Some((encoding, bytes)) = sound.filter(|_| end.is_none_or(|end| end < meta.min)) else {
-                self.out.lost_chunks += 1;
+                lost += 1;
                 continue;
             };
             end = Some(meta.max);
@@ -156,7 +156,12 @@ impl Damaged {
                     Ok(())
                 }
             };
-            self.out.lost_chunks += u64::from(whole.is_err());
+            lost += u64::from(whole.is_err());
+        }
+        match kept.is_empty() && lost > 0 {
+            // Nothing of it is left: the series is lost, and not chunks of it.
+            true => self.out.lost_series += 1,
+            false => self.out.lost_chunks += lost,
         }
         kept
     }
@@ -179,13 +184,7 @@ impl Damaged {
                 self.out.lost_series += 1;
                 continue;
             }
-            let lost_before = self.out.lost_chunks;
             let chunks = self.readable(&metas, series, &mut fetcher);
-            if chunks.is_empty() && self.out.lost_chunks > lost_before {
-                // Nothing of it is left: it is lost, and not chunks of it.
-                self.out.lost_chunks = lost_before;
-                self.out.lost_series += 1;
-            }
             writer.add_series(&labels, &chunks)?;
             last = Some(labels);
         }
