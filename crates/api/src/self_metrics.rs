@@ -6,14 +6,16 @@ use crate::{
     parts::Ready,
     reply::{ApiError, Success},
 };
-use regex::Regex;
 use serde_json::{Map, Value, json};
 use skopos_exposition::{Entry, Format, Parser, Sample};
-use skopos_model::{LabelsBuilder, MetricType};
+use skopos_model::{LabelsBuilder, MetricType, re2::WholeText};
+
+/// What a compiled expression may take, in bytes.
+const COMPILED_MAX_BYTES: usize = 1 << 20;
 
 /// The families whose names match `metric_name_pattern` as a whole.
 pub(crate) async fn self_metrics(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    let pattern = params.get("metric_name_pattern").map(|p| Regex::new(&format!("^(?:{p})$")));
+    let pattern = params.get("metric_name_pattern").map(|p| WholeText::new(p, COMPILED_MAX_BYTES));
     let pattern = pattern.transpose().map_err(|e| ApiError::parameter("metric_name_pattern", e))?;
     let mut text = Vec::new();
     parts.metrics.write(Format::Text, &mut text);

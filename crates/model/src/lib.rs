@@ -7,6 +7,7 @@
 //! - `name`: which metric and label names are allowed.
 //! - `labels`: `Labels`, an immutable sorted set in one allocation, and its builder.
 //! - `matcher`: `Matcher`, a compiled condition on one label.
+//! - `re2`: regular expressions as Go reads them; every one that a user writes about labels goes through it.
 //! - `sample`: `Sample`, the staleness marker, `SeriesRef`.
 //! - `histogram`: native histograms, integer and float: shapes, validation, conversion, coarser resolution.
 //! - `columns`: `Columns`, samples as columns, native histograms and start timestamps among them.
@@ -30,6 +31,7 @@ pub mod labels;
 pub mod matcher;
 pub mod metadata;
 pub mod name;
+pub mod re2;
 pub mod sample;
 pub mod time;
 

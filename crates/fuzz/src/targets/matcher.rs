@@ -2,7 +2,7 @@
 //!
 //! An input is the expression on its first line and one value on each line after it.
 
-use skopos_model::{MatchOp, Matcher};
+use skopos_model::{MatchOp, Matcher, re2};
 
 /// Longer expressions are the engine's business, not that of the short ways.
 const MAX_PATTERN_BYTES: usize = 512;
@@ -18,7 +18,9 @@ pub(super) fn against_the_regex_crate(bytes: &[u8]) -> bool {
     }
     let Ok(matcher) = Matcher::new("label", MatchOp::Regex, pattern) else { return false };
     let negative = matcher.of_label("label", true);
-    let plain = regex::RegexBuilder::new(&format!("^(?s:{pattern})$")).size_limit(MAX_COMPILED_BYTES).build();
+    let translated = re2::translate(pattern).expect("what became a matcher can be translated").pattern;
+    let plain = format!("^(?s:{translated})$");
+    let plain = regex::RegexBuilder::new(&plain).size_limit(MAX_COMPILED_BYTES).build();
     let Ok(plain) = plain else { return false };
     let set: Vec<String> = matcher.set().unwrap_or_default().to_vec();
     let own = [pattern.to_owned(), String::new(), matcher.prefix().to_owned()];

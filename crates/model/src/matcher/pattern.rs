@@ -2,6 +2,7 @@
 //! expression may cost. Knows nothing of labels.
 
 use super::{RegexError, glob::Globs};
+use crate::re2::{self, one_line};
 use regex::Regex;
 use regex_syntax::{
     ast::{self, Ast, ClassSetItem, Flag, Flags, GroupKind},
@@ -11,12 +12,13 @@ use regex_syntax::{
         translate::TranslatorBuilder,
     },
 };
+use std::borrow::Cow;
 
 /// The most literals that an expression may stand for to be matched as a set, unless it lists them.
 const SET_MAX: usize = 1024;
 /// The most bytes each of these literals may have.
 const SET_LITERAL_MAX_BYTES: usize = 256;
-/// The most bytes a compiled expression may take. A word character (`\w`, over all of Unicode) takes 45 kB,
+/// The most bytes a compiled expression may take. A letter (`\pL`, over all of Unicode) takes 40 kB,
 /// an alternation of 500 names with `.*` 700 kB.
 const REGEX_SIZE_LIMIT_BYTES: usize = 1 << 20;
 /// The most bytes of an expression that is more than a list of literals.
@@ -62,12 +64,13 @@ pub(super) fn compile(pattern: &str) -> Result<Compiled, RegexError> {
     if pattern.len() > PATTERN_MAX_BYTES {
         return Err(fail(format!("it is longer than {PATTERN_MAX_BYTES} bytes")));
     }
+    let translated = re2::translate(pattern).map_err(fail)?.pattern;
     let ast = ast::parse::ParserBuilder::new()
         .nest_limit(NEST_LIMIT)
         .build()
-        .parse(pattern)
+        .parse(&translated)
         .map_err(|e| fail(one_line(&e.to_string())))?;
-    if !folds_within_limit(pattern, &ast) {
+    if !folds_within_limit(&translated, &ast) {
         return Err(fail(format!(
             "its case-insensitive classes have more than {FOLDED_MAX_CHARS} characters"
         )));
@@ -75,7 +78,7 @@ pub(super) fn compile(pattern: &str) -> Result<Compiled, RegexError> {
     let hir = TranslatorBuilder::new()
         .dot_matches_new_line(true)
         .build()
-        .translate(pattern, &ast)
+        .translate(&translated, &ast)
         .map_err(|e| fail(one_line(&e.to_string())))?;
     if let Some(test) = simple(&hir) {
         let price = if matches!(test, Test::Set(_)) { pattern.len() } else { 0 };
@@ -86,7 +89,7 @@ pub(super) fn compile(pattern: &str) -> Result<Compiled, RegexError> {
     {
         return Ok(Compiled { test: Test::Globs(globs), price: pattern.len() });
     }
-    let regex = regex::RegexBuilder::new(&format!("^(?:{pattern})$"))
+    let regex = regex::RegexBuilder::new(&format!("^(?:{translated})$"))
         .dot_matches_new_line(true)
         .nest_limit(NEST_LIMIT + 2)
         .size_limit(REGEX_SIZE_LIMIT_BYTES)
@@ -123,6 +126,13 @@ fn folds_within_limit(pattern: &str, ast: &Ast) -> bool {
     !counter.folds || counter.chars <= FOLDED_MAX_CHARS
 }
 
+/// Whether the characters of a negated class are those that it has in the end, or those that it names.
+#[derive(Clone, Copy)]
+enum Negation {
+    Counted,
+    Passed,
+}
+
 /// Counts the characters that classes name, and looks for a flag that makes case mean nothing.
 struct ClassCounter<'p> {
     pattern: &'p str,
@@ -135,11 +145,15 @@ impl ClassCounter<'_> {
         self.folds |= flags.flag_state(Flag::CaseInsensitive) == Some(true);
     }
 
-    /// A class with a name, such as `\w` or `\p{Greek}`.
-    fn named(&mut self, span: &ast::Span) {
-        let text = &self.pattern[span.start.offset..span.end.offset];
+    /// A class with a name, such as `\p{Greek}`.
+    fn named(&mut self, span: &ast::Span, negation: Negation) {
+        let written = &self.pattern[span.start.offset..span.end.offset];
+        let text = match negation {
+            Negation::Counted => Cow::Borrowed(written),
+            Negation::Passed => Cow::Owned(written.replacen("\\P", "\\p", 1)),
+        };
         // What is no class is reported by whoever translates the whole.
-        let Ok(hir) = regex_syntax::parse(text) else { return };
+        let Ok(hir) = regex_syntax::parse(&text) else { return };
         if let HirKind::Class(regex_syntax::hir::Class::Unicode(class)) = hir.kind() {
             let chars = |r: &regex_syntax::hir::ClassUnicodeRange| u64::from(r.end()) - u64::from(r.start());
             self.chars += class.iter().map(|r| chars(r) + 1).sum::<u64>();
@@ -163,8 +177,8 @@ impl ast::Visitor for ClassCounter<'_> {
                     self.flags(flags);
                 }
             }
-            Ast::ClassUnicode(class) => self.named(&class.span),
-            Ast::ClassPerl(class) => self.named(&class.span),
+            // Alone it is folded before it is negated.
+            Ast::ClassUnicode(class) => self.named(&class.span, Negation::Passed),
             _ => {}
         }
         Ok(())
@@ -175,8 +189,7 @@ impl ast::Visitor for ClassCounter<'_> {
             ClassSetItem::Range(r) => {
                 self.chars += u64::from(r.end.c).saturating_sub(u64::from(r.start.c)) + 1;
             }
-            ClassSetItem::Unicode(class) => self.named(&class.span),
-            ClassSetItem::Perl(class) => self.named(&class.span),
+            ClassSetItem::Unicode(class) => self.named(&class.span, Negation::Counted),
             _ => {}
         }
         Ok(())
@@ -247,10 +260,4 @@ fn literal_prefix(hir: &Hir) -> String {
         HirKind::Concat(parts) => parts.first().map(literal_prefix).unwrap_or_default(),
         _ => String::new(),
     }
-}
-
-/// The parser draws its errors over several lines; the last one says what is wrong.
-fn one_line(message: &str) -> String {
-    let last = message.lines().last().unwrap_or(message);
-    last.strip_prefix("error: ").unwrap_or(last).trim().to_owned()
 }

@@ -284,9 +284,7 @@ fn with_label(labels: &RowLabels, name: &str, value: &str) -> RowLabels {
 
 fn replaced(labels: &RowLabels, replace: &LabelReplace) -> RowLabels {
     let source = labels.labels.value(&replace.source);
-    let Some(captures) = replace.regex.captures(source) else { return labels.clone() };
-    let mut value = String::new();
-    captures.expand(&replace.replacement, &mut value);
+    let Some(value) = replace.regex.expand(source, &replace.replacement) else { return labels.clone() };
     with_label(labels, &replace.destination, &value)
 }
 

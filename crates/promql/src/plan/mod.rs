@@ -557,13 +557,13 @@ pub(crate) struct LabelReplace {
     pub replacement: Arc<str>,
     pub source: Arc<str>,
     /// Anchored at both ends.
-    pub regex: regex::Regex,
+    pub regex: skopos_model::re2::WholeText,
 }
 
 impl PartialEq for LabelReplace {
     fn eq(&self, other: &Self) -> bool {
         let key = |r: &Self| (r.destination.clone(), r.replacement.clone(), r.source.clone());
-        key(self) == key(other) && self.regex.as_str() == other.regex.as_str()
+        key(self) == key(other) && self.regex == other.regex
     }
 }
 

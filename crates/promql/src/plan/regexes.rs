@@ -5,7 +5,7 @@ use super::build::invalid;
 use crate::ast::Span;
 use crate::error::EvalError;
 use crate::parse::{MAX_REGEX_BYTES, MAX_REGEXES};
-use regex::{Regex, RegexBuilder};
+use skopos_model::re2::WholeText;
 use std::sync::Arc;
 
 /// What a compiled expression may take, in bytes.
@@ -16,13 +16,13 @@ const SHOWN_CHARS: usize = 200;
 /// Those of one query.
 #[derive(Debug, Default)]
 pub(crate) struct Regexes {
-    compiled: foldhash::HashMap<Arc<str>, Regex>,
+    compiled: foldhash::HashMap<Arc<str>, WholeText>,
     bytes: usize,
 }
 
 impl Regexes {
     /// `pattern`, which has to match a whole text.
-    pub(crate) fn compiled(&mut self, pattern: &Arc<str>, span: Span) -> Result<Regex, EvalError> {
+    pub(crate) fn compiled(&mut self, pattern: &Arc<str>, span: Span) -> Result<WholeText, EvalError> {
         if let Some(same) = self.compiled.get(pattern) {
             return Ok(same.clone());
         }
@@ -36,10 +36,9 @@ impl Regexes {
                 return Err(invalid(&message, span));
             }
         }
-        let whole = format!("^(?s:{pattern})$");
-        let regex = RegexBuilder::new(&whole).size_limit(COMPILED_MAX_BYTES).build().map_err(|e| {
+        let regex = WholeText::new(pattern, COMPILED_MAX_BYTES).map_err(|e| {
             let shown: String = pattern.chars().take(SHOWN_CHARS).collect();
-            let reason: String = e.to_string().chars().take(4 * SHOWN_CHARS).collect();
+            let reason: String = e.chars().take(4 * SHOWN_CHARS).collect();
             invalid(&format!("invalid regular expression in label_replace(): {shown}: {reason}"), span)
         })?;
         self.compiled.insert(Arc::clone(pattern), regex.clone());
