@@ -16,7 +16,7 @@ use skopos_promql::{
     ast::{Expr, ValueType},
     queries::Slice,
 };
-use skopos_storage::QueryBudget;
+use skopos_storage::{QueryBudget, QueryError};
 use std::sync::Arc;
 
 /// The most points of a series that one query may ask for: enough for a minute's resolution over a
@@ -131,6 +131,8 @@ fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {
 impl From<EvalError> for ApiError {
     fn from(e: EvalError) -> Self {
         match e {
+            // What the evaluation finds wrong is no mistake in the parameters of the request.
+            EvalError::Storage(QueryError::Invalid(message)) => Self::new(ErrorType::Execution, message),
             EvalError::Storage(e) => e.into(),
             e @ EvalError::Panicked(_) => Self::internal(e.to_string()),
             other => Self::new(ErrorType::Execution, other.to_string()),

@@ -4,6 +4,7 @@
 //! - `support`: asking a server, and what its answers say
 //! - `kill_nine`: what a crash at any moment leaves
 //! - `peers`: the same bodies and queries to Debian's Prometheus and to ours
+//! - `differential`: made-up expressions to Prometheus and to ours, over the same blocks
 //! - `limits`: bounds on what targets may bring, in a running server
 //! - `retention`: what a running server no longer keeps
 //! - `hostile_targets`: what bad targets do to themselves, to others and to memory
@@ -27,6 +28,7 @@ mod api_state;
 mod clients;
 mod config_and_signals;
 mod control;
+mod differential;
 mod documented;
 mod hostile_targets;
 mod kill_nine;

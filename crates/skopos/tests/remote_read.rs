@@ -1,7 +1,7 @@
 //! Remote read beside Prometheus, on the same data: what either answers to the same request, and what a real
 //! Prometheus makes of our answers.
 
-use crate::support::{PATIENCE, ask, json, server};
+use crate::support::{PATIENCE, ask, copy, json, server};
 use prost::Message as _;
 use skopos_chunk::{ChunkValue, Encoding, SampleIter};
 use skopos_proto::{
@@ -20,7 +20,6 @@ use skopos_testkit::{
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -72,18 +71,6 @@ impl Both {
 
     fn each(&self) -> [&Service; 2] {
         [&self.theirs, &self.ours]
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            assert!(fs::copy(entry.path(), to).is_ok());
-        }
     }
 }
 

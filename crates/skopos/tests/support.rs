@@ -10,7 +10,7 @@ use skopos_testkit::{
     skopos::Skopos,
     wait_until,
 };
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, time::Duration};
 
 /// How long anything may take on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -209,4 +209,17 @@ pub(crate) fn log_line(log: &str, texts: &[&str]) -> Option<String> {
 #[track_caller]
 pub(crate) fn fetch(url: &str, headers: &[(&str, &str)]) -> Response {
     http::request("GET", url, headers, &[]).unwrap_or_else(|e| panic!("{url} does not answer: {e}"))
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            assert!(fs::copy(entry.path(), to).is_ok());
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! A small blocking HTTP/1.1 client for tests: one connection a request, no redirects, no decompression, so
-//! that a test sees just what a server sends. Never for the product.
+//! A small blocking HTTP/1.1 client for tests: a connection for each request, or one that is kept. No
+//! redirects, no decompression, so that a test sees just what a server sends. Never for the product.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -90,6 +90,48 @@ fn exchange(
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     read_response(BufReader::new(stream))
+}
+
+/// A connection that is kept for many requests.
+#[derive(Debug)]
+pub struct Connection {
+    address: String,
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Connects to `address` (`host:port`).
+    ///
+    /// # Errors
+    /// If nobody listens there.
+    pub fn open(address: &str) -> io::Result<Connection> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        Ok(Connection { address: address.to_owned(), stream: BufReader::new(stream) })
+    }
+
+    /// Sends a form. What comes back is read by [`Connection::answer`], which has to follow.
+    ///
+    /// # Errors
+    /// If the server closed the connection.
+    pub fn send_form(&mut self, path: &str, form: &str) -> io::Result<()> {
+        let (host, length) = (&self.address, form.len());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {length}\r\n\r\n{form}"
+        );
+        self.stream.get_mut().write_all(request.as_bytes())
+    }
+
+    /// The answer to what was sent.
+    ///
+    /// # Errors
+    /// As [`get`].
+    pub fn answer(&mut self) -> io::Result<Response> {
+        read_response(&mut self.stream)
+    }
 }
 
 fn read_response(mut stream: impl BufRead) -> io::Result<Response> {

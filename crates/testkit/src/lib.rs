@@ -12,6 +12,7 @@
 //! - `storage`: the contracts of `Querier` and `ChunkQuerier` as suites that every implementation runs, and a
 //!   storage so simple that it is right
 //! - `series`: series with all kinds of samples, and the text in which fixtures hold them
+//! - `expressions`: made-up expressions of PromQL
 //! - `archive`: a folder as one compressed file
 //! - `remote`: remote write and read as a client of a real server
 //! - `port`, `wait`: a free port; waiting for a real process
@@ -28,6 +29,7 @@
 //! Failures panic with what went wrong and what to do: this is code for tests. Only loopback is ever used.
 
 pub mod archive;
+pub mod expressions;
 pub mod http;
 pub mod misbehaving;
 pub mod peers;

@@ -2,10 +2,7 @@
 //! what a query at that time alone yields, whatever the samples are. Prints its seed; `SKOPOS_TEST_SEED`
 //! replays it.
 
-use crate::support::{
-    memory::{MemoryStorage, Sample, StillClock},
-    writer::{chance, pick},
-};
+use crate::support::memory::{MemoryStorage, Sample, StillClock};
 use skopos_base::rng::Rng;
 use skopos_model::{
     Columns, CounterResetHint, DurationMs, FloatHistogram, Labels, Layout, Span, TimestampMs,
@@ -13,6 +10,7 @@ use skopos_model::{
 };
 use skopos_promql::{Engine, EngineOptions, EvalError, Steps, Value, parse};
 use skopos_storage::{QueryBudget, QueryError, QueryLimits};
+use skopos_testkit::expressions::{chance, pick};
 use std::{collections::BTreeMap, sync::Arc};
 
 impl Sample for FloatHistogram {

@@ -4,4 +4,3 @@
 pub(crate) mod compare;
 pub(crate) mod memory;
 pub(crate) mod world;
-pub(crate) mod writer;

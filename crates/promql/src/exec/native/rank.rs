@@ -80,9 +80,13 @@ pub(super) fn quantile(phi: f64, h: &FloatHistogram, buckets: &mut Vec<Bucket>) 
     }
     let wanted = if forward { phi * h.count } else { (1.0 - phi) * h.count };
     let (mut count, mut found) = (0.0, None);
-    for b in buckets.iter().filter(|b| b.count != 0.0) {
-        count += b.count;
+    for b in buckets.iter() {
+        // Where the counts never reach what is wanted, the last bucket decides, though it be empty.
         found = Some(*b);
+        if b.count == 0.0 {
+            continue;
+        }
+        count += b.count;
         if count >= wanted {
             break;
         }

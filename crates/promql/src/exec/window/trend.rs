@@ -126,6 +126,9 @@ impl Sums {
         let (x, y) = (self.x.value(), self.y.value());
         let covariance = self.xy.value() - x * y / self.count;
         let variance = self.xx.value() - x * x / self.count;
+        if !covariance.is_finite() {
+            return Line { slope: f64::NAN, mean_x: x / self.count, mean_y: f64::NAN };
+        }
         Line { slope: covariance / variance, mean_x: x / self.count, mean_y: y / self.count }
     }
 }

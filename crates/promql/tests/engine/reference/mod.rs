@@ -1,6 +1,8 @@
 //! A second evaluator of PromQL, written for clarity alone: one step at a time, by the definitions, with
 //! no regard to speed. What the engine is compared with. Shares nothing with the engine but the tree.
 
+mod histograms;
+mod numbers;
 mod windows;
 
 use crate::support::memory::MemoryStorage;
@@ -160,7 +162,15 @@ impl Reference<'_> {
         let name = call.function.name;
         let arg = |i: usize| &call.args[i];
         let now = t as f64 / 1000.0;
+        if call.args.last().is_some_and(histograms::yields) {
+            return self.call_of_histograms(call, t).map(Val::Rows);
+        }
         let rows = match name {
+            "pi" => return Ok(Val::Scalar(std::f64::consts::PI)),
+            "histogram_quantile" => self.classic_quantile(self.scalar(arg(0), t)?, self.rows(arg(1), t)?)?,
+            "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.rows(arg(0), t)?,
+            "label_replace" | "label_join" => self.relabelled(call, t)?,
+            "predict_linear" | "double_exponential_smoothing" => self.of_trend(call, t)?,
             "time" => return Ok(Val::Scalar(now)),
             "scalar" => {
                 let rows = self.rows(arg(0), t)?;
@@ -175,10 +185,7 @@ impl Reference<'_> {
                 _ => mapped(self.rows(arg(0), t)?, |_| Some(now))?,
             },
             "absent" => {
-                let labels = match &stripped(arg(0)).kind {
-                    ExprKind::Selector(s) => pinned(s),
-                    _ => Labels::empty(),
-                };
+                let labels = absent_labels(arg(0));
                 if self.rows(arg(0), t)?.is_empty() { vec![(labels, 1.0)] } else { vec![] }
             }
             "absent_over_time" => {
@@ -188,25 +195,13 @@ impl Reference<'_> {
                 };
                 if self.windows(arg(0), t)?.2.is_empty() { vec![(labels, 1.0)] } else { vec![] }
             }
-            "sort" | "sort_desc" => self.rows(arg(0), t)?,
-            "label_replace" => {
-                let text = |i| text_of(arg(i));
-                let regex = regex::Regex::new(&format!("^(?s:{})$", text(4))).expect("a good expression");
-                let rows = self.rows(arg(0), t)?.into_iter().map(|(l, v)| {
-                    let Some(found) = regex.captures(l.value(text(3))) else { return (l, v) };
-                    let mut value = String::new();
-                    found.expand(text(2), &mut value);
-                    (with(&l, text(1), &value), v)
-                });
-                unique(rows.collect())?
-            }
             "clamp" | "clamp_min" | "clamp_max" | "round" => {
                 let scalars: Vec<f64> =
                     call.args[1..].iter().map(|a| self.scalar(a, t)).collect::<Result<_, _>>()?;
                 mapped(self.rows(arg(0), t)?, |v| bounded(name, v, &scalars))?
             }
             _ if call.function.args[0] == skopos_promql::ast::ValueType::InstantVector => {
-                mapped(self.rows(arg(0), t)?, |v| Some(math(name, v)))?
+                mapped(self.rows(arg(0), t)?, |v| Some(numbers::math(name, v)))?
             }
             _ => {
                 let last = call.args.len() - 1;
@@ -221,8 +216,72 @@ impl Reference<'_> {
         Ok(Val::Rows(rows))
     }
 
+    fn relabelled(&self, call: &Call, t: i64) -> Outcome<Rows> {
+        let text = |i: usize| text_of(&call.args[i]);
+        let rows = self.rows(&call.args[0], t)?.into_iter();
+        if call.function.name == "label_join" {
+            let sources: Vec<&str> = call.args[3..].iter().map(text_of).collect();
+            let joined = |l: &Labels| {
+                let values: Vec<&str> = sources.iter().map(|s| l.value(s)).collect();
+                with(l, text(1), &values.join(text(2)))
+            };
+            return unique(rows.map(|(l, v)| (joined(&l), v)).collect());
+        }
+        let regex = regex::Regex::new(&format!("^(?s:{})$", text(4))).expect("a good expression");
+        let replaced = rows.map(|(l, v)| {
+            let Some(found) = regex.captures(l.value(text(3))) else { return (l, v) };
+            let mut value = String::new();
+            found.expand(text(2), &mut value);
+            (with(&l, text(1), &value), v)
+        });
+        unique(replaced.collect())
+    }
+
+    fn of_trend(&self, call: &Call, t: i64) -> Outcome<Rows> {
+        let smooths = call.function.name == "double_exponential_smoothing";
+        let more: Vec<f64> = call.args[1..].iter().map(|a| self.scalar(a, t)).collect::<Result<_, _>>()?;
+        let (.., all) = self.windows(&call.args[0], t)?;
+        if smooths && !all.is_empty() && more.iter().any(|f| *f <= 0.0 || *f >= 1.0) {
+            return Err("a factor");
+        }
+        let over = |w: &Window| {
+            if smooths {
+                windows::smoothed(w, more[0], more[1])
+            } else {
+                windows::line(w, t).map(|(slope, now)| now + slope * more[0])
+            }
+        };
+        nameless(all.into_iter().filter_map(|(l, w)| over(&w).map(|v| (l, v))).collect())
+    }
+
+    fn call_of_histograms(&self, call: &Call, t: i64) -> Outcome<Rows> {
+        let inner = &call.args[call.args.len() - 1];
+        match call.function.name {
+            "absent" if self.histograms(inner, t)?.is_empty() => Ok(vec![(absent_labels(inner), 1.0)]),
+            "absent" => Ok(Rows::new()),
+            "count_over_time" => Ok(self.histograms_counted(inner, t)),
+            "present_over_time" => {
+                Ok(self.histograms_counted(inner, t).into_iter().map(|(l, _)| (l, 1.0)).collect())
+            }
+            _ => self.of_histograms(call, t),
+        }
+    }
+
+    fn classic_quantile(&self, phi: f64, rows: Rows) -> Outcome<Rows> {
+        let mut groups: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
+        for (l, v) in rows {
+            let Ok(bound) = l.value("le").parse::<f64>() else { continue };
+            groups.entry(l.filtered(|n| n != "le" && n != "__name__")).or_default().push((bound, v));
+        }
+        Ok(groups.into_iter().map(|(l, buckets)| (l, numbers::of_buckets(phi, buckets))).collect())
+    }
+
     fn aggregate(&self, a: &Aggregate, t: i64) -> Outcome<Rows> {
-        let rows = self.rows(&a.expr, t)?;
+        let rows = if histograms::yields(&a.expr) {
+            self.histograms(&a.expr, t)?.into_iter().map(|(l, h)| (l, h.count)).collect()
+        } else {
+            self.rows(&a.expr, t)?
+        };
         let mut groups: BTreeMap<Labels, Rows> = BTreeMap::new();
         for (l, v) in rows {
             let key = l.filtered(|n| match &a.grouping {
@@ -243,6 +302,10 @@ impl Reference<'_> {
                         sorted.reverse();
                     }
                     out.extend(sorted.into_iter().take(if k >= 1.0 { k as usize } else { 0 }));
+                }
+                A::Limitk => {
+                    let k = self.scalar(a.param.as_ref().expect("a k"), t)?;
+                    out.extend(members.into_iter().take(if k >= 1.0 { k as usize } else { 0 }));
                 }
                 A::CountValues => {
                     let name = text_of(a.param.as_ref().expect("a label"));
@@ -401,6 +464,13 @@ fn with(l: &Labels, name: &str, value: &str) -> Labels {
     b.build()
 }
 
+fn absent_labels(e: &Expr) -> Labels {
+    match &stripped(e).kind {
+        ExprKind::Selector(s) => pinned(s),
+        _ => Labels::empty(),
+    }
+}
+
 fn pinned(s: &Selector) -> Labels {
     let equal = |m: &&skopos_model::Matcher| m.op() == skopos_model::MatchOp::Equal && m.name() != "__name__";
     Labels::from_pairs(s.matchers.iter().filter(equal).map(|m| (m.name(), m.value())))
@@ -423,22 +493,6 @@ fn number(op: B, a: f64, b: f64) -> f64 {
         B::Le => f64::from(a <= b),
         B::And | B::Or | B::Unless => unreachable!("works on sets"),
         B::TrimUpper | B::TrimLower => unreachable!("works on histograms"),
-    }
-}
-
-fn math(name: &str, v: f64) -> f64 {
-    match name {
-        "abs" => v.abs(),
-        "ceil" => v.ceil(),
-        "floor" => v.floor(),
-        "exp" => v.exp(),
-        "ln" => v.ln(),
-        "log2" => v.log2(),
-        "log10" => v.log10(),
-        "sqrt" => v.sqrt(),
-        "sgn" if v == 0.0 || v.is_nan() => v,
-        "sgn" => v.signum(),
-        _ => unreachable!("{name} is not known here"),
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn apply(name: &str, w: &Window, from: i64, to: i64, param: f64) -> O
             let median = quantile(0.5, values.clone());
             quantile(0.5, values.iter().map(|v| (v - median).abs()).collect())
         }
+        "deriv" => return line(w, to).map(|(slope, _)| slope),
         "ts_of_first_over_time" => seconds(first.0),
         "ts_of_last_over_time" => seconds(last.0),
         "ts_of_max_over_time" => seconds(extreme(w, |new, best| new >= best)),
@@ -54,6 +55,40 @@ fn extreme(w: &Window, at_least: impl Fn(f64, f64) -> bool) -> i64 {
         .reduce(|best, s| if at_least(s.1, best.1) || best.1.is_nan() { s } else { best })
         .expect("not empty")
         .0
+}
+
+/// The slope of the line that is nearest to the samples, per second, and its value at `at`.
+pub(super) fn line(w: &Window, at: i64) -> Option<(f64, f64)> {
+    if w.len() < 2 {
+        return None;
+    }
+    if w.iter().any(|s| !s.1.is_finite()) {
+        return Some((f64::NAN, f64::NAN));
+    }
+    let n = w.len() as f64;
+    let time = |t: i64| (t - w[0].0) as f64 / 1000.0;
+    let (mean_t, mean_v) =
+        (w.iter().map(|s| time(s.0)).sum::<f64>() / n, w.iter().map(|s| s.1).sum::<f64>() / n);
+    let together: f64 = w.iter().map(|s| (time(s.0) - mean_t) * (s.1 - mean_v)).sum();
+    let slope = together / w.iter().map(|s| (time(s.0) - mean_t).powi(2)).sum::<f64>();
+    Some((slope, mean_v + slope * (time(at) - mean_t)))
+}
+
+/// Level and trend, each a mixture of what was expected and what came.
+pub(super) fn smoothed(w: &Window, smoothing: f64, trend: f64) -> Option<f64> {
+    if w.len() < 2 {
+        return None;
+    }
+    let mut slope = w[1].1 - w[0].1;
+    let mut level = w[0].1;
+    for (i, s) in w.iter().enumerate().skip(1) {
+        let next = smoothing * s.1 + (1.0 - smoothing) * (level + slope);
+        if i + 1 < w.len() {
+            slope = trend * (next - level) + (1.0 - trend) * slope;
+        }
+        level = next;
+    }
+    Some(level)
 }
 
 fn extrapolated(name: &str, w: &Window, from: i64, to: i64) -> Option<f64> {

@@ -1,0 +1,173 @@
+//! Answers of the query API, and what differs between two of them. Knows nothing of who gave them.
+
+use serde::Deserialize;
+use serde_json::Value;
+use skopos_testkit::http::Response;
+use std::collections::BTreeMap;
+
+/// How far numbers may be apart, relative to the greater one.
+pub(super) const CLOSE: f64 = 1e-9;
+
+/// What came back: the status, and the answer as it was sent.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self { status: response.status, body: response.body }
+    }
+}
+
+impl Answer {
+    /// The error's text, if it is one.
+    pub(super) fn error(&self) -> String {
+        let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        format!("{} {}: {}", self.status, json["errorType"], json["error"])
+    }
+
+    fn data(&self) -> Result<Data, String> {
+        let whole: Whole = serde_json::from_slice(&self.body).map_err(|e| format!("no result: {e}"))?;
+        Ok(whole.data)
+    }
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    data: Data,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    result_type: String,
+    result: Value,
+}
+
+/// One series of a result, as it was written.
+#[derive(Deserialize)]
+struct Series {
+    metric: BTreeMap<String, String>,
+    #[serde(default)]
+    value: Option<(f64, String)>,
+    #[serde(default)]
+    values: Vec<(f64, String)>,
+    #[serde(default)]
+    histogram: Option<(f64, Histogram)>,
+    #[serde(default)]
+    histograms: Vec<(f64, Histogram)>,
+}
+
+#[derive(Deserialize, Debug)]
+struct Histogram {
+    count: String,
+    sum: String,
+    #[serde(default)]
+    buckets: Vec<(u8, String, String, String)>,
+}
+
+/// What the numbers of a result have to be compared by.
+#[derive(Clone, Copy)]
+pub(super) struct Comparison {
+    /// How far numbers may be apart, relative to the greater one.
+    pub(super) tolerance: f64,
+    /// Whether the order of the series says something.
+    pub(super) in_order: bool,
+}
+
+/// What differs between two results, if anything does.
+pub(super) fn difference(ours: &Answer, theirs: &Answer, by: Comparison) -> Result<(), String> {
+    if ours.body == theirs.body {
+        return Ok(());
+    }
+    let (ours, theirs) = (ours.data()?, theirs.data()?);
+    if ours.result_type != theirs.result_type {
+        return Err(format!("a {}, and theirs a {}", ours.result_type, theirs.result_type));
+    }
+    if matches!(ours.result_type.as_str(), "scalar" | "string") {
+        let point = |v| serde_json::from_value::<(f64, String)>(v).map_err(|e| e.to_string());
+        let (ours, theirs) = (point(ours.result)?, point(theirs.result)?);
+        return same_points(&[ours], &[theirs], by.tolerance);
+    }
+    let list = |v| serde_json::from_value::<Vec<Series>>(v).map_err(|e| e.to_string());
+    let sorted = |mut all: Vec<Series>| {
+        all.sort_by(|a, b| a.metric.cmp(&b.metric));
+        all
+    };
+    let (ours, theirs) = (list(ours.result)?, list(theirs.result)?);
+    if by.in_order {
+        let values = |all: &[Series]| all.iter().flat_map(|s| s.value.clone()).collect::<Vec<_>>();
+        same_points(&values(&ours), &values(&theirs), by.tolerance).map_err(|e| format!("order: {e}"))?;
+    }
+    let (ours, theirs) = (sorted(ours), sorted(theirs));
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        if ours.metric != theirs.metric {
+            return Err(format!("ours has {:?} where theirs has {:?}", ours.metric, theirs.metric));
+        }
+        same_series(ours, theirs, by.tolerance).map_err(|e| format!("{:?}: {e}", ours.metric))?;
+    }
+    if ours.len() != theirs.len() {
+        return Err(format!("{} series, theirs {}", ours.len(), theirs.len()));
+    }
+    Ok(())
+}
+
+fn same_series(ours: &Series, theirs: &Series, tolerance: f64) -> Result<(), String> {
+    let all = |s: &Series| s.values.iter().chain(&s.value).cloned().collect::<Vec<_>>();
+    same_points(&all(ours), &all(theirs), tolerance)?;
+    let counts = |s: &Series| s.histograms.len() + usize::from(s.histogram.is_some());
+    if counts(ours) != counts(theirs) {
+        return Err(format!("{} histograms, theirs {}", counts(ours), counts(theirs)));
+    }
+    let ours = ours.histograms.iter().chain(&ours.histogram);
+    for ((ta, a), (tb, b)) in ours.zip(theirs.histograms.iter().chain(&theirs.histogram)) {
+        same_histogram(a, b, tolerance).map_err(|e| format!("at {ta}, theirs at {tb}: {e}\n{a:?}\n{b:?}"))?;
+        if ta != tb {
+            return Err(format!("histogram at {ta}, theirs at {tb}"));
+        }
+    }
+    Ok(())
+}
+
+fn same_histogram(a: &Histogram, b: &Histogram, tolerance: f64) -> Result<(), String> {
+    same_number(&a.count, &b.count, tolerance)?;
+    same_number(&a.sum, &b.sum, tolerance)?;
+    if a.buckets.len() != b.buckets.len() {
+        return Err("other buckets".to_owned());
+    }
+    for (a, b) in a.buckets.iter().zip(&b.buckets) {
+        if a.0 != b.0 {
+            return Err(format!("bounds {a:?}, theirs {b:?}"));
+        }
+        for (a, b) in [(&a.1, &b.1), (&a.2, &b.2), (&a.3, &b.3)] {
+            same_number(a, b, tolerance)?;
+        }
+    }
+    Ok(())
+}
+
+fn same_points(ours: &[(f64, String)], theirs: &[(f64, String)], tolerance: f64) -> Result<(), String> {
+    for ((ta, a), (tb, b)) in ours.iter().zip(theirs) {
+        if ta != tb {
+            return Err(format!("a sample at {ta}, theirs at {tb}"));
+        }
+        same_number(a, b, tolerance).map_err(|e| format!("at {ta}: {e}"))?;
+    }
+    if ours.len() != theirs.len() {
+        return Err(format!("{} samples, theirs {}", ours.len(), theirs.len()));
+    }
+    Ok(())
+}
+
+fn same_number(ours: &str, theirs: &str, tolerance: f64) -> Result<(), String> {
+    if ours == theirs {
+        return Ok(());
+    }
+    match (ours.parse::<f64>(), theirs.parse::<f64>()) {
+        (Ok(a), Ok(b)) if a.is_nan() && b.is_nan() => Ok(()),
+        // What is nearly nothing came from a difference of numbers of the size of one or more.
+        (Ok(a), Ok(b)) if (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1.0) => Ok(()),
+        _ => Err(format!("{ours}, theirs {theirs}")),
+    }
+}
