@@ -134,7 +134,7 @@ impl Reader {
             return Ok(None);
         }
         batch_held.at_least_bytes(batch.histogram_bytes())?;
-        for series in batch.iter() {
+        let handed = batch.iter().try_for_each(|series| {
             let views = size_of::<HistogramView<'_>>().saturating_mul(series.histograms.len());
             let ignored = *used == StartTimestamps::Ignored || series.starts.is_empty();
             let starts_bytes = if ignored { 0 } else { size_of_val(series.timestamps) };
@@ -146,11 +146,12 @@ impl Reader {
             };
             let samples = Samples { timestamps: series.timestamps, values: series.values, starts };
             let histograms: Vec<_> = series.histograms.iter().collect();
-            take(&labels, (samples, histograms.as_slice()), scratch)?;
-        }
-        budget.check()?;
-        // The next batch takes the place of this one.
+            take(&labels, (samples, histograms.as_slice()), scratch)
+        });
+        // The next batch takes the place of this one, or there is none.
         budget.release_samples(batch.sample_count() as u64);
+        handed?;
+        budget.check()?;
         Ok(Some(batch.sample_count() as u64 + SERIES_WORK * batch.len() as u64))
     }
 }

@@ -4,7 +4,6 @@ use crate::random::random_storage;
 use crate::support::{
     memory::{MemoryStorage, StillClock, budget},
     world::labels,
-    writer::Writer,
 };
 use skopos_base::{real::RealSpawner, rng::Rng, sim::SimWorld, spawn::Spawner};
 use skopos_model::{DurationMs, TimestampMs};
@@ -13,6 +12,7 @@ use skopos_promql::{
     shards::{ShardOptions, Shards},
 };
 use skopos_storage::{QueryBudget, QueryError, QueryLimits, QueryMemory};
+use skopos_testkit::expressions::{Dialect, Writer};
 use std::{fmt::Write as _, sync::Arc};
 
 /// All there is to be known of a result, floats by their bits.
@@ -70,7 +70,7 @@ fn any_number_of_shards_yields_the_same_bits() {
         if case % 25 == 0 {
             storage = random_storage(&rng);
         }
-        let writer = Writer { rng: &rng, fixed_time: "1500", only_old: false };
+        let writer = Writer { rng: &rng, fixed_time: "1500", dialect: Dialect::Newest };
         let text = writer.vector(1 + rng.below(3) as u32, false);
         let want = asked(&alone, &storage, &text);
         with_values += u32::from(want.0.as_ref().is_ok_and(|w| w.len() > 100));
