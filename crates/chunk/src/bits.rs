@@ -27,11 +27,20 @@ pub(crate) fn word_at(bytes: &[u8], bit: usize) -> u64 {
 #[cold]
 #[inline(never)]
 fn word_at_end(bytes: &[u8], at: usize) -> u64 {
-    let mut eight = [0; 8];
-    for (to, from) in eight.iter_mut().zip(bytes.iter().skip(at)) {
-        *to = *from;
+    match bytes.last_chunk::<8>() {
+        // The last eight bytes without those before `at`.
+        Some(eight) => {
+            let before = at + 8 - bytes.len();
+            u64::from_be_bytes(*eight).checked_shl(8 * before as u32).unwrap_or(0)
+        }
+        None => {
+            let mut eight = [0; 8];
+            for (to, from) in eight.iter_mut().zip(bytes.iter().skip(at)) {
+                *to = *from;
+            }
+            u64::from_be_bytes(eight)
+        }
     }
-    u64::from_be_bytes(eight)
 }
 
 /// `len` bits from `bit` on, 1 to 64.

@@ -30,26 +30,7 @@ pub fn decode_into(
     timestamps: &mut Vec<TimestampMs>,
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
-    let mut cursor = Cursor::new(bytes)?;
-    let count = usize::from(cursor.count);
-    let (first_timestamp, first_value) = (timestamps.len(), values.len());
-    timestamps.resize(first_timestamp + count, TimestampMs::default());
-    values.resize(first_value + count, 0.0);
-    let rows = timestamps[first_timestamp..].iter_mut().zip(&mut values[first_value..]);
-    let mut result = Ok(());
-    for (timestamp, value) in rows {
-        if let Err(e) = cursor.advance(bytes) {
-            result = Err(e);
-            break;
-        }
-        *timestamp = TimestampMs::new(cursor.timestamp);
-        *value = f64::from_bits(cursor.bits);
-    }
-    if result.is_err() {
-        timestamps.truncate(first_timestamp);
-        values.truncate(first_value);
-    }
-    result
+    decode_range_into(bytes, TimestampMs::MIN, TimestampMs::MAX, timestamps, values)
 }
 
 /// Appends the samples from `min` to `max`, both included, to the columns. Reading ends at the first
@@ -64,35 +45,50 @@ pub fn decode_range_into(
     timestamps: &mut Vec<TimestampMs>,
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
-    let mut cursor = Cursor::new(bytes)?;
-    let count = usize::from(cursor.count);
-    let (min, max) = (min.as_ms(), max.as_ms());
-    loop {
-        if cursor.remaining() == 0 {
-            return Ok(());
-        }
-        cursor.advance(bytes)?;
-        if cursor.timestamp >= min {
-            break;
-        }
-    }
+    let cursor = Cursor::new(bytes)?;
+    let most = usize::from(cursor.count);
     let (first_timestamp, first_value) = (timestamps.len(), values.len());
-    let most = count + 1 - usize::from(cursor.read);
-    timestamps.reserve(most);
-    values.reserve(most);
-    while cursor.timestamp <= max {
-        timestamps.push(TimestampMs::new(cursor.timestamp));
-        values.push(f64::from_bits(cursor.bits));
-        if cursor.remaining() == 0 {
-            break;
+    timestamps.resize(first_timestamp + most, TimestampMs::default());
+    values.resize(first_value + most, 0.0);
+    let rows = Rows {
+        timestamps: &mut timestamps[first_timestamp..],
+        values: &mut values[first_value..],
+        min: min.as_ms(),
+        max: max.as_ms(),
+        written: 0,
+    };
+    let written = cursor.read_all(bytes, rows);
+    let kept = *written.as_ref().unwrap_or(&0);
+    timestamps.truncate(first_timestamp + kept);
+    values.truncate(first_value + kept);
+    written.map(|_| ())
+}
+
+/// Where samples are written, and which.
+struct Rows<'a> {
+    timestamps: &'a mut [TimestampMs],
+    values: &'a mut [f64],
+    min: i64,
+    max: i64,
+    written: usize,
+}
+
+impl Rows<'_> {
+    /// Takes a sample. False when it is behind all that are wanted.
+    #[inline(always)]
+    fn take(&mut self, timestamp: i64, bits: u64) -> bool {
+        if timestamp > self.max {
+            return false;
         }
-        if let Err(e) = cursor.advance(bytes) {
-            timestamps.truncate(first_timestamp);
-            values.truncate(first_value);
-            return Err(e);
+        if let (Some(t), Some(v)) = (self.timestamps.get_mut(self.written), self.values.get_mut(self.written))
+        {
+            *t = TimestampMs::new(timestamp);
+            *v = f64::from_bits(bits);
         }
+        // What is before all that are wanted is written over.
+        self.written += usize::from(timestamp >= self.min);
+        true
     }
-    Ok(())
 }
 
 /// Iterates over a chunk's samples; ends behind the last one or behind the first error.
@@ -212,6 +208,48 @@ impl Cursor {
         }
         self.read += 1;
         Ok(())
+    }
+
+    /// Reads all samples up to the first that `rows` does not want. Gives how many were written. Both are
+    /// taken by value: what changes at each sample stands in registers then.
+    fn read_all(mut self, bytes: &[u8], mut rows: Rows<'_>) -> Result<usize, ChunkError> {
+        while self.remaining() > 0 && self.read < 2 {
+            self.advance(bytes)?;
+            if !rows.take(self.timestamp, self.bits) {
+                return Ok(rows.written);
+            }
+        }
+        while self.remaining() > 0 {
+            let same = self.unchanged(bytes);
+            if same > 1 {
+                for _ in 0..same {
+                    self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
+                    if !rows.take(self.timestamp, self.bits) {
+                        return Ok(rows.written);
+                    }
+                }
+                self.read += same;
+                self.bit += 2 * usize::from(same);
+                continue;
+            }
+            self.advance_to_later(bytes)?;
+            self.read += 1;
+            if !rows.take(self.timestamp, self.bits) {
+                break;
+            }
+        }
+        Ok(rows.written)
+    }
+
+    /// How many of the next samples surely come after the same interval with the same value: each of them is
+    /// two bits of zero.
+    #[inline(always)]
+    fn unchanged(&self, bytes: &[u8]) -> u16 {
+        let zeros = word_at(bytes, self.bit).leading_zeros().min(WORD_BITS);
+        let same = (zeros / 2) as u16;
+        // Behind the end zeros are read too.
+        let ends = self.bit + 2 * usize::from(same) <= bytes.len() * 8;
+        if ends { same.min(self.remaining()) } else { 0 }
     }
 
     /// Reads the first or the second sample, whose times are byte-aligned integers.
