@@ -5,8 +5,8 @@
 //! - `tombstones`: `Tombstones`, what is deleted.
 //! - `writer`: `BlockWriter`, and what is a block in a data directory.
 //! - `reader`: `Block`, opened, and its deletions.
-//! - `select`: matchers to series. `querier`: `BlockQuerier`, series to columns or chunks. `kept`: one chunk
-//!   without what is deleted.
+//! - `select`: matchers to series. `querier`: `BlockQuerier`, series to columns or chunks, and `BlockChain`,
+//!   the same of blocks behind one another. `kept`: one chunk without what is deleted.
 //! - `input`, `files`: reading by position, writing durably. `error`: `BlockError`.
 //!
 //! Write path: `BlockWriter::create` with all symbols → `add_series` (chunks to `ChunkWriter`, the rest to
@@ -48,7 +48,7 @@ pub use id::{BlockId, BlockIds, NotAnId};
 pub use index::INDEX_FILE;
 pub(crate) use meta::FROM_OUT_OF_ORDER;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction, META_FILE};
-pub use querier::BlockQuerier;
+pub use querier::{BlockChain, BlockQuerier};
 pub use reader::Block;
 pub(crate) use select::select as select_series;
 pub use tombstones::{TOMBSTONES_FILE, Tombstones};

@@ -1,6 +1,10 @@
 //! `BlockQuerier`: a view of a block, from matchers to columns or chunks. Reads the entries of some series,
 //! then their chunks, which stand behind one another, then decodes.
 
+mod chain;
+
+pub use chain::BlockChain;
+
 use super::{
     chunks::reader::{ChunkFetcher, Wanted},
     error::BlockError,
@@ -334,6 +338,21 @@ impl Found {
     }
 }
 
+impl Found {
+    /// Reads a series and appends its samples that are wanted and not deleted.
+    fn read(&mut self, ready: &Ready, columns: &mut Columns) -> Result<(), QueryError> {
+        let tombstones = Arc::clone(&self.tombstones);
+        let none = Intervals::default();
+        let deleted = ready.series.and_then(|s| tombstones.get(s)).unwrap_or(&none);
+        if !ready.overlaps {
+            return self.decode(ready, deleted, columns);
+        }
+        let chunks = self.merged(ready)?;
+        let mut decode = |c: &Chunk| decode_kept(c.encoding, &c.bytes, self.range, deleted, columns);
+        chunks.iter().try_for_each(&mut decode).map_err(|e| self.not_merged(ready, &e))
+    }
+}
+
 fn not_decoded(block: &Block, ready: &Ready, chunk: &ChunkMeta, error: ChunkError) -> BlockError {
     block.chunks.corrupt(chunk.at, format!("a chunk of series {}: {error}", ready.labels))
 }
@@ -368,17 +387,7 @@ impl SeriesSet for BlockSeriesSet {
         while batch.len() < BATCH_SERIES && batch.sample_count() < BATCH_SAMPLES && found.prepare()? {
             let Some(ready) = found.ready.pop_front() else { break };
             let before = batch.sample_count();
-            let tombstones = Arc::clone(&found.tombstones);
-            let none = Intervals::default();
-            let deleted = ready.series.and_then(|s| tombstones.get(s)).unwrap_or(&none);
-            let pushed = batch.push_series(ready.labels.clone(), |columns| {
-                if !ready.overlaps {
-                    return found.decode(&ready, deleted, columns);
-                }
-                let chunks = found.merged(&ready)?;
-                let mut decode = |c: &Chunk| decode_kept(c.encoding, &c.bytes, found.range, deleted, columns);
-                chunks.iter().try_for_each(&mut decode).map_err(|e| found.not_merged(&ready, &e))
-            });
+            let pushed = batch.push_series(ready.labels.clone(), |columns| found.read(&ready, columns));
             // A batch that cannot be paid for is not handed out.
             let paid =
                 pushed.and_then(|()| found.budget.charge_samples((batch.sample_count() - before) as u64));
@@ -409,17 +418,19 @@ impl Parting for BlockSeriesSet {
     }
 
     fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError> {
+        Ok(Box::new(self.split_behind(labels)?))
+    }
+}
+
+impl BlockSeriesSet {
+    /// Takes away the series from `labels` on.
+    fn split_behind(&mut self, labels: &Labels) -> Result<Self, QueryError> {
         let found = &mut self.0;
         let next = found.next;
         let at = first_behind(found.ids.len() - next, |n| Ok(found.labels_of(next + n)? >= *labels))?;
         let ids = found.ids.split_off(next + at);
-        Ok(Box::new(Self(Found::new(
-            &found.block,
-            &found.tombstones,
-            &found.budget,
-            ids,
-            (found.shard, found.range),
-        ))))
+        let how = (found.shard, found.range);
+        Ok(Self(Found::new(&found.block, &found.tombstones, &found.budget, ids, how)))
     }
 }
 

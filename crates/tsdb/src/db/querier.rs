@@ -5,7 +5,7 @@
 
 use super::{Core, Db};
 use crate::{
-    block::{Block, BlockMeta},
+    block::{Block, BlockChain, BlockMeta},
     equal_times::Uncontradicted,
     head::querier::HeadQuerier,
 };
@@ -54,7 +54,14 @@ impl Queryable for Db {
         let (head, blocks) = self.core.sources(range)?;
         // In the order of `equal_times`.
         let mut sources: Vec<Box<dyn Querier>> = Vec::with_capacity(blocks.len() + 1);
-        sources.extend(blocks.iter().map(|b| Box::new(b.querier(range)) as Box<dyn Querier>));
+        // Mostly no block overlaps another; then their order says nothing.
+        let chain = if blocks.len() > 1 { BlockChain::of(&blocks, range) } else { None };
+        match chain {
+            Some(chain) => sources.push(Box::new(chain)),
+            None => {
+                sources.extend(blocks.iter().map(|b| Box::new(b.querier(range)) as Box<dyn Querier>));
+            }
+        }
         sources.extend(head.map(|head| Box::new(head) as Box<dyn Querier>));
         Ok(merge_queriers(sources))
     }

@@ -100,7 +100,7 @@ pub(crate) fn request<'a>(env: &Env, matchers: &'a [Matcher], range: TimeRange) 
 }
 
 /// What columns say.
-pub(crate) fn select(querier: &BlockQuerier, request: &SelectRequest<'_>) -> Result<Dump, QueryError> {
+pub(crate) fn select(querier: &dyn Querier, request: &SelectRequest<'_>) -> Result<Dump, QueryError> {
     let mut set = querier.select(request)?;
     let mut batch = SeriesBatch::default();
     let mut dump = Dump::new();

@@ -3,7 +3,11 @@
 use crate::common::*;
 use skopos_base::{Env, rng::Rng, sim::SimWorld};
 use skopos_model::{Labels, Matcher};
-use skopos_storage::{Querier, QueryBudget, QueryError, QueryLimits, SelectRequest, Shard, TimeRange};
+use skopos_storage::{
+    Querier, QueryBudget, QueryError, QueryLimits, SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange,
+    parted,
+};
+use skopos_tsdb::block::{Block, BlockChain};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -99,6 +103,75 @@ fn any_selection_agrees_with_a_look_at_every_series() {
             }
         }
         check_labels(&env, &block.querier(TimeRange::ALL), &[], &all);
+    }
+}
+
+/// The samples of each part of the time, as blocks in directories of their own.
+fn blocks_of(env: &Env, all: &Dump, ends: &[i64]) -> Vec<Arc<Block>> {
+    let mut start = i64::MIN;
+    let one = |(i, end): (usize, &i64)| {
+        let mut part = all.clone();
+        part.values_mut().for_each(|samples| samples.retain(|(t, _)| (start..*end).contains(t)));
+        part.retain(|_, samples| !samples.is_empty());
+        start = *end;
+        open(env, &write(env, &Path::new(DIR).join(i.to_string()), &part, 5))
+    };
+    ends.iter().enumerate().map(one).collect()
+}
+
+#[test]
+fn blocks_behind_one_another_answer_as_one() {
+    for seed in 0..4 {
+        println!("seed {seed}");
+        let rng = Rng::from_seed(seed);
+        let env = SimWorld::new(seed).env();
+        let all = world(&rng);
+        let mut blocks = blocks_of(&env, &all, &[150, 170, 400, 1000]);
+        blocks.swap(0, 2);
+        for _ in 0..30 {
+            let matchers = some_matchers(&rng);
+            let min = rng.below(700) as i64;
+            let range =
+                if rng.below(2) == 0 { TimeRange::ALL } else { range(min, min + rng.below(90) as i64) };
+            let wanted = expected(&all, &matchers, range);
+            let chain = BlockChain::of(&blocks, range).expect("no two overlap");
+            let got = select(&chain, &request(&env, &matchers, TimeRange::ALL)).unwrap();
+            assert_eq!(got, wanted, "{matchers:?}");
+            let whole = BlockChain::of(&blocks, TimeRange::ALL).expect("no two overlap");
+            assert_eq!(select(&whole, &request(&env, &matchers, range)).unwrap(), wanted);
+            if range == TimeRange::ALL {
+                check_labels(&env, &chain, &matchers, &wanted);
+            }
+        }
+        blocks.push(open(&env, &write(&env, Path::new("/more"), &all, 5)));
+        assert!(BlockChain::of(&blocks, TimeRange::ALL).is_none(), "one has the times of all others");
+    }
+}
+
+#[test]
+fn blocks_behind_one_another_can_be_read_in_parts() {
+    let env = SimWorld::new(1).env();
+    let all = world(&Rng::from_seed(1));
+    let blocks = blocks_of(&env, &all, &[150, 170, 400, 1000]);
+    let chain = BlockChain::of(&blocks, TimeRange::ALL).expect("no two overlap");
+    for batches in 0..3 {
+        let request = request(&env, &[], TimeRange::ALL);
+        let mut set = chain.select(&request).unwrap();
+        let (mut batch, mut got) = (SeriesBatch::default(), Vec::new());
+        let mut take = |set: &mut dyn SeriesSet, batches: usize| {
+            for _ in 0..batches {
+                if !set.next_batch(&mut batch).unwrap() {
+                    break;
+                }
+                got.extend(batch.iter().map(|s| (s.labels.clone(), s.timestamps.len())));
+            }
+        };
+        take(&mut *set, batches);
+        for mut part in parted(set, 3).unwrap() {
+            take(&mut *part, usize::MAX);
+        }
+        let wanted: Vec<_> = all.iter().map(|(labels, samples)| (labels.clone(), samples.len())).collect();
+        assert_eq!(got, wanted, "behind {batches} batches");
     }
 }
 
