@@ -42,7 +42,7 @@ pub(crate) async fn query_exemplars(Ready(parts): Ready, params: Params) -> Resu
 /// The matchers of all selectors of a tree.
 fn selectors(expr: &Expr, out: &mut Vec<Vec<Matcher>>) {
     match &expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
         ExprKind::Selector(s) => out.push(s.matchers.clone()),
         ExprKind::Range(r) => out.push(r.selector.matchers.clone()),
         ExprKind::Subquery(s) => selectors(&s.expr, out),

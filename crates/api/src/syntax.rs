@@ -33,7 +33,9 @@ fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {
 
 fn tree(expr: &Expr) -> Value {
     match &expr.kind {
-        ExprKind::Number(v) => json!({"type": "numberLiteral", "val": number(*v)}),
+        ExprKind::Number(v) | ExprKind::Duration(v) => {
+            json!({"type": "numberLiteral", "val": number(*v)})
+        }
         ExprKind::String(text) => json!({"type": "stringLiteral", "val": &**text}),
         ExprKind::Bytes(bytes) => json!({"type": "stringLiteral", "val": String::from_utf8_lossy(bytes)}),
         ExprKind::Selector(s) => selector("vectorSelector", s, None),

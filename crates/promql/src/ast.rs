@@ -34,6 +34,8 @@ pub struct Expr {
 pub enum ExprKind {
     /// `1.5`
     Number(f64),
+    /// `5m`: a number of seconds that is written as a duration, to whole milliseconds.
+    Duration(f64),
     /// `"text"`
     String(Arc<str>),
     /// `"\xff"`: a text whose escapes make bytes that are no characters.
@@ -91,7 +93,7 @@ impl Expr {
     /// What it yields.
     pub fn value_type(&self) -> ValueType {
         match &self.kind {
-            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::Number(_) | ExprKind::Duration(_) => ValueType::Scalar,
             ExprKind::String(_) | ExprKind::Bytes(_) => ValueType::String,
             ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::InstantVector,
             ExprKind::Range(_) | ExprKind::Subquery(_) => ValueType::RangeVector,
@@ -108,12 +110,23 @@ impl Expr {
 /// Picks series, and the newest sample of each within the lookback.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
-    /// All conditions, the metric name's among them.
+    /// All conditions, the metric name's among them; first if it is written before the braces.
     pub matchers: Vec<Matcher>,
+    /// Where the name is written.
+    pub name: NamePlace,
     /// When the sample is looked for.
     pub shift: Shift,
     /// What a window has at its ends.
     pub edges: Edges,
+}
+
+/// Where a selector's metric name is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamePlace {
+    /// `up` or `up{…}`
+    Before,
+    /// `{__name__="up"}` or `{"up"}`; there may be several or none.
+    Within,
 }
 
 /// What a window has at its ends.

@@ -20,14 +20,6 @@ pub enum EvalError {
         /// Which part of the expression.
         span: Span,
     },
-    /// The expression uses something that this engine does not know.
-    #[error("{what} is not supported")]
-    Unsupported {
-        /// What it is, as written in the query.
-        what: String,
-        /// Which part of the expression.
-        span: Span,
-    },
     /// The one side of a join is not one.
     #[error(
         "found duplicate series for the match group {} on the {side} hand-side of the operation: \
@@ -91,7 +83,6 @@ impl EvalError {
         match self {
             Self::Storage(_) | Self::Panicked(_) => None,
             Self::Invalid { span, .. }
-            | Self::Unsupported { span, .. }
             | Self::ManyToMany { span, .. }
             | Self::ManyToOne { span }
             | Self::GroupingNotUnique { span }

@@ -7,9 +7,8 @@ mod pretty;
 
 use crate::ast::{
     Aggregate, At, Binary, Call, Cardinality, DurationExpr, Edges, Expr, ExprKind, Fill, Grouping, Length,
-    MatchOn, Matching, Selector, Shift, Subquery,
+    MatchOn, Matching, NamePlace, Selector, Shift, Subquery,
 };
-use crate::functions::FunctionId;
 use crate::parse::words;
 use skopos_model::{DurationMs, MatchOp, Matcher, name};
 use std::{
@@ -21,14 +20,15 @@ impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(v) => number(f, *v),
+            ExprKind::Duration(seconds) => duration(f, *seconds),
             ExprKind::String(text) => quoted(f, text),
             ExprKind::Bytes(bytes) => quoted_bytes(f, bytes),
             ExprKind::Selector(s) => {
-                selector(f, s, outer_name(&s.matchers))?;
+                selector(f, s)?;
                 modifiers(f, s.edges, &s.shift)
             }
             ExprKind::Range(r) => {
-                selector(f, &r.selector, outer_name(&r.selector.matchers))?;
+                selector(f, &r.selector)?;
                 write!(f, "[{}]", r.range)?;
                 modifiers(f, r.selector.edges, &r.selector.shift)
             }
@@ -51,6 +51,11 @@ fn number(f: &mut Formatter<'_>, v: f64) -> fmt::Result {
     }
 }
 
+fn duration(f: &mut Formatter<'_>, seconds: f64) -> fmt::Result {
+    let sign = if seconds.is_sign_negative() { "-" } else { "" };
+    write!(f, "{sign}{}", DurationMs::from_ms((seconds.abs() * 1000.0).round() as i64))
+}
+
 fn call(f: &mut Formatter<'_>, c: &Call) -> fmt::Result {
     f.write_str(c.function.name)?;
     f.write_char('(')?;
@@ -58,14 +63,7 @@ fn call(f: &mut Formatter<'_>, c: &Call) -> fmt::Result {
         if i > 0 {
             f.write_str(", ")?;
         }
-        match &arg.kind {
-            // A name before the braces is not allowed there.
-            ExprKind::Selector(s) if c.function.id == FunctionId::Info && i == 1 => {
-                selector(f, s, None)?;
-                modifiers(f, s.edges, &s.shift)?;
-            }
-            _ => write!(f, "{arg}")?,
-        }
+        write!(f, "{arg}")?;
     }
     f.write_char(')')
 }
@@ -225,16 +223,23 @@ fn modifiers(f: &mut Formatter<'_>, edges: Edges, shift: &Shift) -> fmt::Result 
     }
 }
 
-/// The name of the matcher `outer` before the braces, and the other matchers in braces.
-fn selector(f: &mut Formatter<'_>, s: &Selector, outer: Option<usize>) -> fmt::Result {
-    if let Some(i) = outer {
-        f.write_str(s.matchers[i].value())?;
-    }
-    let inner = s.matchers.iter().enumerate().filter(|(i, _)| Some(*i) != outer);
-    let mut written: Vec<String> = inner.map(|(_, m)| matcher(m)).collect();
-    if written.is_empty() && outer.is_some() {
-        return Ok(());
-    }
+/// The name before the braces, if it stands there, and all other matchers in braces.
+fn selector(f: &mut Formatter<'_>, s: &Selector) -> fmt::Result {
+    let is_bare = |m: &Matcher| {
+        m.name() == name::METRIC_NAME && m.op() == MatchOp::Equal && words::is_bare_metric(m.value())
+    };
+    let inner = match s.matchers.split_first() {
+        // Whoever changed the conditions may have taken the name away.
+        Some((first, inner)) if s.name == NamePlace::Before && is_bare(first) => {
+            f.write_str(first.value())?;
+            if inner.is_empty() {
+                return Ok(());
+            }
+            inner
+        }
+        _ => &s.matchers[..],
+    };
+    let mut written: Vec<String> = inner.iter().map(matcher).collect();
     written.sort_unstable();
     write!(f, "{{{}}}", written.join(","))
 }
@@ -245,9 +250,6 @@ pub(crate) fn sort_matchers(matchers: &mut [Matcher]) {
         return;
     }
     matchers.sort_by(written_order);
-    if let Some(i) = outer_name(matchers) {
-        matchers[..=i].rotate_right(1);
-    }
 }
 
 /// The order of the written forms, which mostly shows before anything must be written.
@@ -258,15 +260,6 @@ fn written_order(a: &Matcher, b: &Matcher) -> Ordering {
     let bare = name::is_classic_label_name(a.name()) && name::is_classic_label_name(b.name());
     let by_head = if bare { head(a).cmp(head(b)) } else { Ordering::Equal };
     by_head.then_with(|| matcher(a).cmp(&matcher(b)))
-}
-
-/// Which matcher is written as the name before the braces.
-fn outer_name(matchers: &[Matcher]) -> Option<usize> {
-    let mut names = matchers.iter().enumerate().filter(|(_, m)| m.name() == name::METRIC_NAME);
-    match (names.next(), names.next()) {
-        (Some((i, m)), None) if m.op() == MatchOp::Equal && words::is_bare_metric(m.value()) => Some(i),
-        _ => None,
-    }
 }
 
 fn matcher(m: &Matcher) -> String {

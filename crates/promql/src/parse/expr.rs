@@ -189,7 +189,7 @@ impl Parser<'_> {
             );
             return Err(self.meaning(span, message));
         }
-        if let ExprKind::Number(v) = &mut node.expr.kind {
+        if let ExprKind::Number(v) | ExprKind::Duration(v) = &mut node.expr.kind {
             *v = if negative { -*v } else { *v };
             node.expr.span = span;
             return Ok(node);
@@ -207,8 +207,10 @@ impl Parser<'_> {
         let span = self.token.span;
         match self.token.kind {
             Kind::Number | Kind::Duration => {
+                let is_duration = self.token.kind == Kind::Duration;
                 let v = self.number()?;
-                Ok(self.leaf(ExprKind::Number(v), ValueType::Scalar, span))
+                let kind = if is_duration { ExprKind::Duration(v) } else { ExprKind::Number(v) };
+                Ok(self.leaf(kind, ValueType::Scalar, span))
             }
             Kind::String => {
                 let kind = match String::from_utf8(self.string_bytes()?) {

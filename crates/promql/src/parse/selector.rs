@@ -8,7 +8,9 @@ use super::{
     parser::{Node, Parsed, Parser},
     words::Keyword,
 };
-use crate::ast::{At, Edges, ExprKind, Length, RangeSelector, Selector, Shift, Span, Subquery, ValueType};
+use crate::ast::{
+    At, Edges, ExprKind, Length, NamePlace, RangeSelector, Selector, Shift, Span, Subquery, ValueType,
+};
 use skopos_model::{MatchOp, Matcher, TimestampMs, name::METRIC_NAME};
 
 const IN_MATCHERS: &str = "label matching";
@@ -63,7 +65,7 @@ impl Parser<'_> {
                            a label with a value";
             return Err(self.meaning(span, message));
         }
-        Ok(self.selector(matchers, span))
+        Ok(self.selector(matchers, NamePlace::Within, span))
     }
 
     /// A metric's name that was just taken, and `{…}` if it follows.
@@ -76,11 +78,11 @@ impl Parser<'_> {
             return Err(self.meaning(span, message));
         }
         matchers.insert(0, Matcher::equal(METRIC_NAME, name));
-        Ok(self.selector(matchers, span))
+        Ok(self.selector(matchers, NamePlace::Before, span))
     }
 
-    fn selector(&self, matchers: Vec<Matcher>, span: Span) -> Node {
-        let selector = Selector { matchers, shift: Shift::default(), edges: Edges::default() };
+    fn selector(&self, matchers: Vec<Matcher>, name: NamePlace, span: Span) -> Node {
+        let selector = Selector { matchers, name, shift: Shift::default(), edges: Edges::default() };
         self.leaf(ExprKind::Selector(selector), ValueType::InstantVector, span)
     }
 

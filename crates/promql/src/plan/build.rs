@@ -4,7 +4,7 @@
 use super::{
     Constant, Detail, Gather, Grid, GridId, Join, Kernel, Map, Node, NodeId, Op, Param, Pipeline, Place,
     Plan, ScalarMap, Scan, Side, StartTimestamps, Twin, WindowFn, Windows,
-    draft::{Grouped, Part},
+    draft::{Body, Collected, Grouped, Part},
     regexes::Regexes,
 };
 use crate::ast::{
@@ -122,7 +122,7 @@ pub(crate) fn plan(
     let part = builder.expr(expr, frame)?;
     let root = match part.as_scalar() {
         Some(node) => node,
-        None => builder.rows_at_all_steps(part, frame).0,
+        None => builder.rows_at_all_steps(part, frame).node,
     };
     builder.nodes[root.0].uses += 1;
     let Builder { nodes, pipelines, scans, grids, twins, .. } = builder;
@@ -198,7 +198,7 @@ impl<'a> Builder<'a> {
     /// Plans an expression of any type but text and range vector.
     pub(crate) fn expr(&mut self, e: &Expr, frame: Frame) -> Result<Part, EvalError> {
         match &e.kind {
-            ExprKind::Number(v) => {
+            ExprKind::Number(v) | ExprKind::Duration(v) => {
                 Ok(Part::scalar(self.node(Op::Number(Constant(*v)), frame.once, e.span), true))
             }
             ExprKind::Selector(s) => self.selector(s, WindowFn::Newest, frame, e.span),
@@ -317,8 +317,8 @@ impl<'a> Builder<'a> {
                 // Resets are looked for among the values of the subquery, with all their buckets.
                 let inner_frame = self.frame(inner, span)?.wanting(Wanted::Whole);
                 let part = self.expr(&subquery.expr, inner_frame)?;
-                let (node, pinned) = self.rows_at_all_steps(part, inner_frame);
-                Part::subquery(node, windows, kernel, invariant, pinned)
+                let rows = self.rows_at_all_steps(part, inner_frame);
+                Part::subquery(rows, windows, kernel, invariant)
             }
         };
         Ok(if keeps_name { part } else { self.without_names(part) })
@@ -359,7 +359,7 @@ impl<'a> Builder<'a> {
         };
         let param_place = Place(param_span);
         let invariant = part.invariant && param_invariant;
-        let (input, input_pinned) =
+        let Collected { node: input, pinned: input_pinned } =
             if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
         let by_name = matches!(&a.grouping, crate::ast::Grouping::By(names)
             if names.iter().any(|n| n == skopos_model::name::METRIC_NAME));
@@ -368,7 +368,7 @@ impl<'a> Builder<'a> {
         let argument = Place(a.expr.span);
         let gather = Gather { op: a.op, input, grouping: key.grouping, param, param_place, argument };
         let node = self.node(Op::Gather(gather), frame.grid_of(invariant), span);
-        Ok(Part::rows(node, invariant, pinned))
+        Ok(Part { body: Body::Rows(node), invariant, pinned })
     }
 
     /// Plans an operator and those on its left side, however many they are, without recursion: `a + b + c …`
@@ -425,13 +425,13 @@ impl<'a> Builder<'a> {
                 } else {
                     (self.rows_at_all_steps(lhs, frame), self.rows_at_all_steps(rhs, frame))
                 };
-                let (lhs, rhs) = (lhs.0, rhs.0);
+                let (lhs, rhs) = (lhs.node, rhs.node);
                 let op = if op.is_set() {
                     Op::Set { op, lhs, rhs, matching }
                 } else {
                     Op::Join(Join { op, lhs, rhs, return_bool, matching })
                 };
-                Ok(Part::rows(self.node(op, grid, span), invariant, false))
+                Ok(Part { body: Body::Rows(self.node(op, grid, span)), invariant, pinned: false })
             }
         }
     }
@@ -451,8 +451,8 @@ impl<'a> Builder<'a> {
         span: Span,
     ) -> Part {
         if part.invariant && !scalars_invariant {
-            let (node, pinned) = self.rows_at_all_steps(part, frame);
-            return self.mapped(Part::rows(node, false, pinned), map, frame, span);
+            let Collected { node, pinned } = self.rows_at_all_steps(part, frame);
+            return self.mapped(Part { body: Body::Rows(node), invariant: false, pinned }, map, frame, span);
         }
         self.mapped(part, map, frame, span)
     }

@@ -2,10 +2,11 @@
 //! `exec`.
 
 use super::{
-    Constant, DatePart, Detail, Direction, Extreme, HistogramFn, Kernel, LabelJoin, LabelReplace, Map,
-    MathFn, NodeId, Op, Place, RankFn, Ranks, SortOrder, StartTimestamps, WindowFn,
+    Constant, Detail, Direction, Extreme, HistogramFn, Kernel, LabelJoin, LabelReplace, Map, NodeId, Op,
+    Place, RankFn, Ranks, SortOrder, StartTimestamps, WindowFn,
     build::{Builder, Frame, Wanted, Windowed, invalid, strip},
-    draft::{Grouped, Part},
+    draft::{Body, Collected, Grouped, Part},
+    kinds::Kind,
 };
 use crate::ast::{AggregateOp, Call, Edges, Expr, ExprKind, Grouping, Span, ValueType};
 use crate::error::EvalError;
@@ -14,152 +15,60 @@ use crate::functions::{self, FunctionId as F};
 use skopos_model::{Labels, LabelsBuilder, MatchOp, Matcher, name::METRIC_NAME};
 use std::sync::Arc;
 
-/// The function over windows called `id`, if it is one.
-fn window_fn(id: F) -> Option<WindowFn> {
-    Some(match id {
-        F::AvgOverTime => WindowFn::Avg,
-        F::Changes => WindowFn::Changes,
-        F::CountOverTime => WindowFn::Count,
-        F::Delta => WindowFn::Delta,
-        F::FirstOverTime => WindowFn::First,
-        F::Idelta => WindowFn::Idelta,
-        F::Increase => WindowFn::Increase,
-        F::Irate => WindowFn::Irate,
-        F::LastOverTime => WindowFn::Last,
-        F::MadOverTime => WindowFn::Mad,
-        F::MaxOverTime => WindowFn::Max,
-        F::MinOverTime => WindowFn::Min,
-        F::PresentOverTime => WindowFn::Present,
-        F::Deriv => WindowFn::Deriv,
-        F::DoubleExponentialSmoothing => WindowFn::DoubleExponentialSmoothing,
-        F::PredictLinear => WindowFn::PredictLinear,
-        F::QuantileOverTime => WindowFn::Quantile,
-        F::Rate => WindowFn::Rate,
-        F::Resets => WindowFn::Resets,
-        F::StddevOverTime => WindowFn::Stddev,
-        F::StdvarOverTime => WindowFn::Stdvar,
-        F::SumOverTime => WindowFn::Sum,
-        F::TsOfFirstOverTime => WindowFn::TimeOfFirst,
-        F::TsOfLastOverTime => WindowFn::TimeOfLast,
-        F::TsOfMaxOverTime => WindowFn::TimeOfMax,
-        F::TsOfMinOverTime => WindowFn::TimeOfMin,
-        _ => return None,
-    })
-}
-
-/// The function of one number called `id`, if it is one.
-fn math_fn(id: F) -> Option<MathFn> {
-    Some(match id {
-        F::Abs => MathFn::Abs,
-        F::Acos => MathFn::Acos,
-        F::Acosh => MathFn::Acosh,
-        F::Asin => MathFn::Asin,
-        F::Asinh => MathFn::Asinh,
-        F::Atan => MathFn::Atan,
-        F::Atanh => MathFn::Atanh,
-        F::Ceil => MathFn::Ceil,
-        F::Cos => MathFn::Cos,
-        F::Cosh => MathFn::Cosh,
-        F::DayOfMonth => MathFn::Date(DatePart::DayOfMonth),
-        F::DayOfWeek => MathFn::Date(DatePart::DayOfWeek),
-        F::DayOfYear => MathFn::Date(DatePart::DayOfYear),
-        F::DaysInMonth => MathFn::Date(DatePart::DaysInMonth),
-        F::Deg => MathFn::Deg,
-        F::Exp => MathFn::Exp,
-        F::Floor => MathFn::Floor,
-        F::Hour => MathFn::Date(DatePart::Hour),
-        F::Ln => MathFn::Ln,
-        F::Log10 => MathFn::Log10,
-        F::Log2 => MathFn::Log2,
-        F::Minute => MathFn::Date(DatePart::Minute),
-        F::Month => MathFn::Date(DatePart::Month),
-        F::Rad => MathFn::Rad,
-        F::Sgn => MathFn::Sgn,
-        F::Sin => MathFn::Sin,
-        F::Sinh => MathFn::Sinh,
-        F::Sqrt => MathFn::Sqrt,
-        F::Tan => MathFn::Tan,
-        F::Tanh => MathFn::Tanh,
-        F::Year => MathFn::Date(DatePart::Year),
-        _ => return None,
-    })
-}
-
-/// The function of one histogram called `id`, if it is one.
-fn histogram_fn(id: F) -> Option<HistogramFn> {
-    Some(match id {
-        F::HistogramAvg => HistogramFn::Avg,
-        F::HistogramCount => HistogramFn::Count,
-        F::HistogramStddev => HistogramFn::Stddev,
-        F::HistogramStdvar => HistogramFn::Stdvar,
-        F::HistogramSum => HistogramFn::Sum,
-        _ => return None,
-    })
-}
-
 impl Builder<'_> {
     pub(crate) fn call(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
         let id = call.function.id;
-        if let Some(function) = window_fn(id) {
-            return self.window_call(function, call, frame, span);
-        }
-        if let Some(function) = math_fn(id) {
-            let part = match call.args.first() {
-                Some(arg) => self.expr(arg, frame)?,
-                // Functions of dates take the time of the step when they are given nothing.
-                None => {
-                    let time = self.node(Op::Time, frame.grid, span);
-                    Part::rows(self.node(Op::VectorOf(time), frame.grid, span), false, true)
-                }
-            };
-            return Ok(self.mapped(part, Map::Math(function), frame, span));
-        }
-        if let Some(function) = histogram_fn(id) {
-            let wanted = match function {
-                HistogramFn::Count | HistogramFn::Sum | HistogramFn::Avg => {
-                    frame.wanting(Wanted::CountAndSum)
-                }
-                HistogramFn::Stddev | HistogramFn::Stdvar => frame,
-            };
-            let part = self.expr(arg(call, 0, span)?, wanted)?;
-            return Ok(self.mapped(part, Map::Histogram(function), frame, span));
-        }
-        match id {
-            F::HistogramQuantile | F::HistogramQuantiles | F::HistogramFraction => {
-                self.ranks(call, frame, span)
+        match Kind::of(id) {
+            Kind::Window(function) => self.window_call(function, call, frame, span),
+            Kind::Math(function) => {
+                let part = match call.args.first() {
+                    Some(arg) => self.expr(arg, frame)?,
+                    // Functions of dates take the time of the step when they are given nothing.
+                    None => {
+                        let time = self.node(Op::Time, frame.grid, span);
+                        Part {
+                            body: Body::Rows(self.node(Op::VectorOf(time), frame.grid, span)),
+                            invariant: false,
+                            pinned: true,
+                        }
+                    }
+                };
+                Ok(self.mapped(part, Map::Math(function), frame, span))
             }
-            F::Time => Ok(Part::scalar(self.node(Op::Time, frame.grid, span), false)),
-            F::Pi | F::Start | F::End | F::Step | F::Range => Ok(self.constant(id, frame, span)),
-            F::Vector => {
+            Kind::Histogram(function) => {
+                let wanted = match function {
+                    HistogramFn::Count | HistogramFn::Sum | HistogramFn::Avg => {
+                        frame.wanting(Wanted::CountAndSum)
+                    }
+                    HistogramFn::Stddev | HistogramFn::Stdvar => frame,
+                };
+                let part = self.expr(arg(call, 0, span)?, wanted)?;
+                Ok(self.mapped(part, Map::Histogram(function), frame, span))
+            }
+            Kind::Ranks => self.ranks(call, frame, span),
+            Kind::Time => Ok(Part::scalar(self.node(Op::Time, frame.grid, span), false)),
+            Kind::Constant => Ok(self.constant(id, frame, span)),
+            Kind::Vector => {
                 let (scalar, invariant) = self.scalar_arg(call, 0, frame, span)?;
                 let node = self.node(Op::VectorOf(scalar), frame.grid_of(invariant), span);
-                Ok(Part::rows(node, invariant, true))
+                Ok(Part { body: Body::Rows(node), invariant, pinned: true })
             }
-            F::Scalar => {
+            Kind::Scalar => {
                 let part = self.expr(arg(call, 0, span)?, frame)?;
                 let invariant = part.invariant;
-                let (rows, _) = self.rows_of(part, frame);
+                let rows = self.rows_of(part, frame).node;
                 Ok(Part::scalar(self.node(Op::ScalarOf(rows), frame.grid_of(invariant), span), invariant))
             }
-            F::Info => self.info(call, frame, span),
-            F::MaxOf | F::MinOf => self.extreme(call, frame, span),
-            F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => self.sort(call, frame, span),
-            F::Absent => {
-                let inner = strip(arg(call, 0, span)?);
-                let labels = match &inner.kind {
-                    ExprKind::Selector(s) => absent_labels(&s.matchers),
-                    _ => Labels::empty(),
-                };
-                let part = self.expr(inner, frame)?;
-                Ok(self.absent(part, labels, frame, span))
-            }
-            F::AbsentOverTime => self.absent_over_time(call, frame, span),
-            F::Timestamp => self.time_of(call, (WindowFn::NewestTime, Map::StepTime), frame, span),
-            F::StartTimestamp => self.time_of(call, (WindowFn::NewestStart, Map::NoStart), frame, span),
-            F::Clamp | F::ClampMin | F::ClampMax | F::Round => self.bounded(call, frame, span),
-            F::LabelReplace => self.label_replace(call, frame, span),
-            F::LabelJoin => self.label_join(call, frame, span),
-            _ => Err(EvalError::Unsupported { what: format!("function {}", call.function.name), span }),
+            Kind::Info => self.info(call, frame, span),
+            Kind::Extreme => self.extreme(call, frame, span),
+            Kind::Sort => self.sort(call, frame, span),
+            Kind::Absent => self.absent_now(call, frame, span),
+            Kind::AbsentOverTime => self.absent_over_time(call, frame, span),
+            Kind::Timestamp => self.time_of(call, (WindowFn::NewestTime, Map::StepTime), frame, span),
+            Kind::StartTimestamp => self.time_of(call, (WindowFn::NewestStart, Map::NoStart), frame, span),
+            Kind::Bounded => self.bounded(call, frame, span),
+            Kind::LabelReplace => self.label_replace(call, frame, span),
+            Kind::LabelJoin => self.label_join(call, frame, span),
         }
     }
 
@@ -235,7 +144,7 @@ impl Builder<'_> {
     fn sort(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
         let part = self.expr(arg(call, 0, span)?, frame)?;
         let invariant = part.invariant;
-        let (input, pinned) = self.rows_of(part, frame);
+        let Collected { node: input, pinned } = self.rows_of(part, frame);
         let direction = match call.function.id {
             F::Sort | F::SortByLabel => Direction::Ascending,
             _ => Direction::Descending,
@@ -249,7 +158,7 @@ impl Builder<'_> {
             }
         };
         let op = Op::Sort { input, order };
-        Ok(Part::rows(self.node(op, frame.grid_of(invariant), span), invariant, pinned))
+        Ok(Part { body: Body::Rows(self.node(op, frame.grid_of(invariant), span)), invariant, pinned })
     }
 
     fn absent(&mut self, part: Part, labels: Labels, frame: Frame, span: Span) -> Part {
@@ -257,9 +166,19 @@ impl Builder<'_> {
             Grouped { op: AggregateOp::Group, grouping: Grouping::By(Vec::new()), input: Place(span) };
         let part = self.aggregated(part, all_in_one, frame, span);
         let invariant = part.invariant;
-        let (input, _) = self.rows_of(part, frame);
+        let input = self.rows_of(part, frame).node;
         let node = self.node(Op::Absent { input, labels }, frame.grid_of(invariant), span);
-        Part::rows(node, invariant, true)
+        Part { body: Body::Rows(node), invariant, pinned: true }
+    }
+
+    fn absent_now(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
+        let inner = strip(arg(call, 0, span)?);
+        let labels = match &inner.kind {
+            ExprKind::Selector(s) => absent_labels(&s.matchers),
+            _ => Labels::empty(),
+        };
+        let part = self.expr(inner, frame)?;
+        Ok(self.absent(part, labels, frame, span))
     }
 
     fn absent_over_time(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {
@@ -302,11 +221,11 @@ impl Builder<'_> {
                 RankFn::Quantiles { label, quantiles: nodes }
             }
         };
-        let (input, _) =
-            if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
+        let rows = if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
+        let input = rows.node;
         let op = Op::Ranks(Ranks { input, place: Place(over.span), function, scalars: places });
         let pinned = !self.options.late_names;
-        Ok(Part::rows(self.node(op, frame.grid_of(invariant), span), invariant, pinned))
+        Ok(Part { body: Body::Rows(self.node(op, frame.grid_of(invariant), span)), invariant, pinned })
     }
 
     /// A time of samples; of what is no selector that which `of_rows` makes.
@@ -325,8 +244,8 @@ impl Builder<'_> {
             return self.selector(selector, of_samples, frame, inner.span);
         }
         let part = self.expr(inner, frame)?;
-        let (node, pinned) = self.rows_at_all_steps(part, frame);
-        Ok(self.mapped(Part::rows(node, false, pinned), of_rows, frame, span))
+        let Collected { node, pinned } = self.rows_at_all_steps(part, frame);
+        Ok(self.mapped(Part { body: Body::Rows(node), invariant: false, pinned }, of_rows, frame, span))
     }
 
     fn bounded(&mut self, call: &Call, frame: Frame, span: Span) -> Result<Part, EvalError> {

@@ -27,6 +27,14 @@ pub(crate) enum Body {
     Draft(Draft),
 }
 
+/// A node that yields rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Collected {
+    pub node: NodeId,
+    /// They would still have different labels without their names.
+    pub pinned: bool,
+}
+
 /// A pipeline without its sink.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -63,10 +71,6 @@ impl Part {
         Self { body: Body::Scalar(node), invariant, pinned: true }
     }
 
-    pub(crate) fn rows(node: NodeId, invariant: bool, pinned: bool) -> Self {
-        Self { body: Body::Rows(node), invariant, pinned }
-    }
-
     /// Windows over the samples that fulfil `matchers`.
     pub(crate) fn select(matchers: &[Matcher], windows: Windows, kernel: Kernel, invariant: bool) -> Self {
         let pinned = pins_name(matchers);
@@ -75,13 +79,12 @@ impl Part {
         Self { body: Body::Draft(Draft::new(source, span)), invariant, pinned }
     }
 
-    /// Windows over the rows of `node`.
+    /// Windows over rows.
     pub(crate) fn subquery(
-        node: NodeId,
+        Collected { node, pinned }: Collected,
         windows: Windows,
         kernel: Kernel,
         invariant: bool,
-        pinned: bool,
     ) -> Self {
         let span = kernel.span;
         let draft = Draft::new(DraftSource::Subquery { node, windows, kernel }, span);
@@ -140,37 +143,38 @@ impl Builder<'_> {
             return part;
         }
         let (invariant, span) = (part.invariant, Span::default());
-        let (node, pinned) = self.rows_of(part, frame);
+        let Collected { node, pinned } = self.rows_of(part, frame);
         let draft = Draft::new(DraftSource::Node(node), span);
         Part { body: Body::Draft(draft), invariant, pinned }
     }
 
-    /// The node that yields the rows of `part` at the steps of `part`, and whether they are pinned.
-    pub(crate) fn rows_of(&mut self, part: Part, frame: Frame) -> (NodeId, bool) {
+    /// The rows of `part` at the steps of `part`.
+    pub(crate) fn rows_of(&mut self, part: Part, frame: Frame) -> Collected {
         let pinned = part.pinned;
         match part.body {
-            Body::Rows(node) => (node, pinned),
+            Body::Rows(node) => Collected { node, pinned },
             Body::Scalar(node) => {
                 let grid = frame.grid_of(part.invariant);
-                (self.node(Op::VectorOf(node), grid, Span::default()), true)
+                Collected { node: self.node(Op::VectorOf(node), grid, Span::default()), pinned: true }
             }
             Body::Draft(draft) => {
                 let merge = !draft.unique;
                 let pinned = pinned || (merge && draft.nameless);
                 let grid = frame.grid_of(part.invariant);
-                (self.pipeline(draft, Sink::Collect { merge }, grid), pinned)
+                Collected { node: self.pipeline(draft, Sink::Collect { merge }, grid), pinned }
             }
         }
     }
 
-    /// The node that yields the rows of `part` at all steps.
-    pub(crate) fn rows_at_all_steps(&mut self, part: Part, frame: Frame) -> (NodeId, bool) {
+    /// The rows of `part` at all steps.
+    pub(crate) fn rows_at_all_steps(&mut self, part: Part, frame: Frame) -> Collected {
         let invariant = part.invariant;
-        let (node, pinned) = self.rows_of(part, frame);
+        let Collected { node, pinned } = self.rows_of(part, frame);
         if invariant && frame.once != frame.grid {
-            return (self.node(Op::Broadcast(node), frame.grid, Span::default()), pinned);
+            let node = self.node(Op::Broadcast(node), frame.grid, Span::default());
+            return Collected { node, pinned };
         }
-        (node, pinned)
+        Collected { node, pinned }
     }
 
     /// The rows of `part` put into groups on their way.
@@ -187,7 +191,7 @@ impl Builder<'_> {
         let Body::Draft(mut draft) = part.body else { return part };
         draft.span = span;
         let node = self.pipeline(draft, Sink::Aggregate { op, grouping, input }, frame.grid_of(invariant));
-        Part::rows(node, invariant, pinned)
+        Part { body: Body::Rows(node), invariant, pinned }
     }
 
     /// Makes a pipeline of `draft`, or finds the equal one.

@@ -3,7 +3,7 @@
 use super::{
     Detail, InfoLabels, Kernel, Op, WindowFn,
     build::{Builder, Frame},
-    draft::Part,
+    draft::{Body, Part},
 };
 use crate::ast::{Call, Expr, ExprKind, Length, Shift, Span};
 use crate::error::EvalError;
@@ -67,14 +67,14 @@ impl Builder<'_> {
         } else {
             (self.rows_at_all_steps(base, frame), self.rows_at_all_steps(info, frame))
         };
-        let op = Op::Info { base: base.0, info: info.0, select: Arc::new(select) };
-        Ok(Part::rows(self.node(op, frame.grid_of(invariant), span), invariant, false))
+        let op = Op::Info { base: base.node, info: info.node, select: Arc::new(select) };
+        Ok(Part { body: Body::Rows(self.node(op, frame.grid_of(invariant), span)), invariant, pinned: false })
     }
 
     /// The time that the first selector in `e` reads at, seen from `outer`.
     fn reference(&self, e: &Expr, outer: &Shift) -> Option<Shift> {
         match &e.kind {
-            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => None,
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => None,
             ExprKind::Selector(s) => self.within(outer, &s.shift),
             ExprKind::Range(r) => self.within(outer, &r.selector.shift),
             ExprKind::Subquery(s) => self.reference(&s.expr, &self.within(outer, &s.shift)?),

@@ -11,6 +11,7 @@ mod draft;
 mod explain;
 mod info;
 mod inputs;
+mod kinds;
 mod regexes;
 
 pub(crate) use explain::Line;

@@ -34,8 +34,7 @@ pub(crate) fn whole(eval: &Eval, found: Found) -> Result<(), Failure> {
 }
 
 fn error(e: &EvalError) -> Failure {
-    let reason = if matches!(e, EvalError::Unsupported { .. }) { e.to_string() } else { "error".to_owned() };
-    Failure::new(reason, e.to_string())
+    Failure::new("error", e.to_string())
 }
 
 fn annotations(eval: &Eval, found: &[Annotation]) -> Result<(), Failure> {

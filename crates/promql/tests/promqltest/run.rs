@@ -191,7 +191,7 @@ fn pin(expr: &mut Expr, at: TimestampMs, pinnable: &mut bool) {
         }
     };
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
         ExprKind::Selector(s) => set(&mut s.shift.at),
         ExprKind::Range(r) => set(&mut r.selector.shift.at),
         // What stands inside is evaluated at times of the subquery's own.

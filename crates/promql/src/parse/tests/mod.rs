@@ -33,8 +33,8 @@ fn literals_are_written_as_prometheus_writes_them() {
         ("0x1F", "31"),
         ("010", "8"),
         ("1_000", "1000"),
-        ("5m", "300"),
-        ("1h30m", "5400"),
+        ("5m", "5m"),
+        ("1h30m", "1h30m"),
         ("-inf", "-Inf"),
         ("+NaN", "NaN"),
         ("--1", "1"),
@@ -85,11 +85,11 @@ fn selectors_and_their_times_are_written_in_one_order() {
     check(&[
         ("foo{}", "foo"),
         ("foo{b='1',a!=\"2\",}", "foo{a!=\"2\",b=\"1\"}"),
-        ("{__name__='foo',Z='x'}", "foo{Z=\"x\"}"),
-        ("{'foo'}", "foo"),
+        ("{__name__='foo',Z='x'}", "{Z=\"x\",__name__=\"foo\"}"),
+        ("{'foo'}", "{__name__=\"foo\"}"),
         ("{'foo.bar', 'l.x'=~'a|b'}", "{\"l.x\"=~\"a|b\",__name__=\"foo.bar\"}"),
         ("{__name__='bool'}", "{__name__=\"bool\"}"),
-        ("{__name__='sum'}", "sum"),
+        ("{__name__='sum'}", "{__name__=\"sum\"}"),
         ("{on='a',inf='b'}", "{inf=\"b\",on=\"a\"}"),
         ("foo offset 5m @ 10", "foo @ 10.000 offset 5m"),
         ("foo offset -90s", "foo offset -1m30s"),
@@ -130,7 +130,7 @@ fn every_node_knows_where_it_stands() {
     fn spans<'a>(text: &'a str, expr: &Expr, out: &mut Vec<&'a str>) {
         out.push(&text[expr.span.start as usize..expr.span.end as usize]);
         match &expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
             ExprKind::Selector(_) | ExprKind::Range(_) => {}
             ExprKind::Subquery(s) => spans(text, &s.expr, out),
             ExprKind::Call(c) => c.args.iter().for_each(|arg| spans(text, arg, out)),
@@ -295,4 +295,29 @@ fn regular_expressions_are_limited_in_sum() {
     let chain = (0..=MAX_REGEXES).map(|i| format!("m{{l!~\"a.+{i}\"}}")).collect::<Vec<_>>().join(" + ");
     assert_eq!(limit(&chain), too_many);
     assert_eq!(printed("m{a=~\"x.y\",b!~\"x.y\"}"), "m{a=~\"x.y\",b!~\"x.y\"}");
+}
+
+#[test]
+fn durations_and_names_are_written_as_they_were() {
+    for (text, want) in [
+        ("x > 5m", "x > 5m"),
+        ("x > 300", "x > 300"),
+        ("x > -5m", "x > -5m"),
+        ("x > 90m", "x > 1h30m"),
+        ("x > 36h", "x > 1d12h"),
+        ("x > 0s", "x > 0s"),
+        ("x > 5ms", "x > 5ms"),
+        ("x > 1w2d", "x > 9d"),
+        ("x > -(5m)", "x > -(5m)"),
+        ("x @ 5m", "x @ 300.000"),
+        ("up", "up"),
+        ("up{a=\"b\"}[5m]", "up{a=\"b\"}[5m]"),
+        ("{__name__=\"up\"}", "{__name__=\"up\"}"),
+        ("{\"up\"}[5m]", "{__name__=\"up\"}[5m]"),
+        ("{\"up\",a=\"b\"}", "{__name__=\"up\",a=\"b\"}"),
+        ("{a=\"b\",__name__=\"up\"}", "{__name__=\"up\",a=\"b\"}"),
+        ("{__name__=\"up\",__name__=\"up2\"}", "{__name__=\"up\",__name__=\"up2\"}"),
+    ] {
+        assert_eq!(parse(text).unwrap().to_string(), want, "{text}");
+    }
 }

@@ -3,7 +3,9 @@
 use crate::{
     ast::*,
     functions::{FUNCTIONS, FunctionId, Optional},
-    parse, printer,
+    parse,
+    parse::words,
+    printer,
 };
 use skopos_base::rng::Rng;
 use skopos_model::{DurationMs, MatchOp, Matcher, TimestampMs};
@@ -178,13 +180,23 @@ impl Maker {
             let value = if regex { self.pick(&PATTERNS) } else { self.pick(&VALUES) };
             matchers.push(Matcher::new(self.pick(&NAMES), op, value).unwrap());
         }
-        printer::sort_matchers(&mut matchers);
+        let name = if matchers[0].name() == "__name__"
+            && words::is_bare_metric(matchers[0].value())
+            && matchers[1..].iter().all(|m| m.name() != "__name__")
+            && self.chance(2)
+        {
+            NamePlace::Before
+        } else {
+            NamePlace::Within
+        };
+        let sorted = if name == NamePlace::Before { 1 } else { 0 };
+        printer::sort_matchers(&mut matchers[sorted..]);
         let edges = match self.below(8) {
             0 => Edges::Anchored,
             1 => Edges::Smoothed,
             _ => Edges::Sampled,
         };
-        Selector { matchers, shift: self.shift(), edges }
+        Selector { matchers, name, shift: self.shift(), edges }
     }
 
     /// A selector at an offset that is computed; arithmetic behind it would become the offset's own.
@@ -225,6 +237,10 @@ impl Maker {
                 let subquery = Subquery { expr: inner, range: self.length(), step, shift: self.shift() };
                 Self::node(ExprKind::Subquery(Box::new(subquery)))
             }
+            ValueType::Scalar if levels == 0 && self.chance(6) => {
+                let seconds = self.below(1 << 30) as f64 / 1000.0;
+                Self::node(ExprKind::Duration(if self.chance(2) { -seconds } else { seconds }))
+            }
             ValueType::Scalar if levels == 0 => Self::node(ExprKind::Number(self.number())),
             ValueType::InstantVector if levels == 0 && self.chance(10) => self.far_selector(),
             ValueType::InstantVector if levels == 0 => Self::node(ExprKind::Selector(self.selector())),
@@ -260,7 +276,7 @@ impl Maker {
     fn negated(&self, of: ValueType, levels: u32) -> Expr {
         let inner = self.expr(of, levels);
         let stands = strength(&inner) >= POWER || matches!(inner.kind, ExprKind::Negate(_));
-        let number = matches!(inner.kind, ExprKind::Number(_));
+        let number = matches!(inner.kind, ExprKind::Number(_) | ExprKind::Duration(_));
         let inner = if stands && !number { inner } else { Self::paren(inner) };
         Self::node(ExprKind::Negate(Box::new(inner)))
     }
@@ -279,9 +295,11 @@ impl Maker {
         Self::node(ExprKind::Call(Call { function, args: (0..count).map(arg).collect() }))
     }
 
-    /// Matchers, of which none need refuse anything.
+    /// Matchers, of which none need refuse anything. No name stands before them.
     fn any_selector(&self) -> Selector {
         let mut selector = self.selector();
+        selector.name = NamePlace::Within;
+        printer::sort_matchers(&mut selector.matchers);
         if self.chance(3) {
             selector.matchers.clear();
         }
@@ -376,6 +394,7 @@ const ATOM: u8 = 7;
 fn is_signed(expr: &Expr) -> bool {
     match expr.kind {
         ExprKind::Negate(_) => true,
+        ExprKind::Duration(v) => v.is_sign_negative(),
         ExprKind::Number(v) => (v.is_sign_negative() || v.is_infinite()) && !v.is_nan(),
         _ => false,
     }
@@ -395,7 +414,7 @@ fn shape(mut expr: Expr) -> String {
     fn clear(expr: &mut Expr) {
         expr.span = Span::default();
         match &mut expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
+            ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
             ExprKind::Selector(_) | ExprKind::Range(_) => {}
             ExprKind::Subquery(s) => clear(&mut s.expr),
             ExprKind::Call(c) => c.args.iter_mut().for_each(clear),

@@ -61,7 +61,7 @@ impl Reference<'_> {
 
     fn at(&self, e: &Expr, t: i64) -> Outcome<Val> {
         Ok(match &e.kind {
-            ExprKind::Number(v) => Val::Scalar(*v),
+            ExprKind::Number(v) | ExprKind::Duration(v) => Val::Scalar(*v),
             ExprKind::Selector(s) => Val::Rows(self.newest(s, t).map(|(l, s)| (l, s.1)).collect()),
             ExprKind::Paren(inner) => self.at(inner, t)?,
             ExprKind::Negate(inner) => match self.at(inner, t)? {

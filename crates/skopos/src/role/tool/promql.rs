@@ -114,7 +114,7 @@ fn set(matchers: &mut Vec<Matcher>, matcher: &Matcher) {
 /// Changes the conditions of every selector below `expr`. A tree is no deeper than the parser allows.
 fn change(expr: &mut Expr, how: &dyn Fn(&mut Vec<Matcher>)) {
     match &mut expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
         ExprKind::Selector(selector) => how(&mut selector.matchers),
         ExprKind::Range(range) => how(&mut range.selector.matchers),
         ExprKind::Subquery(subquery) => change(&mut subquery.expr, how),
