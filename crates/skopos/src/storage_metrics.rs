@@ -15,7 +15,7 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
     for (name, help, value) in [
         ("prometheus_tsdb_head_samples_appended_total", "Samples stored.", s.samples_appended_total),
         ("skopos_tsdb_commits_total", "Batches stored.", s.commits_total),
-        ("skopos_tsdb_commits_failed_total", "Batches that the log did not take.", s.commits_failed_total),
+        ("skopos_tsdb_commits_failed_total", "Batches that were not stored.", s.commits_failed_total),
         (
             "prometheus_tsdb_out_of_order_samples_total",
             "Samples refused since their series had a later one.",
@@ -110,6 +110,11 @@ fn write_replay(s: &StatsSnapshot, out: &mut Families<'_>) {
         s.replay_covered_samples as f64,
     );
     out.gauge(
+        "skopos_tsdb_replay_waiting_bytes_max",
+        "Memory that samples out of order took at the start while they waited to be stored, at most.",
+        s.replay_waiting_bytes_max as f64,
+    );
+    out.gauge(
         "skopos_tsdb_head_chunks_unnamed",
         "Chunks found at the start that are in no block and whose series nobody names.",
         s.head_chunks_unnamed as f64,
@@ -161,7 +166,7 @@ fn write_out_of_order(s: &StatsSnapshot, out: &mut Families<'_>) {
     }
 }
 
-/// New series that a limit kept out.
+/// New series and batches that a limit kept out.
 fn write_refusals(s: &StatsSnapshot, out: &mut Families<'_>) {
     for (name, help, value) in [
         (
@@ -178,6 +183,11 @@ fn write_refusals(s: &StatsSnapshot, out: &mut Families<'_>) {
             "skopos_tsdb_refused_series_memory_total",
             "New series refused since the memory budget is used up.",
             s.refused_memory_total,
+        ),
+        (
+            "skopos_tsdb_commits_refused_unwritten_total",
+            "Batches refused since closed chunks wait for a disk that refuses them, as many as may.",
+            s.commits_refused_unwritten_total,
         ),
         (
             "skopos_tsdb_refused_series_per_source_total",
@@ -223,6 +233,11 @@ fn write_blocks(s: &StatsSnapshot, out: &mut Families<'_>) {
     for (name, help, value) in [
         ("prometheus_tsdb_blocks_loaded", "Open blocks.", s.blocks_loaded),
         ("skopos_tsdb_blocks_unreadable", "Blocks that could not be opened.", s.blocks_unreadable),
+        (
+            "skopos_tsdb_head_chunks_unwritten_bytes",
+            "Bytes of closed chunks that wait for a file of head chunks.",
+            s.head_chunks_unwritten_bytes,
+        ),
         (
             "skopos_tsdb_blocks_not_compacted",
             "Open blocks that are not compacted any more since they are damaged.",

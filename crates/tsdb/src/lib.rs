@@ -2,6 +2,7 @@
 //!
 //! Modules:
 //! - `db`: `Db`, what the rest of the program opens: head and blocks as one; see its own map.
+//! - `dirs`: the directories of logs and chunk files, also on a full disk.
 //! - `options`, `error`, `stats`: what is configured, what goes wrong, what is counted.
 //! - `equal_times`: which of several samples of one time counts, and the order of sources that says so.
 //! - `intervals`: spans of time that are deleted from a series, in the head and in blocks.
@@ -49,6 +50,7 @@
 pub mod block;
 pub mod compact;
 mod db;
+mod dirs;
 mod equal_times;
 mod error;
 #[cfg(feature = "fuzzing")]

@@ -41,6 +41,8 @@ pub struct Options {
     pub max_future: DurationMs,
     /// The size at which a file of head chunks is finished.
     pub head_chunk_file_bytes: u32,
+    /// So many bytes of closed chunks wait in memory while the disk refuses them; then batches are refused.
+    pub max_unwritten_chunk_bytes: usize,
     /// The most series that the head takes (`--storage.tsdb.max-series`).
     pub max_series: u32,
     /// The most series of one metric (`--storage.tsdb.max-series-per-metric`).
@@ -59,8 +61,9 @@ pub struct Options {
     pub snapshot_on_shutdown: bool,
     /// Threads that read the WAL at the start. What they make of it is the same, however many they are.
     pub replay_threads: usize,
-    /// So many bytes of the WAL's samples out of order wait at the start until the write-behind log is read.
-    /// With more it is read more than once.
+    /// So many bytes samples out of order may take while they wait at the start to be stored, those of the
+    /// WAL and those of the write-behind log together. With more of the WAL the write-behind log is read more
+    /// than once.
     pub replay_waiting_bytes: usize,
 }
 
@@ -77,6 +80,7 @@ impl Default for Options {
             out_of_order_window: DurationMs::from_ms(0),
             max_future: DurationMs::from_secs(10 * 60),
             head_chunk_file_bytes: MAX_FILE_BYTES,
+            max_unwritten_chunk_bytes: 512 << 20,
             max_series: 20_000_000,
             max_series_per_metric: 5_000_000,
             memory_budget_bytes: 16 << 30,

@@ -33,7 +33,7 @@ stats! {
     samples_appended_total,
     /// Batches committed.
     commits_total,
-    /// Batches that the WAL did not take.
+    /// Batches that were not stored.
     commits_failed_total,
     /// Samples refused because their series had a later one.
     out_of_order_total,
@@ -81,6 +81,10 @@ stats! {
     wal_sync_us_total,
     /// Attempts to write closed chunks to a file that failed; the chunks stayed in memory.
     head_chunks_failed_writes_total,
+    /// Bytes of closed chunks that wait to be written to a file.
+    head_chunks_unwritten_bytes,
+    /// Batches refused since the disk refuses closed chunks and as many bytes of them wait as may.
+    commits_refused_unwritten_total,
     /// Places in the WAL that were found damaged, at the start or when it was made shorter.
     wal_corruptions_total,
     /// Head chunk files that were found damaged at the start.
@@ -89,6 +93,8 @@ stats! {
     head_chunks_unnamed,
     /// Samples read back at the start, from head chunks and from the WAL.
     replayed_samples,
+    /// The most bytes that samples out of order took at the start while they waited to be stored.
+    replay_waiting_bytes_max,
     /// Samples of the WAL that were passed over at the start since a block has them.
     replay_covered_samples,
     /// Samples of the WAL that are in no block and whose series nobody names: they are lost.

@@ -45,13 +45,11 @@ pub(crate) use chunks::reader as chunk_access;
 pub use error::BlockError;
 pub(crate) use files::replace;
 pub use id::{BlockId, BlockIds, NotAnId};
-pub use index::INDEX_FILE;
+pub use index::{INDEX_FILE, symbol_table::Symbols};
 pub(crate) use meta::FROM_OUT_OF_ORDER;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction, META_FILE};
 pub use querier::{BlockChain, BlockQuerier};
 pub use reader::Block;
 pub(crate) use select::select as select_series;
 pub use tombstones::{TOMBSTONES_FILE, Tombstones};
-pub use writer::{
-    BlockDir, BlockWriter, CREATION_SUFFIX, DELETION_SUFFIX, Symbols, WriteOptions, remove_block,
-};
+pub use writer::{BlockDir, BlockWriter, CREATION_SUFFIX, DELETION_SUFFIX, WriteOptions, remove_block};

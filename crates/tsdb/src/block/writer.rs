@@ -5,7 +5,7 @@ use super::{
     chunks::{CHUNKS_DIR, writer::ChunkWriter},
     error::BlockError,
     id::BlockId,
-    index::{ChunkMeta, INDEX_FILE, writer::IndexWriter},
+    index::{ChunkMeta, INDEX_FILE, symbol_table::Symbols, writer::IndexWriter},
     meta::{BlockMeta, BlockStats},
     tombstones::Tombstones,
 };
@@ -14,7 +14,6 @@ use skopos_chunk::samples_in;
 use skopos_model::{Labels, TimestampMs};
 use skopos_storage::Chunk;
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -37,35 +36,6 @@ impl Default for WriteOptions {
     }
 }
 
-/// The texts of the labels of all series to come. An index begins with them.
-#[derive(Clone, Debug, Default)]
-pub struct Symbols(BTreeSet<Box<str>>);
-
-impl Symbols {
-    /// Adds the names and values of a series.
-    pub fn add(&mut self, labels: &Labels) {
-        for (name, value) in labels {
-            self.add_text(name);
-            self.add_text(value);
-        }
-    }
-
-    /// Adds one text.
-    pub fn add_text(&mut self, text: &str) {
-        if !self.0.contains(text) {
-            self.0.insert(text.into());
-        }
-    }
-}
-
-impl IntoIterator for Symbols {
-    type Item = Box<str>;
-    type IntoIter = std::collections::btree_set::IntoIter<Box<str>>;
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
-
 /// A block being written.
 #[derive(Debug)]
 pub struct BlockWriter {
@@ -81,13 +51,13 @@ pub struct BlockWriter {
 }
 
 impl BlockWriter {
-    /// Begins the block `id` in `data_dir`. `symbols` are the names and values of all labels to come,
-    /// sorted; more than these do no harm.
+    /// Begins the block `id` in `data_dir`. `symbols` are the names and values of all labels to come; more
+    /// than these do no harm.
     pub fn create(
         fs: &SharedFs,
         data_dir: &Path,
         id: BlockId,
-        symbols: impl IntoIterator<Item = impl AsRef<str>>,
+        symbols: Symbols,
         options: WriteOptions,
     ) -> Result<Self, BlockError> {
         let dir = data_dir.join(format!("{id}{CREATION_SUFFIX}"));

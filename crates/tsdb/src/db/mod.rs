@@ -23,6 +23,7 @@ pub use maintain::{MaintainError, Maintained, Retention};
 
 use crate::{
     block::BlockIds,
+    dirs::create_if_room,
     error::OpenError,
     head::{
         Head,
@@ -101,7 +102,7 @@ impl Db {
     pub fn open(dir: &Path, options: Options, env: &Env) -> Result<Self, OpenError> {
         let fs = &*env.fs;
         let wal_dir = dir.join("wal");
-        open::create_dirs(fs, &wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
+        create_if_room(fs, &wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
         let lock = open::lock(fs, dir)?;
         let stats = Arc::new(Stats::default());
         let (blocks, foreign) = open::open_blocks(env, dir, &stats)?;

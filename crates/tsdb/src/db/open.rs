@@ -9,6 +9,7 @@ use super::{
 use crate::{
     block::{Block, BlockDir, BlockError},
     compact::remove_unfinished_snapshots,
+    dirs::create_if_room,
     error::OpenError,
     head::{
         Head,
@@ -30,11 +31,7 @@ use skopos_base::{
     fs::{FileLock, Fs},
 };
 use skopos_model::TimestampMs;
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
 /// Takes the directory for this process alone.
 pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenError> {
@@ -117,9 +114,8 @@ pub(super) fn open_head(
 ) -> Result<(Arc<Head>, Arc<Wal>), OpenError> {
     let fs = &*env.fs;
     let (chunks_dir, wal_dir) = (dir.join("chunks_head"), dir.join("wal"));
-    create_dirs(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
-    remove_temporary(fs, &wal_dir).map_err(OpenError::io("cleaning", &wal_dir))?;
-    let listing = segment::list(fs, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
+    create_if_room(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
+    let listing = list_log(fs, &wal_dir)?;
     remove_empty_checkpoints(fs, &listing);
     let covered = cut::passed_over(cut::read(fs, dir)?, &blocks.metas());
     let behind = list_behind(fs, dir, &options)?;
@@ -159,6 +155,16 @@ pub(super) fn open_head(
     Ok((head, Arc::new(wal)))
 }
 
+/// What is in the directory of a log, which is made. On a full disk it may be made later: then nothing is.
+fn list_log(fs: &dyn Fs, dir: &Path) -> Result<Listing, OpenError> {
+    if !create_if_room(fs, dir).map_err(OpenError::io("creating", dir))? {
+        tracing::warn!(dir = %dir.display(), "the disk has no room for this directory: it is made later");
+        return Ok(Listing::default());
+    }
+    remove_temporary(fs, dir).map_err(OpenError::io("cleaning", dir))?;
+    segment::list(fs, dir).map_err(OpenError::io("listing", dir))
+}
+
 /// Nothing is in them, and other programs take the newest one for the checkpoint that counts. The replay says
 /// that they were there.
 fn remove_empty_checkpoints(fs: &dyn Fs, listing: &Listing) {
@@ -173,7 +179,7 @@ fn remove_empty_checkpoints(fs: &dyn Fs, listing: &Listing) {
 fn list_behind(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Listing>, OpenError> {
     let dir = dir.join("wbl");
     if options.out_of_order_window.as_ms() > 0 {
-        create_dirs(fs, &dir).map_err(OpenError::io("creating", &dir))?;
+        return list_log(fs, &dir).map(Some);
     } else if !fs.exists(&dir).map_err(OpenError::io("looking for", &dir))? {
         return Ok(None);
     }
@@ -191,23 +197,5 @@ fn begin_behind(env: &Env, dir: &Path, head: &Head, next_index: u32) -> Result<(
         log.remove_up_to(last);
     }
     head.late.set_log(log);
-    Ok(())
-}
-
-/// Makes a directory and those above it, so that no power loss takes one with all it holds.
-pub(super) fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
-    let absolute =
-        |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
-    let mut missing = Vec::new();
-    for path in dir.ancestors().map(absolute) {
-        if fs.exists(&path)? {
-            break;
-        }
-        missing.push(path);
-    }
-    fs.create_dir_all(dir)?;
-    for path in missing.iter().rev() {
-        fs.sync_dir(&absolute(&skopos_base::fs::parent(path)))?;
-    }
     Ok(())
 }

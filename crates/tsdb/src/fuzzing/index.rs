@@ -8,6 +8,7 @@ use crate::block::{
         ChunkMeta, ChunkRef, IndexVersion,
         reader::{IndexReader, LabelReader},
         series::SeriesEntry,
+        symbol_table::Symbols,
         writer::IndexWriter,
     },
 };
@@ -149,8 +150,9 @@ fn version_2(count: usize) -> Vec<u8> {
         Labels::from_pairs([("__name__", "up"), ("i", &format!("{i:03}")), ("zone", zone)])
     };
     let all: Vec<Labels> = (0..count).map(of).collect();
-    let texts: std::collections::BTreeSet<&str> = all.iter().flatten().flat_map(|(n, v)| [n, v]).collect();
-    let mut writer = IndexWriter::create(&fs, &path, &texts).expect("invariant: the texts are sorted");
+    let mut texts = Symbols::default();
+    all.iter().for_each(|labels| texts.add(labels));
+    let mut writer = IndexWriter::create(&fs, &path, texts).expect("invariant: the texts are few");
     for (i, labels) in all.iter().enumerate() {
         let t = 1000 * i as i64;
         let (min, max) = (TimestampMs::new(t), TimestampMs::new(t + 900));

@@ -40,6 +40,10 @@ const SPARES: usize = 16;
 const LABEL_LIMIT: &str = "max-label-bytes (tsdb)";
 const HISTOGRAM_LIMIT: &str = "max-batch-histogram-bytes (tsdb)";
 const BATCH_LIMIT: &str = "max-batch-samples (tsdb)";
+const TURNS_LIMIT: &str = "max-batch-turns (tsdb)";
+/// The most turns of a batch. A series needs another one whenever its samples change between floats and
+/// histograms; each has records of its own.
+const MAX_TURNS: usize = 1024;
 
 /// What becomes of a sample that is appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,9 @@ pub(crate) struct Batch {
     turn: Turn,
     /// Turns that ended; mostly none.
     ended: Vec<Turn>,
+    /// How many floats they have, and about how many bytes their histograms take.
+    ended_floats: usize,
+    ended_histogram_bytes: usize,
     /// Series that the WAL did not name when they were appended to.
     unlogged: Vec<Arc<MemSeries>>,
     /// Series that the batch holds, as often as it does.
@@ -110,13 +117,29 @@ impl Batch {
     }
 
     /// Ends the turn: what comes now stands behind all of it, in the log and in memory.
-    fn end_turn(&mut self) {
+    fn end_turn(&mut self) -> Result<(), AppendError> {
+        if self.turn.is_empty() {
+            return Ok(());
+        }
+        if self.ended.len() + 1 >= MAX_TURNS {
+            return Err(AppendError::Limit { limit: TURNS_LIMIT, max: MAX_TURNS as u64 });
+        }
+        self.ended_floats += self.turn.len();
+        self.ended_histogram_bytes += self.turn.histograms.bytes();
         self.ended.push(std::mem::take(&mut self.turn));
+        Ok(())
+    }
+
+    /// How many floats all turns have.
+    #[inline]
+    fn floats(&self) -> usize {
+        self.ended_floats + self.turn.len()
     }
 
     fn clear(&mut self) {
         self.turn.clear();
         self.ended.clear();
+        (self.ended_floats, self.ended_histogram_bytes) = (0, 0);
         self.unlogged.clear();
         self.metadata.clear();
         self.exemplars.clear();
@@ -211,7 +234,7 @@ impl<'a> HeadAppender<'a> {
         if fate == Fate::Known {
             return Ok(());
         }
-        if self.batch.turn.len() >= self.max_samples {
+        if self.batch.floats() >= self.max_samples {
             return Err(AppendError::Limit { limit: BATCH_LIMIT, max: self.max_samples as u64 });
         }
         if !series.is_logged() {
@@ -222,7 +245,7 @@ impl<'a> HeadAppender<'a> {
             if series.mark_pending(self.number)
                 && self.batch.turn.histograms.newest_of(series.index).is_some()
             {
-                self.batch.end_turn();
+                self.batch.end_turn()?;
             }
             self.batch.turn.push_late(series, timestamp_ms, value);
         } else {
@@ -244,7 +267,7 @@ impl<'a> HeadAppender<'a> {
         if place == Place::Behind {
             repeated = series.mark_pending(self.number);
             if repeated {
-                place = self.place_in_batch(series.index, timestamp, value);
+                place = self.place_in_batch(series.index, timestamp, value)?;
             }
         }
         match self.judge(place, timestamp)? {
@@ -261,10 +284,10 @@ impl<'a> HeadAppender<'a> {
         }
         // Within a turn histograms stand before floats, whichever was accepted first.
         if repeated && self.batch.turn.has_float(series.index) {
-            self.batch.end_turn();
+            self.batch.end_turn()?;
         }
         let max_bytes = self.head.options.max_record_bytes();
-        if self.batch.turn.histograms.bytes() >= max_bytes {
+        if self.batch.ended_histogram_bytes + self.batch.turn.histograms.bytes() >= max_bytes {
             return Err(AppendError::Limit { limit: HISTOGRAM_LIMIT, max: max_bytes as u64 });
         }
         if !series.is_logged() {
@@ -281,15 +304,15 @@ impl<'a> HeadAppender<'a> {
         index: SeriesIndex,
         timestamp: TimestampMs,
         value: HistogramRef<'_>,
-    ) -> Place {
+    ) -> Result<Place, AppendError> {
         let Some(last) = self.batch.turn.last_sample(index) else {
-            return self.batch.turn.histograms.place(index, timestamp, value);
+            return Ok(self.batch.turn.histograms.place(index, timestamp, value));
         };
         if last.timestamp == timestamp {
-            return Place::Conflict;
+            return Ok(Place::Conflict);
         }
-        self.batch.end_turn();
-        if last.timestamp < timestamp { Place::Behind } else { Place::Before(last.timestamp) }
+        self.batch.end_turn()?;
+        Ok(if last.timestamp < timestamp { Place::Behind } else { Place::Before(last.timestamp) })
     }
 
     fn check_bounds(&self, timestamp: TimestampMs) -> Result<(), AppendError> {
@@ -350,7 +373,7 @@ impl<'a> HeadAppender<'a> {
                 std::cmp::Ordering::Greater => Place::Before(newest),
             };
             let fate = self.judge(place, sample.timestamp)?;
-            self.batch.end_turn();
+            self.batch.end_turn()?;
             return Ok(fate);
         }
         match self.batch.turn.last_sample(series.index) {
@@ -426,6 +449,7 @@ impl<'a> HeadAppender<'a> {
     /// Writes the batch to the WAL, stores it in memory and makes it visible.
     fn commit_batch(&mut self) -> Result<Committed, CommitError> {
         let (head, batch) = (self.head, &mut self.batch);
+        head.check_unwritten()?;
         let how = head.options.wal_compression;
         let others = batch.other_records();
         let markers = batch.markers(&others);

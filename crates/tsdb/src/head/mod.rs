@@ -71,9 +71,13 @@ use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::{CommitError, TimeRange};
 use std::{
     collections::BTreeSet,
+    io,
     sync::{Arc, OnceLock},
 };
 use tombstones::Tombstones;
+
+/// How the limit is named to an operator; there is no flag.
+const UNWRITTEN_LIMIT: &str = "max-unwritten-chunk-bytes (tsdb)";
 
 /// The head. Shared by appenders and queriers.
 #[derive(Debug)]
@@ -278,11 +282,30 @@ impl Head {
         self.write_chunks(self.chunks.seal());
     }
 
+    /// Whether one more batch may close chunks. A disk that refuses them does not make memory grow for ever.
+    fn check_unwritten(&self) -> Result<(), CommitError> {
+        let max = self.options.max_unwritten_chunk_bytes;
+        let waiting = self.chunks.refused_bytes();
+        if waiting < max {
+            return Ok(());
+        }
+        Stats::add(&self.stats.commits_refused_unwritten_total, 1);
+        let path = self.chunks.dir().to_owned();
+        let reason = format!(
+            "limit {UNWRITTEN_LIMIT} of {max} bytes reached: {waiting} bytes of closed chunks wait in memory \
+             for a disk that refuses them; make room, no restart is needed"
+        );
+        Err(CommitError::Retry { path, source: io::Error::other(reason) })
+    }
+
     fn write_chunks(&self, closed: Sealed) {
-        if let Err(e) = self.chunks.write(closed) {
+        let written = self.chunks.write(closed);
+        let waiting = self.chunks.buffered_bytes() as u64;
+        self.stats.head_chunks_unwritten_bytes.store(waiting, Ordering::Relaxed);
+        if let Err(e) = written {
             Stats::add(&self.stats.head_chunks_failed_writes_total, 1);
             tracing::warn!(
-                error = %e, bytes = self.chunks.buffered_bytes(),
+                error = %e, bytes = waiting,
                 "closed chunks stay in memory until a later attempt succeeds"
             );
         }

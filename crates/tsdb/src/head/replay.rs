@@ -498,7 +498,7 @@ impl<'a> Replay<'a> {
             let series = self.series_of(s.wal_ref);
             if let (Some(series), Some(late)) = (series, &mut self.late) {
                 let value = LateValue::Float(f64::from_bits(s.value_bits));
-                late.insert(self.head, series, s.timestamp_ms, value);
+                late.take(self.head, series, s.timestamp_ms, value);
             }
         }
     }
@@ -508,7 +508,7 @@ impl<'a> Replay<'a> {
         for s in std::mem::take(&mut self.histograms) {
             let series = self.series_of(s.wal_ref).filter(|_| is_sound(&s.value));
             if let (Some(series), Some(late)) = (series, &mut self.late) {
-                late.insert(self.head, series, s.timestamp_ms, late_value(&s.value));
+                late.take(self.head, series, s.timestamp_ms, late_value(&s.value));
             }
         }
     }

@@ -52,7 +52,7 @@ pub(crate) struct Imported {
 pub(crate) struct Found<'a> {
     /// The data directory.
     pub(crate) dir: &'a Path,
-    /// The directory of closed chunks, which is there.
+    /// The directory of closed chunks.
     pub(crate) chunks_dir: &'a Path,
     /// The WAL.
     pub(crate) listing: &'a Listing,

@@ -12,7 +12,7 @@ use crate::error::OpenError;
 use skopos_base::fs::{File, Fs, OpenMode, SharedFs};
 use skopos_base::sync::{
     Mutex, RwLock,
-    atomic::{AtomicI64, AtomicU64},
+    atomic::{AtomicBool, AtomicI64, AtomicU64},
 };
 use std::{
     collections::BTreeMap,
@@ -71,12 +71,14 @@ struct Damage {
 }
 
 impl HeadChunks {
-    /// Opens the directory, which is there, and reads all entries.
+    /// Reads all entries of the directory. It may be missing on a full disk, and is made with the first file.
     ///
     /// # Errors
     /// When the system refuses. Damage is no error.
     pub(crate) fn open(fs: &SharedFs, dir: &Path, max_file_bytes: u32) -> Result<(Self, Loaded), OpenError> {
-        let found = list(&**fs, dir).map_err(OpenError::io("listing", dir))?;
+        let is_there = fs.exists(dir).map_err(OpenError::io("looking for", dir))?;
+        let found = if is_there { list(&**fs, dir) } else { Ok(Vec::new()) };
+        let found = found.map_err(OpenError::io("listing", dir))?;
         let mut loaded = Loaded::default();
         let mut files = BTreeMap::new();
         let mut bad_from = found.len();
@@ -130,6 +132,7 @@ impl HeadChunks {
             files: RwLock::new(files),
             buffer: Mutex::new(Buffer::new(next)),
             written: AtomicU64::new(Place { file: next, offset: 0 }.number()),
+            refused: AtomicBool::new(false),
             writer: Mutex::new(writer),
         };
         Ok((chunks, loaded))

@@ -30,12 +30,18 @@ use format::{EntryError, extent, parse_entry};
 use skopos_base::fs::{File, SharedFs};
 use skopos_base::sync::{
     Mutex, RwLock,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 use skopos_chunk::{Encoding, samples_in};
 use skopos_model::TimestampMs;
 use skopos_storage::{QueryError, TimeRange};
-use std::{collections::BTreeMap, io, ops::Range, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 pub(crate) use writer::Sealed;
 use writer::Writer;
 
@@ -127,6 +133,8 @@ pub(crate) struct HeadChunks {
     buffer: Mutex<Buffer>,
     /// What stands before this place is in a file.
     written: AtomicU64,
+    /// Whether the last attempt to write to a file failed.
+    refused: AtomicBool,
     /// Locked before `buffer` and `files`, neither of which is held while the disk works.
     writer: Mutex<Writer>,
 }
@@ -188,6 +196,17 @@ impl HeadChunks {
     /// How many bytes wait to be written.
     pub(crate) fn buffered_bytes(&self) -> usize {
         self.buffer.lock().byte_len()
+    }
+
+    /// How many bytes wait for a disk that refuses them; none while it takes them, however many wait.
+    #[inline]
+    pub(crate) fn refused_bytes(&self) -> usize {
+        if self.refused.load(Ordering::Relaxed) { self.buffered_bytes() } else { 0 }
+    }
+
+    /// Its directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 }
 

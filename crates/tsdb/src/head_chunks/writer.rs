@@ -8,6 +8,7 @@ use super::{
     file_path,
     format::{HEADER_SIZE, header},
 };
+use crate::dirs::create_file;
 use skopos_base::fs::{File, OpenMode, append_all};
 use skopos_base::sync::atomic::{AtomicI64, Ordering};
 use std::{
@@ -89,7 +90,9 @@ impl HeadChunks {
         loop {
             let part = self.buffer.lock().first_sealed().filter(|part| part.end() <= until.0);
             let Some(part) = part else { return Ok(()) };
-            self.write_part(&mut writer, &part)?;
+            let result = self.write_part(&mut writer, &part);
+            self.refused.store(result.is_err(), Ordering::Relaxed);
+            result?;
             self.written.store(part.end().number(), Ordering::Release);
             self.buffer.lock().drop_first_sealed();
         }
@@ -167,7 +170,7 @@ impl HeadChunks {
     fn begin(&self, index: u32) -> Result<Current, WriteError> {
         let path = file_path(&self.dir, index);
         let refused = |source| WriteError { path: path.clone(), source };
-        let mut file = self.fs.open(&path, OpenMode::CreateNew).or_else(|e| {
+        let mut file = create_file(&*self.fs, &path).or_else(|e| {
             if e.kind() != io::ErrorKind::AlreadyExists {
                 return Err(e);
             }

@@ -13,7 +13,7 @@ use super::{
     segment::{Listing, checkpoint_path, list, remove_up_to, segment_path},
     sequence::{Sequence, SequenceError},
 };
-use crate::options::WalCompression;
+use crate::{dirs::create_file, options::WalCompression};
 use skopos_base::fs::{File, Fs, OpenMode, SharedFs, append_all};
 use skopos_base::sync::{
     Mutex,
@@ -207,7 +207,7 @@ impl Names {
     fn begin_file(&self, index: u32) -> Result<NamesFile, SequenceError> {
         let path = segment_path(&self.dir, index);
         let open = || {
-            let file = self.fs.open(&path, OpenMode::CreateNew)?;
+            let file = create_file(&*self.fs, &path)?;
             let handle = self.fs.open(&path, OpenMode::Append)?;
             self.fs.sync_dir(&self.dir)?;
             Ok(NamesFile { file, sync: Arc::new(Mutex::new(handle)), len: 0, dirty: false, out: Vec::new() })

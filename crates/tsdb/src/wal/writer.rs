@@ -31,7 +31,11 @@ use super::{
     snapshot::Position,
     unsynced::Unsynced,
 };
-use crate::{options::WalCompression, stats::Stats};
+use crate::{
+    dirs::{create_file, is_no_room},
+    options::WalCompression,
+    stats::Stats,
+};
 use skopos_base::sync::{
     Mutex,
     atomic::{AtomicU32, Ordering},
@@ -470,7 +474,7 @@ impl Wal {
             let none_left = "there is no number for another segment: move the log away and start anew";
             return Err(Refused::new(path)(io::Error::other(none_left)));
         }
-        let file = match self.fs.open(&path, OpenMode::CreateNew) {
+        let file = match create_file(&*self.fs, &path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 // Left over by an attempt that failed half-way. It is empty, and is part of the sequence.
                 inner.next_index += 1;
@@ -535,9 +539,4 @@ impl Inner {
             Err(_) => drop(segment.file.truncate(segment.len)),
         }
     }
-}
-
-/// Whether there may be room later.
-fn is_no_room(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

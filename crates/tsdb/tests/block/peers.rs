@@ -6,7 +6,7 @@ use skopos_base::{Env, fs::read_all};
 use skopos_model::Labels;
 use skopos_storage::{ChunkQuerier, TimeRange};
 use skopos_testkit::peers;
-use skopos_tsdb::block::{BlockMeta, BlockWriter, WriteOptions};
+use skopos_tsdb::block::{BlockMeta, BlockWriter, Symbols, WriteOptions};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn promtool(arguments: &[&Path]) -> String {
@@ -68,8 +68,8 @@ fn blocks_of_promtool_are_read_and_written_again_byte_for_byte() {
     assert_eq!(samples, promtool_dump(&env, &theirs));
 
     env.fs.create_dir_all(&ours).unwrap();
-    let mut symbols = Vec::new();
-    block.for_each_symbol(|s| symbols.push(s.to_owned())).unwrap();
+    let mut symbols = Symbols::default();
+    block.for_each_symbol(|s| symbols.add_text(s)).unwrap();
     let options = WriteOptions::default();
     let mut writer = BlockWriter::create(&env.fs, &ours, block.id(), symbols, options).unwrap();
     let querier = block.querier(TimeRange::ALL);

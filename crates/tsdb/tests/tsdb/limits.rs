@@ -2,8 +2,8 @@
 
 use crate::common::{commit, dump, labels, open, series, try_append};
 use skopos_base::{Env, sim::SimWorld};
-use skopos_model::{Labels, TimestampMs};
-use skopos_storage::{Append, AppendError, Appendable, KeptSeries, SeriesId, SeriesLimit};
+use skopos_model::{Histogram, Labels, TimestampMs};
+use skopos_storage::{Append, AppendError, Appendable, KeptSeries, SeriesId, SeriesLimit, Value};
 use skopos_tsdb::Options;
 use std::time::Duration;
 
@@ -59,6 +59,46 @@ fn closed_chunks_that_no_file_takes_count_as_memory() {
         assert!(less < max, "{less}");
         assert!(try_append(&db, &series(100), 6000 * 997, 0.0).is_ok());
     });
+}
+
+/// Floats and histograms of one series by turns: each change costs records of their own.
+#[test]
+fn a_batch_has_so_many_turns_and_samples_however_they_are_mixed() {
+    let histogram = Histogram::default();
+    let max = (2 * (32_768 - 7) - 17) / 28;
+    // How many floats come between two histograms, and which limit ends it.
+    for (floats, segment_bytes, limit, max) in
+        [(1, 1 << 20, "max-batch-turns (tsdb)", 1024), (50, 64 << 10, "max-batch-samples (tsdb)", max)]
+    {
+        let world = SimWorld::new(1);
+        let fs = world.fs().clone();
+        let expected = world.run(|env| {
+            let db = open(env, Options { segment_bytes, ..Options::default() });
+            let (mut appender, one) = (db.appender(), series(1));
+            let mut taken = 0;
+            let refused = (1..10_000).find_map(|t| {
+                let mut sample = Append::float(SeriesId::Labels(&one), TimestampMs::new(t), 0.5);
+                if t % (floats + 1) == 0 {
+                    sample.value = Value::Histogram(&histogram);
+                }
+                taken += 1;
+                appender.append(&sample).err()
+            });
+            assert_eq!(refused, Some(AppendError::Limit { limit, max }));
+            // Others go on where they need no further turn.
+            let second = series(2);
+            let other = Append::float(SeriesId::Labels(&second), TimestampMs::new(1), 0.5);
+            assert_eq!(appender.append(&other).is_ok(), floats == 1);
+            let committed = appender.commit().unwrap();
+            assert_eq!(committed.samples, taken - usize::from(floats > 1));
+            let expected = dump(env, &db);
+            assert_eq!(expected[&one].len(), taken - 1);
+            expected
+        });
+        let found =
+            SimWorld::with_fs(2, fs.process_crash()).run(|env| dump(env, &open(env, Options::default())));
+        assert_eq!(found, expected, "in the log it is whole");
+    }
 }
 
 #[test]

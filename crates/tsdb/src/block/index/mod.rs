@@ -8,6 +8,7 @@
 //! - `series`: one entry of the series section, and reading many with few calls.
 //! - `reader`: `IndexReader`, all of it together.
 //! - `pairs`: the label pairs of a new index and their postings.
+//! - `symbol_table`: the texts of a new index.
 //! - `writer`: `IndexWriter`.
 
 pub(crate) mod offsets;
@@ -15,6 +16,7 @@ mod paged;
 mod pairs;
 pub(crate) mod reader;
 pub(crate) mod series;
+pub(crate) mod symbol_table;
 pub(crate) mod symbols;
 mod toc;
 pub(crate) mod writer;

@@ -5,73 +5,19 @@ use super::{
     ChunkMeta, MAGIC, SERIES_ALIGNMENT,
     pairs::{Pair, PairIndex, Pairs, SortedPairs},
     series::SeriesEntry,
+    symbol_table::{SymbolTable, Symbols},
     toc::Toc,
 };
 use crate::block::{error::BlockError, files::Output};
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use skopos_base::{
     crc::{crc32c, crc32c_append},
     fs::Fs,
     varint::{put_uvarint, uvarint_len},
 };
 use skopos_model::Labels;
-use std::{
-    hash::BuildHasher,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 const VERSION: u8 = 2;
-const HASHER: FixedState = FixedState::with_seed(0);
-
-/// All texts of a new index, sorted, each with its number. The first is the empty one.
-#[derive(Debug)]
-struct SymbolTable {
-    texts: String,
-    ends: Vec<u32>,
-    numbers: HashTable<u32>,
-}
-
-impl SymbolTable {
-    /// Takes sorted texts; a text that stands more than once counts once.
-    fn new(symbols: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, String> {
-        let mut table = Self { texts: String::new(), ends: vec![0], numbers: HashTable::new() };
-        for symbol in symbols {
-            let (symbol, last) = (symbol.as_ref(), table.text(table.ends.len() as u32 - 1));
-            if symbol == last {
-                continue;
-            }
-            if symbol < last {
-                return Err(format!("symbol {symbol:?} comes behind {last:?}"));
-            }
-            table.texts.push_str(symbol);
-            let Ok(end) = u32::try_from(table.texts.len()) else {
-                return Err("the symbols have more than 4 GiB".to_owned());
-            };
-            table.ends.push(end);
-        }
-        let Self { texts, ends, numbers } = &mut table;
-        let text = |n: u32| &texts[ends[n as usize - 1] as usize..ends[n as usize] as usize];
-        numbers.reserve(ends.len(), |n| HASHER.hash_one(text(*n)));
-        for n in 1..ends.len() as u32 {
-            numbers.insert_unique(HASHER.hash_one(text(n)), n, |n| HASHER.hash_one(text(*n)));
-        }
-        Ok(table)
-    }
-
-    fn len(&self) -> u32 {
-        self.ends.len() as u32
-    }
-
-    fn text(&self, n: u32) -> &str {
-        let start = (n as usize).checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.texts[start as usize..self.ends[n as usize] as usize]
-    }
-
-    fn number(&self, text: &str) -> Option<u32> {
-        self.numbers.find(HASHER.hash_one(text), |n| self.text(*n) == text).copied()
-    }
-}
 
 /// An index being written.
 #[derive(Debug)]
@@ -88,13 +34,9 @@ pub(crate) struct IndexWriter {
 }
 
 impl IndexWriter {
-    /// Begins an index at `path`. `symbols` are the texts of all labels to come, sorted.
-    pub(crate) fn create(
-        fs: &dyn Fs,
-        path: &Path,
-        symbols: impl IntoIterator<Item = impl AsRef<str>>,
-    ) -> Result<Self, BlockError> {
-        let symbols = SymbolTable::new(symbols).map_err(|reason| BlockError::refused(path, reason))?;
+    /// Begins an index at `path`. `symbols` are the texts of all labels to come.
+    pub(crate) fn create(fs: &dyn Fs, path: &Path, symbols: Symbols) -> Result<Self, BlockError> {
+        let symbols = symbols.number().map_err(|reason| BlockError::refused(path, reason))?;
         let mut out = Output::create(fs, path.to_owned())?;
         out.put(&MAGIC.to_be_bytes())?;
         out.put(&[VERSION])?;
@@ -150,8 +92,7 @@ impl IndexWriter {
     /// Writes what stands behind the series and makes the file durable.
     pub(crate) fn finish(self) -> Result<u64, BlockError> {
         let Self { mut out, path, symbols, pairs, mut toc, .. } = self;
-        drop(symbols.numbers);
-        let symbols = SymbolTable { numbers: HashTable::new(), ..symbols };
+        let symbols = symbols.without_numbers();
         let pairs = pairs.sort();
         toc.label_indices = out.len();
         let label_indices = write_label_indices(&mut out, &path, &pairs)?;

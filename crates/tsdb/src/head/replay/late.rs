@@ -8,26 +8,38 @@
 //! disk has it is seen by its time, so that nothing depends on the markers of the write-behind log,
 //! which may speak of chunks that were lost. What the WAL alone has goes to the write-behind log too: nobody
 //! would know later that it is not there, when the WAL is shortened or a snapshot stands for it.
+//!
+//! Memory: the samples of either log wait in a list, by series and time once it is stored, so that the times
+//! which a series has already are looked up in its chunks, one chunk at a time, and none is kept. Both lists
+//! together stay within `Options::replay_waiting_bytes`, also while one of them grows, whatever the logs
+//! have, but for the samples of one batch; beyond that there is a chunk, and what the head itself holds.
 
 use crate::{
     head::{
         Head,
         out_of_order::{Records, late_value},
-        series::{LateValue, SeriesIndex},
+        series::{LateValue, MemSeries, SeriesIndex},
     },
     stats::Stats,
     wal::record::WalHistogram,
 };
 use skopos_model::TimestampMs;
-use std::collections::{HashMap, HashSet};
+use skopos_storage::TimeRange;
 
 /// So many bytes of samples are made records at once.
 const RECORDS_BYTES: usize = 1 << 20;
+/// A list is full at this part of what may wait: it grows by a quarter, and may have its old place beside the
+/// new one for a moment, so that both together never have more.
+const LIST_PART: usize = 4;
+/// A list has room for so many samples at least.
+const LEAST_ROOM: usize = 16;
 
-/// A sample of the WAL that waits for the write-behind log.
+/// A sample that waits.
 #[derive(Debug)]
 struct Waiting {
     series: SeriesIndex,
+    /// Its place among those that wait.
+    nth: u32,
     timestamp_ms: i64,
     value: LateValue,
 }
@@ -36,11 +48,50 @@ impl Waiting {
     fn key(&self) -> (SeriesIndex, i64) {
         (self.series, self.timestamp_ms)
     }
+}
+
+/// Samples that wait, in the order in which they came.
+#[derive(Debug, Default)]
+struct List {
+    samples: Vec<Waiting>,
+    /// Of their values, beside the list itself.
+    heap_bytes: usize,
+}
+
+impl List {
+    fn push(&mut self, series: SeriesIndex, timestamp_ms: i64, value: LateValue) {
+        let len = self.samples.len();
+        if len == self.samples.capacity() {
+            self.samples.reserve_exact((len / 4).max(LEAST_ROOM));
+        }
+        self.heap_bytes += value.heap_bytes();
+        self.samples.push(Waiting { series, nth: len as u32, timestamp_ms, value });
+    }
+
+    fn is_full(&self, head: &Head) -> bool {
+        let bytes = size_of_val(&*self.samples) + self.heap_bytes;
+        bytes >= (head.options.replay_waiting_bytes / LIST_PART).max(1) || self.samples.len() > MOST_SAMPLES
+    }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.value.heap_bytes()
+        self.samples.capacity() * size_of::<Waiting>() + self.heap_bytes
+    }
+
+    /// By series and time, each time of a series once: the first one that came stays.
+    fn sort(&mut self) {
+        self.samples.sort_unstable_by_key(|sample| (sample.key(), sample.nth));
+        self.samples.dedup_by_key(|sample| sample.key());
+    }
+
+    /// Takes out the samples for which there is a mark.
+    fn leave_out(&mut self, marked: Vec<bool>) {
+        let mut marked = marked.into_iter();
+        self.samples.retain(|_| marked.next() == Some(false));
     }
 }
+
+/// `Waiting::nth` must not overflow; a record has less than as many again.
+const MOST_SAMPLES: usize = 1 << 31;
 
 /// See above.
 #[derive(Debug, Default)]
@@ -55,10 +106,12 @@ pub(super) struct LateReplay {
     /// For the write-behind log.
     records: Records,
     records_bytes: usize,
-    waiting: Vec<Waiting>,
-    waiting_bytes: usize,
-    /// The times of the late samples of a series.
-    known: HashMap<SeriesIndex, HashSet<i64>>,
+    /// Of the WAL.
+    ahead: List,
+    /// Of the write-behind log.
+    behind: List,
+    /// The most bytes that both lists had.
+    most_bytes: usize,
     stored: u64,
     range_ms: Option<(i64, i64)>,
 }
@@ -91,23 +144,34 @@ impl LateReplay {
     /// Keeps a sample of the WAL until the write-behind log is read, or asked.
     #[cold]
     pub(super) fn wait(&mut self, series: SeriesIndex, timestamp_ms: i64, value: LateValue) {
-        let sample = Waiting { series, timestamp_ms, value };
-        self.waiting_bytes += sample.bytes();
-        self.waiting.push(sample);
+        self.ahead.push(series, timestamp_ms, value);
     }
 
     pub(super) fn wait_histogram(&mut self, series: SeriesIndex, sample: &WalHistogram) {
         self.wait(series, sample.timestamp_ms, late_value(&sample.value));
     }
 
-    /// Whether as many samples wait as may.
-    #[inline]
-    pub(super) fn is_full(&self, head: &Head) -> bool {
-        self.waiting_bytes >= head.options.replay_waiting_bytes.max(1)
+    /// Takes a sample of the write-behind log, which is stored with others.
+    pub(super) fn take(&mut self, head: &Head, series: SeriesIndex, timestamp_ms: i64, value: LateValue) {
+        self.behind.push(series, timestamp_ms, value);
+        if self.behind.is_full(head) {
+            self.count_bytes();
+            self.store_behind(head);
+        }
     }
 
-    /// Stores the samples that the write-behind log does not have, and forgets the others, which it has yet
-    /// to bring. `each_logged` hands out what it has.
+    /// Whether as many samples of the WAL wait as may.
+    #[inline]
+    pub(super) fn is_full(&self, head: &Head) -> bool {
+        self.ahead.is_full(head)
+    }
+
+    fn count_bytes(&mut self) {
+        self.most_bytes = self.most_bytes.max(self.ahead.bytes() + self.behind.bytes());
+    }
+
+    /// Stores the samples of the WAL that the write-behind log does not have, and forgets the others, which
+    /// it has yet to bring. `each_logged` hands out what it has.
     ///
     /// # Errors
     /// Those of `each_logged`.
@@ -116,59 +180,25 @@ impl LateReplay {
         head: &Head,
         each_logged: impl FnOnce(&mut dyn FnMut(SeriesIndex, i64)) -> Result<(), E>,
     ) -> Result<(), E> {
-        // Stable: of equal times the first one stays the first.
-        self.waiting.sort_by_key(Waiting::key);
-        self.waiting.dedup_by_key(|sample| sample.key());
-        let mut logged = vec![false; self.waiting.len()];
+        self.count_bytes();
+        self.ahead.sort();
+        let waiting = &self.ahead.samples;
+        let mut logged = vec![false; waiting.len()];
         each_logged(&mut |series, timestamp_ms| {
-            if let Ok(at) = self.waiting.binary_search_by_key(&(series, timestamp_ms), Waiting::key) {
+            if let Ok(at) = waiting.binary_search_by_key(&(series, timestamp_ms), Waiting::key) {
                 logged[at] = true;
             }
         })?;
-        let mut logged = logged.into_iter();
-        self.waiting.retain(|_| logged.next() == Some(false));
-        self.apply_waiting(head);
+        self.ahead.leave_out(logged);
+        self.store_ahead(head);
         Ok(())
     }
 
-    /// Stores a sample, unless there is a late one of its time; whether it did.
-    pub(super) fn insert(
-        &mut self,
-        head: &Head,
-        index: SeriesIndex,
-        timestamp_ms: i64,
-        value: LateValue,
-    ) -> bool {
-        let table = head.registry.table();
-        let Some(series) = table.get(index) else { return false };
-        let known = self.known.entry(index).or_insert_with(|| {
-            let times = series.late_times(&head.chunks).unwrap_or_else(|error| {
-                tracing::warn!(%error, "chunks of samples out of order cannot be read");
-                Vec::new()
-            });
-            times.into_iter().collect()
-        });
-        if !known.insert(timestamp_ms) {
-            return false;
-        }
-        let mut closed = Vec::new();
-        let timestamp = TimestampMs::new(timestamp_ms);
-        let stored = series.insert_late(timestamp, value, head.replay_view(), &mut closed);
-        if stored {
-            self.stored += 1;
-            let (min, max) = self.range_ms.unwrap_or((timestamp_ms, timestamp_ms));
-            self.range_ms = Some((min.min(timestamp_ms), max.max(timestamp_ms)));
-        }
-        Stats::add(&head.stats.chunks, closed.len() as u64);
-        stored
-    }
-
-    fn apply_waiting(&mut self, head: &Head) {
-        self.waiting_bytes = 0;
-        for sample in std::mem::take(&mut self.waiting) {
-            let bytes = sample.bytes();
-            let Waiting { series, timestamp_ms, value } = sample;
+    fn store_ahead(&mut self, head: &Head) {
+        for sample in self.unknown(head, |late| &mut late.ahead) {
+            let Waiting { series, timestamp_ms, value, .. } = sample;
             let wal_ref = head.registry.table().get(series).map(|series| series.wal_ref());
+            let bytes = size_of::<Waiting>() + value.heap_bytes();
             if let Some(wal_ref) = wal_ref
                 && self.insert(head, series, timestamp_ms, value.clone())
             {
@@ -182,13 +212,70 @@ impl LateReplay {
         }
     }
 
+    fn store_behind(&mut self, head: &Head) {
+        for Waiting { series, timestamp_ms, value, .. } in self.unknown(head, |late| &mut late.behind) {
+            self.insert(head, series, timestamp_ms, value);
+        }
+    }
+
+    /// Takes what waits in a list, without what is at the time of a late sample that its series has.
+    fn unknown(&mut self, head: &Head, list: fn(&mut Self) -> &mut List) -> Vec<Waiting> {
+        let mut list = std::mem::take(list(self));
+        list.sort();
+        let mut known = vec![false; list.samples.len()];
+        let mut from = 0;
+        for samples in list.samples.chunk_by(|a, b| a.series == b.series) {
+            let series = head.registry.table().get(samples[0].series).cloned();
+            if let Some(series) = series {
+                mark_known(head, &series, samples, &mut known[from..from + samples.len()]);
+            }
+            from += samples.len();
+        }
+        list.leave_out(known);
+        list.samples
+    }
+
+    /// Stores a sample at whose time its series has no late one; whether it did.
+    fn insert(&mut self, head: &Head, series: SeriesIndex, timestamp_ms: i64, value: LateValue) -> bool {
+        let table = head.registry.table();
+        let Some(series) = table.get(series) else { return false };
+        let mut closed = Vec::new();
+        let timestamp = TimestampMs::new(timestamp_ms);
+        let stored = series.insert_late(timestamp, value, head.replay_view(), &mut closed);
+        if stored {
+            self.stored += 1;
+            let (min, max) = self.range_ms.unwrap_or((timestamp_ms, timestamp_ms));
+            self.range_ms = Some((min.min(timestamp_ms), max.max(timestamp_ms)));
+        }
+        Stats::add(&head.stats.chunks, closed.len() as u64);
+        stored
+    }
+
     /// Stores what is left.
     pub(super) fn finish(mut self, head: &Head) {
-        self.apply_waiting(head);
+        self.count_bytes();
+        self.store_behind(head);
+        self.store_ahead(head);
         if let Some(range_ms) = self.range_ms {
             head.late.saw(range_ms);
         }
         head.late.found(self.records.finish());
         Stats::add(&head.stats.replayed_samples, self.stored);
+        Stats::add(&head.stats.replay_waiting_bytes_max, self.most_bytes as u64);
+    }
+}
+
+/// Marks the samples, sorted by time, at whose times a series has late ones.
+fn mark_known(head: &Head, series: &MemSeries, samples: &[Waiting], known: &mut [bool]) {
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return };
+    let range =
+        TimeRange { min: TimestampMs::new(first.timestamp_ms), max: TimestampMs::new(last.timestamp_ms) };
+    let read = series.each_late_time(&head.chunks, range, |timestamp| {
+        if let Ok(at) = samples.binary_search_by_key(&timestamp.as_ms(), |s| s.timestamp_ms) {
+            known[at] = true;
+        }
+    });
+    if let Err(error) = read {
+        tracing::warn!(%error, "a chunk of samples out of order cannot be read");
     }
 }

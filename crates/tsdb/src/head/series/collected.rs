@@ -65,13 +65,6 @@ impl Collected {
         self.late.clear();
     }
 
-    /// The times of the samples that came behind later ones.
-    pub(super) fn late_times(&self, chunks: &HeadChunks) -> Result<Vec<i64>, QueryError> {
-        let mut columns = Vec::new();
-        self.late.decode(chunks, TimeRange::ALL, &mut columns)?;
-        Ok(columns.iter().flat_map(|c| c.timestamps.iter().map(|t| t.as_ms())).collect())
-    }
-
     pub(super) fn push_closed(&mut self, meta: ChunkMeta, visible: u16) {
         self.closed.push(Closed { meta, visible });
     }

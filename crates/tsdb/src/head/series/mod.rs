@@ -13,6 +13,7 @@ mod samples;
 
 pub(crate) use collected::Collected;
 pub(crate) use open::HistogramRef;
+use out_of_order::CollectedLate;
 pub(crate) use out_of_order::LateValue;
 
 use super::{batches::BatchNumber, isolation::CommitId, series_labels::SeriesLabels};
@@ -368,11 +369,21 @@ impl MemSeries {
         }
     }
 
-    /// The times of all closed late samples.
-    pub(crate) fn late_times(&self, chunks: &HeadChunks) -> Result<Vec<i64>, QueryError> {
-        let mut collected = Collected::default();
-        self.collect_late_before(u64::MAX, TimeRange::ALL, &mut collected);
-        collected.late_times(chunks)
+    /// Hands out the times of the late samples of a range. Holds no lock and one chunk at a time.
+    ///
+    /// # Errors
+    /// When a chunk cannot be read; the others are.
+    pub(crate) fn each_late_time(
+        &self,
+        chunks: &HeadChunks,
+        range: TimeRange,
+        each: impl FnMut(TimestampMs),
+    ) -> Result<(), QueryError> {
+        let mut collected = CollectedLate::default();
+        if let Some(late) = self.samples.lock().late() {
+            late.collect(CommitId::MAX, range, &mut collected);
+        }
+        collected.each_time(chunks, range, each)
     }
 
     /// Where its late samples are; none without any.

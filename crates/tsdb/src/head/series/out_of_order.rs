@@ -286,6 +286,31 @@ impl CollectedLate {
         Ok(())
     }
 
+    /// Hands out the times of the samples of `range`. Holds one chunk at a time.
+    ///
+    /// # Errors
+    /// That of the first chunk that cannot be read; the others are.
+    pub(super) fn each_time(
+        &self,
+        chunks: &HeadChunks,
+        range: TimeRange,
+        mut each: impl FnMut(TimestampMs),
+    ) -> Result<(), QueryError> {
+        let (mut buffer, mut columns, mut result) = (Vec::new(), Columns::default(), Ok(()));
+        for ClosedLate { meta, .. } in &self.closed {
+            columns.clear();
+            let read = chunks.read(meta, &mut buffer).and_then(|read| {
+                let bytes = &buffer[read.bytes];
+                decode_columns(read.encoding, bytes, range.min, range.max, &mut columns)
+                    .map_err(super::collected::corrupt)
+            });
+            result = result.and(read);
+            columns.timestamps.iter().for_each(|t| each(*t));
+        }
+        self.open.iter().for_each(|s| each(s.timestamp));
+        result
+    }
+
     /// Decodes the samples of `range`: each chunk to columns of its own.
     pub(super) fn decode(
         &self,
