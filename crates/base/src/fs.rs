@@ -47,6 +47,14 @@ pub enum FileError {
     },
 }
 
+/// What a handle is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handle {
+    Sound,
+    /// A synchronisation failed: nobody knows what of the file is on the disk.
+    Poisoned,
+}
+
 impl FileError {
     /// The `FileError` inside of `error`, if that is where it comes from.
     pub fn of(error: &io::Error) -> Option<&Self> {
@@ -54,10 +62,10 @@ impl FileError {
     }
 
     /// What `append` and `truncate` ask first, in every implementation.
-    pub(crate) fn check_writable(path: &Path, mode: OpenMode, poisoned: bool) -> io::Result<()> {
+    pub(crate) fn check_writable(path: &Path, mode: OpenMode, handle: Handle) -> io::Result<()> {
         if mode == OpenMode::Read {
             Err(Self::ReadOnly { path: path.to_owned() }.into())
-        } else if poisoned {
+        } else if handle == Handle::Poisoned {
             Err(Self::Poisoned { path: path.to_owned() }.into())
         } else {
             Ok(())

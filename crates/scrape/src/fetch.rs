@@ -209,7 +209,7 @@ impl Fetcher {
         let (content_type, encoding) = (field(CONTENT_TYPE), field(CONTENT_ENCODING));
         intake.begin(&Head { status: response.status().as_u16(), content_type, encoding })?;
         while let Some(chunk) = response.chunk().await.map_err(|e| FetchError::Connection(error_chain(&e)))? {
-            intake.part(&chunk, false)?;
+            intake.part(Part::of_more(&chunk))?;
         }
         intake.finish()
     }
@@ -259,7 +259,7 @@ impl Taker for Intake {
         self.begin(head).map(|()| true)
     }
 
-    fn part(&mut self, part: &[u8], is_all: bool) -> Result<(), FetchError> {
+    fn part(&mut self, part: Part<'_>) -> Result<(), FetchError> {
         let Body { bytes, room, .. } = &mut self.body;
         let mut allow = |len: usize| {
             if len > BODY_SIZE_LIMIT_BYTES {
@@ -268,11 +268,11 @@ impl Taker for Intake {
             room.hold(len)
         };
         if let Some(gunzip) = &mut self.gunzip {
-            return gunzip.push(Part { bytes: part, is_all }, bytes, &mut allow);
+            return gunzip.push(part, bytes, &mut allow);
         }
-        allow(bytes.len() + part.len())?;
-        make_room(bytes, part.len());
-        bytes.extend_from_slice(part);
+        allow(bytes.len() + part.bytes.len())?;
+        make_room(bytes, part.bytes.len());
+        bytes.extend_from_slice(part.bytes);
         Ok(())
     }
 }

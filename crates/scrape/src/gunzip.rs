@@ -21,12 +21,19 @@ pub(crate) struct Gunzip {
     ended: bool,
 }
 
-/// A part of a compressed body.
+/// A part of a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
     pub(crate) bytes: &'a [u8],
     /// Nothing comes behind it and nothing was before it: then what comes out need not be remembered.
     pub(crate) is_all: bool,
+}
+
+impl<'a> Part<'a> {
+    /// A part of a body that may have others.
+    pub(crate) fn of_more(bytes: &'a [u8]) -> Self {
+        Self { bytes, is_all: false }
+    }
 }
 
 impl Gunzip {

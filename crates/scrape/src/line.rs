@@ -3,7 +3,7 @@
 //! Follows no redirect and knows neither TLS nor HTTP/2: `fetch` has another client for what this says is not
 //! for it.
 
-use crate::{chunked::Chunked, fetch::FetchError};
+use crate::{chunked::Chunked, fetch::FetchError, gunzip::Part};
 use httparse::{EMPTY_HEADER, Response, Status};
 use std::io::ErrorKind;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -38,8 +38,8 @@ pub(crate) struct Head<'a> {
 pub(crate) trait Taker {
     /// The head; an error ends the answer, and so does `false` without one.
     fn head(&mut self, head: &Head<'_>) -> Result<bool, FetchError>;
-    /// The next part of the body; `is_all` when it is the whole.
-    fn part(&mut self, part: &[u8], is_all: bool) -> Result<(), FetchError>;
+    /// The next part of the body.
+    fn part(&mut self, part: Part<'_>) -> Result<(), FetchError>;
 }
 
 /// How long a body is.
@@ -238,12 +238,12 @@ fn take(
     taker: &mut impl Taker,
 ) -> Result<Option<usize>, FetchError> {
     match length {
-        Length::UntilClosed => taker.part(part, false).map(|()| None),
+        Length::UntilClosed => taker.part(Part::of_more(part)).map(|()| None),
         Length::Known(left) => {
             let here = usize::try_from(*left).unwrap_or(usize::MAX).min(part.len());
             *left -= here as u64;
             let is_end = *left == 0;
-            taker.part(&part[..here], is_first && is_end)?;
+            taker.part(Part { bytes: &part[..here], is_all: is_first && is_end })?;
             Ok(is_end.then(|| part.len() - here))
         }
         Length::Chunked(chunked) => {
@@ -253,7 +253,7 @@ fn take(
                 if data.is_empty() {
                     return Ok(chunked.is_complete().then_some(rest.len()));
                 }
-                taker.part(data, false)?;
+                taker.part(Part::of_more(data))?;
             }
         }
     }

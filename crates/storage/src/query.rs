@@ -16,6 +16,17 @@ pub struct TimeRange {
 impl TimeRange {
     /// All of time.
     pub const ALL: Self = Self { min: TimestampMs::MIN, max: TimestampMs::MAX };
+
+    /// One moment.
+    pub const fn at(time: TimestampMs) -> Self {
+        Self { min: time, max: time }
+    }
+
+    /// The shortest range that has both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
 }
 
 /// A storage that can be asked.

@@ -114,9 +114,9 @@ fn cut(c: &mut Criterion) {
                 (db, dir)
             },
             |(db, dir)| {
-                let range = db.cuttable().expect("three hours have two that can be cut");
+                let range = db.steps().cuttable().expect("three hours have two that can be cut");
                 black_box(db.maintain().expect("the disk is sound"));
-                assert!(db.cuttable().is_none_or(|next| next.min > range.min), "the block is cut");
+                assert!(db.steps().cuttable().is_none_or(|next| next.min > range.min), "the block is cut");
                 (db, dir)
             },
             BatchSize::PerIteration,

@@ -65,6 +65,8 @@ mod stats;
 pub mod tool;
 mod wal;
 
+#[doc(hidden)]
+pub use db::Steps;
 pub use db::{Db, MaintainError, Maintained, Retention, SnapshotOf};
 pub use error::OpenError;
 pub use head::{

@@ -1,6 +1,6 @@
 //! `RealFs`: the operating system's files. Owns no path and no cache; never retries a failed synchronisation.
 
-use crate::fs::{DirEntry, DiskSpace, File, FileError, FileLock, Fs, OpenMode};
+use crate::fs::{DirEntry, DiskSpace, File, FileError, FileLock, Fs, Handle, OpenMode};
 use std::{
     fs::{self, OpenOptions, TryLockError},
     io::{self, Write},
@@ -36,7 +36,7 @@ impl Fs for RealFs {
             // The system opens a directory for reading and fails at the first read: say so here instead.
             return Err(at("open", path)(io::ErrorKind::IsADirectory.into()));
         }
-        Ok(Box::new(RealFile { file, path: path.to_owned(), mode, poisoned: false }))
+        Ok(Box::new(RealFile { file, path: path.to_owned(), mode, handle: Handle::Sound }))
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
@@ -147,12 +147,12 @@ struct RealFile {
     file: fs::File,
     path: PathBuf,
     mode: OpenMode,
-    poisoned: bool,
+    handle: Handle,
 }
 
 impl RealFile {
     fn check_writable(&self) -> io::Result<()> {
-        FileError::check_writable(&self.path, self.mode, self.poisoned)
+        FileError::check_writable(&self.path, self.mode, self.handle)
     }
 }
 
@@ -177,12 +177,12 @@ impl File for RealFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        if self.poisoned {
+        if self.handle == Handle::Poisoned {
             return Err(FileError::Poisoned { path: self.path.clone() }.into());
         }
         // fdatasync: it writes the length along with the data, and leaves out only the times.
         self.file.sync_data().map_err(|e| {
-            self.poisoned = true;
+            self.handle = Handle::Poisoned;
             at("synchronise", &self.path)(e)
         })
     }

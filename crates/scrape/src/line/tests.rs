@@ -25,9 +25,9 @@ impl Taker for Got {
         Ok(head.status != 302)
     }
 
-    fn part(&mut self, part: &[u8], is_all: bool) -> Result<(), FetchError> {
-        assert!(!is_all || self.body.is_empty(), "the whole comes at once");
-        self.body.push_str(&String::from_utf8_lossy(part));
+    fn part(&mut self, part: Part<'_>) -> Result<(), FetchError> {
+        assert!(!part.is_all || self.body.is_empty(), "the whole comes at once");
+        self.body.push_str(&String::from_utf8_lossy(part.bytes));
         Ok(())
     }
 }

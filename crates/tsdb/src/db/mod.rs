@@ -5,6 +5,7 @@
 //! - `querier`: views over all of it.
 //! - `admin`: what operators ask for.
 //! - `maintain`: from the head to blocks, and what becomes of them; see its own map.
+//! - `steps`: the same step by step, for tests.
 //! - `threads`: who does that, and who makes commits durable.
 //!
 //! Locks are taken in this order: `Core::maintenance`, then those of the head and the log, then the list of
@@ -16,10 +17,12 @@ pub(crate) mod cut;
 pub(crate) mod maintain;
 mod open;
 mod querier;
+mod steps;
 mod threads;
 
 pub use admin::SnapshotOf;
 pub use maintain::{MaintainError, Maintained, Retention};
+pub use steps::Steps;
 
 use crate::{
     block::BlockIds,
@@ -32,7 +35,6 @@ use crate::{
         metadata::Again,
         saved::Which,
         snapshot::export,
-        truncate::{Busy, Truncated},
     },
     options::Options,
     stats::{Stats, StatsSnapshot},
@@ -52,8 +54,7 @@ use skopos_base::{
 };
 use skopos_model::{Exemplar, Labels, Matcher, Metadata, TimestampMs};
 use skopos_storage::{
-    Appendable, Appender, ChunkSeriesSet, CommitError, KeptSeries, QueryBudget, QueryError, SeriesLimit,
-    TimeRange,
+    Appendable, Appender, CommitError, KeptSeries, QueryBudget, QueryError, SeriesLimit, TimeRange,
 };
 use std::{
     io,
@@ -105,7 +106,7 @@ impl Db {
         create_if_room(fs, &wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
         let lock = open::lock(fs, dir)?;
         let stats = Arc::new(Stats::default());
-        let (blocks, foreign) = open::open_blocks(env, dir, &stats)?;
+        let (blocks, states) = open::open_blocks(env, dir, &stats)?;
         let (sync_interval, interval) = (options.sync_interval, options.maintenance_interval);
         let retention = options.retention.clone();
         let (head, wal) = open::open_head(env, dir, options, &blocks, &stats)?;
@@ -117,7 +118,7 @@ impl Db {
             blocks,
             ids: Arc::new(BlockIds::new(env)),
             stats,
-            maintenance: Mutex::new(maintain::State::new(foreign)),
+            maintenance: Mutex::new(maintain::State::new(states)),
             retention: Mutex::new(retention),
             waiting: AtomicUsize::new(0),
             stop: env.spawner.stop_signal(),
@@ -136,15 +137,6 @@ impl Db {
     /// When the disk refuses; then it is not known to be durable.
     pub fn sync(&self) -> Result<(), CommitError> {
         self.core.head.sync(&self.core.wal)
-    }
-
-    /// Shortens the WAL: what is older than `before` goes, and so do the names of series that the head has no
-    /// more. To be called when blocks have those samples; what the head itself holds stays there.
-    ///
-    /// # Errors
-    /// When the disk refuses. Then the WAL is as long as it was, and as good.
-    pub fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
-        self.core.truncate_wal(before)
     }
 
     /// The bytes that the WAL takes on disk.
@@ -219,32 +211,6 @@ impl Db {
     /// About how many bytes the head holds: series, labels, chunks, postings and tables.
     pub fn series_bytes(&self) -> u64 {
         self.core.head.registry.heap_bytes() as u64
-    }
-
-    /// The block that may be cut from the head: its first and its last millisecond.
-    pub fn cuttable(&self) -> Option<TimeRange> {
-        self.core.head.cuttable()
-    }
-
-    /// All series of the head with their chunks in `range`. From now on no sample of it or of before is
-    /// taken.
-    ///
-    /// # Errors
-    /// When the budget's time is over.
-    pub fn cut_chunks(
-        &self,
-        range: TimeRange,
-        budget: Arc<QueryBudget>,
-    ) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
-        self.core.head.cut_chunks(range, budget)
-    }
-
-    /// Drops from the head what ends before `time` and is in a block that queries read.
-    ///
-    /// # Errors
-    /// While a reader that began before needs it.
-    pub fn truncate_head_before(&self, time: TimestampMs) -> Result<Truncated, Busy> {
-        self.core.head.truncate_before(time)
     }
 
     /// The exemplars of `range` of the series that fulfil all matchers of any set, in the order of labels,

@@ -4,7 +4,7 @@
 use super::{
     blocks::{Blocks, removable, remove_all},
     cut,
-    maintain::reload::Foreign,
+    maintain::BlockStates,
 };
 use crate::{
     block::{Block, BlockDir, BlockError},
@@ -45,9 +45,13 @@ pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenErr
 /// Opens the blocks of `dir`, and removes what is left of others: of those that were being written or
 /// removed, and those that another block was made of. A block that cannot be read stays where it is: queries
 /// of its times fail until somebody has seen to it.
-pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<(Blocks, Foreign), OpenError> {
+pub(super) fn open_blocks(
+    env: &Env,
+    dir: &Path,
+    stats: &Arc<Stats>,
+) -> Result<(Blocks, BlockStates), OpenError> {
     let fs = &*env.fs;
-    let (mut blocks, mut foreign) = (Vec::new(), Foreign::default());
+    let (mut blocks, mut states) = (Vec::new(), BlockStates::default());
     for entry in fs.read_dir(dir).map_err(OpenError::io("listing", dir))? {
         let path = dir.join(&entry.name);
         match BlockDir::of(&entry.name).filter(|_| entry.is_dir) {
@@ -60,7 +64,7 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<(
                 Err(error) => {
                     Stats::add(&stats.blocks_unreadable, 1);
                     say_unreadable(&path, &error);
-                    foreign.found_unreadable(fs, &path, id, &error);
+                    states.found_unreadable(fs, &path, id, &error);
                 }
             },
             None => {}
@@ -75,8 +79,8 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<(
     // What stays is not read, and tried again at the next start.
     drop(remove_all(fs, dir, &obsolete));
     let blocks = Blocks::new(blocks, Arc::clone(stats));
-    blocks.set_unreadable(foreign.missed());
-    Ok((blocks, foreign))
+    blocks.set_unreadable(states.missed());
+    Ok((blocks, states))
 }
 
 /// Says of a block that it ends beyond the clock: its samples, and the age of others, are not what they seem.

@@ -99,7 +99,7 @@ impl Batch {
         let (mut exemplars, mut metadata, mut out) = (Vec::new(), Vec::new(), Vec::new());
         push_exemplars(&mut exemplars, &self.exemplars);
         for (series, of) in self.metadata.values() {
-            push_metadata(&mut metadata, series.wal_ref(), of);
+            push_metadata(&mut metadata, series.wal_ref().get(), of);
         }
         out.extend([exemplars, metadata].into_iter().filter(|record| !record.is_empty()));
         self.ended.iter().for_each(|turn| turn.push_records(&mut out));
@@ -428,7 +428,7 @@ impl<'a> HeadAppender<'a> {
             }
         }
         let Timed { timestamp_ms, value, labels } = timed;
-        let exemplar = WalExemplar { wal_ref: series.wal_ref(), timestamp_ms, value, labels };
+        let exemplar = WalExemplar { wal_ref: series.wal_ref().get(), timestamp_ms, value, labels };
         self.batch.exemplars.push(exemplar);
         self.batch.exemplar_series.push(series.index);
     }
@@ -461,7 +461,7 @@ impl<'a> HeadAppender<'a> {
         state.series_record.clear();
         batch.unlogged.retain(|series| !series.is_logged());
         for series in &batch.unlogged {
-            push_series(&mut state.series_record, series.wal_ref(), &series.labels.to_labels());
+            push_series(&mut state.series_record, series.wal_ref().get(), &series.labels.to_labels());
         }
         if batch.unlogged.is_empty() && members.is_empty() {
             self.wal.log(&[samples])?;

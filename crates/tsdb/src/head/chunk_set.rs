@@ -10,6 +10,7 @@ use super::{
 use crate::{
     block::{Symbols, kept::rewrite_kept},
     equal_times::without_times,
+    head_chunks::ChunkPlace,
 };
 use skopos_chunk::ChunkError;
 use skopos_model::{Columns, TimestampMs};
@@ -73,7 +74,7 @@ pub(crate) enum Which {
     InOrder,
     /// Late ones of closed chunks that stand before a place: cut to the range and merged, so that no chunks
     /// overlap, and without the times at which the head has a sample in order.
-    LateBefore(u64),
+    LateBefore(ChunkPlace),
 }
 
 /// The selected series, read when they are asked for.

@@ -41,7 +41,7 @@ impl Histograms {
         self.bytes += worst_bytes(&value);
         self.series.push(series.index);
         let timestamp_ms = timestamp.as_ms();
-        self.samples.push(WalHistogram { wal_ref: series.wal_ref(), timestamp_ms, start_ms: 0, value });
+        self.samples.push(WalHistogram { wal_ref: series.wal_ref().get(), timestamp_ms, start_ms: 0, value });
     }
 
     /// Where a histogram would stand among those that the batch has of a series.

@@ -144,7 +144,7 @@ impl Head {
                 self.metadata.forget(&metric);
                 continue;
             };
-            push_metadata(&mut record, series.wal_ref(), &metadata);
+            push_metadata(&mut record, series.wal_ref().get(), &metadata);
             logged.push((series, metadata));
             if record.len() >= RECORD_BYTES {
                 log(&mut record)?;

@@ -15,6 +15,7 @@
 //! - `out_of_order`: samples that come behind later ones of their series, and the write-behind log.
 //! - `querier`: a view, from matchers to columns.
 //! - `chunk_set`: a view, from matchers to encoded chunks: what blocks are made of.
+//! - `wal_ref`: by which numbers the WAL names series.
 //! - `truncate`: what goes once it is in a block.
 //! - `batches`: which batches are being gathered.
 //! - `saved`: what the head can say of its log once more.
@@ -45,6 +46,7 @@ pub(crate) mod snapshot;
 pub(crate) mod tombstones;
 pub(crate) mod truncate;
 mod turn;
+pub(crate) mod wal_ref;
 
 use crate::{
     head_chunks::{HeadChunks, Loaded, Order, Sealed, UnnamedChunks},
@@ -75,6 +77,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use tombstones::Tombstones;
+use wal_ref::WalRef;
 
 /// How the limit is named to an operator; there is no flag.
 const UNWRITTEN_LIMIT: &str = "max-unwritten-chunk-bytes (tsdb)";
@@ -104,7 +107,7 @@ pub(crate) struct Head {
     max_ms: AtomicI64,
     pub(crate) metadata: MetricMetadata,
     /// Earlier numbers by which the WAL names a series too. Only from a replay, and mostly none.
-    older_refs: Mutex<BTreeSet<(SeriesIndex, u64)>>,
+    older_refs: Mutex<BTreeSet<(SeriesIndex, WalRef)>>,
     /// Buffers of finished batches, to be used again.
     spare: Mutex<Vec<Batch>>,
     pub(crate) batches: Batches,
@@ -160,7 +163,7 @@ impl Head {
             min_valid_ms: AtomicI64::new(i64::MIN),
         };
         // Whoever gets one of their numbers would get the chunks too at the next start.
-        head.loaded.read().iter().for_each(|(wal_ref, _)| reserve(&head, wal_ref));
+        head.loaded.read().iter().for_each(|(found, _)| reserve(&head, found));
         head
     }
 
@@ -176,12 +179,13 @@ impl Head {
     }
 
     /// Gives a series that the WAL names the chunks that were found on disk.
-    pub(crate) fn attach_chunks(&self, series: &MemSeries, wal_ref: u64) {
+    pub(crate) fn attach_chunks(&self, series: &MemSeries, wal_ref: WalRef) {
+        let wal_ref = wal_ref.get();
         let loaded = self.loaded.read();
         let late = loaded.chunks(wal_ref, Order::OutOfOrder).filter(|c| series.attach_late(*c));
         let (mut late_chunks, mut late_samples) = (0, 0);
         for chunk in late {
-            self.late.saw((chunk.min_ms(), chunk.max_ms()));
+            self.late.saw(chunk.range());
             late_chunks += 1;
             late_samples += u64::from(chunk.samples());
         }
@@ -224,7 +228,7 @@ impl Head {
     }
 
     /// Notes that the WAL names a series by another number now.
-    pub(crate) fn rename(&self, series: &MemSeries, wal_ref: u64) {
+    pub(crate) fn rename(&self, series: &MemSeries, wal_ref: WalRef) {
         let mut older = self.older_refs.lock();
         if series.wal_ref() != wal_ref {
             older.insert((series.index, series.wal_ref()));
@@ -234,9 +238,10 @@ impl Head {
     }
 
     /// The earlier numbers by which the WAL names a series too, growing.
-    pub(crate) fn older_refs_of(&self, series: SeriesIndex) -> Vec<u64> {
+    pub(crate) fn older_refs_of(&self, series: SeriesIndex) -> Vec<WalRef> {
         let older = self.older_refs.lock();
-        older.range((series, 0)..=(series, u64::MAX)).map(|(_, wal_ref)| *wal_ref).collect()
+        let (first, last) = WalRef::BOUNDS;
+        older.range((series, first)..=(series, last)).map(|(_, wal_ref)| *wal_ref).collect()
     }
 
     /// To be called once the WAL is read.

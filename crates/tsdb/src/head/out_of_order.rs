@@ -23,7 +23,6 @@ use skopos_base::sync::{
     Mutex,
     atomic::{AtomicU64, Ordering},
 };
-use skopos_model::TimestampMs;
 use skopos_storage::{CommitError, TimeRange};
 use std::{collections::VecDeque, io, sync::OnceLock};
 
@@ -44,24 +43,17 @@ pub(crate) struct OutOfOrder {
     lost_in_blocks: AtomicU64,
 }
 
-/// When late samples are; empty where the first number is larger.
-#[derive(Debug)]
+/// When late samples are; none without any.
+#[derive(Debug, Default)]
 struct Extent {
-    all_ms: (i64, i64),
+    all: Option<TimeRange>,
     /// Of those that came since a walk through all series began.
-    since_ms: (i64, i64),
+    since: Option<TimeRange>,
 }
 
-const NOTHING: (i64, i64) = (i64::MAX, i64::MIN);
-
-impl Default for Extent {
-    fn default() -> Self {
-        Self { all_ms: NOTHING, since_ms: NOTHING }
-    }
-}
-
-fn widened(a: (i64, i64), b: (i64, i64)) -> (i64, i64) {
-    (a.0.min(b.0), a.1.max(b.1))
+/// The range that has both.
+fn widened(a: Option<TimeRange>, b: Option<TimeRange>) -> Option<TimeRange> {
+    a.into_iter().chain(b).reduce(TimeRange::with)
 }
 
 /// Records on their way to the log.
@@ -81,21 +73,19 @@ impl OutOfOrder {
 
     /// Whether a late sample may be in `range`.
     pub(crate) fn may_have(&self, range: TimeRange) -> bool {
-        let (min, max) = self.extent.lock().all_ms;
-        min <= range.max.as_ms() && max >= range.min.as_ms()
+        self.extent.lock().all.is_some_and(|all| all.min <= range.max && all.max >= range.min)
     }
 
     /// The times of the first and of the last late sample; none without any.
     pub(crate) fn time_range(&self) -> Option<TimeRange> {
-        let (min, max) = self.extent.lock().all_ms;
-        (min <= max).then(|| TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) })
+        self.extent.lock().all
     }
 
     /// Notes when late samples are.
-    pub(crate) fn saw(&self, range_ms: (i64, i64)) {
+    pub(crate) fn saw(&self, range: TimeRange) {
         let mut extent = self.extent.lock();
-        extent.all_ms = widened(extent.all_ms, range_ms);
-        extent.since_ms = widened(extent.since_ms, range_ms);
+        extent.all = widened(extent.all, Some(range));
+        extent.since = widened(extent.since, Some(range));
     }
 
     /// How many records there have been.

@@ -12,12 +12,10 @@ use super::{
     series::{MemSeries, SeriesIndex},
     series_labels::Pair,
     series_table::SeriesTable,
+    wal_ref::{WalRef, WalRefs},
 };
 use hashbrown::HashTable;
-use skopos_base::sync::{
-    RwLock, RwLockReadGuard,
-    atomic::{AtomicU64, Ordering},
-};
+use skopos_base::sync::{RwLock, RwLockReadGuard};
 use skopos_model::{Labels, SeriesRef, name::METRIC_NAME};
 use skopos_storage::{KeptSeries, SeriesCharge, SeriesLimit};
 use std::sync::Arc;
@@ -43,7 +41,8 @@ pub(crate) struct Registry {
     shards: Box<[RwLock<Shard>]>,
     table: RwLock<SeriesTable>,
     postings: RwLock<Postings>,
-    next_wal_ref: AtomicU64,
+    /// The numbers by which the WAL names series.
+    pub(super) wal_refs: WalRefs,
     pub(super) limits: Limits,
 }
 
@@ -99,7 +98,7 @@ pub(crate) enum Origin<'a> {
     /// The same, of a source that may have so many.
     Limited(&'a Arc<SeriesLimit>),
     /// A replay; the WAL names it by this number.
-    Wal(u64),
+    Wal(WalRef),
 }
 
 impl Registry {
@@ -108,7 +107,7 @@ impl Registry {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             table: RwLock::default(),
             postings: RwLock::default(),
-            next_wal_ref: AtomicU64::new(1),
+            wal_refs: WalRefs::default(),
             limits,
         }
     }
@@ -152,11 +151,8 @@ impl Registry {
         let charge = self.check_limits(&postings, &table, labels, origin)?;
         let index = table.next_index().ok_or(LimitReached::Numbers(u32::MAX))?;
         let wal_ref = match origin {
-            Origin::Appender | Origin::Limited(_) => self.next_wal_ref.fetch_add(1, Ordering::Relaxed),
-            Origin::Wal(wal_ref) => {
-                self.reserve_wal_ref(wal_ref);
-                wal_ref
-            }
+            Origin::Appender | Origin::Limited(_) => self.wal_refs.give(),
+            Origin::Wal(wal_ref) => wal_ref,
         };
         let series = MemSeries::new(postings.add(index, labels, hash), index, wal_ref);
         if let Origin::Wal(_) = origin {
@@ -318,16 +314,6 @@ impl Registry {
         }
     }
 
-    /// Keeps a number of the WAL from being given to a new series. The WAL may have several for one.
-    pub(crate) fn reserve_wal_ref(&self, wal_ref: u64) {
-        self.next_wal_ref.fetch_max(wal_ref.saturating_add(1), Ordering::Relaxed);
-    }
-
-    /// The number of the WAL that the next new series gets.
-    pub(crate) fn next_wal_ref(&self) -> u64 {
-        self.next_wal_ref.load(Ordering::Relaxed)
-    }
-
     /// Access to series by number. To be held shortly: new series wait for it.
     pub(crate) fn table(&self) -> Table<'_> {
         Table(self.table.read())
@@ -472,7 +458,10 @@ mod tests {
         for (every, offset) in [(2, 0), (3, 1), (1, 0), (1000, 999), (100, 7)] {
             let registry = registry(10_000);
             let all: Vec<_> = (0..3000)
-                .map(|i| registry.get_or_create(&labels(i), Origin::Wal(u64::from(i) + 1)).unwrap().series)
+                .map(|i| {
+                    let found = registry.wal_refs.reserve(u64::from(i) + 1).unwrap();
+                    registry.get_or_create(&labels(i), Origin::Wal(found)).unwrap().series
+                })
                 .collect();
             let goes = |i: u32| i % every == offset;
             let candidates: Vec<SeriesIndex> = all.iter().rev().map(|s| s.index).collect();
@@ -497,9 +486,10 @@ mod tests {
     #[test]
     fn references_of_the_wal_are_never_given_again() {
         let registry = registry(10);
-        registry.get_or_create(&labels("x"), Origin::Wal(41)).unwrap();
+        let found = registry.wal_refs.reserve(41).unwrap();
+        registry.get_or_create(&labels("x"), Origin::Wal(found)).unwrap();
         let series = registry.get_or_create(&labels("y"), Origin::Appender).unwrap().series;
-        assert_eq!((series.wal_ref(), series.is_logged()), (42, false));
+        assert_eq!((series.wal_ref().get(), series.is_logged()), (42, false));
     }
 
     #[test]
@@ -516,7 +506,8 @@ mod tests {
         let registry = registry(u32::MAX);
         registry.get_or_create(&labels("x"), Origin::Appender).unwrap();
         registry.table.write().spend_numbers();
-        for origin in [Origin::Appender, Origin::Wal(7)] {
+        let found = registry.wal_refs.reserve(7).unwrap();
+        for origin in [Origin::Appender, Origin::Wal(found)] {
             let refused = registry.get_or_create(&labels("y"), origin).unwrap_err();
             assert_eq!(refused, LimitReached::Numbers(u32::MAX));
         }

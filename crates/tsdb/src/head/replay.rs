@@ -640,14 +640,10 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// So high a number leaves none for new series; only damage can have made it.
-const MAX_WAL_REF: u64 = u64::MAX / 2;
-
 /// Keeps the number of a series from being given to another one, also when it was never named.
-pub(super) fn reserve(head: &Head, wal_ref: u64) {
-    if wal_ref <= MAX_WAL_REF {
-        head.registry.reserve_wal_ref(wal_ref);
-    }
+pub(super) fn reserve(head: &Head, found: u64) {
+    // One that is none can be given to nobody.
+    let _ = head.registry.wal_refs.reserve(found);
 }
 
 /// Makes a series of the WAL known, with the closed chunks of its number; whether it could be. One that no
@@ -659,33 +655,35 @@ pub(super) fn reserve(head: &Head, wal_ref: u64) {
 pub(super) fn add_series(
     head: &Head,
     refs: &mut RefMap,
-    wal_ref: u64,
+    found: u64,
     labels: &Labels,
     before_chunks: impl FnOnce(),
 ) -> Option<Arc<MemSeries>> {
-    if labels.is_empty() || wal_ref > MAX_WAL_REF {
+    if labels.is_empty() {
         return None;
     }
-    if let Some(known) = refs.get(wal_ref).and_then(|index| head.registry.table().get(index).cloned()) {
+    let wal_ref = head.registry.wal_refs.reserve(found)?;
+    if let Some(known) = refs.get(found).and_then(|index| head.registry.table().get(index).cloned()) {
         if known.labels.is(labels) {
             // Named once more, as by a checkpoint that takes the names of all series from memory.
             return Some(known);
         }
         // Nobody gives a number twice. Two series of one number would have each other's samples after the
         // next start: the first name stays.
-        tracing::warn!(%labels, wal_ref, "a name in the WAL is passed over: its number is another series'");
+        tracing::warn!(
+            %labels, wal_ref = found, "a name in the WAL is passed over: its number is another series'"
+        );
         return None;
     }
     let Ok(Found { series, created, .. }) = head.registry.get_or_create(labels, Origin::Wal(wal_ref)) else {
         tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed");
         return None;
     };
-    reserve(head, wal_ref);
     if !created {
         before_chunks();
         head.rename(&series, wal_ref);
     }
     head.attach_chunks(&series, wal_ref);
-    refs.insert(wal_ref, series.index);
+    refs.insert(found, series.index);
     Some(series)
 }

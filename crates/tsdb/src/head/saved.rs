@@ -33,8 +33,8 @@ impl Head {
         self.walk_series(|series| {
             if which == Which::All || series.is_logged() {
                 let labels = series.labels.to_labels();
-                self.older_refs_of(series.index).into_iter().for_each(|older| each(older, &labels));
-                each(series.wal_ref(), &labels);
+                self.older_refs_of(series.index).into_iter().for_each(|older| each(older.get(), &labels));
+                each(series.wal_ref().get(), &labels);
             }
         });
     }
@@ -72,7 +72,7 @@ impl Head {
         let _commit = self.commit.lock();
         let mut record = Vec::new();
         for (index, spans) in self.tombstones.all() {
-            let Some(wal_ref) = self.registry.table().get(index).map(|series| series.wal_ref()) else {
+            let Some(wal_ref) = self.registry.table().get(index).map(|series| series.wal_ref().get()) else {
                 continue;
             };
             for span in spans.as_slice() {

@@ -268,7 +268,8 @@ mod tests {
             let many = (0..sparse).map(|i| Labels::from_pairs([("d", i.to_string())]));
             let all: Vec<Labels> = series.into_iter().map(Labels::from_pairs).chain(many).collect();
             for (i, labels) in (1..).zip(&all) {
-                registry.get_or_create(labels, Origin::Wal(i)).unwrap();
+                let wal_ref = registry.wal_refs.reserve(i).unwrap();
+                registry.get_or_create(labels, Origin::Wal(wal_ref)).unwrap();
             }
             let timeout = DurationMs::from_secs(1);
             let limits = QueryLimits { max_samples: 0, max_series: 0, max_memory: 0, timeout };

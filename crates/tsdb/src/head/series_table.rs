@@ -127,14 +127,16 @@ impl SeriesTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::wal_ref::WalRefs;
     use skopos_model::Labels;
 
     #[test]
     fn numbers_grow_and_empty_pages_go() {
         let mut table = SeriesTable::default();
+        let wal_ref = WalRefs::default().give();
         let make = |table: &mut SeriesTable| {
             let index = table.next_index().unwrap();
-            let series = Arc::new(MemSeries::new((&Labels::empty()).into(), index, 1));
+            let series = Arc::new(MemSeries::new((&Labels::empty()).into(), index, wal_ref));
             table.push(Arc::clone(&series), None);
             series
         };

@@ -161,7 +161,7 @@ fn entries(head: &Head) -> impl Iterator<Item = Entry> + '_ {
     let tombstones: Vec<Entry> =
         head.tombstones.all().into_iter().fold(Vec::new(), |mut all, (index, spans)| {
             if let Some(series) = series_of(index) {
-                let wal_ref = series.wal_ref();
+                let wal_ref = series.wal_ref().get();
                 let time = TimestampMs::new;
                 let spans = spans.as_slice().iter();
                 all.extend(spans.map(|s| Entry::Tombstone {
@@ -177,11 +177,11 @@ fn entries(head: &Head) -> impl Iterator<Item = Entry> + '_ {
         .all()
         .into_iter()
         .filter_map(|(index, Timed { timestamp_ms, value, labels })| {
-            let wal_ref = series_of(index)?.wal_ref();
+            let wal_ref = series_of(index)?.wal_ref().get();
             Some(Entry::Exemplar { wal_ref, timestamp: TimestampMs::new(timestamp_ms), value, labels })
         })
         .collect();
-    let (next, exemplars_len) = (head.registry.next_wal_ref(), exemplars.len() as i64);
+    let (next, exemplars_len) = (head.registry.wal_refs.next(), exemplars.len() as i64);
     let end = move || Entry::Tombstone {
         wal_ref: next,
         min: TimestampMs::new(count.get()),
@@ -198,13 +198,13 @@ fn named(head: &Head, series: &Arc<MemSeries>) -> Vec<Entry> {
     let mut entries: Vec<Entry> = older
         .into_iter()
         .map(|wal_ref| Entry::Series {
-            wal_ref,
+            wal_ref: wal_ref.get(),
             labels: labels.clone(),
             closed: ClosedChunks::default(),
             chunk: None,
         })
         .collect();
-    entries.push(Entry::Series { wal_ref: series.wal_ref(), labels, closed, chunk });
+    entries.push(Entry::Series { wal_ref: series.wal_ref().get(), labels, closed, chunk });
     entries
 }
 

@@ -108,7 +108,7 @@ impl Head {
                     let series = table.get(SeriesIndex(*id))?;
                     let late = series.late_extent().map_or(TimestampMs::MIN, |late| late.range.max);
                     let max_ms = series.newest_ms().max(late.as_ms()).min(range.max.as_ms());
-                    let tombstone = WalTombstone { wal_ref: series.wal_ref(), min_ms, max_ms };
+                    let tombstone = WalTombstone { wal_ref: series.wal_ref().get(), min_ms, max_ms };
                     (min_ms <= max_ms).then_some((series.index, tombstone))
                 }));
             }

@@ -1,7 +1,7 @@
 //! What goes from the head once it is in a block: chunks, series without samples, whole head chunk files.
 //! Never takes what a living reader or batch needs, and never stops ingestion.
 
-use super::{Head, isolation::GivenUp, series::SeriesIndex};
+use super::{Head, isolation::GivenUp, series::SeriesIndex, wal_ref::WalRef};
 use crate::stats::Stats;
 use skopos_base::sync::atomic::Ordering;
 use skopos_model::TimestampMs;
@@ -123,10 +123,10 @@ impl Head {
 
     fn wal_refs(&self) -> Vec<u64> {
         let table = self.registry.table();
-        let mut refs: Vec<u64> = table.iter().map(|s| s.wal_ref()).collect();
+        let mut refs: Vec<u64> = table.iter().map(|s| s.wal_ref().get()).collect();
         let mut older = self.older_refs.lock();
         older.retain(|(series, _)| table.get(*series).is_some());
-        refs.extend(older.iter().map(|(_, wal_ref)| *wal_ref));
+        refs.extend(older.iter().map(|(_, wal_ref)| wal_ref.get()));
         refs.sort_unstable();
         refs
     }
@@ -151,12 +151,12 @@ impl Head {
 
     fn remove_series(&self, emptied: &[SeriesIndex], truncated: &mut Truncated) {
         let wal_ref = |i: &SeriesIndex| Some((*i, self.registry.table().get(*i)?.wal_ref()));
-        let candidates: Vec<(SeriesIndex, u64)> = emptied.iter().filter_map(wal_ref).collect();
+        let candidates: Vec<(SeriesIndex, WalRef)> = emptied.iter().filter_map(wal_ref).collect();
         let oldest = self.batches.oldest();
         let removed = self.registry.remove_if(emptied, |s| s.is_abandoned(oldest));
         Stats::sub(&self.stats.series, removed as u64);
         let gone = candidates.iter().filter(|(i, _)| self.registry.table().get(*i).is_none());
-        truncated.series = gone.map(|(_, wal_ref)| *wal_ref).collect();
+        truncated.series = gone.map(|(_, wal_ref)| wal_ref.get()).collect();
         truncated.series.sort_unstable();
     }
 }

@@ -112,7 +112,7 @@ impl Turn {
     /// Adds a sample that is not the last one of its series.
     pub(super) fn push_late(&mut self, series: &MemSeries, timestamp_ms: i64, value: f64) {
         self.last_of();
-        self.record.push(series.wal_ref(), timestamp_ms, value);
+        self.record.push(series.wal_ref().get(), timestamp_ms, value);
         self.series.push(series.index);
         self.timestamps_ms.push(timestamp_ms);
         self.values.push(value);
@@ -120,7 +120,7 @@ impl Turn {
 
     #[inline]
     pub(super) fn push(&mut self, series: &MemSeries, timestamp_ms: i64, value: f64) {
-        self.record.push(series.wal_ref(), timestamp_ms, value);
+        self.record.push(series.wal_ref().get(), timestamp_ms, value);
         self.series.push(series.index);
         self.timestamps_ms.push(timestamp_ms);
         self.values.push(value);

@@ -10,16 +10,16 @@ use std::{collections::VecDeque, sync::Arc};
 /// A part that is so long takes no more: a list that grew to all that waits would be copied too often.
 const PART_BYTES: usize = 1 << 20;
 
-/// Where an entry begins, or where one would.
+/// Where an entry begins, or where one would. Places are in the order in which chunks are put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(crate) struct ChunkPlace {
     pub(super) file: u32,
     pub(super) offset: u32,
 }
 
-impl Place {
-    /// Grows from place to place.
-    pub(super) fn number(self) -> u64 {
+impl ChunkPlace {
+    /// Grows from place to place; what Prometheus calls a chunk's reference.
+    pub(crate) fn number(self) -> u64 {
         u64::from(self.file) << 32 | u64::from(self.offset)
     }
 }
@@ -27,23 +27,23 @@ impl Place {
 /// Entries that follow one another in a file.
 #[derive(Debug)]
 pub(super) struct Part {
-    pub(super) start: Place,
+    pub(super) start: ChunkPlace,
     pub(super) bytes: Vec<u8>,
     /// Of its chunks.
     pub(super) max_ms: i64,
 }
 
 impl Part {
-    fn at(start: Place) -> Self {
+    fn at(start: ChunkPlace) -> Self {
         Self { start, bytes: Vec::new(), max_ms: i64::MIN }
     }
 
-    pub(super) fn end(&self) -> Place {
+    pub(super) fn end(&self) -> ChunkPlace {
         // A file's length is below 2^32 by the check in `push`.
-        Place { offset: self.start.offset + self.bytes.len() as u32, ..self.start }
+        ChunkPlace { offset: self.start.offset + self.bytes.len() as u32, ..self.start }
     }
 
-    fn copy(&self, at: Place, out: &mut Vec<u8>) -> bool {
+    fn copy(&self, at: ChunkPlace, out: &mut Vec<u8>) -> bool {
         let inside = at >= self.start && at < self.end();
         if inside {
             let bytes = &self.bytes[(at.offset - self.start.offset) as usize..];
@@ -70,7 +70,7 @@ impl Buffer {
     }
 
     /// Adds an entry; where it begins, and how long it is.
-    pub(super) fn push(&mut self, entry: &Entry<'_>, max_file_bytes: u32) -> (Place, usize) {
+    pub(super) fn push(&mut self, entry: &Entry<'_>, max_file_bytes: u32) -> (ChunkPlace, usize) {
         let end = self.open.end();
         let longest = entry.bytes.len() + MAX_OVERHEAD;
         assert!(longest <= i32::MAX as usize, "invariant: a chunk is shorter than a file can say");
@@ -86,7 +86,7 @@ impl Buffer {
     }
 
     /// Begins a part; where it begins.
-    pub(super) fn seal(&mut self) -> Place {
+    pub(super) fn seal(&mut self) -> ChunkPlace {
         let end = self.open.end();
         if !self.open.bytes.is_empty() {
             let part = std::mem::replace(&mut self.open, Part::at(end));
@@ -119,7 +119,7 @@ impl Buffer {
     }
 
     /// Copies the entry at a place to `out`, if it is here.
-    pub(super) fn copy(&self, at: Place, out: &mut Vec<u8>) -> bool {
+    pub(super) fn copy(&self, at: ChunkPlace, out: &mut Vec<u8>) -> bool {
         self.open.copy(at, out) || self.sealed.iter().any(|part| part.copy(at, out))
     }
 
@@ -128,6 +128,6 @@ impl Buffer {
     }
 }
 
-fn start_of(file: u32) -> Place {
-    Place { file, offset: HEADER_SIZE as u32 }
+fn start_of(file: u32) -> ChunkPlace {
+    ChunkPlace { file, offset: HEADER_SIZE as u32 }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     ChunkFile, ChunkMeta, HeadChunks,
-    buffer::{Buffer, Place},
+    buffer::{Buffer, ChunkPlace},
     format::{Entry, EntryError, HEADER_SIZE, Order, check_header, extent, parse_entry},
     max_of, read_at,
     writer::Writer,
@@ -49,7 +49,7 @@ impl Loaded {
         self.in_order.iter().chain(&self.out_of_order).copied()
     }
 
-    fn push(&mut self, entry: &Entry<'_>, at: Place, len: usize) {
+    fn push(&mut self, entry: &Entry<'_>, at: ChunkPlace, len: usize) {
         let all = match entry.order {
             Order::InOrder => &mut self.in_order,
             Order::OutOfOrder => &mut self.out_of_order,
@@ -93,7 +93,7 @@ impl HeadChunks {
             let mut max_ms = i64::MIN;
             let read = read_entries(&*file, |offset, entry, len| {
                 max_ms = max_of(max_ms, entry.max);
-                loaded.push(entry, Place { file: *index, offset }, len);
+                loaded.push(entry, ChunkPlace { file: *index, offset }, len);
             });
             let damage = read.map_err(OpenError::io("reading", path))?.err();
             let good_end = damage.as_ref().map(|d| d.good_end);
@@ -131,7 +131,7 @@ impl HeadChunks {
             max_file_bytes,
             files: RwLock::new(files),
             buffer: Mutex::new(Buffer::new(next)),
-            written: AtomicU64::new(Place { file: next, offset: 0 }.number()),
+            written: AtomicU64::new(ChunkPlace { file: next, offset: 0 }.number()),
             refused: AtomicBool::new(false),
             writer: Mutex::new(writer),
         };
@@ -154,7 +154,7 @@ pub(crate) fn check(fs: &dyn Fs, dir: &Path, mut each: impl FnMut(CheckedFile)) 
         let file = fs.open(&path, OpenMode::Read)?;
         let mut chunks = Vec::new();
         let read = read_entries(&*file, |offset, entry, len| {
-            chunks.push((entry.wal_ref, ChunkMeta::new(entry, Place { file: index, offset }, len)));
+            chunks.push((entry.wal_ref, ChunkMeta::new(entry, ChunkPlace { file: index, offset }, len)));
         })?;
         let damage = read.err().map(|d| (d.good_end, d.reason.to_string()));
         each(CheckedFile { path, chunks, damage });

@@ -25,7 +25,8 @@ pub(crate) use format::{Entry, MAX_FILE_BYTES, Order};
 pub(crate) use load::{Loaded, check};
 pub(crate) use unnamed::UnnamedChunks;
 
-use buffer::{Buffer, Place};
+use buffer::Buffer;
+pub(crate) use buffer::ChunkPlace;
 use format::{EntryError, extent, parse_entry};
 use skopos_base::fs::{File, SharedFs};
 use skopos_base::sync::{
@@ -58,7 +59,7 @@ pub(crate) struct ChunkMeta {
 }
 
 impl ChunkMeta {
-    fn new(entry: &Entry<'_>, at: Place, len: usize) -> Self {
+    fn new(entry: &Entry<'_>, at: ChunkPlace, len: usize) -> Self {
         let (min_ms, max_ms) = (entry.min.as_ms(), entry.max.as_ms());
         Self {
             min_ms,
@@ -95,13 +96,9 @@ impl ChunkMeta {
         self.file
     }
 
-    /// Its place in the order in which chunks are put; what Prometheus calls a chunk's reference.
-    pub(crate) fn place_number(&self) -> u64 {
-        self.place().number()
-    }
-
-    fn place(&self) -> Place {
-        Place { file: self.file, offset: self.offset }
+    /// Where it stands.
+    pub(crate) fn place(&self) -> ChunkPlace {
+        ChunkPlace { file: self.file, offset: self.offset }
     }
 }
 

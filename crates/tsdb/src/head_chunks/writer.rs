@@ -4,7 +4,7 @@
 
 use super::{
     ChunkFile, HeadChunks,
-    buffer::{Part, Place},
+    buffer::{ChunkPlace, Part},
     file_path,
     format::{HEADER_SIZE, header},
 };
@@ -53,7 +53,7 @@ struct Current {
 
 /// Up to here entries may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Sealed(Place);
+pub(crate) struct Sealed(ChunkPlace);
 
 /// A file that could not be written, synchronised or removed.
 #[derive(Debug, thiserror::Error)]
@@ -69,9 +69,9 @@ impl HeadChunks {
         Sealed(self.buffer.lock().seal())
     }
 
-    /// Where the next chunk is put at the earliest (`ChunkMeta::place_number`).
-    pub(crate) fn next_place(&self) -> u64 {
-        self.buffer.lock().seal().number()
+    /// Where the next chunk is put at the earliest.
+    pub(crate) fn next_place(&self) -> ChunkPlace {
+        self.buffer.lock().seal()
     }
 
     /// Has what is put from now on begin a file; the number of that file.

@@ -139,7 +139,7 @@ fn life(env: &Env, promised: &mut Promised, sizes: &[usize]) -> Outcome {
         }
         if b == 4 {
             // The log is shortened; all that it has is still needed.
-            db.truncate_wal(TimestampMs::new(0))?;
+            db.steps().truncate_wal(TimestampMs::new(0))?;
             promised.durable = b + 1;
         }
     }
@@ -161,7 +161,7 @@ fn enumerate(mode: CrashMode, states: usize, sizes: &[usize]) -> Enumerated {
             assert!(there.len() <= promised.committed + 1, "{there:?}");
             // What was not there does not come with what is written behind it, nor with a shorter log.
             write(&db, sizes.len(), 10).expect("the disk is sound");
-            db.truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+            db.steps().truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
             drop(db);
             let sizes: Vec<usize> = sizes.iter().copied().chain([10]).collect();
             let again = batches(env, &open(env, options()), &sizes);

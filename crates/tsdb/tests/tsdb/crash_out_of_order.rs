@@ -80,7 +80,7 @@ fn scenario(env: &Env, promised: &mut Promised) -> Outcome {
     promised.durable = 2;
     commit_batches(&db, promised, 6)?;
     // The WAL has no late sample of before any more.
-    db.truncate_wal(TimestampMs::new(BETWEEN_MS))?;
+    db.steps().truncate_wal(TimestampMs::new(BETWEEN_MS))?;
     promised.durable = 6;
     commit_batches(&db, promised, 7)?;
     db.compact_out_of_order()?;
@@ -154,7 +154,7 @@ fn one_failure(kind: OpKind, n: u64, failure: Failure) -> bool {
             }
             match b {
                 2 | 7 => failed |= db.sync().is_err(),
-                4 => failed |= db.truncate_wal(TimestampMs::new(BETWEEN_MS)).is_err(),
+                4 => failed |= db.steps().truncate_wal(TimestampMs::new(BETWEEN_MS)).is_err(),
                 6 => failed |= db.compact_out_of_order().is_err(),
                 _ => {}
             }

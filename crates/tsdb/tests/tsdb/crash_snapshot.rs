@@ -58,7 +58,7 @@ fn check(env: &Env, promised: &Promised, mode: CrashMode) {
     assert!(has_snapshot(env));
     let db = open(env, options());
     assert_eq!(batches_in(&dump(env, &db)), there, "from the snapshot");
-    db.truncate_wal(TimestampMs::new(BETWEEN_MS)).expect("the disk is sound");
+    db.steps().truncate_wal(TimestampMs::new(BETWEEN_MS)).expect("the disk is sound");
     db.close().expect("the disk is sound");
     let db = open(env, Options { snapshot_on_shutdown: false, ..options() });
     assert_eq!(batches_in(&dump(env, &db)), there, "from the logs");

@@ -81,7 +81,7 @@ fn a_running_database_takes_what_damage_took_from_its_log_from_memory() {
             });
             for b in 60..64 {
                 write_some(&db, b, b + 1);
-                db.truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+                db.steps().truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
             }
             assert!(db.stats().wal_corruptions_total > 0, "{damage}: it is counted");
             dump(env, &db)
@@ -230,7 +230,7 @@ fn parts(env: &Env, promised: &mut Promised) -> Result<(), Box<dyn std::error::E
             promised.committed = b + 1;
         }
         if part == 2 {
-            db.truncate_wal(TimestampMs::new(0))?;
+            db.steps().truncate_wal(TimestampMs::new(0))?;
         }
         db.close()?;
         promised.durable = promised.committed;

@@ -17,7 +17,7 @@ fn delete(env: &Env, db: &Db, i: &str, range: TimeRange) -> usize {
 
 /// The times of all samples of a chunk view of the head.
 fn cut_times(env: &Env, db: &Db) -> Vec<(i64, i64)> {
-    let mut set = db.cut_chunks(TimeRange::ALL, budget(env)).expect("all is sound");
+    let mut set = db.steps().cut_chunks(TimeRange::ALL, budget(env)).expect("all is sound");
     let mut out = Vec::new();
     while let Some(series) = set.next_series().expect("all is sound") {
         out.extend(series.chunks.iter().map(|c| (c.min.as_ms(), c.max.as_ms())));

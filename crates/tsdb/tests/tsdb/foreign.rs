@@ -209,7 +209,7 @@ fn what_blocks_have_of_the_log_is_passed_over_and_what_is_noted_wrongly_is_read(
         let open_again = |samples: bool| {
             let db = open(env, options());
             assert_eq!(dump(env, &db), all);
-            let (min, _) = db.cuttable().map_or((0, 0), |r| (r.min.as_ms(), r.max.as_ms()));
+            let (min, _) = db.steps().cuttable().map_or((0, 0), |r| (r.min.as_ms(), r.max.as_ms()));
             assert_eq!(min > 0, samples, "the head has samples of blocks again");
         };
         open_again(false);

@@ -98,7 +98,7 @@ fn histograms_come_back_in_chunks_of_their_kind_also_after_a_restart() {
         assert_eq!(read(env, &db, &s), expected);
         db.sync().expect("all is sound");
         assert_eq!(read(env, &db, &s), expected);
-        let mut chunks = db.cut_chunks(range(0, 400_000), budget(env)).expect("all is sound");
+        let mut chunks = db.steps().cut_chunks(range(0, 400_000), budget(env)).expect("all is sound");
         let kinds: Vec<_> = chunks
             .next_series()
             .expect("all is sound")

@@ -18,7 +18,7 @@ use std::{
 const BLOCK_MS: i64 = 2 * 3600 * 1000;
 
 fn cut(env: &Env, db: &Db, range: TimeRange) -> Vec<ChunkSeries> {
-    let mut set = db.cut_chunks(range, budget(env)).expect("all is sound");
+    let mut set = db.steps().cut_chunks(range, budget(env)).expect("all is sound");
     std::iter::from_fn(|| set.next_series().expect("all is sound")).collect()
 }
 
@@ -67,10 +67,10 @@ fn the_first_block_is_cut_and_goes_with_series_that_end_in_it() {
         let (db, all) = three_blocks(env);
         db.sync().expect("all is sound");
         let nine = try_append(&db, &series(9), 3 * BLOCK_MS, 1.0).expect("all is sound");
-        let block = db.cuttable().expect("all is sound");
+        let block = db.steps().cuttable().expect("all is sound");
         assert_eq!(block, range(0, BLOCK_MS - 1));
         assert_eq!(decoded(&cut(env, &db, block)), between(&all, 0, BLOCK_MS - 1));
-        let truncated = db.truncate_head_before(TimestampMs::new(BLOCK_MS)).expect("all is sound");
+        let truncated = db.steps().truncate_head_before(TimestampMs::new(BLOCK_MS)).expect("all is sound");
         assert_eq!((truncated.chunks, truncated.series.len()), (4, 1));
         assert_eq!(dump(env, &db), between(&all, BLOCK_MS, i64::MAX));
         assert_eq!(db.stats().series, 3);
@@ -80,14 +80,15 @@ fn the_first_block_is_cut_and_goes_with_series_that_end_in_it() {
         drop(appender);
         // Its next life is another series, from another number on.
         commit(&db, &[(series(9), 3 * BLOCK_MS, 1.0)]).expect("all is sound");
-        let last = db.cuttable().expect("all is sound");
+        let last = db.steps().cuttable().expect("all is sound");
         assert_eq!(last, range(BLOCK_MS, 2 * BLOCK_MS - 1));
         cut(env, &db, last);
-        let truncated = db.truncate_head_before(TimestampMs::new(2 * BLOCK_MS)).expect("all is sound");
+        let truncated =
+            db.steps().truncate_head_before(TimestampMs::new(2 * BLOCK_MS)).expect("all is sound");
         assert!(truncated.files > 0, "whole files went: {truncated:?}");
         let expected = between(&all, 2 * BLOCK_MS, i64::MAX);
         assert_eq!(between(&dump(env, &db), 0, 3 * BLOCK_MS - 1), expected);
-        assert_eq!(db.cuttable(), None);
+        assert_eq!(db.steps().cuttable(), None);
         let chunks = db.stats().chunks;
         drop(db);
         // What the WAL brings back is asked of the blocks; the chunks that are left are found.
@@ -111,7 +112,7 @@ fn samples_of_a_cut_block_are_refused_also_in_batches_begun_before() {
         for i in 1..8 {
             commit(&db, &[(series(1), i * BLOCK_MS / 2, 1.0)]).expect("all is sound");
         }
-        let block = db.cuttable().expect("all is sound");
+        let block = db.steps().cuttable().expect("all is sound");
         assert_eq!(decoded(&cut(env, &db, block)).len(), 1);
         let committed = early.commit().expect("all is sound");
         assert_eq!((committed.samples, committed.overtaken), (1, 1));
@@ -129,13 +130,13 @@ fn an_older_reader_of_the_range_is_in_the_way_and_keeps_its_view() {
         let time = TimestampMs::new(BLOCK_MS);
         let later = db.querier(range(BLOCK_MS, i64::MAX)).expect("all is sound");
         let older = db.querier(TimeRange::ALL).expect("all is sound");
-        cut(env, &db, db.cuttable().expect("all is sound"));
-        assert_eq!(db.truncate_head_before(time), Err(Busy));
+        cut(env, &db, db.steps().cuttable().expect("all is sound"));
+        assert_eq!(db.steps().truncate_head_before(time), Err(Busy));
         assert_eq!(select(env, &*older, &[], TimeRange::ALL), all);
         // A reader that begins now asks the block.
         assert_eq!(dump(env, &db), between(&all, BLOCK_MS, i64::MAX));
         drop(older);
-        assert_eq!(db.truncate_head_before(time).expect("all is sound").chunks, 4);
+        assert_eq!(db.steps().truncate_head_before(time).expect("all is sound").chunks, 4);
         assert_eq!(select(env, &*later, &[], TimeRange::ALL), between(&all, BLOCK_MS, i64::MAX));
     });
 }
@@ -144,7 +145,7 @@ fn an_older_reader_of_the_range_is_in_the_way_and_keeps_its_view() {
 fn a_series_that_a_batch_has_samples_for_stays() {
     SimWorld::new(1).run(|env| {
         let (db, _) = three_blocks(env);
-        cut(env, &db, db.cuttable().expect("all is sound"));
+        cut(env, &db, db.steps().cuttable().expect("all is sound"));
         let labels = series(9);
         let nine = Append::float(SeriesId::Labels(&labels), TimestampMs::new(3 * BLOCK_MS), 1.0);
         let mut first = db.appender();
@@ -156,13 +157,13 @@ fn a_series_that_a_batch_has_samples_for_stays() {
             second
         });
         assert_eq!(
-            db.truncate_head_before(TimestampMs::new(BLOCK_MS)).expect("all is sound").series,
+            db.steps().truncate_head_before(TimestampMs::new(BLOCK_MS)).expect("all is sound").series,
             [0u64; 0]
         );
         assert_eq!(first.commit().expect("all is sound").samples, 1);
         assert_eq!(dump(env, &db)[&series(9)], [(3 * BLOCK_MS, 1.0f64.to_bits())]);
         assert_eq!(
-            db.truncate_head_before(TimestampMs::new(BLOCK_MS)).expect("all is sound").series,
+            db.steps().truncate_head_before(TimestampMs::new(BLOCK_MS)).expect("all is sound").series,
             [0u64; 0]
         );
     });
@@ -211,14 +212,14 @@ fn truncating_life(env: &Env, rng: &Rng) {
                 assert_eq!(between(&select(env, &*reader, &[], TimeRange::ALL), i64::MIN, i64::MAX), seen);
             }
             5..10 => {
-                if let Some(block) = db.cuttable() {
+                if let Some(block) = db.steps().cuttable() {
                     let (min, max) = (block.min.as_ms(), block.max.as_ms());
                     if floor <= min {
                         cut_out.extend(between(&Dump::new(), min, max));
                         assert_eq!(decoded(&cut(env, &db, block)), between(&oracle, min, max));
                     }
                     floor = floor.max(max + 1);
-                    let result = db.truncate_head_before(TimestampMs::new(max + 1));
+                    let result = db.steps().truncate_head_before(TimestampMs::new(max + 1));
                     assert!(result.is_ok() || !readers.is_empty());
                 }
             }
@@ -275,10 +276,10 @@ fn readers_see_whole_batches_while_the_head_is_truncated() {
     while !done.load(Ordering::Acquire) {
         let committed = newest.load(Ordering::Acquire);
         let reader = db.querier(range(committed - 1500, i64::MAX)).expect("all is sound");
-        if let Some(block) = db.cuttable() {
+        if let Some(block) = db.steps().cuttable() {
             let chunks = decoded(&cut(&env, &db, block));
             assert!(chunks.is_empty() || chunks.len() == SERIES);
-            match db.truncate_head_before(TimestampMs::new(block.max.as_ms() + 1)) {
+            match db.steps().truncate_head_before(TimestampMs::new(block.max.as_ms() + 1)) {
                 Ok(_) => truncations += 1,
                 Err(Busy) => busy += 1,
             }

@@ -31,7 +31,7 @@ fn after(dump: Dump, min_ms: i64) -> Dump {
 }
 
 fn truncate(db: &Db, before_ms: i64) -> bool {
-    db.truncate_wal(TimestampMs::new(before_ms)).expect("the disk is sound").is_some()
+    db.steps().truncate_wal(TimestampMs::new(before_ms)).expect("the disk is sound").is_some()
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn life(env: &Env, promised: &mut Promised) -> Result<(), Box<dyn std::error::Er
             promised.cut_ms = (b - 7) * 1000;
             db.sync()?;
             promised.durable = b + 1;
-            db.truncate_wal(TimestampMs::new(promised.cut_ms))?;
+            db.steps().truncate_wal(TimestampMs::new(promised.cut_ms))?;
         }
     }
     db.close()?;
@@ -100,7 +100,7 @@ fn survives(mode: CrashMode) {
             assert!(there, "{l} at {t} is gone: {promised:?}");
         }
         let db = open(env, options());
-        db.truncate_wal(TimestampMs::new(promised.cut_ms)).expect("the disk is sound");
+        db.steps().truncate_wal(TimestampMs::new(promised.cut_ms)).expect("the disk is sound");
         db.close().expect("the disk is sound");
         let again = dump(env, &open(env, options()));
         assert_eq!(after(again, promised.cut_ms), after(found, promised.cut_ms));
@@ -129,7 +129,8 @@ fn a_full_disk_leaves_the_log_as_long_as_it_was() {
         let used = fs.ops().iter().filter_map(|op| op.bytes).sum::<u64>();
         for spare in [0, 10, 5000, 70_000] {
             fs.set_capacity(Some(used + spare));
-            let said = db.truncate_wal(TimestampMs::new(0)).expect_err("there is no room").to_string();
+            let said =
+                db.steps().truncate_wal(TimestampMs::new(0)).expect_err("there is no room").to_string();
             assert!(said.contains("the old segments stay") || said.contains("WAL"), "{said}");
         }
         fs.set_capacity(None);

@@ -16,7 +16,7 @@ mod state;
 pub use fault::{Failure, Op, OpKind};
 pub use power::CrashStates;
 
-use crate::fs::{DirEntry, DiskSpace, File, FileError, FileLock, Fs, OpenMode};
+use crate::fs::{DirEntry, DiskSpace, File, FileError, FileLock, Fs, Handle, OpenMode};
 use data::FileData;
 use fault::Armed;
 use names::{Ino, Names, Slot};
@@ -151,7 +151,7 @@ impl Doing<'_> {
 impl SimFs {
     fn handle(&self, s: &mut State, ino: Ino, path: &Path, mode: OpenMode) -> Box<dyn File> {
         *s.open.entry(ino).or_default() += 1;
-        Box::new(SimFile { fs: self.clone(), ino, path: path.to_owned(), mode, poisoned: false })
+        Box::new(SimFile { fs: self.clone(), ino, path: path.to_owned(), mode, handle: Handle::Sound })
     }
 
     fn create(s: &mut State, path: &Path) -> io::Result<Ino> {
@@ -385,13 +385,13 @@ struct SimFile {
     ino: Ino,
     path: PathBuf,
     mode: OpenMode,
-    poisoned: bool,
+    handle: Handle,
 }
 
 impl fmt::Debug for SimFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, mode, poisoned, .. } = self;
-        write!(f, "SimFile {{ path: {path:?}, mode: {mode:?}, poisoned: {poisoned} }}")
+        let Self { path, mode, handle, .. } = self;
+        write!(f, "SimFile {{ path: {path:?}, mode: {mode:?}, handle: {handle:?} }}")
     }
 }
 
@@ -413,7 +413,7 @@ impl File for SimFile {
     }
 
     fn append(&mut self, buf: &[u8]) -> io::Result<usize> {
-        FileError::check_writable(&self.path, self.mode, self.poisoned)?;
+        FileError::check_writable(&self.path, self.mode, self.handle)?;
         let mut s = self.fs.state();
         let was_on = !s.crashed;
         let short = self.begin(&mut s, OpKind::Append, Some(buf.len() as u64)).inspect_err(|_| {
@@ -431,12 +431,12 @@ impl File for SimFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        if self.poisoned {
+        if self.handle == Handle::Poisoned {
             return Err(FileError::Poisoned { path: self.path.clone() }.into());
         }
         let mut s = self.fs.state();
         if let Err(e) = self.begin(&mut s, OpKind::Sync, None) {
-            self.poisoned = true;
+            self.handle = Handle::Poisoned;
             if !s.crashed {
                 let rng = s.rng.clone();
                 s.data_mut(self.ino).fail_sync(&rng);
@@ -448,7 +448,7 @@ impl File for SimFile {
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
-        FileError::check_writable(&self.path, self.mode, self.poisoned)?;
+        FileError::check_writable(&self.path, self.mode, self.handle)?;
         let mut s = self.fs.state();
         self.begin(&mut s, OpKind::Truncate, Some(len))?;
         let now = s.data(self.ino).live().len() as u64;

@@ -29,7 +29,7 @@ impl Core {
         let mut last = None;
         while !state.settled {
             let mut metas = self.blocks.metas();
-            metas.retain(|m| !state.foreign.is_settling(m.ulid));
+            metas.retain(|m| !state.blocks.is_unsettled(m.ulid));
             let Some(plan) = plan(&planner, metas) else {
                 state.settled = true;
                 break;
@@ -70,10 +70,10 @@ impl Core {
         let new = meta.map(|meta| self.open_new(meta, state)).transpose()?;
         let mut blocks: Vec<Arc<Block>> = self.blocks.load().iter().cloned().collect();
         blocks.extend(new.clone());
-        let gone = removable(&blocks, |id| state.foreign.is_settling(id));
+        let gone = removable(&blocks, |id| state.blocks.is_unsettled(id));
         self.blocks.replace(new.clone(), &gone);
         state.settled = false;
-        state.unwanted.extend(gone);
+        state.blocks.unwant(gone);
         if let Err(error) = self.remove_unwanted(state) {
             tracing::warn!(%error, "a block that is not needed could not be removed; it is tried again");
         }

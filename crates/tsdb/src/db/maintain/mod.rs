@@ -4,6 +4,7 @@
 //! - `head`: from the head to blocks; `out_of_order`: the same for samples out of order.
 //! - `compact`: from blocks to larger ones. `retention`: blocks that go; `rules`: samples of some series.
 //! - `reload`: blocks that others put into the directory or took from it.
+//! - `states`: what a block may be beside one that is read.
 //! - `error`: `MaintainError`.
 //!
 //! What always holds:
@@ -15,12 +16,14 @@ mod compact;
 mod error;
 mod head;
 mod out_of_order;
-pub(super) mod reload;
+mod reload;
 mod retention;
 mod rules;
+mod states;
 
 pub use error::MaintainError;
 pub use retention::Retention;
+pub(super) use states::BlockStates;
 
 use super::Core;
 use crate::{
@@ -30,7 +33,7 @@ use crate::{
     stats::Stats,
 };
 use skopos_model::TimestampMs;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// The longest wait after failures.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
@@ -75,12 +78,10 @@ pub(crate) struct State {
     pub(super) settled: bool,
     /// When sizes were measured last.
     measured_at: Option<Duration>,
-    /// Blocks that are on disk and not wanted: to be removed.
-    unwanted: BTreeSet<BlockId>,
     /// The blocks whose compaction was ended last for somebody who waited to change blocks.
     interrupted: Vec<BlockId>,
-    /// Blocks that this program has not made.
-    foreign: reload::Foreign,
+    /// The blocks that are not simply read.
+    blocks: BlockStates,
     /// The rules by which no block has anything overdue, as of then.
     rules_applied: Option<(SelectorRetention, Duration)>,
     /// Passes that failed, one after the other.
@@ -90,8 +91,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(foreign: reload::Foreign) -> Self {
-        Self { foreign, ..Self::default() }
+    pub(super) fn new(blocks: BlockStates) -> Self {
+        Self { blocks, ..Self::default() }
     }
 }
 
@@ -166,7 +167,7 @@ impl Core {
         match Block::open(&*self.env.fs, &self.dir.join(meta.ulid.to_string())) {
             Ok(block) => Ok(Arc::new(block)),
             Err(e) => {
-                state.unwanted.insert(meta.ulid);
+                state.blocks.unwant([meta.ulid]);
                 drop(self.remove_unwanted(state));
                 Err(e.into())
             }
@@ -176,11 +177,11 @@ impl Core {
     /// Removes blocks that no query finds any more. What cannot be removed is tried again.
     fn remove_unwanted(&self, state: &mut State) -> Result<(), MaintainError> {
         let mut result = Ok(());
-        state.unwanted.retain(|id| match remove_block(&*self.env.fs, &self.dir, *id) {
-            Ok(()) => false,
+        state.blocks.each_unwanted(|id| match remove_block(&*self.env.fs, &self.dir, id) {
+            Ok(()) => true,
             Err(e) => {
                 result = Err(e.into());
-                true
+                false
             }
         });
         result

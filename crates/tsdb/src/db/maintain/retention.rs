@@ -59,7 +59,7 @@ impl Core {
         let gone = expired.into_keys().collect();
         self.blocks.replace(None, &gone);
         state.settled = false;
-        state.unwanted.extend(gone);
+        state.blocks.unwant(gone);
         self.remove_unwanted(state)
     }
 

@@ -29,7 +29,7 @@ impl Core {
             return Ok(());
         }
         for block in self.blocks.load().iter() {
-            let skipped = block.meta().compaction.failed || state.foreign.is_settling(block.id());
+            let skipped = block.meta().compaction.failed || state.blocks.is_unsettled(block.id());
             if skipped || !self.is_overdue(block, &rules)? {
                 continue;
             }

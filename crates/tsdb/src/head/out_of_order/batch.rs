@@ -11,6 +11,7 @@ use crate::{
     wal::record::{HistogramValue, MmapMarker, SamplesRecord, WalHistogram, push_histograms, push_markers},
 };
 use skopos_model::{TimestampMs, histogram::CounterResetHint};
+use skopos_storage::TimeRange;
 use std::collections::HashSet;
 
 /// See above.
@@ -18,7 +19,7 @@ pub(crate) struct LateBatch<'a> {
     head: &'a Head,
     view: CommitView<'a>,
     records: Records,
-    range_ms: (i64, i64),
+    range: Option<TimeRange>,
     closed: Vec<ChunkMeta>,
     chunks: u64,
     stored: u64,
@@ -27,7 +28,7 @@ pub(crate) struct LateBatch<'a> {
 impl<'a> LateBatch<'a> {
     pub(crate) fn new(head: &'a Head, view: CommitView<'a>) -> Self {
         let records = Records::default();
-        Self { head, view, records, range_ms: super::NOTHING, closed: Vec::new(), chunks: 0, stored: 0 }
+        Self { head, view, records, range: None, closed: Vec::new(), chunks: 0, stored: 0 }
     }
 
     /// Stores a float that its series did not take in order.
@@ -35,7 +36,7 @@ impl<'a> LateBatch<'a> {
     pub(crate) fn insert_float(&mut self, series: &MemSeries, timestamp_ms: i64, value: f64) -> Stored {
         let stored = self.insert(series, timestamp_ms, LateValue::Float(value));
         if matches!(stored, Stored::Late { .. }) {
-            self.records.float(series.wal_ref(), timestamp_ms, value);
+            self.records.float(series.wal_ref().get(), timestamp_ms, value);
         }
         stored
     }
@@ -59,13 +60,14 @@ impl<'a> LateBatch<'a> {
         let stored = series.insert_late(timestamp, value, self.view, &mut self.closed);
         self.chunks += self.closed.len() as u64;
         for chunk in self.closed.drain(..) {
-            self.records.marker(MmapMarker { wal_ref: series.wal_ref(), chunk_ref: chunk.place_number() });
+            self.records
+                .marker(MmapMarker { wal_ref: series.wal_ref().get(), chunk_ref: chunk.place().number() });
         }
         if !stored {
             return Stored::Overtaken;
         }
         self.stored += 1;
-        self.range_ms = super::widened(self.range_ms, (timestamp_ms, timestamp_ms));
+        self.range = super::widened(self.range, Some(TimeRange::at(timestamp)));
         Stored::Late { first_of_series }
     }
 
@@ -74,7 +76,9 @@ impl<'a> LateBatch<'a> {
         if self.stored == 0 && self.chunks == 0 {
             return;
         }
-        self.head.late.saw(self.range_ms);
+        if let Some(range) = self.range {
+            self.head.late.saw(range);
+        }
         self.head.late.push(self.records.finish());
         Stats::add(&self.head.stats.chunks, self.chunks);
         Stats::add(&self.head.stats.out_of_order_appended_total, self.stored);

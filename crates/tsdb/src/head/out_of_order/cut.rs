@@ -9,6 +9,7 @@ use crate::{
         series::{CommitView, LateExtent, SeriesIndex},
         truncate::Busy,
     },
+    head_chunks::ChunkPlace,
     stats::Stats,
 };
 use skopos_model::TimestampMs;
@@ -25,7 +26,7 @@ const STRIDE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct OutOfOrderCut {
     /// Their chunks stand before this place.
-    place: u64,
+    place: ChunkPlace,
     /// The segments of the write-behind log up to this one have no other samples.
     last_segment: Option<u32>,
     /// The log had lost so many records.
@@ -119,19 +120,19 @@ impl Head {
         }
         {
             let _no_commit = self.commit.lock();
-            self.late.extent.lock().since_ms = super::NOTHING;
+            self.late.extent.lock().since = None;
         }
-        let (mut gone, mut left_ms) = (0, super::NOTHING);
+        let (mut gone, mut left) = (0, None);
         self.each_series(|series| {
             gone += series.drop_late_before(cut.place);
             if let Some(LateExtent { range, .. }) = series.late_extent() {
-                left_ms = super::widened(left_ms, (range.min.as_ms(), range.max.as_ms()));
+                left = super::widened(left, Some(range));
             }
         });
         {
             let _no_commit = self.commit.lock();
             let mut extent = self.late.extent.lock();
-            extent.all_ms = super::widened(left_ms, extent.since_ms);
+            extent.all = super::widened(left, extent.since);
         }
         Stats::sub(&self.stats.chunks, gone as u64);
         self.late.lost_in_blocks.fetch_max(cut.lost, Ordering::AcqRel);

@@ -113,7 +113,7 @@ pub(super) struct LateReplay {
     /// The most bytes that both lists had.
     most_bytes: usize,
     stored: u64,
-    range_ms: Option<(i64, i64)>,
+    range: Option<TimeRange>,
 }
 
 impl LateReplay {
@@ -202,7 +202,7 @@ impl LateReplay {
             if let Some(wal_ref) = wal_ref
                 && self.insert(head, series, timestamp_ms, value.clone())
             {
-                self.records.late(wal_ref, timestamp_ms, value);
+                self.records.late(wal_ref.get(), timestamp_ms, value);
                 self.records_bytes += bytes;
                 if self.records_bytes >= RECORDS_BYTES {
                     self.records_bytes = 0;
@@ -244,8 +244,8 @@ impl LateReplay {
         let stored = series.insert_late(timestamp, value, head.replay_view(), &mut closed);
         if stored {
             self.stored += 1;
-            let (min, max) = self.range_ms.unwrap_or((timestamp_ms, timestamp_ms));
-            self.range_ms = Some((min.min(timestamp_ms), max.max(timestamp_ms)));
+            let at = TimeRange::at(timestamp);
+            self.range = Some(self.range.map_or(at, |range| range.with(at)));
         }
         Stats::add(&head.stats.chunks, closed.len() as u64);
         stored
@@ -256,8 +256,8 @@ impl LateReplay {
         self.count_bytes();
         self.store_behind(head);
         self.store_ahead(head);
-        if let Some(range_ms) = self.range_ms {
-            head.late.saw(range_ms);
+        if let Some(range) = self.range {
+            head.late.saw(range);
         }
         head.late.found(self.records.finish());
         Stats::add(&head.stats.replayed_samples, self.stored);

@@ -16,9 +16,14 @@ pub(crate) use open::HistogramRef;
 use out_of_order::CollectedLate;
 pub(crate) use out_of_order::LateValue;
 
-use super::{batches::BatchNumber, isolation::CommitId, series_labels::SeriesLabels};
+use super::{
+    batches::BatchNumber,
+    isolation::CommitId,
+    series_labels::SeriesLabels,
+    wal_ref::{NewestWalRef, WalRef},
+};
 use crate::{
-    head_chunks::{ChunkMeta, HeadChunks},
+    head_chunks::{ChunkMeta, ChunkPlace, HeadChunks},
     wal::snapshot::{ClosedChunks, OpenChunk},
 };
 use samples::Samples;
@@ -43,7 +48,7 @@ pub(crate) struct MemSeries {
     /// Of the newest batch that has a sample for it, or that keeps it.
     pending: AtomicU64,
     /// Its number in the WAL, the newest where there are several.
-    wal_ref: AtomicU64,
+    wal_ref: NewestWalRef,
     pub(crate) index: SeriesIndex,
     /// How many times batches hold it, counted only while the WAL does not name it; and `LOGGED`.
     holds: AtomicU32,
@@ -141,11 +146,11 @@ pub(crate) enum Place {
 
 impl MemSeries {
     /// A series that the WAL does not name yet.
-    pub(crate) fn new(labels: SeriesLabels, index: SeriesIndex, wal_ref: u64) -> Self {
+    pub(crate) fn new(labels: SeriesLabels, index: SeriesIndex, wal_ref: WalRef) -> Self {
         Self {
             newest_ms: AtomicI64::new(i64::MIN),
             pending: AtomicU64::new(0),
-            wal_ref: AtomicU64::new(wal_ref),
+            wal_ref: NewestWalRef::new(wal_ref),
             index,
             holds: AtomicU32::new(0),
             labels,
@@ -155,13 +160,13 @@ impl MemSeries {
 
     /// Its number in the WAL.
     #[inline]
-    pub(crate) fn wal_ref(&self) -> u64 {
-        self.wal_ref.load(Ordering::Relaxed)
+    pub(crate) fn wal_ref(&self) -> WalRef {
+        self.wal_ref.get()
     }
 
     /// Gives it another number, by which the WAL names it too.
-    pub(crate) fn set_wal_ref(&self, wal_ref: u64) {
-        self.wal_ref.store(wal_ref, Ordering::Relaxed);
+    pub(crate) fn set_wal_ref(&self, wal_ref: WalRef) {
+        self.wal_ref.set(wal_ref);
     }
 
     #[inline]
@@ -358,12 +363,12 @@ impl MemSeries {
     }
 
     /// Drops the closed chunks of late samples that stand before a place; how many.
-    pub(crate) fn drop_late_before(&self, place: u64) -> usize {
+    pub(crate) fn drop_late_before(&self, place: ChunkPlace) -> usize {
         self.samples.lock().drop_late_before(place)
     }
 
     /// Hands out the times of the closed chunks of late samples that stand before a place.
-    pub(crate) fn each_late_span(&self, place: u64, each: impl FnMut(TimeRange)) {
+    pub(crate) fn each_late_span(&self, place: ChunkPlace, each: impl FnMut(TimeRange)) {
         if let Some(late) = self.samples.lock().late() {
             late.each_span_before(place, each);
         }
@@ -412,7 +417,7 @@ impl MemSeries {
     }
 
     /// The same for the closed chunks of late samples alone that stand before a place.
-    pub(crate) fn collect_late_before(&self, place: u64, range: TimeRange, out: &mut Collected) {
+    pub(crate) fn collect_late_before(&self, place: ChunkPlace, range: TimeRange, out: &mut Collected) {
         out.clear(TimestampMs::MIN);
         if let Some(late) = self.samples.lock().late() {
             late.collect_before(place, range, out.late_mut());

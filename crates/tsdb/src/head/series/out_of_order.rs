@@ -4,8 +4,8 @@
 
 use super::{CommitView, HistogramRef, Place};
 use crate::{
-    head::isolation::CommitId,
-    head_chunks::{ChunkMeta, Entry, HeadChunks, Order},
+    head::{isolation::CommitId, wal_ref::WalRef},
+    head_chunks::{ChunkMeta, ChunkPlace, Entry, HeadChunks, Order},
 };
 use bytes::Bytes;
 use skopos_chunk::{BuiltChunk, ChunkBuilder, ChunkError, ChunkValue, CutAt, SampleIter, decode_columns};
@@ -97,7 +97,7 @@ pub(super) struct OutOfOrder {
 impl OutOfOrder {
     /// Takes over a chunk that was found on disk; whether it is a new one.
     pub(super) fn attach(&mut self, meta: ChunkMeta) -> bool {
-        let known = self.closed.iter().any(|c| c.meta.place_number() == meta.place_number());
+        let known = self.closed.iter().any(|c| c.meta.place() == meta.place());
         if !known {
             self.closed.push(ClosedLate { meta, commits: None });
         }
@@ -117,7 +117,7 @@ impl OutOfOrder {
     /// pushed to `closed`.
     pub(super) fn insert(
         &mut self,
-        wal_ref: u64,
+        wal_ref: WalRef,
         timestamp: TimestampMs,
         value: LateValue,
         commit: CommitView<'_>,
@@ -135,7 +135,7 @@ impl OutOfOrder {
     }
 
     /// Closes the open chunk, which becomes several where kinds of values change.
-    pub(super) fn close(&mut self, wal_ref: u64, commit: CommitView<'_>, closed: &mut Vec<ChunkMeta>) {
+    pub(super) fn close(&mut self, wal_ref: WalRef, commit: CommitView<'_>, closed: &mut Vec<ChunkMeta>) {
         let seen_by_all = commit.seen_by_all();
         for known in self.closed.iter_mut() {
             if known.commits.as_ref().is_some_and(|c| c.iter().all(|c| *c <= seen_by_all)) {
@@ -147,7 +147,7 @@ impl OutOfOrder {
             let (of_chunk, rest) = samples.split_at(usize::from(chunk.samples));
             samples = rest;
             let meta = commit.chunks.put(&Entry {
-                wal_ref,
+                wal_ref: wal_ref.get(),
                 min: chunk.min,
                 max: chunk.max,
                 encoding: chunk.encoding,
@@ -163,9 +163,9 @@ impl OutOfOrder {
     }
 
     /// Drops the closed chunks that stand before a place; how many.
-    pub(super) fn drop_before(&mut self, place: u64) -> usize {
+    pub(super) fn drop_before(&mut self, place: ChunkPlace) -> usize {
         let before = self.closed.len();
-        self.closed.retain(|c| c.meta.place_number() >= place);
+        self.closed.retain(|c| c.meta.place() >= place);
         self.closed.shrink_to_fit();
         before - self.closed.len()
     }
@@ -174,8 +174,8 @@ impl OutOfOrder {
         self.closed.is_empty() && self.open.is_empty()
     }
 
-    pub(super) fn each_span_before(&self, place: u64, mut each: impl FnMut(TimeRange)) {
-        let before = self.closed.iter().filter(|c| c.meta.place_number() < place);
+    pub(super) fn each_span_before(&self, place: ChunkPlace, mut each: impl FnMut(TimeRange)) {
+        let before = self.closed.iter().filter(|c| c.meta.place() < place);
         before.for_each(|c| each(c.meta.range()));
     }
 
@@ -209,9 +209,9 @@ impl OutOfOrder {
     }
 
     /// The closed chunks that stand before a place.
-    pub(super) fn collect_before(&self, place: u64, range: TimeRange, out: &mut CollectedLate) {
+    pub(super) fn collect_before(&self, place: ChunkPlace, range: TimeRange, out: &mut CollectedLate) {
         out.mark = CommitId::MAX;
-        let wanted = |c: &&ClosedLate| c.meta.place_number() < place && overlaps(&c.meta, range);
+        let wanted = |c: &&ClosedLate| c.meta.place() < place && overlaps(&c.meta, range);
         out.closed.extend(self.closed.iter().filter(wanted).cloned());
     }
 

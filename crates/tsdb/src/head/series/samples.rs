@@ -7,8 +7,11 @@ use super::{
     out_of_order::{LateValue, OutOfOrder},
 };
 use crate::{
-    head::isolation::{CommitId, LastBoundary, OlderBoundaries},
-    head_chunks::{ChunkMeta, Entry, Order},
+    head::{
+        isolation::{CommitId, LastBoundary, OlderBoundaries},
+        wal_ref::WalRef,
+    },
+    head_chunks::{ChunkMeta, ChunkPlace, Entry, Order},
     wal::snapshot::{ClosedChunks, OpenChunk},
 };
 use skopos_model::{FloatHistogram, Histogram, Sample, TimestampMs, is_stale_nan};
@@ -175,7 +178,7 @@ impl Samples {
     #[inline]
     pub(super) fn append(
         &mut self,
-        wal_ref: u64,
+        wal_ref: WalRef,
         timestamp_ms: i64,
         value: f64,
         commit: &CommitView<'_>,
@@ -214,7 +217,7 @@ impl Samples {
 
     /// A float behind histograms: the marker of staleness becomes theirs, any other begins a chunk.
     #[cold]
-    fn append_behind_histogram(&mut self, wal_ref: u64, sample: Sample, commit: CommitView<'_>) -> Stored {
+    fn append_behind_histogram(&mut self, wal_ref: WalRef, sample: Sample, commit: CommitView<'_>) -> Stored {
         let stale = is_stale_nan(sample.value);
         match self.open {
             Open::Histograms(_) if stale => {
@@ -245,7 +248,7 @@ impl Samples {
 
     pub(super) fn append_histogram(
         &mut self,
-        wal_ref: u64,
+        wal_ref: WalRef,
         timestamp: TimestampMs,
         value: HistogramRef<'_>,
         commit: CommitView<'_>,
@@ -284,11 +287,11 @@ impl Samples {
     }
 
     #[cold]
-    fn close(&mut self, wal_ref: u64, commit: CommitView<'_>) {
+    fn close(&mut self, wal_ref: WalRef, commit: CommitView<'_>) {
         let max = self.open.last_timestamp().expect("invariant: only a chunk with samples is closed");
         let encoding = self.open.encoding();
         let meta = commit.chunks.put(&Entry {
-            wal_ref,
+            wal_ref: wal_ref.get(),
             min: TimestampMs::new(self.open_min_ms),
             max,
             encoding,
@@ -303,7 +306,7 @@ impl Samples {
     }
 
     /// Closes the open chunk.
-    pub(super) fn close_open(&mut self, wal_ref: u64, commit: CommitView<'_>) {
+    pub(super) fn close_open(&mut self, wal_ref: WalRef, commit: CommitView<'_>) {
         if !self.open.is_empty() {
             self.close(wal_ref, commit);
         }
@@ -333,7 +336,7 @@ impl Samples {
     /// chunk of such samples.
     pub(super) fn insert_late(
         &mut self,
-        wal_ref: u64,
+        wal_ref: WalRef,
         timestamp: TimestampMs,
         value: LateValue,
         commit: CommitView<'_>,
@@ -356,7 +359,7 @@ impl Samples {
     /// Closes the open chunk of late samples; whether there are any such samples.
     pub(super) fn close_late(
         &mut self,
-        wal_ref: u64,
+        wal_ref: WalRef,
         commit: CommitView<'_>,
         closed: &mut Vec<ChunkMeta>,
     ) -> bool {
@@ -369,7 +372,7 @@ impl Samples {
     }
 
     /// Drops the closed chunks of late samples that stand before a place; how many.
-    pub(super) fn drop_late_before(&mut self, place: u64) -> usize {
+    pub(super) fn drop_late_before(&mut self, place: ChunkPlace) -> usize {
         let Some(rare) = &mut self.rare else { return 0 };
         let Some(late) = &mut rare.late else { return 0 };
         let gone = late.drop_before(place);

@@ -21,6 +21,16 @@ const METADATA_RECORD_BYTES: usize = 1 << 20;
 /// A record of series is ended at so many bytes: damage to a page costs all records that touch it.
 const SERIES_RECORD_BYTES: usize = 16 << 10;
 
+/// What becomes of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Blocks have it.
+    Old,
+    /// It is new enough, and its series is not kept.
+    OfNoSeries,
+    Kept,
+}
+
 pub(super) struct Filter {
     kept_from: KeptFrom,
     stats: CheckpointStats,
@@ -224,16 +234,19 @@ impl Filter {
         Ok(())
     }
 
-    /// Whether a sample is new enough, and whether its series is kept.
-    fn judge(&self, wal_ref: u64, timestamp_ms: i64) -> (bool, bool) {
-        (timestamp_ms >= self.kept_from.samples.as_ms(), self.kept.contains(&wal_ref))
+    fn judge(&self, wal_ref: u64, timestamp_ms: i64) -> Verdict {
+        match self.kept.contains(&wal_ref) {
+            _ if timestamp_ms < self.kept_from.samples.as_ms() => Verdict::Old,
+            false => Verdict::OfNoSeries,
+            true => Verdict::Kept,
+        }
     }
 
     /// What a batch behind damage leaves, as a replay has it: all of it or nothing. A series of which
     /// samples are needed is kept, unless its name was lost.
     #[cold]
     fn is_half(&self, record: &[u8]) -> bool {
-        self.samples_in(record).into_iter().any(|(wal_ref, t)| self.judge(wal_ref, t) == (true, false))
+        self.samples_in(record).into_iter().any(|(wal_ref, t)| self.judge(wal_ref, t) == Verdict::OfNoSeries)
     }
 
     /// The samples of a record that can be read, of any kind.
@@ -263,7 +276,7 @@ impl Filter {
         read_samples(record, &mut self.samples)?;
         let mut kept = 0;
         for s in &self.samples {
-            if self.judge(s.wal_ref, s.timestamp_ms) == (true, true) {
+            if self.judge(s.wal_ref, s.timestamp_ms) == Verdict::Kept {
                 kept += 1;
                 self.samples_out.push(s.wal_ref, s.timestamp_ms, f64::from_bits(s.value_bits));
             }
@@ -278,7 +291,7 @@ impl Filter {
         read_samples_v2(record, &mut self.samples_v2)?;
         let mut kept = 0;
         for (s, start_ms) in &self.samples_v2 {
-            if self.judge(s.wal_ref, s.timestamp_ms) == (true, true) {
+            if self.judge(s.wal_ref, s.timestamp_ms) == Verdict::Kept {
                 kept += 1;
                 self.samples_v2_out.push(*s, *start_ms);
             }
@@ -292,7 +305,7 @@ impl Filter {
         histograms.clear();
         let passed_over = read_histograms(record, &mut histograms)?;
         let total = histograms.len() + passed_over as usize;
-        histograms.retain(|h| self.judge(h.wal_ref, h.timestamp_ms) == (true, true));
+        histograms.retain(|h| self.judge(h.wal_ref, h.timestamp_ms) == Verdict::Kept);
         self.stats.samples.add(total, histograms.len());
         self.histograms = histograms;
         Ok(())
