@@ -170,7 +170,7 @@ impl Source {
         for scrape in from.div_euclid(INTERVAL_MS)..to.div_euclid(INTERVAL_MS) {
             let luck = mixed(self.machine ^ scrape as u64);
             self.step(scrape, luck % RESTART == 1);
-            if luck % MISSED == 0 {
+            if luck.is_multiple_of(MISSED) {
                 continue;
             }
             let at = TimestampMs::new(scrape * INTERVAL_MS + self.offset_ms);

@@ -2,6 +2,8 @@
 //! order, and compacted. What it prints of them is what was written: of floats Debian's promtool, of
 //! histograms too that of Prometheus 3.
 
+#![allow(clippy::unwrap_used)]
+
 use crate::content::append;
 use serde_json::Value as Json;
 use skopos_base::Env;
@@ -345,7 +347,7 @@ fn blocks_of_samples_out_of_order_are_printed_as_written() {
     let done = life.db.compact_out_of_order().unwrap();
     assert!(done.out_of_order >= 3 && (done.cut, done.compacted) == (0, 0), "{done:?}");
     let blocks = life.end();
-    assert!(blocks.metas.iter().all(|meta| meta.is_out_of_order()));
+    assert!(blocks.metas.iter().all(BlockMeta::is_out_of_order));
     judge(&blocks, &content(START_MS, end));
 }
 
