@@ -1,7 +1,7 @@
 //! Every decoder's fuzz target, in one table, and what feeds them. Never part of the product.
 //!
 //! # Modules
-//! - `target`: `Target`: a name, the files whose decoders run under it, seeds, a check, a bound on memory
+//! - `target`: `Target`: a name, the decoders that run under it, seeds, a check, a bound on memory
 //! - `targets`: the table `TARGETS`, and the checks of decoders that are public; private ones are checked in
 //!   the module `fuzzing` of their own crate, behind its feature of this name
 //! - `mutate`: `Mutator`: from inputs to likely bad ones, by a seed
