@@ -14,6 +14,7 @@ use super::{
 };
 use crate::ast::{AggregateOp, Grouping, Span};
 use crate::error::EvalError;
+use crate::plan::Extreme;
 use skopos_model::{Labels, LabelsBuilder, float, name::METRIC_NAME};
 
 /// What a gathering aggregation works on.
@@ -25,15 +26,6 @@ pub(crate) struct GatherInput<'a> {
     pub span: Span,
     /// Where that which is aggregated stands in the query.
     pub argument: Span,
-}
-
-impl GatherInput<'_> {
-    /// A remark if there are histograms, of which `op` makes nothing.
-    fn remark_histograms(&self, op: AggregateOp, annotations: &mut Annotations) {
-        if self.matrix.has_histograms() {
-            annotations.ignored_in_aggregation(op.as_str(), self.argument);
-        }
-    }
 }
 
 /// The rows without their histograms.
@@ -78,7 +70,11 @@ pub(crate) fn topk(
     k: Column<'_>,
     annotations: &mut Annotations,
 ) -> Result<StepMatrix, EvalError> {
-    input.remark_histograms(op, annotations);
+    if input.matrix.has_histograms() {
+        // As in Prometheus, the remark is about the whole aggregation.
+        annotations.ignored_in_aggregation(op.as_str(), input.span);
+    }
+    let kept = if op == AggregateOp::Topk { Extreme::Max } else { Extreme::Min };
     let steps = input.matrix.steps();
     let mut held = Held::new(input.matrix.budget());
     let sizes = sizes(k, steps, input.span, &mut held)?;
@@ -91,7 +87,7 @@ pub(crate) fn topk(
     for (_, rows) in groups {
         let mut heaps_held = Held::new(input.matrix.budget());
         heaps_held.grow_bytes(Heaps::size(&sizes, rows.len()))?;
-        let mut heaps = Heaps::new(op == AggregateOp::Topk, &sizes, rows.len());
+        let mut heaps = Heaps::new(kept, &sizes, rows.len());
         for &row in &rows {
             work.spend(1 + 4 * steps)?;
             let values = input.matrix.row(row);
@@ -156,7 +152,9 @@ pub(crate) fn quantiles(
     if input.matrix.len() > 0 {
         warn_quantile(phi, phi_span, annotations);
     }
-    input.remark_histograms(AggregateOp::Quantile, annotations);
+    if input.matrix.has_histograms() {
+        annotations.ignored_in_aggregation(AggregateOp::Quantile.as_str(), input.argument);
+    }
     let steps = input.matrix.steps();
     let mut out = StepMatrix::new(steps, input.matrix.budget());
     let mut values = Vec::new();

@@ -2,6 +2,7 @@
 //! `container/heap` would, for that is what decides among them in Prometheus.
 
 use super::{bits, matrix::Row};
+use crate::plan::Extreme;
 
 /// A value and the row that it stands in.
 type Entry = (f64, usize);
@@ -9,7 +10,8 @@ type Entry = (f64, usize);
 /// One bounded heap per step, the entry to be thrown out next at its root.
 #[derive(Debug)]
 pub(crate) struct Heaps {
-    greatest: bool,
+    /// Which values are kept.
+    kept: Extreme,
     /// Where the heap of each step begins; one more for the end of the last.
     starts: Vec<usize>,
     lens: Vec<usize>,
@@ -18,7 +20,7 @@ pub(crate) struct Heaps {
 
 impl Heaps {
     /// Heaps of `sizes[step]` entries, of which no more than `rows` are ever used.
-    pub(crate) fn new(greatest: bool, sizes: &[usize], rows: usize) -> Self {
+    pub(crate) fn new(kept: Extreme, sizes: &[usize], rows: usize) -> Self {
         let mut starts = Vec::with_capacity(sizes.len() + 1);
         let mut total = 0;
         for size in sizes {
@@ -26,7 +28,7 @@ impl Heaps {
             total += size.min(&rows);
         }
         starts.push(total);
-        Self { greatest, starts, lens: vec![0; sizes.len()], entries: vec![(0.0, 0); total] }
+        Self { kept, starts, lens: vec![0; sizes.len()], entries: vec![(0.0, 0); total] }
     }
 
     /// What `new` takes, in bytes.
@@ -46,12 +48,12 @@ impl Heaps {
             if *len < heap.len() {
                 heap[*len] = (v, row);
                 *len += 1;
-                up(self.greatest, heap, *len - 1);
+                up(self.kept, heap, *len - 1);
             } else if let Some(root) = heap.first_mut() {
-                let better = if self.greatest { root.0 < v } else { root.0 > v };
+                let better = if self.kept == Extreme::Max { root.0 < v } else { root.0 > v };
                 if better || (root.0.is_nan() && !v.is_nan()) {
                     *root = (v, row);
-                    down(self.greatest, heap);
+                    down(self.kept, heap);
                 }
             }
         }
@@ -69,7 +71,8 @@ impl Heaps {
     pub(crate) fn best_first(&self) -> Vec<usize> {
         let mut chosen = self.entries[..self.lens.first().copied().unwrap_or(0)].to_vec();
         chosen.sort_by(|a, b| {
-            let by_value = a.0.partial_cmp(&b.0).map(|o| if self.greatest { o.reverse() } else { o });
+            let by_value =
+                a.0.partial_cmp(&b.0).map(|o| if self.kept == Extreme::Max { o.reverse() } else { o });
             by_value.unwrap_or_else(|| a.0.is_nan().cmp(&b.0.is_nan()))
         });
         chosen.into_iter().map(|(_, row)| row).collect()
@@ -77,14 +80,14 @@ impl Heaps {
 }
 
 /// Whether `a` is thrown out before `b`.
-fn worse(greatest: bool, a: Entry, b: Entry) -> bool {
-    a.0.is_nan() || if greatest { a.0 < b.0 } else { a.0 > b.0 }
+fn worse(kept: Extreme, a: Entry, b: Entry) -> bool {
+    a.0.is_nan() || if kept == Extreme::Max { a.0 < b.0 } else { a.0 > b.0 }
 }
 
-fn up(greatest: bool, heap: &mut [Entry], mut i: usize) {
+fn up(kept: Extreme, heap: &mut [Entry], mut i: usize) {
     while i > 0 {
         let parent = (i - 1) / 2;
-        if !worse(greatest, heap[i], heap[parent]) {
+        if !worse(kept, heap[i], heap[parent]) {
             return;
         }
         heap.swap(i, parent);
@@ -92,7 +95,7 @@ fn up(greatest: bool, heap: &mut [Entry], mut i: usize) {
     }
 }
 
-fn down(greatest: bool, heap: &mut [Entry]) {
+fn down(kept: Extreme, heap: &mut [Entry]) {
     let mut i = 0;
     loop {
         let left = 2 * i + 1;
@@ -100,9 +103,9 @@ fn down(greatest: bool, heap: &mut [Entry]) {
             return;
         }
         let right = left + 1;
-        let use_right = right < heap.len() && worse(greatest, heap[right], heap[left]);
+        let use_right = right < heap.len() && worse(kept, heap[right], heap[left]);
         let child = if use_right { right } else { left };
-        if !worse(greatest, heap[child], heap[i]) {
+        if !worse(kept, heap[child], heap[i]) {
             return;
         }
         heap.swap(i, child);

@@ -75,11 +75,13 @@ pub(crate) fn binary(
         | (Operand::Float(f), B::Mul, Operand::Histogram(h)) => {
             let mut h = h.clone();
             h.multiply(f);
+            h.compact();
             made(h)
         }
         (Operand::Histogram(h), B::Div, Operand::Float(f)) => {
             let mut h = h.clone();
             h.divide(f);
+            h.compact();
             made(h)
         }
         (Operand::Histogram(h), B::TrimUpper | B::TrimLower, Operand::Float(f)) => {

@@ -166,14 +166,15 @@ impl<'a> Resets<'a> {
     }
 }
 
-/// Writes the difference between the last two samples of each window, a second when `rate`.
+/// Writes the difference between the last two samples of each window, a second for `irate`.
 pub(super) fn instant(
-    rate: bool,
+    function: WindowFn,
     s: Samples<'_>,
     windows: &Windows,
     work: &mut Work,
     out: &mut RowMut<'_>,
 ) -> Result<(), QueryError> {
+    let rate = function == WindowFn::Irate;
     slide(s.timestamps, windows, work, |_, k, lo, hi| {
         if hi - lo < 2 {
             return Ok(());

@@ -24,6 +24,21 @@ pub(super) struct Window {
     pub after: Option<usize>,
 }
 
+/// What a series counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It only ever grows, but begins anew from time to time.
+    Counter,
+    Gauge,
+}
+
+impl Kind {
+    /// What `function` takes it for.
+    pub(super) fn of(function: WindowFn) -> Self {
+        if function == WindowFn::Delta { Self::Gauge } else { Self::Counter }
+    }
+}
+
 /// Calls `f` with each window; `closed` windows have a sample at their very end as one of theirs.
 pub(super) fn each(
     s: Samples<'_>,
@@ -55,7 +70,7 @@ pub(super) fn differences(
     (scratch, work): (&mut Scratch, &mut Work),
     out: &mut RowMut<'_>,
 ) -> Result<(), QueryError> {
-    let counter = function != WindowFn::Delta;
+    let kind = Kind::of(function);
     let per_second = if function == WindowFn::Rate { windows.range as f64 / 1000.0 } else { 1.0 };
     let mut resets = Resets::find(s, scratch);
     let all_finite = resets.all_finite();
@@ -65,12 +80,12 @@ pub(super) fn differences(
             work.spend(w.end_index.saturating_sub(w.first))?;
         }
         let ends = match windows.edges {
-            Edges::Smoothed => smoothed_ends(s, w, counter),
+            Edges::Smoothed => smoothed_ends(s, w, kind),
             _ => anchored_ends(s, w),
         };
         let Some((left, right)) = ends else { return Ok(()) };
         let mut difference = right - left;
-        if counter {
+        if kind == Kind::Counter {
             difference += lost(s, w, (left, right), &mut resets);
         }
         out.set(w.step, difference / per_second);
@@ -87,7 +102,7 @@ fn anchored_ends(s: Samples<'_>, w: &Window) -> Option<(f64, f64)> {
 }
 
 /// The values at the ends: between the samples around them, as far as there are any.
-fn smoothed_ends(s: Samples<'_>, w: &Window, counter: bool) -> Option<(f64, f64)> {
+fn smoothed_ends(s: Samples<'_>, w: &Window, kind: Kind) -> Option<(f64, f64)> {
     let time = |i: usize| s.timestamps[i].as_ms();
     let last = w.after.or_else(|| w.end_index.checked_sub(1)).filter(|i| time(*i) > w.start)?;
     let first = w.before.unwrap_or(w.first);
@@ -95,23 +110,20 @@ fn smoothed_ends(s: Samples<'_>, w: &Window, counter: bool) -> Option<(f64, f64)
         return None;
     }
     let left = match w.before {
-        Some(i) if time(i) < w.start => between(s, i, w.start, counter),
+        Some(i) if time(i) < w.start => between(s, i, w.start, kind),
         _ => s.values[first],
     };
-    let right = if last > first && time(last) > w.end {
-        between(s, last - 1, w.end, counter)
-    } else {
-        s.values[last]
-    };
+    let right =
+        if last > first && time(last) > w.end { between(s, last - 1, w.end, kind) } else { s.values[last] };
     Some((left, right))
 }
 
 /// The value at `time` on the line from sample `i` to the next. A counter that was reset between them is
 /// taken to have begun at zero with the first of them.
-fn between(s: Samples<'_>, i: usize, time: i64, counter: bool) -> f64 {
+fn between(s: Samples<'_>, i: usize, time: i64, kind: Kind) -> f64 {
     let (t1, t2) = (s.timestamps[i].as_ms(), s.timestamps[i + 1].as_ms());
     let (v1, v2) = (s.values[i], s.values[i + 1]);
-    let v1 = if counter && v2 < v1 { 0.0 } else { v1 };
+    let v1 = if kind == Kind::Counter && v2 < v1 { 0.0 } else { v1 };
     v1 + (v2 - v1) * (time - t1) as f64 / (t2 - t1) as f64
 }
 
@@ -160,7 +172,7 @@ pub(super) fn instants(
         out.set(
             w.step,
             match w.after {
-                Some(_) if !exact => between(s, before, w.end, false),
+                Some(_) if !exact => between(s, before, w.end, Kind::Gauge),
                 _ => s.values[before],
             },
         );

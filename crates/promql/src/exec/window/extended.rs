@@ -3,7 +3,7 @@
 
 use super::{
     MixedInput,
-    edges::{Window, each},
+    edges::{Kind, Window, each},
     mixed::{Parted, count_transitions},
 };
 use crate::ast::{Edges, Span};
@@ -26,6 +26,11 @@ pub(super) fn differences(
     let (metric, span) = (input.metric, input.kernel.span);
     let mut found = HistogramSteps::new(input.windows.steps);
     each(parted.all(), input.windows, work, |work, w| {
+        if parted.is_mixed_within(reach_of(input.windows, w)) {
+            bits::clear(&mut out.present, w.step);
+            annotations.mixed_floats_histograms(metric, span);
+            return Ok(());
+        }
         let Some(used) = used(parted, input.windows.edges, w) else { return Ok(()) };
         let histograms = parted.histograms_of(*used.start(), used.end() + 1);
         if histograms.is_empty() {
@@ -34,10 +39,6 @@ pub(super) fn differences(
         let buckets = parted.histograms[histograms.start].bucket_count();
         work.spend(histograms.len().saturating_mul(1 + buckets))?;
         bits::clear(&mut out.present, w.step);
-        if histograms.len() < used.clone().count() {
-            annotations.mixed_floats_histograms(metric, span);
-            return Ok(());
-        }
         let all = &parted.histograms[histograms];
         let is_gauge = |h: &HistogramView<'_>| h.counter_reset_hint == CounterResetHint::Gauge;
         let counter = input.kernel.function != WindowFn::Delta;
@@ -63,6 +64,12 @@ pub(super) fn differences(
     Ok(())
 }
 
+/// The times from which samples count for the window: all of them are of one kind, or nothing is made of it.
+fn reach_of(windows: &Windows, w: &Window) -> RangeInclusive<i64> {
+    let after = if windows.edges == Edges::Smoothed { windows.reach } else { 0 };
+    w.start - windows.reach + 1..=w.end + after
+}
+
 /// The samples that have a part in the difference: those at or around the ends, and those between.
 fn used(parted: &Parted<'_>, edges: Edges, w: &Window) -> Option<RangeInclusive<usize>> {
     let first = w.before.unwrap_or(w.first);
@@ -82,17 +89,9 @@ struct Context<'a> {
     span: Span,
 }
 
-/// What a series counts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// It only ever grows, but begins anew from time to time.
-    Counter,
-    Gauge,
-}
-
 impl<'a> Context<'a> {
     fn of(input: &MixedInput<'_>, parted: &'a Parted<'a>) -> Self {
-        let kind = if input.kernel.function == WindowFn::Delta { Kind::Gauge } else { Kind::Counter };
+        let kind = Kind::of(input.kernel.function);
         Self { parted, edges: input.windows.edges, kind, span: input.kernel.span }
     }
 

@@ -14,6 +14,7 @@ use crate::exec::{
 };
 use crate::plan::{WindowFn, Windows};
 use skopos_storage::QueryError;
+use std::ops::Range;
 
 /// Memory of the folds.
 #[derive(Debug, Default)]
@@ -36,33 +37,36 @@ pub(super) fn over_time(
     out: &mut RowMut<'_>,
 ) -> Result<(), QueryError> {
     let v = s.values;
+    let values = |range: Range<usize>| v[range].iter().copied();
     match function {
-        WindowFn::Sum => fold::<Sum>(s, windows, (&mut scratch.sums, work), |k, sum, _, _| {
-            out.set(k, sum.value());
+        WindowFn::Sum => fold::<Sum, _>(s, values, windows, (&mut scratch.sums, work), |f| {
+            out.set(f.step, f.fold.value());
             0
         }),
-        WindowFn::Avg => fold::<Sum>(s, windows, (&mut scratch.sums, work), |k, sum, lo, hi| {
-            let count = (hi - lo) as f64;
+        WindowFn::Avg => fold::<Sum, _>(s, values, windows, (&mut scratch.sums, work), |f| {
+            let (sum, samples) = (f.fold, f.lo..f.hi);
+            let count = samples.len() as f64;
             let (mean, touched) = if sum.high.is_finite() {
                 (sum.high / count + sum.low / count, 0)
             } else {
-                (kahan::mean(v[lo..hi].iter().copied()), hi - lo)
+                (kahan::mean(v[samples.clone()].iter().copied()), samples.len())
             };
-            out.set(k, mean);
+            out.set(f.step, mean);
             touched
         }),
-        WindowFn::Min => fold::<Min>(s, windows, (&mut scratch.lowest, work), |k, m, _, _| {
-            out.set(k, m.0);
+        WindowFn::Min => fold::<Min, _>(s, values, windows, (&mut scratch.lowest, work), |f| {
+            out.set(f.step, f.fold.0);
             0
         }),
-        WindowFn::Max => fold::<Max>(s, windows, (&mut scratch.highest, work), |k, m, _, _| {
-            out.set(k, m.0);
+        WindowFn::Max => fold::<Max, _>(s, values, windows, (&mut scratch.highest, work), |f| {
+            out.set(f.step, f.fold.0);
             0
         }),
         WindowFn::Stdvar | WindowFn::Stddev => {
             let root = function == WindowFn::Stddev;
-            fold::<Spread>(s, windows, (&mut scratch.spreads, work), |k, s, _, _| {
-                out.set(k, if root { s.variance().sqrt() } else { s.variance() });
+            fold::<Spread, _>(s, values, windows, (&mut scratch.spreads, work), |f| {
+                let variance = f.fold.variance();
+                out.set(f.step, if root { variance.sqrt() } else { variance });
                 0
             })
         }
@@ -71,58 +75,83 @@ pub(super) fn over_time(
 }
 
 /// What the samples of a window are folded into.
-trait Fold: Copy {
+pub(super) trait Fold: Copy {
+    /// What is taken of a sample.
+    type Item: Copy;
     /// Of no sample.
     const EMPTY: Self;
-    /// With one more sample. `pivot` is the value of some sample of the window, the same for all folds
-    /// that are ever merged.
-    fn push(self, v: f64, pivot: f64) -> Self;
+    /// With one more sample. `pivot` is that of some sample of the window, the same for all folds that are
+    /// ever merged.
+    fn push(self, x: Self::Item, pivot: Self::Item) -> Self;
     /// Of the samples of both.
     fn merge(self, other: Self) -> Self;
 }
 
-/// Calls `emit` with the step, the fold and the bounds of each window; it says what it touched itself.
-fn fold<F: Fold>(
+/// The fold of a window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Folded<F: Fold> {
+    pub step: usize,
+    pub fold: F,
+    /// The samples of the window are those from here …
+    pub lo: usize,
+    /// … to before here.
+    pub hi: usize,
+    pub pivot: F::Item,
+}
+
+/// Calls `emit` with the fold of each window; it says what it touched itself. `items` takes what is folded of
+/// some of the samples.
+pub(super) fn fold<F: Fold, I: DoubleEndedIterator<Item = F::Item>>(
     s: Samples<'_>,
+    items: impl Fn(Range<usize>) -> I,
     windows: &Windows,
     (older, work): (&mut Vec<F>, &mut Work),
-    mut emit: impl FnMut(usize, F, usize, usize) -> usize,
+    mut emit: impl FnMut(Folded<F>) -> usize,
 ) -> Result<(), QueryError> {
-    let v = s.values;
+    let item = |i: usize| items(i..i + 1).next().expect("invariant: the sample is one of those");
     if windows.range <= windows.step.saturating_mul(FEW_STEPS) {
-        return slide(s.timestamps, windows, work, |work, k, lo, hi| {
-            let mut all = F::EMPTY;
-            for part in v[lo..hi].chunks(WORK_PER_CHECK) {
-                all = part.iter().fold(all, |f, x| f.push(*x, v[lo]));
+        return slide(s.timestamps, windows, work, |work, step, lo, hi| {
+            let (mut fold, pivot) = (F::EMPTY, item(lo));
+            for start in (lo..hi).step_by(WORK_PER_CHECK) {
+                let part = start..hi.min(start + WORK_PER_CHECK);
                 work.spend(part.len())?;
+                fold = items(part).fold(fold, |f, x| f.push(x, pivot));
             }
-            work.spend(emit(k, all, lo, hi))
+            work.spend(emit(Folded { step, fold, lo, hi, pivot }))
         });
     }
     // `older[i]` folds the samples from `middle - 1 - i` to the middle.
-    let (mut middle, mut pivot) = (0, 0.0);
+    let (mut middle, mut pivot) = (0, None);
     let (mut younger, mut younger_end) = (F::EMPTY, 0);
-    slide(s.timestamps, windows, work, |work, k, lo, hi| {
-        if lo >= middle {
-            (middle, pivot) = (hi, v[hi - 1]);
-            (younger, younger_end) = (F::EMPTY, hi);
-            older.clear();
-            let mut all = F::EMPTY;
-            for part in v[lo..hi].rchunks(WORK_PER_CHECK) {
-                older.extend(part.iter().rev().map(|x| {
-                    all = all.push(*x, pivot);
-                    all
-                }));
-                work.spend(part.len())?;
+    slide(s.timestamps, windows, work, |work, step, lo, hi| {
+        let pivot = match pivot {
+            Some(pivot) if lo < middle => pivot,
+            _ => {
+                let new = item(hi - 1);
+                (middle, pivot) = (hi, Some(new));
+                (younger, younger_end) = (F::EMPTY, hi);
+                older.clear();
+                let mut all = F::EMPTY;
+                for end in (lo..hi).rev().step_by(WORK_PER_CHECK) {
+                    let part = lo.max((end + 1).saturating_sub(WORK_PER_CHECK))..end + 1;
+                    work.spend(part.len())?;
+                    older.extend(items(part).rev().map(|x| {
+                        all = all.push(x, new);
+                        all
+                    }));
+                }
+                new
             }
-        }
-        younger = v[younger_end..hi].iter().fold(younger, |f, x| f.push(*x, pivot));
+        };
+        younger = items(younger_end..hi).fold(younger, |f, x| f.push(x, pivot));
         younger_end = hi;
-        work.spend(emit(k, older[middle - 1 - lo].merge(younger), lo, hi))
+        let fold = older[middle - 1 - lo].merge(younger);
+        work.spend(emit(Folded { step, fold, lo, hi, pivot }))
     })
 }
 
 impl Fold for Sum {
+    type Item = f64;
     const EMPTY: Self = Self::ZERO;
     #[inline]
     fn push(self, v: f64, _: f64) -> Self {
@@ -139,6 +168,7 @@ impl Fold for Sum {
 struct Min(f64);
 
 impl Fold for Min {
+    type Item = f64;
     const EMPTY: Self = Self(f64::NAN);
     #[inline]
     fn push(self, v: f64, _: f64) -> Self {
@@ -155,6 +185,7 @@ impl Fold for Min {
 struct Max(f64);
 
 impl Fold for Max {
+    type Item = f64;
     const EMPTY: Self = Self(f64::NAN);
     #[inline]
     fn push(self, v: f64, _: f64) -> Self {
@@ -176,6 +207,7 @@ struct Spread {
 }
 
 impl Fold for Spread {
+    type Item = f64;
     const EMPTY: Self = Self { count: 0.0, distances: Sum::ZERO, squares: Sum::ZERO };
     #[inline]
     fn push(self, v: f64, pivot: f64) -> Self {

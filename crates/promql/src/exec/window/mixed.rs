@@ -11,7 +11,7 @@ use skopos_model::{
     histogram::{HistogramSum, SumKind},
     is_stale_nan,
 };
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// What is computed, and on what.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,17 @@ impl<'a> Parted<'a> {
         self.floats[sample - self.before[sample]]
     }
 
+    /// Whether there are both floats and histograms at these times.
+    pub(super) fn is_mixed_within(&self, times: RangeInclusive<i64>) -> bool {
+        if self.floats.is_empty() || self.histograms.is_empty() {
+            return false;
+        }
+        let behind = |time: i64| self.timestamps.partition_point(|t| t.as_ms() < time);
+        let (lo, hi) = (behind(*times.start()), behind(times.end().saturating_add(1)));
+        let histograms = self.histograms_of(lo, hi).len();
+        histograms > 0 && histograms < hi - lo
+    }
+
     /// All samples, for those who look at times alone.
     pub(super) fn all(&self) -> Samples<'_> {
         Samples { timestamps: &self.timestamps, values: &[], starts: self.starts() }
@@ -154,7 +165,7 @@ pub(crate) fn apply(
         W::Changes | W::Resets if extended => {
             extended::transitions(function, &parted, windows, work, out)?;
         }
-        W::First | W::Last => ends(function == W::First, &parted, windows, work, out)?,
+        W::First | W::Last => ends(function, &parted, windows, work, out)?,
         W::Changes | W::Resets => transitions(function, &parted, windows, work, out)?,
         _ => {
             let starts = Starts::of_all(&parted.float_starts);
@@ -230,7 +241,7 @@ fn newest(
 
 /// The first or the last sample of each window.
 fn ends(
-    first: bool,
+    function: WindowFn,
     parted: &Parted<'_>,
     windows: &Windows,
     work: &mut Work,
@@ -239,7 +250,7 @@ fn ends(
     let mut found = HistogramSteps::new(windows.steps);
     let mut shared = None;
     slide(&parted.timestamps, windows, work, |work, k, lo, hi| {
-        let sample = if first { lo } else { hi - 1 };
+        let sample = if function == WindowFn::First { lo } else { hi - 1 };
         let Some(histogram) = parted.at(sample) else {
             out.row_mut().set(k, parted.float(sample));
             return Ok(());

@@ -174,7 +174,7 @@ fn compute(
         W::Rate | W::Increase | W::Delta => {
             counter::extrapolated(function, s, windows, (&mut scratch.counter, work), out)
         }
-        W::Irate | W::Idelta => counter::instant(function == W::Irate, s, windows, work, out),
+        W::Irate | W::Idelta => counter::instant(function, s, windows, work, out),
         W::Changes | W::Resets => fold::transitions(function, s, windows, (&mut scratch.counts, work), out),
         W::Sum | W::Avg | W::Min | W::Max | W::Stddev | W::Stdvar => {
             fold::over_time(function, s, windows, (&mut scratch.fold, work), out)

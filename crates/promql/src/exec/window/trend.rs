@@ -2,14 +2,15 @@
 //! squares). The sums that make it slide over the samples as `fold` says: nothing is subtracted, and all
 //! distances are from a sample of the window, so that little is lost.
 
-use super::{Params, Samples, slide};
-use crate::exec::{
-    kahan::Sum,
-    matrix::RowMut,
-    work::{WORK_PER_CHECK, Work},
+use super::{
+    Params, Samples,
+    fold::{Fold, fold},
 };
+use crate::exec::{kahan::Sum, matrix::RowMut, work::Work};
 use crate::plan::Windows;
+use skopos_model::TimestampMs;
 use skopos_storage::QueryError;
+use std::ops::Range;
 
 /// The sums over some samples, as distances in seconds and value from a pivot.
 #[derive(Clone, Copy, Debug)]
@@ -53,9 +54,9 @@ pub(super) fn predict(
 ) -> Result<(), QueryError> {
     let [ahead, time] = params.0;
     lines(s, windows, scratch, |k, line, pivot| {
-        let x = time.at(k) - s.timestamps[pivot].as_secs_f64();
+        let x = time.at(k) - pivot.at.as_secs_f64();
         let now = line.mean_y + line.slope * (x - line.mean_x);
-        out.set(k, line.slope * ahead.at(k) + now + s.values[pivot]);
+        out.set(k, line.slope * ahead.at(k) + now + pivot.value);
     })
 }
 
@@ -64,42 +65,35 @@ fn lines(
     s: Samples<'_>,
     windows: &Windows,
     (Scratch(older), work): (&mut Scratch, &mut Work),
-    mut emit: impl FnMut(usize, Line, usize),
+    mut emit: impl FnMut(usize, Line, Point),
 ) -> Result<(), QueryError> {
-    // `older[i]` sums the samples from `middle - 1 - i` to the middle, `younger` those from there on.
-    let (mut middle, mut pivot, mut younger_end) = (0, 0, 0);
-    let mut younger = Sums::EMPTY;
-    slide(s.timestamps, windows, work, |work, k, lo, hi| {
-        if lo >= middle {
-            (middle, pivot, younger_end) = (hi, hi - 1, hi);
-            younger = Sums::EMPTY;
-            older.clear();
-            let mut all = Sums::EMPTY;
-            for end in (lo..hi).rev().step_by(WORK_PER_CHECK) {
-                let start = lo.max((end + 1).saturating_sub(WORK_PER_CHECK));
-                work.spend(end + 1 - start)?;
-                older.extend((start..=end).rev().map(|i| {
-                    all = all.push(s, i, pivot);
-                    all
-                }));
-            }
+    let points = |range: Range<usize>| {
+        let points = s.timestamps[range.clone()].iter().zip(&s.values[range]);
+        points.map(|(at, value)| Point { at: *at, value: *value })
+    };
+    fold::<Sums, _>(s, points, windows, (older, work), |f| {
+        if f.hi - f.lo >= 2 {
+            emit(f.step, f.fold.line(), f.pivot);
         }
-        younger = (younger_end..hi).fold(younger, |sums, i| sums.push(s, i, pivot));
-        younger_end = hi;
-        if hi - lo >= 2 {
-            emit(k, older[middle - 1 - lo].merge(younger).line(), pivot);
-        }
-        Ok(())
+        0
     })
 }
 
-impl Sums {
+/// A sample.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    at: TimestampMs,
+    value: f64,
+}
+
+impl Fold for Sums {
+    type Item = Point;
     const EMPTY: Self = Self { count: 0.0, x: Sum::ZERO, y: Sum::ZERO, xy: Sum::ZERO, xx: Sum::ZERO };
 
     #[inline]
-    fn push(self, s: Samples<'_>, i: usize, pivot: usize) -> Self {
-        let x = (s.timestamps[i].as_ms() - s.timestamps[pivot].as_ms()) as f64 / 1000.0;
-        let y = s.values[i] - s.values[pivot];
+    fn push(self, point: Point, pivot: Point) -> Self {
+        let x = (point.at.as_ms() - pivot.at.as_ms()) as f64 / 1000.0;
+        let y = point.value - pivot.value;
         Self {
             count: self.count + 1.0,
             x: self.x.add(x),
@@ -119,7 +113,9 @@ impl Sums {
             xx: self.xx.merge(other.xx),
         }
     }
+}
 
+impl Sums {
     /// The line, of at least two samples. Not a number where a value is none or has no bound.
     #[inline]
     fn line(self) -> Line {
