@@ -20,8 +20,14 @@ pub fn write_shortest(out: &mut Vec<u8>, v: f64) {
 /// 1e21, else with one.
 pub fn write_api(out: &mut Vec<u8>, v: f64) {
     let abs = v.abs();
-    let with_exponent = abs != 0.0 && !(1e-6..1e21).contains(&abs);
-    write_with(out, v, |_| with_exponent);
+    // Whole numbers need no search for digits, and others not a second one for their exponent.
+    if (1.0..1e15).contains(&abs) && v == v.trunc() {
+        push_display(out, format_args!("{}", v as i64));
+    } else if (1e-6..1e21).contains(&abs) {
+        push_display(out, format_args!("{v}"));
+    } else {
+        write_with(out, v, |_| true);
+    }
 }
 
 /// The shortest form of `v` as a string of its own.
@@ -103,6 +109,10 @@ mod tests {
             (0.0, "0"),
             (1e6, "1000000"),
             (123_456_789.25, "123456789.25"),
+            (-17.0, "-17"),
+            (-0.0, "-0"),
+            (999_999_999_999_999.0, "999999999999999"),
+            (1e15, "1000000000000000"),
             (1e20, "100000000000000000000"),
             (1e21, "1e+21"),
             (1e-6, "0.000001"),
