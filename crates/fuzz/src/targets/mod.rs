@@ -186,6 +186,7 @@ pub const TARGETS: &[Target] = &[
                     "advance",
                     "advance_to_early",
                     "advance_to_later",
+                    "read_all",
                     "read_value",
                 ],
             ),
