@@ -77,7 +77,8 @@ impl<'a> Decoded<'a> {
     fn of(header: &'a str) -> Self {
         let Some((scheme, rest)) = header.split_once(' ') else { return Self::None };
         if scheme.eq_ignore_ascii_case("bearer") {
-            return Self::Bearer(rest.trim());
+            let token = rest.trim();
+            return if token.is_empty() { Self::None } else { Self::Bearer(token) };
         }
         let decoded = scheme.eq_ignore_ascii_case("basic").then(|| base64(rest.trim())).flatten();
         decoded.and_then(|bytes| String::from_utf8(bytes).ok()).map_or(Self::None, Self::Basic)
@@ -115,6 +116,9 @@ mod tests {
             ("Basic YWxpY2U6b3BlbjpzZXNhbWU=", "alice|open:sesame"),
             ("basic  YWxpY2U6", "alice|"),
             ("Bearer abc", "token abc"),
+            // HTTP/2 hands on the blank behind the word.
+            ("Bearer ", "none"),
+            ("bearer   ", "none"),
             ("Basic YWxpY2U=", "none"),
             ("Basic !", "none"),
             ("Digest x", "none"),

@@ -8,7 +8,8 @@
 //! - `rate`: how often requests may come.
 //! - `protection`: `Protection`, all of it as in force now, exchanged as a whole when its files change.
 //! - `guard`: the layer in front of all routes that asks `Protection`.
-//! - `serve`: listening and serving; `progress`: clients that take nothing are cut off.
+//! - `serve`: listening and serving; `progress`: clients that take next to nothing are cut off; `activity`:
+//!   connections of HTTP/2 on which nothing happens are ended.
 //!
 //! The way of a request: `serve` accepts → TLS handshake → HTTP → `guard` (rate, credentials, scope) →
 //! the router → `guard` adds headers.
@@ -21,6 +22,7 @@
 //! When you add a key to the file: a field in `config`, its check in `WebConfig::check`, a line in
 //! `docs/configuration.md`.
 
+mod activity;
 mod client_certificate;
 pub mod config;
 mod guard;

@@ -5,7 +5,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use parking_lot::Mutex;
 use ring::{hmac, rand::SystemRandom};
 use skopos_base::secret::Secret;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use tokio::sync::Semaphore;
 
 /// Verdicts that are kept of either kind.
@@ -59,8 +59,7 @@ impl Passwords {
     /// Whether `password` is that of `user`.
     pub(crate) async fn check(&self, users: &Users, user: &str, password: &str) -> Verdict {
         let known = users.get(user);
-        // A name that does not exist takes as long as one that does.
-        let hash = known.or_else(|| users.values().next()).map_or(DECOY, |h| h.expose()).to_owned();
+        let Effort { hash, more } = Effort::of(users, user);
         let key = self.verdict_key(user, &hash, password);
         if let Some(verdict) = self.kept(&key) {
             return verdict;
@@ -74,6 +73,9 @@ impl Passwords {
         let password = Secret::new(password.to_owned());
         let computed = tokio::task::spawn_blocking(move || {
             let matches = bcrypt::verify(password.expose(), &hash).unwrap_or(false);
+            for cost in more {
+                let _only_takes_time = bcrypt::bcrypt(cost, [0; 16], password.expose().as_bytes());
+            }
             drop(turn);
             matches
         });
@@ -110,10 +112,47 @@ impl Passwords {
     }
 }
 
+/// What is computed for a name: as much for every name, known or not, whatever its hash costs.
+struct Effort {
+    hash: String,
+    /// Further computations of these costs. Each takes twice as long as the one before, so that all from one
+    /// cost on, and the hash of that cost, take as long as one of the cost behind the last.
+    more: Range<u32>,
+}
+
+impl Effort {
+    fn of(users: &Users, user: &str) -> Self {
+        let costliest = users.values().map(|hash| hash.expose().as_str()).max_by_key(|hash| cost(hash));
+        let costliest = costliest.unwrap_or(DECOY);
+        let hash = users.get(user).map_or(costliest, |hash| hash.expose()).to_owned();
+        let more = cost(&hash)..cost(costliest);
+        Self { hash, more }
+    }
+}
+
+/// The cost that stands in a hash: `$2b$10$…`.
+fn cost(hash: &str) -> u32 {
+    hash.split('$').nth(2).and_then(|cost| cost.parse().ok()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Instant;
+
+    #[test]
+    fn every_name_takes_as_long_whatever_its_hash_costs() {
+        let user = |name: &str, cost: u32| {
+            (name.to_owned(), Secret::new(format!("$2y${cost:02}$CwTycUXWue0Thq9StjUM0u")))
+        };
+        let users = Users::from([user("cheap", 5), user("dear", 11), user("middle", 8)]);
+        for name in ["cheap", "dear", "middle", "nobody"] {
+            let Effort { hash, more } = Effort::of(&users, name);
+            let rounds: u64 = more.chain([cost(&hash)]).map(|cost| 1 << cost).sum();
+            assert_eq!(rounds, 1 << 11, "{name}");
+        }
+        assert_eq!(Effort::of(&Users::new(), "nobody").hash, DECOY);
+    }
 
     fn users(names: &[&str]) -> Users {
         let hash = bcrypt::hash("sesame", 4).unwrap();

@@ -41,6 +41,7 @@ pub struct Protection {
 struct Source {
     path: PathBuf,
     loader: Loader,
+    /// The files as they were when they were last read, or just before.
     seen: Mutex<Vec<Stamp>>,
 }
 
@@ -58,7 +59,6 @@ pub(crate) struct InForce {
     rate: Option<Rate>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub tls: Option<Arc<ServerConfig>>,
-    files: Vec<PathBuf>,
 }
 
 /// What a request's credentials come to.
@@ -87,9 +87,9 @@ impl Protection {
 
     /// What the file at `path` says.
     pub fn load(path: &Path, loader: Loader) -> Result<Arc<Self>, WebError> {
-        let in_force = InForce::load(path, &loader).map_err(WebError)?;
-        let seen = Mutex::new(stamps(path, &in_force.files));
-        let source = Source { path: path.to_path_buf(), loader, seen };
+        let mut seen = Vec::new();
+        let in_force = InForce::load(path, &loader, &mut seen).map_err(WebError)?;
+        let source = Source { path: path.to_path_buf(), loader, seen: Mutex::new(seen) };
         Ok(Arc::new(Self::of(in_force, Some(source))))
     }
 
@@ -110,22 +110,20 @@ impl Protection {
     /// Reads the files again if one of them has changed.
     pub fn look(&self) {
         let Some(source) = &self.source else { return };
-        let before = self.now();
-        let stamps = stamps(&source.path, &before.files);
-        if *source.seen.lock() == stamps {
+        if source.seen.lock().iter().all(|stamp| Stamp::of(&stamp.path) == *stamp) {
             return;
         }
-        let loaded = InForce::load(&source.path, &source.loader).and_then(|new| {
+        let before = self.now();
+        // A file that is broken now is not read again before it changes.
+        let mut seen = Vec::new();
+        let loaded = InForce::load(&source.path, &source.loader, &mut seen).and_then(|new| {
             if new.tls.is_some() == before.tls.is_some() {
                 return Ok(new);
             }
             Err("TLS cannot be switched on or off while the server runs: restart it".to_owned())
         });
-        // A file that is broken now is not read again before it changes.
-        let mut seen = stamps;
         match loaded {
             Ok(new) => {
-                seen = self::stamps(&source.path, &new.files);
                 *self.in_force.write() = Arc::new(new);
                 tracing::info!(file = %source.path.display(), "web configuration reloaded");
             }
@@ -182,11 +180,14 @@ impl Protection {
 }
 
 impl InForce {
-    fn load(path: &Path, loader: &Loader) -> Result<Self, String> {
+    /// Reads all files; `seen` is what each was like just before, so that no change goes unseen.
+    fn load(path: &Path, loader: &Loader, seen: &mut Vec<Stamp>) -> Result<Self, String> {
         let place = |what: String| format!("{}: {what}", path.display());
+        seen.push(Stamp::of(path));
         let config = loader(path)?;
         config.check().map_err(place)?;
         let config = config.relative_to(path.parent().unwrap_or(Path::new("")));
+        seen.extend(config.files().map(Stamp::of));
         let section = |what: String| place(format!("tls_server_config: {what}"));
         let tls = &config.tls_server_config;
         let tls = if tls.is_on() {
@@ -202,9 +203,8 @@ impl InForce {
         let tokens = Tokens::load(&config.tokens, |t| read(&t.token_file)).map_err(place)?;
         let headers = config.http_server_config.headers.iter().filter(|(_, v)| !v.is_empty());
         let headers = headers.filter_map(|(n, v)| Some((n.parse().ok()?, v.parse().ok()?))).collect();
-        let files = config.files().map(Path::to_path_buf).collect();
         let rate = Rate::new(config.rate_limit);
-        Ok(Self { users: config.basic_auth_users, tokens, rate, headers, tls, files })
+        Ok(Self { users: config.basic_auth_users, tokens, rate, headers, tls })
     }
 }
 
@@ -223,10 +223,9 @@ fn unreadable(file: &Path, e: &io::Error) -> String {
     format!("cannot read {}: {e}", file.display())
 }
 
-fn stamps(path: &Path, files: &[PathBuf]) -> Vec<Stamp> {
-    let stamp = |path: &Path| {
+impl Stamp {
+    fn of(path: &Path) -> Self {
         let modified = fs::metadata(path).and_then(|m| Ok((m.modified()?, m.len()))).ok();
-        Stamp { path: path.to_path_buf(), modified }
-    };
-    std::iter::once(path).chain(files.iter().map(PathBuf::as_path)).map(stamp).collect()
+        Self { path: path.to_path_buf(), modified }
+    }
 }

@@ -2,6 +2,7 @@
 //! request, ended gracefully.
 
 use crate::{
+    activity::{Activity, EndsIdle},
     config::Scope,
     guard::{Guard, guard},
     progress::Progress,
@@ -28,7 +29,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of its answer.
+/// How long a client may take next to nothing of its answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Requests at the same time on one connection of HTTP/2.
 const STREAMS_MAX: u32 = 128;
@@ -157,8 +158,6 @@ struct Server {
 
 async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
     loop {
-        let slot = Arc::clone(&server.slots).acquire_owned().await;
-        let slot = slot.expect("invariant: the semaphore is never closed");
         let (stream, peer): (_, SocketAddr) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -167,14 +166,24 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
                 continue;
             }
         };
+        // Only now: a listener to which nobody comes must not keep those of another waiting.
+        let slot = Arc::clone(&server.slots).acquire_owned().await;
+        let slot = slot.expect("invariant: the semaphore is never closed");
         let (app, protection) = (server.app.clone(), Arc::clone(&server.protection));
         let (watcher, idle_timeout) = (server.graceful.watcher(), server.idle_timeout);
         tokio::spawn(async move {
             let ended = match secured(stream, &protection).await {
-                Ok((io, protocol)) => {
+                Ok((io, protocol @ Protocol::Http1)) => {
                     let builder = builder(protocol, idle_timeout);
-                    let connection =
-                        builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(app));
+                    let service = TowerToHyperService::new(app);
+                    let connection = builder.serve_connection(TokioIo::new(io), service);
+                    watcher.watch(connection).await.map_err(|e| e.to_string())
+                }
+                Ok((io, protocol @ Protocol::Http2)) => {
+                    let builder = builder(protocol, idle_timeout);
+                    let activity = Activity::new(idle_timeout);
+                    let io = EndsIdle::new(io, Arc::clone(&activity));
+                    let connection = builder.serve_connection(TokioIo::new(io), activity.watched(app));
                     watcher.watch(connection).await.map_err(|e| e.to_string())
                 }
                 Err(error) => Err(format!("TLS: {error}")),

@@ -16,19 +16,25 @@ struct Token {
 }
 
 impl Tokens {
-    /// The tokens of the file; `read` reads a token's own file.
-    pub(crate) fn load<E>(
+    /// The tokens of the file; `read` reads a token's own file. One without a character is refused: whoever
+    /// sends nothing would have it. A file that is being written anew is empty for a moment.
+    pub(crate) fn load(
         configs: &[TokenConfig],
-        read: impl Fn(&TokenConfig) -> Result<Secret<String>, E>,
-    ) -> Result<Self, E> {
+        read: impl Fn(&TokenConfig) -> Result<Secret<String>, String>,
+    ) -> Result<Self, String> {
         let token = |config: &TokenConfig| {
             let digest = match digest_of_hex(&config.sha256) {
                 Some(digest) => digest,
                 None => digest_of(read(config)?.expose().trim()),
             };
+            if digest == digest_of("") {
+                let (name, file) = (&config.name, config.token_file.display());
+                let place = if config.sha256.is_empty() { format!("{file}") } else { "sha256".to_owned() };
+                return Err(format!("the token {name:?} is empty ({place}): write one"));
+            }
             Ok(Token { digest, scopes: config.scopes.clone() })
         };
-        configs.iter().map(token).collect::<Result<_, E>>().map(Self)
+        configs.iter().map(token).collect::<Result<_, String>>().map(Self)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -86,11 +92,28 @@ mod tests {
         // SHA-256 of "abc", from FIPS 180-2.
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let configs = [config(abc, &[Scope::Read]), config("", &[Scope::Write])];
-        let read = |_: &TokenConfig| Ok::<_, ()>(Secret::new("from the file\n".to_owned()));
+        let read = |_: &TokenConfig| Ok(Secret::new("from the file\n".to_owned()));
         let tokens = Tokens::load(&configs, read).unwrap();
         assert_eq!(tokens.scopes("abc"), Some(&[Scope::Read][..]));
         assert_eq!(tokens.scopes("from the file"), Some(&[Scope::Write][..]));
         assert_eq!((tokens.scopes("abd"), tokens.scopes("")), (None, None));
+    }
+
+    #[test]
+    fn an_empty_token_is_none() {
+        // SHA-256 of nothing.
+        let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for (sha256, file) in [(nothing, "abc"), ("", ""), ("", " \n")] {
+            let config = TokenConfig {
+                name: "t".into(),
+                scopes: vec![Scope::Admin],
+                sha256: sha256.into(),
+                token_file: "f".into(),
+            };
+            let loaded = Tokens::load(&[config], |_| Ok(Secret::new(file.to_owned())));
+            let error = loaded.err().expect("refused");
+            assert!(error.contains("the token \"t\" is empty"), "{error}");
+        }
     }
 
     #[test]

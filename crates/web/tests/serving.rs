@@ -14,7 +14,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     runtime::Runtime,
     sync::oneshot,
 };
@@ -348,4 +348,93 @@ fn an_idle_connection_ends_and_so_does_one_whose_request_has_no_end() {
         });
         assert_eq!(read.ends_with(b"here"), answered, "{sent:?}");
     }
+}
+
+#[test]
+fn a_listener_to_which_nobody_comes_keeps_no_other_waiting() {
+    let runtime = Runtime::new().unwrap();
+    let bind = || runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    for busy in [0, 1] {
+        let listeners = vec![bind(), bind()];
+        let address = listeners[busy].local_addr().unwrap();
+        let options = ServeOptions { max_connections: 1, ..ServeOptions::open() };
+        let app = Router::new().route("/", get(|| async { "here" }));
+        runtime.spawn(serve(listeners, app, options, std::future::pending()));
+        let answer = client(None, None).get(format!("http://{address}/")).timeout(Duration::from_secs(20));
+        let answer = runtime.block_on(async { answer.send().await?.text().await });
+        assert_eq!(answer.unwrap(), "here", "listener {busy}");
+    }
+}
+
+/// What changes between reading a file and noting what it was like is read the next time.
+#[test]
+fn a_change_while_the_file_is_read_is_not_missed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("web.yml");
+    fs::write(&path, "alice one").unwrap();
+    let loader = |path: &Path| {
+        let config = load_lines(path);
+        // Somebody writes it again just then.
+        fs::write(path, "alice another").unwrap();
+        config
+    };
+    let protection = Protection::load(&path, Box::new(loader)).unwrap();
+    let server = Server::start(Arc::clone(&protection), Duration::from_secs(300));
+    protection.look();
+    let with = |password: &str| {
+        let request = client(None, None).get(format!("http://localhost:{}/read", server.port));
+        server.ask(request.basic_auth("alice", Some(password))).unwrap().status().as_u16()
+    };
+    assert_eq!((with("one"), with("another")), (401, 200));
+}
+
+/// A file that is named for the first time may come later than the one that names it.
+#[test]
+fn a_file_that_was_missing_is_read_once_it_is_there() {
+    let folder = TempDir::new().unwrap();
+    let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let authority = Authority::new();
+    let (certificate, key) = authority.sign("localhost");
+    put("cert.pem", &certificate);
+    put("key.pem", &key);
+    put("web.yml", "cert cert.pem\nkey key.pem\nalice one");
+    let path = folder.path().join("web.yml");
+    let protection = Protection::load(&path, Box::new(load_lines)).unwrap();
+    let server = Server::start(Arc::clone(&protection), Duration::from_secs(300));
+    put("web.yml", "cert cert.pem\nkey other.pem\nalice two");
+    protection.look();
+    let status = |password: &str| {
+        let url = format!("https://localhost:{}/read", server.port);
+        let request = client(Some(&authority), None).get(url).basic_auth("alice", Some(password));
+        server.ask(request).unwrap().status().as_u16()
+    };
+    assert_eq!((status("one"), status("two")), (200, 401));
+    put("other.pem", &key);
+    protection.look();
+    assert_eq!((status("one"), status("two")), (401, 200));
+}
+
+#[test]
+fn over_http2_too_nothing_is_no_token() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, "in a file\n").unwrap();
+    let authority = Authority::new();
+    let mut config = with_tls(&authority);
+    let token_file = file.as_path().into();
+    config.tokens =
+        vec![TokenConfig { name: "t".into(), scopes: vec![Scope::Admin], sha256: String::new(), token_file }];
+    let server = Server::of(&config);
+    let client = client(Some(&authority), None);
+    let status = |header: &str| {
+        let url = format!("https://localhost:{}/admin", server.port);
+        let answer = server.ask(client.get(url).header("Authorization", header)).unwrap();
+        assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+        answer.status().as_u16()
+    };
+    assert_eq!((status("Bearer "), status("Bearer in a file")), (401, 200));
+    // Its file is being written anew.
+    fs::write(&file, "").unwrap();
+    server.protection.look();
+    assert_eq!((status("Bearer "), status("Bearer in a file")), (401, 200));
 }
