@@ -1,32 +1,91 @@
-//! Which scope a request needs, by its path and method. Knows no credentials.
+//! Which scope a request needs, by its path and method. Knows no credentials. Whatever is not known to change
+//! nothing is an administrator's.
 
-use axum::extract::Request;
+use axum::{extract::Request, http::Method};
 use skopos_web::Scope;
 
-/// What can change or end the server, wherever the routes are mounted.
-const ADMIN: [&str; 3] = ["/api/v1/admin/", "/-/reload", "/-/quit"];
+/// Where the routes of the API begin, wherever they are mounted.
+const API: &str = "/api/v1/";
+/// What is asked by `POST` and changes nothing, behind `API`.
+const ASKED_BY_POST: [&str; 11] = [
+    "query",
+    "query_range",
+    "query_exemplars",
+    "format_query",
+    "parse_query",
+    "series",
+    "labels",
+    "read",
+    "search/metric_names",
+    "search/label_names",
+    "search/label_values",
+];
 
 /// The scope that `request` needs.
 pub fn needed_scope(request: &Request) -> Scope {
     let path = request.uri().path();
-    if ADMIN.iter().any(|part| path.contains(part)) { Scope::Admin } else { Scope::Read }
+    // A prefix may contain anything, also this.
+    let route = path.rfind(API).map(|at| &path[at + API.len()..]);
+    let only_asks = match *request.method() {
+        Method::GET | Method::HEAD | Method::OPTIONS => {
+            !route.is_some_and(|route| route.starts_with("admin/"))
+                && !["/-/reload", "/-/quit"].iter().any(|end| path.ends_with(end))
+        }
+        Method::POST => route.is_some_and(|route| ASKED_BY_POST.contains(&route)),
+        _ => false,
+    };
+    if only_asks { Scope::Read } else { Scope::Admin }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn needed(method: &str, path: &str) -> Scope {
+        let request = Request::builder().method(method).uri(path).body(axum::body::Body::empty()).unwrap();
+        needed_scope(&request)
+    }
+
     #[test]
     fn what_can_change_the_server_needs_more() {
-        for (path, scope) in [
-            ("/api/v1/query", Scope::Read),
-            ("/metrics", Scope::Read),
-            ("/prefix/api/v1/admin/tsdb/snapshot", Scope::Admin),
-            ("/-/reload", Scope::Admin),
-            ("/prefix/-/quit", Scope::Admin),
+        for (method, path, scope) in [
+            ("GET", "/api/v1/query", Scope::Read),
+            ("POST", "/prefix/api/v1/query", Scope::Read),
+            ("GET", "/metrics", Scope::Read),
+            ("POST", "/prefix/api/v1/admin/tsdb/snapshot", Scope::Admin),
+            ("GET", "/api/v1/admin/tsdb/snapshot", Scope::Admin),
+            ("PUT", "/-/reload", Scope::Admin),
+            ("GET", "/prefix/-/quit", Scope::Admin),
+            // A prefix says nothing of what stands behind it.
+            ("GET", "/x/api/v1/admin/api/v1/query", Scope::Read),
+            ("POST", "/x/api/v1/query/api/v1/admin/tsdb/snapshot", Scope::Admin),
+            // What nobody has thought of yet.
+            ("POST", "/api/v1/something", Scope::Admin),
+            ("DELETE", "/api/v1/series", Scope::Admin),
+            ("PUT", "/api/v1/query", Scope::Admin),
         ] {
-            let request = Request::builder().uri(path).body(axum::body::Body::empty()).unwrap();
-            assert_eq!(needed_scope(&request), scope, "{path}");
+            assert_eq!(needed(method, path), scope, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn all_that_is_described_and_asks_may_be_asked_by_readers() {
+        let (mut path, mut seen) = ("", 0);
+        for line in crate::openapi::DOCUMENT.lines() {
+            if line.starts_with("  /") {
+                path = line.trim().trim_end_matches(':');
+            }
+            let method = match line {
+                "    get:" => "GET",
+                "    post:" => "POST",
+                "    put:" => "PUT",
+                _ => continue,
+            };
+            let changes = ["/admin/", "/-/reload", "/-/quit"].iter().any(|part| path.contains(part));
+            let scope = if changes { Scope::Admin } else { Scope::Read };
+            assert_eq!(needed(method, &path.replace("{name}", "x")), scope, "{method} {path}");
+            seen += 1;
+        }
+        assert!(seen > 30, "{seen} were found in the document");
     }
 }

@@ -74,8 +74,7 @@ pub(crate) async fn snapshot(Ready(parts): Ready, params: Params) -> Result<Succ
 
 /// Deletes samples.
 pub(crate) async fn delete_series(Ready(parts): Ready, params: Params) -> Result<StatusCode, ApiError> {
-    let selectors = params.selectors()?;
-    if selectors.is_empty() {
+    if params.all("match[]").next().is_none() {
         return Err(ApiError::new(ErrorType::BadData, "no match[] parameter provided"));
     }
     let range = TimeRange {
@@ -86,8 +85,9 @@ pub(crate) async fn delete_series(Ready(parts): Ready, params: Params) -> Result
         return Err(ApiError::parameter("end", "it is before start"));
     }
     let budget = parts.engine.budget();
+    params.charge(&budget)?;
     blocking::run(parts, budget, move |parts, budget| {
-        for matchers in &selectors {
+        for matchers in &params.selectors(budget)? {
             parts.tsdb_admin.delete_series(matchers, range, budget)?;
         }
         Ok(StatusCode::NO_CONTENT)

@@ -1,4 +1,4 @@
-//! A query's result as JSON, sent while it is written: what is held of it is a piece. Evaluates nothing.
+//! A query's result as JSON, sent while it is written. Evaluates nothing.
 
 use crate::{
     blocking::Sink,
@@ -6,28 +6,27 @@ use crate::{
     params::Params,
     parts::Parts,
     query_stats::Stats,
-    reply::{self, ApiError, ErrorType},
+    reply::{self, ApiError},
+    writing::Writing,
 };
 use skopos_promql::{Annotation, Matrix, QueryResult, Severity, Value, Vector};
+use skopos_storage::QueryBudget;
 
-/// The most bytes of an answer where no flag says it.
-pub const DEFAULT_RESPONSE_MAX_BYTES: u64 = 1 << 30;
-/// So many bytes are sent as one piece.
-const PIECE_BYTES: usize = 256 << 10;
 /// A point of a matrix is at least `[1435781451,"1"],`.
 const POINT_MIN_BYTES: u64 = 16;
+/// A histogram of one is at least `[1435781451,{"count":"0","sum":"0"}],`.
+const HISTOGRAM_MIN_BYTES: u64 = 38;
+/// After so many points it is looked whether the answer may go on.
+const POINTS_AT_ONCE: usize = 1024;
+/// So many remarks of either kind are named; of further ones it is said how many there are.
+const REMARKS_MAX: usize = 10;
 
 /// An answer while it is written.
-pub(crate) struct Answer<'a> {
-    parts: &'a Parts,
-    sink: &'a mut Sink,
-    out: Vec<u8>,
-    sent: u64,
-}
+pub(crate) struct Answer<'a>(Writing<'a>);
 
 impl<'a> Answer<'a> {
-    pub(crate) fn new(parts: &'a Parts, sink: &'a mut Sink) -> Self {
-        Self { parts, sink, out: reply::BEGIN.to_vec(), sent: 0 }
+    pub(crate) fn new(parts: &'a Parts, budget: &'a QueryBudget, sink: &'a mut Sink) -> Self {
+        Self(Writing::begin(parts, budget, sink, reply::BEGIN))
     }
 
     /// Writes and sends the result, cut to `limit` series (zero: all of them).
@@ -43,15 +42,15 @@ impl<'a> Answer<'a> {
         let kept = |len: usize| if limit == 0 { len } else { limit.min(len) };
         match &result.value {
             Value::Scalar { timestamp, value } => {
-                self.out.extend_from_slice(br#"{"resultType":"scalar","result":"#);
-                json::point(&mut self.out, *timestamp, *value);
+                self.0.out.extend_from_slice(br#"{"resultType":"scalar","result":"#);
+                json::point(&mut self.0.out, *timestamp, *value);
             }
             Value::String { timestamp, text } => {
-                self.out.extend_from_slice(br#"{"resultType":"string","result":["#);
-                json::timestamp(&mut self.out, *timestamp);
-                self.out.push(b',');
-                json::string(&mut self.out, text);
-                self.out.push(b']');
+                self.0.out.extend_from_slice(br#"{"resultType":"string","result":["#);
+                json::timestamp(&mut self.0.out, *timestamp);
+                self.0.out.push(b',');
+                json::string(&mut self.0.out, text);
+                self.0.out.push(b']');
             }
             Value::Vector(vector) => {
                 cut = kept(vector.values.len()) < vector.values.len();
@@ -62,48 +61,23 @@ impl<'a> Answer<'a> {
                 self.matrix(matrix, kept(matrix.len()))?;
             }
         }
-        stats.write(&result.operators, &mut self.out)?;
-        self.out.push(b'}');
+        stats.write(&result.operators, &mut self.0.out)?;
+        self.0.out.push(b'}');
         let of = |severity| remarks(&result.annotations, severity, query);
         let mut warnings = of(Severity::Warning);
         if cut {
             warnings.push("results truncated due to limit".to_owned());
         }
-        reply::end(&mut self.out, &warnings, &of(Severity::Info));
-        self.check_size(0)?;
-        self.sink.send_last(self.parts, self.out)
-    }
-
-    /// Sends what is written if it is a piece. Asked for every series; one has at most some hundred
-    /// kilobytes.
-    fn series_follows(&mut self) -> Result<(), ApiError> {
-        self.check_size(0)?;
-        if self.out.len() < PIECE_BYTES {
-            return Ok(());
-        }
-        self.sent += self.out.len() as u64;
-        let piece = std::mem::replace(&mut self.out, Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4));
-        self.sink.send(self.parts, piece)
-    }
-
-    /// Whether an answer that is so long, and will have at least so many bytes more, may be.
-    fn check_size(&self, more: u64) -> Result<(), ApiError> {
-        let max = self.parts.response_max_bytes;
-        if self.sent + self.out.len() as u64 + more <= max {
-            return Ok(());
-        }
-        let reason = format!(
-            "the answer is longer than {max} bytes (query.max-response-bytes): ask for fewer series, a \
-             shorter range or a longer step"
-        );
-        Err(ApiError::new(ErrorType::Execution, reason))
+        let infos = first_remarks(of(Severity::Info), "info");
+        reply::end(&mut self.0.out, &first_remarks(warnings, "warning"), &infos);
+        self.0.end()
     }
 
     fn vector(&mut self, vector: &Vector, series: usize) -> Result<(), ApiError> {
-        self.out.extend_from_slice(br#"{"resultType":"vector","result":["#);
+        self.0.out.extend_from_slice(br#"{"resultType":"vector","result":["#);
         for i in 0..series {
-            self.series_follows()?;
-            let out = &mut self.out;
+            self.0.more()?;
+            let out = &mut self.0.out;
             out.extend_from_slice(if i == 0 { b"{\"metric\":" } else { b",{\"metric\":" });
             json::labels(out, &vector.labels[i]);
             if let Some(histogram) = vector.histogram(i) {
@@ -115,45 +89,90 @@ impl<'a> Answer<'a> {
             }
             out.push(b'}');
         }
-        self.out.push(b']');
+        self.0.out.push(b']');
         Ok(())
     }
 
     fn matrix(&mut self, matrix: &Matrix, series: usize) -> Result<(), ApiError> {
         // Counting is cheap, and an error before the first piece is one that a client can read.
-        let points: u64 = (0..series).map(|i| matrix.points(i).count() as u64).sum();
-        self.check_size(points * POINT_MIN_BYTES)?;
-        self.out.extend_from_slice(br#"{"resultType":"matrix","result":["#);
+        let least = |i| {
+            let points = matrix.points(i).count() as u64 * POINT_MIN_BYTES;
+            points + matrix.histogram_count(i) as u64 * HISTOGRAM_MIN_BYTES
+        };
+        let points: u64 = (0..series).map(least).sum();
+        self.0.check_size(points)?;
+        self.0.out.extend_from_slice(br#"{"resultType":"matrix","result":["#);
         for i in 0..series {
-            self.series_follows()?;
-            let out = &mut self.out;
+            self.0.more()?;
+            let out = &mut self.0.out;
             out.extend_from_slice(if i == 0 { b"{\"metric\":" } else { b",{\"metric\":" });
             json::labels(out, matrix.labels(i));
-            let mut numbers = 0;
-            for (t, v) in matrix.points(i) {
-                out.extend_from_slice(if numbers == 0 { b",\"values\":[" } else { b"," });
-                json::point(out, t, v);
-                numbers += 1;
-            }
-            if numbers > 0 {
-                out.push(b']');
-            }
-            let mut histograms = 0;
-            for (t, h) in matrix.histograms(i) {
-                out.extend_from_slice(if histograms == 0 { b",\"histograms\":[" } else { b"," });
-                json::histogram(out, t, &h);
-                histograms += 1;
-            }
-            if histograms > 0 {
-                out.push(b']');
-            }
-            out.push(b'}');
+            self.points(matrix, i)?;
+            self.histograms(matrix, i)?;
+            self.0.out.push(b'}');
         }
-        self.out.push(b']');
+        self.0.out.push(b']');
+        Ok(())
+    }
+
+    /// The numbers of series `i`, of which one series can have any number.
+    fn points(&mut self, matrix: &Matrix, i: usize) -> Result<(), ApiError> {
+        let mut written = 0;
+        for (t, v) in matrix.points(i) {
+            if written > 0 && written % POINTS_AT_ONCE == 0 {
+                self.0.more()?;
+            }
+            let out = &mut self.0.out;
+            out.extend_from_slice(if written == 0 { b",\"values\":[" } else { b"," });
+            json::point(out, t, v);
+            written += 1;
+        }
+        if written > 0 {
+            self.0.out.push(b']');
+        }
+        Ok(())
+    }
+
+    fn histograms(&mut self, matrix: &Matrix, i: usize) -> Result<(), ApiError> {
+        let mut written = 0;
+        for (t, h) in matrix.histograms(i) {
+            self.0.more()?;
+            let out = &mut self.0.out;
+            out.extend_from_slice(if written == 0 { b",\"histograms\":[" } else { b"," });
+            json::histogram(out, t, &h);
+            written += 1;
+        }
+        if written > 0 {
+            self.0.out.push(b']');
+        }
         Ok(())
     }
 }
 
+/// The first of all remarks of a kind, and how many there are besides.
+fn first_remarks(mut all: Vec<String>, kind: &str) -> Vec<String> {
+    let omitted = all.len().saturating_sub(REMARKS_MAX);
+    if omitted > 0 {
+        all.truncate(REMARKS_MAX);
+        all.push(format!("{omitted} more {kind} annotations omitted"));
+    }
+    all
+}
+
 fn remarks(annotations: &[Annotation], severity: Severity, query: &str) -> Vec<String> {
     annotations.iter().filter(|a| a.severity == severity).map(|a| a.text(query)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_remarks_are_named_and_the_others_counted() {
+        let all = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
+        assert_eq!(first_remarks(all(10), "info"), all(10));
+        let cut = first_remarks(all(21), "info");
+        assert_eq!((&cut[..10], cut.len()), (&all(10)[..], 11));
+        assert_eq!(cut[10], "11 more info annotations omitted");
+    }
 }

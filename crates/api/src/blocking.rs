@@ -1,7 +1,8 @@
 //! Work for a thread that ends when its client goes, within a bounded number at a time. Its result comes at
-//! once (`run`) or piece by piece as it is made (`stream`).
+//! once (`run`, for what is small) or piece by piece as it is made (`answer`, `stream`).
 
 use crate::{
+    params::Params,
     parts::Parts,
     reply::{ApiError, ErrorType},
 };
@@ -10,7 +11,10 @@ use hyper::body::Frame;
 use skopos_storage::QueryBudget;
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -32,33 +36,54 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Slots for work of one kind.
-pub(crate) struct Slots<'a> {
-    pub(crate) slots: &'a Arc<Semaphore>,
+/// So many may wait for a slot of one kind. Connections alone do not bound them: one of HTTP/2 has many
+/// requests.
+const WAITING_MAX: usize = 1000;
+
+/// Slots for work of one kind. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    free: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
     /// The flag that says how many there are.
-    pub(crate) limit: &'static str,
+    limit: &'static str,
 }
 
-impl Slots<'_> {
-    /// A slot, as soon as one is free.
-    pub(crate) async fn take(&self, parts: &Parts) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.take_within(parts.engine.options().limits.timeout.as_std()).await
+/// One that waits for a slot.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Slots {
+    /// So many for queries.
+    pub fn of_queries(max: usize) -> Self {
+        Self::new(max, "query.max-concurrency")
     }
 
-    /// The same for work that may take no longer than `patience`, waiting included.
+    /// So many as the flag `limit` says.
+    pub(crate) fn new(max: usize, limit: &'static str) -> Self {
+        Self { free: Arc::new(Semaphore::new(max)), waiting: Arc::default(), limit }
+    }
+
+    /// A slot, as soon as one is free, for work that may take no longer than `patience`, waiting included.
     pub(crate) async fn take_within(&self, patience: Duration) -> Result<OwnedSemaphorePermit, ApiError> {
-        let waiting = Arc::clone(self.slots).acquire_owned();
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waits = Waits(&self.waiting);
+        if before >= WAITING_MAX {
+            let reason = format!("{WAITING_MAX} requests wait already ({}): try again later", self.limit);
+            return Err(ApiError::new(ErrorType::Unavailable, reason));
+        }
+        let waiting = Arc::clone(&self.free).acquire_owned();
         let none = || ApiError::new(ErrorType::Timeout, format!("no free slot ({}) in time", self.limit));
         tokio::time::timeout(patience, waiting)
             .await
             .map_err(|_| none())?
             .map_err(|_| ApiError::new(ErrorType::Unavailable, "the server is stopping"))
     }
-}
-
-/// Those of queries.
-pub(crate) fn of_queries(parts: &Parts) -> Slots<'_> {
-    Slots { slots: &parts.query_slots, limit: "query.max-concurrency" }
 }
 
 /// Runs `work` on a thread once there is a slot for it.
@@ -68,7 +93,7 @@ pub(crate) async fn run<T: Send + 'static>(
     work: impl FnOnce(&Parts, &Arc<QueryBudget>) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let cancel = CancelOnDrop(Arc::clone(&budget));
-    let slot = of_queries(&parts).take_within(budget.time_left()).await?;
+    let slot = parts.query_slots.take_within(budget.time_left()).await?;
     let done = tokio::task::spawn_blocking(move || {
         let result = work(&parts, &budget);
         drop(slot);
@@ -81,6 +106,19 @@ pub(crate) async fn run<T: Send + 'static>(
 
 fn thread_failed(e: &tokio::task::JoinError) -> ApiError {
     ApiError::internal(format!("the query's thread failed: {e}"))
+}
+
+/// Runs `work` in a slot of queries and answers with what it sends. What the client sent is charged, also while
+/// it waits.
+pub(crate) async fn answer(
+    parts: Arc<Parts>,
+    params: Params,
+    work: impl FnOnce(&Parts, &Params, &Arc<QueryBudget>, &mut Sink) -> Result<(), ApiError> + Send + 'static,
+) -> Result<Body, ApiError> {
+    let budget = parts.engine.budget();
+    params.charge(&budget)?;
+    let slot = parts.query_slots.take_within(budget.time_left()).await?;
+    stream(parts, slot, budget, move |parts, budget, sink| work(parts, &params, budget, sink)).await
 }
 
 /// Runs `work` on a thread and answers with what it sends. The slot is given back when the last piece was
@@ -100,9 +138,8 @@ pub(crate) async fn stream(
         drop(slot);
         match result {
             Err(e) if sink.deadline.is_some() => {
+                // The client learns it by the missing end, whenever it takes what is there.
                 tracing::warn!(reason = e.message(), "an answer was cut off");
-                // The client may have gone.
-                let _gone = sink.sender.blocking_send(Piece::Broken);
                 Ok(())
             }
             result => result,
@@ -111,16 +148,17 @@ pub(crate) async fn stream(
     match receiver.recv().await {
         None => done.await.map_err(|e| thread_failed(&e))?.map(|()| Body::empty()),
         Some(Piece::Last(all)) => Ok(Body::from(all)),
-        Some(first) => Ok(Body::new(Pieces { first: Some(first), receiver, _cancel: cancel })),
+        Some(first) => {
+            Ok(Body::new(Pieces { first: Some(first), receiver, has_ended: false, _cancel: cancel }))
+        }
     }
 }
 
 /// A part of an answer on its way to the client.
 enum Piece {
     More(Bytes),
-    /// Nothing follows.
+    /// Nothing follows. Without it an answer was cut off.
     Last(Bytes),
-    Broken,
 }
 
 /// Where work sends its answer to.
@@ -160,6 +198,7 @@ impl Sink {
 struct Pieces {
     first: Option<Piece>,
     receiver: mpsc::Receiver<Piece>,
+    has_ended: bool,
     _cancel: CancelOnDrop,
 }
 
@@ -180,11 +219,17 @@ impl HttpBody for Pieces {
             Some(first) => Poll::Ready(Some(first)),
             None => self.receiver.poll_recv(context),
         };
-        piece.map(|piece| {
-            piece.map(|piece| match piece {
-                Piece::More(bytes) | Piece::Last(bytes) => Ok(Frame::data(bytes)),
-                Piece::Broken => Err(CutOff),
-            })
+        piece.map(|piece| match piece {
+            Some(Piece::More(bytes)) => Some(Ok(Frame::data(bytes))),
+            Some(Piece::Last(bytes)) => {
+                self.has_ended = true;
+                Some(Ok(Frame::data(bytes)))
+            }
+            None if self.has_ended => None,
+            None => {
+                self.has_ended = true;
+                Some(Err(CutOff))
+            }
         })
     }
 }

@@ -4,7 +4,8 @@ use crate::{
     blocking, json,
     params::Params,
     parts::Ready,
-    reply::{ApiError, ErrorType, Success},
+    reply::{self, ApiError, ErrorType},
+    writing::Writing,
 };
 use axum::{
     http::StatusCode,
@@ -13,6 +14,7 @@ use axum::{
 use skopos_model::{Matcher, TimestampMs};
 use skopos_promql::ast::{Expr, ExprKind};
 use skopos_storage::{SeriesExemplars, TimeRange};
+use std::sync::Arc;
 
 /// The exemplars of all series that the query's selectors pick. A query without a selector has none, and an
 /// empty answer, as in Prometheus.
@@ -24,19 +26,27 @@ pub(crate) async fn query_exemplars(Ready(parts): Ready, params: Params) -> Resu
         return Err(refused("end timestamp must not be before start timestamp".to_owned()));
     }
     let budget = parts.engine.budget();
-    blocking::run(parts, budget, move |parts, budget| {
-        let expr =
-            skopos_promql::parse_with(params.get("query").unwrap_or(""), parts.engine.options().language)
-                .map_err(|e| refused(e.to_string()))?;
+    params.charge(&budget)?;
+    let for_sets = params.clone();
+    let sets = blocking::run(Arc::clone(&parts), budget, move |parts, _| {
+        let (text, language) = (for_sets.get("query").unwrap_or(""), parts.engine.options().language);
+        let expr = skopos_promql::parse_with(text, language).map_err(|e| refused(e.to_string()))?;
         let mut sets = Vec::new();
         selectors(&expr, &mut sets);
-        if sets.is_empty() {
-            return Ok(StatusCode::NO_CONTENT.into_response());
-        }
+        Ok(sets)
+    });
+    let sets = sets.await?;
+    if sets.is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let body = blocking::answer(parts, params, move |parts, _, budget, sink| {
         let found = parts.exemplars.exemplars(TimeRange { min, max }, &sets, budget)?;
-        Ok(Success::raw(exemplars_json(&found)).into_response())
-    })
-    .await
+        let mut writing = Writing::begin(parts, budget, sink, reply::BEGIN);
+        writing.list(&found, series_json)?;
+        reply::end(&mut writing.out, &[], &[]);
+        writing.end()
+    });
+    Ok(reply::json(StatusCode::OK, body.await?))
 }
 
 /// The matchers of all selectors of a tree.
@@ -53,24 +63,18 @@ fn selectors(expr: &Expr, out: &mut Vec<Vec<Matcher>>) {
     }
 }
 
-fn exemplars_json(found: &[SeriesExemplars]) -> Vec<u8> {
-    let mut out = Success::begin();
-    out.push(b'[');
-    for (i, (labels, exemplars)) in found.iter().enumerate() {
-        out.extend_from_slice(if i == 0 { b"{\"seriesLabels\":" } else { b",{\"seriesLabels\":" });
-        json::labels(&mut out, labels);
-        out.extend_from_slice(b",\"exemplars\":[");
-        for (k, exemplar) in exemplars.iter().enumerate() {
-            out.extend_from_slice(if k == 0 { b"{\"labels\":" } else { b",{\"labels\":" });
-            json::labels(&mut out, &exemplar.labels);
-            out.extend_from_slice(b",\"value\":");
-            json::value(&mut out, exemplar.value);
-            out.extend_from_slice(b",\"timestamp\":");
-            json::timestamp(&mut out, exemplar.timestamp.unwrap_or(TimestampMs::new(0)));
-            out.push(b'}');
-        }
-        out.extend_from_slice(b"]}");
+fn series_json(out: &mut Vec<u8>, (labels, exemplars): &SeriesExemplars) {
+    out.extend_from_slice(b"{\"seriesLabels\":");
+    json::labels(out, labels);
+    out.extend_from_slice(b",\"exemplars\":[");
+    for (k, exemplar) in exemplars.iter().enumerate() {
+        out.extend_from_slice(if k == 0 { b"{\"labels\":" } else { b",{\"labels\":" });
+        json::labels(out, &exemplar.labels);
+        out.extend_from_slice(b",\"value\":");
+        json::value(out, exemplar.value);
+        out.extend_from_slice(b",\"timestamp\":");
+        json::timestamp(out, exemplar.timestamp.unwrap_or(TimestampMs::new(0)));
+        out.push(b'}');
     }
-    out.push(b']');
-    out
+    out.extend_from_slice(b"]}");
 }

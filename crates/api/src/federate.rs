@@ -5,58 +5,49 @@ use crate::{
     blocking,
     params::Params,
     parts::{Parts, Ready},
-    reply::ApiError,
+    reply::{ApiError, ErrorType},
+    writing::Writing,
 };
 use axum::{
     http::{
-        HeaderMap, StatusCode,
+        HeaderMap,
         header::{ACCEPT, CONTENT_TYPE},
     },
     response::{IntoResponse, Response},
 };
 use skopos_exposition::{Format, TextWriter, WriteError};
 use skopos_model::{Labels, Matcher, MetricType, TimestampMs, is_stale_nan, name::METRIC_NAME};
+use skopos_promql::ParseError;
 use skopos_storage::{QueryBudget, SelectRequest, SeriesBatch, SeriesColumns, Shard, TimeRange};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// What the account takes an entry of the page for, in bytes, besides its labels and its name.
+const ENTRY_BYTES: usize = 64;
 
 /// The newest sample of a series.
 type Newest = (TimestampMs, f64);
 
 /// The page. Errors are text, as in Prometheus.
 pub(crate) async fn federate(Ready(parts): Ready, headers: HeaderMap, params: Params) -> Response {
-    let wrong = |text: String| (StatusCode::BAD_REQUEST, format!("{text}\n")).into_response();
-    let parsed: Result<Vec<_>, _> = params.all("match[]").map(skopos_promql::parse_selector).collect();
-    let sets = match parsed {
-        Ok(sets) => sets,
-        Err(e) => return wrong(e.to_string()),
-    };
     let format = Format::negotiate(headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or(""));
-    let budget = parts.engine.budget();
-    let page = blocking::run(parts, budget, move |parts, budget| page(parts, &sets, format, budget)).await;
-    match page {
+    let page = blocking::answer(parts, params, move |parts, params, budget, sink| {
+        let wrong = |e: ParseError| ApiError::new(ErrorType::BadData, e.to_string());
+        let sets = params.selectors_or(budget, wrong)?;
+        let now = TimestampMs::new(parts.clock.wall_ms());
+        let range = TimeRange { min: now.minus(parts.engine.options().lookback_delta), max: now };
+        let mut found = BTreeMap::new();
+        for matchers in &sets {
+            collect(parts, matchers, range, budget, &mut found)?;
+        }
+        let mut external = parts.config.get().global.external_labels.clone();
+        // Whoever scrapes this page must not call our address the instance of a series that has none.
+        external.entry("instance".to_owned()).or_default();
+        write(Writing::begin(parts, budget, sink, &[]), format, &found, &external)
+    });
+    match page.await {
         Ok(page) => ([(CONTENT_TYPE, format.content_type())], page).into_response(),
         Err(e) => e.into_text(),
     }
-}
-
-fn page(
-    parts: &Parts,
-    sets: &[Vec<Matcher>],
-    format: Format,
-    budget: &Arc<QueryBudget>,
-) -> Result<Vec<u8>, ApiError> {
-    let now = TimestampMs::new(parts.clock.wall_ms());
-    let range = TimeRange { min: now.minus(parts.engine.options().lookback_delta), max: now };
-    let mut found = BTreeMap::new();
-    for matchers in sets {
-        collect(parts, matchers, range, budget, &mut found)?;
-    }
-    let mut external = parts.config.get().global.external_labels.clone();
-    // Whoever scrapes this page must not call our address the instance of a series that has none.
-    external.entry("instance".to_owned()).or_default();
-    let mut out = Vec::new();
-    write(&mut out, format, &found, &external).map_err(|e| ApiError::internal(e.to_string()))?;
-    Ok(out)
 }
 
 /// The newest samples of all series of one selector, by name and labels.
@@ -77,6 +68,8 @@ fn collect(
             if let Some(newest) = newest(&series)
                 && !name.is_empty()
             {
+                let bytes = ENTRY_BYTES + name.len() + series.labels.byte_len();
+                budget.charge_memory(bytes as u64)?;
                 found.insert((name.to_owned(), series.labels.clone()), newest);
             }
         }
@@ -93,23 +86,27 @@ fn newest(series: &SeriesColumns<'_>) -> Option<Newest> {
 }
 
 fn write(
-    out: &mut Vec<u8>,
+    mut writing: Writing<'_>,
     format: Format,
     found: &BTreeMap<(String, Labels), Newest>,
     external: &BTreeMap<String, String>,
-) -> Result<(), WriteError> {
-    let mut writer = TextWriter::new(format, out);
+) -> Result<(), ApiError> {
+    let failed = |e: WriteError| ApiError::internal(e.to_string());
+    let mut page = Vec::new();
+    let mut writer = TextWriter::new(format, &mut page);
     let mut family = "";
     for ((name, labels), (at, value)) in found {
         if name != family {
-            writer.family(name, MetricType::Unknown, "")?;
+            writer.family(name, MetricType::Unknown, "").map_err(failed)?;
             family = name;
         }
         let own = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
         let missing = external.iter().filter(|(name, _)| labels.get(name).is_none());
         let all: Vec<(&str, &str)> = own.chain(missing.map(|(n, v)| (n.as_str(), v.as_str()))).collect();
-        writer.sample_at("", &all, *value, *at)?;
+        writer.sample_at("", &all, *value, *at).map_err(failed)?;
+        writing.bytes(&writer.take())?;
     }
     writer.finish();
-    Ok(())
+    writing.bytes(&page)?;
+    writing.end()
 }

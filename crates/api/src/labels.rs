@@ -1,15 +1,35 @@
 //! `/api/v1/series`, `/api/v1/labels`, `/api/v1/label/<name>/values`.
 
 use crate::{
-    blocking, json,
+    blocking::{self, Sink},
+    json,
     params::Params,
     parts::{Parts, Ready},
-    reply::{ApiError, Success},
+    reply::{self, ApiError},
+    writing::Writing,
 };
-use axum::extract::Path;
+use axum::{extract::Path, http::StatusCode, response::Response};
 use skopos_model::{Labels, Matcher, TimestampMs};
 use skopos_storage::{LabelRequest, Querier, QueryBudget, TimeRange};
 use std::sync::Arc;
+
+/// What is found, and held until it is written.
+trait Found: Ord {
+    /// Its bytes, besides those that storage charges for each.
+    fn bytes(&self) -> usize;
+}
+
+impl Found for Labels {
+    fn bytes(&self) -> usize {
+        self.byte_len()
+    }
+}
+
+impl Found for String {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
 
 /// What all three ask: of which time, of which series, how many.
 struct Request {
@@ -19,7 +39,7 @@ struct Request {
 }
 
 impl Request {
-    fn read(params: &Params) -> Result<Self, ApiError> {
+    fn read(params: &Params, budget: &QueryBudget) -> Result<Self, ApiError> {
         let min = params.time("start")?.unwrap_or(TimestampMs::MIN);
         let max = params.time("end")?.unwrap_or(TimestampMs::MAX);
         if max < min {
@@ -27,14 +47,14 @@ impl Request {
         }
         Ok(Self {
             range: TimeRange { min, max },
-            selectors: params.selectors()?,
+            selectors: params.selectors(budget)?,
             limit: params.count("limit")?,
         })
     }
 
     /// Asks for each selector, puts the answers together in order, each thing once, and cuts them
     /// at the limit.
-    fn gather<T: Ord>(
+    fn gather<T: Found>(
         &self,
         parts: &Parts,
         budget: &Arc<QueryBudget>,
@@ -48,7 +68,9 @@ impl Request {
         let limit = if self.limit == 0 { 0 } else { self.limit.saturating_add(1) };
         for matchers in selectors {
             let request = LabelRequest { matchers, limit, budget: Arc::clone(budget) };
-            found.extend(ask(querier.as_ref(), &request)?);
+            let more = ask(querier.as_ref(), &request)?;
+            budget.charge_memory(more.iter().map(|found| found.bytes() as u64).sum())?;
+            found.extend(more);
         }
         found.sort_unstable();
         found.dedup();
@@ -61,42 +83,39 @@ impl Request {
     }
 }
 
+/// Answers with what is found.
+fn write<T>(
+    (parts, budget, sink): (&Parts, &QueryBudget, &mut Sink),
+    (found, warnings): (Vec<T>, Vec<String>),
+    item: impl Fn(&mut Vec<u8>, &T),
+) -> Result<(), ApiError> {
+    let mut writing = Writing::begin(parts, budget, sink, reply::BEGIN);
+    writing.list(&found, item)?;
+    reply::end(&mut writing.out, &warnings, &[]);
+    writing.end()
+}
+
 /// Labels of the series that fulfil any of the selectors.
-pub(crate) async fn series(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    let budget = parts.engine.budget();
-    blocking::run(parts, budget, move |parts, budget| {
-        let request = Request::read(&params)?;
+pub(crate) async fn series(Ready(parts): Ready, params: Params) -> Result<Response, ApiError> {
+    let body = blocking::answer(parts, params, |parts, params, budget, sink| {
+        let request = Request::read(params, budget)?;
         if request.selectors.is_empty() {
             return Err(ApiError::parameter("match[]", "it is missing: name at least one selector"));
         }
-        let (found, warnings) = request.gather(parts, budget, |q, r| q.series(r))?;
-        Ok(Success::raw(series_json(&found)).with_remarks(warnings, Vec::new()))
-    })
-    .await
-}
-
-fn series_json(found: &[Labels]) -> Vec<u8> {
-    let mut out = Success::begin();
-    out.push(b'[');
-    for (i, labels) in found.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        json::labels(&mut out, labels);
-    }
-    out.push(b']');
-    out
+        let found = request.gather(parts, budget, |q, r| q.series(r))?;
+        write((parts, budget, sink), found, json::labels)
+    });
+    Ok(reply::json(StatusCode::OK, body.await?))
 }
 
 /// Names of the labels of the series that fulfil any of the selectors.
-pub(crate) async fn names(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    let budget = parts.engine.budget();
-    blocking::run(parts, budget, move |parts, budget| {
-        let request = Request::read(&params)?;
-        let (found, warnings) = request.gather(parts, budget, |q, r| q.label_names(r))?;
-        Ok(Success::of(&found)?.with_remarks(warnings, Vec::new()))
-    })
-    .await
+pub(crate) async fn names(Ready(parts): Ready, params: Params) -> Result<Response, ApiError> {
+    let body = blocking::answer(parts, params, |parts, params, budget, sink| {
+        let request = Request::read(params, budget)?;
+        let found = request.gather(parts, budget, |q, r| q.label_names(r))?;
+        write((parts, budget, sink), found, |out, name: &String| json::string(out, name))
+    });
+    Ok(reply::json(StatusCode::OK, body.await?))
 }
 
 /// Values of one label of the series that fulfil any of the selectors.
@@ -104,18 +123,17 @@ pub(crate) async fn values(
     Ready(parts): Ready,
     Path(name): Path<String>,
     params: Params,
-) -> Result<Success, ApiError> {
+) -> Result<Response, ApiError> {
     let name = unescape_label_name(&name);
     if name.is_empty() {
         return Err(ApiError::parameter("name", "it is empty"));
     }
-    let budget = parts.engine.budget();
-    blocking::run(parts, budget, move |parts, budget| {
-        let request = Request::read(&params)?;
-        let (found, warnings) = request.gather(parts, budget, |q, r| q.label_values(&name, r))?;
-        Ok(Success::of(&found)?.with_remarks(warnings, Vec::new()))
-    })
-    .await
+    let body = blocking::answer(parts, params, move |parts, params, budget, sink| {
+        let request = Request::read(params, budget)?;
+        let found = request.gather(parts, budget, |q, r| q.label_values(&name, r))?;
+        write((parts, budget, sink), found, |out, value: &String| json::string(out, value))
+    });
+    Ok(reply::json(StatusCode::OK, body.await?))
 }
 
 /// Names that are no classic label names come as `U__` and hexadecimal digits between underscores

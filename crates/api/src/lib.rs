@@ -14,7 +14,7 @@
 //! - `query_stats`: how long a query took, for clients that ask; `query_log`: for the log of queries.
 //! - `query_ranks`: queries that are being answered, and those that took longest.
 //! - `openapi`: all of this, for programs.
-//! - `answer`: a query's result as JSON, sent while it is written.
+//! - `answer`: a query's result as JSON; `writing`: answers of any length, sent while they are written.
 //! - `blocking`: queries on threads, cancelled when their client goes.
 //! - `own_metrics`: what this process says of itself.
 //! - `ui`: the embedded files.
@@ -23,9 +23,10 @@
 //! thread → `Engine` over `Parts::storage` → `answer` writes the columns by `json`, and sends them.
 //!
 //! What always holds:
-//! - Every error that a client sees is an `ApiError` in the API's JSON form; its status code follows
-//!   from its type.
-//! - Handlers never wait for storage on a thread of the reactor.
+//! - Every error that a client sees is an `ApiError`, whose status code follows from its type: in the API's JSON
+//!   form, and as text where Prometheus answers with text (`read`, `/federate`, `/metrics`, `/-/`, pages).
+//! - Handlers never wait for storage on a thread of the reactor, nor compile what a client wrote there.
+//! - What a request holds is charged, or has a bound of its own; an answer that can be long goes through `writing`.
 //! - The API knows no storage but its seam; it never sees `tsdb`.
 //!
 //! When you add a route: a handler in the module it is about, a line in `router`, its description in
@@ -63,26 +64,31 @@ mod syntax;
 mod targets;
 pub mod tsdb_status;
 mod ui;
+mod writing;
 
 pub use access::needed_scope;
 pub use admin::{AdminError, NoAdmin, SharedAdmin, TsdbAdmin, WithHead};
-pub use answer::DEFAULT_RESPONSE_MAX_BYTES;
+pub use blocking::Slots;
 pub use control::Asked;
 pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
 pub use query_log::QueryLog;
 pub use query_ranks::QueryRanks;
 pub use remote_read::{ChunkSource, RemoteRead, RemoteReadLimits};
+pub use writing::DEFAULT_RESPONSE_MAX_BYTES;
 
-use crate::reply::{ApiError, ErrorType};
+use crate::{
+    mount::GlobalUrls,
+    reply::{ApiError, ErrorType},
+};
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next},
     response::Response,
     routing::{any, get, post},
 };
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 use tower_http::compression::{
     CompressionLayer, Predicate,
     predicate::{DefaultPredicate, NotForContentType},
@@ -106,6 +112,7 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .route("/metrics", get(status::metrics))
         .route("/federate", get(federate::federate))
         .fallback(get(ui::file))
+        .layer(Extension(Arc::new(GlobalUrls::new(mount))))
         .layer(middleware::from_fn_with_state(app.clone(), count))
         .layer(CompressionLayer::new().compress_when(compressible()))
         .layer(DefaultBodyLimit::max(params::FORM_MAX_BYTES))
@@ -201,8 +208,6 @@ async fn count(State(app): State<App>, request: Request, next: Next) -> Response
     let route = request.extensions().get::<MatchedPath>().map_or("/", MatchedPath::as_str).to_owned();
     let started = Instant::now();
     let response = next.run(request).await;
-    if let Some(metrics) = app.metrics() {
-        metrics.http.observe(&route, response.status().as_u16(), started.elapsed());
-    }
+    app.http().observe(&route, response.status().as_u16(), started.elapsed());
     response
 }

@@ -22,8 +22,10 @@ const COMPILED_MAX_BYTES: usize = 1 << 20;
 /// Where the routes stand, and which of them there are.
 #[derive(Clone, Debug)]
 pub struct Mount {
-    /// The address under which clients reach the server, without a slash at its end.
+    /// The address under which clients reach the server, without a slash at its end; none where nobody said it.
     pub external_url: String,
+    /// The port on which it listens.
+    pub own_port: Option<u16>,
     /// What all paths begin with: empty, or a slash and a path without a slash at its end.
     pub prefix: String,
     /// Pages of these origins may call the API.
@@ -38,7 +40,7 @@ impl Default for Mount {
     fn default() -> Self {
         let cors_origin = CorsOrigin::new(".*").expect("invariant: the pattern is one");
         let (external_url, prefix) = (String::new(), String::new());
-        Self { external_url, prefix, cors_origin, admin_api: false, lifecycle: false }
+        Self { external_url, own_port: None, prefix, cors_origin, admin_api: false, lifecycle: false }
     }
 }
 
@@ -52,6 +54,48 @@ impl Mount {
         let to_home = move || async move { Redirect::to(&home) };
         let here = to_home.clone();
         Router::new().route("/", get(to_home)).route(&self.prefix, get(here)).nest(&self.prefix, routes)
+    }
+}
+
+/// The addresses of targets for whoever is not on this machine: its own name for itself is replaced by that of
+/// the external address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GlobalUrls {
+    scheme: String,
+    /// With the port, where there is one.
+    authority: String,
+    own_port: Option<u16>,
+}
+
+impl GlobalUrls {
+    pub(crate) fn new(mount: &Mount) -> Self {
+        let (scheme, rest) = mount.external_url.split_once("://").unwrap_or_default();
+        let authority = rest.split('/').next().unwrap_or_default();
+        Self { scheme: scheme.to_owned(), authority: authority.to_owned(), own_port: mount.own_port }
+    }
+
+    /// What stands for `url`.
+    pub(crate) fn of(&self, url: &str) -> String {
+        self.replaced(url).unwrap_or_else(|| url.to_owned())
+    }
+
+    fn replaced(&self, url: &str) -> Option<String> {
+        let (_, rest) = url.split_once("://").filter(|_| !self.authority.is_empty())?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (host, port) = authority.rsplit_once(':')?;
+        if !matches!(host, "localhost" | "127.0.0.1") {
+            return None;
+        }
+        if self.own_port.is_some_and(|own| port == own.to_string()) {
+            return Some(format!("{}://{}{path}", self.scheme, self.authority));
+        }
+        let scheme = &url[..url.len() - rest.len()];
+        let is_port = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let host = match self.authority.rsplit_once(':') {
+            Some((host, port)) if is_port(port) => host,
+            _ => &self.authority,
+        };
+        Some(format!("{scheme}{host}:{port}{path}"))
     }
 }
 
@@ -100,4 +144,41 @@ fn set_headers(headers: &mut HeaderMap, origins: &CorsOrigin, origin: Option<&He
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_own_names_are_not_for_others() {
+        let of = |external: &str, url: &str| {
+            let mount = Mount { external_url: external.to_owned(), own_port: Some(9090), ..Mount::default() };
+            GlobalUrls::new(&mount).of(url)
+        };
+        for (external, url, global) in [
+            (
+                "http://mon.example.org",
+                "http://localhost:9100/metrics",
+                "http://mon.example.org:9100/metrics",
+            ),
+            (
+                "https://mon.example.org:444/x",
+                "http://127.0.0.1:9100/m?a=b",
+                "http://mon.example.org:9100/m?a=b",
+            ),
+            (
+                "https://mon.example.org:444/x",
+                "http://localhost:9090/x/metrics",
+                "https://mon.example.org:444/x/metrics",
+            ),
+            ("https://[::2]", "http://localhost:1/", "http://[::2]:1/"),
+            ("http://mon.example.org", "http://other:9100/metrics", "http://other:9100/metrics"),
+            ("", "http://localhost:9100/metrics", "http://localhost:9100/metrics"),
+            ("/only/a/path", "http://localhost:9100/metrics", "http://localhost:9100/metrics"),
+            ("http://mon.example.org", "in-process://node", "in-process://node"),
+        ] {
+            assert_eq!(of(external, url), global, "{external} {url}");
+        }
+    }
 }

@@ -21,9 +21,13 @@ use skopos_model::TimestampMs;
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep, sleep},
+};
 
 /// The last reload failed.
 pub const RELOAD_FAILED: &str = "Configuration reload has failed.";
@@ -34,6 +38,10 @@ pub const STOPPING: &str = "Skopos is shutting down and gracefully stopping all 
 
 /// Clients that may listen at the same time; as many as in Prometheus.
 const LISTENERS_MAX: usize = 16;
+/// How long a listener may hear nothing: one that has gone without a word is noticed by what it does not take.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What is sent then: a comment, which clients pass over.
+const STILL_HERE: Bytes = Bytes::from_static(b":\n\n");
 /// Events that wait for a slow client; one that lets more wait is let go.
 const WAITING_MAX: usize = 64;
 
@@ -124,7 +132,7 @@ pub(crate) async fn live(State(app): State<App>) -> Response {
     let Some(events) = app.notifications().listen() else {
         return StatusCode::NO_CONTENT.into_response();
     };
-    let mut response = Response::new(Body::new(Events(events)));
+    let mut response = Response::new(Body::new(Events::new(events)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -132,7 +140,16 @@ pub(crate) async fn live(State(app): State<App>) -> Response {
 }
 
 /// Events as the body of an answer.
-struct Events(mpsc::Receiver<Bytes>);
+struct Events {
+    events: mpsc::Receiver<Bytes>,
+    silence: Pin<Box<Sleep>>,
+}
+
+impl Events {
+    fn new(events: mpsc::Receiver<Bytes>) -> Self {
+        Self { events, silence: Box::pin(sleep(HEARTBEAT)) }
+    }
+}
 
 impl HttpBody for Events {
     type Data = Bytes;
@@ -142,7 +159,13 @@ impl HttpBody for Events {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
+        let mut event = self.events.poll_recv(context);
+        if event.is_pending() {
+            ready!(self.silence.as_mut().poll(context));
+            event = Poll::Ready(Some(STILL_HERE));
+        }
+        self.silence.as_mut().reset(Instant::now() + HEARTBEAT);
+        event.map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 
@@ -169,6 +192,22 @@ mod tests {
         };
         assert_eq!(events, [event(true), event(false)]);
         assert!(notifications.listen().is_none(), "nobody listens to a server that stops");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_hears_every_now_and_then_that_the_server_is_there() {
+        let notifications = Notifications::default();
+        let mut events = Events::new(notifications.listen().unwrap());
+        let mut next = async || {
+            let frame = std::future::poll_fn(|context| Pin::new(&mut events).poll_frame(context)).await;
+            String::from_utf8(frame.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap()
+        };
+        let began = Instant::now();
+        assert_eq!((next().await, next().await), (":\n\n".to_owned(), ":\n\n".to_owned()));
+        assert_eq!(began.elapsed(), 2 * HEARTBEAT);
+        notifications.say(STOPPING, TimestampMs::new(0));
+        assert!(next().await.starts_with("data: "));
+        assert_eq!(began.elapsed(), 2 * HEARTBEAT);
     }
 
     #[test]

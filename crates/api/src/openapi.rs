@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-const DOCUMENT: &str = include_str!("openapi.yaml");
+pub(crate) const DOCUMENT: &str = include_str!("openapi.yaml");
 
 pub(crate) async fn document() -> Response {
     ([(CONTENT_TYPE, "application/yaml; charset=utf-8")], DOCUMENT).into_response()

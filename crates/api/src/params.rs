@@ -9,16 +9,25 @@ use axum::{
         header::{CONTENT_LENGTH, CONTENT_TYPE},
     },
 };
-use skopos_model::{DurationMs, Matcher, TimestampMs};
+use skopos_model::{DurationMs, Matcher, TimestampMs, matcher::Regexes};
+use skopos_promql::{ParseError, parse_selector_within};
+use skopos_storage::QueryBudget;
 use std::time::Duration;
 
 /// The most bytes of a form body.
 pub(crate) const FORM_MAX_BYTES: usize = 4 << 20;
+/// How many `match[]` a request may have.
+const SELECTORS_MAX: usize = 1000;
+/// What the account takes a condition of a selector for, in bytes, besides its text.
+const MATCHER_BYTES: u64 = 128;
+/// The least written time of Prometheus and the greatest, which clients send for no bound.
+const LEAST_WRITTEN: &str = "-292273086-05-16T16:47:06Z";
+const GREATEST_WRITTEN: &str = "292277025-08-18T07:12:54.999999999Z";
 /// How long a client may take to send one: connections are few, and nobody may sit on them.
 const FORM_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The parameters in the order in which they were sent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequest<S> for Params {
@@ -26,7 +35,8 @@ impl<S: Send + Sync> FromRequest<S> for Params {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let query = request.uri().query().unwrap_or("").to_owned();
-        let is_form = request.method() == Method::POST
+        // As in Go, the forms of all methods that have one.
+        let is_form = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
             && request
                 .headers()
                 .get(CONTENT_TYPE)
@@ -103,15 +113,50 @@ impl Params {
         }
     }
 
+    /// Charges what the client sent, as it is held.
+    pub(crate) fn charge(&self, budget: &QueryBudget) -> Result<(), ApiError> {
+        let bytes = self.0.iter().map(|(k, v)| k.len() + v.len() + 2 * size_of::<String>()).sum::<usize>();
+        Ok(budget.charge_memory(bytes as u64)?)
+    }
+
     /// The selectors of all `match[]`.
-    pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        let parse = |text| skopos_promql::parse_selector(text).map_err(|e| ApiError::parameter("match[]", e));
-        self.all("match[]").map(parse).collect()
+    pub(crate) fn selectors(&self, budget: &QueryBudget) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        self.selectors_or(budget, |e| ApiError::parameter("match[]", e))
+    }
+
+    /// The same, where a wrong one is said to be so by `wrong`. They have one account of regular expressions,
+    /// and are charged: compiling takes time and room, and belongs on a thread of queries.
+    pub(crate) fn selectors_or(
+        &self,
+        budget: &QueryBudget,
+        wrong: impl Fn(ParseError) -> ApiError,
+    ) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        let mut regexes = Regexes::default();
+        let mut all = Vec::new();
+        for text in self.all("match[]") {
+            if all.len() == SELECTORS_MAX {
+                let reason = format!("there are more than {SELECTORS_MAX}: ask several times for less");
+                return Err(ApiError::parameter("match[]", reason));
+            }
+            budget.check()?;
+            let before = regexes.max_bytes();
+            let matchers = parse_selector_within(text, &mut regexes).map_err(&wrong)?;
+            let compiled = regexes.max_bytes() - before;
+            let held = matchers.iter().map(|m| MATCHER_BYTES + (m.name().len() + m.value().len()) as u64);
+            budget.charge_memory(compiled + held.sum::<u64>())?;
+            all.push(matchers);
+        }
+        Ok(all)
     }
 }
 
 /// Seconds since the Unix epoch, or RFC 3339.
 fn parse_time(text: &str) -> Result<TimestampMs, String> {
+    match text {
+        LEAST_WRITTEN => return Ok(TimestampMs::MIN),
+        GREATEST_WRITTEN => return Ok(TimestampMs::MAX),
+        _ => {}
+    }
     if let Ok(seconds) = text.parse::<f64>() {
         return seconds_to_ms(seconds)
             .map(TimestampMs::new)
@@ -157,6 +202,8 @@ mod tests {
         ] {
             assert_eq!(parse_time(text), Ok(TimestampMs::new(ms)), "{text}");
         }
+        assert_eq!(parse_time("-292273086-05-16T16:47:06Z"), Ok(TimestampMs::MIN));
+        assert_eq!(parse_time("292277025-08-18T07:12:54.999999999Z"), Ok(TimestampMs::MAX));
         for text in ["", "NaN", "Inf", "1e30", "yesterday", "2015-07-01"] {
             assert!(parse_time(text).is_err(), "{text}");
         }
@@ -168,6 +215,43 @@ mod tests {
         assert_eq!(parse_duration("0.5"), Ok(DurationMs::from_ms(500)));
         assert_eq!(parse_duration("1h30m"), Ok(DurationMs::from_secs(5400)));
         assert!(parse_duration("NaN").is_err() && parse_duration("x").is_err());
+    }
+
+    fn unlimited() -> std::sync::Arc<QueryBudget> {
+        let limits = skopos_storage::QueryLimits { max_memory: u64::MAX, ..Default::default() };
+        QueryBudget::new(limits, skopos_base::Env::real().clock)
+    }
+
+    /// So many selectors with so many expressions each, all different.
+    fn with_expressions(selectors: usize, each: usize) -> Params {
+        let selector = |i| {
+            let all: Vec<_> = (0..each).map(|k| format!("a=~\"[ab]{i}x{k}\"")).collect();
+            ("match[]".to_owned(), format!("{{{}}}", all.join(",")))
+        };
+        Params((0..selectors).map(selector).collect())
+    }
+
+    #[test]
+    fn expressions_are_counted_over_all_selectors_and_charged() {
+        let budget = unlimited();
+        assert_eq!(with_expressions(4, 16).selectors(&budget).unwrap().len(), 4);
+        assert!(budget.memory() >= 64 << 20, "{}", budget.memory());
+        let refused = with_expressions(5, 13).selectors(&unlimited()).unwrap_err();
+        assert!(refused.message().contains("limit of 64 regular expressions"), "{}", refused.message());
+        let limits = skopos_storage::QueryLimits { max_memory: 10 << 20, ..Default::default() };
+        let small = QueryBudget::new(limits, skopos_base::Env::real().clock);
+        let refused = with_expressions(4, 8).selectors(&small).unwrap_err();
+        assert!(refused.message().contains("query.max-memory"), "{}", refused.message());
+    }
+
+    #[test]
+    fn selectors_are_bounded_and_reading_them_ends_when_nobody_waits() {
+        let plain = |n: usize| Params(vec![("match[]".to_owned(), "up".to_owned()); n]);
+        assert_eq!(plain(SELECTORS_MAX).selectors(&unlimited()).unwrap().len(), SELECTORS_MAX);
+        assert!(plain(SELECTORS_MAX + 1).selectors(&unlimited()).is_err());
+        let budget = unlimited();
+        budget.cancel();
+        assert!(plain(1).selectors(&budget).unwrap_err().message().contains("cancelled"));
     }
 
     #[test]

@@ -4,10 +4,11 @@
 use crate::{
     about::{About, Replay},
     admin::SharedAdmin,
+    blocking::Slots,
     control::{Asked, Control},
     metadata::KeptMetadata,
     notifications::Notifications,
-    own_metrics::OwnMetrics,
+    own_metrics::{HttpStats, OwnMetrics},
     query_log::QueryLog,
     query_ranks::QueryRanks,
     remote_read::RemoteRead,
@@ -18,11 +19,15 @@ use axum::{extract::FromRequestParts, http::request};
 use parking_lot::Mutex;
 use skopos_base::clock::Clock;
 use skopos_config::Live;
+use skopos_exposition::Format;
 use skopos_promql::{Engine, queries::Queries};
 use skopos_scrape::manager::Manager;
 use skopos_storage::{ExemplarQueryable, Queryable};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, mpsc};
+
+/// So many at a time are told the process's own metrics.
+const DESCRIBING_MAX: usize = 2;
 
 /// Everything that a handler may ask.
 pub struct Parts {
@@ -53,7 +58,7 @@ pub struct Parts {
     /// Queries that are being answered and were.
     pub query_ranks: QueryRanks,
     /// How many queries may run at the same time.
-    pub query_slots: Arc<Semaphore>,
+    pub query_slots: Slots,
     /// Those that wait and run.
     pub queries: Arc<Queries>,
     /// Where they are logged.
@@ -70,12 +75,28 @@ impl Parts {
 }
 
 /// The parts once they are there. Cloning shares them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct App {
     parts: Arc<OnceLock<Arc<Parts>>>,
+    http: Arc<HttpStats>,
+    /// How many may be written of the process's own metrics at a time: storage is asked for them.
+    describing: Arc<Semaphore>,
     control: Arc<Control>,
     notifications: Arc<Notifications>,
     replay: Arc<Mutex<Replay>>,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self {
+            parts: Arc::default(),
+            http: Arc::default(),
+            describing: Arc::new(Semaphore::new(DESCRIBING_MAX)),
+            control: Arc::default(),
+            notifications: Arc::default(),
+            replay: Arc::default(),
+        }
+    }
 }
 
 impl App {
@@ -113,8 +134,27 @@ impl App {
         &self.control
     }
 
-    pub(crate) fn metrics(&self) -> Option<&OwnMetrics> {
-        self.parts.get().map(|parts| parts.metrics.as_ref())
+    /// What the web server counts.
+    pub(crate) fn http(&self) -> &Arc<HttpStats> {
+        &self.http
+    }
+
+    /// The process's own metrics: as long as storage is not open, those that there are without it.
+    pub(crate) async fn own_metrics(&self, format: Format) -> Result<Vec<u8>, ApiError> {
+        let Ok(turn) = Arc::clone(&self.describing).acquire_owned().await else {
+            return Err(ApiError::internal("invariant: the semaphore is never closed"));
+        };
+        let (parts, http) = (self.parts.get().map(Arc::clone), Arc::clone(&self.http));
+        let written = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let mut out = Vec::new();
+            match parts {
+                Some(parts) => parts.metrics.write(format, &mut out),
+                None => OwnMetrics::of_http(http, Vec::new()).write(format, &mut out),
+            }
+            out
+        });
+        written.await.map_err(|e| ApiError::internal(format!("the thread failed: {e}")))
     }
 
     pub(crate) fn is_ready(&self) -> bool {

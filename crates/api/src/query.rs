@@ -14,6 +14,7 @@ use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{
     Engine, EvalError, Steps,
     ast::{Expr, ValueType},
+    parse::MAX_QUERY_BYTES,
     queries::Slice,
 };
 use skopos_storage::{QueryBudget, QueryError};
@@ -29,16 +30,17 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
-    let mut tracked = parts.queries.asked(params.required("query")?);
+    let mut tracked = parts.queries.asked(text(&params)?);
     let only = Steps { start: at, end: at, step: DurationMs::ZERO };
     let running = parts.query_ranks.begin(params.required("query")?, only);
-    let slot = blocking::of_queries(&parts).take_within(budget.time_left()).await?;
+    let slot = parts.query_slots.take_within(budget.time_left()).await?;
     let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
         let _running = running;
         tracked.runs();
+        let mut stats = Stats::runs(parts, &params, asked);
         let expr = parse(parts, &params)?;
         let engine = engine(parts, &params)?;
-        let mut stats = Stats::begin(parts, &params, asked);
+        stats.evaluates(parts);
         tracked.enters(Slice::Evaluate);
         let result = engine.instant(parts.storage.as_ref(), &expr, at, budget);
         tracked.evaluated(budget, result.as_ref().err());
@@ -46,7 +48,7 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
         let query = params.required("query")?;
         let ended = Ended { path: "/api/v1/query", query, start: at, end: at, step: 0.0 };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
-        Answer::new(parts, sink).write(&result?, &params, limit, &stats)
+        Answer::new(parts, budget, sink).write(&result?, &params, limit, &stats)
     })
     .await?;
     Ok(reply::json(StatusCode::OK, body))
@@ -75,13 +77,14 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
-    let mut tracked = parts.queries.asked(params.required("query")?);
+    let mut tracked = parts.queries.asked(text(&params)?);
     let steps = Steps { start, end, step };
     let running = parts.query_ranks.begin(params.required("query")?, steps);
-    let slot = blocking::of_queries(&parts).take_within(budget.time_left()).await?;
+    let slot = parts.query_slots.take_within(budget.time_left()).await?;
     let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
         let _running = running;
         tracked.runs();
+        let mut stats = Stats::runs(parts, &params, asked);
         let expr = parse(parts, &params)?;
         if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
             let reason = format!(
@@ -91,7 +94,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
             return Err(ApiError::parameter("query", reason));
         }
         let engine = engine(parts, &params)?;
-        let mut stats = Stats::begin(parts, &params, asked);
+        stats.evaluates(parts);
         tracked.enters(Slice::Evaluate);
         let result = engine.range(parts.storage.as_ref(), &expr, steps, budget);
         tracked.evaluated(budget, result.as_ref().err());
@@ -100,7 +103,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
         let path = "/api/v1/query_range";
         let ended = Ended { path, query, start, end, step: step.as_ms() as f64 / 1000.0 };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
-        Answer::new(parts, sink).write(&result?, &params, limit, &stats)
+        Answer::new(parts, budget, sink).write(&result?, &params, limit, &stats)
     })
     .await?;
     Ok(reply::json(StatusCode::OK, body))
@@ -113,13 +116,26 @@ fn engine(parts: &Parts, params: &Params) -> Result<Engine, ApiError> {
     Ok(lookback.map_or(engine.clone(), |lookback| engine.with_lookback(lookback)))
 }
 
-/// What the query may use: as configured, within the time that the client gives it.
+/// What the query may use: as configured, within the time that the client gives it. What the client sent is
+/// charged.
 fn budget(parts: &Parts, params: &Params) -> Result<Arc<QueryBudget>, ApiError> {
     let mut limits = parts.engine.options().limits;
     if let Some(timeout) = params.duration("timeout")? {
         limits.timeout = limits.timeout.min(timeout.max(DurationMs::ZERO));
     }
-    Ok(parts.engine.budget_within(limits))
+    let budget = parts.engine.budget_within(limits);
+    params.charge(&budget)?;
+    Ok(budget)
+}
+
+/// The query, unless it is longer than any may be: such a text waits for no slot.
+fn text(params: &Params) -> Result<&str, ApiError> {
+    let text = params.required("query")?;
+    if text.len() <= MAX_QUERY_BYTES {
+        return Ok(text);
+    }
+    Err(skopos_promql::parse(text)
+        .map_or_else(|e| ApiError::parameter("query", e), |_| ApiError::parameter("query", "it is too long")))
 }
 
 fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {

@@ -1,9 +1,13 @@
 //! `QueryLog`: a line of JSON for each query, as Prometheus writes them to `global.query_log_file`, and a
-//! line in the program's own log for each that took longer than `--query.log-slower-than`. Evaluates
-//! nothing.
+//! line in the program's own log for each that took longer than `--query.log-slower-than`. Lines are written by a
+//! thread of its own: no query waits for a disk. Evaluates nothing.
 
-use crate::{parts::Parts, query_stats::Stats, targets::rfc_3339};
-use parking_lot::Mutex;
+use crate::{
+    own_metrics::{Families, MetricsSource},
+    parts::Parts,
+    query_stats::Stats,
+    targets::rfc_3339,
+};
 use serde_json::json;
 use skopos_base::fs::{File, OpenMode, SharedFs, append_all};
 use skopos_model::TimestampMs;
@@ -11,17 +15,50 @@ use skopos_promql::EvalError;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
     time::Duration,
 };
+
+/// So many lines may wait to be written; further ones are left out and counted.
+const WAITING_MAX: usize = 1024;
+/// So much of a slow query's text stands in the program's own log.
+const SHOWN_MAX_BYTES: usize = 1024;
 
 /// Where queries are logged.
 #[derive(Debug)]
 pub struct QueryLog {
     fs: SharedFs,
     slower_than: Option<Duration>,
-    open: Mutex<Option<(PathBuf, Box<dyn File>)>>,
-    failures: AtomicU64,
+    failures: Arc<AtomicU64>,
+    /// Begun with the first line.
+    writer: OnceLock<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    lines: Option<SyncSender<(PathBuf, String)>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What is waiting is written before the program ends.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.lines.take());
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// The file that lines go to.
+struct Opened {
+    fs: SharedFs,
+    open: Option<(PathBuf, Box<dyn File>)>,
 }
 
 /// A query that ended.
@@ -38,14 +75,24 @@ pub(crate) struct Ended<'a> {
 impl QueryLog {
     /// A log in files of `fs`; queries that took longer than `slower_than` are slow.
     pub fn new(fs: SharedFs, slower_than: Option<Duration>) -> Self {
-        Self { fs, slower_than, open: Mutex::new(None), failures: AtomicU64::new(0) }
+        Self { fs, slower_than, failures: Arc::default(), writer: OnceLock::new() }
+    }
+
+    /// What it says of itself.
+    pub fn metrics(&self) -> MetricsSource {
+        let failures = Arc::clone(&self.failures);
+        Arc::new(move |out: &mut Families<'_>| {
+            let help = "Lines of the query log that could not be written.";
+            let failed = failures.load(Ordering::Relaxed) as f64;
+            out.counter("prometheus_engine_query_log_failures_total", help, failed);
+        })
     }
 
     /// Logs a query where the configuration in force wants it.
     pub(crate) fn ended(&self, parts: &Parts, ended: Ended<'_>, stats: &Stats, error: Option<&EvalError>) {
         let took = stats.took();
         if self.slower_than.is_some_and(|limit| took >= limit) {
-            let (query, samples) = (ended.query, stats.samples());
+            let (query, samples) = (shown(ended.query), stats.samples());
             let seconds = took.as_secs_f64();
             tracing::warn!(query, seconds, samples, path = ended.path, "slow query");
         }
@@ -53,24 +100,65 @@ impl QueryLog {
         let Some(path) = &config.global.query_log_file else { return };
         let mut line = line(parts.clock.wall_ms(), ended, stats, error);
         line.push('\n');
-        if let Err(error) = self.write(Path::new(path), &line) {
-            *self.open.lock() = None;
-            // Once: a full disk has enough to bear.
-            if self.failures.fetch_add(1, Ordering::Relaxed) == 0 {
-                tracing::error!(%error, path, "the query log cannot be written; queries go on");
-            }
+        self.send(PathBuf::from(path), line);
+    }
+
+    fn send(&self, path: PathBuf, line: String) {
+        let writer = self.writer.get_or_init(|| self.begin());
+        let Some(lines) = &writer.lines else { return };
+        if let Err(error) = lines.try_send((path, line)) {
+            let (reason, (path, _)) = match error {
+                TrySendError::Full(line) => ("its disk is too slow", line),
+                TrySendError::Disconnected(line) => ("its thread has ended", line),
+            };
+            failed(&self.failures, &path, &reason);
         }
     }
 
-    fn write(&self, path: &Path, line: &str) -> io::Result<()> {
-        let mut open = self.open.lock();
+    fn begin(&self) -> Writer {
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        let (opened, failures) =
+            (Opened { fs: Arc::clone(&self.fs), open: None }, Arc::clone(&self.failures));
+        let thread = std::thread::Builder::new()
+            .name("skopos-querylog".to_owned())
+            .spawn(move || write_all(opened, &receiver, &failures));
+        Writer { lines: Some(sender), thread: thread.ok() }
+    }
+}
+
+/// Writes lines until nobody sends any more.
+fn write_all(mut opened: Opened, lines: &Receiver<(PathBuf, String)>, failures: &AtomicU64) {
+    for (path, line) in lines {
+        if let Err(error) = opened.write(&path, &line) {
+            opened.open = None;
+            failed(failures, &path, &error);
+        }
+    }
+}
+
+/// Counts a line that was not written. The first is said too; a full disk has enough to bear.
+fn failed(failures: &AtomicU64, path: &Path, error: &dyn std::fmt::Display) {
+    if failures.fetch_add(1, Ordering::Relaxed) == 0 {
+        let path = path.display();
+        tracing::error!(%error, %path, "a line of the query log cannot be written; queries go on");
+    }
+}
+
+/// As much of a query as is shown.
+fn shown(query: &str) -> &str {
+    let end = query.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= SHOWN_MAX_BYTES);
+    &query[..end.last().unwrap_or(0)]
+}
+
+impl Opened {
+    fn write(&mut self, path: &Path, line: &str) -> io::Result<()> {
         let exists = self.fs.exists(path)?;
         // A file that was moved away or is called otherwise now is begun anew.
-        if !matches!(&*open, Some((of, _)) if of == path && exists) {
+        if !matches!(&self.open, Some((of, _)) if of == path && exists) {
             let mode = if exists { OpenMode::Append } else { OpenMode::CreateNew };
-            *open = Some((path.to_owned(), self.fs.open(path, mode)?));
+            self.open = Some((path.to_owned(), self.fs.open(path, mode)?));
         }
-        match &mut *open {
+        match &mut self.open {
             Some((_, file)) => append_all(&mut **file, line.as_bytes()),
             None => Ok(()),
         }
@@ -102,21 +190,52 @@ fn line(now_ms: i64, ended: Ended<'_>, stats: &Stats, error: Option<&EvalError>)
 mod tests {
     use super::*;
     use skopos_base::{fs::read_all, real::RealFs};
-    use std::sync::Arc;
+
+    fn send(log: &QueryLog, path: &Path, line: &str) {
+        log.send(path.to_owned(), line.to_owned());
+    }
 
     #[test]
     fn lines_are_appended_and_a_file_that_was_moved_is_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
         let (path, moved) = (dir.path().join("queries.log"), dir.path().join("queries.log.1"));
+        let mut opened = Opened { fs: Arc::new(RealFs), open: None };
+        opened.write(&path, "one\n").unwrap();
+        opened.write(&path, "two\n").unwrap();
+        opened.fs.rename(&path, &moved).unwrap();
+        opened.write(&path, "three\n").unwrap();
+        // Another process of the same file goes on behind what is there; what waits is written at the end.
         let log = QueryLog::new(Arc::new(RealFs), None);
-        log.write(&path, "one\n").unwrap();
-        log.write(&path, "two\n").unwrap();
-        log.fs.rename(&path, &moved).unwrap();
-        log.write(&path, "three\n").unwrap();
-        // Another process of the same file goes on behind what is there.
-        QueryLog::new(Arc::new(RealFs), None).write(&path, "four\n").unwrap();
+        send(&log, &path, "four\n");
+        send(&log, &path, "five\n");
+        drop(log);
         assert_eq!(read_all(&RealFs, &moved).unwrap(), b"one\ntwo\n");
-        assert_eq!(read_all(&RealFs, &path).unwrap(), b"three\nfour\n");
+        assert_eq!(read_all(&RealFs, &path).unwrap(), b"three\nfour\nfive\n");
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_hold_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = QueryLog::new(Arc::new(RealFs), None);
+        let failures = Arc::clone(&log.failures);
+        // A folder is no file.
+        send(&log, dir.path(), "one\n");
+        send(&log, dir.path(), "two\n");
+        drop(log);
+        assert_eq!(failures.load(Ordering::Relaxed), 2);
+        // Nobody takes these.
+        let log = QueryLog::new(Arc::new(RealFs), None);
+        let (lines, _taken_by_nobody) = sync_channel(1);
+        log.writer.set(Writer { lines: Some(lines), thread: None }).unwrap();
+        (0..3).for_each(|_| send(&log, dir.path(), "line\n"));
+        assert_eq!(log.failures.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn of_a_long_query_the_beginning_is_shown() {
+        let long = "ü".repeat(SHOWN_MAX_BYTES);
+        assert_eq!(shown(&long), "ü".repeat(SHOWN_MAX_BYTES / 2));
+        assert_eq!(shown("up"), "up");
     }
 
     #[test]

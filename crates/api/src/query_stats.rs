@@ -48,6 +48,9 @@ pub(crate) struct Stats {
     /// What each operator did: for `stats=all` among the statistics, for `explain=1` beside them.
     operators: OperatorsWanted,
     asked: Duration,
+    /// It had its place among those that run.
+    ran: Duration,
+    /// Its text was read.
     began: Duration,
     ended: Duration,
     read: u64,
@@ -55,12 +58,17 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    /// Evaluation begins; the query was `asked` at that time of the clock.
-    pub(crate) fn begin(parts: &Parts, params: &Params, asked: Duration) -> Self {
-        let began = parts.clock.monotonic();
+    /// The query, which was `asked` at that time of the clock, has its place.
+    pub(crate) fn runs(parts: &Parts, params: &Params, asked: Duration) -> Self {
+        let ran = parts.clock.monotonic();
         let operators = OperatorsWanted::of(params);
         let wanted = params.get("stats").is_some();
-        Self { wanted, operators, asked, began, ended: began, read: 0, peak: 0 }
+        Self { wanted, operators, asked, ran, began: ran, ended: ran, read: 0, peak: 0 }
+    }
+
+    /// Evaluation begins.
+    pub(crate) fn evaluates(&mut self, parts: &Parts) {
+        self.began = parts.clock.monotonic();
     }
 
     /// Evaluation ended, having used so much.
@@ -69,7 +77,7 @@ impl Stats {
         self.ended = parts.clock.monotonic();
     }
 
-    /// Writes the member behind the result, if it is wanted. Sorting and preparing are parts of evaluation.
+    /// Writes the member behind the result, if it is wanted.
     pub(crate) fn write(&self, operators: &[OperatorStats], out: &mut Vec<u8>) -> Result<(), ApiError> {
         let written = |e: serde_json::Error| ApiError::internal(e.to_string());
         if self.operators.explained {
@@ -97,20 +105,47 @@ impl Stats {
         self.read
     }
 
-    /// As Prometheus writes it.
+    /// As Prometheus writes it. Sorting is a part of evaluation.
     pub(crate) fn json(&self) -> serde_json::Value {
-        let queued = self.began.saturating_sub(self.asked).as_secs_f64();
-        let evaluated = self.ended.saturating_sub(self.began).as_secs_f64();
+        let between = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64();
         json!({
             "timings": {
-                "evalTotalTime": evaluated,
+                "evalTotalTime": between(self.ran, self.ended),
                 "resultSortTime": 0,
-                "queryPreparationTime": 0,
-                "innerEvalTime": evaluated,
-                "execQueueTime": queued,
-                "execTotalTime": evaluated + queued,
+                "queryPreparationTime": between(self.ran, self.began),
+                "innerEvalTime": between(self.began, self.ended),
+                "execQueueTime": between(self.asked, self.ran),
+                "execTotalTime": between(self.ran, self.ended),
             },
-            "samples": {"totalQueryableSamples": self.read, "peakSamples": self.peak},
+            "samples": {
+                "totalQueryableSamples": self.read,
+                "samplesRead": self.read,
+                "peakSamples": self.peak,
+            },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_querys_time_are_told_apart() {
+        let at = Duration::from_millis;
+        let (asked, ran, began, ended) = (at(1000), at(1500), at(1625), at(3625));
+        let stats = Stats { asked, ran, began, ended, read: 7, peak: 3, ..Stats::default() };
+        let expected = json!({
+            "timings": {
+                "evalTotalTime": 2.125,
+                "resultSortTime": 0,
+                "queryPreparationTime": 0.125,
+                "innerEvalTime": 2.0,
+                "execQueueTime": 0.5,
+                "execTotalTime": 2.125,
+            },
+            "samples": {"totalQueryableSamples": 7, "samplesRead": 7, "peakSamples": 3},
+        });
+        assert_eq!(stats.json(), expected);
     }
 }

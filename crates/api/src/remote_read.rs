@@ -6,6 +6,7 @@ use crate::{
     own_metrics::{Families, MetricsSource},
     parts::{Parts, Ready},
     reply::{ApiError, ErrorType},
+    writing::Writing,
 };
 use axum::{
     body::Bytes,
@@ -17,7 +18,7 @@ use axum::{
 };
 use prost::Message;
 use skopos_chunk::{ChunkValue, Encoding, SampleIter, samples_in};
-use skopos_model::{MatchOp, Matcher, TimestampMs};
+use skopos_model::{MatchOp, Matcher, TimestampMs, matcher::Regexes};
 use skopos_proto::{
     ProtoError, convert, frame,
     messages::{
@@ -39,12 +40,14 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::sync::Semaphore;
 
 pub(crate) use skopos_proto::read::REQUEST_MAX_BYTES;
 
 /// The content type of a streamed answer.
 pub(crate) const STREAM_TYPE: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+
+/// How many queries a request may have.
+const QUERIES_MAX: usize = 1000;
 
 /// Gives a view of a range of time as encoded chunks.
 pub type ChunkSource = Arc<dyn Fn(TimeRange) -> Result<Box<dyn ChunkQuerier>, QueryError> + Send + Sync>;
@@ -52,7 +55,7 @@ pub type ChunkSource = Arc<dyn Fn(TimeRange) -> Result<Box<dyn ChunkQuerier>, Qu
 /// What one request of remote read may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemoteReadLimits {
-    /// Samples of one query of an answer that is not streamed (`--storage.remote.read-sample-limit`); zero
+    /// Samples of an answer that is not streamed, of all queries of the request (`--storage.remote.read-sample-limit`); zero
     /// means as many as any query may have.
     pub samples: u64,
     /// Requests at a time (`--storage.remote.read-concurrent-limit`).
@@ -72,7 +75,7 @@ impl Default for RemoteReadLimits {
 pub struct RemoteRead {
     chunks: ChunkSource,
     limits: RemoteReadLimits,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     /// Requests that wait or are carried out.
     asking: Arc<AtomicU64>,
 }
@@ -80,7 +83,7 @@ pub struct RemoteRead {
 impl RemoteRead {
     /// Reads from `chunks` within `limits`.
     pub fn new(chunks: ChunkSource, limits: RemoteReadLimits) -> Self {
-        let slots = Arc::new(Semaphore::new(limits.concurrent));
+        let slots = Slots::new(limits.concurrent, "storage.remote.read-concurrent-limit");
         Self { chunks, limits, slots, asking: Arc::default() }
     }
 
@@ -117,19 +120,24 @@ pub(crate) async fn read(Ready(parts): Ready, body: Bytes) -> Response {
 
 async fn answer(parts: Arc<Parts>, body: &[u8]) -> Result<Response, ApiError> {
     let asking = Asking::new(&parts.remote_read.asking);
-    let slots = Slots { slots: &parts.remote_read.slots, limit: "storage.remote.read-concurrent-limit" };
-    // What a request unpacks to is bounded by the slots too.
-    let slot = slots.take(&parts).await?;
-    let request = decode_request(body)?;
-    let kind = negotiated(&request)?;
     let budget = parts.engine.budget();
+    budget.charge_memory(body.len() as u64)?;
+    // What a request unpacks to is bounded by the slots too.
+    let slot = parts.remote_read.slots.take_within(budget.time_left()).await?;
+    let request = decode_request(body)?;
+    if request.queries.len() > QUERIES_MAX {
+        let reason = format!("the request has {} queries, and may have {QUERIES_MAX}", request.queries.len());
+        return Err(ApiError::new(ErrorType::BadData, reason));
+    }
+    let kind = negotiated(&request)?;
     let head: &[(HeaderName, &'static str)] = match kind {
         ResponseType::Samples => &[(CONTENT_TYPE, "application/x-protobuf"), (CONTENT_ENCODING, "snappy")],
         ResponseType::StreamedXorChunks => &[(CONTENT_TYPE, STREAM_TYPE)],
     };
     let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
         let _asking = asking;
-        let reading = Reading { parts, budget, external: &parts.config.get().global.external_labels };
+        let external = &parts.config.get().global.external_labels;
+        let reading = Reading { parts, budget, external, regexes: Regexes::default() };
         match kind {
             ResponseType::Samples => reading.samples(&request, sink),
             ResponseType::StreamedXorChunks => reading.stream(&request, sink),
@@ -167,6 +175,8 @@ struct Reading<'a> {
     parts: &'a Parts,
     budget: &'a Arc<QueryBudget>,
     external: &'a BTreeMap<String, String>,
+    /// Those of all its queries.
+    regexes: Regexes,
 }
 
 /// The series of one query, their chunks cut to its range.
@@ -176,12 +186,15 @@ struct Selected<'a> {
     budget: &'a QueryBudget,
 }
 
-impl Reading<'_> {
-    fn select(&self, query: &Query) -> Result<Selected<'_>, ApiError> {
+impl<'a> Reading<'a> {
+    fn select(&mut self, query: &Query) -> Result<Selected<'a>, ApiError> {
         let (min, max) = (query.start_timestamp_ms, query.end_timestamp_ms);
         let range = TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) };
-        let matchers: Vec<Matcher> =
-            convert::matchers(&query.matchers)?.into_iter().map(|m| self.inner(m)).collect();
+        self.budget.check()?;
+        let before = self.regexes.max_bytes();
+        let matchers = convert::matchers(&query.matchers, &mut self.regexes)?;
+        self.budget.charge_memory(self.regexes.max_bytes() - before)?;
+        let matchers: Vec<Matcher> = matchers.into_iter().map(|m| self.inner(m)).collect();
         let querier = (self.parts.remote_read.chunks)(range)?;
         let budget = Arc::clone(self.budget);
         let request = SelectRequest { matchers: &matchers, range, shard: Shard::WHOLE, budget };
@@ -196,24 +209,44 @@ impl Reading<'_> {
         if is_external { Matcher::equal(matcher.name(), "") } else { matcher }
     }
 
-    fn samples(&self, request: &ReadRequest, sink: &mut Sink) -> Result<(), ApiError> {
+    fn samples(mut self, request: &ReadRequest, sink: &mut Sink) -> Result<(), ApiError> {
+        let writing = Writing::begin(self.parts, self.budget, sink, &[]);
         let mut answer = SampledAnswer::default();
+        let (mut samples, mut held) = (0, 0);
         for query in &request.queries {
             let mut selected = self.select(query)?;
-            let mut samples = 0;
             while let Some(ChunkSeries { labels, chunks }) = selected.next()? {
                 let mut series =
                     TimeSeries { labels: convert::labels(&labels, self.external), ..TimeSeries::default() };
+                let mut of_series = 0;
                 for chunk in &chunks {
+                    let more = u64::from(samples_in(chunk.encoding, &chunk.bytes).unwrap_or(0));
+                    samples += more;
+                    self.check_samples(samples)?;
+                    of_series += more * size_of::<Sample>() as u64;
+                    self.budget.charge_memory(more * size_of::<Sample>() as u64)?;
                     push_samples(chunk, &mut series)?;
                 }
-                samples += (series.samples.len() + series.histograms.len()) as u64;
-                self.check_samples(samples)?;
                 answer.push(&series);
+                self.budget.release_memory(of_series);
+                self.hold(&answer, &mut held)?;
+                writing.check_size(answer.bytes())?;
             }
             answer.end_query();
+            self.hold(&answer, &mut held)?;
         }
-        sink.send_last(self.parts, answer.finish()?)
+        self.budget.charge_memory(answer.finish_bytes())?;
+        let body = answer.finish()?;
+        self.budget.release_memory(held);
+        writing.send(body)
+    }
+
+    /// Charges what the answer holds more than the `held` that was charged.
+    fn hold(&self, answer: &SampledAnswer, held: &mut u64) -> Result<(), ApiError> {
+        let more = answer.held_bytes().saturating_sub(*held);
+        self.budget.charge_memory(more)?;
+        *held += more;
+        Ok(())
     }
 
     fn check_samples(&self, samples: u64) -> Result<(), ApiError> {
@@ -228,7 +261,7 @@ impl Reading<'_> {
         Err(ApiError::new(ErrorType::BadData, reason))
     }
 
-    fn stream(&self, request: &ReadRequest, sink: &mut Sink) -> Result<(), ApiError> {
+    fn stream(mut self, request: &ReadRequest, sink: &mut Sink) -> Result<(), ApiError> {
         for (index, query) in request.queries.iter().enumerate() {
             let mut selected = self.select(query)?;
             while let Some(ChunkSeries { labels, chunks }) = selected.next()? {
@@ -246,7 +279,7 @@ impl Reading<'_> {
                 }
             }
         }
-        Ok(())
+        sink.send_last(self.parts, Vec::new())
     }
 }
 

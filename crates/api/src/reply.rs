@@ -12,45 +12,23 @@ use skopos_storage::QueryError;
 /// How a successful answer begins; its data follow.
 pub(crate) const BEGIN: &[u8] = br#"{"status":"success","data":"#;
 
-/// A successful answer, already written as JSON but for its end.
+/// A successful answer, already written as JSON but for its end. One that can be long goes through `writing`.
 #[derive(Debug)]
-pub(crate) struct Success {
-    /// `BEGIN` and the data.
-    body: Vec<u8>,
-    warnings: Vec<String>,
-    infos: Vec<String>,
-}
+pub(crate) struct Success(Vec<u8>);
 
 impl Success {
     /// Any value that serialises.
     pub(crate) fn of<T: Serialize>(value: &T) -> Result<Self, ApiError> {
-        let mut body = Self::begin();
+        let mut body = BEGIN.to_vec();
         serde_json::to_writer(&mut body, value).map_err(|e| ApiError::internal(e.to_string()))?;
-        Ok(Self::raw(body))
-    }
-
-    /// The beginning of an answer, for a caller who writes the data behind it himself: answers can be
-    /// large, and are not copied.
-    pub(crate) fn begin() -> Vec<u8> {
-        BEGIN.to_vec()
-    }
-
-    /// An answer whose data the caller wrote behind `begin`.
-    pub(crate) fn raw(body: Vec<u8>) -> Self {
-        assert!(body.starts_with(BEGIN), "an answer begins with its status");
-        Self { body, warnings: Vec::new(), infos: Vec::new() }
-    }
-
-    /// The same with remarks on how it came about.
-    pub(crate) fn with_remarks(self, warnings: Vec<String>, infos: Vec<String>) -> Self {
-        Self { warnings, infos, ..self }
+        Ok(Self(body))
     }
 }
 
 impl IntoResponse for Success {
     fn into_response(self) -> Response {
-        let mut body = self.body;
-        end(&mut body, &self.warnings, &self.infos);
+        let mut body = self.0;
+        end(&mut body, &[], &[]);
         json(StatusCode::OK, body)
     }
 }

@@ -2,22 +2,29 @@
 //! empty; parameters are checked all the same.
 
 use crate::{
+    blocking,
     params::Params,
+    parts::Ready,
     reply::{ApiError, Success},
 };
 use serde_json::json;
 
 /// The groups of rules.
-pub(crate) async fn rules(params: Params) -> Result<Success, ApiError> {
+pub(crate) async fn rules(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
     if let Some(kind) = params.get("type")
         && !matches!(kind, "alert" | "record")
     {
         return Err(ApiError::parameter("type", format!("not supported value {kind:?}")));
     }
     params.flag("exclude_alerts")?;
-    params.selectors()?;
     params.count("group_limit")?;
-    Success::of(&json!({"groups": []}))
+    let budget = parts.engine.budget();
+    params.charge(&budget)?;
+    blocking::run(parts, budget, move |_, budget| {
+        params.selectors(budget)?;
+        Success::of(&json!({"groups": []}))
+    })
+    .await
 }
 
 /// The alerts that are pending or firing.

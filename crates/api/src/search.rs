@@ -2,11 +2,12 @@
 //! that are sent in batches, the last of which says how it ended.
 
 use crate::{
-    blocking::{self, Sink},
+    blocking,
     params::Params,
     parts::{Parts, Ready},
     reply::{ApiError, ErrorType},
     search_score::{Algorithm, Case, Terms},
+    writing::Writing,
 };
 use axum::{
     http::{HeaderValue, header::CONTENT_TYPE},
@@ -62,11 +63,6 @@ struct Found {
     unit: String,
 }
 
-#[derive(Serialize)]
-struct Line {
-    results: Vec<Found>,
-}
-
 pub(crate) async fn metric_names(ready: Ready, params: Params) -> Result<Response, ApiError> {
     search(ready, params, Of::MetricNames).await
 }
@@ -80,21 +76,20 @@ pub(crate) async fn label_values(ready: Ready, params: Params) -> Result<Respons
 }
 
 async fn search(Ready(parts): Ready, params: Params, of: Of) -> Result<Response, ApiError> {
-    let search = Search::read(&params, TimestampMs::new(parts.clock.wall_ms()))?;
-    let label = match of {
-        Of::MetricNames => Some(METRIC_NAME.to_owned()),
-        Of::LabelNames => None,
-        Of::LabelValues => {
-            let missing = || bad("missing required parameter \"label\"");
-            Some(params.get("label").ok_or_else(missing)?.to_owned())
-        }
-    };
-    let with_metadata = search.with_metadata && matches!(of, Of::MetricNames);
-    let budget = parts.engine.budget();
-    let slot = blocking::of_queries(&parts).take(&parts).await?;
-    let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
-        let search = Search { with_metadata, ..search };
-        search.answer(parts, budget, label.as_deref(), sink)
+    let body = blocking::answer(parts, params, move |parts, params, budget, sink| {
+        let search = Search::read(params, TimestampMs::new(parts.clock.wall_ms()), budget)?;
+        let label = match of {
+            Of::MetricNames => Some(METRIC_NAME),
+            Of::LabelNames => None,
+            Of::LabelValues => {
+                let missing = || bad("missing required parameter \"label\"");
+                Some(params.get("label").ok_or_else(missing)?)
+            }
+        };
+        let with_metadata = search.with_metadata && matches!(of, Of::MetricNames);
+        let found = search.find(parts, budget, label)?;
+        let writing = Writing::begin(parts, budget, sink, &[]);
+        Search { with_metadata, ..search }.answer(parts, found, writing)
     })
     .await?;
     let mut response = body.into_response();
@@ -108,7 +103,7 @@ fn bad(reason: impl Into<String>) -> ApiError {
 }
 
 impl Search {
-    fn read(params: &Params, now: TimestampMs) -> Result<Self, ApiError> {
+    fn read(params: &Params, now: TimestampMs, budget: &QueryBudget) -> Result<Self, ApiError> {
         let min = params.time("start")?.unwrap_or_else(|| now.minus(DurationMs::from_secs(3600)));
         let max = params.time("end")?.unwrap_or(now);
         let percent = match params.get("fuzz_threshold") {
@@ -137,7 +132,7 @@ impl Search {
         };
         Ok(Self {
             range: TimeRange { min, max },
-            selectors: params.selectors()?,
+            selectors: params.selectors(budget)?,
             order: order(params, &terms)?,
             terms,
             limit: count("limit")?,
@@ -150,26 +145,38 @@ impl Search {
     fn answer(
         &self,
         parts: &Parts,
-        budget: &Arc<QueryBudget>,
-        label: Option<&str>,
-        sink: &mut Sink,
+        mut found: Vec<(String, f64)>,
+        mut writing: Writing<'_>,
     ) -> Result<(), ApiError> {
-        let mut found = self.find(parts, budget, label)?;
         let has_more = found.len() > self.limit;
         found.truncate(self.limit);
-        let mut line = Vec::new();
         for batch in found.chunks(self.batch) {
-            budget.check()?;
-            let results: Vec<Found> =
-                batch.iter().map(|(name, score)| self.found(parts, name, *score)).collect();
-            write_line(&mut line, &Line { results })?;
-            sink.send(parts, std::mem::take(&mut line))?;
+            self.line(parts, batch, &mut writing)?;
+            // Whoever asks for batches waits for each.
+            writing.flush()?;
         }
         if found.is_empty() {
-            write_line(&mut line, &Line { results: Vec::new() })?;
+            self.line(parts, &[], &mut writing)?;
         }
-        line.extend_from_slice(format!("{{\"status\":\"success\",\"has_more\":{has_more}}}\n").as_bytes());
-        sink.send_last(parts, line)
+        let end = format!("{{\"status\":\"success\",\"has_more\":{has_more}}}\n");
+        writing.out.extend_from_slice(end.as_bytes());
+        writing.end()
+    }
+
+    /// One line of results.
+    fn line(
+        &self,
+        parts: &Parts,
+        batch: &[(String, f64)],
+        writing: &mut Writing<'_>,
+    ) -> Result<(), ApiError> {
+        writing.out.extend_from_slice(b"{\"results\":");
+        writing.list(batch, |out, (name, score)| {
+            let found = self.found(parts, name, *score);
+            serde_json::to_writer(out, &found).expect("invariant: texts and numbers serialise");
+        })?;
+        writing.out.extend_from_slice(b"}\n");
+        Ok(())
     }
 
     /// All that fits, in order, each once.
@@ -185,10 +192,12 @@ impl Search {
         let mut names = BTreeSet::new();
         for matchers in selectors {
             let request = LabelRequest { matchers, limit: 0, budget: Arc::clone(budget) };
-            names.extend(match label {
+            let more = match label {
                 Some(label) => querier.label_values(label, &request)?,
                 None => querier.label_names(&request)?,
-            });
+            };
+            budget.charge_memory(more.iter().map(|name| name.len() as u64).sum())?;
+            names.extend(more);
         }
         let mut found = Vec::new();
         for name in names {
@@ -212,12 +221,6 @@ impl Search {
             metadata.map(|m| (m.metric_type.as_str(), m.help, m.unit)).unwrap_or_default();
         Found { name: name.to_owned(), score: self.with_score.then_some(score), metric_type, help, unit }
     }
-}
-
-fn write_line(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), ApiError> {
-    serde_json::to_writer(&mut *out, value).map_err(|e| ApiError::internal(e.to_string()))?;
-    out.push(b'\n');
-    Ok(())
 }
 
 fn metadata_of(parts: &Parts, metric: &str) -> Option<Metadata> {

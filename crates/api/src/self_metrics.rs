@@ -3,9 +3,10 @@
 
 use crate::{
     params::Params,
-    parts::Ready,
+    parts::{App, Ready},
     reply::{ApiError, Success},
 };
+use axum::extract::State;
 use serde_json::{Map, Value, json};
 use skopos_exposition::{Entry, Format, Parser, Sample};
 use skopos_model::{LabelsBuilder, MetricType, re2::WholeText};
@@ -14,11 +15,14 @@ use skopos_model::{LabelsBuilder, MetricType, re2::WholeText};
 const COMPILED_MAX_BYTES: usize = 1 << 20;
 
 /// The families whose names match `metric_name_pattern` as a whole.
-pub(crate) async fn self_metrics(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
+pub(crate) async fn self_metrics(
+    State(app): State<App>,
+    _: Ready,
+    params: Params,
+) -> Result<Success, ApiError> {
     let pattern = params.get("metric_name_pattern").map(|p| WholeText::new(p, COMPILED_MAX_BYTES));
     let pattern = pattern.transpose().map_err(|e| ApiError::parameter("metric_name_pattern", e))?;
-    let mut text = Vec::new();
-    parts.metrics.write(Format::Text, &mut text);
+    let text = app.own_metrics(Format::Text).await?;
     let wanted = |family: &Family| {
         !family.metrics.is_empty() && pattern.as_ref().is_none_or(|p| p.is_match(&family.name))
     };

@@ -64,11 +64,13 @@ pub(crate) async fn config(Ready(parts): Ready) -> Result<Success, ApiError> {
     Success::of(&Yaml { yaml: parts.config.get().to_yaml() })
 }
 
-/// This process's own metrics, in the format that the client prefers.
-pub(crate) async fn metrics(Ready(parts): Ready, headers: HeaderMap) -> Response {
+/// This process's own metrics, in the format that the client prefers; some of them while storage is opened,
+/// so that a start that takes long can be seen.
+pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
     let format = Format::negotiate(accept);
-    let mut body = Vec::new();
-    parts.metrics.write(format, &mut body);
-    ([(CONTENT_TYPE, format.content_type())], body).into_response()
+    match app.own_metrics(format).await {
+        Ok(body) => ([(CONTENT_TYPE, format.content_type())], body).into_response(),
+        Err(e) => e.into_text(),
+    }
 }

@@ -1,6 +1,7 @@
 //! `/api/v1/format_query` and `/api/v1/parse_query`: a query as formatted text, and as a tree.
 
 use crate::{
+    blocking,
     params::Params,
     parts::{Parts, Ready},
     reply::{ApiError, Success},
@@ -15,14 +16,31 @@ use skopos_promql::{
     functions::Optional,
 };
 
+/// A formatted query may be longer than it was: every line is indented as deep as it stands.
+const FORMATTED_MAX_BYTES: u64 = 8 << 20;
+
 /// The query, formatted.
 pub(crate) async fn format_query(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    Success::of(&parse(&parts, &params)?.pretty())
+    let budget = parts.engine.budget();
+    params.charge(&budget)?;
+    blocking::run(parts, budget, move |parts, _| {
+        let max = usize::try_from(parts.response_max_bytes.min(FORMATTED_MAX_BYTES)).unwrap_or(usize::MAX);
+        let formatted = parse(parts, &params)?.pretty_within(max);
+        let long = || ApiError::parameter("query", format!("formatted it has more than {max} bytes"));
+        Success::of(&formatted.ok_or_else(long)?)
+    })
+    .await
 }
 
 /// The query's tree.
 pub(crate) async fn parse_query(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    Success::of(&tree(&parse(&parts, &params)?))
+    let budget = parts.engine.budget();
+    params.charge(&budget)?;
+    blocking::run(parts, budget, move |parts, _| {
+        let text = params.get("query").unwrap_or("");
+        Success::of(&tree(&parse(parts, &params)?, text))
+    })
+    .await
 }
 
 fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {
@@ -31,21 +49,22 @@ fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {
     skopos_promql::parse_with(text, language).map_err(|e| ApiError::parameter("query", e))
 }
 
-fn tree(expr: &Expr) -> Value {
+/// The tree of a part of `text`.
+fn tree(expr: &Expr, text: &str) -> Value {
     match &expr.kind {
         ExprKind::Number(v) | ExprKind::Duration(v) => {
             json!({"type": "numberLiteral", "val": number(*v)})
         }
         ExprKind::String(text) => json!({"type": "stringLiteral", "val": &**text}),
         ExprKind::Bytes(bytes) => json!({"type": "stringLiteral", "val": String::from_utf8_lossy(bytes)}),
-        ExprKind::Selector(s) => selector("vectorSelector", s, None),
-        ExprKind::Range(r) => selector("matrixSelector", &r.selector, Some(&r.range)),
-        ExprKind::Subquery(s) => subquery(s),
-        ExprKind::Call(c) => call(c),
-        ExprKind::Aggregate(a) => aggregate(a),
-        ExprKind::Binary(b) => binary(b),
-        ExprKind::Negate(inner) => json!({"type": "unaryExpr", "op": "-", "expr": tree(inner)}),
-        ExprKind::Paren(inner) => json!({"type": "parenExpr", "expr": tree(inner)}),
+        ExprKind::Selector(s) => selector(Kind::Vector, s, name(expr, text)),
+        ExprKind::Range(r) => selector(Kind::Matrix(&r.range), &r.selector, name(expr, text)),
+        ExprKind::Subquery(s) => subquery(s, text),
+        ExprKind::Call(c) => call(c, text),
+        ExprKind::Aggregate(a) => aggregate(a, text),
+        ExprKind::Binary(b) => binary(b, text),
+        ExprKind::Negate(inner) => json!({"type": "unaryExpr", "op": "-", "expr": tree(inner, text)}),
+        ExprKind::Paren(inner) => json!({"type": "parenExpr", "expr": tree(inner, text)}),
     }
 }
 
@@ -62,23 +81,33 @@ fn length(length: &Length) -> i64 {
     }
 }
 
-fn selector(kind: &str, s: &Selector, range: Option<&Length>) -> Value {
+/// The name of a selector that is written before its braces: one within them is a condition among others.
+fn name<'a>(expr: &Expr, text: &'a str) -> &'a str {
+    let written = text.get(expr.span.start as usize..expr.span.end as usize).unwrap_or("");
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
+    &written[..written.find(|c| !is_part(c)).unwrap_or(written.len())]
+}
+
+enum Kind<'a> {
+    Vector,
+    /// With its range.
+    Matrix(&'a Length),
+}
+
+/// Conditions come in the order of the tree, that of the name last.
+fn selector(kind: Kind<'_>, s: &Selector, name: &str) -> Value {
     let (names, others): (Vec<&Matcher>, Vec<&Matcher>) =
-        s.matchers.iter().partition(|m| m.name() == METRIC_NAME);
-    let name = match names[..] {
-        [only] if only.op() == skopos_model::MatchOp::Equal => only.value(),
-        _ => "",
-    };
+        s.matchers.iter().partition(|m| !name.is_empty() && m.name() == METRIC_NAME);
     let matcher = |m: &&Matcher| json!({"name": m.name(), "type": m.op().as_str(), "value": m.value()});
     let mut out = json!({
-        "type": kind,
+        "type": if matches!(kind, Kind::Vector) { "vectorSelector" } else { "matrixSelector" },
         "name": name,
         "matchers": others.iter().chain(&names).map(matcher).collect::<Vec<_>>(),
         "anchored": s.edges == Edges::Anchored,
         "smoothed": s.edges == Edges::Smoothed,
     });
     put_shift(&mut out, &s.shift);
-    if let Some(range) = range {
+    if let Kind::Matrix(range) = kind {
         out["range"] = length(range).into();
     }
     out
@@ -96,10 +125,10 @@ fn put_shift(out: &mut Value, shift: &Shift) {
     out["startOrEnd"] = word;
 }
 
-fn subquery(s: &Subquery) -> Value {
+fn subquery(s: &Subquery, text: &str) -> Value {
     let mut out = json!({
         "type": "subquery",
-        "expr": tree(&s.expr),
+        "expr": tree(&s.expr, text),
         "range": length(&s.range),
         "step": s.step.as_ref().map_or(0, length),
     });
@@ -116,7 +145,7 @@ const fn type_name(t: ValueType) -> &'static str {
     }
 }
 
-fn call(c: &Call) -> Value {
+fn call(c: &Call, text: &str) -> Value {
     let variadic = match c.function.optional {
         Optional::Last(n) => n as i64,
         Optional::Repeat => -1,
@@ -129,11 +158,11 @@ fn call(c: &Call) -> Value {
             "variadic": variadic,
             "returnType": type_name(c.function.returns),
         },
-        "args": c.args.iter().map(tree).collect::<Vec<_>>(),
+        "args": c.args.iter().map(|arg| tree(arg, text)).collect::<Vec<_>>(),
     })
 }
 
-fn aggregate(a: &Aggregate) -> Value {
+fn aggregate(a: &Aggregate, text: &str) -> Value {
     let (grouping, without) = match &a.grouping {
         Grouping::By(names) => (names, false),
         Grouping::Without(names) => (names, true),
@@ -141,19 +170,19 @@ fn aggregate(a: &Aggregate) -> Value {
     json!({
         "type": "aggregation",
         "op": a.op.as_str(),
-        "expr": tree(&a.expr),
-        "param": a.param.as_ref().map(tree),
+        "expr": tree(&a.expr, text),
+        "param": a.param.as_ref().map(|param| tree(param, text)),
         "grouping": grouping,
         "without": without,
     })
 }
 
-fn binary(b: &Binary) -> Value {
+fn binary(b: &Binary, text: &str) -> Value {
     json!({
         "type": "binaryExpr",
         "op": b.op.as_str(),
-        "lhs": tree(&b.lhs),
-        "rhs": tree(&b.rhs),
+        "lhs": tree(&b.lhs, text),
+        "rhs": tree(&b.rhs, text),
         "matching": b.matching.as_ref().map(matching),
         "bool": b.return_bool,
     })
@@ -177,4 +206,26 @@ fn matching(m: &Matching) -> Value {
         "include": m.include,
         "fillValues": {"lhs": m.fill.left, "rhs": m.fill.right},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_within_braces_is_a_condition_among_others() {
+        for (query, name, conditions) in [
+            ("up", "up", &["__name__"][..]),
+            (r#"up{a="b"}"#, "up", &["a", "__name__"]),
+            (r#"{__name__="up",a="b"}"#, "", &["__name__", "a"]),
+            (r#"{"up",a="b"}"#, "", &["__name__", "a"]),
+            (r#"{a="b"}"#, "", &["a"]),
+            (r#"a:b{__name__x="1"}[5m] offset 1m"#, "a:b", &["__name__x", "__name__"]),
+        ] {
+            let shown = tree(&skopos_promql::parse(query).unwrap(), query);
+            let names: Vec<_> =
+                shown["matchers"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+            assert_eq!((shown["name"].as_str(), &names[..]), (Some(name), conditions), "{query}");
+        }
+    }
 }

@@ -1,14 +1,16 @@
 //! `/api/v1/targets`: what is scraped, and how the last scrape of each went.
 
 use crate::{
+    mount::GlobalUrls,
     params::Params,
     parts::Ready,
     reply::{ApiError, ErrorType, Success},
 };
+use axum::Extension;
 use serde::Serialize;
 use skopos_model::{Labels, TimestampMs};
 use skopos_scrape::status::TargetStatus;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What stands for a time that never was.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -18,7 +20,8 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 struct Targets {
     active_targets: Vec<Active>,
     dropped_targets: Vec<()>,
-    dropped_target_counts: BTreeMap<String, usize>,
+    /// None where those that are dropped are not asked for.
+    dropped_target_counts: Option<BTreeMap<String, usize>>,
 }
 
 #[derive(Serialize)]
@@ -38,21 +41,31 @@ struct Active {
 }
 
 /// The targets, narrowed by `state` and `scrapePool`.
-pub(crate) async fn targets(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    let wants_active = match params.get("state").map(str::to_ascii_lowercase).as_deref() {
-        None | Some("any" | "active") => true,
-        Some("dropped") => false,
-        Some(_) => return Err(ApiError::parameter("state", "write active, dropped or any")),
-    };
+pub(crate) async fn targets(
+    Ready(parts): Ready,
+    Extension(global): Extension<Arc<GlobalUrls>>,
+    params: Params,
+) -> Result<Success, ApiError> {
+    // As in Prometheus, another state is that of no target.
+    let state = params.get("state").map(str::to_ascii_lowercase);
+    let wants_active = matches!(state.as_deref(), None | Some("any" | "active"));
+    let wants_dropped = matches!(state.as_deref(), None | Some("any" | "dropped"));
     let pool = params.get("scrapePool");
     let all = parts.targets.targets();
-    let in_pool = |t: &&std::sync::Arc<TargetStatus>| pool.is_none_or(|p| p == &*t.target.job);
-    let active_targets =
-        if wants_active { all.iter().filter(in_pool).map(|t| active(t)).collect() } else { Vec::new() };
+    let in_pool = |t: &&Arc<TargetStatus>| pool.is_none_or(|p| p == &*t.target.job);
+    let active_targets = if wants_active {
+        all.iter().filter(in_pool).map(|t| active(t, &global)).collect()
+    } else {
+        Vec::new()
+    };
     Success::of(&Targets {
         active_targets,
         dropped_targets: Vec::new(),
-        dropped_target_counts: BTreeMap::new(),
+        // No job drops any.
+        dropped_target_counts: wants_dropped.then(|| {
+            let config = parts.config.get();
+            config.scrape_configs.iter().map(|job| (job.job_name.clone(), 0)).collect()
+        }),
     })
 }
 
@@ -69,14 +82,14 @@ pub(crate) async fn relabel_steps(Ready(parts): Ready, params: Params) -> Result
     Success::of(&serde_json::json!({"steps": []}))
 }
 
-fn active(status: &TargetStatus) -> Active {
+fn active(status: &TargetStatus, global: &GlobalUrls) -> Active {
     let (target, last) = (&status.target, status.last());
     Active {
         discovered_labels: map(&target.discovered),
         labels: map(&target.labels),
         scrape_pool: target.job.to_string(),
         scrape_url: target.url(),
-        global_url: target.url(),
+        global_url: global.of(&target.url()),
         last_error: last.error,
         last_scrape: last.at.map_or_else(|| NEVER.to_owned(), rfc_3339),
         last_scrape_duration: last.took_secs,

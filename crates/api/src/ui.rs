@@ -17,7 +17,7 @@ use std::fmt::Write;
 #[folder = "../../ui/dist"]
 struct Files;
 
-/// The page that every path leads to which names no file.
+/// The page of the root; a path that names no file leads nowhere.
 const INDEX: &str = "index.html";
 
 /// Nothing is loaded from anywhere else; styles may be set by script, since the charts do so.

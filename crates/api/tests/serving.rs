@@ -3,19 +3,23 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use skopos_api::{
-    App, Mount, NoAdmin, Parts, QueryLog, QueryRanks, RemoteRead, RemoteReadLimits, about::About,
+    App, Mount, NoAdmin, Parts, QueryLog, QueryRanks, RemoteRead, RemoteReadLimits, Slots, about::About,
     own_metrics::OwnMetrics, router,
 };
 use skopos_base::Env;
 use skopos_config::{Config, Live};
 use skopos_model::{DurationMs, Labels};
 use skopos_promql::{Engine, EngineOptions, queries::Queries};
+use skopos_proto::{
+    messages::{LabelMatcher, Query, ReadRequest},
+    read::encode_request,
+};
 use skopos_scrape::{fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters};
 use skopos_storage::{
-    Appendable, Appender, LabelRequest, NoExemplars, Querier, QueryError, QueryLimits, Queryable,
-    SelectRequest, SeriesSet, TimeRange,
+    Appendable, Appender, LabelRequest, NoExemplars, Querier, QueryError, QueryLimits, QueryMemory,
+    Queryable, SelectRequest, SeriesSet, TimeRange,
 };
-use skopos_testkit::{http, wait_until};
+use skopos_testkit::{http, storage::MemoryStorage, wait_until};
 use skopos_web::serve::{ServeOptions, listen, serve};
 use std::{
     collections::HashMap,
@@ -27,11 +31,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    runtime::Runtime,
-    sync::{Semaphore, oneshot},
-    task::JoinHandle,
-};
+use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -46,31 +46,40 @@ struct Web {
 
 impl Web {
     fn start(max_connections: usize) -> Self {
+        Self::start_mounted(max_connections, &Mount::default())
+    }
+
+    fn start_mounted(max_connections: usize, mount: &Mount) -> Self {
         let runtime = Runtime::new().unwrap();
         let listeners = runtime.block_on(listen("127.0.0.1:0")).unwrap();
         let address = listeners[0].local_addr().unwrap().to_string();
         let app = App::default();
         let (stop, stopped) = oneshot::channel::<()>();
         let options = ServeOptions { max_connections, ..ServeOptions::open() };
-        let serving =
-            runtime.spawn(serve(listeners, router(app.clone(), &Mount::default()), options, async {
-                drop(stopped.await);
-            }));
+        let serving = runtime.spawn(serve(listeners, router(app.clone(), mount), options, async {
+            drop(stopped.await);
+        }));
         Self { runtime, address, app, stop: Some(stop), serving }
     }
 
     /// Makes it ready with a storage that answers only once its query is cancelled or out of time.
     fn ready(&self, storage: &Arc<Stubborn>, slots: usize, timeout: DurationMs) {
-        let clock = Env::real().clock;
         let limits = QueryLimits { timeout, ..QueryLimits::default() };
+        self.app.ready(self.parts(Arc::new(Storage(Arc::clone(storage))), slots, limits));
+    }
+
+    /// What it can be made ready with.
+    fn parts(&self, storage: Arc<dyn Queryable>, slots: usize, limits: QueryLimits) -> Parts {
+        let clock = Env::real().clock;
         let shared = Shared {
-            storage: Arc::new(Storage(Arc::clone(storage))),
+            storage: Arc::new(Storage(Arc::default())),
             fetcher: Fetcher::new(HashMap::new()).unwrap(),
             clock: Arc::clone(&clock),
             counters: Arc::new(ScrapeCounters::default()),
             max_series_per_target: 0,
         };
-        self.app.ready(Parts {
+        let options = EngineOptions { limits, ..EngineOptions::default() };
+        Parts {
             tsdb_status: Arc::new(|_, _| Ok(skopos_api::tsdb_status::TsdbStatus::default())),
             kept_metadata: Arc::new(Vec::new),
             tsdb_admin: Arc::new(NoAdmin),
@@ -82,16 +91,16 @@ impl Web {
             about: About::default(),
             query_ranks: QueryRanks::new(Arc::clone(&clock)),
             response_max_bytes: skopos_api::DEFAULT_RESPONSE_MAX_BYTES,
-            storage: Arc::new(Storage(Arc::clone(storage))),
-            engine: Engine::new(EngineOptions { limits, ..EngineOptions::default() }, Arc::clone(&clock)),
+            storage,
+            engine: Engine::new(options, Arc::clone(&clock)).with_memory(QueryMemory::new(u64::MAX)),
             targets: Arc::new(Manager::new(shared)),
             config: Arc::new(Live::new(Config::built_in())),
             queries: Queries::new(Arc::clone(&clock), slots, None),
             query_log: QueryLog::new(Env::real().fs, None),
             clock,
-            query_slots: Arc::new(Semaphore::new(slots)),
-            metrics: Arc::new(OwnMetrics::new(Vec::new())),
-        });
+            query_slots: Slots::of_queries(slots),
+            metrics: Arc::new(OwnMetrics::new(&self.app, Vec::new())),
+        }
     }
 
     fn url(&self, path: &str) -> String {
@@ -180,7 +189,8 @@ fn until_storage_is_open_the_server_says_so() {
         ("/api/v1/query?query=1", 503, "\"errorType\":\"unavailable\""),
         ("/api/v1/labels", 503, "the server is starting: stored data is being read"),
         ("/api/v1/status/config", 503, "\"status\":\"error\""),
-        ("/metrics", 503, "unavailable"),
+        ("/metrics", 200, "process_cpu_seconds_total"),
+        ("/metrics", 200, "prometheus_http_requests_total{handler=\"/api/v1/labels\",code=\"503\"} 1"),
         ("/api/v1/status/buildinfo", 200, "\"application\":\"Skopos\""),
     ] {
         let response = http::get(&web.url(path)).unwrap();
@@ -253,4 +263,280 @@ fn the_end_waits_for_answers_and_not_for_silent_clients() {
     assert!(ended.is_ok(), "the server ends");
     assert!(TcpStream::connect(&web.address).is_err(), "nobody listens any more");
     drop((silent, kept));
+}
+
+/// What compiles, formats or searches what a client wrote waits for a slot like any query; what says how the
+/// process fares does not.
+#[test]
+fn what_a_client_wrote_is_read_in_a_slot() {
+    let (web, storage) = (Web::start(40), Arc::<Stubborn>::default());
+    web.ready(&storage, 1, DurationMs::from_secs(600));
+    let asking = web.send("/api/v1/query?query=m");
+    storage.wait_for_question(1);
+    let mut waiting: Vec<_> = [
+        "/api/v1/format_query?query=up",
+        "/api/v1/parse_query?query=up",
+        "/api/v1/rules?match[]=up",
+        "/api/v1/metadata",
+        "/api/v1/targets/metadata?match_target=%7Ba=~%22b.*c%22%7D",
+    ]
+    .map(|path| (path, web.send(path)))
+    .into();
+    for path in ["/metrics", "/api/v1/status/self_metrics", "/-/healthy"] {
+        assert_eq!(http::get(&web.url(path)).unwrap().status, 200, "{path}");
+    }
+    for (path, stream) in &mut waiting {
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert!(stream.read(&mut [0]).is_err(), "{path} was answered without a slot");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
+    drop(asking);
+    for (path, stream) in &waiting {
+        assert_eq!(status_line(stream), "HTTP/1.1 200 OK", "{path}");
+    }
+}
+
+fn post(web: &Web, path: &str, body: &str) -> http::Response {
+    http::post(&web.url(path), "application/x-www-form-urlencoded", body.as_bytes()).unwrap()
+}
+
+#[test]
+fn a_text_that_is_too_long_for_a_query_waits_for_no_slot() {
+    let (web, storage) = (Web::start(10), Arc::<Stubborn>::default());
+    web.ready(&storage, 1, DurationMs::from_secs(600));
+    let _asking = web.send("/api/v1/query?query=m");
+    storage.wait_for_question(1);
+    let body = format!("query={}", "a".repeat(600 << 10));
+    let refused = post(&web, "/api/v1/query", &body);
+    assert_eq!((refused.status, refused.text().contains("limit of 524288 bytes")), (400, true));
+}
+
+#[test]
+fn what_waits_for_a_slot_is_charged() {
+    let (web, storage) = (Web::start(10), Arc::<Stubborn>::default());
+    let timeout = DurationMs::from_secs(600);
+    let limits = QueryLimits { timeout, max_memory: 1 << 20, ..QueryLimits::default() };
+    let parts = web.parts(Arc::new(Storage(Arc::clone(&storage))), 1, limits);
+    let memory = Arc::clone(parts.engine.memory());
+    web.app.ready(parts);
+    let _asking = web.send("/api/v1/query?query=m");
+    storage.wait_for_question(1);
+    let before = memory.used();
+    let text = "a".repeat(7000);
+    let _waiting: Vec<_> = ["/api/v1/query?query=", "/api/v1/series?match[]=", "/api/v1/labels?x="]
+        .iter()
+        .map(|path| web.send(&format!("{path}{text}")))
+        .collect();
+    wait_until("three to wait", PATIENCE, || (memory.used() >= before + 21_000).then_some(()));
+    // More than one request may hold is refused at once.
+    let body = format!("match[]=a&x={}", "a".repeat(2 << 20));
+    for path in ["/api/v1/series", "/api/v1/search/metric_names"] {
+        let refused = post(&web, path, &body);
+        assert_eq!((refused.status, refused.text().contains("query.max-memory")), (422, true), "{path}");
+    }
+}
+
+#[test]
+fn expressions_are_bounded_over_all_selectors_of_a_request() {
+    let web = Web::start(10);
+    web.app.ready(web.parts(Arc::new(MemoryStorage::default()), 2, QueryLimits::default()));
+    let selectors: Vec<_> = (0..30)
+        .map(|i| {
+            let all: Vec<_> = (0..60).map(|k| format!("a=~\"%5C%5Cw%7B20%7Dx{i}x{k}\"")).collect();
+            format!("match[]=%7B{}%7D", all.join(","))
+        })
+        .collect();
+    let body = selectors.join("&").replace('"', "%22");
+    for path in ["/api/v1/series", "/api/v1/labels", "/api/v1/search/metric_names"] {
+        let refused = post(&web, path, &body);
+        assert_eq!(refused.status, 400, "{path}");
+        assert!(refused.text().contains("regular expressions"), "{path}: {}", refused.text());
+    }
+    let query = &selectors[..2].join("&").replace('"', "%22");
+    for path in ["/federate", "/api/v1/rules"] {
+        let refused = http::get(&web.url(&format!("{path}?{query}"))).unwrap();
+        assert_eq!((refused.status, refused.text().contains("regular expressions")), (400, true), "{path}");
+    }
+}
+
+/// One series with so many samples.
+fn one_long_series(samples: i64) -> MemoryStorage {
+    let mut storage = MemoryStorage::default();
+    let labels = Labels::from_pairs([("__name__", "m")]);
+    storage.insert_floats(&labels, (0..samples).map(|i| (i * 1000, i as f64)));
+    storage
+}
+
+#[test]
+fn one_series_goes_out_in_pieces_and_ends_where_an_answer_has_to() {
+    const SAMPLES: i64 = 200_000;
+    let web = Web::start(10);
+    let parts = web.parts(Arc::new(one_long_series(SAMPLES)), 2, QueryLimits::default());
+    web.app.ready(Parts { response_max_bytes: 5 << 20, ..parts });
+    let path = |range: i64| format!("/api/v1/query?query=m%5B{range}s%5D&time={SAMPLES}");
+    let mut stream = web.send(&path(SAMPLES));
+    let mut answer = Vec::new();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut part = vec![0; 1 << 20];
+    while !answer.ends_with(b"0\r\n\r\n") {
+        let n = stream.read(&mut part).unwrap();
+        assert!(n > 0, "it was cut off after {} bytes", answer.len());
+        answer.extend_from_slice(&part[..n]);
+    }
+    let body = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let (mut at, mut chunks) = (body, Vec::new());
+    loop {
+        let end = at + answer[at..].windows(2).position(|w| w == b"\r\n").unwrap();
+        let length = usize::from_str_radix(std::str::from_utf8(&answer[at..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            break;
+        }
+        chunks.push(length);
+        at = end + 2 + length + 2;
+    }
+    assert!(chunks.len() > 10 && chunks.iter().all(|n| *n < 512 << 10), "{chunks:?}");
+}
+
+#[test]
+fn lists_of_labels_have_the_limit_of_every_answer() {
+    let mut storage = MemoryStorage::default();
+    for i in 0..3000 {
+        let labels = Labels::from_pairs([("__name__", "m".to_owned()), ("l", format!("{i:0>100}"))]);
+        storage.insert_floats(&labels, [(0, 1.0)]);
+    }
+    let web = Web::start(10);
+    let parts = web.parts(Arc::new(storage), 2, QueryLimits::default());
+    web.app.ready(Parts { response_max_bytes: 100 << 10, ..parts });
+    for path in [
+        "/api/v1/series?match[]=m",
+        "/api/v1/label/l/values",
+        "/api/v1/search/label_values?label=l&limit=3000&start=0&batch_size=3000",
+    ] {
+        let refused = http::get(&web.url(path)).unwrap();
+        assert_eq!(
+            (refused.status, refused.text().contains("query.max-response-bytes")),
+            (422, true),
+            "{path}"
+        );
+    }
+    let few = http::get(&web.url("/api/v1/label/l/values?limit=2")).unwrap();
+    let values = ["0".repeat(100), format!("{:0>100}", 1)];
+    let expected = serde_json::json!({
+        "status": "success", "data": values, "warnings": ["results truncated due to limit"]
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&few.text()).unwrap(), expected);
+}
+
+#[test]
+fn what_a_client_does_not_take_is_charged_until_it_has_gone() {
+    let mut storage = MemoryStorage::default();
+    for i in 0..2000 {
+        let labels = Labels::from_pairs([("__name__", "m".to_owned()), ("l", format!("{i:0>4000}"))]);
+        storage.insert_floats(&labels, [(0, 1.0)]);
+    }
+    let web = Web::start(10);
+    let parts = web.parts(Arc::new(storage), 2, QueryLimits::default());
+    let memory = Arc::clone(parts.engine.memory());
+    web.app.ready(parts);
+    let asking = web.send("/api/v1/series?match[]=m");
+    wait_until("what is found to be charged", PATIENCE, || (memory.used() >= 8_000_000).then_some(()));
+    drop(asking);
+    wait_until("it to be given back", PATIENCE, || (memory.used() == 0).then_some(()));
+}
+
+fn query_of(matchers: Vec<LabelMatcher>) -> Query {
+    Query { start_timestamp_ms: 0, end_timestamp_ms: i64::MAX, matchers, ..Query::default() }
+}
+
+fn name_is_m() -> LabelMatcher {
+    LabelMatcher { r#type: 0, name: "__name__".to_owned(), value: "m".to_owned() }
+}
+
+fn read(web: &Web, queries: Vec<Query>) -> http::Response {
+    let request = ReadRequest { queries, accepted_response_types: Vec::new() };
+    let body = encode_request(&request).unwrap();
+    http::post(&web.url("/api/v1/read"), "application/x-protobuf", &body).unwrap()
+}
+
+#[test]
+fn remote_read_is_bounded_over_all_its_queries() {
+    const SAMPLES: i64 = 20_000;
+    let start = |samples: u64, response_max_bytes: u64| {
+        let web = Web::start(10);
+        let limits = QueryLimits { max_memory: 100 << 20, ..QueryLimits::default() };
+        let parts = web.parts(Arc::new(MemoryStorage::default()), 2, limits);
+        let chunks = Arc::new(one_long_series(SAMPLES));
+        let source = Arc::new(move |_| Ok(chunks.chunk_view(120)));
+        let remote_read =
+            RemoteRead::new(source, RemoteReadLimits { samples, ..RemoteReadLimits::default() });
+        web.app.ready(Parts { remote_read, response_max_bytes, ..parts });
+        web
+    };
+    let few_samples = start(3 * SAMPLES as u64 - 1, 1 << 30);
+    assert_eq!(read(&few_samples, vec![query_of(vec![name_is_m()]); 2]).status, 200);
+    let refused = read(&few_samples, vec![query_of(vec![name_is_m()]); 3]);
+    assert_eq!((refused.status, refused.text().contains("read-sample-limit")), (400, true));
+    let web = start(0, 700_000);
+    let expression = |i: usize| LabelMatcher { r#type: 2, name: "l".to_owned(), value: format!("[ab]{i}") };
+    let cases: [(&str, Vec<Query>, u16, &str); 4] = [
+        ("two", vec![query_of(vec![name_is_m()]); 2], 200, ""),
+        ("too long", vec![query_of(vec![name_is_m()]); 3], 422, "query.max-response-bytes"),
+        ("too many queries", vec![query_of(Vec::new()); 1001], 400, "may have 1000"),
+        (
+            "too many expressions",
+            (0..65).map(|i| query_of(vec![name_is_m(), expression(i)])).collect(),
+            400,
+            "limit of 64 regular expressions",
+        ),
+    ];
+    for (what, queries, status, said) in cases {
+        let answer = read(&web, queries);
+        assert_eq!(answer.status, status, "{what}");
+        assert!(said.is_empty() || answer.text().contains(said), "{what}: {}", answer.text());
+    }
+}
+
+#[test]
+fn the_answer_of_remote_read_is_charged() {
+    let web = Web::start(10);
+    let limits = QueryLimits { max_memory: 2 << 20, ..QueryLimits::default() };
+    let parts = web.parts(Arc::new(MemoryStorage::default()), 2, limits);
+    let memory = Arc::clone(parts.engine.memory());
+    let chunks = Arc::new(one_long_series(20_000));
+    let remote_read =
+        RemoteRead::new(Arc::new(move |_| Ok(chunks.chunk_view(120))), RemoteReadLimits::default());
+    web.app.ready(Parts { remote_read, ..parts });
+    assert_eq!(read(&web, vec![query_of(vec![name_is_m()])]).status, 200);
+    assert!(memory.peak() > 700_000, "{}", memory.peak());
+    let refused = read(&web, vec![query_of(vec![name_is_m()]); 6]);
+    assert_eq!((refused.status, refused.text().contains("query.max-memory")), (422, true));
+    wait_until("it to be given back", PATIENCE, || (memory.used() == 0).then_some(()));
+}
+
+#[test]
+fn unknown_states_are_those_of_no_target() {
+    let web = Web::start(10);
+    web.app.ready(web.parts(Arc::new(MemoryStorage::default()), 2, QueryLimits::default()));
+    for (query, counts) in [
+        ("", "{}"),
+        ("?state=any", "{}"),
+        ("?state=dropped", "{}"),
+        ("?state=active", "null"),
+        ("?state=x", "null"),
+    ] {
+        let answer = http::get(&web.url(&format!("/api/v1/targets{query}"))).unwrap();
+        let expected = format!("\"droppedTargetCounts\":{counts}");
+        assert!(answer.text().contains(&expected), "{query}: {}", answer.text());
+    }
+}
+
+#[test]
+fn the_forms_of_put_are_read() {
+    let web = Web::start_mounted(10, &Mount { admin_api: true, ..Mount::default() });
+    web.app.ready(web.parts(Arc::new(MemoryStorage::default()), 2, QueryLimits::default()));
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    let url = web.url("/api/v1/admin/tsdb/delete_series");
+    let answer = http::request("PUT", &url, &headers, b"match[]=up").unwrap();
+    // It found its selector, and a storage that deletes nothing.
+    assert!(answer.text().contains("this role stores nothing"), "{}", answer.text());
 }

@@ -137,6 +137,14 @@ impl<'a> TextWriter<'a> {
         Ok(())
     }
 
+    /// Hands out what is written and leaves the buffer as if empty, so that a long page can be sent while it is
+    /// written.
+    pub fn take(&mut self) -> Vec<u8> {
+        let head = self.unused_head.map(|start| self.out.split_off(start));
+        self.unused_head = head.is_some().then_some(0);
+        std::mem::replace(self.out, head.unwrap_or_default())
+    }
+
     /// Ends the exposition: OpenMetrics says so.
     pub fn finish(mut self) {
         self.drop_unused_head();

@@ -1,10 +1,13 @@
 //! `Matcher`: a condition on one label, compiled once. Regular expressions are anchored at both
 //! ends, and those that stand for a few literals never reach the regex engine.
 
+mod account;
 mod glob;
 mod pattern;
 #[cfg(test)]
 mod tests;
+
+pub use account::{MAX_REGEX_BYTES, MAX_REGEXES, MatcherRefused, Regexes};
 
 use pattern::{Compiled, Test};
 use std::fmt;

@@ -92,6 +92,15 @@ pub struct ActiveQuery {
     pub runs: bool,
 }
 
+/// How many queries there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that have their place.
+    pub running: usize,
+    /// Those that wait for one.
+    pub waiting: usize,
+}
+
 /// All queries of a process.
 pub struct Queries {
     clock: Arc<dyn Clock>,
@@ -136,6 +145,13 @@ impl Queries {
     /// Those that wait or run, the oldest first.
     pub fn active(&self) -> Vec<ActiveQuery> {
         self.active.lock().values().cloned().collect()
+    }
+
+    /// How many run, and how many wait.
+    pub fn counts(&self) -> Counts {
+        let active = self.active.lock();
+        let running = active.values().filter(|query| query.runs).count();
+        Counts { running, waiting: active.len() - running }
     }
 
     /// How many may run at a time.
@@ -251,6 +267,7 @@ mod tests {
         first.runs();
         let seen: Vec<_> = queries.active().into_iter().map(|q| (q.query, q.runs)).collect();
         assert_eq!(seen, [("up".to_owned(), true), ("down".to_owned(), false)]);
+        assert_eq!(queries.counts(), Counts { running: 1, waiting: 1 });
         clock.advance(Duration::from_millis(2));
         first.enters(Slice::Evaluate);
         clock.advance(Duration::from_secs(2));

@@ -132,6 +132,16 @@ impl Matrix {
         steps.into_iter().flatten().chain(samples.into_iter().flatten())
     }
 
+    /// How many native histograms series `i` has.
+    pub fn histogram_count(&self, i: usize) -> usize {
+        match &self.points {
+            Points::Steps { rows, matrix, .. } => {
+                matrix.row(rows[i]).histograms.into_iter().flat_map(HistogramSteps::iter).count()
+            }
+            Points::Samples { ends, samples } => histograms_of(samples, samples_of(ends, i)).count(),
+        }
+    }
+
     /// The native histograms of series `i` in the order of time.
     pub fn histograms(&self, i: usize) -> impl Iterator<Item = (TimestampMs, Cow<'_, FloatHistogram>)> + '_ {
         let (steps, samples) = match &self.points {

@@ -10,6 +10,7 @@ use crate::{
 use skopos_model::{
     FloatHistogram, Histogram, Labels, MatchOp, Matcher, TimestampMs,
     histogram::{CounterResetHint, Layout, Span},
+    matcher::Regexes,
 };
 use std::collections::BTreeMap;
 
@@ -23,15 +24,22 @@ pub fn labels(own: &Labels, external: &BTreeMap<String, String>) -> Vec<Label> {
     all
 }
 
-/// The conditions of a query.
+/// How many conditions a query may have: every series is held against all of them.
+pub const MAX_MATCHERS: usize = 1000;
+
+/// The conditions of a query, one of several of a request that has an account of regular expressions.
 ///
 /// # Errors
-/// When a comparison is not known, or a regular expression cannot be used.
-pub fn matchers(given: &[LabelMatcher]) -> Result<Vec<Matcher>, ProtoError> {
-    given.iter().map(matcher).collect()
+/// When there are too many, a comparison is not known, or a regular expression cannot be used.
+pub fn matchers(given: &[LabelMatcher], regexes: &mut Regexes) -> Result<Vec<Matcher>, ProtoError> {
+    if given.len() > MAX_MATCHERS {
+        let many = format!("a query has {}, and may have {MAX_MATCHERS}", given.len());
+        return Err(ProtoError::Matcher(many));
+    }
+    given.iter().map(|given| matcher(given, regexes)).collect()
 }
 
-fn matcher(given: &LabelMatcher) -> Result<Matcher, ProtoError> {
+fn matcher(given: &LabelMatcher, regexes: &mut Regexes) -> Result<Matcher, ProtoError> {
     let unknown = |_| ProtoError::Matcher(format!("its type is {}", given.r#type));
     let op = match MatcherType::try_from(given.r#type).map_err(unknown)? {
         MatcherType::Eq => MatchOp::Equal,
@@ -39,7 +47,7 @@ fn matcher(given: &LabelMatcher) -> Result<Matcher, ProtoError> {
         MatcherType::Re => MatchOp::Regex,
         MatcherType::Nre => MatchOp::NotRegex,
     };
-    Matcher::new(&given.name, op, &given.value).map_err(|e| ProtoError::Matcher(e.to_string()))
+    regexes.matcher(&given.name, op, &given.value).map_err(|e| ProtoError::Matcher(e.to_string()))
 }
 
 /// A histogram with whole counts at a time.
@@ -108,7 +116,8 @@ mod tests {
     #[test]
     fn comparisons_keep_their_meaning_and_unknown_ones_are_refused() {
         let of = |kind: i32, value: &str| {
-            matcher(&LabelMatcher { r#type: kind, name: "n".to_owned(), value: value.to_owned() })
+            let given = LabelMatcher { r#type: kind, name: "n".to_owned(), value: value.to_owned() };
+            matcher(&given, &mut Regexes::default())
         };
         for (kind, value, matching, other) in
             [(0, "a", "a", "b"), (1, "a", "b", "a"), (2, "a|c", "c", "b"), (3, "a|c", "b", "a")]
@@ -118,5 +127,22 @@ mod tests {
         }
         assert!(matches!(of(4, "a"), Err(ProtoError::Matcher(_))));
         assert!(matches!(of(2, "("), Err(ProtoError::Matcher(_))));
+    }
+
+    #[test]
+    fn conditions_and_expressions_are_bounded_over_a_request() {
+        let query = |kind: MatcherType, values: std::ops::Range<usize>| {
+            let of =
+                |i| LabelMatcher { r#type: kind.into(), name: "n".to_owned(), value: format!("[ab]{i}") };
+            values.map(of).collect::<Vec<_>>()
+        };
+        let mut regexes = Regexes::default();
+        assert!(matchers(&query(MatcherType::Eq, 0..MAX_MATCHERS), &mut regexes).is_ok());
+        assert!(matchers(&query(MatcherType::Eq, 0..MAX_MATCHERS + 1), &mut regexes).is_err());
+        for part in [0..40, 0..40, 40..64] {
+            assert!(matchers(&query(MatcherType::Re, part), &mut regexes).is_ok());
+        }
+        let refused = matchers(&query(MatcherType::Nre, 64..65), &mut regexes).unwrap_err();
+        assert!(refused.to_string().contains("limit of 64 regular expressions"), "{refused}");
     }
 }

@@ -67,6 +67,21 @@ impl SampledAnswer {
         self.done.append(&mut self.result);
     }
 
+    /// How long the answer is so far, before it is compressed.
+    pub fn bytes(&self) -> u64 {
+        (self.done.len() + self.result.len()) as u64
+    }
+
+    /// How many bytes it holds.
+    pub fn held_bytes(&self) -> u64 {
+        (self.done.capacity() + self.result.capacity()) as u64
+    }
+
+    /// How many bytes it takes at most to compress it.
+    pub fn finish_bytes(&self) -> u64 {
+        snap::raw::max_compress_len(self.done.len()) as u64
+    }
+
     /// The whole answer, compressed by snappy.
     ///
     /// # Errors
@@ -95,7 +110,11 @@ mod tests {
             result.iter().for_each(|series| answer.push(series));
             answer.end_query();
         }
-        let plain = snap::raw::Decoder::new().decompress_vec(&answer.finish().unwrap()).unwrap();
+        let (bytes, held, finish) = (answer.bytes(), answer.held_bytes(), answer.finish_bytes());
+        let compressed = answer.finish().unwrap();
+        let plain = snap::raw::Decoder::new().decompress_vec(&compressed).unwrap();
+        assert_eq!(bytes, plain.len() as u64);
+        assert!(held >= bytes && finish >= compressed.len() as u64, "{bytes} {held} {finish}");
         let results = results.into_iter().map(|timeseries| QueryResult { timeseries }).collect();
         assert_eq!(plain, ReadResponse { results }.encode_to_vec());
     }

@@ -470,10 +470,16 @@ fn the_command_line_of_a_prometheus_starts_the_server() {
     let server = flags.iter().fold(server(), |server, flag| server.flag(flag)).start();
     wait_for_log(&server, &["--web.console.libraries changes nothing"]);
     wait_for_log(&server, &["--storage.tsdb.no-lockfile changes nothing"]);
-    wait_for_log(&server, &["--enable-feature=native-histograms changes nothing: it is always on"]);
+    wait_for_log(
+        &server,
+        &["--enable-feature=exemplar-storage changes nothing: it is not needed, it is always on"],
+    );
     wait_for_log(&server, &["--enable-feature=promql-per-step-stats changes nothing: it is not there yet"]);
     wait_for_log(&server, &["Unknown option for --enable-feature", "option=no-such"]);
-    wait_for_log(&server, &["--web.enable-remote-write-receiver changes nothing: pushes are not taken yet"]);
+    wait_for_log(
+        &server,
+        &["--web.enable-remote-write-receiver changes nothing: only scraped targets are stored"],
+    );
     let ready =
         wait_until("it is ready", PATIENCE, || Some(server.get("/-/ready")).filter(|r| r.status != 503));
     assert_eq!((ready.status, ready.text().trim()), (200, "Skopos is ready."));

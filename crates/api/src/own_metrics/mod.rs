@@ -10,6 +10,7 @@ pub(crate) use process::threads;
 pub use queries::query_source;
 pub use scrape::scrape_source;
 
+use crate::parts::App;
 use skopos_exposition::{Format, TextWriter};
 use skopos_model::MetricType;
 use std::sync::Arc;
@@ -20,13 +21,17 @@ pub type MetricsSource = Arc<dyn Fn(&mut Families<'_>) + Send + Sync>;
 /// All sources together.
 pub struct OwnMetrics {
     sources: Vec<MetricsSource>,
-    pub(crate) http: Arc<HttpStats>,
+    http: Arc<HttpStats>,
 }
 
 impl OwnMetrics {
-    /// What `sources` say, and what the process and its web server say.
-    pub fn new(sources: Vec<MetricsSource>) -> Self {
-        Self { sources, http: Arc::new(HttpStats::default()) }
+    /// What `sources` say, and what the process and the web server of `app` say.
+    pub fn new(app: &App, sources: Vec<MetricsSource>) -> Self {
+        Self::of_http(Arc::clone(app.http()), sources)
+    }
+
+    pub(crate) fn of_http(http: Arc<HttpStats>, sources: Vec<MetricsSource>) -> Self {
+        Self { sources, http }
     }
 
     /// Appends all families to `out`.

@@ -5,7 +5,7 @@ use super::{Families, MetricsSource};
 use skopos_model::MetricType;
 use skopos_promql::{
     Engine,
-    queries::{CUT_OFF_BY, DURATION_BOUNDS_MS, Queries, Slice},
+    queries::{CUT_OFF_BY, Counts, DURATION_BOUNDS_MS, Queries, Slice},
 };
 use std::sync::Arc;
 
@@ -34,9 +34,8 @@ pub fn query_source(engine: Engine, queries: Arc<Queries>) -> MetricsSource {
 }
 
 fn write_counts(queries: &Queries, out: &mut Families<'_>) {
-    let active = queries.active();
-    let waiting = active.iter().filter(|query| !query.runs).count();
-    out.gauge("prometheus_engine_queries", "Queries that run or wait.", active.len() as f64);
+    let Counts { running, waiting } = queries.counts();
+    out.gauge("prometheus_engine_queries", "Queries that run or wait.", (running + waiting) as f64);
     out.gauge(
         "skopos_queries_waiting",
         "Queries that wait for a place among those that run.",
@@ -46,6 +45,8 @@ fn write_counts(queries: &Queries, out: &mut Families<'_>) {
     out.gauge("prometheus_engine_queries_concurrent_max", "How many queries may run at a time.", max);
     let samples = queries.samples() as f64;
     out.counter("prometheus_engine_query_samples_total", "Samples that queries have read.", samples);
+    let help = "Samples that queries have read from storage.";
+    out.counter("prometheus_engine_query_samples_read_total", help, samples);
     let failures = queries.log_failures() as f64;
     out.counter("skopos_active_query_log_failures_total", "Failed writes to queries.active.", failures);
     out.family(

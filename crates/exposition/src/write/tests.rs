@@ -163,3 +163,32 @@ fn what_does_not_belong_is_refused_and_not_written() {
     w.finish();
     assert_eq!(out, b"before\n");
 }
+
+#[test]
+fn a_page_taken_in_parts_is_the_page() {
+    for format in [Format::Text, Format::OpenMetrics] {
+        let body = |w: &mut TextWriter<'_>, parts: &mut Vec<u8>, takes: bool| {
+            for family in ["a", "empty", "b"] {
+                w.family(family, MetricType::Gauge, "help").unwrap();
+                for value in [1.0, 2.0] {
+                    if takes {
+                        parts.extend(w.take());
+                    }
+                    if family != "empty" {
+                        w.sample("", &[("l", "v")], value).unwrap();
+                    }
+                }
+            }
+        };
+        let [whole, parts] = [false, true].map(|takes| {
+            let (mut out, mut taken) = (Vec::new(), Vec::new());
+            let mut writer = TextWriter::new(format, &mut out);
+            body(&mut writer, &mut taken, takes);
+            writer.finish();
+            taken.extend(out);
+            String::from_utf8(taken).unwrap()
+        });
+        assert_eq!(parts, whole);
+        assert!(!whole.contains("empty"), "{whole}");
+    }
+}

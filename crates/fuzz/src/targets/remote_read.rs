@@ -1,13 +1,15 @@
 //! Remote read: a request that is read is read again as it was, and frames come out as they went in.
 
+use skopos_model::matcher::Regexes;
 use skopos_proto::{convert, frame, messages::ReadRequest, read};
 
 pub(super) fn request_and_frames(bytes: &[u8]) -> bool {
     let request = read::decode_request(bytes);
     let mut is_read = request.is_ok();
     if let Ok(request) = request {
+        let mut regexes = Regexes::default();
         for query in &request.queries {
-            if let Ok(matchers) = convert::matchers(&query.matchers) {
+            if let Ok(matchers) = convert::matchers(&query.matchers, &mut regexes) {
                 assert_eq!(matchers.len(), query.matchers.len());
             }
         }

@@ -20,7 +20,7 @@ const SET_MAX: usize = 1024;
 const SET_LITERAL_MAX_BYTES: usize = 256;
 /// The most bytes a compiled expression may take. A letter (`\pL`, over all of Unicode) takes 40 kB,
 /// an alternation of 500 names with `.*` 700 kB.
-const REGEX_SIZE_LIMIT_BYTES: usize = 1 << 20;
+pub(super) const REGEX_SIZE_LIMIT_BYTES: usize = 1 << 20;
 /// The most bytes of an expression that is more than a list of literals.
 const PATTERN_MAX_BYTES: usize = 64 << 10;
 /// The most groups and repetitions within one another. It bounds the stack of the compiler.

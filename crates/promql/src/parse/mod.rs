@@ -25,10 +25,11 @@ pub(crate) mod words;
 
 pub use error::{ParseError, Reason};
 pub use options::ParseOptions;
+pub use skopos_model::matcher::{MAX_REGEX_BYTES, MAX_REGEXES};
 
 use crate::ast::Expr;
 use parser::{Parsed, Parser};
-use skopos_model::Matcher;
+use skopos_model::{Matcher, matcher::Regexes};
 
 /// The most bytes that a query may have.
 pub const MAX_QUERY_BYTES: usize = 512 << 10;
@@ -43,11 +44,6 @@ pub const MAX_DEPTH: usize = 1000;
 pub const MAX_MATCHERS: usize = 1000;
 /// How many labels a grouping or matching may name, and how many arguments a call may have.
 pub const MAX_LIST: usize = 1000;
-/// How many different regular expressions a query may have compiled. Lists of literals (`a|b`), prefixes
-/// (`a.*`) and repetitions of the same expression do not count. Compiling all takes 0.6 s and 80 MB at most.
-pub const MAX_REGEXES: usize = 64;
-/// How many bytes these expressions may have in sum.
-pub const MAX_REGEX_BYTES: usize = 64 << 10;
 
 /// Reads an expression, with all that the language has.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
@@ -62,12 +58,17 @@ pub fn parse_with(text: &str, options: ParseOptions) -> Result<Expr, ParseError>
 /// Reads a selector without `offset`, `@` and range, as in `match[]`. At least one of the matchers
 /// refuses the empty string.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    selector(text, Allowed::NotEverything).map_err(|e| *e)
+    parse_selector_within(text, &mut Regexes::default())
+}
+
+/// The same, one of several of a request that has an account of regular expressions.
+pub fn parse_selector_within(text: &str, regexes: &mut Regexes) -> Result<Vec<Matcher>, ParseError> {
+    selector(text, Allowed::NotEverything, regexes).map_err(|e| *e)
 }
 
 /// Reads a selector that may pick all series too, as `{}` does, for whoever walks through all of them anyway.
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    selector(text, Allowed::Everything).map_err(|e| *e)
+    selector(text, Allowed::Everything, &mut Regexes::default()).map_err(|e| *e)
 }
 
 /// What a selector may pick.
@@ -85,8 +86,15 @@ fn expression(text: &str, options: ParseOptions) -> Parsed<Expr> {
     Ok(*node.expr)
 }
 
-fn selector(text: &str, allowed: Allowed) -> Parsed<Vec<Matcher>> {
+fn selector(text: &str, allowed: Allowed, regexes: &mut Regexes) -> Parsed<Vec<Matcher>> {
     let mut parser = Parser::new(text, ParseOptions::ALL)?;
+    parser.regexes = std::mem::take(regexes);
+    let parsed = whole_selector(&mut parser, allowed);
+    *regexes = parser.regexes;
+    parsed
+}
+
+fn whole_selector(parser: &mut Parser<'_>, allowed: Allowed) -> Parsed<Vec<Matcher>> {
     if allowed == Allowed::Everything {
         parser.any_selector_at = Some(parser.token.span.start);
     }

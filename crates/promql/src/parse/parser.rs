@@ -1,12 +1,15 @@
 //! The parser's state: the token at hand, and what every rule needs. Owns no rule of the grammar.
 
 use super::{
-    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, MAX_REGEX_BYTES, MAX_REGEXES, ParseError, ParseOptions, Reason,
+    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, ParseError, ParseOptions, Reason,
     lexer::{Kind, LexError, Lexer, Punct, Token},
     words::{self, Keyword},
 };
 use crate::ast::{Expr, ExprKind, Span, ValueType};
-use skopos_model::{MatchOp, Matcher};
+use skopos_model::{
+    MatchOp, Matcher,
+    matcher::{MatcherRefused, Regexes},
+};
 
 /// The most characters of the text that a message repeats.
 const MAX_QUOTED_CHARS: usize = 30;
@@ -37,10 +40,7 @@ pub(super) struct Parser<'a> {
     pub(super) any_selector_at: Option<u32>,
     /// How many rules that may hold themselves are open.
     nesting: usize,
-    /// A matcher for each regular expression that was compiled.
-    regexes: foldhash::HashMap<String, Matcher>,
-    /// What they cost in sum.
-    regex_bytes: usize,
+    pub(super) regexes: Regexes,
 }
 
 impl<'a> Parser<'a> {
@@ -59,8 +59,7 @@ impl<'a> Parser<'a> {
             prev_end: 0,
             any_selector_at: None,
             nesting: 0,
-            regexes: foldhash::HashMap::default(),
-            regex_bytes: 0,
+            regexes: Regexes::default(),
         };
         parser.advance()?;
         Ok(parser)
@@ -174,23 +173,10 @@ impl<'a> Parser<'a> {
         value: String,
         span: Span,
     ) -> Parsed<Matcher> {
-        if let (MatchOp::Regex | MatchOp::NotRegex, Some(same)) = (op, self.regexes.get(&value)) {
-            return Ok(same.of_label(name, op.is_negative()));
-        }
-        let matcher = Matcher::new(name, op, value).map_err(|e| self.meaning(span, e.to_string()))?;
-        if matcher.price() > 0 {
-            self.regex_bytes += matcher.price();
-            self.regexes.insert(matcher.value().to_owned(), matcher.clone());
-        }
-        for (used, max, what) in [
-            (self.regexes.len(), MAX_REGEXES, "regular expressions"),
-            (self.regex_bytes, MAX_REGEX_BYTES, "bytes of regular expressions"),
-        ] {
-            if used > max {
-                return Err(self.error(span, Reason::Limit { what, max }));
-            }
-        }
-        Ok(matcher)
+        self.regexes.matcher(name, op, value).map_err(|refused| match refused {
+            MatcherRefused::Regex(e) => self.meaning(span, e.to_string()),
+            MatcherRefused::Limit { what, max } => self.error(span, Reason::Limit { what, max }),
+        })
     }
 
     /// Begins a rule that may hold itself, as long as the stack is sure to suffice. A failed parse is

@@ -11,23 +11,76 @@ const LINE_CHARS: usize = 100;
 impl Expr {
     /// The expression over as many lines as it needs.
     pub fn pretty(&self) -> String {
-        let mut out = String::new();
+        self.pretty_within(usize::MAX).unwrap_or_default()
+    }
+
+    /// The same, unless it has more than `max` bytes: as each line is indented, it may have many times those of
+    /// the text.
+    pub fn pretty_within(&self, max: usize) -> Option<String> {
+        let mut out = Lines { text: String::new(), max };
         write_at(&mut out, self, 0);
-        out
+        (out.text.len() <= max).then_some(out.text)
     }
 }
 
-fn write_at(out: &mut String, expr: &Expr, level: usize) {
+/// What is written, until it is too long.
+struct Lines {
+    text: String,
+    max: usize,
+}
+
+impl Lines {
+    fn push(&mut self, c: char) {
+        self.push_str(c.encode_utf8(&mut [0; 4]));
+    }
+
+    fn push_str(&mut self, text: &str) {
+        // One byte too many tells that there are more.
+        if self.text.len() <= self.max {
+            self.text.push_str(text);
+        }
+    }
+}
+
+impl Write for Lines {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text);
+        Ok(())
+    }
+}
+
+/// Counts characters, and wants no more of them than fit into a line: subtrees are measured at every level.
+struct Fits {
+    left: usize,
+}
+
+impl Write for Fits {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Whatever does not fit by its bytes alone need not be counted.
+        let chars = if text.len() > 4 * LINE_CHARS { text.len() } else { text.chars().count() };
+        self.left = self.left.checked_sub(chars).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
+
+fn fits(expr: &Expr) -> bool {
+    write!(Fits { left: LINE_CHARS }, "{expr}").is_ok()
+}
+
+fn write_at(out: &mut Lines, expr: &Expr, level: usize) {
     if let ExprKind::Negate(inner) = &expr.kind {
         indent(out, level);
-        let mut operand = String::new();
+        let max = out.max.saturating_sub(out.text.len());
+        let mut operand = Lines { text: String::new(), max };
         write_at(&mut operand, inner, level);
         out.push('-');
-        out.push_str(operand.trim());
+        out.push_str(operand.text.trim());
         return;
     }
-    let line = expr.to_string();
-    let fits = line.chars().count() <= LINE_CHARS;
+    if out.text.len() > out.max {
+        return;
+    }
+    let fits = fits(expr);
     match &expr.kind {
         ExprKind::Aggregate(a) if !fits => aggregate(out, a, level),
         ExprKind::Binary(b) if !fits => binary(out, b, level),
@@ -43,15 +96,15 @@ fn write_at(out: &mut String, expr: &Expr, level: usize) {
             push(out, &Suffix(s));
         }
         // Prometheus indents all but these.
-        ExprKind::Subquery(_) => out.push_str(&line),
+        ExprKind::Subquery(_) => push(out, expr),
         _ => {
             indent(out, level);
-            out.push_str(&line);
+            push(out, expr);
         }
     }
 }
 
-fn aggregate(out: &mut String, a: &Aggregate, level: usize) {
+fn aggregate(out: &mut Lines, a: &Aggregate, level: usize) {
     indent(out, level);
     out.push_str(a.op.as_str());
     push(out, &By(&a.grouping));
@@ -64,7 +117,7 @@ fn aggregate(out: &mut String, a: &Aggregate, level: usize) {
     close(out, level);
 }
 
-fn binary(out: &mut String, b: &Binary, level: usize) {
+fn binary(out: &mut Lines, b: &Binary, level: usize) {
     write_at(out, &b.lhs, level + 1);
     out.push('\n');
     indent(out, level);
@@ -73,7 +126,7 @@ fn binary(out: &mut String, b: &Binary, level: usize) {
     write_at(out, &b.rhs, level + 1);
 }
 
-fn call(out: &mut String, c: &Call, level: usize) {
+fn call(out: &mut Lines, c: &Call, level: usize) {
     indent(out, level);
     out.push_str(c.function.name);
     out.push_str("(\n");
@@ -86,18 +139,18 @@ fn call(out: &mut String, c: &Call, level: usize) {
     close(out, level);
 }
 
-fn close(out: &mut String, level: usize) {
+fn close(out: &mut Lines, level: usize) {
     out.push('\n');
     indent(out, level);
     out.push(')');
 }
 
-fn indent(out: &mut String, level: usize) {
-    out.extend(std::iter::repeat_n("  ", level));
+fn indent(out: &mut Lines, level: usize) {
+    (0..level).for_each(|_| out.push_str("  "));
 }
 
-fn push(out: &mut String, part: &dyn fmt::Display) {
-    write!(out, "{part}").expect("invariant: writing to a String cannot fail");
+fn push(out: &mut Lines, part: &dyn fmt::Display) {
+    write!(out, "{part}").expect("invariant: lines take everything");
 }
 
 struct By<'a>(&'a Grouping);
@@ -145,6 +198,16 @@ mod tests {
     fn what_fits_stays_in_one_line() {
         check("sum(rate( a [5m]))by(x)", "sum by (x) (rate(a[5m]))");
         check("-  a", "-a");
+    }
+
+    #[test]
+    fn a_deep_tree_takes_no_longer_than_its_lines_and_no_more_room_than_it_may() {
+        let deep = format!("{}{}", "x".repeat(90), " + y".repeat(900));
+        let tree = parse(&deep).unwrap();
+        let whole = tree.pretty();
+        assert_eq!(tree.pretty_within(whole.len()).as_deref(), Some(whole.as_str()));
+        assert_eq!(tree.pretty_within(whole.len() - 1), None);
+        assert_eq!(parse(&format!("-({deep})")).unwrap().pretty_within(1000), None);
     }
 
     #[test]

@@ -212,7 +212,8 @@ async fn serve_until_stopped(
     app.notifications().say(STARTING, now(&env));
     let segments = about::segments(&*env.fs, &flags.storage_path);
     app.set_replay(segments);
-    let mount = flags.web.mount()?;
+    let own_port = addresses.first().map(SocketAddr::port);
+    let mount = Mount { own_port, ..flags.web.mount()? };
     let mut asked = app.asked();
     let mut web = Web::start(listeners, (&app, &mount), options);
 

@@ -5,7 +5,7 @@ use skopos_api::RemoteReadLimits;
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct RemoteReadFlags {
-    /// Samples that one query of remote read may answer with, unless it is streamed; 0 is as many as
+    /// Samples that a request of remote read may be answered with, unless it is streamed; 0 is as many as
     /// --query.max-samples.
     #[arg(long = "storage.remote.read-sample-limit", value_name = "N", default_value_t = 50_000_000)]
     samples: u64,

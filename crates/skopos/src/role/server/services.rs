@@ -3,12 +3,13 @@
 use super::{Configured, Flags, about, admin::Administered, own, reloads::Reloads, retention::BlockFlags};
 use crate::role::Failure;
 use skopos_api::{
-    App, Parts, QueryLog, QueryRanks, RemoteRead,
+    App, Parts, QueryLog, QueryRanks, RemoteRead, Slots,
     notifications::RELOAD_FAILED,
     own_metrics::{MetricsSource, OwnMetrics, query_source, scrape_source},
 };
 use skopos_base::Env;
 use skopos_config::{Config, Live};
+use skopos_model::DurationMs;
 use skopos_promql::{
     Engine, EngineOptions,
     active_log::{ActiveLog, Opened},
@@ -25,7 +26,6 @@ use std::{
     path::PathBuf,
     sync::Arc,
 };
-use tokio::sync::Semaphore;
 
 /// Of so many metrics, those with the most series, the server's own metrics say how many they have.
 const METRICS_SHOWN: usize = 10;
@@ -58,14 +58,20 @@ impl Services {
             RemoteRead::new(Arc::new(move |range| chunks.chunk_querier(range)), flags.remote_read.limits());
         let engine = engine(flags, env);
         let queries = active_queries(flags, env);
-        let metrics = Arc::new(OwnMetrics::new(vec![
-            storage_metrics(&db),
-            remote_read.metrics(),
-            reloads.source(),
-            scrape_source(Arc::clone(&counters)),
-            scrape_limits(flags.max_series_per_target),
-            query_source(engine.clone(), Arc::clone(&queries)),
-        ]));
+        let query_log =
+            QueryLog::new(Arc::clone(&env.fs), flags.query_log_slower_than.map(DurationMs::as_std));
+        let metrics = Arc::new(OwnMetrics::new(
+            app,
+            vec![
+                query_log.metrics(),
+                storage_metrics(&db),
+                remote_read.metrics(),
+                reloads.source(),
+                scrape_source(Arc::clone(&counters)),
+                scrape_limits(flags.max_series_per_target),
+                query_source(engine.clone(), Arc::clone(&queries)),
+            ],
+        ));
         let watches_machine = path.is_none();
         let sources = if watches_machine { own::sources(env, &metrics) } else { HashMap::new() };
         let own_targets = if watches_machine { own::targets(&config) } else { Vec::new() };
@@ -96,12 +102,9 @@ impl Services {
             targets: Arc::clone(&targets),
             config: Arc::clone(&live),
             clock: Arc::clone(&env.clock),
-            query_slots: Arc::new(Semaphore::new(flags.query_concurrency as usize)),
+            query_slots: Slots::of_queries(flags.query_concurrency as usize),
             queries,
-            query_log: QueryLog::new(
-                Arc::clone(&env.fs),
-                flags.query_log_slower_than.map(skopos_model::DurationMs::as_std),
-            ),
+            query_log,
             metrics,
         });
         let config = live.get();

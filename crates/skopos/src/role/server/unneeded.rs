@@ -1,5 +1,6 @@
-//! Flags of Prometheus, and names of its `--enable-feature`, that change nothing here: a command line that
-//! has them still starts, and the log says why each is of no use. Changes nothing itself.
+//! Flags of Prometheus, and names of its `--enable-feature`, that change nothing here, as they are needless or what
+//! they enable is missing: a command line that has them still starts, and the log says which it is. Changes
+//! nothing itself.
 
 use std::path::PathBuf;
 
@@ -20,26 +21,36 @@ pub(super) struct UnneededFlags {
 }
 
 const ALWAYS: &str = "it is always on";
-const GO: &str = "it is not needed: it concerns what a Go program has";
-const ONLY_WAY: &str = "it is not needed: there is no other way here";
-const NO_PUSHES: &str = "pushes are not taken yet, only scraped targets are stored";
-const NOT_YET: &str = "it is not there yet";
+const GO: &str = "it concerns what a Go program has";
+const ONLY_WAY: &str = "there is no other way here";
 
-/// Names of `--enable-feature` in Prometheus that change nothing here, each with the reason.
-const FEATURES: [(&str, &str); 32] = [
-    ("native-histograms", ALWAYS),
+/// Names of `--enable-feature` in Prometheus for what is here without them, or is not needed; each with the reason.
+const NEEDLESS: [(&str, &str); 16] = [
     ("exemplar-storage", ALWAYS),
     ("metadata-wal-records", ALWAYS),
     ("promql-at-modifier", ALWAYS),
     ("promql-negative-offset", ALWAYS),
+    ("search-api", ALWAYS),
+    ("use-start-timestamps", "functions heed the start timestamps that there are"),
     ("auto-gomaxprocs", GO),
     ("auto-gomemlimit", GO),
-    ("use-uncached-io", NOT_YET),
     ("new-service-discovery-manager", ONLY_WAY),
     ("no-default-scrape-port", ALWAYS),
     ("no-scrape-default-port", ALWAYS),
     ("old-ui", "there is one web interface"),
     ("agent", "an agent is the role of its own, `skopos agent`"),
+    ("xor2-encoding", "such chunks are read, and none are written"),
+    ("fast-startup", "a start is fast after a clean stop: --storage.tsdb.snapshot-on-shutdown"),
+    ("ooo-native-histograms", ALWAYS),
+];
+
+const NO_PUSHES: &str = "only scraped targets are stored, pushes are not taken";
+const NOT_YET: &str = "nothing here does it";
+
+/// Names of `--enable-feature` in Prometheus for what is missing here; each with what is there instead.
+const MISSING: [(&str, &str); 17] = [
+    ("native-histograms", "they are stored and queried, but no format that has them is scraped"),
+    ("use-uncached-io", NOT_YET),
     ("remote-write-receiver", NO_PUSHES),
     ("otlp-write-receiver", NO_PUSHES),
     ("otlp-deltatocumulative", NO_PUSHES),
@@ -51,14 +62,10 @@ const FEATURES: [(&str, &str); 32] = [
     ("created-timestamp-zero-ingestion", NOT_YET),
     ("type-and-unit-labels", NOT_YET),
     ("concurrent-rule-eval", NOT_YET),
-    ("auto-reload-config", "it is not there yet: send SIGHUP, or POST /-/reload"),
+    ("auto-reload-config", "send SIGHUP, or POST /-/reload"),
     ("st-storage", NOT_YET),
     ("st-synthesis", NOT_YET),
     ("histograms-st-encoding", NOT_YET),
-    ("xor2-encoding", "such chunks are read, and none are written"),
-    ("fast-startup", "a start is fast after a clean stop: --storage.tsdb.snapshot-on-shutdown"),
-    ("search-api", ALWAYS),
-    ("ooo-native-histograms", ALWAYS),
 ];
 
 impl UnneededFlags {
@@ -91,7 +98,12 @@ impl UnneededFlags {
             match Named::of(feature) {
                 Named::Effective => {}
                 Named::Needless(reason) => {
-                    tracing::warn!("--enable-feature={feature} changes nothing: {reason}");
+                    tracing::warn!("--enable-feature={feature} changes nothing: it is not needed, {reason}");
+                }
+                Named::Missing(instead) => {
+                    tracing::warn!(
+                        "--enable-feature={feature} changes nothing: it is not there yet, {instead}"
+                    );
                 }
                 Named::Unknown => {
                     let known = super::FEATURES.join(", ");
@@ -107,8 +119,10 @@ impl UnneededFlags {
 #[derive(Debug, PartialEq, Eq)]
 enum Named {
     Effective,
-    /// With the reason why it changes nothing.
+    /// With the reason why it is not needed.
     Needless(&'static str),
+    /// With what is there instead.
+    Missing(&'static str),
     Unknown,
 }
 
@@ -117,8 +131,11 @@ impl Named {
         if feature.is_empty() || super::FEATURES.contains(&feature) {
             return Self::Effective;
         }
-        let needless = FEATURES.iter().find(|(name, _)| *name == feature);
-        needless.map_or(Self::Unknown, |(_, reason)| Self::Needless(reason))
+        let of = |all: &[(&str, &'static str)]| {
+            all.iter().find(|(name, _)| *name == feature).map(|(_, reason)| *reason)
+        };
+        let needless = of(&NEEDLESS).map(Self::Needless);
+        needless.or_else(|| of(&MISSING).map(Self::Missing)).unwrap_or(Self::Unknown)
     }
 }
 
@@ -149,12 +166,20 @@ mod tests {
 
     #[test]
     fn each_name_of_a_feature_does_something_or_is_answered() {
+        let mut names = std::collections::BTreeSet::new();
+        let others = NEEDLESS.iter().chain(&MISSING).map(|(name, _)| *name);
+        for name in others.chain(super::super::FEATURES) {
+            assert!(names.insert(name), "{name} stands twice");
+        }
         for name in super::super::FEATURES {
             assert_eq!(Named::of(name), Named::Effective, "{name}");
-            assert!(FEATURES.iter().all(|(needless, _)| *needless != name), "{name} stands twice");
         }
-        assert_eq!(Named::of("native-histograms"), Named::Needless(ALWAYS));
-        assert_eq!(Named::of("remote-write-receiver"), Named::Needless(NO_PUSHES));
+        for name in ["search-api", "xor2-encoding", "use-start-timestamps", "exemplar-storage"] {
+            assert!(matches!(Named::of(name), Named::Needless(_)), "{name}");
+        }
+        for name in ["native-histograms", "st-synthesis", "promql-per-step-stats", "remote-write-receiver"] {
+            assert!(matches!(Named::of(name), Named::Missing(_)), "{name}");
+        }
         assert_eq!(Named::of("Native-Histograms"), Named::Unknown);
         assert_eq!(Named::of("no-such"), Named::Unknown);
     }

@@ -48,7 +48,14 @@ impl WebFlags {
         }
         let cors_origin = CorsOrigin::new(&self.cors_origin)
             .map_err(|e| Failure::Flags(format!("--web.cors.origin={}: {e}", self.cors_origin)))?;
-        Ok(Mount { external_url, prefix, cors_origin, admin_api: self.admin_api, lifecycle: self.lifecycle })
+        Ok(Mount {
+            external_url,
+            own_port: None,
+            prefix,
+            cors_origin,
+            admin_api: self.admin_api,
+            lifecycle: self.lifecycle,
+        })
     }
 
     pub(super) fn serve_options(&self) -> Result<ServeOptions, Failure> {
