@@ -108,8 +108,8 @@ fn thread_failed(e: &tokio::task::JoinError) -> ApiError {
     ApiError::internal(format!("the query's thread failed: {e}"))
 }
 
-/// Runs `work` in a slot of queries and answers with what it sends. What the client sent is charged, also while
-/// it waits.
+/// Runs `work` in a slot of queries and answers with what it sends. What the client sent is charged, also
+/// while it waits.
 pub(crate) async fn answer(
     parts: Arc<Parts>,
     params: Params,

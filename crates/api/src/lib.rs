@@ -23,10 +23,12 @@
 //! thread → `Engine` over `Parts::storage` → `answer` writes the columns by `json`, and sends them.
 //!
 //! What always holds:
-//! - Every error that a client sees is an `ApiError`, whose status code follows from its type: in the API's JSON
-//!   form, and as text where Prometheus answers with text (`read`, `/federate`, `/metrics`, `/-/`, pages).
+//! - Every error that a client sees is an `ApiError`, whose status code follows from its type: in the API's
+//!   JSON form, and as text where Prometheus answers with text (`read`, `/federate`, `/metrics`, `/-/`,
+//!   pages).
 //! - Handlers never wait for storage on a thread of the reactor, nor compile what a client wrote there.
-//! - What a request holds is charged, or has a bound of its own; an answer that can be long goes through `writing`.
+//! - What a request holds is charged, or has a bound of its own; an answer that can be long goes through
+//!   `writing`.
 //! - The API knows no storage but its seam; it never sees `tsdb`.
 //!
 //! When you add a route: a handler in the module it is about, a line in `router`, its description in

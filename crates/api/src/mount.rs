@@ -22,7 +22,8 @@ const COMPILED_MAX_BYTES: usize = 1 << 20;
 /// Where the routes stand, and which of them there are.
 #[derive(Clone, Debug)]
 pub struct Mount {
-    /// The address under which clients reach the server, without a slash at its end; none where nobody said it.
+    /// The address under which clients reach the server, without a slash at its end; none where nobody said
+    /// it.
     pub external_url: String,
     /// The port on which it listens.
     pub own_port: Option<u16>,
@@ -57,8 +58,8 @@ impl Mount {
     }
 }
 
-/// The addresses of targets for whoever is not on this machine: its own name for itself is replaced by that of
-/// the external address.
+/// The addresses of targets for whoever is not on this machine: its own name for itself is replaced by that
+/// of the external address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GlobalUrls {
     scheme: String,

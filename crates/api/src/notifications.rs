@@ -38,7 +38,8 @@ pub const STOPPING: &str = "Skopos is shutting down and gracefully stopping all 
 
 /// Clients that may listen at the same time; as many as in Prometheus.
 const LISTENERS_MAX: usize = 16;
-/// How long a listener may hear nothing: one that has gone without a word is noticed by what it does not take.
+/// How long a listener may hear nothing: one that has gone without a word is noticed by what it does not
+/// take.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// What is sent then: a comment, which clients pass over.
 const STILL_HERE: Bytes = Bytes::from_static(b":\n\n");

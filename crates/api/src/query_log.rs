@@ -1,6 +1,6 @@
 //! `QueryLog`: a line of JSON for each query, as Prometheus writes them to `global.query_log_file`, and a
-//! line in the program's own log for each that took longer than `--query.log-slower-than`. Lines are written by a
-//! thread of its own: no query waits for a disk. Evaluates nothing.
+//! line in the program's own log for each that took longer than `--query.log-slower-than`. Lines are written
+//! by a thread of its own: no query waits for a disk. Evaluates nothing.
 
 use crate::{
     own_metrics::{Families, MetricsSource},

@@ -55,8 +55,8 @@ pub type ChunkSource = Arc<dyn Fn(TimeRange) -> Result<Box<dyn ChunkQuerier>, Qu
 /// What one request of remote read may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemoteReadLimits {
-    /// Samples of an answer that is not streamed, of all queries of the request (`--storage.remote.read-sample-limit`); zero
-    /// means as many as any query may have.
+    /// Samples of an answer that is not streamed, of all queries of the request
+    /// (`--storage.remote.read-sample-limit`); zero means as many as any query may have.
     pub samples: u64,
     /// Requests at a time (`--storage.remote.read-concurrent-limit`).
     pub concurrent: usize,

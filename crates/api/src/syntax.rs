@@ -88,6 +88,7 @@ fn name<'a>(expr: &Expr, text: &'a str) -> &'a str {
     &written[..written.find(|c| !is_part(c)).unwrap_or(written.len())]
 }
 
+#[derive(Clone, Copy)]
 enum Kind<'a> {
     Vector,
     /// With its range.

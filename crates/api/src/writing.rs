@@ -1,5 +1,5 @@
-//! `Writing`: an answer of any length, sent while it is written: what is held of it is a piece. Knows no form of
-//! answers; whoever writes says where something more may follow.
+//! `Writing`: an answer of any length, sent while it is written: what is held of it is a piece. Knows no form
+//! of answers; whoever writes says where something more may follow.
 
 use crate::{
     blocking::Sink,
@@ -30,8 +30,8 @@ impl<'a> Writing<'a> {
         Self { parts, budget, sink, out: begin.to_vec(), sent: 0 }
     }
 
-    /// Something more follows. Sends what is written if it is a piece, and looks whether the answer may go on:
-    /// to be asked every few kilobytes.
+    /// Something more follows. Sends what is written if it is a piece, and looks whether the answer may go
+    /// on: to be asked every few kilobytes.
     pub(crate) fn more(&mut self) -> Result<(), ApiError> {
         // The time of the query is over when it was evaluated; the client has its own for taking the answer.
         if let Err(gone @ QueryError::Cancelled) = self.budget.check() {

@@ -137,8 +137,8 @@ impl<'a> TextWriter<'a> {
         Ok(())
     }
 
-    /// Hands out what is written and leaves the buffer as if empty, so that a long page can be sent while it is
-    /// written.
+    /// Hands out what is written and leaves the buffer as if empty, so that a long page can be sent while it
+    /// is written.
     pub fn take(&mut self) -> Vec<u8> {
         let head = self.unused_head.map(|start| self.out.split_off(start));
         self.unused_head = head.is_some().then_some(0);

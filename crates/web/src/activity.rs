@@ -1,5 +1,5 @@
-//! `Activity`: what happens on one connection of HTTP/2, whose pings alone would keep it for ever. It ends when
-//! it has had no request for a time, and when a client takes nothing of an answer that is there.
+//! `Activity`: what happens on one connection of HTTP/2, whose pings alone would keep it for ever. It ends
+//! when it has had no request for a time, and when a client takes nothing of an answer that is there.
 
 use axum::{
     Router,

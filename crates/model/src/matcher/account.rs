@@ -1,5 +1,5 @@
-//! `Regexes`: the regular expressions of one request, each compiled once, as many and as long as a request may
-//! have. Matches nothing itself.
+//! `Regexes`: the regular expressions of one request, each compiled once, as many and as long as a request
+//! may have. Matches nothing itself.
 
 use super::{MatchOp, Matcher, RegexError, pattern::REGEX_SIZE_LIMIT_BYTES};
 use std::collections::BTreeMap;

@@ -14,8 +14,8 @@ impl Expr {
         self.pretty_within(usize::MAX).unwrap_or_default()
     }
 
-    /// The same, unless it has more than `max` bytes: as each line is indented, it may have many times those of
-    /// the text.
+    /// The same, unless it has more than `max` bytes: as each line is indented, it may have many times those
+    /// of the text.
     pub fn pretty_within(&self, max: usize) -> Option<String> {
         let mut out = Lines { text: String::new(), max };
         write_at(&mut out, self, 0);

@@ -1,6 +1,6 @@
-//! Flags of Prometheus, and names of its `--enable-feature`, that change nothing here, as they are needless or what
-//! they enable is missing: a command line that has them still starts, and the log says which it is. Changes
-//! nothing itself.
+//! Flags of Prometheus, and names of its `--enable-feature`, that change nothing here, as they are needless
+//! or what they enable is missing: a command line that has them still starts, and the log says which it is.
+//! Changes nothing itself.
 
 use std::path::PathBuf;
 
@@ -24,14 +24,14 @@ const ALWAYS: &str = "it is always on";
 const GO: &str = "it concerns what a Go program has";
 const ONLY_WAY: &str = "there is no other way here";
 
-/// Names of `--enable-feature` in Prometheus for what is here without them, or is not needed; each with the reason.
-const NEEDLESS: [(&str, &str); 16] = [
+/// Names of `--enable-feature` in Prometheus for what is here without them, or is not needed; each with the
+/// reason.
+const NEEDLESS: [(&str, &str); 15] = [
     ("exemplar-storage", ALWAYS),
     ("metadata-wal-records", ALWAYS),
     ("promql-at-modifier", ALWAYS),
     ("promql-negative-offset", ALWAYS),
     ("search-api", ALWAYS),
-    ("use-start-timestamps", "functions heed the start timestamps that there are"),
     ("auto-gomaxprocs", GO),
     ("auto-gomemlimit", GO),
     ("new-service-discovery-manager", ONLY_WAY),
@@ -174,7 +174,7 @@ mod tests {
         for name in super::super::FEATURES {
             assert_eq!(Named::of(name), Named::Effective, "{name}");
         }
-        for name in ["search-api", "xor2-encoding", "use-start-timestamps", "exemplar-storage"] {
+        for name in ["search-api", "xor2-encoding", "exemplar-storage"] {
             assert!(matches!(Named::of(name), Named::Needless(_)), "{name}");
         }
         for name in ["native-histograms", "st-synthesis", "promql-per-step-stats", "remote-write-receiver"] {
