@@ -191,7 +191,9 @@ fn is_newer(path: &str) -> bool {
 
 /// What no other server says: the statistics of each operator, for who asks for all of them.
 fn is_ours(path: &str) -> bool {
-    path.starts_with("/data/stats/operators")
+    // Those of 3.13 and later among them.
+    path.starts_with("/data/stats/samples/samplesRead")
+        || path.starts_with("/data/stats/operators")
 }
 
 #[test]
@@ -289,7 +291,7 @@ const OURS: &[(&str, u16, &str)] = &[
     ),
     ("/api/v1/series?match[]=m&start=2&end=1", 400, r#"invalid parameter \"end\": it is before start"#),
     ("/api/v1/label/U__with_2e_dot/values", 200, r#"{"status":"success","data":[]}"#),
-    ("/api/v1/targets?state=gone", 400, r#"invalid parameter \"state\": write active, dropped or any"#),
+    ("/api/v1/targets?state=gone", 200, r#""activeTargets":[]"#),
     ("/api/v1/targets?scrapePool=other", 200, r#""activeTargets":[]"#),
     ("/api/v1/status/buildinfo", 200, r#""application":"Skopos""#),
     ("/api/v1/status/config", 200, r"scrape_interval: 1s"),

@@ -74,7 +74,9 @@ fn write_at(out: &mut Lines, expr: &Expr, level: usize) {
         let mut operand = Lines { text: String::new(), max };
         write_at(&mut operand, inner, level);
         out.push('-');
-        out.push_str(operand.text.trim());
+        // What was broken off says by its length that it was.
+        let is_whole = operand.text.len() <= operand.max;
+        out.push_str(if is_whole { operand.text.trim() } else { &operand.text });
         return;
     }
     if out.text.len() > out.max {
