@@ -20,8 +20,11 @@ pub(crate) async fn self_metrics(
     _: Ready,
     params: Params,
 ) -> Result<Success, ApiError> {
-    let pattern = params.get("metric_name_pattern").map(|p| WholeText::new(p, COMPILED_MAX_BYTES));
-    let pattern = pattern.transpose().map_err(|e| ApiError::parameter("metric_name_pattern", e))?;
+    let pattern = tokio::task::spawn_blocking(move || {
+        params.get("metric_name_pattern").map(|p| WholeText::new(p, COMPILED_MAX_BYTES)).transpose()
+    });
+    let pattern = pattern.await.map_err(|e| ApiError::internal(format!("the thread failed: {e}")))?;
+    let pattern = pattern.map_err(|e| ApiError::parameter("metric_name_pattern", e))?;
     let text = app.own_metrics(Format::Text).await?;
     let wanted = |family: &Family| {
         !family.metrics.is_empty() && pattern.as_ref().is_none_or(|p| p.is_match(&family.name))

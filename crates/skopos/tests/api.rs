@@ -192,8 +192,7 @@ fn is_newer(path: &str) -> bool {
 /// What no other server says: the statistics of each operator, for who asks for all of them.
 fn is_ours(path: &str) -> bool {
     // Those of 3.13 and later among them.
-    path.starts_with("/data/stats/samples/samplesRead")
-        || path.starts_with("/data/stats/operators")
+    path.starts_with("/data/stats/samples/samplesRead") || path.starts_with("/data/stats/operators")
 }
 
 #[test]
