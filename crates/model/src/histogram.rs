@@ -105,10 +105,15 @@ impl Layout {
 
     /// Whether two layouts have the same buckets, written as the same spans, whatever their hints say.
     pub fn same_buckets(&self, other: &Self) -> bool {
-        self.schema == other.schema
-            && self.zero_threshold.to_bits() == other.zero_threshold.to_bits()
+        self.same_shape(other)
             && self.positive_spans == other.positive_spans
             && self.negative_spans == other.negative_spans
+    }
+
+    /// Whether the buckets that may be there are the same: those that are need not be.
+    pub fn same_shape(&self, other: &Self) -> bool {
+        self.schema == other.schema
+            && self.zero_threshold.to_bits() == other.zero_threshold.to_bits()
             && same_floats(&self.custom_bounds, &other.custom_bounds)
     }
 }

@@ -252,6 +252,53 @@ impl HistogramSum {
         Ok(())
     }
 
+    /// Adds another sum, or mean of the same kind. Of histograms of one shape (`Layout::same_shape`) it is what
+    /// adding them one by one gives, but for rounding.
+    pub fn merge(&mut self, other: &Self) -> Result<(), IncompatibleBuckets> {
+        self.resets_seen |= other.resets_seen;
+        self.others_seen |= other.others_seen;
+        let (hint, _) =
+            merged_hint(self.high.layout.counter_reset_hint, other.high.layout.counter_reset_hint);
+        let (mut high, mut low) = (&other.high, &other.low);
+        let aligned;
+        if !self.high.layout.same_buckets(&high.layout) {
+            let shape = shape::common(&self.high.view(), &high.view())?;
+            self.bounds_reconciled |= shape.bounds.is_some();
+            let other_high = self.high.widened_for(&high.view(), &shape);
+            let (positive, negative) =
+                (&self.high.layout.positive_spans, &self.high.layout.negative_spans);
+            let mut other_low = shape::to_shape(&low.view(), &shape);
+            self.low = shape::to_shape(&self.low.view(), &shape);
+            for low in [&mut self.low, &mut other_low] {
+                low.spread_over(positive, negative);
+            }
+            aligned = (other_high, other_low);
+            (high, low) = (&aligned.0, &aligned.1);
+        }
+        self.high.layout.counter_reset_hint = hint;
+        self.count += other.count;
+        self.add_scaled(&high.view(), |v| v);
+        let own = &mut self.low;
+        own.count += low.count;
+        own.sum += low.sum;
+        own.zero_count += low.zero_count;
+        for (own, more) in [
+            (&mut own.positive_buckets, &low.positive_buckets),
+            (&mut own.negative_buckets, &low.negative_buckets),
+        ] {
+            own.iter_mut().zip(more).for_each(|(own, more)| *own += more);
+        }
+        Ok(())
+    }
+
+    /// Whether any number is infinite, or would be if it were not a mean: what it is depends on the order of
+    /// additions then.
+    pub fn has_overflowed(&self) -> bool {
+        let all = [self.high.count, self.high.sum, self.high.zero_count];
+        let buckets = self.high.positive_buckets.iter().chain(&self.high.negative_buckets);
+        self.running || all.iter().chain(buckets).any(|v| v.is_infinite())
+    }
+
     /// Adds `f` of each number of `other`, which has the same buckets.
     fn add_scaled(&mut self, other: &HistogramView<'_>, f: impl Fn(f64) -> f64) {
         let (high, low) = (&mut self.high, &mut self.low);

@@ -157,6 +157,133 @@ fn a_range_query_yields_at_each_step_what_a_query_at_that_time_yields() {
     assert!(histograms > 1000, "{histograms} histograms came out");
 }
 
+/// Counters of fractions with a reset now and then or often, buckets that come and go, few shapes.
+fn long_storage(rng: &Rng, samples: i64) -> MemoryStorage {
+    let mut storage = MemoryStorage::default();
+    for i in 0..6 {
+        let labels = Labels::from_pairs([("__name__", "h".to_owned()), ("i", i.to_string())]);
+        let mut counts = vec![0.0; 6];
+        let every = [3, 40, 1000][i % 3];
+        let series = (0..samples).map(|k| {
+            if rng.below(every) == 0 {
+                counts.fill(0.0);
+            }
+            for count in &mut counts {
+                *count += rng.below(1 << 20) as f64 / 1e5;
+            }
+            let schema = if i == 5 && k % 150 > 120 { 0 } else { 2 };
+            let mut h = histogram(schema, counts.clone());
+            let from = rng.below(3) as usize;
+            h.layout.positive_spans[0] = Span { offset: from as i32, length: (6 - from) as u32 };
+            h.positive_buckets.drain(..from);
+            h.count = h.positive_buckets.iter().sum();
+            h.sum = h.count / 7.0;
+            (k * 1000, h)
+        });
+        storage.push_all(&labels, series.collect::<Vec<_>>());
+    }
+    storage
+}
+
+/// All numbers of the histograms of a result, by series and time.
+fn numbers(value: &Value) -> BTreeMap<(i64, String), Vec<f64>> {
+    let all = |h: &FloatHistogram| {
+        let mut all = vec![h.count, h.sum, h.zero_count];
+        all.extend(h.positive_buckets.iter().chain(&h.negative_buckets));
+        all
+    };
+    let mut out = BTreeMap::new();
+    match value {
+        Value::Matrix(m) => {
+            for i in 0..m.len() {
+                out.extend(m.histograms(i).map(|(t, h)| ((t.as_ms(), m.labels(i).to_string()), all(&h))));
+            }
+        }
+        Value::Vector(v) => {
+            let of = |(i, h): &(usize, Arc<FloatHistogram>)| {
+                ((v.timestamp.as_ms(), v.labels[*i].to_string()), all(h))
+            };
+            out.extend(v.histograms.iter().map(of));
+        }
+        Value::Scalar { .. } | Value::String { .. } => panic!("no scalar is asked for"),
+    }
+    out
+}
+
+#[test]
+fn sums_of_windows_that_overlap_are_those_of_each_window() {
+    let seed = std::env::var("SKOPOS_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_124);
+    println!("SKOPOS_TEST_SEED={seed}");
+    let rng = Rng::from_seed(seed);
+    let storage = long_storage(&rng, 700);
+    let engine = Engine::new(EngineOptions::default(), Arc::new(StillClock));
+    for (function, step) in
+        [("sum_over_time", 7), ("avg_over_time", 1), ("rate", 3), ("increase", 11), ("sum_over_time", 25)]
+    {
+        let expr = parse(&format!("{function}(h[100s])")).unwrap();
+        let steps = Steps {
+            start: TimestampMs::new(50_000),
+            end: TimestampMs::new(750_000),
+            step: DurationMs::from_secs(step),
+        };
+        let range = numbers(&engine.range(&storage, &expr, steps, &unlimited()).unwrap().value);
+        let mut want = BTreeMap::new();
+        for k in 0..=700 / step {
+            let at = TimestampMs::new(50_000 + k * step * 1000);
+            want.extend(numbers(&engine.instant(&storage, &expr, at, &unlimited()).unwrap().value));
+        }
+        assert!(want.len() > 100, "{function}: {}", want.len());
+        assert_eq!(range.len(), want.len(), "{function}, seed {seed}");
+        for ((got_at, got), (at, want)) in range.iter().zip(&want) {
+            assert_eq!((got_at, got.len()), (at, want.len()), "{function}, seed {seed}");
+            let largest = want.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
+            for (got, want) in got.iter().zip(want) {
+                let close = (got - want).abs() <= 1e-12 * largest;
+                assert!(close, "{function} at {at:?}, seed {seed}: {got} for {want}");
+            }
+        }
+    }
+}
+
+/// A clock that counts how often it is looked at.
+#[derive(Debug, Default)]
+struct CountingClock(std::sync::atomic::AtomicU64);
+
+impl skopos_base::clock::Clock for CountingClock {
+    fn wall_ms(&self) -> i64 {
+        0
+    }
+    fn monotonic(&self) -> std::time::Duration {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        std::time::Duration::ZERO
+    }
+    fn sleep(&self, _: std::time::Duration) {}
+}
+
+#[test]
+fn long_windows_of_histograms_cost_no_more_than_short_ones() {
+    let rng = Rng::from_seed(5);
+    let storage = long_storage(&rng, 5_000);
+    let engine = Engine::new(EngineOptions::default(), Arc::new(StillClock));
+    let steps = Steps {
+        start: TimestampMs::new(3_000_000),
+        end: TimestampMs::new(5_000_000),
+        step: DurationMs::from_secs(2),
+    };
+    for function in ["sum_over_time", "avg_over_time", "increase"] {
+        // The budget is asked after so much work, so that looks at the clock count it.
+        let looks = |range: &str| {
+            let expr = parse(&format!("{function}(h{{i!=\"5\"}}[{range}])")).unwrap();
+            let clock = Arc::new(CountingClock::default());
+            let budget = QueryBudget::new(QueryLimits::default(), Arc::clone(&clock) as _);
+            engine.range(&storage, &expr, steps, &budget).unwrap();
+            clock.0.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        let (short, long) = (looks("20s"), looks("40m"));
+        assert!(long < 2 * short + 50, "{function}: {short} looks for 20 s, {long} for 40 min");
+    }
+}
+
 #[test]
 fn histograms_are_charged_by_their_size() {
     let mut storage = MemoryStorage::default();

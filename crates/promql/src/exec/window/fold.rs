@@ -26,7 +26,7 @@ pub(super) struct Scratch {
 }
 
 /// Windows that share no more than this many steps are folded one by one.
-const FEW_STEPS: i64 = 3;
+pub(super) const FEW_STEPS: i64 = 3;
 
 /// Writes the fold of each window.
 pub(super) fn over_time(

@@ -1,14 +1,17 @@
 //! Windows over a series that has native histograms among its samples. The functions of floats see the floats
 //! alone; what is said here is what becomes of windows that have histograms.
 
-use super::{Edge, Params, Samples, Scratch, Starts, compute, extended, instant, rate, slide};
+use super::{
+    Edge, Params, Samples, Scratch, Starts, compute, extended, fold::FEW_STEPS, instant, rate, slide,
+    sliding::Sliding,
+};
 use crate::ast::Edges;
 use crate::error::EvalError;
 use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
 use crate::plan::{Detail, Kernel, WindowFn, Windows};
 use skopos_model::{
     CounterResetHint, FloatHistogram, HistogramView, TimestampMs,
-    histogram::{HistogramSum, SumKind},
+    histogram::SumKind,
     is_stale_nan,
 };
 use std::{ops::RangeInclusive, sync::Arc};
@@ -116,6 +119,16 @@ impl<'a> Parted<'a> {
     /// Of all samples.
     pub(super) fn starts(&self) -> Starts<'_> {
         Starts::of_all(&self.starts)
+    }
+
+    /// The histogram with which the window of step `k`, and each behind it, begins.
+    /// `lo` is the sample with which that of `k` does.
+    pub(super) fn begins(&self, windows: &Windows, (k, lo): (usize, usize)) -> impl Iterator<Item = usize> {
+        let (mut edge, windows) = (Edge { at: lo, stride: 0 }, *windows);
+        (k..windows.steps).map(move |k| {
+            edge.advance(&self.timestamps, windows.first_end + k as i64 * windows.step - windows.range);
+            self.before[edge.at]
+        })
     }
 
     /// Whether a counter was reset before histogram `i`, which follows another.
@@ -309,6 +322,11 @@ pub(super) fn count_transitions(function: WindowFn, parted: &Parted<'_>) -> Vec<
     counts
 }
 
+/// Whether so much of each window is in others too that what they share is worth being kept.
+pub(super) fn overlap(windows: &Windows) -> bool {
+    windows.steps > 1 && windows.range > windows.step.saturating_mul(FEW_STEPS)
+}
+
 /// Sums and means of windows.
 fn sums(
     input: &MixedInput<'_>,
@@ -320,6 +338,7 @@ fn sums(
     let kind = if input.kernel.function == WindowFn::Avg { SumKind::Mean } else { SumKind::Sum };
     let (metric, span) = (input.metric, input.kernel.span);
     let mut found = HistogramSteps::new(input.windows.steps);
+    let mut sliding = Sliding::new(kind, parted.histograms.clone());
     slide(&parted.timestamps, input.windows, work, |work, k, lo, hi| {
         let window = parted.histograms_of(lo, hi);
         if window.is_empty() {
@@ -330,14 +349,15 @@ fn sums(
             annotations.mixed_floats_histograms(metric, span);
             return Ok(());
         }
-        let mut all = HistogramSum::new(kind, &parted.histograms[window.start]);
-        for histogram in &parted.histograms[window.start + 1..window.end] {
-            work.spend(1 + histogram.bucket_count())?;
-            if all.add(histogram).is_err() {
-                annotations.mixed_buckets(metric, span);
-                return Ok(());
-            }
-        }
+        let sum = if overlap(input.windows) {
+            sliding.sum(window, parted.begins(input.windows, (k, lo)), work)?
+        } else {
+            sliding.one_by_one(window, work)?
+        };
+        let Ok(all) = sum else {
+            annotations.mixed_buckets(metric, span);
+            return Ok(());
+        };
         let remarks = all.remarks();
         if remarks.conflicting_resets {
             annotations.conflicting_resets("aggregation", span);

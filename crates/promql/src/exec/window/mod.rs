@@ -9,6 +9,7 @@ mod instant;
 pub(crate) mod mixed;
 mod order;
 mod rate;
+mod sliding;
 mod smooth;
 mod starts;
 mod trend;

@@ -4,13 +4,15 @@
 use super::{
     MixedInput,
     counter::{Ends, extrapolation},
-    mixed::Parted,
+    mixed::{Parted, overlap},
     slide,
+    sliding::Sliding,
 };
 use crate::error::EvalError;
 use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
 use crate::plan::WindowFn;
-use skopos_model::{CounterResetHint, FloatHistogram, HistogramView};
+use skopos_model::{CounterResetHint, FloatHistogram, HistogramView, histogram::SumKind};
+use skopos_storage::QueryError;
 use std::ops::Range;
 
 /// What is known of the histograms of a series before any window is looked at.
@@ -23,7 +25,12 @@ struct Known {
     resets: Vec<usize>,
     /// All have the same schema.
     one_schema: bool,
+    /// All have buckets that may be added up in any order.
+    one_shape: bool,
 }
+
+/// So many histograms before resets are added up one by one in each window.
+const FEW_RESETS: usize = 4;
 
 impl Known {
     fn of(parted: &Parted<'_>, is_counter: bool) -> Self {
@@ -46,6 +53,7 @@ impl Known {
             custom: counted(|h| h.layout.has_custom_bounds()),
             resets,
             one_schema: histograms.windows(2).all(|w| w[0].layout.schema == w[1].layout.schema),
+            one_shape: histograms.windows(2).all(|w| w[0].layout.same_shape(w[1].layout)),
         }
     }
 }
@@ -62,6 +70,8 @@ pub(super) fn extrapolated(
     let is_counter = function != WindowFn::Delta;
     let per_second = if function == WindowFn::Rate { windows.range as f64 / 1000.0 } else { 1.0 };
     let known = Known::of(parted, is_counter);
+    let before_resets = known.resets.iter().map(|r| parted.histograms[r - 1]).collect();
+    let mut lost = Sliding::new(SumKind::Sum, before_resets);
     let mut found = HistogramSteps::new(windows.steps);
     slide(&parted.timestamps, windows, work, |work, k, lo, hi| {
         let window = parted.histograms_of(lo, hi);
@@ -82,7 +92,8 @@ pub(super) fn extrapolated(
         work.spend(1 + parted.histograms[window.end - 1].bucket_count())?;
         let first_count = parted.histograms[window.start].count;
         let base = if zero_ms.is_some() { Base::Zero } else { Base::First };
-        let Some(mut h) = difference(input, parted, (Looked { window, base }, &known), annotations) else {
+        let looked = (Looked { window, base }, &known);
+        let Some(mut h) = difference(input, parted, looked, (&mut lost, work), annotations)? else {
             return Ok(());
         };
         let ends = Ends {
@@ -122,8 +133,9 @@ fn difference(
     input: &MixedInput<'_>,
     parted: &Parted<'_>,
     (Looked { window, base }, known): (Looked, &Known),
+    (lost, work): (&mut Sliding<'_>, &mut Work),
     annotations: &mut Annotations,
-) -> Option<FloatHistogram> {
+) -> Result<Option<FloatHistogram>, QueryError> {
     let (metric, span) = (input.metric, input.kernel.span);
     let histograms = &parted.histograms[window.clone()];
     let (first, last) = (&histograms[0], &histograms[histograms.len() - 1]);
@@ -145,7 +157,7 @@ fn difference(
     let fits = if is_counter { custom == 0 || custom == inner.len() } else { !ends_differ };
     if !fits {
         annotations.mixed_buckets(metric, span);
-        return None;
+        return Ok(None);
     }
     let mut h = last.to_histogram();
     if is_counter && !known.one_schema {
@@ -155,7 +167,14 @@ fn difference(
     if base == Base::First && !first_is_lost && h.subtract(first).is_ok_and(|r| r.bounds_reconciled) {
         annotations.bounds_reconciled("subtraction", span);
     }
-    for reset in resets.iter().skip(usize::from(first_is_lost)) {
+    let from = from + usize::from(first_is_lost);
+    let many = known.one_shape && to.saturating_sub(from) > FEW_RESETS && overlap(input.windows);
+    if many && let Ok(sum) = lost.sum(from..to, from..to, work)? {
+        // Of one shape: there is nothing to remark.
+        let _fits = h.add(&sum.value().view());
+    }
+    for reset in resets.iter().skip(usize::from(first_is_lost)).filter(|_| !many) {
+        work.spend(1 + h.positive_buckets.len() + h.negative_buckets.len())?;
         if h.add(&parted.histograms[reset - 1]).is_ok_and(|r| r.bounds_reconciled) {
             annotations.bounds_reconciled("addition", span);
         }
@@ -165,7 +184,7 @@ fn difference(
     }
     h.layout.counter_reset_hint = CounterResetHint::Gauge;
     h.compact();
-    Some(h)
+    Ok(Some(h))
 }
 
 /// Writes the difference between the last two samples of each window, if they are histograms.
