@@ -252,8 +252,8 @@ impl HistogramSum {
         Ok(())
     }
 
-    /// Adds another sum, or mean of the same kind. Of histograms of one shape (`Layout::same_shape`) it is what
-    /// adding them one by one gives, but for rounding.
+    /// Adds another sum, or mean of the same kind. Of histograms of one shape (`Layout::same_shape`) it is
+    /// what adding them one by one gives, but for rounding.
     pub fn merge(&mut self, other: &Self) -> Result<(), IncompatibleBuckets> {
         self.resets_seen |= other.resets_seen;
         self.others_seen |= other.others_seen;
@@ -265,8 +265,7 @@ impl HistogramSum {
             let shape = shape::common(&self.high.view(), &high.view())?;
             self.bounds_reconciled |= shape.bounds.is_some();
             let other_high = self.high.widened_for(&high.view(), &shape);
-            let (positive, negative) =
-                (&self.high.layout.positive_spans, &self.high.layout.negative_spans);
+            let (positive, negative) = (&self.high.layout.positive_spans, &self.high.layout.negative_spans);
             let mut other_low = shape::to_shape(&low.view(), &shape);
             self.low = shape::to_shape(&self.low.view(), &shape);
             for low in [&mut self.low, &mut other_low] {

@@ -10,9 +10,7 @@ use crate::error::EvalError;
 use crate::exec::{Annotations, bits, histograms::HistogramSteps, matrix::RowBuffer, work::Work};
 use crate::plan::{Detail, Kernel, WindowFn, Windows};
 use skopos_model::{
-    CounterResetHint, FloatHistogram, HistogramView, TimestampMs,
-    histogram::SumKind,
-    is_stale_nan,
+    CounterResetHint, FloatHistogram, HistogramView, TimestampMs, histogram::SumKind, is_stale_nan,
 };
 use std::{ops::RangeInclusive, sync::Arc};
 

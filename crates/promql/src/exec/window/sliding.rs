@@ -1,10 +1,10 @@
-//! `Sliding`: sums of the histograms of windows that move on, with about one addition for each histogram and a
-//! few for each window, whatever is in it. Knows no window function.
+//! `Sliding`: sums of the histograms of windows that move on, with about one addition for each histogram and
+//! a few for each window, whatever is in it. Knows no window function.
 //!
 //! Two stacks: up to a middle, the sums from each histogram at which a window will begin to the middle; from
 //! there on, the sum so far. The sum of a window is one of the first and the second. When a window begins
-//! behind the middle, its end is the next middle. Histograms of different shapes are not added up this way, for
-//! what comes of them depends on their order; nor is what overflows.
+//! behind the middle, its end is the next middle. Histograms of different shapes are not added up this way,
+//! for what comes of them depends on their order; nor is what overflows.
 
 use crate::exec::work::Work;
 use skopos_model::{
