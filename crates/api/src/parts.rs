@@ -16,7 +16,6 @@ use crate::{
     tsdb_status::TsdbStatusSource,
 };
 use axum::{extract::FromRequestParts, http::request};
-use parking_lot::Mutex;
 use skopos_base::clock::Clock;
 use skopos_config::Live;
 use skopos_exposition::Format;
@@ -74,6 +73,9 @@ impl Parts {
     }
 }
 
+/// Says how far stored data has been read.
+type HowFar = Box<dyn Fn() -> Replay + Send + Sync>;
+
 /// The parts once they are there. Cloning shares them.
 #[derive(Clone)]
 pub struct App {
@@ -83,7 +85,7 @@ pub struct App {
     describing: Arc<Semaphore>,
     control: Arc<Control>,
     notifications: Arc<Notifications>,
-    replay: Arc<Mutex<Replay>>,
+    replay: Arc<OnceLock<HowFar>>,
 }
 
 impl Default for App {
@@ -121,13 +123,16 @@ impl App {
         &self.notifications
     }
 
-    /// How far stored data has been read.
-    pub fn set_replay(&self, replay: Replay) {
-        *self.replay.lock() = replay;
+    /// Who knows how far stored data has been read.
+    ///
+    /// # Panics
+    /// When it was called before.
+    pub fn replay_is(&self, how_far: impl Fn() -> Replay + Send + Sync + 'static) {
+        assert!(self.replay.set(Box::new(how_far)).is_ok(), "it is said once who knows");
     }
 
     pub(crate) fn replay(&self) -> Replay {
-        *self.replay.lock()
+        self.replay.get().map_or_else(Replay::default, |how_far| how_far())
     }
 
     pub(crate) fn control(&self) -> &Control {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use skopos_base::fs::{Fs, read_all};
 use skopos_rules::{
     file::{Group, RuleFile},
-    remote::Credentials,
+    remote::{Credentials, HttpClient, TlsClient},
 };
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,19 @@ struct HttpClientFile {
     authorization: Option<Authorization>,
     bearer_token: Option<String>,
     bearer_token_file: Option<PathBuf>,
+    tls_config: TlsFile,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TlsFile {
+    ca: String,
+    ca_file: Option<PathBuf>,
+    cert: String,
+    cert_file: Option<PathBuf>,
+    key: String,
+    key_file: Option<PathBuf>,
+    insecure_skip_verify: bool,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +90,7 @@ fn bearer() -> String {
 ///
 /// # Errors
 /// When a file cannot be read, or something in it is wrong.
-pub fn load_http_client(fs: &dyn Fs, path: &Path) -> Result<Credentials, LoadError> {
+pub fn load_http_client(fs: &dyn Fs, path: &Path) -> Result<HttpClient, LoadError> {
     let file: HttpClientFile =
         yaml::from_str(&read_text(fs, path)?).map_err(|e| LoadError::invalid(path, e.place, e.message))?;
     let wrong = |message: &str| LoadError::invalid(path, None, message.to_owned());
@@ -95,21 +108,34 @@ pub fn load_http_client(fs: &dyn Fs, path: &Path) -> Result<Credentials, LoadErr
             Some(secret(inline.unwrap_or_default(), named, "`bearer_token` and `bearer_token_file`")?)
         }
     };
-    match (file.basic_auth, file.authorization, token) {
-        (None, None, None) => Ok(Credentials::None),
-        (Some(basic), None, None) => Ok(Credentials::Basic {
+    let TlsFile { ca, ca_file, cert, cert_file, key, key_file, insecure_skip_verify } = file.tls_config;
+    let ca = secret(ca, ca_file, "`ca` and `ca_file`")?;
+    let cert = secret(cert, cert_file, "`cert` and `cert_file`")?;
+    let key = secret(key, key_file, "`key` and `key_file`")?;
+    if cert.is_empty() != key.is_empty() {
+        return Err(wrong("tls_config: a certificate needs its key, and a key its certificate"));
+    }
+    let tls = TlsClient {
+        authorities: (!ca.is_empty()).then(|| ca.into_bytes()),
+        identity: (!cert.is_empty()).then(|| format!("{cert}\n{key}\n").into_bytes()),
+        believes_anybody: insecure_skip_verify,
+    };
+    let credentials = match (file.basic_auth, file.authorization, token) {
+        (None, None, None) => Credentials::None,
+        (Some(basic), None, None) => Credentials::Basic {
             username: basic.username,
             password: secret(basic.password, basic.password_file, "`password` and `password_file`")?,
-        }),
-        (None, Some(other), None) => Ok(Credentials::Authorization {
+        },
+        (None, Some(other), None) => Credentials::Authorization {
             kind: other.kind,
             secret: secret(
                 other.credentials,
                 other.credentials_file,
                 "`credentials` and `credentials_file`",
             )?,
-        }),
-        (None, None, Some(secret)) => Ok(Credentials::Authorization { kind: bearer(), secret }),
-        _ => Err(wrong("write one of `basic_auth`, `authorization` and `bearer_token`")),
-    }
+        },
+        (None, None, Some(secret)) => Credentials::Authorization { kind: bearer(), secret },
+        _ => return Err(wrong("write one of `basic_auth`, `authorization` and `bearer_token`")),
+    };
+    Ok(HttpClient { credentials, tls })
 }

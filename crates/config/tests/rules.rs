@@ -103,17 +103,33 @@ fn credentials_are_read_from_the_file_or_from_those_it_names() {
         ("bearer_token_file: pass", Ok(token("Bearer", "from file"))),
         ("basic_auth: {username: me, password: a, password_file: pass}", Err("one of `password`")),
         ("{bearer_token: t, authorization: {credentials: t}}", Err("write one of `basic_auth`")),
-        ("tls_config: {}", Err("http.yml:1:1: unknown field `tls_config`")),
+        ("tls_config: {}", Ok(Credentials::None)),
+        ("tls_config: {x: y}", Err("http.yml:1:14: unknown field `x`")),
+        ("tls_config: {cert: a}", Err("a certificate needs its key")),
+        ("tls_config: {ca: a, ca_file: b}", Err("one of `ca` and `ca_file`")),
+        ("tls_config: {ca_file: gone}", Err("/etc/gone")),
         ("bearer_token_file: gone", Err("/etc/gone")),
     ] {
         let env = env(&[("/etc/http.yml", text), ("/etc/pass", "from file\n")]);
         let got = load_http_client(&*env.fs, Path::new("/etc/http.yml"));
         match (got, expected) {
-            (Ok(got), Ok(expected)) => assert!(got == expected, "{text}"),
+            (Ok(got), Ok(expected)) => assert!(got.credentials == expected, "{text}"),
             (Err(e), Err(words)) => assert!(e.to_string().contains(words), "{text}: {e}"),
             (got, expected) => panic!("{text}: {got:?}, not {expected:?}"),
         }
     }
+}
+
+#[test]
+fn how_a_connection_is_secured_is_read_from_files() {
+    let text =
+        "tls_config: {ca_file: ca.pem, cert_file: /etc/cert.pem, key: KEY, insecure_skip_verify: true}";
+    let env = env(&[("/etc/http.yml", text), ("/etc/ca.pem", "CA\n"), ("/etc/cert.pem", "CERT\n")]);
+    let tls = load_http_client(&*env.fs, Path::new("/etc/http.yml")).unwrap().tls;
+    assert_eq!(tls.authorities.as_deref(), Some(&b"CA"[..]));
+    assert_eq!(tls.identity.as_deref(), Some(&b"CERT\nKEY\n"[..]));
+    assert!(tls.believes_anybody);
+    assert!(!format!("{tls:?}").contains("KEY"));
 }
 
 #[test]

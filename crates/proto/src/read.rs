@@ -6,10 +6,14 @@ use crate::{
     messages::{ReadRequest, TimeSeries},
 };
 use prost::Message as _;
-use skopos_base::varint::{put_uvarint, uvarint_len};
+use skopos_base::varint::{put_uvarint, uvarint, uvarint_len};
 
-/// The most bytes of a request, before and after it is unpacked. As messages it may be thirty times that.
-pub const REQUEST_MAX_BYTES: usize = 4 << 20;
+/// The most bytes of a request, before and after it is unpacked.
+pub const REQUEST_MAX_BYTES: usize = 32 << 20;
+
+/// The most queries, matchers and kinds of answers of a request. As messages they take up to fifty times the
+/// bytes that they came in.
+pub const REQUEST_MAX_PARTS: usize = 200_000;
 
 /// The first field of a message, which is a message itself.
 const FIRST_FIELD: u8 = 1 << 3 | 2;
@@ -24,9 +28,68 @@ pub fn decode_request(body: &[u8]) -> Result<ReadRequest, ProtoError> {
     if bytes > REQUEST_MAX_BYTES {
         return Err(ProtoError::TooLong { bytes, max: REQUEST_MAX_BYTES });
     }
+    // Three bytes of snappy stand for 64 at most: nobody makes us hold more by a number alone.
+    if bytes > 22 * body.len() {
+        return Err(ProtoError::Snappy(format!("{} bytes cannot unpack to {bytes}", body.len())));
+    }
     let plain = snap::raw::Decoder::new().decompress_vec(body).map_err(snappy)?;
     let wrong = |e: prost::DecodeError| ProtoError::Message { message: "ReadRequest", reason: e.to_string() };
+    let too_many = || ProtoError::Message {
+        message: "ReadRequest",
+        reason: format!("it has more than {REQUEST_MAX_PARTS} queries and matchers"),
+    };
+    // Bytes that are no message are left to the decoder, which says what is wrong with them.
+    if parts(&plain).is_some_and(|count| count > REQUEST_MAX_PARTS) {
+        return Err(too_many());
+    }
     ReadRequest::decode(plain.as_slice()).map_err(wrong)
+}
+
+/// How many queries, matchers and kinds of answers a request has, without making anything of them.
+fn parts(request: &[u8]) -> Option<usize> {
+    let mut count = 0;
+    each_field(request, |field, inner| {
+        count += 1;
+        match inner {
+            Some(query) if field == 1 => drop(each_field(query, |_, _| count += 1)),
+            // Kinds of answers stand together, most in one byte each.
+            Some(packed) => count += packed.len(),
+            None => {}
+        }
+    })?;
+    Some(count)
+}
+
+/// Calls `see` with the number of every field, and with its bytes where it has a length. None where the bytes
+/// are no message.
+fn each_field<'b>(mut bytes: &'b [u8], mut see: impl FnMut(u64, Option<&'b [u8]>)) -> Option<()> {
+    while !bytes.is_empty() {
+        let (key, len) = uvarint(bytes)?;
+        bytes = &bytes[len..];
+        let inner = match key & 7 {
+            0 => {
+                bytes = &bytes[uvarint(bytes)?.1..];
+                None
+            }
+            1 => {
+                bytes = bytes.get(8..)?;
+                None
+            }
+            2 => {
+                let (length, len) = uvarint(bytes)?;
+                let (inner, rest) = bytes[len..].split_at_checked(usize::try_from(length).ok()?)?;
+                bytes = rest;
+                Some(inner)
+            }
+            5 => {
+                bytes = bytes.get(4..)?;
+                None
+            }
+            _ => return None,
+        };
+        see(key >> 3, inner);
+    }
+    Some(())
 }
 
 /// The body that carries a request.
@@ -135,6 +198,21 @@ mod tests {
             assert!(decode_request(&body[..cut]).is_err(), "{cut}");
         }
         assert!(matches!(decode_request(&plain), Err(ProtoError::Snappy(_) | ProtoError::Message { .. })));
+    }
+
+    #[test]
+    fn a_request_of_very_many_parts_is_refused_before_they_are_made() {
+        let body = |plain: &[u8]| snap::raw::Encoder::new().compress_vec(plain).unwrap();
+        let queries = |count: usize| [FIRST_FIELD, 0].repeat(count);
+        assert_eq!(decode_request(&body(&queries(1000))).map(|r| r.queries.len()), Ok(1000));
+        let mut matchers = vec![3 << 3 | 2, 0].repeat(REQUEST_MAX_PARTS);
+        let mut one = vec![FIRST_FIELD];
+        put_uvarint(&mut one, matchers.len() as u64);
+        one.append(&mut matchers);
+        for plain in [queries(REQUEST_MAX_PARTS + 1), one] {
+            let refused = decode_request(&body(&plain)).unwrap_err().to_string();
+            assert_eq!(refused, "the body is no ReadRequest: it has more than 200000 queries and matchers");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::source::{Answer, AnswerSeries, AnswerValue, RangeSource, SourceError};
 use form_urlencoded::Serializer;
 use reqwest::{
-    Client, RequestBuilder, Response, StatusCode, Url,
+    Certificate, Client, ClientBuilder, Identity, RequestBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use serde::Deserialize;
@@ -49,6 +49,60 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// How a server of TLS is known, and how it knows us.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TlsClient {
+    /// The certificates (PEM) that vouch for the server. Without them, those of the system do.
+    pub authorities: Option<Vec<u8>>,
+    /// Our certificate and its key (PEM).
+    pub identity: Option<Vec<u8>>,
+    /// Whoever answers is believed.
+    pub believes_anybody: bool,
+}
+
+impl std::fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A key is in it.
+        f.debug_struct("TlsClient").field("believes_anybody", &self.believes_anybody).finish_non_exhaustive()
+    }
+}
+
+/// How a tool speaks to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpClient {
+    /// How we say who we are.
+    pub credentials: Credentials,
+    /// How the connection is secured.
+    pub tls: TlsClient,
+}
+
+impl HttpClient {
+    /// A client that is yet to be built.
+    ///
+    /// # Errors
+    /// When a certificate or the key is none.
+    pub fn builder(&self) -> Result<ClientBuilder, String> {
+        // The provider is one for the whole process; whoever comes second finds it there.
+        let _already = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .user_agent(concat!("Skopos/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIMEOUT)
+            .tls_danger_accept_invalid_certs(self.tls.believes_anybody);
+        if let Some(pem) = &self.tls.authorities {
+            let all = Certificate::from_pem_bundle(pem).map_err(|e| format!("tls_config: ca: {e}"))?;
+            if all.is_empty() {
+                return Err("tls_config: ca: there is no certificate in it".to_owned());
+            }
+            builder = builder.tls_certs_only(all);
+        }
+        if let Some(pem) = &self.tls.identity {
+            builder =
+                builder.identity(Identity::from_pem(pem).map_err(|e| format!("tls_config: cert: {e}"))?);
+        }
+        Ok(builder)
+    }
+}
+
 /// A server.
 #[derive(Debug)]
 pub struct RemoteSource {
@@ -63,7 +117,7 @@ impl RemoteSource {
     ///
     /// # Errors
     /// When the address is none.
-    pub fn new(url: &str, credentials: Credentials) -> Result<Self, SourceError> {
+    pub fn new(url: &str, http: HttpClient) -> Result<Self, SourceError> {
         let invalid = |reason: String| SourceError::Invalid(reason);
         let mut parsed = Url::parse(url).map_err(|e| invalid(format!("{url:?} is no address: {e}")))?;
         if !matches!(parsed.scheme(), "http" | "https") {
@@ -71,16 +125,11 @@ impl RemoteSource {
         }
         let prefix = parsed.path().trim_end_matches('/').to_owned();
         parsed.set_path(&format!("{prefix}/api/v1/query_range"));
-        // The provider is one for the whole process; whoever comes second finds it there.
-        let _already = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("Skopos/", env!("CARGO_PKG_VERSION")))
-            .timeout(TIMEOUT)
-            .build()
-            .map_err(|e| invalid(format!("HTTP client: {e}")))?;
+        let client = http.builder().map_err(invalid)?;
+        let client = client.build().map_err(|e| invalid(format!("HTTP client: {e}")))?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| invalid(format!("HTTP client: {e}")))?;
-        Ok(Self { runtime, client, url: parsed, credentials })
+        Ok(Self { runtime, client, url: parsed, credentials: http.credentials })
     }
 
     fn with_credentials(&self, request: RequestBuilder) -> RequestBuilder {
@@ -293,13 +342,13 @@ mod tests {
 
     #[test]
     fn what_is_secret_is_not_shown() {
-        let source = RemoteSource::new("http://me:hush@localhost:1/prefix/", Credentials::None).unwrap();
+        let source = RemoteSource::new("http://me:hush@localhost:1/prefix/", HttpClient::default()).unwrap();
         assert_eq!(source.shown(), "http://me@localhost:1/prefix/api/v1/query_range");
         let credentials = Credentials::Basic { username: "me".into(), password: "hush".into() };
         assert!(!format!("{credentials:?}").contains("hush"));
         for url in ["", "localhost:9090", "ftp://x"] {
             assert!(
-                matches!(RemoteSource::new(url, Credentials::None), Err(SourceError::Invalid(_))),
+                matches!(RemoteSource::new(url, HttpClient::default()), Err(SourceError::Invalid(_))),
                 "{url}"
             );
         }

@@ -4,7 +4,7 @@
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Steps, parse};
 use skopos_rules::{
-    remote::{Credentials, RemoteSource},
+    remote::{Credentials, HttpClient, RemoteSource},
     source::{Answer, RangeSource, SourceError},
 };
 use std::{
@@ -54,7 +54,7 @@ fn ask(
         }
         requests
     });
-    let mut source = RemoteSource::new(&url, credentials).unwrap();
+    let mut source = RemoteSource::new(&url, HttpClient { credentials, ..HttpClient::default() }).unwrap();
     let steps = Steps {
         start: TimestampMs::new(1_700_000_017_110),
         end: TimestampMs::new(1_700_000_020_000),

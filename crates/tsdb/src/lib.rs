@@ -75,7 +75,7 @@ pub use head::{
     truncate::{Busy, Truncated},
 };
 pub use intervals::{Interval, Intervals};
-pub use options::{Options, WalCompression};
+pub use options::{Options, ReplayProgress, ReplaySegments, WalCompression};
 pub use stats::StatsSnapshot;
 pub use wal::{
     checkpoint::{CheckpointError, CheckpointStats, Passed},

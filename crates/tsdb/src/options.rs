@@ -1,7 +1,9 @@
 //! `Options`: what an operator decides about the database. Every limit has a value; none is unlimited.
 
 use crate::{db::Retention, head_chunks::MAX_FILE_BYTES, wal::PAGE_SIZE};
+use skopos_base::sync::Mutex;
 use skopos_model::DurationMs;
+use std::sync::Arc;
 
 /// How WAL records are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -65,6 +67,38 @@ pub struct Options {
     /// WAL and those of the write-behind log together. With more of the WAL the write-behind log is read more
     /// than once.
     pub replay_waiting_bytes: usize,
+    /// Where the start says how far it is, for others to look at meanwhile.
+    pub replay_progress: ReplayProgress,
+}
+
+/// Segments of the write-ahead log, by their numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplaySegments {
+    /// The first that a start reads.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// The one that is read, and in the end the last.
+    pub current: u64,
+}
+
+/// How far a start has read the write-ahead log. Clones are one: who keeps one sees what the start says.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayProgress(Arc<Mutex<ReplaySegments>>);
+
+impl ReplayProgress {
+    /// How far it is; zeros before it has begun, and where there is nothing to read.
+    pub fn segments(&self) -> ReplaySegments {
+        *self.0.lock()
+    }
+
+    pub(crate) fn begin(&self, first: u64, last: u64) {
+        *self.0.lock() = ReplaySegments { first, last, current: first };
+    }
+
+    pub(crate) fn reached(&self, segment: u64) {
+        self.0.lock().current = segment;
+    }
 }
 
 impl Default for Options {
@@ -90,6 +124,7 @@ impl Default for Options {
             snapshot_on_shutdown: true,
             replay_threads: 2,
             replay_waiting_bytes: 256 << 20,
+            replay_progress: ReplayProgress::default(),
         }
     }
 }

@@ -246,7 +246,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "remote_read",
         covers: &[
-            ("crates/proto/src/read.rs", &["decode_request"]),
+            ("crates/proto/src/read.rs", &["decode_request", "each_field", "parts"]),
             ("crates/proto/src/frame.rs", &["read"]),
         ],
         seeds: remote_read::seeds,

@@ -78,6 +78,10 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
     let mut replay = Replay::new(head, env, refs, Copied::new(logs.names));
     replay.late = logs.behind.map(|_| LateReplay::new(head, newest_ms));
     replay.behind = behind;
+    let said = &head.options.replay_progress;
+    if let (Some(first), Some(last)) = (segments.first(), segments.last()) {
+        said.begin(first.index.into(), last.index.into());
+    }
     let mut progress = Progress { clock, started, said: clock.monotonic(), total, done: 0 };
     replay.say_misplaced(listing, Begins::AtTheStart);
     for segment in checkpoint {
@@ -93,6 +97,7 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
             replay.lose();
         }
         before = Some(segment.index);
+        said.reached(segment.index.into());
         let part = Part {
             from: after.filter(|after| after.segment == segment.index).map_or(0, |after| after.offset),
             is_last: segments.last() == Some(segment),

@@ -1,11 +1,20 @@
 //! The replay of a log on several threads: it is that of one.
 
 use crate::common::{DIR, commit, dump, open, series};
-use skopos_base::{Env, sim::SimWorld};
+use skopos_base::{
+    Env,
+    fs::{File, Fs, Layer, OpenMode},
+    sim::SimWorld,
+};
 use skopos_model::{DurationMs, Labels, TimestampMs};
 use skopos_storage::{Append, Appendable, Queryable, SeriesId, TimeRange};
-use skopos_tsdb::{Db, Options, StatsSnapshot};
-use std::{path::Path, time::Duration};
+use skopos_tsdb::{Db, Options, ReplayProgress, ReplaySegments, StatsSnapshot};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 const SERIES: usize = 700;
 
@@ -32,6 +41,64 @@ fn write(env: &Env, batches: i64) {
         let values: Vec<f64> = (0..refs.len()).map(|i| (b * (i as i64 * 7919 % 100)) as f64).collect();
         appender.append_floats(TimestampMs::new(b * 15_000), &refs, &values, &mut Vec::new());
         appender.commit().expect("the disk is sound");
+    }
+    db.close().expect("the disk is sound");
+}
+
+/// Looks how far the start says to be whenever it opens a segment.
+#[derive(Debug)]
+struct Watched {
+    below: Arc<dyn Fs>,
+    progress: ReplayProgress,
+    seen: Arc<Mutex<Vec<(u64, ReplaySegments)>>>,
+}
+
+impl Layer for Watched {
+    fn below(&self) -> &dyn Fs {
+        &*self.below
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn File>> {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        if let (Some(segment), OpenMode::Read) =
+            (name.filter(|_| path.starts_with(Path::new(DIR).join("wal"))), mode)
+        {
+            self.seen.lock().unwrap().push((segment, self.progress.segments()));
+        }
+        self.below.open(path, mode)
+    }
+}
+
+#[test]
+fn a_start_says_which_segment_it_reads() {
+    SimWorld::new(3).run(reads_and_says);
+}
+
+fn reads_and_says(env: &Env) {
+    let small = |replay_progress| Options {
+        segment_bytes: 64 << 10,
+        snapshot_on_shutdown: false,
+        replay_progress,
+        ..Options::default()
+    };
+    let db = open(env, small(ReplayProgress::default()));
+    for t in 0..400 {
+        let all: Vec<_> = (0..100).map(|i| (series(i), 15_000 * t, (t * 7919 % 1000) as f64 / 3.0)).collect();
+        commit(&db, &all).expect("the log takes it");
+    }
+    db.close().expect("the disk is sound");
+
+    let (progress, seen) = (ReplayProgress::default(), Arc::new(Mutex::new(Vec::new())));
+    assert_eq!(progress.segments(), ReplaySegments::default());
+    let watched = Watched { below: Arc::clone(&env.fs), progress: progress.clone(), seen: Arc::clone(&seen) };
+    let db = open(&Env { fs: Arc::new(watched), ..env.clone() }, small(progress.clone()));
+    let end = progress.segments();
+    assert!(end.last >= end.first + 3, "{end:?}: the log is too short to say anything");
+    assert_eq!(end.current, end.last);
+    let during: Vec<_> = seen.lock().unwrap().iter().filter(|(_, s)| s.last > 0).copied().collect();
+    assert_eq!(during.len() as u64, end.last - end.first + 1, "each segment is read once");
+    for (segment, said) in during {
+        assert_eq!(said, ReplaySegments { current: segment, ..end });
     }
     db.close().expect("the disk is sound");
 }

@@ -3,10 +3,10 @@
 use super::{reloads::Reloads, retention::BlockFlags};
 use skopos_agent::{Host, ThisHost};
 use skopos_api::about::{About, Replay};
-use skopos_base::{Env, fs::Fs};
+use skopos_base::Env;
 use skopos_config::Live;
-use skopos_tsdb::{Db, Retention};
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use skopos_tsdb::{Db, ReplayProgress, ReplaySegments, Retention};
+use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) fn about(
     flags: BTreeMap<String, String>,
@@ -47,13 +47,8 @@ fn size_text(bytes: u64) -> String {
     whole.map_or_else(|| format!("{bytes}B"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }
 
-/// The segments of the write-ahead log that a start reads: those behind the last checkpoint.
-pub(super) fn segments(fs: &dyn Fs, storage: &Path) -> Replay {
-    let names = fs.read_dir(&storage.join("wal")).unwrap_or_default();
-    let numbers = |prefix: &'static str| {
-        names.iter().filter_map(move |name| name.name.strip_prefix(prefix)?.parse::<u64>().ok())
-    };
-    let min = numbers("checkpoint.").max().map_or(0, |covered| covered + 1);
-    let max = numbers("").max().unwrap_or(min).max(min);
-    Replay { min, max, current: min }
+/// How far a start has read the write-ahead log, as the API says it.
+pub(super) fn replay(progress: &ReplayProgress) -> Replay {
+    let ReplaySegments { first, last, current } = progress.segments();
+    Replay { min: first, max: last, current }
 }

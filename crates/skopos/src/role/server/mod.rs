@@ -20,13 +20,12 @@ use crate::{
 };
 use skopos_api::{
     App, Asked as AskedOverHttp, Mount,
-    about::Replay,
     notifications::{STARTING, STOPPING},
 };
 use skopos_base::Env;
 use skopos_config::Config;
 use skopos_model::{DurationMs, TimestampMs};
-use skopos_tsdb::{Db, WalCompression};
+use skopos_tsdb::{Db, ReplayProgress, WalCompression};
 use skopos_web::serve::{ServeOptions, listen, serve};
 use std::{
     collections::BTreeMap,
@@ -210,21 +209,21 @@ async fn serve_until_stopped(
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let app = App::default();
     app.notifications().say(STARTING, now(&env));
-    let segments = about::segments(&*env.fs, &flags.storage_path);
-    app.set_replay(segments);
+    let progress = ReplayProgress::default();
+    let seen = progress.clone();
+    app.replay_is(move || about::replay(&seen));
     let own_port = addresses.first().map(SocketAddr::port);
     let mount = Mount { own_port, ..flags.web.mount()? };
     let mut asked = app.asked();
     let mut web = Web::start(listeners, (&app, &mount), options);
 
     let opened = tokio::select! {
-        opened = open_storage(&flags, &env, &configured.config) => opened?,
+        opened = open_storage(&flags, &env, &configured.config, progress) => opened?,
         () = signals.stop() => {
             tracing::info!("stopping before storage was open");
             return Ok(());
         }
     };
-    app.set_replay(Replay { current: segments.max, ..segments });
     let services = Services::start((&flags, values), &env, configured, opened, &app)?;
     app.notifications().take_back(STARTING);
     announce(&addresses, (secured, &mount), services.path.as_deref());
@@ -292,7 +291,12 @@ fn web_failed(ended: Result<(), JoinError>) -> Failure {
 }
 
 /// Replay may take a while, and threads of the reactor must not be held meanwhile.
-async fn open_storage(flags: &Flags, env: &Env, config: &Config) -> Result<Arc<Db>, Failure> {
+async fn open_storage(
+    flags: &Flags,
+    env: &Env,
+    config: &Config,
+    replay_progress: ReplayProgress,
+) -> Result<Arc<Db>, Failure> {
     let (path, env) = (flags.storage_path.clone(), env.clone());
     let mut options = skopos_tsdb::Options {
         wal_compression: match flags.wal_compression.as_str() {
@@ -307,6 +311,7 @@ async fn open_storage(flags: &Flags, env: &Env, config: &Config) -> Result<Arc<D
         replay_threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_REPLAY_THREADS)),
         max_series_per_metric: flags.max_series_per_metric,
         memory_budget_bytes: flags.memory_budget.bytes(&*env.fs),
+        replay_progress,
         ..skopos_tsdb::Options::default()
     };
     flags.blocks.apply(config, &mut options);

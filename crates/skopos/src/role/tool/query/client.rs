@@ -9,19 +9,17 @@ use reqwest::{
 use serde_json::Value;
 use skopos_base::Env;
 use skopos_config::load_http_client;
-use skopos_rules::remote::{Credentials, body_within};
-use std::{error::Error, path::PathBuf, time::Duration};
+use skopos_rules::remote::{Credentials, HttpClient, body_within};
+use std::{error::Error, path::PathBuf};
 use tokio::runtime::{Builder, Runtime};
 
 /// The most bytes of an answer.
 const ANSWER_MAX_BYTES: usize = 1 << 30;
-/// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How a server is spoken to.
 #[derive(Debug, clap::Args)]
 pub(super) struct Connection {
-    /// Who we are, as YAML: `basic_auth`, `authorization` or `bearer_token`.
+    /// Who we are, as YAML: `basic_auth`, `authorization` or `bearer_token`; and `tls_config`.
     #[arg(long = "http.config.file", global = true, value_name = "FILE")]
     http_config_file: Option<PathBuf>,
     /// A header that is sent too, as NAME=VALUE. May be given several times.
@@ -59,21 +57,15 @@ impl Client {
         let url = Url::parse(&with_scheme).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let wrong = || Failure::Flags(format!("{server:?} is no address: write http://host:port"));
         let url = url.ok_or_else(wrong)?;
-        let credentials = match &connection.http_config_file {
+        let http = match &connection.http_config_file {
             Some(file) => load_http_client(&*env.fs, file)?,
-            None => Credentials::None,
+            None => HttpClient::default(),
         };
-        // The provider is one for the whole process; whoever comes second finds it there.
-        let _already = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("Skopos/", env!("CARGO_PKG_VERSION")))
-            .default_headers(connection.headers()?)
-            .timeout(TIMEOUT)
-            .build()
-            .map_err(|e| Failure::Data(format!("HTTP client: {e}")))?;
+        let client = http.builder().map_err(Failure::Data)?.default_headers(connection.headers()?);
+        let client = client.build().map_err(|e| Failure::Data(format!("HTTP client: {e}")))?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Failure::system("cannot start the HTTP client"))?;
-        Ok(Self { runtime, client, server: url, credentials })
+        Ok(Self { runtime, client, server: url, credentials: http.credentials })
     }
 
     /// Asks by a form.

@@ -14,7 +14,7 @@ use skopos_rules::{
     LocalSource,
     backfill::{recorded, spans},
     file::{RecordingRule, Rule},
-    remote::{Credentials, RemoteSource},
+    remote::{HttpClient, RemoteSource},
     schedule::Schedule,
     source::{AnswerValue, RangeSource},
 };
@@ -87,11 +87,11 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
             damage::say(&env, dir, &view)
         }
         None => {
-            let credentials = match &flags.http_config_file {
+            let http = match &flags.http_config_file {
                 Some(file) => load_http_client(&*env.fs, file)?,
-                None => Credentials::None,
+                None => HttpClient::default(),
             };
-            let mut source = RemoteSource::new(&flags.url, credentials).map_err(failed)?;
+            let mut source = RemoteSource::new(&flags.url, http).map_err(failed)?;
             let made = fill(&mut source, &rules, (flags.start, end), flags, &env)?;
             show(&env, &flags.output_dir, &made, &flags.shown)
         }
