@@ -137,7 +137,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         "absent_over_time(none[5m]) + quantile(0.5, mad_over_time(b[9m])) % stddev(a smoothed)",
         "histogram_quantile(0.9, sum by (job) (rate(h[5m]))) or histogram_stddev(h) + histogram_avg(h * 2)",
         "histogram_fraction(0, 1, avg_over_time(h[9m])) > histogram_count(h{instance=\"2\"} - h) </ 1",
-        "max_over_time(histogram_sum(increase(h[3m]))[9m:2m]) + count(histogram_quantile(0.1, {__name__=\"h\"}))",
+        "max_over_time(histogram_sum(increase(h[3m]))[9m:2m]) + count(histogram_quantile(0.1, \
+         {__name__=\"h\"}))",
     ];
     // What is refused by itself is no place to begin, nor is data of which nothing is there.
     assert!(STORAGE.iter().all(|(_, columns)| columns.len() > 5));
