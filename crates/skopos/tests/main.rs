@@ -16,6 +16,7 @@
 //! - `remote_read`: other servers read our samples, beside Prometheus
 //! - `search`, `streaming`: names by what somebody typed; answers that go out while they are written
 //! - `clients`: programs written for Prometheus
+//! - `query_crash`: which queries ran when the server died
 //! - `query_ranks`: which queries run, and which took longest
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
 //! - `documented`: every flag is in the documentation
@@ -34,6 +35,7 @@ mod hostile_targets;
 mod kill_nine;
 mod limits;
 mod peers;
+mod query_crash;
 mod query_ranks;
 mod query_tool;
 mod remote_read;
