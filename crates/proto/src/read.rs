@@ -205,7 +205,7 @@ mod tests {
         let body = |plain: &[u8]| snap::raw::Encoder::new().compress_vec(plain).unwrap();
         let queries = |count: usize| [FIRST_FIELD, 0].repeat(count);
         assert_eq!(decode_request(&body(&queries(1000))).map(|r| r.queries.len()), Ok(1000));
-        let mut matchers = vec![3 << 3 | 2, 0].repeat(REQUEST_MAX_PARTS);
+        let mut matchers = [3 << 3 | 2, 0].repeat(REQUEST_MAX_PARTS);
         let mut one = vec![FIRST_FIELD];
         put_uvarint(&mut one, matchers.len() as u64);
         one.append(&mut matchers);

@@ -63,7 +63,7 @@ impl Layer for Watched {
         if let (Some(segment), OpenMode::Read) =
             (name.filter(|_| path.starts_with(Path::new(DIR).join("wal"))), mode)
         {
-            self.seen.lock().unwrap().push((segment, self.progress.segments()));
+            self.seen.lock().expect("no thread panicked").push((segment, self.progress.segments()));
         }
         self.below.open(path, mode)
     }
@@ -95,7 +95,8 @@ fn reads_and_says(env: &Env) {
     let end = progress.segments();
     assert!(end.last >= end.first + 3, "{end:?}: the log is too short to say anything");
     assert_eq!(end.current, end.last);
-    let during: Vec<_> = seen.lock().unwrap().iter().filter(|(_, s)| s.last > 0).copied().collect();
+    let during: Vec<_> =
+        seen.lock().expect("no thread panicked").iter().filter(|(_, s)| s.last > 0).copied().collect();
     assert_eq!(during.len() as u64, end.last - end.first + 1, "each segment is read once");
     for (segment, said) in during {
         assert_eq!(said, ReplaySegments { current: segment, ..end });
