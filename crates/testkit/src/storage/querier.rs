@@ -91,6 +91,7 @@ fn check_shards(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRang
 
 /// What is left after some batches, in parts: one behind the other they are the rest, in order.
 fn check_parts(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRange, matchers: &[Matcher]) {
+    let expected = expected.part(matchers, range);
     for (batches, parts) in [(0, 1), (0, 2), (0, 7), (1, 3), (2, 50), (9, 4)] {
         let budget = budget();
         let (all, shard) = (TimeRange::ALL, Shard::WHOLE);
@@ -106,7 +107,7 @@ fn check_parts(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRange
             }
             read.merge(&part);
         }
-        assert_eq!(read, expected.part(matchers, range), "{matchers:?} in parts after {batches} batches");
+        assert_eq!(read, expected, "{matchers:?} in parts after {batches} batches");
         let samples: u64 = read.iter().map(|(_, s)| s.len() as u64).sum();
         assert_eq!(budget.samples(), samples, "samples charged after {batches} batches and all parts");
     }
