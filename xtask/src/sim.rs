@@ -2,8 +2,9 @@
 //! processes as there are cores and with another seed each time. Owns the loop and the sums; what a crash or
 //! a schedule is, and what is checked, is the tests'.
 //!
-//! A test takes part when it stands in a module `crash` or `schedules` of one of `SUITES` and goes by
-//! `skopos_base`'s `sim::effort`: `CrashTest` and `schedules::check` do so by themselves.
+//! A test takes part when it stands in a module `crash` or `schedules` of one of `SUITES`, or in one whose name
+//! begins so, and goes by `skopos_base`'s `sim::effort`: `CrashTest`, `every_call` and `schedules::check` do so
+//! by themselves. A test here sees to it that those of the storage engine stand in such modules.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -252,6 +253,29 @@ mod tests {
         ] {
             assert_eq!(is_in(name, "crash"), expected, "{name}");
         }
+    }
+
+    /// Which files simulate crashes or failing calls outside of a module that takes part.
+    fn left_out(files: &std::collections::BTreeMap<String, String>) -> Vec<&str> {
+        let simulates = |text: &str| text.contains("CrashTest::new(") || text.contains("every_call(");
+        let takes_part = |path: &str, text: &str| {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            name.starts_with("crash") || text.contains("mod crash {")
+        };
+        let own = files.iter().filter(|(path, _)| path.starts_with("crates/tsdb/") && path.ends_with(".rs"));
+        own.filter(|(path, text)| simulates(text) && !takes_part(path, text))
+            .map(|(path, _)| path.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn all_simulated_crashes_of_the_storage_engine_take_part() {
+        let files = crate::repo::text_files(&crate::repo::root()).unwrap();
+        assert_eq!(left_out(&files), Vec::<&str>::new(), "move their tests into a module `crash`");
+        let with = |path: &str, text: &str| [(path.to_owned(), text.to_owned())].into();
+        assert_eq!(left_out(&with("crates/tsdb/tests/a.rs", "CrashTest::new(")), ["crates/tsdb/tests/a.rs"]);
+        assert!(left_out(&with("crates/tsdb/tests/crash_a.rs", "CrashTest::new(")).is_empty());
+        assert!(left_out(&with("crates/tsdb/tests/a.rs", "mod crash {\n    every_call(")).is_empty());
     }
 
     #[test]

@@ -4,10 +4,7 @@ use crate::common::{DATA, contents, new_block, open, write_blocks};
 use skopos_base::{
     Env,
     fs::Fs,
-    sim::{
-        SimFs, SimWorld,
-        crash::{CrashMode, CrashTest},
-    },
+    sim::{SimFs, SimWorld},
 };
 use skopos_model::Labels;
 use skopos_storage::TimeRange;
@@ -57,32 +54,37 @@ fn a_snapshot_keeps_what_was_there() {
     contents(&opened(&*env.fs, &dir)).assert_equals(&all);
 }
 
-#[test]
-fn a_snapshot_survives_or_leaves_no_trace() {
-    let fs = SimFs::new(1);
-    let all = write_blocks(&SimWorld::with_fs(1, fs.clone()).env(), 3, Kinds::Floats, 100_000, (3, 10));
-    fs.settle();
-    let mut whole = all.clone();
-    whole.merge(&head());
-    for mode in [CrashMode::PowerLoss, CrashMode::ProcessKill] {
-        let done = CrashTest::new(mode).seed(2).start(&fs).states_per_point(30).run(
-            |env, made: &mut bool| {
-                make(env)?;
-                *made = true;
-                Ok::<(), CompactError>(())
-            },
-            |env, made| {
-                contents(&open(&*env.fs)).assert_equals(&all);
-                remove_unfinished_snapshots(&*env.fs, Path::new(DATA)).unwrap();
-                let dir = Path::new(DATA).join(SNAPSHOTS_DIR);
-                let there =
-                    if env.fs.exists(&dir).unwrap() { env.fs.read_dir(&dir).unwrap() } else { vec![] };
-                assert!(there.len() == 1 || !*made, "a snapshot that was promised is lost");
-                for entry in there {
-                    contents(&opened(&*env.fs, &dir.join(entry.name))).assert_equals(&whole);
-                }
-            },
-        );
-        println!("{mode:?}: {done:?}");
+mod crash {
+    use super::*;
+    use skopos_base::sim::crash::{CrashMode, CrashTest};
+
+    #[test]
+    fn a_snapshot_survives_or_leaves_no_trace() {
+        let fs = SimFs::new(1);
+        let all = write_blocks(&SimWorld::with_fs(1, fs.clone()).env(), 3, Kinds::Floats, 100_000, (3, 10));
+        fs.settle();
+        let mut whole = all.clone();
+        whole.merge(&head());
+        for mode in [CrashMode::PowerLoss, CrashMode::ProcessKill] {
+            let done = CrashTest::new(mode).seed(2).start(&fs).states_per_point(30).run(
+                |env, made: &mut bool| {
+                    make(env)?;
+                    *made = true;
+                    Ok::<(), CompactError>(())
+                },
+                |env, made| {
+                    contents(&open(&*env.fs)).assert_equals(&all);
+                    remove_unfinished_snapshots(&*env.fs, Path::new(DATA)).unwrap();
+                    let dir = Path::new(DATA).join(SNAPSHOTS_DIR);
+                    let there =
+                        if env.fs.exists(&dir).unwrap() { env.fs.read_dir(&dir).unwrap() } else { vec![] };
+                    assert!(there.len() == 1 || !*made, "a snapshot that was promised is lost");
+                    for entry in there {
+                        contents(&opened(&*env.fs, &dir.join(entry.name))).assert_equals(&whole);
+                    }
+                },
+            );
+            println!("{mode:?}: {done:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use skopos_base::{
         SimFs, SimWorld,
         crash::{CrashMode, CrashTest, Enumerated},
         effort,
+        failing::every_call,
         fs::{Failure, OpKind},
     },
 };
@@ -214,28 +215,26 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing_more() {
     }
 }
 
-/// Every n-th call of every kind fails once, in each way; whatever a commit then says is true, and later
-/// batches are taken.
+/// Whatever a commit then says is true, and later batches are taken.
 #[test]
 fn failures_of_any_call_cost_no_batch_that_was_committed() {
-    let kinds = [
-        OpKind::Append,
-        OpKind::Sync,
-        OpKind::Truncate,
-        OpKind::Create,
-        OpKind::SyncDir,
-        OpKind::Open,
-        OpKind::Read,
-    ];
-    let failures = [Failure::NoSpace, Failure::Io, Failure::Short(0), Failure::Short(1), Failure::Short(50)];
     let mut failed_commits = 0;
-    for kind in kinds {
-        for failure in failures {
-            for n in 1..22 {
-                failed_commits += one_failure(&[(kind, n, failure)]);
-            }
-        }
-    }
+    let failed = every_call(&SimFs::new(7), |env, fault| {
+        failed_commits += life_with_failures(
+            env,
+            fault.fs(),
+            &Failures {
+                what: fault.to_string(),
+                count: 1,
+                of_syncs: 1,
+                arm: &|| fault.arm(),
+                disarm: &|| {
+                    fault.disarm();
+                },
+            },
+        );
+    });
+    assert!(failed > 100, "{failed} calls failed");
     assert!(failed_commits > 30, "the failures reached {failed_commits} commits");
 }
 
@@ -366,7 +365,7 @@ fn synchronisations_without_room_stop_ingestion_until_there_is_some() {
 
 /// Some of the states in which a loss of power may leave the disk now.
 fn lost_power(fs: &SimFs) -> impl Iterator<Item = SimFs> {
-    fs.crash_states(effort::states(8), effort::seed(11))
+    fs.crash_states(effort::states(3), effort::seed(11))
 }
 
 fn samples_of(samples: impl IntoIterator<Item = (Labels, i64, f64)>) -> Dump {
@@ -377,88 +376,100 @@ fn samples_of(samples: impl IntoIterator<Item = (Labels, i64, f64)>) -> Dump {
     dump
 }
 
+/// Calls that fail in a life.
+struct Failures<'a> {
+    what: String,
+    count: usize,
+    /// At most so many of them are of synchronisations.
+    of_syncs: usize,
+    /// Called where the calls begin to count, …
+    arm: &'a dyn Fn(),
+    /// … and where no more of them is to fail.
+    disarm: &'a dyn Fn(),
+}
+
 /// Whether a batch is taken, at the latest when all of `failures` have passed. Otherwise the log has halted,
 /// which it may when two synchronisations failed.
-fn taken_in_the_end(db: &Db, sample: &(Labels, i64, f64), failures: &[(OpKind, u64, Failure)]) -> bool {
-    for _ in 0..=failures.len() {
+fn taken_in_the_end(db: &Db, sample: &(Labels, i64, f64), failures: &Failures<'_>) -> bool {
+    for _ in 0..=failures.count {
         match commit(db, std::slice::from_ref(sample)) {
             Ok(_) => return true,
             Err(CommitError::Retry { .. }) => {}
             Err(e @ CommitError::Halt { .. }) => {
-                let syncs = failures.iter().filter(|(kind, ..)| *kind == OpKind::Sync).count();
-                assert!(syncs >= 2, "{failures:?}: {e}");
+                assert!(failures.of_syncs >= 2, "{}: {e}", failures.what);
                 return false;
             }
         }
     }
-    panic!("{failures:?}: a batch is refused though all failures have passed");
+    panic!("{}: a batch is refused though all failures have passed", failures.what);
 }
 
-/// Runs a life with these failures; returns how many commits failed. Power is lost at the end.
+/// Runs a life with these failures; returns how many commits failed.
 fn one_failure(failures: &[(OpKind, u64, Failure)]) -> usize {
     let world = SimWorld::new(7);
     let fs = world.fs().clone();
-    let mut accepted = Vec::new();
-    let mut durable = 0;
-    let mut failed = 0;
-    let mut checked = 0;
-    world.run(|env| {
-        let Ok(db) = Db::open(Path::new(DIR), large(), env) else { return };
-        for (kind, n, failure) in failures {
-            fs.fail_nth(*kind, *n, *failure);
+    let arm = || failures.iter().for_each(|(kind, n, failure)| fs.fail_nth(*kind, *n, *failure));
+    let failures = Failures {
+        what: format!("{failures:?}"),
+        count: failures.len(),
+        of_syncs: failures.iter().filter(|(kind, ..)| *kind == OpKind::Sync).count(),
+        arm: &arm,
+        disarm: &|| (),
+    };
+    world.run(|env| life_with_failures(env, &fs, &failures))
+}
+
+/// The same. Power is lost at the end.
+fn life_with_failures(env: &Env, fs: &SimFs, failures: &Failures<'_>) -> usize {
+    let what = &failures.what;
+    let (mut accepted, mut durable, mut failed) = (Vec::new(), 0, 0);
+    let db = open(env, large());
+    (failures.arm)();
+    for (b, size) in LARGE.iter().enumerate() {
+        match commit(&db, &batch(b, *size)) {
+            Ok(_) => accepted.push(b),
+            Err(_) => failed += 1,
         }
-        for (b, size) in LARGE.iter().enumerate() {
-            match commit(&db, &batch(b, *size)) {
-                Ok(_) => accepted.push(b),
-                Err(_) => failed += 1,
-            }
-            if b % 3 == 2 && db.sync().is_ok() {
-                durable = accepted.len();
-            }
-        }
-        let mut expected = samples_of(accepted.iter().flat_map(|b| batch(*b, LARGE[*b])));
-        assert_eq!(dump(env, &db), expected, "{failures:?}: what was refused is absent, and nothing else is");
-        // What was refused is offered again, and is taken once all failures have passed.
-        let missing: Vec<usize> = (0..LARGE.len()).filter(|b| !accepted.contains(b)).collect();
-        for b in missing {
-            // Later batches have overtaken its shared series: only its own series takes it.
-            let own = batch(b, LARGE[b]).pop().expect("a batch has its own series");
-            if taken_in_the_end(&db, &own, failures) {
-                expected.extend(samples_of([own]));
-            }
-        }
-        let answered = dump(env, &db);
-        assert_eq!(answered, expected, "{failures:?}");
-        if db.sync().is_ok() {
+        if b % 3 == 2 && db.sync().is_ok() {
             durable = accepted.len();
         }
-        drop(db);
-        let mut last = None;
-        for state in [fs.process_crash()].into_iter().chain(lost_power(&fs)) {
-            checked += 1;
-            let power_lost = last.is_some();
-            last = Some(());
-            SimWorld::with_fs(9, state).run(|env| {
-                let found = dump(env, &open(env, large()));
-                if !power_lost {
-                    assert_eq!(found, answered, "{failures:?}: what was answered is found again");
-                }
-                for (l, samples) in &found {
-                    let known = answered.get(l).is_some_and(|all| samples.iter().all(|s| all.contains(s)));
-                    assert!(known, "{failures:?}: {l:?} has what was refused (power lost: {power_lost})");
-                }
-                for b in &accepted[..durable] {
-                    for (l, t, v) in batch(*b, LARGE[*b]) {
-                        let there = found.get(&l).is_some_and(|s| s.contains(&(t, v.to_bits())));
-                        assert!(
-                            there,
-                            "{failures:?}: batch {b} was durable, {l:?} is gone (power lost: {power_lost})"
-                        );
-                    }
-                }
-            });
+    }
+    (failures.disarm)();
+    let mut expected = samples_of(accepted.iter().flat_map(|b| batch(*b, LARGE[*b])));
+    assert_eq!(dump(env, &db), expected, "{what}: what was refused is absent, and nothing else is");
+    // What was refused is offered again, and is taken once all failures have passed.
+    for b in (0..LARGE.len()).filter(|b| !accepted.contains(b)) {
+        // Later batches have overtaken its shared series: only its own series takes it.
+        let own = batch(b, LARGE[b]).pop().expect("a batch has its own series");
+        if taken_in_the_end(&db, &own, failures) {
+            expected.extend(samples_of([own]));
         }
-    });
+    }
+    let answered = dump(env, &db);
+    assert_eq!(answered, expected, "{what}");
+    if db.sync().is_ok() {
+        durable = accepted.len();
+    }
+    drop(db);
+    let killed = [(fs.process_crash(), false)];
+    let mut checked = 0;
+    for (state, power_lost) in killed.into_iter().chain(lost_power(fs).map(|state| (state, true))) {
+        checked += 1;
+        let found = SimWorld::with_fs(9, state).run(|env| dump(env, &open(env, large())));
+        if !power_lost {
+            assert_eq!(found, answered, "{what}: what was answered is found again");
+        }
+        for (l, samples) in &found {
+            let known = answered.get(l).is_some_and(|all| samples.iter().all(|s| all.contains(s)));
+            assert!(known, "{what}: {l:?} has what was refused (power lost: {power_lost})");
+        }
+        for b in &accepted[..durable] {
+            for (l, t, v) in batch(*b, LARGE[*b]) {
+                let there = found.get(&l).is_some_and(|s| s.contains(&(t, v.to_bits())));
+                assert!(there, "{what}: batch {b} was durable, {l:?} is gone (power lost: {power_lost})");
+            }
+        }
+    }
     effort::report(checked);
     failed
 }

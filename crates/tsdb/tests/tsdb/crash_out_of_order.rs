@@ -9,7 +9,7 @@ use skopos_base::{
         SimFs, SimWorld,
         crash::{CrashMode, CrashTest},
         effort,
-        fs::{Failure, OpKind},
+        failing::every_call,
     },
 };
 use skopos_model::{DurationMs, Labels, TimestampMs};
@@ -123,47 +123,43 @@ fn scenario_of(env: &Env, promised: &mut Promised) -> Outcome {
     scenario(env, promised)
 }
 
-/// Every n-th call of every kind fails once: what a commit says is true, for the process' life and after it.
+/// What a commit says is true, for the process' life and after it; what was synchronised survives the power.
 #[test]
 fn failures_of_any_call_cost_no_sample_that_was_committed() {
-    let (mut failed, mut checked) = (0, 0);
-    for kind in [OpKind::Append, OpKind::Sync, OpKind::Create, OpKind::SyncDir, OpKind::Truncate] {
-        for failure in [Failure::NoSpace, Failure::Io] {
-            for n in 1..14 {
-                failed += usize::from(one_failure(kind, n, failure));
-                checked += 1;
-            }
-        }
-    }
-    assert!(failed > 5, "the failures reached {failed} calls");
-    effort::report(checked);
-}
-
-/// Whether anything failed.
-fn one_failure(kind: OpKind, n: u64, failure: Failure) -> bool {
-    let world = SimWorld::new(7);
-    let fs: SimFs = world.fs().clone();
-    let (mut accepted, mut failed) = (Vec::new(), false);
-    world.run(|env| {
+    let mut reached = 0;
+    let failed = every_call(&SimFs::new(7), |env, fault| {
+        let (mut accepted, mut durable, mut failed) = (Vec::new(), 0, false);
         let db = open(env, options());
-        fs.fail_nth(kind, n, failure);
+        fault.arm();
         for b in 0..BATCHES {
             match commit(&db, &batch(b)) {
                 Ok(_) => accepted.push(b),
                 Err(_) => failed = true,
             }
-            match b {
-                2 | 7 => failed |= db.sync().is_err(),
-                4 => failed |= db.steps().truncate_wal(TimestampMs::new(BETWEEN_MS)).is_err(),
-                6 => failed |= db.compact_out_of_order().is_err(),
-                _ => {}
+            let synced = match b {
+                2 | 7 => db.sync().is_ok(),
+                4 => db.steps().truncate_wal(TimestampMs::new(BETWEEN_MS)).is_ok(),
+                6 => db.compact_out_of_order().is_ok(),
+                _ => continue,
+            };
+            failed |= !synced;
+            if synced && matches!(b, 2 | 7) {
+                durable = accepted.len();
             }
         }
-        let what = format!("{kind:?} {n} {failure:?}");
-        assert_eq!(batches_in(&dump(env, &db)), accepted, "{what}");
-        let killed = SimWorld::with_fs(9, fs.process_crash());
-        killed
-            .run(|env| assert_eq!(batches_in(&dump(env, &open(env, options()))), accepted, "{what}, killed"));
+        fault.disarm();
+        reached += usize::from(failed);
+        assert_eq!(batches_in(&dump(env, &db)), accepted);
+        let found = |state: SimFs| {
+            SimWorld::with_fs(9, state).run(|env| batches_in(&dump(env, &open(env, options()))))
+        };
+        assert_eq!(found(fault.fs().process_crash()), accepted, "killed");
+        for state in fault.fs().crash_states(effort::states(1), effort::seed(11)) {
+            let there = found(state);
+            assert!(accepted[..durable].iter().all(|b| there.contains(b)), "power lost: {there:?}");
+            assert!(there.iter().all(|b| accepted.contains(b)), "power lost: {there:?}");
+        }
     });
-    failed
+    assert!(failed > 200, "{failed} calls failed");
+    assert!(reached > 50, "the failures reached {reached} steps");
 }

@@ -12,7 +12,7 @@ use skopos_base::{
         SimFs, SimWorld,
         crash::{CrashMode, CrashTest},
         effort,
-        fs::{Failure, OpKind},
+        failing::every_call,
     },
 };
 use skopos_model::TimestampMs;
@@ -85,39 +85,28 @@ fn a_loss_of_power_leaves_whole_batches_and_all_that_was_synchronised() {
     run(CrashMode::PowerLoss, 2);
 }
 
-/// Every n-th call of every kind fails once while a database is closed: no snapshot may stand for what no log
-/// has.
+/// No snapshot may stand for what no log has. What a failed closing says of the disk is not asked, but for
+/// one that succeeds: the process ends, and nothing is lost.
 #[test]
-fn failures_while_closing_cost_no_sample() {
-    let (mut refused, mut checked) = (0, 0);
-    for kind in [OpKind::Append, OpKind::Sync, OpKind::Create, OpKind::SyncDir, OpKind::Rename] {
-        for failure in [Failure::NoSpace, Failure::Io] {
-            for n in 1..10 {
-                refused += usize::from(!one_failure(kind, n, failure));
-                checked += 1;
-            }
-        }
-    }
-    assert!(refused > 5, "{refused} of the snapshots were not taken");
-    effort::report(checked);
-}
-
-/// Whether there is a snapshot.
-fn one_failure(kind: OpKind, n: u64, failure: Failure) -> bool {
-    let world = SimWorld::new(7);
-    let fs: SimFs = world.fs().clone();
-    world.run(|env| {
+fn failures_of_any_call_while_closing_cost_no_sample() {
+    let (mut refused, start) = (0, SimFs::new(7));
+    let failed = every_call(&start, |env, fault| {
         let db = open(env, options());
         let mut promised = Promised::default();
         commit_batches(&db, &mut promised, BATCHES).expect("the disk is sound");
         let expected = dump(env, &db);
-        fs.fail_nth(kind, n, failure);
-        // What it says of the disk is not asked: the process ends, and nothing is lost.
-        let _ = db.close();
-        let taken = has_snapshot(env);
-        let killed = SimWorld::with_fs(9, fs.process_crash());
-        let what = format!("{kind:?} {n} {failure:?}");
-        killed.run(|env| assert_eq!(dump(env, &open(env, options())), expected, "{what}"));
-        taken
-    })
+        fault.arm();
+        let closed = db.close();
+        fault.disarm();
+        refused += usize::from(!has_snapshot(env));
+        let found = |state| SimWorld::with_fs(9, state).run(|env| dump(env, &open(env, options())));
+        assert_eq!(found(fault.fs().process_crash()), expected, "killed, {closed:?}");
+        for state in fault.fs().crash_states(effort::states(2), effort::seed(11)) {
+            let found = found(state);
+            let there = batches_in(&found);
+            assert!(closed.is_err() || there.len() == BATCHES, "power lost, closed: {there:?}");
+        }
+    });
+    assert!(failed > 50, "{failed} calls failed");
+    assert!(refused > 15, "{refused} of the snapshots were not taken");
 }

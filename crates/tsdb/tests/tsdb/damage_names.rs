@@ -5,10 +5,7 @@ use crate::common::{DIR, Dump, commit, dump, open, series};
 use skopos_base::{
     Env,
     fs::{OpenMode, append_all, read_all},
-    sim::{
-        SimFs, SimWorld,
-        crash::{CrashMode, CrashTest},
-    },
+    sim::{SimFs, SimWorld},
 };
 use skopos_model::{DurationMs, Labels, TimestampMs};
 use skopos_tsdb::{Db, Options, WalCompression, tool::verify::verify};
@@ -205,82 +202,6 @@ fn names_are_not_believed_when_another_program_wrote_to_the_log() {
     });
 }
 
-/// What a life was promised: in which of its parts it is, and up to which batch all is committed and durable.
-#[derive(Debug, Default)]
-struct Promised {
-    committed: i64,
-    durable: i64,
-}
-
-/// In each part of the life, which has a segment of its own.
-const PART: i64 = 3;
-
-fn small_batch(b: i64) -> Vec<(Labels, i64, f64)> {
-    (0..3)
-        .map(|i| (series(i), 1000 * b, b as f64))
-        .chain([(series(100 + b as usize), 1000 * b, 0.5)])
-        .collect()
-}
-
-fn parts(env: &Env, promised: &mut Promised) -> Result<(), Box<dyn std::error::Error>> {
-    for part in 0..4 {
-        let db = Db::open(Path::new(DIR), options(), env)?;
-        for b in part * PART..(part + 1) * PART {
-            commit(&db, &small_batch(b))?;
-            promised.committed = b + 1;
-        }
-        if part == 2 {
-            db.steps().truncate_wal(TimestampMs::new(0))?;
-        }
-        db.close()?;
-        promised.durable = promised.committed;
-    }
-    Ok(())
-}
-
-/// A crash, and a damaged page on top of it: the page alone is lost.
-fn crash_and_damage(mode: CrashMode, states: usize) {
-    let done = CrashTest::new(mode).states_per_point(states).run(parts, |env, promised: &Promised| {
-        let sure = if mode == CrashMode::PowerLoss { promised.durable } else { promised.committed };
-        // The first segment, which names the series of all; its batches are in one page.
-        let checkpoint = Path::new(DIR).join("wal").join("checkpoint.00000001").join("00000000");
-        let first = (0..4).map(wal_path).find(|p| env.fs.exists(p).is_ok_and(|there| there));
-        let has_checkpoint = env.fs.exists(&checkpoint).expect("it can be asked");
-        let (path, lost) = match first {
-            _ if has_checkpoint => (checkpoint, 0..2 * PART),
-            Some(path) => (path, 0..PART),
-            None => return,
-        };
-        let bytes = env.fs.open(&path, OpenMode::Read).and_then(|f| f.len()).expect("it can be asked");
-        if bytes < 10 {
-            return;
-        }
-        change(env, &path, |bytes| bytes[9] ^= 1);
-        for start in 0..2 {
-            let found = dump(env, &open(env, options()));
-            for (l, t, v) in (0..sure).filter(|b| !lost.contains(b)).flat_map(small_batch) {
-                let there = found.get(&l).is_some_and(|s| s.contains(&(t, v.to_bits())));
-                assert!(
-                    there,
-                    "start {start}: {l} at {t} is gone behind damage to {}: {promised:?}",
-                    path.display()
-                );
-            }
-        }
-    });
-    assert!(done.states > 100, "{done:?}");
-}
-
-#[test]
-fn a_killed_process_and_a_damaged_page_cost_that_page() {
-    crash_and_damage(CrashMode::ProcessKill, 1);
-}
-
-#[test]
-fn a_loss_of_power_and_a_damaged_page_cost_that_page() {
-    crash_and_damage(CrashMode::PowerLoss, 3);
-}
-
 /// A series that is gone is no longer named, while the newer part of the log still has samples of it: they
 /// are in blocks, and nobody says anything. Prometheus leaves the same.
 #[test]
@@ -324,4 +245,85 @@ fn verify_counts_samples_that_nobody_names() {
         names_of(env).iter().for_each(|path| change(env, path, |bytes| bytes.fill(0xFF)));
         assert!(unnamed(env));
     });
+}
+
+mod crash {
+    use super::*;
+    use skopos_base::sim::crash::{CrashMode, CrashTest};
+
+    /// What a life was promised: in which of its parts it is, and up to which batch all is committed and durable.
+    #[derive(Debug, Default)]
+    struct Promised {
+        committed: i64,
+        durable: i64,
+    }
+
+    /// In each part of the life, which has a segment of its own.
+    const PART: i64 = 3;
+
+    fn small_batch(b: i64) -> Vec<(Labels, i64, f64)> {
+        (0..3)
+            .map(|i| (series(i), 1000 * b, b as f64))
+            .chain([(series(100 + b as usize), 1000 * b, 0.5)])
+            .collect()
+    }
+
+    fn parts(env: &Env, promised: &mut Promised) -> Result<(), Box<dyn std::error::Error>> {
+        for part in 0..4 {
+            let db = Db::open(Path::new(DIR), options(), env)?;
+            for b in part * PART..(part + 1) * PART {
+                commit(&db, &small_batch(b))?;
+                promised.committed = b + 1;
+            }
+            if part == 2 {
+                db.steps().truncate_wal(TimestampMs::new(0))?;
+            }
+            db.close()?;
+            promised.durable = promised.committed;
+        }
+        Ok(())
+    }
+
+    /// A crash, and a damaged page on top of it: the page alone is lost.
+    fn crash_and_damage(mode: CrashMode, states: usize) {
+        let done = CrashTest::new(mode).states_per_point(states).run(parts, |env, promised: &Promised| {
+            let sure = if mode == CrashMode::PowerLoss { promised.durable } else { promised.committed };
+            // The first segment, which names the series of all; its batches are in one page.
+            let checkpoint = Path::new(DIR).join("wal").join("checkpoint.00000001").join("00000000");
+            let first = (0..4).map(wal_path).find(|p| env.fs.exists(p).is_ok_and(|there| there));
+            let has_checkpoint = env.fs.exists(&checkpoint).expect("it can be asked");
+            let (path, lost) = match first {
+                _ if has_checkpoint => (checkpoint, 0..2 * PART),
+                Some(path) => (path, 0..PART),
+                None => return,
+            };
+            let bytes = env.fs.open(&path, OpenMode::Read).and_then(|f| f.len()).expect("it can be asked");
+            if bytes < 10 {
+                return;
+            }
+            change(env, &path, |bytes| bytes[9] ^= 1);
+            for start in 0..2 {
+                let found = dump(env, &open(env, options()));
+                for (l, t, v) in (0..sure).filter(|b| !lost.contains(b)).flat_map(small_batch) {
+                    let there = found.get(&l).is_some_and(|s| s.contains(&(t, v.to_bits())));
+                    assert!(
+                        there,
+                        "start {start}: {l} at {t} is gone behind damage to {}: {promised:?}",
+                        path.display()
+                    );
+                }
+            }
+        });
+        assert!(done.states > 100, "{done:?}");
+    }
+
+    #[test]
+    fn a_killed_process_and_a_damaged_page_cost_that_page() {
+        crash_and_damage(CrashMode::ProcessKill, 1);
+    }
+
+    #[test]
+    fn a_loss_of_power_and_a_damaged_page_cost_that_page() {
+        crash_and_damage(CrashMode::PowerLoss, 3);
+    }
 }

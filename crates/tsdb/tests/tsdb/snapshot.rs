@@ -5,7 +5,7 @@ use crate::common::{DIR, Dump, budget, commit, dump, labels, matcher, open, rang
 use skopos_base::{
     Env,
     fs::{Fs, OpenMode, append_all, read_all},
-    sim::SimWorld,
+    sim::{SimWorld, effort},
 };
 use skopos_model::{Exemplar, Labels, Matcher, TimestampMs};
 use skopos_storage::{Append, Appendable, SeriesId, TimeRange};
@@ -170,6 +170,14 @@ fn every_damage_of_a_snapshot_costs_only_time() {
         }
         for len in 0..content {
             assert!(check(&whole[..len], &format!("cut to {len}")), "cut to {len}: it was believed");
+        }
+        // The zeros behind it, of which each run takes others.
+        let step = 1021 / effort::states(1);
+        for len in (content + effort::seed(0) as usize % step..whole.len()).step_by(step) {
+            check(&whole[..len], &format!("cut to {len}"));
+            let mut damaged = whole.clone();
+            damaged[len] ^= 1 << (len % 8);
+            check(&damaged, &format!("a bit of byte {len} flipped"));
         }
     });
 }

@@ -97,6 +97,11 @@ impl SimFs {
         self.arm(Some(kind), n, failure);
     }
 
+    /// Takes back the failures whose call has not come, and says how many they are.
+    pub fn disarm(&self) -> usize {
+        std::mem::take(&mut self.state().armed).len()
+    }
+
     fn arm(&self, kind: Option<OpKind>, n: u64, failure: Failure) {
         assert!(n > 0, "calls are counted from 1");
         self.state().armed.push(Armed { kind, after: n - 1, failure });

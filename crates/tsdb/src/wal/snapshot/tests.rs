@@ -4,10 +4,7 @@ use super::*;
 use skopos_base::{
     Env,
     fs::{append_all, read_all},
-    sim::{
-        SimWorld,
-        crash::{CrashMode, CrashTest},
-    },
+    sim::SimWorld,
 };
 use skopos_model::histogram::{Layout, Span};
 
@@ -168,29 +165,34 @@ fn records_cut_short_and_flipped_never_panic() {
     }
 }
 
-#[test]
-fn after_a_crash_there_is_an_old_snapshot_a_new_one_or_none() {
-    let old = Position { segment: 1, offset: 5 };
-    let few = || entries().into_iter().take(6).collect::<Vec<_>>();
-    for mode in [CrashMode::PowerLoss, CrashMode::ProcessKill] {
-        let done = CrashTest::new(mode).states_per_point(50).run(
-            |env, promised: &mut Option<Position>| {
-                write_snapshot(&*env.fs, Path::new("/"), old, WalCompression::None, few())?;
-                *promised = Some(old);
-                write_snapshot(&*env.fs, Path::new("/"), POSITION, WalCompression::None, few())?;
-                *promised = Some(POSITION);
-                Ok::<(), SnapshotError>(())
-            },
-            |env, promised| {
-                let newest = newest(&*env.fs, Path::new("/")).unwrap();
-                assert!(newest >= *promised, "{newest:?}");
-                if let Some(position) = newest {
-                    let mut all = Vec::new();
-                    read_snapshot(&*env.fs, Path::new("/"), position, |entry| all.push(entry)).unwrap();
-                    assert_eq!(all, few());
-                }
-            },
-        );
-        assert!(done.states > 15, "{done:?}");
+mod crash {
+    use super::*;
+    use skopos_base::sim::crash::{CrashMode, CrashTest};
+
+    #[test]
+    fn after_a_crash_there_is_an_old_snapshot_a_new_one_or_none() {
+        let old = Position { segment: 1, offset: 5 };
+        let few = || entries().into_iter().take(6).collect::<Vec<_>>();
+        for mode in [CrashMode::PowerLoss, CrashMode::ProcessKill] {
+            let done = CrashTest::new(mode).states_per_point(50).run(
+                |env, promised: &mut Option<Position>| {
+                    write_snapshot(&*env.fs, Path::new("/"), old, WalCompression::None, few())?;
+                    *promised = Some(old);
+                    write_snapshot(&*env.fs, Path::new("/"), POSITION, WalCompression::None, few())?;
+                    *promised = Some(POSITION);
+                    Ok::<(), SnapshotError>(())
+                },
+                |env, promised| {
+                    let newest = newest(&*env.fs, Path::new("/")).unwrap();
+                    assert!(newest >= *promised, "{newest:?}");
+                    if let Some(position) = newest {
+                        let mut all = Vec::new();
+                        read_snapshot(&*env.fs, Path::new("/"), position, |entry| all.push(entry)).unwrap();
+                        assert_eq!(all, few());
+                    }
+                },
+            );
+            assert!(done.states > 15, "{done:?}");
+        }
     }
 }
