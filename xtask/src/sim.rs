@@ -2,9 +2,10 @@
 //! processes as there are cores and with another seed each time. Owns the loop and the sums; what a crash or
 //! a schedule is, and what is checked, is the tests'.
 //!
-//! A test takes part when it stands in a module `crash` or `schedules` of one of `SUITES`, or in one whose name
-//! begins so, and goes by `skopos_base`'s `sim::effort`: `CrashTest`, `every_call` and `schedules::check` do so
-//! by themselves. A test here sees to it that those of the storage engine stand in such modules.
+//! A test takes part when it stands in a module `crash` or `schedules` of one of `SUITES`, or in one whose
+//! name begins so, and goes by `skopos_base`'s `sim::effort`: `CrashTest`, `every_call` and
+//! `schedules::check` do so by themselves. A test here sees to it that those of the storage engine stand in
+//! such modules.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -29,8 +29,8 @@ const NEED_ROOM: [OpKind; 10] = [
 ];
 /// How much of an append is taken where it is cut short; more lengths where `effort` says so.
 const SHORT: [usize; 3] = [0, 1, 50];
-/// The seeds of cases go on from here, far from those by which `start` may have been made: a world of the same
-/// seed gives the same names again.
+/// The seeds of cases go on from here, far from those by which `start` may have been made: a world of the
+/// same seed gives the same names again.
 const SEEDS: u64 = 0x5EED_0000;
 /// A part that makes more calls never ends.
 const MOST_CALLS: u64 = 100_000;

@@ -1,6 +1,6 @@
 //! The simulated world itself: that a crash leaves all that the contract promises and all that it
-//! allows, that faults come when they are told to and each in its turn, that worlds repeat, and that crash enumeration finds
-//! planted errors.
+//! allows, that faults come when they are told to and each in its turn, that worlds repeat, and that crash
+//! enumeration finds planted errors.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 

@@ -35,7 +35,8 @@ fn script(name: &str) -> PathBuf {
 fn scraping() -> (Server, Service) {
     let target = Server::start([Misbehaviour::text(BODY)]);
     let server = server_scraping(&target, "1s").start();
-    // The clients round their times to seconds, downwards too: two samples may lie behind the end that they ask for.
+    // The clients round their times to seconds, downwards too: two samples may lie behind the end that they
+    // ask for.
     wait_for_value(&server, "min(count_over_time(last[5m])) > bool 4", 1.0);
     (target, server)
 }

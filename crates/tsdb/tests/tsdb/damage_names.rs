@@ -251,7 +251,8 @@ mod crash {
     use super::*;
     use skopos_base::sim::crash::{CrashMode, CrashTest};
 
-    /// What a life was promised: in which of its parts it is, and up to which batch all is committed and durable.
+    /// What a life was promised: in which of its parts it is, and up to which batch all is committed and
+    /// durable.
     #[derive(Debug, Default)]
     struct Promised {
         committed: i64,

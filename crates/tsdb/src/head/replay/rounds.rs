@@ -28,8 +28,8 @@ const NEIGHBOURS_LOG: u32 = 3;
 const SAMPLES_PER_SERIES: usize = 8;
 /// … but at least and at most so many, of 16 bytes each.
 const ROUND_SAMPLES: RangeInclusive<usize> = 256 << 10..=2 << 20;
-/// Rounds that there are at once: one being filled, one being applied, and one whose threads are late or whose
-/// buffers are used next.
+/// Rounds that there are at once: one being filled, one being applied, and one whose threads are late or
+/// whose buffers are used next.
 const ROUNDS: usize = 3;
 /// The parts of a round have room for at most so many times its samples: they are seldom equally full.
 const ROUND_ROOM: usize = 2;
