@@ -328,6 +328,16 @@ impl BitWriter {
         self.put((head << len) | (value & ((1 << len) - 1)), prefix + len);
     }
 
+    /// An integer in zigzag form, in bytes that need not begin at one.
+    pub(crate) fn put_zigzag(&mut self, value: i64) {
+        let mut rest = (value << 1 ^ value >> 63) as u64;
+        while rest >= 0x80 {
+            self.put(u128::from(rest & 0x7f | 0x80), 8);
+            rest >>= 7;
+        }
+        self.put(u128::from(rest), 8);
+    }
+
     pub(crate) fn put_xor(&mut self, last: &mut Xored, bits: u64) {
         let (form, len) = xor_form(bits ^ last.bits, &mut last.leading, &mut last.trailing);
         self.put(form, len);
@@ -383,6 +393,20 @@ mod tests {
             let mut out = BitWriter::new();
             out.put_unsigned(value);
             assert_eq!(BitReader::new(&out.buf, 0).take_unsigned(), value);
+        }
+    }
+
+    #[test]
+    fn zigzag_integers_come_back_wherever_they_begin() {
+        for value in [0, -1, 1, 63, 64, -64, -65, 1000, i64::MAX, i64::MIN] {
+            for offset in 0..8 {
+                let mut out = BitWriter::new();
+                (0..offset).for_each(|_| out.put(1, 1));
+                out.put_zigzag(value);
+                out.put(1, 1);
+                let mut reader = BitReader::new(&out.buf, offset);
+                assert_eq!((reader.take_zigzag(), reader.take(1)), (Some(value), 1));
+            }
         }
     }
 

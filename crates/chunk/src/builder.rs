@@ -1,8 +1,9 @@
 //! `ChunkBuilder`: samples of one series, one after the other, into chunks: for compaction, and wherever
-//! samples are written anew. Never checks the order of time, never writes an encoding with start
-//! timestamps.
+//! samples are written anew. Never checks the order of time. A chunk has an encoding with start
+//! timestamps where a sample of it has one, and else the plain one.
 
-use crate::histogram_encoder::{HistogramChunkEncoder, Kind};
+use crate::histogram_encoder::{At, HistogramChunkEncoder, Kind};
+use crate::xor2_encoder::Xor2Encoder;
 use crate::{Appended, ChunkValue, Encoding, FloatHistogramEncoder, HistogramEncoder, XorEncoder};
 use skopos_model::TimestampMs;
 
@@ -59,6 +60,8 @@ struct Open {
 #[derive(Debug)]
 enum Encoder {
     Float(XorEncoder),
+    /// Floats with start timestamps.
+    FloatSince(Box<Xor2Encoder>),
     Histogram(Box<HistogramEncoder>),
     FloatHistogram(Box<FloatHistogramEncoder>),
 }
@@ -74,10 +77,20 @@ impl ChunkBuilder {
     /// # Panics
     /// When it is a histogram whose spans and buckets disagree.
     pub fn push(&mut self, timestamp: TimestampMs, value: &ChunkValue) {
+        self.push_since(timestamp, TimestampMs::default(), value);
+    }
+
+    /// Adds a sample, which is later than those before, and was counted since `start`; zero where that is
+    /// not known.
+    ///
+    /// # Panics
+    /// When it is a histogram whose spans and buckets disagree.
+    pub fn push_since(&mut self, timestamp: TimestampMs, start: TimestampMs, value: &ChunkValue) {
+        let at = At { time: timestamp.as_ms(), start: start.as_ms() };
         let begun = match &mut self.open {
-            None => Some(Encoder::begin(timestamp, value)),
+            None => Some(Encoder::begin(at, value)),
             Some(open) => {
-                let next = open.encoder.append(self.cut_at, timestamp, value);
+                let next = open.encoder.append(self.cut_at, at, value);
                 if next.is_none() {
                     open.max = timestamp;
                 }
@@ -107,7 +120,12 @@ impl Open {
         let Self { min, max, encoder } = self;
         let (encoding, samples, bytes) = match encoder {
             Encoder::Float(e) => (Encoding::Xor, e.len(), e.into_bytes()),
+            Encoder::FloatSince(e) => (Encoding::Xor2, e.len(), e.into_bytes()),
+            Encoder::Histogram(e) if e.has_starts() => (Encoding::HistogramStarts, e.len(), e.into_bytes()),
             Encoder::Histogram(e) => (Encoding::Histogram, e.len(), e.into_bytes()),
+            Encoder::FloatHistogram(e) if e.has_starts() => {
+                (Encoding::FloatHistogramStarts, e.len(), e.into_bytes())
+            }
             Encoder::FloatHistogram(e) => (Encoding::FloatHistogram, e.len(), e.into_bytes()),
         };
         BuiltChunk { encoding, min, max, samples, bytes }
@@ -116,38 +134,60 @@ impl Open {
 
 impl Encoder {
     /// The first chunk, or one of another kind than that before it.
-    fn begin(timestamp: TimestampMs, value: &ChunkValue) -> Self {
+    fn begin(at: At, value: &ChunkValue) -> Self {
         match value {
             ChunkValue::Float(v) => {
-                let mut encoder = XorEncoder::new();
-                encoder.append(timestamp, *v);
-                Self::Float(encoder)
+                let mut encoder = Self::Float(XorEncoder::new());
+                encoder.append_float(at, *v);
+                encoder
             }
             ChunkValue::Histogram(h) => {
                 let header = HistogramEncoder::new().header_of_next(h);
-                Self::Histogram(Box::new(HistogramEncoder::begin(header, timestamp, h)))
+                Self::Histogram(Box::new(HistogramEncoder::begin_since(header, at, h)))
             }
             ChunkValue::FloatHistogram(h) => {
                 let header = FloatHistogramEncoder::new().header_of_next(h);
-                Self::FloatHistogram(Box::new(FloatHistogramEncoder::begin(header, timestamp, h)))
+                Self::FloatHistogram(Box::new(FloatHistogramEncoder::begin_since(header, at, h)))
             }
         }
     }
 
     /// Appends; where the sample begins another chunk, gives that chunk's encoder.
-    fn append(&mut self, cut_at: CutAt, timestamp: TimestampMs, value: &ChunkValue) -> Option<Self> {
+    fn append(&mut self, cut_at: CutAt, at: At, value: &ChunkValue) -> Option<Self> {
+        let floats = match self {
+            Self::Float(encoder) => encoder.len(),
+            Self::FloatSince(encoder) => encoder.len(),
+            Self::Histogram(_) | Self::FloatHistogram(_) => u16::MAX,
+        };
         match (self, value) {
-            (Self::Float(encoder), ChunkValue::Float(v)) if encoder.len() < cut_at.samples => {
-                encoder.append(timestamp, *v);
+            (encoder, ChunkValue::Float(v)) if floats < cut_at.samples => {
+                encoder.append_float(at, *v);
                 None
             }
             (Self::Histogram(encoder), ChunkValue::Histogram(h)) => {
-                append_histogram(encoder, cut_at, timestamp, h).map(|e| Self::Histogram(Box::new(e)))
+                append_histogram(encoder, cut_at, at, h).map(|e| Self::Histogram(Box::new(e)))
             }
             (Self::FloatHistogram(encoder), ChunkValue::FloatHistogram(h)) => {
-                append_histogram(encoder, cut_at, timestamp, h).map(|e| Self::FloatHistogram(Box::new(e)))
+                append_histogram(encoder, cut_at, at, h).map(|e| Self::FloatHistogram(Box::new(e)))
             }
-            _ => Some(Self::begin(timestamp, value)),
+            _ => Some(Self::begin(at, value)),
+        }
+    }
+
+    /// Appends to a chunk of floats. The first sample with a start makes it one that has starts.
+    fn append_float(&mut self, at: At, value: f64) {
+        let (time, start) = (TimestampMs::new(at.time), TimestampMs::new(at.start));
+        match self {
+            Self::Float(encoder) if at.start == 0 => encoder.append(time, value),
+            Self::Float(encoder) => {
+                let mut since = Xor2Encoder::of_plain(encoder.bytes());
+                since.append(time, value, start);
+                *self = Self::FloatSince(Box::new(since));
+            }
+            Self::FloatSince(encoder) => encoder.append(time, value, start),
+            Self::Histogram(_) | Self::FloatHistogram(_) => {
+                unreachable!("invariant: a chunk of histograms takes no float")
+            }
         }
     }
 }
@@ -155,17 +195,17 @@ impl Encoder {
 fn append_histogram<H: Kind>(
     encoder: &mut HistogramChunkEncoder<H>,
     cut_at: CutAt,
-    timestamp: TimestampMs,
+    at: At,
     histogram: &H,
 ) -> Option<HistogramChunkEncoder<H>> {
     let long = encoder.bytes().len() >= cut_at.histogram_bytes && encoder.len() >= cut_at.min_histograms;
-    let header = if long || encoder.len() >= cut_at.samples {
+    let header = if long || encoder.len() >= cut_at.samples.min(encoder.max_samples(at)) {
         encoder.header_of_next(histogram)
     } else {
-        match encoder.append(timestamp, histogram) {
+        match encoder.append_since(at, histogram) {
             Appended::Same | Appended::Recoded => return None,
             Appended::NewChunk(header) => header,
         }
     };
-    Some(HistogramChunkEncoder::begin(header, timestamp, histogram))
+    Some(HistogramChunkEncoder::begin_since(header, at, histogram))
 }

@@ -11,11 +11,11 @@ pub enum Encoding {
     /// Native histograms with fractional counts.
     FloatHistogram = 3,
     /// Floats as Prometheus writes them where it is told to since 3.12: shorter, with start timestamps.
-    /// Only read.
+    /// Written anew only where samples have such.
     Xor2 = 4,
-    /// Native histograms with whole counts and start timestamps. Only read.
+    /// Native histograms with whole counts and start timestamps.
     HistogramStarts = 5,
-    /// Native histograms with fractional counts and start timestamps. Only read.
+    /// Native histograms with fractional counts and start timestamps.
     FloatHistogramStarts = 6,
 }
 

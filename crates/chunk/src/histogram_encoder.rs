@@ -5,7 +5,7 @@ use crate::ChunkError;
 use crate::bits::BitWriter;
 use crate::encoder::MAX_SAMPLES;
 use crate::fit::{Facts, Fit, positions, spread};
-use crate::frame::{Frame, HEADER, Header, reset_bits};
+use crate::frame::{Frame, HEADER, Header, MAX_WITH_STARTS, StartsWriter, Times, reset_bits};
 use crate::histogram_decoder::{ChunkCounts, Cursor};
 use crate::layout::put_layout;
 use skopos_model::histogram::{CounterResetHint, Layout, Span, bucket_count};
@@ -45,6 +45,8 @@ pub struct HistogramChunkEncoder<H: Kind> {
     timestamp: i64,
     delta: i64,
     counts: H::Counts,
+    /// Where the chunk has start timestamps.
+    starts: Option<StartsWriter>,
 }
 
 /// A histogram's counts as chunks hold them: whole, or floats. Implemented by the two histograms and by
@@ -83,15 +85,30 @@ impl<H: Kind> HistogramChunkEncoder<H> {
     pub fn new() -> Self {
         let layout = Layout::default();
         let counts = H::Counts::none(&layout);
-        Self { out: BitWriter::new(), layout, timestamp: 0, delta: 0, counts }
+        Self { out: BitWriter::new(), layout, timestamp: 0, delta: 0, counts, starts: None }
     }
 
     /// A chunk that begins with that header and sample: what follows `Appended::NewChunk` or a cut by time
     /// or size, for which `header_of_next` gives the header.
     pub fn begin(header: CounterResetHint, timestamp: TimestampMs, histogram: &H) -> Self {
-        let mut encoder = Self::new();
-        encoder.put_first(header, timestamp, histogram);
+        Self::begin_since(header, At::of(timestamp), histogram)
+    }
+
+    /// The same of a sample that may have a start, for which the chunk then has room.
+    pub(crate) fn begin_since(header: CounterResetHint, at: At, histogram: &H) -> Self {
+        let mut encoder = Self { starts: at.starts_writer(), ..Self::new() };
+        encoder.put_first(header, at, histogram);
         encoder
+    }
+
+    /// Whether the chunk has start timestamps, and hence which number.
+    pub(crate) const fn has_starts(&self) -> bool {
+        self.starts.is_some()
+    }
+
+    /// How many samples the chunk can have when that one is the next.
+    pub(crate) const fn max_samples(&self, next: At) -> u16 {
+        if self.has_starts() || next.start != 0 { MAX_WITH_STARTS } else { MAX_SAMPLES }
     }
 
     /// An encoder that goes on where `bytes` end. What stands behind the last counted sample is dropped.
@@ -108,12 +125,14 @@ impl<H: Kind> HistogramChunkEncoder<H> {
             return Ok(Self::new());
         }
         let Frame { reader, layout, timestamp, delta, .. } = frame;
-        Ok(Self { out: BitWriter::behind(bytes, reader.bit), layout, timestamp, delta, counts })
+        let out = BitWriter::behind(bytes, reader.bit);
+        Ok(Self { out, layout, timestamp, delta, counts, starts: None })
     }
 
     /// How many samples the chunk has.
     pub fn len(&self) -> u16 {
-        self.out.buf.first_chunk::<2>().map_or(0, |count| u16::from_be_bytes(*count))
+        let count = self.out.buf.first_chunk::<2>().map_or(0, |count| u16::from_be_bytes(*count));
+        if self.has_starts() { count & MAX_WITH_STARTS } else { count }
     }
 
     /// Whether the chunk has no sample.
@@ -175,10 +194,16 @@ impl<H: Kind> HistogramChunkEncoder<H> {
     /// # Panics
     /// When the chunk has `MAX_SAMPLES` samples already, and when spans and buckets of `histogram` disagree.
     pub fn append(&mut self, timestamp: TimestampMs, histogram: &H) -> Appended {
+        self.append_since(At::of(timestamp), histogram)
+    }
+
+    /// The same of a sample that may have a start: the first one makes the chunk to be written anew.
+    pub(crate) fn append_since(&mut self, at: At, histogram: &H) -> Appended {
         assert_counts_agree(histogram);
         if self.is_empty() {
             let header = self.header_of_next(histogram);
-            self.put_first(header, timestamp, histogram);
+            self.starts = at.starts_writer();
+            self.put_first(header, at, histogram);
             return Appended::Same;
         }
         let fit = histogram.fit(&self.layout, &self.counts);
@@ -186,72 +211,110 @@ impl<H: Kind> HistogramChunkEncoder<H> {
             Fit::Another(header) => return Appended::NewChunk(header),
             Fit::AsIs => Appended::Same,
             Fit::Wider { positive, negative } => {
-                self.recode(&positive, &negative);
+                self.recode(&positive, &negative, self.starts.map(|_| StartsWriter::default()));
                 Appended::Recoded
             }
         };
+        if let (None, Some(starts)) = (self.starts, at.starts_writer()) {
+            let Layout { positive_spans, negative_spans, .. } = self.layout.clone();
+            self.recode(&positive_spans, &negative_spans, Some(starts));
+        }
         let marker = histogram.is_marker();
         let (positive, negative) = (&self.layout.positive_spans, &self.layout.negative_spans);
         let given = histogram.layout();
         if marker || given.positive_spans == *positive && given.negative_spans == *negative {
-            self.put_later(timestamp, histogram);
+            self.put_later(at, histogram);
         } else {
             let spread = histogram.spread(positive.clone(), negative.clone());
-            self.put_later(timestamp, &spread);
+            self.put_later(at, &spread);
         }
         appended
     }
 
-    /// Writes the chunk anew with spans that have all its buckets and more.
-    fn recode(&mut self, positive: &[Span], negative: &[Span]) {
-        let mut wider = Self::new();
-        for (timestamp, sample) in samples::<H>(self.bytes()) {
+    /// Writes the chunk anew with spans that have all its buckets and maybe more, with room for starts or
+    /// without.
+    fn recode(&mut self, positive: &[Span], negative: &[Span], starts: Option<StartsWriter>) {
+        let mut wider = Self { starts, ..Self::new() };
+        let header = if self.has_starts() { Header::WithStarts } else { Header::Plain };
+        for (at, sample) in samples::<H>(self.bytes(), header) {
             let spread = match sample.is_marker() {
                 true => sample,
                 false => sample.spread(positive.to_vec(), negative.to_vec()),
             };
             match wider.is_empty() {
-                true => wider.put_first(self.layout.counter_reset_hint, timestamp, &spread),
-                false => wider.put_later(timestamp, &spread),
+                true => wider.put_first(self.layout.counter_reset_hint, at, &spread),
+                false => wider.put_later(at, &spread),
             }
         }
         *self = wider;
     }
 
-    fn put_first(&mut self, header: CounterResetHint, timestamp: TimestampMs, histogram: &H) {
+    fn put_first(&mut self, header: CounterResetHint, at: At, histogram: &H) {
         assert_counts_agree(histogram);
         let marker = H::Counts::marker();
         let histogram = if histogram.is_marker() { &marker } else { histogram };
         self.layout = Layout { counter_reset_hint: header, ..histogram.layout().clone() };
         self.counts = H::Counts::none(&self.layout);
-        self.out.buf.extend_from_slice(&[0, 1, reset_bits(header)]);
+        self.out.buf.extend_from_slice(&match self.starts {
+            None => [0, 1, reset_bits(header)],
+            Some(_) => [reset_bits(header), 1, 0],
+        });
         put_layout(&mut self.out, &self.layout);
-        self.timestamp = timestamp.as_ms();
+        self.timestamp = at.time;
         self.out.put_signed(self.timestamp);
         histogram.put_first(&mut self.out, &mut self.counts);
+        if let Some(starts) = &mut self.starts {
+            starts.put(&mut self.out, 0, Times { before: 0, now: at.time }, at.start);
+        }
     }
 
-    fn put_later(&mut self, timestamp: TimestampMs, histogram: &H) {
-        let count = self.len();
-        assert!(count < MAX_SAMPLES, "invariant: a chunk is cut before it has {MAX_SAMPLES} samples");
-        let delta = timestamp.as_ms().wrapping_sub(self.timestamp);
+    fn put_later(&mut self, at: At, histogram: &H) {
+        let (count, max) = (self.len(), self.max_samples(at));
+        assert!(count < max, "invariant: a chunk is cut before it has {max} samples");
+        let times = Times { before: self.timestamp, now: at.time };
+        let delta = times.now.wrapping_sub(times.before);
         self.out.put_signed(delta.wrapping_sub(self.delta));
-        (self.timestamp, self.delta) = (timestamp.as_ms(), delta);
+        (self.timestamp, self.delta) = (times.now, delta);
         let marker = H::Counts::marker();
         let histogram = if histogram.is_marker() { &marker } else { histogram };
         histogram.put_later(&mut self.out, &mut self.counts);
-        self.out.buf[..2].copy_from_slice(&(count + 1).to_be_bytes());
+        let mut header = (count + 1).to_be_bytes();
+        if let Some(starts) = &mut self.starts {
+            starts.put(&mut self.out, count, times, at.start);
+            header[0] |= reset_bits(self.layout.counter_reset_hint);
+        }
+        self.out.buf[..2].copy_from_slice(&header);
+    }
+}
+
+/// When a sample is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At {
+    pub(crate) time: i64,
+    /// Since when it was counted; 0 when that is not known.
+    pub(crate) start: i64,
+}
+
+impl At {
+    const fn of(time: TimestampMs) -> Self {
+        Self { time: time.as_ms(), start: 0 }
+    }
+
+    /// What a chunk needs that has this sample.
+    fn starts_writer(self) -> Option<StartsWriter> {
+        (self.start != 0).then(StartsWriter::default)
     }
 }
 
 /// All samples of a chunk that was written here.
-fn samples<H: Kind>(bytes: &[u8]) -> Vec<(TimestampMs, H)> {
+fn samples<H: Kind>(bytes: &[u8], header: Header) -> Vec<(At, H)> {
     const READABLE: &str = "invariant: a chunk that was written here can be read";
     let mut samples = Vec::new();
-    let mut cursor = Cursor::<H::Counts>::new(bytes, Header::Plain).expect(READABLE);
+    let mut cursor = Cursor::<H::Counts>::new(bytes, header).expect(READABLE);
     while cursor.frame.remaining() > 0 {
         cursor.advance().expect(READABLE);
-        samples.push((TimestampMs::new(cursor.frame.timestamp), cursor.exact()));
+        let start = cursor.frame.starts.of_last().as_ms();
+        samples.push((At { time: cursor.frame.timestamp, start }, cursor.exact()));
     }
     samples
 }

@@ -7,7 +7,7 @@
 //! - `builder`: `ChunkBuilder`: samples of any kind, one after the other, into finished chunks.
 //! - `encoder`, `decoder`: XOR chunks of floats: `XorEncoder`, `decode_into`, `decode_range_into`, `XorIter`.
 //! - `columns_encoder`: `encode_floats`: the same chunks from columns, for compaction.
-//! - `xor2`: the reader of XOR2 chunks.
+//! - `xor2`, `xor2_encoder`: reader and writer of XOR2 chunks, which have start timestamps.
 //! - `histogram_encoder`: `HistogramEncoder`, `FloatHistogramEncoder`; `histogram_kinds`: what either writes;
 //!   `fit`: whether a histogram fits into a chunk.
 //! - `histogram_decoder`: readers of both; `frame`: header and times; `layout`: spans and bounds.
@@ -16,7 +16,7 @@
 //!
 //! Write path: `append` → `bytes`. The head keeps one encoder a series; a chunk that is full is taken out
 //! with `into_bytes`. A histogram's encoder may answer `NewChunk`: then `begin` one with the header it
-//! says. Compaction: `SampleIter` → `ChunkBuilder`. Read path: `decode_columns(encoding, bytes, min, max,
+//! says. Compaction: `SampleIter` → `ChunkBuilder`, which keeps starts. Read path: `decode_columns(encoding, bytes, min, max,
 //! columns)`; `decode_range_into` is its inner loop for floats.
 //!
 //! What always holds:
@@ -46,6 +46,7 @@ mod layout;
 mod samples;
 mod varint;
 mod xor2;
+mod xor2_encoder;
 
 pub use builder::{BuiltChunk, ChunkBuilder, CutAt};
 pub use columns_encoder::encode_floats;

@@ -115,6 +115,16 @@ impl<'a> SampleIter<'a> {
         Self { inner: inner.unwrap_or_else(Inner::Failed) }
     }
 
+    /// Since when the sample that came last was counted; zero when that is not known.
+    pub fn start(&self) -> TimestampMs {
+        match &self.inner {
+            Inner::Xor2(cursor) => cursor.start(),
+            Inner::Histogram(cursor) => cursor.frame.starts.of_last(),
+            Inner::FloatHistogram(cursor) => cursor.frame.starts.of_last(),
+            Inner::Xor(_) | Inner::Failed(_) | Inner::Ended => TimestampMs::default(),
+        }
+    }
+
     fn advance(&mut self) -> Result<Option<(TimestampMs, ChunkValue)>, ChunkError> {
         let finest = *EXPONENTIAL_SCHEMAS.end();
         match &mut self.inner {

@@ -1,5 +1,5 @@
 //! Reads XOR2 chunks, which newer versions of Prometheus write for floats, with their start timestamps.
-//! Never writes; never panics on bytes, never trusts the chunk's count.
+//! `xor2_encoder` writes them. Never panics on bytes, never trusts the chunk's count.
 
 use crate::ChunkError;
 use crate::bits::{BitReader, Window, Xored};
@@ -31,7 +31,7 @@ pub(crate) fn decode(
         if sample.timestamp >= min {
             columns.push_float(sample.timestamp, sample.value);
             if cursor.starts.any() {
-                columns.note_start(cursor.starts.of_last());
+                columns.note_start(cursor.start());
             }
         }
     }
@@ -79,6 +79,11 @@ impl<'a> Cursor<'a> {
     /// The sample read last.
     pub(crate) const fn sample(&self) -> Sample {
         Sample { timestamp: TimestampMs::new(self.timestamp), value: f64::from_bits(self.bits) }
+    }
+
+    /// Since when that was counted; zero when that is not known.
+    pub(crate) const fn start(&self) -> TimestampMs {
+        self.starts.of_last()
     }
 
     /// Reads the next sample. There must be one.

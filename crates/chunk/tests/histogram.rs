@@ -191,11 +191,43 @@ fn check(samples: &Samples) {
     }
     check_hints(&chunks);
     check_columns(&chunks, &again);
+    check_starts(samples);
     // What was read builds the same chunks: hints of resets are kept, and nothing has to be recoded.
     let rebuilt = read(&build(&again));
     assert!(
         rebuilt.len() == again.len() && rebuilt.iter().zip(&again).all(|(a, b)| said(&a.1) == said(&b.1))
     );
+}
+
+/// The samples come back with starts as without, and each with its own.
+fn check_starts(samples: &Samples) {
+    let starts: [fn(usize) -> i64; 4] = [
+        |_| -5,
+        |i| if i < 2 { 0 } else { 7 },
+        |i| 1000 * (i as i64 / 9),
+        |i| if i == 150 { i64::MIN } else { 0 },
+    ];
+    // One of them for each series: the series are many.
+    let start = starts[samples.len() % 4];
+    let mut builder = ChunkBuilder::new(CutAt { samples: u16::MAX, ..CutAt::default() });
+    for (i, (timestamp, value)) in samples.iter().enumerate() {
+        builder.push_since(*timestamp, TimestampMs::new(start(i)), value);
+    }
+    let mut at = 0;
+    for chunk in builder.finish() {
+        assert_eq!(samples_in(chunk.encoding, &chunk.bytes), Ok(chunk.samples));
+        let from = at;
+        let mut read = SampleIter::new(chunk.encoding, &chunk.bytes);
+        while let Some(sample) = read.next() {
+            let (timestamp, value) = sample.unwrap();
+            assert_eq!((timestamp, said(&value)), (samples[at].0, said(&samples[at].1)));
+            assert_eq!(read.start().as_ms(), start(at), "sample {at}");
+            at += 1;
+        }
+        let plain = [Encoding::Xor, Encoding::Histogram, Encoding::FloatHistogram];
+        assert_eq!(plain.contains(&chunk.encoding), (from..at).all(|i| start(i) == 0));
+    }
+    assert_eq!(at, samples.len());
 }
 
 /// Between two samples of a chunk no count falls, unless it is a gauge's.

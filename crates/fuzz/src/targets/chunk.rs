@@ -9,6 +9,8 @@ use skopos_model::{Columns, TimestampMs};
 
 /// What the third byte of a chunk of histograms says where there was no counter reset before it.
 const NOT_RESET: u8 = 0b0100_0000;
+/// What of the first byte of one with start timestamps is not that.
+const COUNT: u8 = 0b0011_1111;
 
 /// Timestamps and the bits of values.
 type Samples = Vec<(i64, u64)>;
@@ -91,8 +93,20 @@ pub(super) fn xor_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
+/// A sample, and since when it was counted.
+type Since = (TimestampMs, TimestampMs, ChunkValue);
+
+/// The samples of a chunk that is sound, each with its start.
+fn since(encoding: Encoding, bytes: &[u8]) -> impl Iterator<Item = Since> {
+    let mut samples = SampleIter::new(encoding, bytes);
+    std::iter::from_fn(move || {
+        let (time, value) = samples.next()?.expect("the chunk is sound");
+        Some((time, samples.start(), value))
+    })
+}
+
 /// A chunk of any encoding, which the first byte says: columns and iterator have the same samples, and what
-/// is iterated over comes back, bit for bit, when it is built anew. No more than a few samples are held as
+/// is iterated over comes back, bit for bit and with its start, when it is built anew. No more than a few samples are held as
 /// values of their own: each has a copy of its layout.
 pub(super) fn any(bytes: &[u8]) -> bool {
     let Some((first, bytes)) = bytes.split_first() else { return false };
@@ -101,12 +115,12 @@ pub(super) fn any(bytes: &[u8]) -> bool {
     let is_sound = SampleIter::new(encoding, bytes).all(|sample| sample.is_ok());
     assert_eq!(columns.is_some(), is_sound, "columns and iterator differ on what is a chunk");
     let Some(columns) = columns else { return false };
-    let samples = || SampleIter::new(encoding, bytes).map(|sample| sample.expect("it was sound before"));
+    let samples = || since(encoding, bytes);
     assert_same_samples(&columns, samples());
     parts(encoding, bytes, &columns);
     let (mut builder, mut expected) = (ChunkBuilder::new(CutAt::default()), samples());
-    for (timestamp, value) in samples() {
-        builder.push(timestamp, &value);
+    for (timestamp, start, value) in samples() {
+        builder.push_since(timestamp, start, &value);
         builder.take_finished().iter().for_each(|chunk| came_back(chunk, &mut expected));
     }
     builder.finish().iter().for_each(|chunk| came_back(chunk, &mut expected));
@@ -129,9 +143,11 @@ fn all_columns(encoding: Encoding, bytes: &[u8]) -> Option<Columns> {
 }
 
 /// The columns, behind their first sample, are the samples.
-fn assert_same_samples(columns: &Columns, samples: impl Iterator<Item = (TimestampMs, ChunkValue)>) {
+fn assert_same_samples(columns: &Columns, samples: impl Iterator<Item = Since>) {
     let (mut at, mut row) = (1, 0);
-    for (timestamp, value) in samples {
+    for (timestamp, start, value) in samples {
+        let noted = columns.starts.of(at..at + 1).first().map_or(0, |s| s.at.as_ms());
+        assert_eq!(noted, start.as_ms(), "the start of sample {at}");
         assert_eq!(columns.timestamps.get(at), Some(&timestamp), "the time of sample {at}");
         let histogram = match value {
             ChunkValue::Float(value) => {
@@ -181,18 +197,17 @@ fn parts(encoding: Encoding, bytes: &[u8], whole: &Columns) {
 }
 
 /// A chunk that was built has the next of the samples, and is built anew as it is.
-fn came_back(chunk: &BuiltChunk, expected: &mut impl Iterator<Item = (TimestampMs, ChunkValue)>) {
+fn came_back(chunk: &BuiltChunk, expected: &mut impl Iterator<Item = Since>) {
     let mut again =
         ChunkBuilder::new(CutAt { samples: u16::MAX, histogram_bytes: usize::MAX, min_histograms: 0 });
     assert_eq!(samples_in(chunk.encoding, &chunk.bytes), Ok(chunk.samples));
-    let samples = SampleIter::new(chunk.encoding, &chunk.bytes);
-    let (mut last, mut count) = (None, 0);
-    for sample in samples {
-        let (timestamp, value) = sample.expect("a chunk that was built can be read");
-        let (time, want) = expected.next().expect("there is no sample more than there was");
-        assert_eq!(timestamp, time, "a time does not come back");
+    let (mut last, mut count, mut has_starts) = (None, 0, false);
+    for (timestamp, start, value) in since(chunk.encoding, &chunk.bytes) {
+        let (time, since, want) = expected.next().expect("there is no sample more than there was");
+        assert_eq!((timestamp, start), (time, since), "a time or a start does not come back");
+        has_starts |= start.as_ms() != 0;
         assert!(same_but_hint(&value, &want), "{value:?} comes back for {want:?}");
-        again.push(timestamp, &value);
+        again.push_since(timestamp, start, &value);
         assert!(count > 0 || chunk.min == timestamp, "the chunk begins elsewhere");
         (last, count) = (Some(timestamp), count + 1);
     }
@@ -201,9 +216,16 @@ fn came_back(chunk: &BuiltChunk, expected: &mut impl Iterator<Item = (TimestampM
     assert_eq!(again.len(), 1, "a chunk becomes several");
     // That there was no reset before it, its first sample alone does not say.
     let mut bytes = chunk.bytes.clone();
-    if chunk.encoding != Encoding::Xor && bytes[2] == NOT_RESET {
-        bytes[2] = 0;
+    match chunk.encoding {
+        Encoding::Xor | Encoding::Xor2 => {}
+        Encoding::Histogram | Encoding::FloatHistogram if bytes[2] == NOT_RESET => bytes[2] = 0,
+        Encoding::HistogramStarts | Encoding::FloatHistogramStarts if bytes[0] & !COUNT == NOT_RESET => {
+            bytes[0] &= COUNT;
+        }
+        _ => {}
     }
+    let plain = matches!(chunk.encoding, Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram);
+    assert_eq!(plain, !has_starts, "only a chunk with starts has room for them");
     assert_eq!(again[0].bytes, bytes, "a chunk is built anew as another");
 }
 
@@ -234,7 +256,23 @@ pub(super) fn any_seeds() -> Vec<Vec<u8>> {
             seeds.extend(histogram_chunks(schema, &bounds, hint));
         }
     }
+    let plain = seeds.clone();
+    seeds.extend(plain.iter().flat_map(|seed| with_starts(seed)));
     seeds
+}
+
+/// The samples of a seed with starts: one for all, and such that change.
+fn with_starts(seed: &[u8]) -> Vec<Vec<u8>> {
+    let encoding = Encoding::from_byte(seed[0]).expect("invariant: a seed says how it is written");
+    let built = [|_| 900i64, |i: i64| if i < 3 { 0 } else { 1000 * (i / 2) }].map(|start| {
+        let mut builder = ChunkBuilder::new(CutAt::default());
+        for (i, (time, _, value)) in (0..).zip(since(encoding, &seed[1..])) {
+            builder.push_since(time, TimestampMs::new(start(i)), &value);
+        }
+        builder.finish()
+    });
+    let bytes = |chunk: BuiltChunk| [&[chunk.encoding.as_byte()][..], &chunk.bytes].concat();
+    built.into_iter().flatten().map(bytes).collect()
 }
 
 /// A chunk of whole counts and one of floats, with a marker in the midst.

@@ -1,7 +1,7 @@
 //! `Recoder`: overlapping chunks of one series as chunks that do not overlap. `cut_chunk`: the part of a
-//! chunk. Floats are decoded, merged and encoded as columns; where histograms are among them, sample by
-//! sample. What it holds at once are the samples of the chunks that reach over the same time. Start
-//! timestamps of samples are not kept, as nothing here writes them.
+//! chunk. Floats are decoded, merged and encoded as columns; where histograms or start timestamps are among
+//! them, sample by sample. What it holds at once are the samples of the chunks that reach over the same time.
+//! A sample keeps its start timestamp.
 
 use super::{chunks::Sourced, floats::Runs};
 use crate::{Chunk, TimeRange};
@@ -47,7 +47,8 @@ pub fn cut_chunk(chunk: Chunk, range: TimeRange, out: &mut Vec<Chunk>) -> Result
     }
     let mut builder = ChunkBuilder::new(UNCUT);
     let mut follows = true;
-    for sample in SampleIter::new(chunk.encoding, &chunk.bytes) {
+    let mut samples = SampleIter::new(chunk.encoding, &chunk.bytes);
+    while let Some(sample) = samples.next() {
         let (time, mut value) = sample?;
         if time < range.min || time > range.max {
             follows = false;
@@ -57,7 +58,7 @@ pub fn cut_chunk(chunk: Chunk, range: TimeRange, out: &mut Vec<Chunk>) -> Result
             forget_reset(&mut value);
             follows = true;
         }
-        builder.push(time, &value);
+        builder.push_since(time, samples.start(), &value);
     }
     out.extend(builder.finish().into_iter().map(of_built));
     Ok(())
@@ -77,7 +78,7 @@ pub(super) struct Recoder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Floats {
     Written,
-    /// There are others, or times that do not grow.
+    /// There are others, start timestamps, or times that do not grow.
     NotOnly,
 }
 
@@ -105,6 +106,9 @@ impl Recoder {
             for Sourced { source, chunk, .. } in own.iter().map(|at| &chunks[*at]) {
                 decode_columns(chunk.encoding, &chunk.bytes, TimestampMs::MIN, TimestampMs::MAX, columns)
                     .map_err(|error| Failed { source: *source, error })?;
+            }
+            if !columns.starts.is_empty() {
+                return Ok(Floats::NotOnly);
             }
             runs.timestamps.extend_from_slice(&columns.timestamps);
             runs.values.extend_from_slice(&columns.values);
@@ -169,7 +173,7 @@ fn recode_each(chunks: &[Sourced], out: &mut Vec<Chunk>) -> Result<(), Failed> {
             if last.is_some_and(|(_, from)| from != priority) {
                 forget_reset(&mut taken.value);
             }
-            builder.push(time, &taken.value);
+            builder.push_since(time, taken.rest.start(), &taken.value);
             last = Some((time, priority));
         }
         match next_of(&mut taken.rest, priority.0)? {
@@ -264,5 +268,72 @@ mod tests {
             seen[usize::from(floats == Floats::Written)] += 1;
         }
         assert!(seen.iter().all(|n| *n > 50), "both ways are gone: {seen:?}");
+    }
+
+    /// A sample of a series with starts: time, start, value.
+    type Since = (i64, i64, f64);
+
+    /// Chunks of some sources over the same time, of floats that mostly have starts; and what is kept of
+    /// them: of equal times the sample of the earlier source, with its start.
+    fn chunks_with_starts(rng: &Rng) -> (Vec<Sourced>, Vec<Since>) {
+        let mut kept = std::collections::BTreeMap::new();
+        let mut all = Vec::new();
+        for source in 0..2 + rng.below(3) as usize {
+            let mut t = rng.below(500) as i64;
+            for place in 0..rng.below(4) as usize {
+                let mut builder = ChunkBuilder::new(UNCUT);
+                let mut start = [0, t - 7][rng.below(2) as usize];
+                for _ in 0..1 + rng.below(200) {
+                    t += 1 + rng.below(4) as i64;
+                    start = if rng.below(20) == 0 { t - rng.below(5) as i64 } else { start };
+                    let value = rng.below(100) as f64;
+                    kept.entry(t).or_insert((source, t, start, value));
+                    let at = [t, start].map(TimestampMs::new);
+                    builder.push_since(at[0], at[1], &ChunkValue::Float(value));
+                }
+                let chunks = builder.finish().into_iter().map(of_built);
+                all.extend(chunks.map(|chunk| Sourced { source, place, chunk }));
+            }
+        }
+        all.sort_by_key(|c| c.chunk.min);
+        (all, kept.into_values().map(|(_, t, start, value)| (t, start, value)).collect())
+    }
+
+    fn read(chunks: &[Chunk]) -> Vec<Since> {
+        let mut columns = Columns::default();
+        for chunk in chunks {
+            let all = (TimestampMs::MIN, TimestampMs::MAX);
+            decode_columns(chunk.encoding, &chunk.bytes, all.0, all.1, &mut columns).unwrap();
+        }
+        let mut starts = vec![0; columns.len()];
+        columns.starts.of(0..columns.len()).iter().for_each(|s| starts[s.sample] = s.at.as_ms());
+        let times = columns.timestamps.iter().map(|t| t.as_ms());
+        times.zip(starts).zip(columns.values).map(|((t, start), value)| (t, start, value)).collect()
+    }
+
+    #[test]
+    fn samples_keep_their_starts_when_chunks_are_merged_and_cut() {
+        let mut with_starts = 0;
+        for seed in 0..300 {
+            println!("seed {seed}");
+            let rng = Rng::from_seed(seed);
+            let (chunks, expected) = chunks_with_starts(&rng);
+            let mut merged = Vec::new();
+            Recoder::default().recode(&chunks, &mut merged).ok().unwrap();
+            assert_eq!(read(&merged), expected);
+            with_starts += merged.iter().filter(|c| c.encoding == Encoding::Xor2).count();
+            let (from, to) = (rng.below(600) as i64, rng.below(900) as i64);
+            let range = TimeRange { min: TimestampMs::new(from), max: TimestampMs::new(to) };
+            let mut cut = Vec::new();
+            merged.into_iter().for_each(|chunk| cut_chunk(chunk, range, &mut cut).unwrap());
+            let expected: Vec<_> = expected.into_iter().filter(|s| (from..=to).contains(&s.0)).collect();
+            assert_eq!(read(&cut), expected);
+            // Where no start is left there is no need of a chunk that has room for them.
+            for chunk in cut {
+                let any = read(std::slice::from_ref(&chunk)).iter().any(|s| s.1 != 0);
+                assert!(any || chunk.encoding == Encoding::Xor, "{:?}", chunk.encoding);
+            }
+        }
+        assert!(with_starts > 100, "{with_starts}");
     }
 }

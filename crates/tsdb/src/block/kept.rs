@@ -45,7 +45,8 @@ pub(crate) fn rewrite_kept(
     }
     let mut builder = ChunkBuilder::new(UNCUT);
     let mut follows = Follows::ChunkBefore;
-    for sample in SampleIter::new(chunk.encoding, &chunk.bytes) {
+    let mut samples = SampleIter::new(chunk.encoding, &chunk.bytes);
+    while let Some(sample) = samples.next() {
         let (t, mut value) = sample?;
         if deleted.contains(t.as_ms()) {
             follows = if follows == Follows::ChunkBefore { Follows::Deleted } else { follows };
@@ -55,7 +56,7 @@ pub(crate) fn rewrite_kept(
             forget_hint(&mut value);
         }
         follows = Follows::Kept;
-        builder.push(t, &value);
+        builder.push_since(t, samples.start(), &value);
     }
     out.extend(builder.finish().into_iter().map(|built| Chunk {
         min: built.min,

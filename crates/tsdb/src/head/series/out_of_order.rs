@@ -332,16 +332,16 @@ impl CollectedLate {
 
 /// A chunk without the samples that a reader of `mark` does not see.
 fn visible(
-    samples: SampleIter<'_>,
+    mut samples: SampleIter<'_>,
     commits: &[CommitId],
     mark: CommitId,
     out: &mut Vec<Chunk>,
 ) -> Result<(), ChunkError> {
     let mut builder = ChunkBuilder::new(CutAt::default());
-    for (sample, commit) in samples.zip(commits) {
-        let (timestamp, value) = sample?;
+    for commit in commits {
+        let Some((timestamp, value)) = samples.next().transpose()? else { break };
         if *commit <= mark {
-            builder.push(timestamp, &value);
+            builder.push_since(timestamp, samples.start(), &value);
         }
     }
     out.extend(builder.finish().into_iter().map(of_built));
