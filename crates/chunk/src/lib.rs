@@ -16,8 +16,8 @@
 //!
 //! Write path: `append` → `bytes`. The head keeps one encoder a series; a chunk that is full is taken out
 //! with `into_bytes`. A histogram's encoder may answer `NewChunk`: then `begin` one with the header it
-//! says. Compaction: `SampleIter` → `ChunkBuilder`, which keeps starts. Read path: `decode_columns(encoding, bytes, min, max,
-//! columns)`; `decode_range_into` is its inner loop for floats.
+//! says. Compaction: `SampleIter` → `ChunkBuilder`, which keeps starts. Read path: `decode_columns(encoding,
+//! bytes, min, max, columns)`; `decode_range_into` is its inner loop for floats.
 //!
 //! What always holds:
 //! - What `bytes` returns is what Prometheus writes for the same samples, bit for bit, at any moment.

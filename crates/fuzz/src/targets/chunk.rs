@@ -106,8 +106,8 @@ fn since(encoding: Encoding, bytes: &[u8]) -> impl Iterator<Item = Since> {
 }
 
 /// A chunk of any encoding, which the first byte says: columns and iterator have the same samples, and what
-/// is iterated over comes back, bit for bit and with its start, when it is built anew. No more than a few samples are held as
-/// values of their own: each has a copy of its layout.
+/// is iterated over comes back, bit for bit and with its start, when it is built anew. No more than a few
+/// samples are held as values of their own: each has a copy of its layout.
 pub(super) fn any(bytes: &[u8]) -> bool {
     let Some((first, bytes)) = bytes.split_first() else { return false };
     let Some(encoding) = Encoding::from_byte(*first) else { return false };
