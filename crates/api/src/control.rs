@@ -68,7 +68,7 @@ pub(crate) async fn quit(State(app): State<App>) -> Response {
     "Requesting termination... Goodbye!".into_response()
 }
 
-/// The answer where `--web.enable-lifecycle` was not given.
+/// The answer where `--web.enable-lifecycle` was not given, to what would change something.
 pub(crate) async fn not_enabled() -> Response {
     refused(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.")
 }
@@ -79,5 +79,5 @@ pub(crate) async fn wrong_method() -> Response {
 }
 
 fn refused(status: StatusCode, text: &str) -> Response {
-    (status, format!("{text}\n")).into_response()
+    (status, text.to_owned()).into_response()
 }

@@ -5,7 +5,7 @@ use crate::{
     blocking,
     params::Params,
     parts::{Parts, Ready},
-    reply::{ApiError, ErrorType},
+    reply::ApiError,
     writing::Writing,
 };
 use axum::{
@@ -17,7 +17,6 @@ use axum::{
 };
 use skopos_exposition::{Format, TextWriter, WriteError};
 use skopos_model::{Labels, Matcher, MetricType, TimestampMs, is_stale_nan, name::METRIC_NAME};
-use skopos_promql::ParseError;
 use skopos_storage::{QueryBudget, SelectRequest, SeriesBatch, SeriesColumns, Shard, TimeRange};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -31,12 +30,12 @@ type Newest = (TimestampMs, f64);
 pub(crate) async fn federate(Ready(parts): Ready, headers: HeaderMap, params: Params) -> Response {
     let format = Format::negotiate(headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or(""));
     let page = blocking::answer(parts, params, move |parts, params, budget, sink| {
-        let wrong = |e: ParseError| ApiError::new(ErrorType::BadData, e.to_string());
-        let sets = params.selectors_or(budget, wrong)?;
+        let sets = params.any_selectors(budget)?;
         let now = TimestampMs::new(parts.clock.wall_ms());
         let range = TimeRange { min: now.minus(parts.engine.options().lookback_delta), max: now };
         let mut found = BTreeMap::new();
-        for matchers in &sets {
+        // As in Prometheus, no condition picks nothing, and one that all series fulfil picks all of them.
+        for matchers in sets.iter().filter(|matchers| !matchers.is_empty()) {
             collect(parts, matchers, range, budget, &mut found)?;
         }
         let mut external = parts.config.get().global.external_labels.clone();

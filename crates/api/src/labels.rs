@@ -5,10 +5,14 @@ use crate::{
     json,
     params::Params,
     parts::{Parts, Ready},
-    reply::{self, ApiError},
+    reply::{self, ApiError, ErrorType},
     writing::Writing,
 };
-use axum::{extract::Path, http::StatusCode, response::Response};
+use axum::{
+    extract::{Path, rejection::PathRejection},
+    http::StatusCode,
+    response::Response,
+};
 use skopos_model::{Labels, Matcher, TimestampMs};
 use skopos_storage::{LabelRequest, Querier, QueryBudget, TimeRange};
 use std::sync::Arc;
@@ -42,9 +46,6 @@ impl Request {
     fn read(params: &Params, budget: &QueryBudget) -> Result<Self, ApiError> {
         let min = params.time("start")?.unwrap_or(TimestampMs::MIN);
         let max = params.time("end")?.unwrap_or(TimestampMs::MAX);
-        if max < min {
-            return Err(ApiError::parameter("end", "it is before start"));
-        }
         Ok(Self {
             range: TimeRange { min, max },
             selectors: params.selectors(budget)?,
@@ -60,6 +61,10 @@ impl Request {
         budget: &Arc<QueryBudget>,
         ask: impl Fn(&dyn Querier, &LabelRequest<'_>) -> Result<Vec<T>, skopos_storage::QueryError>,
     ) -> Result<(Vec<T>, Vec<String>), ApiError> {
+        // As in Prometheus, an end before the start is no mistake: nothing lies between.
+        if self.range.max < self.range.min {
+            return Ok((Vec::new(), Vec::new()));
+        }
         let querier = parts.storage.querier(self.range)?;
         let everything: [Vec<Matcher>; 1] = [Vec::new()];
         let selectors = if self.selectors.is_empty() { &everything[..] } else { &self.selectors };
@@ -100,7 +105,7 @@ pub(crate) async fn series(Ready(parts): Ready, params: Params) -> Result<Respon
     let body = blocking::answer(parts, params, |parts, params, budget, sink| {
         let request = Request::read(params, budget)?;
         if request.selectors.is_empty() {
-            return Err(ApiError::parameter("match[]", "it is missing: name at least one selector"));
+            return Err(ApiError::new(ErrorType::BadData, "no match[] parameter provided"));
         }
         let found = request.gather(parts, budget, |q, r| q.series(r))?;
         write((parts, budget, sink), found, json::labels)
@@ -121,12 +126,14 @@ pub(crate) async fn names(Ready(parts): Ready, params: Params) -> Result<Respons
 /// Values of one label of the series that fulfil any of the selectors.
 pub(crate) async fn values(
     Ready(parts): Ready,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     params: Params,
 ) -> Result<Response, ApiError> {
+    let invalid = |why: &str| ApiError::new(ErrorType::BadData, format!("invalid label name: {why}"));
+    let Path(name) = name.map_err(|_| invalid("it is not UTF-8"))?;
     let name = unescape_label_name(&name);
     if name.is_empty() {
-        return Err(ApiError::parameter("name", "it is empty"));
+        return Err(invalid("it is empty"));
     }
     let body = blocking::answer(parts, params, move |parts, params, budget, sink| {
         let request = Request::read(params, budget)?;

@@ -86,9 +86,10 @@ use crate::{
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    http::StatusCode,
     middleware::{self, Next},
     response::Response,
-    routing::{any, get, post},
+    routing::{get, post},
 };
 use std::{sync::Arc, time::Instant};
 use tower_http::compression::{
@@ -112,8 +113,10 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .route("/-/ready", get(status::ready))
         .merge(lifecycle_routes(mount))
         .route("/metrics", get(status::metrics))
+        .route("/version", get(status::version))
         .route("/federate", get(federate::federate))
         .fallback(get(ui::file))
+        .method_not_allowed_fallback(wrong_method_of_page)
         .layer(Extension(Arc::new(GlobalUrls::new(mount))))
         .layer(middleware::from_fn_with_state(app.clone(), count))
         .layer(CompressionLayer::new().compress_when(compressible()))
@@ -176,8 +179,10 @@ fn state_routes() -> Router<App> {
 
 fn admin_routes(mount: &Mount) -> Router<App> {
     if !mount.admin_api {
-        let refused = |router: Router<App>, path| router.route(path, any(admin::not_enabled));
-        return ["/snapshot", "/delete_series", "/clean_tombstones"].into_iter().fold(Router::new(), refused);
+        let not_enabled = || post(admin::not_enabled).put(admin::not_enabled);
+        let refused = |router: Router<App>, path| router.route(path, not_enabled());
+        let paths = ["/snapshot", "/delete_series", "/clean_tombstones"];
+        return paths.into_iter().fold(Router::new(), refused).method_not_allowed_fallback(wrong_method);
     }
     Router::new()
         .route("/snapshot", post(admin::snapshot).put(admin::snapshot))
@@ -188,7 +193,10 @@ fn admin_routes(mount: &Mount) -> Router<App> {
 
 fn lifecycle_routes(mount: &Mount) -> Router<App> {
     if !mount.lifecycle {
-        let refused = || any(control::not_enabled);
+        let refused = || {
+            let refused = post(control::not_enabled).put(control::not_enabled);
+            refused.fallback(control::wrong_method)
+        };
         return Router::new().route("/-/reload", refused()).route("/-/quit", refused());
     }
     Router::new()
@@ -203,6 +211,11 @@ async fn no_such_endpoint(request: Request) -> ApiError {
 
 async fn wrong_method(request: Request) -> ApiError {
     ApiError::new(ErrorType::MethodNotAllowed, format!("{} is not allowed here", request.method()))
+}
+
+/// Outside the API errors are text.
+async fn wrong_method_of_page() -> (StatusCode, &'static str) {
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
 }
 
 /// Counts requests by route, so that a client cannot make up new ones.

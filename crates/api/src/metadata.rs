@@ -11,7 +11,7 @@ use crate::{
 use axum::{http::StatusCode, response::Response};
 use serde::Serialize;
 use skopos_model::{Metadata, MetricType};
-use skopos_promql::{ParseError, parse_selector};
+use skopos_promql::parse_matchers;
 use skopos_storage::QueryBudget;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -157,8 +157,8 @@ fn add_kept(
 pub(crate) async fn of_targets(Ready(parts): Ready, params: Params) -> Result<Response, ApiError> {
     let body = blocking::answer(parts, params, |parts, params, budget, sink| {
         let limit = number(params, "limit")?.unwrap_or(usize::MAX);
-        let wrong = |e: ParseError| ApiError::new(ErrorType::BadData, e.to_string());
-        let matchers = params.get("match_target").map_or(Ok(Vec::new()), parse_selector).map_err(wrong)?;
+        let matchers = params.get("match_target").map_or(Ok(Vec::new()), parse_matchers);
+        let matchers = matchers.map_err(|e| ApiError::parameter("match_target", e))?;
         let mut writing = Writing::begin(parts, budget, sink, reply::BEGIN);
         writing.out.push(b'[');
         let mut written = 0;

@@ -1,5 +1,6 @@
 //! `Mount`: where the routes stand, and for which pages of other hosts browsers may call them.
 
+use crate::ui;
 use axum::{
     Router,
     extract::{Request, State},
@@ -52,9 +53,15 @@ impl Mount {
             return routes;
         }
         let home = format!("{}/", self.prefix);
-        let to_home = move || async move { Redirect::to(&home) };
+        let location = home.clone();
+        let to_home = move || async move { Redirect::to(&location) };
         let here = to_home.clone();
-        Router::new().route("/", get(to_home)).route(&self.prefix, get(here)).nest(&self.prefix, routes)
+        Router::new()
+            .route("/", get(to_home))
+            .route(&self.prefix, get(here))
+            // What is nested does not have its own root with the slash.
+            .route(&home, get(ui::home))
+            .nest(&self.prefix, routes)
     }
 }
 

@@ -10,7 +10,7 @@ use axum::{
     },
 };
 use skopos_model::{DurationMs, Matcher, TimestampMs, matcher::Regexes};
-use skopos_promql::{ParseError, parse_selector_within};
+use skopos_promql::{ParseError, parse_matchers_within, parse_selector_within};
 use skopos_storage::QueryBudget;
 use std::time::Duration;
 
@@ -99,9 +99,11 @@ impl Params {
 
     /// A whole number; absent means zero.
     pub(crate) fn count(&self, name: &str) -> Result<usize, ApiError> {
-        let parse =
-            |v: &str| v.parse().map_err(|_| ApiError::parameter(name, "write a whole number, not negative"));
-        self.get(name).map_or(Ok(0), parse)
+        let wrong = |v: &str| match v.parse::<i128>() {
+            Ok(..0) => ApiError::parameter(name, format!("{name} must be non-negative")),
+            _ => ApiError::parameter(name, format!("cannot parse {v:?}: write a whole number, not negative")),
+        };
+        self.get(name).map_or(Ok(0), |v| v.parse().map_err(|_| wrong(v)))
     }
 
     /// A truth value as Go reads it; absent means false.
@@ -121,14 +123,22 @@ impl Params {
 
     /// The selectors of all `match[]`.
     pub(crate) fn selectors(&self, budget: &QueryBudget) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        self.selectors_or(budget, |e| ApiError::parameter("match[]", e))
+        self.selectors_read(budget, parse_selector_within, |e| ApiError::parameter("match[]", e))
     }
 
-    /// The same, where a wrong one is said to be so by `wrong`. They have one account of regular expressions,
-    /// and are charged: compiling takes time and room, and belongs on a thread of queries.
-    pub(crate) fn selectors_or(
+    /// The same, where one may pick all series that there are (`{job=~".*"}`), and of a wrong one nothing is
+    /// said but its error.
+    pub(crate) fn any_selectors(&self, budget: &QueryBudget) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        let wrong = |e: ParseError| ApiError::new(ErrorType::BadData, e.to_string());
+        self.selectors_read(budget, parse_matchers_within, wrong)
+    }
+
+    /// They have one account of regular expressions, and are charged: compiling takes time and room, and
+    /// belongs on a thread of queries.
+    fn selectors_read(
         &self,
         budget: &QueryBudget,
+        parse: impl Fn(&str, &mut Regexes) -> Result<Vec<Matcher>, ParseError>,
         wrong: impl Fn(ParseError) -> ApiError,
     ) -> Result<Vec<Vec<Matcher>>, ApiError> {
         let mut regexes = Regexes::default();
@@ -140,7 +150,7 @@ impl Params {
             }
             budget.check()?;
             let before = regexes.max_bytes();
-            let matchers = parse_selector_within(text, &mut regexes).map_err(&wrong)?;
+            let matchers = parse(text, &mut regexes).map_err(&wrong)?;
             let compiled = regexes.max_bytes() - before;
             let held = matchers.iter().map(|m| MATCHER_BYTES + (m.name().len() + m.value().len()) as u64);
             budget.charge_memory(compiled + held.sum::<u64>())?;

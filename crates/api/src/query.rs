@@ -69,8 +69,10 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
     }
     if end.since(start).as_ms() / step.as_ms() > POINTS_MAX {
         let reason = format!(
-            "exceeded maximum resolution of {POINTS_MAX} points per timeseries. Try decreasing the query \
-             resolution (?step=XX)"
+            "exceeded maximum resolution of {},{:03} points per timeseries. Try decreasing the query \
+             resolution (?step=XX)",
+            POINTS_MAX / 1000,
+            POINTS_MAX % 1000
         );
         return Err(ApiError::new(ErrorType::BadData, reason));
     }

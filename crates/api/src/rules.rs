@@ -17,7 +17,7 @@ pub(crate) async fn rules(Ready(parts): Ready, params: Params) -> Result<Success
         return Err(ApiError::parameter("type", format!("not supported value {kind:?}")));
     }
     params.flag("exclude_alerts")?;
-    params.count("group_limit")?;
+    check_page(&params)?;
     let budget = parts.engine.budget();
     params.charge(&budget)?;
     blocking::run(parts, budget, move |_, budget| {
@@ -25,6 +25,23 @@ pub(crate) async fn rules(Ready(parts): Ready, params: Params) -> Result<Success
         Success::of(&json!({"groups": []}))
     })
     .await
+}
+
+/// Checks by which page groups are asked for. There are none, so no answer gave a token.
+fn check_page(params: &Params) -> Result<(), ApiError> {
+    let limit = params.count("group_limit")?;
+    if params.get("group_limit").is_some() && limit == 0 {
+        return Err(ApiError::parameter("group_limit", "group_limit needs to be greater than 0"));
+    }
+    let Some(token) = params.get("group_next_token") else { return Ok(()) };
+    Err(ApiError::parameter(
+        "group_next_token",
+        if limit == 0 {
+            "group_limit needs to be present in order to paginate over the groups".to_owned()
+        } else {
+            format!("invalid group_next_token '{token}'. were rule groups changed?")
+        },
+    ))
 }
 
 /// The alerts that are pending or firing.

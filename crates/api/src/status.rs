@@ -2,7 +2,7 @@
 
 use crate::{
     parts::{App, Ready},
-    reply::{ApiError, Success},
+    reply::{self, ApiError, Success},
 };
 use axum::{
     extract::State,
@@ -42,16 +42,28 @@ struct BuildInfo {
 }
 
 /// Which program this is. Fields that only a Go program has are there, and empty.
+const BUILD: BuildInfo = BuildInfo {
+    version: env!("CARGO_PKG_VERSION"),
+    revision: match option_env!("SKOPOS_REVISION") {
+        Some(revision) => revision,
+        None => "",
+    },
+    branch: "",
+    build_user: "",
+    build_date: "",
+    go_version: "",
+    application: "Skopos",
+};
+
+/// Which program this is, in the API's form.
 pub(crate) async fn build_info() -> Result<Success, ApiError> {
-    Success::of(&BuildInfo {
-        version: env!("CARGO_PKG_VERSION"),
-        revision: option_env!("SKOPOS_REVISION").unwrap_or(""),
-        branch: "",
-        build_user: "",
-        build_date: "",
-        go_version: "",
-        application: "Skopos",
-    })
+    Success::of(&BUILD)
+}
+
+/// The same without it, for who asks at `/version`.
+pub(crate) async fn version() -> Response {
+    let body = serde_json::to_vec(&BUILD).expect("invariant: texts serialise");
+    reply::json(StatusCode::OK, body)
 }
 
 #[derive(Serialize)]

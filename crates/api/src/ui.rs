@@ -24,6 +24,11 @@ const INDEX: &str = "index.html";
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     frame-ancestors 'self'; base-uri 'self'; form-action 'self'";
 
+/// The page that stands at the server's root.
+pub(crate) async fn home() -> Response {
+    file(Uri::from_static("/")).await
+}
+
 /// Answers for everything that is not the API.
 pub(crate) async fn file(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');

@@ -48,7 +48,8 @@ mod value;
 pub use engine::{Engine, EngineOptions, Steps};
 pub use error::EvalError;
 pub use parse::{
-    ParseError, ParseOptions, parse, parse_matchers, parse_selector, parse_selector_within, parse_with,
+    ParseError, ParseOptions, parse, parse_matchers, parse_matchers_within, parse_selector,
+    parse_selector_within, parse_with,
 };
 pub use profile::OperatorStats;
 pub use value::{Annotation, Matrix, QueryResult, Severity, Value, Vector};

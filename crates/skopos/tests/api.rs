@@ -280,7 +280,7 @@ const OURS: &[(&str, u16, &str)] = &[
     (
         "/api/v1/query_range?query=m&start=1&end=20000&step=1",
         400,
-        "exceeded maximum resolution of 11000 points",
+        "exceeded maximum resolution of 11,000 points",
     ),
     ("/api/v1/query_range?query=m&start=1&end=9e18&step=1", 400, r#"invalid parameter \"end\": "#),
     (
@@ -288,7 +288,12 @@ const OURS: &[(&str, u16, &str)] = &[
         200,
         r#""warnings":["results truncated due to limit"]"#,
     ),
-    ("/api/v1/series?match[]=m&start=2&end=1", 400, r#"invalid parameter \"end\": it is before start"#),
+    (
+        "/api/v1/label/%FF/values",
+        400,
+        r#""errorType":"bad_data","error":"invalid label name: it is not UTF-8""#,
+    ),
+    ("/version", 200, r#"{"version":""#),
     ("/api/v1/label/U__with_2e_dot/values", 200, r#"{"status":"success","data":[]}"#),
     ("/api/v1/targets?state=gone", 200, r#""activeTargets":[]"#),
     ("/api/v1/targets?scrapePool=other", 200, r#""activeTargets":[]"#),
@@ -299,7 +304,11 @@ const OURS: &[(&str, u16, &str)] = &[
         200,
         r#""seriesCountByMetricName":[{"name":"m","value":2}],"labelValueCountByLabelName":[{"#,
     ),
-    ("/api/v1/status/tsdb?limit=x", 400, r#"invalid parameter \"limit\": write a whole number"#),
+    (
+        "/api/v1/status/tsdb?limit=x",
+        400,
+        r#"invalid parameter \"limit\": cannot parse \"x\": write a whole number"#,
+    ),
     ("/api/v1/status/tsdb?limit=10001", 400, r#"invalid parameter \"limit\": it is more than 10000"#),
     (
         "/api/v1/nothing",

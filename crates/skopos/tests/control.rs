@@ -33,7 +33,7 @@ fn without_the_flags_nothing_can_be_changed_over_http() {
     }
     for path in ["/-/reload", "/-/quit"] {
         let refused = send("POST", &server, path);
-        assert_eq!((refused.status, refused.text().trim()), (403, "Lifecycle API is not enabled."));
+        assert_eq!((refused.status, refused.text().as_str()), (403, "Lifecycle API is not enabled."));
     }
 }
 
@@ -95,6 +95,7 @@ fn all_routes_stand_below_the_prefix() {
         let status = |path: &str| server.get(path).status;
         assert_eq!(status(&format!("{prefix}/api/v1/query?query=1")), 200);
         assert_eq!(status(&format!("{prefix}/metrics")), 200);
+        assert_eq!(status(&format!("{prefix}/")), 200);
         assert_eq!(status("/api/v1/query?query=1"), 404);
         let home = server.get("/");
         assert_eq!((home.status, home.header("location")), (303, Some(format!("{prefix}/").as_str())));

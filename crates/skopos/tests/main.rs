@@ -12,6 +12,7 @@
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
 //! - `query_tool`: the command line asks servers and writes queries, beside promtool
 //! - `api`: status codes and shapes of every endpoint
+//! - `api_beside`: odd requests of every endpoint, beside both releases of Prometheus
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
 //! - `remote_read`: other servers read our samples, beside Prometheus
 //! - `search`, `streaming`: names by what somebody typed; answers that go out while they are written
@@ -25,6 +26,7 @@
 #![expect(clippy::print_stdout, reason = "random tests print their seed")]
 
 mod api;
+mod api_beside;
 mod api_state;
 mod clients;
 mod config_and_signals;

@@ -45,7 +45,7 @@ pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(300);
 pub struct ServeOptions {
     /// Connections at the same time.
     pub max_connections: usize,
-    /// How long a request's body may stand still.
+    /// How long a request's body may stand still; a head and an idle connection have no more than that either.
     pub read_timeout: Duration,
     /// How long a connection may be idle, and a request's head may take.
     pub idle_timeout: Duration,
@@ -126,7 +126,8 @@ pub async fn serve(
         slots: Arc::new(Semaphore::new(max_connections)),
         graceful: GracefulShutdown::new(),
         protection: Arc::clone(&protection),
-        idle_timeout,
+        // As in Prometheus, who gives bodies less time gives it to heads and idle connections too.
+        idle_timeout: idle_timeout.min(read_timeout),
     });
     let watching = tokio::spawn(protection.watch());
     let accepting: Vec<_> =

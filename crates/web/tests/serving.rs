@@ -329,10 +329,15 @@ fn a_body_that_stands_still_ends_its_request() {
 
 #[test]
 fn an_idle_connection_ends_and_so_does_one_whose_request_has_no_end() {
+    let short = Duration::from_millis(300);
+    ends_what_does_not_go_on(ServeOptions { idle_timeout: short, ..ServeOptions::open() });
+    ends_what_does_not_go_on(ServeOptions { read_timeout: short, ..ServeOptions::open() });
+}
+
+fn ends_what_does_not_go_on(options: ServeOptions) {
     let runtime = Runtime::new().unwrap();
     let listeners = runtime.block_on(listen("127.0.0.1:0")).unwrap();
     let address = listeners[0].local_addr().unwrap();
-    let options = ServeOptions { idle_timeout: Duration::from_millis(300), ..ServeOptions::open() };
     let app = Router::new().route("/", get(|| async { "here" }));
     runtime.spawn(serve(listeners, app, options, std::future::pending()));
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";

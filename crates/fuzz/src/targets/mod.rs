@@ -226,7 +226,14 @@ pub const TARGETS: &[Target] = &[
         name: "promql",
         covers: &[(
             "crates/promql/src/parse/mod.rs",
-            &["parse", "parse_with", "parse_selector", "parse_selector_within", "parse_matchers"],
+            &[
+                "parse",
+                "parse_with",
+                "parse_selector",
+                "parse_selector_within",
+                "parse_matchers",
+                "parse_matchers_within",
+            ],
         )],
         seeds: promql::seeds,
         check: promql::expression,
@@ -236,7 +243,14 @@ pub const TARGETS: &[Target] = &[
         name: "promql_evaluate",
         covers: &[(
             "crates/promql/src/parse/mod.rs",
-            &["parse", "parse_with", "parse_selector", "parse_selector_within", "parse_matchers"],
+            &[
+                "parse",
+                "parse_with",
+                "parse_selector",
+                "parse_selector_within",
+                "parse_matchers",
+                "parse_matchers_within",
+            ],
         )],
         seeds: evaluate::seeds,
         check: evaluate::expression,

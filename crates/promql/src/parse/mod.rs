@@ -68,7 +68,12 @@ pub fn parse_selector_within(text: &str, regexes: &mut Regexes) -> Result<Vec<Ma
 
 /// Reads a selector that may pick all series too, as `{}` does, for whoever walks through all of them anyway.
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    selector(text, Allowed::Everything, &mut Regexes::default()).map_err(|e| *e)
+    parse_matchers_within(text, &mut Regexes::default())
+}
+
+/// The same, one of several of a request that has an account of regular expressions.
+pub fn parse_matchers_within(text: &str, regexes: &mut Regexes) -> Result<Vec<Matcher>, ParseError> {
+    selector(text, Allowed::Everything, regexes).map_err(|e| *e)
 }
 
 /// What a selector may pick.
