@@ -45,7 +45,8 @@ pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(300);
 pub struct ServeOptions {
     /// Connections at the same time.
     pub max_connections: usize,
-    /// How long a request's body may stand still; a head and an idle connection have no more than that either.
+    /// How long a request's body may stand still; a head and an idle connection have no more than that
+    /// either.
     pub read_timeout: Duration,
     /// How long a connection may be idle, and a request's head may take.
     pub idle_timeout: Duration,
