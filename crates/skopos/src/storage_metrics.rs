@@ -136,10 +136,30 @@ pub(crate) fn write_shape(shape: &HeadShape, out: &mut Families<'_>) {
     ] {
         out.gauge(name, help, value as f64);
     }
-    let help = "Series of the metrics that have the most.";
-    out.family("skopos_tsdb_head_metric_series", MetricType::Gauge, help);
-    for TopEntry { name, count } in &shape.series_by_metric {
-        out.sample("", &[("metric", name)], *count as f64);
+    for (family, help, label, largest) in [
+        (
+            "skopos_tsdb_head_metric_series",
+            "Series of the metrics that have the most.",
+            "metric",
+            &shape.series_by_metric,
+        ),
+        (
+            "skopos_tsdb_head_label_values",
+            "Different values of the labels that have the most.",
+            "label",
+            &shape.values_by_label,
+        ),
+        (
+            "skopos_tsdb_head_pair_series",
+            "Series of the pairs of name and value that have the most.",
+            "pair",
+            &shape.series_by_pair,
+        ),
+    ] {
+        out.family(family, MetricType::Gauge, help);
+        for TopEntry { name, count } in largest {
+            out.sample("", &[(label, name)], *count as f64);
+        }
     }
 }
 

@@ -37,7 +37,7 @@ const READ_SERIES: usize = 64;
 const STRIDE: usize = 256;
 
 /// A view of one time range of a block, with what was deleted when it was made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BlockQuerier {
     block: Arc<Block>,
     range: TimeRange,
@@ -52,7 +52,7 @@ impl BlockQuerier {
         Self { block, range, tombstones }
     }
 
-    fn found(&self, request: &SelectRequest<'_>) -> Result<Found, QueryError> {
+    fn selected(&self, request: &SelectRequest<'_>, charge: Charge) -> Result<Selected, QueryError> {
         let range = TimeRange {
             min: self.range.min.max(request.range.min),
             max: self.range.max.min(request.range.max),
@@ -63,11 +63,19 @@ impl BlockQuerier {
         } else {
             select(&self.block, request.matchers, &request.budget, &mut reader)?
         };
-        if request.shard == Shard::WHOLE {
+        if request.shard == Shard::WHOLE && charge == Charge::Series {
             request.budget.charge_series(ids.len() as u64)?;
         }
-        let of = (request.shard, range);
-        Ok(Found { reader, ..Found::new(&self.block, &self.tombstones, &request.budget, ids, of) })
+        let of = Selection {
+            block: Arc::clone(&self.block),
+            tombstones: Arc::clone(&self.tombstones),
+            budget: Arc::clone(&request.budget),
+            shard: request.shard,
+            range,
+            charge,
+            bounds: Bounds::default(),
+        };
+        Ok(Selected { reader, ..Selected::new(of, ids) })
     }
 
     /// Walks over the matching series that may have samples, with what the index says of them.
@@ -106,7 +114,7 @@ fn may_have(chunk: &ChunkMeta, range: TimeRange, deleted: Option<&Intervals>) ->
 
 impl Querier for BlockQuerier {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, QueryError> {
-        Ok(Box::new(BlockSeriesSet(self.found(request)?)))
+        Ok(Box::new(BlockSeriesSet(self.selected(request, Charge::Series)?)))
     }
 
     fn series(&self, request: &LabelRequest<'_>) -> Result<Vec<Labels>, QueryError> {
@@ -191,17 +199,49 @@ fn charged<T>(mut found: Vec<T>, request: &LabelRequest<'_>) -> Result<Vec<T>, Q
 
 impl ChunkQuerier for BlockQuerier {
     fn select_chunks(&self, request: &SelectRequest<'_>) -> Result<Box<dyn ChunkSeriesSet>, QueryError> {
-        Ok(Box::new(BlockChunkSet(self.found(request)?)))
+        Ok(Box::new(BlockChunkSet(self.selected(request, Charge::Series)?)))
     }
 }
 
-/// The selected series, read when they are asked for.
-struct Found {
+/// Who charges the series that are selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Charge {
+    /// The selection itself.
+    Series,
+    /// Whoever makes one series of those of several blocks: each counts once.
+    Nothing,
+}
+
+/// What is read of a block, and on whose account.
+#[derive(Clone)]
+struct Selection {
     block: Arc<Block>,
     tombstones: Arc<Tombstones>,
     budget: Arc<QueryBudget>,
     shard: Shard,
     range: TimeRange,
+    charge: Charge,
+    bounds: Bounds,
+}
+
+/// Where a part begins and where the next one does.
+#[derive(Clone, Default)]
+struct Bounds {
+    from: Option<Labels>,
+    before: Option<Labels>,
+}
+
+impl Bounds {
+    /// Whether a series is of this part. In an index out of order one may stand among those of another.
+    fn contain(&self, labels: &Labels) -> bool {
+        self.from.as_ref().is_none_or(|from| from <= labels)
+            && self.before.as_ref().is_none_or(|before| labels < before)
+    }
+}
+
+/// The selected series, read when they are asked for.
+struct Selected {
+    of: Selection,
     ids: Vec<u32>,
     next: usize,
     reader: LabelReader,
@@ -224,21 +264,11 @@ struct Ready {
     overlaps: bool,
 }
 
-impl Found {
+impl Selected {
     /// Nothing of the series `ids` is read yet.
-    fn new(
-        block: &Arc<Block>,
-        tombstones: &Arc<Tombstones>,
-        budget: &Arc<QueryBudget>,
-        ids: Vec<u32>,
-        (shard, range): (Shard, TimeRange),
-    ) -> Self {
+    fn new(of: Selection, ids: Vec<u32>) -> Self {
         Self {
-            block: Arc::clone(block),
-            tombstones: Arc::clone(tombstones),
-            budget: Arc::clone(budget),
-            shard,
-            range,
+            of,
             ids,
             next: 0,
             reader: LabelReader::default(),
@@ -251,7 +281,7 @@ impl Found {
     }
 
     fn labels_of(&mut self, at: usize) -> Result<Labels, BlockError> {
-        let index = &self.block.index;
+        let index = &self.of.block.index;
         // Only this one: what stands behind it is not read with it.
         self.reader.entry(index, &self.ids[at..=at], &mut self.entry)?;
         self.reader.labels(index, &self.entry)
@@ -265,7 +295,7 @@ impl Found {
         self.wanted.clear();
         while self.next < self.ids.len() && self.ready.len() < READ_SERIES {
             if self.next.is_multiple_of(STRIDE) {
-                self.budget.check()?;
+                self.of.budget.check()?;
             }
             self.prepare_next()?;
         }
@@ -273,16 +303,16 @@ impl Found {
     }
 
     fn prepare_next(&mut self) -> Result<(), QueryError> {
-        let index = &self.block.index;
+        let index = &self.of.block.index;
         self.reader.entry(index, &self.ids[self.next..], &mut self.entry)?;
         let series = SeriesRef::new(u64::from(self.ids[self.next]));
         self.next += 1;
-        let deleted = series.and_then(|s| self.tombstones.get(s));
+        let deleted = series.and_then(|s| self.of.tombstones.get(s));
         let all = &self.entry.chunks;
         let from = self.wanted.len();
         let mut chunks = Vec::new();
         for (i, chunk) in all.iter().enumerate() {
-            if may_have(chunk, self.range, deleted) {
+            if may_have(chunk, self.of.range, deleted) {
                 self.wanted.push(Wanted { at: chunk.at, end: all.get(i + 1).map(|next| next.at) });
                 chunks.push(*chunk);
             }
@@ -296,13 +326,16 @@ impl Found {
         if let Some(last) = self.last.as_ref().filter(|last| **last >= labels) {
             return Err(corrupt(format!("series {labels} stands behind {last}")));
         }
+        if !self.of.bounds.contain(&labels) {
+            return Err(corrupt(format!("series {labels} stands among those of another part")));
+        }
         self.last = Some(labels.clone());
-        if !self.shard.contains(&labels) {
+        if !self.of.shard.contains(&labels) {
             self.wanted.truncate(from);
             return Ok(());
         }
-        if self.shard != Shard::WHOLE {
-            self.budget.charge_series(1)?;
+        if self.of.shard != Shard::WHOLE && self.of.charge == Charge::Series {
+            self.of.budget.charge_series(1)?;
         }
         self.ready.push_back(Ready { labels, series, chunks, wanted: from..self.wanted.len(), overlaps });
         Ok(())
@@ -315,9 +348,9 @@ impl Found {
         mut take: impl FnMut(Chunk) -> Result<(), ChunkError>,
     ) -> Result<(), QueryError> {
         for (meta, at) in ready.chunks.iter().zip(ready.wanted.clone()) {
-            let (encoding, bytes) = self.fetcher.fetch(&self.block.chunks, &self.wanted[at..])?;
+            let (encoding, bytes) = self.fetcher.fetch(&self.of.block.chunks, &self.wanted[at..])?;
             let chunk = Chunk { min: meta.min, max: meta.max, encoding, bytes };
-            take(chunk).map_err(|e| not_decoded(&self.block, ready, meta, e))?;
+            take(chunk).map_err(|e| not_decoded(&self.of.block, ready, meta, e))?;
         }
         Ok(())
     }
@@ -330,25 +363,25 @@ impl Found {
         columns: &mut Columns,
     ) -> Result<(), QueryError> {
         for (meta, at) in ready.chunks.iter().zip(ready.wanted.clone()) {
-            let (encoding, bytes) = self.fetcher.fetch_borrowed(&self.block.chunks, &self.wanted[at..])?;
-            decode_kept(encoding, bytes, self.range, deleted, columns)
-                .map_err(|e| not_decoded(&self.block, ready, meta, e))?;
+            let (encoding, bytes) = self.fetcher.fetch_borrowed(&self.of.block.chunks, &self.wanted[at..])?;
+            decode_kept(encoding, bytes, self.of.range, deleted, columns)
+                .map_err(|e| not_decoded(&self.of.block, ready, meta, e))?;
         }
         Ok(())
     }
 }
 
-impl Found {
+impl Selected {
     /// Reads a series and appends its samples that are wanted and not deleted.
     fn read(&mut self, ready: &Ready, columns: &mut Columns) -> Result<(), QueryError> {
-        let tombstones = Arc::clone(&self.tombstones);
+        let tombstones = Arc::clone(&self.of.tombstones);
         let none = Intervals::default();
         let deleted = ready.series.and_then(|s| tombstones.get(s)).unwrap_or(&none);
         if !ready.overlaps {
             return self.decode(ready, deleted, columns);
         }
         let chunks = self.merged(ready)?;
-        let mut decode = |c: &Chunk| decode_kept(c.encoding, &c.bytes, self.range, deleted, columns);
+        let mut decode = |c: &Chunk| decode_kept(c.encoding, &c.bytes, self.of.range, deleted, columns);
         chunks.iter().try_for_each(&mut decode).map_err(|e| self.not_merged(ready, &e))
     }
 }
@@ -357,7 +390,7 @@ fn not_decoded(block: &Block, ready: &Ready, chunk: &ChunkMeta, error: ChunkErro
     block.chunks.corrupt(chunk.at, format!("a chunk of series {}: {error}", ready.labels))
 }
 
-impl Found {
+impl Selected {
     /// The chunks of a series whose own overlap, as chunks that do not: of samples of one time the one of the
     /// chunk that stands first is kept.
     #[cold]
@@ -373,28 +406,38 @@ impl Found {
 
     fn not_merged(&self, ready: &Ready, error: &ChunkError) -> QueryError {
         let reason = format!("overlapping chunks of series {}: {error}", ready.labels);
-        self.block.chunks.corrupt(ready.chunks[0].at, reason).into()
+        self.of.block.chunks.corrupt(ready.chunks[0].at, reason).into()
     }
 }
 
-struct BlockSeriesSet(Found);
+struct BlockSeriesSet(Selected);
+
+impl BlockSeriesSet {
+    /// Fills a batch; `charged` says for how many samples, also when it fails.
+    fn fill(&mut self, batch: &mut SeriesBatch, charged: &mut u64) -> Result<(), QueryError> {
+        let found = &mut self.0;
+        found.of.budget.check()?;
+        while batch.len() < BATCH_SERIES && batch.sample_count() < BATCH_SAMPLES && found.prepare()? {
+            let Some(ready) = found.ready.pop_front() else { break };
+            let before = batch.sample_count();
+            batch.push_series(ready.labels.clone(), |columns| found.read(&ready, columns))?;
+            let more = (batch.sample_count() - before) as u64;
+            found.of.budget.charge_samples(more)?;
+            *charged += more;
+        }
+        Ok(())
+    }
+}
 
 impl SeriesSet for BlockSeriesSet {
     fn next_batch(&mut self, batch: &mut SeriesBatch) -> Result<bool, QueryError> {
         batch.clear();
-        let found = &mut self.0;
-        found.budget.check()?;
-        while batch.len() < BATCH_SERIES && batch.sample_count() < BATCH_SAMPLES && found.prepare()? {
-            let Some(ready) = found.ready.pop_front() else { break };
-            let before = batch.sample_count();
-            let pushed = batch.push_series(ready.labels.clone(), |columns| found.read(&ready, columns));
-            // A batch that cannot be paid for is not handed out.
-            let paid =
-                pushed.and_then(|()| found.budget.charge_samples((batch.sample_count() - before) as u64));
-            if let Err(e) = paid {
-                batch.clear();
-                return Err(e);
-            }
+        let mut charged = 0;
+        // A batch that cannot be paid for is not handed out.
+        if let Err(e) = self.fill(batch, &mut charged) {
+            self.0.of.budget.release_samples(charged);
+            batch.clear();
+            return Err(e);
         }
         Ok(!batch.is_empty())
     }
@@ -429,19 +472,21 @@ impl BlockSeriesSet {
         let next = found.next;
         let at = first_behind(found.ids.len() - next, |n| Ok(found.labels_of(next + n)? >= *labels))?;
         let ids = found.ids.split_off(next + at);
-        let how = (found.shard, found.range);
-        Ok(Self(Found::new(&found.block, &found.tombstones, &found.budget, ids, how)))
+        let mut of = found.of.clone();
+        of.bounds.from = Some(labels.clone());
+        found.of.bounds.before = Some(labels.clone());
+        Ok(Self(Selected::new(of, ids)))
     }
 }
 
-struct BlockChunkSet(Found);
+struct BlockChunkSet(Selected);
 
 impl ChunkSeriesSet for BlockChunkSet {
     fn next_series(&mut self) -> Result<Option<ChunkSeries>, QueryError> {
         let found = &mut self.0;
         while found.prepare()? {
             let Some(ready) = found.ready.pop_front() else { break };
-            let tombstones = Arc::clone(&found.tombstones);
+            let tombstones = Arc::clone(&found.of.tombstones);
             let deleted = ready.series.and_then(|s| tombstones.get(s));
             let mut chunks = Vec::with_capacity(ready.chunks.len());
             let mut take = |chunk| match deleted {
@@ -460,7 +505,7 @@ impl ChunkSeriesSet for BlockChunkSet {
             // What has no count is no chunk; whoever decodes it says so.
             let count = |c: &Chunk| u64::from(samples_in(c.encoding, &c.bytes).unwrap_or(0));
             let samples = chunks.iter().map(count).sum();
-            found.budget.charge_samples(samples)?;
+            found.of.budget.charge_samples(samples)?;
             if !chunks.is_empty() {
                 return Ok(Some(ChunkSeries { labels: ready.labels, chunks }));
             }
@@ -468,3 +513,6 @@ impl ChunkSeriesSet for BlockChunkSet {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod part_tests;

@@ -235,7 +235,7 @@ impl Db {
         self.core.head.cardinality(limit, budget)
     }
 
-    /// What is cheap to tell of what the head consists of; the list has at most `limit` entries.
+    /// What the head consists of, for its own metrics; lists have at most `limit` entries.
     pub fn head_shape(&self, limit: usize) -> HeadShape {
         self.core.head.shape(limit)
     }

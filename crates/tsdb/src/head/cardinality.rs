@@ -4,7 +4,7 @@
 use super::Head;
 use skopos_model::name::METRIC_NAME;
 use skopos_storage::{QueryBudget, QueryError};
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{cmp::Reverse, collections::BinaryHeap, convert::Infallible};
 
 /// Values looked at before postings are let go.
 const STRIDE: usize = 1024;
@@ -38,7 +38,8 @@ pub struct Cardinality {
     pub series_by_pair: Vec<TopEntry>,
 }
 
-/// What is cheap to tell of what the head consists of: asked at every scrape of the server's own metrics.
+/// What the head consists of, without its bytes: asked at every scrape of the server's own metrics, for one look
+/// at each pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeadShape {
     /// Different names of labels.
@@ -47,6 +48,10 @@ pub struct HeadShape {
     pub label_pairs: u64,
     /// The metrics with the most series, the largest first.
     pub series_by_metric: Vec<TopEntry>,
+    /// The labels with the most values, the largest first.
+    pub values_by_label: Vec<TopEntry>,
+    /// The pairs with the most series, the largest first.
+    pub series_by_pair: Vec<TopEntry>,
     /// Exemplars that are kept.
     pub exemplars: u64,
     /// How many there may be.
@@ -91,7 +96,7 @@ fn encoded(text: &str) -> u64 {
 }
 
 impl Head {
-    /// Counts names, pairs and metrics; the list has at most `limit` entries.
+    /// Counts names, pairs and metrics; lists have at most `limit` entries.
     pub(crate) fn shape(&self, limit: usize) -> HeadShape {
         let mut out = HeadShape {
             exemplars: self.exemplars.len() as u64,
@@ -99,25 +104,49 @@ impl Head {
             memory_budget_bytes: self.options.memory_budget_bytes,
             ..HeadShape::default()
         };
-        for (_, values) in self.registry.postings().names() {
-            out.label_names += 1;
-            out.label_pairs += values.len() as u64;
+        let [mut metrics, mut values, mut pairs] = [(); 3].map(|()| Top::new(limit));
+        let names: Vec<String> = self.registry.postings().names().map(|(name, _)| name.to_owned()).collect();
+        out.label_names = names.len() as u64;
+        for name in names {
+            let mut count = 0;
+            let each = |value: &str, series| {
+                count += 1;
+                pairs.offer(series, || format!("{name}={value}"));
+                if name == METRIC_NAME {
+                    metrics.offer(series, || value.to_owned());
+                }
+            };
+            let Ok(()) = self.each_value(&name, || Ok::<(), Infallible>(()), each);
+            out.label_pairs += count;
+            values.offer(count, || name);
         }
-        let mut metrics = Top::new(limit);
+        out.series_by_metric = metrics.into_entries();
+        out.values_by_label = values.into_entries();
+        out.series_by_pair = pairs.into_entries();
+        out
+    }
+
+    /// Visits the values of a label, each with how many series have it; asks `check` before each stride.
+    fn each_value<E>(
+        &self,
+        name: &str,
+        mut check: impl FnMut() -> Result<(), E>,
+        mut visit: impl FnMut(&str, u64),
+    ) -> Result<(), E> {
         let mut after: Option<String> = None;
         loop {
+            check()?;
             let postings = self.registry.postings();
-            let Some(all) = postings.values(METRIC_NAME) else { break };
+            let Some(all) = postings.values(name) else { break };
             let mut last = None;
-            for (metric, ids) in all.with_prefix("", after.as_deref()).take(STRIDE) {
-                metrics.offer(ids.len() as u64, || metric.to_owned());
-                last = Some(metric);
+            for (value, ids) in all.with_prefix("", after.as_deref()).take(STRIDE) {
+                visit(value, ids.len() as u64);
+                last = Some(value);
             }
             let Some(last) = last else { break };
             after = Some(last.to_owned());
         }
-        out.series_by_metric = metrics.into_entries();
-        out
+        Ok(())
     }
 
     /// Counts what the head has; lists have at most `limit` entries.
@@ -131,25 +160,15 @@ impl Head {
         let [mut metrics, mut values, mut bytes, mut pairs] = [(); 4].map(|()| Top::new(limit));
         for name in names {
             let (mut count, mut size) = (0, 0);
-            let mut after: Option<String> = None;
-            loop {
-                budget.check()?;
-                let postings = self.registry.postings();
-                let Some(all) = postings.values(&name) else { break };
-                let mut last = None;
-                for (value, ids) in all.with_prefix("", after.as_deref()).take(STRIDE) {
-                    let series = ids.len() as u64;
-                    count += 1;
-                    size += (encoded(&name) + encoded(value)) * series;
-                    pairs.offer(series, || format!("{name}={value}"));
-                    if name == METRIC_NAME {
-                        metrics.offer(series, || value.to_owned());
-                    }
-                    last = Some(value);
+            let each = |value: &str, series| {
+                count += 1;
+                size += (encoded(&name) + encoded(value)) * series;
+                pairs.offer(series, || format!("{name}={value}"));
+                if name == METRIC_NAME {
+                    metrics.offer(series, || value.to_owned());
                 }
-                let Some(last) = last else { break };
-                after = Some(last.to_owned());
-            }
+            };
+            self.each_value(&name, || budget.check(), each)?;
             out.label_pairs += count;
             values.offer(count, || name.clone());
             bytes.offer(size, || name);

@@ -175,6 +175,31 @@ fn blocks_behind_one_another_can_be_read_in_parts() {
     }
 }
 
+#[test]
+fn a_series_of_many_blocks_is_charged_once_and_a_failure_leaves_no_sample_charged() {
+    let env = SimWorld::new(1).env();
+    let all = some_series(300, 80);
+    let ends: Vec<i64> = (1..=8).map(|nth| 1_000_000 + 100_000 * nth).collect();
+    let blocks = blocks_of(&env, &all, &ends);
+    let chain = BlockChain::of(&blocks, TimeRange::ALL).expect("no two overlap");
+    // Samples, and each series as often as four blocks have it: eight of them have it here.
+    let max_memory = 300 * 80 * 16 + 4 * 300 * 256;
+    let ask = |limits: QueryLimits| {
+        let budget = QueryBudget::new(limits, Arc::clone(&env.clock));
+        let request = SelectRequest { budget: Arc::clone(&budget), ..request(&env, &[], TimeRange::ALL) };
+        (select(&chain, &request), budget)
+    };
+    let (got, budget) = ask(QueryLimits { max_memory, ..QueryLimits::default() });
+    assert_eq!((got.unwrap(), budget.series()), (all, 300));
+    for max_samples in [0, 79, 80, 1000] {
+        let (got, budget) = ask(QueryLimits { max_samples, ..QueryLimits::default() });
+        assert!(matches!(got, Err(QueryError::Limit { limit: "query.max-samples", .. })), "{got:?}");
+        assert_eq!(budget.samples(), 0, "of {max_samples}");
+    }
+    let (got, _) = ask(QueryLimits { max_series: 299, ..QueryLimits::default() });
+    assert!(matches!(got, Err(QueryError::Limit { limit: "query.max-series", .. })), "{got:?}");
+}
+
 fn check_labels(env: &Env, querier: &dyn Querier, matchers: &[Matcher], wanted: &Dump) {
     let series: Vec<Labels> = wanted.keys().cloned().collect();
     assert_eq!(querier.series(&label_request(env, matchers, 0)).unwrap(), series);

@@ -76,6 +76,12 @@ fn cardinality_names_what_has_the_most_series() {
         let names = 2990 * (8 + 4 + 2) + 10 * (8 + 3 + 2);
         assert_eq!(got.bytes_by_label, [entry(METRIC_NAME, names), entry("pod", pods)]);
         assert_eq!(got.series_by_pair, [entry("__name__=many", 2990), entry("zone=0", 1000)]);
+        // The server's own metrics say the same.
+        let shape = db.head_shape(2);
+        assert_eq!((shape.label_pairs, shape.label_names), (got.label_pairs, got.label_names));
+        assert_eq!(shape.series_by_metric, got.series_by_metric);
+        assert_eq!(shape.values_by_label, got.values_by_label);
+        assert_eq!(shape.series_by_pair, got.series_by_pair);
     });
 }
 

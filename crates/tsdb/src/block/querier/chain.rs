@@ -1,7 +1,7 @@
 //! `BlockChain`: blocks whose times do not overlap as one source. A series' samples go from each block to the
 //! columns that are handed out: nothing is merged and nothing copied. Knows no head.
 
-use super::{BATCH_SAMPLES, BATCH_SERIES, BlockQuerier, BlockSeriesSet};
+use super::{BATCH_SAMPLES, BATCH_SERIES, BlockQuerier, BlockSeriesSet, Charge};
 use crate::block::reader::Block;
 use skopos_model::Labels;
 use skopos_storage::{
@@ -25,9 +25,11 @@ impl BlockChain {
         if !sorted.is_sorted_by(|a, b| a.range().max < b.range().min) {
             return None;
         }
-        let queriers = || sorted.iter().map(|block| block.querier(range));
-        let merged = merge_queriers(queriers().map(|one| Box::new(one) as Box<dyn Querier>).collect());
-        Some(Self { blocks: queriers().collect(), merged })
+        // Once of each: what is deleted meanwhile is gone from both or from neither.
+        let blocks: Vec<BlockQuerier> = sorted.iter().map(|block| block.querier(range)).collect();
+        let boxed = |one: &BlockQuerier| Box::new(one.clone()) as Box<dyn Querier>;
+        let merged = merge_queriers(blocks.iter().map(boxed).collect());
+        Some(Self { blocks, merged })
     }
 }
 
@@ -36,7 +38,8 @@ impl Querier for BlockChain {
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             let budget = request.budget.for_source();
-            blocks.push(BlockSeriesSet(block.found(&SelectRequest { budget, ..request.clone() })?));
+            let request = SelectRequest { budget, ..request.clone() };
+            blocks.push(BlockSeriesSet(block.selected(&request, Charge::Nothing)?));
         }
         Ok(Box::new(ChainSet { blocks, budget: Arc::clone(&request.budget) }))
     }
@@ -75,7 +78,8 @@ impl ChainSet {
         Ok(least.cloned())
     }
 
-    fn fill(&mut self, batch: &mut SeriesBatch) -> Result<(), QueryError> {
+    /// Fills a batch; `charged` says for how many samples, also when it fails.
+    fn fill(&mut self, batch: &mut SeriesBatch, charged: &mut u64) -> Result<(), QueryError> {
         while batch.len() < BATCH_SERIES && batch.sample_count() < BATCH_SAMPLES {
             let Some(labels) = self.next_labels()? else { break };
             self.budget.charge_series(1)?;
@@ -89,7 +93,9 @@ impl ChainSet {
                 }
                 Ok::<(), QueryError>(())
             })?;
-            self.budget.charge_samples((batch.sample_count() - before) as u64)?;
+            let more = (batch.sample_count() - before) as u64;
+            self.budget.charge_samples(more)?;
+            *charged += more;
         }
         Ok(())
     }
@@ -100,7 +106,12 @@ impl SeriesSet for ChainSet {
         batch.clear();
         self.budget.check()?;
         // A batch that cannot be paid for is not handed out.
-        self.fill(batch).inspect_err(|_| batch.clear())?;
+        let mut charged = 0;
+        if let Err(e) = self.fill(batch, &mut charged) {
+            self.budget.release_samples(charged);
+            batch.clear();
+            return Err(e);
+        }
         Ok(!batch.is_empty())
     }
 
