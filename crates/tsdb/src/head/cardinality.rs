@@ -38,8 +38,8 @@ pub struct Cardinality {
     pub series_by_pair: Vec<TopEntry>,
 }
 
-/// What the head consists of, without its bytes: asked at every scrape of the server's own metrics, for one look
-/// at each pair.
+/// What the head consists of, without its bytes: asked at every scrape of the server's own metrics, for one
+/// look at each pair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeadShape {
     /// Different names of labels.
