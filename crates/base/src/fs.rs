@@ -131,6 +131,9 @@ pub trait Fs: Send + Sync + Debug {
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes a directory that holds nothing. Fails with `DirectoryNotEmpty` when it holds something, and
+    /// never takes a link away that leads to a directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory with all it holds.
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory's entries durable, though not the bytes of its files. After a failure it may be
@@ -156,6 +159,10 @@ pub trait Layer: Send + Sync + Debug {
     /// See `Fs::read_dir`.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         self.below().read_dir(path)
+    }
+    /// See `Fs::sync_dir`.
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.below().sync_dir(path)
     }
     /// See `Fs::exists`.
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -188,12 +195,16 @@ impl<L: Layer> Fs for L {
         self.below().remove_file(path)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.below().remove_dir(path)
+    }
+
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         self.below().remove_dir_all(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.below().sync_dir(path)
+        Layer::sync_dir(self, path)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {

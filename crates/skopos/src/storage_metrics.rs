@@ -33,7 +33,7 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
         ),
         (
             "skopos_tsdb_overtaken_samples_total",
-            "Samples dropped at commit since another batch had overtaken them.",
+            "Samples dropped at commit since their series had a later one by then, or another at their time.",
             s.overtaken_total,
         ),
         ("skopos_tsdb_wal_written_bytes_total", "Bytes written to the log.", s.wal_written_bytes_total),

@@ -66,7 +66,8 @@ pub trait Appender {
 pub struct Committed {
     /// Samples stored.
     pub samples: usize,
-    /// Samples that another batch had overtaken between append and commit; they were dropped.
+    /// Samples that were dropped since their series had a later one, or another at their time, by the commit:
+    /// mostly those of another batch that was committed meanwhile.
     pub overtaken: usize,
     /// Series that did not exist before.
     pub new_series: usize,

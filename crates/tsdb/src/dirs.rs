@@ -1,7 +1,8 @@
 //! The directories of logs and chunk files: made durably, and where a full disk refuses them at the start, by
-//! whoever first finds room. Knows nothing of what stands in them.
+//! whoever first finds room. Knows nothing of what stands in them, and removes none that holds anything.
 
 use skopos_base::fs::{File, Fs, OpenMode, parent};
+use skopos_base::sync::atomic::{AtomicBool, Ordering};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -13,7 +14,8 @@ pub(crate) fn is_no_room(e: &io::Error) -> bool {
 }
 
 /// Makes a directory and those above it, so that no power loss takes one with all it holds. Where that fails
-/// none of them is left: otherwise nobody would know later that it is not durable.
+/// those that it has made go again, as long as they hold nothing: otherwise nobody would know later that they
+/// are not durable. What somebody else has put there meanwhile stays.
 pub(crate) fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     let absolute =
         |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
@@ -24,14 +26,33 @@ pub(crate) fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
         }
         missing.push(path);
     }
-    let made = fs
-        .create_dir_all(dir)
-        .and_then(|()| missing.iter().rev().try_for_each(|path| fs.sync_dir(&absolute(&parent(path)))));
-    if let (Err(_), Some(first)) = (&made, missing.last()) {
-        // It may not be there; what stays is empty.
-        let _ = fs.remove_dir_all(first);
+    if missing.is_empty() {
+        return fs.create_dir_all(dir);
     }
-    made
+    let mut made = Vec::new();
+    let result = missing.iter().rev().try_for_each(|path| {
+        fs.create_dir_all(path).map_err(|e| named(fs, path, e))?;
+        made.push(path);
+        fs.sync_dir(&absolute(&parent(path)))
+    });
+    if result.is_err() {
+        for path in made.iter().rev() {
+            let _ = fs.remove_dir(path);
+        }
+    }
+    result
+}
+
+/// Says of what is there and is not that it is a link into the void.
+fn named(fs: &dyn Fs, path: &Path, e: io::Error) -> io::Error {
+    if e.kind() != io::ErrorKind::AlreadyExists || !matches!(fs.exists(path), Ok(false)) {
+        return e;
+    }
+    let reason = format!(
+        "{} is a link to something that is not there: mount what it leads to, or remove the link ({e})",
+        path.display()
+    );
+    io::Error::new(e.kind(), reason)
 }
 
 /// Makes a directory, but for one for which the disk has no room: whether it is there. The one above it has
@@ -44,13 +65,122 @@ pub(crate) fn create_if_room(fs: &dyn Fs, dir: &Path) -> io::Result<bool> {
     }
 }
 
-/// Begins a file, and first its directory where that is missing still.
-pub(crate) fn create_file(fs: &dyn Fs, path: &Path) -> io::Result<Box<dyn File>> {
-    match fs.open(path, OpenMode::CreateNew) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            create_dirs(fs, &parent(path))?;
-            fs.open(path, OpenMode::CreateNew)
+/// Whether a directory is missing since the start found no room for it. One that goes later, as with a disk
+/// that is no longer mounted, is not made again: the next start would take what is written there for all.
+#[derive(Debug, Default)]
+pub(crate) struct LateDir(AtomicBool);
+
+impl LateDir {
+    /// To be asked at the start.
+    pub(crate) fn look(fs: &dyn Fs, dir: &Path) -> io::Result<Self> {
+        Ok(Self(AtomicBool::new(!fs.exists(dir)?)))
+    }
+
+    pub(crate) fn is_missing(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Begins a file in it, and first the directory where the start could not.
+    pub(crate) fn create_file(&self, fs: &dyn Fs, path: &Path) -> io::Result<Box<dyn File>> {
+        match fs.open(path, OpenMode::CreateNew) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            Err(_) if self.is_missing() => {
+                let dir = parent(path);
+                create_dirs(fs, &dir)?;
+                self.0.store(false, Ordering::Release);
+                tracing::info!(dir = %dir.display(), "there is room for this directory now: it is made");
+                fs.open(path, OpenMode::CreateNew)
+            }
+            Err(e) => {
+                let reason = format!("{e}: its directory was there at the start; is its disk still mounted?");
+                Err(io::Error::new(e.kind(), reason))
+            }
+            Ok(file) => {
+                self.0.store(false, Ordering::Release);
+                Ok(file)
+            }
         }
-        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skopos_base::{
+        Env,
+        fs::{Layer, append_all, read_all},
+    };
+
+    /// Another process makes the directory behind the back of the one that looks for it, whose next
+    /// synchronisation of a directory fails.
+    #[derive(Debug)]
+    struct Other {
+        below: skopos_base::fs::SharedFs,
+        file: PathBuf,
+    }
+
+    impl Layer for Other {
+        fn below(&self) -> &dyn Fs {
+            &*self.below
+        }
+
+        fn exists(&self, path: &Path) -> io::Result<bool> {
+            let there = self.below.exists(path)?;
+            if !there && path == parent(&self.file) {
+                self.below.create_dir_all(path)?;
+                append_all(&mut *self.below.open(&self.file, OpenMode::CreateNew)?, b"live")?;
+            }
+            Ok(there)
+        }
+
+        fn sync_dir(&self, _: &Path) -> io::Result<()> {
+            Err(io::Error::other("the disk refuses"))
+        }
+    }
+
+    #[test]
+    fn what_another_process_put_into_a_directory_stays_when_making_it_fails() {
+        let (env, temp) = (Env::real(), tempfile::tempdir().unwrap());
+        let dir = temp.path().join("above/data");
+        let other = Other { below: env.fs.clone(), file: dir.join("log") };
+        create_dirs(&other, &dir).unwrap_err();
+        assert_eq!(read_all(&*env.fs, &dir.join("log")).unwrap(), b"live");
+    }
+
+    #[test]
+    fn directories_that_are_not_durable_go_again() {
+        let (env, temp) = (Env::real(), tempfile::tempdir().unwrap());
+        let other = Other { below: env.fs.clone(), file: temp.path().join("none/log") };
+        create_dirs(&other, &temp.path().join("a/b/c")).unwrap_err();
+        assert_eq!(env.fs.read_dir(temp.path()).unwrap(), []);
+    }
+
+    #[test]
+    fn a_link_into_the_void_stays_and_is_named() {
+        let (env, temp) = (Env::real(), tempfile::tempdir().unwrap());
+        let link = temp.path().join("wal");
+        std::os::unix::fs::symlink(temp.path().join("not/mounted"), &link).unwrap();
+        for dir in [link.clone(), link.join("below")] {
+            let error = create_dirs(&*env.fs, &dir).unwrap_err().to_string();
+            assert!(error.contains(&format!("{} is a link", link.display())), "{error}");
+            assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        }
+    }
+
+    #[test]
+    fn only_a_directory_that_the_start_found_missing_is_made_later() {
+        let (env, temp) = (Env::real(), tempfile::tempdir().unwrap());
+        let dir = temp.path().join("wal");
+        let late = LateDir::look(&*env.fs, &dir).unwrap();
+        drop(late.create_file(&*env.fs, &dir.join("0")).unwrap());
+        drop(late.create_file(&*env.fs, &dir.join("1")).unwrap());
+        for found in [late, LateDir::look(&*env.fs, &dir).unwrap()] {
+            env.fs.create_dir_all(&dir).unwrap();
+            env.fs.remove_dir_all(&dir).unwrap();
+            let error = found.create_file(&*env.fs, &dir.join("2")).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            assert!(error.to_string().contains("mounted"), "{error}");
+            assert!(!env.fs.exists(&dir).unwrap());
+        }
     }
 }

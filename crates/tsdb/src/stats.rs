@@ -57,7 +57,7 @@ stats! {
     refused_per_source_total,
     /// About how many bytes the head holds, as measured last.
     memory_bytes,
-    /// Samples dropped at commit because another batch had overtaken them.
+    /// Samples dropped at commit since their series had a later one by then, or another at their time.
     overtaken_total,
     /// Exemplars kept since the start, those that others took the place of among them.
     exemplars_appended_total,
@@ -144,6 +144,11 @@ impl Stats {
         counter.fetch_add(n, Relaxed);
     }
 
+    /// For the most that there was of something.
+    pub(crate) fn raise(most: &AtomicU64, to: u64) {
+        most.fetch_max(to, Relaxed);
+    }
+
     pub(crate) fn sub(counter: &AtomicU64, n: u64) {
         counter.fetch_sub(n, Relaxed);
     }
@@ -164,5 +169,17 @@ impl Stats {
         Self::add(&self.wal_syncs_total, 1);
         Self::add(&self.wal_failed_syncs_total, u64::from(result.is_err()));
         Self::add(&self.wal_sync_us_total, took.as_micros() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_of_something_is_no_sum() {
+        let stats = Stats::default();
+        [3, 7, 5].into_iter().for_each(|n| Stats::raise(&stats.replay_waiting_bytes_max, n));
+        assert_eq!(stats.snapshot().replay_waiting_bytes_max, 7);
     }
 }

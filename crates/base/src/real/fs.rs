@@ -75,6 +75,10 @@ impl Fs for RealFs {
         fs::remove_file(path).map_err(at("remove", path))
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path).map_err(at("remove directory", path))
+    }
+
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         fs::remove_dir_all(path).map_err(at("remove directory", path))
     }

@@ -22,6 +22,7 @@ crate::in_both_worlds! {
     a_link_that_makes_no_sense_fails_by_kind,
     a_disk_has_room,
     removing_takes_the_name_and_fails_by_kind,
+    remove_dir_takes_what_holds_nothing,
     remove_dir_all_takes_all,
     an_open_file_outlives_its_name,
     synchronising_works_on_files_and_directories,
@@ -263,6 +264,17 @@ fn removing_takes_the_name_and_fails_by_kind(env: &Env, dir: &Path) {
     assert_eq!(kind(env.fs.remove_file(&dir.join("d"))), ErrorKind::IsADirectory);
     drop(write(&*env.fs, &dir.join("f"), b""));
     assert!(read_all(&*env.fs, &dir.join("f")).unwrap().is_empty(), "the name is free for another file");
+}
+
+fn remove_dir_takes_what_holds_nothing(env: &Env, dir: &Path) {
+    env.fs.create_dir_all(&dir.join("a/b")).unwrap();
+    drop(write(&*env.fs, &dir.join("f"), b"x"));
+    assert_eq!(kind(env.fs.remove_dir(&dir.join("a"))), ErrorKind::DirectoryNotEmpty);
+    assert_eq!(kind(env.fs.remove_dir(&dir.join("f"))), ErrorKind::NotADirectory);
+    env.fs.remove_dir(&dir.join("a/b")).unwrap();
+    assert_eq!(kind(env.fs.remove_dir(&dir.join("a/b"))), ErrorKind::NotFound);
+    env.fs.remove_dir(&dir.join("a")).unwrap();
+    assert_eq!(names(&*env.fs, dir), ["f"]);
 }
 
 fn remove_dir_all_takes_all(env: &Env, dir: &Path) {

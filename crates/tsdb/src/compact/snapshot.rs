@@ -33,7 +33,8 @@ pub struct SnapshotRequest<'a> {
 ///
 /// # Errors
 /// As `CompactError` says; then there is no snapshot, and at most a directory that
-/// `remove_unfinished_snapshots` takes away.
+/// `remove_unfinished_snapshots` takes away. One that has its name already is taken back; where the disk
+/// refuses even that, the log says so.
 pub fn snapshot(
     env: &Env,
     ids: &Arc<BlockIds>,
@@ -47,6 +48,7 @@ pub fn snapshot(
     let made = fill(env, ids, &unfinished, request)
         .and_then(|()| publish(fs, data_dir, &unfinished, &all.join(&name)).map_err(CompactError::Retry));
     if let Err(e) = made {
+        take_back(fs, &all.join(&name), &unfinished);
         // Where this fails too, the next start takes the directory away.
         drop(fs.remove_dir_all(&unfinished));
         return Err(e);
@@ -80,6 +82,21 @@ fn publish(fs: &dyn Fs, data_dir: &Path, unfinished: &Path, dir: &Path) -> Resul
     fs.rename(unfinished, dir).map_err(BlockError::io("renaming", unfinished))?;
     sync(fs, &all)?;
     sync(fs, data_dir)
+}
+
+/// Takes the name from a snapshot that has it and is not known to be durable.
+fn take_back(fs: &dyn Fs, dir: &Path, unfinished: &Path) {
+    if matches!(fs.exists(dir), Ok(false)) {
+        return;
+    }
+    // A process that ends in the middle of the removal leaves no half of a snapshot under its name.
+    let gone = fs.rename(dir, unfinished).or_else(|_| fs.remove_dir_all(dir));
+    if let Err(error) = gone {
+        tracing::error!(
+            snapshot = %dir.display(), %error,
+            "a snapshot that failed was not removed: do not use it, a power loss may have taken parts of it"
+        );
+    }
 }
 
 fn sync(fs: &dyn Fs, dir: &Path) -> Result<(), BlockError> {

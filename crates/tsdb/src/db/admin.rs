@@ -110,7 +110,8 @@ impl Db {
     /// Takes hardly any room: it shares the files of blocks.
     ///
     /// # Errors
-    /// When the disk refuses, or the database closes. Then there is no snapshot.
+    /// When the disk refuses, or the database closes. Then there is no snapshot; where the disk refuses to
+    /// take back one that has its name already, the log says so.
     pub fn snapshot(&self, of: SnapshotOf) -> Result<String, MaintainError> {
         let core = &*self.core;
         let _no_block_goes = core.change_blocks();

@@ -26,7 +26,7 @@ pub use steps::Steps;
 
 use crate::{
     block::BlockIds,
-    dirs::create_if_room,
+    dirs::create_dirs,
     error::OpenError,
     head::{
         Head,
@@ -102,8 +102,8 @@ impl Db {
     /// When another process has it open, or the system refuses a file. Damage is no error.
     pub fn open(dir: &Path, options: Options, env: &Env) -> Result<Self, OpenError> {
         let fs = &*env.fs;
-        let wal_dir = dir.join("wal");
-        create_if_room(fs, &wal_dir).map_err(OpenError::io("creating", &wal_dir))?;
+        create_dirs(fs, dir).map_err(OpenError::io("creating", dir))?;
+        // What is in it is made by the one process that has it.
         let lock = open::lock(fs, dir)?;
         let stats = Arc::new(Stats::default());
         let (blocks, states) = open::open_blocks(env, dir, &stats)?;

@@ -7,13 +7,13 @@
 
 use super::{
     Head,
+    batch_samples::{BatchSamples, Order},
     batches::BatchNumber,
     exemplars::{Timed, Verdict},
-    histograms::{checked, compress_all, owned},
+    histograms::{checked, compress_all},
     out_of_order::LateBatch,
     registry::{Found, Origin, ref_of},
     series::{CommitView, HistogramRef, MemSeries, Place, SeriesIndex, Stored},
-    turn::Turn,
 };
 use crate::{
     stats::Stats,
@@ -40,10 +40,6 @@ const SPARES: usize = 16;
 const LABEL_LIMIT: &str = "max-label-bytes (tsdb)";
 const HISTOGRAM_LIMIT: &str = "max-batch-histogram-bytes (tsdb)";
 const BATCH_LIMIT: &str = "max-batch-samples (tsdb)";
-const TURNS_LIMIT: &str = "max-batch-turns (tsdb)";
-/// The most turns of a batch. A series needs another one whenever its samples change between floats and
-/// histograms; each has records of its own.
-const MAX_TURNS: usize = 1024;
 
 /// What becomes of a sample that is appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +55,7 @@ enum Fate {
 /// The buffers of a batch.
 #[derive(Default)]
 pub(crate) struct Batch {
-    turn: Turn,
-    /// Turns that ended; mostly none.
-    ended: Vec<Turn>,
-    /// How many floats they have, and about how many bytes their histograms take.
-    ended_floats: usize,
-    ended_histogram_bytes: usize,
+    samples: BatchSamples,
     /// Series that the WAL did not name when they were appended to.
     unlogged: Vec<Arc<MemSeries>>,
     /// Series that the batch holds, as often as it does.
@@ -80,66 +71,41 @@ pub(crate) struct Batch {
 
 impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Batch").field("samples", &self.turn.len()).finish_non_exhaustive()
+        f.debug_struct("Batch").field("floats", &self.samples.floats()).finish_non_exhaustive()
     }
 }
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.metadata.is_empty() && self.exemplars.is_empty() && self.turns().all(Turn::is_empty)
+        self.metadata.is_empty() && self.exemplars.is_empty() && self.samples.is_empty()
     }
 
-    /// All turns in order.
-    fn turns(&self) -> impl Iterator<Item = &Turn> {
-        self.ended.iter().chain([&self.turn])
-    }
-
-    /// The records of all but the floats of the last turn.
-    fn other_records(&self) -> Vec<Vec<u8>> {
-        let (mut exemplars, mut metadata, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    /// The records before the floats of the first turn, and those behind them.
+    fn other_records(&self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let (mut exemplars, mut metadata) = (Vec::new(), Vec::new());
         push_exemplars(&mut exemplars, &self.exemplars);
         for (series, of) in self.metadata.values() {
             push_metadata(&mut metadata, series.wal_ref().get(), of);
         }
-        out.extend([exemplars, metadata].into_iter().filter(|record| !record.is_empty()));
-        self.ended.iter().for_each(|turn| turn.push_records(&mut out));
-        out.extend(self.turn.histograms.records());
-        out
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
+        before.extend([exemplars, metadata].into_iter().filter(|record| !record.is_empty()));
+        before.extend(self.samples.first.histograms.records());
+        self.samples.later.iter().for_each(|turn| turn.push_records(&mut behind));
+        (before, behind)
     }
 
     /// What makes those and the floats one; none when there is one record only.
-    fn markers(&self, others: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let floats = Some(self.turn.floats()).filter(|floats| !floats.is_empty());
-        if others.len() + floats.iter().len() < 2 {
+    fn markers(&self, before: &[Vec<u8>], behind: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let floats = Some(self.samples.first.floats()).filter(|floats| !floats.is_empty());
+        if before.len() + floats.iter().len() + behind.len() < 2 {
             return Vec::new();
         }
-        group_markers(others.iter().map(Vec::as_slice).chain(floats))
-    }
-
-    /// Ends the turn: what comes now stands behind all of it, in the log and in memory.
-    fn end_turn(&mut self) -> Result<(), AppendError> {
-        if self.turn.is_empty() {
-            return Ok(());
-        }
-        if self.ended.len() + 1 >= MAX_TURNS {
-            return Err(AppendError::Limit { limit: TURNS_LIMIT, max: MAX_TURNS as u64 });
-        }
-        self.ended_floats += self.turn.len();
-        self.ended_histogram_bytes += self.turn.histograms.bytes();
-        self.ended.push(std::mem::take(&mut self.turn));
-        Ok(())
-    }
-
-    /// How many floats all turns have.
-    #[inline]
-    fn floats(&self) -> usize {
-        self.ended_floats + self.turn.len()
+        let all = before.iter().map(Vec::as_slice).chain(floats).chain(behind.iter().map(Vec::as_slice));
+        group_markers(all)
     }
 
     fn clear(&mut self) {
-        self.turn.clear();
-        self.ended.clear();
-        (self.ended_floats, self.ended_histogram_bytes) = (0, 0);
+        self.samples.clear();
         self.unlogged.clear();
         self.metadata.clear();
         self.exemplars.clear();
@@ -234,22 +200,18 @@ impl<'a> HeadAppender<'a> {
         if fate == Fate::Known {
             return Ok(());
         }
-        if self.batch.floats() >= self.max_samples {
+        if self.batch.samples.floats() >= self.max_samples {
             return Err(AppendError::Limit { limit: BATCH_LIMIT, max: self.max_samples as u64 });
         }
         if !series.is_logged() {
             self.batch.unlogged.push(Arc::clone(series));
         }
         if fate == Fate::Late {
-            // Within a turn histograms stand before floats, whichever was accepted first.
-            if series.mark_pending(self.number)
-                && self.batch.turn.histograms.newest_of(series.index).is_some()
-            {
-                self.batch.end_turn()?;
-            }
-            self.batch.turn.push_late(series, timestamp_ms, value);
+            series.mark_pending(self.number);
+            let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
+            self.batch.samples.push_known(series, sample, Order::Late);
         } else {
-            self.batch.turn.push(series, timestamp_ms, value);
+            self.batch.samples.push(series, timestamp_ms, value);
         }
         Ok(())
     }
@@ -263,56 +225,32 @@ impl<'a> HeadAppender<'a> {
     ) -> Result<(), AppendError> {
         self.check_bounds(timestamp)?;
         let mut place = series.place_of_histogram(timestamp, value);
-        let mut repeated = false;
-        if place == Place::Behind {
-            repeated = series.mark_pending(self.number);
-            if repeated {
-                place = self.place_in_batch(series.index, timestamp, value)?;
-            }
+        let mut order = Order::First;
+        if place == Place::Behind && series.mark_pending(self.number) {
+            place = self.batch.samples.place_of_histogram(series.index, timestamp, value);
+            order = Order::Newest;
         }
         match self.judge(place, timestamp)? {
             Fate::Known => return Ok(()),
             Fate::Late => {
-                if self.judge_late(series.late_place_of_histogram(timestamp, value), timestamp)?
-                    == Fate::Known
-                {
+                let place = series.late_place_of_histogram(timestamp, value);
+                if self.judge_late(place, timestamp)? == Fate::Known {
                     return Ok(());
                 }
-                repeated |= series.mark_pending(self.number);
+                series.mark_pending(self.number);
+                order = Order::Late;
             }
             Fate::Store => {}
         }
-        // Within a turn histograms stand before floats, whichever was accepted first.
-        if repeated && self.batch.turn.has_float(series.index) {
-            self.batch.end_turn()?;
-        }
         let max_bytes = self.head.options.max_record_bytes();
-        if self.batch.ended_histogram_bytes + self.batch.turn.histograms.bytes() >= max_bytes {
+        if self.batch.samples.histogram_bytes() >= max_bytes {
             return Err(AppendError::Limit { limit: HISTOGRAM_LIMIT, max: max_bytes as u64 });
         }
+        self.batch.samples.push_histogram(series, timestamp, value, order)?;
         if !series.is_logged() {
             self.batch.unlogged.push(Arc::clone(series));
         }
-        self.batch.turn.histograms.push(series, timestamp, owned(value));
         Ok(())
-    }
-
-    /// Where a histogram would stand among what the batch has of a series.
-    #[cold]
-    fn place_in_batch(
-        &mut self,
-        index: SeriesIndex,
-        timestamp: TimestampMs,
-        value: HistogramRef<'_>,
-    ) -> Result<Place, AppendError> {
-        let Some(last) = self.batch.turn.last_sample(index) else {
-            return Ok(self.batch.turn.histograms.place(index, timestamp, value));
-        };
-        if last.timestamp == timestamp {
-            return Ok(Place::Conflict);
-        }
-        self.batch.end_turn()?;
-        Ok(if last.timestamp < timestamp { Place::Behind } else { Place::Before(last.timestamp) })
     }
 
     fn check_bounds(&self, timestamp: TimestampMs) -> Result<(), AppendError> {
@@ -366,24 +304,8 @@ impl<'a> HeadAppender<'a> {
         value: f64,
     ) -> Result<Fate, AppendError> {
         let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
-        if let Some(newest) = self.batch.turn.histograms.newest_of(series.index) {
-            let place = match newest.cmp(&sample.timestamp) {
-                std::cmp::Ordering::Less => Place::Behind,
-                std::cmp::Ordering::Equal => Place::Conflict,
-                std::cmp::Ordering::Greater => Place::Before(newest),
-            };
-            let fate = self.judge(place, sample.timestamp)?;
-            self.batch.end_turn()?;
-            return Ok(fate);
-        }
-        match self.batch.turn.last_sample(series.index) {
-            Some(last) if sample.timestamp < last.timestamp => {
-                self.judge(Place::Before(last.timestamp), sample.timestamp)
-            }
-            Some(last) if sample == last => Ok(Fate::Known),
-            Some(last) if sample.timestamp == last.timestamp => self.judge(Place::Conflict, sample.timestamp),
-            _ => Ok(Fate::Store),
-        }
+        let place = self.batch.samples.place(series.index, sample);
+        self.judge(place, sample.timestamp)
     }
 
     /// What becomes of a sample that would stand there.
@@ -451,11 +373,16 @@ impl<'a> HeadAppender<'a> {
         let (head, batch) = (self.head, &mut self.batch);
         head.check_unwritten()?;
         let how = head.options.wal_compression;
-        let others = batch.other_records();
-        let markers = batch.markers(&others);
-        let samples = batch.compressor.compress(how, batch.turn.floats(), &mut batch.compressed);
-        let mut buffers = Vec::new();
-        let mut members = compress_all(&mut batch.compressor, how, &others, &mut buffers);
+        let (before, behind) = batch.other_records();
+        let markers = batch.markers(&before, &behind);
+        let floats = batch.samples.first.floats();
+        let samples = batch.compressor.compress(how, floats, &mut batch.compressed);
+        let (mut buffers, mut buffers_behind) = (Vec::new(), Vec::new());
+        let mut members = compress_all(&mut batch.compressor, how, &before, &mut buffers);
+        if !floats.is_empty() {
+            members.push(samples);
+        }
+        members.extend(compress_all(&mut batch.compressor, how, &behind, &mut buffers_behind));
         let mut state = head.commit.lock();
         let state = &mut *state;
         state.series_record.clear();
@@ -463,12 +390,9 @@ impl<'a> HeadAppender<'a> {
         for series in &batch.unlogged {
             push_series(&mut state.series_record, series.wal_ref().get(), &series.labels.to_labels());
         }
-        if batch.unlogged.is_empty() && members.is_empty() {
+        if batch.unlogged.is_empty() && before.is_empty() && behind.is_empty() {
             self.wal.log(&[samples])?;
         } else {
-            if !batch.turn.floats().is_empty() {
-                members.push(samples);
-            }
             let mut all = Vec::with_capacity(2 + 2 * members.len());
             // Series stand before the group: what comes later needs them whatever becomes of it.
             if !batch.unlogged.is_empty() {
@@ -521,7 +445,7 @@ fn store_exemplars(head: &Head, batch: &mut Batch) {
 fn store(head: &Head, batch: &Batch, view: CommitView<'_>) -> Committed {
     let mut tally = Tally::default();
     let mut late = LateBatch::new(head, view);
-    for turn in batch.turns() {
+    for turn in batch.samples.turns() {
         turn.store(head, view, &mut late, |timestamp_ms, stored| tally.add(timestamp_ms, stored));
     }
     late.finish();
@@ -660,7 +584,7 @@ impl Drop for HeadAppender<'_> {
         let removed = self.head.registry.release(batch.held.drain(..));
         Stats::sub(&self.head.stats.series, removed as u64);
         batch.clear();
-        let bytes = batch.turn.capacity_bytes()
+        let bytes = batch.samples.first.capacity_bytes()
             + batch.compressed.capacity()
             + (batch.held.capacity() + batch.unlogged.capacity()) * 8;
         let mut spare = self.head.spare.lock();

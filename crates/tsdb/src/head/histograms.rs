@@ -4,7 +4,7 @@
 use super::{
     Head,
     out_of_order::LateBatch,
-    series::{CommitView, HistogramRef, MemSeries, Place, SeriesIndex, Stored},
+    series::{CommitView, HistogramRef, MemSeries, SeriesIndex, Stored},
 };
 use crate::options::WalCompression;
 use crate::wal::{
@@ -44,29 +44,20 @@ impl Histograms {
         self.samples.push(WalHistogram { wal_ref: series.wal_ref().get(), timestamp_ms, start_ms: 0, value });
     }
 
-    /// Where a histogram would stand among those that the batch has of a series.
-    pub(super) fn place(&self, index: SeriesIndex, timestamp: TimestampMs, value: HistogramRef<'_>) -> Place {
-        let of_series = self.series.iter().zip(&self.samples).filter(|(i, _)| **i == index);
-        let newest = of_series.max_by_key(|(_, sample)| sample.timestamp_ms);
-        let Some((_, last)) = newest else { return Place::Behind };
-        let newest = TimestampMs::new(last.timestamp_ms);
-        let same = match (&last.value, value) {
-            (HistogramValue::Int(a), HistogramRef::Int(b)) => a.same_bits(b),
-            (HistogramValue::Float(a), HistogramRef::Float(b)) => a.same_bits(b),
-            _ => false,
-        };
-        match timestamp.cmp(&newest) {
-            std::cmp::Ordering::Greater => Place::Behind,
-            std::cmp::Ordering::Less => Place::Before(newest),
-            std::cmp::Ordering::Equal if same => Place::Same,
-            std::cmp::Ordering::Equal => Place::Conflict,
-        }
+    /// Of which series each is, and its time.
+    pub(super) fn each(&self) -> impl Iterator<Item = (SeriesIndex, TimestampMs)> {
+        let timestamp = |sample: &WalHistogram| TimestampMs::new(sample.timestamp_ms);
+        self.series.iter().zip(&self.samples).map(move |(series, sample)| (*series, timestamp(sample)))
     }
 
-    /// The newest time that the batch has of a series.
-    pub(super) fn newest_of(&self, index: SeriesIndex) -> Option<TimestampMs> {
-        let of_series = self.series.iter().zip(&self.samples).filter(|(i, _)| **i == index);
-        of_series.map(|(_, sample)| TimestampMs::new(sample.timestamp_ms)).max()
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// The value of one.
+    pub(super) fn value(&self, at: usize) -> Option<HistogramRef<'_>> {
+        self.samples.get(at).map(|sample| reference(&sample.value))
     }
 
     /// The records of all, one for each kind.
@@ -125,6 +116,23 @@ pub(super) fn is_sound(value: &HistogramValue) -> bool {
     match value {
         HistogramValue::Int(h) => h.is_stale() || h.validate().is_ok(),
         HistogramValue::Float(h) => h.is_stale() || h.validate().is_ok(),
+    }
+}
+
+/// Whether both are the same, bit for bit. The marker of staleness is one value whatever its kind.
+pub(super) fn same(a: HistogramRef<'_>, b: HistogramRef<'_>) -> bool {
+    match (a, b) {
+        (HistogramRef::Int(a), HistogramRef::Int(b)) if a.same_bits(b) => true,
+        (HistogramRef::Float(a), HistogramRef::Float(b)) if a.same_bits(b) => true,
+        _ => is_stale(a) && is_stale(b),
+    }
+}
+
+/// Whether it is the marker of staleness.
+pub(super) fn is_stale(value: HistogramRef<'_>) -> bool {
+    match value {
+        HistogramRef::Int(h) => h.is_stale(),
+        HistogramRef::Float(h) => h.is_stale(),
     }
 }
 

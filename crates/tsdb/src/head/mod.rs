@@ -10,7 +10,7 @@
 //! - `exemplars`: the newest of them; `metadata`: what metrics are.
 //! - `limits`, `memory`: when a new series is refused.
 //! - `isolation`: which commits a reader sees.
-//! - `appender`: a batch, from `append` to `commit`; `turn`: its samples.
+//! - `appender`: a batch, from `append` to `commit`; `batch_samples`: its samples, in `turn`s.
 //! - `histograms`: the native histograms of a batch.
 //! - `out_of_order`: samples that come behind later ones of their series, and the write-behind log.
 //! - `querier`: a view, from matchers to columns.
@@ -23,6 +23,7 @@
 //! - `snapshot`: what is in memory alone, when the database is closed, and how a head begins.
 
 pub(crate) mod appender;
+mod batch_samples;
 pub(crate) mod batches;
 pub(crate) mod cardinality;
 pub(crate) mod chunk_set;
@@ -67,7 +68,7 @@ use series::{CommitView, MemSeries, SeriesIndex};
 use skopos_base::clock::Clock;
 use skopos_base::sync::{
     Mutex, RwLock,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::{CommitError, TimeRange};
@@ -115,6 +116,8 @@ pub(crate) struct Head {
     pub(crate) names: OnceLock<Names>,
     /// Samples before this time belong to blocks. Changed while `commit` is held.
     min_valid_ms: AtomicI64,
+    /// Whether the log says already that batches are refused for chunks that the disk refuses.
+    said_unwritten: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -161,6 +164,7 @@ impl Head {
             batches: Batches::default(),
             names: OnceLock::new(),
             min_valid_ms: AtomicI64::new(i64::MIN),
+            said_unwritten: AtomicBool::new(false),
         };
         // Whoever gets one of their numbers would get the chunks too at the next start.
         head.loaded.read().iter().for_each(|(found, _)| reserve(&head, found));
@@ -292,10 +296,23 @@ impl Head {
         let max = self.options.max_unwritten_chunk_bytes;
         let waiting = self.chunks.refused_bytes();
         if waiting < max {
+            if self.said_unwritten.load(Ordering::Relaxed)
+                && self.said_unwritten.swap(false, Ordering::Relaxed)
+            {
+                let dir = self.chunks.dir().display();
+                tracing::info!(%dir, "the disk takes closed chunks again, and so the head takes batches");
+            }
             return Ok(());
         }
         Stats::add(&self.stats.commits_refused_unwritten_total, 1);
         let path = self.chunks.dir().to_owned();
+        if !self.said_unwritten.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                dir = %path.display(), bytes = waiting, max,
+                "batches are refused, what comes in is lost: the disk refuses closed chunks, and no more of \
+                 them may wait in memory; make room, no restart is needed"
+            );
+        }
         let reason = format!(
             "limit {UNWRITTEN_LIMIT} of {max} bytes reached: {waiting} bytes of closed chunks wait in memory \
              for a disk that refuses them; make room, no restart is needed"

@@ -1,4 +1,4 @@
-//! `Turn`: samples of a batch of which no series has both floats and histograms: histograms stand in records
+//! `Turn`: samples of a batch of which no series has a histogram behind a float: histograms stand in records
 //! of their own, which come before that of the floats, and are stored before those. A batch is one turn
 //! nearly always. Never decides whether a sample is taken.
 
@@ -10,7 +10,6 @@ use super::{
 };
 use crate::wal::record::SamplesRecord;
 use skopos_model::{Sample, TimestampMs};
-use std::collections::HashMap;
 
 /// Samples stored before the registry is let go for a moment.
 const STRIDE: usize = 4096;
@@ -23,8 +22,6 @@ pub(super) struct Turn {
     timestamps_ms: Vec<i64>,
     values: Vec<f64>,
     pub(super) histograms: Histograms,
-    /// The last float in order of every series; only there once a series came twice.
-    last_of: Option<HashMap<SeriesIndex, Sample>>,
 }
 
 impl Turn {
@@ -34,7 +31,6 @@ impl Turn {
         self.timestamps_ms.clear();
         self.values.clear();
         self.histograms.clear();
-        self.last_of = None;
     }
 
     /// How many floats there are.
@@ -86,36 +82,19 @@ impl Turn {
         }
     }
 
-    /// Whether the turn has a float of a series.
-    pub(super) fn has_float(&self, index: SeriesIndex) -> bool {
-        self.series.contains(&index)
+    /// Of which series each float is, and the float.
+    pub(super) fn each_float(&self) -> impl Iterator<Item = (SeriesIndex, Sample)> {
+        let rows = self.series.iter().zip(&self.timestamps_ms).zip(&self.values);
+        rows.map(|((series, timestamp_ms), value)| {
+            (*series, Sample { timestamp: TimestampMs::new(*timestamp_ms), value: *value })
+        })
     }
 
-    /// The last sample that the batch has for a series that is part of it.
-    pub(super) fn last_sample(&mut self, index: SeriesIndex) -> Option<Sample> {
-        let at =
-            |i: usize| Sample { timestamp: TimestampMs::new(self.timestamps_ms[i]), value: self.values[i] };
-        // Samples of one series mostly follow one another.
-        if self.last_of.is_none() && self.series.last() == Some(&index) {
-            return Some(at(self.series.len() - 1));
-        }
-        self.last_of().get(&index).copied()
-    }
-
-    /// The last sample in order of every series.
-    pub(super) fn last_of(&mut self) -> &mut HashMap<SeriesIndex, Sample> {
-        let at =
-            |i: usize| Sample { timestamp: TimestampMs::new(self.timestamps_ms[i]), value: self.values[i] };
-        self.last_of.get_or_insert_with(|| self.series.iter().enumerate().map(|(i, s)| (*s, at(i))).collect())
-    }
-
-    /// Adds a sample that is not the last one of its series.
-    pub(super) fn push_late(&mut self, series: &MemSeries, timestamp_ms: i64, value: f64) {
-        self.last_of();
-        self.record.push(series.wal_ref().get(), timestamp_ms, value);
-        self.series.push(series.index);
-        self.timestamps_ms.push(timestamp_ms);
-        self.values.push(value);
+    /// The last float, when it is of this series.
+    pub(super) fn last_float(&self, series: SeriesIndex) -> Option<Sample> {
+        let (timestamp_ms, value) = (*self.timestamps_ms.last()?, *self.values.last()?);
+        let sample = Sample { timestamp: TimestampMs::new(timestamp_ms), value };
+        (self.series.last() == Some(&series)).then_some(sample)
     }
 
     #[inline]
@@ -124,8 +103,5 @@ impl Turn {
         self.series.push(series.index);
         self.timestamps_ms.push(timestamp_ms);
         self.values.push(value);
-        if let Some(last_of) = &mut self.last_of {
-            last_of.insert(series.index, Sample { timestamp: TimestampMs::new(timestamp_ms), value });
-        }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     max_of, read_at,
     writer::Writer,
 };
-use crate::error::OpenError;
+use crate::{dirs::LateDir, error::OpenError};
 use skopos_base::fs::{File, Fs, OpenMode, SharedFs};
 use skopos_base::sync::{
     Mutex, RwLock,
@@ -76,8 +76,8 @@ impl HeadChunks {
     /// # Errors
     /// When the system refuses. Damage is no error.
     pub(crate) fn open(fs: &SharedFs, dir: &Path, max_file_bytes: u32) -> Result<(Self, Loaded), OpenError> {
-        let is_there = fs.exists(dir).map_err(OpenError::io("looking for", dir))?;
-        let found = if is_there { list(&**fs, dir) } else { Ok(Vec::new()) };
+        let late_dir = LateDir::look(&**fs, dir).map_err(OpenError::io("looking for", dir))?;
+        let found = if late_dir.is_missing() { Ok(Vec::new()) } else { list(&**fs, dir) };
         let found = found.map_err(OpenError::io("listing", dir))?;
         let mut loaded = Loaded::default();
         let mut files = BTreeMap::new();
@@ -128,6 +128,7 @@ impl HeadChunks {
         let chunks = Self {
             fs: Arc::clone(fs),
             dir: dir.to_owned(),
+            late_dir,
             max_file_bytes,
             files: RwLock::new(files),
             buffer: Mutex::new(Buffer::new(next)),

@@ -25,6 +25,7 @@ pub(crate) use format::{Entry, MAX_FILE_BYTES, Order};
 pub(crate) use load::{Loaded, check};
 pub(crate) use unnamed::UnnamedChunks;
 
+use crate::dirs::LateDir;
 use buffer::Buffer;
 pub(crate) use buffer::ChunkPlace;
 use format::{EntryError, extent, parse_entry};
@@ -124,6 +125,7 @@ struct ChunkFile {
 pub(crate) struct HeadChunks {
     fs: SharedFs,
     dir: PathBuf,
+    late_dir: LateDir,
     /// A file takes no entry that would make it longer.
     max_file_bytes: u32,
     files: RwLock<BTreeMap<u32, Arc<ChunkFile>>>,

@@ -8,7 +8,6 @@ use super::{
     file_path,
     format::{HEADER_SIZE, header},
 };
-use crate::dirs::create_file;
 use skopos_base::fs::{File, OpenMode, append_all};
 use skopos_base::sync::atomic::{AtomicI64, Ordering};
 use std::{
@@ -170,7 +169,7 @@ impl HeadChunks {
     fn begin(&self, index: u32) -> Result<Current, WriteError> {
         let path = file_path(&self.dir, index);
         let refused = |source| WriteError { path: path.clone(), source };
-        let mut file = create_file(&*self.fs, &path).or_else(|e| {
+        let mut file = self.late_dir.create_file(&*self.fs, &path).or_else(|e| {
             if e.kind() != io::ErrorKind::AlreadyExists {
                 return Err(e);
             }

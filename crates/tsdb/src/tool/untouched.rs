@@ -67,6 +67,10 @@ impl Fs for Untouched {
         Ok(())
     }
 
+    fn remove_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn remove_dir_all(&self, _: &Path) -> io::Result<()> {
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::{
     segment::{Listing, checkpoint_path, list, remove_up_to, segment_path},
     sequence::{Sequence, SequenceError},
 };
-use crate::{dirs::create_file, options::WalCompression};
+use crate::{dirs::LateDir, options::WalCompression};
 use skopos_base::fs::{File, Fs, OpenMode, SharedFs, append_all};
 use skopos_base::sync::{
     Mutex,
@@ -55,6 +55,7 @@ pub(crate) fn list_names(fs: &dyn Fs, dir: &Path, wal: &Listing) -> io::Result<O
 pub(crate) struct Names {
     fs: SharedFs,
     dir: PathBuf,
+    late_dir: LateDir,
     compression: WalCompression,
     /// The segment of the log that the file goes with.
     index: AtomicU32,
@@ -87,16 +88,20 @@ impl Names {
         before: Option<&Listing>,
         series: &LiveSeries<'_>,
     ) -> Self {
-        let this = Self {
+        let mut this = Self {
             fs,
             dir: names_dir(dir),
+            late_dir: LateDir::default(),
             compression,
             index: AtomicU32::new(index),
             lacks: AtomicBool::new(false),
             file: Mutex::new(None),
             rewriting: Mutex::new(()),
         };
-        let begun = this.replace_all(dir, index, before, series).and_then(|()| {
+        let begun = this.replace_all(dir, index, before, series);
+        // Where that cannot be asked, the names go without the directory until the next start.
+        this.late_dir = LateDir::look(&*this.fs, &this.dir).unwrap_or_default();
+        let begun = begun.and_then(|()| {
             *this.file.lock() = Some(this.begin_file(index)?);
             Ok(())
         });
@@ -207,7 +212,7 @@ impl Names {
     fn begin_file(&self, index: u32) -> Result<NamesFile, SequenceError> {
         let path = segment_path(&self.dir, index);
         let open = || {
-            let file = create_file(&*self.fs, &path)?;
+            let file = self.late_dir.create_file(&*self.fs, &path)?;
             let handle = self.fs.open(&path, OpenMode::Append)?;
             self.fs.sync_dir(&self.dir)?;
             Ok(NamesFile { file, sync: Arc::new(Mutex::new(handle)), len: 0, dirty: false, out: Vec::new() })

@@ -32,7 +32,7 @@ use super::{
     unsynced::Unsynced,
 };
 use crate::{
-    dirs::{create_file, is_no_room},
+    dirs::{LateDir, is_no_room},
     options::WalCompression,
     stats::Stats,
 };
@@ -64,6 +64,7 @@ pub(crate) struct Wal {
     fs: SharedFs,
     clock: Arc<dyn Clock>,
     dir: PathBuf,
+    late_dir: LateDir,
     segment_pages: u64,
     stats: Arc<Stats>,
     inner: Mutex<Inner>,
@@ -156,10 +157,12 @@ impl Wal {
             rescued: Vec::new(),
             said_refused: false,
         };
+        let late_dir = LateDir::look(&*fs, dir).map_err(|e| (dir.to_owned(), e))?;
         let wal = Self {
             fs,
             clock,
             dir: dir.to_owned(),
+            late_dir,
             segment_pages,
             stats,
             inner: Mutex::new(inner),
@@ -474,7 +477,7 @@ impl Wal {
             let none_left = "there is no number for another segment: move the log away and start anew";
             return Err(Refused::new(path)(io::Error::other(none_left)));
         }
-        let file = match create_file(&*self.fs, &path) {
+        let file = match self.late_dir.create_file(&*self.fs, &path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 // Left over by an attempt that failed half-way. It is empty, and is part of the sequence.
                 inner.next_index += 1;

@@ -4,7 +4,7 @@ use crate::common::{DATA, contents, new_block, open, write_blocks};
 use skopos_base::{
     Env,
     fs::Fs,
-    sim::{SimFs, SimWorld},
+    sim::{SimFs, SimWorld, fs::Failure},
 };
 use skopos_model::Labels;
 use skopos_storage::TimeRange;
@@ -25,11 +25,17 @@ fn head() -> MemoryStorage {
 }
 
 fn make(env: &Env) -> Result<PathBuf, CompactError> {
-    let blocks: Vec<PathBuf> = open(&*env.fs).iter().map(|b| b.dir().to_owned()).collect();
+    make_of(env, &paths(env))
+}
+
+fn paths(env: &Env) -> Vec<PathBuf> {
+    open(&*env.fs).iter().map(|b| b.dir().to_owned()).collect()
+}
+
+fn make_of(env: &Env, blocks: &[PathBuf]) -> Result<PathBuf, CompactError> {
     let stop = env.spawner.stop_signal();
     let head = head();
-    let request =
-        SnapshotRequest { blocks: &blocks, head: Some(new_block(&head, 20, (400_000, 500_000), &*stop)) };
+    let request = SnapshotRequest { blocks, head: Some(new_block(&head, 20, (400_000, 500_000), &*stop)) };
     snapshot(env, &Arc::new(BlockIds::new(env)), Path::new(DATA), request)
 }
 
@@ -86,5 +92,27 @@ mod crash {
             );
             println!("{mode:?}: {done:?}");
         }
+    }
+}
+
+#[test]
+fn a_snapshot_that_fails_is_not_there_whichever_call_failed() {
+    let run = |fail: Option<u64>| {
+        let world = SimWorld::new(7);
+        let (env, fs) = (world.env(), world.fs());
+        write_blocks(&env, 2, Kinds::Floats, 100_000, (2, 40));
+        let (blocks, before) = (paths(&env), fs.calls());
+        fail.into_iter().for_each(|n| fs.fail_call(n, Failure::Io));
+        let (made, calls) = (make_of(&env, &blocks), fs.calls() - before);
+        let all = Path::new(DATA).join(SNAPSHOTS_DIR);
+        let entries = if fs.exists(&all).unwrap() { fs.read_dir(&all).unwrap() } else { Vec::new() };
+        let named = entries.into_iter().filter(|e| !e.name.ends_with(".tmp")).count();
+        assert_eq!(named, usize::from(made.is_ok()), "call {fail:?}: {made:?}");
+        calls
+    };
+    let calls = run(None);
+    assert!(calls > 20, "{calls}");
+    for n in 1..=calls {
+        run(Some(n));
     }
 }

@@ -1,7 +1,10 @@
 //! Starts on a full disk whose data directory lacks some of its directories, and memory while the disk
 //! refuses closed chunks.
 
-use crate::common::{DIR, Dump, commit, dump, open, series};
+use crate::{
+    common::{DIR, Dump, commit, dump, open, series},
+    damage::logged,
+};
 use skopos_base::{
     Env,
     fs::Fs,
@@ -125,21 +128,29 @@ fn while_no_file_takes_closed_chunks_batches_are_refused_beyond_a_limit() {
         let in_the_way = Path::new(DIR).join("chunks_head/000001");
         env.fs.create_dir_all(&in_the_way).unwrap();
         let mut taken = 0;
-        let refused = loop {
-            match commit(&db, &batch(taken)) {
-                Ok(_) => taken += 1,
-                Err(e) => break e,
+        let mut refused = None;
+        let log = logged(|| {
+            refused = loop {
+                match commit(&db, &batch(taken)) {
+                    Ok(_) => taken += 1,
+                    Err(e) => break Some(e),
+                }
+                env.clock.sleep(Duration::from_millis(150));
+                assert!(taken < 6000, "nothing is refused");
             }
-            env.clock.sleep(Duration::from_millis(150));
-            assert!(taken < 6000, "nothing is refused");
-        };
+        });
+        let refused = refused.expect("one was");
+        assert_eq!(log.matches("batches are refused").count(), 1, "{log}");
         let said = refused.to_string();
         assert!(said.contains("limit max-unwritten-chunk-bytes (tsdb) of 65536 bytes reached"), "{said}");
         assert!(matches!(refused, CommitError::Retry { .. }), "{said}");
-        for _ in 0..50 {
-            commit(&db, &batch(taken)).unwrap_err();
-            env.clock.sleep(Duration::from_millis(150));
-        }
+        let log = logged(|| {
+            for _ in 0..50 {
+                commit(&db, &batch(taken)).unwrap_err();
+                env.clock.sleep(Duration::from_millis(150));
+            }
+        });
+        assert!(!log.contains("batches are refused"), "it was said: {log}");
         let stats = db.stats();
         assert_eq!(stats.commits_refused_unwritten_total, 51);
         // What a batch closes at once comes on top.
@@ -149,7 +160,55 @@ fn while_no_file_takes_closed_chunks_batches_are_refused_beyond_a_limit() {
         assert_eq!(held.values().map(Vec::len).collect::<Vec<_>>(), vec![taken as usize; 20]);
         env.fs.remove_dir_all(&in_the_way).unwrap();
         env.clock.sleep(Duration::from_secs(1));
-        commit(&db, &batch(taken)).unwrap();
+        let log = logged(|| {
+            for t in taken..taken + 3 {
+                commit(&db, &batch(t)).unwrap();
+            }
+        });
+        assert_eq!(log.matches("so the head takes batches").count(), 1, "{log}");
         assert_eq!(db.stats().head_chunks_unwritten_bytes, 0);
     });
+}
+
+/// As when the disk of a log is not mounted: an empty log in its place would be taken for all there is.
+#[test]
+fn a_database_whose_log_is_a_link_into_the_void_does_not_open_and_the_link_stays() {
+    let (env, temp) = (Env::real(), tempfile::tempdir().unwrap());
+    let (data, disk) = (temp.path().join("data"), temp.path().join("disk"));
+    env.fs.create_dir_all(&data).unwrap();
+    env.fs.create_dir_all(&disk.join("wal")).unwrap();
+    std::os::unix::fs::symlink(disk.join("wal"), data.join("wal")).unwrap();
+    let options = || Options { snapshot_on_shutdown: false, ..Options::default() };
+    let db = Db::open(&data, options(), &env).unwrap();
+    commit(&db, &[(series(0), 1000, 1.0)]).unwrap();
+    db.close().unwrap();
+    let away = temp.path().join("away");
+    env.fs.rename(&disk, &away).unwrap();
+    for _ in 0..2 {
+        let error = Db::open(&data, options(), &env).unwrap_err();
+        let said = error.source().map(ToString::to_string).unwrap_or_default();
+        assert!(said.contains(&format!("{} is a link", data.join("wal").display())), "{error}: {said}");
+    }
+    env.fs.rename(&away, &disk).unwrap();
+    let db = Db::open(&data, options(), &env).unwrap();
+    assert_eq!(dump(&env, &db)[&series(0)], [(1000, 1f64.to_bits())]);
+}
+
+#[test]
+fn a_directory_that_goes_while_the_database_is_open_is_not_made_anew() {
+    let (env, temp) = (Env::real(), tempfile::tempdir().unwrap());
+    let options = Options { segment_bytes: 32 << 10, ..Options::default() };
+    let db = Db::open(temp.path(), options, &env).unwrap();
+    commit(&db, &[(series(0), 1000, 1.0)]).unwrap();
+    let wal = temp.path().join("wal");
+    env.fs.rename(&wal, &temp.path().join("elsewhere")).unwrap();
+    let refused = (2..2000).find_map(|t| {
+        let batch: Vec<_> = (0..20).map(|i| (series(i), 1000 * t, t as f64)).collect();
+        commit(&db, &batch).err()
+    });
+    let said = refused.expect("no segment can be begun").to_string();
+    assert!(said.contains("still mounted"), "{said}");
+    assert!(!env.fs.exists(&wal).unwrap());
+    env.fs.rename(&temp.path().join("elsewhere"), &wal).unwrap();
+    commit(&db, &[(series(0), 10_000_000, 1.0)]).unwrap();
 }

@@ -41,3 +41,4 @@ mod selector_retention;
 mod snapshot;
 mod threads;
 mod truncate;
+mod turns;

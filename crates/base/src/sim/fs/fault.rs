@@ -22,7 +22,7 @@ pub enum OpKind {
     HardLink,
     /// Removing one file; `remove_dir_all` has one for each file.
     RemoveFile,
-    /// Removing one empty directory; `remove_dir_all` has one for each directory.
+    /// `remove_dir`; `remove_dir_all` has one for each directory.
     RemoveDir,
     /// `sync_dir`.
     SyncDir,

@@ -319,6 +319,24 @@ impl Fs for SimFs {
         Ok(())
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let mut s = self.state();
+        let doing = Doing(OpKind::RemoveDir, path);
+        s.begin_at(OpKind::RemoveDir, path)?;
+        let slot = s.slot(path).map_err(|k| doing.err(k))?;
+        let ino = s.meaning(&slot).ok_or_else(|| doing.err(io::ErrorKind::NotFound))?;
+        match s.names(ino) {
+            None => return Err(doing.err(io::ErrorKind::NotADirectory)),
+            Some(names) if !names.live().is_empty() => {
+                return Err(doing.err(io::ErrorKind::DirectoryNotEmpty));
+            }
+            Some(_) => {}
+        }
+        let gone = s.event(None);
+        s.set(&slot, gone);
+        Ok(())
+    }
+
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut s = self.state();
         s.alive(OpKind::RemoveDir, path)?;

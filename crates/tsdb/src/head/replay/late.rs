@@ -261,7 +261,7 @@ impl LateReplay {
         }
         head.late.found(self.records.finish());
         Stats::add(&head.stats.replayed_samples, self.stored);
-        Stats::add(&head.stats.replay_waiting_bytes_max, self.most_bytes as u64);
+        Stats::raise(&head.stats.replay_waiting_bytes_max, self.most_bytes as u64);
     }
 }
 
