@@ -1,4 +1,4 @@
-//! `BatchSamples`: the samples of a batch in their turns, and where each series of which there are several has
+//! `BatchSamples`: the samples of a batch in their turns, and where each series that has several has
 //! its newest. Finds a series' place in the batch without looking at the others. Never decides whether a
 //! sample is taken.
 
