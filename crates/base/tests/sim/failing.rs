@@ -17,7 +17,7 @@ fn write_log(fs: &dyn Fs) -> io::Result<()> {
     let mut file = fs.open(Path::new("/d/log"), OpenMode::CreateNew)?;
     append_all(file.as_mut(), b"first")?;
     append_all(file.as_mut(), b"second")?;
-    file.sync().map_err(io::Error::from)?;
+    file.sync()?;
     fs.sync_dir(Path::new("/d"))
 }
 
