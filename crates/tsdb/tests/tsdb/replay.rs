@@ -82,7 +82,7 @@ fn reads_and_says(env: &Env) {
         ..Options::default()
     };
     let db = open(env, small(ReplayProgress::default()));
-    for t in 0..400 {
+    for t in 0..1200 {
         let all: Vec<_> = (0..100).map(|i| (series(i), 15_000 * t, (t * 7919 % 1000) as f64 / 3.0)).collect();
         commit(&db, &all).expect("the log takes it");
     }
