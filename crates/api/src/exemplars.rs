@@ -11,8 +11,12 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use skopos_model::{Matcher, TimestampMs};
-use skopos_promql::ast::{Expr, ExprKind};
+use skopos_model::{DurationMs, Matcher, TimestampMs};
+use skopos_promql::{
+    Steps,
+    ast::{Expr, ExprKind},
+    queries::Slice,
+};
 use skopos_storage::{SeriesExemplars, TimeRange};
 use std::sync::Arc;
 
@@ -27,20 +31,27 @@ pub(crate) async fn query_exemplars(Ready(parts): Ready, params: Params) -> Resu
     }
     let budget = parts.engine.budget();
     params.charge(&budget)?;
+    let steps = Steps { start: min, end: max, step: DurationMs::ZERO };
+    let mut tracked = parts.queries.asked(params.asked(params.get("query").unwrap_or(""), steps));
     let for_sets = params.clone();
-    let sets = blocking::run(Arc::clone(&parts), budget, move |parts, _| {
+    let sets = blocking::run(Arc::clone(&parts), budget, move |parts, budget| {
+        tracked.runs();
         let (text, language) = (for_sets.get("query").unwrap_or(""), parts.engine.options().language);
-        let expr = skopos_promql::parse_with(text, language).map_err(|e| refused(e.to_string()))?;
+        let expr = skopos_promql::parse_within(text, language, budget)
+            .map_err(|e| budget.check().map_or_else(ApiError::from, |()| refused(e.to_string())))?;
         let mut sets = Vec::new();
         selectors(&expr, &mut sets);
-        Ok(sets)
+        Ok((sets, tracked))
     });
-    let sets = sets.await?;
+    let (sets, mut tracked) = sets.await?;
     if sets.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let body = blocking::answer(parts, params, move |parts, _, budget, sink| {
-        let found = parts.exemplars.exemplars(TimeRange { min, max }, &sets, budget)?;
+        tracked.enters(Slice::Evaluate);
+        let found = parts.exemplars.exemplars(TimeRange { min, max }, &sets, budget);
+        tracked.enters(Slice::Answer);
+        let found = found.inspect_err(|e| tracked.cut_off(e))?;
         let mut writing = Writing::begin(parts, budget, sink, reply::BEGIN);
         writing.list(&found, series_json)?;
         reply::end(&mut writing.out, &[], &[]);

@@ -16,12 +16,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use skopos_exposition::{Format, TextWriter, WriteError};
-use skopos_model::{Labels, Matcher, MetricType, TimestampMs, is_stale_nan, name::METRIC_NAME};
+use skopos_model::{DurationMs, Labels, Matcher, MetricType, TimestampMs, is_stale_nan, name::METRIC_NAME};
+use skopos_promql::{
+    Steps,
+    queries::{Samples, Slice},
+};
 use skopos_storage::{QueryBudget, SelectRequest, SeriesBatch, SeriesColumns, Shard, TimeRange};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What the account takes an entry of the page for, in bytes, besides its labels and its name.
 const ENTRY_BYTES: usize = 64;
+/// So many selectors are shown of a page that is being made.
+const SHOWN_MAX: usize = 100;
 
 /// The newest sample of a series.
 type Newest = (TimestampMs, f64);
@@ -29,15 +35,23 @@ type Newest = (TimestampMs, f64);
 /// The page. Errors are text, as in Prometheus.
 pub(crate) async fn federate(Ready(parts): Ready, headers: HeaderMap, params: Params) -> Response {
     let format = Format::negotiate(headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or(""));
+    let now = TimestampMs::new(parts.clock.wall_ms());
+    let steps = Steps { start: now, end: now, step: DurationMs::ZERO };
+    let text: Vec<&str> = params.all("match[]").take(SHOWN_MAX).collect();
+    let mut tracked = parts.queries.asked(params.asked(&text.join(" or "), steps));
     let page = blocking::answer(parts, params, move |parts, params, budget, sink| {
+        tracked.runs();
         let sets = params.any_selectors(budget)?;
-        let now = TimestampMs::new(parts.clock.wall_ms());
+        tracked.enters(Slice::Evaluate);
         let range = TimeRange { min: now.minus(parts.engine.options().lookback_delta), max: now };
         let mut found = BTreeMap::new();
         // As in Prometheus, no condition picks nothing, and one that all series fulfil picks all of them.
-        for matchers in sets.iter().filter(|matchers| !matchers.is_empty()) {
-            collect(parts, matchers, range, budget, &mut found)?;
-        }
+        let mut selecting = sets.iter().filter(|matchers| !matchers.is_empty());
+        let collected = selecting.try_for_each(|set| collect(parts, set, range, budget, &mut found));
+        // Each sample is looked at once.
+        let read = budget.samples_read();
+        tracked.evaluated(Samples { queried: read, read }, None);
+        collected?;
         let mut external = parts.config.get().global.external_labels.clone();
         // Whoever scrapes this page must not call our address the instance of a series that has none.
         external.entry("instance".to_owned()).or_default();

@@ -75,7 +75,6 @@ pub use control::Asked;
 pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
 pub use query_log::QueryLog;
-pub use query_ranks::QueryRanks;
 pub use remote_read::{ChunkSource, RemoteRead, RemoteReadLimits};
 pub use writing::DEFAULT_RESPONSE_MAX_BYTES;
 

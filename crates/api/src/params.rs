@@ -10,9 +10,9 @@ use axum::{
     },
 };
 use skopos_model::{DurationMs, Matcher, TimestampMs, matcher::Regexes};
-use skopos_promql::{ParseError, parse_matchers_within, parse_selector_within};
+use skopos_promql::{ParseError, Steps, parse_matchers_within, parse_selector_within, queries::Asked};
 use skopos_storage::QueryBudget;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 /// The most bytes of a form body.
 pub(crate) const FORM_MAX_BYTES: usize = 4 << 20;
@@ -28,12 +28,17 @@ const FORM_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The parameters in the order in which they were sent.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    /// Whose request it is, where the server says so.
+    from: Option<SocketAddr>,
+}
 
 impl<S: Send + Sync> FromRequest<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let from = request.extensions().get::<SocketAddr>().copied();
         let query = request.uri().query().unwrap_or("").to_owned();
         // As in Go, the forms of all methods that have one.
         let is_form = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
@@ -42,7 +47,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
                 .get(CONTENT_TYPE)
                 .is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
         let body = if is_form { read_form(request, state).await? } else { Bytes::new() };
-        let params = Self::parse(&body, query.as_bytes());
+        let params = Self { from, ..Self::parse(&body, query.as_bytes()) };
         // Thanos' clients send these everywhere. Here samples come once and answers whole, whatever they say.
         params.flag("dedup")?;
         params.flag("partial_response")?;
@@ -67,17 +72,23 @@ async fn read_form<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
 impl Params {
     fn parse(body: &[u8], query: &[u8]) -> Self {
         let pairs = form_urlencoded::parse(body).chain(form_urlencoded::parse(query));
-        Self(pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+        let pairs = pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
+        Self { pairs, from: None }
+    }
+
+    /// A query of this client.
+    pub(crate) fn asked<'a>(&self, query: &'a str, steps: Steps) -> Asked<'a> {
+        Asked { query, steps, from: self.from }
     }
 
     /// The first value of `name`, unless it is empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+        self.pairs.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
     }
 
     /// All values of `name`.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
+        self.pairs.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
     }
 
     /// A value that must be there.
@@ -117,7 +128,8 @@ impl Params {
 
     /// Charges what the client sent, as it is held.
     pub(crate) fn charge(&self, budget: &QueryBudget) -> Result<(), ApiError> {
-        let bytes = self.0.iter().map(|(k, v)| k.len() + v.len() + 2 * size_of::<String>()).sum::<usize>();
+        let one = |(k, v): &(String, String)| k.len() + v.len() + 2 * size_of::<String>();
+        let bytes = self.pairs.iter().map(one).sum::<usize>();
         Ok(budget.charge_memory(bytes as u64)?)
     }
 
@@ -238,7 +250,7 @@ mod tests {
             let all: Vec<_> = (0..each).map(|k| format!("a=~\"[ab]{i}x{k}\"")).collect();
             ("match[]".to_owned(), format!("{{{}}}", all.join(",")))
         };
-        Params((0..selectors).map(selector).collect())
+        Params { pairs: (0..selectors).map(selector).collect(), from: None }
     }
 
     #[test]
@@ -256,7 +268,7 @@ mod tests {
 
     #[test]
     fn selectors_are_bounded_and_reading_them_ends_when_nobody_waits() {
-        let plain = |n: usize| Params(vec![("match[]".to_owned(), "up".to_owned()); n]);
+        let plain = |n: usize| Params { pairs: vec![("match[]".to_owned(), "up".to_owned()); n], from: None };
         assert_eq!(plain(SELECTORS_MAX).selectors(&unlimited()).unwrap().len(), SELECTORS_MAX);
         assert!(plain(SELECTORS_MAX + 1).selectors(&unlimited()).is_err());
         let budget = unlimited();

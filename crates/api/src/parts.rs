@@ -10,7 +10,6 @@ use crate::{
     notifications::Notifications,
     own_metrics::{HttpStats, OwnMetrics},
     query_log::QueryLog,
-    query_ranks::QueryRanks,
     remote_read::RemoteRead,
     reply::{ApiError, ErrorType},
     tsdb_status::TsdbStatusSource,
@@ -54,8 +53,6 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The most bytes of a query's answer, before it is compressed (`--query.max-response-bytes`).
     pub response_max_bytes: u64,
-    /// Queries that are being answered and were.
-    pub query_ranks: QueryRanks,
     /// How many queries may run at the same time.
     pub query_slots: Slots,
     /// Those that wait and run.

@@ -30,21 +30,19 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
-    let mut tracked = parts.queries.asked(text(&params)?);
-    let only = Steps { start: at, end: at, step: DurationMs::ZERO };
-    let running = parts.query_ranks.begin(params.required("query")?, only);
+    let steps = Steps { start: at, end: at, step: DurationMs::ZERO };
+    let mut tracked = parts.queries.asked(params.asked(text(&params)?, steps));
     let slot = parts.query_slots.take_within(budget.time_left()).await?;
     let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
-        let _running = running;
         tracked.runs();
-        let mut stats = Stats::runs(parts, &params, asked);
-        let expr = parse(parts, &params)?;
+        let mut stats = Stats::runs(parts, &params, (asked, steps));
+        let expr = parse(parts, &params, budget)?;
         let engine = engine(parts, &params)?;
         stats.evaluates(parts);
         tracked.enters(Slice::Evaluate);
         let result = engine.instant(parts.storage.as_ref(), &expr, at, budget);
-        tracked.evaluated(budget, result.as_ref().err());
-        stats.evaluated(parts, budget);
+        stats.evaluated(parts, budget, result.as_ref().ok());
+        tracked.evaluated(stats.samples(), result.as_ref().err());
         let query = params.required("query")?;
         let ended = Ended { path: "/api/v1/query", query, start: at, end: at, step: 0.0 };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
@@ -79,15 +77,13 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
     let limit = params.count("limit")?;
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
-    let mut tracked = parts.queries.asked(text(&params)?);
     let steps = Steps { start, end, step };
-    let running = parts.query_ranks.begin(params.required("query")?, steps);
+    let mut tracked = parts.queries.asked(params.asked(text(&params)?, steps));
     let slot = parts.query_slots.take_within(budget.time_left()).await?;
     let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
-        let _running = running;
         tracked.runs();
-        let mut stats = Stats::runs(parts, &params, asked);
-        let expr = parse(parts, &params)?;
+        let mut stats = Stats::runs(parts, &params, (asked, steps));
+        let expr = parse(parts, &params, budget)?;
         if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
             let reason = format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
@@ -99,8 +95,8 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
         stats.evaluates(parts);
         tracked.enters(Slice::Evaluate);
         let result = engine.range(parts.storage.as_ref(), &expr, steps, budget);
-        tracked.evaluated(budget, result.as_ref().err());
-        stats.evaluated(parts, budget);
+        stats.evaluated(parts, budget, result.as_ref().ok());
+        tracked.evaluated(stats.samples(), result.as_ref().err());
         let query = params.required("query")?;
         let path = "/api/v1/query_range";
         let ended = Ended { path, query, start, end, step: step.as_ms() as f64 / 1000.0 };
@@ -140,10 +136,12 @@ fn text(params: &Params) -> Result<&str, ApiError> {
         .map_or_else(|e| ApiError::parameter("query", e), |_| ApiError::parameter("query", "it is too long")))
 }
 
-fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {
+fn parse(parts: &Parts, params: &Params, budget: &QueryBudget) -> Result<Expr, ApiError> {
     let language = parts.engine.options().language;
-    skopos_promql::parse_with(params.required("query")?, language)
-        .map_err(|e| ApiError::parameter("query", e))
+    skopos_promql::parse_within(params.required("query")?, language, budget).map_err(|e| {
+        // A query that ended meanwhile is not at fault for its text.
+        budget.check().map_or_else(ApiError::from, |()| ApiError::parameter("query", e))
+    })
 }
 
 impl From<EvalError> for ApiError {

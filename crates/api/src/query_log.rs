@@ -92,7 +92,7 @@ impl QueryLog {
     pub(crate) fn ended(&self, parts: &Parts, ended: Ended<'_>, stats: &Stats, error: Option<&EvalError>) {
         let took = stats.took();
         if self.slower_than.is_some_and(|limit| took >= limit) {
-            let (query, samples) = (shown(ended.query), stats.samples());
+            let (query, samples) = (shown(ended.query), stats.samples().queried);
             let seconds = took.as_secs_f64();
             tracing::warn!(query, seconds, samples, path = ended.path, "slow query");
         }

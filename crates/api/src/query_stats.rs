@@ -2,7 +2,8 @@
 
 use crate::{params::Params, parts::Parts, reply::ApiError};
 use serde_json::json;
-use skopos_promql::{Engine, OperatorStats};
+use skopos_model::TimestampMs;
+use skopos_promql::{Engine, OperatorStats, QueriedSamples, QueryResult, Steps, queries::Samples};
 use skopos_storage::QueryBudget;
 use std::time::Duration;
 
@@ -32,8 +33,11 @@ fn tree(operators: &[OperatorStats]) -> serde_json::Value {
             "depth": o.depth,
             "operator": o.operator,
             "steps": o.steps,
+            "seriesExpected": o.series_expected,
             "seriesRead": o.series_read,
             "samplesRead": o.samples_read,
+            "samplesQueried": o.samples_queried,
+            "samplesQueriedPerStep": o.samples_queried_per_step,
             "rows": o.rows,
             "seconds": o.took.as_secs_f64(),
         })
@@ -53,17 +57,22 @@ pub(crate) struct Stats {
     /// Its text was read.
     began: Duration,
     ended: Duration,
+    /// What it looked at.
+    samples: QueriedSamples,
+    /// What it read from storage.
     read: u64,
+    /// Where each step stands, if they are told.
+    steps: Option<Steps>,
     peak: u64,
 }
 
 impl Stats {
     /// The query, which was `asked` at that time of the clock, has its place.
-    pub(crate) fn runs(parts: &Parts, params: &Params, asked: Duration) -> Self {
+    pub(crate) fn runs(parts: &Parts, params: &Params, (asked, steps): (Duration, Steps)) -> Self {
         let ran = parts.clock.monotonic();
         let operators = OperatorsWanted::of(params);
-        let wanted = params.get("stats").is_some();
-        Self { wanted, operators, asked, ran, began: ran, ended: ran, read: 0, peak: 0 }
+        let (wanted, steps) = (params.get("stats").is_some(), Some(steps));
+        Self { wanted, operators, asked, ran, began: ran, ended: ran, steps, ..Self::default() }
     }
 
     /// Evaluation begins.
@@ -71,9 +80,12 @@ impl Stats {
         self.began = parts.clock.monotonic();
     }
 
-    /// Evaluation ended, having used so much.
-    pub(crate) fn evaluated(&mut self, parts: &Parts, budget: &QueryBudget) {
-        (self.read, self.peak) = (budget.samples_read(), budget.samples_peak());
+    /// Evaluation ended, having used so much. Of what has no result it is known what was read.
+    pub(crate) fn evaluated(&mut self, parts: &Parts, budget: &QueryBudget, result: Option<&QueryResult>) {
+        self.read = budget.samples_read();
+        let read = || QueriedSamples { total: self.read, per_step: Vec::new() };
+        self.samples = result.map_or_else(read, |result| result.samples.clone());
+        self.peak = budget.samples_peak();
         self.ended = parts.clock.monotonic();
     }
 
@@ -90,6 +102,7 @@ impl Stats {
         let mut stats = self.json();
         if self.operators.in_stats {
             stats["operators"] = tree(operators);
+            stats["samples"]["totalQueryableSamplesPerStep"] = self.per_step();
         }
         out.extend_from_slice(b",\"stats\":");
         serde_json::to_writer(out, &stats).map_err(written)
@@ -100,9 +113,9 @@ impl Stats {
         self.ended.saturating_sub(self.asked)
     }
 
-    /// Samples that it read.
-    pub(crate) fn samples(&self) -> u64 {
-        self.read
+    /// Its samples.
+    pub(crate) fn samples(&self) -> Samples {
+        Samples { queried: self.samples.total, read: self.read }
     }
 
     /// As Prometheus writes it. Sorting is a part of evaluation.
@@ -118,11 +131,18 @@ impl Stats {
                 "execTotalTime": between(self.ran, self.ended),
             },
             "samples": {
-                "totalQueryableSamples": self.read,
+                "totalQueryableSamples": self.samples.total,
                 "samplesRead": self.read,
                 "peakSamples": self.peak,
             },
         })
+    }
+
+    /// The samples of each step with its time in seconds.
+    fn per_step(&self) -> serde_json::Value {
+        let (start, step) = self.steps.map_or((0, 0), |steps| (steps.start.as_ms(), steps.step.as_ms()));
+        let seconds = |k: usize| TimestampMs::new(start + k as i64 * step).as_secs_f64();
+        self.samples.per_step.iter().enumerate().map(|(k, n)| json!([seconds(k), n])).collect()
     }
 }
 
@@ -134,7 +154,8 @@ mod tests {
     fn the_parts_of_a_querys_time_are_told_apart() {
         let at = Duration::from_millis;
         let (asked, ran, began, ended) = (at(1000), at(1500), at(1625), at(3625));
-        let stats = Stats { asked, ran, began, ended, read: 7, peak: 3, ..Stats::default() };
+        let samples = QueriedSamples { total: 9, per_step: Vec::new() };
+        let stats = Stats { asked, ran, began, ended, samples, read: 7, peak: 3, ..Stats::default() };
         let expected = json!({
             "timings": {
                 "evalTotalTime": 2.125,
@@ -144,7 +165,7 @@ mod tests {
                 "execQueueTime": 0.5,
                 "execTotalTime": 2.125,
             },
-            "samples": {"totalQueryableSamples": 7, "samplesRead": 7, "peakSamples": 3},
+            "samples": {"totalQueryableSamples": 9, "samplesRead": 7, "peakSamples": 3},
         });
         assert_eq!(stats.json(), expected);
     }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use skopos_api::{
-    App, Mount, NoAdmin, Parts, QueryLog, QueryRanks, RemoteRead, RemoteReadLimits, Slots, about::About,
+    App, Mount, NoAdmin, Parts, QueryLog, RemoteRead, RemoteReadLimits, Slots, about::About,
     own_metrics::OwnMetrics, router,
 };
 use skopos_base::Env;
@@ -89,7 +89,6 @@ impl Web {
                 RemoteReadLimits::default(),
             ),
             about: About::default(),
-            query_ranks: QueryRanks::new(Arc::clone(&clock)),
             response_max_bytes: skopos_api::DEFAULT_RESPONSE_MAX_BYTES,
             storage,
             engine: Engine::new(options, Arc::clone(&clock)).with_memory(QueryMemory::new(u64::MAX)),

@@ -12,12 +12,12 @@ use crate::exec::{
 };
 use crate::parse::ParseOptions;
 use crate::plan::{
-    Grid, NodeId, Plan, ScanId, StartTimestamps,
+    Grid, Plan, ScanId, StartTimestamps,
     build::{self, Bounds, PlanOptions},
 };
-use crate::profile::{self, OperatorStats};
+use crate::profile::{self, QueriedSamples};
 use crate::shards::Shards;
-use crate::value::{Annotation, Matrix, QueryResult, Value, Vector};
+use crate::value::{Matrix, QueryResult, Value, Vector};
 use skopos_base::clock::Clock;
 use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, TimestampMs, is_stale_nan};
 use skopos_storage::{
@@ -166,28 +166,24 @@ impl Engine {
         match &inner.kind {
             ExprKind::String(text) => {
                 let value = Value::String { timestamp: at, text: text.to_string() };
-                return Ok(QueryResult { value, annotations: Vec::new(), operators: Vec::new() });
+                return Ok(QueryResult::of(value));
             }
             ExprKind::Bytes(bytes) => {
                 let text = String::from_utf8_lossy(bytes).into_owned();
-                return Ok(QueryResult {
-                    value: Value::String { timestamp: at, text },
-                    annotations: Vec::new(),
-                    operators: Vec::new(),
-                });
+                return Ok(QueryResult::of(Value::String { timestamp: at, text }));
             }
             ExprKind::Range(range) => return self.samples(storage, range, inner, at, budget),
             ExprKind::Subquery(subquery) => return self.subquery(storage, subquery, inner, at, budget),
             _ => {}
         }
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
-        let plan = Arc::new(build::plan(expr, grid, Bounds::instant(at), &self.plan_options())?);
-        let (value, annotations, operators) = self.run(&plan, storage, budget)?;
+        let plan = Arc::new(build::plan(expr, grid, Bounds::instant(at), &self.plan_options(Some(budget)))?);
+        let (value, remarks) = self.run(&plan, storage, budget)?;
         let value = match value {
             NodeValue::Scalar(column) => Value::Scalar { timestamp: at, value: column[0] },
             NodeValue::Rows(rows) => Value::Vector(vector(&finished(rows, expr)?, at)?),
         };
-        Ok(QueryResult { value, annotations, operators })
+        Ok(QueryResult { value, ..remarks })
     }
 
     /// The values of `expr` at all steps.
@@ -198,30 +194,31 @@ impl Engine {
         steps: Steps,
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
-        let plan = build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options())?;
+        let plan =
+            build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options(Some(budget)))?;
         let plan = Arc::new(plan);
-        let (value, annotations, operators) = self.run(&plan, storage, budget)?;
+        let (value, remarks) = self.run(&plan, storage, budget)?;
         let grid = plan.grids[plan.nodes[plan.root.0].grid.0];
         let grid = Grid { start: steps.start, step: steps.step, ..grid };
         let rows = match value {
             NodeValue::Rows(rows) => finished(rows, expr)?,
             NodeValue::Scalar(column) => scalar_rows(&column, self.grid(expr, steps)?.steps, budget)?,
         };
-        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), annotations, operators })
+        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), ..remarks })
     }
 
     /// The plan of a range query in words, one operator a line.
     pub fn explain(&self, expr: &Expr, steps: Steps) -> Result<String, EvalError> {
-        Ok(build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options())?.to_string())
+        Ok(build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options(None))?.to_string())
     }
 
-    /// Carries out `plan` over one view of the storage.
+    /// Carries out `plan` over one view of the storage: its value, and what there is to say beside it.
     fn run(
         &self,
         plan: &Arc<Plan>,
         storage: &dyn Queryable,
         budget: &Arc<QueryBudget>,
-    ) -> Result<(NodeValue, Vec<Annotation>, Vec<OperatorStats>), EvalError> {
+    ) -> Result<(NodeValue, QueryResult), EvalError> {
         let range = plan
             .scans
             .iter()
@@ -231,13 +228,16 @@ impl Engine {
         let querier = storage.querier(range)?;
         let mut executor = Executor::new(plan, (&*querier, &self.shards), budget);
         let value = executor.value()?;
-        let annotations = std::mem::take::<Annotations>(&mut executor.annotations);
-        let did = |id: NodeId| executor.stats[id.0];
-        let operators = if self.options.profile { profile::operators(plan, did) } else { Vec::new() };
-        Ok((value, annotations.finish(&plan.twins), operators))
+        let annotations = std::mem::take::<Annotations>(&mut executor.annotations).finish(&plan.twins);
+        let stats = std::mem::take(&mut executor.stats);
+        let operators = if self.options.profile { profile::operators(plan, &stats) } else { Vec::new() };
+        let samples = profile::queried(plan, stats);
+        // The value takes its place at once.
+        let nothing = Value::Vector(Vector::default());
+        Ok((value, QueryResult { value: nothing, annotations, samples, operators }))
     }
 
-    fn plan_options(&self) -> PlanOptions {
+    fn plan_options<'b>(&self, budget: Option<&'b QueryBudget>) -> PlanOptions<'b> {
         PlanOptions {
             lookback: self.options.lookback_delta,
             subquery_step: self.options.subquery_step,
@@ -248,6 +248,8 @@ impl Engine {
                 StartTimestamps::Ignored
             },
             max_samples: self.options.limits.max_samples,
+            budget,
+            counts_steps: self.options.profile,
         }
     }
 
@@ -284,7 +286,7 @@ impl Engine {
             let message = "anchored and smoothed range vectors must stand in a function such as rate";
             return Err(EvalError::Invalid { message: message.to_owned(), span: expr.span });
         }
-        let plan = self.window_plan(range, expr, at)?;
+        let plan = self.window_plan(range, (expr, at), budget)?;
         let scan = &plan.scans[ScanId(0).0];
         let querier = storage.querier(scan.range)?;
         let request = SelectRequest {
@@ -319,12 +321,19 @@ impl Engine {
                 }
             }
         }
+        let total = samples.len() as u64;
+        let per_step = if self.options.profile { vec![total] } else { Vec::new() };
         let value = Value::Matrix(Matrix::of_samples(labels, ends, samples));
-        Ok(QueryResult { value, annotations: Vec::new(), operators: Vec::new() })
+        Ok(QueryResult { samples: QueriedSamples { total, per_step }, ..QueryResult::of(value) })
     }
 
     /// A plan whose only scan reads the window of `range`.
-    fn window_plan(&self, range: &RangeSelector, expr: &Expr, at: TimestampMs) -> Result<Plan, EvalError> {
+    fn window_plan(
+        &self,
+        range: &RangeSelector,
+        (expr, at): (&Expr, TimestampMs),
+        budget: &QueryBudget,
+    ) -> Result<Plan, EvalError> {
         let selector = ExprKind::Selector(range.selector.clone());
         let selector = Expr { kind: selector, span: expr.span };
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
@@ -333,7 +342,7 @@ impl Engine {
             .range
             .resolve_positive(Bounds::instant(at).times())
             .map_err(|e| EvalError::Invalid { message: e.to_string(), span: expr.span })?;
-        let options = PlanOptions { lookback: length, ..self.plan_options() };
+        let options = PlanOptions { lookback: length, ..self.plan_options(Some(budget)) };
         build::plan(&selector, grid, Bounds::instant(at), &options)
     }
 
@@ -346,17 +355,22 @@ impl Engine {
         at: TimestampMs,
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
-        let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.plan_options())? else {
+        let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.plan_options(Some(budget)))?
+        else {
             let value = Value::Matrix(Matrix::of_samples(vec![], vec![], Columns::default()));
-            return Ok(QueryResult { value, annotations: Vec::new(), operators: Vec::new() });
+            return Ok(QueryResult::of(value));
         };
         let (grid, plan) = (plan.grids[0], Arc::new(plan));
-        let (value, annotations, operators) = self.run(&plan, storage, budget)?;
+        let (value, mut remarks) = self.run(&plan, storage, budget)?;
+        if self.options.profile {
+            // The query itself has one time.
+            remarks.samples.per_step = vec![remarks.samples.total];
+        }
         let rows = match value {
             NodeValue::Rows(rows) => finished(rows, expr)?,
             NodeValue::Scalar(column) => scalar_rows(&column, grid.steps, budget)?,
         };
-        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), annotations, operators })
+        Ok(QueryResult { value: Value::Matrix(matrix(rows, grid)?), ..remarks })
     }
 }
 

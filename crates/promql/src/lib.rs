@@ -49,7 +49,7 @@ pub use engine::{Engine, EngineOptions, Steps};
 pub use error::EvalError;
 pub use parse::{
     ParseError, ParseOptions, parse, parse_matchers, parse_matchers_within, parse_selector,
-    parse_selector_within, parse_with,
+    parse_selector_within, parse_with, parse_within,
 };
-pub use profile::OperatorStats;
+pub use profile::{OperatorStats, QueriedSamples};
 pub use value::{Annotation, Matrix, QueryResult, Severity, Value, Vector};

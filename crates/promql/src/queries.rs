@@ -1,14 +1,18 @@
-//! `Queries`: which queries wait and which run, what they came to, and the log of those that run. Evaluates
-//! nothing and limits nothing; whoever asks the engine for others says here when a query begins and ends.
+//! `Queries`: which queries wait and run, which have ended of late, what they came to, and the log of those
+//! that run. Evaluates nothing and limits nothing; whoever asks the engine for others says here when a query
+//! begins and ends.
 
 use crate::active_log::{ActiveLog, LogId};
+use crate::engine::Steps;
 use crate::error::EvalError;
 use skopos_base::clock::Clock;
 use skopos_base::sync::Mutex;
-use skopos_storage::{QueryBudget, QueryError};
+use skopos_model::DurationMs;
+use skopos_storage::QueryError;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -81,15 +85,59 @@ impl Durations {
     }
 }
 
+/// So many queries that have ended are remembered.
+pub const REMEMBERED: usize = 20_000;
+/// Shorter queries are not.
+pub const REMEMBERED_FROM: Duration = Duration::from_millis(1);
+/// So much of a query's text is kept.
+const TEXT_MAX_BYTES: usize = 1024;
+
+/// What is asked, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The text.
+    pub query: &'a str,
+    /// The times that it is about.
+    pub steps: Steps,
+    /// The address of the client, where it is known.
+    pub from: Option<SocketAddr>,
+}
+
 /// A query that waits or runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveQuery {
-    /// Its text.
+    /// Its text, cut to 1,024 bytes.
     pub query: String,
+    /// The times that it is about.
+    pub steps: Steps,
+    /// The address of the client, where it is known.
+    pub from: Option<SocketAddr>,
     /// When it was asked, by the monotonic clock.
     pub asked: Duration,
     /// Whether it has its place; else it waits.
     pub runs: bool,
+}
+
+/// A query that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedQuery {
+    /// Its text, cut to 1,024 bytes.
+    pub query: String,
+    /// From its first time to its last.
+    pub range: DurationMs,
+    /// How long it took, waiting included.
+    pub took: Duration,
+    /// When it ended, by the monotonic clock.
+    pub at: Duration,
+}
+
+/// Samples of queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Samples {
+    /// Those that were looked at, each as often as it is in a window.
+    pub queried: u64,
+    /// Those that were read from storage.
+    pub read: u64,
 }
 
 /// How many queries there are.
@@ -107,10 +155,13 @@ pub struct Queries {
     max_concurrent: usize,
     log: Option<ActiveLog>,
     active: Mutex<BTreeMap<u64, ActiveQuery>>,
+    /// By the time of their ends.
+    ended: Mutex<VecDeque<EndedQuery>>,
     next: AtomicU64,
     durations: [Durations; Slice::ALL.len()],
     cut_off: [AtomicU64; CUT_OFF_BY.len()],
-    samples: AtomicU64,
+    samples_queried: AtomicU64,
+    samples_read: AtomicU64,
 }
 
 impl fmt::Debug for Queries {
@@ -127,24 +178,47 @@ impl Queries {
             max_concurrent,
             log,
             active: Mutex::new(BTreeMap::new()),
+            ended: Mutex::default(),
             next: AtomicU64::new(0),
             durations: Default::default(),
             cut_off: Default::default(),
-            samples: AtomicU64::new(0),
+            samples_queried: AtomicU64::new(0),
+            samples_read: AtomicU64::new(0),
         })
     }
 
     /// A query was asked, and waits.
-    pub fn asked(self: &Arc<Self>, query: &str) -> Tracked {
+    pub fn asked(self: &Arc<Self>, Asked { query, steps, from }: Asked<'_>) -> Tracked {
         let (id, asked) = (self.next.fetch_add(1, Ordering::Relaxed), self.clock.monotonic());
-        let active = ActiveQuery { query: query.to_owned(), asked, runs: false };
-        self.active.lock().insert(id, active);
+        let query = query[..query.floor_char_boundary(TEXT_MAX_BYTES)].to_owned();
+        self.active.lock().insert(id, ActiveQuery { query, steps, from, asked, runs: false });
         Tracked { queries: Arc::clone(self), id, slice: Slice::Queue, since: asked, log_id: None }
     }
 
-    /// Those that wait or run, the oldest first.
-    pub fn active(&self) -> Vec<ActiveQuery> {
-        self.active.lock().values().cloned().collect()
+    /// Those that wait or run with their numbers, the oldest first, and the time by the monotonic clock.
+    pub fn active(&self) -> (Vec<(u64, ActiveQuery)>, Duration) {
+        let active = self.active.lock().iter().map(|(id, query)| (*id, query.clone())).collect();
+        (active, self.clock.monotonic())
+    }
+
+    /// Calls `f` with those that have ended no longer than `ago` before now, the newest first.
+    pub fn each_ended(&self, ago: Duration, f: impl FnMut(&EndedQuery)) {
+        let since = self.clock.monotonic().saturating_sub(ago);
+        self.ended.lock().iter().rev().take_while(|ended| ended.at >= since).for_each(f);
+    }
+
+    fn has_ended(&self, id: u64) {
+        let Some(ActiveQuery { query, steps, asked, .. }) = self.active.lock().remove(&id) else { return };
+        let at = self.clock.monotonic();
+        let took = at.saturating_sub(asked);
+        if took < REMEMBERED_FROM {
+            return;
+        }
+        let ended = &mut *self.ended.lock();
+        if ended.len() == REMEMBERED {
+            ended.pop_front();
+        }
+        ended.push_back(EndedQuery { query, range: steps.end.since(steps.start), took, at });
     }
 
     /// How many run, and how many wait.
@@ -169,9 +243,10 @@ impl Queries {
         self.cut_off.each_ref().map(|n| n.load(Ordering::Relaxed))
     }
 
-    /// Samples that queries have read.
-    pub fn samples(&self) -> u64 {
-        self.samples.load(Ordering::Relaxed)
+    /// The samples of all that were evaluated.
+    pub fn samples(&self) -> Samples {
+        let [queried, read] = [&self.samples_queried, &self.samples_read].map(|n| n.load(Ordering::Relaxed));
+        Samples { queried, read }
     }
 
     /// How often the log of active queries could not be written.
@@ -221,9 +296,10 @@ impl Tracked {
         (self.slice, self.since) = (slice, now);
     }
 
-    /// It was evaluated, well or badly.
-    pub fn evaluated(&mut self, budget: &QueryBudget, error: Option<&EvalError>) {
-        self.queries.samples.fetch_add(budget.samples_read(), Ordering::Relaxed);
+    /// It was evaluated, well or badly, over so many samples.
+    pub fn evaluated(&mut self, samples: Samples, error: Option<&EvalError>) {
+        self.queries.samples_queried.fetch_add(samples.queried, Ordering::Relaxed);
+        self.queries.samples_read.fetch_add(samples.read, Ordering::Relaxed);
         self.enters(Slice::Answer);
         if let Some(EvalError::Storage(error)) = error {
             self.cut_off(error);
@@ -244,7 +320,7 @@ impl Tracked {
 impl Drop for Tracked {
     fn drop(&mut self) {
         self.enters(self.slice);
-        self.queries.active.lock().remove(&self.id);
+        self.queries.has_ended(self.id);
         if let (Some(log), Some(id)) = (&self.queries.log, self.log_id.take()) {
             log.end(id);
         }
@@ -255,29 +331,34 @@ impl Drop for Tracked {
 mod tests {
     use super::*;
     use skopos_base::sim::SimClock;
-    use skopos_model::DurationMs;
+    use skopos_model::TimestampMs;
 
     #[test]
     fn a_query_is_counted_while_it_waits_and_runs_and_gone_when_it_ends() {
         let clock = Arc::new(SimClock::new(0));
         let queries = Queries::new(clock.clone(), 3, None);
-        let mut first = queries.asked("up");
-        let second = queries.asked("down");
+        let steps = Steps { start: TimestampMs::new(0), end: TimestampMs::new(7000), step: DurationMs::ZERO };
+        let mut first = queries.asked(Asked { query: "up", steps, from: None });
+        let second = queries.asked(Asked { query: "down", steps, from: None });
         clock.advance(Duration::from_millis(50));
         first.runs();
-        let seen: Vec<_> = queries.active().into_iter().map(|q| (q.query, q.runs)).collect();
+        let seen: Vec<_> = queries.active().0.into_iter().map(|(_, q)| (q.query, q.runs)).collect();
         assert_eq!(seen, [("up".to_owned(), true), ("down".to_owned(), false)]);
         assert_eq!(queries.counts(), Counts { running: 1, waiting: 1 });
         clock.advance(Duration::from_millis(2));
         first.enters(Slice::Evaluate);
         clock.advance(Duration::from_secs(2));
-        let budget = QueryBudget::new(skopos_storage::QueryLimits::default(), clock.clone());
-        budget.charge_samples(7).unwrap();
         let error = EvalError::Storage(QueryError::Timeout(DurationMs::from_secs(2)));
-        first.evaluated(&budget, Some(&error));
+        let samples = Samples { queried: 9, read: 7 };
+        first.evaluated(samples, Some(&error));
         drop((first, second));
-        assert!(queries.active().is_empty());
-        assert_eq!(queries.samples(), 7);
+        assert!(queries.active().0.is_empty());
+        let mut ended = Vec::new();
+        queries
+            .each_ended(Duration::from_secs(1), |e| ended.push((e.query.clone(), e.range.as_ms(), e.took)));
+        let took = Duration::from_millis(2052);
+        assert_eq!(ended, [("down".to_owned(), 7000, took), ("up".to_owned(), 7000, took)]);
+        assert_eq!(queries.samples(), samples);
         assert_eq!(queries.cut_off(), [0, 0, 0, 0, 1, 0]);
         let took = |slice| queries.durations(slice).total();
         assert_eq!(took(Slice::Evaluate), (1, Duration::from_secs(2)));

@@ -5,7 +5,7 @@ use crate::ast::Span;
 use crate::exec::bits;
 use crate::exec::histograms::HistogramSteps;
 use crate::exec::matrix::StepMatrix;
-use crate::profile::OperatorStats;
+use crate::profile::{OperatorStats, QueriedSamples};
 use skopos_model::{Columns, DurationMs, FloatHistogram, HistogramView, Labels, TimestampMs};
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
@@ -16,8 +16,18 @@ pub struct QueryResult {
     pub value: Value,
     /// What the one who asked should know about it; each once, in the order of their position.
     pub annotations: Vec<Annotation>,
+    /// How many samples were looked at.
+    pub samples: QueriedSamples,
     /// What each operator did, if that was asked for (`Engine::profiling`).
     pub operators: Vec<OperatorStats>,
+}
+
+impl QueryResult {
+    /// A value about which there is nothing to say.
+    pub(crate) fn of(value: Value) -> Self {
+        let (annotations, operators) = (Vec::new(), Vec::new());
+        Self { value, annotations, samples: QueriedSamples::default(), operators }
+    }
 }
 
 /// The value of an expression.

@@ -43,7 +43,8 @@ fn config(target: &Server) -> String {
 
 fn peers() -> Peers {
     let target = Server::start([Misbehaviour::text(BODY)]);
-    let prometheus = peers::prometheus(&config(&target), &["--log.level=error"]);
+    let prometheus =
+        peers::prometheus(&config(&target), &["--log.level=error", "--enable-feature=promql-per-step-stats"]);
     let ours = start(&target, &[]);
     for server in [&prometheus, &ours] {
         wait_for_value(server, "count(m)", 2.0);

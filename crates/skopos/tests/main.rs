@@ -19,6 +19,7 @@
 //! - `clients`: programs written for Prometheus
 //! - `query_crash`: which queries ran when the server died
 //! - `query_ranks`: which queries run, and which took longest
+//! - `query_stats`: what a query says of itself, while it runs and afterwards
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
 //! - `documented`: every flag is in the documentation
 //! - `config_and_signals`: files, flags, signals, ports and locks
@@ -39,6 +40,7 @@ mod limits;
 mod peers;
 mod query_crash;
 mod query_ranks;
+mod query_stats;
 mod query_tool;
 mod remote_read;
 mod retention;

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use std::{
     convert::Infallible,
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -57,10 +58,11 @@ impl Activity {
         Arc::new(Self { idle_timeout, state: Mutex::new(state) })
     }
 
-    /// `app`, whose requests are seen here.
+    /// `app`, whose requests are seen here, and say that `peer` sends them.
     pub(crate) fn watched(
         self: Arc<Self>,
         app: Router,
+        peer: SocketAddr,
     ) -> impl Service<
         hyper::Request<Incoming>,
         Response = hyper::Response<Body>,
@@ -68,7 +70,8 @@ impl Activity {
         Future: Send + 'static,
     > {
         let inner = TowerToHyperService::new(app);
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             let under_way = UnderWay::new(&self);
             let answer = inner.call(request);
             async move {

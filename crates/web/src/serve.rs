@@ -9,6 +9,7 @@ use crate::{
     protection::Protection,
 };
 use axum::{Router, extract::Request, middleware};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -177,7 +178,12 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
             let ended = match secured(stream, &protection).await {
                 Ok((io, protocol @ Protocol::Http1)) => {
                     let builder = builder(protocol, idle_timeout);
-                    let service = TowerToHyperService::new(app);
+                    let app = TowerToHyperService::new(app);
+                    // Handlers find the client's address among the request's extensions.
+                    let service = service_fn(move |mut request: hyper::Request<_>| {
+                        request.extensions_mut().insert(peer);
+                        app.call(request)
+                    });
                     let connection = builder.serve_connection(TokioIo::new(io), service);
                     watcher.watch(connection).await.map_err(|e| e.to_string())
                 }
@@ -185,7 +191,7 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
                     let builder = builder(protocol, idle_timeout);
                     let activity = Activity::new(idle_timeout);
                     let io = EndsIdle::new(io, Arc::clone(&activity));
-                    let connection = builder.serve_connection(TokioIo::new(io), activity.watched(app));
+                    let connection = builder.serve_connection(TokioIo::new(io), activity.watched(app, peer));
                     watcher.watch(connection).await.map_err(|e| e.to_string())
                 }
                 Err(error) => Err(format!("TLS: {error}")),

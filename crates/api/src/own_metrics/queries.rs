@@ -43,10 +43,14 @@ fn write_counts(queries: &Queries, out: &mut Families<'_>) {
     );
     let max = queries.max_concurrent() as f64;
     out.gauge("prometheus_engine_queries_concurrent_max", "How many queries may run at a time.", max);
-    let samples = queries.samples() as f64;
-    out.counter("prometheus_engine_query_samples_total", "Samples that queries have read.", samples);
+    let samples = queries.samples();
+    out.counter(
+        "prometheus_engine_query_samples_total",
+        "Samples that queries have looked at, each as often as it is in a window.",
+        samples.queried as f64,
+    );
     let help = "Samples that queries have read from storage.";
-    out.counter("prometheus_engine_query_samples_read_total", help, samples);
+    out.counter("prometheus_engine_query_samples_read_total", help, samples.read as f64);
     let failures = queries.log_failures() as f64;
     out.counter("skopos_active_query_log_failures_total", "Failed writes to queries.active.", failures);
     out.family(

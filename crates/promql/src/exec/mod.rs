@@ -33,8 +33,7 @@ pub(crate) use annotations::Annotations;
 use crate::ast::Span;
 use crate::error::EvalError;
 use crate::plan::{
-    Gather, Grid, Map, NodeId, Op, Param, Pipeline, PipelineId, Plan, RankFn, Ranks, ScanId, SortOrder,
-    Source,
+    Gather, Grid, Map, NodeId, Op, Param, PipelineId, Plan, RankFn, Ranks, ScanId, SortOrder, Source,
 };
 use crate::profile::NodeStats;
 use crate::shards::Shards;
@@ -98,7 +97,7 @@ impl<'a> Executor<'a> {
             budget: Arc::clone(budget),
             values: plan.nodes.iter().map(|_| None).collect(),
             left: plan.nodes.iter().map(|n| n.uses).collect(),
-            stats: vec![NodeStats::default(); plan.nodes.len()],
+            stats: plan.nodes.iter().map(|_| NodeStats::default()).collect(),
             annotations: Annotations::default(),
         }
     }
@@ -117,12 +116,11 @@ impl<'a> Executor<'a> {
             todo.extend(inputs.into_iter().rev().filter(|input| self.values[input.0].is_none()));
             if todo.len() == before {
                 self.budget.check()?;
-                let began = (self.budget.time_left(), self.budget.series(), self.budget.samples_read());
+                let began = (self.budget.time_left(), self.budget.series());
                 let value = self.evaluate(id)?;
                 let stats = &mut self.stats[id.0];
                 stats.took = began.0.saturating_sub(self.budget.time_left());
                 stats.series_read = self.budget.series() - began.1;
-                stats.samples_read = self.budget.samples_read() - began.2;
                 stats.rows = value.rows();
                 self.values[id.0] = Some(value);
             }
@@ -325,14 +323,16 @@ impl<'a> Executor<'a> {
             }
             Source::Subquery { node, .. } => {
                 let rows = self.rows(*node);
-                let run = Run { id: pipeline, run: self.run(p)? };
+                let run = Run { id: pipeline, run: self.run(pipeline)? };
                 let (inner, budget) = (self.grid(*node), Arc::clone(&self.budget));
                 let means = Means { plan, shards: self.shards, budget: &budget };
-                scan::windows_over(&rows, inner, means, run, &mut self.annotations)
+                let (rows, counted) = scan::windows_over(&rows, inner, means, run, &mut self.annotations)?;
+                self.stats[id.0].counted = counted;
+                Ok(rows)
             }
             Source::Node(node) => {
                 let rows = self.rows(*node);
-                let mut run = self.run(p)?;
+                let mut run = self.run(pipeline)?;
                 for (labels, row) in rows.iter() {
                     run.take_row(labels, row, &mut self.annotations)?;
                 }
@@ -343,7 +343,9 @@ impl<'a> Executor<'a> {
     }
 
     /// A pipeline ready to run: the scalars that it needs are there.
-    fn run(&mut self, p: &'a Pipeline) -> Result<PipelineRun<'a>, EvalError> {
+    fn run(&mut self, id: PipelineId) -> Result<PipelineRun<'a>, EvalError> {
+        let plan: &'a Plan = self.plan;
+        let p = &plan.pipelines[id.0];
         let kernel = match &p.source {
             Source::Scan { kernel, .. } | Source::Subquery { kernel, .. } => Some(kernel),
             Source::Node(_) => None,
@@ -353,8 +355,7 @@ impl<'a> Executor<'a> {
             *slot = node.map(|node| self.scalar(node));
         }
         let maps = p.maps.iter().map(|map| self.map(map)).collect();
-        let grid = self.plan.grids[p.grid.0];
-        PipelineRun::new(p, grid, (params, maps), self.plan.late_names, &self.budget)
+        PipelineRun::new((plan, id), (params, maps), &self.budget)
     }
 
     fn map(&mut self, map: &'a Map) -> MapRun<'a> {
@@ -367,15 +368,21 @@ impl<'a> Executor<'a> {
         let scan = &plan.scans[id.0];
         let mut runs: Vec<Run<'_>> = Vec::with_capacity(scan.pipelines.len());
         for id in &scan.pipelines {
-            runs.push(Run { id: *id, run: self.run(&plan.pipelines[id.0])? });
+            runs.push(Run { id: *id, run: self.run(*id)? });
         }
         let budget = Arc::clone(&self.budget);
         let means = Means { plan, shards: self.shards, budget: &budget };
-        scan::scan(scan, self.querier, means, &mut runs, &mut self.annotations)?;
-        for Run { id, run } in runs {
+        let seen = scan::scan(scan, self.querier, means, &mut runs, &mut self.annotations)?;
+        if let Some(first) = scan.pipelines.first() {
+            let stats = &mut self.stats[plan.pipelines[first.0].node.0];
+            (stats.series_expected, stats.samples_read) = (seen.series_expected, seen.samples);
+        }
+        for Run { id, mut run } in runs {
+            let counted = run.maker.take_counted();
             let rows = run.finish(&mut self.annotations)?;
             let node = plan.pipelines[id.0].node.0;
             self.stats[node].rows = rows.len();
+            self.stats[node].counted = counted;
             self.values[node] = Some(NodeValue::Rows(Arc::new(rows)));
         }
         Ok(())

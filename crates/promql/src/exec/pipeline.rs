@@ -11,11 +11,11 @@ use super::{
     matrix::{Row, RowBuffer, RowLabels, StepMatrix},
     scalars::Scalars,
     window::{self, Column, MixedInput, Params, Samples, Scratch, Starts},
-    work::Work,
+    work::{Counted, Work},
 };
 use crate::ast::Edges;
 use crate::error::EvalError;
-use crate::plan::{Grid, Kernel, Pipeline, Sink, WindowFn, Windows};
+use crate::plan::{Grid, Kernel, Pipeline, PipelineId, Plan, Sink, WindowFn, Windows};
 use skopos_model::{CounterResetHint, HistogramView, Labels, TimestampMs};
 use skopos_storage::QueryBudget;
 use std::{ops::Range, sync::Arc};
@@ -69,13 +69,12 @@ enum SinkRun<'p> {
 
 impl<'p> PipelineRun<'p> {
     pub(crate) fn new(
-        pipeline: &'p Pipeline,
-        grid: Grid,
-        (params, maps): (KernelParams, Vec<MapRun<'p>>),
-        late_names: bool,
+        (plan, id): (&'p Plan, PipelineId),
+        numbers: (KernelParams, Vec<MapRun<'p>>),
         budget: &Arc<QueryBudget>,
     ) -> Result<Self, EvalError> {
-        let maker = RowMaker::new(grid, (params, maps), late_names, budget)?;
+        let (pipeline, grid, late_names) = (&plan.pipelines[id.0], plan.grid_of(id), plan.late_names);
+        let maker = RowMaker::new((plan, id), numbers, budget)?;
         let sink = match &pipeline.sink {
             Sink::Collect { .. } => SinkRun::Collect(StepMatrix::new(grid.steps, budget)),
             Sink::Aggregate { op, grouping, input } => {
@@ -122,8 +121,10 @@ impl<'p> PipelineRun<'p> {
     pub(crate) fn take_all(
         &mut self,
         rows: &StepMatrix,
+        counted: &Counted,
         annotations: &mut Annotations,
     ) -> Result<(), EvalError> {
+        self.maker.work.counted.absorb(counted);
         for (labels, row) in rows.iter() {
             self.taker.take(labels.clone(), row, &mut self.maker.work, annotations)?;
         }
@@ -167,15 +168,26 @@ impl RowTaker<'_> {
 
 impl<'p> RowMaker<'p> {
     pub(crate) fn new(
-        grid: Grid,
+        (plan, id): (&Plan, PipelineId),
         (params, maps): (KernelParams, Vec<MapRun<'p>>),
-        late_names: bool,
         budget: &Arc<QueryBudget>,
     ) -> Result<Self, EvalError> {
+        let (grid, late_names) = (plan.grid_of(id), plan.late_names);
         let mut held = Held::new(budget);
         held.grow(grid.steps)?;
         let (row, names) = (RowBuffer::new(grid.steps), foldhash::HashSet::default());
-        Ok(Self { grid, late_names, params, maps, row, names, work: Work::new(budget), held })
+        let mut work = Work::new(budget);
+        if plan.counts_steps {
+            // They are part of the result, so they stay on the account until the query is done with.
+            budget.charge_memory((grid.steps as u64).saturating_mul(size_of::<u64>() as u64))?;
+            work.counted.per_step = vec![0; grid.steps];
+        }
+        Ok(Self { grid, late_names, params, maps, row, names, work, held })
+    }
+
+    /// What was counted so far, which is nothing from there on.
+    pub(crate) fn take_counted(&mut self) -> Counted {
+        std::mem::take(&mut self.work.counted)
     }
 
     /// The numbers that it needs, for another that does the same.
@@ -218,6 +230,9 @@ impl<'p> RowMaker<'p> {
         if histograms.is_empty() {
             let (scratch, mut row) = ((&mut *scratch, &mut self.work), self.row.row_mut());
             window::apply(kernel, params, samples, windows, scratch, &mut row)?;
+            if kernel.function.is_instant() && windows.edges == Edges::Sampled {
+                self.work.count_present(&self.row.present);
+            }
         } else {
             let metric = labels.labels.metric_name().unwrap_or_default();
             self.work.buffers(samples.values.len().saturating_mul(MIXED_SAMPLE_BYTES))?;

@@ -10,6 +10,7 @@ use super::{
     pipeline::{KernelParams, PipelineRun, RowMaker, SeriesSamples, each_row_as_samples},
     scalars::Scalars,
     window::{Samples, Scratch, Starts},
+    work::Counted,
 };
 use crate::error::EvalError;
 use crate::plan::{Grid, Kernel, PipelineId, Plan, Scan, Source, StartTimestamps, Windows};
@@ -48,23 +49,33 @@ const PART_VALUES: usize = 256 << 10;
 /// … and there are so many parts for each shard, where there are as many series.
 const PARTS_PER_SHARD: usize = 8;
 
+/// What a scan came upon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// How many series the storage said to have before any was read, about.
+    pub series_expected: u64,
+    /// How many samples it handed out.
+    pub samples: u64,
+}
+
 /// In how many parts `series` rows of `steps` are cut.
 fn parts_of(series: usize, steps: usize, shards: &Shards) -> usize {
     let most = (PART_VALUES / steps.max(1)).clamp(1, PART_SERIES);
     series.div_ceil(most).max(PARTS_PER_SHARD * shards.options().max).min(series).max(1)
 }
 
-/// Reads a scan and hands each series to all pipelines.
+/// Reads a scan and hands each series to all pipelines; what it came upon.
 pub(crate) fn scan(
     scan: &Scan,
     querier: &dyn Querier,
     means: Means<'_>,
     runs: &mut [Run<'_>],
     annotations: &mut Annotations,
-) -> Result<(), EvalError> {
+) -> Result<Seen, EvalError> {
     let (range, budget) = (scan.range, Arc::clone(means.budget));
     let request = SelectRequest { matchers: &scan.matchers, range, shard: Shard::WHOLE, budget };
     let mut set = querier.select(&request)?;
+    let series_expected = set.parting().map_or(0, |p| p.remaining() as u64);
     let mut reader = Reader::new(means.plan, means.budget);
     let mut work = 0;
     loop {
@@ -74,15 +85,16 @@ pub(crate) fn scan(
             let steps = runs.iter().map(|r| means.plan.grid_of(r.id).steps).sum();
             let parts = parted(set, parts_of(remaining, steps, means.shards))?;
             let job = ScanJob { rows: RowsOf::new(means, runs) };
-            let mut owner = ScanOwner { means, runs, annotations, reader };
-            return in_order(means.shards, (job, parts), means.budget, &mut owner);
+            let mut owner = ScanOwner { means, runs, annotations, reader, helped: 0 };
+            in_order(means.shards, (job, parts), means.budget, &mut owner)?;
+            return Ok(Seen { series_expected, samples: owner.helped + owner.reader.samples });
         }
         let read = reader.next(&mut *set, |labels, samples, scratch| {
             take(means.plan, runs, labels, samples, (scratch, annotations))
         })?;
         match read {
             Some(more) => work += more,
-            None => return Ok(()),
+            None => return Ok(Seen { series_expected, samples: reader.samples }),
         }
     }
 }
@@ -108,6 +120,8 @@ struct Reader {
     starts: Vec<skopos_model::TimestampMs>,
     batch_held: Held,
     views_held: Held,
+    /// How many samples were read.
+    samples: u64,
 }
 
 impl Reader {
@@ -120,6 +134,7 @@ impl Reader {
             starts: Vec::new(),
             batch_held: Held::new(budget),
             views_held: Held::new(budget),
+            samples: 0,
         }
     }
 
@@ -129,7 +144,7 @@ impl Reader {
         set: &mut dyn SeriesSet,
         mut take: impl FnMut(&RowLabels, SeriesSamples<'_>, &mut Scratch) -> Result<(), EvalError>,
     ) -> Result<Option<u64>, EvalError> {
-        let Self { used, budget, batch, scratch, starts, batch_held, views_held } = self;
+        let Self { used, budget, batch, scratch, starts, batch_held, views_held, samples: read } = self;
         if !set.next_batch(batch)? {
             return Ok(None);
         }
@@ -148,6 +163,7 @@ impl Reader {
             let histograms: Vec<_> = series.histograms.iter().collect();
             take(&labels, (samples, histograms.as_slice()), scratch)
         });
+        *read += batch.sample_count() as u64;
         // The next batch takes the place of this one, or there is none.
         budget.release_samples(batch.sample_count() as u64);
         handed?;
@@ -163,9 +179,12 @@ struct RowsOf {
     pipelines: Vec<(PipelineId, KernelParams, Vec<Vec<Scalars>>)>,
 }
 
-/// The rows of a part, for each pipeline, and what came up.
+/// The rows of a part, for each pipeline, how many samples were looked at, and what came up.
 struct Rows {
     of: Vec<StepMatrix>,
+    counted: Vec<Counted>,
+    /// Samples that were read for them.
+    read: u64,
     annotations: Annotations,
 }
 
@@ -187,16 +206,17 @@ impl RowsOf {
         ) -> Result<(), EvalError>,
     ) -> Result<Rows, EvalError> {
         let mut makers = Vec::with_capacity(self.pipelines.len());
-        let mut rows = Rows { of: Vec::with_capacity(makers.len()), annotations: Annotations::default() };
+        let (of, counted) = (Vec::with_capacity(self.pipelines.len()), Vec::new());
+        let mut rows = Rows { of, counted, read: 0, annotations: Annotations::default() };
         for (id, params, scalars) in &self.pipelines {
             let (pipeline, grid) = (&self.plan.pipelines[id.0], self.plan.grid_of(*id));
             let maps = pipeline.maps.iter().zip(scalars);
             let maps = maps.map(|(map, scalars)| MapRun { map, scalars: scalars.clone() }).collect();
-            let how = (params.clone(), maps);
-            makers.push((RowMaker::new(grid, how, self.plan.late_names, &self.budget)?, *id));
+            let numbers = (params.clone(), maps);
+            makers.push((RowMaker::new((&self.plan, *id), numbers, &self.budget)?, *id));
             rows.of.push(StepMatrix::new(grid.steps, &self.budget));
         }
-        let Rows { of, annotations } = &mut rows;
+        let Rows { of, annotations, .. } = &mut rows;
         each(&mut |labels, samples, scratch| {
             for ((maker, id), rows) in makers.iter_mut().zip(of.iter_mut()) {
                 let how = windows_of(&self.plan, *id);
@@ -204,13 +224,15 @@ impl RowsOf {
             }
             Ok(())
         })?;
+        rows.counted.extend(makers.iter_mut().map(|(maker, _)| maker.take_counted()));
         Ok(rows)
     }
 }
 
 fn take_all(runs: &mut [Run<'_>], rows: Rows, annotations: &mut Annotations) -> Result<(), EvalError> {
     annotations.absorb(rows.annotations);
-    runs.iter_mut().zip(&rows.of).try_for_each(|(r, rows)| r.run.take_all(rows, annotations))
+    let all = runs.iter_mut().zip(rows.of.iter().zip(&rows.counted));
+    all.into_iter().try_for_each(|(r, (rows, counted))| r.run.take_all(rows, counted, annotations))
 }
 
 struct ScanJob {
@@ -223,10 +245,12 @@ impl Job for ScanJob {
 
     fn make(&self, mut set: Self::Part) -> Result<Rows, EvalError> {
         let mut reader = Reader::new(&self.rows.plan, &self.rows.budget);
-        self.rows.made(|take| {
+        let mut rows = self.rows.made(|take| {
             while reader.next(&mut *set, &mut *take)?.is_some() {}
             Ok(())
-        })
+        })?;
+        rows.read = reader.samples;
+        Ok(rows)
     }
 }
 
@@ -235,11 +259,13 @@ struct ScanOwner<'a, 'p> {
     runs: &'a mut [Run<'p>],
     annotations: &'a mut Annotations,
     reader: Reader,
+    /// Samples that others have read.
+    helped: u64,
 }
 
 impl Owner<ScanJob> for ScanOwner<'_, '_> {
     fn do_next(&mut self, mut set: Box<dyn SeriesSet>) -> Result<(), EvalError> {
-        let Self { means, runs, annotations, reader } = self;
+        let Self { means, runs, annotations, reader, .. } = self;
         let mut take = |labels: &RowLabels, samples: SeriesSamples<'_>, scratch: &mut Scratch| {
             take(means.plan, runs, labels, samples, (scratch, annotations))
         };
@@ -248,6 +274,7 @@ impl Owner<ScanJob> for ScanOwner<'_, '_> {
     }
 
     fn take_in(&mut self, rows: Rows) -> Result<(), EvalError> {
+        self.helped += rows.read;
         take_all(self.runs, rows, self.annotations)
     }
 }
@@ -259,7 +286,7 @@ pub(crate) fn windows_over(
     means: Means<'_>,
     run: Run<'_>,
     annotations: &mut Annotations,
-) -> Result<StepMatrix, EvalError> {
+) -> Result<(StepMatrix, Counted), EvalError> {
     let mut runs = [run];
     let work = (rows.len() as u64).saturating_mul(inner.steps as u64 + SERIES_WORK);
     let job = WindowsJob { rows: RowsOf::new(means, &runs), of: Arc::clone(rows), inner };
@@ -273,8 +300,9 @@ pub(crate) fn windows_over(
     } else {
         owner.do_next(0..rows.len())?;
     }
-    let [run] = runs;
-    run.run.finish(annotations)
+    let [mut run] = runs;
+    let counted = run.run.maker.take_counted();
+    Ok((run.run.finish(annotations)?, counted))
 }
 
 struct WindowsJob {

@@ -33,6 +33,9 @@ pub enum Reason {
         /// What may have been meant.
         nearest: Option<&'static str>,
     },
+    /// The query ended while it was read.
+    #[error("{0}, while its regular expressions were compiled")]
+    Ended(String),
     /// A named limit was reached.
     #[error("the query exceeds the limit of {max} {what}: split it into several queries")]
     Limit {

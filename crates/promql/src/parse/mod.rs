@@ -30,6 +30,7 @@ pub use skopos_model::matcher::{MAX_REGEX_BYTES, MAX_REGEXES};
 use crate::ast::Expr;
 use parser::{Parsed, Parser};
 use skopos_model::{Matcher, matcher::Regexes};
+use skopos_storage::QueryBudget;
 
 /// The most bytes that a query may have.
 pub const MAX_QUERY_BYTES: usize = 512 << 10;
@@ -52,7 +53,12 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 
 /// Reads an expression, with what of the language is allowed.
 pub fn parse_with(text: &str, options: ParseOptions) -> Result<Expr, ParseError> {
-    expression(text, options).map_err(|e| *e)
+    expression(text, options, None).map_err(|e| *e)
+}
+
+/// The same in the time of a query: no regular expression is compiled once `budget` has ended, which it says.
+pub fn parse_within(text: &str, options: ParseOptions, budget: &QueryBudget) -> Result<Expr, ParseError> {
+    expression(text, options, Some(budget)).map_err(|e| *e)
 }
 
 /// Reads a selector without `offset`, `@` and range, as in `match[]`. At least one of the matchers
@@ -84,8 +90,9 @@ enum Allowed {
     Everything,
 }
 
-fn expression(text: &str, options: ParseOptions) -> Parsed<Expr> {
+fn expression(text: &str, options: ParseOptions, budget: Option<&QueryBudget>) -> Parsed<Expr> {
     let mut parser = Parser::new(text, options)?;
+    parser.budget = budget;
     let node = parser.expression()?;
     parser.expect_end("a binary operator or the end of the query")?;
     Ok(*node.expr)

@@ -10,6 +10,7 @@ use skopos_model::{
     MatchOp, Matcher,
     matcher::{MatcherRefused, Regexes},
 };
+use skopos_storage::QueryBudget;
 
 /// The most characters of the text that a message repeats.
 const MAX_QUOTED_CHARS: usize = 30;
@@ -41,6 +42,8 @@ pub(super) struct Parser<'a> {
     /// How many rules that may hold themselves are open.
     nesting: usize,
     pub(super) regexes: Regexes,
+    /// Of the query that is read, if it is one.
+    pub(super) budget: Option<&'a QueryBudget>,
 }
 
 impl<'a> Parser<'a> {
@@ -60,6 +63,7 @@ impl<'a> Parser<'a> {
             any_selector_at: None,
             nesting: 0,
             regexes: Regexes::default(),
+            budget: None,
         };
         parser.advance()?;
         Ok(parser)
@@ -173,6 +177,11 @@ impl<'a> Parser<'a> {
         value: String,
         span: Span,
     ) -> Parsed<Matcher> {
+        if let (MatchOp::Regex | MatchOp::NotRegex, Some(Err(ended))) =
+            (op, self.budget.map(QueryBudget::check))
+        {
+            return Err(self.error(span, Reason::Ended(ended.to_string())));
+        }
         self.regexes.matcher(name, op, value).map_err(|refused| match refused {
             MatcherRefused::Regex(e) => self.meaning(span, e.to_string()),
             MatcherRefused::Limit { what, max } => self.error(span, Reason::Limit { what, max }),

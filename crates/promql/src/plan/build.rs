@@ -14,11 +14,11 @@ use crate::ast::{
 use crate::error::EvalError;
 use crate::exec::arith;
 use skopos_model::{DurationMs, TimestampMs};
-use skopos_storage::QueryError;
+use skopos_storage::{QueryBudget, QueryError};
 
 /// What the plan depends on beside the expression.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PlanOptions {
+pub(crate) struct PlanOptions<'b> {
     /// How old a sample may be to count as a series' value.
     pub lookback: DurationMs,
     /// The step of subqueries that have none.
@@ -27,8 +27,12 @@ pub(crate) struct PlanOptions {
     pub late_names: bool,
     /// Whether anything is made of since when samples were counted.
     pub starts: StartTimestamps,
+    /// Samples are counted step by step.
+    pub counts_steps: bool,
     /// More steps than that are refused before anything is held.
     pub max_samples: u64,
+    /// Planning ends with it.
+    pub budget: Option<&'b QueryBudget>,
 }
 
 /// The grids that a part of the expression is evaluated on.
@@ -70,7 +74,7 @@ impl Frame {
 /// A plan being made.
 #[derive(Debug)]
 pub(crate) struct Builder<'a> {
-    pub options: &'a PlanOptions,
+    pub options: &'a PlanOptions<'a>,
     pub nodes: Vec<Node>,
     pub pipelines: Vec<Pipeline>,
     pub scans: Vec<Scan>,
@@ -115,7 +119,7 @@ pub(crate) fn plan(
     expr: &Expr,
     grid: Grid,
     bounds: Bounds,
-    options: &PlanOptions,
+    options: &PlanOptions<'_>,
 ) -> Result<Plan, EvalError> {
     let mut builder = Builder::new(bounds, options);
     let frame = builder.frame(grid, expr.span)?;
@@ -135,6 +139,7 @@ pub(crate) fn plan(
         late_names: options.late_names,
         starts: options.starts,
         twins,
+        counts_steps: options.counts_steps,
     })
 }
 
@@ -143,7 +148,7 @@ pub(crate) fn plan_subquery(
     subquery: &Subquery,
     span: Span,
     at: TimestampMs,
-    options: &PlanOptions,
+    options: &PlanOptions<'_>,
 ) -> Result<Option<Plan>, EvalError> {
     let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
     let mut builder = Builder::new(Bounds::instant(at), options);
@@ -168,7 +173,7 @@ fn subquery_grid(step: DurationMs, windows: Windows) -> Option<Grid> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(bounds: Bounds, options: &'a PlanOptions) -> Self {
+    fn new(bounds: Bounds, options: &'a PlanOptions<'a>) -> Self {
         let (nodes, pipelines, scans, grids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (regexes, twins) = (Regexes::default(), Vec::new());
         Self { options, nodes, pipelines, scans, grids, twins, bounds, regexes }

@@ -13,6 +13,7 @@ use crate::error::EvalError;
 use crate::exec::arith;
 use crate::functions::{self, FunctionId as F};
 use skopos_model::{Labels, LabelsBuilder, MatchOp, Matcher, name::METRIC_NAME};
+use skopos_storage::QueryBudget;
 use std::sync::Arc;
 
 impl Builder<'_> {
@@ -272,6 +273,7 @@ impl Builder<'_> {
         let destination = text_arg(call, 1, span)?;
         check_label(&destination, "label_replace", span)?;
         let pattern = text_arg(call, 4, span)?;
+        self.options.budget.map_or(Ok(()), QueryBudget::check)?;
         let regex = self.regexes.compiled(&pattern, span)?;
         let (replacement, source) = (text_arg(call, 2, span)?, text_arg(call, 3, span)?);
         let map = Map::Replace(Arc::new(LabelReplace { destination, replacement, source, regex }));

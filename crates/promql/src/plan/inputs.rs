@@ -22,7 +22,33 @@ impl Op {
     }
 }
 
+/// A node that another needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input {
+    pub node: NodeId,
+    /// Windows slide over it, as it stands in a subquery.
+    pub is_windowed: bool,
+}
+
 impl Plan {
+    /// At how many times a node is evaluated.
+    pub(crate) fn steps(&self, id: NodeId) -> usize {
+        self.grids[self.nodes[id.0].grid.0].steps
+    }
+
+    /// The nodes of which the value of `id` is made.
+    pub(crate) fn own_inputs(&self, id: NodeId) -> Vec<Input> {
+        let Op::Pipeline(pipeline) = &self.nodes[id.0].op else {
+            return self.inputs(id).into_iter().map(|node| Input { node, is_windowed: false }).collect();
+        };
+        let windowed = match &self.pipelines[pipeline.0].source {
+            Source::Subquery { node, .. } => Some(*node),
+            Source::Scan { .. } | Source::Node(_) => None,
+        };
+        let all = self.pipeline_inputs(*pipeline).into_iter();
+        all.map(|node| Input { node, is_windowed: windowed == Some(node) }).collect()
+    }
+
     /// The nodes whose values `id` needs. A pipeline that reads storage is carried out with all others of its
     /// scan, so it needs what those need.
     pub(crate) fn inputs(&self, id: NodeId) -> Vec<NodeId> {
@@ -38,7 +64,8 @@ impl Plan {
         }
     }
 
-    fn pipeline_inputs(&self, pipeline: PipelineId) -> Vec<NodeId> {
+    /// The nodes whose values a pipeline needs.
+    pub(crate) fn pipeline_inputs(&self, pipeline: PipelineId) -> Vec<NodeId> {
         let pipeline = &self.pipelines[pipeline.0];
         let mut inputs = Vec::new();
         match &pipeline.source {

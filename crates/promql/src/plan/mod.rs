@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub starts: StartTimestamps,
     /// Places that are carried out together with others.
     pub twins: Vec<Twin>,
+    /// Samples are counted step by step.
+    pub counts_steps: bool,
 }
 
 /// What is made of the start timestamps of samples.
@@ -419,6 +421,11 @@ pub(crate) enum WindowFn {
 }
 
 impl WindowFn {
+    /// Whether it looks at one sample of each window.
+    pub(crate) const fn is_instant(self) -> bool {
+        matches!(self, Self::Newest | Self::NewestTime | Self::NewestStart | Self::InfoTime)
+    }
+
     /// Whether the result is still the metric that was read.
     pub(crate) const fn keeps_name(self) -> bool {
         matches!(self, Self::Newest | Self::InfoTime | Self::First | Self::Last)

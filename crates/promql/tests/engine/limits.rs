@@ -4,7 +4,7 @@
 use crate::support::{memory::MemoryStorage, world::World};
 use skopos_base::clock::Clock;
 use skopos_model::{DurationMs, TimestampMs};
-use skopos_promql::{Engine, EngineOptions, EvalError, Severity, Steps, parse};
+use skopos_promql::{Engine, EngineOptions, EvalError, Severity, Steps, parse, parse_within};
 use skopos_storage::{
     LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest, SeriesSet,
     TimeRange,
@@ -309,6 +309,34 @@ fn remarks_name_their_place() {
     }
     let quiet = world.range("sum(rate(m_total[5m])) + quantile(0.5, m_total)", 0, 600, 60).unwrap();
     assert!(quiet.annotations.is_empty());
+}
+
+#[test]
+fn reading_and_planning_end_with_the_query() {
+    // 60 expressions that have to be compiled.
+    let patterns: Vec<String> =
+        (0..60).map(|i| format!("m{{a=~\"(x.?y|z){{{}}}.*[0-9]+{i}\"}}", i + 2)).collect();
+    let text = patterns.join(" + ");
+    let language = EngineOptions::default().language;
+    let patient = QueryBudget::new(QueryLimits::default(), still());
+    parse_within(&text, language, &patient).unwrap();
+    let limits = QueryLimits { timeout: DurationMs::from_secs(20), ..QueryLimits::default() };
+    let clock = Arc::new(HastyClock::default());
+    let hasty = QueryBudget::new(limits, Arc::clone(&clock) as Arc<dyn Clock>);
+    let refused = parse_within(&text, language, &hasty).unwrap_err().to_string();
+    assert!(
+        refused.contains("timed out after 20s, while its regular expressions were compiled"),
+        "{refused}"
+    );
+    assert!(clock.0.load(Ordering::Relaxed) < 30, "it went on");
+    let replace = |i: usize| format!("label_replace(m, \"d\", \"$1\", \"s\", \"(x.?y|z){{{}}}.*\")", i + 2);
+    let text = (0..60).map(replace).collect::<Vec<_>>().join(" + ");
+    let clock = Arc::new(HastyClock::default());
+    let hasty = QueryBudget::new(limits, Arc::clone(&clock) as Arc<dyn Clock>);
+    let engine = Engine::new(EngineOptions::default(), still());
+    let ended = engine.range(&MemoryStorage::default(), &parse(&text).unwrap(), steps(1), &hasty);
+    assert!(matches!(ended, Err(EvalError::Storage(QueryError::Timeout(_)))), "{ended:?}");
+    assert!(clock.0.load(Ordering::Relaxed) < 30, "it went on");
 }
 
 #[test]

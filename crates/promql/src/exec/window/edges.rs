@@ -54,6 +54,7 @@ pub(super) fn each(
         hi.advance(s.timestamps, end - closed);
         lo.advance(s.timestamps, start);
         work.spend(1)?;
+        work.count(step, hi.at.saturating_sub(lo.at));
         let time = |i: usize| s.timestamps.get(i).map(|t| t.as_ms());
         let before = lo.at.checked_sub(1).filter(|i| time(*i).is_some_and(|t| t > start - windows.reach));
         let after = Some(hi.at).filter(|i| time(*i).is_some_and(|t| t <= end + windows.reach));

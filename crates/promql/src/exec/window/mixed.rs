@@ -154,7 +154,6 @@ pub(crate) fn apply(
     out: &mut RowBuffer,
     annotations: &mut Annotations,
 ) -> Result<(), EvalError> {
-    use WindowFn as W;
     work.spend(input.samples.values.len())?;
     // A list of a histogram at every step, which doubles as it grows.
     work.make(input.windows.steps.saturating_mul(2 * size_of::<Arc<FloatHistogram>>()))?;
@@ -164,20 +163,68 @@ pub(crate) fn apply(
         && !extended
     {
         work.spend(windows.steps)?;
-        return newest(input, what, work, out);
+        newest(input, what, work, out)?;
+        work.count_present(&out.present);
+        for (k, histogram) in out.histograms.iter().flat_map(|h| h.iter()) {
+            work.count(k, samples_in(&histogram.view()) - 1);
+        }
+        return Ok(());
     }
     let parted = Parted::of(input);
+    count(&parted, windows, work)?;
+    // What is done to floats and histograms apart is not counted again.
+    let counted = std::mem::take(&mut work.counted);
+    let done = compute_all(input, &parted, (scratch, work), out, annotations);
+    work.counted = counted;
+    done
+}
+
+/// How many samples a histogram counts for, as in Prometheus: by the size that it has there.
+fn samples_in(histogram: &HistogramView<'_>) -> usize {
+    const FIXED_BYTES: usize = 168 + 8;
+    let layout = histogram.layout;
+    let spans = layout.positive_spans.len() + layout.negative_spans.len();
+    (FIXED_BYTES + 8 * (spans + histogram.bucket_count() + layout.custom_bounds.len())) / 16
+}
+
+/// Counts what the windows have.
+fn count(parted: &Parted<'_>, windows: &Windows, work: &mut Work) -> Result<(), EvalError> {
+    let mut up_to = Vec::with_capacity(parted.histograms.len() + 1);
+    up_to.push(0);
+    for histogram in &parted.histograms {
+        up_to.push(up_to[up_to.len() - 1] + samples_in(histogram) - 1);
+    }
+    // Each sample is counted by sliding, a histogram for more than one.
+    slide(&parted.timestamps, windows, work, |work, k, lo, hi| {
+        let histograms = parted.histograms_of(lo, hi);
+        work.count(k, up_to[histograms.end] - up_to[histograms.start]);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// The windows of functions that look at more than one sample.
+fn compute_all(
+    input: &MixedInput<'_>,
+    parted: &Parted<'_>,
+    (scratch, work): (&mut Scratch, &mut Work),
+    out: &mut RowBuffer,
+    annotations: &mut Annotations,
+) -> Result<(), EvalError> {
+    use WindowFn as W;
+    let (function, windows) = (input.kernel.function, input.windows);
+    let extended = windows.edges != Edges::Sampled;
     match function {
         W::Count | W::Present | W::TimeOfFirst | W::TimeOfLast => {
             let row = &mut out.row_mut();
             compute(input.kernel, input.params, parted.all(), windows, (scratch, work), row)?;
         }
-        W::Newest => extended::instants(input, &parted, work, out, annotations)?,
+        W::Newest => extended::instants(input, parted, work, out, annotations)?,
         W::Changes | W::Resets if extended => {
-            extended::transitions(function, &parted, windows, work, out)?;
+            extended::transitions(function, parted, windows, work, out)?;
         }
-        W::First | W::Last => ends(function, &parted, windows, work, out)?,
-        W::Changes | W::Resets => transitions(function, &parted, windows, work, out)?,
+        W::First | W::Last => ends(function, parted, windows, work, out)?,
+        W::Changes | W::Resets => transitions(function, parted, windows, work, out)?,
         _ => {
             let starts = Starts::of_all(&parted.float_starts);
             let floats = Samples { timestamps: &parted.float_times, values: &parted.floats, starts };
@@ -185,14 +232,14 @@ pub(crate) fn apply(
             compute(input.kernel, input.params, floats, windows, (scratch, work), row)?;
             match function {
                 W::Rate | W::Increase | W::Delta if extended => {
-                    extended::differences(input, &parted, work, out, annotations)?;
+                    extended::differences(input, parted, work, out, annotations)?;
                 }
                 W::Rate | W::Increase | W::Delta => {
-                    rate::extrapolated(input, &parted, work, out, annotations)?;
+                    rate::extrapolated(input, parted, work, out, annotations)?;
                 }
-                W::Irate | W::Idelta => rate::instant(input, &parted, work, out, annotations)?,
-                W::Sum | W::Avg => sums(input, &parted, work, out, annotations)?,
-                _ => ignored(input, &parted, work, out, annotations)?,
+                W::Irate | W::Idelta => rate::instant(input, parted, work, out, annotations)?,
+                W::Sum | W::Avg => sums(input, parted, work, out, annotations)?,
+                _ => ignored(input, parted, work, out, annotations)?,
             }
         }
     }

@@ -212,10 +212,13 @@ pub(crate) fn has_overlap(
     let at = s.starts.overlapping(s.timestamps);
     let mut found = false;
     if !at.is_empty() {
+        // These windows were counted before.
+        let counted = std::mem::take(&mut work.counted);
         slide(s.timestamps, windows, work, |_, _, lo, hi| {
             found |= at.get(at.partition_point(|i| *i <= lo)).is_some_and(|i| *i < hi);
             Ok(())
         })?;
+        work.counted = counted;
     }
     Ok(found)
 }
@@ -255,7 +258,7 @@ fn without_stale<'a>(s: Samples<'_>, into: &'a mut Clean) -> Samples<'a> {
 }
 
 /// Calls `f` with the step and the bounds `lo..hi` of its window, for each window that has a sample. `f`
-/// spends what it touches; the edges of the windows are paid for here.
+/// spends what it touches; the edges of the windows are paid for, and their samples counted, here.
 #[inline]
 fn slide(
     timestamps: &[TimestampMs],
@@ -270,6 +273,7 @@ fn slide(
         lo.advance(timestamps, end - windows.range);
         work.spend(1)?;
         if lo.at < hi.at {
+            work.count(k, hi.at - lo.at);
             f(work, k, lo.at, hi.at)?;
         } else if lo.at == timestamps.len() && windows.step > 0 {
             break;

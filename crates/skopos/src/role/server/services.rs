@@ -3,7 +3,7 @@
 use super::{Configured, Flags, about, admin::Administered, own, reloads::Reloads, retention::BlockFlags};
 use crate::role::Failure;
 use skopos_api::{
-    App, Parts, QueryLog, QueryRanks, RemoteRead, Slots,
+    App, Parts, QueryLog, RemoteRead, Slots,
     notifications::RELOAD_FAILED,
     own_metrics::{MetricsSource, OwnMetrics, query_source, scrape_source},
 };
@@ -87,7 +87,6 @@ impl Services {
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
         app.ready(Parts {
             remote_read,
-            query_ranks: QueryRanks::new(Arc::clone(&env.clock)),
             response_max_bytes: flags.response_max_bytes,
             exemplars: Arc::clone(&db) as _,
             about,
