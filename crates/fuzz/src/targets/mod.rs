@@ -229,6 +229,7 @@ pub const TARGETS: &[Target] = &[
             &[
                 "parse",
                 "parse_with",
+                "parse_within",
                 "parse_selector",
                 "parse_selector_within",
                 "parse_matchers",
@@ -246,6 +247,7 @@ pub const TARGETS: &[Target] = &[
             &[
                 "parse",
                 "parse_with",
+                "parse_within",
                 "parse_selector",
                 "parse_selector_within",
                 "parse_matchers",
