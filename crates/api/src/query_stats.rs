@@ -57,10 +57,8 @@ pub(crate) struct Stats {
     /// Its text was read.
     began: Duration,
     ended: Duration,
-    /// What it looked at.
+    /// What it looked at and read.
     samples: QueriedSamples,
-    /// What it read from storage.
-    read: u64,
     /// Where each step stands, if they are told.
     steps: Option<Steps>,
     peak: u64,
@@ -80,10 +78,10 @@ impl Stats {
         self.began = parts.clock.monotonic();
     }
 
-    /// Evaluation ended, having used so much. Of what has no result it is known what was read.
+    /// Evaluation ended, having used so much. Of what has no result it is known what was charged.
     pub(crate) fn evaluated(&mut self, parts: &Parts, budget: &QueryBudget, result: Option<&QueryResult>) {
-        self.read = budget.samples_read();
-        let read = || QueriedSamples { total: self.read, per_step: Vec::new() };
+        let charged = budget.samples_read();
+        let read = || QueriedSamples { total: charged, per_step: Vec::new(), read: charged };
         self.samples = result.map_or_else(read, |result| result.samples.clone());
         self.peak = budget.samples_peak();
         self.ended = parts.clock.monotonic();
@@ -115,7 +113,7 @@ impl Stats {
 
     /// Its samples.
     pub(crate) fn samples(&self) -> Samples {
-        Samples { queried: self.samples.total, read: self.read }
+        Samples { queried: self.samples.total, read: self.samples.read }
     }
 
     /// As Prometheus writes it. Sorting is a part of evaluation.
@@ -132,7 +130,7 @@ impl Stats {
             },
             "samples": {
                 "totalQueryableSamples": self.samples.total,
-                "samplesRead": self.read,
+                "samplesRead": self.samples.read,
                 "peakSamples": self.peak,
             },
         })
@@ -154,8 +152,8 @@ mod tests {
     fn the_parts_of_a_querys_time_are_told_apart() {
         let at = Duration::from_millis;
         let (asked, ran, began, ended) = (at(1000), at(1500), at(1625), at(3625));
-        let samples = QueriedSamples { total: 9, per_step: Vec::new() };
-        let stats = Stats { asked, ran, began, ended, samples, read: 7, peak: 3, ..Stats::default() };
+        let samples = QueriedSamples { total: 9, per_step: Vec::new(), read: 7 };
+        let stats = Stats { asked, ran, began, ended, samples, peak: 3, ..Stats::default() };
         let expected = json!({
             "timings": {
                 "evalTotalTime": 2.125,

@@ -324,7 +324,7 @@ impl Engine {
         let total = samples.len() as u64;
         let per_step = if self.options.profile { vec![total] } else { Vec::new() };
         let value = Value::Matrix(Matrix::of_samples(labels, ends, samples));
-        Ok(QueryResult { samples: QueriedSamples { total, per_step }, ..QueryResult::of(value) })
+        Ok(QueryResult { samples: QueriedSamples { total, per_step, read: total }, ..QueryResult::of(value) })
     }
 
     /// A plan whose only scan reads the window of `range`.

@@ -13,6 +13,8 @@ pub struct QueriedSamples {
     pub total: u64,
     /// Those of each step, if that was asked for (`Engine::profiling`).
     pub per_step: Vec<u64>,
+    /// How many were read from storage, each once for each read.
+    pub read: u64,
 }
 
 /// One operator of a plan and what it did.
@@ -79,6 +81,7 @@ pub(crate) fn operators(plan: &Plan, all: &[NodeStats]) -> Vec<OperatorStats> {
 /// one of a single time as often as there are steps that need it. Of a subquery the windows over its values
 /// count, and not what these were made of.
 pub(crate) fn queried(plan: &Plan, all: Vec<NodeStats>) -> QueriedSamples {
+    let read = all.iter().map(|stats| stats.samples_read).sum();
     let mut so_far: Vec<Counted> = Vec::with_capacity(all.len());
     let mut left: Vec<usize> = plan.nodes.iter().map(|n| n.uses).collect();
     for (i, stats) in all.into_iter().enumerate() {
@@ -108,5 +111,5 @@ pub(crate) fn queried(plan: &Plan, all: Vec<NodeStats>) -> QueriedSamples {
         so_far.push(counted);
     }
     let Counted { total, per_step } = so_far.swap_remove(plan.root.0);
-    QueriedSamples { total, per_step }
+    QueriedSamples { total, per_step, read }
 }
