@@ -1,9 +1,9 @@
 //! Starting other programs: with their whole command line in every error, and without input.
 //! Never hides what they print.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -33,6 +33,18 @@ pub(crate) fn run(mut command: Command) -> Result<()> {
         bail!("`{line}` failed ({status})");
     }
     Ok(())
+}
+
+/// The path of our program: of one that was built before, wherever a measured process runs, or of one that is
+/// built now.
+pub(crate) fn our_program(root: &Path, built: Option<&str>) -> Result<PathBuf> {
+    match built {
+        Some(path) => fs::canonicalize(path).with_context(|| format!("there is no program {path}")),
+        None => {
+            run(cargo(&["build", "--release", "--locked", "--package", "skopos"], root))?;
+            Ok(target_folder(root)?.join("release/skopos"))
+        }
+    }
 }
 
 /// Runs `command` and gives what it printed; fails unless it succeeds.

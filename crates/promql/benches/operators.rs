@@ -5,8 +5,8 @@
 mod memory;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use memory::{MemoryStorage, Sample, StillClock, budget};
-use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, Layout, Span, TimestampMs};
+use memory::{MemoryStorage, StillClock, budget};
+use skopos_model::{DurationMs, FloatHistogram, Labels, Layout, Span, TimestampMs};
 use skopos_promql::{Engine, EngineOptions, QueryResult, Steps, Value, parse};
 use std::{hint::black_box, sync::Arc, time::Duration};
 
@@ -52,12 +52,6 @@ const CASES: [(&str, &str, usize); 34] = [
     ("selector/regex", r#"m_total{cpu=~"cpu-[1-3].*",mode!~"mode[0-3]"}"#, 132),
     ("function/round", "round(m_total, 10)", 400),
 ];
-
-impl Sample for FloatHistogram {
-    fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
-        columns.push_histogram(timestamp, self);
-    }
-}
 
 /// A number that looks like chance.
 fn next(state: &mut u64) -> f64 {

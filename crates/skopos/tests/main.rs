@@ -17,9 +17,9 @@
 //! - `remote_read`: other servers read our samples, beside Prometheus
 //! - `search`, `streaming`: names by what somebody typed; answers that go out while they are written
 //! - `clients`: programs written for Prometheus
-//! - `query_crash`: which queries ran when the server died
 //! - `query_ranks`: which queries run, and which took longest
-//! - `query_stats`: what a query says of itself, while it runs and afterwards
+//! - `query_stats`: what a query says of itself afterwards
+//! - `running_queries`: what is said of a query that runs, and when the server died meanwhile
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
 //! - `documented`: every flag is in the documentation
 //! - `config_and_signals`: files, flags, signals, ports and locks
@@ -38,12 +38,12 @@ mod hostile_targets;
 mod kill_nine;
 mod limits;
 mod peers;
-mod query_crash;
 mod query_ranks;
 mod query_stats;
 mod query_tool;
 mod remote_read;
 mod retention;
+mod running_queries;
 mod search;
 mod streaming;
 mod support;

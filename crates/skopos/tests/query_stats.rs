@@ -1,10 +1,9 @@
-//! What a query says of itself: the samples that it looked at, beside Prometheus; its operators; and who asks
-//! it, while it runs.
+//! What a query says of itself: the samples that it looked at, beside Prometheus, and its operators.
 
-use crate::support::{BINARY, PATIENCE, ask, encoded, json, server};
+use crate::support::{BINARY, ask, json, server};
 use serde_json::Value;
-use skopos_testkit::{peers, service::Service, wait_until};
-use std::{fmt::Write as _, fs, io::Write as _, net::TcpStream, process::Command};
+use skopos_testkit::{peers, service::Service};
+use std::{fmt::Write as _, fs, process::Command};
 
 const BEGIN_S: i64 = 1_700_000_000;
 const SAMPLES: i64 = 400;
@@ -133,30 +132,4 @@ fn operators_say_what_they_did() {
     assert_eq!(samples["samplesRead"], read);
     assert_eq!(samples["totalQueryableSamples"], all["data"]["stats"]["samples"]["totalQueryableSamples"]);
     assert!(samples["totalQueryableSamplesPerStep"].is_null() && one["data"]["stats"]["operators"].is_null());
-}
-
-/// Takes as long as it may.
-const ENDLESS: &str = "sum_over_time(sum_over_time(vector(1)[1h:1ms])[1d:1s])";
-
-/// Asks for what does not end, on a connection that stays open.
-fn ask_endlessly(server: &Service) -> TcpStream {
-    let mut stream = TcpStream::connect(server.address()).unwrap();
-    let path = format!("/api/v1/query?query={}", encoded(ENDLESS));
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    stream
-}
-
-fn active(server: &Service) -> Vec<Value> {
-    json(&server.get("/api/v1/status/active_queries"))["data"].as_array().unwrap().clone()
-}
-
-#[test]
-fn a_query_that_runs_says_who_asks_it_and_ends_with_its_client() {
-    let server = server().flag("--query.max-samples=100000000000").flag("--query.max-memory=64GiB").start();
-    let stream = ask_endlessly(&server);
-    let shown = wait_until("the query among those that run", PATIENCE, || active(&server).first().cloned());
-    assert_eq!(shown["query"], ENDLESS);
-    assert_eq!(shown["remote_addr"], stream.local_addr().unwrap().to_string());
-    drop(stream);
-    wait_until("its end", PATIENCE, || active(&server).is_empty().then_some(()));
 }

@@ -21,7 +21,7 @@ use skopos_testkit::http;
 use skopos_testkit::service::Service;
 use skopos_testkit::wait::{let_live, poll};
 
-use crate::process::{cargo, run, target_folder};
+use crate::process::{our_program, target_folder};
 use load::Load;
 use systems::{SYSTEMS, System};
 
@@ -76,13 +76,7 @@ struct Measured {
 pub(crate) fn run_all(root: &Path, arguments: &[&str]) -> Result<()> {
     let options = parse(arguments)?;
     let target = target_folder(root)?;
-    let binary = match options.program {
-        Some(program) => program.into(),
-        None => {
-            run(cargo(&["build", "--release", "--locked", "--package", "skopos"], root))?;
-            target.join("release/skopos")
-        }
-    };
+    let binary = our_program(root, options.program)?;
     let mut measured = Vec::new();
     for system in SYSTEMS.iter().filter(|system| options.only.is_none_or(|only| only == system.key)) {
         println!("{}: {} targets of {} series", system.name, options.targets, options.series_per_target);

@@ -22,7 +22,7 @@ use skopos_testkit::http;
 use skopos_testkit::service::Service;
 
 use crate::peers::usage;
-use crate::process::{cargo, run, target_folder};
+use crate::process::{our_program, target_folder};
 use data::{DataSet, END_S};
 use list::{Asks, Question};
 use systems::{SYSTEMS, System};
@@ -77,13 +77,7 @@ struct Measured {
 pub(crate) fn run_all(root: &Path, arguments: &[&str]) -> Result<()> {
     let options = parse(arguments)?;
     let target = target_folder(root)?;
-    let binary: std::path::PathBuf = match options.program {
-        Some(program) => program.into(),
-        None => {
-            run(cargo(&["build", "--release", "--locked", "--package", "skopos"], root))?;
-            target.join("release/skopos")
-        }
-    };
+    let binary = our_program(root, options.program)?;
     let below = target.join("queries");
     let mut sections = Vec::new();
     for set in &options.sets {

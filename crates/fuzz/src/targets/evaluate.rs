@@ -5,7 +5,7 @@ mod memory;
 
 use memory::{MemoryStorage, Sample, StillClock};
 use skopos_base::rng::Rng;
-use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, Layout, Span, TimestampMs, stale_nan};
+use skopos_model::{DurationMs, FloatHistogram, Labels, Layout, Span, TimestampMs, stale_nan};
 use skopos_promql::{Engine, EngineOptions, EvalError, Steps, parse};
 use skopos_storage::{QueryBudget, QueryLimits};
 use std::sync::{Arc, LazyLock};
@@ -13,21 +13,6 @@ use std::sync::{Arc, LazyLock};
 /// What one query may hold: little, so that a run tries many.
 const MAX_SAMPLES: u64 = 200_000;
 const SEED: u64 = 1;
-
-/// A sample of either kind.
-enum Any {
-    Float(f64),
-    Histogram(FloatHistogram),
-}
-
-impl Sample for Any {
-    fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
-        match self {
-            Self::Float(v) => columns.push_float(timestamp, *v),
-            Self::Histogram(h) => columns.push_histogram(timestamp, h),
-        }
-    }
-}
 
 /// Native histograms of several resolutions and of bounds of their own, with resets, markers and floats among
 /// them.
@@ -54,11 +39,11 @@ fn histograms(rng: &Rng, storage: &mut MemoryStorage) {
                 positive_buckets,
                 ..Default::default()
             };
-            let sample = match rng.below(20) {
-                0 => Any::Histogram(FloatHistogram::stale()),
-                1 => Any::Float(rng.below(9) as f64),
-                2 => Any::Histogram(FloatHistogram { sum: f64::NAN, ..h }),
-                _ => Any::Histogram(h),
+            let sample: Box<dyn Sample> = match rng.below(20) {
+                0 => Box::new(FloatHistogram::stale()),
+                1 => Box::new(rng.below(9) as f64),
+                2 => Box::new(FloatHistogram { sum: f64::NAN, ..h }),
+                _ => Box::new(h),
             };
             (k * 15_000, sample)
         });

@@ -31,6 +31,20 @@ const fn with_expressions(fixed_bytes: u64, most_bytes: u64) -> Memory {
     Memory { fixed_bytes, per_input_byte: 128 << 10, most_bytes }
 }
 
+/// What reads PromQL.
+const READERS_OF_PROMQL: &[(&str, &[&str])] = &[(
+    "crates/promql/src/parse/mod.rs",
+    &[
+        "parse",
+        "parse_with",
+        "parse_within",
+        "parse_selector",
+        "parse_selector_within",
+        "parse_matchers",
+        "parse_matchers_within",
+    ],
+)];
+
 /// Every target.
 pub const TARGETS: &[Target] = &[
     Target {
@@ -224,36 +238,14 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "promql",
-        covers: &[(
-            "crates/promql/src/parse/mod.rs",
-            &[
-                "parse",
-                "parse_with",
-                "parse_within",
-                "parse_selector",
-                "parse_selector_within",
-                "parse_matchers",
-                "parse_matchers_within",
-            ],
-        )],
+        covers: READERS_OF_PROMQL,
         seeds: promql::seeds,
         check: promql::expression,
         memory: with_expressions(4 << 20, 256 << 20),
     },
     Target {
         name: "promql_evaluate",
-        covers: &[(
-            "crates/promql/src/parse/mod.rs",
-            &[
-                "parse",
-                "parse_with",
-                "parse_within",
-                "parse_selector",
-                "parse_selector_within",
-                "parse_matchers",
-                "parse_matchers_within",
-            ],
-        )],
+        covers: READERS_OF_PROMQL,
         seeds: evaluate::seeds,
         check: evaluate::expression,
         // The expressions, and what a query may hold of samples.

@@ -5,33 +5,13 @@
 use crate::support::memory::{MemoryStorage, Sample, StillClock};
 use skopos_base::rng::Rng;
 use skopos_model::{
-    Columns, CounterResetHint, DurationMs, FloatHistogram, Labels, Layout, Span, TimestampMs,
+    CounterResetHint, DurationMs, FloatHistogram, Labels, Layout, Span, TimestampMs,
     histogram::CUSTOM_SCHEMA, stale_nan,
 };
 use skopos_promql::{Engine, EngineOptions, EvalError, Steps, Value, parse};
 use skopos_storage::{QueryBudget, QueryError, QueryLimits};
 use skopos_testkit::expressions::{chance, pick};
 use std::{collections::BTreeMap, sync::Arc};
-
-impl Sample for FloatHistogram {
-    fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
-        columns.push_histogram(timestamp, self);
-    }
-}
-
-enum Any {
-    Float(f64),
-    Histogram(FloatHistogram),
-}
-
-impl Sample for Any {
-    fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
-        match self {
-            Self::Float(v) => v.push_to(columns, timestamp),
-            Self::Histogram(h) => h.push_to(columns, timestamp),
-        }
-    }
-}
 
 fn histogram(schema: i32, buckets: Vec<f64>) -> FloatHistogram {
     let positive_spans = vec![Span { offset: 0, length: buckets.len() as u32 }];
@@ -59,10 +39,10 @@ fn random_storage(rng: &Rng) -> MemoryStorage {
             if gauge {
                 h.layout.counter_reset_hint = CounterResetHint::Gauge;
             }
-            let sample = match rng.below(100) {
-                0..3 => Any::Histogram(FloatHistogram { sum: stale_nan(), ..FloatHistogram::default() }),
-                3..6 if odd => Any::Float(rng.below(9) as f64),
-                _ => Any::Histogram(h),
+            let sample: Box<dyn Sample> = match rng.below(100) {
+                0..3 => Box::new(FloatHistogram { sum: stale_nan(), ..FloatHistogram::default() }),
+                3..6 if odd => Box::new(rng.below(9) as f64),
+                _ => Box::new(h),
             };
             (k * 15_000, sample)
         });

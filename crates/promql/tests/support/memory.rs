@@ -2,7 +2,7 @@
 //! benches; never writes a file, never starts a thread.
 
 use skopos_base::clock::Clock;
-use skopos_model::{Columns, Labels, TimestampMs};
+use skopos_model::{Columns, FloatHistogram, Labels, TimestampMs};
 use skopos_storage::{
     LabelRequest, Parting, Querier, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest,
     SeriesBatch, SeriesSet, TimeRange,
@@ -41,6 +41,19 @@ pub(crate) trait Sample {
 impl Sample for f64 {
     fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
         columns.push_float(timestamp, *self);
+    }
+}
+
+impl Sample for FloatHistogram {
+    fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
+        columns.push_histogram(timestamp, self);
+    }
+}
+
+/// Samples of one series that are not all of one kind.
+impl Sample for Box<dyn Sample> {
+    fn push_to(&self, columns: &mut Columns, timestamp: TimestampMs) {
+        (**self).push_to(columns, timestamp);
     }
 }
 

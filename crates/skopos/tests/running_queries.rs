@@ -1,4 +1,4 @@
-//! What is said of a query that runs, and at the next start when the server died meanwhile.
+//! What is said of a query that runs: who asks it, and at the next start that the server died meanwhile.
 
 use crate::support::{PATIENCE, encoded, json, server, wait_for_log};
 use serde_json::Value;
@@ -18,6 +18,17 @@ fn ask_endlessly(server: &Service) -> TcpStream {
 
 fn active(server: &Service) -> Vec<Value> {
     json(&server.get("/api/v1/status/active_queries"))["data"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_query_that_runs_says_who_asks_it_and_ends_with_its_client() {
+    let server = server().flag("--query.max-samples=100000000000").flag("--query.max-memory=64GiB").start();
+    let stream = ask_endlessly(&server);
+    let shown = wait_until("the query among those that run", PATIENCE, || active(&server).first().cloned());
+    assert_eq!(shown["query"], ENDLESS);
+    assert_eq!(shown["remote_addr"], stream.local_addr().unwrap().to_string());
+    drop(stream);
+    wait_until("its end", PATIENCE, || active(&server).is_empty().then_some(()));
 }
 
 #[test]
