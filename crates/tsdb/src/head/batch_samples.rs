@@ -13,8 +13,8 @@ use std::collections::HashMap;
 
 /// How the limit is named to an operator; there is no flag.
 const TURNS_LIMIT: &str = "max-batch-turns (tsdb)";
-/// The most turns of a batch. A series needs another one whenever it has a histogram behind a float; all
-/// series share them.
+/// The most turns of a batch. A series needs another one whenever it has a histogram behind a sample of
+/// another kind; all series share them.
 const MAX_TURNS: usize = 1024;
 
 /// See above.
@@ -36,10 +36,28 @@ pub(super) struct BatchSamples {
 struct OfSeries {
     /// The number of the last turn that has anything of it, …
     turn: usize,
-    /// … and whether that has a float of it.
-    has_float: bool,
+    /// … and what the last of it there is.
+    last: Last,
     /// The newest of its samples in order.
     newest: Option<Newest>,
+}
+
+/// The last sample that a turn has of a series.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Last {
+    #[default]
+    Nothing,
+    /// One that stands in a record of this kind.
+    Histogram(u8),
+    Float,
+}
+
+impl Last {
+    /// Whether a histogram of this kind may stand behind it in the same turn: there the order of the records
+    /// counts, which is not that in which samples of several kinds were accepted.
+    fn goes_before(self, kind: u8) -> bool {
+        matches!(self, Self::Nothing) || self == Self::Histogram(kind)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -92,7 +110,7 @@ impl BatchSamples {
         self.first.len() + self.later_floats
     }
 
-    /// About as many bytes as the longest record of histograms has.
+    /// About how many bytes all histograms take.
     pub(super) fn histogram_bytes(&self) -> usize {
         self.histogram_bytes
     }
@@ -164,17 +182,18 @@ impl BatchSamples {
     }
 
     /// What the batch has of each series. Before there is the map there is one turn, all in order, and no
-    /// series of it has both floats and histograms.
+    /// series of it has samples of two kinds: a sample of a series that the batch may have asks for the map,
+    /// but for a float behind the last one.
     fn of_series(&mut self) -> &mut HashMap<SeriesIndex, OfSeries> {
         let first = &self.first;
         self.of_series.get_or_insert_with(|| {
             let floats = first.each_float().map(|(series, Sample { timestamp, value })| {
                 let newest = Some(Newest { timestamp, value: NewestValue::Float(value) });
-                (series, OfSeries { turn: 0, has_float: true, newest })
+                (series, OfSeries { turn: 0, last: Last::Float, newest })
             });
-            let histograms = first.histograms.each().enumerate().map(|(at, (series, timestamp))| {
+            let histograms = first.histograms.each().enumerate().map(|(at, (series, timestamp, kind))| {
                 let newest = Some(Newest { timestamp, value: NewestValue::Histogram { turn: 0, at } });
-                (series, OfSeries { turn: 0, has_float: false, newest })
+                (series, OfSeries { turn: 0, last: Last::Histogram(kind), newest })
             });
             floats.chain(histograms).collect()
         })
@@ -200,7 +219,7 @@ impl BatchSamples {
         let Sample { timestamp, value } = sample;
         let of = self.of_series().entry(series.index).or_default();
         // Floats come behind the histograms of their turn.
-        of.has_float = true;
+        of.last = Last::Float;
         if order != Order::Late {
             of.newest = Some(Newest { timestamp, value: NewestValue::Float(value) });
         }
@@ -212,7 +231,7 @@ impl BatchSamples {
     /// Adds a histogram.
     ///
     /// # Errors
-    /// When its series changes too often between floats and histograms.
+    /// When its series changes too often between kinds of samples.
     pub(super) fn push_histogram(
         &mut self,
         series: &MemSeries,
@@ -220,25 +239,26 @@ impl BatchSamples {
         value: HistogramRef<'_>,
         order: Order,
     ) -> Result<(), AppendError> {
+        let value = owned(value);
         if self.of_series.is_none() && order == Order::First {
             let before = self.first.histograms.bytes();
-            self.first.histograms.push(series, timestamp, owned(value));
+            self.first.histograms.push(series, timestamp, value);
             self.histogram_bytes += self.first.histograms.bytes() - before;
             return Ok(());
         }
         let of = self.of_series().entry(series.index).or_default();
-        // Within a turn histograms stand before floats, whichever was accepted first.
-        let turn = of.turn + usize::from(of.has_float);
+        let kind = value.record_kind();
+        let turn = of.turn + usize::from(!of.last.goes_before(kind));
         if turn >= MAX_TURNS {
             return Err(AppendError::Limit { limit: TURNS_LIMIT, max: MAX_TURNS as u64 });
         }
-        (of.turn, of.has_float) = (turn, false);
+        (of.turn, of.last) = (turn, Last::Histogram(kind));
         if turn > self.later.len() {
             self.later.push(Turn::default());
         }
         let histograms = &mut self.turn_mut(turn).histograms;
         let (at, before) = (histograms.len(), histograms.bytes());
-        histograms.push(series, timestamp, owned(value));
+        histograms.push(series, timestamp, value);
         let bytes = histograms.bytes() - before;
         self.histogram_bytes += bytes;
         if order != Order::Late

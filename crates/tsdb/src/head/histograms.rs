@@ -1,5 +1,5 @@
-//! The native histograms of a batch: checked, written to the WAL as records of their own, stored behind the
-//! batch's floats. Never decides where a histogram fits into a chunk.
+//! The native histograms of a turn: checked, written to the WAL as records of their own, one for each kind,
+//! and stored before the turn's floats. Never decides where a histogram fits into a chunk.
 
 use super::{
     Head,
@@ -15,12 +15,12 @@ use crate::wal::{
 use skopos_model::{TimestampMs, histogram::Layout};
 use skopos_storage::{AppendError, Value};
 
-/// The histograms that a batch has gathered.
+/// The histograms of a turn. Those of one series are of one kind: the records are in the order of their kinds.
 #[derive(Debug, Default)]
 pub(super) struct Histograms {
     series: Vec<SeriesIndex>,
     samples: Vec<WalHistogram>,
-    /// About as many bytes as the longest record of them has.
+    /// About how many bytes their records take.
     bytes: usize,
 }
 
@@ -44,10 +44,11 @@ impl Histograms {
         self.samples.push(WalHistogram { wal_ref: series.wal_ref().get(), timestamp_ms, start_ms: 0, value });
     }
 
-    /// Of which series each is, and its time.
-    pub(super) fn each(&self) -> impl Iterator<Item = (SeriesIndex, TimestampMs)> {
-        let timestamp = |sample: &WalHistogram| TimestampMs::new(sample.timestamp_ms);
-        self.series.iter().zip(&self.samples).map(move |(series, sample)| (*series, timestamp(sample)))
+    /// Of which series each is, its time, and the kind of its record.
+    pub(super) fn each(&self) -> impl Iterator<Item = (SeriesIndex, TimestampMs, u8)> {
+        self.series.iter().zip(&self.samples).map(|(series, sample)| {
+            (*series, TimestampMs::new(sample.timestamp_ms), sample.value.record_kind())
+        })
     }
 
     /// How many there are.

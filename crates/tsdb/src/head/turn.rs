@@ -1,6 +1,7 @@
-//! `Turn`: samples of a batch of which no series has a histogram behind a float: histograms stand in records
-//! of their own, which come before that of the floats, and are stored before those. A batch is one turn
-//! nearly always. Never decides whether a sample is taken.
+//! `Turn`: samples of a batch of which no series has a histogram behind a sample of another kind: histograms
+//! stand in a record for each kind, which come before that of the floats, and are stored before those. So a
+//! series gets its samples in one order from memory and from the log. A batch is one turn nearly always.
+//! Never decides whether a sample is taken.
 
 use super::{
     Head,

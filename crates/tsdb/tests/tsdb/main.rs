@@ -24,6 +24,7 @@ mod full_disk;
 mod handed_over;
 mod head;
 mod histograms;
+mod kinds;
 mod late_replay;
 mod limits;
 mod metadata;

@@ -201,17 +201,16 @@ impl MemSeries {
         self.holds.load(Ordering::Acquire) == 0
     }
 
-    /// Marks the series as part of `batch`; whether it already was.
+    /// Marks the series as part of `batch`; whether it may be already: the mark of a newer batch, which may
+    /// have found it only, hides whether it is.
     #[inline]
     pub(crate) fn mark_pending(&self, batch: BatchNumber) -> bool {
         let batch = batch.pending();
-        // The mark of a newer batch stays. Then a repetition inside the older one shows only at its commit,
-        // where every sample is checked against the series.
         let newest = self.pending.load(Ordering::Relaxed);
         if newest < batch {
             self.pending.fetch_max(batch, Ordering::Relaxed);
         }
-        newest == batch
+        newest >= batch
     }
 
     /// Keeps the series in the registry until `batch` ends, as `mark_pending` does. Only under a lock under

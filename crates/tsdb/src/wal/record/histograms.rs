@@ -35,7 +35,7 @@ impl HistogramValue {
     }
 
     /// The version 1 record in which it stands.
-    fn kind(&self) -> u8 {
+    pub(crate) fn record_kind(&self) -> u8 {
         match (self, self.layout().schema == CUSTOM_SCHEMA) {
             (Self::Int(_), false) => HISTOGRAMS,
             (Self::Int(_), true) => CUSTOM_HISTOGRAMS,
@@ -66,7 +66,7 @@ pub(crate) fn push_histograms(
     let kind_of = |h: &WalHistogram| match (&h.value, with_starts) {
         (HistogramValue::Int(_), true) => HISTOGRAMS_V2,
         (HistogramValue::Float(_), true) => FLOAT_HISTOGRAMS_V2,
-        (value, false) => value.kind(),
+        (value, false) => value.record_kind(),
     };
     for kind in HISTOGRAMS..=FLOAT_HISTOGRAMS_V2 {
         record.clear();
