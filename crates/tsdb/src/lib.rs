@@ -31,17 +31,18 @@
 //! behind them → a new segment.
 //!
 //! What always holds:
-//! - A batch is visible only after the WAL has all of it: one record, or a group of several that is read whole
-//!   or not at all.
+//! - A batch is visible only after the WAL has all of it: one record, or a group of several that is read
+//!   whole or not at all.
 //! - Memory stores batches, and the samples that a batch has of a series, in the order in which the WAL has
 //!   them, so a replay gives the same head.
-//! - No lock is held while a chunk is decoded. While one is appended to, its series' own is, with those of the
-//!   commit and of the table of series, which is let go every few thousand samples.
+//! - No lock is held while a chunk is decoded. While one is appended to, its series' own is, with those of
+//!   the commit and of the table of series, which is let go every few thousand samples.
 //! - A query holds a lock of the registry for one stride of values or series, and never two of them.
 //! - The numbers of series in postings grow; a number, also the WAL's, is never given twice.
-//! - Locks are taken in this order: `Names::rewriting`, commit, `Names::file`, shard, postings, table, series;
-//!   those of late samples: `writing`, `waiting`, `extent`; `Wal::truncating`, `Wal::syncing`, `Wal::inner`;
-//!   `HeadChunks::writer`, `HeadChunks::buffer`, which is the last of all. `Head::durable` is held alone.
+//! - Locks are taken in this order: `Names::rewriting`, commit, `Names::file`, shard, postings, table,
+//!   series; those of late samples: `writing`, `waiting`, `extent`; `Wal::truncating`, `Wal::syncing`,
+//!   `Wal::inner`; `HeadChunks::writer`, `HeadChunks::buffer`, which is the last of all. `Head::durable` is
+//!   held alone.
 //! - Head chunk files, the write-behind log and blocks of samples out of order have no sample that the WAL
 //!   does not have, or had, durably.
 //! - Nothing here panics on bytes of a file.

@@ -146,8 +146,8 @@ impl Options {
         usize::try_from(record / 2).unwrap_or(usize::MAX)
     }
 
-    /// The most floats of one batch: those of a turn stand in one record, and a record in one segment, however
-    /// they are spread over turns.
+    /// The most floats of one batch: those of a turn stand in one record, and a record in one segment,
+    /// however they are spread over turns.
     pub(crate) fn max_batch_samples(&self) -> usize {
         let record = crate::wal::segment_capacity(self.segment_pages());
         usize::try_from((record - Self::RECORD_START_BYTES) / Self::WORST_SAMPLE_BYTES).unwrap_or(usize::MAX)

@@ -15,7 +15,8 @@ use crate::wal::{
 use skopos_model::{TimestampMs, histogram::Layout};
 use skopos_storage::{AppendError, Value};
 
-/// The histograms of a turn. Those of one series are of one kind: the records are in the order of their kinds.
+/// The histograms of a turn. Those of one series are of one kind: the records are in the order of their
+/// kinds.
 #[derive(Debug, Default)]
 pub(super) struct Histograms {
     series: Vec<SeriesIndex>,
