@@ -253,6 +253,10 @@ fn in_tls(what: &str) -> String {
     format!("tls_server_config: {what}")
 }
 
+/// What a bcrypt hash may cost. Each step doubles the time: one of 16 takes seconds, and for every name that is
+/// asked for as much is computed as the costliest hash takes.
+const COSTS: std::ops::RangeInclusive<u32> = 4..=16;
+
 impl WebConfig {
     /// Checks what the shape does not say. The reason names the key.
     pub fn check(&self) -> Result<(), String> {
@@ -261,10 +265,17 @@ impl WebConfig {
             check_header(name, value)?;
         }
         for (user, hash) in &self.basic_auth_users {
-            if hash.expose().parse::<bcrypt::HashParts>().is_err() {
+            let Ok(parts) = hash.expose().parse::<bcrypt::HashParts>() else {
                 return Err(format!(
                     "basic_auth_users: the password of {user:?} is not a bcrypt hash; \
                      `htpasswd -nBC 10 \"\"` makes one"
+                ));
+            };
+            if !COSTS.contains(&parts.get_cost()) {
+                let (cost, least, most) = (parts.get_cost(), COSTS.start(), COSTS.end());
+                return Err(format!(
+                    "basic_auth_users: the hash of {user:?} has the cost {cost}, which must be {least} to \
+                     {most}: `htpasswd -nBC 10 \"\"` makes one of 10"
                 ));
             }
         }
@@ -370,6 +381,15 @@ mod tests {
             check(|c| drop(c.basic_auth_users.insert("a".into(), Secret::new("plain".into())))),
             "not a bcrypt hash",
         );
+        for (cost, is_taken) in [(2, false), (3, false), (4, true), (16, true), (17, false), (99, false)] {
+            let hash = format!("$2b${cost:02}$CwTycUXWue0Thq9StjUM0uJ4W5yTzWcUyM4R1F4fFqkH3nZC0q0yO");
+            let checked = check(|c| drop(c.basic_auth_users.insert("alice".into(), Secret::new(hash))));
+            if is_taken {
+                assert_eq!(checked, Ok(()), "{cost}");
+            } else {
+                says(checked, &format!("the hash of \"alice\" has the cost {cost}"));
+            }
+        }
         for (name, value, part) in
             [("Server", "x", "cannot be set"), ("X-Frame-Options", "maybe", "is not one of deny, sameorigin")]
         {

@@ -59,6 +59,9 @@ fn refusal(access: Access, need: Scope) -> Response {
         }
         Access::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Too many passwords to check: try again later.\n")
             .into_response(),
+        Access::Failed => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "The password could not be checked.\n").into_response()
+        }
         _ => {
             let challenge = HeaderValue::from_static("Basic");
             ([(WWW_AUTHENTICATE, challenge)], (StatusCode::UNAUTHORIZED, "Unauthorized\n")).into_response()

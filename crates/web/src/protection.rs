@@ -70,6 +70,7 @@ pub(crate) enum Access {
     /// Known, but not for this.
     Forbidden,
     Busy,
+    Failed,
 }
 
 /// What came in the header `Authorization`.
@@ -173,6 +174,7 @@ impl Protection {
                     Verdict::Good => Access::Granted,
                     Verdict::Wrong => Access::Unknown,
                     Verdict::Busy => Access::Busy,
+                    Verdict::Failed => Access::Failed,
                 }
             }
         }
