@@ -61,7 +61,7 @@ impl<'a> Answer<'a> {
                 self.matrix(matrix, kept(matrix.len()))?;
             }
         }
-        stats.write(&result.operators, &mut self.0.out)?;
+        stats.write(&result.operators, &mut self.0)?;
         self.0.out.push(b'}');
         let of = |severity| remarks(&result.annotations, severity, query);
         let mut warnings = of(Severity::Warning);

@@ -8,6 +8,7 @@ use crate::{
 };
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::Frame;
+use skopos_promql::queries::Tracked;
 use skopos_storage::QueryBudget;
 use std::{
     pin::Pin,
@@ -75,10 +76,11 @@ impl Slots {
         let _waits = Waits(&self.waiting);
         if before >= WAITING_MAX {
             let reason = format!("{WAITING_MAX} requests wait already ({}): try again later", self.limit);
-            return Err(ApiError::new(ErrorType::Unavailable, reason));
+            return Err(ApiError::new(ErrorType::Unavailable, reason).by(self.limit));
         }
         let waiting = Arc::clone(&self.free).acquire_owned();
-        let none = || ApiError::new(ErrorType::Timeout, format!("no free slot ({}) in time", self.limit));
+        let reason = format!("no free slot ({}) in time", self.limit);
+        let none = || ApiError::new(ErrorType::Timeout, reason).by("query.timeout");
         tokio::time::timeout(patience, waiting)
             .await
             .map_err(|_| none())?
@@ -121,8 +123,43 @@ pub(crate) async fn answer(
     stream(parts, slot, budget, move |parts, budget, sink| work(parts, &params, budget, sink)).await
 }
 
-/// Runs `work` on a thread and answers with what it sends. The slot is given back when the last piece was
-/// taken. An error before the first piece is an answer of its own; one behind it cuts
+/// The same for a query that is tracked: it runs once it has its slot, and it is said how it ended.
+pub(crate) async fn answer_tracked(
+    parts: Arc<Parts>,
+    params: Params,
+    mut tracked: Tracked,
+    work: impl FnOnce(&Parts, &Params, &mut Tracked, &Arc<QueryBudget>, &mut Sink) -> Result<(), ApiError>
+    + Send
+    + 'static,
+) -> Result<Body, ApiError> {
+    let budget = parts.engine.budget();
+    params.charge(&budget).inspect_err(|e| tracked.ends(e.cut_off_by()))?;
+    let work = move |parts: &Parts, tracked: &mut Tracked, budget: &Arc<QueryBudget>, sink: &mut Sink| {
+        work(parts, &params, tracked, budget, sink)
+    };
+    answer_within(parts, budget, tracked, work).await
+}
+
+/// The same within `budget`, to which what the client sent is charged.
+pub(crate) async fn answer_within(
+    parts: Arc<Parts>,
+    budget: Arc<QueryBudget>,
+    mut tracked: Tracked,
+    work: impl FnOnce(&Parts, &mut Tracked, &Arc<QueryBudget>, &mut Sink) -> Result<(), ApiError> + Send + 'static,
+) -> Result<Body, ApiError> {
+    let slot = parts.query_slots.take_within(budget.time_left()).await;
+    let slot = slot.inspect_err(|e| tracked.ends(e.cut_off_by()))?;
+    stream(parts, slot, budget, move |parts, budget, sink| {
+        tracked.runs();
+        let done = work(parts, &mut tracked, budget, sink);
+        tracked.ends(done.as_ref().err().and_then(ApiError::cut_off_by));
+        done
+    })
+    .await
+}
+
+/// Runs `work` on a thread and answers with what it sends. The slot is given back when the last piece is on
+/// its way to the client, behind those that wait for it. An error before the first piece is an answer of its own; one behind it cuts
 /// the answer off, so that no client takes it for the whole.
 pub(crate) async fn stream(
     parts: Arc<Parts>,
@@ -185,10 +222,10 @@ impl Sink {
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + timeout);
         match self.runtime.block_on(timeout_at(deadline, self.sender.send(piece))) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(ApiError::new(ErrorType::Canceled, "the client has gone")),
+            Ok(Err(_)) => Err(ApiError::new(ErrorType::Canceled, "the client has gone").by("client")),
             Err(_) => {
                 let reason = format!("the client did not take the answer within {timeout:?} (query.timeout)");
-                Err(ApiError::new(ErrorType::Timeout, reason))
+                Err(ApiError::new(ErrorType::Timeout, reason).by("query.timeout"))
             }
         }
     }

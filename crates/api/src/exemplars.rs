@@ -8,6 +8,7 @@ use crate::{
     writing::Writing,
 };
 use axum::{
+    body::HttpBody as _,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -18,8 +19,6 @@ use skopos_promql::{
     queries::Slice,
 };
 use skopos_storage::{SeriesExemplars, TimeRange};
-use std::sync::Arc;
-
 /// The exemplars of all series that the query's selectors pick. A query without a selector has none, and an
 /// empty answer, as in Prometheus.
 pub(crate) async fn query_exemplars(Ready(parts): Ready, params: Params) -> Result<Response, ApiError> {
@@ -29,35 +28,32 @@ pub(crate) async fn query_exemplars(Ready(parts): Ready, params: Params) -> Resu
     if max < min {
         return Err(refused("end timestamp must not be before start timestamp".to_owned()));
     }
-    let budget = parts.engine.budget();
-    params.charge(&budget)?;
     let steps = Steps { start: min, end: max, step: DurationMs::ZERO };
-    let mut tracked = parts.queries.asked(params.asked(params.get("query").unwrap_or(""), steps));
-    let for_sets = params.clone();
-    let sets = blocking::run(Arc::clone(&parts), budget, move |parts, budget| {
-        tracked.runs();
-        let (text, language) = (for_sets.get("query").unwrap_or(""), parts.engine.options().language);
-        let expr = skopos_promql::parse_within(text, language, budget)
-            .map_err(|e| budget.check().map_or_else(ApiError::from, |()| refused(e.to_string())))?;
-        let mut sets = Vec::new();
-        selectors(&expr, &mut sets);
-        Ok((sets, tracked))
-    });
-    let (sets, mut tracked) = sets.await?;
-    if sets.is_empty() {
+    let tracked = parts.queries.asked(params.asked(params.get("query").unwrap_or(""), steps));
+    let body =
+        blocking::answer_tracked(parts, params, tracked, move |parts, params, tracked, budget, sink| {
+            let (text, language) = (params.get("query").unwrap_or(""), parts.engine.options().language);
+            let expr = skopos_promql::parse_within(text, language, budget)
+                .map_err(|e| budget.check().map_or_else(ApiError::from, |()| refused(e.to_string())))?;
+            let mut sets = Vec::new();
+            selectors(&expr, &mut sets);
+            if sets.is_empty() {
+                return Ok(());
+            }
+            tracked.enters(Slice::Evaluate);
+            let found = parts.exemplars.exemplars(TimeRange { min, max }, &sets, budget);
+            tracked.enters(Slice::Answer);
+            let found = found?;
+            let mut writing = Writing::begin(parts, budget, sink, reply::BEGIN);
+            writing.list(&found, series_json)?;
+            reply::end(&mut writing.out, &[], &[]);
+            writing.end()
+        });
+    let body = body.await?;
+    if body.is_end_stream() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let body = blocking::answer(parts, params, move |parts, _, budget, sink| {
-        tracked.enters(Slice::Evaluate);
-        let found = parts.exemplars.exemplars(TimeRange { min, max }, &sets, budget);
-        tracked.enters(Slice::Answer);
-        let found = found.inspect_err(|e| tracked.cut_off(e))?;
-        let mut writing = Writing::begin(parts, budget, sink, reply::BEGIN);
-        writing.list(&found, series_json)?;
-        reply::end(&mut writing.out, &[], &[]);
-        writing.end()
-    });
-    Ok(reply::json(StatusCode::OK, body.await?))
+    Ok(reply::json(StatusCode::OK, body))
 }
 
 /// The matchers of all selectors of a tree.

@@ -38,25 +38,25 @@ pub(crate) async fn federate(Ready(parts): Ready, headers: HeaderMap, params: Pa
     let now = TimestampMs::new(parts.clock.wall_ms());
     let steps = Steps { start: now, end: now, step: DurationMs::ZERO };
     let text: Vec<&str> = params.all("match[]").take(SHOWN_MAX).collect();
-    let mut tracked = parts.queries.asked(params.asked(&text.join(" or "), steps));
-    let page = blocking::answer(parts, params, move |parts, params, budget, sink| {
-        tracked.runs();
-        let sets = params.any_selectors(budget)?;
-        tracked.enters(Slice::Evaluate);
-        let range = TimeRange { min: now.minus(parts.engine.options().lookback_delta), max: now };
-        let mut found = BTreeMap::new();
-        // As in Prometheus, no condition picks nothing, and one that all series fulfil picks all of them.
-        let mut selecting = sets.iter().filter(|matchers| !matchers.is_empty());
-        let collected = selecting.try_for_each(|set| collect(parts, set, range, budget, &mut found));
-        // Each sample is looked at once.
-        let read = budget.samples_read();
-        tracked.evaluated(Samples { queried: read, read }, None);
-        collected?;
-        let mut external = parts.config.get().global.external_labels.clone();
-        // Whoever scrapes this page must not call our address the instance of a series that has none.
-        external.entry("instance".to_owned()).or_default();
-        write(Writing::begin(parts, budget, sink, &[]), format, &found, &external)
-    });
+    let tracked = parts.queries.asked(params.asked(&text.join(" or "), steps));
+    let page =
+        blocking::answer_tracked(parts, params, tracked, move |parts, params, tracked, budget, sink| {
+            let sets = params.any_selectors(budget)?;
+            tracked.enters(Slice::Evaluate);
+            let range = TimeRange { min: now.minus(parts.engine.options().lookback_delta), max: now };
+            let mut found = BTreeMap::new();
+            // As in Prometheus, no condition picks nothing, and one that all series fulfil picks all of them.
+            let mut selecting = sets.iter().filter(|matchers| !matchers.is_empty());
+            let collected = selecting.try_for_each(|set| collect(parts, set, range, budget, &mut found));
+            // Each sample is looked at once.
+            let read = budget.samples_read();
+            tracked.evaluated(Samples { queried: read, read });
+            collected?;
+            let mut external = parts.config.get().global.external_labels.clone();
+            // Whoever scrapes this page must not call our address the instance of a series that has none.
+            external.entry("instance".to_owned()).or_default();
+            write(Writing::begin(parts, budget, sink, &[]), format, &found, &external)
+        });
     match page.await {
         Ok(page) => ([(CONTENT_TYPE, format.content_type())], page).into_response(),
         Err(e) => e.into_text(),

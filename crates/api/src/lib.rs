@@ -19,16 +19,18 @@
 //! - `own_metrics`: what this process says of itself.
 //! - `ui`: the embedded files.
 //!
-//! The way of a query: `query` reads `params` → `promql::parse` → `blocking::run` takes a slot and a
-//! thread → `Engine` over `Parts::storage` → `answer` writes the columns by `json`, and sends them.
+//! The way of a query: `query` reads `params` → `blocking::answer_within` takes a slot and a thread →
+//! `promql::parse_within` → `Engine` over `Parts::storage` → `answer` writes the columns by `json`, and sends
+//! them.
 //!
 //! What always holds:
 //! - Every error that a client sees is an `ApiError`, whose status code follows from its type: in the API's
 //!   JSON form, and as text where Prometheus answers with text (`read`, `/federate`, `/metrics`, `/-/`,
 //!   pages).
 //! - Handlers never wait for storage on a thread of the reactor, nor compile what a client wrote there.
-//! - What a request holds is charged, or has a bound of its own; an answer that can be long goes through
-//!   `writing`.
+//! - What a request holds is charged, or has a bound of its own; an answer that a client can make long goes
+//!   through `writing`. Those about the process itself (targets, rules, flags, its own metrics) are as long as
+//!   it has such things.
 //! - The API knows no storage but its seam; it never sees `tsdb`.
 //!
 //! When you add a route: a handler in the module it is about, a line in `router`, its description in

@@ -31,18 +31,16 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
     let steps = Steps { start: at, end: at, step: DurationMs::ZERO };
-    let mut tracked = parts.queries.asked(params.asked(text(&params)?, steps));
-    let slot = parts.query_slots.take_within(budget.time_left()).await?;
-    let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
-        tracked.runs();
+    let tracked = parts.queries.asked(params.asked(text(&params)?, steps));
+    let body = blocking::answer_within(parts, budget, tracked, move |parts, tracked, budget, sink| {
         let mut stats = Stats::runs(parts, &params, (asked, steps));
-        let expr = parse(parts, &params, budget)?;
+        let expr = parse(parts, params.required("query")?, budget)?;
         let engine = engine(parts, &params)?;
         stats.evaluates(parts);
         tracked.enters(Slice::Evaluate);
         let result = engine.instant(parts.storage.as_ref(), &expr, at, budget);
         stats.evaluated(parts, budget, result.as_ref().ok());
-        tracked.evaluated(stats.samples(), result.as_ref().err());
+        tracked.evaluated(stats.samples());
         let query = params.required("query")?;
         let ended = Ended { path: "/api/v1/query", query, start: at, end: at, step: 0.0 };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
@@ -78,12 +76,10 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
     let steps = Steps { start, end, step };
-    let mut tracked = parts.queries.asked(params.asked(text(&params)?, steps));
-    let slot = parts.query_slots.take_within(budget.time_left()).await?;
-    let body = blocking::stream(parts, slot, budget, move |parts, budget, sink| {
-        tracked.runs();
+    let tracked = parts.queries.asked(params.asked(text(&params)?, steps));
+    let body = blocking::answer_within(parts, budget, tracked, move |parts, tracked, budget, sink| {
         let mut stats = Stats::runs(parts, &params, (asked, steps));
-        let expr = parse(parts, &params, budget)?;
+        let expr = parse(parts, params.required("query")?, budget)?;
         if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
             let reason = format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
@@ -96,7 +92,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
         tracked.enters(Slice::Evaluate);
         let result = engine.range(parts.storage.as_ref(), &expr, steps, budget);
         stats.evaluated(parts, budget, result.as_ref().ok());
-        tracked.evaluated(stats.samples(), result.as_ref().err());
+        tracked.evaluated(stats.samples());
         let query = params.required("query")?;
         let path = "/api/v1/query_range";
         let ended = Ended { path, query, start, end, step: step.as_ms() as f64 / 1000.0 };
@@ -122,7 +118,8 @@ fn budget(parts: &Parts, params: &Params) -> Result<Arc<QueryBudget>, ApiError> 
         limits.timeout = limits.timeout.min(timeout.max(DurationMs::ZERO));
     }
     let budget = parts.engine.budget_within(limits);
-    params.charge(&budget)?;
+    let refused = |e: &ApiError| e.cut_off_by().into_iter().for_each(|by| parts.queries.count_cut_off(by));
+    params.charge(&budget).inspect_err(refused)?;
     Ok(budget)
 }
 
@@ -136,9 +133,9 @@ fn text(params: &Params) -> Result<&str, ApiError> {
         .map_or_else(|e| ApiError::parameter("query", e), |_| ApiError::parameter("query", "it is too long")))
 }
 
-fn parse(parts: &Parts, params: &Params, budget: &QueryBudget) -> Result<Expr, ApiError> {
-    let language = parts.engine.options().language;
-    skopos_promql::parse_within(params.required("query")?, language, budget).map_err(|e| {
+/// Reads a query in its time.
+pub(crate) fn parse(parts: &Parts, text: &str, budget: &QueryBudget) -> Result<Expr, ApiError> {
+    skopos_promql::parse_within(text, parts.engine.options().language, budget).map_err(|e| {
         // A query that ended meanwhile is not at fault for its text.
         budget.check().map_or_else(ApiError::from, |()| ApiError::parameter("query", e))
     })

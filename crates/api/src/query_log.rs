@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -26,6 +26,8 @@ use std::{
 
 /// So many lines may wait to be written; further ones are left out and counted.
 const WAITING_MAX: usize = 1024;
+/// So many bytes may wait in them: a line has all of a query's text.
+const WAITING_MAX_BYTES: usize = 16 << 20;
 /// So much of a slow query's text stands in the program's own log.
 const SHOWN_MAX_BYTES: usize = 1024;
 
@@ -37,7 +39,11 @@ pub struct QueryLog {
     failures: Arc<AtomicU64>,
     /// Begun with the first line.
     writer: OnceLock<Writer>,
+    waiting: Waiting,
 }
+
+/// Bytes that wait to be written.
+type Waiting = Arc<AtomicUsize>;
 
 #[derive(Debug)]
 struct Writer {
@@ -75,7 +81,13 @@ pub(crate) struct Ended<'a> {
 impl QueryLog {
     /// A log in files of `fs`; queries that took longer than `slower_than` are slow.
     pub fn new(fs: SharedFs, slower_than: Option<Duration>) -> Self {
-        Self { fs, slower_than, failures: Arc::default(), writer: OnceLock::new() }
+        Self {
+            fs,
+            slower_than,
+            failures: Arc::default(),
+            writer: OnceLock::new(),
+            waiting: Waiting::default(),
+        }
     }
 
     /// What it says of itself.
@@ -106,7 +118,12 @@ impl QueryLog {
     fn send(&self, path: PathBuf, line: String) {
         let writer = self.writer.get_or_init(|| self.begin());
         let Some(lines) = &writer.lines else { return };
-        if let Err(error) = lines.try_send((path, line)) {
+        let bytes = line.len();
+        let fits = |waiting: usize| Some(waiting + bytes).filter(|all| *all <= WAITING_MAX_BYTES);
+        if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+            failed(&self.failures, &path, &"its disk is too slow");
+        } else if let Err(error) = lines.try_send((path, line)) {
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             let (reason, (path, _)) = match error {
                 TrySendError::Full(line) => ("its disk is too slow", line),
                 TrySendError::Disconnected(line) => ("its thread has ended", line),
@@ -117,18 +134,24 @@ impl QueryLog {
 
     fn begin(&self) -> Writer {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        let (opened, failures) =
-            (Opened { fs: Arc::clone(&self.fs), open: None }, Arc::clone(&self.failures));
+        let opened = Opened { fs: Arc::clone(&self.fs), open: None };
+        let (failures, waiting) = (Arc::clone(&self.failures), Arc::clone(&self.waiting));
         let thread = std::thread::Builder::new()
             .name("skopos-querylog".to_owned())
-            .spawn(move || write_all(opened, &receiver, &failures));
+            .spawn(move || write_all(opened, &receiver, &waiting, &failures));
         Writer { lines: Some(sender), thread: thread.ok() }
     }
 }
 
 /// Writes lines until nobody sends any more.
-fn write_all(mut opened: Opened, lines: &Receiver<(PathBuf, String)>, failures: &AtomicU64) {
+fn write_all(
+    mut opened: Opened,
+    lines: &Receiver<(PathBuf, String)>,
+    waiting: &AtomicUsize,
+    failures: &AtomicU64,
+) {
     for (path, line) in lines {
+        waiting.fetch_sub(line.len(), Ordering::Relaxed);
         if let Err(error) = opened.write(&path, &line) {
             opened.open = None;
             failed(failures, &path, &error);
@@ -229,6 +252,29 @@ mod tests {
         log.writer.set(Writer { lines: Some(lines), thread: None }).unwrap();
         (0..3).for_each(|_| send(&log, dir.path(), "line\n"));
         assert_eq!(log.failures.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn lines_that_wait_have_a_bound_in_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = QueryLog::new(Arc::new(RealFs), None);
+        let (lines, waits) = sync_channel(WAITING_MAX);
+        log.writer.set(Writer { lines: Some(lines), thread: None }).unwrap();
+        let line = "x".repeat(512 << 10);
+        (0..100).for_each(|_| send(&log, dir.path(), &line));
+        let fit = (WAITING_MAX_BYTES / line.len()) as u64;
+        assert_eq!(log.failures.load(Ordering::Relaxed), 100 - fit);
+        // What is written makes room.
+        let opened = Opened { fs: Arc::new(RealFs), open: None };
+        let written = waits.try_iter().map(|(_, line)| line.len()).sum::<usize>();
+        assert_eq!(written, WAITING_MAX_BYTES);
+        let (again, receiver) = sync_channel(1);
+        again.send((dir.path().join("log"), line.clone())).unwrap();
+        drop(again);
+        write_all(opened, &receiver, &log.waiting, &log.failures);
+        send(&log, dir.path(), &line);
+        send(&log, dir.path(), &line);
+        assert_eq!(log.failures.load(Ordering::Relaxed), 100 - fit + 1);
     }
 
     #[test]

@@ -3,16 +3,22 @@
 //! `Queries` does.
 
 use crate::{
+    blocking,
     params::Params,
     parts::Ready,
     reply::{self, ApiError},
+    writing::Writing,
 };
 use axum::{http::StatusCode, response::Response};
 use serde_json::{Value, json};
 use skopos_model::DurationMs;
 use skopos_promql::queries::{Queries, REMEMBERED, REMEMBERED_FROM};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+/// The most of each ranking that a client gets.
+const COUNT_MAX: usize = 1000;
+/// What the account takes the sums of all that are remembered for.
+const SUMS_BYTES: u64 = (REMEMBERED * 256) as u64;
 /// What is asked for where the client does not say.
 const DEFAULT_COUNT: usize = 20;
 const DEFAULT_LIFETIME: DurationMs = DurationMs::from_secs(600);
@@ -30,7 +36,7 @@ impl Sum {
     }
 }
 
-/// All that are being answered, the longest first.
+/// All that are being answered, in the order in which they came.
 fn active(queries: &Queries) -> Vec<Value> {
     let (active, now) = queries.active();
     let shown = |(id, active): (u64, skopos_promql::queries::ActiveQuery)| {
@@ -38,7 +44,7 @@ fn active(queries: &Queries) -> Vec<Value> {
             "duration": format!("{:.3}s", now.saturating_sub(active.asked).as_secs_f64()),
             "id": format!("{id:016X}"),
             "remote_addr": active.from.map_or_else(String::new, |from| from.to_string()),
-            "query": active.query,
+            "query": &*active.query,
             "start": active.steps.start.as_ms(),
             "end": active.steps.end.as_ms(),
             "step": active.steps.step.as_ms(),
@@ -47,65 +53,103 @@ fn active(queries: &Queries) -> Vec<Value> {
     active.into_iter().map(shown).collect()
 }
 
-/// Counts and times of those that ended within `lifetime`, by text and range.
-fn sums(queries: &Queries, lifetime: Duration) -> Vec<((String, i64), Sum)> {
-    let mut sums: BTreeMap<(String, i64), Sum> = BTreeMap::new();
-    queries.each_ended(lifetime, |ended| {
-        let sum = sums.entry((ended.query.clone(), ended.range.as_ms() / 1000)).or_default();
+/// Sums by text and range.
+type Sums = Vec<((Arc<str>, i64), Sum)>;
+
+/// Counts and times of those that ended within `lifetime`.
+fn sums(queries: &Queries, lifetime: Duration) -> Sums {
+    // Queries cannot end while these are looked at: what takes time comes behind.
+    let mut ended = Vec::new();
+    queries.each_ended(lifetime, |e| ended.push((Arc::clone(&e.query), e.range.as_ms() / 1000, e.took)));
+    let mut sums: BTreeMap<(Arc<str>, i64), Sum> = BTreeMap::new();
+    for (query, range, took) in ended {
+        let sum = sums.entry((query, range)).or_default();
         sum.count += 1;
-        sum.took += ended.took;
-    });
+        sum.took += took;
+    }
     sums.into_iter().collect()
 }
 
-fn top(queries: &Queries, count: usize, lifetime: DurationMs) -> Value {
-    let sums = sums(queries, lifetime.as_std());
-    let seconds = |took: Duration| (took.as_secs_f64() * 1000.0).round() / 1000.0;
-    let first = |by: fn(&Sum) -> f64, shown: &dyn Fn(&Sum) -> Value| -> Vec<Value> {
-        let mut sorted: Vec<_> = sums.iter().collect();
-        sorted.sort_by(|a, b| by(&b.1).total_cmp(&by(&a.1)));
-        let shown = sorted.into_iter().take(count).map(|((text, range), sum)| {
-            let mut entry = shown(sum);
-            entry["query"] = json!(text);
-            entry["timeRangeSeconds"] = json!(range);
-            entry
-        });
-        shown.collect()
-    };
-    json!({
-        "topN": count.to_string(),
-        "maxLifetime": format!("{:.3}s", lifetime.as_secs_f64()),
-        "search.queryStats.lastQueriesCount": REMEMBERED,
-        "search.queryStats.minQueryDuration": format!("{REMEMBERED_FROM:?}"),
-        "topByCount": first(|sum| sum.count as f64, &|sum| json!({"count": sum.count})),
-        "topByAvgDuration": first(
-            |sum| sum.average().as_secs_f64(),
-            &|sum| json!({"avgDurationSeconds": seconds(sum.average()), "count": sum.count}),
-        ),
-        "topBySumDuration": first(
-            |sum| sum.took.as_secs_f64(),
-            &|sum| json!({"sumDurationSeconds": seconds(sum.took), "count": sum.count}),
-        ),
+/// What a ranking is called, by what it ranks, and what it says of each.
+type Ranking = (&'static str, fn(&Sum) -> f64, fn(&Sum) -> Value);
+
+const RANKINGS: [Ranking; 3] = [
+    (
+        "topByAvgDuration",
+        |sum| sum.average().as_secs_f64(),
+        |sum| json!({"avgDurationSeconds": seconds(sum.average()), "count": sum.count}),
+    ),
+    ("topByCount", |sum| sum.count as f64, |sum| json!({"count": sum.count})),
+    (
+        "topBySumDuration",
+        |sum| sum.took.as_secs_f64(),
+        |sum| json!({"sumDurationSeconds": seconds(sum.took), "count": sum.count}),
+    ),
+];
+
+fn seconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// How many are wanted of each ranking, and of which time.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    count: usize,
+    lifetime: DurationMs,
+}
+
+/// The first `count` of a ranking.
+fn ranked(sums: &Sums, (_, by, say): Ranking, count: usize) -> impl Iterator<Item = Value> {
+    let mut sorted: Vec<_> = sums.iter().collect();
+    sorted.sort_by(|a, b| by(&b.1).total_cmp(&by(&a.1)));
+    sorted.into_iter().take(count).map(move |((text, range), sum)| {
+        let mut entry = say(sum);
+        entry["query"] = json!(**text);
+        entry["timeRangeSeconds"] = json!(range);
+        entry
     })
 }
 
-/// The queries that are being answered.
+fn write_top(writing: &mut Writing<'_>, queries: &Queries, wanted: Wanted) -> Result<(), ApiError> {
+    let sums = sums(queries, wanted.lifetime.as_std());
+    for ranking in RANKINGS {
+        writing.out.extend_from_slice(format!("\"{}\":", ranking.0).as_bytes());
+        writing.list(ranked(&sums, ranking, wanted.count), |out, entry| {
+            out.extend_from_slice(entry.to_string().as_bytes());
+        })?;
+        writing.out.push(b',');
+    }
+    let rest = json!({
+        "topN": wanted.count.to_string(),
+        "maxLifetime": format!("{:.3}s", wanted.lifetime.as_secs_f64()),
+        "search.queryStats.lastQueriesCount": REMEMBERED,
+        "search.queryStats.minQueryDuration": format!("{REMEMBERED_FROM:?}"),
+    });
+    // The members of one object.
+    writing.out.extend_from_slice(&rest.to_string().as_bytes()[1..]);
+    Ok(())
+}
+
+/// The queries that are being answered. Whoever asks wants to know why no slot is free, and waits for none.
 pub(crate) async fn active_queries(Ready(parts): Ready) -> Response {
-    answer(&json!({"status": "ok", "data": active(&parts.queries)}))
+    let all = json!({"status": "ok", "data": active(&parts.queries)});
+    reply::json(StatusCode::OK, all.to_string())
 }
 
 /// The queries that came most often, and those that took longest.
 pub(crate) async fn top_queries(Ready(parts): Ready, params: Params) -> Result<Response, ApiError> {
     let count = match params.count("topN")? {
         0 => DEFAULT_COUNT,
-        count => count.min(REMEMBERED),
+        count => count.min(COUNT_MAX),
     };
     let lifetime = params.duration("maxLifetime")?.filter(|d| d.as_ms() > 0).unwrap_or(DEFAULT_LIFETIME);
-    Ok(answer(&top(&parts.queries, count, lifetime)))
-}
-
-fn answer(value: &Value) -> Response {
-    reply::json(StatusCode::OK, value.to_string())
+    let body = blocking::answer(parts, params, move |parts, _, budget, sink| {
+        budget.charge_memory(SUMS_BYTES)?;
+        let mut writing = Writing::begin(parts, budget, sink, b"{");
+        write_top(&mut writing, &parts.queries, Wanted { count, lifetime })?;
+        writing.end()
+    });
+    Ok(reply::json(StatusCode::OK, body.await?))
 }
 
 #[cfg(test)]
@@ -114,7 +158,6 @@ mod tests {
     use skopos_base::sim::SimClock;
     use skopos_model::TimestampMs;
     use skopos_promql::{Steps, queries::Asked};
-    use std::sync::Arc;
 
     fn steps(seconds: i64) -> Steps {
         let ms = |s: i64| TimestampMs::new(s * 1000);
@@ -145,22 +188,25 @@ mod tests {
         assert_eq!(shown[0]["query"].as_str().map(str::len), Some(1024));
         assert_eq!((&shown[0]["end"], &shown[0]["step"]), (&json!(5000), &json!(1000)));
         assert_eq!(shown[0]["remote_addr"], "127.0.0.1:7");
-        let tops = top(&log, 2, DEFAULT_LIFETIME);
+        let top = |name: &str, lifetime: DurationMs| -> Vec<Value> {
+            let ranking = RANKINGS.into_iter().find(|r| r.0 == name).unwrap();
+            ranked(&sums(&log, lifetime.as_std()), ranking, 2).collect()
+        };
         let entry = |text: &str, range: i64, rest: Value| {
             let mut entry = rest;
             entry["query"] = json!(text);
             entry["timeRangeSeconds"] = json!(range);
             entry
         };
-        assert_eq!(tops["topByCount"][0], entry("often", 0, json!({"count": 2})));
+        assert_eq!(top("topByCount", DEFAULT_LIFETIME)[0], entry("often", 0, json!({"count": 2})));
         let long = json!({"avgDurationSeconds": 0.09, "count": 1});
-        assert_eq!(tops["topByAvgDuration"][0], entry("long", 0, long));
+        assert_eq!(top("topByAvgDuration", DEFAULT_LIFETIME)[0], entry("long", 0, long));
         let often = json!({"sumDurationSeconds": 0.006, "count": 2});
-        assert_eq!(tops["topBySumDuration"][1], entry("often", 0, often));
-        assert_eq!(tops["topBySumDuration"].as_array().map(Vec::len), Some(2));
+        assert_eq!(top("topBySumDuration", DEFAULT_LIFETIME)[1], entry("often", 0, often));
+        assert_eq!(top("topBySumDuration", DEFAULT_LIFETIME).len(), 2);
         drop(asked_last);
         assert!(active(&log).is_empty());
         clock.advance(DEFAULT_LIFETIME.as_std());
-        assert_eq!(top(&log, 5, DurationMs::from_secs(1))["topByCount"], json!([]));
+        assert!(top("topByCount", DurationMs::from_secs(1)).is_empty());
     }
 }

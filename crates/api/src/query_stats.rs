@@ -1,11 +1,11 @@
 //! `Stats`: how long a query took, and how many samples it read, for clients that ask by `stats`.
 
-use crate::{params::Params, parts::Parts, reply::ApiError};
+use crate::{params::Params, parts::Parts, reply::ApiError, writing::Writing};
 use serde_json::json;
 use skopos_model::TimestampMs;
 use skopos_promql::{Engine, OperatorStats, QueriedSamples, QueryResult, Steps, queries::Samples};
 use skopos_storage::QueryBudget;
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 /// Where a client wants to read what each operator did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,10 +26,11 @@ impl OperatorsWanted {
     }
 }
 
-/// The operators in the order of the plan's tree.
-fn tree(operators: &[OperatorStats]) -> serde_json::Value {
-    let one = |o: &OperatorStats| {
-        json!({
+/// Writes the operators in the order of the plan's tree.
+fn write_operators(writing: &mut Writing<'_>, operators: &[OperatorStats]) -> Result<(), ApiError> {
+    writing.out.push(b'[');
+    for (i, o) in operators.iter().enumerate() {
+        let numbers = json!({
             "depth": o.depth,
             "operator": o.operator,
             "steps": o.steps,
@@ -37,12 +38,45 @@ fn tree(operators: &[OperatorStats]) -> serde_json::Value {
             "seriesRead": o.series_read,
             "samplesRead": o.samples_read,
             "samplesQueried": o.samples_queried,
-            "samplesQueriedPerStep": o.samples_queried_per_step,
             "rows": o.rows,
             "seconds": o.took.as_secs_f64(),
-        })
-    };
-    operators.iter().map(one).collect()
+        });
+        writing.out.extend_from_slice(if i == 0 { b"" } else { b"," });
+        let numbers = numbers.to_string();
+        writing.out.extend_from_slice(numbers.trim_end_matches('}').as_bytes());
+        writing.out.extend_from_slice(b",\"samplesQueriedPerStep\":");
+        write_list(writing, &o.samples_queried_per_step, |out, _, n| write_number(out, n))?;
+        writing.out.push(b'}');
+    }
+    writing.out.push(b']');
+    Ok(())
+}
+
+/// After so many numbers it is looked whether the answer may go on.
+const NUMBERS_AT_ONCE: usize = 1024;
+
+/// Writes a list of what `write` makes of each of `numbers` and its index.
+fn write_list(
+    writing: &mut Writing<'_>,
+    numbers: &[u64],
+    write: impl Fn(&mut Vec<u8>, usize, u64),
+) -> Result<(), ApiError> {
+    writing.out.push(b'[');
+    for (k, n) in numbers.iter().enumerate() {
+        if k % NUMBERS_AT_ONCE == 0 {
+            writing.more()?;
+        }
+        if k > 0 {
+            writing.out.push(b',');
+        }
+        write(&mut writing.out, k, *n);
+    }
+    writing.out.push(b']');
+    Ok(())
+}
+
+fn write_number(out: &mut Vec<u8>, n: u64) {
+    write!(out, "{n}").expect("invariant: writing to a Vec cannot fail");
 }
 
 /// When the parts of a query began and ended.
@@ -87,23 +121,36 @@ impl Stats {
         self.ended = parts.clock.monotonic();
     }
 
-    /// Writes the member behind the result, if it is wanted.
-    pub(crate) fn write(&self, operators: &[OperatorStats], out: &mut Vec<u8>) -> Result<(), ApiError> {
-        let written = |e: serde_json::Error| ApiError::internal(e.to_string());
+    /// Writes the members behind the result that are wanted.
+    pub(crate) fn write(
+        &self,
+        operators: &[OperatorStats],
+        writing: &mut Writing<'_>,
+    ) -> Result<(), ApiError> {
         if self.operators.explained {
-            out.extend_from_slice(b",\"explain\":");
-            serde_json::to_writer(&mut *out, &tree(operators)).map_err(written)?;
+            writing.out.extend_from_slice(b",\"explain\":");
+            write_operators(writing, operators)?;
         }
         if !self.wanted {
             return Ok(());
         }
-        let mut stats = self.json();
+        let all = self.json();
+        writing.out.extend_from_slice(b",\"stats\":{\"timings\":");
+        writing.out.extend_from_slice(all["timings"].to_string().as_bytes());
+        writing.out.extend_from_slice(b",\"samples\":{");
         if self.operators.in_stats {
-            stats["operators"] = tree(operators);
-            stats["samples"]["totalQueryableSamplesPerStep"] = self.per_step();
+            writing.out.extend_from_slice(b"\"totalQueryableSamplesPerStep\":");
+            self.write_per_step(writing, &self.samples.per_step)?;
+            writing.out.push(b',');
         }
-        out.extend_from_slice(b",\"stats\":");
-        serde_json::to_writer(out, &stats).map_err(written)
+        // The members of one object.
+        writing.out.extend_from_slice(&all["samples"].to_string().as_bytes()[1..]);
+        if self.operators.in_stats {
+            writing.out.extend_from_slice(b",\"operators\":");
+            write_operators(writing, operators)?;
+        }
+        writing.out.push(b'}');
+        Ok(())
     }
 
     /// How long it took, waiting included.
@@ -126,7 +173,7 @@ impl Stats {
                 "queryPreparationTime": between(self.ran, self.began),
                 "innerEvalTime": between(self.began, self.ended),
                 "execQueueTime": between(self.asked, self.ran),
-                "execTotalTime": between(self.ran, self.ended),
+                "execTotalTime": between(self.asked, self.ended),
             },
             "samples": {
                 "totalQueryableSamples": self.samples.total,
@@ -136,11 +183,14 @@ impl Stats {
         })
     }
 
-    /// The samples of each step with its time in seconds.
-    fn per_step(&self) -> serde_json::Value {
+    /// Writes the samples of each step with its time in seconds.
+    fn write_per_step(&self, writing: &mut Writing<'_>, per_step: &[u64]) -> Result<(), ApiError> {
         let (start, step) = self.steps.map_or((0, 0), |steps| (steps.start.as_ms(), steps.step.as_ms()));
-        let seconds = |k: usize| TimestampMs::new(start + k as i64 * step).as_secs_f64();
-        self.samples.per_step.iter().enumerate().map(|(k, n)| json!([seconds(k), n])).collect()
+        write_list(writing, per_step, |out, k, n| {
+            out.push(b'[');
+            let seconds = TimestampMs::new(start + k as i64 * step).as_secs_f64();
+            write!(out, "{seconds},{n}]").expect("invariant: writing to a Vec cannot fail");
+        })
     }
 }
 
@@ -161,7 +211,7 @@ mod tests {
                 "queryPreparationTime": 0.125,
                 "innerEvalTime": 2.0,
                 "execQueueTime": 0.5,
-                "execTotalTime": 2.125,
+                "execTotalTime": 2.625,
             },
             "samples": {"totalQueryableSamples": 9, "samplesRead": 7, "peakSamples": 3},
         });

@@ -90,11 +90,23 @@ impl ErrorType {
 pub(crate) struct ApiError {
     error_type: ErrorType,
     message: String,
+    /// What cut the request off, as `skopos_promql::queries` calls it.
+    cut_off_by: Option<&'static str>,
 }
 
 impl ApiError {
     pub(crate) fn new(error_type: ErrorType, message: impl Into<String>) -> Self {
-        Self { error_type, message: message.into() }
+        Self { error_type, message: message.into(), cut_off_by: None }
+    }
+
+    /// The same of a request that was cut off by the limit or whatever else is called `by`.
+    pub(crate) fn by(self, by: &'static str) -> Self {
+        Self { cut_off_by: Some(by), ..self }
+    }
+
+    /// What cut the request off, if that is what happened to it.
+    pub(crate) fn cut_off_by(&self) -> Option<&'static str> {
+        self.cut_off_by
     }
 
     /// A parameter that is missing or wrong.
@@ -118,14 +130,14 @@ impl ApiError {
 
 impl From<QueryError> for ApiError {
     fn from(e: QueryError) -> Self {
-        let error_type = match e {
-            QueryError::Invalid(_) => ErrorType::BadData,
-            QueryError::Limit { .. } => ErrorType::Execution,
-            QueryError::Timeout(_) => ErrorType::Timeout,
-            QueryError::Cancelled => ErrorType::Canceled,
-            QueryError::Corrupt { .. } | QueryError::Io { .. } => ErrorType::Internal,
+        let (error_type, cut_off_by) = match e {
+            QueryError::Invalid(_) => (ErrorType::BadData, None),
+            QueryError::Limit { limit, .. } => (ErrorType::Execution, Some(limit)),
+            QueryError::Timeout(_) => (ErrorType::Timeout, Some("query.timeout")),
+            QueryError::Cancelled => (ErrorType::Canceled, Some("client")),
+            QueryError::Corrupt { .. } | QueryError::Io { .. } => (ErrorType::Internal, None),
         };
-        Self::new(error_type, e.to_string())
+        Self { error_type, message: e.to_string(), cut_off_by }
     }
 }
 

@@ -3,10 +3,13 @@
 use crate::{
     blocking,
     params::Params,
-    parts::{Parts, Ready},
-    reply::{ApiError, Success},
+    parts::Ready,
+    query::parse,
+    reply::{self, ApiError, Success},
+    writing::Writing,
 };
-use serde_json::{Value, json};
+use axum::{http::StatusCode, response::Response};
+use serde_json::{Map, Value, json};
 use skopos_model::{DurationMs, Matcher, name::METRIC_NAME};
 use skopos_promql::{
     ast::{
@@ -15,6 +18,7 @@ use skopos_promql::{
     },
     functions::Optional,
 };
+use std::collections::BTreeMap;
 
 /// A formatted query may be longer than it was: every line is indented as deep as it stands.
 const FORMATTED_MAX_BYTES: u64 = 8 << 20;
@@ -23,9 +27,9 @@ const FORMATTED_MAX_BYTES: u64 = 8 << 20;
 pub(crate) async fn format_query(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
     let budget = parts.engine.budget();
     params.charge(&budget)?;
-    blocking::run(parts, budget, move |parts, _| {
+    blocking::run(parts, budget, move |parts, budget| {
         let max = usize::try_from(parts.response_max_bytes.min(FORMATTED_MAX_BYTES)).unwrap_or(usize::MAX);
-        let formatted = parse(parts, &params)?.pretty_within(max);
+        let formatted = parse(parts, params.get("query").unwrap_or(""), budget)?.pretty_within(max);
         let long = || ApiError::parameter("query", format!("formatted it has more than {max} bytes"));
         Success::of(&formatted.ok_or_else(long)?)
     })
@@ -33,38 +37,89 @@ pub(crate) async fn format_query(Ready(parts): Ready, params: Params) -> Result<
 }
 
 /// The query's tree.
-pub(crate) async fn parse_query(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
-    let budget = parts.engine.budget();
-    params.charge(&budget)?;
-    blocking::run(parts, budget, move |parts, _| {
+pub(crate) async fn parse_query(Ready(parts): Ready, params: Params) -> Result<Response, ApiError> {
+    let body = blocking::answer(parts, params, |parts, params, budget, sink| {
         let text = params.get("query").unwrap_or("");
-        Success::of(&tree(&parse(parts, &params)?, text))
-    })
-    .await
+        let expr = parse(parts, text, budget)?;
+        let mut writing = Writing::begin(parts, budget, sink, reply::BEGIN);
+        write(&mut writing, &expr, text)?;
+        reply::end(&mut writing.out, &[], &[]);
+        writing.end()
+    });
+    Ok(reply::json(StatusCode::OK, body.await?))
 }
 
-fn parse(parts: &Parts, params: &Params) -> Result<Expr, ApiError> {
-    let text = params.get("query").unwrap_or("");
-    let language = parts.engine.options().language;
-    skopos_promql::parse_with(text, language).map_err(|e| ApiError::parameter("query", e))
+/// Writes the tree of a part of `text`, node by node: as JSON it is a hundred times as long as the text.
+fn write(writing: &mut Writing<'_>, expr: &Expr, text: &str) -> Result<(), ApiError> {
+    writing.more()?;
+    let Node { own, below } = node(expr, text);
+    let mut members: BTreeMap<&str, Member<'_>> = below.into_iter().collect();
+    members.extend(own.iter().map(|(name, value)| (name.as_str(), Member::Own(value))));
+    for (i, (name, member)) in members.into_iter().enumerate() {
+        writing.out.extend_from_slice(if i == 0 { b"{\"" } else { b",\"" });
+        writing.out.extend_from_slice(name.as_bytes());
+        writing.out.extend_from_slice(b"\":");
+        match member {
+            Member::Own(value) => serde_json::to_writer(&mut writing.out, value)
+                .map_err(|e| ApiError::internal(e.to_string()))?,
+            Member::One(expr) => write(writing, expr, text)?,
+            Member::List(all) => {
+                writing.out.push(b'[');
+                for (i, expr) in all.iter().enumerate() {
+                    if i > 0 {
+                        writing.out.push(b',');
+                    }
+                    write(writing, expr, text)?;
+                }
+                writing.out.push(b']');
+            }
+        }
+    }
+    writing.out.push(b'}');
+    Ok(())
 }
 
-/// The tree of a part of `text`.
-fn tree(expr: &Expr, text: &str) -> Value {
+/// A node of the tree: what it says of itself, and what stands below it.
+struct Node<'a> {
+    own: Map<String, Value>,
+    below: Vec<(&'static str, Member<'a>)>,
+}
+
+enum Member<'a> {
+    Own(&'a Value),
+    One(&'a Expr),
+    List(&'a [Expr]),
+}
+
+impl<'a> Node<'a> {
+    fn of<const N: usize>(own: Value, below: [(&'static str, Member<'a>); N]) -> Self {
+        let Value::Object(own) = own else { unreachable!("a node is written as an object") };
+        Self { own, below: below.into() }
+    }
+}
+
+/// The node of a part of `text`.
+fn node<'a>(expr: &'a Expr, text: &str) -> Node<'a> {
     match &expr.kind {
         ExprKind::Number(v) | ExprKind::Duration(v) => {
-            json!({"type": "numberLiteral", "val": number(*v)})
+            Node::of(json!({"type": "numberLiteral", "val": number(*v)}), [])
         }
-        ExprKind::String(text) => json!({"type": "stringLiteral", "val": &**text}),
-        ExprKind::Bytes(bytes) => json!({"type": "stringLiteral", "val": String::from_utf8_lossy(bytes)}),
-        ExprKind::Selector(s) => selector(Kind::Vector, s, name(expr, text)),
-        ExprKind::Range(r) => selector(Kind::Matrix(&r.range), &r.selector, name(expr, text)),
-        ExprKind::Subquery(s) => subquery(s, text),
-        ExprKind::Call(c) => call(c, text),
-        ExprKind::Aggregate(a) => aggregate(a, text),
-        ExprKind::Binary(b) => binary(b, text),
-        ExprKind::Negate(inner) => json!({"type": "unaryExpr", "op": "-", "expr": tree(inner, text)}),
-        ExprKind::Paren(inner) => json!({"type": "parenExpr", "expr": tree(inner, text)}),
+        ExprKind::String(text) => Node::of(json!({"type": "stringLiteral", "val": &**text}), []),
+        ExprKind::Bytes(bytes) => {
+            Node::of(json!({"type": "stringLiteral", "val": String::from_utf8_lossy(bytes)}), [])
+        }
+        ExprKind::Selector(s) => Node::of(selector(Kind::Vector, s, name(expr, text)), []),
+        ExprKind::Range(r) => Node::of(selector(Kind::Matrix(&r.range), &r.selector, name(expr, text)), []),
+        ExprKind::Subquery(s) => Node::of(subquery(s), [("expr", Member::One(&s.expr))]),
+        ExprKind::Call(c) => Node::of(call(c), [("args", Member::List(&c.args))]),
+        ExprKind::Aggregate(a) => aggregate(a),
+        ExprKind::Binary(b) => {
+            Node::of(binary(b), [("lhs", Member::One(&b.lhs)), ("rhs", Member::One(&b.rhs))])
+        }
+        ExprKind::Negate(inner) => {
+            Node::of(json!({"type": "unaryExpr", "op": "-"}), [("expr", Member::One(inner))])
+        }
+        ExprKind::Paren(inner) => Node::of(json!({"type": "parenExpr"}), [("expr", Member::One(inner))]),
     }
 }
 
@@ -126,10 +181,9 @@ fn put_shift(out: &mut Value, shift: &Shift) {
     out["startOrEnd"] = word;
 }
 
-fn subquery(s: &Subquery, text: &str) -> Value {
+fn subquery(s: &Subquery) -> Value {
     let mut out = json!({
         "type": "subquery",
-        "expr": tree(&s.expr, text),
         "range": length(&s.range),
         "step": s.step.as_ref().map_or(0, length),
     });
@@ -146,7 +200,7 @@ const fn type_name(t: ValueType) -> &'static str {
     }
 }
 
-fn call(c: &Call, text: &str) -> Value {
+fn call(c: &Call) -> Value {
     let variadic = match c.function.optional {
         Optional::Last(n) => n as i64,
         Optional::Repeat => -1,
@@ -159,31 +213,33 @@ fn call(c: &Call, text: &str) -> Value {
             "variadic": variadic,
             "returnType": type_name(c.function.returns),
         },
-        "args": c.args.iter().map(|arg| tree(arg, text)).collect::<Vec<_>>(),
     })
 }
 
-fn aggregate(a: &Aggregate, text: &str) -> Value {
+fn aggregate(a: &Aggregate) -> Node<'_> {
     let (grouping, without) = match &a.grouping {
         Grouping::By(names) => (names, false),
         Grouping::Without(names) => (names, true),
     };
-    json!({
+    let own = json!({
         "type": "aggregation",
         "op": a.op.as_str(),
-        "expr": tree(&a.expr, text),
-        "param": a.param.as_ref().map(|param| tree(param, text)),
+        "param": Value::Null,
         "grouping": grouping,
         "without": without,
-    })
+    });
+    let mut node = Node::of(own, [("expr", Member::One(&a.expr))]);
+    if let Some(param) = &a.param {
+        node.own.remove("param");
+        node.below.push(("param", Member::One(param)));
+    }
+    node
 }
 
-fn binary(b: &Binary, text: &str) -> Value {
+fn binary(b: &Binary) -> Value {
     json!({
         "type": "binaryExpr",
         "op": b.op.as_str(),
-        "lhs": tree(&b.lhs, text),
-        "rhs": tree(&b.rhs, text),
         "matching": b.matching.as_ref().map(matching),
         "bool": b.return_bool,
     })
@@ -223,7 +279,8 @@ mod tests {
             (r#"{a="b"}"#, "", &["a"]),
             (r#"a:b{__name__x="1"}[5m] offset 1m"#, "a:b", &["__name__x", "__name__"]),
         ] {
-            let shown = tree(&skopos_promql::parse(query).unwrap(), query);
+            let expr = skopos_promql::parse(query).unwrap();
+            let shown = Value::Object(node(&expr, query).own);
             let names: Vec<_> =
                 shown["matchers"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
             assert_eq!((shown["name"].as_str(), &names[..]), (Some(name), conditions), "{query}");

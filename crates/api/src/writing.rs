@@ -58,7 +58,7 @@ impl<'a> Writing<'a> {
             "the answer is longer than {max} bytes (query.max-response-bytes): ask for fewer series, a \
              shorter range or a longer step"
         );
-        Err(ApiError::new(ErrorType::Execution, reason))
+        Err(ApiError::new(ErrorType::Execution, reason).by("query.max-response-bytes"))
     }
 
     /// Writes a list of JSON, each of whose items `write` writes.

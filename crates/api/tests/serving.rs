@@ -6,18 +6,21 @@ use skopos_api::{
     App, Mount, NoAdmin, Parts, QueryLog, RemoteRead, RemoteReadLimits, Slots, about::About,
     own_metrics::OwnMetrics, router,
 };
-use skopos_base::Env;
+use skopos_base::{Env, clock::Clock, sim::SimClock};
 use skopos_config::{Config, Live};
-use skopos_model::{DurationMs, Labels};
-use skopos_promql::{Engine, EngineOptions, queries::Queries};
+use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
+use skopos_promql::{
+    Engine, EngineOptions, Steps,
+    queries::{Asked, CUT_OFF_BY, Counts, Queries},
+};
 use skopos_proto::{
     messages::{LabelMatcher, Query, ReadRequest},
     read::encode_request,
 };
 use skopos_scrape::{fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters};
 use skopos_storage::{
-    Appendable, Appender, LabelRequest, NoExemplars, Querier, QueryError, QueryLimits, QueryMemory,
-    Queryable, SelectRequest, SeriesSet, TimeRange,
+    Appendable, Appender, ExemplarQueryable, LabelRequest, NoExemplars, Querier, QueryBudget, QueryError,
+    QueryLimits, QueryMemory, Queryable, SelectRequest, SeriesExemplars, SeriesSet, TimeRange,
 };
 use skopos_testkit::{http, storage::MemoryStorage, wait_until};
 use skopos_web::serve::{ServeOptions, listen, serve};
@@ -129,7 +132,7 @@ struct Stubborn {
 }
 
 impl Stubborn {
-    fn hold(&self, budget: &skopos_storage::QueryBudget) -> QueryError {
+    fn hold(&self, budget: &QueryBudget) -> QueryError {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let error = wait_until("the query to be over", PATIENCE, || budget.check().err());
         self.ended.lock().unwrap().push(error.to_string());
@@ -276,6 +279,7 @@ fn what_a_client_wrote_is_read_in_a_slot() {
         "/api/v1/format_query?query=up",
         "/api/v1/parse_query?query=up",
         "/api/v1/rules?match[]=up",
+        "/api/v1/status/top_queries",
         "/api/v1/metadata",
         "/api/v1/targets/metadata?match_target=%7Ba=~%22b.*c%22%7D",
     ]
@@ -372,8 +376,13 @@ fn one_series_goes_out_in_pieces_and_ends_where_an_answer_has_to() {
     let web = Web::start(10);
     let parts = web.parts(Arc::new(one_long_series(SAMPLES)), 2, QueryLimits::default());
     web.app.ready(Parts { response_max_bytes: 5 << 20, ..parts });
-    let path = |range: i64| format!("/api/v1/query?query=m%5B{range}s%5D&time={SAMPLES}");
-    let mut stream = web.send(&path(SAMPLES));
+    let chunks = chunks(&web, &format!("/api/v1/query?query=m%5B{SAMPLES}s%5D&time={SAMPLES}"));
+    assert!(chunks.len() > 10 && chunks.iter().all(|n| *n < 512 << 10), "{chunks:?}");
+}
+
+/// How long the pieces of an answer are.
+fn chunks(web: &Web, path: &str) -> Vec<usize> {
+    let mut stream = web.send(path);
     let mut answer = Vec::new();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut part = vec![0; 1 << 20];
@@ -393,7 +402,183 @@ fn one_series_goes_out_in_pieces_and_ends_where_an_answer_has_to() {
         chunks.push(length);
         at = end + 2 + length + 2;
     }
-    assert!(chunks.len() > 10 && chunks.iter().all(|n| *n < 512 << 10), "{chunks:?}");
+    chunks
+}
+
+/// Sums of so many selectors that find nothing, in groups, so that the tree is not deep.
+fn many_selectors(count: usize) -> String {
+    let groups = (0..count).collect::<Vec<_>>();
+    let group = |g: &[usize]| {
+        let all: Vec<_> = g.iter().map(|i| format!("a{i}")).collect();
+        format!("({})", all.join("%2B"))
+    };
+    groups.chunks(100).map(group).collect::<Vec<_>>().join("%2B")
+}
+
+#[test]
+fn what_operators_did_goes_out_in_pieces() {
+    let web = Web::start(10);
+    web.app.ready(web.parts(Arc::new(MemoryStorage::default()), 2, QueryLimits::default()));
+    let query = many_selectors(100);
+    let range = "start=0&end=10000&step=1";
+    for wanted in ["stats=all", "explain=1", "stats=all&explain=true"] {
+        let chunks = chunks(&web, &format!("/api/v1/query_range?query={query}&{range}&{wanted}"));
+        assert!(chunks.len() > 5 && chunks.iter().all(|n| *n < 512 << 10), "{wanted}: {chunks:?}");
+    }
+}
+
+#[test]
+fn a_tree_has_the_limit_of_every_answer() {
+    let web = Web::start(10);
+    let parts = web.parts(Arc::new(MemoryStorage::default()), 2, QueryLimits::default());
+    web.app.ready(Parts { response_max_bytes: 1 << 20, ..parts });
+    let selectors = |n: usize, one: &str| vec![one; n].join("%2B");
+    let wide = format!("({})", selectors(60, &format!("({})", selectors(60, "(a%2Ba)"))));
+    // Pieces of it are out already when it comes to its end, so nobody can take them for the whole.
+    let form = "application/x-www-form-urlencoded";
+    let cut = http::post(&web.url("/api/v1/parse_query"), form, format!("query={wide}").as_bytes());
+    assert!(cut.is_err(), "an answer that is too long was sent");
+    // As deep as any may be.
+    let deep = post(&web, "/api/v1/parse_query", &format!("query={}", selectors(990, "a")));
+    assert_eq!(deep.status, 200, "{}", deep.text());
+    let tree: serde_json::Value = serde_json::from_str(
+        &post(
+            &web,
+            "/api/v1/parse_query",
+            "query=topk(2,sum(rate(a%5B5m%5D)) by (b)) / on (c) -(d offset 1m)",
+        )
+        .text(),
+    )
+    .unwrap();
+    let tree = &tree["data"];
+    assert_eq!((&tree["type"], &tree["op"]), (&"binaryExpr".into(), &"/".into()));
+    assert_eq!((&tree["lhs"]["param"]["val"], &tree["lhs"]["without"]), (&"2".into(), &false.into()));
+    let sum = &tree["lhs"]["expr"];
+    assert_eq!((&sum["grouping"][0], &sum["param"]), (&"b".into(), &serde_json::Value::Null));
+    assert_eq!(sum["expr"]["args"][0]["range"], 300_000);
+    assert_eq!(tree["rhs"]["expr"]["expr"]["offset"], 60_000);
+}
+
+/// A clock on which every look takes ten seconds.
+#[derive(Debug, Default)]
+struct Hasty(AtomicUsize);
+
+impl Clock for Hasty {
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(10 * self.0.fetch_add(1, Ordering::SeqCst) as u64)
+    }
+
+    fn wall_ms(&self) -> i64 {
+        0
+    }
+
+    fn sleep(&self, _: Duration) {}
+}
+
+#[test]
+fn reading_a_query_ends_with_its_time() {
+    let web = Web::start(10);
+    let parts = web.parts(Arc::new(MemoryStorage::default()), 2, QueryLimits::default());
+    let options = *parts.engine.options();
+    web.app.ready(Parts { engine: Engine::new(options, Arc::new(Hasty::default())), ..parts });
+    let conditions: Vec<_> = (0..60).map(|i| format!("l=~%22a%5B0-9%5D*{i}%22")).collect();
+    for path in ["format_query", "parse_query"] {
+        let ended =
+            http::get(&web.url(&format!("/api/v1/{path}?query=m%7B{}%7D", conditions.join(",")))).unwrap();
+        assert_eq!(
+            (ended.status, ended.text().contains("timed out")),
+            (503, true),
+            "{path}: {}",
+            ended.text()
+        );
+        assert_eq!(http::get(&web.url(&format!("/api/v1/{path}?query=m"))).unwrap().status, 200, "{path}");
+    }
+}
+
+#[test]
+fn rankings_have_a_bound_and_go_out_in_pieces() {
+    let web = Web::start(10);
+    let parts = web.parts(Arc::new(MemoryStorage::default()), 2, QueryLimits::default());
+    let clock = Arc::new(SimClock::new(0));
+    let queries = Queries::new(Arc::clone(&clock) as _, 2, None);
+    for i in 0..2000 {
+        let steps = Steps { start: TimestampMs::new(0), end: TimestampMs::new(0), step: DurationMs::ZERO };
+        let tracked = queries.asked(Asked { query: &format!("{i:0>1000}"), steps, from: None });
+        clock.advance(Duration::from_millis(1));
+        drop(tracked);
+    }
+    web.app.ready(Parts { queries, ..parts });
+    let path = "/api/v1/status/top_queries?topN=20000";
+    let top: serde_json::Value = serde_json::from_str(&http::get(&web.url(path)).unwrap().text()).unwrap();
+    for list in ["topByCount", "topByAvgDuration", "topBySumDuration"] {
+        assert_eq!(top[list].as_array().unwrap().len(), 1000, "{list}");
+    }
+    let chunks = chunks(&web, path);
+    assert!(chunks.len() > 5 && chunks.iter().all(|n| *n < 512 << 10), "{chunks:?}");
+}
+
+/// How many queries were cut off by it.
+fn cut_off(queries: &Queries, by: &str) -> u64 {
+    let at = CUT_OFF_BY.iter().position(|name| *name == by).unwrap();
+    queries.cut_off()[at]
+}
+
+#[test]
+fn every_way_in_which_a_query_is_cut_off_is_counted() {
+    let (web, storage) = (Web::start(10), Arc::<Stubborn>::default());
+    let limits = QueryLimits { timeout: DurationMs::from_secs(600), ..QueryLimits::default() };
+    let parts = web.parts(Arc::new(Storage(Arc::clone(&storage))), 1, limits);
+    let queries = Arc::clone(&parts.queries);
+    web.app.ready(Parts { response_max_bytes: 100, ..parts });
+    let counts = |by: &'static str, count: u64| {
+        wait_until(by, PATIENCE, || (cut_off(&queries, by) == count).then_some(()));
+    };
+    // One in the storage and one that waits, whose clients go; and one that has no time to wait.
+    let (asking, waiting) = (web.send("/federate?match[]=m"), web.send("/api/v1/query?query=m"));
+    storage.wait_for_question(1);
+    wait_until("it to wait", PATIENCE, || (queries.counts().waiting == 1).then_some(()));
+    assert_eq!(http::get(&web.url("/api/v1/query?query=m&timeout=1ms")).unwrap().status, 503);
+    counts("query.timeout", 1);
+    drop(waiting);
+    counts("client", 1);
+    drop(asking);
+    counts("client", 2);
+    let long = format!("query=%22{}%22", "a".repeat(200));
+    assert_eq!(post(&web, "/api/v1/query", &long).status, 422);
+    counts("query.max-response-bytes", 1);
+    let all: u64 = queries.cut_off().into_iter().sum();
+    assert_eq!(all, 4, "{:?}", queries.cut_off());
+}
+
+/// Exemplars that nobody gets before their time.
+struct StubbornExemplars(Arc<Stubborn>);
+
+impl ExemplarQueryable for StubbornExemplars {
+    fn exemplars(
+        &self,
+        _: TimeRange,
+        _: &[Vec<Matcher>],
+        budget: &QueryBudget,
+    ) -> Result<Vec<SeriesExemplars>, QueryError> {
+        Err(self.0.hold(budget))
+    }
+}
+
+#[test]
+fn no_more_queries_run_than_have_slots() {
+    let (web, storage) = (Web::start(10), Arc::<Stubborn>::default());
+    let limits = QueryLimits { timeout: DurationMs::from_secs(600), ..QueryLimits::default() };
+    let parts = web.parts(Arc::new(Storage(Arc::clone(&storage))), 1, limits);
+    let queries = Arc::clone(&parts.queries);
+    web.app.ready(Parts { exemplars: Arc::new(StubbornExemplars(Arc::clone(&storage))), ..parts });
+    let asking = web.send("/api/v1/query?query=m");
+    storage.wait_for_question(1);
+    let _waiting = [(); 2].map(|()| web.send("/api/v1/query_exemplars?query=m"));
+    wait_until("two to wait", PATIENCE, || (queries.counts().waiting == 2).then_some(()));
+    drop(asking);
+    storage.wait_for_question(2);
+    wait_until("the first to be gone", PATIENCE, || (queries.active().0.len() == 2).then_some(()));
+    assert_eq!(queries.counts(), Counts { running: 1, waiting: 1 });
 }
 
 #[test]

@@ -4,11 +4,9 @@
 
 use crate::active_log::{ActiveLog, LogId};
 use crate::engine::Steps;
-use crate::error::EvalError;
 use skopos_base::clock::Clock;
 use skopos_base::sync::Mutex;
 use skopos_model::DurationMs;
-use skopos_storage::QueryError;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
@@ -21,11 +19,13 @@ use std::{
 };
 
 /// The named limits that a query can reach, and the other ways in which it is cut off.
-pub const CUT_OFF_BY: [&str; 6] = [
+pub const CUT_OFF_BY: [&str; 8] = [
+    "query.max-concurrency",
     "query.max-samples",
     "query.max-series",
     "query.max-memory",
     "query.total-memory",
+    "query.max-response-bytes",
     "query.timeout",
     "client",
 ];
@@ -107,7 +107,7 @@ pub struct Asked<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveQuery {
     /// Its text, cut to 1,024 bytes.
-    pub query: String,
+    pub query: Arc<str>,
     /// The times that it is about.
     pub steps: Steps,
     /// The address of the client, where it is known.
@@ -122,7 +122,7 @@ pub struct ActiveQuery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedQuery {
     /// Its text, cut to 1,024 bytes.
-    pub query: String,
+    pub query: Arc<str>,
     /// From its first time to its last.
     pub range: DurationMs,
     /// How long it took, waiting included.
@@ -190,9 +190,10 @@ impl Queries {
     /// A query was asked, and waits.
     pub fn asked(self: &Arc<Self>, Asked { query, steps, from }: Asked<'_>) -> Tracked {
         let (id, asked) = (self.next.fetch_add(1, Ordering::Relaxed), self.clock.monotonic());
-        let query = query[..query.floor_char_boundary(TEXT_MAX_BYTES)].to_owned();
+        let query = query[..query.floor_char_boundary(TEXT_MAX_BYTES)].into();
         self.active.lock().insert(id, ActiveQuery { query, steps, from, asked, runs: false });
-        Tracked { queries: Arc::clone(self), id, slice: Slice::Queue, since: asked, log_id: None }
+        let (slice, has_ended) = (Slice::Queue, false);
+        Tracked { queries: Arc::clone(self), id, slice, since: asked, log_id: None, has_ended }
     }
 
     /// Those that wait or run with their numbers, the oldest first, and the time by the monotonic clock.
@@ -201,7 +202,8 @@ impl Queries {
         (active, self.clock.monotonic())
     }
 
-    /// Calls `f` with those that have ended no longer than `ago` before now, the newest first.
+    /// Calls `f` with those that have ended no longer than `ago` before now, the newest first. No query can
+    /// end meanwhile, so `f` only copies.
     pub fn each_ended(&self, ago: Duration, f: impl FnMut(&EndedQuery)) {
         let since = self.clock.monotonic().saturating_sub(ago);
         self.ended.lock().iter().rev().take_while(|ended| ended.at >= since).for_each(f);
@@ -254,7 +256,8 @@ impl Queries {
         self.log.as_ref().map_or(0, ActiveLog::failures)
     }
 
-    fn count_cut_off(&self, by: &str) {
+    /// A query was cut off by one of `CUT_OFF_BY` before it was one of these.
+    pub fn count_cut_off(&self, by: &str) {
         if let Some(at) = CUT_OFF_BY.iter().position(|name| *name == by) {
             self.cut_off[at].fetch_add(1, Ordering::Relaxed);
         }
@@ -269,6 +272,8 @@ pub struct Tracked {
     slice: Slice,
     since: Duration,
     log_id: Option<LogId>,
+    /// It was said how it ended.
+    has_ended: bool,
 }
 
 impl Tracked {
@@ -297,28 +302,27 @@ impl Tracked {
     }
 
     /// It was evaluated, well or badly, over so many samples.
-    pub fn evaluated(&mut self, samples: Samples, error: Option<&EvalError>) {
+    pub fn evaluated(&mut self, samples: Samples) {
         self.queries.samples_queried.fetch_add(samples.queried, Ordering::Relaxed);
         self.queries.samples_read.fetch_add(samples.read, Ordering::Relaxed);
         self.enters(Slice::Answer);
-        if let Some(EvalError::Storage(error)) = error {
-            self.cut_off(error);
-        }
     }
 
-    /// Counts what cut it off, if that is what `error` says.
-    pub fn cut_off(&self, error: &QueryError) {
-        match error {
-            QueryError::Limit { limit, .. } => self.queries.count_cut_off(limit),
-            QueryError::Timeout(_) => self.queries.count_cut_off("query.timeout"),
-            QueryError::Cancelled => self.queries.count_cut_off("client"),
-            _ => {}
+    /// It ends, and was cut off by one of `CUT_OFF_BY` if it did not end by itself.
+    pub fn ends(&mut self, cut_off_by: Option<&str>) {
+        self.has_ended = true;
+        if let Some(by) = cut_off_by {
+            self.queries.count_cut_off(by);
         }
     }
 }
 
 impl Drop for Tracked {
     fn drop(&mut self) {
+        if !self.has_ended && self.slice == Slice::Queue {
+            // Nobody waits for it any more.
+            self.ends(Some("client"));
+        }
         self.enters(self.slice);
         self.queries.has_ended(self.id);
         if let (Some(log), Some(id)) = (&self.queries.log, self.log_id.take()) {
@@ -343,23 +347,24 @@ mod tests {
         clock.advance(Duration::from_millis(50));
         first.runs();
         let seen: Vec<_> = queries.active().0.into_iter().map(|(_, q)| (q.query, q.runs)).collect();
-        assert_eq!(seen, [("up".to_owned(), true), ("down".to_owned(), false)]);
+        assert_eq!(seen, [("up".into(), true), ("down".into(), false)]);
         assert_eq!(queries.counts(), Counts { running: 1, waiting: 1 });
         clock.advance(Duration::from_millis(2));
         first.enters(Slice::Evaluate);
         clock.advance(Duration::from_secs(2));
-        let error = EvalError::Storage(QueryError::Timeout(DurationMs::from_secs(2)));
         let samples = Samples { queried: 9, read: 7 };
-        first.evaluated(samples, Some(&error));
+        first.evaluated(samples);
+        first.ends(Some("query.timeout"));
         drop((first, second));
         assert!(queries.active().0.is_empty());
         let mut ended = Vec::new();
         queries
             .each_ended(Duration::from_secs(1), |e| ended.push((e.query.clone(), e.range.as_ms(), e.took)));
         let took = Duration::from_millis(2052);
-        assert_eq!(ended, [("down".to_owned(), 7000, took), ("up".to_owned(), 7000, took)]);
+        assert_eq!(ended, [("down".into(), 7000, took), ("up".into(), 7000, took)]);
         assert_eq!(queries.samples(), samples);
-        assert_eq!(queries.cut_off(), [0, 0, 0, 0, 1, 0]);
+        // The first by the limit, the second by its client, who did not wait for it.
+        assert_eq!(queries.cut_off(), [0, 0, 0, 0, 0, 0, 1, 1]);
         let took = |slice| queries.durations(slice).total();
         assert_eq!(took(Slice::Evaluate), (1, Duration::from_secs(2)));
         assert_eq!(took(Slice::Prepare), (1, Duration::from_millis(2)));
