@@ -159,8 +159,8 @@ pub(crate) async fn answer_within(
 }
 
 /// Runs `work` on a thread and answers with what it sends. The slot is given back when the last piece is on
-/// its way to the client, behind those that wait for it. An error before the first piece is an answer of its own; one behind it cuts
-/// the answer off, so that no client takes it for the whole.
+/// its way to the client, behind those that wait for it. An error before the first piece is an answer of its
+/// own; one behind it cuts the answer off, so that no client takes it for the whole.
 pub(crate) async fn stream(
     parts: Arc<Parts>,
     slot: OwnedSemaphorePermit,

@@ -29,8 +29,8 @@
 //!   pages).
 //! - Handlers never wait for storage on a thread of the reactor, nor compile what a client wrote there.
 //! - What a request holds is charged, or has a bound of its own; an answer that a client can make long goes
-//!   through `writing`. Those about the process itself (targets, rules, flags, its own metrics) are as long as
-//!   it has such things.
+//!   through `writing`. Those about the process itself (targets, rules, flags, its own metrics) are as long
+//!   as it has such things.
 //! - The API knows no storage but its seam; it never sees `tsdb`.
 //!
 //! When you add a route: a handler in the module it is about, a line in `router`, its description in

@@ -253,8 +253,8 @@ fn in_tls(what: &str) -> String {
     format!("tls_server_config: {what}")
 }
 
-/// What a bcrypt hash may cost. Each step doubles the time: one of 16 takes seconds, and for every name that is
-/// asked for as much is computed as the costliest hash takes.
+/// What a bcrypt hash may cost. Each step doubles the time: one of 16 takes seconds, and for every name that
+/// is asked for as much is computed as the costliest hash takes.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=16;
 
 impl WebConfig {
