@@ -145,7 +145,9 @@ pub(crate) async fn answer_within(
     parts: Arc<Parts>,
     budget: Arc<QueryBudget>,
     mut tracked: Tracked,
-    work: impl FnOnce(&Parts, &mut Tracked, &Arc<QueryBudget>, &mut Sink) -> Result<(), ApiError> + Send + 'static,
+    work: impl FnOnce(&Parts, &mut Tracked, &Arc<QueryBudget>, &mut Sink) -> Result<(), ApiError>
+    + Send
+    + 'static,
 ) -> Result<Body, ApiError> {
     let slot = parts.query_slots.take_within(budget.time_left()).await;
     let slot = slot.inspect_err(|e| tracked.ends(e.cut_off_by()))?;
