@@ -141,14 +141,15 @@ pub(crate) async fn answer_tracked(
 }
 
 /// The same within `budget`, to which what the client sent is charged.
-pub(crate) async fn answer_within(
+pub(crate) async fn answer_within<W>(
     parts: Arc<Parts>,
     budget: Arc<QueryBudget>,
     mut tracked: Tracked,
-    work: impl FnOnce(&Parts, &mut Tracked, &Arc<QueryBudget>, &mut Sink) -> Result<(), ApiError>
-    + Send
-    + 'static,
-) -> Result<Body, ApiError> {
+    work: W,
+) -> Result<Body, ApiError>
+where
+    W: FnOnce(&Parts, &mut Tracked, &Arc<QueryBudget>, &mut Sink) -> Result<(), ApiError> + Send + 'static,
+{
     let slot = parts.query_slots.take_within(budget.time_left()).await;
     let slot = slot.inspect_err(|e| tracked.ends(e.cut_off_by()))?;
     stream(parts, slot, budget, move |parts, budget, sink| {
