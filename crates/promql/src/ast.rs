@@ -1,8 +1,10 @@
 //! The syntax tree of PromQL. Every node knows where it stands in the text. Owns no evaluation.
 //!
 //! - `length`: lengths of time, which may be computed from the query's step and range.
+//! - `same`: whether two trees are the same wherever their nodes stand.
 
 mod length;
+mod same;
 
 pub(crate) use length::of_seconds;
 pub use length::{DurationExpr, DurationOp, Length, LengthError, QueryTimes};

@@ -9,7 +9,10 @@ pub(super) fn expression(bytes: &[u8]) -> bool {
         Ok(tree) => {
             let written = tree.to_string();
             match parse(&written) {
-                Ok(again) => assert_eq!(again.to_string(), written, "the written form is not stable"),
+                Ok(again) => {
+                    assert_eq!(again.to_string(), written, "the written form is not stable");
+                    assert!(again.is_same_tree(tree), "`{written}` is not the tree of `{text}`");
+                }
                 // The written form may be longer, and thus too long.
                 Err(_)
                     if written.len() > text.len()
@@ -34,6 +37,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         "topk(3, {__name__=~\".+\", \"quo ted\"!=\"\"}) == 0x1F and vector(-Inf atan2 +inf % 7)",
         "label_replace(up, \"a\", \"$1\", \"b\", \"(.*)\")",
         "count_values(\"v\", quantile by() (0.5, x @ 1700000000.5))",
+        "rate({\"a.b\", \"größe\"=~\"x|y\"}[step() * 2 + 1m] smoothed) + on(i) group_left() fill_left(-0) b",
+        "increase(a[max_of(5m, range() / 3)] anchored offset -(1h - 2 * step())) >/ 1e-3 - +NaN",
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }

@@ -37,20 +37,54 @@ pub fn upper_bound(layout: &Layout, index: i64) -> f64 {
     exponential_bound(layout.schema, index)
 }
 
+/// The finest resolution that there is, and how many bounds it has between a power of two and the next.
+const FINEST_SCHEMA: i32 = 8;
+const FINEST_BOUNDS: usize = 1 << FINEST_SCHEMA;
+
+/// The bounds of the finest resolution from a half up to one; the coarser ones have every second, fourth, … of
+/// them. They are those that Prometheus has, to the last bit: it keeps a table that was made by multiplying each
+/// second bound, of the one before, with the root of two for the resolution, whose first is rounded down. They
+/// differ from the nearest floats by up to four units in the last place.
+const BOUNDS: [f64; FINEST_BOUNDS] = {
+    let roots = [
+        f64::from_bits(0x3ff6_a09e_667f_3bcc),
+        f64::from_bits(0x3ff3_06fe_0a31_b715),
+        f64::from_bits(0x3ff1_72b8_3c7d_517b),
+        f64::from_bits(0x3ff0_b558_6cf9_890f),
+        f64::from_bits(0x3ff0_59b0_d315_8574),
+        f64::from_bits(0x3ff0_2c9a_3e77_8061),
+        f64::from_bits(0x3ff0_163d_a9fb_3335),
+        f64::from_bits(0x3ff0_0b1a_fa5a_bcbf),
+    ];
+    let mut all = [0.5; FINEST_BOUNDS];
+    let mut schema = 1;
+    while schema <= roots.len() {
+        let distance = FINEST_BOUNDS >> schema;
+        let mut at = distance;
+        while at < FINEST_BOUNDS {
+            all[at] = all[at - distance] * roots[schema - 1];
+            at += 2 * distance;
+        }
+        schema += 1;
+    }
+    all
+};
+
 /// The bound `2^(index / 2^schema)`, of the last bucket that floats reach into the greatest float.
 fn exponential_bound(schema: i32, index: i64) -> f64 {
-    let (exponent, fraction) = if schema < 0 {
-        (index.saturating_mul(1i64 << (-schema).min(30)), 0)
+    let (exponent, part) = if schema <= 0 {
+        (index.saturating_mul(1i64 << (-schema).min(30)), 0.5)
     } else {
-        let schema = schema.min(30);
-        (index >> schema, index & ((1 << schema) - 1))
+        // Nothing finer is ever read: decoders refuse it.
+        let schema = schema.min(FINEST_SCHEMA);
+        let fraction = (index & ((1 << schema) - 1)) as usize;
+        (index >> schema, BOUNDS[fraction << (FINEST_SCHEMA - schema)])
     };
-    if fraction == 0 && exponent == 1024 {
+    if part == 0.5 && exponent == 1024 {
         return f64::MAX;
     }
-    let part = (fraction as f64 / (1i64 << schema.clamp(0, 30)) as f64).exp2();
     // Two factors, for below the normal numbers one of them alone would be zero already.
-    let exponent = exponent.clamp(-2200, 2200) as i32;
+    let exponent = exponent.clamp(-2200, 2200) as i32 + 1;
     part * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2)
 }
 
@@ -98,7 +132,12 @@ mod tests {
             (0, -1074, f64::from_bits(1)),
             (-1, 2, 16.0),
             (-4, 64, f64::MAX),
-            (1, 1, std::f64::consts::SQRT_2),
+            (1, 1, 1.414213562373095),
+            (3, -4, 0.7071067811865475),
+            (8, 1, 1.0027112750502025),
+            (8, -1, 0.9972960560854698),
+            (8, -1022 * 256 - 255, 1.115553322872315e-308),
+            (8, 1024 * 256 - 1, 1.7928322734501122e308),
             (2, -4, 0.5),
             (8, 256, 2.0),
         ] {

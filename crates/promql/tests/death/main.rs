@@ -1,10 +1,12 @@
 //! Queries of death: each of a corpus is refused, cut off or answered as the corpus says; none takes more
-//! memory than its account lends, overflows the stack or goes on for long without asking whether it may. And
-//! a light query beside them is hardly slower. Owns no rule of the language.
+//! memory than its account lends, overflows the stack or goes on for long without asking whether it may, be
+//! it carried out by one thread or by two. And a light query beside them is hardly slower. Owns no rule of
+//! the language.
 
 mod corpus;
 #[path = "../support/memory.rs"]
 mod memory;
+mod shards;
 
 use cap::Cap;
 use corpus::{Case, Grid};
@@ -17,9 +19,9 @@ use skopos_base::{
 };
 use skopos_model::{DurationMs, FloatHistogram, Labels, TimestampMs};
 use skopos_promql::{
-    Engine, EngineOptions, EvalError, ParseOptions, QueryResult, Value, parse_selector, parse_with,
+    Engine, EngineOptions, EvalError, ParseOptions, QueryResult, Value, ast::Expr, parse_selector, parse_with,
 };
-use skopos_storage::{QueryError, QueryLimits};
+use skopos_storage::{QueryBudget, QueryError, QueryLimits};
 use std::{
     alloc::System,
     fmt::Write,
@@ -153,28 +155,48 @@ fn outcome(result: &Result<QueryResult, EvalError>) -> &'static str {
         Err(EvalError::Storage(QueryError::Limit { limit: "query.max-series", .. })) => "series",
         Err(EvalError::Storage(QueryError::Limit { limit: "query.max-memory", .. })) => "memory",
         Err(EvalError::Storage(QueryError::Timeout(_))) => "time",
+        Err(EvalError::Storage(QueryError::Cancelled)) => "cancelled",
         Err(EvalError::Storage(e)) => panic!("{e}"),
         Err(_) => "invalid",
     }
 }
 
-/// How the query ended, and how long it went on without a look.
-fn run(storage: &MemoryStorage, case: &Case) -> (&'static str, Duration) {
-    let Ok(expr) = parse_with(&case.query, ParseOptions::ALL) else {
-        return ("parse", Duration::ZERO);
-    };
-    let clock = WatchedClock::new();
+/// How the query ended. `with` completes the engine that carries it out, and gets its budget.
+fn ended(
+    storage: &MemoryStorage,
+    (case, expr): (&Case, &Expr),
+    clock: Arc<dyn Clock>,
+    with: impl FnOnce(Engine, &Arc<QueryBudget>) -> Engine,
+) -> &'static str {
     let options = EngineOptions { limits: LIMITS, language: ParseOptions::ALL, ..EngineOptions::default() };
-    let engine = Engine::new(options, Arc::clone(&clock) as Arc<dyn Clock>);
+    let engine = Engine::new(options, clock);
     let budget = engine.budget();
+    let engine = with(engine, &budget);
     let result = match case.grid.steps() {
-        None => engine.instant(storage, &expr, TimestampMs::new(3_600_000), &budget),
-        Some(steps) => engine.range(storage, &expr, steps, &budget),
+        None => engine.instant(storage, expr, TimestampMs::new(3_600_000), &budget),
+        Some(steps) => engine.range(storage, expr, steps, &budget),
     };
-    let (outcome, gap) = (outcome(&result), clock.longest_gap());
+    let outcome = outcome(&result);
     drop(result);
     assert!(budget.memory_peak() <= LIMITS.max_memory, "{}", case.shown());
-    (outcome, gap)
+    outcome
+}
+
+/// How the query ended, and how long it went on without a look.
+fn run(storage: &MemoryStorage, case: &Case) -> (&'static str, Duration) {
+    let Ok(expr) = parse_with(&case.query, ParseOptions::ALL) else { return ("parse", Duration::ZERO) };
+    let clock = WatchedClock::new();
+    let outcome = ended(storage, (case, &expr), Arc::clone(&clock) as _, |engine, _| engine);
+    (outcome, clock.longest_gap())
+}
+
+/// What `f` gives within the memory that a query may take.
+fn within_memory<T>(f: impl FnOnce() -> T) -> T {
+    let limit = MEMORY.allocated() + LIMITS.max_memory as usize + BESIDE_ACCOUNT;
+    MEMORY.set_limit(limit).expect("a limit above what is taken");
+    let given = f();
+    MEMORY.set_limit(usize::MAX).expect("no limit");
+    given
 }
 
 #[test]
@@ -203,15 +225,7 @@ fn every_third_ends_well(first: usize) {
         // The last one that is shown is the one that ended the process.
         eprintln!("{}", case.shown());
         // Another process may take the processor for a while, but not at every attempt.
-        let mut attempts = (0..5).map(|_| {
-            let taken = MEMORY.allocated();
-            MEMORY
-                .set_limit(taken + LIMITS.max_memory as usize + BESIDE_ACCOUNT)
-                .expect("a limit above what is taken");
-            let ended = run(&storage, case);
-            MEMORY.set_limit(usize::MAX).expect("no limit");
-            ended
-        });
+        let mut attempts = (0..5).map(|_| within_memory(|| run(&storage, case)));
         let ended = attempts.next().expect("five attempts");
         let gap = if ended.1 <= LONGEST_GAP {
             ended.1

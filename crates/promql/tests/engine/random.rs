@@ -12,8 +12,8 @@ use skopos_promql::{Engine, EngineOptions, Steps, parse};
 use skopos_testkit::expressions::{Dialect, Writer, chance};
 use std::sync::Arc;
 
-const START_MS: i64 = 1_000_000;
-const END_MS: i64 = 2_000_000;
+pub(crate) const START_MS: i64 = 1_000_000;
+pub(crate) const END_MS: i64 = 2_000_000;
 
 /// Gauges of whole numbers with gaps, markers and special values; counters with resets; and `u`, of
 /// which no two values are equal.
@@ -106,7 +106,13 @@ fn fill(rng: &Rng, storage: &mut MemoryStorage, labels: &Labels, metric: &str) {
     }
 }
 
-fn by_engine(storage: &MemoryStorage, text: &str, step: i64) -> Result<Series, String> {
+/// The reference over the same samples.
+pub(crate) fn reference(storage: &MemoryStorage) -> Reference<'_> {
+    Reference { storage, lookback: 300_000, subquery_step: 60_000, bounds: (START_MS, END_MS) }
+}
+
+/// What the engine yields, or why nothing.
+pub(crate) fn by_engine(storage: &MemoryStorage, text: &str, step: i64) -> Result<Series, String> {
     let engine = Engine::new(EngineOptions::default(), Arc::new(StillClock));
     let steps = Steps {
         start: TimestampMs::new(START_MS),
@@ -144,13 +150,7 @@ fn the_engine_yields_what_the_definitions_say() {
         }
         let step = [7_000, 15_000, 60_000, 250_000][rng.below(4) as usize];
         let expr = parse(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
-        let reference = Reference {
-            storage: &storage,
-            lookback: 300_000,
-            subquery_step: 60_000,
-            bounds: (START_MS, END_MS),
-        };
-        match (by_engine(&storage, &text, step), reference.range(&expr, step)) {
+        match (by_engine(&storage, &text, step), reference(&storage).range(&expr, step)) {
             (Ok(got), Ok(want)) => {
                 if let Some(difference) = difference(&got, &want) {
                     panic!("case {case} of seed {seed}, step {step}: {text}\n{difference}");

@@ -74,12 +74,14 @@ fn fill_one(
         if !bits::any(&alone) {
             continue;
         }
-        if join.matching.cardinality == Cardinality::OneToOne
-            && !taken.groups.take(group, &alone, &mut tools.held)?
-        {
+        let one_to_one = join.matching.cardinality == Cardinality::OneToOne;
+        if one_to_one && !taken.groups.take(group, &alone, &mut tools.held)? {
             return Err(EvalError::ManyToOne { span: context.span });
         }
         let labels = result_labels(join, labels, &nothing, context.late_names);
+        if !one_to_one && !taken.results.take((group, labels.clone()), &alone, &mut tools.held)? {
+            return Err(EvalError::GroupingNotUnique { span: context.span });
+        }
         push(join, (Row { present: &alone, ..row }, other), labels, out, tools)?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! A second evaluator of PromQL, written for clarity alone: one step at a time, by the definitions, with
 //! no regard to speed. What the engine is compared with. Shares nothing with the engine but the tree.
 
+mod edges;
 mod histograms;
 mod numbers;
 mod windows;
@@ -8,8 +9,8 @@ mod windows;
 use crate::support::memory::MemoryStorage;
 use skopos_model::{Labels, LabelsBuilder, TimestampMs, is_stale_nan};
 use skopos_promql::ast::{
-    Aggregate, AggregateOp as A, At, Binary, BinaryOp as B, Call, Cardinality, Expr, ExprKind, Grouping,
-    Length, MatchOn, Matching, Selector, Shift,
+    Aggregate, AggregateOp as A, At, Binary, BinaryOp as B, Call, Cardinality, Edges, Expr, ExprKind,
+    Grouping, Length, MatchOn, Matching, Selector, Shift,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -62,6 +63,7 @@ impl Reference<'_> {
     fn at(&self, e: &Expr, t: i64) -> Outcome<Val> {
         Ok(match &e.kind {
             ExprKind::Number(v) | ExprKind::Duration(v) => Val::Scalar(*v),
+            ExprKind::Selector(s) if s.edges == Edges::Smoothed => Val::Rows(self.smooth(s, t)),
             ExprKind::Selector(s) => Val::Rows(self.newest(s, t).map(|(l, s)| (l, s.1)).collect()),
             ExprKind::Paren(inner) => self.at(inner, t)?,
             ExprKind::Negate(inner) => match self.at(inner, t)? {
@@ -164,6 +166,11 @@ impl Reference<'_> {
         let now = t as f64 / 1000.0;
         if call.args.last().is_some_and(histograms::yields) {
             return self.call_of_histograms(call, t).map(Val::Rows);
+        }
+        if let Some(ExprKind::Range(r)) = call.args.first().map(|e| &stripped(e).kind)
+            && r.selector.edges != Edges::Sampled
+        {
+            return self.extended(name, r, t).map(Val::Rows);
         }
         let rows = match name {
             "pi" => return Ok(Val::Scalar(std::f64::consts::PI)),
@@ -385,7 +392,9 @@ fn set(op: B, m: &Matching, l: Rows, r: Rows) -> Rows {
 }
 
 fn joined(b: &Binary, m: &Matching, l: &Rows, r: &Rows) -> Outcome<Rows> {
-    if l.is_empty() || r.is_empty() {
+    // The left one fills in the many side, on whichever side of the operator that stands.
+    let (for_many, for_one) = (m.fill.left, m.fill.right);
+    if l.is_empty() && r.is_empty() || (l.is_empty() || r.is_empty()) && m.fill.is_none() {
         return Ok(vec![]);
     }
     let swapped = m.cardinality == Cardinality::OneToMany;
@@ -396,38 +405,51 @@ fn joined(b: &Binary, m: &Matching, l: &Rows, r: &Rows) -> Outcome<Rows> {
             return Err("many-to-many");
         }
     }
+    let met: HashSet<_> = many.iter().map(|row| key_of(&row.0, m)).collect();
+    let mut pairs = Vec::new();
+    for (labels, v) in many {
+        let of_one = ones.get(&key_of(labels, m)).map(|(labels, w)| (labels.clone(), *w));
+        let of_one = of_one.or(for_one.map(|w| (Labels::empty(), w)));
+        pairs.extend(of_one.map(|one| ((labels.clone(), *v), one)));
+    }
+    for (key, one) in ones.into_iter().filter(|(key, _)| !met.contains(key)) {
+        pairs.extend(for_many.map(|v| ((key, v), one.clone())));
+    }
     let mut out = Vec::new();
     let mut seen = HashSet::new();
-    for (labels, v) in many {
-        let key = key_of(labels, m);
-        let Some((other, w)) = ones.get(&key) else { continue };
-        let (left, right) = if swapped { (*w, *v) } else { (*v, *w) };
+    for ((labels, v), (other, w)) in pairs {
+        let key = key_of(&labels, m);
+        let (left, right) = if swapped { (w, v) } else { (v, w) };
         let one_to_one = m.cardinality == Cardinality::OneToOne;
         if one_to_one && !seen.insert((key.clone(), Labels::empty())) {
             return Err("many-to-one");
         }
-        let Some(value) = compared(b, left, right) else { continue };
-        let mut result = LabelsBuilder::from_labels(labels);
-        if !filters(b) {
-            result.remove("__name__");
-        }
-        for (n, _) in labels.iter().filter(|_| one_to_one) {
-            let kept = match &m.on {
-                MatchOn::On(names) => names.iter().any(|o| o == n),
-                MatchOn::Ignoring(names) => !names.iter().any(|o| o == n),
-            };
-            if !kept {
-                result.remove(n);
-            }
-        }
-        m.include.iter().for_each(|n| result.set(n, other.value(n)));
-        let result = result.build();
+        let result = labels_of_pair(b, m, &labels, &other);
         if !one_to_one && !seen.insert((key, result.clone())) {
             return Err("grouping not unique");
         }
-        out.push((result, value));
+        out.extend(compared(b, left, right).map(|value| (result, value)));
     }
     Ok(out)
+}
+
+/// The labels of the result of a pair, of the many side and the one side.
+fn labels_of_pair(b: &Binary, m: &Matching, many: &Labels, one: &Labels) -> Labels {
+    let mut result = LabelsBuilder::from_labels(many);
+    if !filters(b) {
+        result.remove("__name__");
+    }
+    for (n, _) in many.iter().filter(|_| m.cardinality == Cardinality::OneToOne) {
+        let kept = match &m.on {
+            MatchOn::On(names) => names.iter().any(|o| o == n),
+            MatchOn::Ignoring(names) => !names.iter().any(|o| o == n),
+        };
+        if !kept {
+            result.remove(n);
+        }
+    }
+    m.include.iter().for_each(|n| result.set(n, one.value(n)));
+    result.build()
 }
 
 fn unique(rows: Rows) -> Outcome<Rows> {

@@ -5,7 +5,6 @@ use super::Window;
 /// `name` over the samples of `(from, to]`; none when there are too few.
 pub(super) fn apply(name: &str, w: &Window, from: i64, to: i64, param: f64) -> Option<f64> {
     let values: Vec<f64> = w.iter().map(|s| s.1).collect();
-    let pairs = || values.windows(2).map(|p| (p[0], p[1]));
     let (first, last) = (w[0], w[w.len() - 1]);
     let n = values.len() as f64;
     let seconds = |t: i64| t as f64 / 1000.0;
@@ -20,8 +19,8 @@ pub(super) fn apply(name: &str, w: &Window, from: i64, to: i64, param: f64) -> O
                 difference / seconds(last.0 - before.0)
             }
         }
-        "changes" => pairs().filter(|(a, b)| a != b && !(a.is_nan() && b.is_nan())).count() as f64,
-        "resets" => pairs().filter(|(a, b)| b < a).count() as f64,
+        "changes" => changes(&values),
+        "resets" => resets(&values),
         "sum_over_time" => values.iter().sum(),
         "avg_over_time" => values.iter().sum::<f64>() / n,
         "count_over_time" => n,
@@ -47,6 +46,16 @@ pub(super) fn apply(name: &str, w: &Window, from: i64, to: i64, param: f64) -> O
         "ts_of_min_over_time" => seconds(extreme(w, |new, best| new <= best)),
         _ => unreachable!("{name} is not known here"),
     })
+}
+
+/// How often a value is another than the one before.
+pub(super) fn changes(values: &[f64]) -> f64 {
+    values.windows(2).filter(|p| p[0] != p[1] && !(p[0].is_nan() && p[1].is_nan())).count() as f64
+}
+
+/// How often a value is less than the one before.
+pub(super) fn resets(values: &[f64]) -> f64 {
+    values.windows(2).filter(|p| p[1] < p[0]).count() as f64
 }
 
 fn extreme(w: &Window, at_least: impl Fn(f64, f64) -> bool) -> i64 {
