@@ -41,10 +41,10 @@ pub fn upper_bound(layout: &Layout, index: i64) -> f64 {
 const FINEST_SCHEMA: i32 = 8;
 const FINEST_BOUNDS: usize = 1 << FINEST_SCHEMA;
 
-/// The bounds of the finest resolution from a half up to one; the coarser ones have every second, fourth, … of
-/// them. They are those that Prometheus has, to the last bit: it keeps a table that was made by multiplying each
-/// second bound, of the one before, with the root of two for the resolution, whose first is rounded down. They
-/// differ from the nearest floats by up to four units in the last place.
+/// The bounds of the finest resolution from a half up to one; the coarser ones have every second, fourth, …
+/// of them. They are those that Prometheus has, to the last bit: it keeps a table that was made by
+/// multiplying each second bound, of the one before, with the root of two for the resolution, whose first is
+/// rounded down. They differ from the nearest floats by up to four units in the last place.
 const BOUNDS: [f64; FINEST_BOUNDS] = {
     let roots = [
         f64::from_bits(0x3ff6_a09e_667f_3bcc),

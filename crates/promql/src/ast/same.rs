@@ -4,8 +4,8 @@
 use super::{Expr, ExprKind};
 
 impl Expr {
-    /// Whether the other tree is the same, wherever their nodes stand. Numbers are the same that have the same
-    /// bits, and all that are none.
+    /// Whether the other tree is the same, wherever their nodes stand. Numbers are the same that have the
+    /// same bits, and all that are none.
     pub fn is_same_tree(&self, other: &Self) -> bool {
         let pairs =
             |a: &[Self], b: &[Self]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same_tree(b));

@@ -1,6 +1,6 @@
 //! What no released Prometheus of the usual distributions knows yet, by the reference evaluator: windows with
-//! something at their ends, missing series that are filled in, and custom buckets whose bounds differ. Prints its
-//! seed; `SKOPOS_TEST_SEED` replays it.
+//! something at their ends, missing series that are filled in, and custom buckets whose bounds differ. Prints
+//! its seed; `SKOPOS_TEST_SEED` replays it.
 
 use crate::random::{END_MS, START_MS, by_engine, random_storage, reference};
 use crate::support::{
@@ -199,7 +199,8 @@ fn numbers(h: &FloatHistogram) -> Vec<f64> {
     [h.count, h.sum].into_iter().chain(shared(&h.layout.custom_bounds, &buckets)).collect()
 }
 
-/// What is made of histograms whose bounds differ, but for the windows, of which some are of one kind of bounds.
+/// What is made of histograms whose bounds differ, but for the windows, of which some are of one kind of
+/// bounds.
 const OF_CUSTOM: [&str; 18] = [
     "sum(M)",
     "avg by (g) (M)",

@@ -1,5 +1,5 @@
-//! `anchored` and `smoothed` by their definitions: what stands at the ends of each window, and what is made of
-//! it. Source: Prometheus' proposal 52.
+//! `anchored` and `smoothed` by their definitions: what stands at the ends of each window, and what is made
+//! of it. Source: Prometheus' proposal 52.
 
 use super::{Outcome, Reference, Rows, Selector, Window, windows};
 use skopos_model::is_stale_nan;
