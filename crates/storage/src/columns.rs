@@ -140,8 +140,19 @@ impl SeriesBatch {
         &self.columns
     }
 
+    /// Appends the samples of the series at `index` to `out`.
+    ///
+    /// # Panics
+    /// When `index` is not below `len`.
+    pub fn copy_series(&self, index: usize, out: &mut Columns) {
+        out.extend_from(&self.columns, self.samples_of(index));
+    }
+
     /// How many samples the series from `index` on have.
-    pub(crate) fn samples_from(&self, index: usize) -> usize {
+    ///
+    /// # Panics
+    /// When `index` is beyond `len`.
+    pub fn samples_from(&self, index: usize) -> usize {
         let before = if index == 0 { 0 } else { self.ends[index - 1] };
         self.columns.len() - before
     }

@@ -6,8 +6,11 @@ use skopos_chunk::{Encoding, XorEncoder};
 use skopos_model::{Labels, MatchOp, Matcher, TimestampMs};
 use skopos_storage::{
     Chunk, LabelRequest, Querier, QueryBudget, QueryLimits, SelectRequest, SeriesBatch, Shard, TimeRange,
+    merge_queriers,
 };
-use skopos_tsdb::block::{Block, BlockIds, BlockMeta, BlockWriter, Compaction, Symbols, WriteOptions};
+use skopos_tsdb::block::{
+    Block, BlockChain, BlockIds, BlockMeta, BlockWriter, Compaction, Symbols, WriteOptions,
+};
 use std::{hint::black_box, path::Path, sync::Arc};
 
 const LIMITS: QueryLimits = QueryLimits {
@@ -39,12 +42,17 @@ fn series(count: usize) -> Vec<Labels> {
     all
 }
 
-/// Two hours at 15 s, in chunks of 120.
+/// Chunks of 120 at 15 s: four make two hours.
 fn chunks(count: i64) -> Vec<Chunk> {
+    chunks_from(0, count)
+}
+
+/// The same from a time on.
+fn chunks_from(first_ms: i64, count: i64) -> Vec<Chunk> {
     (0..count)
         .map(|c| {
             let mut encoder = XorEncoder::new();
-            let time = |s: i64| TimestampMs::new(c * 1_800_000 + s * 15_000);
+            let time = |s: i64| TimestampMs::new(first_ms + c * 1_800_000 + s * 15_000);
             (0..120).for_each(|s| encoder.append(time(s), (c * 120 + s * 7919 % 1000) as f64));
             let bytes = encoder.into_bytes().into();
             Chunk { min: time(0), max: time(119), encoding: Encoding::Xor, bytes }
@@ -62,8 +70,9 @@ fn write(env: &Env, dir: &Path, all: &[Labels], chunks: &[Chunk]) -> BlockMeta {
         writer.add_series(labels, chunks).expect("they come in order");
     }
     let compaction = Compaction { level: 1, sources: vec![id], ..Compaction::default() };
+    let start = chunks.first().map_or(TimestampMs::new(0), |c| c.min);
     let end = chunks.last().map_or(0, |c| c.max.as_ms()) + 1;
-    let meta = BlockMeta::new(id, TimestampMs::new(0), TimestampMs::new(end), compaction);
+    let meta = BlockMeta::new(id, start, TimestampMs::new(end), compaction);
     writer.finish(meta).expect("the disk is sound")
 }
 
@@ -161,5 +170,50 @@ fn range(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, cut, range, million);
+/// Many blocks as a database reads them: two of them overlap; or each has series of its own.
+fn chain(c: &mut Criterion) {
+    const BLOCKS: i64 = 45;
+    const BLOCK_MS: i64 = 2 * 3600 * 1000;
+    let env = Env::real();
+    let dir = tempfile::tempdir().expect("there is room");
+    let open = |name: String, all: &[Labels], chunks: &[Chunk]| {
+        let dir = dir.path().join(name);
+        env.fs.create_dir_all(&dir).expect("there is room");
+        let meta = write(&env, &dir, all, chunks);
+        Arc::new(Block::open(&*env.fs, &dir.join(meta.ulid.to_string())).expect("it is sound"))
+    };
+    let querier = |blocks: &[Arc<Block>]| match BlockChain::of(blocks, TimeRange::ALL) {
+        Some(chain) => Box::new(chain) as Box<dyn Querier>,
+        None => merge_queriers(
+            blocks.iter().map(|b| Box::new(b.querier(TimeRange::ALL)) as Box<dyn Querier>).collect(),
+        ),
+    };
+    let (all, mut batch) = (series(500), SeriesBatch::default());
+    let mut of_pair: Vec<_> =
+        (0..BLOCKS - 1).map(|b| open(format!("pair-{b}"), &all, &chunks_from(b * BLOCK_MS, 4))).collect();
+    // Between the samples of another one.
+    of_pair.push(open("pair-late".to_owned(), &all, &chunks_from(20 * BLOCK_MS + 7500, 4)));
+    let all = series(500 * BLOCKS as usize);
+    let churned: Vec<_> = (0..BLOCKS)
+        .map(|b| {
+            let own: Vec<Labels> = all.iter().skip(b as usize).step_by(BLOCKS as usize).cloned().collect();
+            open(format!("churn-{b}"), &own, &chunks_from(b * BLOCK_MS, 1))
+        })
+        .collect();
+    let mut group = c.benchmark_group("block_chain");
+    group.sample_size(10);
+    for (name, blocks, samples) in [
+        ("45_blocks_two_overlap", of_pair, 45 * 500 * 480),
+        ("45_blocks_of_own_series", churned, 45 * 500 * 120),
+    ] {
+        let querier = querier(&blocks);
+        group.throughput(Throughput::Elements(samples as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| assert_eq!(decode(&env, &*querier, &[], &mut batch), samples));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, cut, range, chain, million);
 criterion_main!(benches);

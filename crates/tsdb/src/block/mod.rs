@@ -6,7 +6,7 @@
 //! - `writer`: `BlockWriter`, and what is a block in a data directory.
 //! - `reader`: `Block`, opened, and its deletions.
 //! - `select`: matchers to series. `querier`: `BlockQuerier`, series to columns or chunks, and `BlockChain`,
-//!   the same of blocks behind one another. `kept`: one chunk without what is deleted.
+//!   the same of several blocks in the order of their times. `kept`: one chunk without what is deleted.
 //! - `input`, `files`: reading by position, writing durably. `error`: `BlockError`.
 //!
 //! Write path: `BlockWriter::create` with all symbols → `add_series` (chunks to `ChunkWriter`, the rest to

@@ -54,7 +54,7 @@ impl Queryable for Db {
         let (head, blocks) = self.core.sources(range)?;
         // In the order of `equal_times`.
         let mut sources: Vec<Box<dyn Querier>> = Vec::with_capacity(blocks.len() + 1);
-        // Mostly no block overlaps another; then their order says nothing.
+        // Mostly few blocks overlap others: those alone are merged.
         let chain = if blocks.len() > 1 { BlockChain::of(&blocks, range) } else { None };
         match chain {
             Some(chain) => sources.push(Box::new(chain)),

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod chain;
 mod common;
 mod compaction;
 mod crash;

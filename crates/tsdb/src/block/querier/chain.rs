@@ -1,47 +1,89 @@
-//! `BlockChain`: blocks whose times do not overlap as one source. A series' samples go from each block to the
-//! columns that are handed out: nothing is merged and nothing copied. Knows no head.
+//! `BlockChain`: blocks as one source, in the order of their times. A series' samples go from each block to
+//! the columns that are handed out: nothing is merged and nothing copied, but for blocks whose times overlap,
+//! which are merged with one another alone. Knows no head.
+
+mod heads;
+mod link;
 
 use super::{BATCH_SAMPLES, BATCH_SERIES, BlockQuerier, BlockSeriesSet, Charge};
 use crate::block::reader::Block;
+use heads::Heads;
+use link::{Link, MergedLink};
 use skopos_model::Labels;
 use skopos_storage::{
     LabelRequest, Parting, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet,
-    TimeRange, merge_queriers,
+    TimeRange, merge::MergedSeriesSet, merge_queriers,
 };
 use std::sync::Arc;
 
 /// A view of blocks in the order of their times.
 pub struct BlockChain {
-    blocks: Vec<BlockQuerier>,
+    /// All that a link has is before the next one. Mostly a link is one block; those that overlap are one
+    /// link, in the order in which they count.
+    links: Vec<Vec<BlockQuerier>>,
     /// The same blocks, for what is asked of labels alone.
     merged: Box<dyn Querier>,
 }
 
 impl BlockChain {
-    /// A view of `range` of all of `blocks`; none where times of two may overlap.
+    /// A view of `range` of all of `blocks`, the first of which counts where several have a sample of one
+    /// time; none where there is nothing to chain, as times of each overlap others'.
     pub fn of(blocks: &[Arc<Block>], range: TimeRange) -> Option<Self> {
-        let mut sorted = blocks.to_vec();
-        sorted.sort_by_key(|block| block.range().min);
-        if !sorted.is_sorted_by(|a, b| a.range().max < b.range().min) {
+        // Once of each: what is deleted meanwhile is gone from both or from neither.
+        let all: Vec<BlockQuerier> = blocks.iter().map(|block| block.querier(range)).collect();
+        let links = links_of(&all);
+        if links.len() < 2 {
             return None;
         }
-        // Once of each: what is deleted meanwhile is gone from both or from neither.
-        let blocks: Vec<BlockQuerier> = sorted.iter().map(|block| block.querier(range)).collect();
-        let boxed = |one: &BlockQuerier| Box::new(one.clone()) as Box<dyn Querier>;
-        let merged = merge_queriers(blocks.iter().map(boxed).collect());
-        Some(Self { blocks, merged })
+        let merged = merge_queriers(all.into_iter().map(boxed).collect());
+        Some(Self { links, merged })
     }
+}
+
+fn boxed(one: BlockQuerier) -> Box<dyn Querier> {
+    Box::new(one)
+}
+
+/// The longest runs of blocks of which each reaches into the times of the one before, in the order of times.
+fn links_of(all: &[BlockQuerier]) -> Vec<Vec<BlockQuerier>> {
+    let mut by_time: Vec<usize> = (0..all.len()).collect();
+    by_time.sort_by_key(|i| (all[*i].range.min, all[*i].range.max));
+    let mut links: Vec<Vec<usize>> = Vec::new();
+    let mut end = None;
+    for i in by_time {
+        let range = all[i].range;
+        match links.last_mut() {
+            Some(link) if end.is_some_and(|end| range.min <= end) => link.push(i),
+            _ => links.push(vec![i]),
+        }
+        end = end.max(Some(range.max));
+    }
+    let in_order = |mut link: Vec<usize>| {
+        link.sort_unstable();
+        link.into_iter().map(|i| all[i].clone()).collect()
+    };
+    links.into_iter().map(in_order).collect()
 }
 
 impl Querier for BlockChain {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, QueryError> {
-        let mut blocks = Vec::with_capacity(self.blocks.len());
-        for block in &self.blocks {
-            let budget = request.budget.for_source();
-            let request = SelectRequest { budget, ..request.clone() };
-            blocks.push(BlockSeriesSet(block.selected(&request, Charge::Nothing)?));
+        let mut links = Vec::with_capacity(self.links.len());
+        for link in &self.links {
+            let mut sets = Vec::with_capacity(link.len());
+            for block in link {
+                let budget = request.budget.for_source();
+                let request = SelectRequest { budget, ..request.clone() };
+                sets.push(BlockSeriesSet(block.selected(&request, Charge::Nothing)?));
+            }
+            links.push(if sets.len() == 1 {
+                Link::Block(sets.remove(0))
+            } else {
+                let sets = sets.into_iter().map(|set| Box::new(set) as Box<dyn SeriesSet>).collect();
+                let merged = MergedSeriesSet::new(sets, request.budget.for_source());
+                Link::Merged(MergedLink::new(Box::new(merged), Arc::clone(&request.budget)))
+            });
         }
-        Ok(Box::new(ChainSet { blocks, budget: Arc::clone(&request.budget) }))
+        Ok(Box::new(ChainSet::new(links, &request.budget)))
     }
 
     fn series(&self, request: &LabelRequest<'_>) -> Result<Vec<Labels>, QueryError> {
@@ -57,43 +99,47 @@ impl Querier for BlockChain {
     }
 }
 
-/// The selected series of all blocks, which stand in the order of their times.
+/// The selected series of all links, which stand in the order of their times.
 struct ChainSet {
-    blocks: Vec<BlockSeriesSet>,
+    links: Vec<Link>,
+    /// The series that come next.
+    heads: Heads,
+    /// The links whose next series is not among those yet.
+    behind: Vec<usize>,
     budget: Arc<QueryBudget>,
 }
 
 impl ChainSet {
-    /// The least labels that a block has next.
-    fn next_labels(&mut self) -> Result<Option<Labels>, QueryError> {
-        let mut least: Option<&Labels> = None;
-        for BlockSeriesSet(block) in &mut self.blocks {
-            block.prepare()?;
-            let Some(ready) = block.ready.front() else { continue };
-            // Mostly all blocks have the same series, and whether texts are equal is soon known.
-            if least.is_none_or(|least| ready.labels != *least && ready.labels < *least) {
-                least = Some(&ready.labels);
+    fn new(links: Vec<Link>, budget: &Arc<QueryBudget>) -> Self {
+        let behind = (0..links.len()).collect();
+        Self { links, heads: Heads::default(), behind, budget: Arc::clone(budget) }
+    }
+
+    /// The least labels that a link has next, and in `having` the links that have them, in their order.
+    fn next_series(&mut self, having: &mut Vec<usize>) -> Result<Option<Labels>, QueryError> {
+        for link in self.behind.drain(..) {
+            if let Some(labels) = self.links[link].head()? {
+                self.heads.add(labels, link);
             }
         }
-        Ok(least.cloned())
+        Ok(self.heads.take_least(having))
     }
 
     /// Fills a batch; `charged` says for how many samples, also when it fails.
     fn fill(&mut self, batch: &mut SeriesBatch, charged: &mut u64) -> Result<(), QueryError> {
+        let mut having = Vec::new();
         while batch.len() < BATCH_SERIES && batch.sample_count() < BATCH_SAMPLES {
-            let Some(labels) = self.next_labels()? else { break };
+            let Some(labels) = self.next_series(&mut having)? else { break };
             self.budget.charge_series(1)?;
             let before = batch.sample_count();
-            let blocks = &mut self.blocks;
-            batch.push_series(labels.clone(), |columns| {
-                for BlockSeriesSet(block) in blocks.iter_mut() {
-                    if let Some(ready) = block.ready.pop_front_if(|ready| ready.labels == labels) {
-                        block.read(&ready, columns)?;
-                    }
-                }
-                Ok::<(), QueryError>(())
-            })?;
-            let more = (batch.sample_count() - before) as u64;
+            let (links, mut paid) = (&mut self.links, 0);
+            let read = batch.push_series(labels, |columns| {
+                having.iter().try_for_each(|link| links[*link].take(columns, &mut paid))
+            });
+            *charged += paid;
+            read?;
+            self.behind.extend_from_slice(&having);
+            let more = (batch.sample_count() - before) as u64 - paid;
             self.budget.charge_samples(more)?;
             *charged += more;
         }
@@ -116,27 +162,27 @@ impl SeriesSet for ChainSet {
     }
 
     fn parting(&mut self) -> Option<&mut dyn Parting> {
-        Some(self)
+        if self.links.iter_mut().all(Link::look_ahead) { Some(self) } else { None }
     }
 }
 
 impl Parting for ChainSet {
     fn remaining(&self) -> usize {
-        self.blocks.iter().map(Parting::remaining).max().unwrap_or(0)
+        self.links.iter().map(Link::remaining).max().unwrap_or(0)
     }
 
     fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError> {
-        let largest = self.blocks.iter_mut().max_by_key(|block| block.remaining());
-        largest.expect("invariant: a set with remaining series has a block with some").labels_at(n)
+        let largest = self.links.iter_mut().max_by_key(|link| link.remaining());
+        largest.expect("invariant: a set with remaining series has a link with some").labels_at(n)
     }
 
     fn read_up_to(&self) -> Option<Labels> {
-        self.blocks.iter().filter_map(Parting::read_up_to).max()
+        self.links.iter().filter_map(Link::read_up_to).max()
     }
 
     fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError> {
-        let blocks = self.blocks.iter_mut().map(|block| block.split_behind(labels));
-        let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
-        Ok(Box::new(Self { blocks, budget: Arc::clone(&self.budget) }))
+        let links = self.links.iter_mut().map(|link| link.split_off(labels));
+        let links = links.collect::<Result<Vec<_>, _>>()?;
+        Ok(Box::new(Self::new(links, &self.budget)))
     }
 }
