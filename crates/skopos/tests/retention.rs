@@ -90,9 +90,12 @@ fn blocks_that_are_older_than_the_flag_says_go_when_the_server_starts() {
     assert_eq!(own(&server, "prometheus_tsdb_time_retentions_total"), 2.0);
     assert_eq!(own(&server, "prometheus_tsdb_size_retentions_total"), 0.0);
     assert_eq!((removed(&server, "Time"), removed(&server, "Size")), (2, 0));
-    let on_disk = fs::read_dir(server.folder().join("data")).unwrap();
-    let names = on_disk.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(names.filter(|name| name.len() == 26).count(), 2, "they go from the disk too");
+    // A block goes from queries before it goes from the disk, which takes its time to make that durable.
+    wait_until("they go from the disk too", PATIENCE, || {
+        let on_disk = fs::read_dir(server.folder().join("data")).unwrap();
+        let names = on_disk.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        (names.filter(|name| name.len() == 26).count() == 2).then_some(())
+    });
 }
 
 #[test]

@@ -66,8 +66,9 @@ pub(crate) fn without_times(
     Ok(())
 }
 
-/// What the head has on its way to a block, without the times at which a block has a sample. A block that
-/// cannot be read has none: then the order of sources alone decides.
+/// What the head has on its way to a block, without the times at which a block has a sample. A block that is
+/// damaged has none: then the order of sources alone decides. Where the system refuses to read one, nothing
+/// is handed out: it is tried again, and what a block has is not contradicted for good.
 pub(crate) struct Uncontradicted {
     pub(crate) head: Box<dyn ChunkQuerier>,
     /// With the names that errors call them by.
@@ -82,11 +83,12 @@ impl ChunkQuerier for Uncontradicted {
             let mut block = InBlock { name: name.clone(), set: None, next: None };
             match querier.select_chunks(&request) {
                 Ok(set) => block.set = Some(set),
-                Err(error) => block.give_up(&error),
+                Err(error) => block.give_up(error)?,
             }
-            block
+            Ok(block)
         };
-        Ok(Box::new(UncontradictedSet { head, blocks: self.blocks.iter().map(open).collect() }))
+        let blocks = self.blocks.iter().map(open).collect::<Result<_, QueryError>>()?;
+        Ok(Box::new(UncontradictedSet { head, blocks }))
     }
 }
 
@@ -99,7 +101,7 @@ impl ChunkSeriesSet for UncontradictedSet {
     fn next_series(&mut self) -> Result<Option<ChunkSeries>, QueryError> {
         while let Some(ChunkSeries { labels, chunks: own }) = self.head.next_series()? {
             let mut taken = Vec::new();
-            self.blocks.iter_mut().for_each(|block| block.times(&labels, &own, &mut taken));
+            self.blocks.iter_mut().try_for_each(|block| block.times(&labels, &own, &mut taken))?;
             taken.sort_unstable();
             let mut chunks = Vec::with_capacity(own.len());
             without_times(own, &taken, &mut chunks).map_err(|e| QueryError::Corrupt {
@@ -118,36 +120,49 @@ impl ChunkSeriesSet for UncontradictedSet {
 /// One of the blocks, which count before the head.
 struct InBlock {
     name: PathBuf,
-    /// None once it is through or cannot be read.
+    /// None once it is through or found damaged.
     set: Option<Box<dyn ChunkSeriesSet>>,
     next: Option<ChunkSeries>,
 }
 
 impl InBlock {
-    fn give_up(&mut self, error: &QueryError) {
+    /// Goes on without the block where it is damaged, which no other attempt mends. All else is an error.
+    fn give_up(&mut self, error: QueryError) -> Result<(), QueryError> {
+        if !matches!(error, QueryError::Corrupt { .. }) {
+            return Err(error);
+        }
         tracing::warn!(
             block = %self.name.display(), %error,
-            "a block cannot be read while another is cut: at equal times their order decides"
+            "a block is damaged while another is cut: at equal times their order decides"
         );
         (self.set, self.next) = (None, None);
+        Ok(())
     }
 
     /// Adds the times that it has of a series and `others` may have.
-    fn times(&mut self, labels: &Labels, others: &[Chunk], out: &mut Vec<TimestampMs>) {
+    fn times(
+        &mut self,
+        labels: &Labels,
+        others: &[Chunk],
+        out: &mut Vec<TimestampMs>,
+    ) -> Result<(), QueryError> {
         loop {
             match self.next.as_ref().map(|next| next.labels.cmp(labels)) {
-                Some(Ordering::Greater) => return,
+                Some(Ordering::Greater) => return Ok(()),
                 Some(Ordering::Equal) => break,
                 Some(Ordering::Less) | None => {}
             }
-            let Some(set) = &mut self.set else { return };
+            let Some(set) = &mut self.set else { return Ok(()) };
             match set.next_series() {
                 Ok(Some(next)) => self.next = Some(next),
-                Ok(None) => return (self.set, self.next) = (None, None),
-                Err(error) => return self.give_up(&error),
+                Ok(None) => {
+                    (self.set, self.next) = (None, None);
+                    return Ok(());
+                }
+                Err(error) => return self.give_up(error),
             }
         }
-        let Some(own) = self.next.take() else { return };
+        let Some(own) = self.next.take() else { return Ok(()) };
         for chunk in own.chunks {
             if !others.iter().any(|o| o.min <= chunk.max && chunk.min <= o.max) {
                 continue;
@@ -159,5 +174,6 @@ impl InBlock {
             }
             out.extend(columns.timestamps);
         }
+        Ok(())
     }
 }

@@ -80,7 +80,9 @@ pub use head::{
     truncate::{Busy, Truncated},
 };
 pub use intervals::{Interval, Intervals};
-pub use options::{Options, ReplayProgress, ReplaySegments, WalCompression};
+pub use options::{
+    DEFAULT_MAX_UNWRITTEN_CHUNK_BYTES, Options, ReplayProgress, ReplaySegments, WalCompression,
+};
 pub use stats::StatsSnapshot;
 pub use wal::{
     checkpoint::{CheckpointError, CheckpointStats, Passed},

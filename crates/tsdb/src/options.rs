@@ -5,6 +5,9 @@ use skopos_base::sync::Mutex;
 use skopos_model::DurationMs;
 use std::sync::Arc;
 
+/// `Options::max_unwritten_chunk_bytes` unless somebody says otherwise.
+pub const DEFAULT_MAX_UNWRITTEN_CHUNK_BYTES: u64 = 512 << 20;
+
 /// How WAL records are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum WalCompression {
@@ -43,7 +46,8 @@ pub struct Options {
     pub max_future: DurationMs,
     /// The size at which a file of head chunks is finished.
     pub head_chunk_file_bytes: u32,
-    /// So many bytes of closed chunks wait in memory while the disk refuses them; then batches are refused.
+    /// So many bytes of closed chunks wait in memory while the disk refuses them; then batches are refused
+    /// (`--storage.tsdb.max-unwritten-chunk-bytes`).
     pub max_unwritten_chunk_bytes: usize,
     /// The most series that the head takes (`--storage.tsdb.max-series`).
     pub max_series: u32,
@@ -114,7 +118,7 @@ impl Default for Options {
             out_of_order_window: DurationMs::from_ms(0),
             max_future: DurationMs::from_secs(10 * 60),
             head_chunk_file_bytes: MAX_FILE_BYTES,
-            max_unwritten_chunk_bytes: 512 << 20,
+            max_unwritten_chunk_bytes: DEFAULT_MAX_UNWRITTEN_CHUNK_BYTES as usize,
             max_series: 20_000_000,
             max_series_per_metric: 5_000_000,
             memory_budget_bytes: 16 << 30,

@@ -91,6 +91,8 @@ fn take_back(fs: &dyn Fs, dir: &Path, unfinished: &Path) {
     }
     // A process that ends in the middle of the removal leaves no half of a snapshot under its name.
     let gone = fs.rename(dir, unfinished).or_else(|_| fs.remove_dir_all(dir));
+    // Nor does a loss of power bring the name back.
+    let gone = gone.and_then(|()| dir.parent().map_or(Ok(()), |all| fs.sync_dir(all)));
     if let Err(error) = gone {
         tracing::error!(
             snapshot = %dir.display(), %error,

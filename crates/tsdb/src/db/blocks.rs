@@ -12,7 +12,7 @@ use skopos_base::sync::RwLock;
 use skopos_model::TimestampMs;
 use skopos_storage::{QueryError, TimeRange};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
 };
@@ -140,21 +140,35 @@ pub(crate) fn covered_until(metas: &[BlockMeta]) -> Option<TimestampMs> {
     metas.iter().filter(|m| !m.is_out_of_order()).map(|m| m.max_time).max()
 }
 
+/// What `removable` says.
+#[derive(Debug, Default)]
+pub(crate) struct Removable {
+    /// The blocks that another one has made needless.
+    pub(crate) gone: BTreeSet<BlockId>,
+    /// Blocks of which the system did not let us see whether they are whole: what they were made of stays
+    /// until that is known.
+    pub(crate) unknown: BTreeMap<BlockId, BlockError>,
+}
+
 /// The blocks that another one has made needless, which is said of each. A block that is not whole, or is
 /// still being written, makes none needless. One of which nothing is left stays as long as it is the newest:
 /// it is what keeps the log from bringing back what was deleted.
-pub(crate) fn removable(
-    blocks: &[Arc<Block>],
-    is_being_written: impl Fn(BlockId) -> bool,
-) -> BTreeSet<BlockId> {
+pub(crate) fn removable(blocks: &[Arc<Block>], is_being_written: impl Fn(BlockId) -> bool) -> Removable {
     let metas: Vec<BlockMeta> = blocks.iter().map(|b| b.meta()).collect();
     let there: BTreeSet<BlockId> = metas.iter().map(|m| m.ulid).collect();
     let stands_for_others =
         |m: &BlockMeta| m.compaction.parents.iter().any(|p| p.ulid != m.ulid && there.contains(&p.ulid));
+    let mut unknown = BTreeMap::new();
     let mut sound = Vec::with_capacity(metas.len());
     for (block, mut meta) in blocks.iter().zip(metas) {
-        if stands_for_others(&meta) && (is_being_written(meta.ulid) || !is_whole(block)) {
-            meta.compaction.parents.clear();
+        if stands_for_others(&meta) {
+            let whole = if is_being_written(meta.ulid) { Ok(false) } else { is_whole(block) };
+            if !matches!(whole, Ok(true)) {
+                meta.compaction.parents.clear();
+            }
+            if let Err(error) = whole {
+                unknown.insert(meta.ulid, error);
+            }
         }
         sound.push(meta);
     }
@@ -169,19 +183,29 @@ pub(crate) fn removable(
             tracing::info!(block = %meta.ulid, "removing a block of which nothing is left");
         }
     }
-    gone
+    Removable { gone, unknown }
 }
 
-/// Whether a block has all chunks that its index names, as far as its end tells.
-fn is_whole(block: &Block) -> bool {
-    let whole = block.check_end();
-    if let Err(error) = &whole {
-        tracing::warn!(
-            block = %block.id(), %error,
-            "a block says what it was made of and is not whole: those blocks stay"
-        );
+/// Whether a block has all chunks that its index names, as far as its end tells. An error when the system
+/// refuses to read it: then nobody knows.
+fn is_whole(block: &Block) -> Result<bool, BlockError> {
+    match block.check_end() {
+        Ok(()) => Ok(true),
+        Err(error @ BlockError::Io { .. }) => {
+            tracing::warn!(
+                block = %block.id(), %error,
+                "a block says what it was made of and its end could not be read: those stay until it is"
+            );
+            Err(error)
+        }
+        Err(error) => {
+            tracing::warn!(
+                block = %block.id(), %error,
+                "a block says what it was made of and is not whole: those blocks stay"
+            );
+            Ok(false)
+        }
     }
-    whole.is_ok()
 }
 
 fn needless(metas: &[BlockMeta]) -> BTreeSet<BlockId> {

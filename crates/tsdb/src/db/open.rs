@@ -14,7 +14,7 @@ use crate::{
     head::{
         Head,
         saved::Which,
-        snapshot::{self, Found},
+        snapshot::{self, FoundOnDisk},
     },
     options::Options,
     stats::Stats,
@@ -31,7 +31,7 @@ use skopos_base::{
     fs::{FileLock, Fs},
 };
 use skopos_model::TimestampMs;
-use std::{io, path::Path, sync::Arc};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc};
 
 /// Takes the directory for this process alone.
 pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenError> {
@@ -73,13 +73,13 @@ pub(super) fn open_blocks(
     if let Err(e) = remove_unfinished_snapshots(fs, dir) {
         tracing::warn!(error = %e, "what is left of a snapshot stays");
     }
-    let obsolete = removable(&blocks, |_| false);
+    let obsolete = removable(&blocks, |_| false).gone;
     blocks.retain(|b| !obsolete.contains(&b.id()));
     blocks.iter().for_each(|b| say_in_future(&*env.clock, b));
     // What stays is not read, and tried again at the next start.
     drop(remove_all(fs, dir, &obsolete));
     let blocks = Blocks::new(blocks, Arc::clone(stats));
-    blocks.set_unreadable(states.missed());
+    blocks.set_unreadable(states.missed(&BTreeSet::new()));
     Ok((blocks, states))
 }
 
@@ -124,7 +124,7 @@ pub(super) fn open_head(
     let covered = cut::passed_over(cut::read(fs, dir)?, &blocks.metas());
     let behind = list_behind(fs, dir, &options)?;
     let names = list_names(fs, dir, &listing).map_err(OpenError::io("listing", dir))?;
-    let found = Found {
+    let found = FoundOnDisk {
         dir,
         chunks_dir: &chunks_dir,
         listing: &listing,

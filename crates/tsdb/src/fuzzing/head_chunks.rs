@@ -2,7 +2,7 @@
 
 use super::block::{DIR, with_file};
 use crate::head_chunks::{
-    HeadChunks, MAX_FILE_BYTES,
+    HeadChunks, MAX_FILE_BYTES, OpenedChunks,
     format::{Entry, HEADER_SIZE, Order, extent, header, parse_entry, push_entry},
 };
 use skopos_base::{crc::crc32c, fs::SharedFs};
@@ -41,7 +41,7 @@ pub fn file(bytes: &[u8]) -> bool {
     let fs: SharedFs = Arc::new(with_file("000001", &bytes));
     let open =
         || HeadChunks::open(&fs, Path::new(DIR), MAX_FILE_BYTES).expect("invariant: the disk is sound");
-    let (chunks, loaded) = open();
+    let OpenedChunks { chunks, loaded } = open();
     let all = |loaded: &crate::head_chunks::Loaded| {
         let of = |order| series.iter().flat_map(move |s| loaded.chunks(*s, order)).collect::<Vec<_>>();
         [of(Order::InOrder), of(Order::OutOfOrder)]
@@ -51,7 +51,7 @@ pub fn file(bytes: &[u8]) -> bool {
         let read = chunks.read(meta, &mut Vec::new());
         assert!(read.is_ok(), "{meta:?}: {read:?}");
     }
-    let (_, again) = open();
+    let again = open().loaded;
     assert_eq!((all(&again), again.damaged_files), (found, 0), "what was cut off is sound");
     loaded.damaged_files == 0
 }

@@ -12,7 +12,7 @@ use super::{
     exemplars::{Timed, Verdict},
     histograms::{checked, compress_all},
     out_of_order::LateBatch,
-    registry::{Found, Origin, ref_of},
+    registry::{HeldSeries, Origin, ref_of},
     series::{CommitView, HistogramRef, MemSeries, Place, SeriesIndex, Stored},
 };
 use crate::{
@@ -178,7 +178,7 @@ impl<'a> HeadAppender<'a> {
     }
 
     /// Notes what has to be released.
-    fn hold(&mut self, found: Found) -> Arc<MemSeries> {
+    fn hold(&mut self, found: HeldSeries) -> Arc<MemSeries> {
         if found.held {
             self.batch.held.push(Arc::clone(&found.series));
         }

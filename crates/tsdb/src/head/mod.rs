@@ -50,7 +50,7 @@ mod turn;
 pub(crate) mod wal_ref;
 
 use crate::{
-    head_chunks::{HeadChunks, Loaded, Order, Sealed, UnnamedChunks},
+    head_chunks::{HeadChunks, Loaded, OpenedChunks, Order, Sealed, UnnamedChunks},
     options::Options,
     stats::Stats,
     wal::{Wal, names::Names},
@@ -81,7 +81,7 @@ use tombstones::Tombstones;
 use wal_ref::WalRef;
 
 /// How the limit is named to an operator; there is no flag.
-const UNWRITTEN_LIMIT: &str = "max-unwritten-chunk-bytes (tsdb)";
+const UNWRITTEN_LIMIT: &str = "storage.tsdb.max-unwritten-chunk-bytes";
 
 /// The head. Shared by appenders and queriers.
 #[derive(Debug)]
@@ -134,8 +134,9 @@ impl Head {
         options: Options,
         clock: Arc<dyn Clock>,
         stats: Arc<Stats>,
-        (chunks, loaded): (HeadChunks, Loaded),
+        opened: OpenedChunks,
     ) -> Self {
+        let OpenedChunks { chunks, loaded } = opened;
         let exemplars = Exemplars::new(options.max_exemplars);
         let metadata = MetricMetadata::new(options.max_metadata_bytes);
         let head = Self {

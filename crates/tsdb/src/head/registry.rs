@@ -71,7 +71,7 @@ impl Shard {
 
 /// A series as a batch finds it.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct HeldSeries {
     pub(crate) series: Arc<MemSeries>,
     /// Whether it was made.
     pub(crate) created: bool,
@@ -79,7 +79,7 @@ pub(crate) struct Found {
     pub(crate) held: bool,
 }
 
-impl Found {
+impl HeldSeries {
     /// Holds a series under a lock under which it was found, and keeps it for a batch that may have no sample
     /// of it.
     fn hold(series: &Arc<MemSeries>, batch: Option<BatchNumber>) -> Self {
@@ -113,7 +113,11 @@ impl Registry {
     }
 
     /// The series of these labels, made when there is none. It is held when the WAL does not name it.
-    pub(crate) fn get_or_create(&self, labels: &Labels, origin: Origin<'_>) -> Result<Found, LimitReached> {
+    pub(crate) fn get_or_create(
+        &self,
+        labels: &Labels,
+        origin: Origin<'_>,
+    ) -> Result<HeldSeries, LimitReached> {
         self.get_or_create_hashed(labels.hash64(), labels, origin, None)
     }
 
@@ -123,7 +127,7 @@ impl Registry {
         batch: BatchNumber,
         labels: &Labels,
         origin: Origin<'_>,
-    ) -> Result<Found, LimitReached> {
+    ) -> Result<HeldSeries, LimitReached> {
         self.get_or_create_hashed(labels.hash64(), labels, origin, Some(batch))
     }
 
@@ -133,8 +137,8 @@ impl Registry {
         labels: &Labels,
         origin: Origin<'_>,
         batch: Option<BatchNumber>,
-    ) -> Result<Found, LimitReached> {
-        let known = self.shard(hash).read().find(hash, labels).map(|s| Found::hold(s, batch));
+    ) -> Result<HeldSeries, LimitReached> {
+        let known = self.shard(hash).read().find(hash, labels).map(|s| HeldSeries::hold(s, batch));
         if let Some(found) = known {
             if let Origin::Limited(limit) = origin {
                 self.charge_found(found.series.index, limit);
@@ -143,7 +147,7 @@ impl Registry {
         }
         let mut shard = self.shard(hash).write();
         if let Some(series) = shard.find(hash, labels) {
-            return Ok(Found::hold(series, batch));
+            return Ok(HeldSeries::hold(series, batch));
         }
         // Held while the number is given: postings grow by growing numbers only.
         let mut postings = self.postings.write();
@@ -160,7 +164,7 @@ impl Registry {
         }
         self.limits.memory.grow(estimated_bytes(&series));
         let series = Arc::new(series);
-        let found = Found { created: true, ..Found::hold(&series, batch) };
+        let found = HeldSeries { created: true, ..HeldSeries::hold(&series, batch) };
         table.push(Arc::clone(&series), charge);
         drop(table);
         drop(postings);
@@ -230,8 +234,8 @@ impl Registry {
     }
 
     /// The series of a reference. It is held when the WAL does not name it, and kept for a batch.
-    pub(crate) fn find(&self, series: SeriesRef, batch: Option<BatchNumber>) -> Option<Found> {
-        self.table().by_ref(series).map(|series| Found::hold(series, batch))
+    pub(crate) fn find(&self, series: SeriesRef, batch: Option<BatchNumber>) -> Option<HeldSeries> {
+        self.table().by_ref(series).map(|series| HeldSeries::hold(series, batch))
     }
 
     /// Lets go what a batch held. Takes out what no other batch holds and the WAL does not name, hence what
@@ -402,7 +406,7 @@ mod tests {
             .iter()
             .map(|v| registry.get_or_create_hashed(7, &labels(v), Origin::Appender, None).unwrap())
             .collect();
-        for (i, Found { series, created, .. }) in made.iter().enumerate() {
+        for (i, HeldSeries { series, created, .. }) in made.iter().enumerate() {
             assert!(created);
             assert_eq!(series.index, SeriesIndex(i as u32));
             let labels = series.labels.to_labels();

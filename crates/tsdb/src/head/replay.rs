@@ -12,7 +12,7 @@ use super::{
     Head,
     histograms::{is_sound, reference},
     out_of_order::late_value,
-    registry::{Found, Origin},
+    registry::{HeldSeries, Origin},
     series::{LateValue, MemSeries, SeriesIndex},
     snapshot::Imported,
 };
@@ -680,7 +680,8 @@ pub(super) fn add_series(
         );
         return None;
     }
-    let Ok(Found { series, created, .. }) = head.registry.get_or_create(labels, Origin::Wal(wal_ref)) else {
+    let Ok(HeldSeries { series, created, .. }) = head.registry.get_or_create(labels, Origin::Wal(wal_ref))
+    else {
         tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed");
         return None;
     };

@@ -49,7 +49,7 @@ pub(crate) struct Imported {
 }
 
 /// Where a head stands, and what has been found there.
-pub(crate) struct Found<'a> {
+pub(crate) struct FoundOnDisk<'a> {
     /// The data directory.
     pub(crate) dir: &'a Path,
     /// The directory of closed chunks.
@@ -85,11 +85,11 @@ pub(crate) fn open_head(
     options: Options,
     stats: &Arc<Stats>,
     env: &Env,
-    found: &Found<'_>,
+    found: &FoundOnDisk<'_>,
 ) -> Result<Arc<Head>, OpenError> {
     let fresh = |options: Options| {
         let chunks = HeadChunks::open(&env.fs, found.chunks_dir, options.head_chunk_file_bytes)?;
-        Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
+        Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
         let head = Head::new(options, Arc::clone(&env.clock), Arc::clone(stats), chunks);
         if let Some(time) = found.covered {
             head.refuse_before(time);
@@ -99,7 +99,7 @@ pub(crate) fn open_head(
     let started = env.clock.monotonic();
     let mut head = fresh(options.clone())?;
     let imported = match newest(&*env.fs, found.dir).map_err(OpenError::io("listing", found.dir))? {
-        Some(position) if options.snapshot_on_shutdown => import(&head, env, (found, position), started),
+        Some(position) if options.snapshot_on_shutdown => import(&head, env, found, position, started),
         Some(_) => Err(Refused::OtherWal),
         None => Ok(None),
     };
@@ -118,7 +118,7 @@ pub(crate) fn open_head(
             None
         }
     };
-    let Found { listing: wal, names, behind, .. } = *found;
+    let FoundOnDisk { listing: wal, names, behind, .. } = *found;
     replay(&head, env, Logs { wal, names, behind, imported, started })?;
     head.replayed();
     Ok(head)
@@ -213,7 +213,8 @@ fn named(head: &Head, series: &Arc<MemSeries>) -> Vec<Entry> {
 fn import(
     head: &Arc<Head>,
     env: &Env,
-    (found, position): (&Found<'_>, Position),
+    found: &FoundOnDisk<'_>,
+    position: Position,
     started: Duration,
 ) -> Result<Option<Imported>, Refused> {
     let reaches = |s: &&crate::wal::segment::SegmentFile| s.index == position.segment;

@@ -58,8 +58,16 @@ impl Loaded {
     }
 }
 
+/// What opening a directory of head chunks gives.
+#[derive(Debug)]
+pub(crate) struct OpenedChunks {
+    pub(crate) chunks: HeadChunks,
+    /// What its files have.
+    pub(crate) loaded: Loaded,
+}
+
 /// A file found on disk.
-struct Found {
+struct ListedFile {
     index: u32,
     path: PathBuf,
 }
@@ -75,14 +83,14 @@ impl HeadChunks {
     ///
     /// # Errors
     /// When the system refuses. Damage is no error.
-    pub(crate) fn open(fs: &SharedFs, dir: &Path, max_file_bytes: u32) -> Result<(Self, Loaded), OpenError> {
+    pub(crate) fn open(fs: &SharedFs, dir: &Path, max_file_bytes: u32) -> Result<OpenedChunks, OpenError> {
         let late_dir = LateDir::look(&**fs, dir).map_err(OpenError::io("looking for", dir))?;
         let found = if late_dir.is_missing() { Ok(Vec::new()) } else { list(&**fs, dir) };
         let found = found.map_err(OpenError::io("listing", dir))?;
         let mut loaded = Loaded::default();
         let mut files = BTreeMap::new();
         let mut bad_from = found.len();
-        for (i, Found { index, path }) in found.iter().enumerate() {
+        for (i, ListedFile { index, path }) in found.iter().enumerate() {
             let in_sequence = i == 0 || found[i - 1].index.checked_add(1) == Some(*index);
             if !in_sequence {
                 tracing::warn!(file = %path.display(), "head chunk files before this one are missing");
@@ -136,7 +144,7 @@ impl HeadChunks {
             refused: AtomicBool::new(false),
             writer: Mutex::new(writer),
         };
-        Ok((chunks, loaded))
+        Ok(OpenedChunks { chunks, loaded })
     }
 }
 
@@ -151,7 +159,7 @@ pub(crate) struct CheckedFile {
 
 /// Reads all files of the directory and changes none.
 pub(crate) fn check(fs: &dyn Fs, dir: &Path, mut each: impl FnMut(CheckedFile)) -> io::Result<()> {
-    for Found { index, path } in list(fs, dir)? {
+    for ListedFile { index, path } in list(fs, dir)? {
         let file = fs.open(&path, OpenMode::Read)?;
         let mut chunks = Vec::new();
         let read = read_entries(&*file, |offset, entry, len| {
@@ -168,14 +176,14 @@ pub(crate) fn check(fs: &dyn Fs, dir: &Path, mut each: impl FnMut(CheckedFile)) 
 const FAR: u32 = 1 << 31;
 
 /// The files by number, without strays.
-fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Found>> {
+fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<ListedFile>> {
     let entries = fs.read_dir(dir)?;
-    let mut found: Vec<Found> = entries
+    let mut found: Vec<ListedFile> = entries
         .iter()
         .filter(|e| !e.is_dir && e.name.bytes().all(|b| b.is_ascii_digit()))
         .filter_map(|e| {
             let index = e.name.parse().ok().filter(|index| *index < u32::MAX)?;
-            Some(Found { index, path: dir.join(&e.name) })
+            Some(ListedFile { index, path: dir.join(&e.name) })
         })
         .collect();
     found.sort_by_key(|f| f.index);
@@ -189,7 +197,7 @@ fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Found>> {
 }
 
 /// Removes files from the last one on, so that no gap is ever there.
-fn remove(fs: &dyn Fs, dir: &Path, files: &[Found]) -> Result<(), OpenError> {
+fn remove(fs: &dyn Fs, dir: &Path, files: &[ListedFile]) -> Result<(), OpenError> {
     for file in files.iter().rev() {
         fs.remove_file(&file.path).map_err(OpenError::io("removing", &file.path))?;
     }

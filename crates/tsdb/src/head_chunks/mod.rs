@@ -22,7 +22,7 @@ mod unnamed;
 mod writer;
 
 pub(crate) use format::{Entry, MAX_FILE_BYTES, Order};
-pub(crate) use load::{Loaded, check};
+pub(crate) use load::{Loaded, OpenedChunks, check};
 pub(crate) use unnamed::UnnamedChunks;
 
 use crate::dirs::LateDir;

@@ -25,7 +25,7 @@ struct Put {
 fn open(fs: &SimFs, max_file_bytes: u32) -> Result<(HeadChunks, Loaded), OpenError> {
     let fs: SharedFs = Arc::new(fs.clone());
     fs.create_dir_all(Path::new(DIR)).unwrap();
-    HeadChunks::open(&fs, Path::new(DIR), max_file_bytes)
+    HeadChunks::open(&fs, Path::new(DIR), max_file_bytes).map(|opened| (opened.chunks, opened.loaded))
 }
 
 fn put_some(chunks: &HeadChunks, rng: &Rng, count: usize) -> Vec<Put> {

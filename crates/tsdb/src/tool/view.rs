@@ -214,7 +214,7 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
     let chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
     let options = Options { max_series: u32::MAX, memory_budget_bytes: u64::MAX, ..Options::default() };
     let stats = Arc::new(Stats::default());
-    Stats::add(&stats.head_chunks_damaged_files, chunks.1.damaged_files);
+    Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
     let head = Arc::new(Head::new(options, Arc::clone(&env.clock), stats, chunks));
     head.refuse_before(from);
     let behind_dir = dir.join("wbl");

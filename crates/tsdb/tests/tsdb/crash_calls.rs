@@ -75,28 +75,19 @@ fn found_later(fault: &Fault) -> Vec<(String, Dump)> {
     killed.into_iter().chain(lost).map(found).collect()
 }
 
-/// What it means that a step succeeds although a call of it failed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    IsDone,
-    /// A block that could not be read back stands beside the one that it is made of, until the next look.
-    MayBeLater,
-}
-
 /// A step that takes samples away: with a call of it failing there is never less than what it leaves, nor
-/// more than what there was, and what it says is done is done for good.
+/// more than what there was, and what it says is done is done for good: no block stays that was to go.
 fn takes_away<E: std::fmt::Debug>(
     start: &SimFs,
-    answer: Answer,
     prepare: impl Fn(&Db),
     step: impl Fn(&Env, &Db) -> Result<(), E>,
 ) -> usize {
-    let (before, after) = SimWorld::with_fs(2, start.process_crash()).run(|env| {
+    let (before, after, blocks) = SimWorld::with_fs(2, start.process_crash()).run(|env| {
         let db = open(env, options());
         let before = dump(env, &db);
         prepare(&db);
         step(env, &db).expect("the disk is sound");
-        (before, dump(env, &db))
+        (before, dump(env, &db), db.block_metas().len())
     });
     let check = |found: &Dump, is_done: bool, what: &str| {
         assert!(is_part(found, &before), "{what}: more than there was");
@@ -110,8 +101,10 @@ fn takes_away<E: std::fmt::Debug>(
         let result = step(env, &db);
         let came = fault.disarm();
         assert!(came || result.is_ok(), "{result:?}");
-        let is_done = result.is_ok() && (!came || answer == Answer::IsDone);
+        let is_done = result.is_ok();
         check(&dump(env, &db), is_done, "at once");
+        let there = db.block_metas().len();
+        assert!(!is_done || there == blocks, "it was done with {there} blocks left instead of {blocks}");
         for (origin, found) in found_later(fault) {
             check(&found, is_done, &origin);
         }
@@ -119,6 +112,7 @@ fn takes_away<E: std::fmt::Debug>(
         env.clock.sleep(Duration::from_secs(2));
         step(env, &db).expect("the disk is sound");
         check(&dump(env, &db), true, "again");
+        assert_eq!(db.block_metas().len(), blocks, "again");
         drop(db);
         check(&dump(env, &open(env, options())), true, "again, opened");
         let names = env.fs.read_dir(Path::new(DIR)).expect("the disk is sound");
@@ -129,7 +123,7 @@ fn takes_away<E: std::fmt::Debug>(
 #[test]
 fn a_failing_call_of_a_deletion_deletes_nothing_else() {
     let start = cut_disk();
-    let failed = takes_away(&start, Answer::IsDone, |_| (), |env, db| delete(env, db).map(drop));
+    let failed = takes_away(&start, |_| (), |env, db| delete(env, db).map(drop));
     assert!(failed > 50, "{failed} calls failed");
 }
 
@@ -137,7 +131,7 @@ fn a_failing_call_of_a_deletion_deletes_nothing_else() {
 fn a_failing_call_of_a_cleaning_up_changes_no_answer() {
     let start = cut_disk();
     changed(&start, 4, |env, db| assert!(delete(env, db).expect("the disk is sound") > 0));
-    let failed = takes_away(&start, Answer::IsDone, |_| (), |_, db| db.clean_tombstones().map(drop));
+    let failed = takes_away(&start, |_| (), |_, db| db.clean_tombstones().map(drop));
     changed(&start, 5, |env, db| {
         let cleaned = db.clean_tombstones().expect("the disk is sound");
         assert!(cleaned > 1, "{cleaned} blocks");
@@ -150,12 +144,7 @@ fn a_failing_call_of_a_cleaning_up_changes_no_answer() {
 #[test]
 fn a_failing_call_of_a_pass_of_retention_takes_no_sample_that_is_to_stay() {
     let start = cut_disk();
-    let failed = takes_away(
-        &start,
-        Answer::IsDone,
-        |db| db.set_retention(keep(Some(1500))),
-        |_, db| db.maintain().map(drop),
-    );
+    let failed = takes_away(&start, |db| db.set_retention(keep(Some(1500))), |_, db| db.maintain().map(drop));
     assert!(failed > 20, "{failed} calls failed");
 }
 
@@ -164,8 +153,67 @@ fn a_failing_call_of_a_rule_of_retention_takes_no_sample_that_is_to_stay() {
     let rule = RetentionRule { matchers: vec![deleted().0], time: DurationMs::from_ms(1500) };
     let rules = SelectorRetention::new(vec![rule]);
     let by_rule = |db: &Db| db.set_retention(Retention { rules: rules.clone(), ..keep(None) });
-    let failed = takes_away(&cut_disk(), Answer::MayBeLater, by_rule, |_, db| db.maintain().map(drop));
+    let failed = takes_away(&cut_disk(), by_rule, |_, db| db.maintain().map(drop));
     assert!(failed > 100, "{failed} calls failed");
+}
+
+/// A head, and beside it a block that another program made later, of other values at some of its times: it
+/// counts before the head, and behind whichever block has the same times.
+fn disk_with_a_later_block() -> SimFs {
+    let fs = SimFs::new(1);
+    SimWorld::with_fs(1, fs.clone()).run(|env| {
+        let db = open(env, options());
+        for b in 0..10 {
+            let batch: Vec<_> = (0..3).map(|i| (series(i), 250 * b, (b * 10 + i as i64) as f64)).collect();
+            commit(&db, &batch).expect("the disk is sound");
+        }
+        db.close().expect("the disk is sound");
+    });
+    SimWorld::with_fs(2, fs.clone()).run(|env| {
+        env.clock.sleep(Duration::from_secs(3600));
+        let other = Path::new("/other");
+        let db = Db::open(other, options(), env).expect("the disk is sound");
+        for t in [250, 500] {
+            commit(&db, &[(series(0), t, -1.0), (series(2), t, -2.0)]).expect("the disk is sound");
+        }
+        let name = db.snapshot(SnapshotOf::BlocksAndHead).expect("the disk is sound");
+        drop(db);
+        let made = other.join(SNAPSHOTS_DIR).join(name);
+        let block = env.fs.read_dir(&made).expect("the disk is sound").remove(0).name;
+        env.fs.rename(&made.join(&block), &Path::new(DIR).join(&block)).expect("the disk is sound");
+    });
+    fs.settle();
+    fs
+}
+
+#[test]
+fn a_failing_call_of_a_cut_contradicts_no_block() {
+    let start = disk_with_a_later_block();
+    let expected = SimWorld::with_fs(3, start.process_crash()).run(|env| {
+        let found = dump(env, &open(env, options()));
+        let of =
+            |i: usize| found[&series(i)].iter().find(|(t, _)| *t == 500).map(|(_, v)| f64::from_bits(*v));
+        assert_eq!([of(0), of(1), of(2)], [Some(-1.0), Some(21.0), Some(-2.0)], "the block counts first");
+        found
+    });
+    let mut failures = 0;
+    let failed = every_call(&start, |env, fault| {
+        let db = open(env, options());
+        fault.arm();
+        let result = db.maintain();
+        let came = fault.disarm();
+        assert!(came || result.as_ref().is_ok_and(|done| done.cut > 0), "{result:?}");
+        failures += usize::from(result.is_err());
+        assert_eq!(dump(env, &db), expected, "at once: {result:?}");
+        for (origin, found) in found_later(fault) {
+            assert_eq!(found, expected, "{origin}: {result:?}");
+        }
+        db.maintain().expect("the disk is sound");
+        assert_eq!(dump(env, &db), expected, "again");
+        drop(db);
+        assert_eq!(dump(env, &open(env, options())), expected, "again, opened");
+    });
+    assert!(failed > 100 && failures > 50, "{failed} calls failed, {failures} passes");
 }
 
 /// The snapshots that stand there under their names.
@@ -185,7 +233,7 @@ fn snapshot_of(env: &Env, name: &str) -> Dump {
 }
 
 #[test]
-fn a_failing_call_of_a_snapshot_leaves_a_whole_one_or_none() {
+fn a_failing_call_of_a_snapshot_leaves_none_and_one_that_is_promised_is_whole() {
     let mut refused = 0;
     let failed = every_call(&cut_disk(), |env, fault| {
         let db = open(env, options());
@@ -195,15 +243,18 @@ fn a_failing_call_of_a_snapshot_leaves_a_whole_one_or_none() {
         fault.disarm();
         refused += usize::from(result.is_err());
         assert_eq!(dump(env, &db), before, "{result:?}");
+        // After an error there is none, also where the call failed behind the one that gave it its name.
+        let made: Vec<String> = result.iter().cloned().collect();
+        assert_eq!(snapshots(env), made, "{result:?}");
         let lost = fault.fs().crash_states(effort::states(1), effort::seed(11));
         for state in [fault.fs().process_crash()].into_iter().chain(lost) {
             let origin = state.origin();
             SimWorld::with_fs(9, state).run(|env| {
                 assert_eq!(dump(env, &open(env, options())), before, "{origin}");
                 let there = snapshots(env);
-                assert!(!result.as_ref().is_ok_and(|name| there != [name.clone()]), "{origin}: {there:?}");
+                assert_eq!(there, made, "{origin}: {result:?}");
                 for name in there {
-                    assert_eq!(snapshot_of(env, &name), before, "{origin}: {result:?}");
+                    assert_eq!(snapshot_of(env, &name), before, "{origin}");
                 }
             });
         }

@@ -127,6 +127,36 @@ fn a_block_that_is_half_there_stops_nothing_and_is_read_when_it_is_whole() {
 }
 
 #[test]
+fn a_block_that_is_damaged_while_it_is_read_is_read_on_and_missed_by_nobody() {
+    SimWorld::new(7).run(|env| {
+        let (made, theirs) = made_elsewhere(env);
+        let db = open(env, options());
+        made.iter().for_each(|block| drop(copy(env, block, FILES, usize::MAX)));
+        assert_eq!(db.maintain().expect("all is sound").loaded, 3);
+        // Somebody copies it anew, and ends in the middle.
+        copy(env, &made[0], &FILES[..1], 50);
+        for pass in 0..4 {
+            db.maintain().expect("it stops nothing");
+            assert_eq!(dump(env, &db), theirs, "pass {pass}");
+            assert_eq!((db.stats().blocks_unreadable, db.stats().blocks_loaded), (1, 3), "pass {pass}");
+        }
+        drop(db);
+        let db = open(env, options());
+        for _ in 0..3 {
+            assert!(db.querier(TimeRange::ALL).is_ok(), "its tables are whole");
+            db.maintain().expect("it stops nothing");
+        }
+        copy(env, &made[0], &FILES[1..2], 50);
+        drop(db);
+        let db = open(env, options());
+        assert!(db.querier(TimeRange::ALL).is_err(), "nothing of it is read");
+        copy(env, &made[0], FILES, usize::MAX);
+        db.maintain().expect("it stops nothing");
+        assert_eq!(dump(env, &db), theirs);
+    });
+}
+
+#[test]
 fn a_block_that_is_half_there_takes_none_with_it_that_it_was_made_of() {
     SimWorld::new(6).run(|env| {
         let (parents, theirs) = made_elsewhere(env);

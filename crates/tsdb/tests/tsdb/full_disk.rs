@@ -142,7 +142,10 @@ fn while_no_file_takes_closed_chunks_batches_are_refused_beyond_a_limit() {
         let refused = refused.expect("one was");
         assert_eq!(log.matches("batches are refused").count(), 1, "{log}");
         let said = refused.to_string();
-        assert!(said.contains("limit max-unwritten-chunk-bytes (tsdb) of 65536 bytes reached"), "{said}");
+        assert!(
+            said.contains("limit storage.tsdb.max-unwritten-chunk-bytes of 65536 bytes reached"),
+            "{said}"
+        );
         assert!(matches!(refused, CommitError::Retry { .. }), "{said}");
         let log = logged(|| {
             for _ in 0..50 {

@@ -1,21 +1,22 @@
 //! A snapshot left by closing, and the start from it: the database is the same as without one, whatever
 //! becomes of the snapshot, of the WAL and of the closed chunks.
 
-use crate::common::{DIR, Dump, budget, commit, dump, labels, matcher, open, range, series};
+use crate::{
+    common::{DIR, Dump, budget, commit, dump, labels, matcher, open, range, series},
+    content::content_of,
+};
 use skopos_base::{
     Env,
-    fs::{Fs, OpenMode, append_all, read_all},
-    sim::{SimWorld, effort},
+    fs::{Fs, OpenMode, append_all},
+    sim::SimWorld,
 };
 use skopos_model::{Exemplar, Labels, Matcher, TimestampMs};
 use skopos_storage::{Append, Appendable, SeriesId, TimeRange};
+use skopos_testkit::series::Content;
 use skopos_tsdb::{Db, Options, snapshot};
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { segment_bytes: 64 << 10, ..Options::default() }
 }
 
@@ -25,15 +26,17 @@ fn without() -> Options {
 
 /// All that can be asked.
 #[derive(Debug, PartialEq)]
-struct Seen {
-    dump: Dump,
+pub(crate) struct Seen {
+    pub(crate) dump: Dump,
+    /// With histograms as a whole.
+    content: Content,
     exemplars: Vec<(Labels, Vec<Exemplar>)>,
 }
 
-fn seen(env: &Env, db: &Db) -> Seen {
+pub(crate) fn seen(env: &Env, db: &Db) -> Seen {
     let all: [Vec<Matcher>; 1] = [vec![matcher("__name__", "!=", "")]];
     let exemplars = db.select_exemplars(TimeRange::ALL, &all, &budget(env)).expect("within its budget");
-    Seen { dump: dump(env, db), exemplars }
+    Seen { dump: dump(env, db), content: content_of(db), exemplars }
 }
 
 /// Closed chunks and open ones, a deletion, an exemplar, a series that has ended.
@@ -64,27 +67,12 @@ fn snapshots(env: &Env) -> Vec<PathBuf> {
     names.map(|e| Path::new(DIR).join(&e.name)).collect()
 }
 
-/// As little as has an open chunk, a deletion and an exemplar.
-fn live_shortly(db: &Db, env: &Env) {
-    commit(db, &[(series(0), 1000, 1.5), (series(1), 1000, 2.5)]).expect("the disk is sound");
-    commit(db, &[(series(0), 2000, 0.5)]).expect("the disk is sound");
-    let matchers = [matcher("i", "=", "0")];
-    assert_eq!(db.delete_series(&matchers, range(0, 1500), &budget(env)).expect("in budget"), 1);
-    let labels = labels(&[("trace", "x")]);
-    let exemplar = Exemplar { labels, value: 0.5, timestamp: Some(TimestampMs::new(9)) };
-    let mut appender = db.appender();
-    let (of, at) = (series(1), TimestampMs::new(3000));
-    let sample = Append::float(SeriesId::Labels(&of), at, 7.0);
-    appender.append(&Append { exemplars: &[exemplar], ..sample }).expect("it is in order");
-    appender.commit().expect("the disk is sound");
-}
-
 /// Makes a small database, closed with a snapshot; returns what it has, and the snapshot's only segment.
 fn closed(env: &Env) -> (Seen, PathBuf) {
     closed_after(env, live)
 }
 
-fn closed_after(env: &Env, live: fn(&Db, &Env)) -> (Seen, PathBuf) {
+pub(crate) fn closed_after(env: &Env, live: fn(&Db, &Env)) -> (Seen, PathBuf) {
     let db = open(env, options());
     live(&db, env);
     let expected = seen(env, &db);
@@ -95,14 +83,14 @@ fn closed_after(env: &Env, live: fn(&Db, &Env)) -> (Seen, PathBuf) {
 }
 
 /// Whether the WAL was read.
-fn read_wal(env: &Env, db: &Db) -> bool {
+pub(crate) fn read_wal(env: &Env, db: &Db) -> bool {
     let (fs, dir) = (&*env.fs, Path::new(DIR));
     let stats = db.stats();
     assert!(stats.replayed_samples > 0);
     snapshot::newest(fs, dir).expect("it can be listed").is_none()
 }
 
-fn put(fs: &dyn Fs, path: &Path, bytes: &[u8]) {
+pub(crate) fn put(fs: &dyn Fs, path: &Path, bytes: &[u8]) {
     let mut file = fs.open(path, OpenMode::Append).expect("it is there");
     file.truncate(0).expect("the disk is sound");
     append_all(&mut *file, bytes).expect("the disk is sound");
@@ -144,40 +132,6 @@ fn what_comes_behind_a_snapshot_is_read_from_the_wal() {
             expected = Some(seen(env, &db));
             drop(db);
             assert_eq!(snapshots(env).len(), 1);
-        }
-    });
-}
-
-#[test]
-fn every_damage_of_a_snapshot_costs_only_time() {
-    let world = SimWorld::new(3);
-    world.run(|env| {
-        let (expected, path) = closed_after(env, live_shortly);
-        let whole = read_all(&*env.fs, &path).expect("it is there");
-        let content = whole.iter().rposition(|b| *b != 0).expect("it is not empty") + 1;
-        let check = |bytes: &[u8], what: &str| {
-            let env = Env { fs: Arc::new(world.fs().process_crash()), ..env.clone() };
-            put(&*env.fs, &path, bytes);
-            let db = open(&env, options());
-            assert_eq!(seen(&env, &db), expected, "{what}");
-            read_wal(&env, &db)
-        };
-        assert!(!check(&whole, "whole"));
-        for bit in 0..content * 8 {
-            let mut damaged = whole.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            check(&damaged, &format!("bit {bit} flipped"));
-        }
-        for len in 0..content {
-            assert!(check(&whole[..len], &format!("cut to {len}")), "cut to {len}: it was believed");
-        }
-        // The zeros behind it, of which each run takes others.
-        let step = 1021 / effort::states(1);
-        for len in (content + effort::seed(0) as usize % step..whole.len()).step_by(step) {
-            check(&whole[..len], &format!("cut to {len}"));
-            let mut damaged = whole.clone();
-            damaged[len] ^= 1 << (len % 8);
-            check(&damaged, &format!("a bit of byte {len} flipped"));
         }
     });
 }

@@ -16,6 +16,8 @@ const SHORTEST_BLOCK: DurationMs = DurationMs::from_secs(1);
 const SHORTEST_RETENTION: DurationMs = DurationMs::from_secs(60);
 /// How long a segment of the log may be.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 10 << 20..=256 << 20;
+/// Less is a slip: chunks always wait a moment.
+const LEAST_UNWRITTEN_BYTES: u64 = 1 << 20;
 /// No block is longer unless a flag says so, …
 const LONGEST_BLOCK: DurationMs = DurationMs::from_secs(31 * 86_400);
 /// … nor than this part of the time that samples are kept.
@@ -41,6 +43,12 @@ pub(super) struct BlockFlags {
     /// Length of the write-ahead log's segments, from 10MB to 256MB [default: 128MB].
     #[arg(long = "storage.tsdb.wal-segment-size", value_name = "SIZE")]
     wal_segment_size: Option<ByteSize>,
+    /// Bytes of full chunks that wait in memory while the disk refuses their files; beyond it batches are
+    /// refused.
+    #[arg(long = "storage.tsdb.max-unwritten-chunk-bytes", value_name = "N",
+        default_value_t = skopos_tsdb::DEFAULT_MAX_UNWRITTEN_CHUNK_BYTES,
+        value_parser = clap::value_parser!(u64).range(LEAST_UNWRITTEN_BYTES..))]
+    max_unwritten_chunk_bytes: u64,
 }
 
 impl BlockFlags {
@@ -88,6 +96,8 @@ impl BlockFlags {
         if let Some(size) = self.wal_segment_size {
             options.segment_bytes = size.bytes();
         }
+        options.max_unwritten_chunk_bytes =
+            usize::try_from(self.max_unwritten_chunk_bytes).unwrap_or(usize::MAX);
         let part = |time: DurationMs| DurationMs::from_ms(time.as_ms() / BLOCKS_IN_RETENTION);
         let longest = options.retention.limits.time.map_or(LONGEST_BLOCK, |t| part(t).min(LONGEST_BLOCK));
         options.max_block_duration = self.max_block_duration.unwrap_or(longest).max(self.min_block_duration);
@@ -169,5 +179,22 @@ mod tests {
         check(&[day], "storage: {tsdb: {retention: {time: 0s}}}", (None, None, false), 31 * 24);
         check(&["--storage.tsdb.retention.time=10h"], "", (Some(0), None, false), 2);
         check(&["--storage.tsdb.max-block-duration=4h"], "", (Some(15), None, false), 4);
+    }
+
+    #[test]
+    fn the_chunks_that_may_wait_for_the_disk_are_as_many_as_the_flag_says() {
+        const FLAG: &str = "--storage.tsdb.max-unwritten-chunk-bytes";
+        let bytes = |flags: &[&str]| {
+            let line = Line::try_parse_from([&["x"], flags].concat()).map_err(|e| e.to_string())?;
+            let mut options = Options::default();
+            line.blocks.apply(&Config::default(), &mut options);
+            Ok::<usize, String>(options.max_unwritten_chunk_bytes)
+        };
+        assert_eq!(bytes(&[]), Ok(512 << 20));
+        assert_eq!(bytes(&[FLAG, "1048576"]), Ok(1 << 20));
+        for wrong in ["0", "1048575", "-1", "1MiB"] {
+            let said = bytes(&[FLAG, wrong]).unwrap_err();
+            assert!(said.contains(FLAG), "{wrong}: {said}");
+        }
     }
 }

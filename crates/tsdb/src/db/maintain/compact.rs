@@ -7,7 +7,7 @@ use crate::{
     compact::{CompactError, Plan, Planner},
     db::{
         Core,
-        blocks::{covered_until, removable},
+        blocks::{Removable, covered_until, removable},
     },
 };
 use skopos_base::spawn::Stop;
@@ -61,7 +61,8 @@ impl Core {
         Ok(())
     }
 
-    /// Opens a block that was just written, has queries read it, and removes those that it stands for.
+    /// Opens a block that was just written, has queries read it, and removes those that it stands for. When
+    /// its end cannot be read back it is not wanted: what it was made of is still there.
     pub(in crate::db) fn publish(
         &self,
         meta: Option<&BlockMeta>,
@@ -70,9 +71,16 @@ impl Core {
         let new = meta.map(|meta| self.open_new(meta, state)).transpose()?;
         let mut blocks: Vec<Arc<Block>> = self.blocks.load().iter().cloned().collect();
         blocks.extend(new.clone());
-        let gone = removable(&blocks, |id| state.blocks.is_unsettled(id));
+        let Removable { gone, mut unknown } = removable(&blocks, |id| state.blocks.is_unsettled(id));
+        if let Some(error) = new.as_ref().and_then(|new| unknown.remove(&new.id())) {
+            state.blocks.unwant(new.map(|new| new.id()));
+            drop(self.remove_unwanted(state));
+            return Err(error.into());
+        }
         self.blocks.replace(new.clone(), &gone);
         state.settled = false;
+        // Of other blocks the next pass says it.
+        state.judge_again |= !unknown.is_empty();
         state.blocks.unwant(gone);
         if let Err(error) = self.remove_unwanted(state) {
             tracing::warn!(%error, "a block that is not needed could not be removed; it is tried again");

@@ -82,6 +82,8 @@ pub(crate) struct State {
     interrupted: Vec<BlockId>,
     /// The blocks that are not simply read.
     blocks: BlockStates,
+    /// Of a block that is read it is not known whether it is whole, and so whether others may go.
+    judge_again: bool,
     /// The rules by which no block has anything overdue, as of then.
     rules_applied: Option<(SelectorRetention, Duration)>,
     /// Passes that failed, one after the other.
@@ -92,7 +94,8 @@ pub(crate) struct State {
 
 impl State {
     pub(super) fn new(blocks: BlockStates) -> Self {
-        Self { blocks, ..Self::default() }
+        // The start passes over a block of which it could not see whether it is whole.
+        Self { blocks, judge_again: true, ..Self::default() }
     }
 }
 

@@ -5,13 +5,13 @@
 use super::{
     MaintainError, Maintained, State,
     retention::bytes_of,
-    states::{BlockState, BlockStates, Found},
+    states::{BlockState, BlockStates, UnreadableBlock},
 };
 use crate::{
     block::{Block, BlockDir, BlockError, BlockId},
     db::{
         Core,
-        blocks::removable,
+        blocks::{Removable, removable},
         open::{say_in_future, say_unreadable},
     },
 };
@@ -51,9 +51,11 @@ impl Core {
             new.extend(self.open_foreign(id, &mut state.blocks));
         }
         self.stats.blocks_unreadable.store(state.blocks.count_unreadable(), Ordering::Relaxed);
-        self.blocks.set_unreadable(state.blocks.missed());
+        // One that is read and found damaged stays published, as it was when it was opened.
+        let read = known.difference(&vanished).copied().chain(new.iter().map(|b| b.id())).collect();
+        self.blocks.set_unreadable(state.blocks.missed(&read));
         let has_settled = settling.iter().any(|id| state.blocks.is_plain(*id));
-        if new.is_empty() && vanished.is_empty() && !has_settled {
+        if new.is_empty() && vanished.is_empty() && !has_settled && !state.judge_again {
             return Ok(());
         }
         done.loaded += new.len();
@@ -63,12 +65,14 @@ impl Core {
         blocks.retain(|b| !vanished.contains(&b.id()) && !reopened.contains(&b.id()));
         blocks.extend(new);
         // Another program may have compacted.
-        let gone = removable(&blocks, |id| state.blocks.is_unsettled(id));
+        let Removable { gone, unknown } = removable(&blocks, |id| state.blocks.is_unsettled(id));
         blocks.retain(|b| !gone.contains(&b.id()));
         self.blocks.publish(blocks);
         state.settled = false;
+        state.judge_again = !unknown.is_empty();
         state.blocks.unwant(gone);
-        self.remove_unwanted(state)
+        let removed = self.remove_unwanted(state);
+        unknown.into_values().next().map_or(removed, |error| Err(error.into()))
     }
 
     /// Opens a block that is new, or that was longer or shorter when it was opened.
@@ -101,7 +105,7 @@ impl Core {
                 Some(Arc::new(block))
             }
             Err(error) => {
-                let mut found = Found::new(&*self.env.fs, &dir, id, &error);
+                let mut found = UnreadableBlock::new(&*self.env.fs, &dir, id, &error);
                 let reason = found.block.fault.clone();
                 let known = match states.get_mut(id) {
                     Some(BlockState::Unreadable(known)) => Some(&*known),

@@ -21,14 +21,14 @@ pub(super) enum BlockState {
     Settling { bytes: u64 },
     /// It cannot be read as it is now; one that was read before is read on as it was then. It is looked at
     /// again when it has changed, and never removed.
-    Unreadable(Found),
+    Unreadable(UnreadableBlock),
     /// It is read no more, and is to be removed.
     Unwanted,
 }
 
 /// A block that could not be read.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct UnreadableBlock {
     /// How long it was then: another attempt is made when that has changed, …
     pub(super) bytes: u64,
     /// … or when it was the system that refused.
@@ -38,7 +38,7 @@ pub(super) struct Found {
     pub(super) block: Unreadable,
 }
 
-impl Found {
+impl UnreadableBlock {
     pub(super) fn new(fs: &dyn Fs, dir: &Path, id: BlockId, error: &BlockError) -> Self {
         let meta = BlockMeta::read(fs, dir).ok();
         let range = meta.as_ref().map_or(TimeRange::ALL, BlockMeta::range);
@@ -74,12 +74,12 @@ impl BlockStates {
 
     /// Notes, when the database is opened, a block that could not be read; that was said.
     pub(in crate::db) fn found_unreadable(&mut self, fs: &dyn Fs, dir: &Path, id: BlockId, e: &BlockError) {
-        let mut found = Found::new(fs, dir, id, e);
+        let mut found = UnreadableBlock::new(fs, dir, id, e);
         found.settle(fs);
         self.0.insert(id, BlockState::Unreadable(found));
     }
 
-    fn unreadable(&self) -> impl Iterator<Item = &Found> {
+    fn unreadable(&self) -> impl Iterator<Item = &UnreadableBlock> {
         self.0.values().filter_map(|state| match state {
             BlockState::Unreadable(found) => Some(found),
             BlockState::Settling { .. } | BlockState::Unwanted => None,
@@ -91,9 +91,11 @@ impl BlockStates {
         self.unreadable().count() as u64
     }
 
-    /// The blocks without which an answer is wrong.
-    pub(in crate::db) fn missed(&self) -> Vec<Unreadable> {
-        self.unreadable().filter(|found| found.is_missed).map(|found| found.block.clone()).collect()
+    /// The blocks without which an answer is wrong. Of those that queries read, `read`, it is none: each is
+    /// read on as it was when it was opened.
+    pub(in crate::db) fn missed(&self, read: &BTreeSet<BlockId>) -> Vec<Unreadable> {
+        let missed = self.unreadable().filter(|found| found.is_missed && !read.contains(&found.block.id));
+        missed.map(|found| found.block.clone()).collect()
     }
 
     /// Those that settle.
@@ -148,7 +150,22 @@ mod tests {
     fn found() -> BlockState {
         let fs = skopos_base::sim::SimFs::new(1);
         let error = BlockError::refused(Path::new("/b"), "damaged");
-        BlockState::Unreadable(Found::new(&fs, Path::new("/b"), id(2), &error))
+        BlockState::Unreadable(UnreadableBlock::new(&fs, Path::new("/b"), id(1), &error))
+    }
+
+    #[test]
+    fn a_damaged_block_is_missed_once_nobody_writes_it_unless_it_is_read_on() {
+        let (none, it) = (BTreeSet::new(), BTreeSet::from([id(1)]));
+        let mut states = BlockStates::default();
+        states.set(id(1), found());
+        assert!(states.missed(&none).is_empty(), "somebody may be copying it");
+        if let Some(BlockState::Unreadable(found)) = states.get_mut(id(1)) {
+            found.is_missed = true;
+        }
+        assert_eq!(states.missed(&none).len(), 1);
+        assert!(states.missed(&it).is_empty());
+        assert_eq!(states.missed(&BTreeSet::from([id(2)])).len(), 1);
+        assert_eq!(states.count_unreadable(), 1, "it is counted all the same");
     }
 
     /// What holds of a block in each of its states, and in none.

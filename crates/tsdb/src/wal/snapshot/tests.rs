@@ -24,12 +24,15 @@ fn entries() -> Vec<Entry> {
     let spans = vec![Span { offset: 1, length: 2 }];
     let layout = Layout { positive_spans: spans, ..Layout::default() };
     let whole = Histogram { layout: layout.clone(), positive_deltas: vec![1, -1], ..Histogram::default() };
+    let own = Layout { schema: -53, custom_bounds: vec![0.1, 1.0], ..layout.clone() };
+    let custom = Histogram { layout: own, positive_deltas: vec![3, -1], ..Histogram::default() };
     let float = FloatHistogram { layout, positive_buckets: vec![0.5, 2.0], ..FloatHistogram::default() };
     let mut all = vec![
         series(1, chunk(Last::Float(-0.0))),
         series(u64::MAX, None),
         series(7, chunk(Last::Histogram(whole))),
         series(8, chunk(Last::FloatHistogram(float))),
+        series(9, chunk(Last::Histogram(custom))),
         Entry::Tombstone { wal_ref: 7, min: TimestampMs::new(i64::MIN), max: TimestampMs::new(3) },
     ];
     all.extend((0..10_003).map(|i| Entry::Exemplar {
@@ -143,7 +146,7 @@ fn a_snapshot_of_prometheus_is_read_and_made_again() {
 #[test]
 fn records_cut_short_and_flipped_never_panic() {
     let mut records = Vec::new();
-    for entry in entries().into_iter().take(4) {
+    for entry in entries().into_iter().take(5) {
         let Entry::Series { wal_ref, labels, closed, chunk } = entry else {
             unreachable!("series come first")
         };
@@ -172,7 +175,7 @@ mod crash {
     #[test]
     fn after_a_crash_there_is_an_old_snapshot_a_new_one_or_none() {
         let old = Position { segment: 1, offset: 5 };
-        let few = || entries().into_iter().take(6).collect::<Vec<_>>();
+        let few = || entries().into_iter().take(7).collect::<Vec<_>>();
         for mode in [CrashMode::PowerLoss, CrashMode::ProcessKill] {
             let done = CrashTest::new(mode).states_per_point(50).run(
                 |env, promised: &mut Option<Position>| {
