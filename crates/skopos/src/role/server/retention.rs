@@ -191,9 +191,9 @@ mod tests {
             Ok::<usize, String>(options.max_unwritten_chunk_bytes)
         };
         assert_eq!(bytes(&[]), Ok(512 << 20));
-        assert_eq!(bytes(&[FLAG, "1048576"]), Ok(1 << 20));
+        assert_eq!(bytes(&[&format!("{FLAG}=1048576")]), Ok(1 << 20));
         for wrong in ["0", "1048575", "-1", "1MiB"] {
-            let said = bytes(&[FLAG, wrong]).unwrap_err();
+            let said = bytes(&[&format!("{FLAG}={wrong}")]).unwrap_err();
             assert!(said.contains(FLAG), "{wrong}: {said}");
         }
     }
