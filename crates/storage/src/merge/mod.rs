@@ -23,7 +23,7 @@ mod recode;
 mod samples;
 mod series;
 
-pub use chunks::{ChunkMerge, ChunkSource, MergedChunkSeriesSet};
+pub use chunks::{ChunkMerge, ChunkMerger, ChunkSource, MergedChunkSeriesSet, UnmergedSeries};
 pub use recode::{compact_chunks, cut_chunk};
 pub use samples::merge_columns;
 pub use series::MergedSeriesSet;

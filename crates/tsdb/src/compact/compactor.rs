@@ -1,20 +1,24 @@
 //! `Compactor`: one new block from several sources. Reads them series by series and holds one series of
-//! each; never removes a source.
+//! each and two batches on their way into the block; never removes a source.
 
-use super::{error::CompactError, rules::SelectorRetention};
+use super::{batches::Batches, error::CompactError, rules::SelectorRetention};
 use crate::{
     block::{
-        Block, BlockError, BlockId, BlockIds, BlockMeta, BlockParent, BlockWriter, Compaction,
-        FROM_OUT_OF_ORDER, Symbols, WriteOptions,
+        Block, BlockId, BlockIds, BlockMeta, BlockParent, BlockWriter, Compaction, FROM_OUT_OF_ORDER,
+        Symbols, WriteOptions,
     },
     equal_times::by_age,
 };
-use skopos_base::{Env, clock::Clock, fs::SharedFs, spawn::Stop};
+use skopos_base::{
+    Env,
+    clock::Clock,
+    fs::SharedFs,
+    spawn::{Spawner, Stop},
+};
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::{
-    Chunk, ChunkQuerier, ChunkSeriesSet as _, QueryBudget, QueryError, QueryLimits, SelectRequest, Shard,
-    TimeRange,
-    merge::{ChunkMerge, ChunkSource, MergedChunkSeriesSet, cut_chunk},
+    ChunkQuerier, QueryBudget, QueryError, QueryLimits, SelectRequest, Shard, TimeRange,
+    merge::{ChunkMerge, ChunkSource, MergedChunkSeriesSet},
 };
 use std::{
     collections::BTreeSet,
@@ -34,12 +38,22 @@ const LIMITS: QueryLimits = QueryLimits {
 };
 
 /// How blocks are written anew.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CompactOptions {
     /// How chunks are laid into files.
     pub write: WriteOptions,
     /// Samples that are older than this are left out.
     pub retention: SelectorRetention,
+    /// Series with so many bytes of chunks are merged and written together, by another thread while this one
+    /// reads the next. Two such batches are held at once. What is less is not worth a thread.
+    pub batch_bytes: usize,
+}
+
+impl Default for CompactOptions {
+    fn default() -> Self {
+        let (write, retention) = (WriteOptions::default(), SelectorRetention::default());
+        Self { write, retention, batch_bytes: 1 << 20 }
+    }
 }
 
 /// Makes blocks of one data directory.
@@ -47,6 +61,7 @@ pub struct CompactOptions {
 pub struct Compactor {
     fs: SharedFs,
     clock: Arc<dyn Clock>,
+    spawner: Arc<dyn Spawner>,
     ids: Arc<BlockIds>,
     data_dir: PathBuf,
     options: CompactOptions,
@@ -69,8 +84,8 @@ pub struct NewBlock<'a> {
 impl Compactor {
     /// Makes blocks in `data_dir`.
     pub fn new(env: &Env, ids: Arc<BlockIds>, data_dir: &Path, options: CompactOptions) -> Self {
-        let (fs, clock) = (Arc::clone(&env.fs), Arc::clone(&env.clock));
-        Self { fs, clock, ids, data_dir: data_dir.to_owned(), options }
+        let (fs, clock, spawner) = (Arc::clone(&env.fs), Arc::clone(&env.clock), Arc::clone(&env.spawner));
+        Self { fs, clock, spawner, ids, data_dir: data_dir.to_owned(), options }
     }
 
     /// Makes one block of `blocks`, without what is deleted from them. `None` when that leaves nothing:
@@ -162,32 +177,28 @@ impl Compactor {
         let failed = |e| CompactError::of(e, names.iter().map(PathBuf::as_path));
         let id = self.ids.next();
         let writer = BlockWriter::create(&self.fs, &self.data_dir, id, symbols, self.options.write);
-        let mut writer = writer.map_err(failed)?;
+        let writer = writer.map_err(failed)?;
         let range = TimeRange { min, max: TimestampMs::new(max.as_ms().saturating_sub(1)) };
         let mut series = self.select(sources, range).map_err(|e| failed(e.into()))?;
+        let how = (&self.spawner, self.options.batch_bytes);
+        let block = self.data_dir.join(id.to_string());
+        let mut batches = Batches::new(how, (writer, &block), [series.merger(), series.merger()]);
         let now = TimestampMs::new(self.clock.wall_ms());
-        let mut told = self.clock.monotonic();
-        let mut chunks: Vec<Chunk> = Vec::new();
-        while let Some(next) = series.next_series().map_err(|e| failed(e.into()))? {
+        let (mut read, mut told) = (0_u64, self.clock.monotonic());
+        while let Some(next) = series.next_unmerged().map_err(|e| failed(e.into()))? {
             if stop.is_stopped() {
                 return Err(CompactError::Stopped);
             }
             let oldest = self.options.retention.oldest_kept(&next.labels, now).max(range.min);
-            let kept = TimeRange { min: oldest, max: range.max };
-            chunks.clear();
-            for chunk in next.chunks {
-                cut_chunk(chunk, kept, &mut chunks).map_err(|e| {
-                    let reason = format!("a chunk of {}: {e}", next.labels);
-                    CompactError::Refused(BlockError::refused(&self.data_dir.join(id.to_string()), reason))
-                })?;
-            }
-            writer.add_series(&next.labels, &chunks).map_err(failed)?;
+            batches.push(next, TimeRange { min: oldest, max: range.max }).map_err(failed)?;
+            read += 1;
             let passed = self.clock.monotonic();
             if passed.saturating_sub(told) >= PROGRESS_EVERY {
                 told = passed;
-                tracing::info!(block = %id, series = writer.series(), "writing a block");
+                tracing::info!(block = %id, series = read, "writing a block");
             }
         }
+        let writer = batches.finish().map_err(failed)?;
         if writer.series() == 0 {
             return Ok(None);
         }

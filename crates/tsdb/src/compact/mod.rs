@@ -1,8 +1,9 @@
 //! What becomes of blocks: compaction, deletion, retention and snapshots. Functions over files and metas;
-//! owns no thread and no list of open blocks.
+//! owns no thread for longer than a call, and no list of open blocks.
 //!
 //! - `plan`: which blocks are to become one; which are obsolete.
 //! - `compactor`: one new block from several sources, or from one without what is deleted from it.
+//! - `batches`: how its series are merged and written with the help of another thread.
 //! - `rules`: how long the samples of which series are kept when blocks are written anew.
 //! - `retention`: which blocks are too old or too much for the disk.
 //! - `snapshot`: a second set of names for all blocks.
@@ -17,6 +18,7 @@
 //! - What ends a compaction early leaves its sources as they are, and no block.
 //! - Of samples at one time that of the source given first is kept.
 
+mod batches;
 pub mod compactor;
 pub mod error;
 pub mod plan;

@@ -97,6 +97,16 @@ pub(crate) fn compact_all(env: &Env, blocks: &[Arc<Block>]) -> Result<Option<Blo
     compactor(env, CompactOptions::default()).compact(blocks, &*env.spawner.stop_signal())
 }
 
+/// The same with batches of so many bytes, which another thread writes where the world lets one start.
+pub(crate) fn compact_in_batches(
+    env: &Env,
+    blocks: &[Arc<Block>],
+    batch_bytes: usize,
+) -> Result<Option<BlockMeta>, CompactError> {
+    let options = CompactOptions { batch_bytes, ..CompactOptions::default() };
+    compactor(env, options).compact(blocks, &*env.spawner.stop_signal())
+}
+
 /// Removes blocks whose successor is there, as the database does once it has opened it.
 pub(crate) fn remove_obsolete(fs: &dyn Fs, metas: &[BlockMeta]) -> Result<(), CompactError> {
     for id in obsolete_blocks(metas) {

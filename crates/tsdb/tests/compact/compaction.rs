@@ -1,22 +1,24 @@
 //! What a compaction makes of blocks.
 
 use crate::common::{
-    compact_all, compactor, contents, ms, names, new_block, open, querier, write_block, write_blocks,
+    DATA, compact_all, compact_in_batches, compactor, contents, ms, names, new_block, open, querier,
+    write_block, write_blocks,
 };
 use skopos_base::{
+    Env,
     fs::{Fs, OpenMode, append_all, read_all},
     sim::SimWorld,
 };
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
-use skopos_storage::{ChunkQuerier, SelectRequest, Shard, TimeRange};
+use skopos_storage::{Chunk, ChunkQuerier, SelectRequest, Shard, TimeRange};
 use skopos_testkit::storage::{
     Kinds, MemoryStorage, budget, check_chunk_querier, check_chunks_exactly, check_querier,
 };
 use skopos_tsdb::{
-    block::{Block, BlockMeta},
-    compact::{CompactError, CompactOptions, RetentionRule, SelectorRetention},
+    block::{Block, BlockIds, BlockMeta, BlockWriter, Compaction, Symbols, WriteOptions},
+    compact::{CompactError, CompactOptions, Compactor, RetentionRule, SelectorRetention},
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// Apart, touching, and overlapping.
 const STEPS: [i64; 3] = [150_000, 100_000, 40_000];
@@ -191,4 +193,92 @@ fn a_stopped_compaction_leaves_everything_as_it_was() {
     let blocks = open(&*env.fs);
     assert_eq!(blocks.iter().map(|b| b.meta()).collect::<Vec<_>>(), metas);
     contents(&blocks).assert_equals(&all);
+}
+
+/// The files of a block whose bytes follow from its series.
+fn files(fs: &dyn Fs, dir: &Path) -> Vec<Vec<u8>> {
+    ["index", "chunks/000001"].iter().map(|file| read_all(fs, &dir.join(file)).unwrap()).collect()
+}
+
+#[test]
+fn batches_of_any_size_on_any_thread_make_the_block_that_one_thread_makes() {
+    for seed in 0..6 {
+        println!("seed {seed}");
+        let (kinds, step) = (Kinds::FloatsAndHistograms, STEPS[seed as usize % 3]);
+        let made = |batch_bytes, threads| {
+            let world = SimWorld::new(seed);
+            let env = world.env();
+            write_blocks(&env, seed, kinds, step, (20, 150));
+            let parents = open(&*env.fs);
+            let compact = |env: &Env| compact_in_batches(env, &parents, batch_bytes).unwrap().unwrap();
+            // Outside of a run no thread can be started.
+            let meta = if threads { world.run(compact) } else { compact(&env) };
+            (files(&*env.fs, &Path::new(DATA).join(meta.ulid.to_string())), meta.stats)
+        };
+        let alone = made(usize::MAX, false);
+        for batch_bytes in [0, 2000] {
+            assert_eq!(made(batch_bytes, true), alone);
+            assert_eq!(made(batch_bytes, false), alone);
+        }
+    }
+}
+
+#[test]
+fn two_real_threads_that_meet_in_a_batch_make_the_block_that_one_thread_makes() {
+    let (env, dir) = (Env::real(), tempfile::tempdir().unwrap());
+    let ids = Arc::new(BlockIds::new(&env));
+    let stop = env.spawner.stop_signal();
+    let compactor = |batch_bytes| {
+        let options = CompactOptions { batch_bytes, ..CompactOptions::default() };
+        Compactor::new(&env, Arc::clone(&ids), dir.path(), options)
+    };
+    let mut parents = Vec::new();
+    for block in 0..3 {
+        let mut data = MemoryStorage::default();
+        for series in 0..300 {
+            let labels = Labels::from_pairs([("n", format!("{series:04}"))]);
+            let sample = |i: i64| (block * 7 + i * 20, (i * series) as f64);
+            data.insert_floats(&labels, (0..200).map(sample));
+        }
+        let new = new_block(&data, 50, (0, 10_000), &*stop);
+        let meta = compactor(usize::MAX).write(new).unwrap().unwrap();
+        parents.push(Arc::new(Block::open(&*env.fs, &dir.path().join(meta.ulid.to_string())).unwrap()));
+    }
+    let made = |batch_bytes| {
+        let meta = compactor(batch_bytes).compact(&parents, &*stop).unwrap().unwrap();
+        files(&*env.fs, &dir.path().join(meta.ulid.to_string()))
+    };
+    let alone = made(usize::MAX);
+    for batch_bytes in [0, 5_000, 100_000] {
+        assert!(made(batch_bytes) == alone, "batches of {batch_bytes} bytes");
+    }
+}
+
+#[test]
+fn a_chunk_that_cannot_be_merged_is_its_blocks_fault_whichever_thread_finds_it() {
+    /// The count of samples says more than there are.
+    const BROKEN: &[u8] = &[0, 200, 2, 0, 0];
+    for (batch_bytes, threads) in [(usize::MAX, false), (0, false), (0, true), (1000, true)] {
+        let world = SimWorld::new(9);
+        let env = world.env();
+        write_blocks(&env, 9, Kinds::Floats, 40_000, (8, 60));
+        let labels = Labels::from_pairs([("n", "always")]);
+        let mut symbols = Symbols::default();
+        symbols.add(&labels);
+        let id = BlockIds::new(&env).next();
+        let mut writer =
+            BlockWriter::create(&env.fs, Path::new(DATA), id, symbols, WriteOptions::default()).unwrap();
+        let bytes = bytes::Bytes::from_static(BROKEN);
+        let chunk = Chunk { min: ms(0), max: ms(90_000), encoding: skopos_chunk::Encoding::Xor, bytes };
+        writer.add_series(&labels, &[chunk]).unwrap();
+        writer.finish(BlockMeta::new(id, ms(0), ms(200_000), Compaction::default())).unwrap();
+        let blocks = open(&*env.fs);
+        let before = names(&*env.fs);
+        let compact = |env: &Env| compact_in_batches(env, &blocks, batch_bytes);
+        match if threads { world.run(compact) } else { compact(&env) } {
+            Err(CompactError::Corrupt { block, .. }) => assert!(block.ends_with(id.to_string())),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(names(&*env.fs), before, "nothing is left of the block that was begun");
+    }
 }

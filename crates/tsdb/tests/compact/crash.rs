@@ -1,6 +1,6 @@
 //! Compaction and the removal of blocks, stopped after each change of the disk, and with each call failing.
 
-use crate::common::{DATA, compact_all, contents, names, open, remove_obsolete, write_blocks};
+use crate::common::{DATA, compact_in_batches, contents, names, open, remove_obsolete, write_blocks};
 use skopos_base::{
     Env,
     sim::{
@@ -25,9 +25,12 @@ fn disk(step: i64, size: (u64, u64)) -> (SimFs, MemoryStorage) {
     (fs, all)
 }
 
+/// A thread is started for about every second series.
+const BATCH_BYTES: usize = 100;
+
 fn compact_and_remove(env: &Env) -> Result<(), CompactError> {
     let mut metas: Vec<_> = open(&*env.fs).iter().map(|b| b.meta()).collect();
-    metas.extend(compact_all(env, &open(&*env.fs))?);
+    metas.extend(compact_in_batches(env, &open(&*env.fs), BATCH_BYTES)?);
     remove_obsolete(&*env.fs, &metas)
 }
 
@@ -87,7 +90,7 @@ fn no_failing_call_of_a_compaction_loses_a_sample() {
     let calls = {
         let fs = fs.process_crash();
         let world = SimWorld::with_fs(LATER, fs.clone());
-        compact_and_remove(&world.env()).unwrap();
+        world.run(compact_and_remove).unwrap();
         fs.calls()
     };
     // Openings of the test itself fail first; from there on every call does.
@@ -106,7 +109,7 @@ fn no_failing_call_of_a_compaction_loses_a_sample() {
             let world = SimWorld::with_fs(LATER, fs.clone());
             let env = world.env();
             fs.fail_call(n, failure);
-            match compact_and_remove(&env) {
+            match world.run(compact_and_remove) {
                 Ok(()) => {}
                 Err(CompactError::Retry(_)) => failed += 1,
                 Err(other) => panic!("{failure:?} of call {n}: {other}"),
