@@ -6,12 +6,13 @@
 //!   - `parse::scan`: where names, quoted texts and label lists end.
 //!   - `parse::value`: numbers; the fast way for short decimals.
 //!   - `parse::meta`: lines that begin with `#`.
+//!   - `parse::known`: such lines that say what is known already, skipped by comparing them.
 //!   - `parse::series`: `Series` and `RawExemplar`: labels as written, decoded when asked for.
 //!   - `parse::error`: `ParseError`: line, column, what to do.
 //! - `write`: `TextWriter`, which writes families into a buffer that is used again.
 //!
 //! Read path: `Parser::new(format, body)` → `next` for a body that is new, `next_expecting` with the
-//! series that stood here last time → `Sample::series` as the key of the caller's cache → only on a
+//! series that stood here last time and `skip_known` with the family that did → `Sample::series` as the key of the caller's cache → only on a
 //! miss `Series::labels_into`.
 //! Write path: `TextWriter::new(format, &mut buffer)` → `family` → `sample` for each → `finish`.
 //!
@@ -32,7 +33,7 @@ mod write;
 
 pub use format::Format;
 pub use parse::{
-    DEFAULT_MAX_LINE_BYTES, DuplicateLabel, Entry, ParseError, ParseErrorKind, Parser, RawExemplar, Sample,
-    Series,
+    DEFAULT_MAX_LINE_BYTES, DuplicateLabel, Entry, MetaLines, ParseError, ParseErrorKind, Parser,
+    RawExemplar, Sample, Series,
 };
 pub use write::{TextWriter, WriteError};

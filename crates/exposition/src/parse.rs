@@ -3,12 +3,14 @@
 //! accepts, with the differences that `docs/formats/exposition.md` names.
 
 mod error;
+mod known;
 mod meta;
 mod scan;
 mod series;
 mod value;
 
 pub use error::{ParseError, ParseErrorKind};
+pub use known::MetaLines;
 pub use series::{DuplicateLabel, RawExemplar, Series};
 
 use crate::Format;

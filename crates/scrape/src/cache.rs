@@ -11,30 +11,48 @@ const FORGET_AFTER_SCRAPES: u32 = 10;
 /// So far back it is known which scrape a series was seen in, when scrapes are numbered anew.
 const KEPT_SCRAPES: u32 = 1000;
 
-/// A series as its target writes it, `name{labels}`, and what storage calls it.
+/// In `Entry::seen`: the samples come with timestamps of their own.
+const OWN_TIMESTAMPS: u32 = 1 << 31;
+/// Scrapes have numbers up to this one.
+const LAST_SCRAPE: u32 = OWN_TIMESTAMPS - 1;
+
+/// A series as its target writes it, `name{labels}`, and what storage calls it. A million of them live at
+/// once.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    text: Text,
     /// None while storage has no sample of it.
     pub(crate) series: Option<SeriesRef>,
-    /// The last scrape that had it.
+    /// Where its text begins among all; it ends where that of the next entry begins.
+    text: u32,
+    /// The last scrape that had it, and a flag.
     seen: u32,
-    /// Its samples come with timestamps of their own, so their end is not ours to mark.
-    pub(crate) own_timestamps: bool,
 }
 
-/// Where the text of a series stands among all.
-#[derive(Clone, Copy, Debug)]
-struct Text {
-    start: u32,
-    len: u32,
-}
-
-impl Text {
-    #[inline]
-    fn of(self, texts: &[u8]) -> &[u8] {
-        &texts[self.start as usize..][..self.len as usize]
+impl Entry {
+    fn seen(&self) -> u32 {
+        self.seen & LAST_SCRAPE
     }
+
+    fn set_seen(&mut self, scrape: u32) {
+        self.seen = self.seen & OWN_TIMESTAMPS | scrape;
+    }
+
+    /// Whether its samples come with timestamps of their own, so that their end is not ours to mark.
+    pub(crate) fn own_timestamps(&self) -> bool {
+        self.seen & OWN_TIMESTAMPS != 0
+    }
+
+    pub(crate) fn set_own_timestamps(&mut self, own: bool) {
+        self.seen = self.seen() | if own { OWN_TIMESTAMPS } else { 0 };
+    }
+}
+
+/// The text of the entry at `place`.
+#[inline]
+fn text_of<'a>(entries: &[Entry], texts: &'a [u8], place: u32) -> &'a [u8] {
+    let place = place as usize;
+    let end = entries.get(place + 1).map_or(texts.len(), |next| next.text as usize);
+    &texts[entries[place].text as usize..end]
 }
 
 /// The index of an entry. Valid until the next `end`.
@@ -75,7 +93,7 @@ pub(crate) enum Seen {
 impl SeriesCache {
     /// Begins a scrape: what was the present becomes the one before.
     pub(crate) fn begin(&mut self) {
-        if self.scrape == u32::MAX {
+        if self.scrape == LAST_SCRAPE {
             self.number_anew();
         }
         self.scrape += 1;
@@ -88,7 +106,7 @@ impl SeriesCache {
     fn number_anew(&mut self) {
         let less = self.scrape - KEPT_SCRAPES;
         for entry in &mut self.entries {
-            entry.seen = entry.seen.saturating_sub(less);
+            entry.set_seen(entry.seen().saturating_sub(less));
         }
         self.succeeded = self.succeeded.saturating_sub(less);
         self.scrape = KEPT_SCRAPES;
@@ -119,11 +137,11 @@ impl SeriesCache {
         let id = u32::try_from(self.entries.len()).expect("invariant: a body has fewer than 2^32 lines");
         let narrow =
             |n: usize| u32::try_from(n).expect("invariant: the texts of some bodies are short of 4 GiB");
-        let (start, len) = (narrow(self.texts.len()), narrow(text.len()));
+        let start = narrow(self.texts.len());
         self.texts.extend_from_slice(text);
-        self.entries.push(Entry { text: Text { start, len }, series: None, seen: 0, own_timestamps: false });
+        self.entries.push(Entry { series: None, text: start, seen: 0 });
         let (entries, texts) = (&self.entries, &self.texts);
-        self.by_text.insert_unique(hash(text), id, |i| hash(entries[*i as usize].text.of(texts)));
+        self.by_text.insert_unique(hash(text), id, |i| hash(text_of(entries, texts, *i)));
         EntryId(id)
     }
 
@@ -136,7 +154,9 @@ impl SeriesCache {
     pub(crate) fn see(&mut self, id: EntryId) -> Seen {
         self.now.push(id);
         let (scrape, succeeded) = (self.scrape, self.succeeded);
-        let before = std::mem::replace(&mut self.entry(id).seen, scrape);
+        let entry = self.entry(id);
+        let before = entry.seen();
+        entry.set_seen(scrape);
         match before {
             _ if before == scrape => Seen::Twice,
             _ if before < succeeded => Seen::Back,
@@ -152,31 +172,31 @@ impl SeriesCache {
     /// Series of the scrape before that the present one does not have.
     pub(crate) fn vanished(&self) -> impl Iterator<Item = SeriesRef> {
         let entries = self.before.iter().map(|id| &self.entries[id.0 as usize]);
-        entries.filter(|e| e.seen != self.scrape && !e.own_timestamps).filter_map(|e| e.series)
+        entries.filter(|e| e.seen() != self.scrape && !e.own_timestamps()).filter_map(|e| e.series)
     }
 
     /// Series that the latest scrape has and whose end is ours to mark.
     pub(crate) fn present(&self) -> impl Iterator<Item = SeriesRef> {
         let entries = self.now.iter().map(|id| &self.entries[id.0 as usize]);
-        entries.filter(|e| !e.own_timestamps).filter_map(|e| e.series)
+        entries.filter(|e| !e.own_timestamps()).filter_map(|e| e.series)
     }
 
     /// Undoes what the scrape under way saw: it failed, so all series of the one before vanished, and
     /// those that it had first are forgotten.
     pub(crate) fn see_nothing(&mut self) {
         for id in self.now.drain(..) {
-            self.entries[id.0 as usize].seen = self.scrape - 1;
+            self.entries[id.0 as usize].set_seen(self.scrape - 1);
         }
         if self.entries.len() == self.known {
             return;
         }
-        for (i, entry) in self.entries.iter().enumerate().skip(self.known) {
-            let hash = hash(entry.text.of(&self.texts));
-            if let Ok(found) = self.by_text.find_entry(hash, |id| *id as usize == i) {
+        for i in (0..self.entries.len() as u32).skip(self.known) {
+            let hash = hash(text_of(&self.entries, &self.texts, i));
+            if let Ok(found) = self.by_text.find_entry(hash, |id| *id == i) {
                 found.remove();
             }
         }
-        self.texts.truncate(self.entries[self.known].text.start as usize);
+        self.texts.truncate(self.entries[self.known].text as usize);
         self.entries.truncate(self.known);
         // A broken body may have been a very large one.
         self.now.shrink_to(2 * self.known);
@@ -194,7 +214,7 @@ impl SeriesCache {
         to_fit(&mut self.entries);
         to_fit(&mut self.texts);
         let (entries, texts) = (&self.entries, &self.texts);
-        self.by_text.shrink_to(entries.len(), |i| hash(entries[*i as usize].text.of(texts)));
+        self.by_text.shrink_to(entries.len(), |i| hash(text_of(entries, texts, *i)));
     }
 
     /// What storage calls the series at `id`, if it has it.
@@ -215,13 +235,13 @@ impl SeriesCache {
     /// Storage did not take the scrape under way: what vanished is to vanish with the next one.
     pub(crate) fn keep_vanished(&mut self) {
         let (entries, scrape) = (&self.entries, self.scrape);
-        let vanished = self.before.iter().filter(|id| entries[id.0 as usize].seen != scrape);
+        let vanished = self.before.iter().filter(|id| entries[id.0 as usize].seen() != scrape);
         self.now.extend(vanished);
     }
 
     /// The text of the series at `id`.
     pub(crate) fn text(&self, id: EntryId) -> &[u8] {
-        self.entries[id.0 as usize].text.of(&self.texts)
+        text_of(&self.entries, &self.texts, id.0)
     }
 
     /// Ends a scrape. Series that have not been seen for long are forgotten when they, or their texts, are
@@ -230,9 +250,9 @@ impl SeriesCache {
         self.before = Vec::new();
         let oldest = self.scrape.saturating_sub(FORGET_AFTER_SCRAPES);
         let (mut old, mut old_bytes) = (0, 0);
-        for entry in self.entries.iter().filter(|e| e.seen < oldest) {
+        for (i, _) in (0..).zip(&self.entries).filter(|(_, e)| e.seen() < oldest) {
             old += 1;
-            old_bytes += entry.text.len as usize;
+            old_bytes += text_of(&self.entries, &self.texts, i).len();
         }
         if old * 2 > self.entries.len() || old_bytes * 2 > self.texts.len() {
             self.forget_before(oldest);
@@ -248,14 +268,16 @@ impl SeriesCache {
         let (mut from, mut to) = (0, 0);
         let mut end = 0;
         let texts = &mut self.texts;
+        let mut ends: Vec<u32> = self.entries.iter().skip(1).map(|e| e.text).collect();
+        ends.push(texts.len() as u32);
         self.entries.retain_mut(|e| {
-            let keep = e.seen >= oldest;
+            let keep = e.seen() >= oldest;
             if keep {
                 moved[from] = to;
                 to += 1;
-                let Text { start, len } = e.text;
-                texts.copy_within(start as usize..(start + len) as usize, end as usize);
-                e.text.start = end;
+                texts.copy_within(e.text as usize..ends[from] as usize, end as usize);
+                let len = ends[from] - e.text;
+                e.text = end;
                 end += len;
             }
             from += 1;
@@ -267,9 +289,9 @@ impl SeriesCache {
         }
         self.by_text.clear();
         let (entries, texts) = (&self.entries, &self.texts);
-        for (i, entry) in (0..).zip(entries) {
-            let hash_of = |i: &u32| hash(entries[*i as usize].text.of(texts));
-            self.by_text.insert_unique(hash(entry.text.of(texts)), i, hash_of);
+        let hash_of = |i: &u32| hash(text_of(entries, texts, *i));
+        for i in 0..entries.len() as u32 {
+            self.by_text.insert_unique(hash_of(&i), i, hash_of);
         }
     }
 }
@@ -405,7 +427,7 @@ mod tests {
 
     #[test]
     fn scrapes_go_on_when_their_numbers_have_been_used_up() {
-        let mut cache = SeriesCache { scrape: u32::MAX - 1, ..SeriesCache::default() };
+        let mut cache = SeriesCache { scrape: LAST_SCRAPE - 1, ..SeriesCache::default() };
         assert_eq!(scrape(&mut cache, &["a", "b"]), (vec![], 2));
         assert_eq!(scrape(&mut cache, &["a", "c"]), (vec![98], 1));
         assert_eq!(scrape(&mut cache, &["c", "b"]), (vec![97], 0));
@@ -421,6 +443,6 @@ mod tests {
         let len: usize = texts.iter().map(|t| t.len()).sum();
         assert!(cache.texts.capacity() <= len + len / 4, "{} for {len}", cache.texts.capacity());
         assert!(cache.entries.capacity() <= 1030 + 1030 / 4, "{}", cache.entries.capacity());
-        assert_eq!((size_of::<Entry>(), cache.before.capacity()), (24, 0));
+        assert_eq!((size_of::<Entry>(), cache.before.capacity()), (16, 0));
     }
 }

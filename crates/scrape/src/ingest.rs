@@ -277,7 +277,9 @@ impl Ingest {
         let mut parser = Parser::new(body.format, &body.bytes);
         // Texts are compared only with those of the same format: what may follow them differs.
         let same_format = self.format.replace(body.format) == Some(body.format);
+        said.begin(body.format);
         loop {
+            while parser.is_at_comment() && said.skip_known(&mut parser) {}
             let expected = if same_format { self.cache.expected() } else { &[] };
             let Some(entry) = parser.next_expecting(expected) else { break };
             match entry? {
@@ -338,7 +340,8 @@ impl Ingest {
         let seen = self.cache.see(id);
         let entry = self.cache.entry(id);
         // One sample at the scrape's time is enough for the series to end where it vanishes.
-        entry.own_timestamps = own_time.is_some() && (seen != Seen::Twice || entry.own_timestamps);
+        let own = own_time.is_some() && (seen != Seen::Twice || entry.own_timestamps());
+        entry.set_own_timestamps(own);
         let series = entry.series;
         tally.series_added += usize::from(seen == Seen::Back && series.is_some());
         if own_time.is_none() && seen == Seen::Twice {

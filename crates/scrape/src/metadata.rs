@@ -1,12 +1,17 @@
-//! `TargetMetadata`: what a target says of its metrics: types, help texts, units. Holds no sample.
+//! `TargetMetadata`: what a target says of its metrics: types, help texts, units. Holds no sample. A target
+//! says mostly the same: lines that do are compared with what is known, in the order of the scrape before.
 
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use parking_lot::Mutex;
-use skopos_exposition::Entry;
+use skopos_exposition::{Entry, Format, MetaLines, Parser};
 use skopos_model::{Metadata, MetricType};
-use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 
 /// What was not said for so many scrapes is forgotten.
 const FORGET_AFTER_SCRAPES: u64 = 10;
+/// Where a family does not come as in the scrape before, so many are tried.
+const LOOK_AHEAD: usize = 3;
 
 /// What a target says of its metrics, by the name of the family.
 #[derive(Debug, Default)]
@@ -14,7 +19,16 @@ pub struct TargetMetadata(Mutex<Families>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Families {
-    by_name: BTreeMap<Box<str>, Known>,
+    known: Vec<Known>,
+    by_name: HashTable<u32>,
+    /// How the scrape before said it; empty between scrapes.
+    before: Vec<Lines>,
+    /// The one of `before` that is expected next.
+    next: usize,
+    /// How the scrape under way says it.
+    now: Vec<Lines>,
+    /// Of the last body.
+    format: Option<Format>,
     scrape: u64,
     /// How many families the scrape under way has said something of.
     seen: usize,
@@ -22,22 +36,34 @@ pub(crate) struct Families {
     news: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
+    name: Box<str>,
     metadata: Metadata,
     seen: u64,
+}
+
+/// Lines of one family behind one another.
+#[derive(Clone, Copy, Debug)]
+struct Lines {
+    /// Its place in `known`.
+    family: u32,
+    lines: MetaLines,
 }
 
 impl TargetMetadata {
     /// What is known of the family `name`.
     pub fn get(&self, name: &str) -> Option<Metadata> {
-        self.0.lock().by_name.get(name).map(|known| known.metadata.clone())
+        self.0.lock().find(name).cloned()
     }
 
     /// What is known of all families, by name.
     pub fn all(&self) -> Vec<(String, Metadata)> {
         let families = self.0.lock();
-        families.by_name.iter().map(|(name, known)| (name.to_string(), known.metadata.clone())).collect()
+        let mut all: Vec<_> =
+            families.known.iter().map(|known| (known.name.to_string(), known.metadata.clone())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
     }
 
     /// Storage has not kept what it was told last.
@@ -49,32 +75,64 @@ impl TargetMetadata {
     pub(crate) fn update<T>(&self, read: impl FnOnce(&mut Families) -> T) -> T {
         let families = &mut *self.0.lock();
         families.scrape += 1;
-        families.seen = 0;
+        (families.seen, families.next) = (0, 0);
+        let room = Vec::with_capacity(families.now.len());
+        families.before = std::mem::replace(&mut families.now, room);
+        let had = families.known.len();
         let result = read(families);
-        if families.seen < families.by_name.len() {
-            let scrape = families.scrape;
-            families.by_name.retain(|_, known| known.seen + FORGET_AFTER_SCRAPES > scrape);
+        families.before = Vec::new();
+        if families.seen < families.known.len() {
+            families.forget();
+        }
+        if families.known.len() != had {
+            families.known.shrink_to_fit();
+            families.now.shrink_to_fit();
         }
         result
     }
 }
 
 impl Families {
+    /// Says how the body is written. Lines are compared only with those of the same format.
+    pub(crate) fn begin(&mut self, format: Format) {
+        if self.format.replace(format) != Some(format) {
+            self.before.clear();
+        }
+    }
+
+    /// Skips lines that say what is known. False when others come next.
+    pub(crate) fn skip_known(&mut self, parser: &mut Parser<'_>) -> bool {
+        let end = (self.next + LOOK_AHEAD).min(self.before.len());
+        for at in self.next..end {
+            let said = self.before[at];
+            let known = &self.known[said.family as usize];
+            if parser.skip_known(said.lines, &known.name, &known.metadata) {
+                self.see(said.family);
+                self.now.push(said);
+                self.next = at + 1;
+                return true;
+            }
+        }
+        false
+    }
+
     /// Takes in a line of a body; samples say nothing.
     pub(crate) fn entry(&mut self, entry: &Entry<'_>) {
         match entry {
             Entry::Help { name, text } => {
-                let known = self.known(name);
-                self.news |= set(&mut known.metadata.help, text);
+                let known = self.known(name, entry);
+                let is_new = set(&mut known.metadata.help, text);
+                self.news |= is_new;
             }
             Entry::Type { name, metric_type } => {
-                let held = &mut self.known(name).metadata.metric_type;
+                let held = &mut self.known(name, entry).metadata.metric_type;
                 let before = std::mem::replace(held, *metric_type);
                 self.news |= before != *metric_type;
             }
             Entry::Unit { name, unit } => {
-                let known = self.known(name);
-                self.news |= set(&mut known.metadata.unit, unit);
+                let known = self.known(name, entry);
+                let is_new = set(&mut known.metadata.unit, unit);
+                self.news |= is_new;
             }
             Entry::Comment(_) | Entry::Sample(_) => {}
         }
@@ -87,26 +145,73 @@ impl Families {
 
     /// What is known of the family that a metric is of.
     pub(crate) fn of_metric(&self, metric: &str) -> Option<&Metadata> {
-        if let Some(known) = self.by_name.get(metric) {
-            return Some(&known.metadata);
+        if let Some(known) = self.find(metric) {
+            return Some(known);
         }
         MetricType::families_of(metric).find_map(|(family, metric_type)| {
-            let known = self.by_name.get(family)?;
-            (known.metadata.metric_type == metric_type).then_some(&known.metadata)
+            self.find(family).filter(|known| known.metric_type == metric_type)
         })
     }
 
-    fn known(&mut self, name: &str) -> &mut Known {
-        if !self.by_name.contains_key(name) {
-            self.by_name.insert(name.into(), Known::default());
+    fn place(&self, name: &str) -> Option<u32> {
+        self.by_name.find(hash(name), |i| *self.known[*i as usize].name == *name).copied()
+    }
+
+    fn find(&self, name: &str) -> Option<&Metadata> {
+        self.place(name).map(|i| &self.known[i as usize].metadata)
+    }
+
+    /// What is known of the family of a line.
+    fn known(&mut self, name: &str, line: &Entry<'_>) -> &mut Known {
+        let family = self.place(name).unwrap_or_else(|| self.insert(name));
+        self.see(family);
+        if self.now.last().is_none_or(|last| last.family != family) {
+            self.now.push(Lines { family, lines: MetaLines::default() });
+            // It says something else than before, and those behind it are expected next.
+            self.next += usize::from(self.before.get(self.next).is_some_and(|said| said.family == family));
         }
-        let known = self.by_name.get_mut(name).expect("invariant: it was put there if it was missing");
+        if let Some(last) = self.now.last_mut() {
+            last.lines.push(line);
+        }
+        &mut self.known[family as usize]
+    }
+
+    fn insert(&mut self, name: &str) -> u32 {
+        let family = u32::try_from(self.known.len()).expect("invariant: a body has fewer than 2^32 lines");
+        self.known.push(Known { name: name.into(), metadata: Metadata::default(), seen: 0 });
+        let known = &self.known;
+        self.by_name.insert_unique(hash(name), family, |i| hash(&known[*i as usize].name));
+        family
+    }
+
+    fn see(&mut self, family: u32) {
+        let known = &mut self.known[family as usize];
         if known.seen != self.scrape {
             known.seen = self.scrape;
             self.seen += 1;
         }
-        known
     }
+
+    /// Forgets families that were not said for long.
+    fn forget(&mut self) {
+        let (scrape, had) = (self.scrape, self.known.len());
+        self.known.retain(|known| known.seen + FORGET_AFTER_SCRAPES > scrape);
+        if self.known.len() == had {
+            return;
+        }
+        // Those that are left have other places.
+        self.now = Vec::new();
+        self.by_name.clear();
+        let known = &self.known;
+        for (i, family) in (0..).zip(known) {
+            self.by_name.insert_unique(hash(&family.name), i, |i| hash(&known[*i as usize].name));
+        }
+    }
+}
+
+/// The table is one target's own and bounded by its body's size.
+fn hash(name: &str) -> u64 {
+    FixedState::default().hash_one(name)
 }
 
 /// Mostly a text is what it was. Whether it is another one now.
@@ -124,10 +229,73 @@ mod tests {
     use skopos_exposition::{Format, Parser};
     use skopos_model::MetricType;
 
-    fn scrape(metadata: &TargetMetadata, body: &str) {
+    /// Takes in a body as a scrape does; how often lines were skipped, and whether there was news.
+    fn scrape(metadata: &TargetMetadata, body: &str) -> (usize, bool) {
         metadata.update(|families| {
-            Parser::new(Format::OpenMetrics, body.as_bytes()).for_each(|e| families.entry(&e.unwrap()));
-        });
+            families.begin(Format::OpenMetrics);
+            let mut parser = Parser::new(Format::OpenMetrics, body.as_bytes());
+            let mut skipped = 0;
+            loop {
+                while parser.is_at_comment() && families.skip_known(&mut parser) {
+                    skipped += 1;
+                }
+                match parser.next() {
+                    Some(entry) => families.entry(&entry.unwrap()),
+                    None => return (skipped, families.take_news()),
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn what_is_said_again_is_skipped_and_what_is_new_is_taken_in_wherever_it_stands() {
+        let family =
+            |name: &str, help: &str| format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} 1\n");
+        let body = |families: &[(&str, &str)]| {
+            families.iter().map(|(name, help)| family(name, help)).collect::<String>() + "# EOF\n"
+        };
+        let metadata = TargetMetadata::default();
+        let (a, b, c, d) = (("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"));
+        for (families, expected) in [
+            (&[a, b, c, d][..], (0, true)),
+            (&[a, b, c, d], (4, false)),
+            (&[a, ("b", "5"), c, d], (3, true)),
+            (&[a, ("b", "5"), c, d], (4, false)),
+            (&[a, ("new", "6"), ("b", "5"), c, d], (4, true)),
+            (&[a, c, d], (3, false)),
+            (&[a, c, d, ("b", "5")], (3, false)),
+            // The last one counts, also where it says what another line of the same body does not.
+            (&[a, c, ("a", "7"), d], (3, true)),
+            (&[a, c, ("a", "7"), d], (2, true)),
+            (&[a, c, d], (2, true)),
+            (&[a, c, d], (3, false)),
+        ] {
+            assert_eq!(scrape(&metadata, &body(families)), expected, "{families:?}");
+            for (name, help) in families {
+                let last = families.iter().rev().find(|other| other.0 == *name).map(|other| other.1);
+                assert_eq!(last, Some(&*metadata.get(name).unwrap().help), "{name} {help}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_skipped_is_not_forgotten_and_what_is_forgotten_is_not_skipped() {
+        let metadata = TargetMetadata::default();
+        let (all, fewer) =
+            ("# TYPE a gauge\n# TYPE b gauge\n# TYPE c info\n# EOF\n", "# TYPE c info\n# EOF\n");
+        scrape(&metadata, all);
+        for _ in 0..2 * FORGET_AFTER_SCRAPES {
+            assert_eq!(scrape(&metadata, all), (3, false));
+        }
+        for _ in 1..FORGET_AFTER_SCRAPES {
+            assert_eq!(scrape(&metadata, fewer), (1, false));
+        }
+        assert_eq!(metadata.all().len(), 3);
+        scrape(&metadata, fewer);
+        assert_eq!(metadata.all().len(), 1);
+        assert_eq!(scrape(&metadata, all), (0, true), "they have other places");
+        assert_eq!(metadata.get("c").unwrap().metric_type, MetricType::Info);
+        assert_eq!(scrape(&metadata, all), (3, false));
     }
 
     #[test]
@@ -142,7 +310,9 @@ mod tests {
         assert_eq!((a.metric_type, a.help.as_str(), a.unit.as_str()), (MetricType::Counter, "new", ""));
         assert_eq!(metadata.get("a_seconds").unwrap().unit, "seconds");
         assert!(metadata.get("b").is_some(), "one scrape without it is chance");
-        (0..FORGET_AFTER_SCRAPES).for_each(|_| scrape(&metadata, new));
+        for _ in 0..FORGET_AFTER_SCRAPES {
+            scrape(&metadata, new);
+        }
         assert_eq!(metadata.get("b"), None);
         assert_eq!(metadata.all().len(), 2);
     }
