@@ -12,8 +12,8 @@
 //! - `write`: `TextWriter`, which writes families into a buffer that is used again.
 //!
 //! Read path: `Parser::new(format, body)` → `next` for a body that is new, `next_expecting` with the
-//! series that stood here last time and `skip_known` with the family that did → `Sample::series` as the key of the caller's cache → only on a
-//! miss `Series::labels_into`.
+//! series that stood here last time and `skip_known` with the family that did → `Sample::series` as the key
+//! of the caller's cache → only on a miss `Series::labels_into`.
 //! Write path: `TextWriter::new(format, &mut buffer)` → `family` → `sample` for each → `finish`.
 //!
 //! What always holds:
