@@ -1,18 +1,11 @@
-//! What all histogram chunks have around their counts: header, layout, timestamps, start timestamps. Knows no
-//! bucket's count.
+//! What all histogram chunks have around their counts: header, layout, timestamps. Knows no bucket's count.
 
 use crate::ChunkError;
-use crate::bits::{BitReader, BitWriter, Window};
+use crate::bits::{BitReader, Window};
 use crate::layout::take_layout;
-use skopos_model::TimestampMs;
+use crate::starts::{HEADER, Starts, Times};
 use skopos_model::histogram::{CounterResetHint, Layout};
 
-/// Bytes of a histogram chunk's header.
-pub(crate) const HEADER: usize = 3;
-/// Which of them says where start timestamps stand.
-const STARTS_BYTE: usize = 2;
-/// The last sample from which on it can say that each has its own.
-const LAST_FROM: u16 = 0x7f;
 /// How many samples a histogram chunk with start timestamps can count.
 pub(crate) const MAX_WITH_STARTS: u16 = 0x3fff;
 /// The fewest bits that a sample takes: timestamp, count, zero count, sum of a staleness marker.
@@ -54,99 +47,6 @@ pub(crate) fn sample_count(bytes: &[u8], header: Header) -> Result<u16, ChunkErr
     let first = first.ok_or(ChunkError::HeaderCutOff { len: bytes.len(), header: HEADER })?;
     let count = u16::from_be_bytes([first[0], first[1]]);
     Ok(if header == Header::Plain { count } else { count & MAX_WITH_STARTS })
-}
-
-/// Where start timestamps stand in a chunk that can have them, and that of the sample read last.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Starts {
-    /// The first sample has one.
-    first: bool,
-    /// From this sample on each has its own, until then that of the first; 0 stands for none.
-    from: u16,
-    /// That of the sample read last; 0 when there is none.
-    start: i64,
-    /// The time of the sample before that one, less the start.
-    since: i64,
-}
-
-/// The times of a sample and of the one before.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
-    pub(crate) before: i64,
-    pub(crate) now: i64,
-}
-
-impl Starts {
-    pub(crate) const fn of_byte(byte: u8) -> Self {
-        Self { first: byte & 0x80 != 0, from: (byte & 0x7f) as u16, start: 0, since: 0 }
-    }
-
-    /// Whether any sample may have one.
-    pub(crate) const fn any(self) -> bool {
-        self.first || self.from > 0
-    }
-
-    /// That of the sample read last; 0 when there is none.
-    pub(crate) const fn of_last(self) -> TimestampMs {
-        TimestampMs::new(self.start)
-    }
-
-    /// Reads what stands behind sample number `sample`.
-    pub(crate) fn advance(
-        &mut self,
-        reader: &mut BitReader<'_>,
-        sample: u16,
-        times: Times,
-    ) -> Result<(), ChunkError> {
-        if sample == 0 {
-            if self.first {
-                let offset = reader.bit / 8;
-                let since = reader.take_zigzag().ok_or(ChunkError::IntegerOverflow { offset })?;
-                self.start = times.now.wrapping_sub(since);
-            }
-        } else if self.from > 0 && sample >= self.from {
-            let change = reader.take_signed();
-            self.since = if sample == self.from { change } else { self.since.wrapping_add(change) };
-            self.start = times.before.wrapping_sub(self.since);
-        }
-        Ok(())
-    }
-}
-
-/// Writes the start timestamps of a chunk, each behind its sample, and the byte that says where they stand.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct StartsWriter {
-    /// From this sample on each has its own; 0 stands for none so far.
-    from: u16,
-    /// That of the sample written last; 0 when there is none.
-    start: i64,
-    /// The time of the sample before that one, less the start.
-    since: i64,
-}
-
-impl StartsWriter {
-    /// Writes what stands behind sample number `sample` of the chunk that `out` begins with.
-    pub(crate) fn put(&mut self, out: &mut BitWriter, sample: u16, times: Times, start: i64) {
-        if sample == 0 {
-            if start != 0 {
-                out.buf[STARTS_BYTE] |= 0x80;
-                out.put_zigzag(times.now.wrapping_sub(start));
-            }
-        } else if self.from > 0 || start != self.start || sample == LAST_FROM {
-            let since = times.before.wrapping_sub(start);
-            if self.from == 0 {
-                // The byte has no room for a later one: from here on each has its own, whether it changes or
-                // not.
-                self.from = sample;
-                out.buf[STARTS_BYTE] |= sample as u8;
-                out.put_signed(since);
-            } else {
-                out.put_signed(since.wrapping_sub(self.since));
-            }
-            self.since = since;
-        }
-        self.start = start;
-    }
 }
 
 /// Where reading stands in a histogram chunk, and what its samples share.

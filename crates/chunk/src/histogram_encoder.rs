@@ -5,9 +5,10 @@ use crate::ChunkError;
 use crate::bits::BitWriter;
 use crate::encoder::MAX_SAMPLES;
 use crate::fit::{Facts, Fit, positions, spread};
-use crate::frame::{Frame, HEADER, Header, MAX_WITH_STARTS, StartsWriter, Times, reset_bits};
+use crate::frame::{Frame, Header, MAX_WITH_STARTS, reset_bits};
 use crate::histogram_decoder::{ChunkCounts, Cursor};
 use crate::layout::put_layout;
+use crate::starts::{HEADER, StartsWriter, Times};
 use skopos_model::histogram::{CounterResetHint, Layout, Span, bucket_count};
 use skopos_model::{FloatHistogram, Histogram, TimestampMs, is_stale_nan};
 

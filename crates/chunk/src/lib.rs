@@ -11,6 +11,7 @@
 //! - `histogram_encoder`: `HistogramEncoder`, `FloatHistogramEncoder`; `histogram_kinds`: what either writes;
 //!   `fit`: whether a histogram fits into a chunk.
 //! - `histogram_decoder`: readers of both; `frame`: header and times; `layout`: spans and bounds.
+//! - `starts`: start timestamps of both forms of chunks that can have them.
 //! - `bits`: variable-length forms; `varint`: the byte-aligned integers of XOR chunks.
 //! - `error`: `ChunkError`: where a chunk is broken, and how.
 //!
@@ -20,7 +21,9 @@
 //! bytes, min, max, columns)`; `decode_range_into` is its inner loop for floats.
 //!
 //! What always holds:
-//! - What `bytes` returns is what Prometheus writes for the same samples, bit for bit, at any moment.
+//! - What `bytes` returns is what Prometheus writes for the same samples, bit for bit, at any moment. Those
+//!   with start timestamps are held to docs/formats (`xor2-chunk.md`, `histogram-chunk.md`), and not to bytes
+//!   that Prometheus wrote.
 //! - A decoder never panics, whatever the bytes; it reads past no end and asks for no more memory
 //!   than the bytes could hold samples for, whatever their counts say.
 //! - A decoder that fails leaves the columns as it found them.
@@ -44,6 +47,7 @@ mod histogram_encoder;
 mod histogram_kinds;
 mod layout;
 mod samples;
+mod starts;
 mod varint;
 mod xor2;
 mod xor2_encoder;

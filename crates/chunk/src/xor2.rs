@@ -3,7 +3,7 @@
 
 use crate::ChunkError;
 use crate::bits::{BitReader, Window, Xored};
-use crate::frame::{HEADER, Starts, Times};
+use crate::starts::{HEADER, Starts, Times};
 use skopos_model::{Columns, STALE_NAN_BITS, Sample, TimestampMs, is_stale_nan};
 
 /// How many samples the chunk says it has.

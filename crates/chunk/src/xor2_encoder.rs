@@ -4,7 +4,7 @@
 use crate::XorIter;
 use crate::bits::{BitWriter, Xored, xor_parts};
 use crate::encoder::MAX_SAMPLES;
-use crate::frame::{StartsWriter, Times};
+use crate::starts::{StartsWriter, Times};
 use skopos_base::varint::{put_uvarint, put_varint};
 use skopos_model::{TimestampMs, is_stale_nan};
 

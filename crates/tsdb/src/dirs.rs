@@ -13,14 +13,31 @@ pub(crate) fn is_no_room(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Makes the names of a directory's entries durable, its own, and those of the directories above it. Of those
+/// above one that cannot be synchronised by this process is passed over, and a disk that fails is not.
+pub(crate) fn settle_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    let not_ours = |e: &io::Error| {
+        use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+        matches!(e.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported)
+    };
+    fs.sync_dir(dir)?;
+    dir.ancestors().skip(1).map(or_here).try_for_each(|above| match fs.sync_dir(&above) {
+        Err(e) if not_ours(&e) => Ok(()),
+        other => other,
+    })
+}
+
+/// A path; the directory of the process where it is empty.
+fn or_here(path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() }
+}
+
 /// Makes a directory and those above it, so that no power loss takes one with all it holds. Where that fails
 /// those that it has made go again, as long as they hold nothing: otherwise nobody would know later that they
 /// are not durable. What somebody else has put there meanwhile stays.
 pub(crate) fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
-    let absolute =
-        |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
     let mut missing = Vec::new();
-    for path in dir.ancestors().map(absolute) {
+    for path in dir.ancestors().map(or_here) {
         if fs.exists(&path)? {
             break;
         }
@@ -33,7 +50,7 @@ pub(crate) fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     let result = missing.iter().rev().try_for_each(|path| {
         fs.create_dir_all(path).map_err(|e| named(fs, path, e))?;
         made.push(path);
-        fs.sync_dir(&absolute(&parent(path)))
+        fs.sync_dir(&or_here(&parent(path)))
     });
     if result.is_err() {
         for path in made.iter().rev() {
@@ -82,24 +99,21 @@ impl LateDir {
 
     /// Begins a file in it, and first the directory where the start could not.
     pub(crate) fn create_file(&self, fs: &dyn Fs, path: &Path) -> io::Result<Box<dyn File>> {
-        match fs.open(path, OpenMode::CreateNew) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            Err(_) if self.is_missing() => {
-                let dir = parent(path);
-                create_dirs(fs, &dir)?;
-                self.0.store(false, Ordering::Release);
-                tracing::info!(dir = %dir.display(), "there is room for this directory now: it is made");
-                fs.open(path, OpenMode::CreateNew)
-            }
-            Err(e) => {
-                let reason = format!("{e}: its directory was there at the start; is its disk still mounted?");
-                Err(io::Error::new(e.kind(), reason))
-            }
-            Ok(file) => {
-                self.0.store(false, Ordering::Release);
-                Ok(file)
-            }
+        if self.is_missing() {
+            let dir = parent(path);
+            create_dirs(fs, &dir)?;
+            // Where it is there by now, who made it may not have made it durable.
+            fs.sync_dir(&parent(&dir))?;
+            self.0.store(false, Ordering::Release);
+            tracing::info!(dir = %dir.display(), "there is room for this directory now");
         }
+        fs.open(path, OpenMode::CreateNew).map_err(|e| {
+            if e.kind() != io::ErrorKind::NotFound {
+                return e;
+            }
+            let reason = format!("{e}: its directory was there at the start; is its disk still mounted?");
+            io::Error::new(e.kind(), reason)
+        })
     }
 }
 
@@ -109,6 +123,7 @@ mod tests {
     use skopos_base::{
         Env,
         fs::{Layer, append_all, read_all},
+        sim::SimFs,
     };
 
     /// Another process makes the directory behind the back of the one that looks for it, whose next
@@ -164,6 +179,51 @@ mod tests {
             let error = create_dirs(&*env.fs, &dir).unwrap_err().to_string();
             assert!(error.contains(&format!("{} is a link", link.display())), "{error}");
             assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        }
+    }
+
+    #[test]
+    fn a_directory_that_another_has_made_meanwhile_is_durable_before_it_is_used() {
+        let fs = SimFs::new(1);
+        fs.create_dir_all(Path::new("/data")).unwrap();
+        fs.settle();
+        let (dir, path) = (Path::new("/data/wal"), Path::new("/data/wal/0"));
+        let late = LateDir::look(&fs, dir).unwrap();
+        fs.create_dir_all(dir).unwrap();
+        late.create_file(&fs, path).unwrap().sync().unwrap();
+        fs.sync_dir(dir).unwrap();
+        for lost in fs.crash_states(20, 1) {
+            assert!(lost.exists(path).unwrap(), "{}", lost.origin());
+        }
+    }
+
+    #[test]
+    fn directories_above_that_may_not_be_synchronised_are_passed_over_and_failing_ones_are_not() {
+        #[derive(Debug)]
+        struct Refusing(SimFs, PathBuf, io::ErrorKind);
+
+        impl Layer for Refusing {
+            fn below(&self) -> &dyn Fs {
+                &self.0
+            }
+
+            fn sync_dir(&self, path: &Path) -> io::Result<()> {
+                if path == self.1 { Err(self.2.into()) } else { self.0.sync_dir(path) }
+            }
+        }
+
+        use io::ErrorKind::{Other, PermissionDenied};
+        let dir = Path::new("/a/b/data");
+        for (at, kind, is_ok) in [
+            ("/a", PermissionDenied, true),
+            ("/", PermissionDenied, true),
+            ("/a", Other, false),
+            ("/a/b/data", PermissionDenied, false),
+        ] {
+            let fs = SimFs::new(1);
+            fs.create_dir_all(dir).unwrap();
+            let result = settle_dirs(&Refusing(fs, at.into(), kind), dir);
+            assert_eq!(result.is_ok(), is_ok, "{at} {kind:?}");
         }
     }
 

@@ -11,6 +11,7 @@ use skopos_base::{
     fs::{DirEntry, Fs},
 };
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,7 +35,7 @@ pub struct SnapshotRequest<'a> {
 /// # Errors
 /// As `CompactError` says; then there is no snapshot, and at most a directory that
 /// `remove_unfinished_snapshots` takes away. One that has its name already is taken back; where the disk
-/// refuses even that, the log says so.
+/// refuses even that the log says so, and what stands under the name is whole.
 pub fn snapshot(
     env: &Env,
     ids: &Arc<BlockIds>,
@@ -48,9 +49,7 @@ pub fn snapshot(
     let made = fill(env, ids, &unfinished, request)
         .and_then(|()| publish(fs, data_dir, &unfinished, &all.join(&name)).map_err(CompactError::Retry));
     if let Err(e) = made {
-        take_back(fs, &all.join(&name), &unfinished);
-        // Where this fails too, the next start takes the directory away.
-        drop(fs.remove_dir_all(&unfinished));
+        take_back(fs, &all, &name, &unfinished);
         return Err(e);
     }
     let dir = all.join(name);
@@ -84,20 +83,25 @@ fn publish(fs: &dyn Fs, data_dir: &Path, unfinished: &Path, dir: &Path) -> Resul
     sync(fs, data_dir)
 }
 
-/// Takes the name from a snapshot that has it and is not known to be durable.
-fn take_back(fs: &dyn Fs, dir: &Path, unfinished: &Path) {
-    if matches!(fs.exists(dir), Ok(false)) {
-        return;
-    }
-    // A process that ends in the middle of the removal leaves no half of a snapshot under its name.
-    let gone = fs.rename(dir, unfinished).or_else(|_| fs.remove_dir_all(dir));
-    // Nor does a loss of power bring the name back.
-    let gone = gone.and_then(|()| dir.parent().map_or(Ok(()), |all| fs.sync_dir(all)));
-    if let Err(error) = gone {
-        tracing::error!(
+/// Takes the name from a snapshot that has it, and then all of it away. Nothing of it goes before the name
+/// has gone durably: neither the end of the process nor a loss of power leaves half of a snapshot under its
+/// name.
+fn take_back(fs: &dyn Fs, all: &Path, name: &str, unfinished: &Path) {
+    let dir = all.join(name);
+    let unnamed = match fs.rename(&dir, unfinished) {
+        Ok(()) => fs.sync_dir(all),
+        // It never had the name.
+        Err(e) if e.kind() == io::ErrorKind::NotFound || matches!(fs.exists(&dir), Ok(false)) => Ok(()),
+        Err(e) => Err(e),
+    };
+    match unnamed {
+        // Where this fails too, the next start takes the directory away.
+        Ok(()) => drop(fs.remove_dir_all(unfinished)),
+        Err(error) => tracing::error!(
             snapshot = %dir.display(), %error,
-            "a snapshot that failed was not removed: do not use it, a power loss may have taken parts of it"
-        );
+            "a snapshot that failed was not taken back: it may stand under its name, whole, or be gone after \
+             a loss of power; remove it, or make another one"
+        ),
     }
 }
 

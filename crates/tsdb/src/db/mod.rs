@@ -26,7 +26,7 @@ pub use steps::Steps;
 
 use crate::{
     block::BlockIds,
-    dirs::create_dirs,
+    dirs::{create_dirs, settle_dirs},
     error::OpenError,
     head::{
         Head,
@@ -110,6 +110,8 @@ impl Db {
         let (sync_interval, interval) = (options.sync_interval, options.maintenance_interval);
         let retention = options.retention.clone();
         let (head, wal) = open::open_head(env, dir, options, &blocks, &stats)?;
+        // Nobody knows whether those who made them, also a process that was killed, made them durable.
+        settle_dirs(fs, dir).map_err(OpenError::io("synchronising", dir))?;
         let core = Arc::new(Core {
             env: env.clone(),
             dir: dir.to_owned(),
@@ -164,7 +166,12 @@ impl Db {
     /// What the database counts about itself.
     pub fn stats(&self) -> StatsSnapshot {
         let failed = self.core.blocks.load().iter().filter(|b| b.meta().compaction.failed).count();
-        StatsSnapshot { blocks_not_compacted: failed as u64, ..self.core.stats.snapshot() }
+        StatsSnapshot {
+            blocks_not_compacted: failed as u64,
+            // Asked for here: the thread that writes them may hang.
+            head_chunks_unwritten_bytes: self.core.head.chunks.buffered_bytes() as u64,
+            ..self.core.stats.snapshot()
+        }
     }
 
     /// The times of the oldest and of the newest sample, as far as the ranges of blocks tell; none while

@@ -80,8 +80,13 @@ use std::{
 use tombstones::Tombstones;
 use wal_ref::WalRef;
 
-/// How the limit is named to an operator; there is no flag.
+/// How the limit is named to an operator.
 const UNWRITTEN_LIMIT: &str = "storage.tsdb.max-unwritten-chunk-bytes";
+
+/// While the disk takes closed chunks so many times as much of them may wait: at the end of a block all
+/// series close one within an interval of scraping. Beyond that it is too slow for what comes in, or it
+/// hangs.
+const SLOW_DISK_ROOM: usize = 4;
 
 /// The head. Shared by appenders and queriers.
 #[derive(Debug)]
@@ -292,10 +297,13 @@ impl Head {
         self.write_chunks(self.chunks.seal());
     }
 
-    /// Whether one more batch may close chunks. A disk that refuses them does not make memory grow for ever.
+    /// Whether one more batch may close chunks. A disk that refuses them, or neither takes nor refuses them,
+    /// does not make memory grow for ever.
     fn check_unwritten(&self) -> Result<(), CommitError> {
         let max = self.options.max_unwritten_chunk_bytes;
-        let waiting = self.chunks.refused_bytes();
+        let refused = self.chunks.refused_bytes() >= max;
+        let waiting = self.chunks.buffered_bytes();
+        let max = if refused { max } else { max.saturating_mul(SLOW_DISK_ROOM) };
         if waiting < max {
             if self.said_unwritten.load(Ordering::Relaxed)
                 && self.said_unwritten.swap(false, Ordering::Relaxed)
@@ -307,25 +315,29 @@ impl Head {
         }
         Stats::add(&self.stats.commits_refused_unwritten_total, 1);
         let path = self.chunks.dir().to_owned();
+        let (disk, help) = if refused {
+            ("the disk refuses closed chunks", "make room")
+        } else {
+            ("the disk takes closed chunks too slowly, or hangs", "look after it")
+        };
         if !self.said_unwritten.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 dir = %path.display(), bytes = waiting, max,
-                "batches are refused, what comes in is lost: the disk refuses closed chunks, and no more of \
-                 them may wait in memory; make room, no restart is needed"
+                "batches are refused, what comes in is lost: {disk}, and no more of them may wait in memory; \
+                 {help}, no restart is needed"
             );
         }
         let reason = format!(
-            "limit {UNWRITTEN_LIMIT} of {max} bytes reached: {waiting} bytes of closed chunks wait in memory \
-             for a disk that refuses them; make room, no restart is needed"
+            "limit {UNWRITTEN_LIMIT} of {max} bytes reached: {waiting} bytes of closed chunks wait in \
+             memory, and {disk}; {help}, no restart is needed"
         );
         Err(CommitError::Retry { path, source: io::Error::other(reason) })
     }
 
     fn write_chunks(&self, closed: Sealed) {
         let written = self.chunks.write(closed);
-        let waiting = self.chunks.buffered_bytes() as u64;
-        self.stats.head_chunks_unwritten_bytes.store(waiting, Ordering::Relaxed);
         if let Err(e) = written {
+            let waiting = self.chunks.buffered_bytes();
             Stats::add(&self.stats.head_chunks_failed_writes_total, 1);
             tracing::warn!(
                 error = %e, bytes = waiting,

@@ -61,12 +61,14 @@ pub(super) struct Buffer {
     open: Part,
     /// Take no more; the oldest first.
     sealed: VecDeque<Arc<Part>>,
+    /// Of all parts.
+    bytes: usize,
 }
 
 impl Buffer {
     /// A buffer whose first entry begins file `file`.
     pub(super) fn new(file: u32) -> Self {
-        Self { open: Part::at(start_of(file)), sealed: VecDeque::new() }
+        Self { open: Part::at(start_of(file)), sealed: VecDeque::new(), bytes: 0 }
     }
 
     /// Adds an entry; where it begins, and how long it is.
@@ -81,6 +83,7 @@ impl Buffer {
         }
         let at = self.open.end();
         let len = push_entry(&mut self.open.bytes, entry);
+        self.bytes += len;
         self.open.max_ms = max_of(self.open.max_ms, entry.max);
         (at, len)
     }
@@ -115,7 +118,8 @@ impl Buffer {
 
     /// Forgets the oldest part that takes no more.
     pub(super) fn drop_first_sealed(&mut self) {
-        self.sealed.pop_front();
+        let dropped = self.sealed.pop_front();
+        self.bytes -= dropped.map_or(0, |part| part.bytes.len());
     }
 
     /// Copies the entry at a place to `out`, if it is here.
@@ -124,7 +128,7 @@ impl Buffer {
     }
 
     pub(super) fn byte_len(&self) -> usize {
-        self.open.bytes.len() + self.sealed.iter().map(|part| part.bytes.len()).sum::<usize>()
+        self.bytes
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{dirs::LateDir, error::OpenError};
 use skopos_base::fs::{File, Fs, OpenMode, SharedFs};
 use skopos_base::sync::{
     Mutex, RwLock,
-    atomic::{AtomicBool, AtomicI64, AtomicU64},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize},
 };
 use std::{
     collections::BTreeMap,
@@ -141,6 +141,7 @@ impl HeadChunks {
             files: RwLock::new(files),
             buffer: Mutex::new(Buffer::new(next)),
             written: AtomicU64::new(ChunkPlace { file: next, offset: 0 }.number()),
+            waiting: AtomicUsize::new(0),
             refused: AtomicBool::new(false),
             writer: Mutex::new(writer),
         };

@@ -32,7 +32,7 @@ use format::{EntryError, extent, parse_entry};
 use skopos_base::fs::{File, SharedFs};
 use skopos_base::sync::{
     Mutex, RwLock,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
 };
 use skopos_chunk::{Encoding, samples_in};
 use skopos_model::TimestampMs;
@@ -130,6 +130,8 @@ pub(crate) struct HeadChunks {
     max_file_bytes: u32,
     files: RwLock<BTreeMap<u32, Arc<ChunkFile>>>,
     buffer: Mutex<Buffer>,
+    /// How many bytes that has, to be asked for while it is locked.
+    waiting: AtomicUsize,
     /// What stands before this place is in a file.
     written: AtomicU64,
     /// Whether the last attempt to write to a file failed.
@@ -143,6 +145,7 @@ impl HeadChunks {
     pub(crate) fn put(&self, entry: &Entry<'_>) -> ChunkMeta {
         let mut buffer = self.buffer.lock();
         let (at, len) = buffer.push(entry, self.max_file_bytes);
+        self.waiting.store(buffer.byte_len(), Ordering::Relaxed);
         ChunkMeta::new(entry, at, len)
     }
 
@@ -193,8 +196,9 @@ impl HeadChunks {
     }
 
     /// How many bytes wait to be written.
+    #[inline]
     pub(crate) fn buffered_bytes(&self) -> usize {
-        self.buffer.lock().byte_len()
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// How many bytes wait for a disk that refuses them; none while it takes them, however many wait.

@@ -93,7 +93,9 @@ impl HeadChunks {
             self.refused.store(result.is_err(), Ordering::Relaxed);
             result?;
             self.written.store(part.end().number(), Ordering::Release);
-            self.buffer.lock().drop_first_sealed();
+            let mut buffer = self.buffer.lock();
+            buffer.drop_first_sealed();
+            self.waiting.store(buffer.byte_len(), Ordering::Relaxed);
         }
     }
 

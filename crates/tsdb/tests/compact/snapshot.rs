@@ -4,7 +4,10 @@ use crate::common::{DATA, contents, new_block, open, write_blocks};
 use skopos_base::{
     Env,
     fs::Fs,
-    sim::{SimFs, SimWorld, fs::Failure},
+    sim::{
+        SimFs, SimWorld, effort,
+        fs::{Failure, OpKind},
+    },
 };
 use skopos_model::Labels;
 use skopos_storage::TimeRange;
@@ -93,6 +96,45 @@ mod crash {
             println!("{mode:?}: {done:?}");
         }
     }
+}
+
+/// One snapshot is there already, so that a name in the directory is all that the next one adds to what is
+/// durable. Each of the calls from publishing it on fails, and in the end those that take it back too.
+#[test]
+fn a_snapshot_that_failed_is_no_half_of_one_after_a_loss_of_power() {
+    let start = SimFs::new(1);
+    let env = SimWorld::with_fs(1, start.clone()).env();
+    let mut whole = write_blocks(&env, 3, Kinds::Floats, 100_000, (3, 10));
+    whole.merge(&head());
+    let first = make(&env).unwrap();
+    start.settle();
+    let syncs = |fs: &SimFs| fs.ops().iter().filter(|op| op.kind == OpKind::SyncDir).count() as u64;
+    let made = start.process_crash();
+    let before = syncs(&made);
+    make(&SimWorld::with_fs(2, made.clone()).env()).unwrap();
+    let all = syncs(&made) - before;
+    assert!(all > 5, "{all}");
+    let mut taken_back = 0;
+    for n in 1..=all {
+        for also in [None, Some(n + 1)] {
+            let fs = start.process_crash();
+            fs.fail_nth(OpKind::SyncDir, n, Failure::Io);
+            also.into_iter().for_each(|n| fs.fail_nth(OpKind::SyncDir, n, Failure::Io));
+            make(&SimWorld::with_fs(2, fs.clone()).env()).unwrap_err();
+            for lost in fs.crash_states(effort::states(60), effort::seed(n)) {
+                let dir = Path::new(DATA).join(SNAPSHOTS_DIR);
+                let there = lost.read_dir(&dir).unwrap();
+                taken_back += usize::from(there.len() == 1);
+                for entry in there.iter().filter(|e| !e.name.ends_with(".tmp")) {
+                    let origin = lost.origin();
+                    println!("{}, call {n} and {also:?}: {origin}", entry.name);
+                    contents(&opened(&lost, &dir.join(&entry.name))).assert_equals(&whole);
+                }
+                assert!(lost.exists(&first).unwrap(), "the one before stays");
+            }
+        }
+    }
+    assert!(taken_back > 0, "none was taken back");
 }
 
 #[test]

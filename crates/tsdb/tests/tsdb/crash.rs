@@ -5,6 +5,7 @@
 use crate::common::{DIR, Dump, commit, dump, labels, open, series};
 use skopos_base::{
     Env,
+    fs::Fs,
     sim::{
         SimFs, SimWorld,
         crash::{CrashMode, CrashTest, Enumerated},
@@ -475,6 +476,28 @@ fn life_with_failures(env: &Env, fs: &SimFs, failures: &Failures<'_>) -> usize {
 }
 
 /// Queries are answered from a full disk after a restart too, and batches are taken once there is room.
+/// As when somebody makes it just before, or a process that made it was killed.
+#[test]
+fn synchronised_batches_survive_the_power_in_a_directory_that_nobody_made_durable() {
+    for made in ["/a", "/a/b", "/a/b/data", "/a/b/data/wal"] {
+        let fs = SimFs::new(1);
+        fs.create_dir_all(Path::new(made)).unwrap();
+        let dir = Path::new("/a/b/data");
+        let states: Vec<SimFs> = SimWorld::with_fs(1, fs.clone()).run(|env| {
+            let db = Db::open(dir, options(), env).unwrap();
+            commit(&db, &[(series(0), 1000, 1.0)]).unwrap();
+            db.sync().unwrap();
+            fs.crash_states(effort::states(8), effort::seed(1)).collect()
+        });
+        for state in states {
+            let origin = state.origin();
+            let found = SimWorld::with_fs(9, state)
+                .run(|env| dump(env, &Db::open(dir, options(), env).expect("the database opens")));
+            assert_eq!(found, samples_of([(series(0), 1000, 1.0)]), "{made}, {origin}");
+        }
+    }
+}
+
 #[test]
 fn a_database_opens_on_a_full_disk() {
     let late = DurationMs::from_ms(60_000);

@@ -149,6 +149,50 @@ fn slow_chunk_files_and_listings_do_not_delay_the_log() {
     });
 }
 
+/// The log is on a sound disk; that of closed chunks neither takes nor refuses anything.
+#[test]
+fn while_chunk_files_hang_batches_are_refused_beyond_a_limit() {
+    const MAX: usize = 16 << 10;
+    SimWorld::new(8).run(|env| {
+        let (clock, is_hung) = (Arc::clone(&env.clock), Arc::new(AtomicBool::new(false)));
+        let hung = Arc::clone(&is_hung);
+        let hook = move |kind: OpKind, path: &Path| {
+            while kind == OpKind::Append
+                && path.starts_with(Path::new(DIR).join("chunks_head"))
+                && hung.load(SeqCst)
+            {
+                clock.sleep(Duration::from_secs(10));
+            }
+        };
+        let options = Options { max_unwritten_chunk_bytes: MAX, ..Options::default() };
+        let db = open(&hooked(env, hook), options);
+        is_hung.store(true, SeqCst);
+        let batch = |t: i64| (0..20).map(|i| (series(i), t * 997, (t as f64).sin())).collect::<Vec<_>>();
+        let mut taken = 0;
+        let refused = loop {
+            match commit(&db, &batch(taken)) {
+                Ok(_) if taken < 6000 => taken += 1,
+                other => break other,
+            }
+            env.clock.sleep(INTERVAL);
+        };
+        let (stats, held) = (db.stats(), dump(env, &db));
+        is_hung.store(false, SeqCst);
+        env.clock.sleep(Duration::from_secs(20));
+        let said = refused.expect_err("one was refused").to_string();
+        assert!(said.contains("max-unwritten-chunk-bytes"), "{said}");
+        assert!(said.contains(" of 65536 bytes reached"), "{said}");
+        assert!(said.contains("too slowly, or hangs; look after it"), "{said}");
+        assert_eq!(stats.commits_refused_unwritten_total, 1);
+        // What a batch closes at once comes on top.
+        let unwritten = stats.head_chunks_unwritten_bytes as usize;
+        assert!((4 * MAX..6 * MAX).contains(&unwritten), "{unwritten}");
+        assert_eq!(held.values().map(Vec::len).collect::<Vec<_>>(), vec![taken as usize; 20]);
+        commit(&db, &batch(taken)).expect("it hangs no more");
+        assert_eq!(db.stats().head_chunks_unwritten_bytes, 0);
+    });
+}
+
 #[test]
 fn a_panic_of_a_thread_that_keeps_a_promise_halts_the_log() {
     for (thread, kind, place) in [

@@ -67,11 +67,11 @@ impl Symbols {
     ///
     /// # Errors
     /// When there were more than an index can have.
-    pub(super) fn number(mut self) -> Result<SymbolTable, &'static str> {
+    pub(super) fn number(mut self) -> Result<SymbolTable, SymbolsTooLong> {
         self.add_text("");
         let Self { texts, known: mut numbers, is_full } = self;
         if is_full {
-            return Err("the symbols have more than 4 GiB");
+            return Err(SymbolsTooLong);
         }
         let mut places: Vec<u32> = (0..texts.ends.len() as u32).collect();
         places.sort_unstable_by(|a, b| texts.get(*a).cmp(texts.get(*b)));
@@ -83,6 +83,11 @@ impl Symbols {
         Ok(SymbolTable { texts, places, numbers })
     }
 }
+
+/// There are more texts than an index can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the symbols have more than 4 GiB")]
+pub(super) struct SymbolsTooLong;
 
 /// All texts of a new index with their numbers. The first is the empty one.
 #[derive(Debug)]

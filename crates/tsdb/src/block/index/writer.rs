@@ -36,7 +36,7 @@ pub(crate) struct IndexWriter {
 impl IndexWriter {
     /// Begins an index at `path`. `symbols` are the texts of all labels to come.
     pub(crate) fn create(fs: &dyn Fs, path: &Path, symbols: Symbols) -> Result<Self, BlockError> {
-        let symbols = symbols.number().map_err(|reason| BlockError::refused(path, reason))?;
+        let symbols = symbols.number().map_err(|e| BlockError::refused(path, e.to_string()))?;
         let mut out = Output::create(fs, path.to_owned())?;
         out.put(&MAGIC.to_be_bytes())?;
         out.put(&[VERSION])?;
