@@ -70,7 +70,7 @@ async fn read_form<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
 }
 
 impl Params {
-    fn parse(body: &[u8], query: &[u8]) -> Self {
+    pub(crate) fn parse(body: &[u8], query: &[u8]) -> Self {
         let pairs = form_urlencoded::parse(body).chain(form_urlencoded::parse(query));
         let pairs = pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
         Self { pairs, from: None }

@@ -143,20 +143,37 @@ impl App {
 
     /// The process's own metrics: as long as storage is not open, those that there are without it.
     pub(crate) async fn own_metrics(&self, format: Format) -> Result<Vec<u8>, ApiError> {
+        self.describing(move |write| write(format)).await
+    }
+
+    /// What `work` makes, on a thread, of the process's own metrics as it has them written.
+    pub(crate) async fn describing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Fn(Format) -> Vec<u8>) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
         let Ok(turn) = Arc::clone(&self.describing).acquire_owned().await else {
             return Err(ApiError::internal("invariant: the semaphore is never closed"));
         };
         let (parts, http) = (self.parts.get().map(Arc::clone), Arc::clone(&self.http));
         let written = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            let mut out = Vec::new();
-            match parts {
-                Some(parts) => parts.metrics.write(format, &mut out),
-                None => OwnMetrics::of_http(http, Vec::new()).write(format, &mut out),
-            }
-            out
+            work(&|format| {
+                let mut out = Vec::new();
+                match &parts {
+                    Some(parts) => parts.metrics.write(format, &mut out),
+                    None => OwnMetrics::of_http(Arc::clone(&http), Vec::new()).write(format, &mut out),
+                }
+                out
+            })
         });
         written.await.map_err(|e| ApiError::internal(format!("the thread failed: {e}")))
+    }
+
+    /// All turns of writing these, which nobody else has meanwhile.
+    #[cfg(test)]
+    pub(crate) async fn all_turns(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let all = Arc::clone(&self.describing).acquire_many_owned(DESCRIBING_MAX as u32);
+        all.await.expect("invariant: the semaphore is never closed")
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -4,7 +4,7 @@ use crate::{params::Params, parts::Parts, reply::ApiError, writing::Writing};
 use serde_json::json;
 use skopos_model::TimestampMs;
 use skopos_promql::{Engine, OperatorStats, QueriedSamples, QueryResult, Steps, queries::Samples};
-use skopos_storage::QueryBudget;
+use skopos_storage::{QueryBudget, SampleCounts};
 use std::{io::Write as _, time::Duration};
 
 /// Where a client wants to read what each operator did.
@@ -36,7 +36,7 @@ fn write_operators(writing: &mut Writing<'_>, operators: &[OperatorStats]) -> Re
             "steps": o.steps,
             "seriesExpected": o.series_expected,
             "seriesRead": o.series_read,
-            "samplesRead": o.samples_read,
+            "samplesFetched": o.samples_fetched,
             "samplesQueried": o.samples_queried,
             "rows": o.rows,
             "seconds": o.took.as_secs_f64(),
@@ -112,11 +112,11 @@ impl Stats {
         self.began = parts.clock.monotonic();
     }
 
-    /// Evaluation ended, having used so much. Of what has no result it is known what was charged.
+    /// Evaluation ended, having used so much. Of what has no result it is known how far it came.
     pub(crate) fn evaluated(&mut self, parts: &Parts, budget: &QueryBudget, result: Option<&QueryResult>) {
-        let charged = budget.samples_read();
-        let read = || QueriedSamples { total: charged, per_step: Vec::new(), read: charged };
-        self.samples = result.map_or_else(read, |result| result.samples.clone());
+        let SampleCounts { looked_at, read } = budget.sample_counts();
+        let so_far = || QueriedSamples { total: looked_at, read, ..QueriedSamples::default() };
+        self.samples = result.map_or_else(so_far, |result| result.samples.clone());
         self.peak = budget.samples_peak();
         self.ended = parts.clock.monotonic();
     }
@@ -141,6 +141,8 @@ impl Stats {
         if self.operators.in_stats {
             writing.out.extend_from_slice(b"\"totalQueryableSamplesPerStep\":");
             self.write_per_step(writing, &self.samples.per_step)?;
+            writing.out.extend_from_slice(b",\"samplesReadPerStep\":");
+            self.write_per_step(writing, &self.samples.read_per_step)?;
             writing.out.push(b',');
         }
         // The members of one object.
@@ -202,7 +204,7 @@ mod tests {
     fn the_parts_of_a_querys_time_are_told_apart() {
         let at = Duration::from_millis;
         let (asked, ran, began, ended) = (at(1000), at(1500), at(1625), at(3625));
-        let samples = QueriedSamples { total: 9, per_step: Vec::new(), read: 7 };
+        let samples = QueriedSamples { total: 9, read: 7, ..QueriedSamples::default() };
         let stats = Stats { asked, ran, began, ended, samples, peak: 3, ..Stats::default() };
         let expected = json!({
             "timings": {

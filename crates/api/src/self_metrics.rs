@@ -20,17 +20,22 @@ pub(crate) async fn self_metrics(
     _: Ready,
     params: Params,
 ) -> Result<Success, ApiError> {
-    let pattern = tokio::task::spawn_blocking(move || {
-        params.get("metric_name_pattern").map(|p| WholeText::new(p, COMPILED_MAX_BYTES)).transpose()
+    of_pattern(&app, params).await
+}
+
+/// What is compiled and read takes its turn with what is written.
+async fn of_pattern(app: &App, params: Params) -> Result<Success, ApiError> {
+    let answer = app.describing(move |write| {
+        let pattern = params.get("metric_name_pattern").map(|p| WholeText::new(p, COMPILED_MAX_BYTES));
+        let pattern = pattern.transpose().map_err(|e| ApiError::parameter("metric_name_pattern", e))?;
+        let wanted = |family: &Family| {
+            !family.metrics.is_empty() && pattern.as_ref().is_none_or(|p| p.is_match(&family.name))
+        };
+        let families = families(&write(Format::Text))?;
+        let families: Vec<Value> = families.into_iter().filter(wanted).map(Family::into_json).collect();
+        Success::of(&families)
     });
-    let pattern = pattern.await.map_err(|e| ApiError::internal(format!("the thread failed: {e}")))?;
-    let pattern = pattern.map_err(|e| ApiError::parameter("metric_name_pattern", e))?;
-    let text = app.own_metrics(Format::Text).await?;
-    let wanted = |family: &Family| {
-        !family.metrics.is_empty() && pattern.as_ref().is_none_or(|p| p.is_match(&family.name))
-    };
-    let families: Vec<Value> = families(&text)?.into_iter().filter(wanted).map(Family::into_json).collect();
-    Success::of(&families)
+    answer.await?
 }
 
 struct Family {
@@ -156,6 +161,25 @@ fn families(text: &[u8]) -> Result<Vec<Family>, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn expressions_take_their_turn() {
+        // One thread, which does one thing behind the other.
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let app = App::default();
+            let turns = app.all_turns().await;
+            let mut asked = Box::pin(of_pattern(&app, Params::parse(b"", b"metric_name_pattern=%28")));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            for _ in 0..2 {
+                assert!(asked.as_mut().poll(&mut context).is_pending(), "it was compiled before its turn");
+                tokio::task::spawn_blocking(|| ()).await.unwrap();
+            }
+            drop(turns);
+            let refused = asked.await.unwrap_err();
+            assert!(refused.message().contains("metric_name_pattern"), "{refused:?}");
+        });
+    }
 
     #[test]
     fn parts_of_a_histogram_are_one_metric() {

@@ -7,21 +7,22 @@ use crate::exec::{
     Annotations, Executor, NodeValue, bits,
     matrix::StepMatrix,
     order::sort_rows,
-    window::{Column, parts},
-    work::Work,
+    window::{Column, mixed::samples_in, parts},
+    work::{Counted, Work},
 };
 use crate::parse::ParseOptions;
 use crate::plan::{
     Grid, Plan, ScanId, StartTimestamps,
     build::{self, Bounds, PlanOptions},
 };
-use crate::profile::{self, QueriedSamples};
+use crate::profile::{self, NodeStats, QueriedSamples};
 use crate::shards::Shards;
 use crate::value::{Matrix, QueryResult, Value, Vector};
 use skopos_base::clock::Clock;
 use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, TimestampMs, is_stale_nan};
 use skopos_storage::{
-    QueryBudget, QueryLimits, QueryMemory, Queryable, SelectRequest, SeriesBatch, Shard, TimeRange,
+    QueryBudget, QueryLimits, QueryMemory, Queryable, SampleCounts, SelectRequest, SeriesBatch, Shard,
+    TimeRange,
 };
 use std::sync::Arc;
 
@@ -227,11 +228,22 @@ impl Engine {
         let range = range.unwrap_or(TimeRange { min: TimestampMs::new(0), max: TimestampMs::new(0) });
         let querier = storage.querier(range)?;
         let mut executor = Executor::new(plan, (&*querier, &self.shards), budget);
-        let value = executor.value()?;
+        let value =
+            executor.value().inspect_err(|_| executor.stats.iter().for_each(|s| s.counted.tell(budget)))?;
         let annotations = std::mem::take::<Annotations>(&mut executor.annotations).finish(&plan.twins);
         let stats = std::mem::take(&mut executor.stats);
-        let operators = if self.options.profile { profile::operators(plan, &stats) } else { Vec::new() };
-        let samples = profile::queried(plan, stats);
+        let mut samples = profile::queried(plan, &stats, budget)?;
+        budget.count_samples(SampleCounts { looked_at: samples.total, read: samples.read });
+        let mut operators = Vec::new();
+        if self.options.profile {
+            // The numbers of steps are part of the result: they stay on the account until it is done with.
+            let own = stats.iter().map(|s| s.counted.looked_at.per_step.len()).sum::<usize>();
+            let kept = samples.per_step.len() + samples.read_per_step.len() + own;
+            budget.charge_memory((kept as u64).saturating_mul(size_of::<u64>() as u64))?;
+            operators = profile::operators(plan, stats);
+        } else {
+            (samples.per_step, samples.read_per_step) = (Vec::new(), Vec::new());
+        }
         // The value takes its place at once.
         let nothing = Value::Vector(Vector::default());
         Ok((value, QueryResult { value: nothing, annotations, samples, operators }))
@@ -295,12 +307,17 @@ impl Engine {
             shard: Shard::WHOLE,
             budget: Arc::clone(budget),
         };
+        let began = (budget.time_left(), budget.series());
         let mut set = querier.select(&request)?;
+        let series_expected = set.parting().map_or(0, |p| p.remaining() as u64);
         let mut batch = SeriesBatch::default();
         let (mut labels, mut ends, mut samples) = (vec![], vec![], Columns::default());
+        let (mut total, mut fetched) = (0, 0);
         while set.next_batch(&mut batch)? {
             // Those of the batch, and those that are kept.
             budget.charge_memory((batch.histogram_bytes() as u64).saturating_mul(2))?;
+            let before = total;
+            fetched += batch.sample_count() as u64;
             for series in batch.iter() {
                 let mut histograms = series.histograms.iter().peekable();
                 for (i, (t, v)) in series.timestamps.iter().zip(series.values).enumerate() {
@@ -308,6 +325,7 @@ impl Engine {
                     if !(scan.range.min..=scan.range.max).contains(t) || is_stale_nan(*v) {
                         continue;
                     }
+                    total += histogram.as_ref().map_or(1, samples_in) as u64;
                     match histogram {
                         Some(h) => samples.push_histogram(*t, &h.to_histogram()),
                         None => samples.push_float(*t, *v),
@@ -320,11 +338,25 @@ impl Engine {
                     ends.push(samples.len());
                 }
             }
+            budget.count_samples(SampleCounts { looked_at: total - before, read: total - before });
         }
-        let total = samples.len() as u64;
-        let per_step = if self.options.profile { vec![total] } else { Vec::new() };
+        let steps = if self.options.profile { vec![total] } else { Vec::new() };
+        let mut operators = Vec::new();
+        if self.options.profile {
+            let mut stats: Vec<_> = plan.nodes.iter().map(|_| NodeStats::default()).collect();
+            stats[plan.root.0] = NodeStats {
+                counted: Counted::of_one(total),
+                series_expected,
+                series_read: budget.series() - began.1,
+                samples_fetched: fetched,
+                rows: labels.len(),
+                took: began.0.saturating_sub(budget.time_left()),
+            };
+            operators = profile::operators(&plan, stats);
+        }
+        let samples_of = QueriedSamples { total, per_step: steps.clone(), read: total, read_per_step: steps };
         let value = Value::Matrix(Matrix::of_samples(labels, ends, samples));
-        Ok(QueryResult { samples: QueriedSamples { total, per_step, read: total }, ..QueryResult::of(value) })
+        Ok(QueryResult { samples: samples_of, operators, ..QueryResult::of(value) })
     }
 
     /// A plan whose only scan reads the window of `range`.
@@ -365,6 +397,7 @@ impl Engine {
         if self.options.profile {
             // The query itself has one time.
             remarks.samples.per_step = vec![remarks.samples.total];
+            remarks.samples.read_per_step = vec![remarks.samples.read];
         }
         let rows = match value {
             NodeValue::Rows(rows) => finished(rows, expr)?,

@@ -136,7 +136,7 @@ pub struct EndedQuery {
 pub struct Samples {
     /// Those that were looked at, each as often as it is in a window.
     pub queried: u64,
-    /// Those that were read from storage.
+    /// Those that were read: of each window those that the one before had not.
     pub read: u64,
 }
 

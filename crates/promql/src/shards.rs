@@ -13,6 +13,7 @@ use skopos_storage::QueryBudget;
 use std::{
     cell::Cell,
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -106,7 +107,8 @@ pub(crate) trait Job: Send + Sync + 'static {
     type Part: Send + 'static;
     type Made: Send + 'static;
 
-    fn make(&self, part: Self::Part) -> Result<Self::Made, EvalError>;
+    /// Nobody wants it any more once `is_left` says so: whatever comes of it is thrown away.
+    fn make(&self, part: Self::Part, is_left: &AtomicBool) -> Result<Self::Made, EvalError>;
 }
 
 /// What the query's own thread does.
@@ -128,11 +130,11 @@ struct Table<J: Job> {
     budget: Arc<QueryBudget>,
     parts: Mutex<VecDeque<(usize, J::Part)>>,
     made: Mutex<BTreeMap<usize, Result<J::Made, EvalError>>>,
-    /// How many were taken in.
-    taken: AtomicUsize,
     ahead: usize,
     /// No part is begun any more: one has failed, or the query has ended.
     over: AtomicBool,
+    /// The query's own thread has gone: nothing is taken in any more.
+    is_left: AtomicBool,
     pause: Arc<dyn Stop>,
 }
 
@@ -168,7 +170,7 @@ impl<J: Job> Table<J> {
             let Some((n, part)) = self.claim() else { return };
             let claimed = Claimed { table: self, n, is_done: Cell::new(false) };
             or_tell(
-                || claimed.done(self.job.make(part)),
+                || claimed.done(self.job.make(part, &self.is_left)),
                 |said| claimed.done(Err(EvalError::Panicked(said.to_owned()))),
             );
         }
@@ -216,6 +218,7 @@ impl<J: Job> Helpers<J> {
 impl<J: Job> Drop for Helpers<J> {
     fn drop(&mut self) {
         self.table.over.store(true, Ordering::Release);
+        self.table.is_left.store(true, Ordering::Release);
         self.join();
     }
 }
@@ -237,9 +240,9 @@ pub(crate) fn in_order<J: Job>(
         budget: Arc::clone(budget),
         parts: Mutex::new(parts.into_iter().enumerate().collect()),
         made: Mutex::new(BTreeMap::new()),
-        taken: AtomicUsize::new(0),
         ahead: AHEAD * (1 + help.count),
         over: AtomicBool::new(false),
+        is_left: AtomicBool::new(false),
         pause: help.spawner.stop_signal(),
     });
     let mut threads = Vec::with_capacity(help.count);
@@ -253,18 +256,19 @@ pub(crate) fn in_order<J: Job>(
         threads.push(thread);
     }
     let mut helpers = Helpers { table, threads, _help: help };
-    take_turns(&helpers.table, owner)?;
+    let taken = take_turns(&helpers.table, owner)?;
     helpers.join();
-    take_rest(&helpers.table, count, owner)
+    take_rest(&helpers.table, taken..count, owner)
 }
 
-/// Takes in what is made, and does parts oneself while there is nothing to be taken in.
-fn take_turns<J: Job>(table: &Table<J>, owner: &mut impl Owner<J>) -> Result<(), EvalError> {
+/// Takes in what is made, and does parts oneself while there is nothing to be taken in. How many were taken in
+/// when no part was left to be begun.
+fn take_turns<J: Job>(table: &Table<J>, owner: &mut impl Owner<J>) -> Result<usize, EvalError> {
+    let mut next = 0;
     loop {
-        let next = table.taken.load(Ordering::Relaxed);
         if let Some(made) = table.take_made(next) {
             owner.take_in(made?)?;
-            table.taken.store(next + 1, Ordering::Relaxed);
+            next += 1;
             continue;
         }
         if table.is_ahead() {
@@ -275,17 +279,21 @@ fn take_turns<J: Job>(table: &Table<J>, owner: &mut impl Owner<J>) -> Result<(),
         match table.claim() {
             Some((n, part)) if n == next => {
                 owner.do_next(part)?;
-                table.taken.store(next + 1, Ordering::Relaxed);
+                next += 1;
             }
-            Some((n, part)) => table.done(n, table.job.make(part)),
-            None => return Ok(()),
+            Some((n, part)) => table.done(n, table.job.make(part, &table.is_left)),
+            None => return Ok(next),
         }
     }
 }
 
 /// Takes in what the helpers have made last.
-fn take_rest<J: Job>(table: &Table<J>, count: usize, owner: &mut impl Owner<J>) -> Result<(), EvalError> {
-    for n in table.taken.load(Ordering::Relaxed)..count {
+fn take_rest<J: Job>(
+    table: &Table<J>,
+    rest: Range<usize>,
+    owner: &mut impl Owner<J>,
+) -> Result<(), EvalError> {
+    for n in rest {
         // Parts are begun in order: where one was not, one before it has failed.
         let made = table.take_made(n).expect("invariant: what is begun comes to something");
         owner.take_in(made?)?;

@@ -78,6 +78,15 @@ impl QueryMemory {
     }
 }
 
+/// Samples of a query, as it counts them: what it holds does not come into it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SampleCounts {
+    /// Those that were looked at, each as often as it is in a window.
+    pub looked_at: u64,
+    /// Those that were read for it.
+    pub read: u64,
+}
+
 /// The account of one query, shared by all its threads.
 #[derive(Debug)]
 pub struct QueryBudget {
@@ -94,6 +103,8 @@ struct Shared {
     samples: AtomicU64,
     /// All that were charged, given back or not.
     read: AtomicU64,
+    /// What was counted of them.
+    counts: [AtomicU64; 2],
     /// The most that were held.
     peak: AtomicU64,
     /// Bytes that are held, those of samples and series among them.
@@ -127,9 +138,20 @@ impl QueryBudget {
     fn opened(limits: QueryLimits, clock: Arc<dyn Clock>, all: Option<Arc<QueryMemory>>) -> Arc<Self> {
         let deadline = clock.monotonic().saturating_add(limits.timeout.as_std());
         let [samples, read, peak, memory, memory_peak] = [const { AtomicU64::new(0) }; 5];
-        let cancelled = AtomicBool::new(false);
-        let shared =
-            Shared { limits, clock, deadline, samples, read, peak, memory, memory_peak, all, cancelled };
+        let (counts, cancelled) = (Default::default(), AtomicBool::new(false));
+        let shared = Shared {
+            limits,
+            clock,
+            deadline,
+            samples,
+            read,
+            counts,
+            peak,
+            memory,
+            memory_peak,
+            all,
+            cancelled,
+        };
         Arc::new(Self { shared: Arc::new(shared), series: AtomicU64::new(0) })
     }
 
@@ -218,6 +240,19 @@ impl QueryBudget {
     /// All samples that were charged, also those given back.
     pub fn samples_read(&self) -> u64 {
         self.shared.read.load(Ordering::Relaxed)
+    }
+
+    /// Says that so many more samples were looked at and read.
+    pub fn count_samples(&self, more: SampleCounts) {
+        for (count, more) in self.shared.counts.iter().zip([more.looked_at, more.read]) {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// What was said so far.
+    pub fn sample_counts(&self) -> SampleCounts {
+        let [looked_at, read] = self.shared.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        SampleCounts { looked_at, read }
     }
 
     /// The most samples that were held at a time.

@@ -38,7 +38,7 @@ pub mod query;
 pub mod series_limit;
 
 pub use append::{Append, Appendable, Appender, Committed, KeptSeries, SeriesId, Value};
-pub use budget::{QueryBudget, QueryLimits, QueryMemory, SAMPLE_BYTES, SERIES_BYTES};
+pub use budget::{QueryBudget, QueryLimits, QueryMemory, SAMPLE_BYTES, SERIES_BYTES, SampleCounts};
 pub use chunks::{Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet};
 pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet, SeriesStarts};
 pub use error::{AppendError, CommitError, QueryError};

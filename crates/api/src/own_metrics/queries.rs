@@ -49,7 +49,7 @@ fn write_counts(queries: &Queries, out: &mut Families<'_>) {
         "Samples that queries have looked at, each as often as it is in a window.",
         samples.queried as f64,
     );
-    let help = "Samples that queries have read from storage.";
+    let help = "Samples that queries have read, those of a window that the one before had not.";
     out.counter("prometheus_engine_query_samples_read_total", help, samples.read as f64);
     let failures = queries.log_failures() as f64;
     out.counter("skopos_active_query_log_failures_total", "Failed writes to queries.active.", failures);

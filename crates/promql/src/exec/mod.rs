@@ -375,7 +375,7 @@ impl<'a> Executor<'a> {
         let seen = scan::scan(scan, self.querier, means, &mut runs, &mut self.annotations)?;
         if let Some(first) = scan.pipelines.first() {
             let stats = &mut self.stats[plan.pipelines[first.0].node.0];
-            (stats.series_expected, stats.samples_read) = (seen.series_expected, seen.samples);
+            (stats.series_expected, stats.samples_fetched) = (seen.series_expected, seen.samples);
         }
         for Run { id, mut run } in runs {
             let counted = run.maker.take_counted();

@@ -59,7 +59,7 @@ pub(crate) struct PipelineRun<'p> {
 }
 
 /// What the buffers of a series that has histograms take for each of its samples.
-const MIXED_SAMPLE_BYTES: usize = 256;
+const MIXED_SAMPLE_BYTES: usize = window::mixed::PARTED_SAMPLE_BYTES;
 
 #[derive(Debug)]
 enum SinkRun<'p> {
@@ -178,9 +178,7 @@ impl<'p> RowMaker<'p> {
         let (row, names) = (RowBuffer::new(grid.steps), foldhash::HashSet::default());
         let mut work = Work::new(budget);
         if plan.counts_steps {
-            // They are part of the result, so they stay on the account until the query is done with.
-            budget.charge_memory((grid.steps as u64).saturating_mul(size_of::<u64>() as u64))?;
-            work.counted.per_step = vec![0; grid.steps];
+            work.counted = Counted::of_steps(grid.steps, budget)?;
         }
         Ok(Self { grid, late_names, params, maps, row, names, work, held })
     }

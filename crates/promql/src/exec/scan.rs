@@ -16,8 +16,16 @@ use crate::error::EvalError;
 use crate::plan::{Grid, Kernel, PipelineId, Plan, Scan, Source, StartTimestamps, Windows};
 use crate::shards::{Job, Owner, SERIES_WORK, Shards, in_order};
 use skopos_model::HistogramView;
-use skopos_storage::{Querier, QueryBudget, SelectRequest, SeriesBatch, SeriesSet, Shard, parted};
-use std::{ops::Range, sync::Arc};
+use skopos_storage::{
+    Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, Shard, parted,
+};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// What carries out all of a query.
 #[derive(Clone, Copy, Debug)]
@@ -243,15 +251,22 @@ impl Job for ScanJob {
     type Part = Box<dyn SeriesSet>;
     type Made = Rows;
 
-    fn make(&self, mut set: Self::Part) -> Result<Rows, EvalError> {
+    fn make(&self, mut set: Self::Part, is_left: &AtomicBool) -> Result<Rows, EvalError> {
         let mut reader = Reader::new(&self.rows.plan, &self.rows.budget);
         let mut rows = self.rows.made(|take| {
-            while reader.next(&mut *set, &mut *take)?.is_some() {}
+            while reader.next(&mut *set, &mut *take)?.is_some() {
+                go_on(is_left)?;
+            }
             Ok(())
         })?;
         rows.read = reader.samples;
         Ok(rows)
     }
+}
+
+/// Whether anybody still wants what is made.
+fn go_on(is_left: &AtomicBool) -> Result<(), QueryError> {
+    if is_left.load(Ordering::Acquire) { Err(QueryError::Cancelled) } else { Ok(()) }
 }
 
 struct ScanOwner<'a, 'p> {
@@ -315,10 +330,11 @@ impl Job for WindowsJob {
     type Part = Range<usize>;
     type Made = Rows;
 
-    fn make(&self, part: Range<usize>) -> Result<Rows, EvalError> {
+    fn make(&self, part: Range<usize>, is_left: &AtomicBool) -> Result<Rows, EvalError> {
         let mut scratch = Scratch::default();
         self.rows.made(|take| {
             each_row_as_samples(&self.of, part, self.inner, |labels, samples| {
+                go_on(is_left)?;
                 take(labels, samples, &mut scratch)
             })
         })

@@ -4,7 +4,7 @@
 
 use super::{bits, held::Held};
 use skopos_model::FloatHistogram;
-use skopos_storage::{QueryBudget, QueryError};
+use skopos_storage::{QueryBudget, QueryError, SampleCounts};
 use std::sync::Arc;
 
 /// After so many samples touched the budget is asked: each costs some nanoseconds at most, so a query
@@ -14,19 +14,71 @@ pub(crate) const WORK_PER_CHECK: usize = 1 << 16;
 /// What it costs to make a key of a row's labels and to look for it, in samples touched.
 pub(crate) const WORK_OF_LABELS: usize = 256;
 
-/// Samples that a query looks at, each as often as a window has it: Prometheus' `totalQueryableSamples`.
+/// A number of samples.
 #[derive(Debug, Default)]
-pub(crate) struct Counted {
+pub(crate) struct Tally {
     pub total: u64,
     /// Those of each step; empty where nobody wants to know.
     pub per_step: Vec<u64>,
 }
 
-impl Counted {
-    /// Adds what another thread has counted.
+impl Tally {
+    /// `n` more at step `k`.
+    #[inline]
+    pub(crate) fn add(&mut self, k: usize, n: u64) {
+        self.total = self.total.saturating_add(n);
+        if let Some(of_step) = self.per_step.get_mut(k) {
+            *of_step = of_step.saturating_add(n);
+        }
+    }
+
+    /// What another has at the same steps.
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.total = self.total.saturating_add(other.total);
         self.per_step.iter_mut().zip(&other.per_step).for_each(|(a, b)| *a = a.saturating_add(*b));
+    }
+}
+
+/// Samples that a query looks at.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// Each as often as a window has it: Prometheus' `totalQueryableSamples`.
+    pub looked_at: Tally,
+    /// Of each window those that the one before had not: Prometheus' `samplesRead`.
+    pub read: Tally,
+    /// What the numbers of steps take.
+    held: Option<Held>,
+}
+
+impl Counted {
+    /// None yet, of which those of each step are to be known.
+    pub(crate) fn of_steps(steps: usize, budget: &Arc<QueryBudget>) -> Result<Self, QueryError> {
+        let mut held = Held::new(budget);
+        held.grow_bytes(steps.saturating_mul(2 * size_of::<u64>()))?;
+        let tally = || Tally { total: 0, per_step: vec![0; steps] };
+        Ok(Self { looked_at: tally(), read: tally(), held: Some(held) })
+    }
+
+    /// So many of the only step.
+    pub(crate) fn of_one(samples: u64) -> Self {
+        let tally = || Tally { total: samples, per_step: vec![samples] };
+        Self { looked_at: tally(), read: tally(), held: None }
+    }
+
+    /// Adds what another has counted at the same steps.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.looked_at.absorb(&other.looked_at);
+        self.read.absorb(&other.read);
+    }
+
+    /// Nobody wants to know any more what each step had.
+    pub(crate) fn forget_steps(&mut self) {
+        (self.looked_at.per_step, self.read.per_step, self.held) = (Vec::new(), Vec::new(), None);
+    }
+
+    /// Tells the query's account, for the case that it has no result.
+    pub(crate) fn tell(&self, budget: &QueryBudget) {
+        budget.count_samples(SampleCounts { looked_at: self.looked_at.total, read: self.read.total });
     }
 }
 
@@ -60,21 +112,20 @@ impl Work {
         }
     }
 
-    /// Counts `samples` of the window of step `k`.
+    /// Counts `samples` of the window of step `k`, of which the window before had all but `new`.
     #[inline]
-    pub(crate) fn count(&mut self, k: usize, samples: usize) {
-        self.counted.total += samples as u64;
-        if let Some(of_step) = self.counted.per_step.get_mut(k) {
-            *of_step += samples as u64;
-        }
+    pub(crate) fn count(&mut self, k: usize, samples: usize, new: usize) {
+        self.counted.looked_at.add(k, samples as u64);
+        self.counted.read.add(k, new as u64);
     }
 
     /// Counts a sample of each step in `present`.
     pub(crate) fn count_present(&mut self, present: &[u64]) {
-        if self.counted.per_step.is_empty() {
-            self.counted.total += bits::count(present) as u64;
+        if self.counted.looked_at.per_step.is_empty() {
+            let all = bits::count(present);
+            self.count(0, all, all);
         } else {
-            bits::iter(present).for_each(|k| self.count(k, 1));
+            bits::iter(present).for_each(|k| self.count(k, 1, 1));
         }
     }
 
@@ -103,5 +154,12 @@ impl Work {
     fn ask(&mut self) -> Result<(), QueryError> {
         self.left = WORK_PER_CHECK;
         self.budget.check()
+    }
+}
+
+/// What is still here when it goes belongs to what failed.
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.counted.tell(&self.budget);
     }
 }

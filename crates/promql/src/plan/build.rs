@@ -3,7 +3,7 @@
 
 use super::{
     Constant, Detail, Gather, Grid, GridId, Join, Kernel, Map, Node, NodeId, Op, Param, Pipeline, Place,
-    Plan, ScalarMap, Scan, Side, StartTimestamps, Twin, WindowFn, Windows,
+    Plan, ScalarMap, Scan, Side, Source, StartTimestamps, Twin, WindowFn, Windows,
     draft::{Body, Collected, Grouped, Part},
     regexes::Regexes,
 };
@@ -130,6 +130,10 @@ pub(crate) fn plan(
     };
     builder.nodes[root.0].uses += 1;
     let Builder { nodes, pipelines, scans, grids, twins, .. } = builder;
+    // What a subquery reads for times between windows does not count, so it has to be known of each.
+    let gapped = |w: &Windows| w.steps > 1 && w.range < w.step;
+    let has_gaps = |p: &Pipeline| matches!(&p.source, Source::Subquery { windows, .. } if gapped(windows));
+    let counts_steps = options.counts_steps || pipelines.iter().any(has_gaps);
     Ok(Plan {
         nodes,
         pipelines,
@@ -139,7 +143,7 @@ pub(crate) fn plan(
         late_names: options.late_names,
         starts: options.starts,
         twins,
-        counts_steps: options.counts_steps,
+        counts_steps,
     })
 }
 

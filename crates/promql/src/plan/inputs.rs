@@ -1,6 +1,6 @@
 //! What each node of a plan needs, in the order in which it is evaluated. Evaluates nothing.
 
-use super::{NodeId, Op, Param, PipelineId, Plan, Source};
+use super::{NodeId, Op, Param, PipelineId, Plan, Source, Windows};
 
 impl Op {
     /// The nodes that the operator itself names. A pipeline names its own.
@@ -24,10 +24,10 @@ impl Op {
 
 /// A node that another needs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Input {
+pub(crate) struct Input<'a> {
     pub node: NodeId,
-    /// Windows slide over it, as it stands in a subquery.
-    pub is_windowed: bool,
+    /// Those that slide over it, if it stands in a subquery.
+    pub windows: Option<&'a Windows>,
 }
 
 impl Plan {
@@ -37,16 +37,16 @@ impl Plan {
     }
 
     /// The nodes of which the value of `id` is made.
-    pub(crate) fn own_inputs(&self, id: NodeId) -> Vec<Input> {
+    pub(crate) fn own_inputs(&self, id: NodeId) -> Vec<Input<'_>> {
         let Op::Pipeline(pipeline) = &self.nodes[id.0].op else {
-            return self.inputs(id).into_iter().map(|node| Input { node, is_windowed: false }).collect();
+            return self.inputs(id).into_iter().map(|node| Input { node, windows: None }).collect();
         };
         let windowed = match &self.pipelines[pipeline.0].source {
-            Source::Subquery { node, .. } => Some(*node),
+            Source::Subquery { node, windows, .. } => Some((*node, windows)),
             Source::Scan { .. } | Source::Node(_) => None,
         };
         let all = self.pipeline_inputs(*pipeline).into_iter();
-        all.map(|node| Input { node, is_windowed: windowed == Some(node) }).collect()
+        all.map(|node| Input { node, windows: windowed.filter(|w| w.0 == node).map(|w| w.1) }).collect()
     }
 
     /// The nodes whose values `id` needs. A pipeline that reads storage is carried out with all others of its
@@ -65,7 +65,7 @@ impl Plan {
     }
 
     /// The nodes whose values a pipeline needs.
-    pub(crate) fn pipeline_inputs(&self, pipeline: PipelineId) -> Vec<NodeId> {
+    fn pipeline_inputs(&self, pipeline: PipelineId) -> Vec<NodeId> {
         let pipeline = &self.pipelines[pipeline.0];
         let mut inputs = Vec::new();
         match &pipeline.source {

@@ -14,7 +14,7 @@ impl Job for Acting {
     type Part = usize;
     type Made = usize;
 
-    fn make(&self, part: usize) -> Result<usize, EvalError> {
+    fn make(&self, part: usize, _: &AtomicBool) -> Result<usize, EvalError> {
         (self.0)(part).map(|()| part)
     }
 }
@@ -206,4 +206,44 @@ fn queries_at_the_same_time_share_the_helpers() {
     queries.into_iter().for_each(|q| q.join().unwrap());
     assert_eq!(shards.helping(), 0);
     assert!((1..=2).contains(&most.load(Ordering::Relaxed)), "{most:?}");
+}
+
+/// Makes something only once nobody wants it any more.
+struct Endless;
+
+impl Job for Endless {
+    type Part = usize;
+    type Made = usize;
+
+    fn make(&self, part: usize, is_left: &AtomicBool) -> Result<usize, EvalError> {
+        while !is_left.load(Ordering::Acquire) {
+            std::hint::spin_loop();
+        }
+        Ok(part)
+    }
+}
+
+#[test]
+fn a_part_that_nobody_wants_any_more_is_not_waited_for() {
+    let shards = Shards::new(Arc::new(RealSpawner), options(2));
+    let help = shards.take(1).unwrap();
+    let table = Arc::new(Table {
+        job: Endless,
+        budget: budget(Arc::new(skopos_base::real::RealClock::new())),
+        parts: Mutex::new((0..2).enumerate().collect()),
+        made: Mutex::new(BTreeMap::new()),
+        ahead: AHEAD,
+        over: AtomicBool::new(false),
+        is_left: AtomicBool::new(false),
+        pause: help.spawner.stop_signal(),
+    });
+    let helped = Arc::clone(&table);
+    let thread = help.spawner.spawn("helper", Box::new(move || helped.help())).unwrap();
+    while table.parts.lock().len() == 2 {
+        std::hint::spin_loop();
+    }
+    // The helper has the first. The query's own thread goes, as it does with an error.
+    drop(Helpers { table: Arc::clone(&table), threads: vec![thread], _help: help });
+    assert_eq!(table.parts.lock().len(), 1, "no other was begun");
+    assert_eq!(shards.helping(), 0);
 }

@@ -284,3 +284,24 @@ fn histograms_are_charged_by_their_size() {
         }
     }
 }
+
+#[test]
+fn a_histogram_counts_for_its_size_wherever_it_stands() {
+    let seed = 20_261_122;
+    println!("seed {seed}");
+    let storage = random_storage(&Rng::from_seed(seed));
+    let engine = Engine::new(EngineOptions::default(), Arc::new(StillClock)).profiling();
+    let (at, long) = (TimestampMs::new(900_000), TimestampMs::new(600_000));
+    let looked_at = |text: &str, at: TimestampMs| {
+        let budget = engine.budget();
+        let result = engine.instant(&storage, &parse(text).unwrap(), at, &budget).unwrap();
+        let operators = result.operators.iter().map(|o| o.samples_queried).sum::<u64>();
+        assert_eq!((result.samples.total, result.samples.read), (operators, operators), "{text}");
+        (result.samples.total, points(&result.value).len() as u64)
+    };
+    for at in [at, long] {
+        let (whole, samples) = looked_at("h[5m]", at);
+        assert!(whole > 5 * samples, "{whole} of {samples} samples");
+        assert_eq!(looked_at("count_over_time(h[5m])", at).0, whole);
+    }
+}

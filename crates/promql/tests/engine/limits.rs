@@ -1,7 +1,10 @@
 //! What bounds a query, and what it says about itself: budgets, cancellation, plans, annotations. Owns
 //! no rule of the language.
 
-use crate::support::{memory::MemoryStorage, world::World};
+use crate::support::{
+    memory::MemoryStorage,
+    world::{World, labels},
+};
 use skopos_base::clock::Clock;
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Engine, EngineOptions, EvalError, Severity, Steps, parse, parse_within};
@@ -270,7 +273,91 @@ fn every_operator_says_what_it_did() {
     // Both sides are read at once, in the time of the first.
     assert_eq!(seen, [(0, 60, 50, 0), (1, 60, 50, 50), (1, 60, 50, 0)], "{operators:?}");
     assert!(operators[0].operator.contains("join Div"), "{operators:?}");
-    assert!(operators[1].samples_read >= 50 && operators[1].samples_read <= budget.samples_read());
+    assert!(operators[1].samples_fetched >= 50 && operators[1].samples_fetched <= budget.samples_read());
+    // A range vector that is the whole query is read by one operator.
+    let (at, budget) = (TimestampMs::new(9_000), profiling.budget());
+    let whole = profiling.instant(&world.storage, &parse("m_total[5m]").unwrap(), at, &budget).unwrap();
+    let seen: Vec<_> = whole.operators.iter().map(|o| (o.depth, o.rows, o.series_read)).collect();
+    assert_eq!(seen, [(0, 50, 50)], "{:?}", whole.operators);
+    assert_eq!(whole.operators[0].samples_queried, whole.samples.total);
+}
+
+#[test]
+fn samples_are_counted_as_looked_at_and_read() {
+    // A sample every ten seconds.
+    let mut storage = MemoryStorage::default();
+    for i in 0..3 {
+        let series = labels(&format!("m{{i=\"{i}\"}}"));
+        storage.push_all(&series, (0..200).map(|k| (k * 10_000, k as f64)));
+    }
+    let one = "m{i=\"1\"}";
+    let (from, to) = (TimestampMs::new(400_000), TimestampMs::new(500_000));
+    let range = Steps { start: from, end: to, step: DurationMs::from_secs(10) };
+    let engine = Engine::new(EngineOptions::default(), still());
+    let cases = [
+        // The text, at how many steps, what is looked at and what is read.
+        (one.to_owned(), 11, 11, 11),
+        (format!("{one} + {one}"), 11, 22, 22),
+        (format!("rate({one}[300s])"), 11, 330, 40),
+        (format!("sum(rate(m[20s]))"), 11, 66, 36),
+        (format!("{one} @ 450"), 11, 11, 1),
+        (format!("sum_over_time({one}[60s] @ 450)"), 11, 66, 6),
+        (format!("max_over_time({one}[60s:5s])"), 11, 132, 32 + 32),
+        ("max_over_time(m[60s:5s])".to_owned(), 1, 36, 72),
+        ("max_over_time(m[60s])".to_owned(), 1, 18, 18),
+        ("m[60s:5s]".to_owned(), 1, 36, 36),
+        ("m[60s]".to_owned(), 1, 18, 18),
+        ("m".to_owned(), 1, 3, 3),
+    ];
+    for (text, steps, looked_at, read) in cases {
+        let expr = parse(&text).unwrap();
+        for engine in [engine.clone(), engine.profiling()] {
+            let budget = engine.budget();
+            let result = match steps {
+                1 => engine.instant(&storage, &expr, from, &budget),
+                _ => engine.range(&storage, &expr, range, &budget),
+            };
+            let samples = result.unwrap().samples;
+            assert_eq!((samples.total, samples.read), (looked_at, read), "{text}");
+            let of_steps =
+                [&samples.per_step, &samples.read_per_step].map(|s| (s.len(), s.iter().sum::<u64>()));
+            let expected = [(steps, looked_at), (steps, read)];
+            assert_eq!(of_steps, if engine.options().profile { expected } else { [(0, 0); 2] }, "{text}");
+        }
+    }
+    // What a subquery reads for times between its windows does not count.
+    let gapped = format!("sum_over_time({one}[20s:1s])");
+    let steps = Steps { step: DurationMs::from_secs(50), ..range };
+    for engine in [engine.clone(), engine.profiling()] {
+        let budget = engine.budget();
+        let samples = engine.range(&storage, &parse(&gapped).unwrap(), steps, &budget).unwrap().samples;
+        assert_eq!((samples.total, samples.read), (60, 120));
+    }
+}
+
+#[test]
+fn what_a_query_holds_is_not_what_it_has_read() {
+    let world = world();
+    let limits = QueryLimits { max_samples: 2_000, ..QueryLimits::default() };
+    let engine = Engine::new(EngineOptions { limits, ..EngineOptions::default() }, still());
+    let budget = engine.budget();
+    let query = parse("m_total + 1").unwrap();
+    let steps =
+        Steps { start: TimestampMs::new(0), end: TimestampMs::new(540_000), step: DurationMs::from_secs(1) };
+    let ended = engine.range(&world.storage, &query, steps, &budget).map(|_| "a result");
+    assert!(matches!(ended, Err(EvalError::Storage(QueryError::Limit { .. }))), "{ended:?}");
+    let counts = budget.sample_counts();
+    assert!(
+        counts.read > 0 && counts.read < budget.samples_read(),
+        "{counts:?} of {}",
+        budget.samples_read()
+    );
+    // Refused within a window too.
+    let budget = engine.budget();
+    let query = parse("sum_over_time(m_total[9m]) + 1").unwrap();
+    assert!(engine.range(&world.storage, &query, steps, &budget).is_err());
+    let stored = 50 * 10;
+    assert!((1..=stored).contains(&budget.sample_counts().read), "{:?}", budget.sample_counts());
 }
 
 #[test]

@@ -131,6 +131,21 @@ fn simulated_threads_yield_the_same() {
 }
 
 #[test]
+fn the_numbers_of_steps_are_charged_once_however_many_shards_there_are() {
+    let storage = many();
+    let spawner: Arc<dyn Spawner> = Arc::new(RealSpawner);
+    for text in ["sum(m)", "m * 2", "sum(sum_over_time(m[2m:10s]))"] {
+        let held = [1, 4].map(|max| {
+            let budget = budget();
+            let engine = engine(&spawner, max).profiling();
+            drop(engine.range(&storage, &parse(text).unwrap(), steps(), &budget).unwrap());
+            budget.memory()
+        });
+        assert_eq!(held[0], held[1], "{text}");
+    }
+}
+
+#[test]
 fn limits_hold_over_all_shards() {
     let storage = many();
     let spawner: Arc<dyn Spawner> = Arc::new(RealSpawner);

@@ -51,10 +51,11 @@ pub(super) fn each(
     for step in 0..windows.steps {
         let end = windows.first_end + step as i64 * windows.step;
         let start = end - windows.range;
+        let seen = hi.at;
         hi.advance(s.timestamps, end - closed);
         lo.advance(s.timestamps, start);
         work.spend(1)?;
-        work.count(step, hi.at.saturating_sub(lo.at));
+        work.count(step, hi.at.saturating_sub(lo.at), hi.at.saturating_sub(lo.at.max(seen)));
         let time = |i: usize| s.timestamps.get(i).map(|t| t.as_ms());
         let before = lo.at.checked_sub(1).filter(|i| time(*i).is_some_and(|t| t > start - windows.reach));
         let after = Some(hi.at).filter(|i| time(*i).is_some_and(|t| t <= end + windows.reach));

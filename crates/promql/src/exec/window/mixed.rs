@@ -46,6 +46,13 @@ pub(super) struct Parted<'a> {
     before: Vec<usize>,
 }
 
+/// What is held of each sample: the lists above, which double as they grow, a copy of the histograms, and how
+/// much each of them counts for.
+pub(in crate::exec) const PARTED_SAMPLE_BYTES: usize = 2
+    * (9 * size_of::<u64>() + size_of::<HistogramView<'static>>())
+    + size_of::<HistogramView<'static>>()
+    + 2 * size_of::<usize>();
+
 impl<'a> Parted<'a> {
     fn of(input: &MixedInput<'a>) -> Self {
         let span = input.windows.span();
@@ -166,7 +173,8 @@ pub(crate) fn apply(
         newest(input, what, work, out)?;
         work.count_present(&out.present);
         for (k, histogram) in out.histograms.iter().flat_map(|h| h.iter()) {
-            work.count(k, samples_in(&histogram.view()) - 1);
+            let more = samples_in(&histogram.view()) - 1;
+            work.count(k, more, more);
         }
         return Ok(());
     }
@@ -180,7 +188,7 @@ pub(crate) fn apply(
 }
 
 /// How many samples a histogram counts for, as in Prometheus: by the size that it has there.
-fn samples_in(histogram: &HistogramView<'_>) -> usize {
+pub(crate) fn samples_in(histogram: &HistogramView<'_>) -> usize {
     const FIXED_BYTES: usize = 168 + 8;
     let layout = histogram.layout;
     let spans = layout.positive_spans.len() + layout.negative_spans.len();
@@ -194,10 +202,13 @@ fn count(parted: &Parted<'_>, windows: &Windows, work: &mut Work) -> Result<(), 
     for histogram in &parted.histograms {
         up_to.push(up_to[up_to.len() - 1] + samples_in(histogram) - 1);
     }
+    let more = |histograms: std::ops::Range<usize>| up_to[histograms.end] - up_to[histograms.start];
+    let mut seen = 0;
     // Each sample is counted by sliding, a histogram for more than one.
     slide(&parted.timestamps, windows, work, |work, k, lo, hi| {
-        let histograms = parted.histograms_of(lo, hi);
-        work.count(k, up_to[histograms.end] - up_to[histograms.start]);
+        let new = parted.histograms_of(lo.max(seen), hi);
+        seen = hi;
+        work.count(k, more(parted.histograms_of(lo, hi)), more(new));
         Ok(())
     })?;
     Ok(())

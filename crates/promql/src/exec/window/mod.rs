@@ -269,11 +269,12 @@ fn slide(
     let (mut lo, mut hi) = (Edge::default(), Edge::default());
     for k in 0..windows.steps {
         let end = windows.first_end + k as i64 * windows.step;
+        let seen = hi.at;
         hi.advance(timestamps, end);
         lo.advance(timestamps, end - windows.range);
         work.spend(1)?;
         if lo.at < hi.at {
-            work.count(k, hi.at - lo.at);
+            work.count(k, hi.at - lo.at, hi.at - lo.at.max(seen));
             f(work, k, lo.at, hi.at)?;
         } else if lo.at == timestamps.len() && windows.step > 0 {
             break;
