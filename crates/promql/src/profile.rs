@@ -7,8 +7,8 @@ use skopos_storage::{QueryBudget, QueryError};
 use std::{sync::Arc, time::Duration};
 
 /// How many samples a query looked at, each as often as a window has it, and how many were read for it:
-/// Prometheus' `totalQueryableSamples` and `samplesRead`. A native histogram counts as so many samples as have
-/// its size.
+/// Prometheus' `totalQueryableSamples` and `samplesRead`. A native histogram counts as so many samples as
+/// have its size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueriedSamples {
     /// In all.

@@ -261,8 +261,8 @@ pub(crate) fn in_order<J: Job>(
     take_rest(&helpers.table, taken..count, owner)
 }
 
-/// Takes in what is made, and does parts oneself while there is nothing to be taken in. How many were taken in
-/// when no part was left to be begun.
+/// Takes in what is made, and does parts oneself while there is nothing to be taken in. How many were taken
+/// in when no part was left to be begun.
 fn take_turns<J: Job>(table: &Table<J>, owner: &mut impl Owner<J>) -> Result<usize, EvalError> {
     let mut next = 0;
     loop {
