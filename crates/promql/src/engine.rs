@@ -310,9 +310,8 @@ impl Engine {
         let began = (budget.time_left(), budget.series());
         let mut set = querier.select(&request)?;
         let series_expected = set.parting().map_or(0, |p| p.remaining() as u64);
-        let mut batch = SeriesBatch::default();
+        let (mut batch, mut total, mut fetched) = (SeriesBatch::default(), 0, 0);
         let (mut labels, mut ends, mut samples) = (vec![], vec![], Columns::default());
-        let (mut total, mut fetched) = (0, 0);
         while set.next_batch(&mut batch)? {
             // Those of the batch, and those that are kept.
             budget.charge_memory((batch.histogram_bytes() as u64).saturating_mul(2))?;
@@ -343,8 +342,7 @@ impl Engine {
         let steps = if self.options.profile { vec![total] } else { Vec::new() };
         let mut operators = Vec::new();
         if self.options.profile {
-            let mut stats: Vec<_> = plan.nodes.iter().map(|_| NodeStats::default()).collect();
-            stats[plan.root.0] = NodeStats {
+            let stats = NodeStats {
                 counted: Counted::of_one(total),
                 series_expected,
                 series_read: budget.series() - began.1,
@@ -352,7 +350,7 @@ impl Engine {
                 rows: labels.len(),
                 took: began.0.saturating_sub(budget.time_left()),
             };
-            operators = profile::operators(&plan, stats);
+            operators = profile::of_root(&plan, stats);
         }
         let samples_of = QueriedSamples { total, per_step: steps.clone(), read: total, read_per_step: steps };
         let value = Value::Matrix(Matrix::of_samples(labels, ends, samples));

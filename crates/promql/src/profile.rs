@@ -80,6 +80,13 @@ pub(crate) fn operators(plan: &Plan, mut all: Vec<NodeStats>) -> Vec<OperatorSta
     lines.into_iter().map(operator).collect()
 }
 
+/// The operators of `plan`, of which only the whole did something.
+pub(crate) fn of_root(plan: &Plan, stats: NodeStats) -> Vec<OperatorStats> {
+    let mut all: Vec<_> = plan.nodes.iter().map(|_| NodeStats::default()).collect();
+    all[plan.root.0] = stats;
+    operators(plan, all)
+}
+
 /// What the whole query has looked at and read: what its operators have, each as often as it stands in the
 /// query. One of a single time was looked at at each step that needs it, and read at the first. Of a subquery
 /// the windows over its values were looked at; they were read, and so was what the values were made of, each
