@@ -325,3 +325,162 @@ fn whole_files_go_from_the_oldest_on() {
     write_all(&chunks);
     assert_eq!((names(), chunks.truncate(i64::MAX, u32::MAX).unwrap()), (vec!["000005".to_owned()], 1));
 }
+
+mod starts {
+    //! Chunks of histograms with start timestamps, made by hand from the layout of Prometheus'
+    //! `tsdb/chunkenc` (`histogram_st.go`, `float_histogram_st.go`, `st.go`, `varbit.go`), which no release
+    //! that runs here writes: three bytes of header, the hint of resets in the two upper bits of the count.
+
+    use super::*;
+    use skopos_base::varint::put_varint;
+    use skopos_chunk::{ChunkValue, SampleIter, decode_columns};
+    use skopos_model::{Columns, histogram::CounterResetHint};
+
+    /// Bits, the highest of a byte first.
+    #[derive(Default)]
+    struct Bits(Vec<bool>);
+
+    impl Bits {
+        fn put(&mut self, value: u64, len: u32) {
+            self.0.extend((0..len).rev().map(|bit| value >> bit & 1 == 1));
+        }
+
+        /// A prefix of ones that says how long the number is, and the number.
+        fn prefixed(&mut self, ones: u32, value: u64, len: u32) {
+            self.put((1 << (ones + 1)) - 2, ones + 1);
+            self.put(value, len);
+        }
+
+        fn unsigned(&mut self, value: u64) {
+            match value {
+                0 => self.put(0, 1),
+                1..=7 => self.prefixed(1, value, 3),
+                8..=63 => self.prefixed(2, value, 6),
+                _ => unreachable!("no number of this test is so large"),
+            }
+        }
+
+        fn signed(&mut self, value: i64) {
+            match value {
+                0 => self.put(0, 1),
+                -3..=4 => self.prefixed(1, value as u64, 3),
+                -31..=32 => self.prefixed(2, value as u64, 6),
+                -255..=256 => self.prefixed(3, value as u64, 9),
+                -2047..=2048 => self.prefixed(4, value as u64, 12),
+                _ => unreachable!("no number of this test is so large"),
+            }
+        }
+
+        /// As Go's `PutVarint`, wherever in a byte that begins.
+        fn varint(&mut self, value: i64) {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            bytes.iter().for_each(|b| self.put(u64::from(*b), 8));
+        }
+
+        fn behind(self, header: [u8; 3]) -> Vec<u8> {
+            let byte = |bits: &[bool]| (0..8).fold(0, |b, i| b << 1 | u8::from(bits.get(i) == Some(&true)));
+            header.into_iter().chain(self.0.chunks(8).map(byte)).collect()
+        }
+    }
+
+    /// Four samples a second apart of one bucket, of which nothing changes but the starts: two of 100, two of
+    /// 2500.
+    fn chunk(encoding: Encoding, reset: u8) -> Vec<u8> {
+        let mut bits = Bits::default();
+        // The threshold of zero, the schema, one positive span of one bucket, no negative one.
+        bits.put(0, 8);
+        bits.signed(3);
+        [1, 1].into_iter().for_each(|n| bits.unsigned(n));
+        bits.signed(0);
+        bits.unsigned(0);
+        bits.signed(1000);
+        if encoding == Encoding::HistogramStarts {
+            [3, 0].into_iter().for_each(|n| bits.unsigned(n));
+            bits.put(1.5f64.to_bits(), 64);
+            bits.signed(3);
+        } else {
+            [3.0f64, 0.0, 1.5, 3.0].into_iter().for_each(|n| bits.put(n.to_bits(), 64));
+        }
+        bits.varint(1000 - 100);
+        // Each: how the difference of times changes, then a bit for each of the four that stay.
+        bits.signed(1000);
+        bits.put(0, 4);
+        bits.signed(0);
+        bits.put(0, 4);
+        bits.signed(2000 - 2500);
+        bits.signed(0);
+        bits.put(0, 4);
+        bits.signed((3000 - 2500) - (2000 - 2500));
+        // The first has a start; from the third on, number 2, each has its own.
+        bits.behind([reset, 4, 0x80 | 2])
+    }
+
+    #[test]
+    fn a_file_with_histograms_that_have_starts_is_read() {
+        let kinds = [(5, Encoding::HistogramStarts), (6, Encoding::FloatHistogramStarts)];
+        let hints = [
+            (0, CounterResetHint::Unknown),
+            (0x40, CounterResetHint::Unknown),
+            (0x80, CounterResetHint::Reset),
+            (0xc0, CounterResetHint::Gauge),
+        ];
+        for ((number, encoding), (reset, hint)) in kinds.into_iter().flat_map(|k| hints.map(|h| (k, h))) {
+            let chunk = chunk(encoding, reset);
+            let mut file = vec![0x01, 0x30, 0xbc, 0x91, 1, 0, 0, 0];
+            let mut entry = Vec::new();
+            [7u64, 1000, 4000].into_iter().for_each(|n| entry.extend(n.to_be_bytes()));
+            entry.extend([number, chunk.len() as u8]);
+            assert!(chunk.len() < 128, "its length is one byte");
+            entry.extend(&chunk);
+            file.extend(&entry);
+            file.extend(skopos_base::crc::crc32c(&entry).to_be_bytes());
+            let fs = SimFs::new(1);
+            fs.create_dir_all(Path::new(DIR)).unwrap();
+            let path = file_path(Path::new(DIR), 1);
+            append_all(&mut *Fs::open(&fs, &path, OpenMode::CreateNew).unwrap(), &file).unwrap();
+
+            let (chunks, loaded) = open(&fs, 1 << 20).unwrap();
+            assert_eq!(loaded.damaged_files, 0, "{encoding:?}");
+            let metas: Vec<ChunkMeta> = loaded.chunks(7, Order::InOrder).collect();
+            assert_eq!((metas.len(), metas[0].samples()), (1, 4), "{encoding:?} {reset:#x}");
+            let mut buffer = Vec::new();
+            let read = chunks.read(&metas[0], &mut buffer).unwrap();
+            assert_eq!(read.encoding, encoding);
+            let bytes = &buffer[read.bytes];
+            assert_eq!(bytes, chunk);
+
+            let mut samples = SampleIter::new(encoding, bytes);
+            for (n, start_ms) in [100, 100, 2500, 2500].into_iter().enumerate() {
+                let (timestamp, value) = samples.next().unwrap().unwrap();
+                assert_eq!((timestamp.as_ms(), samples.start().as_ms()), (1000 * (n as i64 + 1), start_ms));
+                let (layout, sum, counts) = match value {
+                    ChunkValue::Histogram(h) => {
+                        (h.layout, h.sum, (h.count as f64, h.zero_count as f64, h.positive_deltas[0] as f64))
+                    }
+                    ChunkValue::FloatHistogram(h) => {
+                        (h.layout, h.sum, (h.count, h.zero_count, h.positive_buckets[0]))
+                    }
+                    ChunkValue::Float(v) => panic!("a float: {v}"),
+                };
+                assert_eq!((layout.schema, sum, counts), (3, 1.5, (3.0, 0.0, 3.0)));
+                let expected = match hint {
+                    CounterResetHint::Gauge => hint,
+                    _ if n == 0 => hint,
+                    _ => CounterResetHint::NotReset,
+                };
+                assert_eq!(layout.counter_reset_hint, expected, "{encoding:?} {reset:#x} {n}");
+            }
+            assert!(samples.next().is_none());
+            let mut columns = Columns::default();
+            decode_columns(encoding, bytes, TimestampMs::MIN, TimestampMs::new(i64::MAX), &mut columns)
+                .unwrap();
+            let starts: Vec<i64> = columns.starts.of(0..4).iter().map(|s| s.at.as_ms()).collect();
+            assert_eq!((columns.len(), starts), (4, vec![100, 100, 2500, 2500]));
+            // A file whose chunk is shorter, with a checksum that goes with it, is seen to at the read.
+            for len in 3..bytes.len() {
+                assert!(SampleIter::new(encoding, &bytes[..len]).any(|s| s.is_err()), "{len} bytes");
+            }
+        }
+    }
+}
