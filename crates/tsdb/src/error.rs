@@ -23,6 +23,20 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The disk takes no closed chunks, and no more of them may wait in memory.
+    #[error(
+        "database cannot be opened: the disk refuses closed chunks in {path}, and {bytes} bytes of them wait \
+         in memory, of at most {max} (limit storage.tsdb.max-unwritten-chunk-bytes); nothing is lost, the WAL \
+         has all of it: make room on the disk, or raise the limit, and start again"
+    )]
+    ChunksRefused {
+        /// The directory of closed chunks.
+        path: PathBuf,
+        /// How many bytes wait.
+        bytes: usize,
+        /// How many may.
+        max: usize,
+    },
 }
 
 impl OpenError {

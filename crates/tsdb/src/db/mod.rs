@@ -108,8 +108,8 @@ impl Db {
         let stats = Arc::new(Stats::default());
         let (blocks, states) = open::open_blocks(env, dir, &stats)?;
         let (sync_interval, interval) = (options.sync_interval, options.maintenance_interval);
-        let retention = options.retention.clone();
-        let (head, wal) = open::open_head(env, dir, options, &blocks, &stats)?;
+        let (head, wal) = open::open_head(env, dir, &options, &blocks, &stats)?;
+        let retention = options.retention;
         // Nobody knows whether those who made them, also a process that was killed, made them durable.
         settle_dirs(fs, dir).map_err(OpenError::io("synchronising", dir))?;
         let core = Arc::new(Core {
@@ -270,7 +270,7 @@ impl Core {
             save: &|| {
                 tracing::warn!(
                     dir = %self.dir.display(),
-                    "the WAL was damaged while the database was open; what memory has is written elsewhere"
+                    "the WAL is damaged or gives a number twice; what memory has of it is written elsewhere"
                 );
                 self.head.save(&self.wal)
             },
@@ -289,7 +289,7 @@ impl Core {
             Stats::add(&self.stats.checkpoint_creations_total, 1);
             Stats::add(&self.stats.wal_corruptions_total, stats.faults);
             if let Some(names) = self.head.names.get() {
-                names.rewrite(self.wal.under_way(), &|each| self.head.each_name(Which::All, each));
+                names.rewrite(self.wal.under_way(), &|each| self.head.each_sure_name(Which::All, each));
             }
             tracing::info!(dir = %self.dir.display(), %before, ?stats, "the WAL is shorter");
         }

@@ -13,6 +13,7 @@ use crate::{
     error::OpenError,
     head::{
         Head,
+        replay::Replayed,
         saved::Which,
         snapshot::{self, FoundOnDisk},
     },
@@ -112,7 +113,7 @@ pub(super) fn say_unreadable(dir: &Path, error: &BlockError) {
 pub(super) fn open_head(
     env: &Env,
     dir: &Path,
-    options: Options,
+    options: &Options,
     blocks: &Blocks,
     stats: &Arc<Stats>,
 ) -> Result<(Arc<Head>, Arc<Wal>), OpenError> {
@@ -122,7 +123,7 @@ pub(super) fn open_head(
     let listing = list_log(fs, &wal_dir)?;
     remove_empty_checkpoints(fs, &listing);
     let covered = cut::passed_over(cut::read(fs, dir)?, &blocks.metas());
-    let behind = list_behind(fs, dir, &options)?;
+    let behind = list_behind(fs, dir, options)?;
     let names = list_names(fs, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let found = FoundOnDisk {
         dir,
@@ -132,7 +133,7 @@ pub(super) fn open_head(
         behind: behind.as_ref(),
         covered,
     };
-    let head = snapshot::open_head(options, stats, env, &found)?;
+    let Replayed { head, renumbered } = snapshot::open_head(options, stats, env, &found)?;
     if let Err(error) = cut::hide_deleted(&head, &blocks.load(), covered) {
         tracing::warn!(%error, "samples that were deleted from a block may come back from the log");
     }
@@ -140,7 +141,7 @@ pub(super) fn open_head(
         begin_behind(env, dir, &head, behind.next_index)?;
     }
     let (compression, next) = (head.options.wal_compression, listing.next_index);
-    let all: &LiveSeries<'_> = &|each| head.each_name(Which::Logged, each);
+    let all: &LiveSeries<'_> = &|each| head.each_sure_name(Which::Logged, each);
     let begun = Names::begin(Arc::clone(&env.fs), dir, compression, next, names.as_ref(), all);
     head.names.set(begun).expect("invariant: a head is opened once");
     let wal = Wal::create(
@@ -152,6 +153,9 @@ pub(super) fn open_head(
         Arc::clone(stats),
     )
     .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
+    // Whatever is appended from now on is under numbers that the log names.
+    head.log_names(&wal, &renumbered)
+        .map_err(|e| OpenError::io("naming series in", &wal_dir)(io::Error::other(e)))?;
     if let Some(time) = covered {
         // Head chunk files and series that a crash kept.
         let _no_reader_yet = head.truncate_before(time);

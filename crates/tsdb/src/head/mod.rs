@@ -201,18 +201,17 @@ impl Head {
         }
         Stats::add(&self.stats.chunks, late_chunks);
         Stats::add(&self.stats.replayed_samples, late_samples);
-        let attached = series.attach(loaded.chunks(wal_ref, Order::InOrder));
-        if attached == 0 {
-            return;
-        }
-        let (mut min_ms, mut max_ms, mut samples) = (i64::MAX, i64::MIN, 0);
-        for chunk in loaded.chunks(wal_ref, Order::InOrder).take(attached) {
-            min_ms = min_ms.min(chunk.min_ms());
-            max_ms = max_ms.max(chunk.max_ms());
+        let (mut range, mut chunks, mut samples) = (None::<TimeRange>, 0, 0);
+        series.attach(loaded.chunks(wal_ref, Order::InOrder), |chunk| {
+            let all = range.get_or_insert(chunk.range());
+            *all = all.with(chunk.range());
+            chunks += 1;
             samples += u64::from(chunk.samples());
+        });
+        if let Some(range) = range {
+            self.saw(range);
         }
-        self.saw(TimeRange { min: TimestampMs::new(min_ms), max: TimestampMs::new(max_ms) });
-        Stats::add(&self.stats.chunks, attached as u64);
+        Stats::add(&self.stats.chunks, chunks);
         Stats::add(&self.stats.replayed_samples, samples);
     }
 
@@ -222,6 +221,11 @@ impl Head {
         [Order::InOrder, Order::OutOfOrder]
             .into_iter()
             .any(|order| loaded.chunks(wal_ref, order).next().is_some())
+    }
+
+    /// Passes over the chunks of these numbers that were found on disk.
+    pub(crate) fn forget_loaded_chunks(&self, wal_refs: &BTreeSet<u64>) {
+        self.loaded.write().forget(wal_refs);
     }
 
     /// The chunks found on disk that are of none of the series `named`, and have samples that no block has.
@@ -245,6 +249,18 @@ impl Head {
             older.remove(&(series.index, wal_ref));
             series.set_wal_ref(wal_ref);
         }
+    }
+
+    /// Notes that the WAL names a series by another number too, which is not its newest one.
+    pub(crate) fn add_older_ref(&self, series: &MemSeries, wal_ref: WalRef) {
+        self.older_refs.lock().insert((series.index, wal_ref));
+    }
+
+    /// The numbers by which the WAL names several series.
+    pub(crate) fn shared_refs(&self) -> BTreeSet<u64> {
+        let mut seen = BTreeSet::new();
+        let older = self.older_refs.lock();
+        older.iter().map(|(_, wal_ref)| wal_ref.get()).filter(|wal_ref| !seen.insert(*wal_ref)).collect()
     }
 
     /// The earlier numbers by which the WAL names a series too, growing.

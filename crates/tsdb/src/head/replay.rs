@@ -3,17 +3,19 @@
 //! damage; counts it and says where it is.
 
 mod behind;
+mod by_series;
 mod late;
+mod named;
 mod names;
 mod refs;
 mod rounds;
+mod twice;
 
 use super::{
     Head,
     histograms::{is_sound, reference},
     out_of_order::late_value,
-    registry::{HeldSeries, Origin},
-    series::{LateValue, MemSeries, SeriesIndex},
+    series::{LateValue, SeriesIndex},
     snapshot::Imported,
 };
 use crate::{
@@ -28,10 +30,11 @@ use crate::{
             read_histograms, read_markers, read_metadata, read_min_valid_time, read_series, read_tombstones,
         },
         segment::{Begins, Listing, Misplaced, SegmentFile},
-        unnamed::Unnamed,
+        unnamed::{Unnamed, given_twice_reason},
     },
 };
 use late::LateReplay;
+pub(super) use named::{add_series, reserve};
 use names::Copied;
 pub(super) use refs::RefMap;
 use rounds::Rounds;
@@ -39,15 +42,19 @@ use skopos_base::{
     Env,
     clock::Clock,
     fs::{Fs, OpenMode},
+    sync::atomic::Ordering::Relaxed,
 };
-use skopos_model::{Labels, LabelsBuilder, TimestampMs};
+use skopos_model::{LabelsBuilder, TimestampMs};
 use skopos_storage::TimeRange;
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
+use twice::GivenTwice;
 
 /// How often the log says how far it is.
 pub(super) const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// So many faults of one segment are logged one by one; the rest is only counted.
 const FAULTS_LOGGED: u64 = 10;
+/// So many bytes of closed chunks wait for the end of their segment.
+const SPILL_BYTES: usize = 32 << 20;
 
 /// The logs of a database.
 pub(crate) struct Logs<'a> {
@@ -63,19 +70,75 @@ pub(crate) struct Logs<'a> {
     pub(crate) started: Duration,
 }
 
-/// Reads all that `logs` name into `head`, and cuts off torn ends of their last segments.
-pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), OpenError> {
+/// A head that has all that the logs have.
+pub(crate) struct Replayed {
+    pub(crate) head: Arc<Head>,
+    /// The series that got other numbers than those by which the log names them: it is to name them by these
+    /// before anything is appended.
+    pub(crate) renumbered: Vec<SeriesIndex>,
+}
+
+/// Reads all that `logs` name into `head`, and cuts off torn ends of their last segments. Where the logs
+/// contradict themselves, the head is given up for one that `fresh` makes, which has nothing yet, and no
+/// snapshot.
+pub(crate) fn replay(
+    mut head: Arc<Head>,
+    env: &Env,
+    mut logs: Logs<'_>,
+    fresh: impl Fn() -> Result<Arc<Head>, OpenError>,
+) -> Result<Replayed, OpenError> {
+    let mut twice = GivenTwice::default();
+    let renumbered = loop {
+        let number = match replay_knowing(&head, env, &mut logs, &twice) {
+            Ok(renumbered) => break renumbered,
+            Err(ReplayError::Open(error)) => return Err(error),
+            Err(ReplayError::GivenTwice(number)) => number,
+        };
+        tracing::warn!(number, "the WAL gives a number to two series: all of it is read once more");
+        twice.look(&*env.fs, &logs, number)?;
+        let counted = [&head.stats.chunks, &head.stats.replayed_samples, &head.stats.wal_corruptions_total];
+        counted.iter().for_each(|n| n.store(0, Relaxed));
+        head = fresh()?;
+        twice.prepare(&head);
+    };
+    if let Some(reason) = given_twice_reason(twice.numbers()) {
+        Stats::add(&head.stats.wal_corruptions_total, twice.numbers().len() as u64);
+        tracing::error!("{reason}");
+    }
+    head.replayed();
+    Ok(Replayed { head, renumbered })
+}
+
+/// Why a replay ended before its time.
+#[derive(Debug, thiserror::Error)]
+enum ReplayError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The head is of no use: all is to be read anew by who knows that this number is several series'.
+    #[error("the WAL gives number {0} to two series")]
+    GivenTwice(u64),
+}
+
+/// One attempt at it, with the numbers that are known to be several series'.
+fn replay_knowing(
+    head: &Arc<Head>,
+    env: &Env,
+    logs: &mut Logs<'_>,
+    twice: &GivenTwice,
+) -> Result<Vec<SeriesIndex>, ReplayError> {
     let (fs, clock) = (&*env.fs, &*env.clock);
     let (started, listing) = (logs.started, logs.wal);
     let behind = logs.behind.map_or(&[][..], |behind| &behind.segments);
-    let after = logs.imported.as_ref().map(|imported| imported.position);
+    let imported = logs.imported.take();
+    let after = imported.as_ref().map(|imported| imported.position);
     let checkpoint = if after.is_some() { &[][..] } else { &listing.checkpoint[..] };
     let first = after.map_or(0, |position| position.segment);
     let segments = &listing.segments[listing.segments.partition_point(|s| s.index < first)..];
     let total: u64 = checkpoint.iter().chain(segments).chain(behind).map(|s| s.len).sum();
     let (refs, newest_ms) =
-        logs.imported.map_or_else(Default::default, |imported| (imported.refs, imported.newest_ms));
+        imported.map_or_else(Default::default, |imported| (imported.refs, imported.newest_ms));
     let mut replay = Replay::new(head, env, refs, Copied::new(logs.names));
+    replay.refs.know(twice.clone());
     replay.late = logs.behind.map(|_| LateReplay::new(head, newest_ms));
     replay.behind = behind;
     let said = &head.options.replay_progress;
@@ -91,6 +154,7 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
             replay.damaged(segment, segment.len, &"a checkpoint ends inside of a page", 1);
         }
     }
+    replay.refs.forget_given_again();
     let mut before = listing.checkpoint_index.filter(|_| after.is_none()).or(first.checked_sub(1));
     for segment in segments {
         if before.map_or(0, |before| before + 1) != segment.index {
@@ -107,6 +171,7 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
     replay.lose();
     replay.gate = Gate::default();
     replay.log = Log::Behind;
+    replay.refs.forget_given_twice();
     if let Some(listing) = logs.behind {
         replay.say_misplaced(listing, Begins::Anywhere);
     }
@@ -115,8 +180,7 @@ pub(crate) fn replay(head: &Arc<Head>, env: &Env, logs: Logs<'_>) -> Result<(), 
         replay.segment(fs, segment, part, &mut progress)?;
     }
     replay.lose();
-    replay.finish(clock, started);
-    Ok(())
+    Ok(replay.finish(clock, started))
 }
 
 /// What of a segment is read.
@@ -185,6 +249,8 @@ struct Replay<'a> {
     gate: Gate,
     /// Where in the segment the group under way begins.
     group_at: Option<u64>,
+    /// Closed chunks are moved to files once they have so many bytes, however long the segment is.
+    spill_at: usize,
 }
 
 impl<'a> Replay<'a> {
@@ -209,6 +275,7 @@ impl<'a> Replay<'a> {
             damaged_before: false,
             gate: Gate::default(),
             group_at: None,
+            spill_at: SPILL_BYTES,
         }
     }
 
@@ -243,6 +310,9 @@ impl<'a> Replay<'a> {
     #[cold]
     fn copied_series(&mut self, wal_ref: u64) -> Option<SeriesIndex> {
         reserve(self.head, wal_ref);
+        if self.refs.is_given_twice(wal_ref) {
+            return None;
+        }
         let labels = self.copied.take(wal_ref)?;
         let rounds = &mut self.rounds;
         let series = add_series(self.head, &mut self.refs, wal_ref, &labels, || rounds.flush());
@@ -273,7 +343,7 @@ impl<'a> Replay<'a> {
         segment: &SegmentFile,
         part: Part,
         progress: &mut Progress<'_>,
-    ) -> Result<(), OpenError> {
+    ) -> Result<(), ReplayError> {
         let fail = |doing| OpenError::io(doing, &segment.path);
         let file = fs.open(&segment.path, OpenMode::Read).map_err(fail("opening"))?;
         let mut reader = SegmentReader::starting_at(&*file, part.from).map_err(fail("reading"))?;
@@ -301,8 +371,14 @@ impl<'a> Replay<'a> {
                         faults += 1;
                         self.damaged(segment, offset, &e, faults);
                     }
+                    if let Some(wal_ref) = self.refs.contradicted() {
+                        return Err(ReplayError::GivenTwice(wal_ref));
+                    }
                     if self.late.as_ref().is_some_and(|late| late.is_full(self.head)) {
                         self.store_unlogged(fs)?;
+                    }
+                    if self.head.chunks.buffered_bytes() >= self.spill_at {
+                        self.spill(fs, segment)?;
                     }
                     progress.say(segment, offset);
                 }
@@ -315,13 +391,24 @@ impl<'a> Replay<'a> {
         if let Some((fault, good_end)) = torn.filter(|_| part.is_last) {
             self.cut_off(fs, segment, good_end, &fault)?;
         }
+        self.rounds.flush();
+        Ok(self.spill(fs, segment)?)
+    }
+
+    /// Moves the chunks that were closed so far to files. They have samples up to `segment`.
+    fn spill(&mut self, fs: &dyn Fs, segment: &SegmentFile) -> Result<(), OpenError> {
+        let fail = |doing| OpenError::io(doing, &segment.path);
         // A process that was killed may have left bytes that no disk has: what is answered from now on
         // must not be lost to a power loss. For a segment that is durable this costs next to nothing.
         let mut file = fs.open(&segment.path, OpenMode::Append).map_err(fail("opening"))?;
         file.sync().map_err(fail("synchronising"))?;
-        // What is in chunks now is durable.
-        self.rounds.flush();
         self.head.spill();
+        let (bytes, max) = (self.head.chunks.refused_bytes(), self.head.options.max_unwritten_chunk_bytes);
+        if bytes >= max {
+            return Err(OpenError::ChunksRefused { path: self.head.chunks.dir().to_owned(), bytes, max });
+        }
+        // A disk that refuses them is not asked at each record.
+        self.spill_at = bytes + SPILL_BYTES;
         Ok(())
     }
 
@@ -331,7 +418,8 @@ impl<'a> Replay<'a> {
         let Some(late) = &mut self.late else { return Ok(()) };
         late.store_unlogged(self.head, |each| {
             behind::each_sample(fs, self.behind, &mut |wal_ref, timestamp_ms| {
-                if let Some(series) = self.refs.get(wal_ref) {
+                let known = self.refs.get(wal_ref).filter(|_| !self.refs.is_given_twice(wal_ref));
+                if let Some(series) = known {
                     each(series, timestamp_ms);
                 }
             })
@@ -497,10 +585,19 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Stores floats of the write-behind log. Those of series that nobody names are in blocks.
+    /// The series of a sample of the write-behind log. Those of series that nobody names are in blocks.
+    fn series_behind(&mut self, wal_ref: u64, timestamp_ms: i64) -> Option<SeriesIndex> {
+        let series = self.series_of(wal_ref);
+        if series.is_none() && self.refs.is_given_twice(wal_ref) {
+            self.unnamed.add(wal_ref, timestamp_ms);
+        }
+        series
+    }
+
+    /// Stores floats of the write-behind log.
     fn apply_floats_behind(&mut self) {
         for s in std::mem::take(&mut self.samples) {
-            let series = self.series_of(s.wal_ref);
+            let series = self.series_behind(s.wal_ref, s.timestamp_ms);
             if let (Some(series), Some(late)) = (series, &mut self.late) {
                 let value = LateValue::Float(f64::from_bits(s.value_bits));
                 late.take(self.head, series, s.timestamp_ms, value);
@@ -511,7 +608,7 @@ impl<'a> Replay<'a> {
     /// The same for histograms.
     fn apply_histograms_behind(&mut self) {
         for s in std::mem::take(&mut self.histograms) {
-            let series = self.series_of(s.wal_ref).filter(|_| is_sound(&s.value));
+            let series = self.series_behind(s.wal_ref, s.timestamp_ms).filter(|_| is_sound(&s.value));
             if let (Some(series), Some(late)) = (series, &mut self.late) {
                 late.take(self.head, series, s.timestamp_ms, late_value(&s.value));
             }
@@ -597,7 +694,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn finish(mut self, clock: &dyn Clock, started: Duration) {
+    fn finish(mut self, clock: &dyn Clock, started: Duration) -> Vec<SeriesIndex> {
         self.recover_chunks();
         let stats = &self.head.stats;
         self.rounds.flush();
@@ -642,54 +739,6 @@ impl<'a> Replay<'a> {
         Stats::add(&stats.replay_unknown_series, self.unnamed.samples());
         Stats::add(&stats.replay_skipped_records, self.skipped.values().sum());
         Stats::add(&stats.replay_ms, took.as_millis() as u64);
+        std::mem::take(&mut self.refs.renumbered)
     }
-}
-
-/// Keeps the number of a series from being given to another one, also when it was never named.
-pub(super) fn reserve(head: &Head, found: u64) {
-    // One that is none can be given to nobody.
-    let _ = head.registry.wal_refs.reserve(found);
-}
-
-/// Makes a series of the WAL known, with the closed chunks of its number; whether it could be. One that no
-/// appender could have made is passed over, and its samples count as samples of an unnamed series.
-///
-/// A series that has gone and come again has several numbers, of which the newest one counts: closed chunks
-/// of a later number come behind those of an earlier one. `before_chunks` is called where it has another
-/// already.
-pub(super) fn add_series(
-    head: &Head,
-    refs: &mut RefMap,
-    found: u64,
-    labels: &Labels,
-    before_chunks: impl FnOnce(),
-) -> Option<Arc<MemSeries>> {
-    if labels.is_empty() {
-        return None;
-    }
-    let wal_ref = head.registry.wal_refs.reserve(found)?;
-    if let Some(known) = refs.get(found).and_then(|index| head.registry.table().get(index).cloned()) {
-        if known.labels.is(labels) {
-            // Named once more, as by a checkpoint that takes the names of all series from memory.
-            return Some(known);
-        }
-        // Nobody gives a number twice. Two series of one number would have each other's samples after the
-        // next start: the first name stays.
-        tracing::warn!(
-            %labels, wal_ref = found, "a name in the WAL is passed over: its number is another series'"
-        );
-        return None;
-    }
-    let Ok(HeldSeries { series, created, .. }) = head.registry.get_or_create(labels, Origin::Wal(wal_ref))
-    else {
-        tracing::warn!(%labels, "series of the WAL is left out: there are as many as allowed");
-        return None;
-    };
-    if !created {
-        before_chunks();
-        head.rename(&series, wal_ref);
-    }
-    head.attach_chunks(&series, wal_ref);
-    refs.insert(found, series.index);
-    Some(series)
 }

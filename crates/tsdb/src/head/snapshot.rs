@@ -10,7 +10,7 @@ use super::{
     Head,
     exemplars::Timed,
     metadata::Again,
-    replay::{Logs, PROGRESS_EVERY, RefMap, add_series, replay, reserve},
+    replay::{Logs, PROGRESS_EVERY, RefMap, Replayed, add_series, replay, reserve},
     series::{MemSeries, Restored},
 };
 use crate::{
@@ -82,12 +82,13 @@ enum Refused {
 /// # Errors
 /// When the system refuses a file. Damage is no error.
 pub(crate) fn open_head(
-    options: Options,
+    options: &Options,
     stats: &Arc<Stats>,
     env: &Env,
     found: &FoundOnDisk<'_>,
-) -> Result<Arc<Head>, OpenError> {
-    let fresh = |options: Options| {
+) -> Result<Replayed, OpenError> {
+    let fresh = || {
+        let options = options.clone();
         let chunks = HeadChunks::open(&env.fs, found.chunks_dir, options.head_chunk_file_bytes)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
         let head = Head::new(options, Arc::clone(&env.clock), Arc::clone(stats), chunks);
@@ -97,7 +98,7 @@ pub(crate) fn open_head(
         Ok(Arc::new(head))
     };
     let started = env.clock.monotonic();
-    let mut head = fresh(options.clone())?;
+    let mut head = fresh()?;
     let imported = match newest(&*env.fs, found.dir).map_err(OpenError::io("listing", found.dir))? {
         Some(position) if options.snapshot_on_shutdown => import(&head, env, found, position, started),
         Some(_) => Err(Refused::OtherWal),
@@ -109,19 +110,25 @@ pub(crate) fn open_head(
             if options.snapshot_on_shutdown {
                 tracing::warn!(dir = %found.dir.display(), %reason, "snapshot not used: the WAL is read");
             }
-            // It must not seem to go with a WAL that is yet to be written.
-            if let Err(error) = remove_all(&*env.fs, found.dir) {
-                tracing::warn!(dir = %found.dir.display(), %error, "a snapshot that is not used stays");
-            }
-            [&stats.chunks, &stats.replayed_samples].iter().for_each(|n| n.store(0, Relaxed));
-            head = fresh(options)?;
+            forget_snapshot(env, found, stats);
+            head = fresh()?;
             None
         }
     };
     let FoundOnDisk { listing: wal, names, behind, .. } = *found;
-    replay(&head, env, Logs { wal, names, behind, imported, started })?;
-    head.replayed();
-    Ok(head)
+    replay(head, env, Logs { wal, names, behind, imported, started }, || {
+        forget_snapshot(env, found, stats);
+        fresh()
+    })
+}
+
+/// Before the WAL is read in the place of a snapshot.
+fn forget_snapshot(env: &Env, found: &FoundOnDisk<'_>, stats: &Stats) {
+    // It must not seem to go with a WAL that is yet to be written.
+    if let Err(error) = remove_all(&*env.fs, found.dir) {
+        tracing::warn!(dir = %found.dir.display(), %error, "a snapshot that is not used stays");
+    }
+    [&stats.chunks, &stats.replayed_samples].iter().for_each(|n| n.store(0, Relaxed));
 }
 
 /// Writes what is in memory alone to a snapshot. All is durable in the WAL, and nobody appends any more. When
@@ -130,6 +137,10 @@ pub(crate) fn open_head(
 pub(crate) fn export(head: &Head, wal: &Wal, env: &Env, dir: &Path) {
     if let Err(error) = head.settle_late(wal) {
         tracing::warn!(dir = %dir.display(), %error, "no snapshot: the write-behind log is not complete");
+        return;
+    }
+    if !head.shared_refs().is_empty() {
+        tracing::warn!(dir = %dir.display(), "no snapshot: the WAL has given numbers to two series");
         return;
     }
     let Some(position) = wal.end().filter(|_| head.chunks.settle()) else {

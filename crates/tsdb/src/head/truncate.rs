@@ -128,6 +128,7 @@ impl Head {
         older.retain(|(series, _)| table.get(*series).is_some());
         refs.extend(older.iter().map(|(_, wal_ref)| wal_ref.get()));
         refs.sort_unstable();
+        refs.dedup();
         refs
     }
 

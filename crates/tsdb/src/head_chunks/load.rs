@@ -15,7 +15,7 @@ use skopos_base::sync::{
     atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -42,6 +42,12 @@ impl Loaded {
         };
         let from = all.partition_point(|(r, _)| *r < wal_ref);
         all[from..].iter().take_while(move |(r, _)| *r == wal_ref).map(|(_, meta)| *meta)
+    }
+
+    /// Forgets the chunks of series.
+    pub(crate) fn forget(&mut self, wal_refs: &BTreeSet<u64>) {
+        self.in_order.retain(|(wal_ref, _)| !wal_refs.contains(wal_ref));
+        self.out_of_order.retain(|(wal_ref, _)| !wal_refs.contains(wal_ref));
     }
 
     /// All chunks with the numbers of their series.

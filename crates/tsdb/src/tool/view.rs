@@ -211,30 +211,35 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
     }
     let listing = segment::list(&*untouched, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
     let names = list_names(&*untouched, dir, &listing).map_err(OpenError::io("listing", dir))?;
-    let chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
-    let options = Options { max_series: u32::MAX, memory_budget_bytes: u64::MAX, ..Options::default() };
+    let options = Options {
+        max_series: u32::MAX,
+        memory_budget_bytes: u64::MAX,
+        // None of them goes to a file here.
+        max_unwritten_chunk_bytes: usize::MAX,
+        ..Options::default()
+    };
     let stats = Arc::new(Stats::default());
-    Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
-    let head = Arc::new(Head::new(options, Arc::clone(&env.clock), stats, chunks));
-    head.refuse_before(from);
+    let fresh = || {
+        let chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
+        Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
+        let head = Head::new(options.clone(), Arc::clone(&env.clock), Arc::clone(&stats), chunks);
+        head.refuse_before(from);
+        Ok(Arc::new(head))
+    };
     let behind_dir = dir.join("wbl");
     let behind = if untouched.exists(&behind_dir).map_err(OpenError::io("looking for", &behind_dir))? {
         Some(segment::list(&*untouched, &behind_dir).map_err(OpenError::io("listing", &behind_dir))?)
     } else {
         None
     };
-    replay(
-        &head,
-        &env,
-        Logs {
-            wal: &listing,
-            names: names.as_ref(),
-            behind: behind.as_ref(),
-            imported: None,
-            started: env.clock.monotonic(),
-        },
-    )?;
-    head.replayed();
+    let logs = Logs {
+        wal: &listing,
+        names: names.as_ref(),
+        behind: behind.as_ref(),
+        imported: None,
+        started: env.clock.monotonic(),
+    };
+    let head = replay(fresh()?, &env, logs, fresh)?.head;
     // Chunks on disk may have what blocks have.
     head.see_from(from);
     Ok(Some(head))

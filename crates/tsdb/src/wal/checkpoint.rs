@@ -72,8 +72,8 @@ pub(crate) type LiveSeries<'a> = dyn Fn(&mut dyn FnMut(u64, &Labels)) + 'a;
 /// What memory knows of the log.
 pub(crate) struct Memory<'a> {
     pub(crate) series: &'a LiveSeries<'a>,
-    /// Called when the log was found damaged, before what is damaged goes: brings elsewhere what memory has
-    /// of it.
+    /// Called when the log was found damaged, or gave one number to several series, before that part of it
+    /// goes: brings elsewhere what memory has of it.
     pub(crate) save: &'a dyn Fn() -> Result<(), CommitError>,
 }
 
@@ -133,8 +133,9 @@ impl Checkpoint<'_> {
                     self.pass(segment, &mut filter, out, Until::EndOfBatch)?;
                 }
             }
+            let left_out = filter.has_left_out();
             let stats = filter.finish(|record| Ok(out.push(record)?))?;
-            if stats.faults > 0 {
+            if stats.faults > 0 || left_out {
                 (memory.save)()?;
             }
             Ok(stats)

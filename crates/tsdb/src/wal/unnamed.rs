@@ -1,6 +1,6 @@
 //! Samples of the log whose series nobody names. Counts them; reads no record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many numbers are said.
 const NUMBERS_SAID: usize = 10;
@@ -48,4 +48,20 @@ impl Unnamed {
             if self.0.len() > NUMBERS_SAID { ", …" } else { "" },
         ))
     }
+}
+
+/// What is wrong with numbers that the log gives to several series, and what comes of it; none where there
+/// are none.
+pub(crate) fn given_twice_reason(numbers: &BTreeSet<u64>) -> Option<String> {
+    let said: Vec<String> = numbers.iter().take(NUMBERS_SAID).map(u64::to_string).collect();
+    (!said.is_empty()).then(|| {
+        format!(
+            "the WAL gives {} numbers to two series each (number {}{}), which no sound one does: samples in \
+             it go to the series that was named last before them; chunks and samples out of order that \
+             stand elsewhere under these numbers are given to no series. Was a WAL put together from two?",
+            numbers.len(),
+            said.join(", "),
+            if numbers.len() > NUMBERS_SAID { ", …" } else { "" },
+        )
+    })
 }

@@ -12,7 +12,7 @@ use skopos_base::{
 };
 use skopos_model::DurationMs;
 use skopos_storage::CommitError;
-use skopos_tsdb::{Db, Options};
+use skopos_tsdb::{Db, OpenError, Options};
 use std::{error::Error, path::Path, time::Duration};
 
 const DIRECTORIES: [&str; 4] = ["wal", "wbl", "chunks_head", "wal_names"];
@@ -214,4 +214,23 @@ fn a_directory_that_goes_while_the_database_is_open_is_not_made_anew() {
     assert!(!env.fs.exists(&wal).unwrap());
     env.fs.rename(&temp.path().join("elsewhere"), &wal).unwrap();
     commit(&db, &[(series(0), 10_000_000, 1.0)]).unwrap();
+}
+
+/// The log has all samples, and no chunk file any; the disk takes none.
+#[test]
+fn a_start_whose_closed_chunks_the_disk_refuses_ends_at_a_bound_and_loses_nothing() {
+    for window_ms in [0, 30_000] {
+        let fs = written(window_ms).process_crash();
+        fs.remove_dir_all(&Path::new(DIR).join("chunks_head")).unwrap();
+        let expected = found(&fs, window_ms);
+        SimWorld::with_fs(5, fs.clone()).run(|env| {
+            let few = Options { max_unwritten_chunk_bytes: 100, ..options(window_ms) };
+            fs.set_capacity(Some(0));
+            let error = Db::open(Path::new(DIR), few.clone(), env).unwrap_err();
+            let is_refused = matches!(error, OpenError::ChunksRefused { bytes: 100.., max: 100, .. });
+            assert!(is_refused && error.to_string().contains("make room on the disk"), "{error}");
+            fs.set_capacity(None);
+            assert_eq!(dump(env, &open(env, few)), expected);
+        });
+    }
 }

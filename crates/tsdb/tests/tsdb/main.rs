@@ -29,6 +29,7 @@ mod late_replay;
 mod limits;
 mod metadata;
 mod misplaced;
+mod named_twice;
 mod numbers;
 mod out_of_order;
 mod pausing;

@@ -14,6 +14,7 @@
 //! together stay within `Options::replay_waiting_bytes`, also while one of them grows, whatever the logs
 //! have, but for the samples of one batch; beyond that there is a chunk, and what the head itself holds.
 
+use super::PROGRESS_EVERY;
 use crate::{
     head::{
         Head,
@@ -25,6 +26,7 @@ use crate::{
 };
 use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
+use std::time::Duration;
 
 /// So many bytes of samples are made records at once.
 const RECORDS_BYTES: usize = 1 << 20;
@@ -33,6 +35,8 @@ const RECORDS_BYTES: usize = 1 << 20;
 const LIST_PART: usize = 4;
 /// A list has room for so many samples at least.
 const LEAST_ROOM: usize = 16;
+/// Samples stored before the clock is asked again.
+const SAY_EVERY: u64 = 4096;
 
 /// A sample that waits.
 #[derive(Debug)]
@@ -114,6 +118,8 @@ pub(super) struct LateReplay {
     most_bytes: usize,
     stored: u64,
     range: Option<TimeRange>,
+    /// When the log last said how far it is.
+    said: Duration,
 }
 
 impl LateReplay {
@@ -121,7 +127,17 @@ impl LateReplay {
     pub(super) fn new(head: &Head, newest_ms: Vec<i64>) -> Self {
         let newest_of_all_ms = newest_ms.iter().copied().max().unwrap_or(i64::MIN);
         let (min_valid_ms, window_ms) = (head.min_valid_ms(), head.options.min_block_duration.as_ms() / 2);
-        Self { newest_ms, newest_of_all_ms, min_valid_ms, window_ms, ..Self::default() }
+        let said = head.clock.monotonic();
+        Self { newest_ms, newest_of_all_ms, min_valid_ms, window_ms, said, ..Self::default() }
+    }
+
+    /// Says from time to time how far it is.
+    fn say(&mut self, head: &Head) {
+        let now = head.clock.monotonic();
+        if now.saturating_sub(self.said) >= PROGRESS_EVERY {
+            self.said = now;
+            tracing::info!(samples = self.stored, "storing samples out of order");
+        }
     }
 
     /// Whether a sample that stands next in the WAL came out of order. The first one of its series did when
@@ -228,6 +244,7 @@ impl LateReplay {
             let series = head.registry.table().get(samples[0].series).cloned();
             if let Some(series) = series {
                 mark_known(head, &series, samples, &mut known[from..from + samples.len()]);
+                self.say(head);
             }
             from += samples.len();
         }
@@ -244,6 +261,9 @@ impl LateReplay {
         let stored = series.insert_late(timestamp, value, head.replay_view(), &mut closed);
         if stored {
             self.stored += 1;
+            if self.stored.is_multiple_of(SAY_EVERY) {
+                self.say(head);
+            }
             let at = TimeRange::at(timestamp);
             self.range = Some(self.range.map_or(at, |range| range.with(at)));
         }

@@ -85,6 +85,9 @@ impl<'a> Copied<'a> {
     /// Whether it agrees with what the log says.
     fn take_over(&mut self, wal_ref: u64, labels: Labels, head: &Head, refs: &RefMap) -> bool {
         reserve(head, wal_ref);
+        if refs.is_given_twice(wal_ref) {
+            return true;
+        }
         let Some(index) = refs.get(wal_ref) else {
             // A number whose first series was lost with the power may have been given once more.
             self.names.insert(wal_ref, labels);

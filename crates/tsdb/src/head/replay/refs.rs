@@ -1,8 +1,9 @@
 //! `RefMap`: from the WAL's numbers to series. Numbers are mostly small and without gaps, but need not be;
 //! however large one is, memory grows with how many there are.
 
+use super::twice::GivenTwice;
 use crate::head::series::SeriesIndex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Stands in `dense` where there is no series; no series has this number.
 const NONE: u32 = u32::MAX;
@@ -13,6 +14,14 @@ pub(in crate::head) struct RefMap {
     dense: Vec<u32>,
     sparse: HashMap<u64, SeriesIndex>,
     len: usize,
+    /// Numbers that are known to be several series'.
+    twice: GivenTwice,
+    /// Those of them that were given to another series since.
+    given_again: BTreeSet<u64>,
+    /// The first number that turned out to be several series'.
+    contradicted: Option<u64>,
+    /// Series that got a number of their own.
+    pub(super) renumbered: Vec<SeriesIndex>,
 }
 
 impl RefMap {
@@ -42,6 +51,56 @@ impl RefMap {
             Some(series) if *series != NONE => Some(SeriesIndex(*series)),
             _ => self.sparse.get(&wal_ref).copied(),
         }
+    }
+
+    /// From now on these numbers are known to be several series'.
+    pub(super) fn know(&mut self, twice: GivenTwice) {
+        self.twice = twice;
+    }
+
+    #[inline]
+    pub(super) fn is_given_twice(&self, wal_ref: u64) -> bool {
+        self.twice.has(wal_ref)
+    }
+
+    pub(super) fn is_in_use(&self, wal_ref: u64) -> bool {
+        self.twice.is_in_use(wal_ref)
+    }
+
+    /// Notes that a number is another series' too.
+    pub(super) fn contradict(&mut self, wal_ref: u64) {
+        self.contradicted.get_or_insert(wal_ref);
+    }
+
+    /// The first number that turned out to be several series'.
+    #[inline]
+    pub(super) fn contradicted(&self) -> Option<u64> {
+        self.contradicted
+    }
+
+    /// Behind here in the log a number that is several series' is this one's.
+    pub(super) fn insert_given_twice(&mut self, wal_ref: u64, series: SeriesIndex) {
+        if self.get(wal_ref).is_some_and(|before| before != series) {
+            self.given_again.insert(wal_ref);
+        }
+        self.insert(wal_ref, series);
+    }
+
+    /// Behind a checkpoint, which gives all names at once: what was given to two series there is nobody's.
+    pub(super) fn forget_given_again(&mut self) {
+        std::mem::take(&mut self.given_again).into_iter().for_each(|wal_ref| self.remove(wal_ref));
+    }
+
+    /// Behind the log: what is several series' there is nobody's elsewhere.
+    pub(super) fn forget_given_twice(&mut self) {
+        self.twice.numbers().clone().into_iter().for_each(|wal_ref| self.remove(wal_ref));
+    }
+
+    fn remove(&mut self, wal_ref: u64) {
+        if let Some(series) = usize::try_from(wal_ref).ok().and_then(|at| self.dense.get_mut(at)) {
+            *series = NONE;
+        }
+        self.sparse.remove(&wal_ref);
     }
 }
 

@@ -3,11 +3,13 @@
 //! one another, so that the result is that of one thread.
 //!
 //! Parts are small enough that what one touches stays in a core's cache, and a round is long enough that it
-//! touches the same series several times: with one thread this is faster too than the order of the records,
-//! by which each sample waits for memory. Memory is that of `ROUNDS` rounds, and bounded by `ROUNDS_BYTES`
+//! touches the same series several times. The samples of a part are brought behind one another by series:
+//! so each series is found, locked and waited for once a round. With one thread this is faster too than the
+//! order of the records, by which each sample waits for memory. Memory is that of `ROUNDS` rounds, and bounded by `ROUNDS_BYTES`
 //! however the samples come: a round whose parts have too much room is applied before it is full, and gives
 //! its room back.
 
+use super::by_series::BySeries;
 use crate::head::{
     Head,
     series::{HistogramRef, SeriesIndex, Stored},
@@ -21,9 +23,9 @@ use skopos_model::TimestampMs;
 use std::{ops::RangeInclusive, sync::Arc};
 
 /// How many parts a round has.
-const PARTS: usize = 256;
+pub(super) const PARTS: usize = 256;
 /// Series with consecutive numbers that are in one part: they mostly come one after the other.
-const NEIGHBOURS_LOG: u32 = 3;
+pub(super) const NEIGHBOURS_LOG: u32 = 3;
 /// A round has so many samples for each series …
 const SAMPLES_PER_SERIES: usize = 8;
 /// … but at least and at most so many, of 16 bytes each.
@@ -41,8 +43,8 @@ const LEAST_GROWTH: usize = 64;
 const ROUNDS_BYTES: usize = rounds_bytes(*ROUND_SAMPLES.end());
 /// A round of fewer is not worth a thread.
 const SHARED_SAMPLES: usize = 4096;
-/// Samples applied before the table of series is let go for a moment.
-const STRIDE: usize = 4096;
+/// Samples sorted and applied before the table of series is let go for a moment; mostly a whole part.
+const STRIDE: usize = 16 << 10;
 
 /// The most that all rounds take while each has so many samples.
 const fn rounds_bytes(round_samples: usize) -> usize {
@@ -54,12 +56,12 @@ const fn most_room(round_samples: usize) -> usize {
     ROUND_ROOM * round_samples / (GROWTH + 1) * GROWTH
 }
 
-#[derive(Clone, Copy, Debug)]
-struct RoundSample {
-    series: SeriesIndex,
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct RoundSample {
+    pub(super) series: SeriesIndex,
     /// Behind the first of the round.
-    after_ms: i32,
-    value_bits: u64,
+    pub(super) after_ms: i32,
+    pub(super) value_bits: u64,
 }
 
 /// What became of samples.
@@ -141,11 +143,11 @@ impl Round {
 
     /// Applies parts until all are taken.
     fn help(&self, head: &Head) {
-        let mut applied = Applied::default();
+        let (mut applied, mut by_series) = (Applied::default(), BySeries::default());
         let mut done = 0;
         while let Some(part) = self.parts.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             for samples in part.chunks(STRIDE) {
-                apply(head, samples, self.first_ms, &mut applied);
+                apply(head, by_series.sort(samples), self.first_ms, &mut applied);
             }
             done += 1;
         }
@@ -169,14 +171,17 @@ impl Round {
     }
 }
 
+/// Applies samples that stand by series.
 fn apply(head: &Head, samples: &[RoundSample], first_ms: i64, applied: &mut Applied) {
     let view = head.replay_view();
     let table = head.registry.table();
-    for sample in samples {
-        let Some(series) = table.get(sample.series) else { continue };
-        let timestamp_ms = first_ms.wrapping_add(i64::from(sample.after_ms));
-        let stored = series.append(timestamp_ms, f64::from_bits(sample.value_bits), &view);
-        applied.count(stored, timestamp_ms, view.min_valid_ms);
+    for of_series in samples.chunk_by(|a, b| a.series == b.series) {
+        let Some(series) = table.get(of_series[0].series) else { continue };
+        let time_ms = |sample: &RoundSample| first_ms.wrapping_add(i64::from(sample.after_ms));
+        let floats = of_series.iter().map(|s| (time_ms(s), f64::from_bits(s.value_bits)));
+        series.append_all(floats, &view, |stored, timestamp_ms| {
+            applied.count(stored, timestamp_ms, view.min_valid_ms);
+        });
     }
 }
 

@@ -35,7 +35,7 @@ use skopos_model::{Sample, TimestampMs};
 use skopos_storage::{QueryError, TimeRange};
 
 /// The place of a series in the registry, and its number in postings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SeriesIndex(pub(crate) u32);
 
 /// One series. Its order is that of the memory: with the counts of its pointer it takes three lines of the
@@ -276,15 +276,15 @@ impl MemSeries {
         samples.late().map_or(Place::Behind, |late| late.place(timestamp, |v| v.is_histogram(value)))
     }
 
-    /// Takes over chunks that were found on disk, the oldest first, before any sample is appended; how many.
-    /// One that does not follow those before it ends the taking, as do samples: the WAL has what it has.
-    pub(crate) fn attach(&self, chunks: impl Iterator<Item = ChunkMeta>) -> usize {
+    /// Takes over chunks that were found on disk, the oldest first, before any sample is appended.
+    /// One whose times are there already is passed over. One that only partly follows those before it ends the
+    /// taking, as do samples: the WAL has what it has.
+    pub(crate) fn attach(&self, chunks: impl Iterator<Item = ChunkMeta>, attached: impl FnMut(&ChunkMeta)) {
         let mut samples = self.samples.lock();
-        let attached = samples.attach(chunks);
+        samples.attach(chunks, attached);
         if let Some(newest) = samples.newest() {
             self.newest_ms.store(newest.as_ms(), Ordering::Release);
         }
-        attached
     }
 
     /// Takes over the open chunk of a snapshot behind the closed ones that were attached. None, when the two
@@ -317,6 +317,28 @@ impl MemSeries {
             self.newest_ms.store(timestamp_ms, Ordering::Release);
         }
         stored
+    }
+
+    /// Stores samples of commits in their order, under one lock, and says of each what became of it.
+    #[inline]
+    pub(crate) fn append_all(
+        &self,
+        floats: impl Iterator<Item = (i64, f64)>,
+        commit: &CommitView<'_>,
+        mut each: impl FnMut(Stored, i64),
+    ) {
+        let mut samples = self.samples.lock();
+        let mut newest = None;
+        for (timestamp_ms, value) in floats {
+            let stored = samples.append(self.wal_ref(), timestamp_ms, value, commit);
+            if matches!(stored, Stored::New | Stored::NewChunk { .. }) {
+                newest = Some(timestamp_ms);
+            }
+            each(stored, timestamp_ms);
+        }
+        if let Some(newest) = newest {
+            self.newest_ms.store(newest, Ordering::Release);
+        }
     }
 
     /// Stores a histogram of a commit. It is valid or the marker of staleness.

@@ -113,21 +113,29 @@ impl Samples {
         }
     }
 
-    pub(super) fn attach(&mut self, chunks: impl Iterator<Item = ChunkMeta>) -> usize {
+    pub(super) fn attach(
+        &mut self,
+        chunks: impl Iterator<Item = ChunkMeta>,
+        mut attached: impl FnMut(&ChunkMeta),
+    ) {
         if !self.open.is_empty() {
-            return 0;
+            return;
         }
         let mut closed = std::mem::take(&mut self.closed).into_vec();
-        let before = closed.len();
         for chunk in chunks {
-            if closed.last().is_some_and(|last| chunk.min_ms() <= last.max_ms()) {
+            let newest_ms = closed.last().map(ChunkMeta::max_ms);
+            // A series with several numbers may have been read from the log, and closed, more than once.
+            if newest_ms.is_some_and(|newest_ms| chunk.max_ms() <= newest_ms) {
+                continue;
+            }
+            if newest_ms.is_some_and(|newest_ms| chunk.min_ms() <= newest_ms) {
                 break;
             }
             self.boundary.grow(0, u32::from(chunk.samples()));
+            attached(&chunk);
             closed.push(chunk);
         }
         self.closed = closed.into_boxed_slice();
-        self.closed.len() - before
     }
 
     /// The open chunk, and what tells the closed ones.

@@ -36,6 +36,9 @@ pub(super) struct Filter {
     stats: CheckpointStats,
     /// The series that are kept, by their numbers.
     kept: HashSet<u64>,
+    /// Whether numbers of several series were among them, of which nothing is kept: who reads it knows no
+    /// more which one it is of.
+    left_out: bool,
     /// The latest of each series.
     metadata: BTreeMap<u64, Metadata>,
     /// Whether the segment was found damaged before the current record.
@@ -59,6 +62,7 @@ impl Filter {
             kept_from,
             stats: CheckpointStats::default(),
             kept: HashSet::new(),
+            left_out: false,
             metadata: BTreeMap::new(),
             damaged_before: false,
             gate: Gate::default(),
@@ -83,9 +87,12 @@ impl Filter {
         mut push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
     ) -> Result<(), CheckpointError> {
         let (kept, out, mut result) = (&mut self.kept, &mut self.out, Ok(()));
+        let mut shared = Vec::new();
         out.clear();
         series(&mut |wal_ref, labels| {
-            kept.insert(wal_ref);
+            if !kept.insert(wal_ref) {
+                shared.push(wal_ref);
+            }
             push_series(out, wal_ref, labels);
             if out.len() >= SERIES_RECORD_BYTES {
                 if result.is_ok() {
@@ -95,11 +102,18 @@ impl Filter {
             }
         });
         result?;
+        self.left_out = !shared.is_empty();
+        kept.retain(|wal_ref| !shared.contains(wal_ref));
         if !out.is_empty() {
             push(out)?;
             out.clear();
         }
         Ok(())
+    }
+
+    /// Whether samples are left out that no block has.
+    pub(super) fn has_left_out(&self) -> bool {
+        self.left_out
     }
 
     pub(super) fn begin_segment(&mut self) {

@@ -1,0 +1,301 @@
+//! A log that gives one number to two series, as when two logs were put together, and two numbers to one, as
+//! when a series has gone and come again: no sample is ever under a wrong name, whatever is read in their
+//! place later.
+
+use crate::{
+    common::{DIR, Dump, commit, dump, labels, open},
+    damage::logged,
+};
+use skopos_base::{
+    Env,
+    fs::{OpenMode, append_all, read_all},
+    sim::{SimFs, SimWorld},
+};
+use skopos_model::{DurationMs, Labels, TimestampMs};
+use skopos_tsdb::{Db, Options, WalCompression, tool::verify::verify};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+const ONE: &str = "/data/one";
+const OTHER: &str = "/data/other";
+
+fn options() -> Options {
+    Options {
+        min_block_duration: DurationMs::from_ms(10_000_000),
+        max_block_duration: DurationMs::from_ms(10_000_000),
+        out_of_order_window: DurationMs::from_ms(100_000_000),
+        max_future: DurationMs::from_secs(1 << 30),
+        segment_bytes: 64 << 10,
+        wal_compression: WalCompression::None,
+        snapshot_on_shutdown: true,
+        // Tests drive the maintenance themselves.
+        maintenance_interval: DurationMs::from_secs(1 << 30),
+        ..Options::default()
+    }
+}
+
+fn named(name: &str) -> Labels {
+    labels(&[("__name__", name)])
+}
+
+/// The value says whose sample it is, and when it was.
+fn value(name: &str, ms: i64) -> f64 {
+    let whose = if name == "one" { 1e9 } else { 2e9 };
+    whose + ms as f64
+}
+
+fn write(db: &Db, names: &[&str], seconds: Range<i64>) {
+    for ms in seconds.map(|s| 1000 * s) {
+        let batch: Vec<_> = names.iter().map(|name| (named(name), ms, value(name, ms))).collect();
+        commit(db, &batch).expect("the disk is sound");
+    }
+}
+
+fn expected(series: &[(&str, &[Range<i64>], i64)]) -> Dump {
+    let each = |(name, seconds, plus): &(&str, &[Range<i64>], i64)| {
+        let times = seconds.iter().cloned().flatten().map(|s| 1000 * s);
+        let late = (0..*plus).map(|n| 1000 * n + 500);
+        let mut samples: Vec<_> = times.chain(late).map(|ms| (ms, value(name, ms).to_bits())).collect();
+        samples.sort_unstable();
+        (named(name), samples)
+    };
+    series.iter().map(each).collect()
+}
+
+/// A database of its own, whose first series has number 1.
+fn write_own(env: &Env, dir: &str, name: &str, seconds: Range<i64>, late: i64, how: How) {
+    let options = Options { snapshot_on_shutdown: how == How::BehindASnapshot, ..options() };
+    let db = Db::open(Path::new(dir), options, env).expect("the database opens");
+    write(&db, &[name], seconds);
+    for ms in (0..late).map(|n| 1000 * n + 500) {
+        commit(&db, &[(named(name), ms, value(name, ms))]).expect("the disk is sound");
+    }
+    if how == How::BehindACheckpoint {
+        for _ in 0..4 {
+            db.steps().truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+        }
+    }
+    db.close().expect("the disk is sound");
+}
+
+/// How two logs are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    InOneSegment,
+    InSegments,
+    /// The first of them has a checkpoint, which names its series.
+    BehindACheckpoint,
+    /// … or a snapshot, which does.
+    BehindASnapshot,
+}
+
+fn files(env: &Env, dir: &Path) -> Vec<(PathBuf, bool)> {
+    if !env.fs.exists(dir).expect("the disk is sound") {
+        return Vec::new();
+    }
+    let mut entries = env.fs.read_dir(dir).expect("the disk is sound");
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.into_iter().map(|e| (dir.join(e.name), e.is_dir)).collect()
+}
+
+fn add(env: &Env, from: &Path, to: &Path) {
+    env.fs.create_dir_all(to.parent().expect("it is in a directory")).expect("the disk is sound");
+    let mode =
+        if env.fs.exists(to).expect("the disk is sound") { OpenMode::Append } else { OpenMode::CreateNew };
+    let bytes = read_all(&*env.fs, from).expect("it is there");
+    let mut file = env.fs.open(to, mode).expect("the disk is sound");
+    append_all(&mut *file, &bytes).expect("the disk is sound");
+    file.sync().expect("the disk is sound");
+}
+
+/// Puts the logs of a directory behind what is there.
+fn add_log(env: &Env, log: &str, from: &str, how: How) {
+    let (from, to) = (Path::new(from).join(log), Path::new(DIR).join(log));
+    let mut next = files(env, &to)
+        .iter()
+        .filter_map(|(path, _)| path.to_str()?.rsplit(['/', '.']).next()?.parse::<u32>().ok())
+        .max()
+        .map_or(0, |last| last + 1);
+    for (path, is_dir) in files(env, &from) {
+        if is_dir {
+            let name = path.file_name().expect("it has a name");
+            for (segment, _) in files(env, &path) {
+                add(env, &segment, &to.join(name).join(segment.file_name().expect("it has a name")));
+            }
+        } else if read_all(&*env.fs, &path).expect("it is there").is_empty() && how != How::BehindACheckpoint
+        {
+            // The segment that a start begins.
+        } else if how == How::InOneSegment {
+            add(env, &path, &to.join("00000000"));
+        } else if how == How::BehindACheckpoint && next == 0 {
+            add(env, &path, &to.join(path.file_name().expect("it has a name")));
+        } else {
+            add(env, &path, &to.join(format!("{next:08}")));
+            next += 1;
+        }
+    }
+}
+
+const LATE: i64 = 100;
+
+/// A directory with both logs, and the closed chunks of `chunks_of`.
+fn put_together(how: How, chunks_of: Option<&str>) -> SimFs {
+    let world = SimWorld::new(1);
+    let fs = world.fs().clone();
+    world.run(|env| {
+        write_own(env, ONE, "one", 100..400, LATE, how);
+        write_own(env, OTHER, "other", 300..600, LATE, How::InSegments);
+        for log in ["wal", "wbl"] {
+            for from in [ONE, OTHER] {
+                // The two write-behind logs stand in segments of their own.
+                add_log(env, log, from, if log == "wal" { how } else { How::InSegments });
+            }
+        }
+        chunks_of.into_iter().for_each(|from| copy(env, from, "chunks_head"));
+        let in_one = files(env, Path::new(ONE));
+        let names = in_one.iter().filter_map(|(path, _)| path.file_name()?.to_str());
+        names.filter(|name| name.starts_with("chunk_snapshot.")).for_each(|name| copy(env, ONE, name));
+    });
+    fs
+}
+
+/// Puts the files of a directory into that of the same name.
+fn copy(env: &Env, from: &str, name: &str) {
+    for (path, _) in files(env, &Path::new(from).join(name)) {
+        add(env, &path, &Path::new(DIR).join(name).join(path.file_name().expect("it has a name")));
+    }
+}
+
+fn live(fs: &SimFs, life: impl FnOnce(&Env, &Db)) -> SimFs {
+    let world = SimWorld::with_fs(3, fs.process_crash());
+    let fs = world.fs().clone();
+    world.run(|env| {
+        let db = open(env, options());
+        life(env, &db);
+        fs.process_crash()
+    })
+}
+
+#[test]
+fn what_stands_under_a_number_that_two_series_have_goes_to_the_one_named_last() {
+    for how in [How::InOneSegment, How::InSegments, How::BehindACheckpoint, How::BehindASnapshot] {
+        for chunks_of in [None, Some(ONE), Some(OTHER)] {
+            let about = format!("{how:?}, chunks of {chunks_of:?}");
+            let of = |until: i64| {
+                let (one, other) = ([100..400, 1000..until], [300..600, 1000..until]);
+                expected(&[("one", &one, LATE), ("other", &other, LATE)])
+            };
+            let mut fs = put_together(how, chunks_of);
+            for life in 0..3 {
+                fs = live(&fs, |env, db| {
+                    assert!(dump(env, db) == of(1000 + 10 * life), "{about}, life {life}");
+                    assert!(db.stats().wal_corruptions_total > 0, "{about}, life {life}: it is said");
+                    write(db, &["one", "other"], 1000 + 10 * life..1010 + 10 * life);
+                    db.sync().expect("the disk is sound");
+                    assert!(dump(env, db) == of(1010 + 10 * life), "{about}, life {life}");
+                });
+            }
+            // A snapshot would hide the names.
+            let world = SimWorld::with_fs(4, fs.process_crash());
+            fs = world.fs().clone();
+            world.run(|env| open(env, options()).close().expect("the disk is sound"));
+            // The log is made shorter, a third at a time, and killed behind each.
+            for life in 0..6 {
+                fs = live(&fs, |env, db| {
+                    assert!(dump(env, db) == of(1030), "{about}, shorter life {life}");
+                    db.steps().truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+                    assert!(dump(env, db) == of(1030), "{about}, shorter life {life}");
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_number_given_twice_is_said_and_verified() {
+    SimWorld::with_fs(2, put_together(How::InSegments, None)).run(|env| {
+        let said = "the WAL gives 1 numbers to two series each (number 1)";
+        let verified = verify(&*env.fs, Path::new(DIR)).expect("it is there");
+        assert!(verified.findings.iter().any(|f| f.reason.starts_with(said)), "{:?}", verified.findings);
+        let log = logged(|| drop(open(env, options())));
+        assert!(log.contains(said), "{log}");
+    });
+}
+
+/// The write-behind log alone has samples out of order once the WAL is shorter: nobody knows whose they are.
+#[test]
+fn samples_that_the_write_behind_log_alone_has_under_such_a_number_get_no_name() {
+    let fs = put_together(How::InSegments, None);
+    SimWorld::with_fs(2, fs.clone()).run(|env| {
+        let third = "/data/third";
+        write_own(env, third, "third", 800..810, 0, How::InSegments);
+        for dir in ["wal", "chunks_head", "wal_names"] {
+            let path = Path::new(DIR).join(dir);
+            if env.fs.exists(&path).expect("the disk is sound") {
+                env.fs.remove_dir_all(&path).expect("the disk is sound");
+            }
+        }
+        add_log(env, "wal", third, How::InSegments);
+        write_own(env, "/data/fourth", "fourth", 820..830, 0, How::InSegments);
+        add_log(env, "wal", "/data/fourth", How::InSegments);
+        let log = logged(|| {
+            let db = open(env, options());
+            let series = |name: &str, seconds: Range<i64>| {
+                let samples = seconds.map(|s| (1000 * s, value(name, 1000 * s).to_bits())).collect();
+                (named(name), samples)
+            };
+            let all: Dump = [series("third", 800..810), series("fourth", 820..830)].into();
+            assert_eq!(dump(env, &db), all);
+            assert_eq!(db.stats().replay_unknown_series, 2 * LATE as u64, "they are counted");
+        });
+        assert!(log.contains("samples from 500 to"), "{log}");
+    });
+}
+
+/// Two numbers of one series are no damage: that is what a series has that has gone and come again.
+#[test]
+fn two_numbers_of_one_series_are_one_series() {
+    for how in [How::InOneSegment, How::InSegments, How::BehindACheckpoint] {
+        for chunks_of in [None, Some(ONE)] {
+            let world = SimWorld::new(1);
+            let mut fs = world.fs().clone();
+            world.run(|env| {
+                write_own(env, ONE, "one", 100..400, LATE, how);
+                let db = Db::open(Path::new(OTHER), options(), env).expect("the database opens");
+                commit(&db, &[(named("first"), 0, 0.0)]).expect("the disk is sound");
+                write(&db, &["one"], 500..700);
+                drop(db);
+                // The other series of number 1 is cut out, with its sample.
+                change(env, &Path::new(OTHER).join("wal/00000000"), without_the_first_batch);
+                ["wal", "wbl"].iter().for_each(|log| {
+                    [ONE, OTHER].iter().for_each(|from| add_log(env, log, from, how));
+                });
+                chunks_of.into_iter().for_each(|from| copy(env, from, "chunks_head"));
+            });
+            let all = expected(&[("one", &[100..400, 500..700], LATE)]);
+            for life in 0..4 {
+                fs = live(&fs, |env, db| {
+                    assert!(dump(env, db) == all, "{how:?}, {chunks_of:?}, life {life}");
+                    assert_eq!(db.stats().wal_corruptions_total, 0, "{how:?}, life {life}: it is no damage");
+                    db.steps().truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+                });
+            }
+        }
+    }
+}
+
+fn change(env: &Env, path: &Path, change: impl FnOnce(&[u8]) -> Vec<u8>) {
+    let bytes = change(&read_all(&*env.fs, path).expect("it is there"));
+    let mut file = env.fs.open(path, OpenMode::Append).expect("it is there");
+    file.truncate(0).expect("the disk is sound");
+    append_all(&mut *file, &bytes).expect("the disk is sound");
+    file.sync().expect("the disk is sound");
+}
+
+/// A record of series and one of samples, in a fragment each.
+fn without_the_first_batch(log: &[u8]) -> Vec<u8> {
+    let len = |at: usize| 7 + usize::from(u16::from_be_bytes([log[at + 1], log[at + 2]]));
+    log[len(0) + len(len(0))..].to_vec()
+}
