@@ -5,9 +5,9 @@
 //! Parts are small enough that what one touches stays in a core's cache, and a round is long enough that it
 //! touches the same series several times. The samples of a part are brought behind one another by series:
 //! so each series is found, locked and waited for once a round. With one thread this is faster too than the
-//! order of the records, by which each sample waits for memory. Memory is that of `ROUNDS` rounds, and bounded by `ROUNDS_BYTES`
-//! however the samples come: a round whose parts have too much room is applied before it is full, and gives
-//! its room back.
+//! order of the records, by which each sample waits for memory. Memory is that of `ROUNDS` rounds, and
+//! bounded by `ROUNDS_BYTES` however the samples come: a round whose parts have too much room is applied
+//! before it is full, and gives its room back.
 
 use super::by_series::BySeries;
 use crate::head::{

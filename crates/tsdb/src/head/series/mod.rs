@@ -277,8 +277,8 @@ impl MemSeries {
     }
 
     /// Takes over chunks that were found on disk, the oldest first, before any sample is appended.
-    /// One whose times are there already is passed over. One that only partly follows those before it ends the
-    /// taking, as do samples: the WAL has what it has.
+    /// One whose times are there already is passed over. One that only partly follows those before it ends
+    /// the taking, as do samples: the WAL has what it has.
     pub(crate) fn attach(&self, chunks: impl Iterator<Item = ChunkMeta>, attached: impl FnMut(&ChunkMeta)) {
         let mut samples = self.samples.lock();
         samples.attach(chunks, attached);
