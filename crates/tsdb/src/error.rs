@@ -25,9 +25,9 @@ pub enum OpenError {
     },
     /// The disk takes no closed chunks, and no more of them may wait in memory.
     #[error(
-        "database cannot be opened: the disk refuses closed chunks in {path}, and {bytes} bytes of them wait \
-         in memory, of at most {max} (limit storage.tsdb.max-unwritten-chunk-bytes); nothing is lost, the WAL \
-         has all of it: make room on the disk, or raise the limit, and start again"
+        "database cannot be opened: the disk refuses closed chunks in {path}, and {bytes} bytes of them \
+         wait in memory, of at most {max} (limit storage.tsdb.max-unwritten-chunk-bytes); nothing is lost, \
+         the WAL has all of it: make room on the disk, or raise the limit, and start again"
     )]
     ChunksRefused {
         /// The directory of closed chunks.
