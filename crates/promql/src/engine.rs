@@ -179,7 +179,10 @@ impl Engine {
         }
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
         let plan = Arc::new(build::plan(expr, grid, Bounds::instant(at), &self.plan_options(Some(budget)))?);
-        let (value, remarks) = self.run(&plan, storage, budget)?;
+        let (value, mut remarks) = self.run(&plan, storage, budget)?;
+        if self.options.profile && remarks.samples.per_step.is_empty() {
+            remarks.samples.per_step = vec![0];
+        }
         let value = match value {
             NodeValue::Scalar(column) => Value::Scalar { timestamp: at, value: column[0] },
             NodeValue::Rows(rows) => Value::Vector(vector(&finished(rows, expr)?, at)?),
@@ -198,7 +201,11 @@ impl Engine {
         let plan =
             build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options(Some(budget)))?;
         let plan = Arc::new(plan);
-        let (value, remarks) = self.run(&plan, storage, budget)?;
+        let (value, mut remarks) = self.run(&plan, storage, budget)?;
+        if self.options.profile && remarks.samples.per_step.is_empty() {
+            // What was folded into a number looks at nothing, at every step.
+            remarks.samples.per_step = vec![0; self.grid(expr, steps)?.steps];
+        }
         let grid = plan.grids[plan.nodes[plan.root.0].grid.0];
         let grid = Grid { start: steps.start, step: steps.step, ..grid };
         let rows = match value {
@@ -388,7 +395,11 @@ impl Engine {
         let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.plan_options(Some(budget)))?
         else {
             let value = Value::Matrix(Matrix::of_samples(vec![], vec![], Columns::default()));
-            return Ok(QueryResult::of(value));
+            let mut nothing = QueryResult::of(value);
+            if self.options.profile {
+                nothing.samples.per_step = vec![0];
+            }
+            return Ok(nothing);
         };
         let (grid, plan) = (plan.grids[0], Arc::new(plan));
         let (value, mut remarks) = self.run(&plan, storage, budget)?;

@@ -211,11 +211,12 @@ pub struct Annotation {
 }
 
 impl Annotation {
-    /// The form of the query API: severity, message, and line and column of its place in `query`.
+    /// The form of the query API: severity, message, and line and column of its place in `query`; columns are
+    /// bytes, as in Prometheus.
     pub fn text(&self, query: &str) -> String {
         let before = query.get(..self.span.start as usize).unwrap_or(query);
         let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+        let column = before.rsplit('\n').next().map_or(0, str::len) + 1;
         let severity = match self.severity {
             Severity::Warning => "warning",
             Severity::Info => "info",

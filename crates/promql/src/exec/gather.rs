@@ -149,8 +149,12 @@ pub(crate) fn quantiles(
     phi_span: Span,
     annotations: &mut Annotations,
 ) -> Result<StepMatrix, EvalError> {
-    if input.matrix.len() > 0 {
-        warn_quantile(phi, phi_span, annotations);
+    // As in Prometheus: whatever there is to be put in order, and of all quantiles the ends alone.
+    let any_nan = phi.0.iter().copied().find(|phi| phi.is_nan());
+    let (least, most) = extremes(phi.0.iter().copied());
+    let odd = any_nan.into_iter().chain([most].into_iter().filter(|v| *v > 1.0));
+    for phi in odd.chain([least].into_iter().filter(|v| *v < 0.0)) {
+        annotations.quantile_out_of_range(phi, phi_span);
     }
     if input.matrix.has_histograms() {
         annotations.ignored_in_aggregation(AggregateOp::Quantile.as_str(), input.argument);
@@ -178,6 +182,11 @@ pub(crate) fn quantiles(
         }
     }
     Ok(out)
+}
+
+/// The least and the greatest of the numbers among `all`.
+pub(crate) fn extremes(all: impl Iterator<Item = f64>) -> (f64, f64) {
+    all.fold((f64::NAN, f64::NAN), |(least, most), v| (least.min(v), most.max(v)))
 }
 
 /// Remarks on quantiles that are no shares of a whole.

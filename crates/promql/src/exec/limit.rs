@@ -3,7 +3,7 @@
 use super::{
     annotations::Annotations,
     bits,
-    gather::{GatherInput, grouped, sizes},
+    gather::{GatherInput, extremes, grouped, sizes},
     held::Held,
     matrix::{Row, StepMatrix},
     window::Column,
@@ -57,9 +57,14 @@ pub(crate) fn limit_ratio(
     let mut held = Held::new(input.matrix.budget());
     held.grow_bytes(steps.saturating_mul(size_of::<f64>()))?;
     let mut work = Work::new(input.matrix.budget());
-    let ratios = (0..steps)
-        .map(|step| checked(ratio.at(step), input.span, ratio_span, annotations))
-        .collect::<Result<Vec<_>, _>>()?;
+    let ratios = (0..steps).map(|step| capped(ratio.at(step), input.span)).collect::<Result<Vec<_>, _>>()?;
+    // Of all ratios the ends alone, as in Prometheus.
+    let (least, most) = extremes(ratio.0.iter().copied());
+    for ratio in [most, least] {
+        if ratio.abs() > 1.0 {
+            annotations.ratio_out_of_range((ratio, ratio.clamp(-1.0, 1.0)), ratio_span);
+        }
+    }
     let mut out = StepMatrix::new(steps, input.matrix.budget());
     let mut present = Vec::new();
     for (labels, row) in input.matrix.iter() {
@@ -81,25 +86,28 @@ pub(crate) fn limit_ratio(
 }
 
 /// The ratio of one step, which is capped where it is no share of a whole.
-fn checked(r: f64, span: Span, ratio_span: Span, annotations: &mut Annotations) -> Result<f64, EvalError> {
+fn capped(r: f64, span: Span) -> Result<f64, EvalError> {
     if r.is_nan() {
         return Err(EvalError::Invalid { message: "Ratio value is NaN".to_owned(), span });
     }
-    let capped = r.clamp(-1.0, 1.0);
-    if capped != r {
-        annotations.ratio_out_of_range((r, capped), ratio_span);
-    }
-    Ok(capped)
+    Ok(r.clamp(-1.0, 1.0))
 }
 
-/// Where the labels' hash stands among all hashes, from 0 to 1.
+/// Where the labels' hash stands among all hashes, from 0 to 1: that of Prometheus as it is released, whose
+/// labels are one text.
 fn place(labels: &Labels) -> f64 {
     let mut bytes = Vec::with_capacity(labels.byte_len() + 16);
     for (name, value) in labels.iter() {
         for part in [name, value] {
+            // The length stands before each text, in four bytes where one does not do.
+            match u8::try_from(part.len()) {
+                Ok(length) if length < 255 => bytes.push(length),
+                _ => {
+                    bytes.push(255);
+                    bytes.extend_from_slice(&part.len().to_le_bytes()[..3]);
+                }
+            }
             bytes.extend_from_slice(part.as_bytes());
-            // In no text: so that different labels are different bytes.
-            bytes.push(0xff);
         }
     }
     xxh64(&bytes, 0) as f64 / u64::MAX as f64

@@ -211,7 +211,7 @@ impl Builder<'_> {
             let (node, same) = self.scalar_arg(call, i, frame, span)?;
             invariant &= same;
             nodes.push(node);
-            places.push(Place(arg(call, i, span)?.span));
+            places.push(Place(strip(arg(call, i, span)?).span));
         }
         let function = match (call.function.id, nodes.as_slice()) {
             (F::HistogramQuantile, [q]) => RankFn::Quantile(*q),
@@ -224,7 +224,7 @@ impl Builder<'_> {
         };
         let rows = if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
         let input = rows.node;
-        let op = Op::Ranks(Ranks { input, place: Place(over.span), function, scalars: places });
+        let op = Op::Ranks(Ranks { input, place: Place(strip(over).span), function, scalars: places });
         let pinned = !self.options.late_names;
         Ok(Part { body: Body::Rows(self.node(op, frame.grid_of(invariant), span)), invariant, pinned })
     }

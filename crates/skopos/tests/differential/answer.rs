@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use skopos_testkit::http::Response;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far numbers may be apart, relative to the greater one.
 pub(super) const CLOSE: f64 = 1e-9;
@@ -27,15 +27,18 @@ impl Answer {
         format!("{} {}: {}", self.status, json["errorType"], json["error"])
     }
 
-    fn data(&self) -> Result<Data, String> {
-        let whole: Whole = serde_json::from_slice(&self.body).map_err(|e| format!("no result: {e}"))?;
-        Ok(whole.data)
+    fn whole(&self) -> Result<Whole, String> {
+        serde_json::from_slice(&self.body).map_err(|e| format!("no result: {e}"))
     }
 }
 
 #[derive(Deserialize)]
 struct Whole {
     data: Data,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    infos: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +46,21 @@ struct Whole {
 struct Data {
     result_type: String,
     result: Value,
+    stats: Option<Stats>,
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    samples: Samples,
+}
+
+/// The samples that a query looked at, and those of each step.
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(rename_all = "camelCase")]
+struct Samples {
+    total_queryable_samples: u64,
+    #[serde(default)]
+    total_queryable_samples_per_step: Vec<(f64, u64)>,
 }
 
 /// One series of a result, as it was written.
@@ -67,21 +85,38 @@ struct Histogram {
     buckets: Vec<(u8, String, String, String)>,
 }
 
-/// What the numbers of a result have to be compared by.
+/// What is compared of a remark, if it is.
+pub(super) type Compared<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What results have to be compared by.
 #[derive(Clone, Copy)]
-pub(super) struct Comparison {
+pub(super) struct Comparison<'a> {
     /// How far numbers may be apart, relative to the greater one.
     pub(super) tolerance: f64,
     /// Whether the order of the series says something.
     pub(super) in_order: bool,
+    /// What is compared of a warning or an info; none where the peer has none at all.
+    pub(super) remarks: Option<Compared<'a>>,
+    /// Whether the samples that were looked at are counted alike.
+    pub(super) samples: bool,
 }
 
 /// What differs between two results, if anything does.
-pub(super) fn difference(ours: &Answer, theirs: &Answer, by: Comparison) -> Result<(), String> {
+pub(super) fn difference(ours: &Answer, theirs: &Answer, by: Comparison<'_>) -> Result<(), String> {
     if ours.body == theirs.body {
         return Ok(());
     }
-    let (ours, theirs) = (ours.data()?, theirs.data()?);
+    let (ours, theirs) = (ours.whole()?, theirs.whole()?);
+    if let Some(compared) = by.remarks {
+        same_remarks(&ours.warnings, &theirs.warnings, compared)?;
+        same_remarks(&ours.infos, &theirs.infos, compared)?;
+    }
+    let (ours, theirs) = (ours.data, theirs.data);
+    if let (true, Some(ours), Some(theirs)) = (by.samples, &ours.stats, &theirs.stats)
+        && ours.samples != theirs.samples
+    {
+        return Err(format!("looked at {:?}, theirs at {:?}", ours.samples, theirs.samples));
+    }
     if ours.result_type != theirs.result_type {
         return Err(format!("a {}, and theirs a {}", ours.result_type, theirs.result_type));
     }
@@ -113,6 +148,25 @@ pub(super) fn difference(ours: &Answer, theirs: &Answer, by: Comparison) -> Resu
     Ok(())
 }
 
+/// Of more than ten remarks theirs names any, and says how many there are beside them; of several that differ in
+/// their places alone it names one.
+fn same_remarks(ours: &[String], theirs: &[String], compared: Compared<'_>) -> Result<(), String> {
+    let too_many = |all: &[String]| all.iter().any(|text| text.contains("omitted"));
+    let set = |all: &[String]| all.iter().filter_map(|text| compared(text)).collect::<BTreeSet<_>>();
+    let words = |all: &[String]| -> Vec<String> {
+        let placeless = |text: String| text[..text.rfind(" (").unwrap_or(text.len())].to_owned();
+        set(all).into_iter().map(placeless).collect()
+    };
+    let (of_ours, of_theirs) = (words(ours), words(theirs));
+    let merged = of_ours.len() > of_theirs.len()
+        && set(theirs).is_subset(&set(ours))
+        && BTreeSet::from_iter(of_ours) == BTreeSet::from_iter(of_theirs);
+    if set(ours) == set(theirs) || merged || too_many(ours) && too_many(theirs) {
+        return Ok(());
+    }
+    Err(format!("remarks {ours:?}, theirs {theirs:?}"))
+}
+
 fn same_series(ours: &Series, theirs: &Series, tolerance: f64) -> Result<(), String> {
     let all = |s: &Series| s.values.iter().chain(&s.value).cloned().collect::<Vec<_>>();
     same_points(&all(ours), &all(theirs), tolerance)?;
@@ -137,12 +191,10 @@ fn same_histogram(a: &Histogram, b: &Histogram, tolerance: f64) -> Result<(), St
         return Err("other buckets".to_owned());
     }
     for (a, b) in a.buckets.iter().zip(&b.buckets) {
-        if a.0 != b.0 {
+        if (a.0, &a.1, &a.2) != (b.0, &b.1, &b.2) {
             return Err(format!("bounds {a:?}, theirs {b:?}"));
         }
-        for (a, b) in [(&a.1, &b.1), (&a.2, &b.2), (&a.3, &b.3)] {
-            same_number(a, b, tolerance)?;
-        }
+        same_number(&a.3, &b.3, tolerance)?;
     }
     Ok(())
 }

@@ -16,6 +16,12 @@ pub(super) enum What {
     Status,
     /// Numbers need to agree to 1e-6.
     Loosely,
+    /// Remarks of this text are not compared, whatever the expression.
+    Remark,
+    /// The places of remarks are not compared.
+    Places,
+    /// The samples that are looked at are counted otherwise.
+    Counts,
 }
 
 /// An entry.
@@ -27,7 +33,7 @@ pub(super) struct Unlike {
 }
 
 impl Unlike {
-    /// Whether the entry speaks of this expression.
+    /// Whether the entry speaks of this expression; of a remark's text, if it is about remarks.
     pub(super) fn concerns(&self, text: &str) -> bool {
         self.expressions.is_match(text)
     }
@@ -48,6 +54,9 @@ pub(super) fn read(text: &str) -> Vec<Unlike> {
             "stricter" => What::Stricter,
             "status" => What::Status,
             "loosely" => What::Loosely,
+            "remark" => What::Remark,
+            "places" => What::Places,
+            "counts" => What::Counts,
             _ => panic!("{line}"),
         };
         let expressions = Regex::new(expressions).expect("a regular expression");

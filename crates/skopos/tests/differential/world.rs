@@ -2,6 +2,8 @@
 //! each. Times are never on a full second, so that no sample stands on the edge of a window, which belonged
 //! to it in version 2 and does not in version 3.
 
+mod recent;
+
 use crate::support::{copy, server};
 use skopos_base::{Env, rng::Rng};
 use skopos_model::{DurationMs, FloatHistogram, Labels, Layout, Span, TimestampMs};
@@ -17,8 +19,11 @@ const SAMPLES: i64 = 800;
 const KEEP: &str = "--storage.tsdb.retention.time=100y";
 /// Subqueries without a step have this one.
 const CONFIG: &str = "global: {evaluation_interval: 1m}\n";
-/// What a version 3 has to have enabled for all that ours has by default.
+const QUIET: &str = "--log.level=warn";
+/// What both have to have enabled.
 const FEATURES: &str = "promql-experimental-functions";
+/// What a version 3 has to have enabled for what ours has by default.
+const FEATURES_OF_3: &str = "native-histograms,promql-duration-expr,promql-per-step-stats";
 
 /// Values of a label for regular expressions.
 const TEXTS: &[&str] = &[
@@ -108,29 +113,35 @@ const TEXTS: &[&str] = &[
 /// The same with ends of lines, which a dot did not match in version 2.
 const LINES: &[&str] = &["\n", "a\n", "\na", "a\nb", "ab\n", "a\r\nb", "foo\nbar\n"];
 
-/// The servers.
+/// A peer and ours, over the same blocks.
 pub(super) struct Servers {
-    pub(super) old: Service,
-    pub(super) recent: Option<Service>,
+    pub(super) theirs: Service,
     pub(super) ours: Service,
 }
 
 impl Servers {
-    pub(super) fn start(rng: &Rng) -> Self {
+    /// Debian's Prometheus and ours.
+    pub(super) fn old(rng: &Rng) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let blocks = blocks(rng, folder.path());
-        let features = format!("--enable-feature={FEATURES}");
-        let quiet = "--log.level=warn";
-        let recent = peers::prometheus_3().map(|program| {
-            let flags = [KEEP, quiet, &format!("{features},native-histograms")];
-            with_blocks(peers::prometheus_at(program, CONFIG, &flags), &blocks)
-        });
-        Self {
-            old: with_blocks(peers::prometheus(CONFIG, &[KEEP, quiet]), &blocks),
-            recent,
-            ours: with_blocks(server().config(CONFIG).flag(KEEP).flag(&features).start(), &blocks),
-        }
+        let blocks = blocks(rng, folder.path(), |_| ());
+        let theirs = with_blocks(peers::prometheus(CONFIG, &[KEEP, QUIET]), &blocks);
+        Self { theirs, ours: ours(&blocks) }
     }
+
+    /// A Prometheus 3, if there is one, and ours; over more than the other can read.
+    pub(super) fn recent(rng: &Rng) -> Option<Self> {
+        let program = peers::prometheus_3()?;
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = blocks(rng, folder.path(), |db| recent::append_recent(rng, db));
+        let features = format!("--enable-feature={FEATURES},{FEATURES_OF_3}");
+        let theirs = peers::prometheus_at(program, CONFIG, &[KEEP, QUIET, &features]);
+        Some(Self { theirs: with_blocks(theirs, &blocks), ours: ours(&blocks) })
+    }
+}
+
+fn ours(blocks: &Path) -> Service {
+    let features = format!("--enable-feature={FEATURES}");
+    with_blocks(server().config(CONFIG).flag(KEEP).flag(&features).start(), blocks)
 }
 
 fn with_blocks(mut server: Service, blocks: &Path) -> Service {
@@ -142,8 +153,8 @@ fn with_blocks(mut server: Service, blocks: &Path) -> Service {
     server
 }
 
-/// Writes the samples, and gives the directory of the blocks.
-fn blocks(rng: &Rng, folder: &Path) -> std::path::PathBuf {
+/// Writes the samples, and what `more` writes, and gives the directory of the blocks.
+fn blocks(rng: &Rng, folder: &Path, more: impl FnOnce(&Db)) -> std::path::PathBuf {
     let day = DurationMs::from_secs(24 * 3600);
     let options = Options { min_block_duration: day, ..Options::default() };
     let db = Db::open(folder, options, &Env::real()).unwrap();
@@ -159,6 +170,7 @@ fn blocks(rng: &Rng, folder: &Path) -> std::path::PathBuf {
     node(rng, &db);
     texts(&db, "text", TEXTS);
     texts(&db, "lines", LINES);
+    more(&db);
     let name = db.snapshot(SnapshotOf::BlocksAndHead).unwrap();
     folder.join("snapshots").join(name)
 }
@@ -274,7 +286,8 @@ fn latencies(rng: &Rng, db: &Db, i: &str, j: &str) {
     }
 }
 
-/// A native histogram that counts up, with resets; resolutions differ from series to series.
+/// A native histogram that counts up, with resets; resolutions differ from series to series. Never near zero, as
+/// the counters.
 fn histograms(rng: &Rng, db: &Db, i: &str, j: &str) {
     let phase = phase(rng);
     let positive_spans = vec![Span { offset: -1, length: 2 }, Span { offset: 1, length: 2 }];
@@ -284,16 +297,18 @@ fn histograms(rng: &Rng, db: &Db, i: &str, j: &str) {
         Layout { schema, zero_threshold: 0.001, positive_spans, negative_spans, ..Layout::default() };
     let mut now = FloatHistogram {
         layout,
-        positive_buckets: vec![0.0; 4],
-        negative_buckets: vec![0.0],
+        positive_buckets: vec![1e6; 4],
+        negative_buckets: vec![1e6],
+        zero_count: 1e6,
+        sum: 1e6,
         ..FloatHistogram::default()
     };
     let mut all = Vec::new();
     for k in 0..SAMPLES {
         if rng.below(100) == 0 {
-            now.positive_buckets.fill(0.0);
-            now.negative_buckets.fill(0.0);
-            (now.zero_count, now.sum) = (0.0, 0.0);
+            now.positive_buckets.fill(5e5);
+            now.negative_buckets.fill(5e5);
+            (now.zero_count, now.sum) = (5e5, 5e5);
         }
         let at = rng.below(4) as usize;
         now.positive_buckets[at] += rng.below(9) as f64;

@@ -438,7 +438,12 @@ fn ignored(
 ) -> Result<(), EvalError> {
     slide(&parted.timestamps, input.windows, work, |_, k, lo, hi| {
         let histograms = parted.histograms_of(lo, hi).len();
-        if histograms > 0 && histograms < hi - lo && bits::get(&out.present, k) {
+        // Of one float alone no trend is to be seen, and it is said all the same.
+        let trend = matches!(
+            input.kernel.function,
+            WindowFn::Deriv | WindowFn::PredictLinear | WindowFn::DoubleExponentialSmoothing
+        ) && hi - lo - histograms == 1;
+        if histograms > 0 && histograms < hi - lo && (trend || bits::get(&out.present, k)) {
             annotations.ignored_in_range(input.metric, input.kernel.span);
         }
         Ok(())
