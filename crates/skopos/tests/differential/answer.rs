@@ -148,8 +148,8 @@ pub(super) fn difference(ours: &Answer, theirs: &Answer, by: Comparison<'_>) -> 
     Ok(())
 }
 
-/// Of more than ten remarks theirs names any, and says how many there are beside them; of several that differ in
-/// their places alone it names one.
+/// Of more than ten remarks theirs names any, and says how many there are beside them; of several that differ
+/// in their places alone it names one.
 fn same_remarks(ours: &[String], theirs: &[String], compared: Compared<'_>) -> Result<(), String> {
     let too_many = |all: &[String]| all.iter().any(|text| text.contains("omitted"));
     let set = |all: &[String]| all.iter().filter_map(|text| compared(text)).collect::<BTreeSet<_>>();

@@ -1,5 +1,5 @@
-//! `Grammar`: random texts by written rules. A rule is a line `NAME WEIGHT TEXT`; in the text `<NAME>` stands for
-//! any text of that rule, and `@` alone for nothing. Knows no language.
+//! `Grammar`: random texts by written rules. A rule is a line `NAME WEIGHT TEXT`; in the text `<NAME>` stands
+//! for any text of that rule, and `@` alone for nothing. Knows no language.
 
 use skopos_base::rng::Rng;
 use std::collections::BTreeMap;

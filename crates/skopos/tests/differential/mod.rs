@@ -1,6 +1,6 @@
 //! Made-up expressions over the same directory of blocks, to Debian's Prometheus and to ours, and those that
-//! are newer to a Prometheus 3: equal results, or both refuse; of a Prometheus 3 the same remarks too. Prints its
-//! seed; `SKOPOS_TEST_SEED` replays it. Owns the written lists of what is not equal.
+//! are newer to a Prometheus 3: equal results, or both refuse; of a Prometheus 3 the same remarks too. Prints
+//! its seed; `SKOPOS_TEST_SEED` replays it. Owns the written lists of what is not equal.
 
 mod answer;
 mod grammar;

@@ -286,8 +286,8 @@ fn latencies(rng: &Rng, db: &Db, i: &str, j: &str) {
     }
 }
 
-/// A native histogram that counts up, with resets; resolutions differ from series to series. Never near zero, as
-/// the counters.
+/// A native histogram that counts up, with resets; resolutions differ from series to series. Never near zero,
+/// as the counters.
 fn histograms(rng: &Rng, db: &Db, i: &str, j: &str) {
     let phase = phase(rng);
     let positive_spans = vec![Span { offset: -1, length: 2 }, Span { offset: 1, length: 2 }];

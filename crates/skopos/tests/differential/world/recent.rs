@@ -1,5 +1,6 @@
-//! The samples that version 3 can read and version 2 cannot: native histograms of whole numbers, gauges, custom
-//! buckets, with floats and markers among them; names of any letters; info metrics; and odd classic buckets.
+//! The samples that version 3 can read and version 2 cannot: native histograms of whole numbers, gauges,
+//! custom buckets, with floats and markers among them; names of any letters; info metrics; and odd classic
+//! buckets.
 
 use super::{SAMPLES, append, floats, phase, time};
 use skopos_base::rng::Rng;
@@ -214,8 +215,8 @@ fn bounds(db: &Db, schema: i32) {
     series(db, &[("__name__", "bounds"), ("schema", &schema.to_string())], &samples);
 }
 
-/// Requests to three targets, and two info metrics about them, all of them there all the time: where one ends,
-/// version 3.5 takes the labels of one for those of another.
+/// Requests to three targets, and two info metrics about them, all of them there all the time: where one
+/// ends, version 3.5 takes the labels of one for those of another.
 fn info(rng: &Rng, db: &Db) {
     for instance in ["p1", "p2", "p3"] {
         let target = [("instance", instance), ("job", "app")];
