@@ -299,7 +299,7 @@ fn samples_are_counted_as_looked_at_and_read() {
         (one.to_owned(), 11, 11, 11),
         (format!("{one} + {one}"), 11, 22, 22),
         (format!("rate({one}[300s])"), 11, 330, 40),
-        (format!("sum(rate(m[20s]))"), 11, 66, 36),
+        ("sum(rate(m[20s]))".to_owned(), 11, 66, 36),
         (format!("{one} @ 450"), 11, 11, 1),
         (format!("sum_over_time({one}[60s] @ 450)"), 11, 66, 6),
         (format!("max_over_time({one}[60s:5s])"), 11, 132, 32 + 32),
