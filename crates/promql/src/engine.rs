@@ -202,9 +202,9 @@ impl Engine {
             build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options(Some(budget)))?;
         let plan = Arc::new(plan);
         let (value, mut remarks) = self.run(&plan, storage, budget)?;
-        if self.options.profile && remarks.samples.per_step.is_empty() {
+        if self.options.profile && remarks.samples.per_step == [0] {
             // What was folded into a number looks at nothing, at every step.
-            remarks.samples.per_step = vec![0; self.grid(expr, steps)?.steps];
+            remarks.samples.per_step.resize(self.grid(expr, steps)?.steps, 0);
         }
         let grid = plan.grids[plan.nodes[plan.root.0].grid.0];
         let grid = Grid { start: steps.start, step: steps.step, ..grid };
