@@ -66,7 +66,7 @@ fn selectors(expr: &Expr, out: &mut Vec<Vec<Matcher>>) {
         ExprKind::Call(c) => c.args.iter().for_each(|arg| selectors(arg, out)),
         ExprKind::Aggregate(a) => a.param.iter().chain([&a.expr]).for_each(|e| selectors(e, out)),
         ExprKind::Binary(b) => [&b.lhs, &b.rhs].into_iter().for_each(|e| selectors(e, out)),
-        ExprKind::Negate(inner) | ExprKind::Paren(inner) => selectors(inner, out),
+        ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => selectors(inner, out),
     }
 }
 

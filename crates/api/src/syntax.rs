@@ -10,11 +10,11 @@ use crate::{
 };
 use axum::{http::StatusCode, response::Response};
 use serde_json::{Map, Value, json};
-use skopos_model::{DurationMs, Matcher, name::METRIC_NAME};
+use skopos_model::{DurationMs, Matcher};
 use skopos_promql::{
     ast::{
         Aggregate, At, Binary, Call, Cardinality, Edges, Expr, ExprKind, Grouping, Length, MatchOn, Matching,
-        Selector, Shift, Subquery, ValueType,
+        NamePlace, Selector, Shift, Subquery, ValueType,
     },
     functions::Optional,
 };
@@ -42,17 +42,17 @@ pub(crate) async fn parse_query(Ready(parts): Ready, params: Params) -> Result<R
         let text = params.get("query").unwrap_or("");
         let expr = parse(parts, text, budget)?;
         let mut writing = Writing::begin(parts, budget, sink, reply::BEGIN);
-        write(&mut writing, &expr, text)?;
+        write(&mut writing, &expr)?;
         reply::end(&mut writing.out, &[], &[]);
         writing.end()
     });
     Ok(reply::json(StatusCode::OK, body.await?))
 }
 
-/// Writes the tree of a part of `text`, node by node: as JSON it is a hundred times as long as the text.
-fn write(writing: &mut Writing<'_>, expr: &Expr, text: &str) -> Result<(), ApiError> {
+/// Writes the tree of an expression, node by node: as JSON it is a hundred times as long as the text.
+fn write(writing: &mut Writing<'_>, expr: &Expr) -> Result<(), ApiError> {
     writing.more()?;
-    let Node { own, below } = node(expr, text);
+    let Node { own, below } = node(expr);
     let mut members: BTreeMap<&str, Member<'_>> = below.into_iter().collect();
     members.extend(own.iter().map(|(name, value)| (name.as_str(), Member::Own(value))));
     for (i, (name, member)) in members.into_iter().enumerate() {
@@ -62,14 +62,14 @@ fn write(writing: &mut Writing<'_>, expr: &Expr, text: &str) -> Result<(), ApiEr
         match member {
             Member::Own(value) => serde_json::to_writer(&mut writing.out, value)
                 .map_err(|e| ApiError::internal(e.to_string()))?,
-            Member::One(expr) => write(writing, expr, text)?,
+            Member::One(expr) => write(writing, expr)?,
             Member::List(all) => {
                 writing.out.push(b'[');
                 for (i, expr) in all.iter().enumerate() {
                     if i > 0 {
                         writing.out.push(b',');
                     }
-                    write(writing, expr, text)?;
+                    write(writing, expr)?;
                 }
                 writing.out.push(b']');
             }
@@ -98,8 +98,8 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The node of a part of `text`.
-fn node<'a>(expr: &'a Expr, text: &str) -> Node<'a> {
+/// The node of an expression.
+fn node(expr: &Expr) -> Node<'_> {
     match &expr.kind {
         ExprKind::Number(v) | ExprKind::Duration(v) => {
             Node::of(json!({"type": "numberLiteral", "val": number(*v)}), [])
@@ -108,8 +108,8 @@ fn node<'a>(expr: &'a Expr, text: &str) -> Node<'a> {
         ExprKind::Bytes(bytes) => {
             Node::of(json!({"type": "stringLiteral", "val": String::from_utf8_lossy(bytes)}), [])
         }
-        ExprKind::Selector(s) => Node::of(selector(Kind::Vector, s, name(expr, text)), []),
-        ExprKind::Range(r) => Node::of(selector(Kind::Matrix(&r.range), &r.selector, name(expr, text)), []),
+        ExprKind::Selector(s) => Node::of(selector(Kind::Vector, s), []),
+        ExprKind::Range(r) => Node::of(selector(Kind::Matrix(&r.range), &r.selector), []),
         ExprKind::Subquery(s) => Node::of(subquery(s), [("expr", Member::One(&s.expr))]),
         ExprKind::Call(c) => Node::of(call(c), [("args", Member::List(&c.args))]),
         ExprKind::Aggregate(a) => aggregate(a),
@@ -118,6 +118,9 @@ fn node<'a>(expr: &'a Expr, text: &str) -> Node<'a> {
         }
         ExprKind::Negate(inner) => {
             Node::of(json!({"type": "unaryExpr", "op": "-"}), [("expr", Member::One(inner))])
+        }
+        ExprKind::Plus(inner) => {
+            Node::of(json!({"type": "unaryExpr", "op": "+"}), [("expr", Member::One(inner))])
         }
         ExprKind::Paren(inner) => Node::of(json!({"type": "parenExpr"}), [("expr", Member::One(inner))]),
     }
@@ -136,13 +139,6 @@ fn length(length: &Length) -> i64 {
     }
 }
 
-/// The name of a selector that is written before its braces: one within them is a condition among others.
-fn name<'a>(expr: &Expr, text: &'a str) -> &'a str {
-    let written = text.get(expr.span.start as usize..expr.span.end as usize).unwrap_or("");
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
-    &written[..written.find(|c| !is_part(c)).unwrap_or(written.len())]
-}
-
 #[derive(Clone, Copy)]
 enum Kind<'a> {
     Vector,
@@ -150,15 +146,20 @@ enum Kind<'a> {
     Matrix(&'a Length),
 }
 
-/// Conditions come in the order of the tree, that of the name last.
-fn selector(kind: Kind<'_>, s: &Selector, name: &str) -> Value {
-    let (names, others): (Vec<&Matcher>, Vec<&Matcher>) =
-        s.matchers.iter().partition(|m| !name.is_empty() && m.name() == METRIC_NAME);
+/// Conditions come in the order of the text, that of a name before the braces last. A name within them is a
+/// condition among others.
+fn selector(kind: Kind<'_>, s: &Selector) -> Value {
+    let mut matchers = s.matchers_in_text_order();
+    let before = s.name == NamePlace::Before && !matchers.is_empty();
+    if before {
+        matchers.rotate_left(1);
+    }
+    let name = matchers.last().filter(|_| before).map_or("", |m| m.value());
     let matcher = |m: &&Matcher| json!({"name": m.name(), "type": m.op().as_str(), "value": m.value()});
     let mut out = json!({
         "type": if matches!(kind, Kind::Vector) { "vectorSelector" } else { "matrixSelector" },
         "name": name,
-        "matchers": others.iter().chain(&names).map(matcher).collect::<Vec<_>>(),
+        "matchers": matchers.iter().map(matcher).collect::<Vec<_>>(),
         "anchored": s.edges == Edges::Anchored,
         "smoothed": s.edges == Edges::Smoothed,
     });
@@ -270,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_within_braces_is_a_condition_among_others() {
+    fn conditions_stand_as_in_the_text_and_a_name_within_braces_is_one_of_them() {
         for (query, name, conditions) in [
             ("up", "up", &["__name__"][..]),
             (r#"up{a="b"}"#, "up", &["a", "__name__"]),
@@ -278,9 +279,11 @@ mod tests {
             (r#"{"up",a="b"}"#, "", &["__name__", "a"]),
             (r#"{a="b"}"#, "", &["a"]),
             (r#"a:b{__name__x="1"}[5m] offset 1m"#, "a:b", &["__name__x", "__name__"]),
+            (r#"up{z="1",a="2",m="3"}"#, "up", &["z", "a", "m", "__name__"]),
+            (r#"{z="1","up",a="2"}"#, "", &["z", "__name__", "a"]),
         ] {
             let expr = skopos_promql::parse(query).unwrap();
-            let shown = Value::Object(node(&expr, query).own);
+            let shown = Value::Object(node(&expr).own);
             let names: Vec<_> =
                 shown["matchers"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
             assert_eq!((shown["name"].as_str(), &names[..]), (Some(name), conditions), "{query}");

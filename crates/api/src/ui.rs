@@ -4,7 +4,7 @@ use axum::{
     http::{
         HeaderName, HeaderValue, StatusCode, Uri,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY,
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LOCATION, REFERRER_POLICY,
             X_CONTENT_TYPE_OPTIONS,
         },
     },
@@ -19,6 +19,10 @@ struct Files;
 
 /// The page of the root; a path that names no file leads nowhere.
 const INDEX: &str = "index.html";
+/// The page for queries of Prometheus, and where it was in old releases: links to them stand in alerts and
+/// dashboards.
+const QUERY: &str = "query";
+const GRAPH: &str = "graph";
 
 /// Nothing is loaded from anywhere else; styles may be set by script, since the charts do so.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -32,7 +36,12 @@ pub(crate) async fn home() -> Response {
 /// Answers for everything that is not the API.
 pub(crate) async fn file(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
-    let path = if path.is_empty() { INDEX } else { path };
+    if path == GRAPH {
+        // Beside it, whatever prefixes stand before both.
+        let location = format!("{QUERY}?{}", uri.query().unwrap_or_default());
+        return (StatusCode::FOUND, [(LOCATION, location)]).into_response();
+    }
+    let path = if path.is_empty() || path == QUERY { INDEX } else { path };
     match Files::get(path) {
         Some(found) => answer(path, found),
         // Clients ask for this page to see whether a server is there.

@@ -3,10 +3,13 @@
 
 use crate::{LoadError, yaml};
 use serde::Deserialize;
-use skopos_base::fs::{Fs, read_all};
+use skopos_base::{
+    fs::{Fs, read_all},
+    secret::Secret,
+};
 use skopos_rules::{
     file::{Group, RuleFile},
-    remote::{Credentials, HttpClient, TlsClient},
+    http_client::{Credentials, HttpClient, TlsClient, TlsVersion, Verification},
 };
 use std::path::{Path, PathBuf};
 
@@ -60,6 +63,9 @@ struct TlsFile {
     key: String,
     key_file: Option<PathBuf>,
     insecure_skip_verify: bool,
+    server_name: String,
+    min_version: Option<TlsVersion>,
+    max_version: Option<TlsVersion>,
 }
 
 #[derive(Deserialize)]
@@ -108,34 +114,49 @@ pub fn load_http_client(fs: &dyn Fs, path: &Path) -> Result<HttpClient, LoadErro
             Some(secret(inline.unwrap_or_default(), named, "`bearer_token` and `bearer_token_file`")?)
         }
     };
-    let TlsFile { ca, ca_file, cert, cert_file, key, key_file, insecure_skip_verify } = file.tls_config;
+    let tls = file.tls_config;
+    let TlsFile { ca, ca_file, cert, cert_file, key, key_file, .. } = tls;
     let ca = secret(ca, ca_file, "`ca` and `ca_file`")?;
     let cert = secret(cert, cert_file, "`cert` and `cert_file`")?;
     let key = secret(key, key_file, "`key` and `key_file`")?;
     if cert.is_empty() != key.is_empty() {
         return Err(wrong("tls_config: a certificate needs its key, and a key its certificate"));
     }
-    let tls = TlsClient {
+    let tls_client = TlsClient {
         authorities: (!ca.is_empty()).then(|| ca.into_bytes()),
-        identity: (!cert.is_empty()).then(|| format!("{cert}\n{key}\n").into_bytes()),
-        believes_anybody: insecure_skip_verify,
+        identity: (!cert.is_empty()).then(|| Secret::new(format!("{cert}\n{key}\n").into_bytes())),
+        verification: if tls.insecure_skip_verify { Verification::None } else { Verification::Full },
+        server_name: Some(tls.server_name).filter(|name| !name.is_empty()),
+        min_version: tls.min_version,
+        max_version: tls.max_version,
     };
+    if let (Some(min), Some(max)) = (tls_client.min_version, tls_client.max_version)
+        && max < min
+    {
+        return Err(wrong("tls_config: max_version is older than min_version"));
+    }
     let credentials = match (file.basic_auth, file.authorization, token) {
         (None, None, None) => Credentials::None,
         (Some(basic), None, None) => Credentials::Basic {
             username: basic.username,
-            password: secret(basic.password, basic.password_file, "`password` and `password_file`")?,
+            password: Secret::new(secret(
+                basic.password,
+                basic.password_file,
+                "`password` and `password_file`",
+            )?),
         },
         (None, Some(other), None) => Credentials::Authorization {
             kind: other.kind,
-            secret: secret(
+            secret: Secret::new(secret(
                 other.credentials,
                 other.credentials_file,
                 "`credentials` and `credentials_file`",
-            )?,
+            )?),
         },
-        (None, None, Some(secret)) => Credentials::Authorization { kind: bearer(), secret },
+        (None, None, Some(secret)) => {
+            Credentials::Authorization { kind: bearer(), secret: Secret::new(secret) }
+        }
         _ => return Err(wrong("write one of `basic_auth`, `authorization` and `bearer_token`")),
     };
-    Ok(HttpClient { credentials, tls })
+    Ok(HttpClient { credentials, tls: tls_client })
 }

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
-use skopos_base::{Env, fs::OpenMode, sim::SimWorld};
+use skopos_base::{Env, fs::OpenMode, secret::Secret, sim::SimWorld};
 use skopos_config::{load_http_client, load_rules, parse_rules};
 use skopos_rules::{
     file::{Group, Rule},
-    remote::Credentials,
+    http_client::{Credentials, TlsVersion, Verification},
 };
 use std::path::Path;
 
@@ -89,9 +89,12 @@ fn env(files: &[(&str, &str)]) -> Env {
 
 #[test]
 fn credentials_are_read_from_the_file_or_from_those_it_names() {
-    let basic = |password: &str| Credentials::Basic { username: "me".into(), password: password.into() };
-    let token =
-        |kind: &str, secret: &str| Credentials::Authorization { kind: kind.into(), secret: secret.into() };
+    let basic =
+        |password: &str| Credentials::Basic { username: "me".into(), password: Secret::new(password.into()) };
+    let token = |kind: &str, secret: &str| Credentials::Authorization {
+        kind: kind.into(),
+        secret: Secret::new(secret.into()),
+    };
     for (text, expected) in [
         ("", Ok(Credentials::None)),
         ("basic_auth: {username: me, password: hush}", Ok(basic("hush"))),
@@ -107,6 +110,8 @@ fn credentials_are_read_from_the_file_or_from_those_it_names() {
         ("tls_config: {x: y}", Err("http.yml:1:14: unknown field `x`")),
         ("tls_config: {cert: a}", Err("a certificate needs its key")),
         ("tls_config: {ca: a, ca_file: b}", Err("one of `ca` and `ca_file`")),
+        ("tls_config: {min_version: TLS13, max_version: TLS12}", Err("max_version is older")),
+        ("tls_config: {min_version: '1.2'}", Err("http.yml:1:27: unknown variant `1.2`")),
         ("tls_config: {ca_file: gone}", Err("/etc/gone")),
         ("bearer_token_file: gone", Err("/etc/gone")),
     ] {
@@ -122,13 +127,14 @@ fn credentials_are_read_from_the_file_or_from_those_it_names() {
 
 #[test]
 fn how_a_connection_is_secured_is_read_from_files() {
-    let text =
-        "tls_config: {ca_file: ca.pem, cert_file: /etc/cert.pem, key: KEY, insecure_skip_verify: true}";
+    let text = "tls_config: {ca_file: ca.pem, cert_file: /etc/cert.pem, key: KEY, insecure_skip_verify: true, \
+         server_name: s, min_version: TLS12, max_version: TLS13}";
     let env = env(&[("/etc/http.yml", text), ("/etc/ca.pem", "CA\n"), ("/etc/cert.pem", "CERT\n")]);
     let tls = load_http_client(&*env.fs, Path::new("/etc/http.yml")).unwrap().tls;
     assert_eq!(tls.authorities.as_deref(), Some(&b"CA"[..]));
-    assert_eq!(tls.identity.as_deref(), Some(&b"CERT\nKEY\n"[..]));
-    assert!(tls.believes_anybody);
+    assert_eq!(tls.identity.as_ref().map(|pem| &pem.expose()[..]), Some(&b"CERT\nKEY\n"[..]));
+    assert_eq!((tls.verification, tls.server_name.as_deref()), (Verification::None, Some("s")));
+    assert_eq!((tls.min_version, tls.max_version), (Some(TlsVersion::Tls12), Some(TlsVersion::Tls13)));
     assert!(!format!("{tls:?}").contains("KEY"));
 }
 

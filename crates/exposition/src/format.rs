@@ -48,34 +48,54 @@ impl Format {
 }
 
 /// One media type of a header, such as `text/plain;version=0.0.4;q=0.5`.
-struct MediaRange<'a> {
+#[derive(Default)]
+pub(crate) struct MediaRange<'a> {
     media_type: &'a str,
     version: &'a str,
-    weight: f32,
+    proto: &'a str,
+    encoding: &'a str,
+    /// What is to become of names that are not classic.
+    pub(crate) escaping: &'a str,
+    pub(crate) weight: f32,
 }
 
 impl<'a> MediaRange<'a> {
-    fn parse(text: &'a str) -> Self {
+    pub(crate) fn parse(text: &'a str) -> Self {
         let mut parts = text.split(';').map(str::trim);
         let media_type = parts.next().unwrap_or("");
-        let mut range = Self { media_type, version: "", weight: 1.0 };
+        let mut range = Self { media_type, weight: 1.0, ..Self::default() };
         for (key, value) in parts.filter_map(|p| p.split_once('=')) {
             let value = value.trim().trim_matches('"');
-            if key.trim().eq_ignore_ascii_case("version") {
-                range.version = value;
-            } else if key.trim().eq_ignore_ascii_case("q") {
+            match key.trim().to_ascii_lowercase().as_str() {
+                "version" => range.version = value,
+                "proto" => range.proto = value,
+                "encoding" => range.encoding = value,
+                "escaping" => range.escaping = value,
                 // A weight that is no number is taken as a refusal of this one type.
-                range.weight = value.parse().unwrap_or(0.0);
+                "q" => range.weight = value.parse().unwrap_or(0.0),
+                _ => {}
             }
         }
         range
+    }
+
+    /// Whether it is the classic text format.
+    pub(crate) fn is_text(&self) -> bool {
+        self.media_type.eq_ignore_ascii_case("text/plain") && matches!(self.version, "" | "0.0.4")
+    }
+
+    /// Whether it is families in protocol buffers, each behind its length.
+    pub(crate) fn is_families(&self) -> bool {
+        self.media_type.eq_ignore_ascii_case("application/vnd.google.protobuf")
+            && self.proto == "io.prometheus.client.MetricFamily"
+            && self.encoding == "delimited"
     }
 
     fn format(&self) -> Option<Format> {
         let is = |name: &str| self.media_type.eq_ignore_ascii_case(name);
         if is("application/openmetrics-text") && matches!(self.version, "" | "0.0.1" | "1.0.0") {
             Some(Format::OpenMetrics)
-        } else if (is("text/plain") && matches!(self.version, "" | "0.0.4")) || is("text/*") {
+        } else if self.is_text() || is("text/*") {
             Some(Format::Text)
         } else {
             None

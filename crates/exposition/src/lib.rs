@@ -2,6 +2,7 @@
 //!
 //! Modules:
 //! - `format`: `Format`, its content types, and which one two sides agree on.
+//! - `negotiate`: `Page`: how a page for another server is written, and with which names.
 //! - `parse`: `Parser`, which iterates over the `Entry`s of a body and borrows it.
 //!   - `parse::scan`: where names, quoted texts and label lists end.
 //!   - `parse::value`: numbers; the fast way for short decimals.
@@ -28,10 +29,12 @@
 //! or `value`, run the benches: every scraped sample pays.
 
 mod format;
+mod negotiate;
 mod parse;
 mod write;
 
 pub use format::Format;
+pub use negotiate::{Escaping, Page, PageFormat};
 pub use parse::{
     DEFAULT_MAX_LINE_BYTES, DuplicateLabel, Entry, MetaLines, ParseError, ParseErrorKind, Parser,
     RawExemplar, Sample, Series,

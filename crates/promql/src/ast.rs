@@ -54,8 +54,10 @@ pub enum ExprKind {
     Aggregate(Box<Aggregate>),
     /// `a + b`
     Binary(Box<Binary>),
-    /// `-a`; a leading `+` is dropped by the parser but for its type check.
+    /// `-a`
     Negate(Box<Expr>),
+    /// `+a`, kept so that the text can be written back.
+    Plus(Box<Expr>),
     /// `(a)`, kept so that the text can be written back.
     Paren(Box<Expr>),
 }
@@ -100,7 +102,7 @@ impl Expr {
             ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::InstantVector,
             ExprKind::Range(_) | ExprKind::Subquery(_) => ValueType::RangeVector,
             ExprKind::Call(call) => call.function.returns,
-            ExprKind::Negate(inner) | ExprKind::Paren(inner) => inner.value_type(),
+            ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => inner.value_type(),
             ExprKind::Binary(b) => match (b.lhs.value_type(), b.rhs.value_type()) {
                 (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
                 _ => ValueType::InstantVector,
@@ -112,14 +114,51 @@ impl Expr {
 /// Picks series, and the newest sample of each within the lookback.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
-    /// All conditions, the metric name's among them; first if it is written before the braces.
+    /// All conditions in the order of the printer, the metric name's among them; first if it is written before
+    /// the braces.
     pub matchers: Vec<Matcher>,
+    /// In which order they stand in the text.
+    pub order: TextOrder,
     /// Where the name is written.
     pub name: NamePlace,
     /// When the sample is looked for.
     pub shift: Shift,
     /// What a window has at its ends.
     pub edges: Edges,
+}
+
+/// The order in which a selector's conditions stand in the text: places among its matchers, none where it is
+/// their own order. As with spans, whoever writes the tree again is free to change it, and it means nothing.
+#[derive(Clone, Debug, Default)]
+pub struct TextOrder(Box<[u16]>);
+
+/// All orders mean the same.
+impl PartialEq for TextOrder {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl TextOrder {
+    /// `places[k]` is where among the matchers the `k`th of the text is.
+    pub(crate) fn new(places: Vec<u16>) -> Self {
+        if places.iter().enumerate().all(|(k, place)| k == usize::from(*place)) {
+            return Self::default();
+        }
+        Self(places.into())
+    }
+}
+
+impl Selector {
+    /// The conditions as the text has them; one whose name stands before the braces is the first. In the order
+    /// of the printer where conditions have been added or taken away since.
+    pub fn matchers_in_text_order(&self) -> Vec<&Matcher> {
+        let places = self.order.0.iter().map(|place| self.matchers.get(usize::from(*place)));
+        match places.collect::<Option<Vec<_>>>() {
+            Some(all) if all.len() == self.matchers.len() => all,
+            _ => self.matchers.iter().collect(),
+        }
+    }
 }
 
 /// Where a selector's metric name is written.

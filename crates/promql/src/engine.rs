@@ -1,29 +1,30 @@
 //! `Engine`: answers queries. Plans, carries out, and brings the value into the form that is handed
 //! out. Parses nothing and keeps nothing from one query to the next.
+//!
+//! - `window`: a range selector that is the whole query.
 
-use crate::ast::{Edges, Expr, ExprKind, RangeSelector, Subquery, ValueType};
+mod window;
+
+use crate::ast::{Expr, ExprKind, Subquery, ValueType};
 use crate::error::EvalError;
 use crate::exec::{
     Annotations, Executor, NodeValue, bits,
     matrix::StepMatrix,
     order::sort_rows,
-    window::{Column, mixed::samples_in, parts},
-    work::{Counted, Work},
+    window::{Column, parts},
+    work::Work,
 };
 use crate::parse::ParseOptions;
 use crate::plan::{
-    Grid, Plan, ScanId, StartTimestamps,
+    CounterSign, Grid, NameRemoval, Plan, StartTimestamps,
     build::{self, Bounds, PlanOptions},
 };
-use crate::profile::{self, NodeStats, QueriedSamples};
+use crate::profile;
 use crate::shards::Shards;
 use crate::value::{Matrix, QueryResult, Value, Vector};
 use skopos_base::clock::Clock;
-use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, TimestampMs, is_stale_nan};
-use skopos_storage::{
-    QueryBudget, QueryLimits, QueryMemory, Queryable, SampleCounts, SelectRequest, SeriesBatch, Shard,
-    TimeRange,
-};
+use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, TimestampMs};
+use skopos_storage::{QueryBudget, QueryLimits, QueryMemory, Queryable, SampleCounts, TimeRange};
 use std::sync::Arc;
 
 /// How queries are answered.
@@ -38,6 +39,8 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// Since when samples were counted tells of resets, and functions use it (`use-start-timestamps`).
     pub start_timestamps: bool,
+    /// Metrics say of what type they are by the label `__type__` (`type-and-unit-labels`).
+    pub type_labels: bool,
     /// What of the language queries may use. The engine evaluates every tree; who parses asks.
     pub language: ParseOptions,
     /// What one query may use.
@@ -52,6 +55,7 @@ impl EngineOptions {
         let option = match name {
             "promql-delayed-name-removal" => &mut self.delayed_name_removal,
             "use-start-timestamps" => &mut self.start_timestamps,
+            "type-and-unit-labels" => &mut self.type_labels,
             _ => return self.language.enable(name),
         };
         *option = true;
@@ -66,6 +70,7 @@ impl Default for EngineOptions {
             subquery_step: DurationMs::from_secs(60),
             delayed_name_removal: false,
             start_timestamps: false,
+            type_labels: false,
             language: ParseOptions::STABLE,
             limits: QueryLimits::default(),
             profile: false,
@@ -260,12 +265,17 @@ impl Engine {
         PlanOptions {
             lookback: self.options.lookback_delta,
             subquery_step: self.options.subquery_step,
-            late_names: self.options.delayed_name_removal,
+            name_removal: if self.options.delayed_name_removal {
+                NameRemoval::Late
+            } else {
+                NameRemoval::AtOnce
+            },
             starts: if self.options.start_timestamps {
                 StartTimestamps::Used
             } else {
                 StartTimestamps::Ignored
             },
+            counter_sign: if self.options.type_labels { CounterSign::Type } else { CounterSign::Name },
             max_samples: self.options.limits.max_samples,
             budget,
             counts_steps: self.options.profile,
@@ -290,97 +300,6 @@ impl Engine {
         }
         let count = end.saturating_sub(start) / step + 1;
         Ok(Grid { start: steps.start, step: steps.step, steps: usize::try_from(count).unwrap_or(usize::MAX) })
-    }
-
-    /// All samples of a window: the value of a range selector that is the whole query.
-    fn samples(
-        &self,
-        storage: &dyn Queryable,
-        range: &RangeSelector,
-        expr: &Expr,
-        at: TimestampMs,
-        budget: &Arc<QueryBudget>,
-    ) -> Result<QueryResult, EvalError> {
-        if range.selector.edges != Edges::Sampled {
-            let message = "anchored and smoothed range vectors must stand in a function such as rate";
-            return Err(EvalError::Invalid { message: message.to_owned(), span: expr.span });
-        }
-        let plan = self.window_plan(range, (expr, at), budget)?;
-        let scan = &plan.scans[ScanId(0).0];
-        let querier = storage.querier(scan.range)?;
-        let request = SelectRequest {
-            matchers: &scan.matchers,
-            range: scan.range,
-            shard: Shard::WHOLE,
-            budget: Arc::clone(budget),
-        };
-        let began = (budget.time_left(), budget.series());
-        let mut set = querier.select(&request)?;
-        let series_expected = set.parting().map_or(0, |p| p.remaining() as u64);
-        let (mut batch, mut total, mut fetched) = (SeriesBatch::default(), 0, 0);
-        let (mut labels, mut ends, mut samples) = (vec![], vec![], Columns::default());
-        while set.next_batch(&mut batch)? {
-            // Those of the batch, and those that are kept.
-            budget.charge_memory((batch.histogram_bytes() as u64).saturating_mul(2))?;
-            let before = total;
-            fetched += batch.sample_count() as u64;
-            for series in batch.iter() {
-                let mut histograms = series.histograms.iter().peekable();
-                for (i, (t, v)) in series.timestamps.iter().zip(series.values).enumerate() {
-                    let histogram = histograms.next_if(|h| h.sample == i);
-                    if !(scan.range.min..=scan.range.max).contains(t) || is_stale_nan(*v) {
-                        continue;
-                    }
-                    total += histogram.as_ref().map_or(1, samples_in) as u64;
-                    match histogram {
-                        Some(h) => samples.push_histogram(*t, &h.to_histogram()),
-                        None => samples.push_float(*t, *v),
-                    }
-                }
-                if ends.last().copied().unwrap_or(0) < samples.len() {
-                    let bytes = series.labels.byte_len() + VECTOR_BYTES;
-                    budget.charge_memory(bytes as u64)?;
-                    labels.push(series.labels.clone());
-                    ends.push(samples.len());
-                }
-            }
-            budget.count_samples(SampleCounts { looked_at: total - before, read: total - before });
-        }
-        let steps = if self.options.profile { vec![total] } else { Vec::new() };
-        let mut operators = Vec::new();
-        if self.options.profile {
-            let stats = NodeStats {
-                counted: Counted::of_one(total),
-                series_expected,
-                series_read: budget.series() - began.1,
-                samples_fetched: fetched,
-                rows: labels.len(),
-                took: began.0.saturating_sub(budget.time_left()),
-            };
-            operators = profile::of_root(&plan, stats);
-        }
-        let samples_of = QueriedSamples { total, per_step: steps.clone(), read: total, read_per_step: steps };
-        let value = Value::Matrix(Matrix::of_samples(labels, ends, samples));
-        Ok(QueryResult { samples: samples_of, operators, ..QueryResult::of(value) })
-    }
-
-    /// A plan whose only scan reads the window of `range`.
-    fn window_plan(
-        &self,
-        range: &RangeSelector,
-        (expr, at): (&Expr, TimestampMs),
-        budget: &QueryBudget,
-    ) -> Result<Plan, EvalError> {
-        let selector = ExprKind::Selector(range.selector.clone());
-        let selector = Expr { kind: selector, span: expr.span };
-        let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
-        // An instant selector reads its lookback, which here is the window.
-        let length = range
-            .range
-            .resolve_positive(Bounds::instant(at).times())
-            .map_err(|e| EvalError::Invalid { message: e.to_string(), span: expr.span })?;
-        let options = PlanOptions { lookback: length, ..self.plan_options(Some(budget)) };
-        build::plan(&selector, grid, Bounds::instant(at), &options)
     }
 
     /// All values of a subquery that is the whole query.

@@ -37,6 +37,7 @@ impl Display for Expr {
             ExprKind::Aggregate(a) => aggregate(f, a),
             ExprKind::Binary(b) => binary(f, b),
             ExprKind::Negate(inner) => write!(f, "-{inner}"),
+            ExprKind::Plus(inner) => write!(f, "+{inner}"),
             ExprKind::Paren(inner) => write!(f, "({inner})"),
         }
     }
@@ -244,12 +245,15 @@ fn selector(f: &mut Formatter<'_>, s: &Selector) -> fmt::Result {
     write!(f, "{{{}}}", written.join(","))
 }
 
-/// Puts matchers into the order in which they are written.
-pub(crate) fn sort_matchers(matchers: &mut [Matcher]) {
-    if matchers.len() < 2 {
-        return;
+/// The matchers in the order in which they are written, and for each of those given where it is now.
+pub(crate) fn sorted_matchers(given: Vec<Matcher>) -> (Vec<Matcher>, Vec<u16>) {
+    let mut all: Vec<(usize, Matcher)> = given.into_iter().enumerate().collect();
+    all.sort_by(|(_, a), (_, b)| written_order(a, b));
+    let mut places = vec![0; all.len()];
+    for (now, (before, _)) in all.iter().enumerate() {
+        places[*before] = u16::try_from(now).expect("invariant: MAX_MATCHERS fits");
     }
-    matchers.sort_by(written_order);
+    (all.into_iter().map(|(_, matcher)| matcher).collect(), places)
 }
 
 /// The order of the written forms, which mostly shows before anything must be written.

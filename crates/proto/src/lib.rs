@@ -7,6 +7,7 @@
 //! - `read`: a request of remote read as it comes, and the answer of plain samples, written series by
 //!   series so that no second copy of it is held.
 //! - `frame`: the messages of a streamed answer, each with its length and checksum.
+//! - `families`: metric families of the exposition in protocol buffers, written metric by metric.
 //! - `error`: `ProtoError`: what is wrong with bytes from outside.
 //!
 //! The way of a request: bytes → `read::decode_request` → `convert::matchers` → storage.
@@ -23,6 +24,7 @@
 
 pub mod convert;
 pub mod error;
+pub mod families;
 pub mod frame;
 pub mod messages;
 pub mod read;

@@ -1,107 +1,20 @@
 //! `RemoteSource`: a server that speaks the HTTP API of Prometheus, asked one query at a time. Answers are
 //! bounded in bytes and time. Owns no storage.
 
+use crate::http_client::HttpClient;
 use crate::source::{Answer, AnswerSeries, AnswerValue, RangeSource, SourceError};
 use form_urlencoded::Serializer;
-use reqwest::{
-    Certificate, Client, ClientBuilder, Identity, RequestBuilder, Response, StatusCode, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE},
-};
+use reqwest::{Client, Response, StatusCode, Url, header::CONTENT_TYPE};
 use serde::Deserialize;
 use skopos_model::{Labels, TimestampMs};
 use skopos_promql::{Steps, ast::Expr};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 use tokio::runtime::{Builder, Runtime};
 
 /// The most bytes of an answer.
 const ANSWER_MAX_BYTES: usize = 256 << 20;
-/// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(300);
 /// So much of an answer that is not understood is shown.
 const SHOWN_CHARS: usize = 200;
-
-/// How we say who we are.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub enum Credentials {
-    /// Not at all.
-    #[default]
-    None,
-    /// With a name and a password.
-    Basic {
-        /// The name.
-        username: String,
-        /// The password.
-        password: String,
-    },
-    /// With the value of the header `Authorization`: a type and what it needs.
-    Authorization {
-        /// `Bearer`, in most places.
-        kind: String,
-        /// The secret.
-        secret: String,
-    },
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // No secret reaches a log.
-        f.write_str(if *self == Self::None { "none" } else { "<secret>" })
-    }
-}
-
-/// How a server of TLS is known, and how it knows us.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct TlsClient {
-    /// The certificates (PEM) that vouch for the server. Without them, those of the system do.
-    pub authorities: Option<Vec<u8>>,
-    /// Our certificate and its key (PEM).
-    pub identity: Option<Vec<u8>>,
-    /// Whoever answers is believed.
-    pub believes_anybody: bool,
-}
-
-impl std::fmt::Debug for TlsClient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A key is in it.
-        f.debug_struct("TlsClient").field("believes_anybody", &self.believes_anybody).finish_non_exhaustive()
-    }
-}
-
-/// How a tool speaks to a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpClient {
-    /// How we say who we are.
-    pub credentials: Credentials,
-    /// How the connection is secured.
-    pub tls: TlsClient,
-}
-
-impl HttpClient {
-    /// A client that is yet to be built.
-    ///
-    /// # Errors
-    /// When a certificate or the key is none.
-    pub fn builder(&self) -> Result<ClientBuilder, String> {
-        // The provider is one for the whole process; whoever comes second finds it there.
-        let _already = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .user_agent(concat!("Skopos/", env!("CARGO_PKG_VERSION")))
-            .timeout(TIMEOUT)
-            .tls_danger_accept_invalid_certs(self.tls.believes_anybody);
-        if let Some(pem) = &self.tls.authorities {
-            let all = Certificate::from_pem_bundle(pem).map_err(|e| format!("tls_config: ca: {e}"))?;
-            if all.is_empty() {
-                return Err("tls_config: ca: there is no certificate in it".to_owned());
-            }
-            builder = builder.tls_certs_only(all);
-        }
-        if let Some(pem) = &self.tls.identity {
-            builder =
-                builder.identity(Identity::from_pem(pem).map_err(|e| format!("tls_config: cert: {e}"))?);
-        }
-        Ok(builder)
-    }
-}
 
 /// A server.
 #[derive(Debug)]
@@ -109,7 +22,8 @@ pub struct RemoteSource {
     runtime: Runtime,
     client: Client,
     url: Url,
-    credentials: Credentials,
+    /// The address by which the server is known to whoever asks; it may be another than the one asked.
+    given: Url,
 }
 
 impl RemoteSource {
@@ -117,7 +31,7 @@ impl RemoteSource {
     ///
     /// # Errors
     /// When the address is none.
-    pub fn new(url: &str, http: HttpClient) -> Result<Self, SourceError> {
+    pub fn new(url: &str, http: &HttpClient) -> Result<Self, SourceError> {
         let invalid = |reason: String| SourceError::Invalid(reason);
         let mut parsed = Url::parse(url).map_err(|e| invalid(format!("{url:?} is no address: {e}")))?;
         if !matches!(parsed.scheme(), "http" | "https") {
@@ -125,27 +39,18 @@ impl RemoteSource {
         }
         let prefix = parsed.path().trim_end_matches('/').to_owned();
         parsed.set_path(&format!("{prefix}/api/v1/query_range"));
-        let client = http.builder().map_err(invalid)?;
-        let client = client.build().map_err(|e| invalid(format!("HTTP client: {e}")))?;
+        let given = parsed.clone();
+        let (builder, url) = http.builder_for(parsed).map_err(invalid)?;
+        let client = builder.build().map_err(|e| invalid(format!("HTTP client: {e}")))?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| invalid(format!("HTTP client: {e}")))?;
-        Ok(Self { runtime, client, url: parsed, credentials: http.credentials })
-    }
-
-    fn with_credentials(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.credentials {
-            Credentials::None => request,
-            Credentials::Basic { username, password } => request.basic_auth(username, Some(password)),
-            Credentials::Authorization { kind, secret } => {
-                request.header(AUTHORIZATION, format!("{kind} {secret}"))
-            }
-        }
+        Ok(Self { runtime, client, url, given })
     }
 
     async fn ask(&self, form: &str) -> Result<(StatusCode, Vec<u8>), reqwest::Error> {
         let post = self.client.post(self.url.clone());
         let post = post.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.to_owned());
-        let response = self.with_credentials(post).send().await?;
+        let response = post.send().await?;
         // Some servers and what stands before them know this path with GET alone.
         let refused = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
         if !refused.contains(&response.status()) {
@@ -153,13 +58,13 @@ impl RemoteSource {
         }
         let mut url = self.url.clone();
         url.set_query(Some(form));
-        let response = self.with_credentials(self.client.get(url)).send().await?;
+        let response = self.client.get(url).send().await?;
         body_within(response, ANSWER_MAX_BYTES).await
     }
 
     /// The address without what may be secret in it.
     fn shown(&self) -> String {
-        let mut url = self.url.clone();
+        let mut url = self.given.clone();
         if url.password().is_some() && url.set_password(None).is_err() {
             return "the server".to_owned();
         }
@@ -342,13 +247,11 @@ mod tests {
 
     #[test]
     fn what_is_secret_is_not_shown() {
-        let source = RemoteSource::new("http://me:hush@localhost:1/prefix/", HttpClient::default()).unwrap();
+        let source = RemoteSource::new("http://me:hush@localhost:1/prefix/", &HttpClient::default()).unwrap();
         assert_eq!(source.shown(), "http://me@localhost:1/prefix/api/v1/query_range");
-        let credentials = Credentials::Basic { username: "me".into(), password: "hush".into() };
-        assert!(!format!("{credentials:?}").contains("hush"));
         for url in ["", "localhost:9090", "ftp://x"] {
             assert!(
-                matches!(RemoteSource::new(url, HttpClient::default()), Err(SourceError::Invalid(_))),
+                matches!(RemoteSource::new(url, &HttpClient::default()), Err(SourceError::Invalid(_))),
                 "{url}"
             );
         }

@@ -1,10 +1,12 @@
 //! `RemoteSource` against a server that writes down what it is asked.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
+use skopos_base::secret::Secret;
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Steps, parse};
 use skopos_rules::{
-    remote::{Credentials, HttpClient, RemoteSource},
+    http_client::{Credentials, HttpClient},
+    remote::RemoteSource,
     source::{Answer, RangeSource, SourceError},
 };
 use std::{
@@ -54,7 +56,7 @@ fn ask(
         }
         requests
     });
-    let mut source = RemoteSource::new(&url, HttpClient { credentials, ..HttpClient::default() }).unwrap();
+    let mut source = RemoteSource::new(&url, &HttpClient { credentials, ..HttpClient::default() }).unwrap();
     let steps = Steps {
         start: TimestampMs::new(1_700_000_017_110),
         end: TimestampMs::new(1_700_000_020_000),
@@ -68,8 +70,8 @@ const FORM: &str = "query=a+%2B+b&start=1700000017.11&end=1700000020&step=1.5";
 
 #[test]
 fn a_query_is_posted_behind_the_prefix_with_its_credentials() {
-    let basic = Credentials::Basic { username: "me".into(), password: "hush".into() };
-    let token = Credentials::Authorization { kind: "Bearer".into(), secret: "t0".into() };
+    let basic = Credentials::Basic { username: "me".into(), password: Secret::new("hush".into()) };
+    let token = Credentials::Authorization { kind: "Bearer".into(), secret: Secret::new("t0".into()) };
     for (credentials, authorization) in
         [(Credentials::None, ""), (basic, "Basic bWU6aHVzaA=="), (token, "Bearer t0")]
     {

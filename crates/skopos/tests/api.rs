@@ -337,6 +337,9 @@ fn our_own_answers_say_what_is_wrong() {
     }
     let deleted = http::request("DELETE", &server.url("/api/v1/query"), &[], &[]).unwrap();
     assert_eq!((deleted.status, &json(&deleted)["errorType"]), (405, &Value::from("method_not_allowed")));
+    let graph = server.get("/graph?g0.expr=up&g0.tab=1");
+    assert_eq!((graph.status, graph.header("location")), (302, Some("query?g0.expr=up&g0.tab=1")));
+    assert_eq!(server.get("/query?g0.expr=up").body, server.get("/").body);
     let zipped = fetch(&server.url("/api/v1/query?query=m"), &[("Accept-Encoding", "gzip")]);
     assert_eq!(zipped.header("content-encoding"), Some("gzip"));
 }

@@ -6,17 +6,21 @@
 //! - `peers`: the same bodies and queries to Debian's Prometheus and to ours
 //! - `differential`: made-up expressions to Prometheus and to ours, over the same blocks
 //! - `limits`: bounds on what targets may bring, in a running server
+//! - `replay`: what is answered while a large log is read
 //! - `retention`: what a running server no longer keeps
 //! - `hostile_targets`: what bad targets do to themselves, to others and to memory
 //! - `tsdb_tool`: what the command line does with data directories, beside promtool
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
+//! - `tool_connection`: how the command line gets through to servers of TLS, and what it does not print
 //! - `query_tool`: the command line asks servers and writes queries, beside promtool
 //! - `api`: status codes and shapes of every endpoint
 //! - `api_beside`: odd requests of every endpoint, beside both releases of Prometheus
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
+//! - `federate`: pages for other servers, as text and in protocol buffers, beside Prometheus 3
 //! - `remote_read`: other servers read our samples, beside Prometheus
 //! - `search`, `streaming`: names by what somebody typed; answers that go out while they are written
 //! - `clients`: programs written for Prometheus
+//! - `trees`: `parse_query` and `format_query`, beside Prometheus 3
 //! - `query_ranks`: which queries run, and which took longest
 //! - `query_stats`: what a query says of itself afterwards
 //! - `running_queries`: what is said of a query that runs, and when the server died meanwhile
@@ -34,6 +38,7 @@ mod config_and_signals;
 mod control;
 mod differential;
 mod documented;
+mod federate;
 mod hostile_targets;
 mod kill_nine;
 mod limits;
@@ -42,10 +47,13 @@ mod query_ranks;
 mod query_stats;
 mod query_tool;
 mod remote_read;
+mod replay;
 mod retention;
 mod running_queries;
 mod search;
 mod streaming;
 mod support;
+mod tool_connection;
+mod trees;
 mod tsdb_tool;
 mod tsdb_tool_rules;

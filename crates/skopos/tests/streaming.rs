@@ -55,7 +55,7 @@ fn a_large_answer_is_whole_and_of_pieces_and_compressed_as_wanted() {
     let series = answer["data"]["result"].as_array().unwrap();
     assert_eq!(series.len(), SERIES);
     assert!(series.iter().all(|one| one["values"].as_array().unwrap().len() as i64 == RANGE_S + 1));
-    for encoding in ["gzip", "zstd"] {
+    for encoding in ["gzip", "deflate", "zstd"] {
         let packed = fetch(&server.url(&path(end)), &[("Accept-Encoding", encoding)]);
         assert_eq!(packed.header("content-encoding"), Some(encoding));
         assert!(packed.body.len() < plain.body.len() / 5, "{encoding}: {}", packed.body.len());
@@ -70,6 +70,7 @@ fn unpacked(encoding: &str, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     match encoding {
         "gzip" => flate2::read::GzDecoder::new(bytes).read_to_end(&mut out).unwrap(),
+        "deflate" => flate2::read::ZlibDecoder::new(bytes).read_to_end(&mut out).unwrap(),
         _ => zstd::Decoder::new(bytes).unwrap().read_to_end(&mut out).unwrap(),
     };
     out

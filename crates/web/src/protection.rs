@@ -5,7 +5,7 @@ use crate::{
     config::{Scope, WebConfig},
     password::{Passwords, Users, Verdict},
     rate::Rate,
-    tls::{self, Pem},
+    tls::{self, Offered, Pem},
     token::Tokens,
 };
 use axum::http::{HeaderName, HeaderValue};
@@ -198,7 +198,8 @@ impl InForce {
                 key: Secret::new(text_or_file(tls.key.expose().as_bytes(), &tls.key_file).map_err(section)?),
                 client_ca: text_or_file(tls.client_ca.as_bytes(), &tls.client_ca_file).map_err(section)?,
             };
-            Some(tls::server_config(tls, config.http_server_config.http2, &pem).map_err(section)?)
+            let offered = if config.http_server_config.http2 { Offered::Both } else { Offered::Http1 };
+            Some(tls::server_config(tls, offered, &pem).map_err(section)?)
         } else {
             None
         };

@@ -20,8 +20,20 @@ pub(crate) struct Pem {
     pub client_ca: Vec<u8>,
 }
 
+/// Which versions of HTTP a client may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    Http1,
+    /// HTTP/2 too, which is preferred.
+    Both,
+}
+
 /// What rustls serves with. The error names the key of the section.
-pub(crate) fn server_config(config: &TlsConfig, http2: bool, pem: &Pem) -> Result<Arc<ServerConfig>, String> {
+pub(crate) fn server_config(
+    config: &TlsConfig,
+    offered: Offered,
+    pem: &Pem,
+) -> Result<Arc<ServerConfig>, String> {
     let provider = Arc::new(provider(config)?);
     let chain = certificates(&pem.cert).map_err(|e| format!("cert: {e}"))?;
     let key = PrivateKeyDer::from_pem_slice(pem.key.expose())
@@ -38,8 +50,11 @@ pub(crate) fn server_config(config: &TlsConfig, http2: bool, pem: &Pem) -> Resul
     };
     let mut server = builder.with_single_cert(chain, key).map_err(|e| format!("cert and key: {e}"))?;
     server.ignore_client_order = config.prefer_server_cipher_suites;
-    server.alpn_protocols = if http2 { vec![b"h2".to_vec()] } else { Vec::new() };
-    server.alpn_protocols.push(b"http/1.1".to_vec());
+    let protocols: &[&[u8]] = match offered {
+        Offered::Both => &[b"h2", b"http/1.1"],
+        Offered::Http1 => &[b"http/1.1"],
+    };
+    server.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
     Ok(Arc::new(server))
 }
 

@@ -2,15 +2,15 @@
 //! file changes.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
-use axum::{Router, extract::Request, routing::get};
+use axum::{Extension, Router, extract::Request, routing::get};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
-use reqwest::{Client, Identity, StatusCode};
+use reqwest::{Client, ClientBuilder, Identity, StatusCode};
 use skopos_web::{
     Protection, Scope, WebConfig,
-    config::{ClientAuth, TokenConfig},
+    config::{ClientAuth, TlsVersion, TokenConfig},
     serve::{ServeOptions, listen, serve},
 };
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -71,6 +71,7 @@ impl Server {
         let take = |body: String| async move { body.len().to_string() };
         let app = Router::new()
             .route("/read", get(|| async { "read" }).post(take))
+            .route("/from", get(|Extension(peer): Extension<SocketAddr>| async move { peer.to_string() }))
             .route("/write", get(|| async { "write" }))
             .route("/admin", get(|| async { "admin" }));
         let (stop, stopped) = oneshot::channel::<()>();
@@ -96,10 +97,15 @@ impl Server {
     }
 }
 
-fn client(authority: Option<&Authority>, identity: Option<Identity>) -> Client {
+/// A client, yet to be built, that believes this authority and no other.
+fn believing(authority: Option<&Authority>) -> ClientBuilder {
     let _set_by_another_test = rustls::crypto::ring::default_provider().install_default();
     let roots = authority.map(|a| reqwest::Certificate::from_der(a.certificate.der()).unwrap());
-    let builder = Client::builder().tls_certs_only(roots).pool_max_idle_per_host(0);
+    Client::builder().tls_certs_only(roots)
+}
+
+fn client(authority: Option<&Authority>, identity: Option<Identity>) -> Client {
+    let builder = believing(authority).pool_max_idle_per_host(0);
     let builder = match identity {
         Some(identity) => builder.identity(identity),
         None => builder,
@@ -442,4 +448,51 @@ fn over_http2_too_nothing_is_no_token() {
     fs::write(&file, "").unwrap();
     server.protection.look();
     assert_eq!((status("Bearer "), status("Bearer in a file")), (401, 200));
+}
+
+#[test]
+fn over_http2_each_request_says_where_it_comes_from_and_counts_for_the_rate() {
+    let authority = Authority::new();
+    let mut config = with_tls(&authority);
+    config.rate_limit.interval = skopos_model::DurationMs::from_secs(3600);
+    config.rate_limit.burst = 6;
+    let server = Server::of(&config);
+    // One connection for all requests of a client.
+    let clients = [(); 2].map(|()| believing(Some(&authority)).build().unwrap());
+    let mut peers = BTreeSet::new();
+    for client in &clients {
+        let answers: Vec<_> = (0..3).map(|_| server.get(client, "/from").unwrap()).collect();
+        assert!(
+            answers.iter().all(|a| a.version() == reqwest::Version::HTTP_2 && a.status() == StatusCode::OK)
+        );
+        let texts = answers.into_iter().map(|answer| server.runtime.block_on(answer.text()).unwrap());
+        let of_client: BTreeSet<SocketAddr> = texts.map(|text| text.parse().unwrap()).collect();
+        assert_eq!(of_client.len(), 1, "{of_client:?}");
+        assert!(of_client.iter().all(|peer| peer.ip().is_loopback() && peer.port() != server.port));
+        peers.extend(of_client);
+    }
+    assert_eq!(peers.len(), 2, "{peers:?}");
+    let beyond = server.get(&clients[0], "/from").unwrap();
+    assert_eq!((beyond.version(), beyond.status().as_u16()), (reqwest::Version::HTTP_2, 429));
+}
+
+#[test]
+fn only_the_versions_of_the_file_are_spoken() {
+    use reqwest::tls::Version;
+    let authority = Authority::new();
+    let mut config = with_tls(&authority);
+    for (min, max, speaks) in [
+        (TlsVersion::Tls10, TlsVersion::Tls13, [true, true]),
+        (TlsVersion::Tls12, TlsVersion::Tls12, [true, false]),
+        (TlsVersion::Tls13, TlsVersion::Tls13, [false, true]),
+    ] {
+        (config.tls_server_config.min_version, config.tls_server_config.max_version) = (min, max);
+        let server = Server::of(&config);
+        let answered = [Version::TLS_1_2, Version::TLS_1_3].map(|only| {
+            let client = believing(Some(&authority));
+            let client = client.tls_version_min(only).tls_version_max(only).build().unwrap();
+            server.get(&client, "/read").is_ok()
+        });
+        assert_eq!(answered, speaks, "{min:?} to {max:?}");
+    }
 }

@@ -27,9 +27,9 @@ impl Expr {
                     && a.lhs.is_same_tree(&b.lhs)
                     && a.rhs.is_same_tree(&b.rhs)
             }
-            (ExprKind::Negate(a), ExprKind::Negate(b)) | (ExprKind::Paren(a), ExprKind::Paren(b)) => {
-                a.is_same_tree(b)
-            }
+            (ExprKind::Negate(a), ExprKind::Negate(b))
+            | (ExprKind::Plus(a), ExprKind::Plus(b))
+            | (ExprKind::Paren(a), ExprKind::Paren(b)) => a.is_same_tree(b),
             // What has no nodes below it; or two different kinds.
             (a, b) => a == b,
         }
@@ -79,6 +79,7 @@ mod tests {
             "a + fill(0) b",
             "a + fill_left(0) b",
             "-a",
+            "+a",
             "(a)",
             "((a))",
             "{\"a\"}",

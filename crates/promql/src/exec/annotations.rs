@@ -23,6 +23,7 @@ enum What {
     QuantileOutOfRange(u64),
     RatioOutOfRange { ratio: u64, capped: u64 },
     PossibleNonCounter,
+    PossibleNonCounterByType,
     OverlappingStarts,
     MixedFloatsHistograms,
     MixedInAggregation,
@@ -126,6 +127,7 @@ impl What {
             | Self::IncompatibleBuckets(_)
             | Self::SortWithoutEffect => Severity::Warning,
             Self::PossibleNonCounter
+            | Self::PossibleNonCounterByType
             | Self::BoundsReconciled(_)
             | Self::IncompatibleTypes { .. }
             | Self::IgnoredInAggregation(_)
@@ -168,6 +170,10 @@ impl Seen {
             }
             What::PossibleNonCounter => format!(
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {metric:?}"
+            ),
+            What::PossibleNonCounterByType => format!(
+                "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got \
+                 {metric}"
             ),
             What::OverlappingStarts => format!(
                 "sample has start time that overlaps with previous sample timestamp for metric {metric:?}"
@@ -287,6 +293,12 @@ impl Annotations {
     /// A rate of something that is not named like a counter.
     pub(crate) fn possible_non_counter(&mut self, metric: &str, span: Span) {
         self.say_of(What::PossibleNonCounter, metric, span);
+    }
+
+    /// A rate of something that does not say to be a counter.
+    pub(crate) fn possible_non_counter_by_type(&mut self, metric: &str, metric_type: &str, span: Span) {
+        let typed = format!("{metric_type:?}: {metric:?}");
+        self.say_of(What::PossibleNonCounterByType, &typed, span);
     }
 
     /// A window with a sample that says to have been counted since before the sample before it.

@@ -14,15 +14,16 @@ use super::{
 };
 use crate::ast::{AggregateOp, Grouping, Span};
 use crate::error::EvalError;
-use crate::plan::Extreme;
+use crate::plan::{Extreme, NameRemoval};
 use skopos_model::{Labels, LabelsBuilder, float, name::METRIC_NAME};
+use skopos_storage::QueryError;
 
 /// What a gathering aggregation works on.
 #[derive(Debug)]
 pub(crate) struct GatherInput<'a> {
     pub matrix: &'a StepMatrix,
     pub grouping: &'a Grouping,
-    pub late_names: bool,
+    pub name_removal: NameRemoval,
     pub span: Span,
     /// Where that which is aggregated stands in the query.
     pub argument: Span,
@@ -47,7 +48,7 @@ pub(crate) fn grouped(input: &GatherInput<'_>) -> Result<(Groups, Held), EvalErr
     for i in 0..input.matrix.len() {
         let (Grouping::By(names) | Grouping::Without(names)) = input.grouping;
         work.spend(WORK_OF_LABELS + names_work(names))?;
-        let key = group_key(input.matrix.labels(i), input.grouping, input.late_names);
+        let key = group_key(input.matrix.labels(i), input.grouping, input.name_removal);
         let id = *ids.entry(key.labels.clone()).or_insert(groups.len());
         let drop_name = key.drop_name;
         held.grow_entries::<usize>(1)?;
@@ -149,6 +150,8 @@ pub(crate) fn quantiles(
     phi_span: Span,
     annotations: &mut Annotations,
 ) -> Result<StepMatrix, EvalError> {
+    let mut work = Work::new(input.matrix.budget());
+    work.spend(phi.0.len())?;
     // As in Prometheus: whatever there is to be put in order, and of all quantiles the ends alone.
     let any_nan = phi.0.iter().copied().find(|phi| phi.is_nan());
     let (least, most) = extremes(phi.0.iter().copied());
@@ -163,7 +166,6 @@ pub(crate) fn quantiles(
     let mut out = StepMatrix::new(steps, input.matrix.budget());
     let mut values = Vec::new();
     let (mut groups, mut held) = grouped(input)?;
-    let mut work = Work::new(input.matrix.budget());
     work.spend(groups.len())?;
     groups.sort_by(|a, b| a.0.labels.cmp(&b.0.labels));
     let most = groups.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
@@ -190,10 +192,17 @@ pub(crate) fn extremes(all: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// Remarks on quantiles that are no shares of a whole.
-pub(crate) fn warn_quantile(phi: Column<'_>, span: Span, annotations: &mut Annotations) {
+pub(crate) fn warn_quantile(
+    phi: Column<'_>,
+    span: Span,
+    work: &mut Work,
+    annotations: &mut Annotations,
+) -> Result<(), QueryError> {
+    work.spend(phi.0.len())?;
     for phi in phi.0.iter().filter(|phi| !(0.0..=1.0).contains(*phi)) {
         annotations.quantile_out_of_range(*phi, span);
     }
+    Ok(())
 }
 
 /// How often each value occurs in each group and step, the value as the label `name`.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::ast::{BinaryOp, Cardinality, MatchOn, Matching, Span};
 use crate::error::EvalError;
-use crate::plan::Join;
+use crate::plan::{Join, NameRemoval};
 use skopos_model::{Labels, LabelsBuilder};
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JoinContext {
     pub span: Span,
-    pub late_names: bool,
+    pub name_removal: NameRemoval,
 }
 
 /// What an entry of the table of groups takes beside its labels, with room to grow.
@@ -107,7 +107,7 @@ pub(crate) fn join(
             if one_to_one && !taken.groups.take(*group, &met, &mut tools.held)? {
                 return Err(EvalError::ManyToOne { span: context.span });
             }
-            let labels = result_labels(join, many.labels(i), one.labels(j), context.late_names);
+            let labels = result_labels(join, many.labels(i), one.labels(j), context.name_removal);
             tools.work.spend(WORK_OF_LABELS + names_work(&join.matching.include))?;
             if !one_to_one && !taken.results.take((*group, labels.clone()), &met, &mut tools.held)? {
                 return Err(EvalError::GroupingNotUnique { span: context.span });
@@ -285,9 +285,9 @@ struct Taken {
 }
 
 /// The labels of the result of two rows.
-fn result_labels(join: &Join, many: &RowLabels, one: &RowLabels, late_names: bool) -> RowLabels {
+fn result_labels(join: &Join, many: &RowLabels, one: &RowLabels, name_removal: NameRemoval) -> RowLabels {
     let drops = !(join.op.is_comparison() || join.op.is_trim()) || join.return_bool;
-    let strips = drops && !late_names;
+    let strips = drops && !name_removal.is_late();
     let Matching { cardinality, on, include, .. } = &join.matching;
     let keep = |n: &str| {
         if strips && goes_with_name(n) {
@@ -306,12 +306,12 @@ fn result_labels(join: &Join, many: &RowLabels, one: &RowLabels, late_names: boo
             builder.set(name, one.labels.value(name));
         }
         labels = builder.build();
-        if join.return_bool && !late_names {
+        if join.return_bool && !name_removal.is_late() {
             // What is neither metric keeps no name that was taken over.
             labels = labels.filtered(|n| !goes_with_name(n));
         }
     }
-    let drop_name = late_names && (many.drop_name || drops);
+    let drop_name = name_removal.is_late() && (many.drop_name || drops);
     RowLabels { labels, drop_name }
 }
 

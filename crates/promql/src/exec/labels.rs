@@ -2,10 +2,11 @@
 
 use super::matrix::RowLabels;
 use crate::ast::{Grouping, MatchOn};
+use crate::plan::NameRemoval;
 use skopos_model::{Labels, name::METRIC_NAME};
 
 /// The labels that say of what type and unit a metric is; they go with its name.
-const TYPE: &str = "__type__";
+pub(crate) const TYPE: &str = "__type__";
 const UNIT: &str = "__unit__";
 
 /// Whether the label goes when the row is no longer the metric that was read.
@@ -28,21 +29,22 @@ pub(crate) fn without_name(labels: &Labels) -> Labels {
 }
 
 /// The labels of the group that a row belongs to.
-pub(crate) fn group_key(labels: &RowLabels, grouping: &Grouping, late_names: bool) -> RowLabels {
+pub(crate) fn group_key(labels: &RowLabels, grouping: &Grouping, name_removal: NameRemoval) -> RowLabels {
     match grouping {
         Grouping::By(names) if names.is_empty() => RowLabels::kept(Labels::empty()),
         Grouping::By(names) => {
-            let hidden = |n: &str| labels.drop_name && !late_names && goes_with_name(n);
+            let hidden = |n: &str| labels.drop_name && !name_removal.is_late() && goes_with_name(n);
             let key = labels.labels.filtered(|n| names.iter().any(|m| m == n) && !hidden(n));
-            let drop_name = labels.drop_name && late_names && key.iter().any(|(n, _)| goes_with_name(n));
+            let drop_name =
+                labels.drop_name && name_removal.is_late() && key.iter().any(|(n, _)| goes_with_name(n));
             RowLabels { labels: key, drop_name }
         }
         Grouping::Without(names) => {
             let gone = |n: &str| {
-                if labels.drop_name && !late_names { goes_with_name(n) } else { n == METRIC_NAME }
+                if labels.drop_name && !name_removal.is_late() { goes_with_name(n) } else { n == METRIC_NAME }
             };
             let key = labels.labels.filtered(|n| !gone(n) && !names.iter().any(|m| m == n));
-            let drop_name = labels.drop_name && late_names && has_type_or_unit(&key);
+            let drop_name = labels.drop_name && name_removal.is_late() && has_type_or_unit(&key);
             RowLabels { labels: key, drop_name }
         }
     }

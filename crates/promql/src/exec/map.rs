@@ -12,7 +12,7 @@ use super::{
     work::Work,
 };
 use crate::ast::BinaryOp;
-use crate::plan::{Grid, LabelJoin, LabelReplace, Map, ScalarMap, Side};
+use crate::plan::{Grid, LabelJoin, LabelReplace, Map, NameRemoval, ScalarMap, Side};
 use skopos_model::{Labels, LabelsBuilder};
 use skopos_storage::{QueryBudget, QueryError};
 use std::{ops::Range, sync::Arc};
@@ -42,7 +42,7 @@ impl MapRun<'_> {
         &self,
         labels: &mut RowLabels,
         row: &mut RowBuffer,
-        (grid, late_names): (&Grid, bool),
+        (grid, name_removal): (&Grid, NameRemoval),
         work: &mut Work,
         annotations: &mut Annotations,
     ) -> Result<(), QueryError> {
@@ -65,10 +65,10 @@ impl MapRun<'_> {
         }
         let made = histograms.and_then(|h| self.of_histograms(h, row, annotations));
         if let Map::Histogram(_) = self.map {
-            only_name_goes(labels, late_names);
+            only_name_goes(labels, name_removal);
             return Ok(());
         }
-        self.apply(labels, row, (grid, late_names), work)?;
+        self.apply(labels, row, (grid, name_removal), work)?;
         if let Some(Made { histograms, numbers }) = made {
             row.set_histograms(histograms);
             for (k, v) in numbers {
@@ -136,17 +136,17 @@ impl MapRun<'_> {
         &self,
         labels: &mut RowLabels,
         row: &mut RowBuffer,
-        (grid, late_names): (&Grid, bool),
+        (grid, name_removal): (&Grid, NameRemoval),
         work: &mut Work,
     ) -> Result<(), QueryError> {
         match self.map {
             Map::Replace(replace) => {
                 pay_for_labels(labels, replaced_bytes(&labels.labels, replace), work)?;
-                relabel(labels, late_names, |l| replaced(l, replace));
+                relabel(labels, name_removal, |l| replaced(l, replace));
             }
             Map::Join(join) => {
                 pay_for_labels(labels, joined_bytes(&labels.labels, join, work)?, work)?;
-                relabel(labels, late_names, |l| joined(l, join));
+                relabel(labels, name_removal, |l| joined(l, join));
             }
             // There is no histogram among floats.
             Map::Histogram(_) | Map::NoStart => row.present.fill(0),
@@ -260,16 +260,16 @@ fn joined_bytes(labels: &Labels, join: &LabelJoin, work: &mut Work) -> Result<us
 }
 
 /// As in Prometheus, the type and unit stay when a number is taken of a histogram.
-fn only_name_goes(labels: &mut RowLabels, late_names: bool) {
-    if late_names {
+fn only_name_goes(labels: &mut RowLabels, name_removal: NameRemoval) {
+    if name_removal.is_late() {
         labels.drop_name = true;
     } else if !labels.drop_name {
         labels.labels = labels.labels.without_metric_name();
     }
 }
 
-fn relabel(labels: &mut RowLabels, late_names: bool, change: impl FnOnce(&RowLabels) -> RowLabels) {
-    if labels.drop_name && !late_names {
+fn relabel(labels: &mut RowLabels, name_removal: NameRemoval, change: impl FnOnce(&RowLabels) -> RowLabels) {
+    if labels.drop_name && !name_removal.is_late() {
         *labels = RowLabels::kept(labels.clone().resolved());
     }
     *labels = change(labels);

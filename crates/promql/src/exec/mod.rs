@@ -157,7 +157,7 @@ impl<'a> Executor<'a> {
     fn evaluate(&mut self, id: NodeId) -> Result<NodeValue, EvalError> {
         let plan = self.plan;
         let (node, grid) = (&plan.nodes[id.0], self.grid(id));
-        let context = JoinContext { span: node.span, late_names: plan.late_names };
+        let context = JoinContext { span: node.span, name_removal: plan.name_removal };
         if let Some(scalars) = self.scalars(&node.op, grid)? {
             return Ok(NodeValue::Scalar(scalars));
         }
@@ -257,11 +257,11 @@ impl<'a> Executor<'a> {
     fn gather(&mut self, gather: &Gather, context: JoinContext) -> Result<StepMatrix, EvalError> {
         use crate::ast::AggregateOp;
         let matrix = self.rows(gather.input);
-        let JoinContext { span, late_names } = context;
+        let JoinContext { span, name_removal } = context;
         let input = GatherInput {
             matrix: &matrix,
             grouping: &gather.grouping,
-            late_names,
+            name_removal,
             span,
             argument: gather.argument.0,
         };
@@ -299,16 +299,17 @@ impl<'a> Executor<'a> {
                 vec![Question { ask: Ask::Fraction { lower: column(0), upper: column(1) }, label }]
             }
             RankFn::Quantile(_) | RankFn::Quantiles { .. } => {
+                let mut work = Work::new(matrix.budget());
                 for (i, place) in ranks.scalars.iter().enumerate() {
-                    gather::warn_quantile(column(i), place.0, &mut self.annotations);
+                    gather::warn_quantile(column(i), place.0, &mut work, &mut self.annotations)?;
                 }
                 let asks = (0..nodes.len()).map(|i| Ask::Quantile(column(i)));
                 asks.map(|ask| Question { ask, label }).collect()
             }
         };
-        let late_names = self.plan.late_names;
+        let name_removal = self.plan.name_removal;
         let (matrix, questions, input) = (&*matrix, &*questions, ranks.place.0);
-        let input = RanksInput { matrix, questions, grid, input, span, late_names };
+        let input = RanksInput { matrix, questions, grid, input, span, name_removal };
         native::ranks::ranks(&input, &mut self.annotations)
     }
 

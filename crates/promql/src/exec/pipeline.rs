@@ -6,7 +6,7 @@ use super::{
     annotations::Annotations,
     bits,
     held::Held,
-    labels::has_type_or_unit,
+    labels::{TYPE, has_type_or_unit},
     map::MapRun,
     matrix::{Row, RowBuffer, RowLabels, StepMatrix},
     scalars::Scalars,
@@ -15,10 +15,12 @@ use super::{
 };
 use crate::ast::Edges;
 use crate::error::EvalError;
-use crate::plan::{Grid, Kernel, Pipeline, PipelineId, Plan, Sink, WindowFn, Windows};
+use crate::plan::{
+    CounterSign, Grid, Kernel, NameRemoval, Pipeline, PipelineId, Plan, Sink, WindowFn, Windows,
+};
 use skopos_model::{CounterResetHint, HistogramView, Labels, TimestampMs};
 use skopos_storage::QueryBudget;
-use std::{ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 /// The samples of a series. Those that are histograms stand in the list too.
 pub(crate) type SeriesSamples<'a> = (Samples<'a>, &'a [HistogramView<'a>]);
@@ -30,7 +32,8 @@ pub(crate) type KernelParams = [Option<Scalars>; 2];
 #[derive(Debug)]
 pub(crate) struct RowMaker<'p> {
     grid: Grid,
-    late_names: bool,
+    name_removal: NameRemoval,
+    counter_sign: CounterSign,
     /// The parameters of the kernel.
     params: KernelParams,
     maps: Vec<MapRun<'p>>,
@@ -45,7 +48,7 @@ pub(crate) struct RowMaker<'p> {
 #[derive(Debug)]
 pub(crate) struct RowTaker<'p> {
     pipeline: &'p Pipeline,
-    late_names: bool,
+    name_removal: NameRemoval,
     sink: SinkRun<'p>,
     /// Rows may have equal labels, whatever the plan says.
     merge: bool,
@@ -73,16 +76,16 @@ impl<'p> PipelineRun<'p> {
         numbers: (KernelParams, Vec<MapRun<'p>>),
         budget: &Arc<QueryBudget>,
     ) -> Result<Self, EvalError> {
-        let (pipeline, grid, late_names) = (&plan.pipelines[id.0], plan.grid_of(id), plan.late_names);
+        let (pipeline, grid, name_removal) = (&plan.pipelines[id.0], plan.grid_of(id), plan.name_removal);
         let maker = RowMaker::new((plan, id), numbers, budget)?;
         let sink = match &pipeline.sink {
             Sink::Collect { .. } => SinkRun::Collect(StepMatrix::new(grid.steps, budget)),
             Sink::Aggregate { op, grouping, input } => {
                 let aggregation = Aggregation { op: *op, grouping, input: input.0 };
-                SinkRun::Aggregate(Box::new(Aggregator::new(aggregation, grid.steps, late_names, budget)))
+                SinkRun::Aggregate(Box::new(Aggregator::new(aggregation, grid.steps, name_removal, budget)))
             }
         };
-        Ok(Self { maker, taker: RowTaker { pipeline, late_names, sink, merge: false } })
+        Ok(Self { maker, taker: RowTaker { pipeline, name_removal, sink, merge: false } })
     }
 
     /// Takes the samples of one series through windows, maps and into the sink.
@@ -154,7 +157,7 @@ impl RowTaker<'_> {
     ) -> Result<(), EvalError> {
         match &mut self.sink {
             SinkRun::Collect(matrix) => {
-                if !self.late_names {
+                if !self.name_removal.is_late() {
                     // Without more than their names, rows of one name may have come to be equal.
                     self.merge |= labels.drop_name && has_type_or_unit(&labels.labels);
                     labels = RowLabels::kept(labels.resolved());
@@ -172,7 +175,7 @@ impl<'p> RowMaker<'p> {
         (params, maps): (KernelParams, Vec<MapRun<'p>>),
         budget: &Arc<QueryBudget>,
     ) -> Result<Self, EvalError> {
-        let (grid, late_names) = (plan.grid_of(id), plan.late_names);
+        let (grid, name_removal) = (plan.grid_of(id), plan.name_removal);
         let mut held = Held::new(budget);
         held.grow(grid.steps)?;
         let (row, names) = (RowBuffer::new(grid.steps), foldhash::HashSet::default());
@@ -180,7 +183,8 @@ impl<'p> RowMaker<'p> {
         if plan.counts_steps {
             work.counted = Counted::of_steps(grid.steps, budget)?;
         }
-        Ok(Self { grid, late_names, params, maps, row, names, work, held })
+        let counter_sign = plan.counter_sign;
+        Ok(Self { grid, name_removal, counter_sign, params, maps, row, names, work, held })
     }
 
     /// What was counted so far, which is nothing from there on.
@@ -252,7 +256,7 @@ impl<'p> RowMaker<'p> {
             self.check_counter(&labels.labels, kernel, annotations)?;
         }
         if kernel.function == WindowFn::Quantile {
-            super::gather::warn_quantile(params.0[0], kernel.span, annotations);
+            super::gather::warn_quantile(params.0[0], kernel.span, &mut self.work, annotations)?;
         }
         let drop_name = labels.drop_name || !kernel.function.keeps_name();
         self.mapped(RowLabels { labels: labels.labels.clone(), drop_name }, annotations)
@@ -266,12 +270,23 @@ impl<'p> RowMaker<'p> {
     ) -> Result<(), EvalError> {
         const SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
         let Some(name) = labels.metric_name() else { return Ok(()) };
-        if !SUFFIXES.iter().any(|s| name.ends_with(s)) && !self.names.contains(name) {
-            annotations.possible_non_counter(name, kernel.span);
-            self.held.grow_entries::<String>(1)?;
-            self.held.grow_bytes(name.len())?;
-            self.names.insert(name.to_owned());
+        let metric_type = labels.value(TYPE);
+        let said_of = match self.counter_sign {
+            CounterSign::Name if SUFFIXES.iter().any(|s| name.ends_with(s)) => return Ok(()),
+            CounterSign::Type if matches!(metric_type, "counter" | "histogram") => return Ok(()),
+            CounterSign::Name => Cow::Borrowed(name),
+            CounterSign::Type => Cow::Owned(format!("{metric_type} {name}")),
+        };
+        if self.names.contains(&*said_of) {
+            return Ok(());
         }
+        match self.counter_sign {
+            CounterSign::Name => annotations.possible_non_counter(name, kernel.span),
+            CounterSign::Type => annotations.possible_non_counter_by_type(name, metric_type, kernel.span),
+        }
+        self.held.grow_entries::<String>(1)?;
+        self.held.grow_bytes(said_of.len())?;
+        self.names.insert(said_of.into_owned());
         Ok(())
     }
 
@@ -295,7 +310,7 @@ impl<'p> RowMaker<'p> {
         annotations: &mut Annotations,
     ) -> Result<Option<RowLabels>, EvalError> {
         for map in &self.maps {
-            let how = (&self.grid, self.late_names);
+            let how = (&self.grid, self.name_removal);
             if self.row.histograms.is_some() || map.map.is_trim() {
                 map.apply_to_all(&mut labels, &mut self.row, how, &mut self.work, annotations)?;
                 continue;

@@ -194,12 +194,9 @@ impl Parser<'_> {
             node.expr.span = span;
             return Ok(node);
         }
-        if !negative {
-            node.expr.span = span;
-            return Ok(node);
-        }
         let (value_type, depth) = (node.value_type, node.depth);
-        self.branch(ExprKind::Negate(node.expr), value_type, span, depth)
+        let kind = if negative { ExprKind::Negate(node.expr) } else { ExprKind::Plus(node.expr) };
+        self.branch(kind, value_type, span, depth)
     }
 
     /// What stands between operators, without `offset`, `@` and ranges behind it.

@@ -9,7 +9,8 @@ use super::{
     words::Keyword,
 };
 use crate::ast::{
-    At, Edges, ExprKind, Length, NamePlace, RangeSelector, Selector, Shift, Span, Subquery, ValueType,
+    At, Edges, ExprKind, Length, NamePlace, RangeSelector, Selector, Shift, Span, Subquery, TextOrder,
+    ValueType,
 };
 use skopos_model::{MatchOp, Matcher, TimestampMs, name::METRIC_NAME};
 
@@ -57,7 +58,7 @@ impl Parser<'_> {
     /// `{…}` without a name before it.
     pub(super) fn vector_selector(&mut self) -> Parsed<Node> {
         let start = self.token.span.start;
-        let matchers = self.matchers()?;
+        let (matchers, order) = self.matchers()?;
         let span = self.span_from(start);
         let may_be_empty = self.any_selector_at == Some(start);
         if !may_be_empty && matchers.iter().all(Matcher::matches_empty) {
@@ -65,12 +66,13 @@ impl Parser<'_> {
                            a label with a value";
             return Err(self.meaning(span, message));
         }
-        Ok(self.selector(matchers, NamePlace::Within, span))
+        Ok(self.selector(matchers, order, NamePlace::Within, span))
     }
 
     /// A metric's name that was just taken, and `{…}` if it follows.
     pub(super) fn named_selector(&mut self, name: Span) -> Parsed<Node> {
-        let mut matchers = if self.at(Punct::LeftBrace) { self.matchers()? } else { Vec::new() };
+        let (mut matchers, mut order) =
+            if self.at(Punct::LeftBrace) { self.matchers()? } else { Default::default() };
         let span = self.span_from(name.start);
         let name = self.slice(name);
         if let Some(twice) = matchers.iter().find(|m| m.name() == METRIC_NAME) {
@@ -78,16 +80,19 @@ impl Parser<'_> {
             return Err(self.meaning(span, message));
         }
         matchers.insert(0, Matcher::equal(METRIC_NAME, name));
-        Ok(self.selector(matchers, NamePlace::Before, span))
+        order.iter_mut().for_each(|place| *place += 1);
+        order.insert(0, 0);
+        Ok(self.selector(matchers, order, NamePlace::Before, span))
     }
 
-    fn selector(&self, matchers: Vec<Matcher>, name: NamePlace, span: Span) -> Node {
-        let selector = Selector { matchers, name, shift: Shift::default(), edges: Edges::default() };
+    fn selector(&self, matchers: Vec<Matcher>, order: Vec<u16>, name: NamePlace, span: Span) -> Node {
+        let (order, shift) = (TextOrder::new(order), Shift::default());
+        let selector = Selector { matchers, order, name, shift, edges: Edges::default() };
         self.leaf(ExprKind::Selector(selector), ValueType::InstantVector, span)
     }
 
-    /// `{…}`, in the order in which the printer writes them: the order of the text means nothing.
-    fn matchers(&mut self) -> Parsed<Vec<Matcher>> {
+    /// `{…}`, in the order in which the printer writes them, with the place of each as the text has them.
+    fn matchers(&mut self) -> Parsed<(Vec<Matcher>, Vec<u16>)> {
         self.advance()?;
         let mut matchers = Vec::new();
         while !self.at(Punct::RightBrace) {
@@ -101,8 +106,7 @@ impl Parser<'_> {
             }
         }
         self.advance()?;
-        crate::printer::sort_matchers(&mut matchers);
-        Ok(matchers)
+        Ok(crate::printer::sorted_matchers(matchers))
     }
 
     fn matcher(&mut self) -> Parsed<Matcher> {

@@ -2,8 +2,8 @@
 //! because it does not change from step to step, and where rows flow on without being kept.
 
 use super::{
-    Constant, Detail, Gather, Grid, GridId, Join, Kernel, Map, Node, NodeId, Op, Param, Pipeline, Place,
-    Plan, ScalarMap, Scan, Side, Source, StartTimestamps, Twin, WindowFn, Windows,
+    Constant, CounterSign, Detail, Gather, Grid, GridId, Join, Kernel, Map, NameRemoval, Node, NodeId, Op,
+    Param, Pipeline, Place, Plan, ScalarMap, Scan, Side, Source, StartTimestamps, Twin, WindowFn, Windows,
     draft::{Body, Collected, Grouped, Part},
     regexes::Regexes,
 };
@@ -23,10 +23,12 @@ pub(crate) struct PlanOptions<'b> {
     pub lookback: DurationMs,
     /// The step of subqueries that have none.
     pub subquery_step: DurationMs,
-    /// Names are removed at the very end.
-    pub late_names: bool,
+    /// When names go.
+    pub name_removal: NameRemoval,
     /// Whether anything is made of since when samples were counted.
     pub starts: StartTimestamps,
+    /// By what a counter is known.
+    pub counter_sign: CounterSign,
     /// Samples are counted step by step.
     pub counts_steps: bool,
     /// More steps than that are refused before anything is held.
@@ -140,8 +142,9 @@ pub(crate) fn plan(
         scans,
         grids,
         root,
-        late_names: options.late_names,
+        name_removal: options.name_removal,
         starts: options.starts,
+        counter_sign: options.counter_sign,
         twins,
         counts_steps,
     })
@@ -228,7 +231,7 @@ impl<'a> Builder<'a> {
                     None => self.mapped(part, Map::Negate, frame, e.span),
                 })
             }
-            ExprKind::Paren(inner) => self.expr(inner, frame),
+            ExprKind::Plus(inner) | ExprKind::Paren(inner) => self.expr(inner, frame),
             ExprKind::String(_) | ExprKind::Bytes(_) => Err(invalid("a text cannot stand here", e.span)),
             ExprKind::Range(_) | ExprKind::Subquery(_) => {
                 Err(invalid("a range vector cannot stand here: wrap it in a function such as rate", e.span))

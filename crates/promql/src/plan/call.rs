@@ -225,7 +225,7 @@ impl Builder<'_> {
         let rows = if invariant { self.rows_of(part, frame) } else { self.rows_at_all_steps(part, frame) };
         let input = rows.node;
         let op = Op::Ranks(Ranks { input, place: Place(strip(over).span), function, scalars: places });
-        let pinned = !self.options.late_names;
+        let pinned = !self.options.name_removal.is_late();
         Ok(Part { body: Body::Rows(self.node(op, frame.grid_of(invariant), span)), invariant, pinned })
     }
 

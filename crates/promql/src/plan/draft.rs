@@ -115,7 +115,7 @@ impl Builder<'_> {
     pub(crate) fn without_names(&self, mut part: Part) -> Part {
         if let Body::Draft(draft) = &mut part.body {
             // Names that go at the very end do no harm before.
-            draft.unique &= part.pinned || self.options.late_names;
+            draft.unique &= part.pinned || self.options.name_removal.is_late();
             draft.nameless = true;
         }
         part

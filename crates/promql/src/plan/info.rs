@@ -81,7 +81,9 @@ impl Builder<'_> {
             ExprKind::Call(c) => c.args.iter().find_map(|arg| self.reference(arg, outer)),
             ExprKind::Aggregate(a) => self.reference(&a.expr, outer),
             ExprKind::Binary(b) => self.reference(&b.lhs, outer).or_else(|| self.reference(&b.rhs, outer)),
-            ExprKind::Negate(inner) | ExprKind::Paren(inner) => self.reference(inner, outer),
+            ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => {
+                self.reference(inner, outer)
+            }
         }
     }
 

@@ -45,14 +45,40 @@ pub(crate) struct Plan {
     pub scans: Vec<Scan>,
     pub grids: Vec<Grid>,
     pub root: NodeId,
-    /// Names are removed at the very end instead of by each operator.
-    pub late_names: bool,
+    /// When names go.
+    pub name_removal: NameRemoval,
     /// Whether anything is made of since when samples were counted.
     pub starts: StartTimestamps,
+    /// By what a counter is known.
+    pub counter_sign: CounterSign,
     /// Places that are carried out together with others.
     pub twins: Vec<Twin>,
     /// Samples are counted step by step.
     pub counts_steps: bool,
+}
+
+/// When the names of metrics go, where values are no longer those of the metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameRemoval {
+    /// With the operator that makes other values of them.
+    AtOnce,
+    /// At the very end of the query.
+    Late,
+}
+
+impl NameRemoval {
+    pub(crate) const fn is_late(self) -> bool {
+        matches!(self, Self::Late)
+    }
+}
+
+/// By what a counter is known, where a function wants one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CounterSign {
+    /// By the end of its name.
+    Name,
+    /// By its label `__type__`.
+    Type,
 }
 
 /// What is made of the start timestamps of samples.

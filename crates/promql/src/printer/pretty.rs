@@ -68,12 +68,13 @@ fn fits(expr: &Expr) -> bool {
 }
 
 fn write_at(out: &mut Lines, expr: &Expr, level: usize) {
-    if let ExprKind::Negate(inner) = &expr.kind {
+    let sign = if matches!(expr.kind, ExprKind::Plus(_)) { '+' } else { '-' };
+    if let ExprKind::Negate(inner) | ExprKind::Plus(inner) = &expr.kind {
         indent(out, level);
         let max = out.max.saturating_sub(out.text.len());
         let mut operand = Lines { text: String::new(), max };
         write_at(&mut operand, inner, level);
-        out.push('-');
+        out.push(sign);
         // What was broken off says by its length that it was.
         let is_whole = operand.text.len() <= operand.max;
         out.push_str(if is_whole { operand.text.trim() } else { &operand.text });

@@ -10,3 +10,4 @@ mod semantics;
 mod shards;
 #[path = "../support/mod.rs"]
 mod support;
+mod whole_windows;

@@ -208,7 +208,7 @@ fn pin(expr: &mut Expr, at: TimestampMs, pinnable: &mut bool) {
             pin(&mut b.lhs, at, pinnable);
             pin(&mut b.rhs, at, pinnable);
         }
-        ExprKind::Negate(inner) | ExprKind::Paren(inner) => pin(inner, at, pinnable),
+        ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => pin(inner, at, pinnable),
     }
 }
 

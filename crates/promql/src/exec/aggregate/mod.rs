@@ -16,6 +16,7 @@ use super::{
 };
 use crate::ast::{AggregateOp, Grouping, Span};
 use crate::error::EvalError;
+use crate::plan::NameRemoval;
 use histograms::HistogramGroups;
 use skopos_model::{Labels, histogram::SumKind};
 use skopos_storage::QueryBudget;
@@ -36,7 +37,7 @@ pub(crate) struct Aggregator<'p> {
     op: AggregateOp,
     grouping: &'p Grouping,
     input: Span,
-    late_names: bool,
+    name_removal: NameRemoval,
     groups: foldhash::HashMap<Labels, usize>,
     /// The first accumulator of each group and step, and where there is one.
     matrix: StepMatrix,
@@ -58,14 +59,14 @@ impl<'p> Aggregator<'p> {
     pub(crate) fn new(
         Aggregation { op, grouping, input }: Aggregation<'p>,
         steps: usize,
-        late_names: bool,
+        name_removal: NameRemoval,
         budget: &Arc<QueryBudget>,
     ) -> Self {
         Self {
             op,
             grouping,
             input,
-            late_names,
+            name_removal,
             groups: foldhash::HashMap::default(),
             matrix: StepMatrix::new(steps, budget),
             second: Vec::new(),
@@ -96,7 +97,7 @@ impl<'p> Aggregator<'p> {
     ) -> Result<(), EvalError> {
         let (Grouping::By(names) | Grouping::Without(names)) = self.grouping;
         work.spend(1 + names_work(names))?;
-        let key = group_key(labels, self.grouping, self.late_names);
+        let key = group_key(labels, self.grouping, self.name_removal);
         let drop_name = key.drop_name;
         let group = match self.groups.get(&key.labels) {
             Some(group) => *group,

@@ -78,7 +78,7 @@ fn fill_one(
         if one_to_one && !taken.groups.take(group, &alone, &mut tools.held)? {
             return Err(EvalError::ManyToOne { span: context.span });
         }
-        let labels = result_labels(join, labels, &nothing, context.late_names);
+        let labels = result_labels(join, labels, &nothing, context.name_removal);
         if !one_to_one && !taken.results.take((group, labels.clone()), &alone, &mut tools.held)? {
             return Err(EvalError::GroupingNotUnique { span: context.span });
         }
@@ -115,7 +115,7 @@ fn fill_many(
         if !bits::any(&alone) {
             continue;
         }
-        let result = result_labels(join, &RowLabels::kept(key), labels, context.late_names);
+        let result = result_labels(join, &RowLabels::kept(key), labels, context.name_removal);
         push(join, (other, Row { present: &alone, ..row }), result, out, tools)?;
     }
     Ok(())

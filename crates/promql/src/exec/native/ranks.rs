@@ -19,7 +19,7 @@ use crate::exec::{
     window::Column,
     work::{WORK_OF_LABELS, Work},
 };
-use crate::plan::Grid;
+use crate::plan::{Grid, NameRemoval};
 use skopos_model::{FloatHistogram, Labels, LabelsBuilder, float::to_shortest_string, histogram::Bucket};
 
 /// The label that holds the bound of a classic bucket.
@@ -48,7 +48,7 @@ pub(crate) struct RanksInput<'a> {
     /// Where the histograms stand in the query.
     pub input: Span,
     pub span: Span,
-    pub late_names: bool,
+    pub name_removal: NameRemoval,
 }
 
 /// What a bucket takes in the buffers of one histogram.
@@ -74,19 +74,15 @@ pub(crate) fn ranks(input: &RanksInput<'_>, annotations: &mut Annotations) -> Re
     let mut out = StepMatrix::new(input.matrix.steps(), input.matrix.budget());
     let mut scratch = Scratch::default();
     for question in input.questions {
+        let asked = Asked { input, question };
         for (key, group) in &groups {
+            let mut tools = Tools { scratch: &mut scratch, work: &mut work, annotations: &mut *annotations };
             let whose = Whose { key, metric: key.metric_name().unwrap_or_default(), span: input.input };
             if !group.buckets.is_empty() {
-                classic_row(
-                    (input, question),
-                    group,
-                    &whose,
-                    (&mut scratch, &mut work, annotations),
-                    &mut out,
-                )?;
+                classic_row(asked, group, &whose, &mut tools, &mut out)?;
             }
             for row in &group.natives {
-                native_row((input, question), group, *row, (&mut scratch, &mut work, annotations), &mut out)?;
+                native_row(asked, group, *row, &mut tools, &mut out)?;
             }
         }
     }
@@ -94,6 +90,20 @@ pub(crate) fn ranks(input: &RanksInput<'_>, annotations: &mut Annotations) -> Re
     let mut order: Vec<usize> = (0..out.len()).collect();
     sort_rows(&mut order, out.budget(), |a, b| out.labels(a).labels.cmp(&out.labels(b).labels))?;
     if order.is_sorted() { Ok(out) } else { out.reordered(&order) }
+}
+
+/// One of the questions.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    input: &'a RanksInput<'a>,
+    question: &'a Question<'a>,
+}
+
+/// What answering works with.
+struct Tools<'a> {
+    scratch: &'a mut Scratch,
+    work: &'a mut Work,
+    annotations: &'a mut Annotations,
 }
 
 #[derive(Debug, Default)]
@@ -174,15 +184,15 @@ fn conflict(input: &RanksInput<'_>, group: &Group) -> Vec<u64> {
     classic
 }
 
-type Tools<'a> = (&'a mut Scratch, &'a mut Work, &'a mut Annotations);
-
 fn classic_row(
-    (input, question): (&RanksInput<'_>, &Question<'_>),
+    asked: Asked<'_>,
     group: &Group,
     whose: &Whose<'_>,
-    (scratch, work, annotations): Tools<'_>,
+    tools: &mut Tools<'_>,
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
+    let Asked { input, question } = asked;
+    let Tools { scratch, work, annotations } = tools;
     let rows: Vec<_> = group.buckets.iter().map(|(upper, row)| (*upper, input.matrix.row(*row))).collect();
     let mut present = vec![0; bits::words(input.matrix.steps())];
     rows.iter().for_each(|(_, row)| bits::or(&mut present, &row.floats()));
@@ -208,7 +218,7 @@ fn classic_row(
                     let classic::Raised { from, to, difference } = forced;
                     let forced = Forced { histograms: 1, first: at, last: at, from, to, difference };
                     // As in Prometheus, the name is gone unless names go late.
-                    let metric = if input.late_names { whose.metric } else { "" };
+                    let metric = if input.name_removal.is_late() { whose.metric } else { "" };
                     annotations.forced_monotonicity(forced, metric, whose.span);
                 }
                 value
@@ -218,16 +228,17 @@ fn classic_row(
             }
         };
     }
-    push((input, question), whose.key, (&values, &present), out)
+    push(asked, whose.key, (&values, &present), out)
 }
 
 fn native_row(
-    (input, question): (&RanksInput<'_>, &Question<'_>),
+    asked: Asked<'_>,
     group: &Group,
     row: usize,
-    (scratch, work, annotations): Tools<'_>,
+    tools: &mut Tools<'_>,
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
+    let input = asked.input;
     let labels = input.matrix.labels(row);
     let Some(histograms) = input.matrix.row(row).histograms else { return Ok(()) };
     let mut present = histograms.present().to_vec();
@@ -235,18 +246,19 @@ fn native_row(
         bits::and_not(&mut present, &conflict(input, group));
     }
     let metric = labels.labels.metric_name().unwrap_or_default();
-    let values =
-        answers((question, input.input), (histograms, metric), &present, (scratch, work, annotations))?;
-    push((input, question), &labels.labels, (&values, &present), out)
+    let values = answers(asked, (histograms, metric), &present, tools)?;
+    push(asked, &labels.labels, (&values, &present), out)
 }
 
 /// What is answered of the native histograms of the steps in `present`.
 fn answers(
-    (question, span): (&Question<'_>, Span),
+    asked: Asked<'_>,
     (histograms, metric): (&HistogramSteps, &str),
     present: &[u64],
-    (scratch, work, annotations): Tools<'_>,
+    tools: &mut Tools<'_>,
 ) -> Result<Vec<f64>, EvalError> {
+    let (question, span) = (asked.question, asked.input.input);
+    let Tools { scratch, work, annotations } = tools;
     let mut values = vec![0.0; present.len() * bits::WORD];
     for (k, h) in histograms.iter().filter(|(k, _)| bits::get(present, *k)) {
         work.spend(16 * (1 + h.view().bucket_count()))?;
@@ -282,16 +294,17 @@ fn answer(
 
 /// Adds the row of the answers. The label of several quantiles is that of each step.
 fn push(
-    (input, question): (&RanksInput<'_>, &Question<'_>),
+    asked: Asked<'_>,
     labels: &Labels,
     (values, present): (&[f64], &[u64]),
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
+    let Asked { input, question } = asked;
     if !bits::any(present) {
         return Ok(());
     }
     let named = |labels: Labels| {
-        if input.late_names {
+        if input.name_removal.is_late() {
             RowLabels { drop_name: true, labels }
         } else {
             RowLabels::kept(without_name(&labels))

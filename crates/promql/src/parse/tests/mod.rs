@@ -62,8 +62,9 @@ fn operators_group_by_precedence() {
         ("1 + on() foo", "1 + foo"),
         ("and and and", "and and and"),
         ("offset offset 5m", "offset offset 5m"),
-        ("+foo", "foo"),
+        ("+foo", "+foo"),
         ("- -foo", "--foo"),
+        ("- + foo + +1", "-+foo + 1"),
         ("2 ^ - foo ^ 2", "2 ^ -foo ^ 2"),
         ("5 * -3", "5 * -3"),
         ("sum without(a)(x) + avg(y)by(b)", "sum without (a) (x) + avg by (b) (y)"),
@@ -142,7 +143,9 @@ fn every_node_knows_where_it_stands() {
                 spans(text, &b.lhs, out);
                 spans(text, &b.rhs, out);
             }
-            ExprKind::Negate(inner) | ExprKind::Paren(inner) => spans(text, inner, out),
+            ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => {
+                spans(text, inner, out);
+            }
         }
     }
     let texts: [(&str, &[&str]); 6] = [

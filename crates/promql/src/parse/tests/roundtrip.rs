@@ -189,14 +189,14 @@ impl Maker {
         } else {
             NamePlace::Within
         };
-        let sorted = if name == NamePlace::Before { 1 } else { 0 };
-        printer::sort_matchers(&mut matchers[sorted..]);
+        let inner = matchers.split_off(if name == NamePlace::Before { 1 } else { 0 });
+        matchers.extend(printer::sorted_matchers(inner).0);
         let edges = match self.below(8) {
             0 => Edges::Anchored,
             1 => Edges::Smoothed,
             _ => Edges::Sampled,
         };
-        Selector { matchers, name, shift: self.shift(), edges }
+        Selector { matchers, order: TextOrder::default(), name, shift: self.shift(), edges }
     }
 
     /// A selector at an offset that is computed; arithmetic behind it would become the offset's own.
@@ -275,10 +275,12 @@ impl Maker {
 
     fn negated(&self, of: ValueType, levels: u32) -> Expr {
         let inner = self.expr(of, levels);
-        let stands = strength(&inner) >= POWER || matches!(inner.kind, ExprKind::Negate(_));
+        let stands =
+            strength(&inner) >= POWER || matches!(inner.kind, ExprKind::Negate(_) | ExprKind::Plus(_));
         let number = matches!(inner.kind, ExprKind::Number(_) | ExprKind::Duration(_));
         let inner = if stands && !number { inner } else { Self::paren(inner) };
-        Self::node(ExprKind::Negate(Box::new(inner)))
+        let inner = Box::new(inner);
+        Self::node(if self.chance(4) { ExprKind::Plus(inner) } else { ExprKind::Negate(inner) })
     }
 
     fn call(&self, of: ValueType, levels: u32) -> Expr {
@@ -299,7 +301,7 @@ impl Maker {
     fn any_selector(&self) -> Selector {
         let mut selector = self.selector();
         selector.name = NamePlace::Within;
-        printer::sort_matchers(&mut selector.matchers);
+        selector.matchers = printer::sorted_matchers(selector.matchers).0;
         if self.chance(3) {
             selector.matchers.clear();
         }
@@ -393,7 +395,7 @@ const ATOM: u8 = 7;
 
 fn is_signed(expr: &Expr) -> bool {
     match expr.kind {
-        ExprKind::Negate(_) => true,
+        ExprKind::Negate(_) | ExprKind::Plus(_) => true,
         ExprKind::Duration(v) => v.is_sign_negative(),
         ExprKind::Number(v) => (v.is_sign_negative() || v.is_infinite()) && !v.is_nan(),
         _ => false,

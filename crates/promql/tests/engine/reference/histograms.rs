@@ -186,7 +186,7 @@ pub(super) fn yields(e: &Expr) -> bool {
     match &e.kind {
         ExprKind::Selector(s) => s.matchers.iter().any(|m| m.name() == "__name__" && m.value() == "h"),
         ExprKind::Range(r) => r.selector.matchers.iter().any(|m| m.name() == "__name__" && m.value() == "h"),
-        ExprKind::Paren(inner) | ExprKind::Negate(inner) => yields(inner),
+        ExprKind::Paren(inner) | ExprKind::Plus(inner) | ExprKind::Negate(inner) => yields(inner),
         ExprKind::Aggregate(a) => matches!(a.op, A::Sum | A::Avg) && yields(&a.expr),
         ExprKind::Binary(b) => yields(&b.lhs),
         ExprKind::Call(call) => {
@@ -235,7 +235,7 @@ impl Reference<'_> {
     /// An expression whose values are histograms.
     pub(super) fn histograms(&self, e: &Expr, t: i64) -> Outcome<Hists> {
         match &e.kind {
-            ExprKind::Paren(inner) => self.histograms(inner, t),
+            ExprKind::Paren(inner) | ExprKind::Plus(inner) => self.histograms(inner, t),
             ExprKind::Selector(_) => {
                 let all = self.histograms_in(e, t).into_iter();
                 Ok(all.filter_map(|(l, w, ..)| Some((l, w.last()?.1.clone()))).collect())

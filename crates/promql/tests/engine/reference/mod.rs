@@ -65,7 +65,7 @@ impl Reference<'_> {
             ExprKind::Number(v) | ExprKind::Duration(v) => Val::Scalar(*v),
             ExprKind::Selector(s) if s.edges == Edges::Smoothed => Val::Rows(self.smooth(s, t)),
             ExprKind::Selector(s) => Val::Rows(self.newest(s, t).map(|(l, s)| (l, s.1)).collect()),
-            ExprKind::Paren(inner) => self.at(inner, t)?,
+            ExprKind::Paren(inner) | ExprKind::Plus(inner) => self.at(inner, t)?,
             ExprKind::Negate(inner) => match self.at(inner, t)? {
                 Val::Scalar(v) => Val::Scalar(-v),
                 Val::Rows(rows) => Val::Rows(mapped(rows, |v| Some(-v))?),

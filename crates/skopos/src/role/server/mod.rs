@@ -225,7 +225,6 @@ async fn serve_until_stopped(
         }
     };
     let services = Services::start((&flags, values), &env, configured, opened, &app)?;
-    app.notifications().take_back(STARTING);
     announce(&addresses, (secured, &mount), services.path.as_deref());
     let ended = loop {
         tokio::select! {

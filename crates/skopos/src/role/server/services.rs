@@ -85,6 +85,7 @@ impl Services {
         }));
         let live = Arc::new(Live::new(config));
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
+        app.notifications().take_back(super::STARTING);
         app.ready(Parts {
             remote_read,
             response_max_bytes: flags.response_max_bytes,

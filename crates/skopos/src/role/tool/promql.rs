@@ -127,6 +127,6 @@ fn change(expr: &mut Expr, how: &dyn Fn(&mut Vec<Matcher>)) {
             change(&mut binary.lhs, how);
             change(&mut binary.rhs, how);
         }
-        ExprKind::Negate(inner) | ExprKind::Paren(inner) => change(inner, how),
+        ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => change(inner, how),
     }
 }

@@ -4,12 +4,12 @@
 use crate::role::Failure;
 use reqwest::{
     Method, RequestBuilder, StatusCode, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use serde_json::Value;
 use skopos_base::Env;
 use skopos_config::load_http_client;
-use skopos_rules::remote::{Credentials, HttpClient, body_within};
+use skopos_rules::{http_client::HttpClient, remote::body_within};
 use std::{error::Error, path::PathBuf};
 use tokio::runtime::{Builder, Runtime};
 
@@ -33,7 +33,10 @@ impl Connection {
         for text in &self.headers {
             let parsed = text.split_once(['=', ':']).and_then(|(name, value)| {
                 let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
-                Some((name, HeaderValue::from_str(value.trim()).ok()?))
+                let mut value = HeaderValue::from_str(value.trim()).ok()?;
+                // Nobody knows what is secret of what is sent.
+                value.set_sensitive(true);
+                Some((name, value))
             });
             let (name, value) =
                 parsed.ok_or_else(|| Failure::Flags(format!("--header={text}: write NAME=VALUE")))?;
@@ -48,7 +51,6 @@ pub(super) struct Client {
     runtime: Runtime,
     client: reqwest::Client,
     server: Url,
-    credentials: Credentials,
 }
 
 impl Client {
@@ -61,11 +63,12 @@ impl Client {
             Some(file) => load_http_client(&*env.fs, file)?,
             None => HttpClient::default(),
         };
-        let client = http.builder().map_err(Failure::Data)?.default_headers(connection.headers()?);
+        let (builder, server) = http.builder_for(url).map_err(Failure::Data)?;
+        let client = builder.default_headers(connection.headers()?);
         let client = client.build().map_err(|e| Failure::Data(format!("HTTP client: {e}")))?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Failure::system("cannot start the HTTP client"))?;
-        Ok(Self { runtime, client, server: url, credentials: http.credentials })
+        Ok(Self { runtime, client, server })
     }
 
     /// Asks by a form.
@@ -91,13 +94,6 @@ impl Client {
 
     /// The data of the answer.
     fn ask(&self, request: RequestBuilder) -> Result<Value, Failure> {
-        let request = match &self.credentials {
-            Credentials::None => request,
-            Credentials::Basic { username, password } => request.basic_auth(username, Some(password)),
-            Credentials::Authorization { kind, secret } => {
-                request.header(AUTHORIZATION, format!("{kind} {secret}"))
-            }
-        };
         let (status, body) = self.runtime.block_on(answer(request)).map_err(|e| {
             Failure::Data(format!("query error: {}", e.source().map_or_else(|| e.to_string(), chain)))
         })?;

@@ -14,7 +14,8 @@ use skopos_rules::{
     LocalSource,
     backfill::{recorded, spans},
     file::{RecordingRule, Rule},
-    remote::{HttpClient, RemoteSource},
+    http_client::HttpClient,
+    remote::RemoteSource,
     schedule::Schedule,
     source::{AnswerValue, RangeSource},
 };
@@ -91,7 +92,7 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
                 Some(file) => load_http_client(&*env.fs, file)?,
                 None => HttpClient::default(),
             };
-            let mut source = RemoteSource::new(&flags.url, http).map_err(failed)?;
+            let mut source = RemoteSource::new(&flags.url, &http).map_err(failed)?;
             let made = fill(&mut source, &rules, (flags.start, end), flags, &env)?;
             show(&env, &flags.output_dir, &made, &flags.shown)
         }
