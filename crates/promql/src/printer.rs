@@ -6,8 +6,8 @@
 mod pretty;
 
 use crate::ast::{
-    Aggregate, At, Binary, Call, Cardinality, DurationExpr, Edges, Expr, ExprKind, Fill, Grouping, Length,
-    MatchOn, Matching, NamePlace, Selector, Shift, Subquery,
+    Aggregate, At, Binary, BinaryOp, Call, Cardinality, DurationExpr, Edges, Expr, ExprKind, Fill, Grouping,
+    Length, MatchOn, Matching, NamePlace, Selector, Shift, Subquery,
 };
 use crate::parse::words;
 use skopos_model::{DurationMs, MatchOp, Matcher, name};
@@ -135,8 +135,20 @@ fn labels(f: &mut Formatter<'_>, names: &[String]) -> fmt::Result {
     f.write_char(')')
 }
 
+/// A base that is infinite is written without its sign, which would be one of the whole power.
+pub(crate) const INFINITE_BASE: &str = "Inf";
+
+pub(crate) fn has_infinite_base(b: &Binary) -> bool {
+    b.op == BinaryOp::Pow && matches!(b.lhs.kind, ExprKind::Number(f64::INFINITY))
+}
+
 fn binary(f: &mut Formatter<'_>, b: &Binary) -> fmt::Result {
-    write!(f, "{} {}", b.lhs, b.op.as_str())?;
+    if has_infinite_base(b) {
+        f.write_str(INFINITE_BASE)?;
+    } else {
+        write!(f, "{}", b.lhs)?;
+    }
+    write!(f, " {}", b.op.as_str())?;
     if b.return_bool {
         f.write_str(" bool")?;
     }

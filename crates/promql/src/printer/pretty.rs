@@ -1,7 +1,7 @@
 //! Writes a tree over several lines, where one would be too long, in the form of Prometheus' `format_query`.
 //! What fits into a line is written by the one-line form.
 
-use super::{grouping, matching, modifiers, window};
+use super::{INFINITE_BASE, grouping, has_infinite_base, matching, modifiers, window};
 use crate::ast::{Aggregate, Binary, Call, Edges, Expr, ExprKind, Grouping, Subquery};
 use std::fmt::{self, Formatter, Write};
 
@@ -121,7 +121,12 @@ fn aggregate(out: &mut Lines, a: &Aggregate, level: usize) {
 }
 
 fn binary(out: &mut Lines, b: &Binary, level: usize) {
-    write_at(out, &b.lhs, level + 1);
+    if has_infinite_base(b) {
+        indent(out, level + 1);
+        out.push_str(INFINITE_BASE);
+    } else {
+        write_at(out, &b.lhs, level + 1);
+    }
     out.push('\n');
     indent(out, level);
     push(out, &Operator(b));

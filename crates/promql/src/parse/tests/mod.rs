@@ -65,6 +65,8 @@ fn operators_group_by_precedence() {
         ("+foo", "+foo"),
         ("- -foo", "--foo"),
         ("- + foo + +1", "-+foo + 1"),
+        ("+Inf ^ foo", "+Inf ^ foo"),
+        ("Inf ^ foo * inf", "Inf ^ foo * +Inf"),
         ("2 ^ - foo ^ 2", "2 ^ -foo ^ 2"),
         ("5 * -3", "5 * -3"),
         ("sum without(a)(x) + avg(y)by(b)", "sum without (a) (x) + avg by (b) (y)"),
