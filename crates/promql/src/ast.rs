@@ -114,8 +114,8 @@ impl Expr {
 /// Picks series, and the newest sample of each within the lookback.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
-    /// All conditions in the order of the printer, the metric name's among them; first if it is written before
-    /// the braces.
+    /// All conditions in the order of the printer, the metric name's among them; first if it is written
+    /// before the braces.
     pub matchers: Vec<Matcher>,
     /// In which order they stand in the text.
     pub order: TextOrder,
@@ -150,8 +150,8 @@ impl TextOrder {
 }
 
 impl Selector {
-    /// The conditions as the text has them; one whose name stands before the braces is the first. In the order
-    /// of the printer where conditions have been added or taken away since.
+    /// The conditions as the text has them; one whose name stands before the braces is the first. In the
+    /// order of the printer where conditions have been added or taken away since.
     pub fn matchers_in_text_order(&self) -> Vec<&Matcher> {
         let places = self.order.0.iter().map(|place| self.matchers.get(usize::from(*place)));
         match places.collect::<Option<Vec<_>>>() {
