@@ -172,8 +172,8 @@ impl Seen {
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {metric:?}"
             ),
             What::PossibleNonCounterByType => format!(
-                "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got \
-                 {metric}"
+                "metric might not be a counter, __type__ label is not set to \"counter\" or \
+                 \"histogram\", got {metric}"
             ),
             What::OverlappingStarts => format!(
                 "sample has start time that overlaps with previous sample timestamp for metric {metric:?}"

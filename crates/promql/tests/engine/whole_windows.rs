@@ -67,7 +67,8 @@ fn a_counter_is_known_by_its_type_where_metrics_say_it() {
     };
     let by_type = |typed: &str| {
         vec![format!(
-            "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {typed}"
+            "metric might not be a counter, __type__ label is not set to \"counter\" or \
+             \"histogram\", got {typed}"
         )]
     };
     for (query, name, of_type) in [
