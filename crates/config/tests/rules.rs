@@ -127,8 +127,8 @@ fn credentials_are_read_from_the_file_or_from_those_it_names() {
 
 #[test]
 fn how_a_connection_is_secured_is_read_from_files() {
-    let text = "tls_config: {ca_file: ca.pem, cert_file: /etc/cert.pem, key: KEY, insecure_skip_verify: true, \
-         server_name: s, min_version: TLS12, max_version: TLS13}";
+    let text = "tls_config: {ca_file: ca.pem, cert_file: /etc/cert.pem, key: KEY, \
+         insecure_skip_verify: true, server_name: s, min_version: TLS12, max_version: TLS13}";
     let env = env(&[("/etc/http.yml", text), ("/etc/ca.pem", "CA\n"), ("/etc/cert.pem", "CERT\n")]);
     let tls = load_http_client(&*env.fs, Path::new("/etc/http.yml")).unwrap().tls;
     assert_eq!(tls.authorities.as_deref(), Some(&b"CA"[..]));
