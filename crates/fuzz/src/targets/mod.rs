@@ -5,6 +5,7 @@ mod chunk;
 mod database;
 mod evaluate;
 mod exposition;
+mod families;
 mod matcher;
 mod promql;
 mod remote_read;
@@ -261,6 +262,14 @@ pub const TARGETS: &[Target] = &[
         check: remote_read::request_and_frames,
         // What a request says that it unpacks to, 4 MiB, and its messages, twice.
         memory: with_expressions(8 << 20, 512 << 20),
+    },
+    Target {
+        name: "families",
+        covers: &[("crates/proto/src/families.rs", &["read_delimited"])],
+        seeds: families::seeds,
+        check: families::delimited,
+        // Three bytes may be a family with room for four metrics, and all are read twice.
+        memory: small(1024),
     },
     Target {
         name: "matcher",

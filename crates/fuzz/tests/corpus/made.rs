@@ -33,6 +33,7 @@ pub(crate) fn all() -> Vec<Input> {
     edges_of_blocks(&mut made);
     edges_of_chunks(&mut made);
     edges_of_texts(&mut made);
+    edges_of_families(&mut made);
     made.0
 }
 
@@ -372,5 +373,22 @@ fn edges_of_texts(made: &mut Made) {
     ];
     for (target, name, text) in texts {
         made.edge(target, &format!("edge-{name}"), text);
+    }
+}
+
+/// Streams of messages: a length, then fields, each with its number and kind.
+fn edges_of_families(made: &mut Made) {
+    let streams: [(&str, &[u8]); 8] = [
+        ("valid-many-without-fields", &[0; 64]),
+        ("valid-many-empty-metrics", &[8, 0x22, 0, 0x22, 0, 0x22, 0, 0x22, 0]),
+        ("valid-type-that-no-one-knows", &[2, 0x18, 99]),
+        ("valid-field-that-no-one-knows", &[3, 0x7a, 1, 7]),
+        ("valid-value-given-twice", &[8, 0x22, 6, 0x2a, 0, 0x3a, 0, 0x2a, 0]),
+        ("edge-length-of-4-gib", &[0xff, 0xff, 0xff, 0xff, 0x0f, 0x22, 0]),
+        ("edge-name-without-end", &[2, 0x0a, 5]),
+        ("edge-name-of-no-text", &[3, 0x0a, 1, 0xff]),
+    ];
+    for (name, stream) in streams {
+        made.edge("families", name, stream);
     }
 }
