@@ -1,5 +1,5 @@
-//! Metric families in protocol buffers: what was read is written and read again as it was, and the writer that
-//! goes metric by metric writes what the message does.
+//! Metric families in protocol buffers: what was read is written and read again as it was, and the writer
+//! that goes metric by metric writes what the message does.
 
 use prost::Message;
 use skopos_model::{
