@@ -1,6 +1,9 @@
 //! JSON of query results, written straight from the columns.
 
-use skopos_model::{FloatHistogram, Labels, TimestampMs, float::write_api};
+use skopos_model::{
+    FloatHistogram, Labels, TimestampMs,
+    float::{write_api, write_integer},
+};
 use std::io::Write;
 
 /// `{"name":"value",…}`
@@ -65,12 +68,15 @@ pub(crate) fn histogram(out: &mut Vec<u8>, t: TimestampMs, h: &FloatHistogram) {
 /// Seconds, with three decimals unless they are all zero.
 pub(crate) fn timestamp(out: &mut Vec<u8>, t: TimestampMs) {
     let ms = t.as_ms();
-    if ms < 0 {
+    let (seconds, rest) = (ms / 1000, (ms % 1000).unsigned_abs() as u16);
+    if ms < 0 && seconds == 0 {
         out.push(b'-');
     }
-    let (seconds, rest) = (ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000);
-    let written = if rest == 0 { write!(out, "{seconds}") } else { write!(out, "{seconds}.{rest:03}") };
-    written.expect("invariant: writing to a Vec cannot fail");
+    write_integer(out, seconds);
+    if rest > 0 {
+        let digit = |n: u16| b'0' + (n % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
+    }
 }
 
 /// A JSON string. Besides what JSON demands, `<`, `>` and `&` are escaped, as Prometheus does.
@@ -115,6 +121,9 @@ mod tests {
             (1_435_781_451_000, f64::NAN, r#"[1435781451,"NaN"]"#),
             (-1_500, f64::INFINITY, r#"[-1.500,"+Inf"]"#),
             (50, -0.25, r#"[0.050,"-0.25"]"#),
+            (-50, 1e-7, r#"[-0.050,"1e-07"]"#),
+            (-1_000, 1e21, r#"[-1,"1e+21"]"#),
+            (0, 0.1, r#"[0,"0.1"]"#),
         ] {
             assert_eq!(written(|o| point(o, TimestampMs::new(ms), v)), text);
         }

@@ -38,7 +38,7 @@ fn data() -> Vec<(&'static str, Vec<Series>)> {
         };
         (0..CHUNKS).map(&mut one).collect()
     };
-    let mut counter = 0u64;
+    let (mut counter, mut seconds, mut requests) = (0u64, 0.0f64, 0u64);
     vec![
         ("constant", make(0, &mut |_, _| 42.0)),
         ("counter", make(0, &mut |_, i| 1000.0 + i as f64 * 15.0)),
@@ -47,6 +47,20 @@ fn data() -> Vec<(&'static str, Vec<Series>)> {
             make(0, &mut |r, _| {
                 counter += r.below(100);
                 counter as f64
+            }),
+        ),
+        (
+            "counter, seconds",
+            make(0, &mut |r, _| {
+                seconds = ((seconds / 0.01 + r.below(180) as f64) * 10.0).round() / 1000.0;
+                seconds
+            }),
+        ),
+        (
+            "counter, seldom",
+            make(0, &mut |r, _| {
+                requests += r.below(3) / 2;
+                requests as f64
             }),
         ),
         ("counter, jitter 5 ms", make(5, &mut |_, i| 1000.0 + i as f64 * 15.0)),

@@ -1,6 +1,6 @@
 //! Series as columns: what queries move.
 
-use crate::{QueryError, parting::Parting};
+use crate::{EvenWindows, QueryError, parting::Parting};
 use skopos_model::{Columns, HistogramColumn, HistogramView, Labels, Start, TimestampMs};
 use std::ops::Range;
 
@@ -9,6 +9,10 @@ pub trait SeriesSet: Send {
     /// Clears `batch` and fills it with the next series. `false` when there are no more; then the
     /// batch is empty.
     fn next_batch(&mut self, batch: &mut SeriesBatch) -> Result<bool, QueryError>;
+
+    /// Says, before anything is read, that samples outside of these windows are not looked at: they may be left
+    /// out, and whoever can leaves out what it would have to read for them alone.
+    fn only_within(&mut self, _windows: EvenWindows) {}
 
     /// The set as one that can be parted (`parted`), where it can.
     fn parting(&mut self) -> Option<&mut dyn Parting> {

@@ -3,7 +3,7 @@
 //!
 //! Modules:
 //! - `append`: `Appendable` and `Appender`: one batch, committed or rolled back as one.
-//! - `query`: `Queryable` and `Querier`: a view of one time range; `SelectRequest`, `Shard`.
+//! - `query`: `Queryable` and `Querier`: a view of one time range; `SelectRequest`, `Shard`, `EvenWindows`.
 //! - `chunks`: `ChunkQuerier` and `ChunkSeriesSet`: series as encoded chunks, for whoever ships or
 //!   compacts them.
 //! - `exemplars`: `ExemplarQueryable`: observations picked out of series.
@@ -44,6 +44,6 @@ pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet, Serie
 pub use error::{AppendError, CommitError, QueryError};
 pub use exemplars::{ExemplarQueryable, NoExemplars, SeriesExemplars};
 pub use merge::{merge_chunk_queriers, merge_queriers};
-pub use parting::{Parting, first_behind, parted};
-pub use query::{LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};
+pub use parting::{Parting, first_behind, first_behind_near, parted};
+pub use query::{EvenWindows, LabelRequest, Querier, Queryable, SelectRequest, Shard, TimeRange};
 pub use series_limit::{SeriesBound, SeriesCharge, SeriesLimit};

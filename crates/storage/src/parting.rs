@@ -9,6 +9,11 @@ pub trait Parting {
     /// How many series stand behind those that were read so far.
     fn remaining(&self) -> usize;
 
+    /// About how many samples those series have; 0 where nobody knows.
+    fn samples_expected(&self) -> u64 {
+        0
+    }
+
     /// The labels of the series that has `n` of the remaining ones before it.
     fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError>;
 
@@ -48,10 +53,72 @@ pub fn first_behind(
     len: usize,
     mut is_behind: impl FnMut(usize) -> Result<bool, QueryError>,
 ) -> Result<usize, QueryError> {
-    let (mut low, mut high) = (0, len);
+    first_between(0, len, &mut is_behind)
+}
+
+/// The same, found with few questions where it is near `guess`.
+pub fn first_behind_near(
+    len: usize,
+    guess: usize,
+    mut is_behind: impl FnMut(usize) -> Result<bool, QueryError>,
+) -> Result<usize, QueryError> {
+    let (mut low, mut high, mut stride) = (0, len, 1);
+    if guess < len && !is_behind(guess)? {
+        low = guess + 1;
+        while low + stride <= len {
+            let at = low + stride - 1;
+            if is_behind(at)? {
+                high = at;
+                break;
+            }
+            (low, stride) = (at + 1, stride * 2);
+        }
+    } else {
+        high = guess.min(len);
+        while high > 0 {
+            let at = high.saturating_sub(stride);
+            if !is_behind(at)? {
+                low = at + 1;
+                break;
+            }
+            (high, stride) = (at, stride * 2);
+        }
+    }
+    first_between(low, high, &mut is_behind)
+}
+
+fn first_between(
+    mut low: usize,
+    mut high: usize,
+    is_behind: &mut impl FnMut(usize) -> Result<bool, QueryError>,
+) -> Result<usize, QueryError> {
     while low < high {
         let middle = low + (high - low) / 2;
         if is_behind(middle)? { high = middle } else { low = middle + 1 }
     }
     Ok(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_behind_is_found_from_any_guess() {
+        for len in 0..20 {
+            for first in 0..=len {
+                assert_eq!(first_behind(len, |n| Ok(n >= first)).unwrap(), first);
+                for guess in 0..len + 3 {
+                    let mut asked = 0;
+                    let found = first_behind_near(len, guess, |n| {
+                        assert!(n < len);
+                        asked += 1;
+                        Ok(n >= first)
+                    });
+                    assert_eq!(found.unwrap(), first, "of {len} near {guess}");
+                    assert!(asked <= 2 || guess != first, "{asked} questions at the place itself");
+                }
+            }
+        }
+    }
 }

@@ -29,6 +29,40 @@ impl TimeRange {
     }
 }
 
+/// Even windows of time, in milliseconds: that of number `k` ends at `first_end + k × step`, which belongs to
+/// it, and is `len` long; its beginning does not belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvenWindows {
+    /// The end of the first one.
+    pub first_end: i64,
+    /// From one end to the next; above 0.
+    pub step: i64,
+    /// How many there are.
+    pub count: u64,
+    /// How long each is; above 0.
+    pub len: i64,
+}
+
+impl EvenWindows {
+    /// The shortest part of `range` that has all times of it which lie in a window; none where none does.
+    pub fn within(&self, range: TimeRange) -> Option<TimeRange> {
+        // Wide enough for any sum of four times.
+        let [first_end, step, len] = [self.first_end, self.step, self.len].map(i128::from);
+        let (min, max) = (i128::from(range.min.as_ms()), i128::from(range.max.as_ms()));
+        let last = i128::from(self.count) - 1;
+        // The first window that does not end before the range, and the last that has begun at its end.
+        let from = (min - first_end + step - 1).div_euclid(step).max(0);
+        let to = (max + len - 1 - first_end).div_euclid(step).min(last);
+        if from > to || min > max {
+            return None;
+        }
+        let begin = first_end + from * step - len + 1;
+        let end = first_end + to * step;
+        let time = |t: i128| i64::try_from(t).ok().map(TimestampMs::new);
+        Some(TimeRange { min: time(min.max(begin))?, max: time(max.min(end))? })
+    }
+}
+
 /// A storage that can be asked.
 pub trait Queryable: Send + Sync {
     /// A view of `range`. It sees every batch committed before the call, and each either whole or
@@ -102,4 +136,38 @@ pub struct LabelRequest<'a> {
     pub limit: usize,
     /// What the request may still use.
     pub budget: Arc<QueryBudget>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_cut_to_what_lies_in_windows() {
+        let time = TimestampMs::new;
+        for (first_end, step, count, len) in
+            [(10, 7, 3, 2), (0, 5, 1, 4), (-20, 10, 6, 1), (3, 4, 9, 4), (5, 3, 4, 8)]
+        {
+            let windows = EvenWindows { first_end, step, count, len };
+            let is_in = |t: i64| {
+                (0..count as i64).map(|k| first_end + k * step).any(|e| (e - len..e).contains(&(t - 1)))
+            };
+            for min in -35..45 {
+                for max in min - 1..47 {
+                    let times: Vec<i64> = (min..=max).filter(|t| is_in(*t)).collect();
+                    let expected = times.first().zip(times.last());
+                    let expected = expected.map(|(a, b)| TimeRange { min: time(*a), max: time(*b) });
+                    let got = windows.within(TimeRange { min: time(min), max: time(max) });
+                    assert_eq!(got, expected, "{windows:?} of {min} to {max}");
+                }
+            }
+        }
+        let ends = |w: EvenWindows| w.within(TimeRange::ALL).map(|r| (r.min.as_ms(), r.max.as_ms()));
+        let widest = EvenWindows { first_end: i64::MAX, step: i64::MAX, count: u64::MAX, len: i64::MAX };
+        assert_eq!(ends(widest), Some((1, i64::MAX)));
+        assert_eq!(
+            ends(EvenWindows { first_end: i64::MIN, len: 1, ..widest }),
+            Some((i64::MIN, i64::MAX - 1))
+        );
+    }
 }

@@ -12,12 +12,13 @@ use super::{
     window::{Samples, Scratch, Starts},
     work::Counted,
 };
+use crate::ast::Edges;
 use crate::error::EvalError;
 use crate::plan::{Grid, Kernel, PipelineId, Plan, Scan, Source, StartTimestamps, Windows};
 use crate::shards::{Job, Owner, SERIES_WORK, Shards, in_order};
 use skopos_model::HistogramView;
 use skopos_storage::{
-    Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, Shard, parted,
+    EvenWindows, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, Shard, parted,
 };
 use std::{
     ops::Range,
@@ -54,8 +55,10 @@ fn windows_of(plan: &Plan, id: PipelineId) -> (&Kernel, &Windows) {
 const PART_SERIES: usize = 1024;
 /// … whose rows have about so many values …
 const PART_VALUES: usize = 256 << 10;
-/// … and there are so many parts for each shard, where there are as many series.
+/// … and there are so many parts for each shard, where there are as many series …
 const PARTS_PER_SHARD: usize = 8;
+/// … and where each is so much work: in every block it has to be found where a part begins.
+const PART_WORK: u64 = 128 << 10;
 
 /// What a scan came upon.
 #[derive(Clone, Copy, Debug)]
@@ -66,10 +69,25 @@ pub(crate) struct Seen {
     pub samples: u64,
 }
 
-/// In how many parts `series` rows of `steps` are cut.
-fn parts_of(series: usize, steps: usize, shards: &Shards) -> usize {
+/// In how many parts `series` rows of `steps` are cut, which are so much work, if that is known.
+fn parts_of(series: usize, steps: usize, work: Option<u64>, shards: &Shards) -> usize {
     let most = (PART_VALUES / steps.max(1)).clamp(1, PART_SERIES);
-    series.div_ceil(most).max(PARTS_PER_SHARD * shards.options().max).min(series).max(1)
+    let (least, usual) = (shards.options().max, PARTS_PER_SHARD * shards.options().max);
+    let worth = work.map_or(usual, |work| usize::try_from(work / PART_WORK).unwrap_or(usual));
+    series.div_ceil(most).max(worth.clamp(least, usual)).min(series).max(1)
+}
+
+/// The windows of all pipelines where these are the same and leave gaps, the longest of them.
+fn gapped(plan: &Plan, runs: &[Run<'_>]) -> Option<EvenWindows> {
+    let all = || runs.iter().map(|run| windows_of(plan, run.id).1);
+    let first = all().next()?;
+    let same = |w: &Windows| (w.first_end, w.step, w.steps) == (first.first_end, first.step, first.steps);
+    // Since when samples were counted, and what stands beyond a window's ends, may be asked of any sample.
+    let sampled = all().all(|w| w.edges == Edges::Sampled && w.reach == 0);
+    let len = all().map(|w| w.range).max().filter(|len| *len > 0 && *len < first.step)?;
+    let is_gapped = sampled && plan.starts == StartTimestamps::Ignored && all().all(same);
+    let Windows { first_end, step, steps, .. } = *first;
+    is_gapped.then_some(EvenWindows { first_end, step, count: steps as u64, len })
 }
 
 /// Reads a scan and hands each series to all pipelines; what it came upon.
@@ -83,15 +101,21 @@ pub(crate) fn scan(
     let (range, budget) = (scan.range, Arc::clone(means.budget));
     let request = SelectRequest { matchers: &scan.matchers, range, shard: Shard::WHOLE, budget };
     let mut set = querier.select(&request)?;
-    let series_expected = set.parting().map_or(0, |p| p.remaining() as u64);
+    if let Some(windows) = gapped(means.plan, runs) {
+        set.only_within(windows);
+    }
+    let expected = set.parting().map(|p| (p.remaining() as u64, p.samples_expected()));
+    let (series_expected, samples) = expected.unwrap_or_default();
+    // What is to come, where the storage knows it.
+    let to_come = Some(samples).filter(|n| *n > 0).map(|n| n + SERIES_WORK * series_expected);
     let mut reader = Reader::new(means.plan, means.budget);
     let mut work = 0;
     loop {
-        if means.shards.would_help(work)
+        if means.shards.would_help(to_come.unwrap_or(0).max(work))
             && let Some(remaining) = set.parting().map(|p| p.remaining()).filter(|n| *n > 1)
         {
             let steps = runs.iter().map(|r| means.plan.grid_of(r.id).steps).sum();
-            let parts = parted(set, parts_of(remaining, steps, means.shards))?;
+            let parts = parted(set, parts_of(remaining, steps, to_come, means.shards))?;
             let job = ScanJob { rows: RowsOf::new(means, runs) };
             let mut owner = ScanOwner { means, runs, annotations, reader, helped: 0 };
             in_order(means.shards, (job, parts), means.budget, &mut owner)?;
@@ -308,7 +332,8 @@ pub(crate) fn windows_over(
     let mut owner =
         WindowsOwner { means, runs: &mut runs, annotations, of: rows, inner, scratch: Scratch::default() };
     if means.shards.would_help(work) && rows.len() > 1 {
-        let count = parts_of(rows.len(), means.plan.grid_of(owner.runs[0].id).steps, means.shards);
+        let steps = means.plan.grid_of(owner.runs[0].id).steps;
+        let count = parts_of(rows.len(), steps, None, means.shards);
         let cut = |i: usize| i * rows.len() / count;
         let parts = (0..count).map(|i| cut(i)..cut(i + 1)).collect();
         in_order(means.shards, (job, parts), means.budget, &mut owner)?;

@@ -4,8 +4,8 @@
 use skopos_base::clock::Clock;
 use skopos_model::{Columns, FloatHistogram, Labels, TimestampMs};
 use skopos_storage::{
-    LabelRequest, Parting, Querier, QueryBudget, QueryError, QueryLimits, Queryable, SelectRequest,
-    SeriesBatch, SeriesSet, TimeRange,
+    EvenWindows, LabelRequest, Parting, Querier, QueryBudget, QueryError, QueryLimits, Queryable,
+    SelectRequest, SeriesBatch, SeriesSet, TimeRange,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -129,6 +129,7 @@ impl Querier for MemoryQuerier {
             series: Arc::clone(&self.series),
             chosen: chosen.into_iter(),
             range,
+            windows: None,
             budget,
         }))
     }
@@ -155,23 +156,39 @@ struct MemorySet {
     series: Arc<BTreeMap<Labels, Columns>>,
     chosen: std::vec::IntoIter<Labels>,
     range: TimeRange,
+    windows: Option<EvenWindows>,
     budget: Arc<QueryBudget>,
+}
+
+impl MemorySet {
+    /// Which of the samples are handed out, as runs: all that may be left out are.
+    fn wanted(&self, columns: &Columns) -> Vec<std::ops::Range<usize>> {
+        let from = columns.timestamps.partition_point(|t| *t < self.range.min);
+        let to = columns.timestamps.partition_point(|t| *t <= self.range.max).max(from);
+        let Some(windows) = self.windows else { return vec![from..to] };
+        let is_wanted = |at: &usize| windows.within(TimeRange::at(columns.timestamps[*at])).is_some();
+        (from..to).filter(is_wanted).map(|at| at..at + 1).collect()
+    }
 }
 
 impl SeriesSet for MemorySet {
     fn next_batch(&mut self, batch: &mut SeriesBatch) -> Result<bool, QueryError> {
         batch.clear();
-        for labels in self.chosen.by_ref().take(BATCH_SERIES) {
+        for _ in 0..BATCH_SERIES {
+            let Some(labels) = self.chosen.next() else { break };
             let columns = &self.series[&labels];
-            let from = columns.timestamps.partition_point(|t| *t < self.range.min);
-            let to = columns.timestamps.partition_point(|t| *t <= self.range.max).max(from);
-            self.budget.charge_samples((to - from) as u64)?;
+            let wanted = self.wanted(columns);
+            self.budget.charge_samples(wanted.iter().map(|run| run.len() as u64).sum())?;
             batch.push_series(labels, |out| {
-                out.extend_from(columns, from..to);
+                wanted.into_iter().for_each(|run| out.extend_from(columns, run));
                 Ok::<(), QueryError>(())
             })?;
         }
         Ok(!batch.is_empty())
+    }
+
+    fn only_within(&mut self, windows: EvenWindows) {
+        self.windows = Some(windows);
     }
 
     fn parting(&mut self) -> Option<&mut dyn Parting> {
@@ -197,6 +214,7 @@ impl Parting for MemorySet {
         let (here, there): (Vec<_>, Vec<_>) = all.partition(|l| l < labels);
         self.chosen = here.into_iter();
         let (series, budget) = (Arc::clone(&self.series), Arc::clone(&self.budget));
-        Ok(Box::new(Self { series, chosen: there.into_iter(), range: self.range, budget }))
+        let (range, windows) = (self.range, self.windows);
+        Ok(Box::new(Self { series, chosen: there.into_iter(), range, windows, budget }))
     }
 }

@@ -1,7 +1,7 @@
 //! `MergedSeriesSet`: sorted sets of series as one. Holds one batch of each source and no more.
 
 use super::samples::{Part, merge_samples};
-use crate::{Parting, QueryBudget, QueryError, SeriesBatch, SeriesSet};
+use crate::{EvenWindows, Parting, QueryBudget, QueryError, SeriesBatch, SeriesSet};
 use skopos_model::Labels;
 use std::{cmp::Reverse, collections::BinaryHeap, mem, sync::Arc};
 
@@ -23,6 +23,7 @@ pub struct MergedSeriesSet {
     started: bool,
     /// Of the sources, when it was last asked to be parted.
     remaining: usize,
+    samples: u64,
     read_up_to: Option<Labels>,
 }
 
@@ -57,7 +58,8 @@ impl MergedSeriesSet {
         let source = |set| Source { set, batch: SeriesBatch::default(), next: 0 };
         let sources: Vec<_> = sets.into_iter().map(source).collect();
         let heads = BinaryHeap::with_capacity(sources.len());
-        Self { sources, heads, parts: Vec::new(), budget, started: false, remaining: 0, read_up_to: None }
+        let (parts, remaining, samples) = (Vec::new(), 0, 0);
+        Self { sources, heads, parts, budget, started: false, remaining, samples, read_up_to: None }
     }
 
     fn push_head(&mut self, source: usize) -> Result<(), QueryError> {
@@ -146,15 +148,20 @@ impl SeriesSet for MergedSeriesSet {
         Ok(!batch.is_empty())
     }
 
+    fn only_within(&mut self, windows: EvenWindows) {
+        self.sources.iter_mut().for_each(|source| source.set.only_within(windows));
+    }
+
     fn parting(&mut self) -> Option<&mut dyn Parting> {
-        let (mut remaining, mut read_up_to) = (0, None);
+        let (mut remaining, mut samples, mut read_up_to) = (0, 0u64, None);
         for source in &mut self.sources {
             let in_batch = source.batch.len().checked_sub(1).map(|i| source.batch.series(i).labels.clone());
             let parting = source.set.parting()?;
             remaining = remaining.max(parting.remaining());
+            samples = samples.saturating_add(parting.samples_expected());
             read_up_to = read_up_to.max(in_batch).max(parting.read_up_to());
         }
-        (self.remaining, self.read_up_to) = (remaining, read_up_to);
+        (self.remaining, self.samples, self.read_up_to) = (remaining, samples, read_up_to);
         Some(self)
     }
 }
@@ -169,6 +176,10 @@ impl MergedSeriesSet {
 impl Parting for MergedSeriesSet {
     fn remaining(&self) -> usize {
         self.remaining
+    }
+
+    fn samples_expected(&self) -> u64 {
+        self.samples
     }
 
     fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError> {

@@ -4,18 +4,18 @@
 use super::{MemoryStorage, budget, budget_of, check_series_limit_and_cancellation};
 use skopos_model::{Labels, MatchOp, Matcher, TimestampMs};
 use skopos_storage::{
-    LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, SelectRequest, SeriesBatch, Shard,
-    TimeRange, parted,
+    EvenWindows, LabelRequest, Querier, QueryBudget, QueryError, QueryLimits, SelectRequest, SeriesBatch,
+    Shard, TimeRange, parted,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Checks a storage that was filled with the samples of `expected`; `open` gives its views.
 ///
 /// What is wanted: all samples of the range, and exactly those; series sorted and each once; times that grow;
-/// shards that part the series; parts that are the whole one behind the other; label answers sorted, each
-/// once, cut to their limit, of series that have samples at least; samples charged when they are handed out,
-/// and no more once all are; a limit, a cancellation or a time that is up ends the work with the error that
-/// says so.
+/// shards that part the series; parts that are the whole one behind the other; all samples within windows,
+/// where no others are wanted; label answers sorted, each once, cut to their limit, of series that have samples
+/// at least; samples charged when they are handed out, and no more once all are; a limit, a cancellation or a
+/// time that is up ends the work with the error that says so.
 ///
 /// # Panics
 /// When the storage does not do that.
@@ -26,6 +26,7 @@ pub fn check_querier(expected: &MemoryStorage, open: &dyn Fn(TimeRange) -> Box<d
             check_samples(expected, &*querier, range, &matchers);
             check_shards(expected, &*querier, range, &matchers);
             check_parts(expected, &*querier, range, &matchers);
+            check_windows(expected, &*querier, range, &matchers);
             check_labels(expected, &*querier, range, &matchers);
         }
     }
@@ -110,6 +111,39 @@ fn check_parts(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRange
         assert_eq!(read, expected, "{matchers:?} in parts after {batches} batches");
         let samples: u64 = read.iter().map(|(_, s)| s.len() as u64).sum();
         assert_eq!(budget.samples(), samples, "samples charged after {batches} batches and all parts");
+    }
+}
+
+/// Where samples outside of windows may be left out, those within come. Beside them there may be some of other
+/// times that have one: where sources have several of one time, not always the one that counts.
+fn check_windows(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRange, matchers: &[Matcher]) {
+    let expected = expected.part(matchers, range);
+    let times: BTreeSet<i64> =
+        expected.iter().flat_map(|(_, s)| s.keys().copied()).map(TimestampMs::as_ms).collect();
+    let (Some(first), Some(last)) = (times.first(), times.last()) else { return };
+    let span = last.saturating_sub(*first);
+    for (first_end, step, count, len) in [
+        (*first, span / 4 + 2, 5, 1),
+        (first.saturating_add(span / 3), span / 40 + 2, 9, span / 90 + 1),
+        (first.saturating_sub(span), span / 7 + 2, 100, span / 8 + 1),
+        (*last, i64::MAX, 1, span / 2 + 1),
+    ] {
+        let windows = EvenWindows { first_end, step, count, len };
+        let (all, shard) = (TimeRange::ALL, Shard::WHOLE);
+        let request = SelectRequest { matchers, range: all, shard, budget: budget() };
+        let mut set = querier.select(&request).unwrap_or_else(|e| panic!("select failed: {e}"));
+        set.only_within(windows);
+        let mut got = MemoryStorage::collect_set(&mut *set);
+        let mut wanted = expected.clone();
+        for (labels, samples) in got.iter() {
+            let stored = wanted.iter().find(|(l, _)| *l == labels).map(|(_, s)| s);
+            let is_stored = |at| stored.is_some_and(|s| s.contains_key(at));
+            assert!(samples.keys().all(is_stored), "{labels} within {windows:?}");
+        }
+        let is_within = |_: &Labels, at| windows.within(TimeRange::at(at)).is_some();
+        got.retain(is_within);
+        wanted.retain(is_within);
+        assert_eq!(got, wanted, "{matchers:?} within {windows:?}");
     }
 }
 

@@ -18,8 +18,9 @@ use crate::intervals::Intervals;
 use skopos_chunk::{ChunkError, samples_in};
 use skopos_model::{Columns, Labels, SeriesRef};
 use skopos_storage::{
-    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, LabelRequest, Parting, Querier, QueryBudget,
-    QueryError, SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange, first_behind, merge::compact_chunks,
+    Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet, EvenWindows, LabelRequest, Parting, Querier,
+    QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet, Shard, TimeRange, first_behind_near,
+    merge::compact_chunks,
 };
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -72,6 +73,7 @@ impl BlockQuerier {
             budget: Arc::clone(&request.budget),
             shard: request.shard,
             range,
+            windows: None,
             charge,
             bounds: Bounds::default(),
         };
@@ -220,8 +222,19 @@ struct Selection {
     budget: Arc<QueryBudget>,
     shard: Shard,
     range: TimeRange,
+    /// Outside of these nobody looks at samples.
+    windows: Option<EvenWindows>,
     charge: Charge,
     bounds: Bounds,
+}
+
+impl Selection {
+    /// The time of which a chunk's samples are wanted, if there is any.
+    fn wanted_of(&self, chunk: &ChunkMeta) -> Option<TimeRange> {
+        let Some(windows) = &self.windows else { return Some(self.range) };
+        let (min, max) = (chunk.min.max(self.range.min), chunk.max.min(self.range.max));
+        windows.within(TimeRange { min, max })
+    }
 }
 
 /// Where a part begins and where the next one does.
@@ -289,20 +302,29 @@ impl Selected {
 
     /// Reads on until some series are ready. False when there are no more.
     fn prepare(&mut self) -> Result<bool, QueryError> {
+        self.prepare_like(&VecDeque::new())
+    }
+
+    /// The same, where most of them are likely to have the labels of `others`, which are in order too.
+    fn prepare_like(&mut self, others: &VecDeque<Ready>) -> Result<bool, QueryError> {
         if !self.ready.is_empty() {
             return Ok(true);
         }
         self.wanted.clear();
+        let mut likely = others.iter().map(|ready| &ready.labels);
         while self.next < self.ids.len() && self.ready.len() < READ_SERIES {
             if self.next.is_multiple_of(STRIDE) {
                 self.of.budget.check()?;
             }
-            self.prepare_next()?;
+            self.prepare_next(&mut likely)?;
         }
         Ok(!self.ready.is_empty())
     }
 
-    fn prepare_next(&mut self) -> Result<(), QueryError> {
+    fn prepare_next<'l>(
+        &mut self,
+        likely: &mut (impl Iterator<Item = &'l Labels> + Clone),
+    ) -> Result<(), QueryError> {
         let index = &self.of.block.index;
         self.reader.entry(index, &self.ids[self.next..], &mut self.entry)?;
         let series = SeriesRef::new(u64::from(self.ids[self.next]));
@@ -312,7 +334,7 @@ impl Selected {
         let from = self.wanted.len();
         let mut chunks = Vec::new();
         for (i, chunk) in all.iter().enumerate() {
-            if may_have(chunk, self.of.range, deleted) {
+            if self.of.wanted_of(chunk).is_some_and(|range| may_have(chunk, range, deleted)) {
                 self.wanted.push(Wanted { at: chunk.at, end: all.get(i + 1).map(|next| next.at) });
                 chunks.push(*chunk);
             }
@@ -320,7 +342,7 @@ impl Selected {
         if chunks.is_empty() {
             return Ok(());
         }
-        let labels = self.reader.labels(index, &self.entry)?;
+        let labels = self.reader.labels_like(index, &self.entry, likely)?;
         let corrupt = |reason: String| QueryError::from(index.input.corrupt(0, reason));
         let overlaps = !chunks.is_sorted_by(|a, b| a.max < b.min);
         if let Some(last) = self.last.as_ref().filter(|last| **last >= labels) {
@@ -364,7 +386,8 @@ impl Selected {
     ) -> Result<(), QueryError> {
         for (meta, at) in ready.chunks.iter().zip(ready.wanted.clone()) {
             let (encoding, bytes) = self.fetcher.fetch_borrowed(&self.of.block.chunks, &self.wanted[at..])?;
-            decode_kept(encoding, bytes, self.of.range, deleted, columns)
+            let Some(range) = self.of.wanted_of(meta) else { continue };
+            decode_kept(encoding, bytes, range, deleted, columns)
                 .map_err(|e| not_decoded(&self.of.block, ready, meta, e))?;
         }
         Ok(())
@@ -442,6 +465,10 @@ impl SeriesSet for BlockSeriesSet {
         Ok(!batch.is_empty())
     }
 
+    fn only_within(&mut self, windows: EvenWindows) {
+        self.0.of.windows = Some(windows);
+    }
+
     fn parting(&mut self) -> Option<&mut dyn Parting> {
         Some(self)
     }
@@ -450,6 +477,10 @@ impl SeriesSet for BlockSeriesSet {
 impl Parting for BlockSeriesSet {
     fn remaining(&self) -> usize {
         self.0.ids.len() - self.0.next
+    }
+
+    fn samples_expected(&self) -> u64 {
+        self.0.of.block.samples_expected(self.remaining(), self.0.of.range)
     }
 
     fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError> {
@@ -461,16 +492,17 @@ impl Parting for BlockSeriesSet {
     }
 
     fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError> {
-        Ok(Box::new(self.split_behind(labels)?))
+        let middle = self.remaining() / 2;
+        Ok(Box::new(self.split_behind(labels, middle)?))
     }
 }
 
 impl BlockSeriesSet {
-    /// Takes away the series from `labels` on.
-    fn split_behind(&mut self, labels: &Labels) -> Result<Self, QueryError> {
+    /// Takes away the series from `labels` on, of which perhaps `guess` of the remaining ones stand before.
+    fn split_behind(&mut self, labels: &Labels, guess: usize) -> Result<Self, QueryError> {
         let found = &mut self.0;
-        let next = found.next;
-        let at = first_behind(found.ids.len() - next, |n| Ok(found.labels_of(next + n)? >= *labels))?;
+        let (next, len) = (found.next, found.ids.len() - found.next);
+        let at = first_behind_near(len, guess, |n| Ok(found.labels_of(next + n)? >= *labels))?;
         let ids = found.ids.split_off(next + at);
         let mut of = found.of.clone();
         of.bounds.from = Some(labels.clone());

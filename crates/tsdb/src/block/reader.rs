@@ -33,6 +33,8 @@ pub struct Block {
     pub(crate) chunks: ChunkSegments,
     /// How many series it has.
     pub(crate) series: usize,
+    /// How many samples its `meta.json` says it has.
+    samples: u64,
     /// What a deletion changes, both together.
     changing: RwLock<Changing>,
     /// Held by the one change that runs.
@@ -62,8 +64,9 @@ impl Block {
             let reason = format!("it has {series} series, its meta.json says {}", meta.stats.num_series);
             return Err(index.input.corrupt(0, reason));
         }
+        let samples = meta.stats.num_samples;
         let changing = RwLock::new(Changing { meta, tombstones });
-        Ok(Self { dir: dir.to_owned(), index, chunks, series, changing, deleting: Mutex::new(()) })
+        Ok(Self { dir: dir.to_owned(), index, chunks, series, samples, changing, deleting: Mutex::new(()) })
     }
 
     /// What its `meta.json` says.
@@ -79,6 +82,13 @@ impl Block {
     /// The times it may have, both ends included.
     pub fn range(&self) -> TimeRange {
         self.changing.read().meta.range()
+    }
+
+    /// About how many samples so many of its series have in `range`.
+    pub(crate) fn samples_expected(&self, series: usize, range: TimeRange) -> u64 {
+        let length = |range: TimeRange| range.max.since(range.min).as_ms().max(1) as f64;
+        let share = (length(range) / length(self.range())).min(1.0);
+        (self.samples as f64 / self.series.max(1) as f64 * series as f64 * share) as u64
     }
 
     /// Its directory when it was opened.

@@ -8,6 +8,7 @@ use crate::block::{error::BlockError, input::Input};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use skopos_base::varint;
+use skopos_model::Labels;
 use std::ops::Range;
 
 /// A reader of symbols forgets all texts when they are so many bytes.
@@ -98,6 +99,8 @@ pub(crate) struct SymbolReader {
     /// Where each text that was asked for stands in `texts`.
     known: HashMap<u32, Range<usize>, RandomState>,
     texts: String,
+    /// Where the names and values of the labels that are compared stand in `texts`.
+    places: Vec<[Range<usize>; 2]>,
     /// The page read last: series that stand behind one another often have neighbouring values.
     page: LastPage,
 }
@@ -110,14 +113,37 @@ impl SymbolReader {
         input: &Input,
         pair: (u32, u32),
     ) -> Result<(&'a str, &'a str), BlockError> {
-        // There is room for two.
+        self.forget_many();
+        let name = self.find(symbols, input, pair.0)?;
+        let value = self.find(symbols, input, pair.1)?;
+        Ok((&self.texts[name], &self.texts[value]))
+    }
+
+    /// The texts kept are forgotten once they are many; there is always room for those of one series.
+    fn forget_many(&mut self) {
         if self.texts.len() >= KEPT_BYTES {
             self.known.clear();
             self.texts.clear();
         }
-        let name = self.find(symbols, input, pair.0)?;
-        let value = self.find(symbols, input, pair.1)?;
-        Ok((&self.texts[name], &self.texts[value]))
+    }
+
+    /// Which of `likely` has just these labels, given in the order of their names.
+    pub(crate) fn position<'l>(
+        &mut self,
+        symbols: &Symbols,
+        input: &Input,
+        pairs: &[(u32, u32)],
+        mut likely: impl Iterator<Item = &'l Labels>,
+    ) -> Result<Option<usize>, BlockError> {
+        self.forget_many();
+        self.places.clear();
+        for (name, value) in pairs {
+            let place = [self.find(symbols, input, *name)?, self.find(symbols, input, *value)?];
+            self.places.push(place);
+        }
+        let text = |place: &Range<usize>| &self.texts.as_bytes()[place.clone()];
+        let pairs = self.places.iter().map(|[name, value]| (text(name), text(value)));
+        Ok(likely.position(|labels| labels.is(pairs.clone())))
     }
 
     /// One text.

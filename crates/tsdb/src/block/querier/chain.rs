@@ -11,8 +11,8 @@ use heads::Heads;
 use link::{Link, MergedLink};
 use skopos_model::Labels;
 use skopos_storage::{
-    LabelRequest, Parting, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch, SeriesSet,
-    TimeRange, merge::MergedSeriesSet, merge_queriers,
+    EvenWindows, LabelRequest, Parting, Querier, QueryBudget, QueryError, SelectRequest, SeriesBatch,
+    SeriesSet, TimeRange, merge::MergedSeriesSet, merge_queriers,
 };
 use std::sync::Arc;
 
@@ -107,18 +107,25 @@ struct ChainSet {
     /// The links whose next series is not among those yet.
     behind: Vec<usize>,
     budget: Arc<QueryBudget>,
+    /// Labels that the set may be cut at, and how many series a link has before them: mostly all links have
+    /// as many.
+    looked_up: Vec<(Labels, usize)>,
 }
 
 impl ChainSet {
     fn new(links: Vec<Link>, budget: &Arc<QueryBudget>) -> Self {
         let behind = (0..links.len()).collect();
-        Self { links, heads: Heads::default(), behind, budget: Arc::clone(budget) }
+        let budget = Arc::clone(budget);
+        Self { links, heads: Heads::default(), behind, budget, looked_up: Vec::new() }
     }
 
     /// The least labels that a link has next, and in `having` the links that have them, in their order.
     fn next_series(&mut self, having: &mut Vec<usize>) -> Result<Option<Labels>, QueryError> {
         for link in self.behind.drain(..) {
-            if let Some(labels) = self.links[link].head()? {
+            // Mostly the one before was just asked, and has the same series.
+            let (before, from) = self.links.split_at_mut(link);
+            let like = before.last().and_then(Link::ready);
+            if let Some(labels) = from[0].head(like)? {
                 self.heads.add(labels, link);
             }
         }
@@ -161,6 +168,10 @@ impl SeriesSet for ChainSet {
         Ok(!batch.is_empty())
     }
 
+    fn only_within(&mut self, windows: EvenWindows) {
+        self.links.iter_mut().for_each(|link| link.only_within(windows));
+    }
+
     fn parting(&mut self) -> Option<&mut dyn Parting> {
         if self.links.iter_mut().all(Link::look_ahead) { Some(self) } else { None }
     }
@@ -171,9 +182,16 @@ impl Parting for ChainSet {
         self.links.iter().map(Link::remaining).max().unwrap_or(0)
     }
 
+    fn samples_expected(&self) -> u64 {
+        self.links.iter().map(Link::samples_expected).sum()
+    }
+
     fn labels_at(&mut self, n: usize) -> Result<Labels, QueryError> {
         let largest = self.links.iter_mut().max_by_key(|link| link.remaining());
-        largest.expect("invariant: a set with remaining series has a link with some").labels_at(n)
+        let largest = largest.expect("invariant: a set with remaining series has a link with some");
+        let labels = largest.labels_at(n)?;
+        self.looked_up.push((labels.clone(), n));
+        Ok(labels)
     }
 
     fn read_up_to(&self) -> Option<Labels> {
@@ -181,7 +199,10 @@ impl Parting for ChainSet {
     }
 
     fn split_off(&mut self, labels: &Labels) -> Result<Box<dyn SeriesSet>, QueryError> {
-        let links = self.links.iter_mut().map(|link| link.split_off(labels));
+        // Cuts are made from the last to the first.
+        while self.looked_up.pop_if(|(last, _)| last != labels).is_some() {}
+        let guess = self.looked_up.pop().map_or(self.remaining() / 2, |(_, n)| n);
+        let links = self.links.iter_mut().map(|link| link.split_off(labels, guess));
         let links = links.collect::<Result<Vec<_>, _>>()?;
         Ok(Box::new(Self::new(links, &self.budget)))
     }

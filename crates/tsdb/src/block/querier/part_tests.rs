@@ -50,7 +50,7 @@ fn a_series_among_those_of_another_part_is_an_error_as_it_is_read_whole() {
         let set = || out_of_order(&SimWorld::new(nth).env(), order);
         assert_eq!(read(set()).is_ok(), is_sound);
         let mut lower = set();
-        let upper = lower.split_behind(&Labels::from_pairs([("i", cut)])).unwrap();
+        let upper = lower.split_behind(&Labels::from_pairs([("i", cut)]), 0).unwrap();
         let parts = [read(lower), read(upper)];
         assert_eq!(parts.iter().all(Result::is_ok), is_sound, "{order:?} at {cut}: {parts:?}");
     }

@@ -1,9 +1,9 @@
 //! `Link`: a block of a chain, or several whose times overlap. Knows no other link.
 
-use super::super::BlockSeriesSet;
+use super::super::{BlockSeriesSet, Ready};
 use skopos_model::{Columns, Labels};
-use skopos_storage::{Parting, QueryBudget, QueryError, SeriesBatch, SeriesSet};
-use std::sync::Arc;
+use skopos_storage::{EvenWindows, Parting, QueryBudget, QueryError, SeriesBatch, SeriesSet};
+use std::{collections::VecDeque, sync::Arc};
 
 /// The selected series of one part of the time.
 #[expect(clippy::large_enum_variant, reason = "mostly all links are blocks, and each sample passes them")]
@@ -15,11 +15,19 @@ pub(super) enum Link {
 }
 
 impl Link {
-    /// The labels of the series that is taken next.
-    pub(super) fn head(&mut self) -> Result<Option<&Labels>, QueryError> {
+    /// The series that are taken next, as far as they are known.
+    pub(super) fn ready(&self) -> Option<&VecDeque<Ready>> {
+        match self {
+            Self::Block(block) => Some(&block.0.ready),
+            Self::Merged(_) => None,
+        }
+    }
+
+    /// The labels of the series that is taken next, which are quickly made where they are among `like`.
+    pub(super) fn head(&mut self, like: Option<&VecDeque<Ready>>) -> Result<Option<&Labels>, QueryError> {
         match self {
             Self::Block(block) => {
-                block.0.prepare()?;
+                like.map_or_else(|| block.0.prepare(), |like| block.0.prepare_like(like))?;
                 Ok(block.0.ready.front().map(|ready| &ready.labels))
             }
             Self::Merged(merged) => merged.head(),
@@ -40,7 +48,15 @@ impl Link {
         }
     }
 
-    /// Whether the link can be parted; learns what `remaining` and `read_up_to` say.
+    /// See `SeriesSet::only_within`.
+    pub(super) fn only_within(&mut self, windows: EvenWindows) {
+        match self {
+            Self::Block(block) => block.only_within(windows),
+            Self::Merged(merged) => merged.set.only_within(windows),
+        }
+    }
+
+    /// Whether the link can be parted; learns what `remaining`, `samples_expected` and `read_up_to` say.
     pub(super) fn look_ahead(&mut self) -> bool {
         match self {
             Self::Block(_) => true,
@@ -53,6 +69,14 @@ impl Link {
         match self {
             Self::Block(block) => block.remaining(),
             Self::Merged(merged) => merged.remaining,
+        }
+    }
+
+    /// About how many samples those have.
+    pub(super) fn samples_expected(&self) -> u64 {
+        match self {
+            Self::Block(block) => block.samples_expected(),
+            Self::Merged(merged) => merged.samples,
         }
     }
 
@@ -70,10 +94,10 @@ impl Link {
         }
     }
 
-    /// Takes away the series from `labels` on.
-    pub(super) fn split_off(&mut self, labels: &Labels) -> Result<Self, QueryError> {
+    /// Takes away the series from `labels` on, of which perhaps `guess` of the remaining ones stand before.
+    pub(super) fn split_off(&mut self, labels: &Labels, guess: usize) -> Result<Self, QueryError> {
         match self {
-            Self::Block(block) => Ok(Self::Block(block.split_behind(labels)?)),
+            Self::Block(block) => Ok(Self::Block(block.split_behind(labels, guess)?)),
             Self::Merged(merged) => {
                 let set = merged.parting().split_off(labels)?;
                 Ok(Self::Merged(MergedLink::new(set, Arc::clone(&merged.budget))))
@@ -91,13 +115,15 @@ pub(super) struct MergedLink {
     budget: Arc<QueryBudget>,
     /// Of the set, when one looked ahead.
     remaining: usize,
+    samples: u64,
     read_up_to: Option<Labels>,
 }
 
 impl MergedLink {
     /// The samples of `set` are charged to `budget` when it hands them out.
     pub(super) fn new(set: Box<dyn SeriesSet>, budget: Arc<QueryBudget>) -> Self {
-        Self { set, batch: SeriesBatch::default(), next: 0, budget, remaining: 0, read_up_to: None }
+        let (batch, next, remaining, samples) = (SeriesBatch::default(), 0, 0, 0);
+        Self { set, batch, next, budget, remaining, samples, read_up_to: None }
     }
 
     fn head(&mut self) -> Result<Option<&Labels>, QueryError> {
@@ -122,6 +148,7 @@ impl MergedLink {
         let in_batch = self.batch.len().checked_sub(1).map(|last| self.batch.series(last).labels.clone());
         let Some(parting) = self.set.parting() else { return false };
         self.remaining = parting.remaining();
+        self.samples = parting.samples_expected();
         self.read_up_to = parting.read_up_to().max(in_batch);
         true
     }
