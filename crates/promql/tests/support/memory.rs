@@ -165,7 +165,7 @@ impl MemorySet {
     fn wanted(&self, columns: &Columns) -> Vec<std::ops::Range<usize>> {
         let from = columns.timestamps.partition_point(|t| *t < self.range.min);
         let to = columns.timestamps.partition_point(|t| *t <= self.range.max).max(from);
-        let Some(windows) = self.windows else { return vec![from..to] };
+        let Some(windows) = self.windows else { return std::iter::once(from..to).collect() };
         let is_wanted = |at: &usize| windows.within(TimeRange::at(columns.timestamps[*at])).is_some();
         (from..to).filter(is_wanted).map(|at| at..at + 1).collect()
     }

@@ -27,7 +27,7 @@ impl Link {
     pub(super) fn head(&mut self, like: Option<&VecDeque<Ready>>) -> Result<Option<&Labels>, QueryError> {
         match self {
             Self::Block(block) => {
-                like.map_or_else(|| block.0.prepare(), |like| block.0.prepare_like(like))?;
+                block.0.prepare_like(like.unwrap_or(&VecDeque::new()))?;
                 Ok(block.0.ready.front().map(|ready| &ready.labels))
             }
             Self::Merged(merged) => merged.head(),
