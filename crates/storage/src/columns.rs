@@ -10,8 +10,8 @@ pub trait SeriesSet: Send {
     /// batch is empty.
     fn next_batch(&mut self, batch: &mut SeriesBatch) -> Result<bool, QueryError>;
 
-    /// Says, before anything is read, that samples outside of these windows are not looked at: they may be left
-    /// out, and whoever can leaves out what it would have to read for them alone.
+    /// Says, before anything is read, that samples outside of these windows are not looked at: they may be
+    /// left out, and whoever can leaves out what it would have to read for them alone.
     fn only_within(&mut self, _windows: EvenWindows) {}
 
     /// The set as one that can be parted (`parted`), where it can.

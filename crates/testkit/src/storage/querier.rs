@@ -13,9 +13,9 @@ use std::{collections::BTreeSet, sync::Arc};
 ///
 /// What is wanted: all samples of the range, and exactly those; series sorted and each once; times that grow;
 /// shards that part the series; parts that are the whole one behind the other; all samples within windows,
-/// where no others are wanted; label answers sorted, each once, cut to their limit, of series that have samples
-/// at least; samples charged when they are handed out, and no more once all are; a limit, a cancellation or a
-/// time that is up ends the work with the error that says so.
+/// where no others are wanted; label answers sorted, each once, cut to their limit, of series that have
+/// samples at least; samples charged when they are handed out, and no more once all are; a limit, a
+/// cancellation or a time that is up ends the work with the error that says so.
 ///
 /// # Panics
 /// When the storage does not do that.
@@ -114,8 +114,8 @@ fn check_parts(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRange
     }
 }
 
-/// Where samples outside of windows may be left out, those within come. Beside them there may be some of other
-/// times that have one: where sources have several of one time, not always the one that counts.
+/// Where samples outside of windows may be left out, those within come. Beside them there may be some of
+/// other times that have one: where sources have several of one time, not always the one that counts.
 fn check_windows(expected: &MemoryStorage, querier: &dyn Querier, range: TimeRange, matchers: &[Matcher]) {
     let expected = expected.part(matchers, range);
     let times: BTreeSet<i64> =
