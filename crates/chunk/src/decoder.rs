@@ -10,11 +10,6 @@ const HEADER: usize = 2;
 /// The fewest bits that a sample takes.
 const MIN_SAMPLE_BITS: usize = 2;
 
-/// Chunks of fewer bytes a sample have values that are written in several ways, in no order.
-const MIXED_BYTES: usize = 3;
-/// So many samples that stand still are read as a run there.
-const SURE_RUN: u32 = 6;
-
 /// How many samples the chunk says it has.
 ///
 /// # Errors
@@ -51,46 +46,47 @@ pub fn decode_range_into(
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
     let cursor = Cursor::new(bytes)?;
-    if min > max {
-        return Ok(());
-    }
     let most = usize::from(cursor.count);
     let (first_timestamp, first_value) = (timestamps.len(), values.len());
     timestamps.resize(first_timestamp + most, TimestampMs::default());
     values.resize(first_value + most, 0.0);
-    let (min, max) = (min.as_ms(), max.as_ms());
-    let slots = timestamps[first_timestamp..].iter_mut().zip(&mut values[first_value..]);
-    let rows = Rows { slots, min, span: max.wrapping_sub(min) as u64 };
-    let unused = if bytes.len() < most * MIXED_BYTES {
-        cursor.read_all(bytes, rows, (SURE_RUN, Cursor::advance_to_any))
-    } else {
-        cursor.read_all(bytes, rows, (1, Cursor::advance_to_later))
+    let rows = Rows {
+        timestamps: &mut timestamps[first_timestamp..],
+        values: &mut values[first_value..],
+        min: min.as_ms(),
+        max: max.as_ms(),
+        written: 0,
     };
-    let kept = unused.as_ref().map_or(0, |unused| most - unused);
+    let written = cursor.read_all(bytes, rows);
+    let kept = *written.as_ref().unwrap_or(&0);
     timestamps.truncate(first_timestamp + kept);
     values.truncate(first_value + kept);
-    unused.map(|_| ())
+    written.map(|_| ())
 }
 
-/// Where samples are written, and which: those no farther behind `min` than `span`.
-struct Rows<S> {
-    slots: S,
+/// Where samples are written, and which.
+struct Rows<'a> {
+    timestamps: &'a mut [TimestampMs],
+    values: &'a mut [f64],
     min: i64,
-    span: u64,
+    max: i64,
+    written: usize,
 }
 
-impl<'a, S: ExactSizeIterator<Item = (&'a mut TimestampMs, &'a mut f64)>> Rows<S> {
+impl Rows<'_> {
     /// Takes a sample. False when it is behind all that are wanted.
     #[inline(always)]
     fn take(&mut self, timestamp: i64, bits: u64) -> bool {
-        // One comparison with both ends; what is before the range is far behind it as a number without sign.
-        if timestamp.wrapping_sub(self.min) as u64 > self.span {
-            return timestamp < self.min;
+        if timestamp > self.max {
+            return false;
         }
-        if let Some((t, v)) = self.slots.next() {
+        if let (Some(t), Some(v)) = (self.timestamps.get_mut(self.written), self.values.get_mut(self.written))
+        {
             *t = TimestampMs::new(timestamp);
             *v = f64::from_bits(bits);
         }
+        // What is before all that are wanted is written over.
+        self.written += usize::from(timestamp >= self.min);
         true
     }
 }
@@ -208,61 +204,52 @@ impl Cursor {
         if self.read < 2 {
             self.advance_to_early(bytes)?;
         } else {
-            self.advance_to_later(bytes, word_at(bytes, self.bit))?;
+            self.advance_to_later(bytes)?;
         }
         self.read += 1;
         Ok(())
     }
 
-    /// Reads all samples up to the first that `rows` does not want. Gives how many slots are left. Both are
+    /// Reads all samples up to the first that `rows` does not want. Gives how many were written. Both are
     /// taken by value: what changes at each sample stands in registers then.
-    #[inline(always)]
-    fn read_all<'a, S>(
-        mut self,
-        bytes: &[u8],
-        mut rows: Rows<S>,
-        (least_run, advance): (u32, impl Fn(&mut Self, &[u8], u64) -> Result<(), ChunkError>),
-    ) -> Result<usize, ChunkError>
-    where
-        S: ExactSizeIterator<Item = (&'a mut TimestampMs, &'a mut f64)>,
-    {
+    fn read_all(mut self, bytes: &[u8], mut rows: Rows<'_>) -> Result<usize, ChunkError> {
         while self.remaining() > 0 && self.read < 2 {
             self.advance(bytes)?;
             if !rows.take(self.timestamp, self.bits) {
-                return Ok(rows.slots.len());
+                return Ok(rows.written);
             }
         }
         while self.remaining() > 0 {
-            let word = word_at(bytes, self.bit);
-            let is_run = word >> (64 - 2 * least_run) == 0;
-            let same = if is_run { self.unchanged(bytes, word) } else { 0 };
-            if same > 0 {
+            let same = self.unchanged(bytes);
+            if same > 1 {
                 for _ in 0..same {
                     self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
                     if !rows.take(self.timestamp, self.bits) {
-                        return Ok(rows.slots.len());
+                        return Ok(rows.written);
                     }
                 }
                 self.read += same;
                 self.bit += 2 * usize::from(same);
                 continue;
             }
-            advance(&mut self, bytes, word)?;
+            self.advance_to_later(bytes)?;
             self.read += 1;
             if !rows.take(self.timestamp, self.bits) {
                 break;
             }
         }
-        Ok(rows.slots.len())
+        Ok(rows.written)
     }
 
-    /// How many of the next samples, which begin with the bits of `word`, surely come after the same interval
-    /// with the same value: each of them is two bits of zero.
+    /// How many of the next samples surely come after the same interval with the same value: each of them is
+    /// two bits of zero.
     #[inline(always)]
-    fn unchanged(&self, bytes: &[u8], word: u64) -> u16 {
-        let same = ((word.leading_zeros().min(WORD_BITS) / 2) as u16).min(self.remaining());
+    fn unchanged(&self, bytes: &[u8]) -> u16 {
+        let zeros = word_at(bytes, self.bit).leading_zeros().min(WORD_BITS);
+        let same = (zeros / 2) as u16;
         // Behind the end zeros are read too.
-        if self.bit + 2 * usize::from(same) <= bytes.len() * 8 { same } else { 0 }
+        let ends = self.bit + 2 * usize::from(same) <= bytes.len() * 8;
+        if ends { same.min(self.remaining()) } else { 0 }
     }
 
     /// Reads the first or the second sample, whose times are byte-aligned integers.
@@ -291,10 +278,10 @@ impl Cursor {
         self.read_value(bytes, start * 8, end * 8, word)
     }
 
-    /// Reads a later sample, which begins with the bits of `word`.
     #[inline(always)]
-    fn advance_to_later(&mut self, bytes: &[u8], mut word: u64) -> Result<(), ChunkError> {
+    fn advance_to_later(&mut self, bytes: &[u8]) -> Result<(), ChunkError> {
         let start = self.bit;
+        let mut word = word_at(bytes, start);
         let mut bit = start + 1;
         if (word as i64) < 0 {
             let (change, len) = read_change(bytes, start, word);
@@ -306,47 +293,6 @@ impl Cursor {
         }
         self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
         self.read_value(bytes, start, bit, word)
-    }
-
-    /// The same without a branch on how the value is written: quicker where no processor can guess that.
-    #[inline(always)]
-    fn advance_to_any(&mut self, bytes: &[u8], mut word: u64) -> Result<(), ChunkError> {
-        let start = self.bit;
-        let mut bit = start + 1;
-        if (word as i64) < 0 {
-            let (change, len) = read_change(bytes, start, word);
-            self.delta = self.delta.wrapping_add(change as u64);
-            bit = start + len;
-            word = word_at(bytes, bit);
-        } else {
-            word <<= 1;
-        }
-        self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
-        let is_changed = (word >> 63) as u32;
-        let is_new = (word >> 62) as u32 & is_changed;
-        let leading = (word >> 57) as u32 & 31;
-        let significant = ((word >> 51) as u32).wrapping_sub(1) % 64 + 1;
-        if is_new * (leading + significant) > 64 {
-            return Err(self.not_a_window(bytes, start, (bit, leading, significant)));
-        }
-        let chosen = |new: u32, old: u32| old ^ ((new ^ old) & is_new.wrapping_neg());
-        self.significant = chosen(significant, self.significant);
-        self.trailing = chosen(64u32.wrapping_sub(leading + significant), self.trailing);
-        self.leading = chosen(leading, u32::from(self.leading)) as u8;
-        let header = 1 + is_changed + 11 * is_new;
-        let used = self.significant & is_changed.wrapping_neg();
-        let xor = if header + used < WORD_BITS {
-            (word << header >> 1) >> (63 - used)
-        } else {
-            read_long(bytes, bit + header as usize, used)
-        };
-        self.bits ^= xor << self.trailing;
-        let end = bit + (header + used) as usize;
-        if end > bytes.len() * 8 {
-            return Err(self.truncated(start));
-        }
-        self.bit = end;
-        Ok(())
     }
 
     /// Reads a value at `bit`. Of `word`, which begins there, all but one of `WORD_BITS` bits count.
@@ -367,7 +313,12 @@ impl Cursor {
                 // 64 significant bits are written as 0.
                 let significant = ((word >> 51) as u32).wrapping_sub(1) % 64 + 1;
                 if leading + significant > 64 {
-                    return Err(self.not_a_window(bytes, sample_start, (bit, leading, significant)));
+                    // Behind the end zeros are read: the window may only look impossible.
+                    return Err(if bit + 13 > bytes.len() * 8 {
+                        self.truncated(sample_start)
+                    } else {
+                        self.bad_window(sample_start, leading, significant)
+                    });
                 }
                 self.leading = leading as u8;
                 self.significant = significant;
@@ -394,16 +345,7 @@ impl Cursor {
     }
 
     #[cold]
-    fn not_a_window(
-        &self,
-        bytes: &[u8],
-        sample_start: usize,
-        (bit, leading, significant): (usize, u32, u32),
-    ) -> ChunkError {
-        // Behind the end zeros are read: the window may only look impossible.
-        if bit + 13 > bytes.len() * 8 {
-            return self.truncated(sample_start);
-        }
+    fn bad_window(&self, sample_start: usize, leading: u32, significant: u32) -> ChunkError {
         ChunkError::BadWindow {
             offset: sample_start / 8,
             sample: self.read,
