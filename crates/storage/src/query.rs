@@ -1,7 +1,7 @@
 //! How samples are asked for.
 
 use crate::{QueryBudget, QueryError, SeriesSet};
-use skopos_model::{Labels, Matcher, TimestampMs};
+use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
 use std::sync::Arc;
 
 /// Both ends belong to the range.
@@ -44,22 +44,43 @@ pub struct EvenWindows {
 }
 
 impl EvenWindows {
+    /// Whether every range of this length has times in a window, or lies beside them all.
+    pub fn reach_into_each(&self, length: DurationMs) -> bool {
+        length.as_ms() >= self.step.saturating_sub(self.len)
+    }
+
     /// The shortest part of `range` that has all times of it which lie in a window; none where none does.
     pub fn within(&self, range: TimeRange) -> Option<TimeRange> {
-        // Wide enough for any sum of four times.
-        let [first_end, step, len] = [self.first_end, self.step, self.len].map(i128::from);
-        let (min, max) = (i128::from(range.min.as_ms()), i128::from(range.max.as_ms()));
-        let last = i128::from(self.count) - 1;
-        // The first window that does not end before the range, and the last that has begun at its end.
-        let from = (min - first_end + step - 1).div_euclid(step).max(0);
-        let to = (max + len - 1 - first_end).div_euclid(step).min(last);
-        if from > to || min > max {
+        // Times of this era leave room for any sum of four, and a division of wide numbers costs ten of others.
+        const SMALL: std::ops::Range<i64> = -(1 << 60)..1 << 60;
+        let (min, max) = (range.min.as_ms(), range.max.as_ms());
+        let (first_end, step, len) = (self.first_end, self.step, self.len);
+        let last = self.count.saturating_sub(1);
+        if min > max || self.count == 0 {
             return None;
         }
-        let begin = first_end + from * step - len + 1;
-        let end = first_end + to * step;
-        let time = |t: i128| i64::try_from(t).ok().map(TimestampMs::new);
-        Some(TimeRange { min: time(min.max(begin))?, max: time(max.min(end))? })
+        let all_small = [min, max, first_end, step, len].iter().all(|n| SMALL.contains(n));
+        let (begin, end) = if all_small {
+            // The first window that does not end before the range, and the last that has begun at its end.
+            let from = (min - first_end + step - 1).div_euclid(step).max(0);
+            let to =
+                (max + len - 1 - first_end).div_euclid(step).min(i64::try_from(last).unwrap_or(i64::MAX));
+            if from > to {
+                return None;
+            }
+            (min.max(first_end + from * step - len + 1), max.min(first_end + to * step))
+        } else {
+            let [wide_min, wide_max, first_end, step, len] = [min, max, first_end, step, len].map(i128::from);
+            let from = (wide_min - first_end + step - 1).div_euclid(step).max(0);
+            let to = (wide_max + len - 1 - first_end).div_euclid(step).min(i128::from(last));
+            if from > to {
+                return None;
+            }
+            let (begin, end) = (first_end + from * step - len + 1, first_end + to * step);
+            let time = |t: i128| i64::try_from(t).ok();
+            (time(wide_min.max(begin))?, time(wide_max.min(end))?)
+        };
+        Some(TimeRange { min: TimestampMs::new(begin), max: TimestampMs::new(end) })
     }
 }
 

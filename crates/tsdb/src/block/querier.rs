@@ -229,6 +229,12 @@ struct Selection {
 }
 
 impl Selection {
+    /// Whether a chunk may lie in a window, asked where it may lie between two of them.
+    fn may_want(&self, chunk: &ChunkMeta) -> bool {
+        let is_long = |windows: &EvenWindows| windows.reach_into_each(chunk.max.since(chunk.min));
+        self.windows.as_ref().is_none_or(is_long) || self.wanted_of(chunk).is_some()
+    }
+
     /// The time of which a chunk's samples are wanted, if there is any.
     fn wanted_of(&self, chunk: &ChunkMeta) -> Option<TimeRange> {
         let Some(windows) = &self.windows else { return Some(self.range) };
@@ -334,7 +340,7 @@ impl Selected {
         let from = self.wanted.len();
         let mut chunks = Vec::new();
         for (i, chunk) in all.iter().enumerate() {
-            if self.of.wanted_of(chunk).is_some_and(|range| may_have(chunk, range, deleted)) {
+            if may_have(chunk, self.of.range, deleted) && self.of.may_want(chunk) {
                 self.wanted.push(Wanted { at: chunk.at, end: all.get(i + 1).map(|next| next.at) });
                 chunks.push(*chunk);
             }
