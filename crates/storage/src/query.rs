@@ -51,7 +51,8 @@ impl EvenWindows {
 
     /// The shortest part of `range` that has all times of it which lie in a window; none where none does.
     pub fn within(&self, range: TimeRange) -> Option<TimeRange> {
-        // Times of this era leave room for any sum of four, and a division of wide numbers costs ten of others.
+        // Times of this era leave room for any sum of four, and a division of wide numbers costs ten of
+        // others.
         const SMALL: std::ops::Range<i64> = -(1 << 60)..1 << 60;
         let (min, max) = (range.min.as_ms(), range.max.as_ms());
         let (first_end, step, len) = (self.first_end, self.step, self.len);
