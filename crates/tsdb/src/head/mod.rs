@@ -316,11 +316,11 @@ impl Head {
     /// Whether one more batch may close chunks. A disk that refuses them, or neither takes nor refuses them,
     /// does not make memory grow for ever.
     fn check_unwritten(&self) -> Result<(), CommitError> {
-        let max = self.options.max_unwritten_chunk_bytes;
-        let refused = self.chunks.refused_bytes() >= max;
+        let limit = self.options.max_unwritten_chunk_bytes;
+        let refused = self.chunks.refused_bytes() >= limit;
         let waiting = self.chunks.buffered_bytes();
-        let max = if refused { max } else { max.saturating_mul(SLOW_DISK_ROOM) };
-        if waiting < max {
+        let times = if refused { 1 } else { SLOW_DISK_ROOM };
+        if waiting < limit.saturating_mul(times) {
             if self.said_unwritten.load(Ordering::Relaxed)
                 && self.said_unwritten.swap(false, Ordering::Relaxed)
             {
@@ -338,14 +338,14 @@ impl Head {
         };
         if !self.said_unwritten.swap(true, Ordering::Relaxed) {
             tracing::error!(
-                dir = %path.display(), bytes = waiting, max,
+                dir = %path.display(), bytes = waiting, limit, times,
                 "batches are refused, what comes in is lost: {disk}, and no more of them may wait in memory; \
                  {help}, no restart is needed"
             );
         }
         let reason = format!(
-            "limit {UNWRITTEN_LIMIT} of {max} bytes reached: {waiting} bytes of closed chunks wait in \
-             memory, and {disk}; {help}, no restart is needed"
+            "limit {UNWRITTEN_LIMIT} of {limit} bytes reached {times} times: {waiting} bytes of closed \
+             chunks wait in memory, and {disk}; {help}, no restart is needed"
         );
         Err(CommitError::Retry { path, source: io::Error::other(reason) })
     }

@@ -181,7 +181,7 @@ fn while_chunk_files_hang_batches_are_refused_beyond_a_limit() {
         env.clock.sleep(Duration::from_secs(20));
         let said = refused.expect_err("one was refused").to_string();
         assert!(said.contains("max-unwritten-chunk-bytes"), "{said}");
-        assert!(said.contains(" of 65536 bytes reached"), "{said}");
+        assert!(said.contains(" of 16384 bytes reached 4 times"), "{said}");
         assert!(said.contains("too slowly, or hangs; look after it"), "{said}");
         assert_eq!(stats.commits_refused_unwritten_total, 1);
         // What a batch closes at once comes on top.

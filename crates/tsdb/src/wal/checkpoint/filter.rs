@@ -87,11 +87,11 @@ impl Filter {
         mut push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
     ) -> Result<(), CheckpointError> {
         let (kept, out, mut result) = (&mut self.kept, &mut self.out, Ok(()));
-        let mut shared = Vec::new();
+        let mut shared = HashSet::new();
         out.clear();
         series(&mut |wal_ref, labels| {
             if !kept.insert(wal_ref) {
-                shared.push(wal_ref);
+                shared.insert(wal_ref);
             }
             push_series(out, wal_ref, labels);
             if out.len() >= SERIES_RECORD_BYTES {
