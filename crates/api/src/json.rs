@@ -1,10 +1,13 @@
-//! JSON of query results, written straight from the columns.
+//! JSON of query results, written straight from the columns, and of everything else that answers. As in
+//! Prometheus, `<`, `>` and `&` are escaped, except in labels.
 
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 use skopos_model::{
     FloatHistogram, Labels, TimestampMs,
     float::{write_api, write_integer},
 };
-use std::io::Write;
+use std::io::{self, Write};
 
 /// `{"name":"value",…}`
 pub(crate) fn labels(out: &mut Vec<u8>, labels: &Labels) {
@@ -13,9 +16,9 @@ pub(crate) fn labels(out: &mut Vec<u8>, labels: &Labels) {
         if i > 0 {
             out.push(b',');
         }
-        string(out, name);
+        raw(out, name);
         out.push(b':');
-        string(out, value);
+        raw(out, value);
     }
     out.push(b'}');
 }
@@ -79,13 +82,58 @@ pub(crate) fn timestamp(out: &mut Vec<u8>, t: TimestampMs) {
     }
 }
 
-/// A JSON string. Besides what JSON demands, `<`, `>` and `&` are escaped, as Prometheus does.
+/// A JSON string, in which what could be taken for HTML or ends a line of JavaScript is escaped.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
+    quoted(out, text, |c| demanded(c) || beyond(c));
+}
+
+/// A JSON string with no more escapes than JSON demands.
+fn raw(out: &mut Vec<u8>, text: &str) {
+    quoted(out, text, demanded);
+}
+
+/// JSON demands its escape.
+fn demanded(c: char) -> bool {
+    matches!(c, '"' | '\\') || c < ' '
+}
+
+/// It is escaped though JSON does not demand it.
+fn beyond(c: char) -> bool {
+    matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
+}
+
+/// Any value that serialises, its strings escaped as `string` does.
+pub(crate) fn to_writer<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> serde_json::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(out, Escaping))
+}
+
+/// The same as text.
+pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let mut out = Vec::new();
+    to_writer(&mut out, value).expect("invariant: texts and numbers serialise");
+    out
+}
+
+/// Escapes also what JSON does not demand.
+struct Escaping;
+
+impl Formatter for Escaping {
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+        let mut plain = text;
+        while let Some((i, c)) = plain.char_indices().find(|(_, c)| beyond(*c)) {
+            writer.write_all(&plain.as_bytes()[..i])?;
+            write!(writer, "\\u{:04x}", u32::from(c))?;
+            plain = &plain[i + c.len_utf8()..];
+        }
+        writer.write_all(plain.as_bytes())
+    }
+}
+
+fn quoted(out: &mut Vec<u8>, text: &str, needs_escape: impl Fn(char) -> bool) {
     out.push(b'"');
     let mut plain_from = 0;
     for (i, c) in text.char_indices() {
-        let needs_escape = matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}') || c < ' ';
-        if !needs_escape {
+        if !needs_escape(c) {
             continue;
         }
         out.extend_from_slice(&text.as_bytes()[plain_from..i]);
@@ -169,6 +217,23 @@ mod tests {
             let json = written(|o| string(o, text));
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
             assert!(!json.contains('<'));
+            let json = written(|o| to_writer(o, text).unwrap());
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+            assert!(!json.contains('<'));
+            let json = written(|o| raw(o, text));
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+            assert!(!json.contains("\\u003c") && !json.contains("\\u2028"));
         }
+    }
+
+    #[test]
+    fn labels_alone_have_no_escapes_for_html() {
+        let series = Labels::from_pairs([("l", "x<y>&z\u{2028}\"")]);
+        assert_eq!(written(|o| labels(o, &series)), "{\"l\":\"x<y>&z\u{2028}\\\"\"}");
+        let escaped = "\"a\\u003cb\\u003e\\u0026c\\u2028\\\"\"";
+        let text = "a<b>&c\u{2028}\"";
+        assert_eq!(written(|o| string(o, text)), escaped);
+        assert_eq!(written(|o| to_writer(o, text).unwrap()), escaped);
+        assert_eq!(String::from_utf8(to_vec(&[text])).unwrap(), format!("[{escaped}]"));
     }
 }

@@ -81,7 +81,7 @@ pub use remote_read::{ChunkSource, RemoteRead, RemoteReadLimits};
 pub use writing::DEFAULT_RESPONSE_MAX_BYTES;
 
 use crate::{
-    mount::GlobalUrls,
+    mount::{GlobalUrls, Prefix},
     reply::{ApiError, ErrorType},
 };
 use axum::{
@@ -119,6 +119,7 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .fallback(get(ui::file))
         .method_not_allowed_fallback(wrong_method_of_page)
         .layer(Extension(Arc::new(GlobalUrls::new(mount))))
+        .layer(Extension(Prefix(mount.prefix.as_str().into())))
         .layer(middleware::from_fn_with_state(app.clone(), count))
         .layer(CompressionLayer::new().compress_when(compressible()))
         .layer(DefaultBodyLimit::max(params::FORM_MAX_BYTES))

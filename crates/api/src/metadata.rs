@@ -86,7 +86,7 @@ pub(crate) async fn metadata(Ready(parts): Ready, params: Params) -> Result<Resp
 }
 
 fn to_json<T: Serialize>(out: &mut Vec<u8>, value: T) {
-    serde_json::to_writer(out, &value).expect("invariant: texts serialise");
+    json::to_writer(out, &value).expect("invariant: texts serialise");
 }
 
 /// What is said of the metric, or of all.

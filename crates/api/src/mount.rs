@@ -16,6 +16,7 @@ use axum::{
     routing::get,
 };
 use skopos_model::re2::WholeText;
+use std::sync::Arc;
 
 /// What a compiled expression may take, in bytes.
 const COMPILED_MAX_BYTES: usize = 1 << 20;
@@ -45,6 +46,10 @@ impl Default for Mount {
         Self { external_url, own_port: None, prefix, cors_origin, admin_api: false, lifecycle: false }
     }
 }
+
+/// Where the routes stand, for those who say which path was asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prefix(pub(crate) Arc<str>);
 
 impl Mount {
     /// The routes below the prefix; the root leads there.

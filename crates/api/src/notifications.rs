@@ -2,6 +2,7 @@
 //! and as server-sent events. Holds what is said until it no longer holds.
 
 use crate::{
+    json,
     parts::App,
     reply::{ApiError, Success},
 };
@@ -56,8 +57,10 @@ pub struct Notification {
 
 impl Notification {
     fn event(&self) -> Bytes {
-        let json = serde_json::to_string(self).expect("invariant: texts serialise");
-        Bytes::from(format!("data: {json}\n\n"))
+        let mut event = b"data: ".to_vec();
+        json::to_writer(&mut event, self).expect("invariant: texts serialise");
+        event.extend_from_slice(b"\n\n");
+        Bytes::from(event)
     }
 }
 

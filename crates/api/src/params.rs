@@ -1,6 +1,9 @@
 //! Parameters of a request: of its URL and, for a POST, of its form body. Both count.
 
-use crate::reply::{ApiError, ErrorType};
+use crate::{
+    mount::Prefix,
+    reply::{ApiError, ErrorType},
+};
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
@@ -30,15 +33,28 @@ const FORM_READ_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,
-    /// Whose request it is, where the server says so.
-    from: Option<SocketAddr>,
+    requested: Requested,
+}
+
+/// The request that they came with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Requested {
+    pub(crate) method: Method,
+    /// What its path began with before that of the route.
+    pub(crate) prefix: Prefix,
+    /// Whose it is, where the server says so.
+    pub(crate) from: Option<SocketAddr>,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let from = request.extensions().get::<SocketAddr>().copied();
+        let requested = Requested {
+            method: request.method().clone(),
+            prefix: request.extensions().get::<Prefix>().cloned().unwrap_or_default(),
+            from: request.extensions().get::<SocketAddr>().copied(),
+        };
         let query = request.uri().query().unwrap_or("").to_owned();
         // As in Go, the forms of all methods that have one.
         let is_form = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
@@ -47,7 +63,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
                 .get(CONTENT_TYPE)
                 .is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
         let body = if is_form { read_form(request, state).await? } else { Bytes::new() };
-        let params = Self { from, ..Self::parse(&body, query.as_bytes()) };
+        let params = Self { requested, ..Self::parse(&body, query.as_bytes()) };
         // Thanos' clients send these everywhere. Here samples come once and answers whole, whatever they say.
         params.flag("dedup")?;
         params.flag("partial_response")?;
@@ -73,12 +89,17 @@ impl Params {
     pub(crate) fn parse(body: &[u8], query: &[u8]) -> Self {
         let pairs = form_urlencoded::parse(body).chain(form_urlencoded::parse(query));
         let pairs = pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
-        Self { pairs, from: None }
+        Self { pairs, requested: Requested::default() }
     }
 
     /// A query of this client.
     pub(crate) fn asked<'a>(&self, query: &'a str, steps: Steps) -> Asked<'a> {
-        Asked { query, steps, from: self.from }
+        Asked { query, steps, from: self.requested.from }
+    }
+
+    /// The request.
+    pub(crate) fn requested(&self) -> &Requested {
+        &self.requested
     }
 
     /// The first value of `name`, unless it is empty.
@@ -250,7 +271,7 @@ mod tests {
             let all: Vec<_> = (0..each).map(|k| format!("a=~\"[ab]{i}x{k}\"")).collect();
             ("match[]".to_owned(), format!("{{{}}}", all.join(",")))
         };
-        Params { pairs: (0..selectors).map(selector).collect(), from: None }
+        Params { pairs: (0..selectors).map(selector).collect(), ..Params::default() }
     }
 
     #[test]
@@ -268,7 +289,10 @@ mod tests {
 
     #[test]
     fn selectors_are_bounded_and_reading_them_ends_when_nobody_waits() {
-        let plain = |n: usize| Params { pairs: vec![("match[]".to_owned(), "up".to_owned()); n], from: None };
+        let plain = |n: usize| Params {
+            pairs: vec![("match[]".to_owned(), "up".to_owned()); n],
+            ..Params::default()
+        };
         assert_eq!(plain(SELECTORS_MAX).selectors(&unlimited()).unwrap().len(), SELECTORS_MAX);
         assert!(plain(SELECTORS_MAX + 1).selectors(&unlimited()).is_err());
         let budget = unlimited();

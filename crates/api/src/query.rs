@@ -42,7 +42,8 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
         stats.evaluated(parts, budget, result.as_ref().ok());
         tracked.evaluated(stats.samples());
         let query = params.required("query")?;
-        let ended = Ended { path: "/api/v1/query", query, start: at, end: at, step: 0.0 };
+        let (request, path) = (params.requested(), "/api/v1/query");
+        let ended = Ended { request, path, query, start: at, end: at, step: 0.0 };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
         Answer::new(parts, budget, sink).write(&result?, &params, limit, &stats)
     })
@@ -94,8 +95,9 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
         stats.evaluated(parts, budget, result.as_ref().ok());
         tracked.evaluated(stats.samples());
         let query = params.required("query")?;
-        let path = "/api/v1/query_range";
-        let ended = Ended { path, query, start, end, step: step.as_ms() as f64 / 1000.0 };
+        let step = step.as_ms() as f64 / 1000.0;
+        let (request, path) = (params.requested(), "/api/v1/query_range");
+        let ended = Ended { request, path, query, start, end, step };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
         Answer::new(parts, budget, sink).write(&result?, &params, limit, &stats)
     })

@@ -4,12 +4,14 @@
 
 use crate::{
     own_metrics::{Families, MetricsSource},
+    params::Requested,
     parts::Parts,
     query_stats::Stats,
     targets::rfc_3339,
 };
 use serde_json::json;
 use skopos_base::fs::{File, OpenMode, SharedFs, append_all};
+use skopos_config::Live;
 use skopos_model::TimestampMs;
 use skopos_promql::EvalError;
 use std::{
@@ -70,6 +72,8 @@ struct Opened {
 /// A query that ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended<'a> {
+    pub(crate) request: &'a Requested,
+    /// Of the route.
     pub(crate) path: &'static str,
     pub(crate) query: &'a str,
     pub(crate) start: TimestampMs,
@@ -90,10 +94,13 @@ impl QueryLog {
         }
     }
 
-    /// What it says of itself.
-    pub fn metrics(&self) -> MetricsSource {
+    /// What it says of itself, with the configuration in force.
+    pub fn metrics(&self, config: Arc<Live>) -> MetricsSource {
         let failures = Arc::clone(&self.failures);
         Arc::new(move |out: &mut Families<'_>| {
+            let enabled = f64::from(u8::from(config.get().global.query_log_file.is_some()));
+            let help = "Whether queries are logged to a file (query_log_file).";
+            out.gauge("prometheus_engine_query_log_enabled", help, enabled);
             let help = "Lines of the query log that could not be written.";
             let failed = failures.load(Ordering::Relaxed) as f64;
             out.counter("prometheus_engine_query_log_failures_total", help, failed);
@@ -201,7 +208,13 @@ fn line(now_ms: i64, ended: Ended<'_>, stats: &Stats, error: Option<&EvalError>)
             "step": ended.step,
         },
         "stats": stats.json(),
-        "httpRequest": {"path": ended.path},
+        // Nothing here is traced: no span has this number.
+        "spanID": "0000000000000000",
+        "httpRequest": {
+            "clientIP": ended.request.from.map_or_else(String::new, |from| from.ip().to_string()),
+            "method": ended.request.method.as_str(),
+            "path": format!("{}{}", ended.request.prefix.0, ended.path),
+        },
     });
     if let Some(error) = error {
         line["error"] = json!(error.to_string());
@@ -212,6 +225,8 @@ fn line(now_ms: i64, ended: Ended<'_>, stats: &Stats, error: Option<&EvalError>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mount::Prefix;
+    use axum::http::Method;
     use skopos_base::{fs::read_all, real::RealFs};
 
     fn send(log: &QueryLog, path: &Path, line: &str) {
@@ -286,7 +301,10 @@ mod tests {
 
     #[test]
     fn a_line_has_what_prometheus_writes() {
+        let from = Some("192.0.2.7:4711".parse().unwrap());
+        let request = Requested { method: Method::POST, prefix: Prefix("/p".into()), from };
         let ended = Ended {
+            request: &request,
             path: "/api/v1/query_range",
             query: "up{a=\"b\"}",
             start: TimestampMs::new(1000),
@@ -303,5 +321,7 @@ mod tests {
         assert!(line["stats"]["timings"]["evalTotalTime"].is_number(), "{line}");
         assert!(line["stats"]["samples"]["peakSamples"].is_number(), "{line}");
         assert_eq!(line.get("error"), None);
+        let request = json!({"clientIP": "192.0.2.7", "method": "POST", "path": "/p/api/v1/query_range"});
+        assert_eq!((&line["httpRequest"], &line["spanID"]), (&request, &json!("0000000000000000")));
     }
 }

@@ -1,6 +1,7 @@
 //! The API's envelope: `{"status":"success","data":…}` or `{"status":"error",…}` with the status code
 //! that clients of Prometheus expect.
 
+use crate::json;
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
@@ -20,8 +21,15 @@ impl Success {
     /// Any value that serialises.
     pub(crate) fn of<T: Serialize>(value: &T) -> Result<Self, ApiError> {
         let mut body = BEGIN.to_vec();
-        serde_json::to_writer(&mut body, value).map_err(|e| ApiError::internal(e.to_string()))?;
+        json::to_writer(&mut body, value).map_err(|e| ApiError::internal(e.to_string()))?;
         Ok(Self(body))
+    }
+}
+
+impl From<Vec<u8>> for Success {
+    /// What follows `BEGIN`, which it begins with.
+    fn from(body: Vec<u8>) -> Self {
+        Self(body)
     }
 }
 
@@ -38,7 +46,7 @@ pub(crate) fn end(body: &mut Vec<u8>, warnings: &[String], infos: &[String]) {
     for (key, texts) in [("warnings", warnings), ("infos", infos)] {
         if !texts.is_empty() {
             body.extend_from_slice(format!(",\"{key}\":").as_bytes());
-            serde_json::to_writer(&mut *body, texts).expect("invariant: texts serialise");
+            json::to_writer(body, texts).expect("invariant: texts serialise");
         }
     }
     body.push(b'}');
@@ -152,8 +160,7 @@ impl IntoResponse for ApiError {
         }
         let envelope =
             Envelope { status: "error", error_type: self.error_type.as_str(), error: &self.message };
-        let body = serde_json::to_vec(&envelope).expect("invariant: texts serialise");
-        json(self.error_type.status(), body)
+        json(self.error_type.status(), json::to_vec(&envelope))
     }
 }
 

@@ -2,7 +2,7 @@
 //! that are sent in batches, the last of which says how it ended.
 
 use crate::{
-    blocking,
+    blocking, json,
     params::Params,
     parts::{Parts, Ready},
     reply::{ApiError, ErrorType},
@@ -173,7 +173,7 @@ impl Search {
         writing.out.extend_from_slice(b"{\"results\":");
         writing.list(batch, |out, (name, score)| {
             let found = self.found(parts, name, *score);
-            serde_json::to_writer(out, &found).expect("invariant: texts and numbers serialise");
+            json::to_writer(out, &found).expect("invariant: texts and numbers serialise");
         })?;
         writing.out.extend_from_slice(b"}\n");
         Ok(())

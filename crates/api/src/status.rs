@@ -1,6 +1,7 @@
 //! What the server says of itself: health, readiness, build, configuration, metrics.
 
 use crate::{
+    json,
     parts::{App, Ready},
     reply::{self, ApiError, Success},
 };
@@ -62,8 +63,7 @@ pub(crate) async fn build_info() -> Result<Success, ApiError> {
 
 /// The same without it, for who asks at `/version`.
 pub(crate) async fn version() -> Response {
-    let body = serde_json::to_vec(&BUILD).expect("invariant: texts serialise");
-    reply::json(StatusCode::OK, body)
+    reply::json(StatusCode::OK, json::to_vec(&BUILD))
 }
 
 #[derive(Serialize)]

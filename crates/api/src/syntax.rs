@@ -1,7 +1,7 @@
 //! `/api/v1/format_query` and `/api/v1/parse_query`: a query as formatted text, and as a tree.
 
 use crate::{
-    blocking,
+    blocking, json,
     params::Params,
     parts::Ready,
     query::parse,
@@ -60,8 +60,9 @@ fn write(writing: &mut Writing<'_>, expr: &Expr) -> Result<(), ApiError> {
         writing.out.extend_from_slice(name.as_bytes());
         writing.out.extend_from_slice(b"\":");
         match member {
-            Member::Own(value) => serde_json::to_writer(&mut writing.out, value)
-                .map_err(|e| ApiError::internal(e.to_string()))?,
+            Member::Own(value) => {
+                json::to_writer(&mut writing.out, value).map_err(|e| ApiError::internal(e.to_string()))?;
+            }
             Member::One(expr) => write(writing, expr)?,
             Member::List(all) => {
                 writing.out.push(b'[');

@@ -1,10 +1,11 @@
 //! `/api/v1/targets`: what is scraped, and how the last scrape of each went.
 
 use crate::{
+    json,
     mount::GlobalUrls,
     params::Params,
     parts::Ready,
-    reply::{ApiError, ErrorType, Success},
+    reply::{self, ApiError, ErrorType, Success},
 };
 use axum::Extension;
 use serde::Serialize;
@@ -15,20 +16,19 @@ use std::{collections::BTreeMap, sync::Arc};
 /// What stands for a time that never was.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
+/// What stands behind the active ones.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Targets {
-    active_targets: Vec<Active>,
+struct Dropped {
     dropped_targets: Vec<()>,
     /// None where those that are dropped are not asked for.
     dropped_target_counts: Option<BTreeMap<String, usize>>,
 }
 
+/// What stands behind the labels of a target.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Active {
-    discovered_labels: BTreeMap<String, String>,
-    labels: BTreeMap<String, String>,
     scrape_pool: String,
     scrape_url: String,
     global_url: String,
@@ -53,20 +53,24 @@ pub(crate) async fn targets(
     let pool = params.get("scrapePool");
     let all = parts.targets.targets();
     let in_pool = |t: &&Arc<TargetStatus>| pool.is_none_or(|p| p == &*t.target.job);
-    let active_targets = if wants_active {
-        all.iter().filter(in_pool).map(|t| active(t, &global)).collect()
-    } else {
-        Vec::new()
-    };
-    Success::of(&Targets {
-        active_targets,
+    let mut body = reply::BEGIN.to_vec();
+    body.extend_from_slice(b"{\"activeTargets\":[");
+    for (i, target) in all.iter().filter(in_pool).filter(|_| wants_active).enumerate() {
+        body.extend_from_slice(if i == 0 { b"" } else { b"," });
+        write_active(&mut body, target, &global);
+    }
+    body.extend_from_slice(b"],");
+    let dropped = json::to_vec(&Dropped {
         dropped_targets: Vec::new(),
         // No job drops any.
         dropped_target_counts: wants_dropped.then(|| {
             let config = parts.config.get();
             config.scrape_configs.iter().map(|job| (job.job_name.clone(), 0)).collect()
         }),
-    })
+    });
+    // The members of one object.
+    body.extend_from_slice(&dropped[1..]);
+    Ok(body.into())
 }
 
 /// What each rule of a job makes of the labels that it is given. Jobs have no rules, so there is no step.
@@ -82,11 +86,14 @@ pub(crate) async fn relabel_steps(Ready(parts): Ready, params: Params) -> Result
     Success::of(&serde_json::json!({"steps": []}))
 }
 
-fn active(status: &TargetStatus, global: &GlobalUrls) -> Active {
+fn write_active(out: &mut Vec<u8>, status: &TargetStatus, global: &GlobalUrls) {
     let (target, last) = (&status.target, status.last());
-    Active {
-        discovered_labels: map(&target.discovered),
-        labels: map(&target.labels),
+    out.extend_from_slice(b"{\"discoveredLabels\":");
+    json::labels(out, &target.discovered);
+    out.extend_from_slice(b",\"labels\":");
+    json::labels(out, &target.labels);
+    out.push(b',');
+    let others = json::to_vec(&Active {
         scrape_pool: target.job.to_string(),
         scrape_url: target.url(),
         global_url: global.of(&target.url()),
@@ -96,7 +103,9 @@ fn active(status: &TargetStatus, global: &GlobalUrls) -> Active {
         health: last.health.as_str(),
         scrape_interval: target.interval.to_string(),
         scrape_timeout: target.timeout.to_string(),
-    }
+    });
+    // The members of one object.
+    out.extend_from_slice(&others[1..]);
 }
 
 pub(crate) fn map(labels: &Labels) -> BTreeMap<String, String> {

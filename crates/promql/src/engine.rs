@@ -172,11 +172,11 @@ impl Engine {
         match &inner.kind {
             ExprKind::String(text) => {
                 let value = Value::String { timestamp: at, text: text.to_string() };
-                return Ok(QueryResult::of(value));
+                return Ok(self.of_no_samples(value));
             }
             ExprKind::Bytes(bytes) => {
                 let text = String::from_utf8_lossy(bytes).into_owned();
-                return Ok(QueryResult::of(Value::String { timestamp: at, text }));
+                return Ok(self.of_no_samples(Value::String { timestamp: at, text }));
             }
             ExprKind::Range(range) => return self.samples(storage, range, inner, at, budget),
             ExprKind::Subquery(subquery) => return self.subquery(storage, subquery, inner, at, budget),
@@ -302,6 +302,15 @@ impl Engine {
         Ok(Grid { start: steps.start, step: steps.step, steps: usize::try_from(count).unwrap_or(usize::MAX) })
     }
 
+    /// What a query at one time found without looking at samples.
+    fn of_no_samples(&self, value: Value) -> QueryResult {
+        let mut result = QueryResult::of(value);
+        if self.options.profile {
+            result.samples.per_step = vec![0];
+        }
+        result
+    }
+
     /// All values of a subquery that is the whole query.
     fn subquery(
         &self,
@@ -314,11 +323,7 @@ impl Engine {
         let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.plan_options(Some(budget)))?
         else {
             let value = Value::Matrix(Matrix::of_samples(vec![], vec![], Columns::default()));
-            let mut nothing = QueryResult::of(value);
-            if self.options.profile {
-                nothing.samples.per_step = vec![0];
-            }
-            return Ok(nothing);
+            return Ok(self.of_no_samples(value));
         };
         let (grid, plan) = (plan.grids[0], Arc::new(plan));
         let (value, mut remarks) = self.run(&plan, storage, budget)?;

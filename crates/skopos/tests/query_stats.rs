@@ -37,7 +37,8 @@ fn fill(server: &mut Service, program: &str, arguments: &[&str]) {
 }
 
 /// Values that only a query at one time may have.
-const RANGES: [&str; 3] = ["m_total[5m]", "m_total{i=\"3\"}[20m] offset 1m", "m_total[5m:1m]"];
+const AT_ONE_TIME: [&str; 4] =
+    ["m_total[5m]", "m_total{i=\"3\"}[20m] offset 1m", "m_total[5m:1m]", "\"a string\""];
 
 const EXPRESSIONS: [&str; 25] = [
     "m_total",
@@ -83,7 +84,7 @@ fn samples_are_counted_as_prometheus_counts_them() {
     fill(&mut ours, BINARY, &["tool", "tsdb", "create-blocks-from", "openmetrics"]);
     let (start, end) = ((BEGIN_S + 1807).to_string(), (BEGIN_S + 5407).to_string());
     let mut looked_at = 0;
-    let all = EXPRESSIONS.map(|text| (text, 2)).into_iter().chain(RANGES.map(|text| (text, 1)));
+    let all = EXPRESSIONS.map(|text| (text, 2)).into_iter().chain(AT_ONE_TIME.map(|text| (text, 1)));
     for (text, ways) in all {
         let both = [
             ("/api/v1/query", &[("time", start.as_str())][..]),
@@ -145,4 +146,25 @@ fn operators_say_what_they_did() {
             && samples["totalQueryableSamplesPerStep"].is_null()
             && one["data"]["stats"]["operators"].is_null()
     );
+}
+
+#[test]
+fn the_query_log_has_of_a_request_what_prometheus_has() {
+    let Some(program) = peers::prometheus_3() else { return };
+    let config = "global: {query_log_file: queries.log}\n";
+    let (mut ours, mut theirs) =
+        (server().config(config).start(), peers::prometheus_at(program, config, &[]));
+    let logged = |server: &mut Service| {
+        let times = [("start", "0"), ("end", "60"), ("step", "15")];
+        let params = [&[("query", "up < 2")][..], &times].concat();
+        assert_eq!(ask(server, "/api/v1/query_range", &params).status, 200);
+        let metrics = server.get("/metrics").text();
+        assert!(metrics.contains("\nprometheus_engine_query_log_enabled 1\n"), "{metrics}");
+        server.terminate();
+        let text = fs::read_to_string(server.folder().join("queries.log")).unwrap();
+        let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        (line["httpRequest"].clone(), line["spanID"].clone(), line["msg"].clone())
+    };
+    let theirs = logged(&mut theirs);
+    assert_eq!(logged(&mut ours), theirs);
 }

@@ -1,7 +1,13 @@
 //! The rules of PromQL's semantics, each as a table of queries and results. Owns no comparison with
 //! other implementations.
 
-use crate::support::world::{World, shown};
+use crate::support::{
+    memory::{MemoryStorage, StillClock, budget},
+    world::{World, shown},
+};
+use skopos_model::{Labels, TimestampMs};
+use skopos_promql::{Engine, EngineOptions, Value, parse};
+use std::sync::Arc;
 
 /// Checks instant queries at `at_s`.
 fn check_instant(world: &World, at_s: f64, cases: &[(&str, &str)]) {
@@ -258,4 +264,24 @@ fn subqueries_are_evaluated_at_multiples_of_their_step() {
             ("sum_over_time(m[5s:1m])", "{} 2@120 3@180 4@240"),
         ],
     );
+}
+
+#[test]
+fn predictions_lose_nothing_to_the_size_of_the_time() {
+    // A line that is zero at a time of today.
+    let at_ms = 1_795_371_094_774_i64;
+    let mut storage = MemoryStorage::default();
+    let labels = Labels::from_pairs([("__name__", "m")]);
+    let samples = (0..11).map(|k| at_ms - 10_007 + 1000 * k);
+    storage.push_all(&labels, samples.map(|t| (t, (t - at_ms) as f64 * 1e6)));
+    let engine = Engine::new(EngineOptions::default(), Arc::new(StillClock));
+    let result = engine.instant(
+        &storage,
+        &parse("predict_linear(m[30s], 0)").unwrap(),
+        TimestampMs::new(at_ms),
+        &budget(),
+    );
+    let Value::Vector(vector) = result.unwrap().value else { panic!("no vector") };
+    // Two times in seconds, one taken from the other, are some 100 ns off: with this slope 100.
+    assert!(vector.values[0].abs() < 1e-3, "{:?}", vector.values);
 }

@@ -54,7 +54,9 @@ pub(super) fn predict(
 ) -> Result<(), QueryError> {
     let [ahead, time] = params.0;
     lines(s, windows, scratch, |k, line, pivot| {
-        let x = time.at(k) - pivot.at.as_secs_f64();
+        // Between seconds since 1970 there are 200 ns of error; between milliseconds there is none.
+        let now_ms = (time.at(k) * 1000.0).round() as i64;
+        let x = now_ms.saturating_sub(pivot.at.as_ms()) as f64 / 1000.0;
         let now = line.mean_y + line.slope * (x - line.mean_x);
         out.set(k, line.slope * ahead.at(k) + now + pivot.value);
     })

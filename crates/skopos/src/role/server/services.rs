@@ -60,10 +60,12 @@ impl Services {
         let queries = active_queries(flags, env);
         let query_log =
             QueryLog::new(Arc::clone(&env.fs), flags.query_log_slower_than.map(DurationMs::as_std));
+        let own_targets = if path.is_none() { own::targets(&config) } else { Vec::new() };
+        let live = Arc::new(Live::new(config));
         let metrics = Arc::new(OwnMetrics::new(
             app,
             vec![
-                query_log.metrics(),
+                query_log.metrics(Arc::clone(&live)),
                 storage_metrics(&db),
                 remote_read.metrics(),
                 reloads.source(),
@@ -74,7 +76,6 @@ impl Services {
         ));
         let watches_machine = path.is_none();
         let sources = if watches_machine { own::sources(env, &metrics) } else { HashMap::new() };
-        let own_targets = if watches_machine { own::targets(&config) } else { Vec::new() };
         let fetcher = Fetcher::new(sources).map_err(|e| Failure::Flags(e.to_string()))?;
         let targets = Arc::new(Manager::new(Shared {
             storage: Arc::clone(&db) as _,
@@ -83,7 +84,6 @@ impl Services {
             counters,
             max_series_per_target: flags.max_series_per_target,
         }));
-        let live = Arc::new(Live::new(config));
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
         app.notifications().take_back(super::STARTING);
         app.ready(Parts {
