@@ -1,17 +1,19 @@
 //! `Gunzip`: decompresses a body in the parts in which it comes, straight into the buffer that will be
 //! parsed. Knows no HTTP; how much may come out is its caller's decision.
 
-use crate::fetch::FetchError;
-use flate2::{Decompress, FlushDecompress, Status};
+use crate::fetch::{BODY_SIZE_LIMIT_BYTES, FetchError};
+use flate2::{Decompress, DecompressError, FlushDecompress, Status};
 
 /// The largest window of the format, as a power of two.
 const WINDOW_BITS: u8 = 15;
 /// The buffer grows by at least so much, so that a body that swells is noticed early.
 const STEP_BYTES: usize = 64 << 10;
-/// From here on a body is long.
-const LONG_BYTES: usize = 1 << 20;
-/// The most by which a body's memory grows at a time.
-const LARGE_STEP_BYTES: usize = 8 << 20;
+/// The memory of a longer body does not double.
+const LONG_BYTES: usize = 4 << 20;
+/// So much of a long body comes out at a time.
+const LONG_STEP_BYTES: usize = 256 << 10;
+/// Room of a long body: of the longest that is taken, and of the part by which one is seen to be longer.
+const LONG_ROOM_BYTES: usize = BODY_SIZE_LIMIT_BYTES + STEP_BYTES;
 
 /// A body being decompressed: one member of gzip after the other.
 #[derive(Debug)]
@@ -60,19 +62,37 @@ impl Gunzip {
             }
             make_room(out, 1);
             let before = (self.member.total_in(), out.len());
-            let status = self
-                .member
-                .decompress_vec(part, out, flush)
-                .map_err(|e| FetchError::Compression(e.to_string()))?;
+            let (status, is_full) =
+                self.inflate(part, out, flush).map_err(|e| FetchError::Compression(e.to_string()))?;
             allow(out.len())?;
             let read = (self.member.total_in() - before.0) as usize;
             part = &part[read..];
             self.ended = status == Status::StreamEnd;
             let stands = read == 0 && out.len() == before.1;
-            if !self.ended && out.len() < out.capacity() && (part.is_empty() || stands) {
+            if !self.ended && !is_full && (part.is_empty() || stands) {
                 return Ok(());
             }
         }
+    }
+
+    /// Appends what comes out of `part`, and says whether there was no room for more. Where there is much
+    /// room not all of it is given, so that a body that swells is stopped early here too.
+    fn inflate(
+        &mut self,
+        part: &[u8],
+        out: &mut Vec<u8>,
+        flush: FlushDecompress,
+    ) -> Result<(Status, bool), DecompressError> {
+        if out.capacity() - out.len() <= LONG_BYTES {
+            let status = self.member.decompress_vec(part, out, flush)?;
+            return Ok((status, out.len() == out.capacity()));
+        }
+        let (len, before) = (out.len(), self.member.total_out());
+        out.resize(len + LONG_STEP_BYTES, 0);
+        let status = self.member.decompress(part, &mut out[len..], flush);
+        let more = (self.member.total_out() - before) as usize;
+        out.truncate(len + more);
+        Ok((status?, more == LONG_STEP_BYTES))
     }
 
     /// Says whether the body is complete.
@@ -81,12 +101,14 @@ impl Gunzip {
     }
 }
 
-/// Makes room for `more` bytes, and for some that may follow. A long body does not double: what is held is
-/// then hardly more than what came.
+/// Makes room for `more` bytes, and for some that may follow. A long body has all the room that one may
+/// need at once: the system gives memory only to what is written of it, where every move would hold the body twice and
+/// leave a copy that the allocator gives back later.
 pub(crate) fn make_room(out: &mut Vec<u8>, more: usize) {
     if out.capacity() - out.len() < more {
-        let step = if out.len() < LONG_BYTES { out.len().max(STEP_BYTES) } else { LARGE_STEP_BYTES };
-        out.reserve_exact(more.max(step));
+        let doubled = 2 * out.len().max(STEP_BYTES / 2);
+        let room = if doubled > LONG_BYTES { LONG_ROOM_BYTES } else { doubled };
+        out.reserve_exact(more.max(room.saturating_sub(out.len())));
     }
 }
 
@@ -154,13 +176,38 @@ mod tests {
     }
 
     #[test]
-    fn a_long_body_holds_hardly_more_memory_than_it_has_bytes() {
-        let mut out = Vec::new();
-        for _ in 0..40 {
-            make_room(&mut out, 1 << 20);
-            out.resize(out.len() + (1 << 20), b'0');
-            assert!(out.capacity() <= out.len() + LARGE_STEP_BYTES, "{} of {}", out.len(), out.capacity());
+    fn a_long_body_is_not_moved_however_long_it_gets() {
+        for part in [1000, STEP_BYTES, 1 << 20] {
+            let (mut out, mut moved) = (Vec::new(), Vec::new());
+            while out.len() <= BODY_SIZE_LIMIT_BYTES - part {
+                let before = out.capacity();
+                make_room(&mut out, part);
+                if out.capacity() != before {
+                    moved.push(out.len());
+                }
+                out.resize(out.len() + part, b'0');
+            }
+            make_room(&mut out, 1);
+            assert!(out.capacity() <= LONG_ROOM_BYTES, "parts of {part}");
+            assert!(moved.iter().all(|len| *len <= LONG_BYTES), "parts of {part} moved it at {moved:?}");
+            let left_behind: usize = moved.iter().sum();
+            assert!(left_behind <= 2 * LONG_BYTES, "parts of {part} left {left_behind} bytes");
         }
+    }
+
+    #[test]
+    fn a_long_body_comes_out_whole_and_is_stopped_within_a_step() {
+        let body = vec![b'0'; 6 << 20];
+        let packed = gzip(&body);
+        for part in [1000, packed.len()] {
+            assert!(gunzip(&packed, part).unwrap() == body, "parts of {part}");
+        }
+        let (mut out, limit) = (Vec::new(), 5 << 20);
+        let stopped = Gunzip::new().push(Part { bytes: &packed, is_all: true }, &mut out, |len| {
+            if len > limit { Err(FetchError::TooLong { max: limit }) } else { Ok(()) }
+        });
+        assert!(matches!(stopped, Err(FetchError::TooLong { .. })));
+        assert!(out.len() <= limit + LONG_STEP_BYTES, "{} bytes came out", out.len());
     }
 
     #[test]
