@@ -102,8 +102,8 @@ impl Gunzip {
 }
 
 /// Makes room for `more` bytes, and for some that may follow. A long body has all the room that one may
-/// need at once: the system gives memory only to what is written of it, where every move would hold the body twice and
-/// leave a copy that the allocator gives back later.
+/// need at once: the system gives memory only to what is written of it, where every move would hold the body
+/// twice and leave a copy that the allocator gives back later.
 pub(crate) fn make_room(out: &mut Vec<u8>, more: usize) {
     if out.capacity() - out.len() < more {
         let doubled = 2 * out.len().max(STEP_BYTES / 2);
