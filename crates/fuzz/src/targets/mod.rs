@@ -112,7 +112,7 @@ pub const TARGETS: &[Target] = &[
             ("crates/tsdb/src/block/index/series.rs", &["decode", "read", "load", "content", "decode"]),
             (
                 "crates/tsdb/src/block/index/symbols.rs",
-                &["open", "place", "for_each", "pair", "text", "find", "read"],
+                &["open", "place", "for_each", "pair", "position", "text", "find", "read"],
             ),
         ],
         seeds: tsdb::block::seeds,
