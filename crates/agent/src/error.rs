@@ -81,3 +81,17 @@ pub enum OptionsError {
     #[error("--collector.{0}: this collector is not part of this version; leave the flag out")]
     NotBuilt(String),
 }
+
+/// A request names collectors that cannot be run so. Its answer is status 400.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectionError {
+    /// `collect[]` and `exclude[]` together.
+    #[error("Combined collect and exclude queries are not allowed.")]
+    Both,
+    /// A name that is no collector's.
+    #[error("Couldn't create filtered metrics handler: couldn't create collector: missing collector: {0}")]
+    Unknown(String),
+    /// A collector that this agent does not run.
+    #[error("Couldn't create filtered metrics handler: couldn't create collector: disabled collector: {0}")]
+    Disabled(String),
+}

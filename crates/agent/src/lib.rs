@@ -6,6 +6,7 @@
 //!   has all its collectors, `switches` all that is on or off
 //! - `options`, `filter`: what the flags come to, when they fit together (`NodeOptions`)
 //! - `registry`: `NodeAgent`, all enabled collectors and the page they write; what a failure means
+//! - `pool`: collectors side by side on a few threads, each with a deadline
 //! - `collector`, `output`: the contract of a collector, and where it writes
 //! - `source`, `scan`: files below three roots in reused buffers; bytes to fields and numbers
 //! - `host`, `netlink`: the system beside its files; a trait, since tests have hosts that hang
@@ -13,7 +14,7 @@
 //!   `mounts`, `stat_pool`, `netdev_columns`, `udev`)
 //!
 //! # Way of a scrape
-//! `NodeAgent::gather` → for each slot, behind its lock, `Collector::collect` with a `Context` →
+//! `NodeAgent::scrape` → `Pool::run` → on a worker, `Collector::collect` with a `Context` →
 //! `source::File::read` → the collector's parser → `Output::family(…).sample(…)` into the slot's part →
 //! the part goes to the page if the collector succeeded → success, duration and build metrics.
 //!
@@ -25,7 +26,7 @@
 //! - A collector's families are in a page whole or not at all, and none disturbs another, not by a panic
 //!   either.
 //! - No content of a file makes a parser panic or read without bound; a table that was cut is not read.
-//! - A file system that hangs costs one timeout, once.
+//! - A collector that hangs costs one deadline, once, and a file system one timeout.
 //! - Only `source` opens files, only `host` and `netlink` call the system.
 //!
 //! # When you change something
@@ -45,6 +46,7 @@ mod host;
 pub mod netlink;
 mod options;
 mod output;
+mod pool;
 mod registry;
 mod scan;
 mod source;
@@ -52,11 +54,11 @@ mod source;
 mod testing;
 
 pub use collector::{Collector, Context};
-pub use error::{CollectError, OptionsError};
+pub use error::{CollectError, OptionsError, SelectionError};
 pub use filter::Filter;
 pub use flags::{AgentArgs, CollectorArgs, Switches, WebArgs};
 pub use host::{Host, ThisHost, Uname, Usage};
 pub use options::{CpuInfoOptions, CpuOptions, FileSystemOptions, NetDevOptions, NodeOptions};
 pub use output::{Family, Output};
-pub use registry::{AgentEnv, BuildInfo, NodeAgent};
+pub use registry::{AgentEnv, BuildInfo, NodeAgent, Scrape, Selection};
 pub use source::Paths;

@@ -12,6 +12,8 @@ pub struct NodeOptions {
     pub paths: Paths,
     /// The names of the collectors to run.
     pub enabled: BTreeSet<&'static str>,
+    /// How long a scrape waits for a collector.
+    pub deadline: Duration,
     /// Options of `cpu`.
     pub cpu: CpuOptions,
     /// Devices of `diskstats`.

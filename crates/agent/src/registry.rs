@@ -1,25 +1,20 @@
 //! All enabled collectors, and the page that they write together. It decides what a failure means:
-//! a 0 in the collector's success metric, a line in the log, and no word of that collector in the
-//! page. One collector never disturbs another.
+//! a 0 in the collector's success metric, and no word of that collector in the page. How collectors run
+//! is decided in `pool`.
 
 use crate::{
-    collector::{Collector, Context},
     collectors,
-    error::CollectError,
+    error::SelectionError,
+    flags::is_known,
     host::Host,
     options::NodeOptions,
     output::Output,
-    source::Paths,
+    pool::{Done, Pool, World},
 };
-use parking_lot::Mutex;
 use skopos_base::{clock::Clock, spawn::Spawner};
 use skopos_exposition::Format;
 use skopos_model::MetricType;
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// The world that an agent lives in.
 #[derive(Clone, Debug)]
@@ -50,86 +45,104 @@ impl Default for BuildInfo {
 /// The node agent.
 #[derive(Debug)]
 pub struct NodeAgent {
-    slots: Vec<Slot>,
-    paths: Paths,
+    names: Vec<&'static str>,
+    /// The numbers of all collectors.
+    all: Vec<usize>,
+    pool: Pool,
+    deadline: Duration,
     build: BuildInfo,
-    env: AgentEnv,
 }
 
-#[derive(Debug)]
-struct Slot {
-    name: &'static str,
-    running: Mutex<Running>,
-}
+/// Which collectors a scrape asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection(Option<Vec<usize>>);
 
-/// A collector and the buffer that its part of the page grows in.
-#[derive(Debug)]
-struct Running {
-    collector: Box<dyn Collector>,
-    part: Vec<u8>,
-}
-
-/// What became of a collector's run.
-#[derive(Debug)]
-struct Outcome {
-    name: &'static str,
-    took: Duration,
-    success: bool,
+/// What a scrape asks for.
+#[derive(Clone, Debug)]
+pub struct Scrape {
+    /// How the page is written.
+    pub format: Format,
+    /// Which collectors run.
+    pub selection: Selection,
+    /// How long the caller waits at most, if that is less than the agent's own deadline.
+    pub timeout: Option<Duration>,
 }
 
 impl NodeAgent {
     /// An agent of these options.
     pub fn new(options: NodeOptions, build: BuildInfo, env: AgentEnv) -> Self {
         let built = collectors::build(&options, &env);
-        let slot =
-            |(name, collector)| Slot { name, running: Mutex::new(Running { collector, part: Vec::new() }) };
-        Self { slots: built.into_iter().map(slot).collect(), paths: options.paths, build, env }
+        let names: Vec<_> = built.iter().map(|(name, _)| *name).collect();
+        let AgentEnv { clock, spawner, host } = env;
+        let world = World { paths: options.paths, host, clock };
+        let all = (0..names.len()).collect();
+        Self { names, all, pool: Pool::new(built, world, spawner), deadline: options.deadline, build }
     }
 
     /// The names of the enabled collectors, in the order in which they write.
-    pub fn enabled(&self) -> impl Iterator<Item = &'static str> {
-        self.slots.iter().map(|slot| slot.name)
+    pub fn enabled(&self) -> impl ExactSizeIterator<Item = &'static str> {
+        self.names.iter().copied()
+    }
+
+    /// The collectors that the parameters `collect[]` and `exclude[]` of a request name.
+    ///
+    /// # Errors
+    /// Both were given, or a collector is to be run that is unknown or not enabled.
+    pub fn select(&self, collect: &[String], exclude: &[String]) -> Result<Selection, SelectionError> {
+        match (collect, exclude) {
+            ([], []) => Ok(Selection(None)),
+            ([], _) => {
+                let kept = self.all.iter().filter(|at| !exclude.iter().any(|name| name == self.names[**at]));
+                Ok(Selection(Some(kept.copied().collect())))
+            }
+            (_, []) => {
+                let find = |name: &String| {
+                    let missing = || match is_known(name) {
+                        true => SelectionError::Disabled(name.clone()),
+                        false => SelectionError::Unknown(name.clone()),
+                    };
+                    self.names.iter().position(|enabled| enabled == name).ok_or_else(missing)
+                };
+                let mut found = collect.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+                found.sort_unstable();
+                found.dedup();
+                Ok(Selection(Some(found)))
+            }
+            (_, _) => Err(SelectionError::Both),
+        }
+    }
+
+    /// Appends the page of a scrape of all collectors to `out`.
+    pub fn gather(&self, format: Format, out: &mut Vec<u8>) {
+        self.scrape(&Scrape { format, selection: Selection(None), timeout: None }, out);
     }
 
     /// Appends the page of one scrape to `out`.
-    pub fn gather(&self, format: Format, out: &mut Vec<u8>) {
-        let mut outcomes = Vec::with_capacity(self.slots.len());
-        for slot in &self.slots {
-            let mut running = slot.running.lock();
-            let outcome = self.run(slot.name, &mut running, format);
-            if outcome.success {
-                out.extend_from_slice(&running.part);
-            }
-            outcomes.push(outcome);
+    pub fn scrape(&self, scrape: &Scrape, out: &mut Vec<u8>) {
+        let slots = scrape.selection.0.as_deref().unwrap_or(&self.all);
+        let deadline = scrape.timeout.map_or(self.deadline, |timeout| timeout.min(self.deadline));
+        let done = self.pool.run(slots, scrape.format, deadline);
+        for done in done.iter().filter(|done| done.success) {
+            out.extend_from_slice(&done.part);
         }
-        let mut page = Output::new(format, out);
-        write_outcomes(&outcomes, &mut page);
+        let mut page = Output::new(scrape.format, out);
+        self.write_outcomes(&done, &mut page);
         self.write_build(&mut page);
         page.end_page().expect("invariant: the agent's own families have names and stand once");
+        self.pool.give_back(done);
     }
 
-    fn run(&self, name: &'static str, running: &mut Running, format: Format) -> Outcome {
-        let begin = self.env.clock.monotonic();
-        let Running { collector, part } = running;
-        part.clear();
-        let mut context = Context {
-            paths: &self.paths,
-            host: &*self.env.host,
-            clock: &*self.env.clock,
-            out: Output::new(format, part),
-        };
-        let result = catch_unwind(AssertUnwindSafe(|| collector.collect(&mut context)))
-            .unwrap_or_else(|panic| Err(CollectError::Panicked(panic_text(&*panic))))
-            .and_then(|()| Ok(context.out.end_part()?));
-        let took = self.env.clock.monotonic().saturating_sub(begin);
-        match &result {
-            Ok(()) => {}
-            Err(error) if error.is_no_data() => {
-                tracing::debug!(collector = name, %error, "collector has no data");
-            }
-            Err(error) => tracing::error!(collector = name, %error, "collector failed"),
+    fn write_outcomes(&self, done: &[Done], out: &mut Output<'_>) {
+        let help = "How long each collector took in this scrape.";
+        let mut family = out.family("node_scrape_collector_duration_seconds", MetricType::Gauge, help);
+        for done in done {
+            family.sample(&[("collector", self.names[done.slot])], done.took.as_secs_f64());
         }
-        Outcome { name, took, success: result.is_ok() }
+        let help = "Whether each collector could read all that it reads: 1 if so, else 0.";
+        let mut family = out.family("node_scrape_collector_success", MetricType::Gauge, help);
+        for done in done {
+            family.sample(&[("collector", self.names[done.slot])], f64::from(u8::from(done.success)));
+        }
     }
 
     /// The build under the name that dashboards know, with the labels that they know, and under ours.
@@ -161,22 +174,4 @@ impl NodeAgent {
         out.family("skopos_agent_build_info", MetricType::Gauge, "What this agent was built from; always 1.")
             .sample(&[("arch", arch), ("os", os), ("revision", revision), ("version", version)], 1.0);
     }
-}
-
-fn write_outcomes(outcomes: &[Outcome], out: &mut Output<'_>) {
-    let help = "How long each collector took in this scrape.";
-    let mut family = out.family("node_scrape_collector_duration_seconds", MetricType::Gauge, help);
-    for outcome in outcomes {
-        family.sample(&[("collector", outcome.name)], outcome.took.as_secs_f64());
-    }
-    let help = "Whether each collector could read all that it reads: 1 if so, else 0.";
-    let mut family = out.family("node_scrape_collector_success", MetricType::Gauge, help);
-    for outcome in outcomes {
-        family.sample(&[("collector", outcome.name)], f64::from(u8::from(outcome.success)));
-    }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

@@ -30,6 +30,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 #![expect(clippy::print_stdout, reason = "random tests print their seed")]
 
+mod agent;
 mod api;
 mod api_beside;
 mod api_state;

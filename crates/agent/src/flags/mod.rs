@@ -11,7 +11,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use names::Known;
 use skopos_model::duration::DurationMs;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 mod names;
 mod switches;
@@ -29,6 +29,8 @@ const FS_TYPE_EXCLUDE: &str = "^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugf
 const VMSTAT_FIELDS: &str = "^(oom_kill|pgpg|pswp|pg.*fault).*";
 const MOUNT_TIMEOUT: &str = "5s";
 const STAT_WORKERS: usize = 4;
+/// A scraper that was told nothing waits for 10 seconds.
+const DEADLINE: &str = "8s";
 
 /// The flags of the node collectors.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,10 @@ pub struct CollectorArgs {
     /// Where udev keeps its data [default: /run/udev/data]
     #[arg(long = "path.udev.data", value_name = "DIR")]
     pub udev_data: Option<String>,
+
+    /// How long a scrape waits for each collector [default: 8s]
+    #[arg(long = "collector.deadline", value_name = "DURATION")]
+    pub deadline: Option<String>,
 
     /// Which features of the CPU to show
     #[arg(long = "collector.cpu.info.flags-include", value_name = "REGEX")]
@@ -123,6 +129,7 @@ impl CollectorArgs {
         Ok(NodeOptions {
             paths: self.paths(),
             enabled: self.enabled()?,
+            deadline: duration("collector.deadline", or(&self.deadline, DEADLINE))?,
             cpu: self.cpu()?,
             disk_devices: self.disk_devices()?,
             filesystem: self.filesystem()?,
@@ -183,10 +190,7 @@ impl CollectorArgs {
 
     fn filesystem(&self) -> Result<FileSystemOptions, OptionsError> {
         let timeout = or(&self.mount_timeout, MOUNT_TIMEOUT);
-        let mount_timeout = DurationMs::parse(timeout).map_err(|_| OptionsError::Duration {
-            flag: "collector.filesystem.mount-timeout",
-            value: timeout.to_owned(),
-        })?;
+        let mount_timeout = duration("collector.filesystem.mount-timeout", timeout)?;
         Ok(FileSystemOptions {
             mount_points: Filter::new(
                 Flag {
@@ -218,7 +222,7 @@ impl CollectorArgs {
                 },
                 FS_TYPE_EXCLUDE,
             )?,
-            mount_timeout: mount_timeout.as_std(),
+            mount_timeout,
             stat_workers: self.stat_workers.unwrap_or(STAT_WORKERS),
         })
     }
@@ -252,6 +256,16 @@ impl CollectorArgs {
 /// `--collector.cpufreq` decides about a part of `cpu`.
 fn is_part_of_another(name: &str) -> bool {
     name == "cpufreq"
+}
+
+/// Whether the reference has a collector `name`.
+pub(crate) fn is_known(name: &str) -> bool {
+    names::all().any(|known| known.name == name)
+}
+
+fn duration(flag: &'static str, value: &str) -> Result<Duration, OptionsError> {
+    let parsed = DurationMs::parse(value);
+    parsed.map(DurationMs::as_std).map_err(|_| OptionsError::Duration { flag, value: value.to_owned() })
 }
 
 fn or<'a>(value: &'a Option<String>, default: &'a str) -> &'a str {

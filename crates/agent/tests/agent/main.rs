@@ -6,3 +6,4 @@ mod broken_files;
 mod common;
 mod fixtures;
 mod reference;
+mod selection;

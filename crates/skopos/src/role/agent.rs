@@ -7,7 +7,7 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::State,
+    extract::{RawQuery, State},
     http::{
         HeaderMap, StatusCode,
         header::{ACCEPT, CONTENT_TYPE},
@@ -15,7 +15,9 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use skopos_agent::{AgentArgs, AgentEnv, BuildInfo, NodeAgent, ThisHost, WebArgs};
+use skopos_agent::{
+    AgentArgs, AgentEnv, BuildInfo, NodeAgent, Scrape, Selection, SelectionError, ThisHost, WebArgs,
+};
 use skopos_api::own_metrics::write_process;
 use skopos_base::Env;
 use skopos_exposition::Format;
@@ -23,9 +25,12 @@ use skopos_web::{
     Protection,
     serve::{ServeOptions, listen, serve},
 };
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
+
+/// How long a scraper waits, in seconds.
+const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
@@ -108,8 +113,14 @@ fn router(web: &WebArgs, agent: NodeAgent) -> Router {
     router.layer(CompressionLayer::new()).with_state(page)
 }
 
-async fn metrics(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response {
-    let format = Format::negotiate(headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or(""));
+async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let selection = match selection(&page.agent, query.as_deref().unwrap_or("")) {
+        Ok(selection) => selection,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    };
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let format = Format::negotiate(header(ACCEPT.as_str()).unwrap_or(""));
+    let scrape = Scrape { format, selection, timeout: header(TIMEOUT_HEADER).and_then(timeout) };
     let gathered = tokio::task::spawn_blocking(move || {
         let _slot = match &page.slots {
             Some(slots) => Some(slots.try_acquire().map_err(|_full| page.max_requests)?),
@@ -119,7 +130,7 @@ async fn metrics(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response 
         if page.shows_process {
             write_process(format, &mut body);
         }
-        page.agent.gather(format, &mut body);
+        page.agent.scrape(&scrape, &mut body);
         Ok::<_, usize>(body)
     });
     match gathered.await {
@@ -129,5 +140,44 @@ async fn metrics(State(page): State<Arc<Page>>, headers: HeaderMap) -> Response 
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
         Err(_panicked) => (StatusCode::INTERNAL_SERVER_ERROR, "The collectors failed.\n").into_response(),
+    }
+}
+
+/// The collectors that the request's parameters name.
+fn selection(agent: &NodeAgent, query: &str) -> Result<Selection, SelectionError> {
+    let values = |wanted: &str| -> Vec<String> {
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.filter(|(name, _)| name == wanted).map(|(_, value)| value.into_owned()).collect()
+    };
+    let (collect, exclude) = (values("collect[]"), values("exclude[]"));
+    agent.select(&collect, &exclude)
+}
+
+/// How long collectors may take when the scraper waits for `seconds`: the page has to be on its way before.
+fn timeout(seconds: &str) -> Option<Duration> {
+    /// The part of the scraper's time that the way of the page is left.
+    const WAY: f64 = 0.1;
+    let seconds: f64 = seconds.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds * (1.0 - WAY)).ok().filter(|timeout| !timeout.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scrapers_patience_less_a_part_bounds_the_collectors() {
+        for (header, bound) in [
+            ("10", Some(Duration::from_secs(9))),
+            (" 0.5 ", Some(Duration::from_millis(450))),
+            ("0", None),
+            ("-3", None),
+            ("inf", None),
+            ("nan", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(timeout(header), bound, "{header:?}");
+        }
     }
 }
