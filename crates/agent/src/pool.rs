@@ -245,7 +245,7 @@ impl Pool {
                 if !*stuck && now.saturating_sub(*slot_began) >= deadline {
                     *stuck = true;
                     let after_ms = deadline.as_millis() as u64;
-                    tracing::error!(collector = *name, after_ms, "collector does not answer; it is left alone");
+                    tracing::error!(collector = *name, after_ms, "collector hangs; it is left alone");
                 }
             }
             Done { slot, part: std::mem::take(spare), took, success: false }
@@ -323,9 +323,8 @@ fn work_off(shared: &Shared, state: &mut parking_lot::MutexGuard<'_, State>) {
     while !state.ended {
         let Some((task, mut idle, part)) = state.take(shared.world.clock.monotonic()) else { break };
         let name = state.slots[task.slot].name;
-        let done = parking_lot::MutexGuard::unlocked(state, || {
-            collect(&shared.world, name, &mut idle, &task, part)
-        });
+        let done =
+            parking_lot::MutexGuard::unlocked(state, || collect(&shared.world, name, &mut idle, &task, part));
         let slot = &mut state.slots[task.slot];
         slot.idle = Some(idle);
         if std::mem::take(&mut slot.stuck) {

@@ -39,7 +39,9 @@ enum Part {
     Panics,
     WritesTwice,
     /// Hangs once so many others have ended, and lets the deadline pass.
-    Hangs { after: usize },
+    Hangs {
+        after: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -174,11 +176,7 @@ fn two_callers_share_a_collector_one_after_the_other() {
 struct NoThreads(Arc<dyn Spawner>);
 
 impl Spawner for NoThreads {
-    fn spawn(
-        &self,
-        _: &str,
-        _: Box<dyn FnOnce() + Send>,
-    ) -> io::Result<Box<dyn skopos_base::spawn::Joined>> {
+    fn spawn(&self, _: &str, _: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn skopos_base::spawn::Joined>> {
         Err(io::Error::from_raw_os_error(11))
     }
 

@@ -26,9 +26,7 @@ fn a_request_names_the_collectors_that_run() {
         let success = page.samples.keys().filter(|(name, _)| name == "node_scrape_collector_success");
         let told: Vec<&str> = success.map(|(_, labels)| labels[0].1.as_str()).collect();
         assert_eq!(told, ran, "{collect:?} {exclude:?}");
-        for (family, collector) in
-            [("node_load1", "loadavg"), ("node_memory_MemTotal_bytes", "meminfo")]
-        {
+        for (family, collector) in [("node_load1", "loadavg"), ("node_memory_MemTotal_bytes", "meminfo")] {
             assert_eq!(page.types.contains_key(family), ran.contains(&collector), "{family}: {collect:?}");
         }
         assert!(page.types.contains_key("node_exporter_build_info"));
