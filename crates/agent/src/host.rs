@@ -1,8 +1,12 @@
 //! What collectors ask the system beside files: its name, how full a file system is, what its
-//! network links count. It has a twin in the tests, which can hang and fail at will.
+//! network links count, what other programs say. It has a twin in the tests, which can hang and fail
+//! at will.
 
 use crate::netlink;
-use std::{fmt, io};
+use std::{fmt, io, os::unix::net::UnixStream, time::Duration};
+
+/// A service on this machine that is silent for longer is not waited for.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What `uname` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +42,12 @@ pub struct Usage {
     pub inodes_free: u64,
 }
 
-/// The system.
+/// A connection to another program.
+pub trait Stream: io::Read + io::Write + Send {}
+
+impl<T: io::Read + io::Write + Send> Stream for T {}
+
+/// The system. What a host need not have, it has not unless it says so.
 pub trait Host: Send + Sync + fmt::Debug {
     /// The system's name.
     fn uname(&self) -> Uname;
@@ -46,6 +55,22 @@ pub trait Host: Send + Sync + fmt::Debug {
     fn usage(&self, path: &str) -> io::Result<Usage>;
     /// The kernel's answer to `request`: netlink messages, one behind the other, in `answer`.
     fn netlink(&self, request: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()>;
+
+    /// A connection to the program that listens on the socket at `path`.
+    fn connect(&self, path: &str) -> io::Result<Box<dyn Stream>> {
+        let _ = path;
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// The user that this program runs as.
+    fn user_id(&self) -> u32 {
+        0
+    }
+
+    /// The size of a page of memory.
+    fn page_bytes(&self) -> u64 {
+        4096
+    }
 }
 
 /// The machine that this program runs on.
@@ -80,5 +105,44 @@ impl Host for ThisHost {
 
     fn netlink(&self, request: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()> {
         netlink::ask(request, answer)
+    }
+
+    fn connect(&self, path: &str) -> io::Result<Box<dyn Stream>> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(SILENCE_TIMEOUT))?;
+        stream.set_write_timeout(Some(SILENCE_TIMEOUT))?;
+        Ok(Box::new(stream))
+    }
+
+    fn user_id(&self) -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    fn page_bytes(&self) -> u64 {
+        let vector = std::fs::read("/proc/self/auxv").unwrap_or_default();
+        page_bytes_of(&vector).unwrap_or(4096)
+    }
+}
+
+/// The size of a page, as the kernel tells it to each program: pairs of a key and a value.
+fn page_bytes_of(vector: &[u8]) -> Option<u64> {
+    const PAGE_SIZE_KEY: usize = 6;
+    let word = |bytes: &[u8]| bytes.try_into().ok().map(usize::from_ne_bytes);
+    vector.chunks_exact(2 * size_of::<usize>()).find_map(|pair| {
+        let (key, value) = pair.split_at(size_of::<usize>());
+        (word(key)? == PAGE_SIZE_KEY).then(|| word(value))?.map(|bytes| bytes as u64)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_memory_is_a_power_of_two() {
+        assert!(ThisHost.page_bytes().is_power_of_two());
+        let pairs = [3_usize, 64, 6, 16384, 0, 0].iter().flat_map(|word| word.to_ne_bytes());
+        assert_eq!(page_bytes_of(&pairs.collect::<Vec<u8>>()), Some(16384));
+        assert_eq!(page_bytes_of(b"short"), None);
     }
 }

@@ -10,6 +10,7 @@
 //! - `collector`, `output`: the contract of a collector, and where it writes
 //! - `source`, `scan`: files below three roots in reused buffers; bytes to fields and numbers
 //! - `host`, `netlink`: the system beside its files; a trait, since tests have hosts that hang
+//! - `dbus`: a client of D-Bus, over a connection that `host` makes
 //! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
 //!   `mounts`, `stat_pool`, `netdev_columns`, `udev`)
 //!
@@ -39,6 +40,7 @@
 
 mod collector;
 mod collectors;
+mod dbus;
 mod error;
 mod filter;
 mod flags;
@@ -57,7 +59,7 @@ pub use collector::{Collector, Context};
 pub use error::{CollectError, OptionsError, SelectionError};
 pub use filter::Filter;
 pub use flags::{AgentArgs, CollectorArgs, Switches, WebArgs};
-pub use host::{Host, ThisHost, Uname, Usage};
+pub use host::{Host, Stream, ThisHost, Uname, Usage};
 pub use options::{CpuInfoOptions, CpuOptions, FileSystemOptions, NetDevOptions, NodeOptions};
 pub use output::{Family, Output};
 pub use registry::{AgentEnv, BuildInfo, NodeAgent, Scrape, Selection};

@@ -9,6 +9,7 @@ pub(crate) mod diskstats;
 pub(crate) mod filefd;
 pub(crate) mod filesystem;
 pub(crate) mod loadavg;
+pub(crate) mod logind;
 pub(crate) mod meminfo;
 pub(crate) mod mounts;
 pub(crate) mod netdev;
@@ -32,6 +33,7 @@ const FACTORIES: &[(&str, Factory)] = &[
     ("filefd", |_, _| Box::new(filefd::FileFd::default())),
     ("filesystem", |o, e| Box::new(filesystem::FileSystem::new(&o.filesystem, e))),
     ("loadavg", |_, _| Box::new(loadavg::LoadAvg::default())),
+    ("logind", |_, _| Box::new(logind::Logind)),
     ("meminfo", |_, _| Box::new(meminfo::MemInfo::default())),
     ("netdev", |o, _| Box::new(netdev::NetDev::new(&o.netdev))),
     ("os", |_, _| Box::new(os::Os::default())),
