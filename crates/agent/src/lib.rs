@@ -32,8 +32,9 @@
 //!
 //! # When you change something
 //! - a collector is added: `collectors::FACTORIES`, its flags in `flags`, its options in `options`, a machine
-//!   in `tests/fixtures` with its page in `tests/golden` (`UPDATE_GOLDEN=1`), its row in `docs/agent.md`,
-//!   its name in `tests/agent/reference.rs`
+//!   in `tests/fixtures` (named in `tests/agent/broken_files.rs`) with its page in `tests/golden`
+//!   (`NAME.args`, then `UPDATE_GOLDEN=1`), its row in `docs/agent.md`, its name in
+//!   `tests/agent/reference.rs`
 //! - the cpufreq collector comes: it writes `node_cpu_frequency_hertz` as `cpu_info` does, and a family may
 //!   stand once in a page, so one of the two has to write both
 //! - something differs from the reference: `DIFFERENCES` in `tests/agent/reference.rs` and `docs/agent.md`
@@ -56,6 +57,7 @@ mod source;
 mod testing;
 
 pub use collector::{Collector, Context};
+pub use collectors::names as collector_names;
 pub use error::{CollectError, OptionsError, SelectionError};
 pub use filter::Filter;
 pub use flags::{AgentArgs, CollectorArgs, Switches, WebArgs};

@@ -44,6 +44,11 @@ const FACTORIES: &[(&str, Factory)] = &[
     ("vmstat", |o, _| Box::new(vmstat::VmStat::new(&o.vmstat_fields))),
 ];
 
+/// The names of the collectors that this version has, sorted.
+pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
+    FACTORIES.iter().map(|(name, _)| *name)
+}
+
 /// Whether this version has the collector `name`.
 pub(crate) fn is_built(name: &str) -> bool {
     FACTORIES.iter().any(|(built, _)| *built == name)

@@ -1,38 +1,95 @@
-//! A machine whose files are cut at any length, or full of nonsense: no panic, no page that cannot be
-//! read, and no number that the whole file does not have.
+//! Machines whose files are cut at any length, have flipped bits, or are full of nonsense: no panic, no page
+//! that cannot be read, and no number that the whole file does not have.
 
 use crate::common::{self, Page, options, still_agent, still_agent_of};
-use skopos_agent::NodeAgent;
+use skopos_agent::{NodeAgent, collector_names};
 use skopos_base::{env::Env, rng::Rng};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
+/// What makes collectors read more than they do by default. One line a flag, sorted.
 const FLAGS: &[&str] = &[
     "--collector.cpu.info",
     "--collector.cpu.info.flags-include=.",
-    "--collector.stat.softirq",
-    "--no-collector.netdev.netlink",
-    "--collector.netdev.label-ifalias",
-    "--collector.vmstat.fields=.*",
     "--collector.diskstats.device-exclude=",
+    "--collector.netdev.label-ifalias",
+    "--collector.stat.softirq",
+    "--collector.vmstat.fields=.*",
+    "--no-collector.netdev.netlink",
 ];
 
+/// Families that sum or count what their file says: of a table that was cut between two lines, they are less.
+const SUMS: &[&str] = &[];
+
+/// No more places than this are broken in one file.
+const MAX_PLACES: usize = 500;
+
+/// The tests of each machine in `tests/fixtures`.
+macro_rules! machines {
+    ($($machine:ident),+ $(,)?) => {
+        const MACHINES: &[&str] = &[$(stringify!($machine)),+];
+
+        mod cut {
+            $(#[test]
+            fn $machine() {
+                super::cut_files_give_no_number_that_the_whole_file_does_not_have(stringify!($machine));
+            })+
+        }
+
+        mod flipped {
+            $(#[test]
+            fn $machine() {
+                super::flipped_bits_give_a_page_that_can_be_read(stringify!($machine));
+            })+
+        }
+
+        mod nonsense {
+            $(#[test]
+            fn $machine() {
+                super::nonsense_gives_a_page_that_can_be_read(stringify!($machine));
+            })+
+        }
+    };
+}
+
+machines! {
+    metal,
+    old,
+}
+
+#[test]
+fn every_machine_is_broken() {
+    let folders = fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().file_name());
+    let folders: BTreeSet<String> = folders.map(|name| name.into_string().unwrap()).collect();
+    assert_eq!(folders, MACHINES.iter().map(|name| (*name).to_owned()).collect());
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
 /// A copy of the machine whose files may be broken.
-fn copy() -> tempfile::TempDir {
+fn copy(machine: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let machine = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/metal");
-    for name in files_in(&machine) {
-        let to = folder.path().join(&name);
+    let machine = fixtures().join(machine);
+    for name in entries_in(&machine) {
+        let (from, to) = (machine.join(&name), folder.path().join(&name));
         fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(machine.join(&name), to).unwrap();
+        if from.is_symlink() {
+            symlink(fs::read_link(&from).unwrap(), &to).unwrap();
+        } else {
+            fs::copy(from, to).unwrap();
+        }
     }
     folder
 }
 
-/// The files below `folder`, by their names from there, sorted.
-fn files_in(folder: &Path) -> Vec<PathBuf> {
+/// The files and links below `folder`, by their names from there, sorted.
+fn entries_in(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![folder.to_owned()];
     while let Some(next) = left.pop() {
@@ -49,6 +106,10 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    entries_in(folder).into_iter().filter(|name| !folder.join(name).is_symlink()).collect()
+}
+
 fn gather(agent: &NodeAgent) -> Page {
     let page = common::gather(agent);
     let collectors = page.samples.keys().filter(|(name, _)| name == "node_scrape_collector_success").count();
@@ -56,109 +117,135 @@ fn gather(agent: &NodeAgent) -> Page {
     page
 }
 
-/// The collectors that read this file of the machine.
-fn readers(name: &Path) -> &'static [&'static str] {
-    match name.to_str().unwrap() {
-        "proc/stat" => &["--collector.cpu", "--collector.stat"],
-        "proc/cpuinfo" => &["--collector.cpu"],
-        "proc/meminfo" => &["--collector.meminfo"],
-        "proc/diskstats" => &["--collector.diskstats"],
-        "proc/1/mountinfo" => &["--collector.filesystem"],
-        "proc/net/dev" => &["--collector.netdev"],
-        "proc/loadavg" => &["--collector.loadavg"],
-        "proc/sys/fs/file-nr" => &["--collector.filefd"],
-        "proc/vmstat" => &["--collector.vmstat"],
-        "etc/os-release" => &["--collector.os"],
-        name if name.starts_with("proc/pressure") => &["--collector.pressure"],
-        name if name.starts_with("run/udev") || name.starts_with("sys/block") => &["--collector.diskstats"],
-        name if name.starts_with("sys/class/net") => &["--collector.netdev"],
-        name if name.starts_with("sys/devices/system/cpu") => &["--collector.cpu"],
-        name if name.starts_with("sys/devices/system/clocksource") => &["--collector.time"],
-        name => panic!("no collector is known to read {name}"),
-    }
+/// The command line of these collectors, with all that they can be asked for.
+fn line<'a>(collectors: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut line: Vec<String> = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
+    line.push("--collector.disable-defaults".into());
+    line.extend(collectors.into_iter().map(|name| format!("--collector.{name}")));
+    line
 }
 
-#[test]
-fn a_file_that_was_cut_gives_no_number_that_the_whole_file_does_not_have() {
-    let folder = copy();
-    for name in files_in(folder.path()) {
-        let options = options(&[FLAGS, &["--collector.disable-defaults"], readers(&name)].concat());
-        // A new agent for each read, since agents remember what a disk is.
-        let read = || gather(&still_agent_of(folder.path(), options.clone()));
-        let whole = read();
-        let path = folder.path().join(&name);
+fn agent(folder: &Path, line: &[String]) -> NodeAgent {
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    still_agent(folder, &line)
+}
+
+/// The collectors that read each file, found out by changing it.
+fn readers(folder: &Path) -> BTreeMap<PathBuf, BTreeSet<&'static str>> {
+    const PROBES: &[&str] = &["", "7654321\n", "none such\n"];
+    let mut owners: BTreeMap<String, &'static str> = BTreeMap::new();
+    for name in collector_names() {
+        let families = gather(&agent(folder, &line([name]))).types.into_keys();
+        owners.extend(families.filter(|family| is_of_a_collector(family)).map(|family| (family, name)));
+    }
+    let every = line(collector_names());
+    let whole = gather(&agent(folder, &every));
+    let mut found = BTreeMap::new();
+    for name in files_in(folder) {
+        let path = folder.join(&name);
         let content = fs::read(&path).unwrap();
-        let is_table = name.starts_with("proc");
-        for len in 0..content.len() {
-            fs::write(&path, &content[..len]).unwrap();
-            let page = read();
-            for (key, value) in page.samples.iter().filter(|_| is_table) {
-                // Descriptions are texts: a part of one is less, not wrong.
-                if key.0 != "node_scrape_collector_success" && !key.0.ends_with("_info") {
-                    assert_eq!(
-                        whole.samples.get(key),
-                        Some(value),
-                        "{} cut at {len}: {key:?}",
-                        name.display()
-                    );
+        let mut readers = BTreeSet::new();
+        for probe in PROBES {
+            fs::write(&path, probe).unwrap();
+            let page = gather(&agent(folder, &every));
+            for (family, labels) in changed(&whole, &page) {
+                if let Some(owner) = owners.get(&family) {
+                    readers.insert(*owner);
+                } else if family == "node_scrape_collector_success" {
+                    readers.extend(collector_names().find(|name| *name == labels[0].1));
                 }
             }
         }
         fs::write(&path, &content).unwrap();
+        // Of some files it matters only whether they exist.
+        if !readers.is_empty() {
+            found.insert(name, readers);
+        }
     }
+    found
 }
 
-#[test]
-fn a_file_that_is_missing_costs_only_its_collector() {
-    let folder = copy();
-    for (name, collector) in [
-        ("proc/1/mountinfo", "filesystem"),
-        ("proc/cpuinfo", "cpu"),
-        ("proc/diskstats", "diskstats"),
-        ("proc/loadavg", "loadavg"),
-        ("proc/meminfo", "meminfo"),
-        ("proc/net/dev", "netdev"),
-        ("proc/sys/fs/file-nr", "filefd"),
-        ("proc/vmstat", "vmstat"),
-        ("etc/os-release", "os"),
-    ] {
-        let path = folder.path().join(name);
+fn is_of_a_collector(family: &str) -> bool {
+    !family.starts_with("node_scrape_collector_") && !family.ends_with("_build_info")
+}
+
+/// The samples that only one of the two has, or that differ.
+fn changed(one: &Page, other: &Page) -> Vec<common::Key> {
+    let differs = |key: &&common::Key| one.samples.get(*key) != other.samples.get(*key);
+    one.samples.keys().chain(other.samples.keys()).filter(differs).cloned().collect()
+}
+
+/// Does something with every file of the machine, and an agent that reads it anew each time: agents remember.
+fn with_each_file(machine: &str, mut act: impl FnMut(&Path, &Path, &dyn Fn() -> Page)) {
+    let folder = copy(machine);
+    for (name, readers) in readers(folder.path()) {
+        let line = line(readers);
+        let options = options(&line.iter().map(String::as_str).collect::<Vec<_>>());
+        let path = folder.path().join(&name);
         let content = fs::read(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        let page = gather(&still_agent(folder.path(), FLAGS));
-        for ((family, labels), value) in &page.samples {
-            if family == "node_scrape_collector_success" {
-                assert_eq!(*value, f64::from(u8::from(labels[0].1 != collector)), "{name}: {labels:?}");
-            }
-        }
+        act(&name, &path, &|| gather(&still_agent_of(folder.path(), options.clone())));
         fs::write(&path, &content).unwrap();
     }
 }
 
-#[test]
-fn nonsense_in_any_file_gives_a_page_that_can_be_read() {
+/// The places at which a file of `len` bytes is broken: all of them, unless they are too many.
+fn places(len: usize) -> impl Iterator<Item = usize> {
+    (0..len).step_by(len.div_ceil(MAX_PLACES).max(1))
+}
+
+fn cut_files_give_no_number_that_the_whole_file_does_not_have(machine: &str) {
+    with_each_file(machine, |name, path, read| {
+        let whole = read();
+        let content = fs::read(path).unwrap();
+        let is_table = name.starts_with("proc");
+        for len in places(content.len()) {
+            fs::write(path, &content[..len]).unwrap();
+            let page = read();
+            for (key, value) in page.samples.iter().filter(|_| is_table) {
+                // Descriptions are texts: a part of one is less, not wrong.
+                let is_exempt = key.0 == "node_scrape_collector_success"
+                    || key.0.ends_with("_info")
+                    || SUMS.iter().any(|family| key.0.starts_with(family));
+                if !is_exempt {
+                    assert_eq!(whole.samples.get(key), Some(value), "{name:?} cut at {len}: {key:?}");
+                }
+            }
+        }
+    });
+}
+
+fn flipped_bits_give_a_page_that_can_be_read(machine: &str) {
+    with_each_file(machine, |_, path, read| {
+        let content = fs::read(path).unwrap();
+        for at in places(content.len()) {
+            let mut broken = content.clone();
+            broken[at] ^= 1 << (at % 8);
+            fs::write(path, &broken).unwrap();
+            read();
+        }
+    });
+}
+
+#[expect(clippy::print_stdout, reason = "random tests print their seed")]
+fn nonsense_gives_a_page_that_can_be_read(machine: &str) {
     const ROUNDS: usize = 25;
     let seed = std::env::var("SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())
         .unwrap_or_else(|| Env::real().rng.next_u64());
     println!("SEED={seed}");
-    let options = options(FLAGS);
     let rng = Rng::from_seed(seed);
-    let folder = copy();
-    for name in files_in(folder.path()) {
-        let path = folder.path().join(&name);
-        let content = fs::read(&path).unwrap();
+    with_each_file(machine, |_, path, read| {
+        let content = fs::read(path).unwrap();
         for _ in 0..ROUNDS {
             let mut broken = content.clone();
             for _ in 0..=rng.below(4) {
                 break_once(&mut broken, &rng);
             }
-            fs::write(&path, &broken).unwrap();
-            gather(&still_agent_of(folder.path(), options.clone()));
+            fs::write(path, &broken).unwrap();
+            read();
         }
-        fs::write(&path, &content).unwrap();
-    }
+    });
 }
 
 /// Changes a byte, or puts one in, or doubles a line, or takes a piece out.
@@ -177,5 +264,36 @@ fn break_once(content: &mut Vec<u8>, rng: &Rng) {
             let end = (at + 1 + rng.below(20) as usize).min(content.len());
             content.drain(at.min(end)..end);
         }
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_costs_only_its_collector() {
+    let folder = copy("metal");
+    for (name, collector) in [
+        ("proc/1/mountinfo", "filesystem"),
+        ("proc/cpuinfo", "cpu"),
+        ("proc/diskstats", "diskstats"),
+        ("proc/loadavg", "loadavg"),
+        ("proc/meminfo", "meminfo"),
+        ("proc/net/dev", "netdev"),
+        ("proc/sys/fs/file-nr", "filefd"),
+        ("proc/vmstat", "vmstat"),
+        ("etc/os-release", "os"),
+    ] {
+        let line = line(collector_names());
+        let success = || {
+            let page = gather(&agent(folder.path(), &line));
+            let is_success = |(family, _): &common::Key| family == "node_scrape_collector_success";
+            let all = page.samples.into_iter().filter(|(key, _)| is_success(key));
+            all.map(|((_, labels), value)| (labels[0].1.clone(), value)).collect::<BTreeMap<_, _>>()
+        };
+        let mut expected = success();
+        expected.insert(collector.to_owned(), 0.0);
+        let path = folder.path().join(name);
+        let content = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(success(), expected, "{name}");
+        fs::write(&path, &content).unwrap();
     }
 }
