@@ -126,6 +126,7 @@ impl Db {
             stop: env.spawner.stop_signal(),
         });
         core.head.measure_all_memory();
+        core.mend_log();
         let db = Self { core: Arc::clone(&core), threads: Mutex::default(), _lock: lock };
         threads::start_all(&core, sync_interval.as_std(), interval.as_std(), &mut db.threads.lock())
             .map_err(OpenError::io("starting the threads of", dir))?;
@@ -263,14 +264,36 @@ impl Db {
 }
 
 impl Core {
+    /// Writes a log anew that gives a number to several series. Until that works, on a full disk, it is tried
+    /// again whenever the log is made shorter.
+    fn mend_log(&self) {
+        let given_twice = self.head.contradicted.numbers().len();
+        if given_twice == 0 {
+            return;
+        }
+        let dir = self.dir.display();
+        match self.truncate_wal(TimestampMs::new(self.head.min_valid_ms())) {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                tracing::warn!(%dir, given_twice, "the WAL is written anew, with a number for each series");
+            }
+            Err(error) => tracing::warn!(
+                %dir, given_twice, %error,
+                "the WAL gives numbers to two series each, and is not written anew yet: it is tried again"
+            ),
+        }
+    }
+
     fn truncate_wal(&self, before: TimestampMs) -> Result<Option<CheckpointStats>, CheckpointError> {
         let compression = self.head.options.wal_compression;
+        let given_twice = self.head.contradicted.numbers();
         let memory = Memory {
+            given_twice: &given_twice,
             series: &|each| self.head.each_name(Which::Logged, each),
             save: &|| {
                 tracing::warn!(
                     dir = %self.dir.display(),
-                    "the WAL is damaged or gives a number twice; what memory has of it is written elsewhere"
+                    "the WAL is damaged; what memory has of it is written elsewhere"
                 );
                 self.head.save(&self.wal)
             },
@@ -290,6 +313,9 @@ impl Core {
             Stats::add(&self.stats.wal_corruptions_total, stats.faults);
             if let Some(names) = self.head.names.get() {
                 names.rewrite(self.wal.under_way(), &|each| self.head.each_sure_name(Which::All, each));
+            }
+            if !given_twice.is_empty() {
+                self.head.log_agrees();
             }
             tracing::info!(dir = %self.dir.display(), %before, ?stats, "the WAL is shorter");
         }

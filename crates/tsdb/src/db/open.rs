@@ -13,7 +13,6 @@ use crate::{
     error::OpenError,
     head::{
         Head,
-        replay::Replayed,
         saved::Which,
         snapshot::{self, FoundOnDisk},
     },
@@ -133,7 +132,7 @@ pub(super) fn open_head(
         behind: behind.as_ref(),
         covered,
     };
-    let Replayed { head, renumbered } = snapshot::open_head(options, stats, env, &found)?;
+    let head = snapshot::open_head(options, stats, env, &found)?;
     if let Err(error) = cut::hide_deleted(&head, &blocks.load(), covered) {
         tracing::warn!(%error, "samples that were deleted from a block may come back from the log");
     }
@@ -153,9 +152,6 @@ pub(super) fn open_head(
         Arc::clone(stats),
     )
     .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
-    // Whatever is appended from now on is under numbers that the log names.
-    head.log_names(&wal, &renumbered)
-        .map_err(|e| OpenError::io("naming series in", &wal_dir)(io::Error::other(e)))?;
     if let Some(time) = covered {
         // Head chunk files and series that a crash kept.
         let _no_reader_yet = head.truncate_before(time);

@@ -385,6 +385,7 @@ impl<'a> HeadAppender<'a> {
         members.extend(compress_all(&mut batch.compressor, how, &behind, &mut buffers_behind));
         let mut state = head.commit.lock();
         let state = &mut *state;
+        head.log_names_due(self.wal)?;
         state.series_record.clear();
         batch.unlogged.retain(|series| !series.is_logged());
         for series in &batch.unlogged {

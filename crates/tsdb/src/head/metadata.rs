@@ -133,6 +133,7 @@ impl Head {
         let mut record = Vec::new();
         let mut log = |record: &mut Vec<u8>| -> Result<(), CommitError> {
             if !record.is_empty() {
+                self.log_names_due(wal)?;
                 wal.log(&[compressor.compress(how, record, &mut compressed)])?;
                 record.clear();
             }

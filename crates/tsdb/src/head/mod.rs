@@ -18,6 +18,7 @@
 //! - `wal_ref`: by which numbers the WAL names series.
 //! - `truncate`: what goes once it is in a block.
 //! - `batches`: which batches are being gathered.
+//! - `contradicted`: what of a log is to be mended that gives a number to several series.
 //! - `saved`: what the head can say of its log once more.
 //! - `replay`: the WAL's records back into series.
 //! - `snapshot`: what is in memory alone, when the database is closed, and how a head begins.
@@ -27,6 +28,7 @@ mod batch_samples;
 pub(crate) mod batches;
 pub(crate) mod cardinality;
 pub(crate) mod chunk_set;
+pub(crate) mod contradicted;
 pub(crate) mod exemplars;
 mod histograms;
 pub(crate) mod isolation;
@@ -50,13 +52,14 @@ mod turn;
 pub(crate) mod wal_ref;
 
 use crate::{
-    head_chunks::{HeadChunks, Loaded, OpenedChunks, Order, Sealed, UnnamedChunks},
+    head_chunks::{ChunkMeta, HeadChunks, Loaded, OpenedChunks, Order, Sealed, UnnamedChunks},
     options::Options,
     stats::Stats,
     wal::{Wal, names::Names},
 };
 use appender::Batch;
 use batches::Batches;
+use contradicted::Contradicted;
 use exemplars::Exemplars;
 use isolation::Readers;
 use limits::Limits;
@@ -114,6 +117,7 @@ pub(crate) struct Head {
     pub(crate) metadata: MetricMetadata,
     /// Earlier numbers by which the WAL names a series too. Only from a replay, and mostly none.
     older_refs: Mutex<BTreeSet<(SeriesIndex, WalRef)>>,
+    pub(crate) contradicted: Contradicted,
     /// Buffers of finished batches, to be used again.
     spare: Mutex<Vec<Batch>>,
     pub(crate) batches: Batches,
@@ -166,6 +170,7 @@ impl Head {
             max_ms: AtomicI64::new(i64::MIN),
             metadata,
             older_refs: Mutex::default(),
+            contradicted: Contradicted::default(),
             spare: Mutex::default(),
             batches: Batches::default(),
             names: OnceLock::new(),
@@ -223,9 +228,12 @@ impl Head {
             .any(|order| loaded.chunks(wal_ref, order).next().is_some())
     }
 
-    /// Passes over the chunks of these numbers that were found on disk.
-    pub(crate) fn forget_loaded_chunks(&self, wal_refs: &BTreeSet<u64>) {
-        self.loaded.write().forget(wal_refs);
+    /// Passes over the chunks of these numbers that were found on disk, and hands them out.
+    pub(crate) fn forget_loaded_chunks(&self, wal_refs: &BTreeSet<u64>) -> Vec<(u64, ChunkMeta)> {
+        let mut loaded = self.loaded.write();
+        let forgotten = loaded.iter().filter(|(wal_ref, _)| wal_refs.contains(wal_ref)).collect();
+        loaded.forget(wal_refs);
+        forgotten
     }
 
     /// The chunks found on disk that are of none of the series `named`, and have samples that no block has.
@@ -254,13 +262,6 @@ impl Head {
     /// Notes that the WAL names a series by another number too, which is not its newest one.
     pub(crate) fn add_older_ref(&self, series: &MemSeries, wal_ref: WalRef) {
         self.older_refs.lock().insert((series.index, wal_ref));
-    }
-
-    /// The numbers by which the WAL names several series.
-    pub(crate) fn shared_refs(&self) -> BTreeSet<u64> {
-        let mut seen = BTreeSet::new();
-        let older = self.older_refs.lock();
-        older.iter().map(|(_, wal_ref)| wal_ref.get()).filter(|wal_ref| !seen.insert(*wal_ref)).collect()
     }
 
     /// The earlier numbers by which the WAL names a series too, growing.

@@ -10,6 +10,7 @@ mod names;
 mod refs;
 mod rounds;
 mod twice;
+mod unsure;
 
 use super::{
     Head,
@@ -48,6 +49,7 @@ use skopos_model::{LabelsBuilder, TimestampMs};
 use skopos_storage::TimeRange;
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 use twice::GivenTwice;
+use unsure::Unsure;
 
 /// How often the log says how far it is.
 pub(super) const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -70,14 +72,6 @@ pub(crate) struct Logs<'a> {
     pub(crate) started: Duration,
 }
 
-/// A head that has all that the logs have.
-pub(crate) struct Replayed {
-    pub(crate) head: Arc<Head>,
-    /// The series that got other numbers than those by which the log names them: it is to name them by these
-    /// before anything is appended.
-    pub(crate) renumbered: Vec<SeriesIndex>,
-}
-
 /// Reads all that `logs` name into `head`, and cuts off torn ends of their last segments. Where the logs
 /// contradict themselves, the head is given up for one that `fresh` makes, which has nothing yet, and no
 /// snapshot.
@@ -86,7 +80,7 @@ pub(crate) fn replay(
     env: &Env,
     mut logs: Logs<'_>,
     fresh: impl Fn() -> Result<Arc<Head>, OpenError>,
-) -> Result<Replayed, OpenError> {
+) -> Result<Arc<Head>, OpenError> {
     let mut twice = GivenTwice::default();
     let renumbered = loop {
         let number = match replay_knowing(&head, env, &mut logs, &twice) {
@@ -105,8 +99,9 @@ pub(crate) fn replay(
         Stats::add(&head.stats.wal_corruptions_total, twice.numbers().len() as u64);
         tracing::error!("{reason}");
     }
+    head.contradicted.set(twice.numbers().clone(), renumbered);
     head.replayed();
-    Ok(Replayed { head, renumbered })
+    Ok(head)
 }
 
 /// Why a replay ended before its time.
@@ -238,6 +233,7 @@ struct Replay<'a> {
     /// Samples of series that only blocks have any more.
     covered: u64,
     unnamed: Unnamed,
+    unsure: Unsure,
     copied: Copied<'a>,
     fs: &'a dyn Fs,
     /// Whether anything was found damaged or missing.
@@ -268,6 +264,7 @@ impl<'a> Replay<'a> {
             passed_over: 0,
             covered: 0,
             unnamed: Unnamed::default(),
+            unsure: Unsure::default(),
             copied,
             fs: &*env.fs,
             any_damage: false,
@@ -586,10 +583,10 @@ impl<'a> Replay<'a> {
     }
 
     /// The series of a sample of the write-behind log. Those of series that nobody names are in blocks.
-    fn series_behind(&mut self, wal_ref: u64, timestamp_ms: i64) -> Option<SeriesIndex> {
+    fn series_behind(&mut self, wal_ref: u64, timestamp_ms: i64, value: &LateValue) -> Option<SeriesIndex> {
         let series = self.series_of(wal_ref);
         if series.is_none() && self.refs.is_given_twice(wal_ref) {
-            self.unnamed.add(wal_ref, timestamp_ms);
+            self.unsure.add(wal_ref, timestamp_ms, value, &mut self.unnamed);
         }
         series
     }
@@ -597,9 +594,9 @@ impl<'a> Replay<'a> {
     /// Stores floats of the write-behind log.
     fn apply_floats_behind(&mut self) {
         for s in std::mem::take(&mut self.samples) {
-            let series = self.series_behind(s.wal_ref, s.timestamp_ms);
+            let value = LateValue::Float(f64::from_bits(s.value_bits));
+            let series = self.series_behind(s.wal_ref, s.timestamp_ms, &value);
             if let (Some(series), Some(late)) = (series, &mut self.late) {
-                let value = LateValue::Float(f64::from_bits(s.value_bits));
                 late.take(self.head, series, s.timestamp_ms, value);
             }
         }
@@ -607,10 +604,11 @@ impl<'a> Replay<'a> {
 
     /// The same for histograms.
     fn apply_histograms_behind(&mut self) {
-        for s in std::mem::take(&mut self.histograms) {
-            let series = self.series_behind(s.wal_ref, s.timestamp_ms).filter(|_| is_sound(&s.value));
+        for s in std::mem::take(&mut self.histograms).into_iter().filter(|s| is_sound(&s.value)) {
+            let value = late_value(&s.value);
+            let series = self.series_behind(s.wal_ref, s.timestamp_ms, &value);
             if let (Some(series), Some(late)) = (series, &mut self.late) {
-                late.take(self.head, series, s.timestamp_ms, late_value(&s.value));
+                late.take(self.head, series, s.timestamp_ms, value);
             }
         }
     }
@@ -702,6 +700,8 @@ impl<'a> Replay<'a> {
             late.finish(self.head);
         }
         let applied = self.rounds.finish();
+        let (unsure, refs) = (std::mem::take(&mut self.unsure), &self.refs);
+        unsure.finish(self.head, &refs.owners, refs.chunks_of_several(), &mut self.unnamed);
         if applied.stored > 0 {
             let (min_ms, max_ms) = applied.range_ms;
             self.head.saw(TimeRange { min: TimestampMs::new(min_ms), max: TimestampMs::new(max_ms) });

@@ -5,12 +5,11 @@ use super::{
     Head,
     metadata::Again,
     series::{MemSeries, SeriesIndex},
-    wal_ref::WalRef,
 };
 use crate::wal::{
     Wal,
     compress::Compressor,
-    record::{WalTombstone, push_series, push_tombstones},
+    record::{WalTombstone, push_tombstones},
 };
 use skopos_model::Labels;
 use skopos_storage::CommitError;
@@ -42,36 +41,12 @@ impl Head {
 
     /// The same without the numbers that several series have.
     pub(crate) fn each_sure_name(&self, which: Which, each: &mut dyn FnMut(u64, &Labels)) {
-        let shared = self.shared_refs();
+        let shared = self.contradicted.numbers();
         self.each_name(which, &mut |wal_ref, labels| {
             if !shared.contains(&wal_ref) {
                 each(wal_ref, labels);
             }
         });
-    }
-
-    /// Names series of a replay by numbers that the log does not have yet, durably.
-    ///
-    /// # Errors
-    /// When a disk refuses.
-    pub(crate) fn log_names(&self, wal: &Wal, series: &[SeriesIndex]) -> Result<(), CommitError> {
-        let shared = self.shared_refs();
-        let mut record = Vec::new();
-        for index in series {
-            let Some(series) = self.registry.table().get(*index).cloned() else { continue };
-            let labels = series.labels.to_labels();
-            let older = self.older_refs_of(*index).into_iter().map(WalRef::get);
-            for wal_ref in older.filter(|wal_ref| !shared.contains(wal_ref)).chain([series.wal_ref().get()]) {
-                push_series(&mut record, wal_ref, &labels);
-            }
-        }
-        if record.is_empty() {
-            return Ok(());
-        }
-        let mut compressed = Vec::new();
-        let how = self.options.wal_compression;
-        wal.log(&[Compressor::default().compress(how, &record, &mut compressed)])?;
-        wal.sync()
     }
 
     fn walk_series(&self, mut each: impl FnMut(&MemSeries)) {
@@ -118,6 +93,7 @@ impl Head {
         if record.is_empty() {
             return Ok(());
         }
+        self.log_names_due(wal)?;
         let mut compressed = Vec::new();
         let how = self.options.wal_compression;
         wal.log(&[Compressor::default().compress(how, &record, &mut compressed)])

@@ -10,7 +10,7 @@ use super::{
     Head,
     exemplars::Timed,
     metadata::Again,
-    replay::{Logs, PROGRESS_EVERY, RefMap, Replayed, add_series, replay, reserve},
+    replay::{Logs, PROGRESS_EVERY, RefMap, add_series, replay, reserve},
     series::{MemSeries, Restored},
 };
 use crate::{
@@ -86,7 +86,7 @@ pub(crate) fn open_head(
     stats: &Arc<Stats>,
     env: &Env,
     found: &FoundOnDisk<'_>,
-) -> Result<Replayed, OpenError> {
+) -> Result<Arc<Head>, OpenError> {
     let fresh = || {
         let options = options.clone();
         let chunks = HeadChunks::open(&env.fs, found.chunks_dir, options.head_chunk_file_bytes)?;
@@ -139,7 +139,7 @@ pub(crate) fn export(head: &Head, wal: &Wal, env: &Env, dir: &Path) {
         tracing::warn!(dir = %dir.display(), %error, "no snapshot: the write-behind log is not complete");
         return;
     }
-    if !head.shared_refs().is_empty() {
+    if !head.contradicted.numbers().is_empty() {
         tracing::warn!(dir = %dir.display(), "no snapshot: the WAL has given numbers to two series");
         return;
     }

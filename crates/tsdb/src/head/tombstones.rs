@@ -119,6 +119,7 @@ impl Head {
             deleted.iter().for_each(|(_, tombstone)| push_tombstones(&mut record, &[*tombstone]));
             let mut compressed = Vec::new();
             let how = self.options.wal_compression;
+            self.log_names_due(wal)?;
             wal.log(&[Compressor::default().compress(how, &record, &mut compressed)])?;
             for (series, tombstone) in &deleted {
                 self.tombstones.add_logged(*series, *tombstone);

@@ -4,7 +4,7 @@
 use super::{
     listing::block_dirs,
     salvage::{Salvage, Salvaged, salvage},
-    verify::{Finding, Severity, Verified, leftovers, torn_end, verify_cut, verify_logs},
+    verify::{Finding, Verified, leftovers, torn_end, verify_cut, verify_logs},
     verify_block::verify_block,
     watched::Watched,
 };
@@ -225,7 +225,7 @@ fn repair_logs(fs: &dyn Fs, dir: &Path, mode: RepairMode, done: &mut Vec<Repaire
     }
     let mut logs = Verified::default();
     verify_logs(fs, dir, &mut logs)?;
-    let damage = logs.findings.into_iter().filter(|f| f.severity == Severity::Damage);
+    let damage = logs.findings.into_iter().filter(Finding::is_damage);
     done.extend(damage.map(Repaired::Stays));
     Ok(())
 }

@@ -27,6 +27,8 @@ use std::{
 pub enum Severity {
     /// Samples are lost or would be answered wrongly.
     Damage,
+    /// What is there contradicts itself. All of it is read, and nothing is missing for that alone.
+    Contradiction,
     /// What an end without notice leaves, without loss: it goes with the next start of a server.
     Leftover,
 }
@@ -46,7 +48,11 @@ pub struct Finding {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = if self.severity == Severity::Damage { "damaged" } else { "left over" };
+        let what = match self.severity {
+            Severity::Damage => "damaged",
+            Severity::Contradiction => "contradictory",
+            Severity::Leftover => "left over",
+        };
         write!(f, "{what}: {}", self.path.display())?;
         if let Some(offset) = self.offset {
             write!(f, " at byte {offset}")?;
@@ -61,8 +67,17 @@ impl Finding {
         Self { severity, path: path.to_owned(), offset, reason: reason.into() }
     }
 
+    pub(super) fn contradiction(path: &Path, reason: impl Into<String>) -> Self {
+        Self { severity: Severity::Contradiction, ..Self::damage(path, None, reason) }
+    }
+
     pub(super) fn leftover(path: &Path, offset: impl Into<Option<u64>>, reason: impl Into<String>) -> Self {
         Self { severity: Severity::Leftover, ..Self::damage(path, offset, reason) }
+    }
+
+    /// Whether something is not sound, as opposed to what the next start of a server clears away.
+    pub fn is_damage(&self) -> bool {
+        self.severity != Severity::Leftover
     }
 
     /// What an error says of a file.
@@ -97,7 +112,7 @@ pub struct Verified {
 impl Verified {
     /// Whether anything is damaged.
     pub fn is_damaged(&self) -> bool {
-        self.findings.iter().any(|f| f.severity == Severity::Damage)
+        self.findings.iter().any(Finding::is_damage)
     }
 }
 

@@ -13,24 +13,18 @@ use crate::{
         reader::{Item, SegmentReader},
         record::{RecordKind, read_any_samples, read_histograms, read_series},
         segment::{self, Listing},
-        unnamed::{Unnamed, given_twice_reason},
+        unnamed::{FirstNames, Unnamed, given_twice_reason},
     },
 };
 use skopos_base::fs::{Fs, OpenMode};
 use skopos_model::{LabelsBuilder, TimestampMs};
-use std::{
-    collections::{BTreeSet, HashMap},
-    io,
-    path::Path,
-};
+use std::{io, path::Path};
 
 /// What a log has named so far, and what it has not.
 pub(super) struct SeenNames {
     /// Samples of before are in blocks.
     covered_ms: i64,
-    /// The hash of the labels that a number was given to first.
-    named: HashMap<u64, u64>,
-    given_twice: BTreeSet<u64>,
+    named: FirstNames,
     unnamed: Unnamed,
 }
 
@@ -38,8 +32,8 @@ impl SeenNames {
     pub(super) fn new(fs: &dyn Fs, dir: &Path) -> io::Result<Self> {
         let metas: Vec<_> = block_dirs(fs, dir)?.iter().filter_map(|b| BlockMeta::read(fs, b).ok()).collect();
         let covered_ms = covered_until(&metas).map_or(i64::MIN, TimestampMs::as_ms);
-        let (named, given_twice, unnamed) = Default::default();
-        Ok(Self { covered_ms, named, given_twice, unnamed })
+        let (named, unnamed) = Default::default();
+        Ok(Self { covered_ms, named, unnamed })
     }
 
     /// Looks at a record. What cannot be read of it is a finding already.
@@ -48,10 +42,7 @@ impl SeenNames {
         match RecordKind::of(record) {
             Some(RecordKind::Series) => {
                 let _ = read_series(record, &mut LabelsBuilder::default(), |wal_ref, labels| {
-                    let hash = labels.hash64();
-                    if *self.named.entry(wal_ref).or_insert(hash) != hash {
-                        self.given_twice.insert(wal_ref);
-                    }
+                    self.named.see(wal_ref, &labels);
                 });
             }
             Some(RecordKind::Samples | RecordKind::SamplesV2) => {
@@ -62,7 +53,7 @@ impl SeenNames {
         }
         let floats = samples.iter().map(|s| (s.wal_ref, s.timestamp_ms));
         for (wal_ref, timestamp_ms) in floats.chain(histograms.iter().map(|h| (h.wal_ref, h.timestamp_ms))) {
-            if timestamp_ms >= self.covered_ms && !self.named.contains_key(&wal_ref) {
+            if timestamp_ms >= self.covered_ms && !self.named.has(wal_ref) {
                 self.unnamed.add(wal_ref, timestamp_ms);
             }
         }
@@ -70,13 +61,13 @@ impl SeenNames {
 
     /// Whether the log names no series of this number, whose samples until `max` are not all in blocks.
     pub(super) fn lacks(&self, wal_ref: u64, max: TimestampMs) -> bool {
-        max.as_ms() >= self.covered_ms && !self.named.contains_key(&wal_ref)
+        max.as_ms() >= self.covered_ms && !self.named.has(wal_ref)
     }
 
     /// Says what nobody names.
     pub(super) fn finish(&mut self, fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Result<()> {
-        let reason = given_twice_reason(&self.given_twice);
-        out.findings.extend(reason.map(|reason| Finding::damage(&dir.join("wal"), None, reason)));
+        let reason = given_twice_reason(self.named.given_twice());
+        out.findings.extend(reason.map(|reason| Finding::contradiction(&dir.join("wal"), reason)));
         if self.unnamed.samples() == 0 {
             return Ok(());
         }

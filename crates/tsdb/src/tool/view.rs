@@ -19,7 +19,7 @@ use crate::{
     head_chunks::{HeadChunks, MAX_FILE_BYTES},
     options::Options,
     stats::Stats,
-    wal::{names::list_names, segment},
+    wal::{names::list_names, segment, unnamed::given_twice_reason},
 };
 use skopos_base::{
     Env,
@@ -134,7 +134,12 @@ impl DirView {
         }
         let mut found = Verified::default();
         verify_head(fs, &self.dir, &mut found)?;
-        found.findings.retain(|finding| finding.severity == Severity::Damage);
+        let lacks = stats.replay_unknown_series > 0;
+        found.findings.retain(|finding| match finding.severity {
+            Severity::Damage => true,
+            Severity::Contradiction => lacks,
+            Severity::Leftover => false,
+        });
         Ok(found.findings)
     }
 
@@ -142,8 +147,13 @@ impl DirView {
     ///
     /// # Errors
     /// When the system refuses a file.
-    pub fn harmless_damage(&self, fs: &dyn Fs) -> io::Result<Option<Finding>> {
-        verify_cut(fs, &self.dir)
+    pub fn harmless_damage(&self, fs: &dyn Fs) -> io::Result<Vec<Finding>> {
+        let mut found: Vec<Finding> = verify_cut(fs, &self.dir)?.into_iter().collect();
+        let numbers = self.head.as_ref().map(|head| head.contradicted.numbers()).unwrap_or_default();
+        let lacks = self.head.as_ref().is_some_and(|head| head.stats.snapshot().replay_unknown_series > 0);
+        let reason = given_twice_reason(&numbers).filter(|_| !lacks);
+        found.extend(reason.map(|reason| Finding::contradiction(&self.dir.join("wal"), reason)));
+        Ok(found)
     }
 
     /// The series that fulfil all matchers of any set, with their samples. Chunks do not overlap; the first
@@ -239,7 +249,7 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
         imported: None,
         started: env.clock.monotonic(),
     };
-    let head = replay(fresh()?, &env, logs, fresh)?.head;
+    let head = replay(fresh()?, &env, logs, fresh)?;
     // Chunks on disk may have what blocks have.
     head.see_from(from);
     Ok(Some(head))

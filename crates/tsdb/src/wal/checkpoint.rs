@@ -19,7 +19,7 @@ use filter::Filter;
 use skopos_base::fs::{Fs, OpenMode};
 use skopos_model::{Labels, TimestampMs};
 use skopos_storage::CommitError;
-use std::{io, path::Path};
+use std::{collections::BTreeSet, io, path::Path};
 
 /// What a checkpoint went through and what it left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,8 +72,11 @@ pub(crate) type LiveSeries<'a> = dyn Fn(&mut dyn FnMut(u64, &Labels)) + 'a;
 /// What memory knows of the log.
 pub(crate) struct Memory<'a> {
     pub(crate) series: &'a LiveSeries<'a>,
-    /// Called when the log was found damaged, or gave one number to several series, before that part of it
-    /// goes: brings elsewhere what memory has of it.
+    /// Numbers that the log gives to several series: what it has under them goes to each under another number
+    /// of it, and nothing is named by them any more. Then all segments have to go.
+    pub(crate) given_twice: &'a BTreeSet<u64>,
+    /// Called when the log was found damaged, before that part of it goes: brings elsewhere what memory has
+    /// of it.
     pub(crate) save: &'a dyn Fn() -> Result<(), CommitError>,
 }
 
@@ -120,10 +123,14 @@ impl Checkpoint<'_> {
         let (fs, segment_pages, compression) = (self.fs, self.segment_pages, self.compression);
         Sequence { fs, dir: &path, segment_pages, compression }.write(|out| {
             let mut filter = Filter::new(self.kept_from);
-            filter.name_series(memory.series, |record| Ok(out.push(record)?))?;
+            filter.name_series(memory, |record| Ok(out.push(record)?))?;
             let (segments, later): (Vec<_>, Vec<_>) =
                 listing.segments.iter().partition(|s| s.index <= self.last);
-            for segment in listing.checkpoint.iter().chain(segments) {
+            for segment in &listing.checkpoint {
+                self.pass(segment, &mut filter, out, Until::End)?;
+            }
+            filter.end_checkpoint();
+            for segment in segments {
                 self.pass(segment, &mut filter, out, Until::End)?;
             }
             // A batch longer than a segment: whether all of it is there shows only later. What is written of
@@ -133,9 +140,8 @@ impl Checkpoint<'_> {
                     self.pass(segment, &mut filter, out, Until::EndOfBatch)?;
                 }
             }
-            let left_out = filter.has_left_out();
             let stats = filter.finish(|record| Ok(out.push(record)?))?;
-            if stats.faults > 0 || left_out {
+            if stats.faults > 0 {
                 (memory.save)()?;
             }
             Ok(stats)

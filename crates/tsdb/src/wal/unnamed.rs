@@ -1,6 +1,8 @@
-//! Samples of the log whose series nobody names. Counts them; reads no record.
+//! Samples of the log whose series nobody names, and numbers that it gives to several series. Counts them;
+//! reads no record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use skopos_model::Labels;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// So many numbers are said.
 const NUMBERS_SAID: usize = 10;
@@ -50,6 +52,39 @@ impl Unnamed {
     }
 }
 
+/// To which series each number was given first. Knows labels by their hash alone.
+#[derive(Debug, Default)]
+pub(crate) struct FirstNames {
+    first: HashMap<u64, LabelsHash>,
+    given_twice: BTreeSet<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LabelsHash(u64);
+
+impl FirstNames {
+    /// The log gives a number to a series.
+    pub(crate) fn see(&mut self, wal_ref: u64, labels: &Labels) {
+        let hash = LabelsHash(labels.hash64());
+        if *self.first.entry(wal_ref).or_insert(hash) != hash {
+            self.given_twice.insert(wal_ref);
+        }
+    }
+
+    pub(crate) fn has(&self, wal_ref: u64) -> bool {
+        self.first.contains_key(&wal_ref)
+    }
+
+    /// The numbers that were given to several series.
+    pub(crate) fn given_twice(&self) -> &BTreeSet<u64> {
+        &self.given_twice
+    }
+
+    pub(crate) fn into_given_twice(self) -> BTreeSet<u64> {
+        self.given_twice
+    }
+}
+
 /// What is wrong with numbers that the log gives to several series, and what comes of it; none where there
 /// are none.
 pub(crate) fn given_twice_reason(numbers: &BTreeSet<u64>) -> Option<String> {
@@ -58,7 +93,8 @@ pub(crate) fn given_twice_reason(numbers: &BTreeSet<u64>) -> Option<String> {
         format!(
             "the WAL gives {} numbers to two series each (number {}{}), which no sound one does: samples in \
              it go to the series that was named last before them; chunks and samples out of order that \
-             stand elsewhere under these numbers are given to no series. Was a WAL put together from two?",
+             stand elsewhere under these numbers are given to no series. Was a WAL put together from two? A \
+             server writes it anew with a number for each series when it starts",
             numbers.len(),
             said.join(", "),
             if numbers.len() > NUMBERS_SAID { ", …" } else { "" },

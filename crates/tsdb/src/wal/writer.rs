@@ -232,7 +232,8 @@ impl Wal {
     /// Shortens the log by the older two thirds of its segments, as Prometheus does: what is newer mostly has
     /// to be kept, and would be written again and again. `settle` is called when it is known which segments
     /// are finished: it has whatever else is to vouch for their samples do so, and says from when on it
-    /// matters what is deleted. `None` when there is nothing to shorten.
+    /// matters what is deleted. A log that gives a number to several series is shortened by all of them.
+    /// `None` when there is nothing to shorten.
     pub(crate) fn truncate_before(
         &self,
         before: TimestampMs,
@@ -245,7 +246,8 @@ impl Wal {
         let listing = list(&*self.fs, &self.dir).map_err(SequenceError::new("listing", &self.dir))?;
         let first = listing.segments.first().map(|s| s.index).filter(|first| *first <= finished);
         let Some(first) = first else { return Ok(None) };
-        let last = first + (finished - first) * 2 / 3;
+        // What names a number twice goes whole: nothing behind it may be taken for another series'.
+        let last = if memory.given_twice.is_empty() { first + (finished - first) * 2 / 3 } else { finished };
         let _one_at_a_time = self.truncating.lock();
         // The segments up to the last one are finished. Batches go on meanwhile. A failure leaves them.
         let checkpoint = Checkpoint {

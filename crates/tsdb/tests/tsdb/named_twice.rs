@@ -3,17 +3,26 @@
 //! place later.
 
 use crate::{
-    common::{DIR, Dump, commit, dump, labels, open},
+    common::{DIR, Dump, budget, commit, dump, labels, matcher, open, range},
     damage::logged,
 };
 use skopos_base::{
     Env,
     fs::{OpenMode, append_all, read_all},
-    sim::{SimFs, SimWorld},
+    sim::{
+        SimFs, SimWorld,
+        fs::{Failure, OpKind},
+    },
 };
 use skopos_model::{DurationMs, Labels, TimestampMs};
-use skopos_tsdb::{Db, Options, WalCompression, tool::verify::verify};
+use skopos_storage::CommitError;
+use skopos_testkit::peers;
+use skopos_tsdb::{
+    Db, Options, WalCompression,
+    tool::{verify::verify, view::DirView},
+};
 use std::{
+    collections::BTreeMap,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -191,7 +200,8 @@ fn what_stands_under_a_number_that_two_series_have_goes_to_the_one_named_last() 
             for life in 0..3 {
                 fs = live(&fs, |env, db| {
                     assert!(dump(env, db) == of(1000 + 10 * life), "{about}, life {life}");
-                    assert!(db.stats().wal_corruptions_total > 0, "{about}, life {life}: it is said");
+                    let said = db.stats().wal_corruptions_total > 0;
+                    assert_eq!(said, life == 0, "{about}, life {life}: it is said, and mended");
                     write(db, &["one", "other"], 1000 + 10 * life..1010 + 10 * life);
                     db.sync().expect("the disk is sound");
                     assert!(dump(env, db) == of(1010 + 10 * life), "{about}, life {life}");
@@ -222,6 +232,274 @@ fn a_number_given_twice_is_said_and_verified() {
         let log = logged(|| drop(open(env, options())));
         assert!(log.contains(said), "{log}");
     });
+}
+
+/// What a reader of the directory says is missing, and what it says beside that.
+fn said_of(env: &Env) -> (Vec<String>, Vec<String>) {
+    let view = DirView::open(Path::new(DIR), env).expect("it can be read");
+    let missing = view.damage(&*env.fs).expect("it can be read");
+    let beside = view.harmless_damage(&*env.fs).expect("it can be read");
+    let texts = |findings: Vec<_>| findings.iter().map(ToString::to_string).collect();
+    (texts(missing), texts(beside))
+}
+
+#[test]
+fn a_reader_says_that_samples_are_missing_only_when_some_are() {
+    for how in [How::InOneSegment, How::InSegments, How::BehindACheckpoint, How::BehindASnapshot] {
+        for chunks_of in [None, Some(ONE), Some(OTHER)] {
+            let fs = put_together(how, chunks_of);
+            SimWorld::with_fs(2, fs.process_crash()).run(|env| {
+                let (missing, beside) = said_of(env);
+                assert_eq!(missing, [""; 0], "{how:?}, {chunks_of:?}: the log has all that stands elsewhere");
+                assert!(beside.iter().any(|text| text.contains("gives 1 numbers")), "{how:?}: {beside:?}");
+                drop(open(env, options()));
+                assert_eq!(said_of(env), Default::default(), "{how:?}, {chunks_of:?}: it is mended");
+            });
+        }
+    }
+    // A write-behind log that has what the log has not.
+    let fs = put_together(How::InSegments, None);
+    SimWorld::with_fs(2, fs).run(|env| {
+        write_own(env, "/data/third", "other", 300..600, 2 * LATE, How::InSegments);
+        add_log(env, "wbl", "/data/third", How::InSegments);
+        let (missing, _) = said_of(env);
+        assert!(missing.iter().any(|text| text.contains("gives 1 numbers")), "{missing:?}");
+        assert_eq!(open(env, options()).stats().replay_unknown_series, LATE as u64);
+    });
+}
+
+fn many(whose: &str, i: usize) -> Labels {
+    labels(&[("__name__", whose), ("i", &i.to_string())])
+}
+
+const MANY: usize = 500;
+
+/// Two logs one behind the other, each of which gives the same numbers to its own many series.
+fn put_many_together() -> (SimFs, Dump) {
+    let world = SimWorld::new(1);
+    let fs = world.fs().clone();
+    let mut expected = Dump::new();
+    world.run(|env| {
+        for (dir, whose, from) in [(ONE, "one", 100), (OTHER, "other", 300)] {
+            let options = Options { snapshot_on_shutdown: false, ..options() };
+            let db = Db::open(Path::new(dir), options, env).expect("the database opens");
+            for ms in (from..from + 130).map(|s| 1000 * s) {
+                let value = |i: usize| (ms + i as i64) as f64;
+                let batch: Vec<_> = (0..MANY).map(|i| (many(whose, i), ms, value(i))).collect();
+                commit(&db, &batch).expect("the disk is sound");
+                for (labels, ms, value) in batch {
+                    expected.entry(labels).or_default().push((ms, value.to_bits()));
+                }
+            }
+            db.close().expect("the disk is sound");
+            add_log(env, "wal", dir, How::InSegments);
+        }
+    });
+    (fs, expected)
+}
+
+/// The bytes of all files below a directory, by the directories in it.
+fn bytes_of(env: &Env) -> BTreeMap<PathBuf, u64> {
+    fn below(env: &Env, path: &Path) -> u64 {
+        let each = files(env, path).into_iter().map(|(path, is_dir)| {
+            if is_dir {
+                below(env, &path)
+            } else {
+                read_all(&*env.fs, &path).expect("it is there").len() as u64
+            }
+        });
+        each.sum()
+    }
+    let dirs = files(env, Path::new(DIR)).into_iter().filter(|(_, is_dir)| *is_dir);
+    dirs.map(|(path, _)| (path.clone(), below(env, &path))).collect()
+}
+
+#[test]
+fn a_start_adds_nothing_to_a_log_that_an_earlier_one_has_mended() {
+    let (mut fs, expected) = put_many_together();
+    let before = SimWorld::with_fs(2, fs.process_crash()).run(bytes_of);
+    let mut first = BTreeMap::new();
+    for start in 0..6 {
+        fs = live(&fs, |env, db| assert!(dump(env, db) == expected, "start {start}"));
+        let bytes = SimWorld::with_fs(2, fs.process_crash()).run(bytes_of);
+        if start == 0 {
+            let wal = Path::new(DIR).join("wal");
+            assert!(bytes[&wal] < before[&wal] + before[&wal] / 4, "{bytes:?}, {before:?}");
+            first = bytes;
+        } else {
+            assert_eq!(bytes, first, "start {start}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_hinder_the_start() {
+    let (whole, expected) = put_many_together();
+    let ms = 1_000_000;
+    for spare in [0, 1000, 100_000] {
+        let world = SimWorld::with_fs(2, whole.process_crash());
+        let fs = world.fs().clone();
+        let mut all = expected.clone();
+        let killed = world.run(|env| {
+            let used: u64 = bytes_of(env).values().sum();
+            // A full disk takes no lock file.
+            env.fs.open(&Path::new(DIR).join("lock"), OpenMode::CreateNew).expect("there is room");
+            fs.set_capacity(Some(if spare == 0 { 0 } else { used + spare }));
+            let db = open(env, options());
+            assert!(dump(env, &db) == expected, "{spare}: queries are answered");
+            if spare < 100_000 {
+                let refused = commit(&db, &[(many(&"x".repeat(9000), 0), ms, 1.0)]);
+                assert!(matches!(refused, Err(CommitError::Retry { .. })), "{spare}: {refused:?}");
+                assert!(dump(env, &db) == expected, "{spare}: queries are answered");
+            }
+            fs.set_capacity(None);
+            for i in 0..MANY {
+                commit(&db, &[(many("one", i), ms, 1.0), (many("other", i), ms, 2.0)])
+                    .expect("there is room");
+                all.get_mut(&many("one", i)).expect("it is there").push((ms, 1f64.to_bits()));
+                all.get_mut(&many("other", i)).expect("it is there").push((ms, 2f64.to_bits()));
+            }
+            db.sync().expect("there is room");
+            assert!(dump(env, &db) == all, "{spare}");
+            fs.process_crash()
+        });
+        let again = live(&killed, |env, db| assert!(dump(env, db) == all, "{spare}: after a kill"));
+        live(&again, |env, db| {
+            assert!(dump(env, db) == all, "{spare}: it is mended");
+            assert_eq!(db.stats().wal_corruptions_total, 0, "{spare}: it is mended");
+        });
+    }
+}
+
+/// The longest record of a segment, none of which is compressed.
+fn longest_record(log: &[u8]) -> usize {
+    let (mut at, mut record, mut longest) = (0, 0, 0);
+    while at < log.len() {
+        // A page ends in zeros.
+        let Some(kind) = Some(log[at]).filter(|kind| *kind != 0) else {
+            at = (at / PAGE + 1) * PAGE;
+            continue;
+        };
+        let len = usize::from(u16::from_be_bytes([log[at + 1], log[at + 2]]));
+        // The first fragment of a record, or all of it.
+        record = if kind <= 2 { len } else { record + len };
+        longest = longest.max(record);
+        at += 7 + len;
+    }
+    longest
+}
+
+const PAGE: usize = 32 << 10;
+
+/// Names that a commit had to log, since the log was not written anew: in records of a few pages each.
+#[test]
+fn a_log_that_cannot_be_written_anew_names_its_series_with_the_first_commit() {
+    let (whole, expected) = put_many_together();
+    let ms = 1_000_000;
+    for nth in 1..=3 {
+        let world = SimWorld::with_fs(2, whole.process_crash());
+        let fs = world.fs().clone();
+        let mut all = expected.clone();
+        let killed = world.run(|env| {
+            fs.fail_nth(OpKind::Rename, nth, Failure::Io);
+            let db = open(env, options());
+            fs.disarm();
+            let before = bytes_of(env)[&Path::new(DIR).join("wal")];
+            commit(&db, &[(many("one", 7), ms, 1.0)]).expect("the disk is sound");
+            all.get_mut(&many("one", 7)).expect("it is there").push((ms, 1f64.to_bits()));
+            let grown = bytes_of(env)[&Path::new(DIR).join("wal")] - before;
+            assert!(nth != 2 || grown > 10 * MANY as u64, "{nth}: {grown} bytes: all names");
+            commit(&db, &[(many("one", 7), ms + 1, 1.0)]).expect("the disk is sound");
+            all.get_mut(&many("one", 7)).expect("it is there").push((ms + 1, 1f64.to_bits()));
+            for (path, _) in files(env, &Path::new(DIR).join("wal")).iter().filter(|(_, is_dir)| !is_dir) {
+                let longest = longest_record(&read_all(&*env.fs, path).expect("it is there"));
+                assert!(longest < 17 << 10, "{nth}: {}: {longest} bytes", path.display());
+            }
+            let again = bytes_of(env)[&Path::new(DIR).join("wal")] - before - grown;
+            assert!(again < 500, "{nth}: {again} bytes: once");
+            db.sync().expect("the disk is sound");
+            fs.process_crash()
+        });
+        let again = live(&killed, |env, db| assert!(dump(env, db) == all, "{nth}: after a kill"));
+        live(&again, |env, db| assert!(dump(env, db) == all, "{nth}: mended"));
+    }
+}
+
+/// What is deleted, and what metrics are, goes to the series that had the number; and no checkpoint has to
+/// save what memory has.
+#[test]
+fn a_log_written_anew_keeps_what_is_deleted_and_saves_nothing() {
+    let fs = put_together(How::InSegments, None);
+    let mut all = expected(&[("one", &[100..200, 200..400], LATE), ("other", &[300..400, 400..600], LATE)]);
+    let log = logged(|| {
+        let mut fs = live(&fs, |env, db| {
+            let matchers = [matcher("__name__", "=", "one")];
+            db.delete_series(&matchers, range(150_000, 160_000), &budget(env)).expect("all is sound");
+            all.get_mut(&named("one"))
+                .expect("it is there")
+                .retain(|(t, _)| !(150_000..=160_000).contains(t));
+            assert!(dump(env, db) == all);
+        });
+        for _ in 0..4 {
+            fs = live(&fs, |env, db| {
+                assert!(dump(env, db) == all);
+                db.steps().truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+            });
+        }
+    });
+    assert!(!log.contains("what memory has of it is written elsewhere"), "{log}");
+}
+
+/// Puts a directory where other programs read it.
+fn put_into(env: &Env, from: &Path, to: &Path) {
+    let real = Env::real();
+    real.fs.create_dir_all(to).expect("the folder is ours");
+    // promtool looks at no samples out of order.
+    for (path, is_dir) in files(env, from).into_iter().filter(|(path, _)| !path.ends_with("wbl")) {
+        let to = to.join(path.file_name().expect("it has a name"));
+        if is_dir {
+            put_into(env, &path, &to);
+        } else {
+            let mut file = real.fs.open(&to, OpenMode::CreateNew).expect("the folder is ours");
+            append_all(&mut *file, &read_all(&*env.fs, &path).expect("it is there")).expect("there is room");
+        }
+    }
+}
+
+/// How many samples in order of which series promtool prints.
+fn printed(program: &Path, dir: &Path) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for line in peers::promtool_tsdb(program, &[Path::new("dump"), dir]).lines() {
+        if !line.ends_with("000") {
+            continue;
+        }
+        let name = line.split('"').nth(1).expect("a series has a name");
+        *counts.entry(name.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn prometheus_reads_the_log_that_was_written_anew() {
+    let fs = put_together(How::InSegments, None);
+    let of = |n: usize| BTreeMap::from([("one".to_owned(), 300 + n), ("other".to_owned(), 300 + n)]);
+    let programs = [Some(peers::promtool()), peers::promtool_3()];
+    let mut fs = live(&fs, |_, _| {});
+    for more in [0, 10, 200] {
+        SimWorld::with_fs(2, fs.process_crash()).run(|env| {
+            for program in programs.iter().flatten() {
+                let temp = tempfile::tempdir().expect("there is room");
+                put_into(env, Path::new(DIR), temp.path());
+                let counts = printed(program, temp.path());
+                assert_eq!(counts, of(more), "{}, {more} more", program.display());
+            }
+        });
+        let seconds = if more == 0 { 1000..1010 } else { 1010..1200 };
+        fs = live(&fs, |_, db| {
+            write(db, &["one", "other"], seconds);
+            db.sync().expect("the disk is sound");
+        });
+    }
 }
 
 /// The write-behind log alone has samples out of order once the WAL is shorter: nobody knows whose they are.

@@ -66,10 +66,8 @@ fn add_renumbered(head: &Head, refs: &mut RefMap, found: u64, labels: &Labels) -
     if created {
         refs.renumbered.push(series.index);
     }
-    if refs.is_in_use(found) {
-        // The next start is to find the number given twice too, however much of the log has gone by then.
-        head.add_older_ref(&series, shared);
-    }
+    // Until the log is written anew.
+    head.add_older_ref(&series, shared);
     Some(series)
 }
 

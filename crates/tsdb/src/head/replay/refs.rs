@@ -1,8 +1,8 @@
 //! `RefMap`: from the WAL's numbers to series. Numbers are mostly small and without gaps, but need not be;
 //! however large one is, memory grows with how many there are.
 
-use super::twice::GivenTwice;
-use crate::head::series::SeriesIndex;
+use super::{twice::GivenTwice, unsure::Owners};
+use crate::{head::series::SeriesIndex, head_chunks::ChunkMeta};
 use std::collections::{BTreeSet, HashMap};
 
 /// Stands in `dense` where there is no series; no series has this number.
@@ -16,6 +16,8 @@ pub(in crate::head) struct RefMap {
     len: usize,
     /// Numbers that are known to be several series'.
     twice: GivenTwice,
+    /// To which, as far as the log has been read.
+    pub(super) owners: Owners,
     /// Those of them that were given to another series since.
     given_again: BTreeSet<u64>,
     /// The first number that turned out to be several series'.
@@ -63,8 +65,9 @@ impl RefMap {
         self.twice.has(wal_ref)
     }
 
-    pub(super) fn is_in_use(&self, wal_ref: u64) -> bool {
-        self.twice.is_in_use(wal_ref)
+    /// What chunk files have under such numbers.
+    pub(super) fn chunks_of_several(&self) -> &[(u64, ChunkMeta)] {
+        self.twice.chunks()
     }
 
     /// Notes that a number is another series' too.
@@ -83,6 +86,7 @@ impl RefMap {
         if self.get(wal_ref).is_some_and(|before| before != series) {
             self.given_again.insert(wal_ref);
         }
+        self.owners.entry(wal_ref).or_default().insert(series);
         self.insert(wal_ref, series);
     }
 

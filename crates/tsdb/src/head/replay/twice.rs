@@ -7,6 +7,7 @@ use super::Logs;
 use crate::{
     error::OpenError,
     head::{Head, wal_ref::WalRef},
+    head_chunks::ChunkMeta,
     wal::{
         reader::{Item, SegmentReader},
         record::{
@@ -14,18 +15,19 @@ use crate::{
             read_series, read_tombstones,
         },
         segment::{Listing, SegmentFile},
+        unnamed::FirstNames,
     },
 };
 use skopos_base::fs::{Fs, OpenMode};
 use skopos_model::LabelsBuilder;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 /// See above.
 #[derive(Clone, Debug, Default)]
 pub(super) struct GivenTwice {
     numbers: BTreeSet<u64>,
-    /// Those of them under which there is anything but names in a checkpoint.
-    in_use: BTreeSet<u64>,
+    /// What chunk files have under them.
+    chunks: Vec<(u64, ChunkMeta)>,
     /// The largest number that the logs have.
     highest: u64,
 }
@@ -40,14 +42,12 @@ impl GivenTwice {
         let segments = |listing: Option<&Listing>| {
             listing.map_or(Vec::new(), |l| l.checkpoint.iter().chain(&l.segments).cloned().collect())
         };
-        looking.segments(fs, &logs.wal.checkpoint, Place::Checkpoint)?;
-        looking.segments(fs, &logs.wal.segments, Place::Segment)?;
-        looking.segments(fs, &segments(logs.behind), Place::Segment)?;
+        looking.segments(fs, &logs.wal.checkpoint, Place::Log)?;
+        looking.segments(fs, &logs.wal.segments, Place::Log)?;
+        looking.segments(fs, &segments(logs.behind), Place::Log)?;
         looking.segments(fs, &segments(logs.names), Place::Copy)?;
-        self.numbers.append(&mut looking.twice);
+        self.numbers.append(&mut looking.names.into_given_twice());
         self.numbers.insert(found);
-        self.in_use.insert(found);
-        self.in_use.extend(self.numbers.iter().filter(|n| looking.in_use.contains(n)));
         self.highest = self.highest.max(looking.highest);
         Ok(())
     }
@@ -56,8 +56,7 @@ impl GivenTwice {
     /// and no number that a log has is given to a series in the place of one of these.
     pub(super) fn prepare(&mut self, head: &Head) {
         super::reserve(head, self.highest);
-        self.in_use.extend(self.numbers.iter().filter(|n| head.has_loaded_chunks(**n)));
-        head.forget_loaded_chunks(&self.numbers);
+        self.chunks = head.forget_loaded_chunks(&self.numbers);
     }
 
     pub(super) fn numbers(&self) -> &BTreeSet<u64> {
@@ -69,17 +68,16 @@ impl GivenTwice {
         !self.numbers.is_empty() && self.numbers.contains(&wal_ref)
     }
 
-    /// Whether anything stands under a number that the next start must not take for one series'.
-    pub(super) fn is_in_use(&self, wal_ref: u64) -> bool {
-        self.in_use.contains(&wal_ref)
+    /// What chunk files have under these numbers.
+    pub(super) fn chunks(&self) -> &[(u64, ChunkMeta)] {
+        &self.chunks
     }
 }
 
 /// Where a record stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    Checkpoint,
-    Segment,
+    Log,
     /// The copy of names: none of them counts here.
     Copy,
 }
@@ -87,10 +85,7 @@ enum Place {
 #[derive(Default)]
 struct Looking {
     builder: LabelsBuilder,
-    /// The hash of the labels that a number was given to first.
-    first: HashMap<u64, u64>,
-    twice: BTreeSet<u64>,
-    in_use: HashSet<u64>,
+    names: FirstNames,
     highest: u64,
 }
 
@@ -115,28 +110,15 @@ impl Looking {
         if RecordKind::of(record) == Some(RecordKind::Series) {
             let mut builder = std::mem::take(&mut self.builder);
             let _ = read_series(record, &mut builder, |wal_ref, labels| {
-                self.name(wal_ref, labels.hash64(), place);
+                self.see(wal_ref);
+                if place == Place::Log {
+                    self.names.see(wal_ref, &labels);
+                }
             });
             self.builder = builder;
             return;
         }
-        each_number(record, |wal_ref| {
-            self.see(wal_ref);
-            self.in_use.insert(wal_ref);
-        });
-    }
-
-    fn name(&mut self, wal_ref: u64, hash: u64, place: Place) {
-        self.see(wal_ref);
-        if place == Place::Copy {
-            return;
-        }
-        if *self.first.entry(wal_ref).or_insert(hash) != hash {
-            self.twice.insert(wal_ref);
-        }
-        if place == Place::Segment {
-            self.in_use.insert(wal_ref);
-        }
+        each_number(record, |wal_ref| self.see(wal_ref));
     }
 
     fn see(&mut self, wal_ref: u64) {

@@ -1,6 +1,8 @@
 //! What of a record a checkpoint keeps. Pure: records in, records out.
 
-use super::{CheckpointError, CheckpointStats, KeptFrom, LiveSeries};
+mod numbers;
+
+use super::{CheckpointError, CheckpointStats, KeptFrom, Memory};
 use crate::wal::{
     group::Gate,
     record::{
@@ -10,11 +12,9 @@ use crate::wal::{
         read_samples, read_samples_v2, read_series, read_tombstones,
     },
 };
+use numbers::Numbers;
 use skopos_model::{LabelsBuilder, Metadata};
-use std::{
-    collections::{BTreeMap, HashSet},
-    mem,
-};
+use std::{collections::BTreeMap, mem};
 
 /// A record of metadata is ended at so many bytes.
 const METADATA_RECORD_BYTES: usize = 1 << 20;
@@ -28,17 +28,15 @@ enum Verdict {
     Old,
     /// It is new enough, and its series is not kept.
     OfNoSeries,
-    Kept,
+    /// Under this number.
+    Kept(u64),
 }
 
 pub(super) struct Filter {
     kept_from: KeptFrom,
     stats: CheckpointStats,
-    /// The series that are kept, by their numbers.
-    kept: HashSet<u64>,
-    /// Whether numbers of several series were among them, of which nothing is kept: who reads it knows no
-    /// more which one it is of.
-    left_out: bool,
+    /// The series that are kept.
+    kept: Numbers,
     /// The latest of each series.
     metadata: BTreeMap<u64, Metadata>,
     /// Whether the segment was found damaged before the current record.
@@ -61,8 +59,7 @@ impl Filter {
         Self {
             kept_from,
             stats: CheckpointStats::default(),
-            kept: HashSet::new(),
-            left_out: false,
+            kept: Numbers::default(),
             metadata: BTreeMap::new(),
             damaged_before: false,
             gate: Gate::default(),
@@ -83,15 +80,15 @@ impl Filter {
     /// the checkpoint again, for the segments behind it too.
     pub(super) fn name_series(
         &mut self,
-        series: &LiveSeries<'_>,
+        memory: &Memory<'_>,
         mut push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
     ) -> Result<(), CheckpointError> {
+        self.kept = Numbers::without(memory.given_twice);
         let (kept, out, mut result) = (&mut self.kept, &mut self.out, Ok(()));
-        let mut shared = HashSet::new();
         out.clear();
-        series(&mut |wal_ref, labels| {
-            if !kept.insert(wal_ref) {
-                shared.insert(wal_ref);
+        (memory.series)(&mut |wal_ref, labels| {
+            if !kept.keep(wal_ref, labels) {
+                return;
             }
             push_series(out, wal_ref, labels);
             if out.len() >= SERIES_RECORD_BYTES {
@@ -102,8 +99,6 @@ impl Filter {
             }
         });
         result?;
-        self.left_out = !shared.is_empty();
-        kept.retain(|wal_ref| !shared.contains(wal_ref));
         if !out.is_empty() {
             push(out)?;
             out.clear();
@@ -111,9 +106,9 @@ impl Filter {
         Ok(())
     }
 
-    /// Whether samples are left out that no block has.
-    pub(super) fn has_left_out(&self) -> bool {
-        self.left_out
+    /// Behind the checkpoint before, which named all series at once.
+    pub(super) fn end_checkpoint(&mut self) {
+        self.kept.forget_given_again();
     }
 
     pub(super) fn begin_segment(&mut self) {
@@ -200,9 +195,8 @@ impl Filter {
                 self.tombstones.clear();
                 read_tombstones(record, &mut self.tombstones)?;
                 let total = self.tombstones.len();
-                self.tombstones.retain(|t| {
-                    t.max_ms >= self.kept_from.tombstones.as_ms() && self.kept.contains(&t.wal_ref)
-                });
+                let (kept, from_ms) = (&self.kept, self.kept_from.tombstones.as_ms());
+                self.tombstones.retain_mut(|t| t.max_ms >= from_ms && kept.renumber(&mut t.wal_ref));
                 self.stats.tombstones.add(total, self.tombstones.len());
                 push_tombstones(&mut self.out, &self.tombstones);
             }
@@ -210,16 +204,15 @@ impl Filter {
                 self.exemplars.clear();
                 read_exemplars(record, &mut self.exemplars)?;
                 let total = self.exemplars.len();
-                self.exemplars.retain(|e| {
-                    e.timestamp_ms >= self.kept_from.samples.as_ms() && self.kept.contains(&e.wal_ref)
-                });
+                let (kept, from_ms) = (&self.kept, self.kept_from.samples.as_ms());
+                self.exemplars.retain_mut(|e| e.timestamp_ms >= from_ms && kept.renumber(&mut e.wal_ref));
                 self.stats.exemplars.add(total, self.exemplars.len());
                 push_exemplars(&mut self.out, &self.exemplars);
             }
             Some(RecordKind::MmapMarkers) => {
                 self.markers.clear();
                 read_markers(record, &mut self.markers)?;
-                self.markers.retain(|m| self.kept.contains(&m.wal_ref));
+                self.markers.retain_mut(|m| self.kept.renumber(&mut m.wal_ref));
                 push_markers(&mut self.out, &self.markers);
             }
             Some(RecordKind::Metadata) => self.metadata(record)?,
@@ -235,10 +228,10 @@ impl Filter {
     /// Counts: the names are those of memory.
     fn series(&mut self, record: &[u8]) -> Result<(), RecordError> {
         let (mut total, mut kept) = (0, 0);
-        let all_kept = &self.kept;
-        let result = read_series(record, &mut self.builder, |wal_ref, _| {
+        let all_kept = &mut self.kept;
+        let result = read_series(record, &mut self.builder, |wal_ref, labels| {
             total += 1;
-            kept += usize::from(all_kept.contains(&wal_ref));
+            kept += usize::from(all_kept.named(wal_ref, &labels));
         });
         self.stats.series.add(total, kept);
         // Those before what cannot be read are read by a replay too.
@@ -249,10 +242,10 @@ impl Filter {
     }
 
     fn judge(&self, wal_ref: u64, timestamp_ms: i64) -> Verdict {
-        match self.kept.contains(&wal_ref) {
+        match self.kept.get(wal_ref) {
             _ if timestamp_ms < self.kept_from.samples.as_ms() => Verdict::Old,
-            false => Verdict::OfNoSeries,
-            true => Verdict::Kept,
+            None => Verdict::OfNoSeries,
+            Some(wal_ref) => Verdict::Kept(wal_ref),
         }
     }
 
@@ -290,9 +283,9 @@ impl Filter {
         read_samples(record, &mut self.samples)?;
         let mut kept = 0;
         for s in &self.samples {
-            if self.judge(s.wal_ref, s.timestamp_ms) == Verdict::Kept {
+            if let Verdict::Kept(wal_ref) = self.judge(s.wal_ref, s.timestamp_ms) {
                 kept += 1;
-                self.samples_out.push(s.wal_ref, s.timestamp_ms, f64::from_bits(s.value_bits));
+                self.samples_out.push(wal_ref, s.timestamp_ms, f64::from_bits(s.value_bits));
             }
         }
         self.stats.samples.add(self.samples.len(), kept);
@@ -305,9 +298,9 @@ impl Filter {
         read_samples_v2(record, &mut self.samples_v2)?;
         let mut kept = 0;
         for (s, start_ms) in &self.samples_v2 {
-            if self.judge(s.wal_ref, s.timestamp_ms) == Verdict::Kept {
+            if let Verdict::Kept(wal_ref) = self.judge(s.wal_ref, s.timestamp_ms) {
                 kept += 1;
-                self.samples_v2_out.push(*s, *start_ms);
+                self.samples_v2_out.push(WalSample { wal_ref, ..*s }, *start_ms);
             }
         }
         self.stats.samples.add(self.samples_v2.len(), kept);
@@ -319,7 +312,13 @@ impl Filter {
         histograms.clear();
         let passed_over = read_histograms(record, &mut histograms)?;
         let total = histograms.len() + passed_over as usize;
-        histograms.retain(|h| self.judge(h.wal_ref, h.timestamp_ms) == Verdict::Kept);
+        histograms.retain_mut(|h| match self.judge(h.wal_ref, h.timestamp_ms) {
+            Verdict::Kept(wal_ref) => {
+                h.wal_ref = wal_ref;
+                true
+            }
+            Verdict::Old | Verdict::OfNoSeries => false,
+        });
         self.stats.samples.add(total, histograms.len());
         self.histograms = histograms;
         Ok(())
@@ -328,7 +327,7 @@ impl Filter {
     fn metadata(&mut self, record: &[u8]) -> Result<(), RecordError> {
         let (kept, latest, stats) = (&self.kept, &mut self.metadata, &mut self.stats.metadata);
         read_metadata(record, |wal_ref, metadata| {
-            let is_new = kept.contains(&wal_ref) && latest.insert(wal_ref, metadata).is_none();
+            let is_new = kept.get(wal_ref).is_some_and(|own| latest.insert(own, metadata).is_none());
             stats.add(1, usize::from(is_new));
         })
     }

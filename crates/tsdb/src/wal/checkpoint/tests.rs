@@ -203,7 +203,7 @@ fn checkpoint(
         compression,
     };
     let series: &LiveSeries<'_> = &|each| live.iter().for_each(|r| each(*r, &labels_of(*r)));
-    let stats = spec.write(&Memory { series, save: &|| Ok(()) })?;
+    let stats = spec.write(&Memory { series, given_twice: &BTreeSet::new(), save: &|| Ok(()) })?;
     super::super::segment::remove_up_to(fs, dir, last)?;
     Ok(stats)
 }

@@ -11,7 +11,7 @@ use std::{fmt::Arguments, io::Write, path::Path};
 /// when what is sound has been written.
 pub(super) fn say(env: &Env, dir: &Path, view: &DirView) -> Result<(), Failure> {
     let fs = &*env.fs;
-    if let Some(finding) = view.harmless_damage(fs).map_err(failed)? {
+    for finding in view.harmless_damage(fs).map_err(failed)? {
         say_beside(format_args!("skopos: warning: {finding}"));
     }
     let found = view.damage(fs).map_err(failed)?;

@@ -4,7 +4,7 @@ use super::super::{output::Out, reading};
 use super::expect_data;
 use crate::role::Failure;
 use skopos_base::Env;
-use skopos_tsdb::tool::verify::{Severity, verify};
+use skopos_tsdb::tool::verify::verify;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     ))?;
     out.finish()?;
     if verified.is_damaged() {
-        let damage = verified.findings.iter().filter(|f| f.severity == Severity::Damage).count();
+        let damage = verified.findings.iter().filter(|f| f.is_damage()).count();
         return Err(Failure::Data(format!(
             "damage in {} of {dir}; see `skopos tool tsdb repair --dry-run {dir}`",
             if damage == 1 { "1 place".to_owned() } else { format!("{damage} places") }
