@@ -47,6 +47,12 @@ impl CollectError {
         matches!(self, Self::Read { error, .. } if error.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Whether the reason is that this user may not have it.
+    pub fn is_refused(&self) -> bool {
+        let refused = io::ErrorKind::PermissionDenied;
+        matches!(self, Self::Read { error, .. } | Self::System { error, .. } if error.kind() == refused)
+    }
+
     /// Whether the error says only that there is nothing to tell.
     pub const fn is_no_data(&self) -> bool {
         matches!(self, Self::NoData(_))
@@ -76,6 +82,16 @@ pub enum OptionsError {
         flag: &'static str,
         /// What was given.
         value: String,
+    },
+    /// A flag's value cannot be followed.
+    #[error("--{flag}={value}: {what}")]
+    Value {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+        /// What is wrong with it, and what would be right.
+        what: &'static str,
     },
     /// A collector was asked for that this program does not have.
     #[error("--collector.{0}: this collector is not part of this version; leave the flag out")]

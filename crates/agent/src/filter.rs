@@ -56,6 +56,12 @@ impl Filter {
         Ok(Self { include: expression(include)?, exclude: expression(excluded)? })
     }
 
+    /// The filter of two flags that may be given both: what `include` admits and `exclude` does not take
+    /// out again. A flag that is empty says nothing.
+    pub(crate) fn of_both(include: Flag<'_>, exclude: Flag<'_>) -> Result<Self, OptionsError> {
+        Ok(Self { include: expression(include)?, exclude: expression(exclude)? })
+    }
+
     /// Whether `name` is shown.
     pub fn admits(&self, name: &[u8]) -> bool {
         self.include.as_ref().is_none_or(|include| include.is_match(name))

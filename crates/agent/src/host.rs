@@ -2,7 +2,7 @@
 //! network links count, what other programs say. It has a twin in the tests, which can hang and fail
 //! at will.
 
-use crate::netlink;
+use crate::{netlink, perf_events};
 use std::{fmt, io, os::unix::net::UnixStream, time::Duration};
 
 /// A service on this machine that is silent for longer is not waited for.
@@ -56,6 +56,28 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// The kernel's answer to `request`: netlink messages, one behind the other, in `answer`.
     fn netlink(&self, request: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()>;
 
+    /// As `netlink`, for tables that can be large: hands on each piece of the answer, which holds whole
+    /// messages. `piece` is the buffer.
+    fn netlink_in_pieces(
+        &self,
+        request: netlink::Request,
+        piece: &mut Vec<u8>,
+        each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.netlink(request, piece)?;
+        each(piece)
+    }
+
+    /// Begins to count an event on a CPU. A host that does not count says that it is not supported.
+    fn count_events(
+        &self,
+        event: &perf_events::Event,
+        cpu: usize,
+    ) -> io::Result<Box<dyn perf_events::Count>> {
+        let _ = (event, cpu);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// A connection to the program that listens on the socket at `path`.
     fn connect(&self, path: &str) -> io::Result<Box<dyn Stream>> {
         let _ = path;
@@ -105,6 +127,23 @@ impl Host for ThisHost {
 
     fn netlink(&self, request: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()> {
         netlink::ask(request, answer)
+    }
+
+    fn netlink_in_pieces(
+        &self,
+        request: netlink::Request,
+        piece: &mut Vec<u8>,
+        each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        netlink::ask_in_pieces(request, piece, each)
+    }
+
+    fn count_events(
+        &self,
+        event: &perf_events::Event,
+        cpu: usize,
+    ) -> io::Result<Box<dyn perf_events::Count>> {
+        perf_events::count(event, cpu)
     }
 
     fn connect(&self, path: &str) -> io::Result<Box<dyn Stream>> {

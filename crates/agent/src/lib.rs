@@ -9,7 +9,8 @@
 //! - `pool`: collectors side by side on a few threads, each with a deadline
 //! - `collector`, `output`: the contract of a collector, and where it writes
 //! - `source`, `scan`: files below three roots in reused buffers; bytes to fields and numbers
-//! - `host`, `netlink`: the system beside its files; a trait, since tests have hosts that hang
+//! - `host`, `netlink`, `perf_events`: the system beside its files; a trait, since tests have hosts that hang
+//! - `refusals`: what the system refused to this user, told once
 //! - `dbus`: a client of D-Bus, over a connection that `host` makes
 //! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
 //!   `mounts`, `stat_pool`, `netdev_columns`, `udev`)
@@ -28,7 +29,7 @@
 //!   either.
 //! - No content of a file makes a parser panic or read without bound; a table that was cut is not read.
 //! - A collector that hangs costs one deadline, once, and a file system one timeout.
-//! - Only `source` opens files, only `host` and `netlink` call the system.
+//! - Only `source` opens files, only `host`, `netlink` and `perf_events` call the system.
 //!
 //! # When you change something
 //! - a collector is added: `collectors::FACTORIES`, its flags in `flags`, its options in `options`, a machine
@@ -49,7 +50,9 @@ mod host;
 pub mod netlink;
 mod options;
 mod output;
+pub mod perf_events;
 mod pool;
+mod refusals;
 mod registry;
 mod scan;
 mod source;
@@ -58,9 +61,13 @@ mod testing;
 
 pub use collector::{Collector, Context};
 pub use collectors::names as collector_names;
+pub use collectors::{
+    pcidevice::PciOptions, perf::PerfOptions, sysctl::Sysctl, systemd::SystemdOptions,
+    tcpstat::TcpStatOptions,
+};
 pub use error::{CollectError, OptionsError, SelectionError};
 pub use filter::Filter;
-pub use flags::{AgentArgs, CollectorArgs, Switches, WebArgs};
+pub use flags::{AgentArgs, AskedArgs, AskedOptions, CollectorArgs, Switches, WebArgs};
 pub use host::{Host, Stream, ThisHost, Uname, Usage};
 pub use options::{CpuInfoOptions, CpuOptions, FileSystemOptions, NetDevOptions, NodeOptions};
 pub use output::{Family, Output};

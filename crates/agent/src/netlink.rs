@@ -1,7 +1,10 @@
-//! The part of rtnetlink that collectors need: ask for all links or all addresses, read the answer.
-//! It never changes anything, and reads any bytes without panicking.
+//! The part of netlink that collectors need: ask for one of the kernel's tables, read the answer. It
+//! never changes anything, and reads any bytes without panicking.
 
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{
+    self, AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink as protocols,
+    sockopt,
+};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -22,6 +25,20 @@ const NEW_LINK: u16 = 16;
 const NEW_ADDRESS: u16 = 20;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const FLAGS_DUMP: u16 = 0x301;
+/// `NLM_F_REQUEST | NLM_F_ACK`.
+const FLAGS_ONE: u16 = 0x005;
+
+/// The type of the requests that ask which number a generic family has.
+const CONTROL: u16 = 16;
+/// `CTRL_CMD_GETFAMILY`.
+const GET_FAMILY: u8 = 3;
+const FAMILY_ID: u16 = 1;
+const FAMILY_NAME: u16 = 2;
+/// `SOCK_DIAG_BY_FAMILY`.
+const SOCKETS: u16 = 20;
+const TCP: u8 = 6;
+/// A bit for each state of a TCP socket.
+const ALL_TCP_STATES: u32 = 0xfff;
 
 /// What to ask the kernel for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +47,34 @@ pub enum Request {
     Links,
     /// All addresses of all links.
     Addresses,
+    /// All queueing disciplines of all links.
+    Qdiscs,
+    /// All TCP sockets of one family of addresses.
+    TcpSockets(IpVersion),
+    /// The number of a family of generic netlink, by its name.
+    Family(&'static str),
+    /// A table of a family of generic netlink.
+    Generic(Generic),
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// A question to a family of generic netlink whose answer is a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generic {
+    /// The family's number.
+    pub family: u16,
+    /// The command.
+    pub command: u8,
+    /// The type and number of the attribute that chooses what is told, if any.
+    pub about: Option<(u16, u32)>,
 }
 
 impl Request {
@@ -37,21 +82,64 @@ impl Request {
         match self {
             Self::Links => 18,
             Self::Addresses => 22,
+            Self::Qdiscs => 38,
+            Self::TcpSockets(_) => SOCKETS,
+            Self::Family(_) => CONTROL,
+            Self::Generic(generic) => generic.family,
         }
     }
 
-    /// The request's bytes: the header, then a body of zeros, which says "of any family".
+    /// The part of the kernel that answers; nothing says routing.
+    const fn protocol(self) -> Option<Protocol> {
+        match self {
+            Self::Links | Self::Addresses | Self::Qdiscs => None,
+            Self::TcpSockets(_) => Some(protocols::SOCK_DIAG),
+            Self::Family(_) | Self::Generic(_) => Some(protocols::GENERIC),
+        }
+    }
+
+    /// What stands behind the header. Zeros say "of any family".
+    fn body(self) -> Vec<u8> {
+        match self {
+            Self::Links => vec![0; LINK_BODY_BYTES],
+            Self::Addresses => vec![0; ADDRESS_BODY_BYTES],
+            Self::Qdiscs => vec![0; QDISC_BODY_BYTES],
+            Self::TcpSockets(version) => {
+                let family = match version {
+                    IpVersion::V4 => AddressFamily::INET,
+                    IpVersion::V6 => AddressFamily::INET6,
+                };
+                let mut body = vec![family.as_raw() as u8, TCP, 0, 0];
+                body.extend_from_slice(&ALL_TCP_STATES.to_ne_bytes());
+                body.resize(SOCKET_REQUEST_BYTES, 0);
+                body
+            }
+            Self::Family(name) => {
+                let mut body = vec![GET_FAMILY, 1, 0, 0];
+                push_attribute(&mut body, FAMILY_NAME, &[name.as_bytes(), &[0]].concat());
+                body
+            }
+            Self::Generic(Generic { command, about, .. }) => {
+                let mut body = vec![command, 1, 0, 0];
+                if let Some((kind, number)) = about {
+                    push_attribute(&mut body, kind, &number.to_ne_bytes());
+                }
+                body
+            }
+        }
+    }
+
+    /// The request's bytes: the header, then the body.
     fn message(self) -> Vec<u8> {
-        let body_bytes = match self {
-            Self::Links => LINK_BODY_BYTES,
-            Self::Addresses => ADDRESS_BODY_BYTES,
-        };
-        let len = HEADER_BYTES + body_bytes;
+        let body = self.body();
+        let flags = if matches!(self, Self::Family(_)) { FLAGS_ONE } else { FLAGS_DUMP };
+        let len = HEADER_BYTES + body.len();
         let mut message = Vec::with_capacity(len);
         message.extend_from_slice(&(len as u32).to_ne_bytes());
         message.extend_from_slice(&self.message_type().to_ne_bytes());
-        message.extend_from_slice(&FLAGS_DUMP.to_ne_bytes());
-        message.resize(len, 0);
+        message.extend_from_slice(&flags.to_ne_bytes());
+        message.resize(HEADER_BYTES, 0);
+        message.extend_from_slice(&body);
         message
     }
 }
@@ -59,44 +147,57 @@ impl Request {
 /// Asks the kernel of this network namespace; its messages stand in `answer`, the last one aside.
 pub fn ask(request: Request, answer: &mut Vec<u8>) -> io::Result<()> {
     answer.clear();
-    let socket = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT))?;
-    net::send(&socket, &request.message(), SendFlags::empty())?;
-    loop {
-        let start = answer.len();
-        if start > MAX_ANSWER_BYTES {
+    let mut piece = Vec::new();
+    ask_in_pieces(request, &mut piece, &mut |piece| {
+        if answer.len() + piece.len() > MAX_ANSWER_BYTES {
             return Err(io::Error::other(format!(
                 "netlink's answer is larger than {MAX_ANSWER_BYTES} bytes"
             )));
         }
-        answer.resize(start + PIECE_BYTES, 0);
-        let (_, len) = net::recv(&socket, &mut answer[start..], RecvFlags::empty())?;
-        answer.truncate(start + len);
-        for message in messages(&answer[start..]) {
-            match message.kind {
-                DONE => return Ok(()),
-                ERROR => {
-                    let code = word(message.body, 0).map_or(0, |code| (code as i32).wrapping_neg());
-                    return Err(io::Error::from_raw_os_error(code));
-                }
-                _ => {}
-            }
-        }
-        if len == 0 {
-            return Err(io::Error::other("netlink's answer ended early"));
+        answer.extend_from_slice(piece);
+        Ok(())
+    })
+}
+
+/// As `ask`, but hands on each piece of the answer, which holds whole messages, in `piece`: a table can
+/// be larger than what one wants to hold.
+pub fn ask_in_pieces(
+    request: Request,
+    piece: &mut Vec<u8>,
+    each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let socket =
+        net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, request.protocol())?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT))?;
+    net::send(&socket, &request.message(), SendFlags::empty())?;
+    piece.resize(PIECE_BYTES, 0);
+    loop {
+        let (_, len) = net::recv(&socket, &mut piece[..], RecvFlags::empty())?;
+        let found = &piece[..len.min(PIECE_BYTES)];
+        let end = messages(found).find(|message| matches!(message.kind, DONE | ERROR));
+        match end {
+            // An error of none, or of nothing, says that all was told.
+            Some(end) => match word(end.body, 0).unwrap_or(0) as i32 {
+                code if code < 0 => return Err(io::Error::from_raw_os_error(code.wrapping_neg())),
+                _ => return each(found),
+            },
+            None if len == 0 => return Err(io::Error::other("netlink's answer ended early")),
+            None => each(found)?,
         }
     }
 }
 
 /// One message of an answer.
 #[derive(Clone, Copy, Debug)]
-struct Message<'a> {
-    kind: u16,
-    body: &'a [u8],
+pub(crate) struct Message<'a> {
+    /// Its type.
+    pub(crate) kind: u16,
+    /// What stands behind its header.
+    pub(crate) body: &'a [u8],
 }
 
 /// The messages in `answer`, up to the first that is not whole.
-fn messages(answer: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(crate) fn messages(answer: &[u8]) -> impl Iterator<Item = Message<'_>> {
     let mut rest = answer;
     std::iter::from_fn(move || {
         let len = word(rest, 0)? as usize;
@@ -107,7 +208,7 @@ fn messages(answer: &[u8]) -> impl Iterator<Item = Message<'_>> {
 }
 
 /// The attributes in `bytes`: their types and contents.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     /// The two highest bits of a type are flags.
     const TYPE_MASK: u16 = 0x3fff;
     let mut rest = bytes;
@@ -123,13 +224,40 @@ const fn aligned(len: usize) -> usize {
     len.saturating_add(3) & !3
 }
 
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
+/// The two bytes at `at`, as a number.
+pub(crate) fn half(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at + 2).map(|b| u16::from_ne_bytes([b[0], b[1]]))
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+/// The four bytes at `at`, as a number.
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4).map(|b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]]))
 }
+
+/// The eight bytes at `at`, as a number.
+pub(crate) fn long(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+/// Appends an attribute to a message's body.
+pub(crate) fn push_attribute(body: &mut Vec<u8>, kind: u16, content: &[u8]) {
+    body.extend_from_slice(&(4 + content.len() as u16).to_ne_bytes());
+    body.extend_from_slice(&kind.to_ne_bytes());
+    body.extend_from_slice(content);
+    body.resize(aligned(body.len()), 0);
+}
+
+/// The family's number, in the answer to `Request::Family`.
+pub fn family_number(answer: &[u8]) -> Option<u16> {
+    messages(answer).filter(|message| message.kind == CONTROL).find_map(|message| {
+        let mut found = attributes(message.body.get(4..)?).filter(|(kind, _)| *kind == FAMILY_ID);
+        found.find_map(|(_, content)| half(content, 0))
+    })
+}
+
+/// The length of a queueing discipline's body, without its attributes.
+pub(crate) const QDISC_BODY_BYTES: usize = 20;
+const SOCKET_REQUEST_BYTES: usize = 56;
 
 const LINK_BODY_BYTES: usize = 16;
 const LINK_NAME: u16 = 3;
@@ -237,17 +365,41 @@ mod tests {
         assert!(found.iter().any(|a| a.address.is_loopback()), "{found:?}");
     }
 
+    #[test]
+    fn the_kernel_names_its_families() {
+        let mut answer = Vec::new();
+        ask(Request::Family("nlctrl"), &mut answer).unwrap();
+        assert_eq!(family_number(&answer), Some(CONTROL));
+        let error = ask(Request::Family("no such family"), &mut answer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+    }
+
+    #[test]
+    fn an_answer_can_be_taken_in_pieces() {
+        let (mut whole, mut pieces, mut piece) = (Vec::new(), Vec::new(), Vec::new());
+        ask(Request::Addresses, &mut whole).unwrap();
+        ask_in_pieces(Request::Addresses, &mut piece, &mut |piece| {
+            pieces.extend_from_slice(piece);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(addresses(&whole).collect::<Vec<_>>(), addresses(&pieces).collect::<Vec<_>>());
+        let refused = ask_in_pieces(Request::Links, &mut piece, &mut |_| Err(io::Error::other("enough")));
+        assert_eq!(refused.unwrap_err().to_string(), "enough");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             links(&bytes).for_each(drop);
             addresses(&bytes).for_each(drop);
+            family_number(&bytes);
         }
 
         #[test]
         fn any_body_behind_a_right_header_is_read_without_panic(
             body in proptest::collection::vec(any::<u8>(), 0..300),
-            kind in prop_oneof![Just(NEW_LINK), Just(NEW_ADDRESS)],
+            kind in prop_oneof![Just(NEW_LINK), Just(NEW_ADDRESS), Just(CONTROL)],
         ) {
             let mut bytes = ((HEADER_BYTES + body.len()) as u32).to_ne_bytes().to_vec();
             bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -255,6 +407,7 @@ mod tests {
             bytes.extend_from_slice(&body);
             links(&bytes).for_each(drop);
             addresses(&bytes).for_each(drop);
+            family_number(&bytes);
         }
     }
 }

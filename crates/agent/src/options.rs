@@ -1,6 +1,11 @@
 //! What the collectors are told, after all flags were read and found to fit together.
 
-use crate::{error::OptionsError, filter::Filter, flags::CollectorArgs, source::Paths};
+use crate::{
+    error::OptionsError,
+    filter::Filter,
+    flags::{AskedOptions, CollectorArgs},
+    source::Paths,
+};
 use jiff::tz::TimeZone;
 use regex::bytes::Regex;
 use std::{collections::BTreeSet, time::Duration};
@@ -28,6 +33,8 @@ pub struct NodeOptions {
     pub vmstat_fields: Regex,
     /// The zone that `time` speaks of.
     pub time_zone: TimeZone,
+    /// Options of collectors that are off by default, from N to Z.
+    pub asked: AskedOptions,
 }
 
 /// Options of `cpu`.

@@ -12,6 +12,7 @@ use crate::{
     error::CollectError,
     host::Host,
     output::Output,
+    refusals::Refusals,
     source::Paths,
 };
 use parking_lot::{Condvar, Mutex};
@@ -93,6 +94,8 @@ struct Idle {
     collector: Box<dyn Collector>,
     /// What went wrong last; the log says it once, not in every scrape.
     last_error: Option<String>,
+    /// What this user may not have.
+    refusals: Refusals,
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +132,7 @@ impl Pool {
     ) -> Self {
         let slot = |(name, collector)| Slot {
             name,
-            idle: Some(Idle { collector, last_error: None }),
+            idle: Some(Idle { collector, last_error: None, refusals: Refusals::default() }),
             began: Duration::ZERO,
             stuck: false,
             spare: Vec::new(),
@@ -347,6 +350,9 @@ fn collect(world: &World, name: &'static str, idle: &mut Idle, task: &Task, mut 
         .unwrap_or_else(|panic| Err(CollectError::Panicked(panic_text(&*panic))))
         .and_then(|()| Ok(context.out.end_part()?));
     let took = world.clock.monotonic().saturating_sub(begin);
+    for refused in idle.refusals.take_new() {
+        tracing::warn!(collector = name, refused, "this user may not have it; it is left out");
+    }
     tell(name, result.as_ref().err(), &mut idle.last_error);
     Done { slot: task.slot, part, took, success: result.is_ok() }
 }
@@ -365,6 +371,12 @@ fn tell(name: &'static str, error: Option<&CollectError>, last: &mut Option<Stri
     }
     if error.is_no_data() {
         tracing::debug!(collector = name, %error, "collector has no data");
+    } else if error.is_refused() {
+        // Files that were refused have been named.
+        let is_file = matches!(error, CollectError::Read { .. });
+        if !is_file {
+            tracing::warn!(collector = name, refused = %error, "this user may not have it; it is left out");
+        }
     } else {
         tracing::error!(collector = name, %error, "collector failed");
     }

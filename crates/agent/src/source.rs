@@ -2,10 +2,10 @@
 //! This is the only module that opens files. It never follows more than it is told to read, and
 //! never reads more than `MAX_FILE_BYTES`.
 
-use crate::error::CollectError;
+use crate::{error::CollectError, refusals};
 use rustix::{
     buffer::spare_capacity,
-    fs::{Mode, OFlags},
+    fs::{Mode, OFlags, RawDir},
     io::Errno,
 };
 use std::{fmt, fmt::Write as _, io};
@@ -15,6 +15,9 @@ pub(crate) const MAX_FILE_BYTES: usize = 32 << 20;
 
 /// The first read asks for this much: most files of the kernel fit into it.
 const FIRST_READ_BYTES: usize = 4096;
+
+/// A folder is read in pieces of this size.
+const FOLDER_READ_BYTES: usize = 8192;
 
 /// Where the machine's file systems are seen from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +76,7 @@ impl Paths {
             Root::Sys => &self.sysfs,
             Root::Rootfs => &self.rootfs,
             Root::Udev => &self.udev_data,
+            Root::Given => "/",
         }
     }
 }
@@ -88,6 +92,8 @@ pub(crate) enum Root {
     Rootfs,
     /// The folder of udev's device data.
     Udev,
+    /// No root: the path stands as it was given, without its first slash.
+    Given,
 }
 
 /// A file's path and content, in buffers that are used again and again.
@@ -127,7 +133,7 @@ impl File {
     /// the file does not exist or refuses to be read, as many files of sysfs do.
     pub(crate) fn value(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
         self.locate(paths, root, name);
-        self.fill(false).ok()?;
+        self.fill(false).inspect_err(|error| note_refusal(&self.path, error)).ok()?;
         Some(self.data.trim_ascii())
     }
 
@@ -164,6 +170,7 @@ impl File {
     }
 
     fn unreadable(&self, error: io::Error) -> CollectError {
+        note_refusal(&self.path, &error);
         CollectError::Read { path: self.path.clone(), error }
     }
 
@@ -196,10 +203,72 @@ impl File {
     }
 }
 
+/// What the system refused is told by the registry, once, whatever the collector does without it.
+fn note_refusal(path: &str, error: &io::Error) {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        refusals::note(path);
+    }
+}
+
+/// A folder whose names are numbers, in buffers that are used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct NumberedFolder {
+    path: String,
+    buffer: Vec<u8>,
+}
+
+impl NumberedFolder {
+    /// Puts the numbers in the folder `name` below `root` into `numbers`; other names are passed over. A
+    /// folder that has gone, as those of processes do, has none.
+    pub(crate) fn read(
+        &mut self,
+        paths: &Paths,
+        root: Root,
+        name: fmt::Arguments<'_>,
+        numbers: &mut Vec<u32>,
+    ) -> Result<(), CollectError> {
+        numbers.clear();
+        self.path.clear();
+        self.path.push_str(paths.of(root).trim_end_matches('/'));
+        self.path.push('/');
+        self.path.write_fmt(name).expect("invariant: writing to a String cannot fail");
+        match self.fill(numbers) {
+            Ok(()) | Err(Errno::NOENT | Errno::SRCH) => Ok(()),
+            Err(error) => {
+                let error = io::Error::from(error);
+                note_refusal(&self.path, &error);
+                Err(CollectError::Read { path: self.path.clone(), error })
+            }
+        }
+    }
+
+    fn fill(&mut self, numbers: &mut Vec<u32>) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
+        let fd = rustix::fs::open(self.path.as_str(), flags, Mode::empty())?;
+        self.buffer.clear();
+        self.buffer.reserve(FOLDER_READ_BYTES);
+        let mut entries = RawDir::new(fd, self.buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let number = crate::scan::number(entry?.file_name().to_bytes());
+            numbers.extend(number.and_then(|number| u32::try_from(number).ok()));
+        }
+        Ok(())
+    }
+}
+
+/// Where the symbolic link `name` below `root` leads, or nothing if it is none.
+pub(crate) fn link_target(paths: &Paths, root: Root, name: &str) -> Option<String> {
+    let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
+    std::fs::read_link(path).ok()?.into_os_string().into_string().ok()
+}
+
 /// The names in a folder, sorted. A folder that does not exist has none.
 pub(crate) fn names_in(paths: &Paths, root: Root, name: &str) -> Result<Vec<String>, CollectError> {
     let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
-    let unreadable = |error| CollectError::Read { path: path.clone(), error };
+    let unreadable = |error| {
+        note_refusal(&path, &error);
+        CollectError::Read { path: path.clone(), error }
+    };
     let entries = match std::fs::read_dir(&path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -266,6 +335,25 @@ mod tests {
         assert_eq!(file.data(), content.as_bytes());
         assert_eq!(file.lines().unwrap().count(), 5000);
         assert_eq!(file.number(&paths, Root::Proc, format_args!("small")), Some(7));
+    }
+
+    #[test]
+    fn a_folder_of_numbers_gives_its_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1", "42", "self", "4294967296", "-3", "7x"] {
+            std::fs::create_dir_all(folder.path().join("proc").join(name)).unwrap();
+        }
+        let paths = Paths::below(folder.path().to_str().unwrap());
+        let (mut numbered, mut numbers) = (NumberedFolder::default(), vec![9]);
+        numbered.read(&paths, Root::Proc, format_args!(""), &mut numbers).unwrap();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 42]);
+        numbered.read(&paths, Root::Proc, format_args!("{}/task", 42), &mut numbers).unwrap();
+        assert_eq!(numbers, [], "a folder that has gone");
+        let mut file = File::default();
+        std::fs::write(folder.path().join("given"), "5\n").unwrap();
+        let path = format!("{}/given", folder.path().display());
+        assert_eq!(file.number(&paths, Root::Given, format_args!("{}", &path[1..])), Some(5));
     }
 
     #[test]

@@ -13,11 +13,13 @@ use names::Known;
 use skopos_model::duration::DurationMs;
 use std::{collections::BTreeSet, time::Duration};
 
+mod asked;
 mod names;
 mod switches;
 #[cfg(test)]
 mod tests;
 
+pub use asked::{AskedArgs, AskedOptions};
 pub use switches::Switches;
 
 const DISK_EXCLUDE: &str = r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$";
@@ -111,6 +113,9 @@ pub struct CollectorArgs {
     #[arg(long = "collector.vmstat.fields", value_name = "REGEX")]
     pub vmstat_fields: Option<String>,
 
+    /// Collectors that are off by default, from N to Z.
+    #[command(flatten)]
+    pub asked: AskedArgs,
     /// What is on and off.
     #[command(flatten)]
     pub switches: Switches,
@@ -137,6 +142,7 @@ impl CollectorArgs {
             stat_softirq: self.switches.is_on("collector.stat.softirq"),
             vmstat_fields,
             time_zone: TimeZone::system(),
+            asked: self.asked.options(&self.switches)?,
         })
     }
 

@@ -20,7 +20,15 @@ const SWITCHES: &[Switch] = &[
     switch!("collector.netdev.enable-detailed-metrics", false, "Name network counters as the kernel does"),
     switch!("collector.netdev.netlink", true, "Ask netlink for network counters, not /proc/net/dev"),
     switch!("collector.netdev.label-ifalias", false, "Make a network device's alias a label"),
+    switch!("collector.pcidevice.names", false, "Show PCI devices with their names"),
+    switch!("collector.perf.disable-cache-profilers", false, "Do not count events of the caches"),
+    switch!("collector.perf.disable-hardware-profilers", false, "Do not count events of the processor"),
+    switch!("collector.perf.disable-software-profilers", false, "Do not count events of the kernel"),
     switch!("collector.stat.softirq", false, "Show soft interrupts by kind"),
+    switch!("collector.systemd.enable-restarts-metrics", false, "Show how often services were restarted"),
+    switch!("collector.systemd.enable-start-time-metrics", false, "Show when units became active"),
+    switch!("collector.systemd.enable-task-metrics", false, "Show the tasks of services"),
+    switch!("collector.systemd.private", false, "Ask systemd without a bus between; needs root"),
     switch!("collector.disable-defaults", false, "Run only the collectors that are asked for"),
 ];
 

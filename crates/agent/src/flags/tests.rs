@@ -78,8 +78,8 @@ fn collectors_are_turned_on_and_off() {
         let enabled = options(line).unwrap().enabled;
         assert!(enabled.contains(on) && !enabled.contains(off), "{line:?}");
     }
-    let error = options(&["--collector.systemd"]).unwrap_err();
-    assert!(error.to_string().starts_with("--collector.systemd: this collector is not part"), "{error}");
+    let error = options(&["--collector.supervisord"]).unwrap_err();
+    assert!(error.to_string().starts_with("--collector.supervisord: this collector is not part"), "{error}");
 }
 
 #[test]
@@ -105,6 +105,39 @@ fn switches_and_values_can_be_written_both_ways() {
 }
 
 #[test]
+fn collectors_that_are_asked_for_have_their_flags() {
+    let options = options(&[
+        "--collector.systemd.unit-whitelist=ssh|cron.service",
+        "--collector.systemd.enable-task-metrics",
+        "--collector.qdisk.device-exclude=^lo$",
+        "--collector.slabinfo.slabs-include=kmalloc",
+        "--collector.slabinfo.slabs-exclude=dma",
+        "--collector.perf.cpus=0,4-7:2",
+        "--collector.perf.tracepoint=sched:sched_switch",
+        "--collector.perf.software-profilers=MinorFault",
+        "--collector.perf.disable-hardware-profilers",
+        "--collector.perf.disable-cache-profilers",
+        "--collector.sysctl.include=kernel.pid_max",
+        "--collector.sysctl.include-info=kernel.osrelease",
+        "--collector.tcpstat.port.source=22",
+        "--collector.tcpstat.port.source=80",
+        "--collector.pcidevice.idsfile=pci.ids",
+    ])
+    .unwrap()
+    .asked;
+    for (name, shown) in [("cron.service", true), ("sshd", false), ("ssh", true), ("a.mount", false)] {
+        assert_eq!(options.systemd.units.admits(name.as_bytes()), shown, "{name} matches as a whole");
+    }
+    assert!(options.systemd.tasks && !options.systemd.restarts);
+    assert!(!options.qdisc_devices.admits(b"lo") && options.qdisc_devices.admits(b"eth0"));
+    assert!(options.slabs.admits(b"kmalloc-8") && !options.slabs.admits(b"dma-kmalloc-8"));
+    assert_eq!(options.perf.cpus, Some(vec![0, 4, 6]));
+    assert_eq!(options.perf.events, ["MinorFault"]);
+    assert_eq!((options.sysctl.len(), options.tcpstat.source_ports), (2, vec![22, 80]));
+    assert!(options.pci.ids_file.unwrap().starts_with('/'));
+}
+
+#[test]
 fn command_lines_that_make_no_sense_are_refused() {
     for (line, message) in [
         (
@@ -122,6 +155,18 @@ fn command_lines_that_make_no_sense_are_refused() {
             &["--collector.diskstats.device-exclude=("],
             "--collector.diskstats.device-exclude=(: not a regular",
         ),
+        (
+            &["--collector.systemd.unit-include=a", "--collector.systemd.unit-whitelist=b"],
+            "--collector.systemd.unit-whitelist and --collector.systemd.unit-include are mutually exclusive",
+        ),
+        (&["--collector.systemd.unit-exclude=("], "--collector.systemd.unit-exclude=^(?:()$: not a regular"),
+        (&["--collector.perf.cpus=1-"], "--collector.perf.cpus=1-: write CPUs like 0-3,8"),
+        (&["--collector.perf.tracepoint=a"], "--collector.perf.tracepoint=a: write a tracepoint like"),
+        (
+            &["--collector.perf.cache-profilers=L9"],
+            "--collector.perf.cache-profilers=L9: no event of this name",
+        ),
+        (&["--collector.sysctl.include="], "--collector.sysctl.include=: write the name of a setting"),
         (&["--collector.vmstat.fields=["], "--collector.vmstat.fields=[: not a regular"),
         (
             &["--collector.filesystem.mount-timeout=soon"],
@@ -135,6 +180,7 @@ fn command_lines_that_make_no_sense_are_refused() {
         (&["--collector.cpu.bogus"][..], ErrorKind::UnknownArgument),
         (&["--collector.cpu=false"], ErrorKind::TooManyValues),
         (&["--web.max-requests=many"], ErrorKind::ValueValidation),
+        (&["--collector.tcpstat.port.dest=http"], ErrorKind::ValueValidation),
         (&["extra"], ErrorKind::UnknownArgument),
         (
             &["--collector.netdev.device-exclude=a", "--collector.netdev.device-exclude=b"],

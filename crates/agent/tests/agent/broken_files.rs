@@ -17,7 +17,12 @@ const FLAGS: &[&str] = &[
     "--collector.cpu.info.flags-include=.",
     "--collector.diskstats.device-exclude=",
     "--collector.netdev.label-ifalias",
+    "--collector.pcidevice.names",
+    "--collector.perf.tracepoint=sched:sched_switch",
     "--collector.stat.softirq",
+    "--collector.sysctl.include-info=kernel.seccomp.actions_avail",
+    "--collector.sysctl.include=fs.dentry-state",
+    "--collector.sysctl.include=kernel.pid_max",
     "--collector.vmstat.fields=.*",
     "--no-collector.netdev.netlink",
 ];
@@ -59,6 +64,7 @@ macro_rules! machines {
 machines! {
     metal,
     old,
+    rack,
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What the tests share: a machine that stands still, agents on it, and reading pages.
 
+use crate::answers;
 use jiff::tz::TimeZone;
 use skopos_agent::{
     AgentEnv, BuildInfo, CollectorArgs, Host, NodeAgent, NodeOptions, Paths, Uname, Usage, netlink,
+    perf_events::{Count, Event},
 };
 use skopos_base::{clock::Clock, env::Env};
 use skopos_exposition::{Entry, Format, Parser};
@@ -31,11 +33,8 @@ pub(crate) fn still_agent(folder: &Path, line: &[&str]) -> NodeAgent {
 pub(crate) fn still_agent_of(folder: &Path, mut options: NodeOptions) -> NodeAgent {
     options.paths = Paths::below(folder.to_str().unwrap());
     options.time_zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-    let env = AgentEnv {
-        clock: Arc::new(StillClock),
-        spawner: Env::real().spawner,
-        host: Arc::new(StillHost { root: folder.to_str().unwrap().to_owned() }),
-    };
+    let host = Arc::new(StillHost { root: folder.to_str().unwrap().to_owned() });
+    let env = AgentEnv { clock: Arc::new(StillClock), spawner: Env::real().spawner, host };
     NodeAgent::new(options, BuildInfo { version: "1.2.3".into(), revision: "abc".into() }, env)
 }
 
@@ -98,6 +97,10 @@ impl Host for StillHost {
         }
     }
 
+    fn count_events(&self, event: &Event, cpu: usize) -> io::Result<Box<dyn Count>> {
+        answers::count_events(event, cpu)
+    }
+
     fn netlink(&self, request: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()> {
         answer.clear();
         match request {
@@ -112,12 +115,13 @@ impl Host for StillHost {
                 push_address(answer, 7, 64, &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
                 push_address(answer, 99, 24, &[192, 0, 2, 18]);
             }
+            other => return answers::netlink(other, answer),
         }
         Ok(())
     }
 }
 
-fn push_message(answer: &mut Vec<u8>, kind: u16, body: &[u8]) {
+pub(crate) fn push_message(answer: &mut Vec<u8>, kind: u16, body: &[u8]) {
     answer.extend_from_slice(&(16 + body.len() as u32).to_ne_bytes());
     answer.extend_from_slice(&kind.to_ne_bytes());
     answer.extend_from_slice(&[0; 10]);
@@ -125,7 +129,7 @@ fn push_message(answer: &mut Vec<u8>, kind: u16, body: &[u8]) {
     answer.resize(answer.len().next_multiple_of(4), 0);
 }
 
-fn push_attribute(body: &mut Vec<u8>, kind: u16, content: &[u8]) {
+pub(crate) fn push_attribute(body: &mut Vec<u8>, kind: u16, content: &[u8]) {
     body.extend_from_slice(&(4 + content.len() as u16).to_ne_bytes());
     body.extend_from_slice(&kind.to_ne_bytes());
     body.extend_from_slice(content);
