@@ -146,8 +146,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIST: &[u8] = b"# a comment\n\n1022  One, Inc.\n\t1480  Root\n\t\t1462 7c37  Board\n\t1481  Other\n\
-        1462  Boards\nffff  Nobody\n\t0001  Nothing\nC 01  Storage\n\t08  Non-Volatile\n\t\t02  NVMe\n\t00  SCSI\n\
+    const LIST: &[u8] =
+        b"# a comment\n\n1022  One, Inc.\n\t1480  Root\n\t\t1462 7c37  Board\n\t1481  Other\n\
+        1462  Boards\nffff  Nobody\n\t0001  Nothing\nC 01  Storage\n\
+        \t08  Non-Volatile\n\t\t02  NVMe\n\t00  SCSI\n\
         C 06  Bridge\n";
 
     #[test]

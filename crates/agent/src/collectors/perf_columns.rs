@@ -17,7 +17,12 @@ pub(crate) struct Column {
 
 macro_rules! columns {
     ($($name:literal, $metric:literal, $help:literal, $event:expr;)+) => {
-        &[$(Column { name: $name, metric: concat!("node_perf_", $metric, "_total"), help: $help, event: $event }),+]
+        &[$(Column {
+            name: $name,
+            metric: concat!("node_perf_", $metric, "_total"),
+            help: $help,
+            event: $event,
+        }),+]
     };
 }
 
@@ -68,14 +73,16 @@ pub(crate) const CACHE: &[Column] = columns! {
         Event::cache(Cache::DataTlb, Access::Write);
     "DataTLBWriteMiss", "cache_tlb_data_write_misses", "Look-ups of addresses to write to that missed.",
         Event::cache(Cache::DataTlb, Access::WriteMiss);
-    "LLReadHit", "cache_ll_read_hits", "Reads of the last cache.", Event::cache(Cache::LastLevel, Access::Read);
+    "LLReadHit", "cache_ll_read_hits", "Reads of the last cache.",
+        Event::cache(Cache::LastLevel, Access::Read);
     "LLReadMiss", "cache_ll_read_misses", "Reads of the last cache that missed.",
         Event::cache(Cache::LastLevel, Access::ReadMiss);
     "LLWriteHit", "cache_ll_write_hits", "Writes to the last cache.",
         Event::cache(Cache::LastLevel, Access::Write);
     "LLWriteMiss", "cache_ll_write_misses", "Writes to the last cache that missed.",
         Event::cache(Cache::LastLevel, Access::WriteMiss);
-    "BPUReadHit", "cache_bpu_read_hits", "Look-ups of predictions.", Event::cache(Cache::Branches, Access::Read);
+    "BPUReadHit", "cache_bpu_read_hits", "Look-ups of predictions.",
+        Event::cache(Cache::Branches, Access::Read);
     "BPUReadMiss", "cache_bpu_read_misses", "Look-ups of predictions that missed.",
         Event::cache(Cache::Branches, Access::ReadMiss);
 };

@@ -50,7 +50,8 @@ const ON: &[Known] = known! { true, "on":
 /// The collectors that run when asked for.
 const OFF: &[Known] = known! { false, "off":
     "buddyinfo", "cgroups", "cpu_vulnerabilities", "drbd", "drm", "ethtool", "interrupts", "ksmd",
-    "lnstat", "logind", "meminfo_numa", "mountstats", "network_route", "ntp", "nvmesubsystem", "pcidevice", "perf",
+    "lnstat", "logind", "meminfo_numa", "mountstats", "network_route", "ntp", "nvmesubsystem",
+    "pcidevice", "perf",
     "processes", "qdisc", "runit", "slabinfo", "softirqs", "supervisord", "swap", "sysctl", "systemd",
     "tcpstat", "wifi", "xfrm", "zoneinfo",
 };

@@ -1,4 +1,5 @@
-//! What the system of the tests answers beside files: queueing disciplines, sockets, wireless links, counters.
+//! What the system of the tests answers beside files: queueing disciplines, sockets, wireless links,
+//! counters.
 
 use crate::common::{push_attribute, push_message};
 use skopos_agent::{
