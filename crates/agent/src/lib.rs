@@ -14,6 +14,7 @@
 //! - `dbus`: a client of D-Bus, over a connection that `host` makes
 //! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
 //!   `mounts`, `stat_pool`, `netdev_columns`, `udev`)
+//! - `containers`: a collector too large for a file; its `mod.rs` has a map of its own
 //!
 //! # Way of a scrape
 //! `NodeAgent::scrape` → `Pool::run` → on a worker, `Collector::collect` with a `Context` →
@@ -29,7 +30,8 @@
 //!   either.
 //! - No content of a file makes a parser panic or read without bound; a table that was cut is not read.
 //! - A collector that hangs costs one deadline, once, and a file system one timeout.
-//! - Only `source` opens files, only `host`, `netlink` and `perf_events` call the system.
+//! - Only `source` opens files, only `host`, `netlink`, `perf_events` and `containers::socket` call the
+//!   system.
 //!
 //! # When you change something
 //! - a collector is added: `collectors::FACTORIES`, its flags in `flags`, its options in `options`, a machine
@@ -42,6 +44,7 @@
 
 mod collector;
 mod collectors;
+mod containers;
 mod dbus;
 mod error;
 mod filter;
@@ -67,9 +70,11 @@ pub use collectors::{
 };
 pub use error::{CollectError, OptionsError, SelectionError};
 pub use filter::Filter;
-pub use flags::{AgentArgs, AskedArgs, AskedOptions, CollectorArgs, Switches, WebArgs};
+pub use flags::{AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, Switches, WebArgs};
 pub use host::{Host, Stream, ThisHost, Uname, Usage};
-pub use options::{CpuInfoOptions, CpuOptions, FileSystemOptions, NetDevOptions, NodeOptions};
+pub use options::{
+    ContainerOptions, CpuInfoOptions, CpuOptions, FileSystemOptions, NetDevOptions, NodeOptions,
+};
 pub use output::{Family, Output};
 pub use registry::{AgentEnv, BuildInfo, NodeAgent, Scrape, Selection};
 pub use source::Paths;

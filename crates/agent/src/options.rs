@@ -27,6 +27,8 @@ pub struct NodeOptions {
     pub filesystem: FileSystemOptions,
     /// Options of `netdev`.
     pub netdev: NetDevOptions,
+    /// Options of `containers`.
+    pub containers: ContainerOptions,
     /// Whether `stat` shows soft interrupts.
     pub stat_softirq: bool,
     /// Fields of `vmstat`.
@@ -83,6 +85,29 @@ pub struct NetDevOptions {
     pub netlink: bool,
     /// Whether a device's alias is a label.
     pub label_ifalias: bool,
+}
+
+/// Options of `containers`.
+#[derive(Clone, Debug)]
+pub struct ContainerOptions {
+    /// Which control groups are shown, by their paths.
+    pub ids: Filter,
+    /// Which of the labels that users gave containers become labels of samples.
+    pub labels: Filter,
+    /// Docker's socket; empty to ask nobody.
+    pub docker_socket: String,
+    /// Podman's socket; empty to ask nobody.
+    pub podman_socket: String,
+    /// CRI-O's socket; empty to ask nobody.
+    pub crio_socket: String,
+    /// The folder in which containerd keeps what runs; empty to read nothing.
+    pub containerd_state: String,
+    /// Whether seconds are shown by CPU, where the kernel counts them so.
+    pub per_cpu: bool,
+    /// Whether threads are counted by state, and the load is measured.
+    pub load: bool,
+    /// Whether slices, services and other groups that no runtime made are left out.
+    pub only_runtimes: bool,
 }
 
 impl NodeOptions {

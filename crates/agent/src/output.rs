@@ -1,7 +1,7 @@
 //! Where collectors write: families of samples. A family whose first sample never comes leaves no
 //! trace. What the format refuses is kept and told at the end, so that collectors need not ask.
 
-use skopos_exposition::{Format, TextWriter, WriteError};
+use skopos_exposition::{Format, PreparedLabels, TextWriter, WriteError};
 use skopos_model::MetricType;
 
 /// A collector's part of the page.
@@ -69,12 +69,23 @@ pub struct Family<'o, 'a> {
 impl Family<'_, '_> {
     /// Adds a sample.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
+        self.begin();
+        let written = self.output.writer.sample("", labels, value);
+        self.output.note(written);
+    }
+
+    /// Adds a sample whose first labels were written before.
+    pub fn sample_prepared(&mut self, prepared: &PreparedLabels, labels: &[(&str, &str)], value: f64) {
+        self.begin();
+        let written = self.output.writer.sample_prepared(prepared, labels, value);
+        self.output.note(written);
+    }
+
+    fn begin(&mut self) {
         if !self.begun {
             self.begun = true;
             let written = self.output.writer.family(self.name, self.metric_type, self.help);
             self.output.note(written);
         }
-        let written = self.output.writer.sample("", labels, value);
-        self.output.note(written);
     }
 }

@@ -96,6 +96,42 @@ pub(crate) enum Root {
     Given,
 }
 
+/// What the system says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// Its number in its file system.
+    pub(crate) inode: u64,
+    /// How many names it has; a folder of most file systems has two and one for each folder in it.
+    pub(crate) links: u64,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// When it was changed, in seconds since the Unix epoch.
+    pub(crate) modified_s: i64,
+}
+
+/// Whether the process file system is the kernel's, or a folder that stands in for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcKind {
+    /// The kernel's.
+    Kernel,
+    /// A folder of files.
+    Folder,
+}
+
+impl ProcKind {
+    /// What `--path.procfs` is.
+    pub(crate) fn of(paths: &Paths) -> Self {
+        const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+        let found = rustix::fs::statfs(paths.procfs.as_str());
+        let is_kernel = found.is_ok_and(|found| u64::try_from(found.f_type) == Ok(PROC_SUPER_MAGIC));
+        if is_kernel { Self::Kernel } else { Self::Folder }
+    }
+}
+
+/// Whether a name in a folder is a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IsFolder(pub(crate) bool);
+
 /// A file's path and content, in buffers that are used again and again.
 #[derive(Debug, Default)]
 pub(crate) struct File {
@@ -140,6 +176,60 @@ impl File {
     /// As `value`, for a whole number.
     pub(crate) fn number(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<u64> {
         self.value(paths, root, name).and_then(crate::scan::number)
+    }
+
+    /// The whole content of a file, or `None` if it cannot be read: no error is made, so that what comes
+    /// and goes (control groups, processes) costs nothing.
+    pub(crate) fn content(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
+        self.locate(paths, root, name);
+        self.fill(true).ok()?;
+        Some(&self.data)
+    }
+
+    /// What the symbolic link `name` points to.
+    pub(crate) fn link(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
+        self.locate(paths, root, name);
+        let target = rustix::fs::readlink(self.path.as_str(), Vec::new()).ok()?;
+        self.data.clear();
+        self.data.extend_from_slice(target.as_bytes());
+        Some(&self.data)
+    }
+
+    /// What the system says of the file or folder `name` itself; links are followed.
+    pub(crate) fn status(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<Status> {
+        self.locate(paths, root, name);
+        let found = rustix::fs::stat(self.path.as_str()).ok()?;
+        Some(Status {
+            inode: found.st_ino,
+            links: u64::from(found.st_nlink as u32),
+            bytes: u64::try_from(found.st_size).unwrap_or(0),
+            modified_s: found.st_mtime,
+        })
+    }
+
+    /// Calls `each` with the names in the folder `name`, in the folder's order, and whether the name is a
+    /// folder itself. `None` when the folder cannot be read.
+    pub(crate) fn entries(
+        &mut self,
+        paths: &Paths,
+        root: Root,
+        name: fmt::Arguments<'_>,
+        mut each: impl FnMut(&[u8], IsFolder),
+    ) -> Option<()> {
+        self.locate(paths, root, name);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(self.path.as_str(), flags, Mode::empty()).ok()?;
+        self.data.clear();
+        self.data.reserve(FIRST_READ_BYTES);
+        let mut folder = rustix::fs::RawDir::new(fd, self.data.spare_capacity_mut());
+        while let Some(entry) = folder.next() {
+            let entry = entry.ok()?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                each(name, IsFolder(entry.file_type().is_dir()));
+            }
+        }
+        Some(())
     }
 
     /// The content last read.
@@ -349,7 +439,7 @@ mod tests {
         numbers.sort_unstable();
         assert_eq!(numbers, [1, 42]);
         numbered.read(&paths, Root::Proc, format_args!("{}/task", 42), &mut numbers).unwrap();
-        assert_eq!(numbers, [], "a folder that has gone");
+        assert!(numbers.is_empty(), "a folder that has gone");
         let mut file = File::default();
         std::fs::write(folder.path().join("given"), "5\n").unwrap();
         let path = format!("{}/given", folder.path().display());

@@ -39,4 +39,4 @@ pub use parse::{
     DEFAULT_MAX_LINE_BYTES, DuplicateLabel, Entry, MetaLines, ParseError, ParseErrorKind, Parser,
     RawExemplar, Sample, Series,
 };
-pub use write::{TextWriter, WriteError};
+pub use write::{PreparedLabels, TextWriter, WriteError};

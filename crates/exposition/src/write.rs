@@ -41,6 +41,24 @@ pub enum WriteError {
     },
 }
 
+/// Labels that were written once, for series that are written again and again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PreparedLabels(Vec<u8>);
+
+impl PreparedLabels {
+    /// The labels in the order given. Each name may stand once; one without a name is left out.
+    pub fn new<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut text = Vec::new();
+        for (name, value) in labels.into_iter().filter(|(name, _)| !name.is_empty()) {
+            if !text.is_empty() {
+                text.push(b',');
+            }
+            push_label(&mut text, name, &[value]);
+        }
+        Self(text)
+    }
+}
+
 /// Writes metric families: `family`, then its samples, and `finish` at the end.
 ///
 /// Names are those of the classic format: a counter is called `requests_total`. In OpenMetrics the
@@ -112,7 +130,24 @@ impl<'a> TextWriter<'a> {
     /// # Errors
     /// When the current family has no such samples, or a label has no name.
     pub fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) -> Result<(), WriteError> {
-        self.start_sample(suffix, labels)?;
+        self.start_sample(suffix, &[], labels)?;
+        float::write_shortest(self.out, value);
+        self.out.push(b'\n');
+        Ok(())
+    }
+
+    /// Writes a sample without a suffix, with `prepared` in front of `labels`. The prepared labels must be
+    /// none that the format writes in its own way (`le`, `quantile`).
+    ///
+    /// # Errors
+    /// As `sample`.
+    pub fn sample_prepared(
+        &mut self,
+        prepared: &PreparedLabels,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) -> Result<(), WriteError> {
+        self.start_sample("", &prepared.0, labels)?;
         float::write_shortest(self.out, value);
         self.out.push(b'\n');
         Ok(())
@@ -129,7 +164,7 @@ impl<'a> TextWriter<'a> {
         value: f64,
         at: TimestampMs,
     ) -> Result<(), WriteError> {
-        self.start_sample(suffix, labels)?;
+        self.start_sample(suffix, &[], labels)?;
         float::write_shortest(self.out, value);
         self.out.push(b' ');
         push_timestamp(self.out, at, self.format);
@@ -176,7 +211,12 @@ impl<'a> TextWriter<'a> {
     }
 
     /// Checks a sample and writes all of it that stands before the value.
-    fn start_sample(&mut self, suffix: &str, labels: &[(&str, &str)]) -> Result<(), WriteError> {
+    fn start_sample(
+        &mut self,
+        suffix: &str,
+        prepared: &[u8],
+        labels: &[(&str, &str)],
+    ) -> Result<(), WriteError> {
         if self.name.is_empty() {
             return Err(WriteError::NoFamily { suffix: suffix.to_owned() });
         }
@@ -192,6 +232,7 @@ impl<'a> TextWriter<'a> {
         let family = family_name(&self.name, self.metric_type, self.format);
         let own_suffix = if open_metrics { own_suffix(self.metric_type) } else { "" };
         let out = &mut *self.out;
+        let has_labels = !labels.is_empty() || !prepared.is_empty();
         if self.quoted {
             out.push(b'{');
             push_quoted(out, &[family, own_suffix, suffix]);
@@ -199,26 +240,24 @@ impl<'a> TextWriter<'a> {
             for part in [family, own_suffix, suffix] {
                 out.extend_from_slice(part.as_bytes());
             }
-            if !labels.is_empty() {
+            if has_labels {
                 out.push(b'{');
             }
         }
+        if self.quoted && !prepared.is_empty() {
+            out.push(b',');
+        }
+        out.extend_from_slice(prepared);
         for (i, (name, value)) in labels.iter().enumerate() {
-            if i > 0 || self.quoted {
+            if i > 0 || self.quoted || !prepared.is_empty() {
                 out.push(b',');
             }
-            if is_classic_label_name(name) {
-                out.extend_from_slice(name.as_bytes());
-            } else {
-                push_quoted(out, &[name]);
-            }
-            out.push(b'=');
             // OpenMetrics writes bounds and quantiles as floats.
             let is_bound = open_metrics && is_bound(self.metric_type, name);
             let float_end = if is_bound && is_whole(value) { ".0" } else { "" };
-            push_quoted(out, &[value, float_end]);
+            push_label(out, name, &[value, float_end]);
         }
-        if self.quoted || !labels.is_empty() {
+        if self.quoted || has_labels {
             out.push(b'}');
         }
         out.push(b' ');
@@ -276,6 +315,16 @@ fn is_whole(value: &str) -> bool {
 
 fn push_help(out: &mut Vec<u8>, help: &str, format: Format) {
     push_escaped(out, help, format == Format::OpenMetrics);
+}
+
+fn push_label(out: &mut Vec<u8>, name: &str, value: &[&str]) {
+    if is_classic_label_name(name) {
+        out.extend_from_slice(name.as_bytes());
+    } else {
+        push_quoted(out, &[name]);
+    }
+    out.push(b'=');
+    push_quoted(out, value);
 }
 
 fn push_quoted(out: &mut Vec<u8>, parts: &[&str]) {

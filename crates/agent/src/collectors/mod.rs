@@ -1,6 +1,6 @@
 //! The collectors, one a file, and the list of them.
 
-use crate::{collector::Collector, options::NodeOptions, registry::AgentEnv};
+use crate::{collector::Collector, containers::Containers, options::NodeOptions, registry::AgentEnv};
 
 pub(crate) mod cpu;
 pub(crate) mod cpu_info;
@@ -45,6 +45,7 @@ type Factory = fn(&NodeOptions, &AgentEnv) -> Box<dyn Collector>;
 
 /// The collectors that this version has, by name. The page has them in this order.
 const FACTORIES: &[(&str, Factory)] = &[
+    ("containers", |o, e| Box::new(Containers::new(o, e))),
     ("cpu", |o, _| Box::new(cpu::Cpu::new(&o.cpu))),
     ("diskstats", |o, _| Box::new(diskstats::DiskStats::new(o))),
     ("filefd", |_, _| Box::new(filefd::FileFd::default())),

@@ -14,12 +14,14 @@ use skopos_model::duration::DurationMs;
 use std::{collections::BTreeSet, time::Duration};
 
 mod asked;
+mod containers;
 mod names;
 mod switches;
 #[cfg(test)]
 mod tests;
 
 pub use asked::{AskedArgs, AskedOptions};
+pub use containers::ContainerArgs;
 pub use switches::Switches;
 
 const DISK_EXCLUDE: &str = r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$";
@@ -116,6 +118,10 @@ pub struct CollectorArgs {
     /// Collectors that are off by default, from N to Z.
     #[command(flatten)]
     pub asked: AskedArgs,
+    /// Flags of the container collector.
+    #[command(flatten)]
+    pub containers: ContainerArgs,
+
     /// What is on and off.
     #[command(flatten)]
     pub switches: Switches,
@@ -139,6 +145,7 @@ impl CollectorArgs {
             disk_devices: self.disk_devices()?,
             filesystem: self.filesystem()?,
             netdev: self.netdev()?,
+            containers: self.containers.options(&self.switches)?,
             stat_softirq: self.switches.is_on("collector.stat.softirq"),
             vmstat_fields,
             time_zone: TimeZone::system(),

@@ -14,6 +14,9 @@ macro_rules! switch {
 
 /// Every switch but those that turn collectors on and off.
 const SWITCHES: &[Switch] = &[
+    switch!("collector.containers.load", false, "Count containers' threads by state, and their load"),
+    switch!("collector.containers.only-runtimes", false, "Leave out slices, services and the like"),
+    switch!("collector.containers.percpu", false, "Show containers' seconds by CPU, if counted so"),
     switch!("collector.cpu.guest", true, "Show the seconds that CPUs spent running guests"),
     switch!("collector.cpu.info", false, "Show what /proc/cpuinfo says of each CPU"),
     switch!("collector.netdev.address-info", false, "Show the addresses of each device"),

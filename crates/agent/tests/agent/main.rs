@@ -5,6 +5,7 @@
 mod answers;
 mod broken_files;
 mod common;
+mod containers;
 mod fixtures;
 mod reference;
 mod selection;

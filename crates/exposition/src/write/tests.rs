@@ -192,3 +192,29 @@ fn a_page_taken_in_parts_is_the_page() {
         assert!(!whole.contains("empty"), "{whole}");
     }
 }
+
+#[test]
+fn prepared_labels_stand_in_front_and_read_as_if_written_each_time() {
+    let labels = [("id", "/a \"b\""), ("a.b", "x\ny")];
+    let prepared = PreparedLabels::new(labels.into_iter().chain([("", "nameless")]));
+    for format in [Format::Text, Format::OpenMetrics] {
+        for name in ["x", "x.y"] {
+            for more in [&[][..], &[("cpu", "total")]] {
+                let plain = write(format, |w| {
+                    w.family(name, Gauge, "")?;
+                    w.sample("", &[&labels[..], more].concat(), 1.0)
+                });
+                let fast = write(format, |w| {
+                    w.family(name, Gauge, "")?;
+                    w.sample_prepared(&prepared, more, 1.0)
+                });
+                assert_eq!(fast, plain);
+            }
+        }
+    }
+    let none = write(Format::Text, |w| {
+        w.family("x", Gauge, "")?;
+        w.sample_prepared(&PreparedLabels::default(), &[], 1.0)
+    });
+    assert_eq!(none, "# TYPE x gauge\nx 1\n");
+}

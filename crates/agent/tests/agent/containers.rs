@@ -1,0 +1,273 @@
+//! Containers: machines of both versions of control groups in `tests/containers`, with runtimes that answer what
+//! was recorded; what goes while it is read; a runtime that hangs; this machine.
+
+use crate::common::{Page, options, real_agent, still_agent};
+use skopos_agent::NodeAgent;
+use skopos_base::{env::Env, rng::Rng};
+use skopos_exposition::Format;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::{fs::symlink, net::UnixListener},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+const ONLY: &[&str] = &["--collector.disable-defaults", "--collector.containers"];
+
+fn here(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// A copy of a machine, whose control groups were all made at one time.
+fn copy(machine: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_below(&here("containers").join(machine), folder.path());
+    date(&folder.path().join("sys/fs/cgroup"));
+    folder
+}
+
+fn copy_below(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_symlink() {
+            symlink(fs::read_link(entry.path()).unwrap(), target).unwrap();
+        } else if kind.is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy_below(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn date(path: &Path) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            date(&entry.unwrap().path());
+        }
+    }
+    let made = SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_000_000);
+    fs::File::open(path).unwrap().set_modified(made).unwrap();
+}
+
+/// A runtime that answers each path with the file of this name in `answers`, and 404 else.
+fn runtime(machine: &Path, name: &str, socket: &str) {
+    let answers = machine.join("answers").join(name);
+    let socket = machine.join(socket);
+    fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            let path = line.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
+            let answer = match fs::read(answers.join(path)) {
+                Ok(body) => {
+                    [&b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"[..], &body].concat()
+                }
+                Err(_) => b"HTTP/1.0 404 Not Found\r\n\r\n{}".to_vec(),
+            };
+            stream.write_all(&answer).unwrap();
+        }
+    });
+}
+
+fn text(agent: &NodeAgent) -> String {
+    let mut out = Vec::new();
+    agent.gather(Format::Text, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// The page of a scrape in which the runtimes' answers have come. They come when they come.
+fn named(agent: &NodeAgent, names: &[&str]) -> String {
+    for _ in 0..10_000 {
+        let page = text(agent);
+        if names.iter().all(|name| page.contains(name)) {
+            return page;
+        }
+        std::thread::yield_now();
+    }
+    panic!("no page has the names {names:?}");
+}
+
+fn succeeded(page: &Page) -> bool {
+    page.value("node_scrape_collector_success", &[("collector", "containers")]) == Some(1.0)
+}
+
+#[test]
+fn machines_give_the_pages_that_are_kept() {
+    let all = ["--collector.containers.load", "--collector.containers.percpu"];
+    for (machine, flags, names) in
+        [("pods", &[][..], &["shop_db_1", "name=\"web\"", "k8s_job"][..]), ("controllers", &all, &["legacy"])]
+    {
+        let folder = copy(machine);
+        runtime(folder.path(), "docker", "run/docker.sock");
+        runtime(folder.path(), "podman", "run/podman/podman.sock");
+        runtime(folder.path(), "crio", "run/crio/crio.sock");
+        let agent = still_agent(folder.path(), &[ONLY, flags].concat());
+        let given = named(&agent, names);
+        assert!(succeeded(&Page::parse(given.as_bytes())), "{given}");
+        let path = here("golden").join(format!("containers-{machine}.txt"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&path, &given).unwrap();
+        }
+        let kept = fs::read_to_string(&path).unwrap_or_default();
+        for (i, (given, kept)) in given.lines().zip(kept.lines()).enumerate() {
+            assert_eq!(given, kept, "{machine}: line {}", i + 1);
+        }
+        assert_eq!(given.len(), kept.len(), "{machine}");
+        let again = text(&agent);
+        for (first, second) in given.lines().zip(again.lines()) {
+            assert_eq!(first, second, "a second scrape gives the same page");
+        }
+    }
+}
+
+#[test]
+fn without_a_runtime_a_container_is_called_by_its_id() {
+    let folder = copy("pods");
+    let page = Page::parse(text(&still_agent(folder.path(), ONLY)).as_bytes());
+    let names: Vec<&str> = page
+        .samples
+        .keys()
+        .filter(|(family, _)| family == "container_last_seen")
+        .flat_map(|(_, labels)| labels.iter().filter(|(label, _)| label == "name"))
+        .map(|(_, name)| name.as_str())
+        .collect();
+    assert_eq!(names.iter().filter(|name| name.len() == 64).count(), 6, "{names:?}");
+    assert!(names.contains(&"web"), "LXC's names stand in paths: {names:?}");
+}
+
+#[test]
+fn each_network_namespace_is_shown_once_and_a_pods_by_its_sandbox() {
+    let folder = copy("pods");
+    let page = Page::parse(text(&still_agent(folder.path(), ONLY)).as_bytes());
+    let shown: Vec<&Vec<(String, String)>> = page
+        .samples
+        .keys()
+        .filter(|(family, _)| family == "container_network_receive_bytes_total")
+        .map(|(_, labels)| labels)
+        .collect();
+    assert_eq!(shown.len(), 6, "{shown:#?}");
+    let of_pod: Vec<_> =
+        shown.iter().filter(|labels| labels.iter().any(|(_, value)| value == "web-7d9f")).collect();
+    assert_eq!(of_pod.len(), 1);
+    assert!(of_pod[0].iter().any(|(label, value)| label == "image" && value.contains("pause")));
+    let id = |labels: &[(String, String)]| labels.iter().find(|(label, _)| label == "id").unwrap().1.clone();
+    let of_root: Vec<_> = shown.iter().filter(|labels| id(labels) == "/").collect();
+    assert_eq!(of_root.len(), 1, "loopback, bridges and veths are left out");
+}
+
+#[test]
+fn only_what_is_asked_for_is_shown() {
+    for (flags, count) in [
+        (&["--collector.containers.id-exclude="][..], 17),
+        (&[], 16),
+        (&["--collector.containers.only-runtimes"], 10),
+        (&["--collector.containers.id-include=^/$"], 1),
+    ] {
+        let folder = copy("pods");
+        let page = Page::parse(text(&still_agent(folder.path(), &[ONLY, flags].concat())).as_bytes());
+        let shown = page.samples.keys().filter(|(family, _)| family == "container_last_seen").count();
+        assert_eq!(shown, count, "{flags:?}");
+    }
+}
+
+#[test]
+fn containers_that_come_and_go_are_followed() {
+    let folder = copy("pods");
+    let slice = folder.path().join("sys/fs/cgroup/system.slice");
+    let agent = still_agent(folder.path(), ONLY);
+    let before = text(&agent);
+    fs::create_dir(slice.join("new.service")).unwrap();
+    fs::remove_dir_all(slice.join("ssh.service")).unwrap();
+    let after = text(&agent);
+    assert!(before.contains("ssh.service") && !before.contains("new.service"));
+    assert!(!after.contains("ssh.service") && after.contains("new.service"));
+    // Made anew under the same path: it is another group, with another time.
+    fs::create_dir(slice.join("ssh.service")).unwrap();
+    let made = |page: &str| {
+        let labels = [("id", "/system.slice/ssh.service")];
+        Page::parse(page.as_bytes()).value("container_start_time_seconds", &labels)
+    };
+    assert!(made(&text(&agent)) > made(&before));
+}
+
+#[test]
+fn a_runtime_that_hangs_costs_names_not_numbers() {
+    let folder = copy("pods");
+    fs::create_dir_all(folder.path().join("run")).unwrap();
+    // It takes the connection and never answers.
+    let _listener = UnixListener::bind(folder.path().join("run/docker.sock")).unwrap();
+    let agent = still_agent(folder.path(), ONLY);
+    let page = Page::parse(text(&agent).as_bytes());
+    assert!(succeeded(&page));
+    assert!(page.samples.keys().any(|(family, _)| family == "container_memory_usage_bytes"));
+}
+
+/// The files below `folder`, sorted.
+fn files_in(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            files_in(&entry.path(), found);
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+}
+
+#[test]
+fn files_that_are_broken_or_gone_never_fail_a_scrape() {
+    const ROUNDS: usize = 150;
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| Env::real().rng.next_u64());
+    println!("SEED={seed}");
+    let rng = Rng::from_seed(seed);
+    for machine in ["pods", "controllers"] {
+        let folder = copy(machine);
+        let mut files = Vec::new();
+        files_in(&folder.path().join("sys/fs"), &mut files);
+        files_in(&folder.path().join("proc"), &mut files);
+        let line = [ONLY, &["--collector.containers.load", "--collector.containers.percpu"]].concat();
+        let agent = still_agent(folder.path(), &line);
+        text(&agent);
+        for _ in 0..ROUNDS {
+            let path = &files[rng.below(files.len() as u64) as usize];
+            let Ok(mut content) = fs::read(path) else { continue };
+            let at = rng.below(content.len() as u64 + 1) as usize;
+            match rng.below(4) {
+                0 => fs::remove_file(path).unwrap(),
+                1 => fs::write(path, &content[..at]).unwrap(),
+                2 => fs::write(path, b"18446744073709551615 -1 \xff\n\n:=\n").unwrap(),
+                _ => {
+                    content.insert(at, rng.below(256) as u8);
+                    fs::write(path, content).unwrap();
+                }
+            }
+            if folder.path().join("sys/fs/cgroup/cgroup.controllers").exists() || machine != "pods" {
+                assert!(succeeded(&Page::parse(text(&agent).as_bytes())), "{}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn this_machine_shows_its_root_and_itself() {
+    if !Path::new("/sys/fs/cgroup").exists() {
+        return;
+    }
+    let agent = real_agent(options(ONLY));
+    let page = Page::parse(text(&agent).as_bytes());
+    if succeeded(&page) {
+        assert!(page.value("container_last_seen", &[("id", "/")]).is_some());
+        assert!(page.value("machine_memory_bytes", &[]).unwrap() > 1e6);
+        assert!(page.value("machine_cpu_cores", &[]).unwrap() >= 1.0);
+        assert_eq!(page.value("container_scrape_error", &[]), Some(0.0));
+    }
+}
