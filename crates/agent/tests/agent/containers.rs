@@ -1,5 +1,5 @@
-//! Containers: machines of both versions of control groups in `tests/containers`, with runtimes that answer what
-//! was recorded; what goes while it is read; a runtime that hangs; this machine.
+//! Containers: machines of both versions of control groups in `tests/containers`, with runtimes that answer
+//! what was recorded; what goes while it is read; a runtime that hangs; this machine.
 
 use crate::common::{Page, options, real_agent, still_agent};
 use skopos_agent::NodeAgent;
