@@ -66,15 +66,23 @@ impl Parser<'_> {
         let signed = self.at(Punct::Sub) || self.at(Punct::Add);
         let part = match self.token.kind {
             Kind::Punct(Punct::LeftParen) => self.duration_binary(LOWEST, place)?,
-            _ if signed => {
-                let sign = self.advance()?;
-                let negative = self.slice(sign.span) == "-";
-                let operand = self.duration_primary(place)?;
-                self.signed_duration(negative, sign.span.start, operand)?
-            }
+            _ if signed => self.signs_and_primary(place)?,
             _ => self.duration_primary(place)?,
         };
         self.length_of(part)
+    }
+
+    /// Any signs before a literal, a call or something in parentheses.
+    fn signs_and_primary(&mut self, place: Place) -> Parsed<Part> {
+        if !self.at(Punct::Add) && !self.at(Punct::Sub) {
+            return self.duration_primary(place);
+        }
+        self.enter()?;
+        let sign = self.advance()?;
+        let negative = self.slice(sign.span) == "-";
+        let operand = self.signs_and_primary(place)?;
+        self.leave();
+        self.signed_duration(negative, sign.span.start, operand)
     }
 
     /// A literal is a fixed length, whatever signs and parentheses it has.

@@ -85,18 +85,32 @@ struct Histogram {
     buckets: Vec<(u8, String, String, String)>,
 }
 
-/// What is compared of a remark, if it is.
-pub(super) type Compared<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// What remarks have to be compared by.
+#[derive(Clone, Copy)]
+pub(super) struct Remarks<'a> {
+    /// What is compared of one, if it is.
+    pub(super) compared: &'a dyn Fn(&str) -> Option<String>,
+    /// Of which kind it is, of which theirs may have fewer, but one.
+    pub(super) fewer: &'a dyn Fn(&str) -> Option<usize>,
+}
+
+/// What numbers have to be compared by.
+#[derive(Clone, Copy)]
+pub(super) struct Numbers {
+    /// How far they may be apart, relative to the greater one.
+    pub(super) tolerance: f64,
+    /// Whether theirs may have none where ours has one.
+    pub(super) theirs_may_lack: bool,
+}
 
 /// What results have to be compared by.
 #[derive(Clone, Copy)]
 pub(super) struct Comparison<'a> {
-    /// How far numbers may be apart, relative to the greater one.
-    pub(super) tolerance: f64,
+    pub(super) numbers: Numbers,
     /// Whether the order of the series says something.
     pub(super) in_order: bool,
-    /// What is compared of a warning or an info; none where the peer has none at all.
-    pub(super) remarks: Option<Compared<'a>>,
+    /// How warnings and infos are compared; none where the peer has none at all.
+    pub(super) remarks: Option<Remarks<'a>>,
     /// Whether the samples that were looked at are counted alike.
     pub(super) samples: bool,
 }
@@ -107,9 +121,9 @@ pub(super) fn difference(ours: &Answer, theirs: &Answer, by: Comparison<'_>) -> 
         return Ok(());
     }
     let (ours, theirs) = (ours.whole()?, theirs.whole()?);
-    if let Some(compared) = by.remarks {
-        same_remarks(&ours.warnings, &theirs.warnings, compared)?;
-        same_remarks(&ours.infos, &theirs.infos, compared)?;
+    if let Some(by) = by.remarks {
+        let all = |of: &Whole| [&of.warnings[..], &of.infos].concat();
+        same_remarks(&all(&ours), &all(&theirs), by)?;
     }
     let (ours, theirs) = (ours.data, theirs.data);
     if let (true, Some(ours), Some(theirs)) = (by.samples, &ours.stats, &theirs.stats)
@@ -123,7 +137,7 @@ pub(super) fn difference(ours: &Answer, theirs: &Answer, by: Comparison<'_>) -> 
     if matches!(ours.result_type.as_str(), "scalar" | "string") {
         let point = |v| serde_json::from_value::<(f64, String)>(v).map_err(|e| e.to_string());
         let (ours, theirs) = (point(ours.result)?, point(theirs.result)?);
-        return same_points(&[ours], &[theirs], by.tolerance);
+        return same_points(&[ours], &[theirs], by.numbers);
     }
     let list = |v| serde_json::from_value::<Vec<Series>>(v).map_err(|e| e.to_string());
     let sorted = |mut all: Vec<Series>| {
@@ -133,14 +147,14 @@ pub(super) fn difference(ours: &Answer, theirs: &Answer, by: Comparison<'_>) -> 
     let (ours, theirs) = (list(ours.result)?, list(theirs.result)?);
     if by.in_order {
         let values = |all: &[Series]| all.iter().flat_map(|s| s.value.clone()).collect::<Vec<_>>();
-        same_points(&values(&ours), &values(&theirs), by.tolerance).map_err(|e| format!("order: {e}"))?;
+        same_points(&values(&ours), &values(&theirs), by.numbers).map_err(|e| format!("order: {e}"))?;
     }
     let (ours, theirs) = (sorted(ours), sorted(theirs));
     for (ours, theirs) in ours.iter().zip(&theirs) {
         if ours.metric != theirs.metric {
             return Err(format!("ours has {:?} where theirs has {:?}", ours.metric, theirs.metric));
         }
-        same_series(ours, theirs, by.tolerance).map_err(|e| format!("{:?}: {e}", ours.metric))?;
+        same_series(ours, theirs, by.numbers).map_err(|e| format!("{:?}: {e}", ours.metric))?;
     }
     if ours.len() != theirs.len() {
         return Err(format!("{} series, theirs {}", ours.len(), theirs.len()));
@@ -150,9 +164,9 @@ pub(super) fn difference(ours: &Answer, theirs: &Answer, by: Comparison<'_>) -> 
 
 /// Of more than ten remarks theirs names any, and says how many there are beside them; of several that differ
 /// in their places alone it names one.
-fn same_remarks(ours: &[String], theirs: &[String], compared: Compared<'_>) -> Result<(), String> {
+fn same_remarks(ours: &[String], theirs: &[String], by: Remarks<'_>) -> Result<(), String> {
     let too_many = |all: &[String]| all.iter().any(|text| text.contains("omitted"));
-    let set = |all: &[String]| all.iter().filter_map(|text| compared(text)).collect::<BTreeSet<_>>();
+    let set = |all: &[String]| all.iter().filter_map(|text| (by.compared)(text)).collect::<BTreeSet<_>>();
     let words = |all: &[String]| -> Vec<String> {
         let placeless = |text: String| text[..text.rfind(" (").unwrap_or(text.len())].to_owned();
         set(all).into_iter().map(placeless).collect()
@@ -164,19 +178,26 @@ fn same_remarks(ours: &[String], theirs: &[String], compared: Compared<'_>) -> R
     if set(ours) == set(theirs) || merged || too_many(ours) && too_many(theirs) {
         return Ok(());
     }
+    let (all, told) = (set(ours), set(theirs));
+    let left_out = |text: &String| {
+        (by.fewer)(text).is_some_and(|kind| told.iter().any(|other| (by.fewer)(other) == Some(kind)))
+    };
+    if told.is_subset(&all) && all.difference(&told).all(left_out) {
+        return Ok(());
+    }
     Err(format!("remarks {ours:?}, theirs {theirs:?}"))
 }
 
-fn same_series(ours: &Series, theirs: &Series, tolerance: f64) -> Result<(), String> {
+fn same_series(ours: &Series, theirs: &Series, by: Numbers) -> Result<(), String> {
     let all = |s: &Series| s.values.iter().chain(&s.value).cloned().collect::<Vec<_>>();
-    same_points(&all(ours), &all(theirs), tolerance)?;
+    same_points(&all(ours), &all(theirs), by)?;
     let counts = |s: &Series| s.histograms.len() + usize::from(s.histogram.is_some());
     if counts(ours) != counts(theirs) {
         return Err(format!("{} histograms, theirs {}", counts(ours), counts(theirs)));
     }
     let ours = ours.histograms.iter().chain(&ours.histogram);
     for ((ta, a), (tb, b)) in ours.zip(theirs.histograms.iter().chain(&theirs.histogram)) {
-        same_histogram(a, b, tolerance).map_err(|e| format!("at {ta}, theirs at {tb}: {e}\n{a:?}\n{b:?}"))?;
+        same_histogram(a, b, by).map_err(|e| format!("at {ta}, theirs at {tb}: {e}\n{a:?}\n{b:?}"))?;
         if ta != tb {
             return Err(format!("histogram at {ta}, theirs at {tb}"));
         }
@@ -184,9 +205,9 @@ fn same_series(ours: &Series, theirs: &Series, tolerance: f64) -> Result<(), Str
     Ok(())
 }
 
-fn same_histogram(a: &Histogram, b: &Histogram, tolerance: f64) -> Result<(), String> {
-    same_number(&a.count, &b.count, tolerance)?;
-    same_number(&a.sum, &b.sum, tolerance)?;
+fn same_histogram(a: &Histogram, b: &Histogram, by: Numbers) -> Result<(), String> {
+    same_number(&a.count, &b.count, by)?;
+    same_number(&a.sum, &b.sum, by)?;
     if a.buckets.len() != b.buckets.len() {
         return Err("other buckets".to_owned());
     }
@@ -194,17 +215,17 @@ fn same_histogram(a: &Histogram, b: &Histogram, tolerance: f64) -> Result<(), St
         if (a.0, &a.1, &a.2) != (b.0, &b.1, &b.2) {
             return Err(format!("bounds {a:?}, theirs {b:?}"));
         }
-        same_number(&a.3, &b.3, tolerance)?;
+        same_number(&a.3, &b.3, by)?;
     }
     Ok(())
 }
 
-fn same_points(ours: &[(f64, String)], theirs: &[(f64, String)], tolerance: f64) -> Result<(), String> {
+fn same_points(ours: &[(f64, String)], theirs: &[(f64, String)], by: Numbers) -> Result<(), String> {
     for ((ta, a), (tb, b)) in ours.iter().zip(theirs) {
         if ta != tb {
             return Err(format!("a sample at {ta}, theirs at {tb}"));
         }
-        same_number(a, b, tolerance).map_err(|e| format!("at {ta}: {e}"))?;
+        same_number(a, b, by).map_err(|e| format!("at {ta}: {e}"))?;
     }
     if ours.len() != theirs.len() {
         return Err(format!("{} samples, theirs {}", ours.len(), theirs.len()));
@@ -212,14 +233,14 @@ fn same_points(ours: &[(f64, String)], theirs: &[(f64, String)], tolerance: f64)
     Ok(())
 }
 
-fn same_number(ours: &str, theirs: &str, tolerance: f64) -> Result<(), String> {
+fn same_number(ours: &str, theirs: &str, by: Numbers) -> Result<(), String> {
     if ours == theirs {
         return Ok(());
     }
     match (ours.parse::<f64>(), theirs.parse::<f64>()) {
-        (Ok(a), Ok(b)) if a.is_nan() && b.is_nan() => Ok(()),
+        (Ok(a), Ok(b)) if b.is_nan() && (a.is_nan() || by.theirs_may_lack) => Ok(()),
         // What is nearly nothing came from a difference of numbers of the size of one or more.
-        (Ok(a), Ok(b)) if (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1.0) => Ok(()),
+        (Ok(a), Ok(b)) if (a - b).abs() <= by.tolerance * a.abs().max(b.abs()).max(1.0) => Ok(()),
         _ => Err(format!("{ours}, theirs {theirs}")),
     }
 }

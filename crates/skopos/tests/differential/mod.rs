@@ -8,7 +8,7 @@ mod unlike;
 mod world;
 
 use self::{
-    answer::{Answer, CLOSE, Compared, Comparison, difference},
+    answer::{Answer, CLOSE, Comparison, Numbers, Remarks, difference},
     grammar::Grammar,
     unlike::{Unlike, What},
     world::{BEGIN_S, Servers},
@@ -112,15 +112,20 @@ fn check(text: &str, unlike: &Unlikes, instant: bool, answers: &[Answer; 2]) -> 
     match (ours.status, theirs.status) {
         (200, 200) => {
             let tolerance = if may(What::Loosely) { 1e-6 } else { CLOSE };
+            let numbers = Numbers { tolerance, theirs_may_lack: may(What::Unnumbered) };
             let in_order = instant && text.starts_with("sort");
-            let compared = |remark: &str| {
-                let ignored = unlike.list.iter().any(|u| u.what == What::Remark && u.concerns(remark));
-                let place = remark.rfind(" (").filter(|_| may(What::Places)).unwrap_or(remark.len());
-                (!ignored).then(|| remark[..place].to_owned())
+            let of = |what: What, remark: &str| {
+                unlike.list.iter().position(|u| u.what == what && u.concerns(remark))
             };
-            let remarks = unlike.with_remarks.then_some(&compared as Compared<'_>);
+            let compared = |remark: &str| {
+                let place = remark.rfind(" (").filter(|_| may(What::Places)).unwrap_or(remark.len());
+                of(What::Remark, remark).is_none().then(|| remark[..place].to_owned())
+            };
+            let fewer = |remark: &str| of(What::Fewer, remark);
+            let remarks = Remarks { compared: &compared, fewer: &fewer };
+            let remarks = unlike.with_remarks.then_some(remarks);
             let samples = !may(What::Counts);
-            difference(ours, theirs, Comparison { tolerance, in_order, remarks, samples })
+            difference(ours, theirs, Comparison { numbers, in_order, remarks, samples })
         }
         (200, _) if may(What::Newer) => Ok(()),
         (_, 200) if may(What::Stricter) => Ok(()),
@@ -199,7 +204,7 @@ impl Round {
         let mut asker = self.asker();
         let none = Unlikes { list: Vec::new(), ..self.unlike };
         for entry in &self.unlike.list {
-            let stray = entry.examples.iter().find(|e| entry.what != What::Remark && !entry.concerns(e));
+            let stray = entry.examples.iter().find(|e| !entry.is_of_remarks() && !entry.concerns(e));
             found.extend(stray.map(|e| format!("`{}` does not concern its example {e}", entry.text)));
             if !entry.examples.iter().any(|e| asker.compare(&Question::counted(e), &none).is_err()) {
                 found.push(format!("`{}` is not needed: its examples are alike", entry.text));

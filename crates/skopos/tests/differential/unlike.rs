@@ -18,6 +18,10 @@ pub(super) enum What {
     Loosely,
     /// Remarks of this text are not compared, whatever the expression.
     Remark,
+    /// Of such remarks, whatever the expression, the peer may make fewer, but one.
+    Fewer,
+    /// The peer may have no number where ours has one.
+    Unnumbered,
     /// The places of remarks are not compared.
     Places,
     /// The samples that are looked at are counted otherwise.
@@ -33,6 +37,11 @@ pub(super) struct Unlike {
 }
 
 impl Unlike {
+    /// Whether it is about remarks, and not about expressions.
+    pub(super) fn is_of_remarks(&self) -> bool {
+        matches!(self.what, What::Remark | What::Fewer)
+    }
+
     /// Whether the entry speaks of this expression; of a remark's text, if it is about remarks.
     pub(super) fn concerns(&self, text: &str) -> bool {
         self.expressions.is_match(text)
@@ -55,6 +64,8 @@ pub(super) fn read(text: &str) -> Vec<Unlike> {
             "status" => What::Status,
             "loosely" => What::Loosely,
             "remark" => What::Remark,
+            "fewer" => What::Fewer,
+            "unnumbered" => What::Unnumbered,
             "places" => What::Places,
             "counts" => What::Counts,
             _ => panic!("{line}"),

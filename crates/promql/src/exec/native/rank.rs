@@ -1,6 +1,7 @@
 //! Quantiles and shares of native histograms. Within exponential buckets observations are taken to be spread
 //! evenly over the logarithm, within the zero bucket and custom ones evenly over the value.
 
+use crate::exec::annotations::NanEffect;
 use skopos_model::{
     FloatHistogram,
     histogram::{Bounds, Bucket},
@@ -53,16 +54,17 @@ fn interpolation(h: &FloatHistogram, b: &Bucket) -> Interpolation {
     if linear { Interpolation::Linear } else { Interpolation::Exponential }
 }
 
-/// The φ-quantile, and whether observations that are no numbers had a part in it.
+/// The φ-quantile, and what observations that are no numbers made of it, if there are any: they are counted
+/// and in no bucket. That a sum is no number says nothing by itself: infinite ones make it so too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Quantile {
     pub value: f64,
-    pub has_nan: bool,
+    pub nan: Option<NanEffect>,
 }
 
 /// The φ-quantile of the observations. Observations that are no numbers count as the highest.
 pub(super) fn quantile(phi: f64, h: &FloatHistogram, buckets: &mut Vec<Bucket>) -> Quantile {
-    let plain = |value| Quantile { value, has_nan: false };
+    let plain = |value| Quantile { value, nan: None };
     if phi < 0.0 {
         return plain(f64::NEG_INFINITY);
     }
@@ -72,17 +74,20 @@ pub(super) fn quantile(phi: f64, h: &FloatHistogram, buckets: &mut Vec<Bucket>) 
     if h.count == 0.0 || phi.is_nan() {
         return plain(f64::NAN);
     }
-    let has_nan = h.sum.is_nan();
-    let forward = has_nan || phi < 0.5;
+    let may_have_nan = h.sum.is_nan();
+    let forward = may_have_nan || phi < 0.5;
     h.view().buckets_into(buckets);
     if !forward {
         buckets.reverse();
     }
     let wanted = if forward { phi * h.count } else { (1.0 - phi) * h.count };
-    let (mut count, mut found) = (0.0, None);
-    for b in buckets.iter() {
+    let mut count = 0.0;
+    // Without any bucket all is as if an empty one stood at zero.
+    let mut b = Bucket { lower: 0.0, upper: 0.0, count: 0.0, bounds: Bounds::Both };
+    let mut rest = buckets.iter();
+    for bucket in rest.by_ref() {
         // Where the counts never reach what is wanted, the last bucket decides, though it be empty.
-        found = Some(*b);
+        b = *bucket;
         if b.count == 0.0 {
             continue;
         }
@@ -91,16 +96,15 @@ pub(super) fn quantile(phi: f64, h: &FloatHistogram, buckets: &mut Vec<Bucket>) 
             break;
         }
     }
-    let Some(mut b) = found else { return Quantile { value: f64::NAN, has_nan } };
     if h.layout.has_custom_bounds() {
         if b.lower == f64::NEG_INFINITY {
             if b.upper <= 0.0 {
-                return Quantile { value: b.upper, has_nan };
+                return plain(b.upper);
             }
             b.lower = 0.0;
         }
         if b.upper == f64::INFINITY {
-            return Quantile { value: b.lower, has_nan };
+            return plain(b.lower);
         }
     } else {
         lean_zero_bucket(h, &mut b);
@@ -108,26 +112,36 @@ pub(super) fn quantile(phi: f64, h: &FloatHistogram, buckets: &mut Vec<Bucket>) 
     // Rounding may have added up more than there is.
     let count = count.min(h.count);
     if count < wanted {
-        return Quantile { value: if has_nan { f64::NAN } else { b.upper }, has_nan };
+        let nothing = Quantile { value: f64::NAN, nan: Some(NanEffect::Nan) };
+        return if may_have_nan { nothing } else { plain(b.upper) };
     }
     let rank = if forward { wanted - (count - b.count) } else { count - wanted };
-    Quantile { value: interpolation(h, &b).value_at(&b, rank / b.count), has_nan }
+    let in_buckets = count + rest.map(|b| b.count).sum::<f64>();
+    let nan = (may_have_nan && in_buckets < h.count).then_some(NanEffect::Skewed);
+    Quantile { value: interpolation(h, &b).value_at(&b, rank / b.count), nan }
+}
+
+/// A share of the observations, and whether some are left out as they are no numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Share {
+    pub value: f64,
+    pub leaves_out: bool,
 }
 
 /// The share of observations between `lower` and `upper`. Those that are no numbers are nowhere between.
-pub(super) fn fraction(lower: f64, upper: f64, h: &FloatHistogram, buckets: &mut Vec<Bucket>) -> f64 {
+pub(super) fn fraction(lower: f64, upper: f64, h: &FloatHistogram, buckets: &mut Vec<Bucket>) -> Share {
     if h.count == 0.0 || lower.is_nan() || upper.is_nan() {
-        return f64::NAN;
+        return Share { value: f64::NAN, leaves_out: false };
     }
     if lower >= upper {
-        return 0.0;
+        return Share { value: 0.0, leaves_out: false };
     }
     h.view().buckets_into(buckets);
     let total: f64 = buckets.iter().map(|b| b.count).sum();
     // Whatever lies behind the last bucket, unless it is no number, is there by rounding.
     let end = if h.sum.is_nan() { total } else { h.count };
     let rank = |v: f64| rank_of(v, h, buckets).unwrap_or(end).min(end);
-    (rank(upper) - rank(lower)) / h.count
+    Share { value: (rank(upper) - rank(lower)) / h.count, leaves_out: end < h.count }
 }
 
 /// How many observations are below `v`; none when all buckets are.

@@ -9,7 +9,7 @@ use crate::ast::Span;
 use crate::error::EvalError;
 use crate::exec::{
     Annotations,
-    annotations::{Forced, NanEffect},
+    annotations::Forced,
     bits,
     held::Held,
     histograms::HistogramSteps,
@@ -277,17 +277,17 @@ fn answer(
     match ask {
         Ask::Quantile(phi) => {
             let found = rank::quantile(phi.at(k), h, buckets);
-            if found.has_nan {
-                let effect = if found.value.is_nan() { NanEffect::Nan } else { NanEffect::Skewed };
+            if let Some(effect) = found.nan {
                 annotations.quantile_of_nan(effect, metric, span);
             }
             found.value
         }
         Ask::Fraction { lower, upper } => {
-            if h.sum.is_nan() && h.count != 0.0 {
+            let found = rank::fraction(lower.at(k), upper.at(k), h, buckets);
+            if found.leaves_out {
                 annotations.fraction_of_nan(metric, span);
             }
-            rank::fraction(lower.at(k), upper.at(k), h, buckets)
+            found.value
         }
     }
 }
