@@ -33,8 +33,10 @@ pub(crate) async fn query_exemplars(Ready(parts): Ready, params: Params) -> Resu
     let body =
         blocking::answer_tracked(parts, params, tracked, move |parts, params, tracked, budget, sink| {
             let (text, language) = (params.get("query").unwrap_or(""), parts.engine.options().language);
-            let expr = skopos_promql::parse_within(text, language, budget)
-                .map_err(|e| budget.check().map_or_else(ApiError::from, |()| refused(e.to_string())))?;
+            let expr = skopos_promql::parse_within(text, language, budget).map_err(|e| {
+                let wrong = || refused(e.to_string()).by_limit(e.limit());
+                budget.check().map_or_else(ApiError::from, |()| wrong())
+            })?;
             let mut sets = Vec::new();
             selectors(&expr, &mut sets);
             if sets.is_empty() {

@@ -156,13 +156,14 @@ impl Params {
 
     /// The selectors of all `match[]`.
     pub(crate) fn selectors(&self, budget: &QueryBudget) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        self.selectors_read(budget, parse_selector_within, |e| ApiError::parameter("match[]", e))
+        let wrong = |e: ParseError| ApiError::parameter("match[]", &e).by_limit(e.limit());
+        self.selectors_read(budget, parse_selector_within, wrong)
     }
 
     /// The same, where one may pick all series that there are (`{job=~".*"}`), and of a wrong one nothing is
     /// said but its error.
     pub(crate) fn any_selectors(&self, budget: &QueryBudget) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        let wrong = |e: ParseError| ApiError::new(ErrorType::BadData, e.to_string());
+        let wrong = |e: ParseError| ApiError::new(ErrorType::BadData, e.to_string()).by_limit(e.limit());
         self.selectors_read(budget, parse_matchers_within, wrong)
     }
 

@@ -31,7 +31,7 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
     let steps = Steps { start: at, end: at, step: DurationMs::ZERO };
-    let tracked = parts.queries.asked(params.asked(text(&params)?, steps));
+    let tracked = parts.queries.asked(params.asked(text(&parts, &params)?, steps));
     let body = blocking::answer_within(parts, budget, tracked, move |parts, tracked, budget, sink| {
         let mut stats = Stats::runs(parts, &params, (asked, steps));
         let expr = parse(parts, params.required("query")?, budget)?;
@@ -77,7 +77,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
     let budget = budget(&parts, &params)?;
     let asked = parts.clock.monotonic();
     let steps = Steps { start, end, step };
-    let tracked = parts.queries.asked(params.asked(text(&params)?, steps));
+    let tracked = parts.queries.asked(params.asked(text(&parts, &params)?, steps));
     let body = blocking::answer_within(parts, budget, tracked, move |parts, tracked, budget, sink| {
         let mut stats = Stats::runs(parts, &params, (asked, steps));
         let expr = parse(parts, params.required("query")?, budget)?;
@@ -120,26 +120,35 @@ fn budget(parts: &Parts, params: &Params) -> Result<Arc<QueryBudget>, ApiError> 
         limits.timeout = limits.timeout.min(timeout.max(DurationMs::ZERO));
     }
     let budget = parts.engine.budget_within(limits);
-    let refused = |e: &ApiError| e.cut_off_by().into_iter().for_each(|by| parts.queries.count_cut_off(by));
-    params.charge(&budget).inspect_err(refused)?;
+    params.charge(&budget).inspect_err(|e| count_refused(parts, e))?;
     Ok(budget)
 }
 
+/// Counts a query that was refused before it was one.
+fn count_refused(parts: &Parts, refused: &ApiError) {
+    refused.cut_off_by().into_iter().for_each(|by| parts.queries.count_cut_off(by));
+}
+
 /// The query, unless it is longer than any may be: such a text waits for no slot.
-fn text(params: &Params) -> Result<&str, ApiError> {
+fn text<'p>(parts: &Parts, params: &'p Params) -> Result<&'p str, ApiError> {
     let text = params.required("query")?;
     if text.len() <= MAX_QUERY_BYTES {
         return Ok(text);
     }
-    Err(skopos_promql::parse(text)
-        .map_or_else(|e| ApiError::parameter("query", e), |_| ApiError::parameter("query", "it is too long")))
+    let refused = match skopos_promql::parse(text) {
+        Ok(_) => ApiError::parameter("query", "it is too long"),
+        Err(e) => ApiError::parameter("query", &e).by_limit(e.limit()),
+    };
+    count_refused(parts, &refused);
+    Err(refused)
 }
 
 /// Reads a query in its time.
 pub(crate) fn parse(parts: &Parts, text: &str, budget: &QueryBudget) -> Result<Expr, ApiError> {
     skopos_promql::parse_within(text, parts.engine.options().language, budget).map_err(|e| {
         // A query that ended meanwhile is not at fault for its text.
-        budget.check().map_or_else(ApiError::from, |()| ApiError::parameter("query", e))
+        let wrong = || ApiError::parameter("query", &e).by_limit(e.limit());
+        budget.check().map_or_else(ApiError::from, |()| wrong())
     })
 }
 

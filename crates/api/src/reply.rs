@@ -112,6 +112,11 @@ impl ApiError {
         Self { cut_off_by: Some(by), ..self }
     }
 
+    /// The same of a request that reached the limit of that name, if it is one.
+    pub(crate) fn by_limit(self, limit: Option<&'static str>) -> Self {
+        Self { cut_off_by: limit, ..self }
+    }
+
     /// What cut the request off, if that is what happened to it.
     pub(crate) fn cut_off_by(&self) -> Option<&'static str> {
         self.cut_off_by

@@ -546,8 +546,23 @@ fn every_way_in_which_a_query_is_cut_off_is_counted() {
     let long = format!("query=%22{}%22", "a".repeat(200));
     assert_eq!(post(&web, "/api/v1/query", &long).status, 422);
     counts("query.max-response-bytes", 1);
+    for (by, query) in [
+        ("query.max-nesting", "(".repeat(200)),
+        ("query.max-depth", format!("1{}", "%2B1".repeat(2000))),
+        ("query.max-length", "1".repeat(600_000)),
+        ("query.max-matchers", format!("m{{{}}}", "a=\"b\",".repeat(1001))),
+        ("query.max-list", format!("sum by ({}) (m)", "a,".repeat(1001))),
+        (
+            "query.max-regexes",
+            format!("m{{{}}}", (0..65).map(|i| format!("a=~\".x{i}.\",")).collect::<String>()),
+        ),
+    ] {
+        let refused = post(&web, "/api/v1/query", &format!("query={query}"));
+        assert_eq!((refused.status, refused.text().contains(by)), (400, true), "{}", refused.text());
+        counts(by, 1);
+    }
     let all: u64 = queries.cut_off().into_iter().sum();
-    assert_eq!(all, 4, "{:?}", queries.cut_off());
+    assert_eq!(all, 10, "{:?}", queries.cut_off());
 }
 
 /// Exemplars that nobody gets before their time.

@@ -183,7 +183,8 @@ impl Engine {
             _ => {}
         }
         let grid = Grid { start: at, step: DurationMs::from_ms(1), steps: 1 };
-        let plan = Arc::new(build::plan(expr, grid, Bounds::instant(at), &self.plan_options(Some(budget)))?);
+        let plan =
+            Arc::new(build::plan(expr, grid, Bounds::instant(at), &self.options_over(storage, budget))?);
         let (value, mut remarks) = self.run(&plan, storage, budget)?;
         if self.options.profile && remarks.samples.per_step.is_empty() {
             remarks.samples.per_step = vec![0];
@@ -204,7 +205,7 @@ impl Engine {
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
         let plan =
-            build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.plan_options(Some(budget)))?;
+            build::plan(expr, self.grid(expr, steps)?, bounds(steps), &self.options_over(storage, budget))?;
         let plan = Arc::new(plan);
         let (value, mut remarks) = self.run(&plan, storage, budget)?;
         if self.options.profile && remarks.samples.per_step == [0] {
@@ -261,6 +262,11 @@ impl Engine {
         Ok((value, QueryResult { value: nothing, annotations, samples, operators }))
     }
 
+    /// For a query of `storage`: what is older than all of it is not evaluated.
+    fn options_over<'b>(&self, storage: &dyn Queryable, budget: &'b QueryBudget) -> PlanOptions<'b> {
+        PlanOptions { oldest: storage.min_time(), ..self.plan_options(Some(budget)) }
+    }
+
     fn plan_options<'b>(&self, budget: Option<&'b QueryBudget>) -> PlanOptions<'b> {
         PlanOptions {
             lookback: self.options.lookback_delta,
@@ -277,6 +283,7 @@ impl Engine {
             },
             counter_sign: if self.options.type_labels { CounterSign::Type } else { CounterSign::Name },
             max_samples: self.options.limits.max_samples,
+            oldest: None,
             budget,
             counts_steps: self.options.profile,
         }
@@ -320,7 +327,7 @@ impl Engine {
         at: TimestampMs,
         budget: &Arc<QueryBudget>,
     ) -> Result<QueryResult, EvalError> {
-        let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.plan_options(Some(budget)))?
+        let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.options_over(storage, budget))?
         else {
             let value = Value::Matrix(Matrix::of_samples(vec![], vec![], Columns::default()));
             return Ok(self.of_no_samples(value));

@@ -4,6 +4,7 @@
 
 use crate::active_log::{ActiveLog, LogId};
 use crate::engine::Steps;
+use crate::parse::TEXT_LIMITS;
 use skopos_base::clock::Clock;
 use skopos_base::sync::Mutex;
 use skopos_model::DurationMs;
@@ -18,8 +19,8 @@ use std::{
     time::Duration,
 };
 
-/// The named limits that a query can reach, and the other ways in which it is cut off.
-pub const CUT_OFF_BY: [&str; 8] = [
+/// The named limits that a query can reach, those of its text last, and the other ways in which it is cut off.
+pub const CUT_OFF_BY: [&str; 8 + TEXT_LIMITS.len()] = [
     "query.max-concurrency",
     "query.max-samples",
     "query.max-series",
@@ -28,6 +29,12 @@ pub const CUT_OFF_BY: [&str; 8] = [
     "query.max-response-bytes",
     "query.timeout",
     "client",
+    TEXT_LIMITS[0],
+    TEXT_LIMITS[1],
+    TEXT_LIMITS[2],
+    TEXT_LIMITS[3],
+    TEXT_LIMITS[4],
+    TEXT_LIMITS[5],
 ];
 
 /// Upper bounds of the buckets of durations, in milliseconds.
@@ -364,7 +371,7 @@ mod tests {
         assert_eq!(ended, [("down".into(), 7000, took), ("up".into(), 7000, took)]);
         assert_eq!(queries.samples(), samples);
         // The first by the limit, the second by its client, who did not wait for it.
-        assert_eq!(queries.cut_off(), [0, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(queries.cut_off()[..8], [0, 0, 0, 0, 0, 0, 1, 1]);
         let took = |slice| queries.durations(slice).total();
         assert_eq!(took(Slice::Evaluate), (1, Duration::from_secs(2)));
         assert_eq!(took(Slice::Prepare), (1, Duration::from_millis(2)));

@@ -90,6 +90,11 @@ pub trait Queryable: Send + Sync {
     /// A view of `range`. It sees every batch committed before the call, and each either whole or
     /// not at all, however long it lives.
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError>;
+
+    /// No sample is older that was committed before the call, nor is any missing; none where that is not known.
+    fn min_time(&self) -> Option<TimestampMs> {
+        None
+    }
 }
 
 /// A view of one time range. It may be asked by several threads at once.

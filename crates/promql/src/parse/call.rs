@@ -180,7 +180,8 @@ impl Parser<'_> {
     /// Whether a list of `len` may have one more.
     fn check_list(&self, len: usize, what: &'static str) -> Parsed<()> {
         if len == MAX_LIST {
-            return Err(self.error(self.token.span, Reason::Limit { what, max: MAX_LIST }));
+            let reason = Reason::Limit { limit: "query.max-list", what, max: MAX_LIST };
+            return Err(self.error(self.token.span, reason));
         }
         Ok(())
     }

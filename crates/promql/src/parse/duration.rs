@@ -214,7 +214,8 @@ impl Parser<'_> {
 
     fn duration_above(&self, expr: DurationExpr, span: Span, below: usize) -> Parsed<Part> {
         if below >= MAX_DEPTH {
-            let reason = super::Reason::Limit { what: "operators in a duration", max: MAX_DEPTH };
+            let (limit, what) = ("query.max-depth", "operators in a duration");
+            let reason = super::Reason::Limit { limit, what, max: MAX_DEPTH };
             return Err(self.error(span, reason));
         }
         Ok(Part { expr, span, depth: below + 1 })

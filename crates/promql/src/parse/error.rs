@@ -16,6 +16,17 @@ pub struct ParseError {
     pub column: u32,
 }
 
+/// The named limits that a text can reach. They bound the stack and what is held before a query runs, and are no
+/// flags.
+pub const TEXT_LIMITS: [&str; 6] = [
+    "query.max-length",
+    "query.max-nesting",
+    "query.max-depth",
+    "query.max-matchers",
+    "query.max-list",
+    "query.max-regexes",
+];
+
 /// What is wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
@@ -37,8 +48,10 @@ pub enum Reason {
     #[error("{0}, while its regular expressions were compiled")]
     Ended(String),
     /// A named limit was reached.
-    #[error("the query exceeds the limit of {max} {what}: split it into several queries")]
+    #[error("the query exceeds the limit of {max} {what} ({limit}): split it into several queries")]
     Limit {
+        /// Its name, one of `TEXT_LIMITS`.
+        limit: &'static str,
         /// What is counted.
         what: &'static str,
         /// The most that is allowed.
@@ -51,6 +64,14 @@ fn nearest_hint(nearest: &Option<&'static str>) -> String {
 }
 
 impl ParseError {
+    /// The named limit that the text reached, if that is what is wrong.
+    pub fn limit(&self) -> Option<&'static str> {
+        match &self.reason {
+            Reason::Limit { limit, .. } => Some(limit),
+            _ => None,
+        }
+    }
+
     /// An error about the part `span` of `text`.
     pub(crate) fn new(text: &str, span: Span, reason: Reason) -> Self {
         let (line, column) = line_and_column(text, span.start);

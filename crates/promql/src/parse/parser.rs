@@ -50,7 +50,7 @@ impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a str, options: ParseOptions) -> Parsed<Self> {
         let start = Span::default();
         if text.len() > MAX_QUERY_BYTES {
-            let reason = Reason::Limit { what: "bytes", max: MAX_QUERY_BYTES };
+            let reason = Reason::Limit { limit: "query.max-length", what: "bytes", max: MAX_QUERY_BYTES };
             return Err(Box::new(ParseError::new(text, start, reason)));
         }
         let token = Token { kind: Kind::End, span: start };
@@ -184,7 +184,9 @@ impl<'a> Parser<'a> {
         }
         self.regexes.matcher(name, op, value).map_err(|refused| match refused {
             MatcherRefused::Regex(e) => self.meaning(span, e.to_string()),
-            MatcherRefused::Limit { what, max } => self.error(span, Reason::Limit { what, max }),
+            MatcherRefused::Limit { what, max } => {
+                self.error(span, Reason::Limit { limit: "query.max-regexes", what, max })
+            }
         })
     }
 
@@ -192,7 +194,8 @@ impl<'a> Parser<'a> {
     /// over, so only a rule that succeeds needs to say that it ended.
     pub(super) fn enter(&mut self) -> Parsed<()> {
         if self.nesting == MAX_NESTING {
-            let reason = Reason::Limit { what: "levels of nesting", max: MAX_NESTING };
+            let (limit, what) = ("query.max-nesting", "levels of nesting");
+            let reason = Reason::Limit { limit, what, max: MAX_NESTING };
             return Err(self.error(self.token.span, reason));
         }
         self.nesting += 1;
@@ -217,7 +220,8 @@ impl<'a> Parser<'a> {
         below: usize,
     ) -> Parsed<Node> {
         if below >= MAX_DEPTH {
-            let reason = Reason::Limit { what: "operators in a chain", max: MAX_DEPTH };
+            let (limit, what) = ("query.max-depth", "operators in a chain");
+            let reason = Reason::Limit { limit, what, max: MAX_DEPTH };
             return Err(self.error(span, reason));
         }
         Ok(Node { expr: Box::new(Expr { kind, span }), value_type, depth: below + 1 })

@@ -97,7 +97,8 @@ impl Parser<'_> {
         let mut matchers = Vec::new();
         while !self.at(Punct::RightBrace) {
             if matchers.len() == MAX_MATCHERS {
-                let reason = Reason::Limit { what: "conditions of a selector", max: MAX_MATCHERS };
+                let (limit, what) = ("query.max-matchers", "conditions of a selector");
+                let reason = Reason::Limit { limit, what, max: MAX_MATCHERS };
                 return Err(self.error(self.token.span, reason));
             }
             matchers.push(self.matcher()?);

@@ -6,6 +6,7 @@ use super::{
     Param, Pipeline, Place, Plan, ScalarMap, Scan, Side, Source, StartTimestamps, Twin, WindowFn, Windows,
     draft::{Body, Collected, Grouped, Part},
     regexes::Regexes,
+    since::Since,
 };
 use crate::ast::{
     Aggregate, AggregateOp, At, Binary, Edges, Expr, ExprKind, Length, QueryTimes, RangeSelector, Selector,
@@ -33,6 +34,8 @@ pub(crate) struct PlanOptions<'b> {
     pub counts_steps: bool,
     /// More steps than that are refused before anything is held.
     pub max_samples: u64,
+    /// No sample is older, where that is known.
+    pub oldest: Option<TimestampMs>,
     /// Planning ends with it.
     pub budget: Option<&'b QueryBudget>,
 }
@@ -162,20 +165,30 @@ pub(crate) fn plan_subquery(
     let frame = builder.frame(grid, span)?;
     let range = builder.positive(&subquery.range, span)?;
     let windows = builder.windows(&subquery.shift, range, frame, span)?.0;
-    let Some(inner) = subquery_grid(builder.subquery_step(subquery, span)?, windows) else {
+    let Some(inner) = builder.subquery_grid(subquery, windows, span)? else {
         return Ok(None);
     };
     plan(&subquery.expr, inner, Bounds::instant(at), options).map(Some)
 }
 
-/// The steps of a subquery that lie in any of `windows`; none when there are none.
-fn subquery_grid(step: DurationMs, windows: Windows) -> Option<Grid> {
+/// The steps of a subquery that lie in any of `windows`; none when there are none. Of those before `since` the
+/// last one alone at most, for what is told at every step.
+fn steps_within(step: DurationMs, windows: Windows, since: Option<TimestampMs>) -> Option<Grid> {
     let step = step.as_ms().max(1);
     let covered = windows.span();
-    let first = covered.min.as_ms().div_euclid(step) * step;
-    let first = if first < covered.min.as_ms() { first + step } else { first };
-    let steps = (covered.max.as_ms() - first).div_euclid(step) + 1;
-    let steps = usize::try_from(steps).ok().filter(|n| *n > 0)?;
+    let first_from = |t: i64| {
+        let first = t.div_euclid(step) * step;
+        if first < t { first + step } else { first }
+    };
+    let steps_from = |first: i64| (covered.max.as_ms() - first).div_euclid(step) + 1;
+    let mut first = first_from(covered.min.as_ms());
+    if steps_from(first) > 0
+        && let Some(since) = since
+    {
+        let last = first + (steps_from(first) - 1) * step;
+        first = first.max(first_from(since.as_ms().min(last)));
+    }
+    let steps = usize::try_from(steps_from(first)).ok().filter(|n| *n > 0)?;
     Some(Grid { start: TimestampMs::new(first), step: DurationMs::from_ms(step), steps })
 }
 
@@ -271,6 +284,18 @@ impl<'a> Builder<'a> {
         Ok(step.unwrap_or(self.options.subquery_step))
     }
 
+    /// The steps of a subquery in `windows` at which there may be anything; none when there are none.
+    fn subquery_grid(
+        &self,
+        subquery: &Subquery,
+        windows: Windows,
+        span: Span,
+    ) -> Result<Option<Grid>, EvalError> {
+        let step = self.subquery_step(subquery, span)?;
+        let since = self.options.oldest.map(|oldest| Since { oldest, times: self.bounds.times() });
+        Ok(steps_within(step, windows, since.and_then(|since| since.of(&subquery.expr))))
+    }
+
     /// The windows of `shift` and `range`, and whether they are the same at every step.
     pub(crate) fn windows(
         &self,
@@ -323,7 +348,7 @@ impl<'a> Builder<'a> {
             Windowed::Subquery(subquery) => {
                 let length = self.positive(&subquery.range, span)?;
                 let (windows, invariant) = self.windows(&subquery.shift, length, frame, span)?;
-                let Some(inner) = subquery_grid(self.subquery_step(subquery, span)?, windows) else {
+                let Some(inner) = self.subquery_grid(subquery, windows, span)? else {
                     return Ok(self.nothing(kernel, windows, invariant));
                 };
                 // Resets are looked for among the values of the subquery, with all their buckets.

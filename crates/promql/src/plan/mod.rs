@@ -13,6 +13,7 @@ mod info;
 mod inputs;
 mod kinds;
 mod regexes;
+mod since;
 
 pub(crate) use explain::Line;
 

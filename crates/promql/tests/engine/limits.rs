@@ -91,6 +91,45 @@ fn what_a_query_holds_is_limited_and_given_back() {
 }
 
 #[test]
+fn a_subquery_costs_the_samples_that_there_are_and_not_the_steps_before_them() {
+    let mut storage = MemoryStorage::default();
+    for i in ["1", "2"] {
+        let samples = (0..50).map(|k: i64| (10_000_000_000 + k * 2000, (k * k % 17) as f64));
+        storage.push_all(&labels(&format!("up{{i=\"{i}\"}}")), samples);
+    }
+    let limits = QueryLimits { max_samples: 1_000_000, ..QueryLimits::default() };
+    let engine = Engine::new(EngineOptions { limits, ..EngineOptions::default() }, still());
+    let at = TimestampMs::new(10_000_100_000);
+    let ask = |text: &str| {
+        let result = engine.instant(&storage, &parse(text).unwrap(), at, &engine.budget());
+        result.map(|r| format!("{:?} {:?}", crate::support::compare::series(&r), r.annotations))
+    };
+    for (long, short) in [
+        ("up[365d:1s]", "up[10m:1s]"),
+        ("count_over_time(up[1d:1ms])", "count_over_time(up[5m:1ms])"),
+        ("sum_over_time((-up * on(i) up)[365d:1s])", "sum_over_time((-up * on(i) up)[10m:1s])"),
+        ("last_over_time(rate(up[1m])[365d:1s])", "last_over_time(rate(up[1m])[10m:1s])"),
+        ("count_over_time((up offset -10s)[365d:1s])", "count_over_time((up offset -10s)[10m:1s])"),
+        (
+            "max_over_time(count_over_time(up[365d:1s])[365d:30s])",
+            "max_over_time(count_over_time(up[10m:1s])[15m:30s])",
+        ),
+        ("sum_over_time(quantile(2, up)[365d:1s])", "sum_over_time(quantile(2, up)[10m:1s])"),
+        ("quantile(2, up offset 1d)[1d:1s]", "quantile(2, up offset 1d)[1m:1s]"),
+        ("absent_over_time(up[365d:1s] offset 1d)", "absent_over_time(up[1m:1s] offset 1d)"),
+    ] {
+        let (long_result, short_result) = (ask(long).unwrap(), ask(short).unwrap());
+        assert_eq!(long_result, short_result, "{long}");
+    }
+    for text in ["count_over_time(absent(up)[365d:1s])", "(up @ 10000050)[365d:1s]", "vector(1)[365d:1s]"] {
+        let refused = ask(text).unwrap_err();
+        let is_limit =
+            matches!(refused, EvalError::Storage(QueryError::Limit { limit: "query.max-samples", .. }));
+        assert!(is_limit, "{text}: {refused}");
+    }
+}
+
+#[test]
 fn a_query_ends_when_its_time_is_up_or_nobody_waits() {
     let world = world();
     let limits = QueryLimits { timeout: DurationMs::from_secs(3), ..QueryLimits::default() };

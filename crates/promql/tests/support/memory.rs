@@ -91,6 +91,10 @@ impl Queryable for MemoryStorage {
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError> {
         Ok(Box::new(MemoryQuerier { series: Arc::clone(&self.series), range }))
     }
+
+    fn min_time(&self) -> Option<TimestampMs> {
+        self.series.values().filter_map(|columns| columns.timestamps.first().copied()).min()
+    }
 }
 
 struct MemoryQuerier {

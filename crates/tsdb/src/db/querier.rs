@@ -9,7 +9,7 @@ use crate::{
     equal_times::Uncontradicted,
     head::querier::HeadQuerier,
 };
-use skopos_model::Matcher;
+use skopos_model::{Matcher, TimestampMs};
 use skopos_storage::{
     ChunkQuerier, ExemplarQueryable, Querier, QueryBudget, QueryError, Queryable, SeriesExemplars, TimeRange,
     merge_chunk_queriers, merge_queriers,
@@ -39,6 +39,16 @@ impl Core {
         Ok((in_head.then_some(head), blocks))
     }
 
+    /// When the oldest sample is at the earliest; none while there are no samples, or a block cannot be read.
+    fn min_time(&self) -> Option<TimestampMs> {
+        // As in `sources`: what goes from the head meanwhile is in a block by then.
+        let head = self.head.time_range().map(|(min, _)| min);
+        let late = self.head.late.time_range().map(|range| range.min);
+        let blocks = self.blocks.load().iter().map(|b| b.range().min).min();
+        self.blocks.check_readable(TimeRange { min: TimestampMs::MIN, max: TimestampMs::MAX }).ok()?;
+        head.into_iter().chain(late).chain(blocks).min()
+    }
+
     /// What the head has in `range`, without what a block has already. Nobody changes blocks meanwhile.
     pub(super) fn behind_blocks(&self, head: HeadQuerier, range: TimeRange) -> Uncontradicted {
         let overlaps = |b: &&Arc<Block>| b.range().min <= range.max && b.range().max >= range.min;
@@ -64,6 +74,10 @@ impl Queryable for Db {
         }
         sources.extend(head.map(|head| Box::new(head) as Box<dyn Querier>));
         Ok(merge_queriers(sources))
+    }
+
+    fn min_time(&self) -> Option<TimestampMs> {
+        self.core.min_time()
     }
 }
 

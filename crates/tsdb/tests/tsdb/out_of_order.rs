@@ -53,6 +53,28 @@ fn samples_are_taken_within_the_window_and_too_old_ones_are_refused() {
 }
 
 #[test]
+fn the_oldest_time_is_that_of_all_samples_wherever_they_are() {
+    SimWorld::new(1).run(|env| {
+        let db = open(env, options());
+        assert_eq!(db.min_time(), None);
+        let now = 1_000 * HOUR_MS;
+        commit(&db, &[(series(0), now, 1.0)]).unwrap();
+        assert_eq!(db.min_time(), Some(TimestampMs::new(now)));
+        commit(&db, &[(series(0), now - 1000, 1.0)]).unwrap();
+        assert_eq!(db.min_time(), Some(TimestampMs::new(now - 1000)), "late samples too");
+        for hour in 1..9 {
+            commit(&db, &[(series(0), now + hour * HOUR_MS, 1.0)]).unwrap();
+        }
+        let done = db.maintain().unwrap();
+        assert!(done.cut > 0, "{done:?}");
+        db.compact_out_of_order().unwrap();
+        let oldest = db.min_time().unwrap().as_ms();
+        assert!((now - 2 * HOUR_MS..now).contains(&oldest), "a block begins at {oldest}");
+        assert_eq!(dump(env, &db)[&series(0)][0].0, now - 1000);
+    });
+}
+
+#[test]
 fn without_a_window_nothing_is_written_for_it() {
     SimWorld::new(1).run(|env| {
         let db = open(env, Options::default());

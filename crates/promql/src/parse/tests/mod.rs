@@ -272,7 +272,7 @@ fn a_selector_alone_gives_its_matchers() {
 fn regular_expressions_are_limited_in_sum() {
     let limit = |text: &str| match parse(text).map_err(|e| e.reason) {
         Ok(_) => None,
-        Err(Reason::Limit { what, max }) => Some((what, max)),
+        Err(Reason::Limit { what, max, .. }) => Some((what, max)),
         Err(e) => panic!("{e}"),
     };
     let matchers = |count: usize, one: &dyn Fn(usize) -> String| {
