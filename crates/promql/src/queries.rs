@@ -4,7 +4,7 @@
 
 use crate::active_log::{ActiveLog, LogId};
 use crate::engine::Steps;
-use crate::parse::TEXT_LIMITS;
+use crate::parse::TextLimit;
 use skopos_base::clock::Clock;
 use skopos_base::sync::Mutex;
 use skopos_model::DurationMs;
@@ -20,7 +20,7 @@ use std::{
 };
 
 /// The named limits that a query can reach, those of its text last, and the other ways in which it is cut off.
-pub const CUT_OFF_BY: [&str; 8 + TEXT_LIMITS.len()] = [
+pub const CUT_OFF_BY: [&str; 14] = [
     "query.max-concurrency",
     "query.max-samples",
     "query.max-series",
@@ -29,12 +29,12 @@ pub const CUT_OFF_BY: [&str; 8 + TEXT_LIMITS.len()] = [
     "query.max-response-bytes",
     "query.timeout",
     "client",
-    TEXT_LIMITS[0],
-    TEXT_LIMITS[1],
-    TEXT_LIMITS[2],
-    TEXT_LIMITS[3],
-    TEXT_LIMITS[4],
-    TEXT_LIMITS[5],
+    TextLimit::Length.as_str(),
+    TextLimit::Nesting.as_str(),
+    TextLimit::Depth.as_str(),
+    TextLimit::Matchers.as_str(),
+    TextLimit::List.as_str(),
+    TextLimit::Regexes.as_str(),
 ];
 
 /// Upper bounds of the buckets of durations, in milliseconds.

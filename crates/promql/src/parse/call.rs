@@ -1,7 +1,7 @@
 //! The rules of function calls and aggregations, their arguments' types included.
 
 use super::{
-    MAX_LIST, Reason,
+    MAX_LIST, Reason, TextLimit,
     lexer::{Kind, Punct},
     parser::{Node, Parsed, Parser},
     words::{self, Keyword},
@@ -180,7 +180,7 @@ impl Parser<'_> {
     /// Whether a list of `len` may have one more.
     fn check_list(&self, len: usize, what: &'static str) -> Parsed<()> {
         if len == MAX_LIST {
-            let reason = Reason::Limit { limit: "query.max-list", what, max: MAX_LIST };
+            let reason = Reason::Limit { limit: TextLimit::List, what, max: MAX_LIST };
             return Err(self.error(self.token.span, reason));
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The rules of lengths of time: literals, and arithmetic between them in brackets and behind `offset`.
 
 use super::{
+    Reason, TextLimit,
     lexer::{Kind, Punct},
     parser::{Parsed, Parser},
 };
@@ -214,8 +215,8 @@ impl Parser<'_> {
 
     fn duration_above(&self, expr: DurationExpr, span: Span, below: usize) -> Parsed<Part> {
         if below >= MAX_DEPTH {
-            let (limit, what) = ("query.max-depth", "operators in a duration");
-            let reason = super::Reason::Limit { limit, what, max: MAX_DEPTH };
+            let (limit, what) = (TextLimit::Depth, "operators in a duration");
+            let reason = Reason::Limit { limit, what, max: MAX_DEPTH };
             return Err(self.error(span, reason));
         }
         Ok(Part { expr, span, depth: below + 1 })

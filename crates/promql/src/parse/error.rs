@@ -16,16 +16,32 @@ pub struct ParseError {
     pub column: u32,
 }
 
-/// The named limits that a text can reach. They bound the stack and what is held before a query runs, and are no
+/// A named limit that a text can reach. They bound the stack and what is held before a query runs, and are no
 /// flags.
-pub const TEXT_LIMITS: [&str; 6] = [
-    "query.max-length",
-    "query.max-nesting",
-    "query.max-depth",
-    "query.max-matchers",
-    "query.max-list",
-    "query.max-regexes",
-];
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum TextLimit {
+    Length,
+    Nesting,
+    Depth,
+    Matchers,
+    List,
+    Regexes,
+}
+
+impl TextLimit {
+    /// Its name, as documents and metrics have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Length => "query.max-length",
+            Self::Nesting => "query.max-nesting",
+            Self::Depth => "query.max-depth",
+            Self::Matchers => "query.max-matchers",
+            Self::List => "query.max-list",
+            Self::Regexes => "query.max-regexes",
+        }
+    }
+}
 
 /// What is wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,10 +64,10 @@ pub enum Reason {
     #[error("{0}, while its regular expressions were compiled")]
     Ended(String),
     /// A named limit was reached.
-    #[error("the query exceeds the limit of {max} {what} ({limit}): split it into several queries")]
+    #[error("the query exceeds the limit of {max} {what} ({}): split it into several queries", .limit.as_str())]
     Limit {
-        /// Its name, one of `TEXT_LIMITS`.
-        limit: &'static str,
+        /// Which.
+        limit: TextLimit,
         /// What is counted.
         what: &'static str,
         /// The most that is allowed.
@@ -67,7 +83,7 @@ impl ParseError {
     /// The named limit that the text reached, if that is what is wrong.
     pub fn limit(&self) -> Option<&'static str> {
         match &self.reason {
-            Reason::Limit { limit, .. } => Some(limit),
+            Reason::Limit { limit, .. } => Some(limit.as_str()),
             _ => None,
         }
     }

@@ -23,7 +23,7 @@ mod selector;
 mod tests;
 pub(crate) mod words;
 
-pub use error::{ParseError, Reason, TEXT_LIMITS};
+pub use error::{ParseError, Reason, TextLimit};
 pub use options::ParseOptions;
 pub use skopos_model::matcher::{MAX_REGEX_BYTES, MAX_REGEXES};
 

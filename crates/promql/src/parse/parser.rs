@@ -1,7 +1,7 @@
 //! The parser's state: the token at hand, and what every rule needs. Owns no rule of the grammar.
 
 use super::{
-    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, ParseError, ParseOptions, Reason,
+    MAX_DEPTH, MAX_NESTING, MAX_QUERY_BYTES, ParseError, ParseOptions, Reason, TextLimit,
     lexer::{Kind, LexError, Lexer, Punct, Token},
     words::{self, Keyword},
 };
@@ -50,7 +50,7 @@ impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a str, options: ParseOptions) -> Parsed<Self> {
         let start = Span::default();
         if text.len() > MAX_QUERY_BYTES {
-            let reason = Reason::Limit { limit: "query.max-length", what: "bytes", max: MAX_QUERY_BYTES };
+            let reason = Reason::Limit { limit: TextLimit::Length, what: "bytes", max: MAX_QUERY_BYTES };
             return Err(Box::new(ParseError::new(text, start, reason)));
         }
         let token = Token { kind: Kind::End, span: start };
@@ -185,7 +185,7 @@ impl<'a> Parser<'a> {
         self.regexes.matcher(name, op, value).map_err(|refused| match refused {
             MatcherRefused::Regex(e) => self.meaning(span, e.to_string()),
             MatcherRefused::Limit { what, max } => {
-                self.error(span, Reason::Limit { limit: "query.max-regexes", what, max })
+                self.error(span, Reason::Limit { limit: TextLimit::Regexes, what, max })
             }
         })
     }
@@ -194,7 +194,7 @@ impl<'a> Parser<'a> {
     /// over, so only a rule that succeeds needs to say that it ended.
     pub(super) fn enter(&mut self) -> Parsed<()> {
         if self.nesting == MAX_NESTING {
-            let (limit, what) = ("query.max-nesting", "levels of nesting");
+            let (limit, what) = (TextLimit::Nesting, "levels of nesting");
             let reason = Reason::Limit { limit, what, max: MAX_NESTING };
             return Err(self.error(self.token.span, reason));
         }
@@ -220,7 +220,7 @@ impl<'a> Parser<'a> {
         below: usize,
     ) -> Parsed<Node> {
         if below >= MAX_DEPTH {
-            let (limit, what) = ("query.max-depth", "operators in a chain");
+            let (limit, what) = (TextLimit::Depth, "operators in a chain");
             let reason = Reason::Limit { limit, what, max: MAX_DEPTH };
             return Err(self.error(span, reason));
         }

@@ -2,7 +2,7 @@
 //! subqueries.
 
 use super::{
-    MAX_MATCHERS, Reason,
+    MAX_MATCHERS, Reason, TextLimit,
     duration::Place,
     lexer::{Kind, Punct},
     parser::{Node, Parsed, Parser},
@@ -97,7 +97,7 @@ impl Parser<'_> {
         let mut matchers = Vec::new();
         while !self.at(Punct::RightBrace) {
             if matchers.len() == MAX_MATCHERS {
-                let (limit, what) = ("query.max-matchers", "conditions of a selector");
+                let (limit, what) = (TextLimit::Matchers, "conditions of a selector");
                 let reason = Reason::Limit { limit, what, max: MAX_MATCHERS };
                 return Err(self.error(self.token.span, reason));
             }
