@@ -19,7 +19,8 @@ use std::{
     time::Duration,
 };
 
-/// The named limits that a query can reach, those of its text last, and the other ways in which it is cut off.
+/// The named limits that a query can reach, those of its text last, and the other ways in which it is cut
+/// off.
 pub const CUT_OFF_BY: [&str; 14] = [
     "query.max-concurrency",
     "query.max-samples",

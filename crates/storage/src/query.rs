@@ -91,7 +91,8 @@ pub trait Queryable: Send + Sync {
     /// not at all, however long it lives.
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, QueryError>;
 
-    /// No sample is older that was committed before the call, nor is any missing; none where that is not known.
+    /// No sample is older that was committed before the call, nor is any missing; none where that is not
+    /// known.
     fn min_time(&self) -> Option<TimestampMs> {
         None
     }

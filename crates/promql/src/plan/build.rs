@@ -171,8 +171,8 @@ pub(crate) fn plan_subquery(
     plan(&subquery.expr, inner, Bounds::instant(at), options).map(Some)
 }
 
-/// The steps of a subquery that lie in any of `windows`; none when there are none. Of those before `since` the
-/// last one alone at most, for what is told at every step.
+/// The steps of a subquery that lie in any of `windows`; none when there are none. Of those before `since`
+/// the last one alone at most, for what is told at every step.
 fn steps_within(step: DurationMs, windows: Windows, since: Option<TimestampMs>) -> Option<Grid> {
     let step = step.as_ms().max(1);
     let covered = windows.span();

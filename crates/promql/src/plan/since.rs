@@ -1,6 +1,6 @@
-//! From when on an expression may have a value, given the time of the oldest sample that there is: the steps of
-//! a subquery begin there and not earlier, so that `up[1y:1s]` over a day of samples costs a day. Errs on the
-//! side of none known: then all steps are evaluated.
+//! From when on an expression may have a value, given the time of the oldest sample that there is: the steps
+//! of a subquery begin there and not earlier, so that `up[1y:1s]` over a day of samples costs a day. Errs on
+//! the side of none known: then all steps are evaluated.
 
 use crate::ast::{
     BinaryOp, Edges, Expr, ExprKind, Fill, QueryTimes, RangeSelector, Selector, Shift, ValueType,
