@@ -64,7 +64,10 @@ pub enum Reason {
     #[error("{0}, while its regular expressions were compiled")]
     Ended(String),
     /// A named limit was reached.
-    #[error("the query exceeds the limit of {max} {what} ({}): split it into several queries", .limit.as_str())]
+    #[error(
+        "the query exceeds the limit of {max} {what} ({}): split it into several queries",
+        .limit.as_str()
+    )]
     Limit {
         /// Which.
         limit: TextLimit,
