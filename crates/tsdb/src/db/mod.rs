@@ -1,7 +1,7 @@
 //! `Db`: head, log and blocks as one database in a directory. Owns the directory's lock and the threads.
 //!
 //! - `open`: from the directory to a head and a list of blocks. `blocks`: that list.
-//! - `cut`: the note of what blocks have of the log.
+//! - `note`: what blocks have of the head's files and logs, as noted beside them.
 //! - `querier`: views over all of it.
 //! - `admin`: what operators ask for.
 //! - `maintain`: from the head to blocks, and what becomes of them; see its own map.
@@ -13,8 +13,8 @@
 
 mod admin;
 mod blocks;
-pub(crate) mod cut;
 pub(crate) mod maintain;
+pub(crate) mod note;
 mod open;
 mod querier;
 mod steps;

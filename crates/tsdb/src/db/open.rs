@@ -3,8 +3,8 @@
 
 use super::{
     blocks::{Blocks, removable, remove_all},
-    cut,
     maintain::BlockStates,
+    note,
 };
 use crate::{
     block::{Block, BlockDir, BlockError},
@@ -121,7 +121,8 @@ pub(super) fn open_head(
     create_if_room(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
     let listing = list_log(fs, &wal_dir)?;
     remove_empty_checkpoints(fs, &listing);
-    let covered = cut::passed_over(cut::read(fs, dir)?, &blocks.metas());
+    let covered = note::passed_over(note::read(fs, dir)?, &blocks.metas());
+    let late_cut = note::of_this_log(fs, dir, &listing)?;
     let behind = list_behind(fs, dir, options)?;
     let names = list_names(fs, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let found = FoundOnDisk {
@@ -131,9 +132,10 @@ pub(super) fn open_head(
         names: names.as_ref(),
         behind: behind.as_ref(),
         covered,
+        late_cut,
     };
     let head = snapshot::open_head(options, stats, env, &found)?;
-    if let Err(error) = cut::hide_deleted(&head, &blocks.load(), covered) {
+    if let Err(error) = note::hide_deleted(&head, &blocks.load(), covered) {
         tracing::warn!(%error, "samples that were deleted from a block may come back from the log");
     }
     if let Some(behind) = &behind {
@@ -198,7 +200,7 @@ fn begin_behind(env: &Env, dir: &Path, head: &Head, next_index: u32) -> Result<(
     let log = Wal::create(fs, clock, &dir, next_index, pages, Arc::default())
         .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
     if let Some(last) = next_index.checked_sub(1).filter(|_| head.late.time_range().is_none()) {
-        log.remove_up_to(last);
+        log.forget_up_to(last);
     }
     head.late.set_log(log);
     Ok(())

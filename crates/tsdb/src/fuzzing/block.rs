@@ -13,8 +13,11 @@ use crate::{
         input::Input,
         kept::{decode_kept, rewrite_kept},
     },
-    db::cut,
+    db::note::{self, HeadCut, Note},
+    head::out_of_order::cut::LateCut,
+    head_chunks::ChunkPlace,
     intervals::{Interval, Intervals},
+    wal::snapshot::Position,
 };
 use skopos_base::{
     crc::crc32c,
@@ -28,7 +31,7 @@ use skopos_model::{
     histogram::{CounterResetHint, Layout, Span},
 };
 use skopos_storage::{Chunk, TimeRange};
-use std::{ops::ControlFlow, path::Path};
+use std::{fmt::Debug, ops::ControlFlow, path::Path};
 
 pub(super) const DIR: &str = "/b";
 const TABLE: &str = "/b/table";
@@ -58,7 +61,7 @@ fn table(content: &[u8]) -> Input {
 }
 
 /// What the first byte says.
-const KINDS: [fn(&[u8]) -> bool; 10] = [
+const KINDS: [fn(&[u8]) -> bool; 11] = [
     symbols,
     offsets_of_version_1,
     offsets_of_version_2,
@@ -66,9 +69,10 @@ const KINDS: [fn(&[u8]) -> bool; 10] = [
     tombstones,
     meta,
     deletion_of_floats,
-    head_cut,
+    read_note::<HeadCut>,
     deletion,
     segment,
+    read_note::<LateCut>,
 ];
 
 pub fn any(bytes: &[u8]) -> bool {
@@ -99,7 +103,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "compaction":{"level":1,"sources":["01M80KR0P505J3R3AZ7M9NYV5Y"]},"version":1,"thanos":{"a":[1.5]}}"#;
     let mut chunk = XorEncoder::new();
     (0..9).for_each(|i| chunk.append(TimestampMs::new(1000 * i), i as f64));
-    let head_cut = noted(TimestampMs::new(1_700_000_000_000));
+    let head_cut = noted(&HeadCut { until: TimestampMs::new(1_700_000_000_000) });
+    let late_cut = noted(&LateCut {
+        wal: Position { segment: 7, offset: 32_768 },
+        head_chunks: ChunkPlace::of_number(5 << 32 | 8),
+    });
     let of_histograms = histograms();
     let mut segment = Vec::new();
     for (encoding, bytes) in [(Encoding::Xor, chunk.bytes()), (Encoding::Histogram, &of_histograms[1..])] {
@@ -109,7 +117,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let sum = crc32c(&segment[segment.len() - bytes.len() - 1..]);
         segment.extend_from_slice(&sum.to_be_bytes());
     }
-    let kinds: [&[u8]; 10] = [
+    let kinds: [&[u8]; 11] = [
         &symbols,
         &offsets,
         &offsets,
@@ -120,6 +128,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         &head_cut,
         &of_histograms,
         &segment,
+        &late_cut,
     ];
     kinds.iter().enumerate().map(|(kind, bytes)| [&[kind as u8], *bytes].concat()).collect()
 }
@@ -217,20 +226,20 @@ fn meta(bytes: &[u8]) -> bool {
     true
 }
 
-/// A note of up to where the head is cut.
-fn noted(time: TimestampMs) -> Vec<u8> {
+/// A note as a file has it.
+fn noted<N: Note>(note: &N) -> Vec<u8> {
     let fs = with_file("other", b"");
-    cut::write(&fs, Path::new(DIR), time).expect("invariant: there is room");
-    read_all(&fs, &Path::new(DIR).join(cut::HEAD_CUT_FILE)).expect("invariant: it was written")
+    note::write(&fs, Path::new(DIR), note).expect("invariant: there is room");
+    read_all(&fs, &Path::new(DIR).join(N::FILE)).expect("invariant: it was written")
 }
 
 /// What is read of a note is what it was written with, whatever its form.
-fn head_cut(bytes: &[u8]) -> bool {
-    let fs = with_file(cut::HEAD_CUT_FILE, bytes);
-    let read = cut::read(&fs, Path::new(DIR)).expect("invariant: the file can be read");
-    if let Some(time) = read {
-        let fs = with_file(cut::HEAD_CUT_FILE, &noted(time));
-        assert_eq!(cut::read(&fs, Path::new(DIR)).ok(), Some(Some(time)));
+fn read_note<N: Note + PartialEq + Debug>(bytes: &[u8]) -> bool {
+    let fs = with_file(N::FILE, bytes);
+    let read = note::read::<N>(&fs, Path::new(DIR)).expect("invariant: the file can be read");
+    if let Some(read) = &read {
+        let fs = with_file(N::FILE, &noted(read));
+        assert_eq!(note::read(&fs, Path::new(DIR)).ok().flatten().as_ref(), Some(read));
     }
     read.is_some()
 }

@@ -420,6 +420,7 @@ impl<'a> HeadAppender<'a> {
             marks: &state.marks,
             block_ms: head.options.min_block_duration.as_ms().max(1),
             min_valid_ms: head.min_valid_ms(),
+            late_cut: head.late.cut_up_to(),
             chunks: &head.chunks,
         };
         let committed = store(head, batch, view);

@@ -3,14 +3,13 @@
 
 use super::{
     Head,
-    isolation::ReadMark,
+    isolation::{CommitId, ReadMark},
     querier::HeadQuerier,
     series::{Collected, MemSeries, SeriesIndex, View},
 };
 use crate::{
     block::{Symbols, kept::rewrite_kept},
     equal_times::without_times,
-    head_chunks::ChunkPlace,
 };
 use skopos_chunk::ChunkError;
 use skopos_model::{Columns, TimestampMs};
@@ -72,9 +71,9 @@ impl ChunkQuerier for HeadQuerier {
 pub(crate) enum Which {
     All,
     InOrder,
-    /// Late ones of closed chunks that stand before a place: cut to the range and merged, so that no chunks
+    /// Late ones of closed chunks of commits up to one: cut to the range and merged, so that no chunks
     /// overlap, and without the times at which the head has a sample in order.
-    LateBefore(ChunkPlace),
+    LateUpTo(CommitId),
 }
 
 /// The selected series, read when they are asked for.
@@ -115,8 +114,8 @@ impl HeadChunkSet {
                 }
                 self.collected.chunks(chunks)
             }
-            Which::LateBefore(place) => {
-                series.collect_late_before(place, range, &mut self.collected);
+            Which::LateUpTo(commit) => {
+                series.collect_late_up_to(commit, range, &mut self.collected);
                 let (mut cut, mut merged) = (Vec::new(), Vec::new());
                 for chunk in self.collected.chunks(chunks)? {
                     cut_chunk(chunk, range, &mut cut).map_err(corrupt)?;

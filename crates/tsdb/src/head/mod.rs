@@ -189,6 +189,7 @@ impl Head {
             marks: &[],
             block_ms: self.options.min_block_duration.as_ms().max(1),
             min_valid_ms: self.min_valid_ms(),
+            late_cut: self.late.cut_up_to(),
             chunks: &self.chunks,
         }
     }

@@ -14,10 +14,10 @@ pub(crate) mod cut;
 
 pub(super) use batch::{LateBatch, Records, late_value};
 
-use super::Head;
+use super::{Head, isolation::CommitId};
 use crate::{
     stats::Stats,
-    wal::{Wal, compress::Compressor},
+    wal::{Wal, compress::Compressor, snapshot::Position},
 };
 use skopos_base::sync::{
     Mutex,
@@ -37,6 +37,8 @@ pub(crate) struct OutOfOrder {
     /// Held while records go from `waiting` to the log; taken before it.
     writing: Mutex<Compressor>,
     log: OnceLock<Wal>,
+    /// The last commit of which blocks have the late samples, or are about to.
+    cut_up_to: AtomicU64,
     /// How many records the log never got.
     lost: AtomicU64,
     /// So many of those concern samples that are in blocks by now.
@@ -54,6 +56,19 @@ struct Extent {
 /// The range that has both.
 fn widened(a: Option<TimeRange>, b: Option<TimeRange>) -> Option<TimeRange> {
     a.into_iter().chain(b).reduce(TimeRange::with)
+}
+
+/// Between the late samples that are cut and those that are not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    /// The last one that is cut.
+    commit: CommitId,
+    /// What of it the WAL has stands before this position.
+    ahead: Position,
+    /// What of it the write-behind log has is all that the segments up to this one have.
+    behind: Option<u32>,
+    /// The write-behind log had lost so many records.
+    lost: u64,
 }
 
 /// Records on their way to the log.
@@ -86,6 +101,11 @@ impl OutOfOrder {
         let mut extent = self.extent.lock();
         extent.all = widened(extent.all, Some(range));
         extent.since = widened(extent.since, Some(range));
+    }
+
+    /// The last commit of which blocks have the late samples, or are about to.
+    pub(crate) fn cut_up_to(&self) -> CommitId {
+        self.cut_up_to.load(Ordering::Acquire)
     }
 
     /// How many records there have been.
@@ -150,6 +170,28 @@ impl Head {
             waiting.bytes -= record.len();
             waiting.before += 1;
         }
+    }
+
+    /// Draws the line between what is cut now and what is cut later: the last commit of before, and where
+    /// both logs have nothing of before any more.
+    pub(crate) fn draw_line(&self, wal: &Wal) -> Result<Line, CommitError> {
+        // Nothing of behind the line gets into the older segments of the write-behind log meanwhile.
+        let mut compressor = self.late.writing.lock();
+        let (commit, ahead, until, lost) = {
+            let _no_commit = self.commit.lock();
+            let commit = self.readers.visible();
+            let ahead = wal.sound_end()?;
+            self.late.cut_up_to.store(commit, Ordering::Release);
+            (commit, ahead, self.late_records(), self.late.lost.load(Ordering::Acquire))
+        };
+        // A power loss must not leave a part of a batch in a block that the log has lost.
+        wal.sync()?;
+        let mut behind = None;
+        if let Some(log) = self.late.log.get() {
+            self.write_records(log, until, &mut compressor)?;
+            behind = log.cut_segment()?;
+        }
+        Ok(Line { commit, ahead, behind, lost })
     }
 
     /// Has the write-behind log have durably all late samples that the WAL had when this was called: then the

@@ -15,7 +15,7 @@ mod unsure;
 use super::{
     Head,
     histograms::{is_sound, reference},
-    out_of_order::late_value,
+    out_of_order::{cut::LateCut, late_value},
     series::{LateValue, SeriesIndex},
     snapshot::Imported,
 };
@@ -65,6 +65,8 @@ pub(crate) struct Logs<'a> {
     pub(crate) names: Option<&'a Listing>,
     /// The write-behind log; none where samples out of order are not taken and never were.
     pub(crate) behind: Option<&'a Listing>,
+    /// Of late samples, this is in blocks.
+    pub(crate) late_cut: Option<LateCut>,
     /// What a snapshot has brought into the head: what the WAL has before it is not read. The write-behind
     /// log is.
     pub(crate) imported: Option<Imported>,
@@ -142,8 +144,14 @@ fn replay_knowing(
     }
     let mut progress = Progress { clock, started, said: clock.monotonic(), total, done: 0 };
     replay.say_misplaced(listing, Begins::AtTheStart);
+    // What a checkpoint has of later segments is not older than the head's samples in order, so that what was
+    // deleted of it is marked there.
+    let in_blocks = |segment| logs.late_cut.map_or(0, |cut| cut.until(segment));
+    let of_checkpoint = listing.checkpoint_index.map_or(0, in_blocks);
+    let late_in_blocks_until = if of_checkpoint == u64::MAX { u64::MAX } else { 0 };
     for segment in checkpoint {
-        replay.segment(fs, segment, Part::default(), &mut progress)?;
+        let part = Part { late_in_blocks_until, ..Part::default() };
+        replay.segment(fs, segment, part, &mut progress)?;
         // Checkpoints are written to the end of their last page; one may have nothing in it.
         if !segment.len.is_multiple_of(PAGE_SIZE as u64) {
             replay.damaged(segment, segment.len, &"a checkpoint ends inside of a page", 1);
@@ -160,6 +168,7 @@ fn replay_knowing(
         let part = Part {
             from: after.filter(|after| after.segment == segment.index).map_or(0, |after| after.offset),
             is_last: segments.last() == Some(segment),
+            late_in_blocks_until: in_blocks(segment.index),
         };
         replay.segment(fs, segment, part, &mut progress)?;
     }
@@ -171,7 +180,7 @@ fn replay_knowing(
         replay.say_misplaced(listing, Begins::Anywhere);
     }
     for segment in behind {
-        let part = Part { from: 0, is_last: behind.last() == Some(segment) };
+        let part = Part { is_last: behind.last() == Some(segment), ..Part::default() };
         replay.segment(fs, segment, part, &mut progress)?;
     }
     replay.lose();
@@ -185,6 +194,8 @@ struct Part {
     from: u64,
     /// No segment follows, so that a torn end is cut off.
     is_last: bool,
+    /// Blocks have the late samples before this byte.
+    late_in_blocks_until: u64,
 }
 
 /// Which log a record is of.
@@ -223,6 +234,8 @@ struct Replay<'a> {
     log: Log,
     /// Samples out of order, where there may be any.
     late: Option<LateReplay>,
+    /// Blocks have the late samples of the current record.
+    late_in_blocks: bool,
     /// The write-behind log.
     behind: &'a [SegmentFile],
     builder: LabelsBuilder,
@@ -257,6 +270,7 @@ impl<'a> Replay<'a> {
             refs,
             log: Log::Ahead,
             late: None,
+            late_in_blocks: false,
             behind: &[],
             builder: LabelsBuilder::default(),
             samples: Vec::new(),
@@ -364,6 +378,7 @@ impl<'a> Replay<'a> {
                 }
                 Some(Item::Record(offset, record)) => {
                     torn = None;
+                    self.late_in_blocks = offset < part.late_in_blocks_until;
                     if let Err(e) = self.let_through(offset, record) {
                         faults += 1;
                         self.damaged(segment, offset, &e, faults);
@@ -625,8 +640,12 @@ impl<'a> Replay<'a> {
             if let Some(late) = &mut self.late
                 && late.is_late(series, sample.timestamp_ms)
             {
-                let value = LateValue::Float(f64::from_bits(sample.value_bits));
-                late.wait(series, sample.timestamp_ms, value);
+                if self.late_in_blocks {
+                    self.covered += 1;
+                } else {
+                    let value = LateValue::Float(f64::from_bits(sample.value_bits));
+                    late.wait(series, sample.timestamp_ms, value);
+                }
                 continue;
             }
             self.rounds.push(series, sample.timestamp_ms, sample.value_bits);
@@ -650,7 +669,11 @@ impl<'a> Replay<'a> {
             if let Some(late) = &mut self.late
                 && late.is_late(series, sample.timestamp_ms)
             {
-                late.wait_histogram(series, sample);
+                if self.late_in_blocks {
+                    self.covered += 1;
+                } else {
+                    late.wait_histogram(series, sample);
+                }
                 continue;
             }
             self.rounds.apply_histogram(

@@ -10,6 +10,7 @@ use super::{
     Head,
     exemplars::Timed,
     metadata::Again,
+    out_of_order::cut::LateCut,
     replay::{Logs, PROGRESS_EVERY, RefMap, add_series, replay, reserve},
     series::{MemSeries, Restored},
 };
@@ -62,6 +63,8 @@ pub(crate) struct FoundOnDisk<'a> {
     pub(crate) behind: Option<&'a Listing>,
     /// What is before this time is in blocks.
     pub(crate) covered: Option<TimestampMs>,
+    /// Of late samples, this is in blocks.
+    pub(crate) late_cut: Option<LateCut>,
 }
 
 /// Why a snapshot is not used.
@@ -89,8 +92,9 @@ pub(crate) fn open_head(
 ) -> Result<Arc<Head>, OpenError> {
     let fresh = || {
         let options = options.clone();
-        let chunks = HeadChunks::open(&env.fs, found.chunks_dir, options.head_chunk_file_bytes)?;
+        let mut chunks = HeadChunks::open(&env.fs, found.chunks_dir, options.head_chunk_file_bytes)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
+        chunks.loaded.pass_over(found.late_cut);
         let head = Head::new(options, Arc::clone(&env.clock), Arc::clone(stats), chunks);
         if let Some(time) = found.covered {
             head.refuse_before(time);
@@ -115,8 +119,8 @@ pub(crate) fn open_head(
             None
         }
     };
-    let FoundOnDisk { listing: wal, names, behind, .. } = *found;
-    replay(head, env, Logs { wal, names, behind, imported, started }, || {
+    let FoundOnDisk { listing: wal, names, behind, late_cut, .. } = *found;
+    replay(head, env, Logs { wal, names, behind, late_cut, imported, started }, || {
         forget_snapshot(env, found, stats);
         fresh()
     })

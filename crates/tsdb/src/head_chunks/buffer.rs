@@ -22,6 +22,11 @@ impl ChunkPlace {
     pub(crate) fn number(self) -> u64 {
         u64::from(self.file) << 32 | u64::from(self.offset)
     }
+
+    /// The place of a number.
+    pub(crate) fn of_number(number: u64) -> Self {
+        Self { file: (number >> 32) as u32, offset: number as u32 }
+    }
 }
 
 /// Entries that follow one another in a file.

@@ -8,7 +8,7 @@ use super::{
     max_of, read_at,
     writer::Writer,
 };
-use crate::{dirs::LateDir, error::OpenError};
+use crate::{dirs::LateDir, error::OpenError, head::out_of_order::cut::LateCut};
 use skopos_base::fs::{File, Fs, OpenMode, SharedFs};
 use skopos_base::sync::{
     Mutex, RwLock,
@@ -48,6 +48,13 @@ impl Loaded {
     pub(crate) fn forget(&mut self, wal_refs: &BTreeSet<u64>) {
         self.in_order.retain(|(wal_ref, _)| !wal_refs.contains(wal_ref));
         self.out_of_order.retain(|(wal_ref, _)| !wal_refs.contains(wal_ref));
+    }
+
+    /// Passes over the late chunks that blocks have.
+    pub(crate) fn pass_over(&mut self, late_cut: Option<LateCut>) {
+        if let Some(LateCut { head_chunks, .. }) = late_cut {
+            self.out_of_order.retain(|(_, chunk)| chunk.place() >= head_chunks);
+        }
     }
 
     /// All chunks with the numbers of their series.

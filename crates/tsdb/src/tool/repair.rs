@@ -4,7 +4,7 @@
 use super::{
     listing::block_dirs,
     salvage::{Salvage, Salvaged, salvage},
-    verify::{Finding, Verified, leftovers, torn_end, verify_cut, verify_logs},
+    verify::{Finding, Verified, leftovers, torn_end, verify_logs, verify_notes},
     verify_block::verify_block,
     watched::Watched,
 };
@@ -137,7 +137,7 @@ pub fn repair(env: &Env, dir: &Path, mode: RepairMode) -> Result<Vec<Repaired>, 
         done.push(Repaired::Removed(path));
     }
     repair_blocks(env, dir, mode, &mut done)?;
-    if let Some(Finding { path, .. }) = verify_cut(fs, dir).map_err(failed(dir))? {
+    for Finding { path, .. } in verify_notes(fs, dir).map_err(failed(dir))? {
         if mode == RepairMode::Repair {
             fs.remove_file(&path).and_then(|()| fs.sync_dir(dir)).map_err(failed(&path))?;
         }

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     block::{BlockDir, BlockError},
-    db::cut,
+    db::note::{self, HeadCut, Note},
+    head::out_of_order::cut::LateCut,
     head_chunks::{self, UnnamedChunks},
     wal::{
         reader::{Item, SegmentReader},
@@ -130,7 +131,7 @@ pub fn verify(fs: &dyn Fs, dir: &Path) -> io::Result<Verified> {
         out.samples += checked.samples;
         out.findings.extend(checked.findings);
     }
-    out.findings.extend(verify_cut(fs, dir)?);
+    out.findings.extend(verify_notes(fs, dir)?);
     verify_head(fs, dir, &mut out)?;
     Ok(out)
 }
@@ -145,12 +146,26 @@ pub(super) fn verify_head(fs: &dyn Fs, dir: &Path, out: &mut Verified) -> io::Re
     Ok(())
 }
 
-/// The note of what blocks have of the log, when it is damaged.
-pub(super) fn verify_cut(fs: &dyn Fs, dir: &Path) -> io::Result<Option<Finding>> {
-    let reason = "the note of what blocks have of the log is damaged: the whole log is read, and no sample \
-                  is lost; a server writes it anew with the next block, `repair` removes it";
-    let path = dir.join(cut::HEAD_CUT_FILE);
-    Ok(cut::is_damaged(fs, dir)?.then(|| Finding::damage(&path, None, reason)))
+/// The notes of what blocks have of the head's files and logs that are damaged.
+pub(super) fn verify_notes(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Finding>> {
+    let mut found = Vec::new();
+    let mut look = |damaged: bool, file: &str, reason: &'static str| {
+        found.extend(damaged.then(|| Finding::damage(&dir.join(file), None, reason)));
+    };
+    look(
+        note::is_damaged::<HeadCut>(fs, dir)?,
+        HeadCut::FILE,
+        "the note of what blocks have of the log is damaged: the whole log is read, and no sample is lost; a \
+         server writes it anew with the next block, `repair` removes it",
+    );
+    look(
+        note::is_damaged::<LateCut>(fs, dir)?,
+        LateCut::FILE,
+        "the note of which samples out of order blocks have is damaged: all of the log are read, and none is \
+         lost, but what was deleted of them may be back; a server writes it anew with the next block of such \
+         samples, `repair` removes it",
+    );
+    Ok(found)
 }
 
 /// Directories that something unfinished left.

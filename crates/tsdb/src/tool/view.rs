@@ -4,11 +4,11 @@
 use super::{
     listing::block_dirs,
     untouched::Untouched,
-    verify::{Finding, Severity, Verified, verify_cut, verify_head},
+    verify::{Finding, Severity, Verified, verify_head, verify_notes},
 };
 use crate::{
     block::{Block, BlockError},
-    db::cut,
+    db::note,
     equal_times::by_age,
     error::OpenError,
     head::{
@@ -105,15 +105,15 @@ impl DirView {
 
     fn open_once(dir: &Path, env: &Env) -> Result<Self, ViewError> {
         let fs = &*env.fs;
-        let noted = cut::read(fs, dir)?;
+        let noted = note::read(fs, dir)?;
         let metas: Vec<_> = open_blocks(fs, dir)?.iter().map(|b| b.meta()).collect();
-        let passed_over = cut::passed_over(noted, &metas);
+        let passed_over = note::passed_over(noted, &metas);
         let head_from = passed_over.unwrap_or(TimestampMs::MIN);
         // The head first: what is cut from it meanwhile is then in a block that is listed behind it.
         let head = open_head(dir, env, head_from)?;
         let blocks = open_blocks(fs, dir)?;
         if let Some(head) = &head {
-            cut::hide_deleted(head, &blocks, passed_over)?;
+            note::hide_deleted(head, &blocks, passed_over)?;
         }
         Ok(Self { dir: dir.to_owned(), clock: Arc::clone(&env.clock), blocks, head })
     }
@@ -148,7 +148,7 @@ impl DirView {
     /// # Errors
     /// When the system refuses a file.
     pub fn harmless_damage(&self, fs: &dyn Fs) -> io::Result<Vec<Finding>> {
-        let mut found: Vec<Finding> = verify_cut(fs, &self.dir)?.into_iter().collect();
+        let mut found = verify_notes(fs, &self.dir)?;
         let numbers = self.head.as_ref().map(|head| head.contradicted.numbers()).unwrap_or_default();
         let lacks = self.head.as_ref().is_some_and(|head| head.stats.snapshot().replay_unknown_series > 0);
         let reason = given_twice_reason(&numbers).filter(|_| !lacks);
@@ -220,6 +220,7 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
         return Ok(None);
     }
     let listing = segment::list(&*untouched, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
+    let late_cut = note::of_this_log(&*untouched, dir, &listing)?;
     let names = list_names(&*untouched, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let options = Options {
         max_series: u32::MAX,
@@ -230,8 +231,9 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
     };
     let stats = Arc::new(Stats::default());
     let fresh = || {
-        let chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
+        let mut chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
+        chunks.loaded.pass_over(late_cut);
         let head = Head::new(options.clone(), Arc::clone(&env.clock), Arc::clone(&stats), chunks);
         head.refuse_before(from);
         Ok(Arc::new(head))
@@ -246,6 +248,7 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
         wal: &listing,
         names: names.as_ref(),
         behind: behind.as_ref(),
+        late_cut,
         imported: None,
         started: env.clock.monotonic(),
     };

@@ -229,6 +229,18 @@ impl Wal {
             .then(|| Position { segment: inner.next_index.saturating_sub(1), offset })
     }
 
+    /// The end of the log, which is made sound before.
+    pub(crate) fn sound_end(&self) -> Result<Position, CommitError> {
+        let mut inner = self.inner.lock();
+        self.make_sound(&mut inner)?;
+        Ok(match &inner.segment {
+            Some(under_way) => {
+                Position { segment: inner.next_index.saturating_sub(1), offset: under_way.len }
+            }
+            None => Position { segment: inner.next_index, offset: 0 },
+        })
+    }
+
     /// Shortens the log by the older two thirds of its segments, as Prometheus does: what is newer mostly has
     /// to be kept, and would be written again and again. `settle` is called when it is known which segments
     /// are finished: it has whatever else is to vouch for their samples do so, and says from when on it
@@ -259,16 +271,23 @@ impl Wal {
             compression,
         };
         let stats = checkpoint.write(memory)?;
-        self.remove_up_to(last);
+        self.forget_up_to(last);
         Ok(Some(stats))
     }
 
     /// Removes whole segments that nobody needs any more. What cannot be removed is passed over by a replay
     /// where a checkpoint stands for it, and is tried again the next time.
-    pub(crate) fn remove_up_to(&self, last: u32) {
+    pub(crate) fn forget_up_to(&self, last: u32) {
         if let Err(error) = remove_up_to(&*self.fs, &self.dir, last) {
             tracing::warn!(dir = %self.dir.display(), last, %error, "old WAL segments were not removed");
         }
+    }
+
+    /// Removes whole segments that no start may read any more, durably.
+    pub(crate) fn remove_up_to(&self, last: u32) -> Result<(), CommitError> {
+        remove_up_to(&*self.fs, &self.dir, last)
+            .and_then(|()| self.fs.sync_dir(&self.dir))
+            .map_err(|source| CommitError::Retry { path: self.dir.clone(), source })
     }
 
     /// Its directory.

@@ -25,6 +25,7 @@ mod handed_over;
 mod head;
 mod histograms;
 mod kinds;
+mod late_deletion;
 mod late_replay;
 mod limits;
 mod metadata;

@@ -5,7 +5,10 @@ use super::{MaintainError, Maintained, State};
 use crate::{
     block::Compaction,
     compact::NewBlock,
-    db::{Core, cut},
+    db::{
+        Core,
+        note::{self, HeadCut},
+    },
     head::{chunk_set::Which, querier::HeadQuerier},
     stats::Stats,
 };
@@ -37,7 +40,7 @@ impl Core {
     /// Notes what blocks have of the log, so that the next start passes it over.
     fn note_cut(&self, state: &mut State) -> Result<(), MaintainError> {
         if let Some(time) = state.note_cut {
-            cut::write(&*self.env.fs, &self.dir, time)?;
+            note::write(&*self.env.fs, &self.dir, &HeadCut { until: time })?;
             state.note_cut = None;
         }
         Ok(())

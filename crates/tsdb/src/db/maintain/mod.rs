@@ -29,7 +29,7 @@ use super::Core;
 use crate::{
     block::{Block, BlockId, BlockMeta, remove_block},
     compact::{CompactError, CompactOptions, Compactor, SelectorRetention},
-    head::out_of_order::cut::InBlocks,
+    head::out_of_order::cut::{InBlocks, LateCut},
     stats::Stats,
 };
 use skopos_model::TimestampMs;
@@ -72,6 +72,8 @@ pub(crate) struct State {
     truncate_log: Option<TimestampMs>,
     /// Blocks have these samples out of order, and the head still has them.
     out_of_order: Option<InBlocks>,
+    /// That is not noted yet.
+    note_late: Option<LateCut>,
     /// Whether samples out of order are to be cut.
     out_of_order_due: bool,
     /// Nothing changed since compaction found nothing to do.

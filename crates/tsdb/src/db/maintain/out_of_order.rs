@@ -6,7 +6,7 @@ use super::{MaintainError, Maintained, State};
 use crate::{
     block::{Compaction, FROM_OUT_OF_ORDER},
     compact::NewBlock,
-    db::Core,
+    db::{Core, note},
     head::out_of_order::cut::OutOfOrderCut,
 };
 use skopos_model::TimestampMs;
@@ -20,31 +20,37 @@ impl Core {
         state: &mut State,
         done: &mut Maintained,
     ) -> Result<(), MaintainError> {
-        self.drop_out_of_order(state);
+        self.drop_out_of_order(state)?;
         state.out_of_order_due |= done.cut + done.truncated > 0;
         if !state.out_of_order_due || state.out_of_order.is_some() {
             return Ok(());
         }
-        if let Some(cut) = self.head.cut_out_of_order() {
-            // A power loss must not leave a part of a batch in a block that the log has lost.
-            self.head.sync(&self.wal)?;
+        if let Some(cut) = self.head.cut_out_of_order(&self.wal)? {
             for range in cut.ranges() {
                 done.out_of_order += usize::from(self.out_of_order_block(&cut, *range, state)?);
             }
-            state.out_of_order = Some(self.head.out_of_order_in_blocks(cut));
-            self.drop_out_of_order(state);
+            let in_blocks = self.head.out_of_order_in_blocks(cut);
+            state.note_late = Some(in_blocks.late_cut());
+            state.out_of_order = Some(in_blocks);
+            self.drop_out_of_order(state)?;
         }
         state.out_of_order_due = false;
         Ok(())
     }
 
-    /// Drops from the head what is in blocks, once no reader is in the way.
-    fn drop_out_of_order(&self, state: &mut State) {
-        let Some(in_blocks) = &state.out_of_order else { return };
+    /// Drops from the head what is in blocks, once no start reads it again and no reader is in the way.
+    fn drop_out_of_order(&self, state: &mut State) -> Result<(), MaintainError> {
+        let Some(in_blocks) = &state.out_of_order else { return Ok(()) };
+        if let Some(late_cut) = state.note_late {
+            note::write(&*self.env.fs, &self.dir, &late_cut)?;
+            self.head.shorten_behind(in_blocks)?;
+            state.note_late = None;
+        }
         if let Ok(chunks) = self.head.drop_out_of_order(in_blocks) {
             tracing::info!(chunks, "dropped samples out of order from the head that are in blocks");
             state.out_of_order = None;
         }
+        Ok(())
     }
 
     /// Writes the samples of `range` as a block that queries read; false when there is no sample.
@@ -74,5 +80,92 @@ impl Core {
             "made a block of samples out of order"
         );
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Db, Options, head::querier::HeadQuerier};
+    use skopos_base::{Env, sim::SimWorld};
+    use skopos_model::{DurationMs, Labels};
+    use skopos_storage::{
+        Append, Appendable, ChunkQuerier, QueryBudget, QueryLimits, SelectRequest, SeriesId, Shard,
+    };
+    use std::{path::Path, sync::Arc};
+
+    const DIR: &str = "/data";
+
+    fn opened(env: &Env) -> Db {
+        let options = Options {
+            out_of_order_window: DurationMs::from_secs(3600),
+            maintenance_interval: DurationMs::from_secs(3600),
+            ..Options::default()
+        };
+        Db::open(Path::new(DIR), options, env).unwrap()
+    }
+
+    fn put(db: &Db, times_s: impl IntoIterator<Item = i64>) {
+        let labels = Labels::from_pairs([("__name__", "m")]);
+        let mut appender = db.appender();
+        for t in times_s {
+            let at = TimestampMs::new(t * 1000);
+            appender.append(&Append::float(SeriesId::Labels(&labels), at, 0.5)).unwrap();
+        }
+        appender.commit().unwrap();
+    }
+
+    /// How many samples chunks have.
+    fn samples(env: &Env, chunks: &HeadQuerier) -> usize {
+        let budget = QueryBudget::new(QueryLimits::default(), Arc::clone(&env.clock));
+        let request = SelectRequest { matchers: &[], range: TimeRange::ALL, shard: Shard::WHOLE, budget };
+        let mut set = chunks.select_chunks(&request).unwrap();
+        let mut found = 0;
+        while let Some(series) = set.next_series().unwrap() {
+            for chunk in &series.chunks {
+                found += skopos_chunk::SampleIter::new(chunk.encoding, &chunk.bytes).count();
+            }
+        }
+        found
+    }
+
+    /// What is committed while the cut is under way is no part of it: neither of its blocks, nor of what goes
+    /// from the head, nor of what a start passes over.
+    #[test]
+    fn a_cut_ends_with_a_commit_wherever_its_samples_are() {
+        for (before, behind) in [(20, 5), (20, 12), (20, 40), (31, 1), (32, 1), (33, 64), (70, 70)] {
+            let world = SimWorld::new(5);
+            world.run(|env| {
+                let db = opened(env);
+                let (head, wal) = (&db.core.head, &db.core.wal);
+                put(&db, [1000]);
+                put(&db, (0..before).map(|k| 2 * k));
+                let line = head.draw_line(wal).unwrap();
+                put(&db, (0..behind).map(|k| 2 * k + 1));
+                let cut = head.close_late(line);
+                assert_eq!(cut.ranges().len(), 1);
+                assert_eq!(samples(env, &head.out_of_order_querier(&cut, cut.ranges()[0])), before as usize);
+                let in_blocks = head.out_of_order_in_blocks(cut);
+                note::write(&*env.fs, Path::new(DIR), &in_blocks.late_cut()).unwrap();
+                head.shorten_behind(&in_blocks).unwrap();
+                head.drop_out_of_order(&in_blocks).unwrap();
+                let left = |db: &Db| samples(env, &HeadQuerier::new(&db.core.head, TimeRange::ALL));
+                assert_eq!(left(&db), 1 + behind as usize, "{before}, {behind}: in memory");
+                db.sync().unwrap();
+                let (killed, closed) = (world.fs().process_crash(), (world.fs()));
+                SimWorld::with_fs(6, killed).run(|env| {
+                    let db = opened(env);
+                    let left = samples(env, &HeadQuerier::new(&db.core.head, TimeRange::ALL));
+                    assert_eq!(left, 1 + behind as usize, "{before}, {behind}: killed");
+                });
+                db.close().unwrap();
+                let closed = closed.process_crash();
+                SimWorld::with_fs(7, closed).run(|env| {
+                    let db = opened(env);
+                    let left = samples(env, &HeadQuerier::new(&db.core.head, TimeRange::ALL));
+                    assert_eq!(left, 1 + behind as usize, "{before}, {behind}: closed");
+                });
+            });
+        }
     }
 }

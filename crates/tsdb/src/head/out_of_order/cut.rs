@@ -1,6 +1,7 @@
 //! Late samples into blocks: what is to be cut, and what goes from the head once blocks have it. Never stops
 //! ingestion: what comes meanwhile is cut the next time.
 
+use super::Line;
 use crate::{
     head::{
         Head,
@@ -11,10 +12,12 @@ use crate::{
     },
     head_chunks::ChunkPlace,
     stats::Stats,
+    wal::{Wal, snapshot::Position},
 };
 use skopos_model::TimestampMs;
-use skopos_storage::TimeRange;
+use skopos_storage::{CommitError, TimeRange};
 use std::{
+    cmp,
     collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
 };
@@ -22,15 +25,12 @@ use std::{
 /// Series looked at before the table is let go.
 const STRIDE: usize = 256;
 
-/// The late samples that the head had at one moment, in closed chunks.
+/// The late samples that the head had at one moment, in closed chunks of their own.
 #[derive(Debug)]
 pub(crate) struct OutOfOrderCut {
-    /// Their chunks stand before this place.
-    place: ChunkPlace,
-    /// The segments of the write-behind log up to this one have no other samples.
-    last_segment: Option<u32>,
-    /// The log had lost so many records.
-    lost: u64,
+    line: Line,
+    /// Their chunks stand before this place, and may have others among them.
+    chunks: ChunkPlace,
     ranges: Vec<TimeRange>,
 }
 
@@ -42,6 +42,27 @@ pub(crate) struct InBlocks {
     epoch: u64,
 }
 
+/// What a start passes over, as blocks have it. What came later and stands before the place of chunks is in
+/// the write-behind log too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LateCut {
+    /// The late samples that the WAL has before this position.
+    pub(crate) wal: Position,
+    /// The chunks of late samples that stand before this place.
+    pub(crate) head_chunks: ChunkPlace,
+}
+
+impl LateCut {
+    /// Blocks have the late samples that a segment of the WAL has before this byte.
+    pub(crate) fn until(self, segment: u32) -> u64 {
+        match segment.cmp(&self.wal.segment) {
+            cmp::Ordering::Less => u64::MAX,
+            cmp::Ordering::Equal => self.wal.offset,
+            cmp::Ordering::Greater => 0,
+        }
+    }
+}
+
 impl OutOfOrderCut {
     /// The blocks that they belong to: aligned, each as long as the shortest block, both ends included.
     pub(crate) fn ranges(&self) -> &[TimeRange] {
@@ -49,37 +70,41 @@ impl OutOfOrderCut {
     }
 }
 
+impl InBlocks {
+    /// What a start is to pass over.
+    pub(crate) fn late_cut(&self) -> LateCut {
+        LateCut { wal: self.cut.line.ahead, head_chunks: self.cut.chunks }
+    }
+}
+
 impl Head {
-    /// What there is to be cut into blocks; none when the head has no late samples.
-    pub(crate) fn cut_out_of_order(&self) -> Option<OutOfOrderCut> {
-        self.late.time_range()?;
-        let log = self.late.log.get();
-        let last_segment = log.and_then(|log| match log.cut_segment() {
-            Ok(last) => last,
-            Err(error) => {
-                tracing::warn!(%error, "the write-behind log stays as it is until the next compaction");
-                None
-            }
-        });
-        // What a commit under way has logged before is in memory now.
-        drop(self.commit.lock());
-        let lost = self.late.lost.load(Ordering::Acquire);
+    /// What there is to be cut into blocks; none when the head has no late samples. The logs have all of it
+    /// durably.
+    ///
+    /// # Errors
+    /// When a log does not take it. Nothing is cut then.
+    pub(crate) fn cut_out_of_order(&self, wal: &Wal) -> Result<Option<OutOfOrderCut>, CommitError> {
+        if self.late.time_range().is_none() {
+            return Ok(None);
+        }
+        let line = self.draw_line(wal)?;
+        Ok(Some(self.close_late(line)))
+    }
+
+    /// Closes what is before the line, in chunks that have nothing else.
+    pub(crate) fn close_late(&self, line: Line) -> OutOfOrderCut {
         let mut marks = Vec::new();
-        let visible = self.readers.visible();
         self.readers.copy_marks(&mut marks);
-        let view = CommitView { id: visible + 1, marks: &marks, ..self.replay_view() };
+        let view =
+            CommitView { id: line.commit + 1, marks: &marks, late_cut: line.commit, ..self.replay_view() };
         let mut closed = Vec::new();
-        self.each_series(|series| {
-            series.close_late(view, &mut closed);
-        });
+        self.each_series(|series| series.close_late(view, &mut closed));
         Stats::add(&self.stats.chunks, closed.len() as u64);
-        let place = self.chunks.next_place();
-        // Nor do chunks before that place have a sample of a batch that is not visible.
-        drop(self.commit.lock());
+        let chunks = self.chunks.next_place();
         let block_ms = view.block_ms;
         let mut starts = BTreeSet::new();
         self.each_series(|series| {
-            series.each_late_span(place, |span| {
+            series.each_late_span(line.commit, |span| {
                 let mut start = span.min.as_ms() - span.min.as_ms().rem_euclid(block_ms);
                 while start <= span.max.as_ms() {
                     starts.insert(start);
@@ -91,7 +116,7 @@ impl Head {
             min: TimestampMs::new(start),
             max: TimestampMs::new(start + block_ms - 1),
         };
-        Some(OutOfOrderCut { place, last_segment, lost, ranges: starts.into_iter().map(range).collect() })
+        OutOfOrderCut { line, chunks, ranges: starts.into_iter().map(range).collect() }
     }
 
     /// The late samples of one of the cut's ranges, as chunks that do not overlap and do not reach beyond it.
@@ -100,7 +125,7 @@ impl Head {
         cut: &OutOfOrderCut,
         range: TimeRange,
     ) -> HeadQuerier {
-        HeadQuerier::new(self, range).only(Which::LateBefore(cut.place))
+        HeadQuerier::new(self, range).only(Which::LateUpTo(cut.line.commit))
     }
 
     /// To be called when the cut is in blocks that later queries read.
@@ -108,7 +133,19 @@ impl Head {
         InBlocks { cut, epoch: self.readers.begin_epoch() }
     }
 
-    /// Drops from the head, and from the write-behind log, what is in blocks; how many chunks.
+    /// Drops from the write-behind log what is in blocks.
+    ///
+    /// # Errors
+    /// When the disk refuses; then it is to be tried again before the head drops it.
+    pub(crate) fn shorten_behind(&self, in_blocks: &InBlocks) -> Result<(), CommitError> {
+        match (self.late.log.get(), in_blocks.cut.line.behind) {
+            (Some(log), Some(last)) => log.remove_up_to(last),
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops from the head what is in blocks; how many chunks. No start may read it again by then: a deletion
+    /// goes by what the head has.
     ///
     /// # Errors
     /// While a reader that began before the blocks were there needs it. Nothing is dropped then.
@@ -124,7 +161,7 @@ impl Head {
         }
         let (mut gone, mut left) = (0, None);
         self.each_series(|series| {
-            gone += series.drop_late_before(cut.place);
+            gone += series.drop_late_up_to(cut.line.commit);
             if let Some(LateExtent { range, .. }) = series.late_extent() {
                 left = super::widened(left, Some(range));
             }
@@ -135,10 +172,7 @@ impl Head {
             extent.all = super::widened(left, extent.since);
         }
         Stats::sub(&self.stats.chunks, gone as u64);
-        self.late.lost_in_blocks.fetch_max(cut.lost, Ordering::AcqRel);
-        if let (Some(log), Some(last)) = (self.late.log.get(), cut.last_segment) {
-            log.remove_up_to(last);
-        }
+        self.late.lost_in_blocks.fetch_max(cut.line.lost, Ordering::AcqRel);
         Ok(gone)
     }
 

@@ -23,7 +23,7 @@ use super::{
     wal_ref::{NewestWalRef, WalRef},
 };
 use crate::{
-    head_chunks::{ChunkMeta, ChunkPlace, HeadChunks},
+    head_chunks::{ChunkMeta, HeadChunks},
     wal::snapshot::{ClosedChunks, OpenChunk},
 };
 use samples::Samples;
@@ -92,6 +92,8 @@ pub(crate) struct CommitView<'a> {
     pub(crate) block_ms: i64,
     /// Samples before this time belong to blocks.
     pub(crate) min_valid_ms: i64,
+    /// Late samples up to this commit are on their way to blocks: none shares a chunk with later ones.
+    pub(crate) late_cut: CommitId,
     /// Where closed chunks go.
     pub(crate) chunks: &'a HeadChunks,
 }
@@ -378,20 +380,20 @@ impl MemSeries {
         self.samples.lock().late_mut().attach(chunk)
     }
 
-    /// Closes the open chunk of late samples; whether there are any such samples.
-    pub(crate) fn close_late(&self, commit: CommitView<'_>, closed: &mut Vec<ChunkMeta>) -> bool {
-        self.samples.lock().close_late(self.wal_ref(), commit, closed)
+    /// Closes the open chunk of late samples, as far as it is to be cut.
+    pub(crate) fn close_late(&self, commit: CommitView<'_>, closed: &mut Vec<ChunkMeta>) {
+        self.samples.lock().close_late(self.wal_ref(), commit, closed);
     }
 
-    /// Drops the closed chunks of late samples that stand before a place; how many.
-    pub(crate) fn drop_late_before(&self, place: ChunkPlace) -> usize {
-        self.samples.lock().drop_late_before(place)
+    /// Drops the closed chunks of late samples of commits up to one; how many.
+    pub(crate) fn drop_late_up_to(&self, commit: CommitId) -> usize {
+        self.samples.lock().drop_late_up_to(commit)
     }
 
-    /// Hands out the times of the closed chunks of late samples that stand before a place.
-    pub(crate) fn each_late_span(&self, place: ChunkPlace, each: impl FnMut(TimeRange)) {
+    /// Hands out the times of the closed chunks of late samples of commits up to one.
+    pub(crate) fn each_late_span(&self, up_to: CommitId, each: impl FnMut(TimeRange)) {
         if let Some(late) = self.samples.lock().late() {
-            late.each_span_before(place, each);
+            late.each_span_up_to(up_to, each);
         }
     }
 
@@ -437,11 +439,11 @@ impl MemSeries {
         self.samples.lock().collect(view, out);
     }
 
-    /// The same for the closed chunks of late samples alone that stand before a place.
-    pub(crate) fn collect_late_before(&self, place: ChunkPlace, range: TimeRange, out: &mut Collected) {
+    /// The same for the closed chunks of late samples alone, of commits up to one.
+    pub(crate) fn collect_late_up_to(&self, commit: CommitId, range: TimeRange, out: &mut Collected) {
         out.clear(TimestampMs::MIN);
         if let Some(late) = self.samples.lock().late() {
-            late.collect_before(place, range, out.late_mut());
+            late.collect_up_to(commit, range, out.late_mut());
         }
     }
 

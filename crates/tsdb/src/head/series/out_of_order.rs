@@ -5,7 +5,7 @@
 use super::{CommitView, HistogramRef, Place};
 use crate::{
     head::{isolation::CommitId, wal_ref::WalRef},
-    head_chunks::{ChunkMeta, ChunkPlace, Entry, HeadChunks, Order},
+    head_chunks::{ChunkMeta, Entry, HeadChunks, Order},
 };
 use bytes::Bytes;
 use skopos_chunk::{BuiltChunk, ChunkBuilder, ChunkError, ChunkValue, CutAt, SampleIter, decode_columns};
@@ -81,6 +81,8 @@ struct Late {
 #[derive(Clone, Debug)]
 pub(super) struct ClosedLate {
     meta: ChunkMeta,
+    /// The last commit that it has samples of.
+    newest: CommitId,
     /// The commit of each sample, while a reader may not see all of them.
     commits: Option<Arc<[CommitId]>>,
 }
@@ -99,7 +101,7 @@ impl OutOfOrder {
     pub(super) fn attach(&mut self, meta: ChunkMeta) -> bool {
         let known = self.closed.iter().any(|c| c.meta.place() == meta.place());
         if !known {
-            self.closed.push(ClosedLate { meta, commits: None });
+            self.closed.push(ClosedLate { meta, newest: 0, commits: None });
         }
         !known
     }
@@ -134,18 +136,39 @@ impl OutOfOrder {
         true
     }
 
-    /// Closes the open chunk, which becomes several where kinds of values change.
-    pub(super) fn close(&mut self, wal_ref: WalRef, commit: CommitView<'_>, closed: &mut Vec<ChunkMeta>) {
+    /// Closes the open chunk: what is to be cut apart from what is not.
+    fn close(&mut self, wal_ref: WalRef, commit: CommitView<'_>, closed: &mut Vec<ChunkMeta>) {
+        self.close_cut(wal_ref, commit, closed);
+        let rest = std::mem::take(&mut self.open);
+        self.put(&rest, wal_ref, commit, closed);
+    }
+
+    /// Closes what of the open chunk is to be cut, and leaves the rest open.
+    pub(super) fn close_cut(&mut self, wal_ref: WalRef, commit: CommitView<'_>, closed: &mut Vec<ChunkMeta>) {
+        let is_cut = |s: &Late| s.commit <= commit.late_cut;
+        let (cut, rest) = std::mem::take(&mut self.open).into_iter().partition::<Vec<_>, _>(is_cut);
+        self.open = rest;
+        self.put(&cut, wal_ref, commit, closed);
+    }
+
+    /// Puts samples into a closed chunk, or into several where kinds of values change.
+    fn put(
+        &mut self,
+        samples: &[Late],
+        wal_ref: WalRef,
+        commit: CommitView<'_>,
+        closed: &mut Vec<ChunkMeta>,
+    ) {
         let seen_by_all = commit.seen_by_all();
         for known in self.closed.iter_mut() {
             if known.commits.as_ref().is_some_and(|c| c.iter().all(|c| *c <= seen_by_all)) {
                 known.commits = None;
             }
         }
-        let mut samples = self.open.as_slice();
-        for chunk in build(&self.open) {
-            let (of_chunk, rest) = samples.split_at(usize::from(chunk.samples));
-            samples = rest;
+        let mut left = samples;
+        for chunk in build(samples) {
+            let (of_chunk, behind) = left.split_at(usize::from(chunk.samples));
+            left = behind;
             let meta = commit.chunks.put(&Entry {
                 wal_ref: wal_ref.get(),
                 min: chunk.min,
@@ -154,18 +177,18 @@ impl OutOfOrder {
                 order: Order::OutOfOrder,
                 bytes: &chunk.bytes,
             });
-            let hidden = of_chunk.iter().any(|s| s.commit > seen_by_all);
+            let newest = of_chunk.iter().map(|s| s.commit).max().unwrap_or_default();
+            let hidden = newest > seen_by_all;
             let commits = hidden.then(|| of_chunk.iter().map(|s| s.commit).collect());
-            self.closed.push(ClosedLate { meta, commits });
+            self.closed.push(ClosedLate { meta, newest, commits });
             closed.push(meta);
         }
-        self.open = Vec::new();
     }
 
-    /// Drops the closed chunks that stand before a place; how many.
-    pub(super) fn drop_before(&mut self, place: ChunkPlace) -> usize {
+    /// Drops the closed chunks of commits up to one; how many.
+    pub(super) fn drop_up_to(&mut self, commit: CommitId) -> usize {
         let before = self.closed.len();
-        self.closed.retain(|c| c.meta.place() >= place);
+        self.closed.retain(|c| c.newest > commit);
         self.closed.shrink_to_fit();
         before - self.closed.len()
     }
@@ -174,9 +197,8 @@ impl OutOfOrder {
         self.closed.is_empty() && self.open.is_empty()
     }
 
-    pub(super) fn each_span_before(&self, place: ChunkPlace, mut each: impl FnMut(TimeRange)) {
-        let before = self.closed.iter().filter(|c| c.meta.place() < place);
-        before.for_each(|c| each(c.meta.range()));
+    pub(super) fn each_span_up_to(&self, commit: CommitId, mut each: impl FnMut(TimeRange)) {
+        self.closed.iter().filter(|c| c.newest <= commit).for_each(|c| each(c.meta.range()));
     }
 
     /// The times of the first and of the last sample.
@@ -208,10 +230,10 @@ impl OutOfOrder {
         out.open.extend(open.cloned());
     }
 
-    /// The closed chunks that stand before a place.
-    pub(super) fn collect_before(&self, place: ChunkPlace, range: TimeRange, out: &mut CollectedLate) {
+    /// The closed chunks of commits up to one.
+    pub(super) fn collect_up_to(&self, commit: CommitId, range: TimeRange, out: &mut CollectedLate) {
         out.mark = CommitId::MAX;
-        let wanted = |c: &&ClosedLate| c.meta.place() < place && overlaps(&c.meta, range);
+        let wanted = |c: &&ClosedLate| c.newest <= commit && overlaps(&c.meta, range);
         out.closed.extend(self.closed.iter().filter(wanted).cloned());
     }
 

@@ -11,7 +11,7 @@ use crate::{
         isolation::{CommitId, LastBoundary, OlderBoundaries},
         wal_ref::WalRef,
     },
-    head_chunks::{ChunkMeta, ChunkPlace, Entry, Order},
+    head_chunks::{ChunkMeta, Entry, Order},
     wal::snapshot::{ClosedChunks, OpenChunk},
 };
 use skopos_model::{FloatHistogram, Histogram, Sample, TimestampMs, is_stale_nan};
@@ -364,26 +364,23 @@ impl Samples {
         self.rare.get_or_insert_default().late.get_or_insert_default()
     }
 
-    /// Closes the open chunk of late samples; whether there are any such samples.
+    /// Closes the open chunk of late samples, as far as it is to be cut.
     pub(super) fn close_late(
         &mut self,
         wal_ref: WalRef,
         commit: CommitView<'_>,
         closed: &mut Vec<ChunkMeta>,
-    ) -> bool {
-        let late = self.rare.as_mut().and_then(|rare| rare.late.as_mut());
-        let any = late.is_some();
-        if let Some(late) = late {
-            late.close(wal_ref, commit, closed);
+    ) {
+        if let Some(late) = self.rare.as_mut().and_then(|rare| rare.late.as_mut()) {
+            late.close_cut(wal_ref, commit, closed);
         }
-        any
     }
 
-    /// Drops the closed chunks of late samples that stand before a place; how many.
-    pub(super) fn drop_late_before(&mut self, place: ChunkPlace) -> usize {
+    /// Drops the closed chunks of late samples of commits up to one; how many.
+    pub(super) fn drop_late_up_to(&mut self, commit: CommitId) -> usize {
         let Some(rare) = &mut self.rare else { return 0 };
         let Some(late) = &mut rare.late else { return 0 };
-        let gone = late.drop_before(place);
+        let gone = late.drop_up_to(commit);
         if late.is_empty() {
             rare.late = None;
             self.drop_empty();

@@ -1,0 +1,283 @@
+//! Samples that came out of order and were deleted stay deleted, however the database ends and whatever of
+//! them its logs still have; and none that was not deleted goes with them.
+
+use crate::{
+    common::{DIR, budget, commit, dump, labels, matcher, open, range},
+    crash_out_of_order::Outcome,
+};
+use skopos_base::{
+    Env,
+    rng::Rng,
+    sim::{
+        SimFs, SimWorld,
+        crash::{CrashMode, CrashTest},
+        effort,
+    },
+};
+use skopos_model::{DurationMs, Labels, TimestampMs};
+use skopos_storage::{Queryable, TimeRange};
+use skopos_tsdb::{Db, Options};
+use std::{collections::BTreeSet, path::Path};
+
+const BLOCK_MS: i64 = 10_000;
+/// All samples of a scenario are in one.
+const LONG_BLOCK_MS: i64 = 100_000;
+const SERIES: usize = 3;
+
+fn options(block_ms: i64) -> Options {
+    Options {
+        // Less than a hundred records: several segments, and so checkpoints.
+        segment_bytes: 64 << 10,
+        min_block_duration: DurationMs::from_ms(block_ms),
+        max_block_duration: DurationMs::from_ms(9 * block_ms),
+        out_of_order_window: DurationMs::from_secs(3600),
+        maintenance_interval: DurationMs::from_secs(3600),
+        ..Options::default()
+    }
+}
+
+fn series(i: usize) -> Labels {
+    labels(&[("__name__", "late"), ("i", &i.to_string())])
+}
+
+/// How a database ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Killed,
+    /// Without a snapshot.
+    Dropped,
+    Closed,
+}
+
+const ENDS: [End; 3] = [End::Killed, End::Dropped, End::Closed];
+
+/// A disk, and how many databases it has seen.
+struct Lives {
+    fs: SimFs,
+    nth: u64,
+}
+
+impl Lives {
+    fn new(seed: u64) -> Self {
+        Self { fs: SimFs::new(seed), nth: 0 }
+    }
+
+    /// Has `step` do something with a database, which ends then.
+    fn live(&mut self, end: End, step: impl FnOnce(&Env, &Db)) {
+        // Blocks of another life have other names.
+        self.nth += 1;
+        let fs = self.fs.process_crash();
+        self.fs = SimWorld::with_fs(self.nth, fs.clone()).run(|env| {
+            let db = open(env, options(BLOCK_MS));
+            step(env, &db);
+            let killed = fs.process_crash();
+            match end {
+                End::Killed => return killed,
+                End::Dropped => drop(db),
+                End::Closed => db.close().expect("the disk is sound"),
+            }
+            fs.process_crash()
+        });
+    }
+}
+
+/// What a set of samples should be, by series and time.
+type Samples = BTreeSet<(usize, i64)>;
+
+fn has(range: &TimeRange, t: i64) -> bool {
+    (range.min.as_ms()..=range.max.as_ms()).contains(&t)
+}
+
+fn found(env: &Env, db: &Db) -> Samples {
+    let all = dump(env, db);
+    let times = |i: usize| all.get(&series(i)).into_iter().flatten().map(move |(t, _)| (i, *t));
+    (0..SERIES).flat_map(times).collect()
+}
+
+/// Says what is lost, and what is there that should not be.
+fn assert_same(found: &Samples, expected: &Samples, said: &str) {
+    let (lost, more): (Vec<_>, Vec<_>) =
+        (expected.difference(found).collect(), found.difference(expected).collect());
+    let ends = |of: &[&(usize, i64)]| (of.len(), of.first().map(|s| **s), of.last().map(|s| **s));
+    let (lost, more) = (ends(&lost), ends(&more));
+    assert!(found == expected, "{said}: lost {lost:?}, back {more:?}");
+}
+
+/// Samples of a series in one batch.
+fn put(db: &Db, i: usize, times: impl IntoIterator<Item = i64>) -> Outcome {
+    let samples: Vec<_> = times.into_iter().map(|t| (series(i), t, t as f64)).collect();
+    commit(db, &samples)?;
+    Ok(())
+}
+
+fn delete(env: &Env, db: &Db, i: usize, range: TimeRange) -> Outcome {
+    db.delete_series(&[matcher("i", "=", &i.to_string())], range, &budget(env))?;
+    Ok(())
+}
+
+/// In order from 0 s to 99 s, every second; late ones half a second behind of the times that blocks have.
+fn fill(db: &Db) -> Result<Samples, Box<dyn std::error::Error>> {
+    for i in 0..2 {
+        put(db, i, (0..100).map(|s| s * 1000))?;
+    }
+    for i in 0..2 {
+        for at in 0..8 {
+            put(db, i, (0..10).map(|k| (at + k * 8) * 1000 + 500))?;
+        }
+    }
+    let times = (0..100).map(|s| s * 1000).chain((0..80).map(|s| s * 1000 + 500));
+    Ok(times.flat_map(|t| [(0, t), (1, t)]).collect())
+}
+
+#[test]
+fn late_samples_that_were_deleted_from_blocks_stay_deleted_however_the_database_ends() {
+    for (first, second) in ENDS.into_iter().flat_map(|first| ENDS.map(|second| (first, second))) {
+        for steps in 0..8 {
+            let (shortened, cleaned, held) = (steps & 1 > 0, steps & 2 > 0, steps & 4 > 0);
+            let mut expected = Samples::new();
+            let mut lives = Lives::new(1);
+            lives.live(first, |env, db| {
+                expected = fill(db).expect("the disk is sound");
+                let reader = held.then(|| db.querier(TimeRange::ALL).expect("all is sound"));
+                db.compact_out_of_order().expect("the disk is sound");
+                drop(reader);
+                db.maintain().expect("the disk is sound");
+                delete(env, db, 0, range(10_000, 70_000)).expect("the disk is sound");
+                expected.retain(|(i, t)| *i != 0 || *t < 10_000 || *t > 70_000);
+                if shortened {
+                    db.steps().truncate_wal(TimestampMs::new(50_000)).expect("the disk is sound");
+                }
+                if cleaned {
+                    db.clean_tombstones().expect("the disk is sound");
+                }
+            });
+            let said = format!("{first:?}, {second:?}, steps {steps:03b}");
+            lives.live(second, |env, db| {
+                assert_same(&found(env, db), &expected, &said);
+                // What is brought in anew is no part of the deletion, since blocks had what was deleted.
+                put(db, 0, [20_250]).expect("the disk is sound");
+                expected.insert((0, 20_250));
+                assert_same(&found(env, db), &expected, &said);
+            });
+            lives.live(End::Killed, |env, db| {
+                assert_same(&found(env, db), &expected, &format!("{said}, again"));
+                assert_eq!(db.compact_out_of_order().expect("the disk is sound").out_of_order, 1, "{said}");
+                assert_same(&found(env, db), &expected, &format!("{said}, in blocks"));
+            });
+        }
+    }
+}
+
+/// Against a plain set, through lives that end in all ways.
+#[test]
+fn deletions_of_late_samples_agree_with_a_set() {
+    for seed in 0..effort::states(20) as u64 {
+        let rng = Rng::from_seed(effort::seed(seed));
+        let (mut expected, mut deleted) = (Samples::new(), Vec::<(usize, TimeRange)>::new());
+        let (mut now, mut lives) = (1_000_000, Lives::new(seed));
+        for nth in 0..4 {
+            let end = ENDS[rng.below(3) as usize];
+            let mut said = Vec::new();
+            lives.live(end, |env, db| {
+                assert_same(&found(env, db), &expected, &format!("seed {seed}, life {nth}"));
+                for _ in 0..25 {
+                    let i = rng.below(SERIES as u64) as usize;
+                    let step = rng.below(12);
+                    said.push((step, i, now));
+                    match step {
+                        0..3 => {
+                            let times: Vec<_> = (1..=20).map(|k| now + k * 400).collect();
+                            now += 8000;
+                            put(db, i, times.iter().copied()).expect("the disk is sound");
+                            expected.extend(times.into_iter().map(|t| (i, t)));
+                        }
+                        3..7 => {
+                            // A time that was deleted may be hidden once more while the head has it.
+                            let times = (0..40).map(|_| now - rng.below(60_000) as i64);
+                            let is_free = |t: &i64| {
+                                let hit = |(of, d): &(usize, TimeRange)| *of == i && has(d, *t);
+                                !expected.contains(&(i, *t)) && !deleted.iter().any(hit)
+                            };
+                            let times: BTreeSet<_> = times.filter(is_free).collect();
+                            put(db, i, times.iter().copied()).expect("the disk is sound");
+                            expected.extend(times.into_iter().map(|t| (i, t)));
+                        }
+                        7 => {
+                            let min = now - rng.below(60_000) as i64;
+                            let span = range(min, min + rng.below(20_000) as i64);
+                            delete(env, db, i, span).expect("the disk is sound");
+                            deleted.push((i, span));
+                            expected.retain(|(of, t)| *of != i || !has(&span, *t));
+                        }
+                        8 => drop(db.maintain().expect("the disk is sound")),
+                        9 => drop(db.compact_out_of_order().expect("the disk is sound")),
+                        10 => drop(db.clean_tombstones().expect("the disk is sound")),
+                        _ => db.sync().expect("the disk is sound"),
+                    }
+                    assert_same(&found(env, db), &expected, &format!("seed {seed}, life {nth}: {said:?}"));
+                }
+            });
+        }
+    }
+}
+
+/// How far a scenario came.
+#[derive(Debug, Default)]
+struct Reached {
+    filled: bool,
+    deleted: bool,
+    /// What was brought in anew is durable.
+    brought_in: bool,
+}
+
+fn scenario(env: &Env, reached: &mut Reached) -> Outcome {
+    let db = Db::open(Path::new(DIR), options(LONG_BLOCK_MS), env)?;
+    fill(&db)?;
+    // So late that what is before is cut.
+    put(&db, 0, [260_000])?;
+    put(&db, 1, [260_000])?;
+    db.sync()?;
+    reached.filled = true;
+    db.compact_out_of_order()?;
+    delete(env, &db, 0, range(10_000, 70_000))?;
+    reached.deleted = true;
+    put(&db, 0, (30..40).map(|s| s * 1000 + 250))?;
+    db.sync()?;
+    reached.brought_in = true;
+    db.steps().truncate_wal(TimestampMs::new(50_000))?;
+    db.compact_out_of_order()?;
+    db.close()?;
+    Ok(())
+}
+
+fn check(env: &Env, reached: &Reached) {
+    let look = |db: &Db| {
+        let there = found(env, db);
+        if reached.filled {
+            assert_eq!(there.iter().filter(|(i, _)| *i == 1).count(), 181, "{reached:?}");
+        }
+        let is_old = |(i, t): &&(usize, i64)| *i == 0 && (10_000..=70_000).contains(t) && t % 500 == 0;
+        let (old, new) =
+            (there.iter().filter(is_old).count(), there.iter().filter(|(_, t)| t % 500 > 0).count());
+        assert!(!reached.deleted || old == 0, "{old} are back: {reached:?}");
+        assert!(!reached.brought_in || new == 10, "{new}: {reached:?}");
+        there
+    };
+    let db = open(env, options(LONG_BLOCK_MS));
+    let there = look(&db);
+    drop(db);
+    let db = open(env, options(LONG_BLOCK_MS));
+    assert_eq!(look(&db), there, "opening twice finds the same");
+    db.compact_out_of_order().expect("the disk is sound");
+    assert_eq!(look(&db), there, "and so do blocks");
+}
+
+#[test]
+fn no_crash_brings_back_what_was_deleted_or_takes_what_came_later() {
+    for (mode, states) in [(CrashMode::ProcessKill, 1), (CrashMode::PowerLoss, 2)] {
+        let enumerated = CrashTest::new(mode)
+            .states_per_point(states)
+            .run(scenario, |env, reached: &Reached| check(env, reached));
+        assert!(enumerated.states > 100, "{enumerated:?}");
+    }
+}
