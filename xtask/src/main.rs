@@ -65,6 +65,8 @@ usage: cargo xtask COMMAND
   bench peers queries [--quick] [--only SYSTEM] [--name PART] [--repeat N] [--program PATH]
               [--prometheus PATH]
                            ask Prometheus, VictoriaMetrics and skopos the same about the same samples
+  bench peers agent [--quick] [--scrapes N] [--rounds N] [--program PATH]
+                           read this machine, and a large one of files, with node_exporter and skopos agent
   fuzz [TARGET] [--seconds N]
                            run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)
   fuzz TARGET --replay FILE
@@ -100,6 +102,7 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["ui"] => ui::run(&root),
         ["test"] => test::run_all(&root),
         ["bench", "peers", "queries", rest @ ..] => queries::run_all(&root, rest),
+        ["bench", "peers", "agent", rest @ ..] => peers::agent::run_all(&root, rest),
         ["bench", "peers", rest @ ..] => peers::run_all(&root, rest),
         ["bench"] => bench::run_all(&root, None, &[]),
         ["bench", "--", rest @ ..] => bench::run_all(&root, None, rest),

@@ -1,83 +1,87 @@
-//! One scrape of all node collectors: on this machine, and on one of 128 CPUs and 200 disks made of
-//! files. Beside the time it prints how often a scrape allocates, how large its page is, and what the
-//! process holds in memory.
+//! One scrape of all node collectors that run by default: on this machine, and on one of 128 CPUs and 200
+//! disks made of files. Beside the time it prints how often a scrape allocates, how large its page is, what
+//! it takes of the processor, how long the slowest take, and what the process holds in memory.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use rustix::time::{ClockId, clock_gettime};
 use skopos_agent::{AgentEnv, BuildInfo, NodeAgent, NodeOptions, Paths, ThisHost};
-use skopos_base::env::Env;
+use skopos_base::{
+    env::Env,
+    spawn::{Joined, Spawner, Stop},
+};
 use skopos_exposition::Format;
-use std::{fmt::Write as _, fs, hint::black_box, path::Path, sync::Arc};
+use skopos_testkit::machine::LARGE;
+use std::{
+    fs,
+    hint::black_box,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-const CPUS: usize = 128;
-const DISKS: usize = 200;
+const SCRAPES: usize = 500;
 
-fn agent(paths: Option<Paths>) -> NodeAgent {
-    let options = NodeOptions { paths: paths.unwrap_or_default(), ..NodeOptions::default() };
-    let Env { clock, spawner, .. } = Env::real();
-    NodeAgent::new(options, BuildInfo::default(), AgentEnv { clock, spawner, host: Arc::new(ThisHost) })
+/// Gives no threads: all collectors then run on the caller's, where their allocations are counted.
+#[derive(Debug)]
+struct NoThreads(Arc<dyn Spawner>);
+
+impl Spawner for NoThreads {
+    fn spawn(&self, _: &str, _: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Joined>> {
+        Err(io::ErrorKind::OutOfMemory.into())
+    }
+
+    fn stop_signal(&self) -> Arc<dyn Stop> {
+        self.0.stop_signal()
+    }
 }
 
-fn write(folder: &Path, name: &str, content: &str) {
-    let path = folder.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
+fn agent(paths: Option<&Paths>, spawner: Arc<dyn Spawner>) -> NodeAgent {
+    let mut options = NodeOptions { paths: paths.cloned().unwrap_or_default(), ..NodeOptions::default() };
+    // The files have network devices of their own.
+    options.netdev.netlink = paths.is_none();
+    let env = AgentEnv { clock: Env::real().clock, spawner, host: Arc::new(ThisHost) };
+    NodeAgent::new(options, BuildInfo::default(), env)
 }
 
-/// The files of `tests/fixtures/metal`, with many more CPUs and disks.
-fn large_machine(folder: &Path) {
-    let metal = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/metal");
-    for name in [
-        "proc/1/mountinfo",
-        "proc/meminfo",
-        "proc/loadavg",
-        "proc/vmstat",
-        "proc/sys/fs/file-nr",
-        "proc/pressure/cpu",
-        "proc/pressure/io",
-        "proc/pressure/memory",
-        "etc/os-release",
-    ] {
-        write(folder, name, &fs::read_to_string(metal.join(name)).unwrap());
-    }
-    let mut stat = String::new();
-    for cpu in 0..CPUS {
-        writeln!(stat, "cpu{cpu} 10132153 290696 3084719 46828483 16683 0 25195 175628 0 0").unwrap();
-        for (name, value) in [
-            ("topology/physical_package_id", cpu / 64),
-            ("topology/core_id", cpu % 64),
-            ("thermal_throttle/core_throttle_count", cpu),
-            ("thermal_throttle/package_throttle_count", cpu),
-        ] {
-            write(folder, &format!("sys/devices/system/cpu/cpu{cpu}/{name}"), &format!("{value}\n"));
-        }
-    }
-    write(folder, "sys/devices/system/cpu/online", "0-127\n");
-    let interrupts = " 12345".repeat(1500);
-    writeln!(stat, "intr 1462898{interrupts}\nctxt 115315\nbtime 769041601\nprocesses 86031").unwrap();
-    write(folder, "proc/stat", &stat);
-    let mut disks = String::new();
-    for disk in 0..DISKS {
-        let counters = "51033 16907 9641922 43834 27370 41255 5185488 15583 2 17096 60363 1 2 3 4 5 6";
-        writeln!(disks, " 259 {disk} nvme{disk}n1 {counters}").unwrap();
-        write(folder, &format!("sys/block/nvme{disk}n1/queue/rotational"), "0\n");
-        let udev = format!("E:ID_MODEL=Example\nE:ID_SERIAL=serial{disk}\nE:ID_WWN=eui.{disk}\n");
-        write(folder, &format!("run/udev/data/b259:{disk}"), &udev);
-    }
-    write(folder, "proc/diskstats", &disks);
-}
-
-fn bench_one(c: &mut Criterion, name: &str, agent: &NodeAgent) {
+/// Allocations of one scrape. File systems are not asked, for that takes threads.
+fn allocations(paths: Option<&Paths>) -> u64 {
+    let agent = agent(paths, Arc::new(NoThreads(Env::real().spawner)));
     let mut page = Vec::new();
     agent.gather(Format::Text, &mut page);
     page.clear();
-    let counted = allocation_counter::measure(|| agent.gather(Format::Text, &mut page));
+    allocation_counter::measure(|| agent.gather(Format::Text, &mut page)).count_total
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+fn bench_one(c: &mut Criterion, name: &str, paths: Option<&Paths>) {
+    let agent = agent(paths, Env::real().spawner);
+    let mut page = Vec::new();
+    let mut took = Vec::with_capacity(SCRAPES);
+    agent.gather(Format::Text, &mut page);
+    let before = cpu_time();
+    for _ in 0..SCRAPES {
+        page.clear();
+        let began = Instant::now();
+        agent.gather(Format::Text, &mut page);
+        took.push(began.elapsed());
+    }
+    let cpu_a_scrape = (cpu_time() - before) / SCRAPES as u32;
+    took.sort_unstable();
     let samples = page.split(|b| *b == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count();
     eprintln!(
-        "{name}: {} allocations a scrape, {samples} samples, page of {} bytes, {} kB resident",
-        counted.count_total,
+        "{name}: {} collectors, {} allocations a scrape, {samples} samples, page of {} bytes, \
+         {cpu_a_scrape:.2?} of the processor a scrape, p50 {:.2?}, p99 {:.2?}, {} kB resident",
+        agent.enabled().len(),
+        allocations(paths),
         page.len(),
+        took[SCRAPES / 2],
+        took[SCRAPES * 99 / 100],
         resident_kb()
     );
     eprintln!("{name}: the slowest are {}", slowest(&page));
@@ -111,11 +115,11 @@ fn resident_kb() -> u64 {
 }
 
 fn gather(c: &mut Criterion) {
-    bench_one(c, "agent/gather/this machine", &agent(None));
+    bench_one(c, "agent/gather/this machine", None);
     let folder = tempfile::tempdir().unwrap();
-    large_machine(folder.path());
-    let large = agent(Some(Paths::below(folder.path().to_str().unwrap())));
-    bench_one(c, "agent/gather/128 CPUs and 200 disks", &large);
+    LARGE.write(folder.path()).unwrap();
+    let paths = Paths::below(folder.path().to_str().unwrap());
+    bench_one(c, "agent/gather/128 CPUs and 200 disks", Some(&paths));
 }
 
 criterion_group!(benches, gather);

@@ -2,6 +2,7 @@
 //! server listens on loopback and ends with its test.
 //!
 //! - `support`: asking a server, and what its answers say
+//! - `agent`, `agent_as_nobody`: this machine's page, and what of it an ordinary user may see
 //! - `kill_nine`: what a crash at any moment leaves
 //! - `peers`: the same bodies and queries to Debian's Prometheus and to ours
 //! - `differential`: made-up expressions to Prometheus and to ours, over the same blocks
@@ -31,6 +32,7 @@
 #![expect(clippy::print_stdout, reason = "random tests print their seed")]
 
 mod agent;
+mod agent_as_nobody;
 mod api;
 mod api_beside;
 mod api_state;

@@ -112,6 +112,20 @@ impl Connection {
         Ok(Connection { address: address.to_owned(), stream: BufReader::new(stream) })
     }
 
+    /// Fetches `path`.
+    ///
+    /// # Errors
+    /// As [`get`](get()).
+    pub fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+        let mut head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        self.stream.get_mut().write_all(head.as_bytes())?;
+        self.answer()
+    }
+
     /// Sends a form. What comes back is read by [`Connection::answer`], which has to follow.
     ///
     /// # Errors

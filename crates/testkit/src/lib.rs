@@ -14,6 +14,7 @@
 //! - `series`: series with all kinds of samples, and the text in which fixtures hold them
 //! - `expressions`: made-up expressions of PromQL
 //! - `archive`: a folder as one compressed file
+//! - `machine`: a large machine made of files, for agents to read
 //! - `remote`: remote write and read as a client of a real server
 //! - `port`, `wait`: a free port; waiting for a real process
 //!
@@ -31,6 +32,7 @@
 pub mod archive;
 pub mod expressions;
 pub mod http;
+pub mod machine;
 pub mod misbehaving;
 pub mod peers;
 pub mod port;

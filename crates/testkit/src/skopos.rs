@@ -1,9 +1,13 @@
 //! Our own program as a process, for tests from end to end. It knows the few flags that every such test
 //! needs; the rest is the test's.
 
-use std::path::Path;
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use crate::service::{Service, Spec};
+
+/// What makes a program run as the user and the group `nobody`.
+const NOBODY_USER: &str = "--reuid=65534";
+const NOBODY_GROUP: &str = "--regid=65534";
 
 /// How our program is to be started.
 #[derive(Debug, Clone)]
@@ -56,6 +60,26 @@ impl Skopos {
     #[must_use]
     pub fn ready_path(mut self, path: &str) -> Skopos {
         path.clone_into(&mut self.spec.ready_path);
+        self
+    }
+
+    /// Runs a copy of it, which is put into `folder`, as the user and group `nobody`. Only root can do this.
+    ///
+    /// # Panics
+    /// If the copy cannot be made.
+    #[must_use]
+    pub fn as_nobody(mut self, folder: &Path) -> Skopos {
+        let copy = folder.join("skopos");
+        let copied = fs::copy(&self.spec.program, &copy);
+        copied.unwrap_or_else(|error| panic!("cannot copy {}: {error}", self.spec.program.display()));
+        // The folder is a temporary one, which only its owner may enter.
+        let entered = fs::set_permissions(folder, fs::Permissions::from_mode(0o755));
+        entered.unwrap_or_else(|error| panic!("cannot open {}: {error}", folder.display()));
+        let own = [NOBODY_USER, NOBODY_GROUP, "--clear-groups", "--"].map(str::to_owned);
+        let program = copy.display().to_string();
+        let arguments = std::mem::take(&mut self.spec.arguments);
+        self.spec.arguments = own.into_iter().chain([program]).chain(arguments).collect();
+        self.spec.program = "setpriv".into();
         self
     }
 

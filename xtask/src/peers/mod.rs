@@ -6,6 +6,7 @@
 //! samples by its own counter, processor time and memory by /proc. Then it is killed, and the time is
 //! taken from its next start until it answers for every target with what it had stored.
 
+pub(crate) mod agent;
 mod body;
 mod load;
 mod systems;

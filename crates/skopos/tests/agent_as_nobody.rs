@@ -1,0 +1,78 @@
+//! `skopos agent` as the user `nobody`, beside root's: what is missing is named in the log, once.
+
+use crate::support::BINARY;
+use skopos_testkit::{service::Service, skopos::Skopos};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt,
+};
+
+/// What the log says of something that the system refused.
+const REFUSED: &str = "this user may not have it";
+
+/// The agent with all collectors that it has.
+fn agent() -> Skopos {
+    let names = skopos_agent::collector_names();
+    names.fold(Skopos::agent(BINARY), |agent, name| agent.flag(&format!("--collector.{name}")))
+}
+
+/// The families that one collector writes, and whether it succeeds.
+fn families(agent: &Service, collector: &str) -> (BTreeSet<String>, bool) {
+    let response = agent.get(&format!("/metrics?collect[]={collector}"));
+    assert_eq!(response.status, 200, "{collector}: {}", response.text());
+    let page = response.text();
+    let success = format!("node_scrape_collector_success{{collector=\"{collector}\"}} 1");
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE node_"));
+    let names = types.filter_map(|line| line.split(' ').next()).map(str::to_owned);
+    (names.collect(), page.lines().any(|line| line == success))
+}
+
+/// The lines of the log about refusals, without their times, by collector.
+fn refusals(agent: &Service) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in agent.log().lines().filter(|line| line.contains(REFUSED)) {
+        let from = |start: &str| line.split_once(start).map(|(_, rest)| rest.to_owned());
+        let rest = from("collector=").unwrap_or_else(|| panic!("no collector is named: {line}"));
+        let collector = rest.split(' ').next().unwrap().trim_matches('"').to_owned();
+        found.entry(collector).or_default().push(rest);
+    }
+    found
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+fn what_nobody_may_not_see_is_named_once_and_all_else_is_there() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        eprintln!("WARNING: only root can run a program as nobody; this test did NOT run");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (root, nobody) = (agent().start(), agent().as_nobody(folder.path()).start());
+    let mut withheld = BTreeSet::new();
+    for collector in skopos_agent::collector_names() {
+        let (of_root, root_succeeds) = families(&root, collector);
+        let (of_nobody, nobody_succeeds) = families(&nobody, collector);
+        let missing: Vec<_> = of_root.difference(&of_nobody).collect();
+        if !missing.is_empty() || root_succeeds != nobody_succeeds {
+            let said = refusals(&nobody);
+            assert!(said.contains_key(collector), "{collector} lacks {missing:?} and says nothing: {said:?}");
+            withheld.insert(collector);
+        }
+    }
+    assert!(withheld.contains("slabinfo"), "only root may read /proc/slabinfo: {withheld:?}");
+    assert!(withheld.len() < 10, "an ordinary user is to see nearly everything: {withheld:?}");
+
+    let before = refusals(&nobody);
+    for _ in 0..3 {
+        assert_eq!(nobody.get("/metrics").status, 200);
+    }
+    let after = refusals(&nobody);
+    assert_eq!(before, after, "what was told is not told again");
+    for (collector, lines) in &after {
+        let once: BTreeSet<_> = lines.iter().collect();
+        assert_eq!(once.len(), lines.len(), "{collector} repeats itself: {lines:?}");
+    }
+    assert!(after["slabinfo"].iter().any(|line| line.contains("/proc/slabinfo")), "{after:?}");
+    assert_eq!(refusals(&root), BTreeMap::new(), "root may have everything");
+}
