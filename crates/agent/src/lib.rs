@@ -70,10 +70,13 @@ pub use collectors::{
 };
 pub use error::{CollectError, OptionsError, SelectionError};
 pub use filter::Filter;
-pub use flags::{AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, Switches, WebArgs};
-pub use host::{Host, Stream, ThisHost, Uname, Usage};
+pub use flags::{
+    AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, FilterArgs, Switches, WebArgs,
+};
+pub use host::{DriverInfo, Host, LinkModes, Stream, ThisHost, Uname, Usage};
 pub use options::{
-    ContainerOptions, CpuInfoOptions, CpuOptions, FileSystemOptions, NetDevOptions, NodeOptions,
+    ContainerOptions, CpuInfoOptions, CpuOptions, EthtoolOptions, FileSystemOptions, InterruptOptions,
+    NetDevOptions, NodeOptions,
 };
 pub use output::{Family, Output};
 pub use registry::{AgentEnv, BuildInfo, NodeAgent, Scrape, Selection};

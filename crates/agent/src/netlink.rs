@@ -23,6 +23,7 @@ const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const NEW_LINK: u16 = 16;
 const NEW_ADDRESS: u16 = 20;
+const NEW_ROUTE: u16 = 24;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const FLAGS_DUMP: u16 = 0x301;
 /// `NLM_F_REQUEST | NLM_F_ACK`.
@@ -47,6 +48,8 @@ pub enum Request {
     Links,
     /// All addresses of all links.
     Addresses,
+    /// All routes of all tables.
+    Routes,
     /// All queueing disciplines of all links.
     Qdiscs,
     /// All TCP sockets of one family of addresses.
@@ -86,13 +89,14 @@ impl Request {
             Self::TcpSockets(_) => SOCKETS,
             Self::Family(_) => CONTROL,
             Self::Generic(generic) => generic.family,
+            Self::Routes => 26,
         }
     }
 
     /// The part of the kernel that answers; nothing says routing.
     const fn protocol(self) -> Option<Protocol> {
         match self {
-            Self::Links | Self::Addresses | Self::Qdiscs => None,
+            Self::Links | Self::Addresses | Self::Qdiscs | Self::Routes => None,
             Self::TcpSockets(_) => Some(protocols::SOCK_DIAG),
             Self::Family(_) | Self::Generic(_) => Some(protocols::GENERIC),
         }
@@ -103,6 +107,7 @@ impl Request {
         match self {
             Self::Links => vec![0; LINK_BODY_BYTES],
             Self::Addresses => vec![0; ADDRESS_BODY_BYTES],
+            Self::Routes => vec![0; ROUTE_BODY_BYTES],
             Self::Qdiscs => vec![0; QDISC_BODY_BYTES],
             Self::TcpSockets(version) => {
                 let family = match version {
@@ -341,6 +346,86 @@ pub fn addresses(answer: &[u8]) -> impl Iterator<Item = Address> {
     })
 }
 
+const ROUTE_BODY_BYTES: usize = 12;
+const ROUTE_DESTINATION: u16 = 1;
+const ROUTE_LINK: u16 = 4;
+const ROUTE_GATEWAY: u16 = 5;
+const ROUTE_PRIORITY: u16 = 6;
+const ROUTE_SOURCE: u16 = 7;
+const ROUTE_HOPS: u16 = 9;
+const HOP_BYTES: usize = 8;
+
+/// A route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// Its type, such as 1 for one to a machine or a network.
+    pub kind: u8,
+    /// The number of who made it.
+    pub protocol: u8,
+    /// Where it leads; `None` for anywhere.
+    pub destination: Option<IpAddr>,
+    /// How many bits of the destination count.
+    pub prefix_bits: u8,
+    /// The address that packets are sent from, when the route says so.
+    pub source: Option<IpAddr>,
+    /// The next machine on the way.
+    pub gateway: Option<IpAddr>,
+    /// The number of the link that it goes through; 0 when it has hops.
+    pub link: u32,
+    /// Its priority; a lower one is preferred.
+    pub priority: u32,
+    /// The ways that it is spread over.
+    pub hops: Vec<Hop>,
+}
+
+/// One of several ways of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hop {
+    /// The link's number.
+    pub link: u32,
+    /// The next machine on the way.
+    pub gateway: Option<IpAddr>,
+    /// Its share.
+    pub weight: u32,
+}
+
+/// The routes in `answer`.
+pub fn routes(answer: &[u8]) -> impl Iterator<Item = Route> {
+    messages(answer).filter(|message| message.kind == NEW_ROUTE).filter_map(|message| {
+        let attributes_bytes = message.body.get(ROUTE_BODY_BYTES..)?;
+        let mut route = Route {
+            kind: message.body[7],
+            protocol: message.body[5],
+            prefix_bits: message.body[1],
+            ..Route::default()
+        };
+        for (kind, content) in attributes(attributes_bytes) {
+            match kind {
+                ROUTE_DESTINATION => route.destination = ip(content),
+                ROUTE_LINK => route.link = word(content, 0).unwrap_or(0),
+                ROUTE_GATEWAY => route.gateway = ip(content),
+                ROUTE_PRIORITY => route.priority = word(content, 0).unwrap_or(0),
+                ROUTE_SOURCE => route.source = ip(content),
+                ROUTE_HOPS => route.hops = hops(content).collect(),
+                _ => {}
+            }
+        }
+        Some(route)
+    })
+}
+
+fn hops(bytes: &[u8]) -> impl Iterator<Item = Hop> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let len = usize::from(half(rest, 0)?);
+        let hop = rest.get(..len).filter(|hop| hop.len() >= HOP_BYTES)?;
+        rest = rest.get(aligned(len)..).unwrap_or(&[]);
+        let mut found = attributes(&hop[HOP_BYTES..]);
+        let gateway = found.find_map(|(kind, content)| (kind == ROUTE_GATEWAY).then(|| ip(content))?);
+        Some(Hop { link: word(hop, 4)?, gateway, weight: u32::from(hop[3]) + 1 })
+    })
+}
+
 fn ip(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(Ipv4Addr::from(v4).into());
@@ -394,12 +479,13 @@ mod tests {
             links(&bytes).for_each(drop);
             addresses(&bytes).for_each(drop);
             family_number(&bytes);
+            routes(&bytes).for_each(drop);
         }
 
         #[test]
         fn any_body_behind_a_right_header_is_read_without_panic(
             body in proptest::collection::vec(any::<u8>(), 0..300),
-            kind in prop_oneof![Just(NEW_LINK), Just(NEW_ADDRESS), Just(CONTROL)],
+            kind in prop_oneof![Just(NEW_LINK), Just(NEW_ADDRESS), Just(NEW_ROUTE), Just(CONTROL)],
         ) {
             let mut bytes = ((HEADER_BYTES + body.len()) as u32).to_ne_bytes().to_vec();
             bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -408,6 +494,7 @@ mod tests {
             links(&bytes).for_each(drop);
             addresses(&bytes).for_each(drop);
             family_number(&bytes);
+            routes(&bytes).for_each(drop);
         }
     }
 }

@@ -29,6 +29,18 @@ pub struct NodeOptions {
     pub netdev: NetDevOptions,
     /// Options of `containers`.
     pub containers: ContainerOptions,
+    /// Options of `ethtool`.
+    pub ethtool: EthtoolOptions,
+    /// Options of `interrupts`.
+    pub interrupts: InterruptOptions,
+    /// Power supplies of `powersupplyclass`.
+    pub power_supplies: Filter,
+    /// Whether the zone is a label of `rapl`, not a part of its families' names.
+    pub rapl_zone_label: bool,
+    /// Drives of `tapestats`.
+    pub tapes: Filter,
+    /// Where `textfile` looks; each can be a pattern.
+    pub textfile_directories: Vec<String>,
     /// Whether `stat` shows soft interrupts.
     pub stat_softirq: bool,
     /// Fields of `vmstat`.
@@ -108,6 +120,24 @@ pub struct ContainerOptions {
     pub load: bool,
     /// Whether slices, services and other groups that no runtime made are left out.
     pub only_runtimes: bool,
+}
+
+/// Options of `ethtool`.
+#[derive(Clone, Debug)]
+pub struct EthtoolOptions {
+    /// Devices.
+    pub devices: Filter,
+    /// Counters, by the driver's names.
+    pub metrics: Regex,
+}
+
+/// Options of `interrupts`.
+#[derive(Clone, Debug)]
+pub struct InterruptOptions {
+    /// Interrupts, by `name;info;devices`.
+    pub names: Filter,
+    /// Whether counts of zero are shown.
+    pub zeros: bool,
 }
 
 impl NodeOptions {

@@ -69,8 +69,13 @@ pub struct Family<'o, 'a> {
 impl Family<'_, '_> {
     /// Adds a sample.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
+        self.sample_with("", labels, value);
+    }
+
+    /// Adds a sample whose name has `suffix` behind the family's, as those of histograms have.
+    pub fn sample_with(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
         self.begin();
-        let written = self.output.writer.sample("", labels, value);
+        let written = self.output.writer.sample(suffix, labels, value);
         self.output.note(written);
     }
 

@@ -65,6 +65,22 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     Some(value)
 }
 
+/// `text` as a whole number that may be below zero.
+pub(crate) fn signed(text: &[u8]) -> Option<i64> {
+    match text.strip_prefix(b"-") {
+        Some(digits) => 0_i64.checked_sub_unsigned(number(digits)?),
+        None => i64::try_from(number(text)?).ok(),
+    }
+}
+
+/// `text` as a number of hexadecimal digits.
+pub(crate) fn hexadecimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 16 {
+        return None;
+    }
+    text.iter().try_fold(0, |value, byte| Some(value << 4 | u64::from(char::from(*byte).to_digit(16)?)))
+}
+
 /// `text` as a decimal fraction: digits and a point, nothing else.
 pub(crate) fn decimal(text: &[u8]) -> Option<f64> {
     if !text.iter().all(|b| b.is_ascii_digit() || *b == b'.') {
@@ -122,6 +138,21 @@ mod tests {
             ("12a", None),
         ] {
             assert_eq!(number(text.as_bytes()), value, "{text:?}");
+        }
+        for (text, value) in [
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("-1", Some(-1)),
+            ("--1", None),
+            ("-", None),
+        ] {
+            assert_eq!(signed(text.as_bytes()), value, "{text:?}");
+        }
+        for (text, value) in
+            [("ffffffffffffffff", Some(u64::MAX)), ("0010A", Some(266)), ("", None), ("0x1", None)]
+        {
+            assert_eq!(hexadecimal(text.as_bytes()), value, "{text:?}");
         }
         for (text, value) in
             [("0.07", Some(0.07)), ("12", Some(12.0)), ("inf", None), ("1e9", None), ("", None)]

@@ -151,6 +151,13 @@ impl File {
         self.fill(true).map_err(|error| self.unreadable(error))
     }
 
+    /// Reads the file at `path`, wherever that is; its content is then in `data`.
+    pub(crate) fn read_path(&mut self, path: &str) -> Result<(), CollectError> {
+        self.path.clear();
+        self.path.push_str(path);
+        self.fill(true).map_err(|error| self.unreadable(error))
+    }
+
     /// As `read`, but a file that does not exist is not an error: then it returns `false`.
     pub(crate) fn read_if_exists(
         &mut self,
@@ -350,6 +357,51 @@ impl NumberedFolder {
 pub(crate) fn link_target(paths: &Paths, root: Root, name: &str) -> Option<String> {
     let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
     std::fs::read_link(path).ok()?.into_os_string().into_string().ok()
+}
+
+/// The path of `name` below `root`.
+pub(crate) fn path_of(paths: &Paths, root: Root, name: &str) -> String {
+    format!("{}/{name}", paths.of(root).trim_end_matches('/'))
+}
+
+/// Where the links of `name` below `root` lead in the end. `None` when that is nowhere.
+pub(crate) fn target_of(paths: &Paths, root: Root, name: &str) -> Option<String> {
+    let target = std::fs::canonicalize(path_of(paths, root, name)).ok()?;
+    target.into_os_string().into_string().ok()
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// When it was changed last, in seconds since 1970.
+    pub(crate) modified_seconds: i64,
+    modified_nanoseconds: i64,
+    bytes: u64,
+    inode: u64,
+}
+
+/// The state of the file at `path`.
+pub(crate) fn stamp_of(path: &str) -> io::Result<Stamp> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = std::fs::metadata(path)?;
+    Ok(Stamp {
+        modified_seconds: found.mtime(),
+        modified_nanoseconds: found.mtime_nsec(),
+        bytes: found.len(),
+        inode: found.ino(),
+    })
+}
+
+/// The names in the folder at `path`, wherever that is, sorted.
+pub(crate) fn names_at(path: &str) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        if let Ok(name) = entry?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// The names in a folder, sorted. A folder that does not exist has none.

@@ -2,18 +2,33 @@
 
 use crate::{collector::Collector, containers::Containers, options::NodeOptions, registry::AgentEnv};
 
+pub(crate) mod buddyinfo;
+pub(crate) mod cgroups;
+pub(crate) mod class;
 pub(crate) mod cpu;
 pub(crate) mod cpu_info;
 pub(crate) mod cpu_topology;
 pub(crate) mod diskstats;
+pub(crate) mod drbd;
+pub(crate) mod drm;
+pub(crate) mod ethtool;
 pub(crate) mod filefd;
 pub(crate) mod filesystem;
+pub(crate) mod glob;
+pub(crate) mod interrupts;
+pub(crate) mod ksmd;
+pub(crate) mod lnstat;
 pub(crate) mod loadavg;
 pub(crate) mod logind;
 pub(crate) mod meminfo;
+pub(crate) mod meminfo_numa;
 pub(crate) mod mounts;
+pub(crate) mod mountstats;
+pub(crate) mod mountstats_families;
+pub(crate) mod names;
 pub(crate) mod netdev;
 pub(crate) mod netdev_columns;
+pub(crate) mod network_route;
 pub(crate) mod nl80211;
 pub(crate) mod nvmesubsystem;
 pub(crate) mod os;
@@ -21,23 +36,36 @@ pub(crate) mod pci_ids;
 pub(crate) mod pcidevice;
 pub(crate) mod perf;
 pub(crate) mod perf_columns;
+pub(crate) mod powersupplyclass;
 pub(crate) mod pressure;
 pub(crate) mod processes;
 pub(crate) mod qdisc;
+pub(crate) mod rapl;
+pub(crate) mod schedstat;
+pub(crate) mod selinux;
 pub(crate) mod slabinfo;
+pub(crate) mod sockstat;
 pub(crate) mod softirqs;
+pub(crate) mod softnet;
 pub(crate) mod stat;
 pub(crate) mod stat_pool;
 pub(crate) mod swap;
 pub(crate) mod sysctl;
 pub(crate) mod systemd;
+pub(crate) mod tapestats;
 pub(crate) mod tcpstat;
+pub(crate) mod textfile;
+pub(crate) mod thermal_zone;
 pub(crate) mod time;
 pub(crate) mod udev;
+pub(crate) mod udp_queues;
 pub(crate) mod uname;
 pub(crate) mod vmstat;
+pub(crate) mod watchdog;
 pub(crate) mod wifi;
 pub(crate) mod xfrm;
+pub(crate) mod xfs;
+pub(crate) mod zfs;
 pub(crate) mod zoneinfo;
 
 /// Makes a collector.
@@ -45,34 +73,58 @@ type Factory = fn(&NodeOptions, &AgentEnv) -> Box<dyn Collector>;
 
 /// The collectors that this version has, by name. The page has them in this order.
 const FACTORIES: &[(&str, Factory)] = &[
+    ("buddyinfo", |_, _| Box::new(buddyinfo::BuddyInfo::default())),
+    ("cgroups", |_, _| Box::new(cgroups::Cgroups::default())),
     ("containers", |o, e| Box::new(Containers::new(o, e))),
     ("cpu", |o, _| Box::new(cpu::Cpu::new(&o.cpu))),
     ("diskstats", |o, _| Box::new(diskstats::DiskStats::new(o))),
+    ("drbd", |_, _| Box::new(drbd::Drbd::default())),
+    ("drm", |_, _| Box::new(drm::Drm::default())),
+    ("ethtool", |o, _| Box::new(ethtool::Ethtool::new(&o.ethtool))),
     ("filefd", |_, _| Box::new(filefd::FileFd::default())),
     ("filesystem", |o, e| Box::new(filesystem::FileSystem::new(&o.filesystem, e))),
+    ("interrupts", |o, _| Box::new(interrupts::Interrupts::new(&o.interrupts))),
+    ("ksmd", |_, _| Box::new(ksmd::Ksmd::default())),
+    ("lnstat", |_, _| Box::new(lnstat::LnStat::default())),
     ("loadavg", |_, _| Box::new(loadavg::LoadAvg::default())),
     ("logind", |_, _| Box::new(logind::Logind)),
     ("meminfo", |_, _| Box::new(meminfo::MemInfo::default())),
+    ("meminfo_numa", |_, _| Box::new(meminfo_numa::MemInfoNuma::default())),
+    ("mountstats", |_, _| Box::new(mountstats::MountStats::default())),
     ("netdev", |o, _| Box::new(netdev::NetDev::new(&o.netdev))),
+    ("network_route", |_, _| Box::new(network_route::NetworkRoute::default())),
     ("nvmesubsystem", |_, _| Box::new(nvmesubsystem::NvmeSubsystem::default())),
     ("os", |_, _| Box::new(os::Os::default())),
     ("pcidevice", |o, _| Box::new(pcidevice::PciDevices::new(&o.asked.pci))),
     ("perf", |o, _| Box::new(perf::Perf::new(&o.asked.perf))),
+    ("powersupplyclass", |o, _| Box::new(powersupplyclass::PowerSupplyClass::new(&o.power_supplies))),
     ("pressure", |_, _| Box::new(pressure::Pressure::default())),
     ("processes", |_, _| Box::new(processes::Processes::default())),
     ("qdisc", |o, _| Box::new(qdisc::Qdisc::new(&o.asked.qdisc_devices))),
+    ("rapl", |o, _| Box::new(rapl::Rapl::new(o.rapl_zone_label))),
+    ("schedstat", |_, _| Box::new(schedstat::SchedStat::default())),
+    ("selinux", |_, _| Box::new(selinux::SeLinux::default())),
     ("slabinfo", |o, _| Box::new(slabinfo::SlabInfo::new(&o.asked.slabs))),
+    ("sockstat", |_, _| Box::new(sockstat::SockStat::default())),
     ("softirqs", |_, _| Box::new(softirqs::SoftIrqs::default())),
+    ("softnet", |_, _| Box::new(softnet::SoftNet::default())),
     ("stat", |o, _| Box::new(stat::Stat::new(o.stat_softirq))),
     ("swap", |_, _| Box::new(swap::Swap::default())),
     ("sysctl", |o, _| Box::new(sysctl::SysctlValues::new(&o.asked.sysctl))),
     ("systemd", |o, _| Box::new(systemd::Systemd::new(&o.asked.systemd))),
+    ("tapestats", |o, _| Box::new(tapestats::TapeStats::new(&o.tapes))),
     ("tcpstat", |o, _| Box::new(tcpstat::TcpStat::new(&o.asked.tcpstat))),
+    ("textfile", |o, _| Box::new(textfile::TextFile::new(&o.textfile_directories))),
+    ("thermal_zone", |_, _| Box::new(thermal_zone::ThermalZone::default())),
     ("time", |o, _| Box::new(time::Time::new(o.time_zone.clone()))),
+    ("udp_queues", |_, _| Box::new(udp_queues::UdpQueues::default())),
     ("uname", |_, _| Box::new(uname::UnameInfo)),
     ("vmstat", |o, _| Box::new(vmstat::VmStat::new(&o.vmstat_fields))),
+    ("watchdog", |_, _| Box::new(watchdog::Watchdog::default())),
     ("wifi", |_, _| Box::new(wifi::Wifi::default())),
     ("xfrm", |_, _| Box::new(xfrm::Xfrm::default())),
+    ("xfs", |_, _| Box::new(xfs::Xfs::default())),
+    ("zfs", |_, _| Box::new(zfs::Zfs::default())),
     ("zoneinfo", |_, _| Box::new(zoneinfo::ZoneInfo::default())),
 ];
 

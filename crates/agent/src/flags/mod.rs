@@ -15,6 +15,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 mod asked;
 mod containers;
+mod filters;
 mod names;
 mod switches;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod tests;
 
 pub use asked::{AskedArgs, AskedOptions};
 pub use containers::ContainerArgs;
+pub use filters::FilterArgs;
 pub use switches::Switches;
 
 const DISK_EXCLUDE: &str = r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$";
@@ -121,7 +123,9 @@ pub struct CollectorArgs {
     /// Flags of the container collector.
     #[command(flatten)]
     pub containers: ContainerArgs,
-
+    /// What of other devices, interrupts and files is shown.
+    #[command(flatten)]
+    pub filters: FilterArgs,
     /// What is on and off.
     #[command(flatten)]
     pub switches: Switches,
@@ -146,6 +150,12 @@ impl CollectorArgs {
             filesystem: self.filesystem()?,
             netdev: self.netdev()?,
             containers: self.containers.options(&self.switches)?,
+            ethtool: self.filters.ethtool()?,
+            interrupts: self.filters.interrupts(&self.switches)?,
+            power_supplies: self.filters.power_supplies()?,
+            rapl_zone_label: self.switches.is_on("collector.rapl.enable-zone-label"),
+            tapes: self.filters.tapes()?,
+            textfile_directories: self.filters.textfile_directories.clone(),
             stat_softirq: self.switches.is_on("collector.stat.softirq"),
             vmstat_fields,
             time_zone: TimeZone::system(),

@@ -23,6 +23,12 @@ const SWITCHES: &[Switch] = &[
     switch!("collector.netdev.enable-detailed-metrics", false, "Name network counters as the kernel does"),
     switch!("collector.netdev.netlink", true, "Ask netlink for network counters, not /proc/net/dev"),
     switch!("collector.netdev.label-ifalias", false, "Make a network device's alias a label"),
+    switch!("collector.interrupts.include-zeros", true, "Show interrupts that never came"),
+    switch!(
+        "collector.rapl.enable-zone-label",
+        false,
+        "Make the zone of energy a label, not a part of the name"
+    ),
     switch!("collector.pcidevice.names", false, "Show PCI devices with their names"),
     switch!("collector.perf.disable-cache-profilers", false, "Do not count events of the caches"),
     switch!("collector.perf.disable-hardware-profilers", false, "Do not count events of the processor"),

@@ -3,7 +3,8 @@
 use crate::answers;
 use jiff::tz::TimeZone;
 use skopos_agent::{
-    AgentEnv, BuildInfo, CollectorArgs, Host, NodeAgent, NodeOptions, Paths, Uname, Usage, netlink,
+    AgentEnv, BuildInfo, CollectorArgs, DriverInfo, Host, LinkModes, NodeAgent, NodeOptions, Paths, Uname,
+    Usage, netlink,
     perf_events::{Count, Event},
 };
 use skopos_base::{clock::Clock, env::Env};
@@ -115,9 +116,40 @@ impl Host for StillHost {
                 push_address(answer, 7, 64, &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
                 push_address(answer, 99, 24, &[192, 0, 2, 18]);
             }
+            netlink::Request::Routes => push_routes(answer),
             other => return answers::netlink(other, answer),
         }
         Ok(())
+    }
+
+    fn driver_info(&self, device: &str) -> io::Result<DriverInfo> {
+        match device {
+            "lo" => Err(io::ErrorKind::Unsupported.into()),
+            _ => Ok(DriverInfo {
+                driver: "e1000e".into(),
+                version: "6.1.0".into(),
+                firmware_version: "0.5-4".into(),
+                bus_info: format!("{device}:1f.6"),
+                expansion_rom_version: String::new(),
+            }),
+        }
+    }
+
+    fn link_modes(&self, device: &str) -> io::Result<LinkModes> {
+        match device {
+            "eno1" => Ok(LinkModes { supported: 0x60ef, advertised: 0x0020, autonegotiates: true }),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn driver_counters(&self, device: &str) -> io::Result<Vec<(String, u64)>> {
+        let counter = |(name, value): &(&str, u64)| ((*name).to_owned(), *value);
+        let counters: &[(&str, u64)] = match device {
+            "eno1" => &[("rx_bytes", 7), ("rx_queue_0.drops", 1), ("rx_queue_0 drops", 2), ("tx_ucast", 3)],
+            "bond0" => &[("rx_bytes", 70)],
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok(counters.iter().map(counter).collect())
     }
 }
 
@@ -153,6 +185,38 @@ fn push_address(answer: &mut Vec<u8>, index: u32, prefix_bits: u8, address: &[u8
     push_message(answer, 20, &body);
 }
 
+/// A default route of IPv4, a network of this machine, a route over two ways, and the address of the machine
+/// itself, which is no route to others.
+fn push_routes(answer: &mut Vec<u8>) {
+    let body = |family, prefix_bits, protocol, kind| {
+        vec![family, prefix_bits, 0, 0, 254, protocol, 0, kind, 0, 0, 0, 0]
+    };
+    let mut gateway = body(2, 0, 3, 1);
+    push_attribute(&mut gateway, 5, &[192, 0, 2, 1]);
+    push_attribute(&mut gateway, 4, &2_u32.to_ne_bytes());
+    push_attribute(&mut gateway, 6, &100_u32.to_ne_bytes());
+    push_message(answer, 24, &gateway);
+    let mut network = body(2, 24, 2, 1);
+    push_attribute(&mut network, 1, &[192, 0, 2, 0]);
+    push_attribute(&mut network, 7, &[192, 0, 2, 17]);
+    push_attribute(&mut network, 4, &2_u32.to_ne_bytes());
+    push_message(answer, 24, &network);
+    let mut spread = body(10, 64, 77, 1);
+    push_attribute(&mut spread, 1, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let mut hops = Vec::new();
+    for (link, weight) in [(2_u32, 0), (7, 9)] {
+        hops.extend_from_slice(&16_u16.to_ne_bytes());
+        hops.extend_from_slice(&[0, weight]);
+        hops.extend_from_slice(&link.to_ne_bytes());
+        push_attribute(&mut hops, 5, &[192, 0, 2, weight]);
+    }
+    push_attribute(&mut spread, 9, &hops);
+    push_message(answer, 24, &spread);
+    let mut own = body(2, 32, 2, 2);
+    push_attribute(&mut own, 1, &[192, 0, 2, 17]);
+    push_message(answer, 24, &own);
+}
+
 /// A page, taken apart.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
@@ -180,7 +244,8 @@ impl Page {
                 }
                 Entry::Sample(sample) => {
                     let name = sample.series.metric_name().into_owned();
-                    let base = name.trim_end_matches("_sum").trim_end_matches("_count");
+                    let suffix = ["_sum", "_count", "_bucket"].into_iter().find(|end| name.ends_with(end));
+                    let base = name.trim_end_matches(suffix.unwrap_or_default());
                     assert!(
                         name == current || base == current,
                         "{:?} stands outside of its family",

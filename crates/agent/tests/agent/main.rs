@@ -9,3 +9,4 @@ mod containers;
 mod fixtures;
 mod reference;
 mod selection;
+mod textfile;
