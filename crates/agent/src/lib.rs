@@ -8,6 +8,7 @@
 //! - `registry`: `NodeAgent`, all enabled collectors and the page they write; what a failure means
 //! - `pool`: collectors side by side on a few threads, each with a deadline
 //! - `collector`, `output`: the contract of a collector, and where it writes
+//! - `table`: what collectors find device by device, and pages have family by family
 //! - `source`, `scan`: files below three roots in reused buffers; bytes to fields and numbers
 //! - `host`, `netlink`, `perf_events`: the system beside its files; a trait, since tests have hosts that hang
 //! - `refusals`: what the system refused to this user, told once
@@ -38,8 +39,6 @@
 //!   in `tests/fixtures` (named in `tests/agent/broken_files.rs`) with its page in `tests/golden`
 //!   (`NAME.args`, then `UPDATE_GOLDEN=1`), its row in `docs/agent.md`, its name in
 //!   `tests/agent/reference.rs`
-//! - the cpufreq collector comes: it writes `node_cpu_frequency_hertz` as `cpu_info` does, and a family may
-//!   stand once in a page, so one of the two has to write both
 //! - something differs from the reference: `DIFFERENCES` in `tests/agent/reference.rs` and `docs/agent.md`
 
 mod collector;
@@ -59,6 +58,7 @@ mod refusals;
 mod registry;
 mod scan;
 mod source;
+mod table;
 #[cfg(test)]
 mod testing;
 
@@ -71,12 +71,13 @@ pub use collectors::{
 pub use error::{CollectError, OptionsError, SelectionError};
 pub use filter::Filter;
 pub use flags::{
-    AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, FilterArgs, Switches, WebArgs,
+    AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, DeviceArgs, FilterArgs, Switches,
+    WebArgs,
 };
 pub use host::{DriverInfo, Host, LinkModes, Stream, ThisHost, Uname, Usage};
 pub use options::{
-    ContainerOptions, CpuInfoOptions, CpuOptions, EthtoolOptions, FileSystemOptions, InterruptOptions,
-    NetDevOptions, NodeOptions,
+    ArpOptions, ContainerOptions, CpuInfoOptions, CpuOptions, DeviceOptions, EthtoolOptions,
+    FileSystemOptions, HwMonOptions, InterruptOptions, NetClassOptions, NetDevOptions, NodeOptions,
 };
 pub use output::{Family, Output};
 pub use registry::{AgentEnv, BuildInfo, NodeAgent, Scrape, Selection};

@@ -24,6 +24,7 @@ const DONE: u16 = 3;
 const NEW_LINK: u16 = 16;
 const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
+const NEW_NEIGHBOUR: u16 = 28;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const FLAGS_DUMP: u16 = 0x301;
 /// `NLM_F_REQUEST | NLM_F_ACK`.
@@ -50,6 +51,8 @@ pub enum Request {
     Addresses,
     /// All routes of all tables.
     Routes,
+    /// All neighbours that are known.
+    Neighbours,
     /// All queueing disciplines of all links.
     Qdiscs,
     /// All TCP sockets of one family of addresses.
@@ -90,13 +93,14 @@ impl Request {
             Self::Family(_) => CONTROL,
             Self::Generic(generic) => generic.family,
             Self::Routes => 26,
+            Self::Neighbours => 30,
         }
     }
 
     /// The part of the kernel that answers; nothing says routing.
     const fn protocol(self) -> Option<Protocol> {
         match self {
-            Self::Links | Self::Addresses | Self::Qdiscs | Self::Routes => None,
+            Self::Links | Self::Addresses | Self::Neighbours | Self::Qdiscs | Self::Routes => None,
             Self::TcpSockets(_) => Some(protocols::SOCK_DIAG),
             Self::Family(_) | Self::Generic(_) => Some(protocols::GENERIC),
         }
@@ -108,6 +112,7 @@ impl Request {
             Self::Links => vec![0; LINK_BODY_BYTES],
             Self::Addresses => vec![0; ADDRESS_BODY_BYTES],
             Self::Routes => vec![0; ROUTE_BODY_BYTES],
+            Self::Neighbours => vec![0; NEIGHBOUR_BODY_BYTES],
             Self::Qdiscs => vec![0; QDISC_BODY_BYTES],
             Self::TcpSockets(version) => {
                 let family = match version {
@@ -426,6 +431,21 @@ fn hops(bytes: &[u8]) -> impl Iterator<Item = Hop> {
     })
 }
 
+const NEIGHBOUR_BODY_BYTES: usize = 12;
+/// `NUD_NOARP`.
+const STATE_NO_ARP: u16 = 0x40;
+/// `AF_INET`.
+const FAMILY_V4: u8 = 2;
+
+/// The numbers of the links of all IPv4 neighbours in `answer`, as `/proc/net/arp` shows them: without those
+/// that are never asked for.
+pub fn arp_neighbours(answer: &[u8]) -> impl Iterator<Item = u32> {
+    messages(answer).filter(|message| message.kind == NEW_NEIGHBOUR).filter_map(|message| {
+        let is_arp = message.body.first() == Some(&FAMILY_V4) && half(message.body, 8)? & STATE_NO_ARP == 0;
+        word(message.body, 4).filter(|_| is_arp)
+    })
+}
+
 fn ip(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(Ipv4Addr::from(v4).into());
@@ -480,12 +500,19 @@ mod tests {
             addresses(&bytes).for_each(drop);
             family_number(&bytes);
             routes(&bytes).for_each(drop);
+            arp_neighbours(&bytes).for_each(drop);
         }
 
         #[test]
         fn any_body_behind_a_right_header_is_read_without_panic(
             body in proptest::collection::vec(any::<u8>(), 0..300),
-            kind in prop_oneof![Just(NEW_LINK), Just(NEW_ADDRESS), Just(NEW_ROUTE), Just(CONTROL)],
+            kind in prop_oneof![
+                Just(NEW_LINK),
+                Just(NEW_ADDRESS),
+                Just(NEW_ROUTE),
+                Just(NEW_NEIGHBOUR),
+                Just(CONTROL),
+            ],
         ) {
             let mut bytes = ((HEADER_BYTES + body.len()) as u32).to_ne_bytes().to_vec();
             bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -495,6 +522,7 @@ mod tests {
             addresses(&bytes).for_each(drop);
             family_number(&bytes);
             routes(&bytes).for_each(drop);
+            arp_neighbours(&bytes).for_each(drop);
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct NodeOptions {
     pub tapes: Filter,
     /// Where `textfile` looks; each can be a pattern.
     pub textfile_directories: Vec<String>,
+    /// Options of the collectors of hardware, file systems and protocols.
+    pub devices: DeviceOptions,
     /// Whether `stat` shows soft interrupts.
     pub stat_softirq: bool,
     /// Fields of `vmstat`.
@@ -63,8 +65,6 @@ pub struct CpuOptions {
 /// What of `/proc/cpuinfo` is shown.
 #[derive(Clone, Debug)]
 pub struct CpuInfoOptions {
-    /// Whether the frequency is shown.
-    pub frequency: bool,
     /// Which features are shown; `None` for none.
     pub flags: Option<Regex>,
     /// Which defects are shown; `None` for none.
@@ -138,6 +138,52 @@ pub struct InterruptOptions {
     pub names: Filter,
     /// Whether counts of zero are shown.
     pub zeros: bool,
+}
+
+/// Options of the collectors of hardware, file systems and protocols.
+#[derive(Clone, Debug)]
+pub struct DeviceOptions {
+    /// Options of `arp`.
+    pub arp: ArpOptions,
+    /// Whether `bcache` shows what is expensive to find out.
+    pub bcache_priority_stats: bool,
+    /// Options of `hwmon`.
+    pub hwmon: HwMonOptions,
+    /// Devices of `infiniband`.
+    pub infiniband_devices: Filter,
+    /// Labels of the backends of `ipvs`.
+    pub ipvs_labels: Vec<&'static str>,
+    /// Options of `netclass`.
+    pub netclass: NetClassOptions,
+    /// Fields of `netstat`.
+    pub netstat_fields: Regex,
+}
+
+/// Options of `arp`.
+#[derive(Clone, Debug)]
+pub struct ArpOptions {
+    /// Devices.
+    pub devices: Filter,
+    /// Whether netlink is asked, not `/proc/net/arp`.
+    pub netlink: bool,
+}
+
+/// Options of `hwmon`.
+#[derive(Clone, Debug)]
+pub struct HwMonOptions {
+    /// Chips.
+    pub chips: Filter,
+    /// Sensors, each as `CHIP;SENSOR`.
+    pub sensors: Filter,
+}
+
+/// Options of `netclass`.
+#[derive(Clone, Debug)]
+pub struct NetClassOptions {
+    /// Devices that are not shown; `None` for none.
+    pub ignored: Option<Regex>,
+    /// Whether a speed below zero, which says that it is unknown, is left out.
+    pub ignore_invalid_speed: bool,
 }
 
 impl NodeOptions {

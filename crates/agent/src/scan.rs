@@ -121,6 +121,25 @@ pub(crate) fn cpu_list(text: &[u8]) -> Option<Vec<usize>> {
     Some(cpus)
 }
 
+/// `text` as a decimal fraction that may be below zero.
+pub(crate) fn signed_decimal(text: &[u8]) -> Option<f64> {
+    match text.strip_prefix(b"-") {
+        Some(text) => decimal(text).map(|value| -value),
+        None => decimal(text),
+    }
+}
+
+/// `text` as a whole number that is hexadecimal behind `0x`, and may be below zero.
+pub(crate) fn integer(text: &[u8]) -> Option<f64> {
+    match text.strip_prefix(b"0x") {
+        Some(digits) => hexadecimal(digits).map(|value| value as f64),
+        None => match text.strip_prefix(b"-") {
+            Some(digits) => number(digits).map(|value| -(value as f64)),
+            None => number(text).map(|value| value as f64),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +177,20 @@ mod tests {
             [("0.07", Some(0.07)), ("12", Some(12.0)), ("inf", None), ("1e9", None), ("", None)]
         {
             assert_eq!(decimal(text.as_bytes()), value, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_below_zero_and_of_base_16() {
+        for (text, value) in
+            [("-12.5", Some(-12.5)), ("3", Some(3.0)), ("--3", None), ("-", None), ("", None), ("+3", None)]
+        {
+            assert_eq!(signed_decimal(text.as_bytes()), value, "{text:?}");
+        }
+        for (text, value) in
+            [("0x1003", Some(4099.0)), ("-1", Some(-1.0)), ("07", Some(7.0)), ("1.5", None), ("0x", None)]
+        {
+            assert_eq!(integer(text.as_bytes()), value, "{text:?}");
         }
     }
 

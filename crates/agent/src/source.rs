@@ -239,6 +239,13 @@ impl File {
         Some(())
     }
 
+    /// Reads a file of the process file system that is one whole number and a line feed.
+    pub(crate) fn proc_number(&mut self, paths: &Paths, name: &str) -> Result<u64, CollectError> {
+        self.read(paths, Root::Proc, format_args!("{name}"))?;
+        let line = self.lines()?.next().unwrap_or_default().trim_ascii();
+        crate::scan::number(line).ok_or_else(|| self.bad_line(line, "a number is expected"))
+    }
+
     /// The content last read.
     pub(crate) fn data(&self) -> &[u8] {
         &self.data
@@ -424,6 +431,15 @@ pub(crate) fn names_in(paths: &Paths, root: Root, name: &str) -> Result<Vec<Stri
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// The last two names of the path that `name` below `root` really is, the very last one first.
+pub(crate) fn real_names(paths: &Paths, root: Root, name: &str) -> Option<[String; 2]> {
+    let path = std::fs::canonicalize(format!("{}/{name}", paths.of(root).trim_end_matches('/'))).ok()?;
+    let text = |name: Option<&std::ffi::OsStr>| {
+        name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    Some([text(path.file_name()), text(path.parent().and_then(std::path::Path::file_name))])
 }
 
 /// Whether `name` exists below `root`.

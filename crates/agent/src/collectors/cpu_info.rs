@@ -4,6 +4,7 @@ use crate::{
     collector::Context,
     error::CollectError,
     options::CpuInfoOptions,
+    output::Family,
     scan,
     source::{File, Root},
 };
@@ -54,15 +55,50 @@ impl CpuInfo {
         cpus.sort_by_key(|cpu| cpu.processor);
         cpus.dedup_by_key(|cpu| cpu.processor);
         write_info(&cpus, context);
-        if self.options.frequency {
-            write_frequency(&cpus, context);
-        }
         let first = &cpus[0];
         let help = "Features of the first CPU; always 1.";
         write_words("node_cpu_flag_info", help, "flag", first.flags, self.options.flags.as_ref(), context);
         let help = "Defects of the first CPU; always 1.";
         write_words("node_cpu_bug_info", help, "bug", first.bugs, self.options.bugs.as_ref(), context);
         Ok(())
+    }
+}
+
+/// How fast `/proc/cpuinfo` says that each CPU runs. The collector `cpufreq` writes it, as a family stands
+/// once in a page.
+#[derive(Debug, Default)]
+pub(crate) struct Frequencies {
+    file: File,
+    /// The number of each CPU, its core and package, and its frequency in hertz.
+    cpus: Vec<(u64, [String; 2], f64)>,
+}
+
+impl Frequencies {
+    /// Reads them.
+    pub(crate) fn read(&mut self, context: &Context<'_>) -> Result<(), CollectError> {
+        self.cpus.clear();
+        self.file.read(context.paths, Root::Proc, format_args!("cpuinfo"))?;
+        let mut cpus = parse(self.file.lines()?)
+            .ok_or_else(|| self.file.malformed("the last processor's part was cut"))?;
+        cpus.sort_by_key(|cpu| cpu.processor);
+        cpus.dedup_by_key(|cpu| cpu.processor);
+        for cpu in cpus {
+            let Some(megahertz) = scan::decimal(cpu.megahertz) else { continue };
+            let place = [cpu.core, cpu.package].map(|text| scan::text(text).into_owned());
+            self.cpus.push((cpu.processor, place, megahertz * HERTZ_PER_MEGAHERTZ));
+        }
+        Ok(())
+    }
+
+    /// Writes them. An empty label is as none: a CPU without core and package that is `told` already would
+    /// stand twice.
+    pub(crate) fn write(&self, family: &mut Family<'_, '_>, told: impl Fn(u64) -> bool) {
+        for (number, [core, package], hertz) in &self.cpus {
+            if !(core.is_empty() && package.is_empty() && told(*number)) {
+                let cpu = number.to_string();
+                family.sample(&[("core", core), ("cpu", &cpu), ("package", package)], *hertz);
+            }
+        }
     }
 }
 
@@ -131,17 +167,6 @@ fn write_info(cpus: &[Described<'_>], context: &mut Context<'_>) {
             ],
             1.0,
         );
-    }
-}
-
-fn write_frequency(cpus: &[Described<'_>], context: &mut Context<'_>) {
-    let help = "The frequency of each CPU, as /proc/cpuinfo says.";
-    let mut family = context.out.family("node_cpu_frequency_hertz", MetricType::Gauge, help);
-    for cpu in cpus {
-        let Some(megahertz) = scan::decimal(cpu.megahertz) else { continue };
-        let (core, package): (Cow<'_, str>, Cow<'_, str>) = (scan::text(cpu.core), scan::text(cpu.package));
-        let labels = [("core", &*core), ("cpu", &cpu.processor.to_string()), ("package", &package)];
-        family.sample(&labels, megahertz * HERTZ_PER_MEGAHERTZ);
     }
 }
 

@@ -2,34 +2,56 @@
 
 use crate::{collector::Collector, containers::Containers, options::NodeOptions, registry::AgentEnv};
 
+pub(crate) mod arp;
+pub(crate) mod bcache;
+pub(crate) mod bonding;
+pub(crate) mod btrfs;
 pub(crate) mod buddyinfo;
 pub(crate) mod cgroups;
 pub(crate) mod class;
+pub(crate) mod conntrack;
 pub(crate) mod cpu;
 pub(crate) mod cpu_info;
 pub(crate) mod cpu_topology;
+pub(crate) mod cpufreq;
 pub(crate) mod diskstats;
+pub(crate) mod dmi;
+pub(crate) mod dmmultipath;
 pub(crate) mod drbd;
 pub(crate) mod drm;
+pub(crate) mod edac;
+pub(crate) mod entropy;
 pub(crate) mod ethtool;
+pub(crate) mod fibrechannel;
 pub(crate) mod filefd;
 pub(crate) mod filesystem;
 pub(crate) mod glob;
+pub(crate) mod hwmon;
+pub(crate) mod infiniband;
+pub(crate) mod infiniband_columns;
 pub(crate) mod interrupts;
+pub(crate) mod ipvs;
+pub(crate) mod kernel_hung;
 pub(crate) mod ksmd;
 pub(crate) mod lnstat;
 pub(crate) mod loadavg;
 pub(crate) mod logind;
+pub(crate) mod mdadm;
 pub(crate) mod meminfo;
 pub(crate) mod meminfo_numa;
 pub(crate) mod mounts;
 pub(crate) mod mountstats;
 pub(crate) mod mountstats_families;
 pub(crate) mod names;
+pub(crate) mod netclass;
 pub(crate) mod netdev;
 pub(crate) mod netdev_columns;
+pub(crate) mod netstat;
 pub(crate) mod network_route;
+pub(crate) mod nfs;
+pub(crate) mod nfsd;
 pub(crate) mod nl80211;
+pub(crate) mod nvme;
 pub(crate) mod nvmesubsystem;
 pub(crate) mod os;
 pub(crate) mod pci_ids;
@@ -41,6 +63,7 @@ pub(crate) mod pressure;
 pub(crate) mod processes;
 pub(crate) mod qdisc;
 pub(crate) mod rapl;
+pub(crate) mod rpc;
 pub(crate) mod schedstat;
 pub(crate) mod selinux;
 pub(crate) mod slabinfo;
@@ -73,26 +96,47 @@ type Factory = fn(&NodeOptions, &AgentEnv) -> Box<dyn Collector>;
 
 /// The collectors that this version has, by name. The page has them in this order.
 const FACTORIES: &[(&str, Factory)] = &[
+    ("arp", |o, _| Box::new(arp::Arp::new(&o.devices.arp))),
+    ("bcache", |o, _| Box::new(bcache::Bcache::new(bcache::PriorityStats(o.devices.bcache_priority_stats)))),
+    ("bonding", |_, _| Box::new(bonding::Bonding::new())),
+    ("btrfs", |_, _| Box::new(btrfs::Btrfs::new())),
     ("buddyinfo", |_, _| Box::new(buddyinfo::BuddyInfo::default())),
     ("cgroups", |_, _| Box::new(cgroups::Cgroups::default())),
+    ("conntrack", |_, _| Box::new(conntrack::ConnTrack::default())),
     ("containers", |o, e| Box::new(Containers::new(o, e))),
     ("cpu", |o, _| Box::new(cpu::Cpu::new(&o.cpu))),
+    ("cpufreq", |o, _| Box::new(cpufreq::CpuFreq::new(cpufreq::Described(o.cpu.info.is_some())))),
     ("diskstats", |o, _| Box::new(diskstats::DiskStats::new(o))),
+    ("dmi", |_, _| Box::new(dmi::Dmi::default())),
+    ("dmmultipath", |_, _| Box::new(dmmultipath::DmMultipath::new())),
     ("drbd", |_, _| Box::new(drbd::Drbd::default())),
     ("drm", |_, _| Box::new(drm::Drm::default())),
+    ("edac", |_, _| Box::new(edac::Edac::new())),
+    ("entropy", |_, _| Box::new(entropy::Entropy::default())),
     ("ethtool", |o, _| Box::new(ethtool::Ethtool::new(&o.ethtool))),
+    ("fibrechannel", |_, _| Box::new(fibrechannel::FibreChannel::new())),
     ("filefd", |_, _| Box::new(filefd::FileFd::default())),
     ("filesystem", |o, e| Box::new(filesystem::FileSystem::new(&o.filesystem, e))),
+    ("hwmon", |o, _| Box::new(hwmon::HwMon::new(&o.devices.hwmon))),
+    ("infiniband", |o, _| Box::new(infiniband::InfiniBand::new(&o.devices.infiniband_devices))),
     ("interrupts", |o, _| Box::new(interrupts::Interrupts::new(&o.interrupts))),
+    ("ipvs", |o, _| Box::new(ipvs::Ipvs::new(&o.devices.ipvs_labels))),
+    ("kernel_hung", |_, _| Box::new(kernel_hung::KernelHung::default())),
     ("ksmd", |_, _| Box::new(ksmd::Ksmd::default())),
     ("lnstat", |_, _| Box::new(lnstat::LnStat::default())),
     ("loadavg", |_, _| Box::new(loadavg::LoadAvg::default())),
     ("logind", |_, _| Box::new(logind::Logind)),
+    ("mdadm", |_, _| Box::new(mdadm::MdAdm::new())),
     ("meminfo", |_, _| Box::new(meminfo::MemInfo::default())),
     ("meminfo_numa", |_, _| Box::new(meminfo_numa::MemInfoNuma::default())),
     ("mountstats", |_, _| Box::new(mountstats::MountStats::default())),
+    ("netclass", |o, _| Box::new(netclass::NetClass::new(&o.devices.netclass))),
     ("netdev", |o, _| Box::new(netdev::NetDev::new(&o.netdev))),
+    ("netstat", |o, _| Box::new(netstat::NetStat::new(&o.devices.netstat_fields))),
     ("network_route", |_, _| Box::new(network_route::NetworkRoute::default())),
+    ("nfs", |_, _| Box::new(nfs::Nfs::new())),
+    ("nfsd", |_, _| Box::new(nfsd::Nfsd::new())),
+    ("nvme", |_, _| Box::new(nvme::Nvme::new())),
     ("nvmesubsystem", |_, _| Box::new(nvmesubsystem::NvmeSubsystem::default())),
     ("os", |_, _| Box::new(os::Os::default())),
     ("pcidevice", |o, _| Box::new(pcidevice::PciDevices::new(&o.asked.pci))),

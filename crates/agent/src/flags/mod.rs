@@ -15,6 +15,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 mod asked;
 mod containers;
+mod devices;
 mod filters;
 mod names;
 mod switches;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use asked::{AskedArgs, AskedOptions};
 pub use containers::ContainerArgs;
+pub use devices::DeviceArgs;
 pub use filters::FilterArgs;
 pub use switches::Switches;
 
@@ -126,6 +128,10 @@ pub struct CollectorArgs {
     /// What of other devices, interrupts and files is shown.
     #[command(flatten)]
     pub filters: FilterArgs,
+
+    /// The flags of the collectors of hardware, file systems and protocols.
+    #[command(flatten)]
+    pub devices: DeviceArgs,
     /// What is on and off.
     #[command(flatten)]
     pub switches: Switches,
@@ -156,6 +162,7 @@ impl CollectorArgs {
             rapl_zone_label: self.switches.is_on("collector.rapl.enable-zone-label"),
             tapes: self.filters.tapes()?,
             textfile_directories: self.filters.textfile_directories.clone(),
+            devices: self.devices.options(&self.switches)?,
             stat_softirq: self.switches.is_on("collector.stat.softirq"),
             vmstat_fields,
             time_zone: TimeZone::system(),
@@ -195,10 +202,9 @@ impl CollectorArgs {
         let flags = flag("collector.cpu.info.flags-include", &self.cpu_flags_include)?;
         let bugs = flag("collector.cpu.info.bugs-include", &self.cpu_bugs_include)?;
         let wanted = self.switches.is_on("collector.cpu.info") || flags.is_some() || bugs.is_some();
-        let frequency = self.enabled()?.contains("cpufreq");
         Ok(CpuOptions {
             guest: self.switches.is_on("collector.cpu.guest"),
-            info: wanted.then_some(CpuInfoOptions { frequency, flags, bugs }),
+            info: wanted.then_some(CpuInfoOptions { flags, bugs }),
         })
     }
 
@@ -276,9 +282,9 @@ impl CollectorArgs {
     }
 }
 
-/// `--collector.cpufreq` decides about a part of `cpu`.
+/// When the machine was started is a part of `stat`.
 fn is_part_of_another(name: &str) -> bool {
-    name == "cpufreq"
+    name == "boottime"
 }
 
 /// Whether the reference has a collector `name`.

@@ -39,12 +39,12 @@ macro_rules! known {
 
 /// The collectors that run by default.
 const ON: &[Known] = known! { true, "on":
-    "arp", "bcache", "bcachefs", "bonding", "btrfs", "conntrack", "cpu", "cpufreq", "diskstats", "dmi",
-    "edac", "entropy", "fibrechannel", "filefd", "filesystem", "hwmon", "infiniband", "ipvs",
-    "kernel_hung", "loadavg", "mdadm", "meminfo", "netclass", "netdev", "netstat", "nfs", "nfsd",
-    "nvme", "os", "powersupplyclass", "pressure", "rapl", "schedstat", "selinux", "sockstat", "softnet",
-    "stat", "tapestats", "textfile", "thermal_zone", "time", "timex", "udp_queues", "uname", "vmstat",
-    "watchdog", "xfs", "zfs",
+    "arp", "bcache", "bcachefs", "bonding", "boottime", "btrfs", "conntrack", "cpu", "cpufreq",
+    "diskstats", "dmi", "dmmultipath", "edac", "entropy", "fibrechannel", "filefd", "filesystem",
+    "hwmon", "infiniband", "ipvs", "kernel_hung", "loadavg", "mdadm", "meminfo", "netclass", "netdev",
+    "netstat", "nfs", "nfsd", "nvme", "os", "powersupplyclass", "pressure", "rapl", "schedstat",
+    "selinux", "sockstat", "softnet", "stat", "tapestats", "textfile", "thermal_zone", "time", "timex",
+    "udp_queues", "uname", "vmstat", "watchdog", "xfs", "zfs",
 };
 
 /// The collectors that run when asked for.

@@ -14,11 +14,16 @@ macro_rules! switch {
 
 /// Every switch but those that turn collectors on and off.
 const SWITCHES: &[Switch] = &[
+    switch!("collector.arp.netlink", true, "Ask netlink for ARP entries, not /proc/net/arp"),
+    switch!("collector.bcache.priorityStats", false, "Show what is expensive to find out of caches"),
     switch!("collector.containers.load", false, "Count containers' threads by state, and their load"),
     switch!("collector.containers.only-runtimes", false, "Leave out slices, services and the like"),
     switch!("collector.containers.percpu", false, "Show containers' seconds by CPU, if counted so"),
     switch!("collector.cpu.guest", true, "Show the seconds that CPUs spent running guests"),
     switch!("collector.cpu.info", false, "Show what /proc/cpuinfo says of each CPU"),
+    switch!("collector.netclass.ignore-invalid-speed", false, "Leave out speeds that are unknown"),
+    switch!("collector.netclass.netlink", false, "Accepted and without effect: what is shown is the same"),
+    switch!("collector.netclass_rtnl.with-stats", false, "Accepted and without effect: netdev has them"),
     switch!("collector.netdev.address-info", false, "Show the addresses of each device"),
     switch!("collector.netdev.enable-detailed-metrics", false, "Name network counters as the kernel does"),
     switch!("collector.netdev.netlink", true, "Ask netlink for network counters, not /proc/net/dev"),

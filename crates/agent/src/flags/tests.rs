@@ -138,6 +138,41 @@ fn collectors_that_are_asked_for_have_their_flags() {
 }
 
 #[test]
+fn flags_of_devices_come_to_their_options() {
+    let devices = options(&[
+        "--no-collector.arp.netlink",
+        "--collector.arp.device-include=^eth",
+        "--collector.bcache.priorityStats",
+        "--collector.hwmon.sensor-exclude=^chip;temp3$",
+        "--collector.ipvs.backend-labels=proto,,local_address",
+        "--collector.netclass.ignored-devices=^veth",
+        "--collector.netclass.ignore-invalid-speed",
+        "--collector.netstat.fields=",
+        "--collector.boottime",
+    ])
+    .unwrap()
+    .devices;
+    assert!(!devices.arp.netlink && devices.bcache_priority_stats && devices.netclass.ignore_invalid_speed);
+    assert_eq!(["eth0", "lo"].map(|name| devices.arp.devices.admits(name.as_bytes())), [true, false]);
+    let sensors = ["chip;temp3", "chip;temp33"].map(|name| devices.hwmon.sensors.admits(name.as_bytes()));
+    assert_eq!(sensors, [false, true]);
+    assert_eq!(devices.ipvs_labels, ["local_address", "proto"]);
+    assert!(devices.netclass.ignored.unwrap().is_match(b"veth1"));
+    assert!(devices.netstat_fields.is_match(b"Anything_AtAll"), "an empty expression admits all");
+    let devices = options(&[]).unwrap().devices;
+    assert!(devices.arp.netlink && !devices.bcache_priority_stats && !devices.netclass.ignore_invalid_speed);
+    assert_eq!(devices.ipvs_labels.len(), 6);
+    for (field, shown) in [
+        ("Tcp_CurrEstab", true),
+        ("Tcp_MaxConn", false),
+        ("TcpExt_TCPTimeouts", true),
+        ("Icmp6_InErrors", true),
+    ] {
+        assert_eq!(devices.netstat_fields.is_match(field.as_bytes()), shown, "{field}");
+    }
+}
+
+#[test]
 fn command_lines_that_make_no_sense_are_refused() {
     for (line, message) in [
         (
@@ -167,6 +202,15 @@ fn command_lines_that_make_no_sense_are_refused() {
             "--collector.perf.cache-profilers=L9: no event of this name",
         ),
         (&["--collector.sysctl.include="], "--collector.sysctl.include=: write the name of a setting"),
+        (
+            &["--collector.ipvs.backend-labels=proto,colour"],
+            "--collector.ipvs.backend-labels=colour: no label of this name; there are local_address, ",
+        ),
+        (
+            &["--collector.hwmon.chip-include=a", "--collector.hwmon.chip-exclude=b"],
+            "--collector.hwmon.chip-exclude and --collector.hwmon.chip-include are mutually exclusive",
+        ),
+        (&["--collector.netstat.fields=("], "--collector.netstat.fields=(: not a regular"),
         (&["--collector.vmstat.fields=["], "--collector.vmstat.fields=[: not a regular"),
         (
             &["--collector.filesystem.mount-timeout=soon"],

@@ -117,6 +117,16 @@ impl Host for StillHost {
                 push_address(answer, 99, 24, &[192, 0, 2, 18]);
             }
             netlink::Request::Routes => push_routes(answer),
+            netlink::Request::Neighbours => {
+                for (index, family, state) in
+                    [(2, 2, 2), (2, 2, 4), (2, 10, 2), (7, 2, 8), (1, 2, 0x40), (99, 2, 2)]
+                {
+                    let mut body = vec![family, 0, 0, 0];
+                    body.extend_from_slice(&u32::to_ne_bytes(index));
+                    body.extend_from_slice(&u16::to_ne_bytes(state));
+                    push_message(answer, 28, &[body, vec![0, 1]].concat());
+                }
+            }
             other => return answers::netlink(other, answer),
         }
         Ok(())

@@ -87,6 +87,21 @@ fn a_second_scrape_gives_the_same_page() {
 }
 
 #[test]
+fn a_cpu_that_cpuinfo_does_not_place_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let cpus = folder.path().join("sys/devices/system/cpu");
+    fs::create_dir_all(folder.path().join("proc")).unwrap();
+    fs::create_dir_all(cpus.join("cpu0/cpufreq")).unwrap();
+    fs::write(cpus.join("cpu0/cpufreq/cpuinfo_cur_freq"), "1000\n").unwrap();
+    let text = "processor : 0\ncpu MHz : 5\n\nprocessor : 1\ncpu MHz : 6\n\n";
+    fs::write(folder.path().join("proc/cpuinfo"), text).unwrap();
+    let line = ["--collector.disable-defaults", "--collector.cpufreq", "--collector.cpu.info"];
+    let page = gather(&still_agent(folder.path(), &line));
+    let hertz = ["0", "1"].map(|cpu| page.value("node_cpu_frequency_hertz", &[("cpu", cpu)]));
+    assert_eq!(hertz, [Some(1e6), Some(6e6)]);
+}
+
+#[test]
 fn a_machine_of_128_cpus_shows_each_of_them() {
     const CPUS: usize = 128;
     let folder = tempfile::tempdir().unwrap();

@@ -9,13 +9,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const COLLECTORS: &[&str] = &[
     "--collector.disable-defaults",
+    "--collector.arp",
+    "--collector.bcache",
+    "--collector.bonding",
+    "--collector.btrfs",
+    "--collector.conntrack",
     "--collector.cpu",
+    "--collector.cpufreq",
     "--collector.diskstats",
+    "--collector.dmi",
+    "--collector.edac",
+    "--collector.entropy",
+    "--collector.fibrechannel",
     "--collector.filefd",
     "--collector.filesystem",
+    "--collector.hwmon",
+    "--collector.infiniband",
+    "--collector.ipvs",
     "--collector.loadavg",
+    "--collector.mdadm",
     "--collector.meminfo",
+    "--collector.netclass",
     "--collector.netdev",
+    "--collector.netstat",
+    "--collector.nfs",
+    "--collector.nfsd",
+    "--collector.nvme",
     "--collector.os",
     "--collector.perf",
     "--collector.powersupplyclass",
@@ -44,6 +63,9 @@ const COLLECTORS: &[&str] = &[
     "--collector.zoneinfo",
 ];
 
+/// Collectors that 1.5 does not have.
+const NEW_COLLECTORS: &[&str] = &["--collector.dmmultipath", "--collector.kernel_hung"];
+
 /// More collectors that run only when asked for.
 const OFF_BY_DEFAULT: &[&str] = &[
     "--collector.buddyinfo",
@@ -66,6 +88,7 @@ const SAME_DEFAULTS: &[&str] = &[
     "--collector.filesystem.mount-points-exclude=^/(proc|sys)($|/)",
     "--collector.textfile.directory=",
     "--collector.filesystem.fs-types-exclude=^(proc|sysfs|cgroup2?)$",
+    "--collector.netstat.fields=^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_.*|Tcp(Ext)?_.*|Udp6?_.*)$",
 ];
 
 /// What else can be asked for, in both.
@@ -76,6 +99,8 @@ const MORE: &[&str] = &[
     "--collector.stat.softirq",
     "--collector.netdev.address-info",
     "--collector.netdev.enable-detailed-metrics",
+    "--collector.netclass.ignore-invalid-speed",
+    "--collector.netclass.ignored-devices=^lo$",
     "--collector.vmstat.fields=^(nr_|pg)",
     "--collector.sysctl.include=kernel.pid_max",
     "--collector.sysctl.include=net.ipv4.tcp_rmem",
@@ -105,6 +130,8 @@ use Difference::{NewFamily, NewLabel, OtherLabels, OtherStart, OtherValue, Passi
 const DIFFERENCES: &[Difference] = &[
     NewLabel("node_disk_info", "rotational"),
     NewLabel("node_filesystem_", "device_error"),
+    NewLabel("node_network_info", "adminstate"),
+    NewFamily("node_kernel_hung_tasks_total"),
     NewFamily("node_cpu_online"),
     NewFamily("node_cpu_frequency_hertz"),
     NewFamily("node_filesystem_mount_info"),
@@ -132,8 +159,11 @@ const MOVING: &[(&str, f64, f64)] = &[
     ("node_procs_", 0.0, 200.0),
     ("node_filefd_allocated", 0.5, 500.0),
     ("node_filesystem_", 0.05, 2e9),
-    ("node_disk_io_now", 0.0, 200.0),
+    ("node_disk_io_now", 0.0, 10_000.0),
     ("node_vmstat_nr_", 0.5, 1e6),
+    ("node_netstat_Tcp_CurrEstab", 0.5, 500.0),
+    ("node_nf_conntrack_entries", 0.5, 500.0),
+    ("node_entropy_available_bits", 0.5, 0.0),
     // Two readers of the kernel's idle and wait times see small steps back at different moments.
     ("node_cpu_seconds_total", 0.0, 0.5),
     ("node_cpu_frequency_hertz", 0.5, 0.0),
@@ -192,6 +222,12 @@ fn is_passing(name: &str) -> bool {
     DIFFERENCES.iter().any(|d| matches!(d, Passing(family) if name == *family))
 }
 
+fn is_of_new_collector((name, labels): &Key) -> bool {
+    let is_new =
+        |value: &str| NEW_COLLECTORS.iter().any(|flag| flag.strip_prefix("--collector.") == Some(value));
+    name.starts_with("node_scrape_collector_") && is_new(&labels[0].1)
+}
+
 fn is_of_runtime(name: &str) -> bool {
     ["go_", "process_", "promhttp_"].iter().any(|start| name.starts_with(start))
 }
@@ -199,7 +235,7 @@ fn is_of_runtime(name: &str) -> bool {
 fn compare(flags: &[&str]) {
     let flags = [COLLECTORS, SAME_DEFAULTS, flags].concat();
     let peer = peers::node_exporter(&flags);
-    let agent = real_agent(options(&flags));
+    let agent = real_agent(options(&[&flags, NEW_COLLECTORS].concat()));
     // The first read of both is not compared: it warms both, and the agent's counters never go back.
     page(&peer);
     gather(&agent);
@@ -214,7 +250,7 @@ fn compare(flags: &[&str]) {
     }
 
     let keys = |page: &Page| -> BTreeSet<Key> {
-        let keys = page.samples.keys().map(comparable);
+        let keys = page.samples.keys().filter(|key| !is_of_new_collector(key)).map(comparable);
         keys.filter(|(name, _)| !is_of_runtime(name) && !known(name) && !is_passing(name)).collect()
     };
     let (of_peer, of_agent) = (keys(&before), keys(&ours));

@@ -1,0 +1,167 @@
+//! `btrfs`: file systems of Btrfs, from `/sys/fs/btrfs`.
+
+use crate::{
+    collector::{Collector, Context},
+    error::CollectError,
+    scan,
+    source::{File, Root, exists, names_in},
+    table::{self, Column, Table},
+};
+
+const FOLDER: &str = "fs/btrfs";
+const SECTOR_BYTES: f64 = 512.0;
+const MILLISECONDS: f64 = 1e3;
+/// What a file system's space is for.
+const GROUPS: [&str; 3] = ["data", "metadata", "system"];
+
+const INFO: &[Column] = &[table::gauge("node_btrfs_info", "What each file system is called; always 1.")];
+const SYSTEMS: &[Column] = &[
+    table::gauge("node_btrfs_global_rsv_size_bytes", "Bytes kept back for emergencies."),
+    table::counter("node_btrfs_commits_total", "Commits made."),
+    table::gauge("node_btrfs_last_commit_seconds", "How long the last commit took."),
+    table::gauge("node_btrfs_max_commit_seconds", "How long the longest commit took."),
+    table::counter("node_btrfs_commit_seconds_total", "How long all commits took."),
+];
+const RESERVED: &[Column] = &[table::gauge("node_btrfs_reserved_bytes", "Bytes that are reserved.")];
+const LAYOUTS: &[Column] = &[
+    table::gauge("node_btrfs_allocation_ratio", "How often each byte is stored."),
+    table::gauge("node_btrfs_size_bytes", "Bytes that are set aside."),
+    table::gauge("node_btrfs_used_bytes", "Bytes that are used."),
+];
+const DEVICES: &[Column] = &[table::gauge("node_btrfs_device_size_bytes", "The size of each device.")];
+
+/// The collector.
+#[derive(Debug)]
+pub(crate) struct Btrfs {
+    file: File,
+    info: Table,
+    systems: Table,
+    reserved: Table,
+    layouts: Table,
+    devices: Table,
+}
+
+impl Btrfs {
+    pub(crate) fn new() -> Self {
+        Self {
+            file: File::default(),
+            info: Table::new(&["label", "uuid"], INFO),
+            systems: Table::new(&["uuid"], SYSTEMS),
+            reserved: Table::new(&["block_group_type", "uuid"], RESERVED),
+            layouts: Table::new(&["block_group_type", "mode", "uuid"], LAYOUTS),
+            devices: Table::new(&["device", "uuid"], DEVICES),
+        }
+    }
+
+    fn tables(&mut self) -> [&mut Table; 5] {
+        let Self { info, systems, reserved, layouts, devices, .. } = self;
+        [info, systems, reserved, layouts, devices]
+    }
+
+    fn number(&mut self, context: &Context<'_>, name: &str) -> Option<f64> {
+        let number = self.file.number(context.paths, Root::Sys, format_args!("{FOLDER}/{name}"));
+        number.map(|number| number as f64)
+    }
+
+    fn text(&mut self, context: &Context<'_>, name: &str) -> String {
+        let value = self.file.value(context.paths, Root::Sys, format_args!("{FOLDER}/{name}"));
+        scan::text(value.unwrap_or_default()).into_owned()
+    }
+
+    fn read(&mut self, system: &str, context: &Context<'_>) -> Result<(), CollectError> {
+        let label = self.text(context, &format!("{system}/label"));
+        let mut uuid = self.text(context, &format!("{system}/metadata_uuid"));
+        if uuid.is_empty() {
+            uuid = system.to_owned();
+        }
+        self.info.row(&[&label, &uuid])[0] = Some(1.0);
+        let reserve = self.number(context, &format!("{system}/allocation/global_rsv_size"));
+        let [commits, last, longest, all] = self.commits(system, context);
+        let seconds = |milliseconds: Option<f64>| milliseconds.map(|value| value / MILLISECONDS);
+        let values = [reserve, commits, seconds(last), seconds(longest), seconds(all)];
+        self.systems.row(&[&uuid]).copy_from_slice(&values);
+        let devices = names_in(context.paths, Root::Sys, &format!("{FOLDER}/{system}/devices"))?;
+        for device in &devices {
+            let sectors = self.number(context, &format!("{system}/devices/{device}/size"));
+            self.devices.row(&[device, &uuid])[0] = sectors.map(|sectors| sectors * SECTOR_BYTES);
+        }
+        for group in GROUPS {
+            let folder = format!("{system}/allocation/{group}");
+            let reserved = self.number(context, &format!("{folder}/bytes_reserved"));
+            self.reserved.row(&[group, &uuid])[0] = reserved;
+            for mode in names_in(context.paths, Root::Sys, &format!("{FOLDER}/{folder}"))? {
+                if exists(context.paths, Root::Sys, &format!("{FOLDER}/{folder}/{mode}/total_bytes")) {
+                    let size = self.number(context, &format!("{folder}/{mode}/total_bytes"));
+                    let used = self.number(context, &format!("{folder}/{mode}/used_bytes"));
+                    let ratio = Some(ratio(&mode, devices.len()));
+                    self.layouts.row(&[group, &mode, &uuid]).copy_from_slice(&[ratio, size, used]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of commits, and how long the last one, the longest one and all took, in milliseconds.
+    fn commits(&mut self, system: &str, context: &Context<'_>) -> [Option<f64>; 4] {
+        let name = format_args!("{FOLDER}/{system}/commit_stats");
+        let text = self.file.value(context.paths, Root::Sys, name).unwrap_or_default();
+        ["commits", "last_commit_ms", "max_commit_ms", "total_commit_ms"].map(|key| {
+            let mut lines = scan::lines(text).map(scan::fields);
+            let value = lines.find_map(|mut line| (line.next()? == key.as_bytes()).then(|| line.number())?);
+            value.map(|value| value as f64)
+        })
+    }
+}
+
+/// How often each byte is stored, on so many devices.
+fn ratio(mode: &str, devices: usize) -> f64 {
+    let with_parity = |parity: usize| {
+        if devices > parity { devices as f64 / (devices - parity) as f64 } else { 0.0 }
+    };
+    match mode {
+        "single" | "raid0" => 1.0,
+        "dup" | "raid1" | "raid10" => 2.0,
+        "raid1c3" => 3.0,
+        "raid1c4" => 4.0,
+        "raid5" => with_parity(1),
+        "raid6" => with_parity(2),
+        _ => 0.0,
+    }
+}
+
+impl Collector for Btrfs {
+    fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
+        self.tables().into_iter().for_each(Table::clear);
+        for system in names_in(context.paths, Root::Sys, FOLDER)? {
+            // Beside the file systems, which are called as their UUIDs, stands what the kernel can do.
+            if system.contains('-') {
+                self.read(&system, context)?;
+            }
+        }
+        for table in self.tables() {
+            table.write(&mut context.out);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_and_parity_cost_space() {
+        for (mode, devices, expected) in [
+            ("single", 1, 1.0),
+            ("dup", 1, 2.0),
+            ("raid1c4", 4, 4.0),
+            ("raid5", 3, 1.5),
+            ("raid6", 4, 2.0),
+            ("raid5", 1, 0.0),
+            ("raid6", 0, 0.0),
+            ("unheard-of", 3, 0.0),
+        ] {
+            assert_eq!(ratio(mode, devices), expected, "{mode} {devices}");
+        }
+    }
+}

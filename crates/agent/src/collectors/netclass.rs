@@ -1,0 +1,130 @@
+//! `netclass`: what each network device is and is set to, from `/sys/class/net`.
+
+use crate::{
+    collector::{Collector, Context},
+    error::CollectError,
+    options::NetClassOptions,
+    scan,
+    source::{File, Root, exists, names_in},
+    table::{self, Column, Table},
+};
+
+const FOLDER: &str = "class/net";
+/// A speed is in millions of bits a second.
+const BYTES_PER_MEGABIT: f64 = 125_000.0;
+/// The flag of a device that its administrator turned on.
+const FLAG_UP: u64 = 1;
+
+const LABELS: &[&str] = &["address", "adminstate", "broadcast", "device", "duplex", "ifalias", "operstate"];
+const INFO: &[Column] = &[table::gauge("node_network_info", "What each device is; always 1.")];
+
+/// The files, and their families in the same order, but the first.
+const FILES: [&str; 17] = [
+    "addr_assign_type",
+    "carrier",
+    "carrier_changes",
+    "carrier_down_count",
+    "carrier_up_count",
+    "dev_id",
+    "dormant",
+    "flags",
+    "ifindex",
+    "iflink",
+    "link_mode",
+    "mtu",
+    "name_assign_type",
+    "netdev_group",
+    "type",
+    "speed",
+    "tx_queue_len",
+];
+const FLAGS: usize = 7;
+const INDEX: usize = 8;
+const SPEED: usize = 15;
+const COLUMNS: &[Column] = &[
+    table::gauge("node_network_address_assign_type", "How each device got its address."),
+    table::gauge("node_network_carrier", "Whether each device has a carrier."),
+    table::counter("node_network_carrier_changes_total", "How often the carrier came or went."),
+    table::counter("node_network_carrier_down_changes_total", "How often the carrier went."),
+    table::counter("node_network_carrier_up_changes_total", "How often the carrier came."),
+    table::gauge("node_network_device_id", "Which of several devices at one address each is."),
+    table::gauge("node_network_dormant", "Whether each device waits for something else."),
+    table::gauge("node_network_flags", "The flags of each device."),
+    table::gauge("node_network_iface_id", "The number of each device."),
+    table::gauge("node_network_iface_link", "The number of the device that each stands on."),
+    table::gauge("node_network_iface_link_mode", "How the link of each device is managed."),
+    table::gauge("node_network_mtu_bytes", "The largest packet that each device takes."),
+    table::gauge("node_network_name_assign_type", "How each device got its name."),
+    table::gauge("node_network_net_dev_group", "The group of each device."),
+    table::gauge("node_network_protocol_type", "The kind of each device."),
+    table::gauge("node_network_speed_bytes", "The speed of each device; below zero if it is unknown."),
+    table::gauge("node_network_transmit_queue_length", "How many packets wait at most."),
+    table::gauge("node_network_up", "Whether each device is up."),
+];
+
+/// The collector.
+#[derive(Debug)]
+pub(crate) struct NetClass {
+    options: NetClassOptions,
+    file: File,
+    info: Table,
+    table: Table,
+}
+
+impl NetClass {
+    pub(crate) fn new(options: &NetClassOptions) -> Self {
+        Self {
+            options: options.clone(),
+            file: File::default(),
+            info: Table::new(LABELS, INFO),
+            table: Table::new(&["device"], COLUMNS),
+        }
+    }
+
+    fn read(&mut self, device: &str, context: &Context<'_>) {
+        let file = &mut self.file;
+        let mut values = [None; COLUMNS.len()];
+        for (value, name) in values.iter_mut().zip(FILES) {
+            let text = file.value(context.paths, Root::Sys, format_args!("{FOLDER}/{device}/{name}"));
+            *value = text.and_then(scan::integer);
+        }
+        // What has no number is no device: a file such as `bonding_masters`, or one that just went.
+        if values[INDEX].is_none() {
+            return;
+        }
+        let is_valid = |speed: &f64| *speed >= 0.0 || !self.options.ignore_invalid_speed;
+        values[SPEED] = values[SPEED].filter(is_valid).map(|speed| speed * BYTES_PER_MEGABIT);
+        let mut text = |name: &str| {
+            let value = file.value(context.paths, Root::Sys, format_args!("{FOLDER}/{device}/{name}"));
+            scan::text(value.unwrap_or_default()).into_owned()
+        };
+        let texts = ["address", "broadcast", "duplex", "ifalias", "operstate"].map(&mut text);
+        let [address, broadcast, duplex, alias, state] = &texts;
+        let admin = match values[FLAGS] {
+            None => "unknown",
+            Some(flags) if flags as u64 & FLAG_UP != 0 => "up",
+            Some(_) => "down",
+        };
+        values[COLUMNS.len() - 1] = Some(f64::from(u8::from(state == "up")));
+        self.info.row(&[address, admin, broadcast, device, duplex, alias, state])[0] = Some(1.0);
+        self.table.row(&[device]).copy_from_slice(&values);
+    }
+}
+
+impl Collector for NetClass {
+    fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
+        if !exists(context.paths, Root::Sys, FOLDER) {
+            return Err(CollectError::NoData("there are no network devices".into()));
+        }
+        self.info.clear();
+        self.table.clear();
+        for device in names_in(context.paths, Root::Sys, FOLDER)? {
+            if !self.options.ignored.as_ref().is_some_and(|ignored| ignored.is_match(device.as_bytes())) {
+                self.read(&device, context);
+            }
+        }
+        self.info.write(&mut context.out);
+        self.table.write(&mut context.out);
+        Ok(())
+    }
+}
