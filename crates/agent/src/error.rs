@@ -93,6 +93,14 @@ pub enum OptionsError {
         /// What is wrong with it, and what would be right.
         what: &'static str,
     },
+    /// The file of rules for process groups cannot be followed.
+    #[error("--collector.process-groups.config-file={file}: {what}")]
+    Rules {
+        /// The file.
+        file: String,
+        /// What is wrong with it, and where.
+        what: String,
+    },
     /// A collector was asked for that this program does not have.
     #[error("--collector.{0}: this collector is not part of this version; leave the flag out")]
     NotBuilt(String),

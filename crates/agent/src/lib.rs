@@ -15,7 +15,7 @@
 //! - `dbus`: a client of D-Bus, over a connection that `host` makes
 //! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
 //!   `mounts`, `stat_pool`, `netdev_columns`, `udev`)
-//! - `containers`: a collector too large for a file; its `mod.rs` has a map of its own
+//! - `containers`, `process_groups`: collectors too large for a file; their `mod.rs` have maps of their own
 //!
 //! # Way of a scrape
 //! `NodeAgent::scrape` → `Pool::run` → on a worker, `Collector::collect` with a `Context` →
@@ -54,6 +54,7 @@ mod options;
 mod output;
 pub mod perf_events;
 mod pool;
+mod process_groups;
 mod refusals;
 mod registry;
 mod scan;
@@ -71,14 +72,16 @@ pub use collectors::{
 pub use error::{CollectError, OptionsError, SelectionError};
 pub use filter::Filter;
 pub use flags::{
-    AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, DeviceArgs, FilterArgs, Switches,
-    WebArgs,
+    AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, DeviceArgs, FilterArgs,
+    ProcessGroupArgs, Switches, WebArgs,
 };
 pub use host::{DriverInfo, Host, LinkModes, Stream, ThisHost, Uname, Usage};
 pub use options::{
     ArpOptions, ContainerOptions, CpuInfoOptions, CpuOptions, DeviceOptions, EthtoolOptions,
     FileSystemOptions, HwMonOptions, InterruptOptions, NetClassOptions, NetDevOptions, NodeOptions,
+    ProcessGroupOptions,
 };
 pub use output::{Family, Output};
+pub use process_groups::{Process, ProcessRules, Snapshot, Top, TopBy};
 pub use registry::{AgentEnv, BuildInfo, NodeAgent, Scrape, Selection};
 pub use source::Paths;

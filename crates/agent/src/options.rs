@@ -4,6 +4,7 @@ use crate::{
     error::OptionsError,
     filter::Filter,
     flags::{AskedOptions, CollectorArgs},
+    process_groups::ProcessRules,
     source::Paths,
 };
 use jiff::tz::TimeZone;
@@ -43,6 +44,8 @@ pub struct NodeOptions {
     pub textfile_directories: Vec<String>,
     /// Options of the collectors of hardware, file systems and protocols.
     pub devices: DeviceOptions,
+    /// Options of `process-groups`.
+    pub process_groups: ProcessGroupOptions,
     /// Whether `stat` shows soft interrupts.
     pub stat_softirq: bool,
     /// Fields of `vmstat`.
@@ -184,6 +187,17 @@ pub struct NetClassOptions {
     pub ignored: Option<Regex>,
     /// Whether a speed below zero, which says that it is unknown, is left out.
     pub ignore_invalid_speed: bool,
+}
+
+/// Options of `process-groups`.
+#[derive(Clone, Debug)]
+pub struct ProcessGroupOptions {
+    /// Which process belongs to which group.
+    pub rules: ProcessRules,
+    /// Whether a process that no rule wants belongs to its parent's group.
+    pub children: bool,
+    /// Whether memory is measured by its share, too.
+    pub smaps: bool,
 }
 
 impl NodeOptions {

@@ -56,3 +56,27 @@ fn the_page_stands_where_it_was_asked_for_on_every_address() {
     assert!(page(&agent, "/").contains("href=\"/node\""));
     assert_eq!(http::get(&format!("http://{other}/node")).unwrap().status, 200);
 }
+
+#[test]
+fn the_processes_that_use_most_are_told() {
+    let agent = agent().start();
+    let response = agent.get("/api/v1/processes?by=memory&limit=3");
+    assert_eq!(response.status, 200, "{}", response.text());
+    let answer: serde_json::Value = serde_json::from_str(&response.text()).unwrap();
+    assert_eq!((&answer["status"], &answer["data"]["by"]), (&"success".into(), &"memory".into()));
+    let processes = answer["data"]["processes"].as_array().unwrap();
+    assert!((1..=3).contains(&processes.len()), "{answer}");
+    let memory: Vec<u64> = processes.iter().map(|p| p["resident_bytes"].as_u64().unwrap()).collect();
+    assert!(memory.is_sorted_by(|a, b| a >= b), "{memory:?}");
+    for field in ["pid", "name", "command", "user", "cpu", "threads", "start_time_seconds", "cgroup"] {
+        assert!(!processes[0][field].is_null(), "{field} is missing: {answer}");
+    }
+    let all = agent.get("/api/v1/processes?limit=1000").text();
+    let all: serde_json::Value = serde_json::from_str(&all).unwrap();
+    let own = std::process::id();
+    let is_own = |process: &serde_json::Value| process["pid"] == own;
+    assert!(all["data"]["processes"].as_array().unwrap().iter().any(is_own), "this test is a process too");
+    let response = agent.get("/api/v1/processes?by=size");
+    assert_eq!(response.status, 400);
+    assert!(response.text().contains("\"errorType\":\"bad_data\""), "{}", response.text());
+}

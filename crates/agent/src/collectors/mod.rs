@@ -1,6 +1,9 @@
 //! The collectors, one a file, and the list of them.
 
-use crate::{collector::Collector, containers::Containers, options::NodeOptions, registry::AgentEnv};
+use crate::{
+    collector::Collector, containers::Containers, options::NodeOptions, process_groups::ProcessGroups,
+    registry::AgentEnv,
+};
 
 pub(crate) mod arp;
 pub(crate) mod bcache;
@@ -103,6 +106,7 @@ const FACTORIES: &[(&str, Factory)] = &[
     ("buddyinfo", |_, _| Box::new(buddyinfo::BuddyInfo::default())),
     ("cgroups", |_, _| Box::new(cgroups::Cgroups::default())),
     ("conntrack", |_, _| Box::new(conntrack::ConnTrack::default())),
+    ("process-groups", |o, _| Box::new(ProcessGroups::new(o))),
     ("containers", |o, e| Box::new(Containers::new(o, e))),
     ("cpu", |o, _| Box::new(cpu::Cpu::new(&o.cpu))),
     ("cpufreq", |o, _| Box::new(cpufreq::CpuFreq::new(cpufreq::Described(o.cpu.info.is_some())))),

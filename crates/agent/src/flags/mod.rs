@@ -18,6 +18,7 @@ mod containers;
 mod devices;
 mod filters;
 mod names;
+mod process_groups;
 mod switches;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use asked::{AskedArgs, AskedOptions};
 pub use containers::ContainerArgs;
 pub use devices::DeviceArgs;
 pub use filters::FilterArgs;
+pub use process_groups::ProcessGroupArgs;
 pub use switches::Switches;
 
 const DISK_EXCLUDE: &str = r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$";
@@ -132,6 +134,10 @@ pub struct CollectorArgs {
     /// The flags of the collectors of hardware, file systems and protocols.
     #[command(flatten)]
     pub devices: DeviceArgs,
+    /// Flags of the process groups.
+    #[command(flatten)]
+    pub process_groups: ProcessGroupArgs,
+
     /// What is on and off.
     #[command(flatten)]
     pub switches: Switches,
@@ -163,6 +169,7 @@ impl CollectorArgs {
             tapes: self.filters.tapes()?,
             textfile_directories: self.filters.textfile_directories.clone(),
             devices: self.devices.options(&self.switches)?,
+            process_groups: self.process_groups.options(&self.switches)?,
             stat_softirq: self.switches.is_on("collector.stat.softirq"),
             vmstat_fields,
             time_zone: TimeZone::system(),

@@ -57,7 +57,7 @@ const OFF: &[Known] = known! { false, "off":
 };
 
 /// The collectors that the reference does not have. They run when asked for.
-const OWN: &[Known] = known! { false, "off": "containers" };
+const OWN: &[Known] = known! { false, "off": "containers", "process-groups" };
 
 /// All collectors.
 pub(super) fn all() -> impl Iterator<Item = &'static Known> {

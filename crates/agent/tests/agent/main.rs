@@ -7,6 +7,7 @@ mod broken_files;
 mod common;
 mod containers;
 mod fixtures;
+mod process_groups;
 mod reference;
 mod selection;
 mod textfile;

@@ -16,7 +16,8 @@ use axum::{
     routing::get,
 };
 use skopos_agent::{
-    AgentArgs, AgentEnv, BuildInfo, NodeAgent, Scrape, Selection, SelectionError, ThisHost, WebArgs,
+    AgentArgs, AgentEnv, BuildInfo, NodeAgent, Scrape, Selection, SelectionError, ThisHost, Top, TopBy,
+    WebArgs,
 };
 use skopos_api::own_metrics::write_process;
 use skopos_base::Env;
@@ -31,6 +32,12 @@ use tower_http::compression::CompressionLayer;
 
 /// How long a scraper waits, in seconds.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
+
+/// Where the processes that use most are.
+const PROCESSES: &str = "/api/v1/processes";
+/// How many processes are answered unless the request says it, and at most.
+const PROCESSES_DEFAULT: usize = 10;
+const PROCESSES_MAX: usize = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
@@ -50,13 +57,15 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
     let config_file = (!web.config_file.is_empty()).then(|| Path::new(&web.config_file));
     let protection = super::protection(config_file)?;
     let options = collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
-    let agent = NodeAgent::new(options, BuildInfo::default(), agent_env(&Env::real()));
+    let env = Env::real();
+    let top = Top::new(options.paths.clone(), Arc::clone(&env.clock));
+    let agent = NodeAgent::new(options, BuildInfo::default(), agent_env(&env));
     // Reading this machine takes a millisecond or two: one thread beside the blocking ones is enough.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::system("cannot start threads"))?;
-    runtime.block_on(serve_until_stopped(web, agent, protection))
+    runtime.block_on(serve_until_stopped(web, agent, top, protection))
 }
 
 /// What the collectors need of the world.
@@ -67,6 +76,7 @@ pub(super) fn agent_env(env: &Env) -> AgentEnv {
 async fn serve_until_stopped(
     web: WebArgs,
     agent: NodeAgent,
+    top: Top,
     protection: Arc<Protection>,
 ) -> Result<(), Failure> {
     let mut signals = Signals::take().map_err(Failure::system("cannot handle signals"))?;
@@ -79,22 +89,24 @@ async fn serve_until_stopped(
     tracing::info!(collectors = collectors.len(), path = %web.telemetry_path, ?addresses, "serving metrics");
     let stop = async move { signals.stop().await };
     let options = ServeOptions { protection, ..ServeOptions::open() };
-    serve(listeners, router(&web, agent), options, stop).await;
+    serve(listeners, router(&web, agent, top), options, stop).await;
     Ok(())
 }
 
 /// What the page of metrics is made of.
 struct Page {
     agent: NodeAgent,
+    top: Top,
     /// Requests that are answered at the same time; none for any number.
     slots: Option<Semaphore>,
     max_requests: usize,
     shows_process: bool,
 }
 
-fn router(web: &WebArgs, agent: NodeAgent) -> Router {
+fn router(web: &WebArgs, agent: NodeAgent, top: Top) -> Router {
     let page = Arc::new(Page {
         agent,
+        top,
         slots: (web.max_requests > 0).then(|| Semaphore::new(web.max_requests)),
         max_requests: web.max_requests,
         shows_process: !web.disable_exporter_metrics,
@@ -108,6 +120,8 @@ fn router(web: &WebArgs, agent: NodeAgent) -> Router {
         ))
     };
     let router = Router::new().route(&web.telemetry_path, get(metrics));
+    let router =
+        if web.telemetry_path == PROCESSES { router } else { router.route(PROCESSES, get(processes)) };
     // With the metrics at / there is no place for a landing page.
     let router = if web.telemetry_path == "/" { router } else { router.route("/", get(landing)) };
     router.layer(CompressionLayer::new()).with_state(page)
@@ -143,6 +157,50 @@ async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, heade
     }
 }
 
+/// What the request for processes asks for.
+fn top_query(query: &str) -> Result<(TopBy, usize), String> {
+    let (mut by, mut limit) = (TopBy::default(), PROCESSES_DEFAULT);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "by" => {
+                by = TopBy::parse(&value).ok_or_else(|| format!("by={value}: must be cpu, memory or io"))?;
+            }
+            "limit" => {
+                let number = value.parse().ok().filter(|number| (1..=PROCESSES_MAX).contains(number));
+                limit = number.ok_or_else(|| format!("limit={value}: must be from 1 to {PROCESSES_MAX}"))?;
+            }
+            _ => {}
+        }
+    }
+    Ok((by, limit))
+}
+
+/// The processes that use most, in the envelope that all answers of the API have.
+async fn processes(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Response {
+    let json = |status: StatusCode, body: &serde_json::Value| {
+        (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    };
+    let (by, limit) = match top_query(query.as_deref().unwrap_or("")) {
+        Ok(asked) => asked,
+        Err(error) => {
+            let body = serde_json::json!({ "status": "error", "errorType": "bad_data", "error": error });
+            return json(StatusCode::BAD_REQUEST, &body);
+        }
+    };
+    let found = tokio::task::spawn_blocking(move || {
+        let slot = page.slots.as_ref().map(Semaphore::try_acquire).transpose();
+        slot.map(|_held| page.top.snapshot(by, limit))
+    });
+    let (status, kind, error) = match found.await {
+        Ok(Ok(snapshot)) => {
+            return json(StatusCode::OK, &serde_json::json!({ "status": "success", "data": snapshot }));
+        }
+        Ok(Err(_full)) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "too many requests at a time"),
+        Err(_panicked) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "the processes could not be read"),
+    };
+    json(status, &serde_json::json!({ "status": "error", "errorType": kind, "error": error }))
+}
+
 /// The collectors that the request's parameters name.
 fn selection(agent: &NodeAgent, query: &str) -> Result<Selection, SelectionError> {
     let values = |wanted: &str| -> Vec<String> {
@@ -164,6 +222,20 @@ fn timeout(seconds: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_for_processes() {
+        assert_eq!(top_query(""), Ok((TopBy::Cpu, 10)));
+        assert_eq!(top_query("by=io&limit=3&x=y"), Ok((TopBy::Io, 3)));
+        for (query, message) in [
+            ("by=size", "by=size: must be cpu, memory or io"),
+            ("limit=0", "limit=0: must be from 1 to 1000"),
+            ("limit=1001", "limit=1001: must be from 1 to 1000"),
+            ("limit=", "limit=: must be from 1 to 1000"),
+        ] {
+            assert_eq!(top_query(query), Err(message.to_owned()));
+        }
+    }
 
     #[test]
     fn the_scrapers_patience_less_a_part_bounds_the_collectors() {

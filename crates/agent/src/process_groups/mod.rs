@@ -1,0 +1,234 @@
+//! `process-groups`: processes by groups, as process-exporter shows them (`namedprocess_namegroup_*`), and
+//! the processes that use most, for `/api/v1/processes`.
+//!
+//! # Modules
+//! - `rules`, `template`: process-exporter's file; which process belongs to which group
+//! - `proc`: the files of a process, read into values
+//! - `tracker`: all processes and groups from scrape to scrape
+//! - `top`: the processes that use most, on demand
+
+use self::tracker::{Gauges, Group, STATES, Tracker};
+use crate::{
+    collector::{Collector, Context},
+    error::CollectError,
+    options::NodeOptions,
+    source::{File, NumberedFolder, Root},
+};
+use skopos_exposition::PreparedLabels;
+use skopos_model::MetricType::{Counter, Gauge};
+use std::collections::BTreeMap;
+
+pub(crate) mod proc;
+mod rules;
+mod template;
+mod top;
+mod tracker;
+
+pub use rules::ProcessRules;
+pub use top::{Process, Snapshot, Top, TopBy};
+
+/// The collector.
+#[derive(Debug)]
+pub(crate) struct ProcessGroups {
+    tracker: Tracker,
+    reads_shares: bool,
+    folder: NumberedFolder,
+    file: File,
+    pids: Vec<u32>,
+    labels: BTreeMap<String, PreparedLabels>,
+}
+
+impl ProcessGroups {
+    pub(crate) fn new(options: &NodeOptions) -> Self {
+        Self {
+            tracker: Tracker::new(&options.process_groups, &options.paths),
+            reads_shares: options.process_groups.smaps,
+            folder: NumberedFolder::default(),
+            file: File::default(),
+            pids: Vec::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = (&Group, &PreparedLabels)> {
+        self.tracker.groups.values().zip(self.labels.values())
+    }
+
+    /// A family of one sample for each group and label value.
+    fn write(&self, family: &Family, context: &mut Context<'_>) {
+        let mut out = context.out.family(family.name, family.kind, family.help);
+        for (group, labels) in self.groups() {
+            for (value, of_group) in family.values {
+                if family.label.is_empty() {
+                    out.sample_prepared(labels, &[], of_group(group));
+                } else {
+                    out.sample_prepared(labels, &[(family.label, value)], of_group(group));
+                }
+            }
+        }
+    }
+
+    fn write_memory(&self, context: &mut Context<'_>) {
+        type Memory = (&'static str, fn(&Gauges) -> u64);
+        const ALWAYS: [Memory; 3] = [
+            ("resident", |gauges| gauges.resident_bytes),
+            ("virtual", |gauges| gauges.virtual_bytes),
+            ("swapped", |gauges| gauges.swap_bytes),
+        ];
+        const SHARES: [Memory; 2] = [
+            ("proportionalResident", |gauges| gauges.proportional_bytes),
+            ("proportionalSwapped", |gauges| gauges.proportional_swap_bytes),
+        ];
+        let help = "Memory of the group's processes, by kind.";
+        let mut out = context.out.family("namedprocess_namegroup_memory_bytes", Gauge, help);
+        let shares = if self.reads_shares { &SHARES[..] } else { &[] };
+        for (group, labels) in self.groups() {
+            for (kind, bytes) in ALWAYS.iter().chain(shares) {
+                out.sample_prepared(labels, &[("memtype", kind)], bytes(&group.gauges) as f64);
+            }
+        }
+    }
+}
+
+type OfGroup = fn(&Group) -> f64;
+
+/// A family of groups, whose samples a label tells apart if it has a name.
+struct Family {
+    name: &'static str,
+    kind: skopos_model::MetricType,
+    help: &'static str,
+    label: &'static str,
+    values: &'static [(&'static str, OfGroup)],
+}
+
+const FAMILIES: &[Family] = &[
+    Family {
+        name: "namedprocess_namegroup_num_procs",
+        kind: Gauge,
+        help: "Processes in the group.",
+        label: "",
+        values: &[("", |group| group.gauges.processes as f64)],
+    },
+    Family {
+        name: "namedprocess_namegroup_cpu_seconds_total",
+        kind: Counter,
+        help: "Seconds of CPU, by mode.",
+        label: "mode",
+        values: &[
+            ("system", |group| group.counts.system_ticks as f64 / proc::TICKS),
+            ("user", |group| group.counts.user_ticks as f64 / proc::TICKS),
+        ],
+    },
+    Family {
+        name: "namedprocess_namegroup_read_bytes_total",
+        kind: Counter,
+        help: "Bytes read from devices.",
+        label: "",
+        values: &[("", |group| group.counts.read_bytes as f64)],
+    },
+    Family {
+        name: "namedprocess_namegroup_write_bytes_total",
+        kind: Counter,
+        help: "Bytes written to devices.",
+        label: "",
+        values: &[("", |group| group.counts.write_bytes as f64)],
+    },
+    Family {
+        name: "namedprocess_namegroup_major_page_faults_total",
+        kind: Counter,
+        help: "Page faults that had to wait for a device.",
+        label: "",
+        values: &[("", |group| group.counts.major_faults as f64)],
+    },
+    Family {
+        name: "namedprocess_namegroup_minor_page_faults_total",
+        kind: Counter,
+        help: "Page faults that did not have to wait for a device.",
+        label: "",
+        values: &[("", |group| group.counts.minor_faults as f64)],
+    },
+    Family {
+        name: "namedprocess_namegroup_context_switches_total",
+        kind: Counter,
+        help: "How often the processes' first threads left the CPU: to wait, or as they had to.",
+        label: "ctxswitchtype",
+        values: &[
+            ("nonvoluntary", |group| group.counts.involuntary_switches as f64),
+            ("voluntary", |group| group.counts.voluntary_switches as f64),
+        ],
+    },
+    Family {
+        name: "namedprocess_namegroup_open_filedesc",
+        kind: Gauge,
+        help: "Open file descriptors.",
+        label: "",
+        values: &[("", |group| group.gauges.descriptors as f64)],
+    },
+    Family {
+        name: "namedprocess_namegroup_worst_fd_ratio",
+        kind: Gauge,
+        help: "Open file descriptors as a part of the limit, of the process that is nearest to it.",
+        label: "",
+        values: &[("", |group| group.gauges.worst_descriptor_ratio)],
+    },
+    Family {
+        name: "namedprocess_namegroup_oldest_start_time_seconds",
+        kind: Gauge,
+        help: "When the oldest process began; 0 when there is none.",
+        label: "",
+        values: &[("", |group| group.gauges.oldest_start_s.unwrap_or(0.0))],
+    },
+    Family {
+        name: "namedprocess_namegroup_num_threads",
+        kind: Gauge,
+        help: "Threads of the group's processes.",
+        label: "",
+        values: &[("", |group| group.gauges.threads as f64)],
+    },
+    Family {
+        name: "namedprocess_namegroup_states",
+        kind: Gauge,
+        help: "Processes by state.",
+        label: "state",
+        values: &[
+            (STATES[4], |group| group.gauges.states[4] as f64),
+            (STATES[0], |group| group.gauges.states[0] as f64),
+            (STATES[1], |group| group.gauges.states[1] as f64),
+            (STATES[2], |group| group.gauges.states[2] as f64),
+            (STATES[3], |group| group.gauges.states[3] as f64),
+        ],
+    },
+];
+
+impl Collector for ProcessGroups {
+    fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
+        let Self { tracker, folder, file, pids, .. } = self;
+        folder.read(context.paths, Root::Proc, format_args!(""), pids)?;
+        pids.sort_unstable();
+        tracker.update(context.paths, file, pids);
+        for name in self.tracker.groups.keys() {
+            if !self.labels.contains_key(name) {
+                let labels = PreparedLabels::new([("groupname", name.as_str())]);
+                self.labels.insert(name.clone(), labels);
+            }
+        }
+        for family in FAMILIES {
+            self.write(family, context);
+        }
+        self.write_memory(context);
+        let failures = self.tracker.failures;
+        let out = &mut context.out;
+        let help = "Scrapes in which no process could be read; such a scrape fails here.";
+        out.counter("namedprocess_scrape_errors", help, 0.0);
+        let help = "Processes of which nothing could be read.";
+        out.counter("namedprocess_scrape_procread_errors", help, failures.processes as f64);
+        let help = "Processes of a group of which something could not be read.";
+        out.counter("namedprocess_scrape_partial_errors", help, failures.parts as f64);
+        let help = "Processes left out since there are too many groups.";
+        out.counter("skopos_process_groups_left_out_total", help, failures.groups as f64);
+        let help = "From what it is known what short processes used; always 1.";
+        out.family("skopos_process_groups_accounting_info", Gauge, help)
+            .sample(&[("source", "parents")], 1.0);
+        Ok(())
+    }
+}

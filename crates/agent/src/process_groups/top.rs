@@ -1,0 +1,325 @@
+//! The processes that use most, on demand: what `/api/v1/processes` answers. Rates are of the time between
+//! two reads of all processes: the last request's, if that is not long ago, else one made for this request.
+
+use super::proc::{self, Stat, Users};
+use crate::{
+    containers::processes::open_descriptors,
+    scan,
+    source::{File, NumberedFolder, Paths, ProcKind, Root},
+};
+use parking_lot::Mutex;
+use serde::Serialize;
+use skopos_base::clock::Clock;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// Rates of a shorter time say little.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
+/// Rates of a longer time are of another time.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
+/// Longer command lines are cut.
+const MAX_COMMAND_BYTES: usize = 4096;
+
+/// What to sort by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TopBy {
+    /// CPU in use.
+    #[default]
+    Cpu,
+    /// Memory in use.
+    Memory,
+    /// Bytes read and written a second.
+    Io,
+}
+
+impl TopBy {
+    /// What a request calls it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "cpu" => Self::Cpu,
+            "memory" => Self::Memory,
+            "io" => Self::Io,
+            _ => return None,
+        })
+    }
+}
+
+/// The processes that use most, most first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// When it was made, in seconds since the Unix epoch.
+    pub timestamp: f64,
+    /// The time that rates are of.
+    pub interval_seconds: f64,
+    /// What it is sorted by.
+    pub by: TopBy,
+    /// How many processes the machine has.
+    pub total: usize,
+    /// The processes.
+    pub processes: Vec<Process>,
+}
+
+/// A process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Its parent's number.
+    pub ppid: u32,
+    /// The name that the kernel has for it.
+    pub name: String,
+    /// Its arguments with blanks between them; empty for threads of the kernel.
+    pub command: String,
+    /// Its effective user.
+    pub user: String,
+    /// The letter of its state, as `ps` shows it.
+    pub state: String,
+    /// Its control group.
+    pub cgroup: String,
+    /// When it began, in seconds since the Unix epoch.
+    pub start_time_seconds: f64,
+    /// Its threads.
+    pub threads: u64,
+    /// Its open file descriptors, or nothing if the agent may not see them.
+    pub open_files: Option<u64>,
+    /// CPUs in use: 1 is one CPU all of the time.
+    pub cpu: f64,
+    /// Seconds of CPU so far.
+    pub cpu_seconds: f64,
+    /// Memory in use.
+    pub resident_bytes: u64,
+    /// Memory that was swapped out.
+    pub swap_bytes: u64,
+    /// Bytes read from devices a second, or nothing if the agent may not see them.
+    pub read_bytes_per_second: Option<f64>,
+    /// Bytes written to devices a second.
+    pub write_bytes_per_second: Option<f64>,
+}
+
+/// A process as one read found it.
+#[derive(Clone, Debug)]
+struct Seen {
+    stat: Stat,
+    name: Vec<u8>,
+    status: proc::Status,
+    io: Option<proc::Io>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    folder: NumberedFolder,
+    file: File,
+    pids: Vec<u32>,
+    users: Users,
+    last: HashMap<u32, Seen>,
+    read_at: Option<Duration>,
+}
+
+/// All processes of the machine, and what they used when somebody asked last.
+#[derive(Debug)]
+pub struct Top {
+    paths: Paths,
+    proc: ProcKind,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+impl Top {
+    /// The processes in the process file system of `paths`.
+    pub fn new(paths: Paths, clock: Arc<dyn Clock>) -> Self {
+        Self { proc: ProcKind::of(&paths), paths, clock, state: Mutex::default() }
+    }
+
+    /// The `limit` processes that use most. It waits a moment when nobody asked lately.
+    pub fn snapshot(&self, by: TopBy, limit: usize) -> Snapshot {
+        let state = &mut *self.state.lock();
+        let now = self.clock.monotonic();
+        let age = state.read_at.map(|at| now.saturating_sub(at));
+        if !age.is_some_and(|age| (MIN_INTERVAL..=MAX_INTERVAL).contains(&age)) {
+            state.read(&self.paths);
+            state.read_at = Some(now);
+            self.clock.sleep(MIN_INTERVAL);
+        }
+        let before = std::mem::take(&mut state.last);
+        let begin = state.read_at.unwrap_or_default();
+        state.read(&self.paths);
+        let now = self.clock.monotonic();
+        state.read_at = Some(now);
+        let interval_s = now.saturating_sub(begin).as_secs_f64();
+        let boot_s = proc::boot_time(&self.paths, &mut state.file).unwrap_or(0.0);
+        let mut found: Vec<Process> = state
+            .last
+            .iter()
+            .map(|(pid, seen)| {
+                let before = before.get(pid).filter(|b| b.stat.start_ticks == seen.stat.start_ticks);
+                rates(*pid, seen, before, interval_s, boot_s)
+            })
+            .collect();
+        let io =
+            |p: &Process| p.read_bytes_per_second.unwrap_or(0.0) + p.write_bytes_per_second.unwrap_or(0.0);
+        found.sort_by(|a, b| {
+            let most = match by {
+                TopBy::Cpu => b.cpu.total_cmp(&a.cpu).then(b.cpu_seconds.total_cmp(&a.cpu_seconds)),
+                TopBy::Memory => b.resident_bytes.cmp(&a.resident_bytes),
+                TopBy::Io => io(b).total_cmp(&io(a)),
+            };
+            most.then(a.pid.cmp(&b.pid))
+        });
+        let total = found.len();
+        found.truncate(limit);
+        for process in &mut found {
+            state.describe(&self.paths, self.proc, process);
+        }
+        let timestamp = self.clock.wall_ms() as f64 / 1000.0;
+        Snapshot { timestamp, interval_seconds: interval_s, by, total, processes: found }
+    }
+}
+
+impl State {
+    /// Reads what all processes used so far.
+    fn read(&mut self, paths: &Paths) {
+        self.last.clear();
+        if self.folder.read(paths, Root::Proc, format_args!(""), &mut self.pids).is_err() {
+            self.pids.clear();
+        }
+        for pid in &self.pids {
+            let content = self.file.content(paths, Root::Proc, format_args!("{pid}/stat"));
+            let Some((stat, name)) = content.and_then(proc::stat) else { continue };
+            let name = name.to_vec();
+            let content = self.file.content(paths, Root::Proc, format_args!("{pid}/status"));
+            let status = content.map(proc::status).unwrap_or_default();
+            let io = self.file.content(paths, Root::Proc, format_args!("{pid}/io")).and_then(proc::io);
+            self.last.insert(*pid, Seen { stat, name, status, io });
+        }
+    }
+
+    /// Adds what is read only of the processes that are shown.
+    fn describe(&mut self, paths: &Paths, kind: ProcKind, process: &mut Process) {
+        let pid = process.pid;
+        let Some(seen) = self.last.get(&pid) else { return };
+        process.user = self.users.name(paths, &mut self.file, seen.status.effective_uid).to_owned();
+        let content = self.file.content(paths, Root::Proc, format_args!("{pid}/cmdline"));
+        let content = content.unwrap_or_default();
+        let shown = &content[..content.len().min(MAX_COMMAND_BYTES)];
+        process.command = proc::arguments(shown).join(" ");
+        let content = self.file.content(paths, Root::Proc, format_args!("{pid}/cgroup")).unwrap_or_default();
+        // The last line is version 2's; the deepest path says most.
+        let deepest =
+            proc::cgroups(content).into_iter().max_by_key(|path| path.matches('/').count() + path.len());
+        process.cgroup = deepest.unwrap_or_default();
+        process.open_files = open_descriptors(paths, kind, &mut self.file, pid);
+    }
+}
+
+fn rates(pid: u32, seen: &Seen, before: Option<&Seen>, interval_s: f64, boot_s: f64) -> Process {
+    let ticks = |seen: &Seen| seen.stat.user_ticks.saturating_add(seen.stat.system_ticks);
+    let rate = |amount: f64| if interval_s > 0.0 { amount / interval_s } else { 0.0 };
+    // What began since has used nothing before.
+    let used = ticks(seen).saturating_sub(before.map_or(0, ticks));
+    let bytes = |of: fn(&proc::Io) -> u64| {
+        let now = of(seen.io.as_ref()?);
+        let then = before.and_then(|before| before.io.as_ref()).map_or(0, of);
+        Some(rate(now.saturating_sub(then) as f64))
+    };
+    Process {
+        pid,
+        ppid: seen.stat.parent,
+        name: scan::text(&seen.name).into_owned(),
+        state: char::from(seen.stat.state).to_string(),
+        start_time_seconds: boot_s + seen.stat.start_ticks as f64 / proc::TICKS,
+        threads: seen.stat.threads,
+        cpu: rate(used as f64 / proc::TICKS),
+        cpu_seconds: ticks(seen) as f64 / proc::TICKS,
+        resident_bytes: seen.status.resident_bytes,
+        swap_bytes: seen.status.swap_bytes,
+        read_bytes_per_second: bytes(|io| io.read_bytes),
+        write_bytes_per_second: bytes(|io| io.write_bytes),
+        ..Process::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A clock that goes one second on whenever somebody sleeps, and a tenth when somebody looks.
+    #[derive(Debug, Default)]
+    struct Steps(Mutex<Duration>);
+
+    impl Clock for Steps {
+        fn wall_ms(&self) -> i64 {
+            1_700_000_000_500
+        }
+
+        fn monotonic(&self) -> Duration {
+            *self.0.lock()
+        }
+
+        fn sleep(&self, _: Duration) {
+            *self.0.lock() += Duration::from_secs(1);
+        }
+    }
+
+    fn write(folder: &std::path::Path, pid: u32, user: u64, kib: u64, read: u64) {
+        let folder = folder.join(format!("proc/{pid}"));
+        fs::create_dir_all(folder.join("fd")).unwrap();
+        let stat = format!("{pid} (p{pid}) R 1 1 1 0 -1 0 0 0 0 0 {user} 0 0 0 20 0 3 0 500 4096 1 1 1\n");
+        for (name, content) in [
+            ("stat", stat),
+            ("cmdline", format!("/bin/p{pid}\0-x\0")),
+            ("cgroup", "0::/system.slice/a.service\n".to_owned()),
+            ("status", format!("Uid:\t0\t5\t0\t0\nVmRSS:\t{kib} kB\nVmSwap:\t1 kB\n")),
+            ("io", format!("read_bytes: {read}\nwrite_bytes: 0\n")),
+        ] {
+            fs::write(folder.join(name), content).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_uses_most_is_first() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("etc")).unwrap();
+        fs::write(folder.path().join("etc/passwd"), "root:x:0:0::/:/bin/sh\nweb:x:5:5::/:/bin/sh\n").unwrap();
+        write(folder.path(), 10, 100, 900, 0);
+        write(folder.path(), 20, 100, 50, 0);
+        write(folder.path(), 30, 100, 70, 0);
+        fs::write(folder.path().join("proc/stat"), "btime 1000\n").unwrap();
+        let clock = Arc::new(Steps::default());
+        let top =
+            Top::new(Paths::below(folder.path().to_str().unwrap()), Arc::clone(&clock) as Arc<dyn Clock>);
+        // Nobody asked before: it reads, sleeps a second of this clock, and reads again.
+        let first = top.snapshot(TopBy::Cpu, 10);
+        assert_eq!((first.total, first.interval_seconds, first.processes[0].cpu), (3, 1.0, 0.0));
+        *clock.0.lock() += Duration::from_secs(4);
+        write(folder.path(), 20, 500, 50, 4096);
+        write(folder.path(), 40, 200, 60, 0);
+        let pids = |snapshot: &Snapshot| snapshot.processes.iter().map(|p| p.pid).collect::<Vec<_>>();
+        let second = top.snapshot(TopBy::Cpu, 2);
+        assert_eq!((pids(&second), second.total, second.interval_seconds), (vec![20, 40], 4, 4.0));
+        let busy = &second.processes[0];
+        assert_eq!((busy.cpu, busy.read_bytes_per_second), (1.0, Some(1024.0)));
+        assert_eq!((busy.user.as_str(), busy.command.as_str()), ("web", "/bin/p20 -x"));
+        assert_eq!((busy.cgroup.as_str(), busy.start_time_seconds), ("/system.slice/a.service", 1005.0));
+        assert_eq!(pids(&top.snapshot(TopBy::Memory, 2)), [10, 30]);
+        let json = serde_json::to_value(&second).unwrap();
+        assert_eq!(json["by"], "cpu");
+        assert_eq!(json["processes"][0]["open_files"], 0);
+    }
+
+    #[test]
+    fn requests_name_what_they_sort_by() {
+        for (text, by) in [("cpu", Some(TopBy::Cpu)), ("memory", Some(TopBy::Memory)), ("x", None)] {
+            assert_eq!(TopBy::parse(text), by);
+        }
+        assert_eq!(TopBy::parse("io"), Some(TopBy::Io));
+    }
+
+    #[test]
+    fn this_machine_has_this_process() {
+        let clock = skopos_base::env::Env::real().clock;
+        let snapshot = Top::new(Paths::default(), clock).snapshot(TopBy::Memory, usize::MAX);
+        let own = snapshot.processes.iter().find(|process| process.pid == std::process::id()).unwrap();
+        assert!(own.resident_bytes > 0 && !own.command.is_empty() && own.open_files > Some(2));
+    }
+}

@@ -1,0 +1,396 @@
+//! All processes from scrape to scrape, and the groups that they belong to. A group's counters only grow:
+//! they are sums of what its processes used since they were first seen, and stay when the last of them ends.
+//!
+//! What short processes used is known from their parents, to which the kernel adds the use of each child that
+//! ended: what a parent's children used beyond what was seen of them counts for the parent's group.
+
+use super::{
+    proc::{self, Children, Io, Stat, Users},
+    rules::{Attributes, ProcessRules},
+};
+use crate::{
+    containers::processes::{open_descriptors, open_files_limit},
+    options::ProcessGroupOptions,
+    scan,
+    source::{File, Paths, ProcKind, Root},
+};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// No more groups than this are made; a rule that names a group by the process's number needs a bound.
+pub(super) const MAX_GROUPS: usize = 10_000;
+/// A process's limits are read again after so many scrapes.
+const LIMIT_ROUNDS: u64 = 20;
+/// A chain of parents is no longer than this.
+const MAX_ANCESTORS: usize = 128;
+
+/// What a process or a group used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) user_ticks: u64,
+    pub(super) system_ticks: u64,
+    pub(super) minor_faults: u64,
+    pub(super) major_faults: u64,
+    pub(super) read_bytes: u64,
+    pub(super) write_bytes: u64,
+    pub(super) voluntary_switches: u64,
+    pub(super) involuntary_switches: u64,
+}
+
+/// Applies `f` to each counter of two.
+fn each(a: Counts, b: Counts, f: impl Fn(u64, u64) -> u64) -> Counts {
+    Counts {
+        user_ticks: f(a.user_ticks, b.user_ticks),
+        system_ticks: f(a.system_ticks, b.system_ticks),
+        minor_faults: f(a.minor_faults, b.minor_faults),
+        major_faults: f(a.major_faults, b.major_faults),
+        read_bytes: f(a.read_bytes, b.read_bytes),
+        write_bytes: f(a.write_bytes, b.write_bytes),
+        voluntary_switches: f(a.voluntary_switches, b.voluntary_switches),
+        involuntary_switches: f(a.involuntary_switches, b.involuntary_switches),
+    }
+}
+
+impl Counts {
+    fn add(&mut self, more: Self) {
+        *self = each(*self, more, u64::saturating_add);
+    }
+
+    /// What was used since `before`. A counter that fell gives nothing.
+    fn since(self, before: Self) -> Self {
+        each(self, before, u64::saturating_sub)
+    }
+
+    /// What `/proc/PID/stat` has of it.
+    fn of_stat(stat: &Stat) -> Self {
+        Self {
+            user_ticks: stat.user_ticks,
+            system_ticks: stat.system_ticks,
+            minor_faults: stat.minor_faults,
+            major_faults: stat.major_faults,
+            ..Self::default()
+        }
+    }
+
+    fn of_children(children: &Children) -> Self {
+        Self {
+            user_ticks: children.user_ticks,
+            system_ticks: children.system_ticks,
+            minor_faults: children.minor_faults,
+            major_faults: children.major_faults,
+            ..Self::default()
+        }
+    }
+}
+
+/// The states that groups count, in the words of the reference.
+pub(super) const STATES: [&str; 5] = ["Running", "Sleeping", "Waiting", "Zombie", "Other"];
+
+/// What the processes of a group are like now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Gauges {
+    pub(super) processes: u64,
+    pub(super) threads: u64,
+    pub(super) resident_bytes: u64,
+    pub(super) virtual_bytes: u64,
+    pub(super) swap_bytes: u64,
+    pub(super) proportional_bytes: u64,
+    pub(super) proportional_swap_bytes: u64,
+    pub(super) descriptors: u64,
+    pub(super) worst_descriptor_ratio: f64,
+    pub(super) oldest_start_s: Option<f64>,
+    pub(super) states: [u64; STATES.len()],
+}
+
+/// A group.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) counts: Counts,
+    pub(super) gauges: Gauges,
+}
+
+/// A process, as it was last seen.
+#[derive(Debug)]
+struct Process {
+    stat: Stat,
+    comm: Vec<u8>,
+    group: Option<String>,
+    /// Whether somebody has looked for its group.
+    is_placed: bool,
+    /// What was counted of it so far.
+    counted: Counts,
+    /// What was counted of its ended children; `None` until they were seen once.
+    children: Option<Counts>,
+    limit: Option<f64>,
+    round: u64,
+    first_round: u64,
+}
+
+/// What could not be read, since the agent began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failures {
+    /// Processes of which nothing could be read.
+    pub(super) processes: u64,
+    /// Processes of which something could not be read.
+    pub(super) parts: u64,
+    /// Processes that found no room for a group of their own.
+    pub(super) groups: u64,
+}
+
+/// All processes and groups.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    rules: ProcessRules,
+    follows_children: bool,
+    reads_shares: bool,
+    proc: ProcKind,
+    processes: HashMap<u32, Process>,
+    pub(super) groups: BTreeMap<String, Group>,
+    pub(super) failures: Failures,
+    users: Users,
+    boot_s: Option<f64>,
+    round: u64,
+}
+
+impl Tracker {
+    pub(super) fn new(options: &ProcessGroupOptions, paths: &Paths) -> Self {
+        Self {
+            rules: options.rules.clone(),
+            follows_children: options.children,
+            reads_shares: options.smaps,
+            proc: ProcKind::of(paths),
+            processes: HashMap::new(),
+            groups: BTreeMap::new(),
+            failures: Failures::default(),
+            users: Users::default(),
+            boot_s: None,
+            round: 0,
+        }
+    }
+
+    /// Reads the processes of these numbers, and counts.
+    pub(super) fn update(&mut self, paths: &Paths, file: &mut File, pids: &[u32]) {
+        self.round += 1;
+        if self.boot_s.is_none() {
+            self.boot_s = proc::boot_time(paths, file);
+        }
+        for group in self.groups.values_mut() {
+            group.gauges = Gauges::default();
+        }
+        let mut replaced = Vec::new();
+        for pid in pids {
+            replaced.extend(self.see(paths, file, *pid));
+        }
+        self.place_children(pids);
+        let round = self.round;
+        let gone: Vec<Process> = {
+            let ended = self.processes.extract_if(|_, process| process.round != round);
+            ended.map(|(_, process)| process).chain(replaced).collect()
+        };
+        let mut ended: HashMap<u32, Counts> = HashMap::new();
+        for process in &gone {
+            let of_parent = ended.entry(process.stat.parent).or_default();
+            of_parent.add(process.counted_or_used());
+            of_parent.add(Counts::of_children(&process.stat.children));
+        }
+        for pid in pids {
+            self.count(paths, file, *pid, ended.get(pid).copied().unwrap_or_default());
+        }
+    }
+
+    /// Takes note of a process. Returns the one that had its number before.
+    fn see(&mut self, paths: &Paths, file: &mut File, pid: u32) -> Option<Process> {
+        let content = file.content(paths, Root::Proc, format_args!("{pid}/stat"))?;
+        let Some((stat, comm)) = proc::stat(content) else {
+            self.failures.processes += 1;
+            return None;
+        };
+        let round = self.round;
+        if let Some(known) = self.processes.get_mut(&pid).filter(|p| p.stat.start_ticks == stat.start_ticks) {
+            let before = std::mem::replace(&mut known.stat, stat);
+            known.round = round;
+            // A program that runs another has another name.
+            if known.comm == comm {
+                return None;
+            }
+            known.comm.clear();
+            known.comm.extend_from_slice(comm);
+            if known.group.is_some() {
+                return None;
+            }
+            known.is_placed = false;
+            // What it did before was of no group.
+            let content = file.content(paths, Root::Proc, format_args!("{pid}/io"));
+            let Io { read_bytes, write_bytes } = content.and_then(proc::io).unwrap_or_default();
+            known.counted = Counts { read_bytes, write_bytes, ..Counts::of_stat(&before) };
+            known.children = Some(Counts::of_children(&before.children));
+        } else {
+            let process = Process {
+                stat,
+                comm: comm.to_vec(),
+                group: None,
+                is_placed: false,
+                counted: Counts::default(),
+                children: None,
+                limit: None,
+                round,
+                first_round: round,
+            };
+            let before = self.processes.insert(pid, process);
+            self.place(paths, file, pid);
+            return before;
+        }
+        self.place(paths, file, pid);
+        None
+    }
+
+    /// Looks for the group of a process by the rules.
+    fn place(&mut self, paths: &Paths, file: &mut File, pid: u32) {
+        let Some(process) = self.processes.get(&pid) else { return };
+        let comm = scan::text(&process.comm).into_owned();
+        let start_ticks = process.stat.start_ticks;
+        let content = file.content(paths, Root::Proc, format_args!("{pid}/cmdline")).unwrap_or_default();
+        let arguments = proc::arguments(content);
+        let content = file.content(paths, Root::Proc, format_args!("{pid}/cgroup")).unwrap_or_default();
+        let cgroups = proc::cgroups(content);
+        let content = file.content(paths, Root::Proc, format_args!("{pid}/status")).unwrap_or_default();
+        let uid = proc::status(content).effective_uid;
+        let username = self.users.name(paths, file, uid).to_owned();
+        let start_s = self.boot_s.unwrap_or(0.0) + start_ticks as f64 / proc::TICKS;
+        let attributes = Attributes { comm, arguments, username, cgroups, pid, start_s };
+        let group = self.rules.group(&attributes);
+        self.join(pid, group);
+    }
+
+    fn join(&mut self, pid: u32, group: Option<String>) {
+        let room = self.groups.len() < MAX_GROUPS;
+        let group = group.filter(|name| {
+            room || self.groups.contains_key(name) || {
+                self.failures.groups += 1;
+                false
+            }
+        });
+        if let Some(process) = self.processes.get_mut(&pid) {
+            if let Some(name) = &group {
+                self.groups.entry(name.clone()).or_default();
+            }
+            process.group = group;
+        }
+    }
+
+    /// A process that no rule wants belongs to the group of its nearest ancestor that has one.
+    fn place_children(&mut self, pids: &[u32]) {
+        for pid in pids {
+            let Some(process) = self.processes.get(pid) else { continue };
+            if process.is_placed {
+                continue;
+            }
+            let mut found = process.group.clone();
+            let mut parent = process.stat.parent;
+            let mut seen = HashSet::from([*pid]);
+            while found.is_none()
+                && self.follows_children
+                && seen.len() < MAX_ANCESTORS
+                && seen.insert(parent)
+            {
+                let Some(ancestor) = self.processes.get(&parent) else { break };
+                found = ancestor.group.clone();
+                parent = ancestor.stat.parent;
+            }
+            self.join(*pid, found);
+            if let Some(process) = self.processes.get_mut(pid) {
+                process.is_placed = true;
+            }
+        }
+    }
+
+    /// Adds what a process used since it was last seen to its group. `ended` is what was seen of its children
+    /// that have ended since.
+    fn count(&mut self, paths: &Paths, file: &mut File, pid: u32, ended: Counts) {
+        let (proc, round, boot_s) = (self.proc, self.round, self.boot_s);
+        let Some(process) = self.processes.get_mut(&pid).filter(|process| process.round == round) else {
+            return;
+        };
+        let Some(group) = process.group.as_ref().and_then(|name| self.groups.get_mut(name)) else { return };
+        let content = file.content(paths, Root::Proc, format_args!("{pid}/status"));
+        let Some(status) = content.map(proc::status) else { return };
+        let io = file.content(paths, Root::Proc, format_args!("{pid}/io")).and_then(proc::io);
+        let descriptors = open_descriptors(paths, proc, file, pid);
+        if process.limit.is_none() || (round - process.first_round).is_multiple_of(LIMIT_ROUNDS) {
+            process.limit = open_files_limit(paths, file, pid).filter(|limit| *limit > 0.0);
+        }
+        if io.is_none() || descriptors.is_none() {
+            self.failures.parts += 1;
+        }
+        let before = process.counted;
+        let Io { read_bytes, write_bytes } =
+            io.unwrap_or(Io { read_bytes: before.read_bytes, write_bytes: before.write_bytes });
+        let now = Counts {
+            read_bytes,
+            write_bytes,
+            voluntary_switches: status.voluntary_switches,
+            involuntary_switches: status.involuntary_switches,
+            ..Counts::of_stat(&process.stat)
+        };
+        let children = Counts::of_children(&process.stat.children);
+        // What ran before the agent did is not the agent's to count.
+        let is_old = process.children.is_none() && process.first_round == 1;
+        if !is_old {
+            // The kernel adds what children read and wrote to the parent's own, and what else they used
+            // apart.
+            let of_io =
+                Counts { read_bytes: ended.read_bytes, write_bytes: ended.write_bytes, ..Counts::default() };
+            group.counts.add(now.since(before).since(of_io));
+            let children_before = process.children.unwrap_or_default();
+            group.counts.add(children.since(children_before).since(ended));
+        }
+        process.counted = now;
+        process.children = Some(children);
+        let gauges = &mut group.gauges;
+        gauges.processes += 1;
+        gauges.threads += process.stat.threads;
+        gauges.resident_bytes += status.resident_bytes;
+        gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(process.stat.virtual_bytes);
+        gauges.swap_bytes += status.swap_bytes;
+        gauges.descriptors += descriptors.unwrap_or(0);
+        if let (Some(open), Some(limit)) = (descriptors, process.limit) {
+            gauges.worst_descriptor_ratio = gauges.worst_descriptor_ratio.max(open as f64 / limit);
+        }
+        let start_s = boot_s.unwrap_or(0.0) + process.stat.start_ticks as f64 / proc::TICKS;
+        gauges.oldest_start_s = Some(gauges.oldest_start_s.map_or(start_s, |oldest| oldest.min(start_s)));
+        gauges.states[state(process.stat.state)] += 1;
+        if self.reads_shares {
+            // The sum over all mappings costs the kernel less than each of them; kernels before 4.14 have no
+            // sum.
+            let name = format_args!("{pid}/smaps_rollup");
+            let (resident, swapped) = if let Some(content) = file.content(paths, Root::Proc, name) {
+                proc::proportional(content)
+            } else {
+                let content = file.content(paths, Root::Proc, format_args!("{pid}/smaps"));
+                content.map(proc::proportional).unwrap_or_default()
+            };
+            gauges.proportional_bytes += resident;
+            gauges.proportional_swap_bytes += swapped;
+        }
+    }
+}
+
+impl Process {
+    /// What was counted of it; of a process without a group, what it had used when it was last seen.
+    fn counted_or_used(&self) -> Counts {
+        if self.group.is_some() { self.counted } else { Counts::of_stat(&self.stat) }
+    }
+}
+
+/// Where a state's letter stands in `STATES`.
+const fn state(letter: u8) -> usize {
+    match letter {
+        b'R' => 0,
+        b'S' => 1,
+        b'D' => 2,
+        b'Z' => 3,
+        _ => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests;
