@@ -1,6 +1,14 @@
 //! `skopos agent` as a process: its page, its parameters, its limits.
 
-use skopos_testkit::{free_port, http, service::Service, skopos::Skopos};
+use crate::support::PATIENCE;
+use skopos_testkit::{free_port, http, process::Process, service::Service, skopos::Skopos, wait_until};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
 
 fn agent() -> Skopos {
     Skopos::agent(env!("CARGO_BIN_EXE_skopos"))
@@ -79,4 +87,108 @@ fn the_processes_that_use_most_are_told() {
     let response = agent.get("/api/v1/processes?by=size");
     assert_eq!(response.status, 400);
     assert!(response.text().contains("\"errorType\":\"bad_data\""), "{}", response.text());
+}
+
+/// A process file system of which one file never answers: it is a pipe that nobody writes to.
+struct Hanging {
+    folder: tempfile::TempDir,
+}
+
+impl Hanging {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("proc")).unwrap();
+        fs::write(folder.path().join("proc/meminfo"), "MemTotal: 7 kB\n").unwrap();
+        let hanging = Self { folder };
+        assert!(Command::new("mkfifo").arg(hanging.file()).status().unwrap().success());
+        hanging
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("proc/loadavg")
+    }
+
+    fn agent(&self) -> Skopos {
+        let procfs = format!("--path.procfs={}/proc", self.folder.path().display());
+        let flags = ["--collector.disable-defaults", "--collector.loadavg", "--collector.meminfo", &procfs];
+        flags.into_iter().fold(agent(), Skopos::flag).ready_path("/")
+    }
+
+    /// Lets go whoever reads the pipe, and puts a file in its place.
+    fn answer(&self) {
+        let text = "0.25 0.5 0.75 1/100 7\n";
+        let mut pipe = File::options().write(true).open(self.file()).unwrap();
+        let other = self.folder.path().join("loadavg");
+        fs::write(&other, text).unwrap();
+        fs::rename(other, self.file()).unwrap();
+        pipe.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_collector_that_hangs_shows_and_delays_nobody() {
+    let hanging = Hanging::new();
+    let agent = hanging.agent().flag("--collector.deadline=300ms").start();
+    for _ in 0..3 {
+        let page = page(&agent, "/metrics");
+        assert!(page.contains("\nnode_scrape_collector_success{collector=\"loadavg\"} 0\n"), "{page}");
+        assert!(page.contains("\nnode_scrape_collector_success{collector=\"meminfo\"} 1\n"), "{page}");
+        assert!(page.contains("\nnode_memory_MemTotal_bytes 7168\n") && !page.contains("node_load1"));
+    }
+    let said = agent.log().lines().filter(|line| line.contains("collector hangs")).count();
+    assert_eq!(said, 1, "it is said once: {}", agent.log());
+    hanging.answer();
+    wait_until("the collector to answer again", PATIENCE, || {
+        page(&agent, "/metrics").contains("\nnode_load1 0.25\n").then_some(())
+    });
+    assert!(agent.log().contains("collector answers again"), "{}", agent.log());
+}
+
+#[test]
+fn more_requests_than_may_run_are_refused() {
+    let hanging = Hanging::new();
+    let agent = hanging.agent().flag("--web.max-requests=1").flag("--collector.deadline=1h").start();
+    let url = agent.url("/metrics");
+    let first = thread::spawn(move || {
+        // It may be that a request from below is there before.
+        loop {
+            let response = http::get_within(&url, PATIENCE).unwrap();
+            if response.status != 503 {
+                return response;
+            }
+        }
+    });
+    let refused = wait_until("a request to be refused", PATIENCE, || {
+        let url = agent.url("/metrics?collect[]=meminfo");
+        http::get(&url).ok().filter(|response| response.status == 503)
+    });
+    assert!(refused.text().starts_with("Limit of concurrent requests reached (1)"), "{}", refused.text());
+    hanging.answer();
+    let first = first.join().unwrap();
+    assert_eq!(first.status, 200);
+    assert!(first.text().contains("\nnode_load1 0.25\n"), "{}", first.text());
+}
+
+#[test]
+fn a_file_says_who_may_read_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let hash = bcrypt::hash("open-sesame", 4).unwrap();
+    fs::write(folder.path().join("web.yml"), format!("basic_auth_users: {{me: '{hash}'}}\n")).unwrap();
+    let (_process, address) = start(folder.path(), "--web.config.file=web.yml");
+    let url = format!("http://{address}/metrics");
+    let status = |headers: &[(&str, &str)]| http::request("GET", &url, headers, b"").map(|r| r.status);
+    let refused = wait_until("the agent to listen", PATIENCE, || status(&[]).ok());
+    assert_eq!(refused, 401);
+    let (wrong, right) = ("Basic bWU6aHVzaC1odXNo", "Basic bWU6b3Blbi1zZXNhbWU=");
+    assert_eq!(status(&[("Authorization", wrong)]).unwrap(), 401);
+    assert_eq!(status(&[("Authorization", right)]).unwrap(), 200);
+}
+
+/// An agent that works in `folder`, and its address.
+fn start(folder: &Path, flag: &str) -> (Process, String) {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skopos"));
+    let listen = format!("--web.listen-address={address}");
+    command.current_dir(folder).args(["agent", flag, &listen, "--collector.disable-defaults"]);
+    (Process::start("skopos agent", command, &folder.join("log")).unwrap(), address)
 }
