@@ -42,32 +42,6 @@ pub struct Usage {
     pub inodes_free: u64,
 }
 
-/// What a network device's driver says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DriverInfo {
-    /// Its name.
-    pub driver: String,
-    /// Its version.
-    pub version: String,
-    /// The version of the device's firmware.
-    pub firmware_version: String,
-    /// Where the device is.
-    pub bus_info: String,
-    /// The version of the device's expansion ROM.
-    pub expansion_rom_version: String,
-}
-
-/// The modes of a network link, each a bit of the kernel's `ethtool_link_mode_bit_indices`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkModes {
-    /// What the device can do.
-    pub supported: u32,
-    /// What it offers to the other side.
-    pub advertised: u32,
-    /// Whether both sides agree by themselves.
-    pub autonegotiates: bool,
-}
-
 /// A connection to another program.
 pub trait Stream: io::Read + io::Write + Send {}
 
@@ -108,18 +82,6 @@ pub trait Host: Send + Sync + fmt::Debug {
     fn connect(&self, path: &str) -> io::Result<Box<dyn Stream>> {
         let _ = path;
         Err(io::ErrorKind::NotFound.into())
-    }
-
-    /// What the driver of the network device says of itself.
-    fn driver_info(&self, device: &str) -> io::Result<DriverInfo> {
-        let _ = device;
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// The modes of the network device's link.
-    fn link_modes(&self, device: &str) -> io::Result<LinkModes> {
-        let _ = device;
-        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// What the driver of the network device counts, by the driver's names.

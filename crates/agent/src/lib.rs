@@ -14,7 +14,8 @@
 //! - `refusals`: what the system refused to this user, told once
 //! - `dbus`: a client of D-Bus, over a connection that `host` makes
 //! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
-//!   `mounts`, `stat_pool`, `netdev_columns`, `udev`)
+//!   `mounts`, `stat_pool`, `netdev_columns`, `udev`, `link_modes`, `mountstats_families`); `class` reads devices
+//!   whose files are numbers, `names` makes families' names of drivers' names, `glob` finds files
 //! - `containers`, `process_groups`: collectors too large for a file; their `mod.rs` have maps of their own
 //!
 //! # Way of a scrape
@@ -75,7 +76,7 @@ pub use flags::{
     AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, DeviceArgs, FilterArgs,
     ProcessGroupArgs, Switches, WebArgs,
 };
-pub use host::{DriverInfo, Host, LinkModes, Stream, ThisHost, Uname, Usage};
+pub use host::{Host, Stream, ThisHost, Uname, Usage};
 pub use options::{
     ArpOptions, ContainerOptions, CpuInfoOptions, CpuOptions, DeviceOptions, EthtoolOptions,
     FileSystemOptions, HwMonOptions, InterruptOptions, NetClassOptions, NetDevOptions, NodeOptions,

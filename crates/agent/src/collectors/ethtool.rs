@@ -1,12 +1,16 @@
 //! `ethtool`: what the drivers of network devices count and say of themselves, and the modes of their links.
 
-use super::names::sanitized;
+use super::{
+    link_modes::{self, LinkModes},
+    names::sanitized,
+};
 use crate::{
     collector::{Collector, Context},
     error::CollectError,
-    host::{DriverInfo, LinkModes},
+    netlink::{Request, family_number},
     options::EthtoolOptions,
-    source::{Root, names_in},
+    scan,
+    source::{File, Root, names_in, target_of},
 };
 use regex::Regex;
 use skopos_model::MetricType::{Gauge, Unknown};
@@ -65,14 +69,17 @@ pub(crate) struct Ethtool {
     options: EthtoolOptions,
     received: Regex,
     transmitted: Regex,
+    answer: Vec<u8>,
+    file: File,
 }
 
-/// A device and what it told.
+/// A device's driver.
 #[derive(Debug)]
-struct Device {
+struct Driver {
+    device: String,
     name: String,
-    driver: Option<DriverInfo>,
-    modes: Option<LinkModes>,
+    version: String,
+    bus_info: String,
 }
 
 /// By family: devices and values.
@@ -81,7 +88,44 @@ type Counters = BTreeMap<String, Vec<(String, u64)>>;
 impl Ethtool {
     pub(crate) fn new(options: &EthtoolOptions) -> Self {
         let word = |word| Regex::new(word).expect("invariant: the expression is right");
-        Self { options: options.clone(), received: word("(^|_)rx(_|$)"), transmitted: word("(^|_)tx(_|$)") }
+        Self {
+            options: options.clone(),
+            received: word("(^|_)rx(_|$)"),
+            transmitted: word("(^|_)tx(_|$)"),
+            answer: Vec::new(),
+            file: File::default(),
+        }
+    }
+
+    /// The modes of all links. Kernels before 5.6 do not tell them this way.
+    fn link_modes(&mut self, context: &Context<'_>) -> io::Result<Vec<LinkModes>> {
+        context.host.netlink(Request::Family(link_modes::FAMILY), &mut self.answer)?;
+        let Some(family) = family_number(&self.answer) else { return Ok(Vec::new()) };
+        context.host.netlink(Request::Generic(link_modes::request(family)), &mut self.answer)?;
+        let mut modes: Vec<_> = link_modes::link_modes(&self.answer).collect();
+        modes.retain(|modes| self.options.devices.admits(modes.device.as_bytes()));
+        modes.sort_by(|a, b| a.device.cmp(&b.device));
+        modes.dedup_by(|a, b| a.device == b.device);
+        Ok(modes)
+    }
+
+    /// What sysfs has of the device's driver. Devices that are programs, such as bridges, have none.
+    fn driver(&mut self, device: &str, context: &Context<'_>) -> Option<Driver> {
+        let folder = format!("class/net/{device}/device");
+        let driver = target_of(context.paths, Root::Sys, &format!("{folder}/driver"))?;
+        let place = target_of(context.paths, Root::Sys, &folder)?;
+        let mut places = place.rsplit('/');
+        // A device of virtio is on the bus that its other half is on.
+        let bus_info = places.find(|name| !name.starts_with("virtio")).unwrap_or_default().to_owned();
+        let version =
+            self.file.value(context.paths, Root::Sys, format_args!("{folder}/driver/module/version"));
+        let version = version.map(|version| scan::text(version).into_owned());
+        Some(Driver {
+            device: device.to_owned(),
+            name: driver.rsplit('/').next().unwrap_or_default().to_owned(),
+            version: version.unwrap_or_else(|| context.host.uname().release),
+            bus_info,
+        })
     }
 
     /// The family of a driver's counter.
@@ -99,11 +143,11 @@ impl Collector for Ethtool {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         let mut names = names_in(context.paths, Root::Sys, "class/net")?;
         names.retain(|name| self.options.devices.admits(name.as_bytes()));
-        let (mut devices, mut counters) = (Vec::new(), Counters::new());
+        let modes = told("", self.link_modes(context)).unwrap_or_default();
+        let (mut drivers, mut counters) = (Vec::new(), Counters::new());
         // A driver need not know any of these; one that fails otherwise costs only its own values.
         for name in names {
-            let driver = told(&name, context.host.driver_info(&name));
-            let modes = told(&name, context.host.link_modes(&name));
+            drivers.extend(self.driver(&name, context));
             for (counter, value) in told(&name, context.host.driver_counters(&name)).unwrap_or_default() {
                 if !self.options.metrics.is_match(counter.as_bytes()) {
                     continue;
@@ -114,14 +158,11 @@ impl Collector for Ethtool {
                     values.push((name.clone(), value));
                 }
             }
-            devices.push(Device { name, driver, modes });
         }
-        if devices.iter().all(|device| device.driver.is_none() && device.modes.is_none())
-            && counters.is_empty()
-        {
+        if drivers.is_empty() && modes.is_empty() && counters.is_empty() {
             return Err(CollectError::NoData("no driver of a network device tells anything".into()));
         }
-        write_drivers(&devices, context);
+        write_drivers(&drivers, context);
         for (name, values) in &counters {
             let mut family =
                 context.out.family(name, Unknown, "A counter of the driver, by the driver's name.");
@@ -129,7 +170,7 @@ impl Collector for Ethtool {
                 family.sample(&[("device", device)], *value as f64);
             }
         }
-        write_modes(&devices, context);
+        write_modes(&modes, context);
         Ok(())
     }
 }
@@ -138,18 +179,18 @@ fn told<T>(device: &str, answer: io::Result<T>) -> Option<T> {
     answer.inspect_err(|error| tracing::debug!(device, %error, "the driver does not tell")).ok()
 }
 
-fn write_drivers(devices: &[Device], context: &mut Context<'_>) {
-    let help = "What the driver of each device says of itself; always 1.";
+/// Versions of firmware and of expansion ROMs are not in sysfs.
+fn write_drivers(drivers: &[Driver], context: &mut Context<'_>) {
+    let help = "The driver of each device; always 1.";
     let mut family = context.out.family("node_ethtool_info", Gauge, help);
-    for device in devices {
-        let Some(driver) = &device.driver else { continue };
+    for driver in drivers {
         family.sample(
             &[
                 ("bus_info", &driver.bus_info),
-                ("device", &device.name),
-                ("driver", &driver.driver),
-                ("expansion_rom_version", &driver.expansion_rom_version),
-                ("firmware_version", &driver.firmware_version),
+                ("device", &driver.device),
+                ("driver", &driver.name),
+                ("expansion_rom_version", ""),
+                ("firmware_version", ""),
                 ("version", &driver.version),
             ],
             1.0,
@@ -184,20 +225,19 @@ const FLAGS: [Family; 7] = [
     }),
 ];
 
-fn write_modes(devices: &[Device], context: &mut Context<'_>) {
-    let linked = || devices.iter().filter_map(|device| Some((device.name.as_str(), device.modes?)));
+fn write_modes(linked: &[LinkModes], context: &mut Context<'_>) {
     for (name, help, value) in FLAGS {
         let mut family = context.out.family(name, Gauge, help);
-        for (device, modes) in linked() {
-            family.sample(&[("device", device)], f64::from(u8::from(value(&modes))));
+        for modes in linked {
+            family.sample(&[("device", modes.device.as_str())], f64::from(u8::from(value(modes))));
         }
     }
     let help = "The kinds of ports that the device can have; always 1.";
     let mut family = context.out.family("node_network_supported_port_info", Gauge, help);
-    for (device, modes) in linked() {
+    for modes in linked {
         for (bit, kind) in PORTS {
             if modes.supported & 1 << bit != 0 {
-                family.sample(&[("device", device), ("type", kind)], 1.0);
+                family.sample(&[("device", modes.device.as_str()), ("type", kind)], 1.0);
             }
         }
     }
@@ -206,13 +246,13 @@ fn write_modes(devices: &[Device], context: &mut Context<'_>) {
         ("node_network_supported_speed_bytes", "Speeds that the device can do.", false),
     ] {
         let mut family = context.out.family(name, Gauge, help);
-        for (device, modes) in linked() {
+        for modes in linked {
             let bits = if is_offered { modes.advertised } else { modes.supported };
             for (bit, megabits, is_full, medium) in SPEEDS {
                 if bits & 1 << bit != 0 {
                     let duplex = if is_full { "full" } else { "half" };
                     let mode = format!("{megabits}base{medium}");
-                    let labels = [("device", device), ("duplex", duplex), ("mode", &mode)];
+                    let labels = [("device", modes.device.as_str()), ("duplex", duplex), ("mode", &mode)];
                     family.sample(&labels, f64::from(megabits) * BYTES_PER_MEGABIT);
                 }
             }

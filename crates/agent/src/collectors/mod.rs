@@ -36,6 +36,7 @@ pub(crate) mod interrupts;
 pub(crate) mod ipvs;
 pub(crate) mod kernel_hung;
 pub(crate) mod ksmd;
+pub(crate) mod link_modes;
 pub(crate) mod lnstat;
 pub(crate) mod loadavg;
 pub(crate) mod logind;

@@ -29,6 +29,19 @@ pub(crate) fn netlink(request: Request, answer: &mut Vec<u8>) -> io::Result<()> 
             push_attribute(&mut body, 1, &27_u16.to_ne_bytes());
             push_message(answer, 16, &body);
         }
+        Request::Family("ethtool") => {
+            let mut body = vec![1, 2, 0, 0];
+            push_attribute(&mut body, 1, &28_u16.to_ne_bytes());
+            push_message(answer, 16, &body);
+        }
+        Request::Generic(Generic { family: 28, command: 4, about: None }) => {
+            push_modes(
+                answer,
+                "eno1",
+                &[(0, false), (1, true), (3, false), (5, true), (7, true), (14, false), (47, true)],
+            );
+            push_modes(answer, "bond0", &[]);
+        }
         Request::Generic(request) => return wireless(request, answer),
         _ => return Err(io::ErrorKind::Unsupported.into()),
     }
@@ -82,6 +95,32 @@ fn push_socket(answer: &mut Vec<u8>, state: u8, source: u16, dest: u16) {
     body.resize(56, 0);
     body.extend_from_slice(&words(&[3, 5, 0, 0]));
     push_message(answer, 20, &body);
+}
+
+/// A device's modes: the bits of those that it can do, and whether it offers them.
+fn push_modes(answer: &mut Vec<u8>, device: &str, modes: &[(u32, bool)]) {
+    const NESTED: u16 = 0x8000;
+    let mut header = Vec::new();
+    push_attribute(&mut header, 1, &words(&[2]));
+    push_attribute(&mut header, 2, format!("{device}\0").as_bytes());
+    let mut bits = Vec::new();
+    for (bit, is_offered) in modes {
+        let mut one = Vec::new();
+        push_attribute(&mut one, 1, &words(&[*bit]));
+        push_attribute(&mut one, 2, b"name\0");
+        if *is_offered {
+            push_attribute(&mut one, 3, &[]);
+        }
+        push_attribute(&mut bits, 1 | NESTED, &one);
+    }
+    let mut ours = Vec::new();
+    push_attribute(&mut ours, 2, &words(&[92]));
+    push_attribute(&mut ours, 3 | NESTED, &bits);
+    let mut body = vec![4, 1, 0, 0];
+    push_attribute(&mut body, 1 | NESTED, &header);
+    push_attribute(&mut body, 2, &[1]);
+    push_attribute(&mut body, 3 | NESTED, &ours);
+    push_message(answer, 28, &body);
 }
 
 /// `wlan0` belongs to a network, `mon0` only listens.

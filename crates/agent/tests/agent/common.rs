@@ -3,8 +3,7 @@
 use crate::answers;
 use jiff::tz::TimeZone;
 use skopos_agent::{
-    AgentEnv, BuildInfo, CollectorArgs, DriverInfo, Host, LinkModes, NodeAgent, NodeOptions, Paths, Uname,
-    Usage, netlink,
+    AgentEnv, BuildInfo, CollectorArgs, Host, NodeAgent, NodeOptions, Paths, Uname, Usage, netlink,
     perf_events::{Count, Event},
 };
 use skopos_base::{clock::Clock, env::Env};
@@ -130,26 +129,6 @@ impl Host for StillHost {
             other => return answers::netlink(other, answer),
         }
         Ok(())
-    }
-
-    fn driver_info(&self, device: &str) -> io::Result<DriverInfo> {
-        match device {
-            "lo" => Err(io::ErrorKind::Unsupported.into()),
-            _ => Ok(DriverInfo {
-                driver: "e1000e".into(),
-                version: "6.1.0".into(),
-                firmware_version: "0.5-4".into(),
-                bus_info: format!("{device}:1f.6"),
-                expansion_rom_version: String::new(),
-            }),
-        }
-    }
-
-    fn link_modes(&self, device: &str) -> io::Result<LinkModes> {
-        match device {
-            "eno1" => Ok(LinkModes { supported: 0x60ef, advertised: 0x0020, autonegotiates: true }),
-            _ => Err(io::ErrorKind::Unsupported.into()),
-        }
     }
 
     fn driver_counters(&self, device: &str) -> io::Result<Vec<(String, u64)>> {
