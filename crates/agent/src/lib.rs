@@ -14,8 +14,8 @@
 //! - `refusals`: what the system refused to this user, told once
 //! - `dbus`: a client of D-Bus, over a connection that `host` makes
 //! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
-//!   `mounts`, `stat_pool`, `netdev_columns`, `udev`, `link_modes`, `mountstats_families`); `class` reads devices
-//!   whose files are numbers, `names` makes families' names of drivers' names, `glob` finds files
+//!   `mounts`, `stat_pool`, `netdev_columns`, `udev`, `link_modes`, `mountstats_families`); `class` reads
+//!   devices whose files are numbers, `names` makes families' names of drivers' names, `glob` finds files
 //! - `containers`, `process_groups`: collectors too large for a file; their `mod.rs` have maps of their own
 //!
 //! # Way of a scrape
