@@ -2,6 +2,10 @@
 //! `unsafe`, stand in the crate `perf-event2`; this module says what is counted and reads the counts.
 
 use perf_event::{Builder, Counter, events::Software};
+use rustix::{
+    io::Errno,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use std::{fmt, io, time::Duration};
 
 /// What is counted, in the kernel's numbers.
@@ -107,8 +111,26 @@ impl Count for KernelCount {
     }
 }
 
-/// Begins to count `event` on `cpu`, whoever runs there.
+/// Begins to count `event` on `cpu`, whoever runs there. Each count is an open file, and a large machine has
+/// more of them than a program may usually have: then the program takes what it may have at most.
 pub(crate) fn count(event: &Event, cpu: usize) -> io::Result<Box<dyn Count>> {
+    match begin(event, cpu) {
+        Err(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+            raise_file_limit()?;
+            begin(event, cpu)
+        }
+        other => other,
+    }
+}
+
+/// Lets this program have as many open files as it may have at most.
+fn raise_file_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    Ok(())
+}
+
+fn begin(event: &Event, cpu: usize) -> io::Result<Box<dyn Count>> {
     let mut builder = Builder::new(Software::DUMMY);
     builder.any_pid().one_cpu(cpu).include_kernel();
     let attributes = builder.attrs_mut();
@@ -138,6 +160,13 @@ mod tests {
         ] {
             assert_eq!(counted.estimate(), estimate, "{counted:?}");
         }
+    }
+
+    #[test]
+    fn a_program_can_take_the_files_it_may_have() {
+        raise_file_limit().unwrap();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
     }
 
     #[test]
