@@ -64,7 +64,7 @@ impl Value {
     }
 }
 
-/// The series of a page by their names as they are written, each with its labels.
+/// The series of a page by their names as they are stored, each with its labels.
 type Found = BTreeMap<(String, Labels), Newest>;
 
 /// The page. Errors are text, as in Prometheus.
@@ -123,7 +123,7 @@ fn collect(
             {
                 let bytes = ENTRY_BYTES + name.len() + series.labels.byte_len() + newest.value.heap_bytes();
                 budget.charge_memory(bytes as u64)?;
-                found.insert((how.escaping.escaped(name).into_owned(), series.labels.clone()), newest);
+                found.insert((name.to_owned(), series.labels.clone()), newest);
             }
         }
         budget.release_samples(batch.sample_count() as u64);
@@ -169,23 +169,23 @@ fn write_text(
     external: &BTreeMap<String, String>,
 ) -> Result<(), ApiError> {
     let failed = |e: WriteError| ApiError::internal(e.to_string());
-    let mut page = Vec::new();
-    let mut writer = TextWriter::new(Format::Text, &mut page);
-    let mut family = "";
-    for ((name, labels), newest) in found {
-        let Value::Float(value) = newest.value else { continue };
-        if name != family {
-            writer.family(name, MetricType::Unknown, "").map_err(failed)?;
-            family = name;
+    let float = |newest: &Newest| if let Value::Float(value) = newest.value { Some(value) } else { None };
+    let samples = found.iter().filter_map(|(of, newest)| Some((of, newest.at, float(newest)?)));
+    let mut samples = samples.peekable();
+    while let Some(((name, _), ..)) = samples.peek().copied() {
+        // Names that become one by their escaping are a family each, as in Prometheus.
+        let mut page = Vec::new();
+        let mut writer = TextWriter::new(Format::Text, &mut page);
+        writer.family(&how.escaping.escaped(name), MetricType::Unknown, "").map_err(failed)?;
+        while let Some(((_, labels), at, value)) = samples.next_if(|(of, ..)| of.0 == *name) {
+            let mut all = Vec::new();
+            each_label(labels, external, how, |name, value| all.push((name, value)));
+            let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (&**name, *value)).collect();
+            // The classic format of Prometheus has no sign before zero.
+            writer.sample_at("", &all, value + 0.0, at).map_err(failed)?;
+            writing.bytes(&writer.take())?;
         }
-        let mut all = Vec::new();
-        each_label(labels, external, how, |name, value| all.push((name, value)));
-        let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (&**name, *value)).collect();
-        writer.sample_at("", &all, value, newest.at).map_err(failed)?;
-        writing.bytes(&writer.take())?;
     }
-    writer.finish();
-    writing.bytes(&page)?;
     writing.end()
 }
 
@@ -200,7 +200,7 @@ fn write_families(
     let mut series = found.iter().peekable();
     while let Some(((name, _), newest)) = series.peek() {
         let (name, family_type) = (name.as_str(), newest.value.family_type());
-        let mut writer = FamilyWriter::begin(name, family_type);
+        let mut writer = FamilyWriter::begin(&how.escaping.escaped(name), family_type);
         let mut held = 0;
         let same =
             |one: &(&(String, Labels), &Newest)| one.0.0 == name && one.1.value.family_type() == family_type;

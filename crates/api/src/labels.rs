@@ -131,6 +131,9 @@ pub(crate) async fn values(
 ) -> Result<Response, ApiError> {
     let invalid = |why: &str| ApiError::new(ErrorType::BadData, format!("invalid label name: {why}"));
     let Path(name) = name.map_err(|_| invalid("it is not UTF-8"))?;
+    if name.is_empty() {
+        return Err(ApiError::new(ErrorType::NotFound, "there is no endpoint /api/v1/label//values"));
+    }
     let name = unescape_label_name(&name);
     if name.is_empty() {
         return Err(invalid("it is empty"));

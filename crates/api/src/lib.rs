@@ -9,7 +9,7 @@
 //! - `query`, `exemplars`, `labels`, `metadata`, `targets`, `rules`, `syntax`, `status`, `tsdb_status`,
 //!   `about`, `self_metrics`, `notifications`: the handlers, by what they are about.
 //! - `search`, `search_score`: names and values that fit a term, the best first.
-//! - `params`, `reply`, `json`: how a request is read and an answer written.
+//! - `params`, `multipart`, `reply`, `json`: how a request is read and an answer written.
 //! - `remote_read`: samples and chunks for other servers.
 //! - `query_stats`: how long a query took, for clients that ask; `query_log`: for the log of queries.
 //! - `query_ranks`: queries that are being answered, and those that took longest.
@@ -48,6 +48,7 @@ mod json;
 mod labels;
 pub mod metadata;
 mod mount;
+mod multipart;
 pub mod notifications;
 mod openapi;
 pub mod own_metrics;
@@ -116,7 +117,7 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .route("/metrics", get(status::metrics))
         .route("/version", get(status::version))
         .route("/federate", get(federate::federate))
-        .fallback(get(ui::file))
+        .fallback(ui::file_by_any_method)
         .method_not_allowed_fallback(wrong_method_of_page)
         .layer(Extension(Arc::new(GlobalUrls::new(mount))))
         .layer(Extension(Prefix(mount.prefix.as_str().into())))

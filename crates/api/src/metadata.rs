@@ -41,7 +41,6 @@ impl From<Metadata> for Said {
 
 #[derive(Serialize)]
 struct OfTarget {
-    target: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     metric: String,
     #[serde(rename = "type")]
@@ -179,8 +178,12 @@ pub(crate) async fn of_targets(Ready(parts): Ready, params: Params) -> Result<Re
                     writing.out.push(b',');
                 }
                 let Said { metric_type, unit, help } = metadata.into();
-                let target = crate::targets::map(labels);
-                to_json(&mut writing.out, OfTarget { target, metric, metric_type, help, unit });
+                writing.out.extend_from_slice(b"{\"target\":");
+                json::labels(&mut writing.out, labels);
+                let others = json::to_vec(&OfTarget { metric, metric_type, help, unit });
+                // The members of one object.
+                writing.out.push(b',');
+                writing.out.extend_from_slice(&others[1..]);
                 writing.more()?;
                 written += 1;
             }

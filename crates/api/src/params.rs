@@ -2,6 +2,7 @@
 
 use crate::{
     mount::Prefix,
+    multipart,
     reply::{ApiError, ErrorType},
 };
 use axum::{
@@ -57,13 +58,21 @@ impl<S: Send + Sync> FromRequest<S> for Params {
         };
         let query = request.uri().query().unwrap_or("").to_owned();
         // As in Go, the forms of all methods that have one.
-        let is_form = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH)
-            && request
-                .headers()
-                .get(CONTENT_TYPE)
-                .is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-        let body = if is_form { read_form(request, state).await? } else { Bytes::new() };
-        let params = Self { requested, ..Self::parse(&body, query.as_bytes()) };
+        let may_have_form = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+        let content_type = request.headers().get(CONTENT_TYPE).filter(|_| may_have_form);
+        let content_type = content_type.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+        let params = if content_type.starts_with("application/x-www-form-urlencoded") {
+            Self::parse(&read_form(request, state).await?, query.as_bytes())
+        } else if let Some(boundary) = multipart::boundary(&content_type) {
+            let fields = multipart::fields(&read_form(request, state).await?, boundary);
+            let broken = || ApiError::parameter("(body)", "it is no multipart/form-data of this boundary");
+            let mut params = Self::parse(&[], query.as_bytes());
+            params.pairs.extend(fields.ok_or_else(broken)?);
+            params
+        } else {
+            Self::parse(&[], query.as_bytes())
+        };
+        let params = Self { requested, ..params };
         // Thanos' clients send these everywhere. Here samples come once and answers whole, whatever they say.
         params.flag("dedup")?;
         params.flag("partial_response")?;
@@ -201,13 +210,13 @@ fn parse_time(text: &str) -> Result<TimestampMs, String> {
         GREATEST_WRITTEN => return Ok(TimestampMs::MAX),
         _ => {}
     }
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Some(seconds) = number(text) {
         return seconds_to_ms(seconds)
             .map(TimestampMs::new)
             .ok_or_else(|| format!("cannot parse {text:?} to a valid timestamp: it is out of range"));
     }
-    let parsed: Result<jiff::Timestamp, _> = text.parse();
-    parsed.map(|t| TimestampMs::new(t.as_millisecond())).map_err(|_| {
+    let parsed = Some(text).filter(|text| is_rfc_3339(text)).and_then(|text| text.parse().ok());
+    parsed.map(|t: jiff::Timestamp| TimestampMs::new(t.as_millisecond())).ok_or_else(|| {
         format!(
             "cannot parse {text:?} to a valid timestamp: write seconds since 1970 or 2026-01-31T12:00:00Z"
         )
@@ -216,12 +225,36 @@ fn parse_time(text: &str) -> Result<TimestampMs, String> {
 
 /// Seconds, or the written form (`5m`).
 fn parse_duration(text: &str) -> Result<DurationMs, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Some(seconds) = number(text) {
         return seconds_to_ms(seconds)
             .map(DurationMs::from_ms)
             .ok_or_else(|| format!("cannot parse {text:?} to a valid duration: it is out of range"));
     }
     DurationMs::parse(text).map_err(|e| e.to_string())
+}
+
+/// A number as Go reads it: underscores may stand between digits.
+fn number(text: &str) -> Option<f64> {
+    if !text.contains('_') {
+        return text.parse().ok();
+    }
+    let between_digits = |at: usize| {
+        let is_digit =
+            |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
+        is_digit(at.checked_sub(1)) && is_digit(Some(at + 1))
+    };
+    let all_between = text.match_indices('_').all(|(at, _)| between_digits(at));
+    all_between.then(|| text.replace('_', "").parse().ok()).flatten()
+}
+
+/// Whether it has the form of RFC 3339, in which other readers take more than Go does: capital letters, and
+/// an offset with its colon.
+fn is_rfc_3339(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else { return false };
+    let fraction = rest.strip_prefix('.').map(|digits| digits.trim_start_matches('0'));
+    let zone = fraction.filter(|zone| zone.len() < rest.len() - 1).unwrap_or(rest);
+    matches!(zone, "Z" | "+00:00" | "-00:00")
 }
 
 fn seconds_to_ms(seconds: f64) -> Option<i64> {
@@ -237,6 +270,9 @@ mod tests {
     #[test]
     fn times_are_seconds_or_rfc_3339() {
         for (text, ms) in [
+            ("1_0", 10_000),
+            ("1_000.2_5", 1_000_250),
+            ("2026-01-31T12:00:00.25+01:00", 1_769_857_200_250),
             ("0", 0),
             ("1435781451.781", 1_435_781_451_781),
             ("-1.5", -1_500),
@@ -299,6 +335,28 @@ mod tests {
         let budget = unlimited();
         budget.cancel();
         assert!(plain(1).selectors(&budget).unwrap_err().message().contains("cancelled"));
+    }
+
+    #[test]
+    fn what_go_does_not_read_is_no_time() {
+        for text in [
+            "_1",
+            "1_",
+            "1__0",
+            "1_e3",
+            "0x10",
+            "2026-01-31t12:00:00Z",
+            "2026-01-31T12:00:00z",
+            "2026-01-31T12:00:00",
+            "2026-01-31 12:00:00Z",
+            "2026-01-31T12:00:00+0100",
+            "2026-01-31T12:00:00.Z",
+            "2026-01-31T12:00Z",
+            "2026-13-31T12:00:00Z",
+            "2026-01-31T12:00:00Z[UTC]",
+        ] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
     }
 
     #[test]

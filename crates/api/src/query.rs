@@ -43,7 +43,7 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
         tracked.evaluated(stats.samples());
         let query = params.required("query")?;
         let (request, path) = (params.requested(), "/api/v1/query");
-        let ended = Ended { request, path, query, start: at, end: at, step: 0.0 };
+        let ended = Ended { request, path, query, start: at, end: at, step: DurationMs::ZERO };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
         Answer::new(parts, budget, sink).write(&result?, &params, limit, &stats)
     })
@@ -95,7 +95,6 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
         stats.evaluated(parts, budget, result.as_ref().ok());
         tracked.evaluated(stats.samples());
         let query = params.required("query")?;
-        let step = step.as_ms() as f64 / 1000.0;
         let (request, path) = (params.requested(), "/api/v1/query_range");
         let ended = Ended { request, path, query, start, end, step };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());

@@ -12,7 +12,7 @@ use crate::{
 use serde_json::json;
 use skopos_base::fs::{File, OpenMode, SharedFs, append_all};
 use skopos_config::Live;
-use skopos_model::TimestampMs;
+use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::EvalError;
 use std::{
     io,
@@ -78,8 +78,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) query: &'a str,
     pub(crate) start: TimestampMs,
     pub(crate) end: TimestampMs,
-    /// In seconds; zero of one at a single time.
-    pub(crate) step: f64,
+    /// Zero of one at a single time.
+    pub(crate) step: DurationMs,
 }
 
 impl QueryLog {
@@ -195,17 +195,27 @@ impl Opened {
     }
 }
 
+/// A time with three decimals, whatever they are.
+fn with_ms(t: TimestampMs) -> String {
+    jiff::Timestamp::from_millisecond(t.as_ms()).map_or_else(|_| rfc_3339(t), |t| format!("{t:.3}"))
+}
+
+/// Where lines are made; a line of the program stands there in Prometheus.
+const SOURCE: &str = "query_log.rs:1";
+
 /// The line of a query.
 fn line(now_ms: i64, ended: Ended<'_>, stats: &Stats, error: Option<&EvalError>) -> String {
     let mut line = json!({
         "time": rfc_3339(TimestampMs::new(now_ms)),
         "level": "INFO",
+        "source": SOURCE,
         "msg": "promql query logged",
         "params": {
-            "end": rfc_3339(ended.end),
+            "end": with_ms(ended.end),
             "query": ended.query,
-            "start": rfc_3339(ended.start),
-            "step": ended.step,
+            "start": with_ms(ended.start),
+            // Whole seconds, as there.
+            "step": ended.step.as_ms() / 1000,
         },
         "stats": stats.json(),
         // Nothing here is traced: no span has this number.
@@ -308,15 +318,15 @@ mod tests {
             path: "/api/v1/query_range",
             query: "up{a=\"b\"}",
             start: TimestampMs::new(1000),
-            end: TimestampMs::new(100_000),
-            step: 15.0,
+            end: TimestampMs::new(100_930),
+            step: DurationMs::from_ms(15_500),
         };
         let line: serde_json::Value =
             serde_json::from_str(&line(1_700_000_000_123, ended, &Stats::default(), None)).unwrap();
         let params = &line["params"];
-        assert_eq!((&params["query"], &params["step"]), (&json!("up{a=\"b\"}"), &json!(15.0)));
-        assert!(params["start"].as_str().unwrap().starts_with("1970-01-01T00:00:01"), "{line}");
-        assert!(params["end"].as_str().unwrap().starts_with("1970-01-01T00:01:40"), "{line}");
+        assert_eq!((&params["query"], &params["step"]), (&json!("up{a=\"b\"}"), &json!(15)));
+        assert_eq!(params["start"], "1970-01-01T00:00:01.000Z", "{line}");
+        assert_eq!(params["end"], "1970-01-01T00:01:40.930Z", "{line}");
         assert_eq!(line["msg"], "promql query logged");
         assert!(line["stats"]["timings"]["evalTotalTime"].is_number(), "{line}");
         assert!(line["stats"]["samples"]["peakSamples"].is_number(), "{line}");

@@ -32,6 +32,7 @@ fn write_operators(writing: &mut Writing<'_>, operators: &[OperatorStats]) -> Re
     for (i, o) in operators.iter().enumerate() {
         let numbers = json!({
             "depth": o.depth,
+            "node": o.node,
             "operator": o.operator,
             "steps": o.steps,
             "seriesExpected": o.series_expected,

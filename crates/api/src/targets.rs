@@ -9,7 +9,7 @@ use crate::{
 };
 use axum::Extension;
 use serde::Serialize;
-use skopos_model::{Labels, TimestampMs};
+use skopos_model::TimestampMs;
 use skopos_scrape::status::TargetStatus;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -106,10 +106,6 @@ fn write_active(out: &mut Vec<u8>, status: &TargetStatus, global: &GlobalUrls) {
     });
     // The members of one object.
     out.extend_from_slice(&others[1..]);
-}
-
-pub(crate) fn map(labels: &Labels) -> BTreeMap<String, String> {
-    labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
 }
 
 pub(crate) fn rfc_3339(t: TimestampMs) -> String {

@@ -2,7 +2,7 @@
 
 use axum::{
     http::{
-        HeaderName, HeaderValue, StatusCode, Uri,
+        HeaderName, HeaderValue, Method, StatusCode, Uri,
         header::{
             CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LOCATION, REFERRER_POLICY,
             X_CONTENT_TYPE_OPTIONS,
@@ -31,6 +31,15 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 /// The page that stands at the server's root.
 pub(crate) async fn home() -> Response {
     file(Uri::from_static("/")).await
+}
+
+/// The same to whoever asks by another method: that there is nothing is said first.
+pub(crate) async fn file_by_any_method(method: Method, uri: Uri) -> Response {
+    let found = file(uri).await;
+    if matches!(method, Method::GET | Method::HEAD) || found.status() == StatusCode::NOT_FOUND {
+        return found;
+    }
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").into_response()
 }
 
 /// Answers for everything that is not the API.

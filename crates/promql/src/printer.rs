@@ -120,6 +120,16 @@ fn grouping(f: &mut Formatter<'_>, grouping: &Grouping) -> fmt::Result {
     Ok(())
 }
 
+/// ` by (a, b) `; nothing where all is one group.
+pub(crate) fn grouping_text(of: &Grouping) -> String {
+    fmt::from_fn(|f| grouping(f, of)).to_string()
+}
+
+/// ` on (a) group_left (b)`; nothing where the sides are matched by all labels.
+pub(crate) fn matching_text(of: &Matching) -> String {
+    fmt::from_fn(|f| matching(f, of)).to_string()
+}
+
 fn labels(f: &mut Formatter<'_>, names: &[String]) -> fmt::Result {
     f.write_char('(')?;
     for (i, name) in names.iter().enumerate() {

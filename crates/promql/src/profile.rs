@@ -26,6 +26,8 @@ pub struct QueriedSamples {
 pub struct OperatorStats {
     /// How many operators stand between it and the whole query. What it needs stands behind it, one deeper.
     pub depth: usize,
+    /// Its number, which others name it by: `#3`.
+    pub node: usize,
     /// What it does, in words. One that was written before is `as above`.
     pub operator: String,
     /// At how many times it is evaluated.
@@ -65,6 +67,7 @@ pub(crate) fn operators(plan: &Plan, mut all: Vec<NodeStats>) -> Vec<OperatorSta
         // What is used twice did its work once.
         let stats = if line.again { NodeStats::default() } else { std::mem::take(&mut all[line.node.0]) };
         OperatorStats {
+            node: line.node.0,
             depth: line.depth,
             operator: line.operator,
             steps: line.steps,

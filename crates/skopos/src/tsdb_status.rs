@@ -9,8 +9,14 @@ pub(crate) fn source(db: &Arc<Db>) -> TsdbStatusSource {
     let db = Arc::clone(db);
     Arc::new(move |limit, budget| {
         let found = db.cardinality(limit, budget)?;
-        // An empty head says what Prometheus' empty head says.
-        let (min, max) = db.head_time_range().map_or((i64::MAX, i64::MIN), |(a, b)| (a.as_ms(), b.as_ms()));
+        // An empty head says what Prometheus' empty head says: that it begins where the blocks end.
+        let (min, max) = match db.head_time_range() {
+            Some((min, max)) => (min.as_ms(), max.as_ms()),
+            None => {
+                let blocks_end = db.block_metas().iter().map(|meta| meta.max_time.as_ms()).max();
+                blocks_end.map_or((i64::MAX, i64::MIN), |end| (end, end))
+            }
+        };
         Ok(TsdbStatus {
             head_stats: HeadStats {
                 num_series: found.series,

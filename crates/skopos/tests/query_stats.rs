@@ -163,7 +163,16 @@ fn the_query_log_has_of_a_request_what_prometheus_has() {
         server.terminate();
         let text = fs::read_to_string(server.folder().join("queries.log")).unwrap();
         let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-        (line["httpRequest"].clone(), line["spanID"].clone(), line["msg"].clone())
+        let members: Vec<String> = line.as_object().unwrap().keys().cloned().collect();
+        let source = line["source"].as_str().unwrap().rsplit_once(':').unwrap();
+        assert!(source.1.parse::<u32>().is_ok(), "{line}");
+        (
+            members,
+            line["params"].clone(),
+            line["httpRequest"].clone(),
+            line["spanID"].clone(),
+            line["msg"].clone(),
+        )
     };
     let theirs = logged(&mut theirs);
     assert_eq!(logged(&mut ours), theirs);

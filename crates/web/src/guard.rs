@@ -7,8 +7,8 @@ use crate::{
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderValue, StatusCode,
-        header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
+        HeaderValue, StatusCode, Version,
+        header::{AUTHORIZATION, HOST, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -34,6 +34,9 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
                 (StatusCode::TOO_MANY_REQUESTS, "Too many requests (rate_limit): try again later.\n");
             ([(RETRY_AFTER, seconds)], refused).into_response()
         }
+        Ok(()) if let Err(why) = check_host(&request) => {
+            (StatusCode::BAD_REQUEST, format!("400 Bad Request: {why}\n")).into_response()
+        }
         Ok(()) => {
             let need = (guard.needs)(&request);
             // The header is the client's: it lives no longer than the question.
@@ -49,6 +52,20 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
         response.headers_mut().insert(name, value.clone());
     }
     response
+}
+
+/// A request of HTTP/1.1 names one host, in characters that a host may have (RFC 9112, 3.2).
+fn check_host(request: &Request) -> Result<(), &'static str> {
+    if request.version() != Version::HTTP_11 {
+        return Ok(());
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().ok_or("missing required Host header")?;
+    if hosts.next().is_some() {
+        return Err("too many Host headers");
+    }
+    let may_stand = |b: &u8| b.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=[]_~".contains(b);
+    if host.as_bytes().iter().all(may_stand) { Ok(()) } else { Err("malformed Host header") }
 }
 
 fn refusal(access: Access, need: Scope) -> Response {
@@ -107,6 +124,25 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_names_one_sound_host() {
+        for (version, hosts, sound) in [
+            (Version::HTTP_11, &["localhost:9090"][..], true),
+            (Version::HTTP_11, &["[::1]:9090"], true),
+            (Version::HTTP_11, &[""], true),
+            (Version::HTTP_11, &[], false),
+            (Version::HTTP_11, &["a", "a"], false),
+            (Version::HTTP_11, &["a b"], false),
+            (Version::HTTP_11, &["a/b"], false),
+            (Version::HTTP_10, &[], true),
+            (Version::HTTP_2, &[], true),
+        ] {
+            let request = hosts.iter().fold(axum::http::Request::builder(), |r, host| r.header(HOST, *host));
+            let request = request.version(version).body(axum::body::Body::empty()).unwrap();
+            assert_eq!(check_host(&request).is_ok(), sound, "{version:?} {hosts:?}");
+        }
+    }
 
     #[test]
     fn credentials_are_read_from_the_header() {

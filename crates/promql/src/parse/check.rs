@@ -6,6 +6,15 @@ use super::{
 };
 use crate::ast::{Binary, BinaryOp, Cardinality, ExprKind, MatchOn, Matching, Span, ValueType};
 
+/// The sides of an operator.
+#[derive(Clone, Copy)]
+struct Sides {
+    /// Where both stand, with the operator.
+    whole: Span,
+    /// How many of them are scalars.
+    scalars: usize,
+}
+
 impl Parser<'_> {
     /// The operator over both sides, if they fit.
     pub(super) fn checked_binary(
@@ -39,10 +48,10 @@ impl Parser<'_> {
             let message = format!("set operator {:?} not allowed in binary scalar expression", op.as_str());
             return Err(self.meaning(span, message));
         }
-        let matching = self.checked_matching(op, modifiers.matching, scalars > 0, modifiers.span)?;
+        let matching = self.checked_matching(op, &modifiers, Sides { whole: span, scalars })?;
+        let return_bool = modifiers.return_bool;
         let value_type = if scalars == 2 { ValueType::Scalar } else { ValueType::InstantVector };
         let depth = lhs.depth.max(rhs.depth);
-        let return_bool = modifiers.return_bool;
         let binary = Binary { op, lhs: *lhs.expr, rhs: *rhs.expr, return_bool, matching };
         self.branch(ExprKind::Binary(Box::new(binary)), value_type, span, depth)
     }
@@ -50,10 +59,11 @@ impl Parser<'_> {
     fn checked_matching(
         &self,
         op: BinaryOp,
-        mut matching: Matching,
-        has_scalar: bool,
-        span: Span,
+        modifiers: &Modifiers,
+        sides: Sides,
     ) -> Parsed<Option<Matching>> {
+        let (mut matching, span, has_scalar) =
+            (modifiers.matching.clone(), modifiers.span, sides.scalars > 0);
         let grouped = matching.cardinality != Cardinality::OneToOne;
         if let MatchOn::On(labels) = &matching.on
             && let Some(twice) = labels.iter().find(|l| matching.include.contains(l))
@@ -72,7 +82,9 @@ impl Parser<'_> {
             let (MatchOn::On(labels) | MatchOn::Ignoring(labels)) = &matching.on;
             return match labels.is_empty() {
                 true => Ok(None),
-                false => Err(self.meaning(span, "vector matching only allowed between instant vectors")),
+                false => {
+                    Err(self.meaning(sides.whole, "vector matching only allowed between instant vectors"))
+                }
             };
         }
         if op.is_set() {

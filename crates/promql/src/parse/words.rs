@@ -94,7 +94,9 @@ pub(crate) fn is_bare_metric(name: &str) -> bool {
 
 /// Whether `name` can be written without quotes between the parentheses of `by` and its like.
 pub(crate) fn is_bare_grouping_label(name: &str) -> bool {
-    skopos_model::name::is_classic_label_name(name) && keyword(name).is_none_or(Keyword::may_name_label)
+    // Those that only metrics may have elsewhere are labels' names like any others.
+    let classic = skopos_model::name::is_classic_metric_name(name) && !name.starts_with(':');
+    classic && keyword(name).is_none_or(Keyword::may_name_label)
 }
 
 /// The name among `known` that `word` was probably meant to be.

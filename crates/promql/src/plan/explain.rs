@@ -1,6 +1,6 @@
 //! Writes a plan as a tree of lines, one per operator, what it needs below it.
 
-use super::{NodeId, Op, Param, Pipeline, Plan, Sink, Source};
+use super::{NodeId, Op, Pipeline, Plan, Sink, Source, words};
 use skopos_model::DurationMs;
 use std::fmt::{self, Write};
 
@@ -45,7 +45,10 @@ impl Plan {
             } else {
                 let inputs = match &node.op {
                     Op::Pipeline(p) => self.write_pipeline(&mut operator, &self.pipelines[p.0]),
-                    op => write_operator(&mut operator, op),
+                    op => {
+                        operator.push_str(&words::operator(op));
+                        Ok(op.inputs())
+                    }
                 };
                 let inputs = inputs.expect("invariant: a String takes all");
                 todo.extend(inputs.into_iter().rev().map(|input| (input, depth + 1)));
@@ -61,60 +64,28 @@ impl Plan {
         let mut inputs = Vec::new();
         match &p.source {
             Source::Scan { scan, windows, kernel } => {
-                let matchers = &self.scans[scan.0].matchers;
-                write!(f, "scan {} {matchers:?} | {:?} over {}ms", scan.0, kernel.function, windows.range)?;
+                let selector = words::selector(&self.scans[scan.0].matchers);
+                write!(f, "scan {} {selector} | {}", scan.0, words::windowed(kernel.function, windows))?;
                 inputs.extend(kernel.params.into_iter().flatten());
             }
             Source::Subquery { node, windows, kernel } => {
-                write!(f, "subquery | {:?} over {}ms", kernel.function, windows.range)?;
+                write!(f, "subquery #{} | {}", node.0, words::windowed(kernel.function, windows))?;
                 inputs.extend([*node].into_iter().chain(kernel.params.into_iter().flatten()));
             }
             Source::Node(node) => {
-                f.push_str("rows");
+                write!(f, "rows of #{}", node.0)?;
                 inputs.push(*node);
             }
         }
         for map in &p.maps {
-            write!(f, " | {map:?}")?;
+            write!(f, " | {}", words::map(map))?;
             inputs.extend(map.scalars());
         }
         match &p.sink {
             Sink::Collect { merge: false } => {}
             Sink::Collect { merge: true } => f.push_str(" | merge"),
-            Sink::Aggregate { op, grouping, .. } => write!(f, " | {op:?} {grouping:?}")?,
+            Sink::Aggregate { op, grouping, .. } => write!(f, " | {}", words::aggregation(*op, grouping))?,
         }
         Ok(inputs)
     }
-}
-
-fn write_operator(f: &mut String, op: &Op) -> Result<Vec<NodeId>, fmt::Error> {
-    let (text, inputs) = match op {
-        Op::Number(v) => (v.0.to_string(), vec![]),
-        Op::Time => ("time".to_owned(), vec![]),
-        Op::ScalarOf(n) => ("scalar".to_owned(), vec![*n]),
-        Op::ScalarNegate(n) => ("negate".to_owned(), vec![*n]),
-        Op::VectorOf(n) => ("vector".to_owned(), vec![*n]),
-        Op::Broadcast(n) => ("broadcast".to_owned(), vec![*n]),
-        Op::ScalarBinary { op, lhs, rhs } => (format!("scalar {op:?}"), vec![*lhs, *rhs]),
-        Op::Set { op, lhs, rhs, matching } => (format!("{op:?} {:?}", matching.on), vec![*lhs, *rhs]),
-        Op::Join(join) => (format!("join {:?} {:?}", join.op, join.matching), vec![join.lhs, join.rhs]),
-        Op::Gather(gather) => {
-            let inputs = match gather.param {
-                Param::Scalar(node) => vec![gather.input, node],
-                Param::Text(_) => vec![gather.input],
-            };
-            (format!("{:?} {:?}", gather.op, gather.grouping), inputs)
-        }
-        Op::Absent { input, labels } => (format!("absent {labels}"), vec![*input]),
-        Op::Sort { input, order } => (format!("sort {order:?}"), vec![*input]),
-        Op::Info { base, info, select } => (format!("info {select:?}"), vec![*base, *info]),
-        Op::ScalarExtreme { extreme, a, b } => (format!("scalar {extreme:?}"), vec![*a, *b]),
-        Op::Ranks(ranks) => {
-            let inputs = [ranks.input].into_iter().chain(ranks.function.scalars()).collect();
-            (format!("{:?}", ranks.function), inputs)
-        }
-        Op::Pipeline(_) => (String::new(), vec![]),
-    };
-    f.push_str(&text);
-    Ok(inputs)
 }

@@ -14,6 +14,7 @@ mod inputs;
 mod kinds;
 mod regexes;
 mod since;
+mod words;
 
 pub(crate) use explain::Line;
 

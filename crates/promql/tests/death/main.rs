@@ -161,14 +161,22 @@ fn outcome(result: &Result<QueryResult, EvalError>) -> &'static str {
     }
 }
 
+/// A query and what it may use.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    case: &'a Case,
+    expr: &'a Expr,
+    limits: QueryLimits,
+}
+
 /// How the query ended. `with` completes the engine that carries it out, and gets its budget.
 fn ended(
     storage: &MemoryStorage,
-    (case, expr): (&Case, &Expr),
+    Asked { case, expr, limits }: Asked<'_>,
     clock: Arc<dyn Clock>,
     with: impl FnOnce(Engine, &Arc<QueryBudget>) -> Engine,
 ) -> &'static str {
-    let options = EngineOptions { limits: LIMITS, language: ParseOptions::ALL, ..EngineOptions::default() };
+    let options = EngineOptions { limits, language: ParseOptions::ALL, ..EngineOptions::default() };
     let engine = Engine::new(options, clock);
     let budget = engine.budget();
     let engine = with(engine, &budget);
@@ -178,7 +186,7 @@ fn ended(
     };
     let outcome = outcome(&result);
     drop(result);
-    assert!(budget.memory_peak() <= LIMITS.max_memory, "{}", case.shown());
+    assert!(budget.memory_peak() <= limits.max_memory, "{}", case.shown());
     outcome
 }
 
@@ -186,13 +194,19 @@ fn ended(
 fn run(storage: &MemoryStorage, case: &Case) -> (&'static str, Duration) {
     let Ok(expr) = parse_with(&case.query, ParseOptions::ALL) else { return ("parse", Duration::ZERO) };
     let clock = WatchedClock::new();
-    let outcome = ended(storage, (case, &expr), Arc::clone(&clock) as _, |engine, _| engine);
+    let asked = Asked { case, expr: &expr, limits: LIMITS };
+    let outcome = ended(storage, asked, Arc::clone(&clock) as _, |engine, _| engine);
     (outcome, clock.longest_gap())
 }
 
 /// What `f` gives within the memory that a query may take.
 fn within_memory<T>(f: impl FnOnce() -> T) -> T {
-    let limit = MEMORY.allocated() + LIMITS.max_memory as usize + BESIDE_ACCOUNT;
+    within_memory_of(LIMITS, f)
+}
+
+/// The same of a query that has these limits.
+fn within_memory_of<T>(limits: QueryLimits, f: impl FnOnce() -> T) -> T {
+    let limit = MEMORY.allocated() + limits.max_memory as usize + BESIDE_ACCOUNT;
     MEMORY.set_limit(limit).expect("a limit above what is taken");
     let given = f();
     MEMORY.set_limit(usize::MAX).expect("no limit");

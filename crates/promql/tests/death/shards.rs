@@ -1,18 +1,19 @@
 //! Queries of death by two threads: each ends as the corpus says and within its memory, and soon after the
 //! client that asked has gone. Owns no query.
 
-use super::{Case, LIMITS, LONGEST_GAP, corpus, ended, storage, within_memory};
+use super::{Asked, Case, LIMITS, LONGEST_GAP, corpus, ended, storage, within_memory, within_memory_of};
 use crate::memory::MemoryStorage;
 use skopos_base::{
     clock::Clock,
     real::{RealClock, RealSpawner},
     spawn::{Joined, Spawner, Stop},
 };
+use skopos_model::DurationMs;
 use skopos_promql::{
     ParseOptions, parse_with,
     shards::{ShardOptions, Shards},
 };
-use skopos_storage::QueryBudget;
+use skopos_storage::{QueryBudget, QueryLimits};
 use std::{
     fmt::Write,
     io,
@@ -87,9 +88,20 @@ fn run(
     shards: &Arc<Shards>,
     waits: Duration,
 ) -> (&'static str, Duration) {
+    run_within(LIMITS, storage, case, shards, waits)
+}
+
+fn run_within(
+    limits: QueryLimits,
+    storage: &MemoryStorage,
+    case: &Case,
+    shards: &Arc<Shards>,
+    waits: Duration,
+) -> (&'static str, Duration) {
     let Ok(expr) = parse_with(&case.query, ParseOptions::ALL) else { return ("parse", Duration::ZERO) };
     let clock = ClientClock::new(waits);
-    let ended = ended(storage, (case, &expr), Arc::clone(&clock) as _, |engine, budget| {
+    let asked = Asked { case, expr: &expr, limits };
+    let ended = ended(storage, asked, Arc::clone(&clock) as _, |engine, budget| {
         clock.query.set(Arc::downgrade(budget)).expect("one query for each clock");
         engine.with_shards(Arc::clone(shards))
     });
@@ -151,4 +163,38 @@ fn every_third_ends_well(first: usize) {
     }
     assert!(wrong.is_empty(), "\n{wrong}");
     assert!(helped.iter().all(|n| *n > 10), "{helped:?} queries were helped");
+}
+
+/// As large as the defaults of a server, but for the time.
+const DEFAULTS: QueryLimits = QueryLimits {
+    max_samples: 50_000_000,
+    max_series: 1_000_000,
+    max_memory: 1 << 30,
+    timeout: DurationMs::from_ms(1000),
+};
+
+#[expect(clippy::print_stderr, reason = "a process that is ended can say nothing else")]
+#[test]
+fn queries_of_death_end_by_two_threads_within_the_limits_of_a_server_too() {
+    let storage = storage();
+    let shards =
+        Shards::new(Arc::new(CountingSpawner::default()), ShardOptions { max: SHARDS, alone_up_to: 0 });
+    // To give back so much memory takes its time too.
+    let late = Duration::from_millis(DEFAULTS.timeout.as_ms() as u64) + 4 * LONGEST_GAP;
+    let mut wrong = String::new();
+    let cases = corpus::read().into_iter().filter(|case| case.outcomes != ["parse"]);
+    for case in cases.step_by(5) {
+        eprintln!("{}", case.shown());
+        let run =
+            || within_memory_of(DEFAULTS, || run_within(DEFAULTS, &storage, &case, &shards, Duration::MAX));
+        let (outcome, taken) = run();
+        // With more room a query comes further: another limit or none ends it, or it turns out to make no sense.
+        if outcome == "parse" || outcome == "cancelled" {
+            writeln!(wrong, "ended with {outcome}: {}", case.shown()).expect("a String takes all");
+        }
+        if taken > late && (0..4).all(|_| run().1 > late) {
+            writeln!(wrong, "ends {taken:?} after it began: {}", case.shown()).expect("a String takes all");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
 }

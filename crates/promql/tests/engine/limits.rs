@@ -287,10 +287,53 @@ fn a_plan_can_be_read() {
     let world = world();
     let explain = |text: &str| world.engine.explain(&parse(text).unwrap(), steps(60)).unwrap();
     let plan = explain("sum by (i) (rate(m_total[5m]) * 8) / on(i) count by (i) (m_total @ end())");
-    for part in
-        ["60 × 1s: join Div", "Rate over 300000ms", "Sum By([\"i\"])", "broadcast", "1 × 1s: scan", "8"]
-    {
+    for part in [
+        "60 × 1s: join / on (i)",
+        "| rate over 5m | * #",
+        "| sum by (i)",
+        "the same at all",
+        "1 × 1s: scan",
+        "8",
+    ] {
         assert!(plan.contains(part), "{part} is missing:\n{plan}");
+    }
+    for (text, operators) in [
+        ("m_total", &["scan 0 {__name__=\"m_total\"} | newest sample over 5m"][..]),
+        ("increase(m_total[5m] anchored)", &["increase over 5m anchored"]),
+        ("max_over_time(m_total{a!~\"b.c\"}[5m])", &["a!~\"b.c\"} | max_over_time over 5m"]),
+        ("ts_of_max_over_time(m_total[5m:1m])", &["subquery #0 | ts_of_max_over_time over 5m"]),
+        ("timestamp(m_total)", &["| timestamp over 5m"]),
+        ("day_of_month(-m_total)", &["| negate | day_of_month"]),
+        ("log10(clamp(m_total, time(), 2))", &["| clamp from #", " to #", " | log10"]),
+        ("round(2 > bool m_total, 0.5)", &[" > bool | round to #"]),
+        ("label_join(m_total, \"d\", \"-\", \"a\", \"b\")", &["label_join(\"d\", \"-\", \"a\", \"b\")"]),
+        (
+            "label_replace(m_total, \"d\", \"$1\", \"s\", \"(.*)\")",
+            &["label_replace(\"d\", \"$1\", \"s\", \"\\\\A(?:(.*))\\\\z\")"],
+        ),
+        ("topk by (i) (3, m_total)", &["topk by (i) with #"]),
+        ("count_values without (i) (\"v\", m_total)", &["count_values without (i) with \"v\""]),
+        ("avg(m_total) unless on () m_total", &["unless on ()", "| avg"]),
+        (
+            "m_total == bool ignoring (a) group_left (b) m_total",
+            &["join == bool ignoring (a) group_left (b)"],
+        ),
+        ("absent(m_total{a=\"b\"})", &["absent {a=\"b\"}"]),
+        ("sort_by_label_desc(m_total, \"a\", \"b\")", &["sort_by_label_desc(a, b)"]),
+        ("sort_desc(m_total)", &["sort_desc"]),
+        ("histogram_fraction(0, time(), m_total)", &["histogram_fraction from #"]),
+        ("histogram_quantiles(m_total, \"q\", 0.1, time())", &["histogram_quantiles \"q\" with #"]),
+        ("histogram_stddev(m_total)", &["| histogram_stddev"]),
+        ("max_of(time(), scalar(m_total)) + time()", &["scalar +", "max_of", "scalar"]),
+        ("info(m_total, {a=\"b\"})", &["info {__name__=\"target_info\"} {a=\"b\"}"]),
+    ] {
+        let plan = explain(text);
+        for operator in operators {
+            assert!(plan.contains(operator), "{operator} is missing:\n{plan}");
+        }
+        for own in ["NodeId", "Some(", "None", "By(", "Place(", "{ ", "::"] {
+            assert!(!plan.contains(own), "{own} is no word for readers:\n{plan}");
+        }
     }
     // A tree that doubles at every level is written once.
     let doubling = (0..12).fold("m_total".to_owned(), |text, _| format!("({text} + {text})"));
@@ -311,7 +354,7 @@ fn every_operator_says_what_it_did() {
     let seen: Vec<_> = operators.iter().map(|o| (o.depth, o.steps, o.rows, o.series_read)).collect();
     // Both sides are read at once, in the time of the first.
     assert_eq!(seen, [(0, 60, 50, 0), (1, 60, 50, 50), (1, 60, 50, 0)], "{operators:?}");
-    assert!(operators[0].operator.contains("join Div"), "{operators:?}");
+    assert!(operators[0].operator.contains("join / on (i)"), "{operators:?}");
     assert!(operators[1].samples_fetched >= 50 && operators[1].samples_fetched <= budget.samples_read());
     // A range vector that is the whole query is read by one operator.
     let (at, budget) = (TimestampMs::new(9_000), profiling.budget());
