@@ -112,7 +112,8 @@ mod tests {
         assert_eq!(boundary(&format!("multipart/form-data; boundary={}", "x".repeat(71))), None);
     }
 
-    const FORM: &str = "preamble\r\n--B\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nup\r\n-\r\n--B \r\n\
+    const FORM: &str = "preamble\r\n--B\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nup\r\n-\r\n\
+        --B \r\n\
         content-type: text/plain\r\nContent-disposition: form-data; name=\"a\\\"b\"; x=y\r\n\r\n\r\n--B\r\n\
         Content-Disposition: form-data; name=\"f\"; filename=\"f.txt\"\r\n\r\nfile\r\n--B\r\n\
         Content-Disposition: form-data; name=match[]\r\n\r\n--B\r\n\r\nnameless\r\n--B--\r\nepilogue";

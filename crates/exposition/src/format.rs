@@ -26,9 +26,11 @@ impl Format {
                                       text/plain;version=0.0.4;q=0.4,*/*;q=0.1";
 
     /// The format of a body with that `Content-Type`; none for a type that is neither. Without a
-    /// version the newest one is meant.
+    /// version the newest one is meant; the classic format has one way to be read, whatever version it says.
     pub fn from_content_type(value: &str) -> Option<Self> {
-        MediaRange::parse(value).format()
+        let range = MediaRange::parse(value);
+        let is_classic = range.media_type.eq_ignore_ascii_case("text/plain");
+        range.format().or(is_classic.then_some(Self::Text))
     }
 
     /// The format to answer with, by the request's `Accept`: of those that it names the one with the
@@ -141,6 +143,7 @@ mod tests {
         for (content_type, format) in [
             ("text/plain", Some(Format::Text)),
             ("TEXT/PLAIN; charset=utf-8; version=0.0.4; escaping=values", Some(Format::Text)),
+            ("text/plain; version=1.0.0; escaping=allow-utf-8", Some(Format::Text)),
             ("text/html", None),
             ("application/openmetrics-text;version=9", None),
             ("", None),

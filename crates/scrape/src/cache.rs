@@ -42,8 +42,8 @@ impl Entry {
         self.seen & OWN_TIMESTAMPS != 0
     }
 
-    pub(crate) fn set_own_timestamps(&mut self, own: bool) {
-        self.seen = self.seen() | if own { OWN_TIMESTAMPS } else { 0 };
+    pub(crate) fn set_times(&mut self, times: Times) {
+        self.seen = self.seen() | if times == Times::Own { OWN_TIMESTAMPS } else { 0 };
     }
 }
 
@@ -77,6 +77,14 @@ pub(crate) struct SeriesCache {
     succeeded: u32,
     /// How many entries there were when the scrape under way began.
     known: usize,
+}
+
+/// Whose timestamps the samples of a series have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// They come with timestamps of their own.
+    Own,
+    OfScrape,
 }
 
 /// What a series is to the scrape that has it.

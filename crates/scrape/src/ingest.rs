@@ -1,7 +1,7 @@
 //! From a body to a committed batch: parse, find the series, append, mark what vanished, report.
 
 use crate::{
-    cache::{EntryId, Seen, SeriesCache},
+    cache::{EntryId, Seen, SeriesCache, Times},
     fetch::Body,
     metadata::{Families, TargetMetadata},
     report::ReportSeries,
@@ -341,7 +341,7 @@ impl Ingest {
         let entry = self.cache.entry(id);
         // One sample at the scrape's time is enough for the series to end where it vanishes.
         let own = own_time.is_some() && (seen != Seen::Twice || entry.own_timestamps());
-        entry.set_own_timestamps(own);
+        entry.set_times(if own { Times::Own } else { Times::OfScrape });
         let series = entry.series;
         tally.series_added += usize::from(seen == Seen::Back && series.is_some());
         if own_time.is_none() && seen == Seen::Twice {

@@ -48,22 +48,17 @@ impl Parser<'_> {
             let message = format!("set operator {:?} not allowed in binary scalar expression", op.as_str());
             return Err(self.meaning(span, message));
         }
-        let matching = self.checked_matching(op, &modifiers, Sides { whole: span, scalars })?;
         let return_bool = modifiers.return_bool;
+        let matching = self.checked_matching(op, modifiers, Sides { whole: span, scalars })?;
         let value_type = if scalars == 2 { ValueType::Scalar } else { ValueType::InstantVector };
         let depth = lhs.depth.max(rhs.depth);
         let binary = Binary { op, lhs: *lhs.expr, rhs: *rhs.expr, return_bool, matching };
         self.branch(ExprKind::Binary(Box::new(binary)), value_type, span, depth)
     }
 
-    fn checked_matching(
-        &self,
-        op: BinaryOp,
-        modifiers: &Modifiers,
-        sides: Sides,
-    ) -> Parsed<Option<Matching>> {
-        let (mut matching, span, has_scalar) =
-            (modifiers.matching.clone(), modifiers.span, sides.scalars > 0);
+    fn checked_matching(&self, op: BinaryOp, modifiers: Modifiers, sides: Sides) -> Parsed<Option<Matching>> {
+        let Modifiers { mut matching, span, .. } = modifiers;
+        let has_scalar = sides.scalars > 0;
         let grouped = matching.cardinality != Cardinality::OneToOne;
         if let MatchOn::On(labels) = &matching.on
             && let Some(twice) = labels.iter().find(|l| matching.include.contains(l))

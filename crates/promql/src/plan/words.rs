@@ -1,5 +1,5 @@
-//! What is done in a plan, in the words of PromQL where it has any: for whoever reads a plan. `#3` is the line
-//! of that number. Decides nothing.
+//! What is done in a plan, in the words of PromQL where it has any: for whoever reads a plan. `#3` is what
+//! the node of that number yields. Decides nothing.
 
 use super::{
     Direction, Extreme, Gather, Join, Map, MathFn, Op, Param, RankFn, ScalarMap, Side, SortOrder, WindowFn,

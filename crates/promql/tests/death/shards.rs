@@ -173,7 +173,6 @@ const DEFAULTS: QueryLimits = QueryLimits {
     timeout: DurationMs::from_ms(1000),
 };
 
-#[expect(clippy::print_stderr, reason = "a process that is ended can say nothing else")]
 #[test]
 fn queries_of_death_end_by_two_threads_within_the_limits_of_a_server_too() {
     let storage = storage();
@@ -188,7 +187,7 @@ fn queries_of_death_end_by_two_threads_within_the_limits_of_a_server_too() {
         let run =
             || within_memory_of(DEFAULTS, || run_within(DEFAULTS, &storage, &case, &shards, Duration::MAX));
         let (outcome, taken) = run();
-        // With more room a query comes further: another limit or none ends it, or it turns out to make no sense.
+        // With more room a query comes further: another limit or none ends it, or it makes no sense.
         if outcome == "parse" || outcome == "cancelled" {
             writeln!(wrong, "ended with {outcome}: {}", case.shown()).expect("a String takes all");
         }

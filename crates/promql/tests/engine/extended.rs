@@ -130,9 +130,17 @@ fn shared(bounds: &[f64], buckets: &[f64]) -> Vec<f64> {
     out
 }
 
-/// Counters and, with `mixed`, floats among them: as `fine` with bounds that differ from series to series or
+/// What a counter's samples are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Samples {
+    Histograms,
+    /// Floats are among them.
+    Mixed,
+}
+
+/// Counters: as `fine` with bounds that differ from series to series or
 /// change in the midst of one, and as `plain` in the bounds that all have.
-fn counters(rng: &Rng, mixed: bool) -> MemoryStorage {
+fn counters(rng: &Rng, samples: Samples) -> MemoryStorage {
     let mut storage = MemoryStorage::default();
     for i in 0..8 {
         let labels = |metric: &str| {
@@ -154,7 +162,7 @@ fn counters(rng: &Rng, mixed: bool) -> MemoryStorage {
             }
             base.iter_mut().for_each(|count| *count += 1.0 + rng.below(9) as f64);
             sum += rng.below(50) as f64 / 4.0;
-            if mixed && chance(rng, 10) {
+            if samples == Samples::Mixed && chance(rng, 10) {
                 for metric in ["fine", "plain"] {
                     storage.push_all(&labels(metric), [(t, sum)]);
                 }
@@ -227,8 +235,9 @@ fn histograms_of_different_custom_bounds_are_put_together_in_those_that_they_sha
     println!("SKOPOS_TEST_SEED={}", seed());
     let rng = Rng::from_seed(seed());
     let mut compared = 0;
-    for mixed in [false, true, false, true] {
-        let storage = counters(&rng, mixed);
+    let (plain, mixed) = (Samples::Histograms, Samples::Mixed);
+    for samples in [plain, mixed, plain, mixed] {
+        let storage = counters(&rng, samples);
         for text in OF_CUSTOM {
             let [fine, plain] = ["fine", "plain"].map(|metric| asked(&storage, &text.replace('M', metric)));
             let (fine, plain) = (matrix(&fine), matrix(&plain));
@@ -240,13 +249,13 @@ fn histograms_of_different_custom_bounds_are_put_together_in_those_that_they_sha
                     all.collect::<std::collections::BTreeMap<_, _>>()
                 };
                 let (got, want) = (of(fine), of(plain));
-                assert_eq!(got.len(), want.len(), "{text}, mixed: {mixed}, {}", fine.labels(i));
+                assert_eq!(got.len(), want.len(), "{text}, {samples:?}, {}", fine.labels(i));
                 for ((t, got), (at, want)) in got.iter().zip(&want) {
                     let close = |(a, b): (&f64, &f64)| a == b || (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
                     let same = t == at && got.len() == want.len() && got.iter().zip(want).all(close);
                     assert!(
                         same,
-                        "{text}, mixed: {mixed}, at {t:?} of {}: {got:?}, not {want:?}",
+                        "{text}, {samples:?}, at {t:?} of {}: {got:?}, not {want:?}",
                         fine.labels(i)
                     );
                     compared += 1;

@@ -93,9 +93,9 @@ impl Asker {
         let stats = question.stats;
         let form = |when: &str| [&ours, &theirs].map(|query| format!("query={query}&{when}{stats}"));
         if question.times == Times::Many {
-            check(text, unlike, false, &self.ask("/api/v1/query_range", &form(&over)))?;
+            check(text, unlike, Times::Many, &self.ask("/api/v1/query_range", &form(&over)))?;
         }
-        check(text, unlike, true, &self.ask("/api/v1/query", &form(&at)))
+        check(text, unlike, Times::One, &self.ask("/api/v1/query", &form(&at)))
     }
 }
 
@@ -106,14 +106,14 @@ struct Unlikes {
     with_remarks: bool,
 }
 
-fn check(text: &str, unlike: &Unlikes, instant: bool, answers: &[Answer; 2]) -> Result<(), String> {
+fn check(text: &str, unlike: &Unlikes, at: Times, answers: &[Answer; 2]) -> Result<(), String> {
     let [ours, theirs] = answers;
     let may = |what| unlike.list.iter().any(|u| u.what == what && u.concerns(text));
     match (ours.status, theirs.status) {
         (200, 200) => {
             let tolerance = if may(What::Loosely) { 1e-6 } else { CLOSE };
             let numbers = Numbers { tolerance, theirs_may_lack: may(What::Unnumbered) };
-            let in_order = instant && text.starts_with("sort");
+            let in_order = at == Times::One && text.starts_with("sort");
             let of = |what: What, remark: &str| {
                 unlike.list.iter().position(|u| u.what == what && u.concerns(remark))
             };
@@ -135,7 +135,7 @@ fn check(text: &str, unlike: &Unlikes, instant: bool, answers: &[Answer; 2]) -> 
         _ if may(What::Status) => Ok(()),
         _ => Err(format!("refused otherwise: {}; theirs {}", ours.error(), theirs.error())),
     }
-    .map_err(|e| format!("{} {text}\n  {e}", if instant { "at a time:" } else { "over a range:" }))
+    .map_err(|e| format!("{} {text}\n  {e}", if at == Times::One { "at a time:" } else { "over a range:" }))
 }
 
 /// Asks both about all, over two connections to each, and gives what differs.

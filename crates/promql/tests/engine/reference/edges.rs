@@ -21,7 +21,9 @@ impl Reference<'_> {
         let per = if name == "rate" { (to - from) as f64 / 1000.0 } else { 1.0 };
         let of = |w: &Window| {
             let values = match r.selector.edges {
-                Edges::Smoothed => smoothed(w, from, to, name != "delta")?,
+                Edges::Smoothed => {
+                    smoothed(w, from, to, if name == "delta" { Of::Gauge } else { Of::Counter })?
+                }
                 _ => anchored(w, from, to)?,
             };
             let difference = values[values.len() - 1] - values[0];
@@ -67,12 +69,19 @@ fn anchored(w: &Window, from: i64, to: i64) -> Option<Vec<f64>> {
     (!inside.is_empty()).then(|| all.collect())
 }
 
+/// What the samples of a window are of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Gauge,
+    Counter,
+}
+
 /// The values at both ends on the lines between the samples around them, as far as there are any, and the
 /// values between them. A counter that begins anew rises from zero to the next sample.
-fn smoothed(w: &Window, from: i64, to: i64, counter: bool) -> Option<Vec<f64>> {
+fn smoothed(w: &Window, from: i64, to: i64, of: Of) -> Option<Vec<f64>> {
     let between = |i: usize, at: i64| {
         let (a, b) = (w[i], w[i + 1]);
-        line(if counter && b.1 < a.1 && at != a.0 { (a.0, 0.0) } else { a }, b, at)
+        line(if of == Of::Counter && b.1 < a.1 && at != a.0 { (a.0, 0.0) } else { a }, b, at)
     };
     let first = w.iter().rposition(|s| s.0 <= from);
     let last = w.iter().position(|s| s.0 >= to).or(w.len().checked_sub(1))?;
