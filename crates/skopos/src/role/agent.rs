@@ -28,7 +28,7 @@ use skopos_web::{
 };
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
-use tower_http::compression::CompressionLayer;
+use tower_http::{CompressionLevel, compression::CompressionLayer};
 
 /// How long a scraper waits, in seconds.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
@@ -124,7 +124,9 @@ fn router(web: &WebArgs, agent: NodeAgent, top: Top) -> Router {
         if web.telemetry_path == PROCESSES { router } else { router.route(PROCESSES, get(processes)) };
     // With the metrics at / there is no place for a landing page.
     let router = if web.telemetry_path == "/" { router } else { router.route("/", get(landing)) };
-    router.layer(CompressionLayer::new()).with_state(page)
+    // With more effort a page would be a quarter smaller, and cost as much as reading the machine does.
+    let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
+    router.layer(compression).with_state(page)
 }
 
 async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
