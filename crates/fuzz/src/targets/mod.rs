@@ -137,6 +137,14 @@ pub const TARGETS: &[Target] = &[
         memory: on_a_disk(64 << 10, 64),
     },
     Target {
+        name: "tombstones",
+        covers: &[("crates/tsdb/src/block/tombstones.rs", &[])],
+        seeds: tsdb::tombstones::file_seeds,
+        check: tsdb::tombstones::file,
+        // A span of three bytes is a few numbers here, and it is written once more.
+        memory: on_a_disk(512 << 10, 256),
+    },
+    Target {
         name: "chunk",
         covers: &[
             ("crates/chunk/src/samples.rs", &["decode_columns", "samples_in"]),

@@ -128,6 +128,7 @@ fn blocks(made: &mut Made, version: &str, data: &Data) {
         // Without magic, version and checksum.
         let content = [&[4], &file[5..file.len() - 4]].concat();
         made.valid("block", &format!("prometheus-{version}-tombstones-{i}"), content);
+        made.valid("tombstones", &format!("prometheus-{version}-{i}"), file.clone());
     }
     made.valid("index", &format!("prometheus-{version}"), data.of_blocks("index").remove(0));
     let chunks = chunks(&data.of_blocks("chunks/000001")[2]);
@@ -305,6 +306,19 @@ fn edges_of_blocks(made: &mut Made) {
     );
     block(made, 4, "tombstone-of-series-0", b"\0\x02\x04");
     block(made, 4, "tombstone-turned-round", b"\x07\x04\x02");
+    let mut tombstones = |name: &str, version: u8, spans: &[u8]| {
+        let file = [b"\x01\x30\xba\x30", &[version][..], spans, &[0; 4]].concat();
+        made.edge("tombstones", &format!("edge-{name}"), file);
+    };
+    tombstones("of-version-2", 2, b"\x07\x02\x04");
+    tombstones("of-series-0", 1, b"\0\x02\x04");
+    tombstones("turned-round", 1, b"\x07\x04\x02");
+    tombstones("cut-inside-of-a-span", 1, b"\x07\x02\x04\x07\x82");
+    tombstones("number-beyond-64-bits", 1, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\x02\x04");
+    let all = [b"\x07", &b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"[..]].concat();
+    let all = [&all, &b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\x07\x02\x04"[..]].concat();
+    tombstones("all-of-time-and-a-part", 1, &all);
+    made.edge("tombstones", "edge-too-short", b"\x01\x30\xba\x30\x01\0\0\0");
     block(
         made,
         5,

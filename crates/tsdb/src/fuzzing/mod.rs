@@ -6,4 +6,5 @@
 pub mod block;
 pub mod head_chunks;
 pub mod index;
+pub mod tombstones;
 pub mod wal;
