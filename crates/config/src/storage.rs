@@ -125,6 +125,11 @@ impl Serialize for Selector {
 pub struct ByteSize(u64);
 
 impl ByteSize {
+    /// So many bytes.
+    pub const fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
     /// How many bytes.
     pub const fn bytes(self) -> u64 {
         self.0

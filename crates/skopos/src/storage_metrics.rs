@@ -77,8 +77,8 @@ pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {
 
 /// The times of what is stored. What has no sample says of itself what Prometheus' empty head says.
 pub(crate) fn write_times(db: &Db, out: &mut Families<'_>) {
-    let (min, max) = db.head_time_range().map_or((i64::MAX, i64::MIN), |(a, b)| (a.as_ms(), b.as_ms()));
-    let lowest = db.time_range().map_or(i64::MAX, |(a, _)| a.as_ms());
+    let (min, max) = db.head_time_range().map_or((i64::MAX, i64::MIN), |r| (r.min.as_ms(), r.max.as_ms()));
+    let lowest = db.time_range().map_or(i64::MAX, |range| range.min.as_ms());
     for (name, help, value) in [
         ("prometheus_tsdb_head_min_time", "Time of the head's first sample, in milliseconds.", min),
         ("prometheus_tsdb_head_max_time", "Time of the head's last sample, in milliseconds.", max),

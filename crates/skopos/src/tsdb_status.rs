@@ -11,7 +11,7 @@ pub(crate) fn source(db: &Arc<Db>) -> TsdbStatusSource {
         let found = db.cardinality(limit, budget)?;
         // An empty head says what Prometheus' empty head says: that it begins where the blocks end.
         let (min, max) = match db.head_time_range() {
-            Some((min, max)) => (min.as_ms(), max.as_ms()),
+            Some(range) => (range.min.as_ms(), range.max.as_ms()),
             None => {
                 let blocks_end = db.block_metas().iter().map(|meta| meta.max_time.as_ms()).max();
                 blocks_end.map_or((i64::MAX, i64::MIN), |end| (end, end))

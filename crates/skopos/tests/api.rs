@@ -403,6 +403,26 @@ fn limits_are_errors_with_their_name() {
 }
 
 #[test]
+fn own_metrics_name_what_has_the_most_series() {
+    let of = |name: &str, n: usize| (0..n).map(|i| format!("{name}{{i=\"{i}\"}} 1\n")).collect::<String>();
+    let target = Server::start([Misbehaviour::text(&(of("many", 700) + &of("some", 300)))]);
+    let server = start(&target, &[]);
+    wait_for_value(&server, "some{i=\"1\"}", 1.0);
+    let text = server.get("/metrics").text();
+    for line in [
+        "skopos_tsdb_head_metric_series{metric=\"many\"} 700",
+        "skopos_tsdb_head_metric_series{metric=\"some\"} 300",
+        "skopos_tsdb_head_label_values{label=\"i\"} 700",
+        "skopos_tsdb_head_pair_series{pair=\"__name__=many\"} 700",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line} is missing: {text}");
+    }
+    let largest: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("skopos_tsdb_head_metric_series{")).take(2).collect();
+    assert!(largest[0].contains("many") && largest[1].contains("some"), "{largest:?}");
+}
+
+#[test]
 fn own_metrics_are_read_by_our_parser_and_pass_promtools_checks() {
     static EMPTY: LazyLock<Server> = LazyLock::new(|| Server::start([Misbehaviour::text("")]));
     let server = start(&EMPTY, &[]);

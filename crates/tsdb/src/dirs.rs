@@ -123,7 +123,10 @@ mod tests {
     use skopos_base::{
         Env,
         fs::{Layer, append_all, read_all},
-        sim::SimFs,
+        sim::{
+            SimFs,
+            fs::{Failure, OpKind},
+        },
     };
 
     /// Another process makes the directory behind the back of the one that looks for it, whose next
@@ -190,6 +193,23 @@ mod tests {
         let (dir, path) = (Path::new("/data/wal"), Path::new("/data/wal/0"));
         let late = LateDir::look(&fs, dir).unwrap();
         fs.create_dir_all(dir).unwrap();
+        late.create_file(&fs, path).unwrap().sync().unwrap();
+        fs.sync_dir(dir).unwrap();
+        for lost in fs.crash_states(20, 1) {
+            assert!(lost.exists(path).unwrap(), "{}", lost.origin());
+        }
+    }
+
+    #[test]
+    fn a_directory_that_could_not_be_made_durable_is_made_so_before_the_next_attempt_uses_it() {
+        let fs = SimFs::new(1);
+        fs.create_dir_all(Path::new("/data")).unwrap();
+        fs.settle();
+        let (dir, path) = (Path::new("/data/wal"), Path::new("/data/wal/0"));
+        let late = LateDir::look(&fs, dir).unwrap();
+        fs.create_dir_all(dir).unwrap();
+        fs.fail_nth(OpKind::SyncDir, 1, Failure::Io);
+        late.create_file(&fs, path).unwrap_err();
         late.create_file(&fs, path).unwrap().sync().unwrap();
         fs.sync_dir(dir).unwrap();
         for lost in fs.crash_states(20, 1) {

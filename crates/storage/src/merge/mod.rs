@@ -24,7 +24,7 @@ mod samples;
 mod series;
 
 pub use chunks::{ChunkMerge, ChunkMerger, ChunkSource, MergedChunkSeriesSet, UnmergedSeries};
-pub use recode::{compact_chunks, cut_chunk};
+pub use recode::{compact_chunks, cut_chunk, keep_samples};
 pub use samples::merge_columns;
 pub use series::MergedSeriesSet;
 

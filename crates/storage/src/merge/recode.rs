@@ -45,19 +45,42 @@ pub fn cut_chunk(chunk: Chunk, range: TimeRange, out: &mut Vec<Chunk>) -> Result
     if chunk.max < range.min || range.max < chunk.min {
         return Ok(());
     }
+    keep_samples(&chunk, |time| range.min <= time && time <= range.max, forget_reset, out)
+}
+
+/// What stands before a sample of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follows {
+    ChunkBefore,
+    Kept,
+    /// Samples that are not kept, and none that is.
+    LeftOut,
+}
+
+/// The samples of a chunk for whose times `is_kept` holds, encoded again as chunks: one, unless histograms
+/// make more of it. `behind_left_out` is what becomes of the first of them where others stood before it.
+///
+/// # Errors
+/// When the chunk cannot be decoded.
+pub fn keep_samples(
+    chunk: &Chunk,
+    is_kept: impl Fn(TimestampMs) -> bool,
+    behind_left_out: fn(&mut ChunkValue),
+    out: &mut Vec<Chunk>,
+) -> Result<(), ChunkError> {
     let mut builder = ChunkBuilder::new(UNCUT);
-    let mut follows = true;
+    let mut follows = Follows::ChunkBefore;
     let mut samples = SampleIter::new(chunk.encoding, &chunk.bytes);
     while let Some(sample) = samples.next() {
         let (time, mut value) = sample?;
-        if time < range.min || time > range.max {
-            follows = false;
+        if !is_kept(time) {
+            follows = if follows == Follows::ChunkBefore { Follows::LeftOut } else { follows };
             continue;
         }
-        if !follows {
-            forget_reset(&mut value);
-            follows = true;
+        if follows == Follows::LeftOut {
+            behind_left_out(&mut value);
         }
+        follows = Follows::Kept;
         builder.push_since(time, samples.start(), &value);
     }
     out.extend(builder.finish().into_iter().map(of_built));

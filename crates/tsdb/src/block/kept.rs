@@ -1,12 +1,9 @@
 //! One chunk without what is deleted: as columns, or encoded again. Knows no file.
 
 use crate::intervals::Intervals;
-use skopos_chunk::{ChunkBuilder, ChunkError, ChunkValue, CutAt, Encoding, SampleIter, decode_columns};
+use skopos_chunk::{ChunkError, ChunkValue, Encoding, decode_columns};
 use skopos_model::{Columns, histogram::CounterResetHint};
-use skopos_storage::{Chunk, TimeRange};
-
-/// A chunk that loses samples is not cut.
-const UNCUT: CutAt = CutAt { samples: u16::MAX, histogram_bytes: usize::MAX, min_histograms: u16::MAX };
+use skopos_storage::{Chunk, TimeRange, merge::keep_samples};
 
 /// Appends the samples of `range` that are not deleted.
 pub(crate) fn decode_kept(
@@ -43,37 +40,7 @@ pub(crate) fn rewrite_kept(
     if deleted.covers(range.min.as_ms(), range.max.as_ms()) {
         return Ok(());
     }
-    let mut builder = ChunkBuilder::new(UNCUT);
-    let mut follows = Follows::ChunkBefore;
-    let mut samples = SampleIter::new(chunk.encoding, &chunk.bytes);
-    while let Some(sample) = samples.next() {
-        let (t, mut value) = sample?;
-        if deleted.contains(t.as_ms()) {
-            follows = if follows == Follows::ChunkBefore { Follows::Deleted } else { follows };
-            continue;
-        }
-        if follows == Follows::Deleted {
-            forget_hint(&mut value);
-        }
-        follows = Follows::Kept;
-        builder.push_since(t, samples.start(), &value);
-    }
-    out.extend(builder.finish().into_iter().map(|built| Chunk {
-        min: built.min,
-        max: built.max,
-        encoding: built.encoding,
-        bytes: built.bytes.into(),
-    }));
-    Ok(())
-}
-
-/// What stands before a sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Follows {
-    ChunkBefore,
-    Kept,
-    /// Deleted samples, and none that is kept.
-    Deleted,
+    keep_samples(&chunk, |time| !deleted.contains(time.as_ms()), forget_hint, out)
 }
 
 /// That there was no reset since a deleted sample says nothing about the sample before that.

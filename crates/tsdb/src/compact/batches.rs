@@ -110,19 +110,24 @@ pub(super) struct Batches {
     thread: Option<Box<dyn Joined>>,
 }
 
+/// How batches are written.
+#[derive(Clone, Copy)]
+pub(super) struct BatchOptions<'a> {
+    pub(super) spawner: &'a Arc<dyn Spawner>,
+    /// A batch is written when its chunks have so many bytes.
+    pub(super) full_at: usize,
+    /// What errors of chunks call the new block by.
+    pub(super) block: &'a Path,
+}
+
 impl Batches {
-    /// Writes with `writer` what `mergers`, one for each thread, have merged. Errors of chunks call the new
-    /// block by `block`.
-    pub(super) fn new(
-        (spawner, full_at): (&Arc<dyn Spawner>, usize),
-        (writer, block): (BlockWriter, &Path),
-        mergers: [ChunkMerger; 2],
-    ) -> Self {
-        let [own, other] = mergers.map(|merger| Merge { merger, block: block.to_owned() });
+    /// Writes with `writer` what `mergers`, one for each thread, have merged.
+    pub(super) fn new(options: BatchOptions<'_>, writer: BlockWriter, mergers: [ChunkMerger; 2]) -> Self {
+        let [own, other] = mergers.map(|merger| Merge { merger, block: options.block.to_owned() });
         let sink = Sink { merge: other, writer, outcome: Ok(()) };
         Self {
-            spawner: Arc::clone(spawner),
-            full_at,
+            spawner: Arc::clone(options.spawner),
+            full_at: options.full_at,
             merge: own,
             filling: Batch::default(),
             sink: Arc::new(Mutex::new(sink)),
@@ -168,7 +173,9 @@ impl Batches {
     /// Waits until the batch under way is written.
     fn end(&mut self) -> Result<(), BlockError> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        thread.join().expect("invariant: merging and writing never panic");
+        thread
+            .join()
+            .expect("invariant: what a block is damaged by is an error, and no thread panics for it");
         std::mem::replace(&mut self.sink.lock().outcome, Ok(()))
     }
 

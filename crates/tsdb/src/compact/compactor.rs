@@ -1,7 +1,11 @@
 //! `Compactor`: one new block from several sources. Reads them series by series and holds one series of
 //! each and two batches on their way into the block; never removes a source.
 
-use super::{batches::Batches, error::CompactError, rules::SelectorRetention};
+use super::{
+    batches::{BatchOptions, Batches},
+    error::CompactError,
+    rules::SelectorRetention,
+};
 use crate::{
     block::{
         Block, BlockId, BlockIds, BlockMeta, BlockParent, BlockWriter, Compaction, FROM_OUT_OF_ORDER,
@@ -67,14 +71,35 @@ pub struct Compactor {
     options: CompactOptions,
 }
 
+/// The times that a block says to have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockTimes {
+    /// The earliest one.
+    pub min: TimestampMs,
+    /// Behind the latest one.
+    pub end: TimestampMs,
+}
+
+impl BlockTimes {
+    /// Of a range, both ends of which belong to it.
+    pub const fn of(range: TimeRange) -> Self {
+        Self { min: range.min, end: TimestampMs::new(range.max.as_ms().saturating_add(1)) }
+    }
+
+    /// The same as a range, both ends of which belong to it.
+    pub const fn range(self) -> TimeRange {
+        TimeRange { min: self.min, max: TimestampMs::new(self.end.as_ms().saturating_sub(1)) }
+    }
+}
+
 /// Samples that are to become a block, and what is to be said of it.
 pub struct NewBlock<'a> {
     /// Where samples come from, in the order of `equal_times`. Errors call each by its name.
     pub sources: Vec<(PathBuf, Box<dyn ChunkQuerier>)>,
     /// The texts of all their labels.
     pub symbols: Symbols,
-    /// The earliest time, and the time behind the latest. Samples outside are left out.
-    pub times: (TimestampMs, TimestampMs),
+    /// Samples of other times are left out.
+    pub times: BlockTimes,
     /// How it came to be. Without a source of level 1 it is its own.
     pub compaction: Compaction,
     /// Ends the work.
@@ -161,9 +186,9 @@ impl Compactor {
         };
         let metas: Vec<BlockMeta> = blocks.iter().map(|b| b.meta()).collect();
         let min = metas.iter().map(|m| m.min_time).min().unwrap_or_default();
-        let max = metas.iter().map(|m| m.max_time).max().unwrap_or_default();
+        let end = metas.iter().map(|m| m.max_time).max().unwrap_or_default();
         let sources = blocks.iter().map(source).collect();
-        Ok(NewBlock { sources, symbols, times: (min, max), compaction, stop })
+        Ok(NewBlock { sources, symbols, times: BlockTimes { min, end }, compaction, stop })
     }
 
     /// Writes a block, durable when this returns; `None` when there is no sample. Whatever ends it before
@@ -172,17 +197,17 @@ impl Compactor {
     /// # Errors
     /// As `CompactError` says.
     pub fn write(&self, new: NewBlock<'_>) -> Result<Option<BlockMeta>, CompactError> {
-        let NewBlock { sources, symbols, times: (min, max), mut compaction, stop } = new;
+        let NewBlock { sources, symbols, times, mut compaction, stop } = new;
         let names: Vec<PathBuf> = sources.iter().map(|(name, _)| name.clone()).collect();
         let failed = |e| CompactError::of(e, names.iter().map(PathBuf::as_path));
         let id = self.ids.next();
         let writer = BlockWriter::create(&self.fs, &self.data_dir, id, symbols, self.options.write);
         let writer = writer.map_err(failed)?;
-        let range = TimeRange { min, max: TimestampMs::new(max.as_ms().saturating_sub(1)) };
+        let range = times.range();
         let mut series = self.select(sources, range).map_err(|e| failed(e.into()))?;
-        let how = (&self.spawner, self.options.batch_bytes);
-        let block = self.data_dir.join(id.to_string());
-        let mut batches = Batches::new(how, (writer, &block), [series.merger(), series.merger()]);
+        let block = &self.data_dir.join(id.to_string());
+        let options = BatchOptions { spawner: &self.spawner, full_at: self.options.batch_bytes, block };
+        let mut batches = Batches::new(options, writer, [series.merger(), series.merger()]);
         let now = TimestampMs::new(self.clock.wall_ms());
         let (mut read, mut told) = (0_u64, self.clock.monotonic());
         while let Some(next) = series.next_unmerged().map_err(|e| failed(e.into()))? {
@@ -205,7 +230,7 @@ impl Compactor {
         if compaction.sources.is_empty() {
             compaction.sources.push(id);
         }
-        writer.finish(BlockMeta::new(id, min, max, compaction)).map(Some).map_err(failed)
+        writer.finish(BlockMeta::new(id, times.min, times.end, compaction)).map(Some).map_err(failed)
     }
 
     fn select(

@@ -26,7 +26,7 @@ pub mod retention;
 pub mod rules;
 pub mod snapshot;
 
-pub use compactor::{CompactOptions, Compactor, NewBlock};
+pub use compactor::{BlockTimes, CompactOptions, Compactor, NewBlock};
 pub use error::CompactError;
 pub use plan::{Plan, PlanReason, Planner, obsolete_blocks};
 pub use retention::{DiskShare, Expired, RetentionLimits, StoredBlock, Surroundings, expired_blocks};

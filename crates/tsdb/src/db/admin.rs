@@ -7,12 +7,12 @@ use super::{
 };
 use crate::{
     block::Compaction,
-    compact::{NewBlock, SnapshotRequest, snapshot},
+    compact::{BlockTimes, NewBlock, SnapshotRequest, snapshot},
     head::{querier::HeadQuerier, tombstones::DeleteError},
     stats::Stats,
 };
 use skopos_base::sync::{MutexGuard, atomic::Ordering};
-use skopos_model::{Matcher, TimestampMs};
+use skopos_model::Matcher;
 use skopos_storage::{QueryBudget, TimeRange};
 use std::path::PathBuf;
 
@@ -38,15 +38,13 @@ impl Core {
     fn whole_head(&self) -> Option<NewBlock<'_>> {
         let source = HeadQuerier::new(&self.head, TimeRange::ALL);
         // Late samples may be older than all that came in order.
-        let in_order = self.head.time_range().map(|(min, max)| TimeRange { min, max });
-        let ranges = in_order.into_iter().chain(self.head.late.time_range());
-        let range = ranges.reduce(|a, b| TimeRange { min: a.min.min(b.min), max: a.max.max(b.max) })?;
+        let ranges = self.head.time_range().into_iter().chain(self.head.late.time_range());
+        let range = ranges.reduce(TimeRange::with)?;
         let symbols = source.symbols();
-        let end = TimestampMs::new(range.max.as_ms().saturating_add(1));
         Some(NewBlock {
             sources: vec![(PathBuf::from("head"), Box::new(self.behind_blocks(source, range)))],
             symbols,
-            times: (range.min, end),
+            times: BlockTimes::of(range),
             compaction: Compaction { level: 1, ..Compaction::default() },
             stop: &*self.stop,
         })

@@ -177,16 +177,15 @@ impl Db {
 
     /// The times of the oldest and of the newest sample, as far as the ranges of blocks tell; none while
     /// there is no sample.
-    pub fn time_range(&self) -> Option<(TimestampMs, TimestampMs)> {
-        let blocks = self.core.blocks.time_range().map(|r| (r.min, r.max));
-        let late = self.core.head.late.time_range().map(|r| (r.min, r.max));
-        let ranges = [self.core.head.time_range(), late, blocks];
-        ranges.into_iter().flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    pub fn time_range(&self) -> Option<TimeRange> {
+        let (head, blocks) = (&self.core.head, &self.core.blocks);
+        let ranges = [head.time_range(), head.late.time_range(), blocks.time_range()];
+        ranges.into_iter().flatten().reduce(TimeRange::with)
     }
 
     /// The times of the oldest and of the newest sample of the head that came in order; none while there is
     /// none. Both move on when blocks are cut, whatever comes out of order.
-    pub fn head_time_range(&self) -> Option<(TimestampMs, TimestampMs)> {
+    pub fn head_time_range(&self) -> Option<TimeRange> {
         self.core.head.time_range()
     }
 
@@ -349,7 +348,7 @@ impl Appendable for Db {
 }
 
 fn log_opened(core: &Core) {
-    let newest = core.head.time_range().map_or_else(|| "none".to_owned(), |(_, max)| max.to_string());
+    let newest = core.head.time_range().map_or_else(|| "none".to_owned(), |range| range.max.to_string());
     let stats = core.stats.snapshot();
     tracing::info!(
         dir = %core.dir.display(), blocks = stats.blocks_loaded, unreadable_blocks = stats.blocks_unreadable,

@@ -365,10 +365,10 @@ impl Head {
     }
 
     /// The times of the oldest and of the newest sample; none while there is no sample.
-    pub(crate) fn time_range(&self) -> Option<(TimestampMs, TimestampMs)> {
+    pub(crate) fn time_range(&self) -> Option<TimeRange> {
         let min = self.min_ms.load(Ordering::Acquire);
         let max = self.max_ms.load(Ordering::Acquire);
-        (min <= max).then(|| (TimestampMs::new(min), TimestampMs::new(max)))
+        (min <= max).then(|| TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) })
     }
 
     /// Widens the time range.

@@ -107,7 +107,7 @@ impl HeadQuerier {
 
     /// Whether no sample of the head is in `range`. Samples widen the head's range before they are visible.
     fn misses(&self, range: TimeRange) -> bool {
-        self.head.time_range().is_none_or(|(min, max)| range.max < min || range.min > max)
+        self.head.time_range().is_none_or(|has| range.max < has.min || range.min > has.max)
             && !self.head.late.may_have(range)
     }
 

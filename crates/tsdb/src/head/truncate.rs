@@ -34,7 +34,7 @@ impl Head {
     /// to it. Samples of it are refused from the moment on when its chunks are asked for (`cut_chunks`).
     pub(crate) fn cuttable(&self) -> Option<TimeRange> {
         let block_ms = self.options.min_block_duration.as_ms().max(1);
-        let (min, max) = self.time_range()?;
+        let TimeRange { min, max } = self.time_range()?;
         if max.as_ms().saturating_sub(min.as_ms()) <= block_ms.saturating_add(block_ms / 2) {
             return None;
         }
@@ -69,7 +69,7 @@ impl Head {
     /// passed over in one step. From now on no sample of before is taken.
     pub(crate) fn empty_until(&self, time: TimestampMs) -> TimestampMs {
         let block_ms = self.options.min_block_duration.as_ms().max(1);
-        let Some((_, newest)) = self.time_range() else { return time };
+        let Some(TimeRange { max: newest, .. }) = self.time_range() else { return time };
         let aligned = |ms: i64| ms - ms.rem_euclid(block_ms);
         // No batch begun now may have a sample of before.
         let most = aligned(newest.as_ms().saturating_sub(block_ms)).max(time.as_ms());

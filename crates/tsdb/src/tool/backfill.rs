@@ -3,7 +3,7 @@
 
 use crate::{
     block::{Block, BlockError, BlockIds, BlockMeta, BlockWriter, Compaction, Symbols, WriteOptions},
-    compact::{CompactError, CompactOptions, Compactor, NewBlock},
+    compact::{BlockTimes, CompactError, CompactOptions, Compactor, NewBlock},
 };
 use skopos_base::{Env, fs::parent};
 use skopos_chunk::{ChunkBuilder, ChunkValue, CutAt};
@@ -282,13 +282,14 @@ impl<'a> Backfill<'a> {
     fn merge(&self, runs: &[PathBuf]) -> Result<Option<BlockMeta>, BackfillError> {
         let mut symbols = Symbols::default();
         let mut sources: Vec<(PathBuf, Box<dyn ChunkQuerier>)> = Vec::new();
-        let mut times: Option<(TimestampMs, TimestampMs)> = None;
+        let mut times: Option<BlockTimes> = None;
         for run in runs {
             let block = Arc::new(Block::open(&*self.env.fs, run)?);
             block.for_each_symbol(|text| symbols.add_text(text))?;
             let meta = block.meta();
-            let (min, max) = times.unwrap_or((meta.min_time, meta.max_time));
-            times = Some((min.min(meta.min_time), max.max(meta.max_time)));
+            let BlockTimes { min, end } =
+                times.unwrap_or(BlockTimes { min: meta.min_time, end: meta.max_time });
+            times = Some(BlockTimes { min: min.min(meta.min_time), end: end.max(meta.max_time) });
             sources.push((run.clone(), Box::new(block.querier(TimeRange::ALL))));
         }
         let compactor = Compactor::new(self.env, Arc::clone(&self.ids), &self.dir, CompactOptions::default());

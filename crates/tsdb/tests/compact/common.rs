@@ -7,7 +7,7 @@ use skopos_storage::{Querier, TimeRange, merge_queriers};
 use skopos_testkit::storage::{Kinds, MemoryStorage, Size, made_data};
 use skopos_tsdb::{
     block::{Block, BlockDir, BlockIds, BlockMeta, Compaction, Symbols, remove_block},
-    compact::{CompactError, CompactOptions, Compactor, NewBlock, obsolete_blocks},
+    compact::{BlockTimes, CompactError, CompactOptions, Compactor, NewBlock, obsolete_blocks},
 };
 use std::{
     path::{Path, PathBuf},
@@ -36,7 +36,7 @@ pub(crate) fn new_block<'a>(
     data.iter().for_each(|(labels, _)| symbols.add(labels));
     let sources = vec![(PathBuf::from("head"), data.chunk_view(per_chunk))];
     let compaction = Compaction { level: 1, ..Compaction::default() };
-    NewBlock { sources, symbols, times: (ms(times.0), ms(times.1)), compaction, stop }
+    NewBlock { sources, symbols, times: BlockTimes { min: ms(times.0), end: ms(times.1) }, compaction, stop }
 }
 
 /// Writes a block of `data`, which must have a sample between the times.

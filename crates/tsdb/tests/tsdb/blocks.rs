@@ -87,7 +87,7 @@ fn what_is_cut_stays_answered_and_is_found_again() {
         assert_eq!(done, Maintained { cut: 3, truncated: 3, checkpoints: 1, ..done });
         assert_eq!(db.maintain().expect("all is sound"), Maintained::default(), "nothing more is due");
         assert_eq!((db.stats().blocks_loaded, block_dirs(env).len()), (3, 3));
-        assert_eq!(db.time_range(), Some((TimestampMs::new(0), TimestampMs::new(44_500))));
+        assert_eq!(db.time_range(), Some(range(0, 44_500)));
         let check = |db: &Db| {
             assert_eq!(dump(env, db), all);
             assert_eq!(dump_chunks(env, db), all);

@@ -252,7 +252,7 @@ fn write(dir: &Path, content: &Content, options: &Options) {
 
 /// What `db` should have: all up to its newest sample.
 fn until(content: &Content, db: &Db) -> Content {
-    let newest = db.time_range().map_or(i64::MIN, |(_, newest)| newest.as_ms());
+    let newest = db.time_range().map_or(i64::MIN, |range| range.max.as_ms());
     let mut content = content.clone();
     content.values_mut().for_each(|series| series.samples.retain(|(t, _)| *t <= newest));
     content
@@ -335,7 +335,10 @@ fn a_directory_passes_from_prometheus_to_us_and_back() {
         let db = open(data);
         append(&db, &ours, i64::MIN..i64::MAX);
         assert!(db.querier(skopos_storage::TimeRange::ALL).is_ok());
-        assert_eq!(db.time_range().map(|range| range.1), Some(TimestampMs::new(START_MS + HOURS * HOUR_MS)));
+        assert_eq!(
+            db.time_range().map(|range| range.max),
+            Some(TimestampMs::new(START_MS + HOURS * HOUR_MS))
+        );
         db.close().expect("the disk is sound");
     });
     expected.extend(ours);

@@ -319,8 +319,8 @@ fn the_times_of_the_head_move_on_whatever_comes_late() {
                 db.maintain().unwrap();
             }
         }
-        let (min, max) = db.head_time_range().unwrap();
+        let TimeRange { min, max } = db.head_time_range().unwrap();
         assert!(min.as_ms() > 70_000 && max.as_ms() == 99_500, "{min} to {max}");
-        assert_eq!(db.time_range().unwrap().0.as_ms(), 0);
+        assert_eq!(db.time_range().unwrap().min.as_ms(), 0);
     });
 }

@@ -43,12 +43,18 @@ pub(super) struct BlockFlags {
     /// Length of the write-ahead log's segments, from 10MB to 256MB [default: 128MB].
     #[arg(long = "storage.tsdb.wal-segment-size", value_name = "SIZE")]
     wal_segment_size: Option<ByteSize>,
-    /// Bytes of full chunks that wait in memory while the disk refuses their files; beyond it batches are
-    /// refused.
-    #[arg(long = "storage.tsdb.max-unwritten-chunk-bytes", value_name = "N",
-        default_value_t = skopos_tsdb::DEFAULT_MAX_UNWRITTEN_CHUNK_BYTES,
-        value_parser = clap::value_parser!(u64).range(LEAST_UNWRITTEN_BYTES..))]
+    /// Full chunks that wait in memory while the disk refuses their files, such as 512MB, or a number of
+    /// bytes; beyond it batches are refused.
+    #[arg(long = "storage.tsdb.max-unwritten-chunk-bytes", value_name = "SIZE",
+        default_value = "512MB", value_parser = unwritten_bytes)]
     max_unwritten_chunk_bytes: u64,
+}
+
+/// A size, or a number of bytes.
+fn unwritten_bytes(text: &str) -> Result<u64, String> {
+    let bytes = text.parse().or_else(|_| text.parse().map(ByteSize::bytes))?;
+    let least = ByteSize::from_bytes(LEAST_UNWRITTEN_BYTES);
+    if bytes < LEAST_UNWRITTEN_BYTES { Err(format!("write {least} or more")) } else { Ok(bytes) }
 }
 
 impl BlockFlags {
@@ -190,9 +196,17 @@ mod tests {
             line.blocks.apply(&Config::default(), &mut options);
             Ok::<usize, String>(options.max_unwritten_chunk_bytes)
         };
-        assert_eq!(bytes(&[]), Ok(512 << 20));
-        assert_eq!(bytes(&[&format!("{FLAG}=1048576")]), Ok(1 << 20));
-        for wrong in ["0", "1048575", "-1", "1MiB"] {
+        assert_eq!(bytes(&[]), Ok(Options::default().max_unwritten_chunk_bytes));
+        for (text, expected) in [
+            ("1048576", 1 << 20),
+            ("1048577", (1 << 20) + 1),
+            ("1MB", 1 << 20),
+            ("3GiB", 3 << 30),
+            ("2048KB", 2 << 20),
+        ] {
+            assert_eq!(bytes(&[&format!("{FLAG}={text}")]), Ok(expected), "{text}");
+        }
+        for wrong in ["0", "1048575", "-1", "1M", "1023KB", "1.5GB", "99999999999EB"] {
             let said = bytes(&[&format!("{FLAG}={wrong}")]).unwrap_err();
             assert!(said.contains(FLAG), "{wrong}: {said}");
         }

@@ -4,7 +4,7 @@
 use super::{MaintainError, Maintained, State};
 use crate::{
     block::Compaction,
-    compact::NewBlock,
+    compact::{BlockTimes, NewBlock},
     db::{
         Core,
         note::{self, HeadCut},
@@ -61,7 +61,7 @@ impl Core {
         let new = NewBlock {
             sources: vec![(PathBuf::from("head"), Box::new(source))],
             symbols,
-            times: (start, end),
+            times: BlockTimes { min: start, end },
             compaction: Compaction { level: 1, ..Compaction::default() },
             stop: &*self.stop,
         };

@@ -5,11 +5,10 @@
 use super::{MaintainError, Maintained, State};
 use crate::{
     block::{Compaction, FROM_OUT_OF_ORDER},
-    compact::NewBlock,
+    compact::{BlockTimes, NewBlock},
     db::{Core, note},
     head::out_of_order::cut::OutOfOrderCut,
 };
-use skopos_model::TimestampMs;
 use skopos_storage::TimeRange;
 use std::path::PathBuf;
 
@@ -63,12 +62,11 @@ impl Core {
         let late = self.head.out_of_order_querier(cut, range);
         let symbols = late.symbols();
         let source = self.behind_blocks(late, range);
-        let end = TimestampMs::new(range.max.as_ms().saturating_add(1));
         let hints = vec![FROM_OUT_OF_ORDER.to_owned()];
         let new = NewBlock {
             sources: vec![(PathBuf::from("head"), Box::new(source))],
             symbols,
-            times: (range.min, end),
+            times: BlockTimes::of(range),
             compaction: Compaction { level: 1, hints, ..Compaction::default() },
             stop: &*self.stop,
         };
