@@ -76,20 +76,37 @@ fn is_part(part: &Dump, whole: &Dump) -> bool {
     part.iter().all(is_in)
 }
 
+/// What a start finds, and of which blocks.
+struct Found {
+    /// After what.
+    origin: String,
+    all: Dump,
+    blocks: (usize, u64),
+}
+
 /// What a start finds after a kill, and in some states after a loss of power.
-fn found_later(fault: &Fault) -> Vec<(String, Dump)> {
+fn found_later(fault: &Fault) -> Vec<Found> {
     let killed = [fault.fs().process_crash()];
     let lost = fault.fs().crash_states(effort::states(1), effort::seed(11));
     let found = |state: SimFs| {
         let origin = state.origin().to_string();
-        SimWorld::with_fs(9, state).run(|env| (origin, dump(env, &open(env, options()))))
+        SimWorld::with_fs(9, state).run(|env| {
+            let db = open(env, options());
+            Found { origin, all: dump(env, &db), blocks: blocks_of(&db) }
+        })
     };
     killed.into_iter().chain(lost).map(found).collect()
 }
 
+/// How many blocks there are, and how many spans are marked as deleted in them.
+fn blocks_of(db: &Db) -> (usize, u64) {
+    let metas = db.block_metas();
+    (metas.len(), metas.iter().map(|meta| meta.stats.num_tombstones).sum())
+}
+
 /// A step that takes samples away, so that what `left` says is left: with a call of it failing there is never
 /// less than that, nor more than what there was, and what it says is done is done for good: no block stays
-/// that was to go.
+/// that was to go, or to be cleaned.
 fn takes_away<E: std::fmt::Debug>(
     start: &SimFs,
     left: impl Fn(&Dump) -> Dump,
@@ -101,7 +118,7 @@ fn takes_away<E: std::fmt::Debug>(
         let before = dump(env, &db);
         prepare(&db);
         step(env, &db).expect("the disk is sound");
-        (before, dump(env, &db), db.block_metas().len())
+        (before, dump(env, &db), blocks_of(&db))
     });
     assert_eq!(after, left(&before), "on a sound disk");
     let check = |found: &Dump, is_done: bool, what: &str| {
@@ -118,16 +135,20 @@ fn takes_away<E: std::fmt::Debug>(
         assert!(came || result.is_ok(), "{result:?}");
         let is_done = result.is_ok();
         check(&dump(env, &db), is_done, "at once");
-        let there = db.block_metas().len();
-        assert!(!is_done || there == blocks, "it was done with {there} blocks left instead of {blocks}");
-        for (origin, found) in found_later(fault) {
-            check(&found, is_done, &origin);
+        let there = blocks_of(&db);
+        assert!(!is_done || there == blocks, "it was done with {there:?} blocks left instead of {blocks:?}");
+        for Found { origin, all, blocks: there } in found_later(fault) {
+            check(&all, is_done, &origin);
+            assert!(
+                !is_done || there == blocks,
+                "{origin}: it was done with {there:?} instead of {blocks:?}"
+            );
         }
         // Rules of retention are looked at once a second here.
         env.clock.sleep(Duration::from_secs(2));
         step(env, &db).expect("the disk is sound");
         check(&dump(env, &db), true, "again");
-        assert_eq!(db.block_metas().len(), blocks, "again");
+        assert_eq!(blocks_of(&db), blocks, "again");
         drop(db);
         check(&dump(env, &open(env, options())), true, "again, opened");
         let names = env.fs.read_dir(Path::new(DIR)).expect("the disk is sound");
@@ -228,8 +249,8 @@ fn a_failing_call_of_a_cut_contradicts_no_block() {
         assert!(came || result.as_ref().is_ok_and(|done| done.cut > 0), "{result:?}");
         failures += usize::from(result.is_err());
         assert_eq!(dump(env, &db), expected, "at once: {result:?}");
-        for (origin, found) in found_later(fault) {
-            assert_eq!(found, expected, "{origin}: {result:?}");
+        for Found { origin, all, .. } in found_later(fault) {
+            assert_eq!(all, expected, "{origin}: {result:?}");
         }
         db.maintain().expect("the disk is sound");
         assert_eq!(dump(env, &db), expected, "again");

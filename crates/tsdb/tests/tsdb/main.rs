@@ -42,6 +42,7 @@ mod replay;
 mod schedules;
 mod selector_retention;
 mod snapshot;
+mod start_timestamps;
 mod threads;
 mod truncate;
 mod turns;

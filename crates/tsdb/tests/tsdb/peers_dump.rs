@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use crate::content::append;
+use crate::{
+    common::{budget, commit, dump, labels as labels_like, matcher, range},
+    content::append,
+};
 use serde_json::Value as Json;
 use skopos_base::Env;
 use skopos_model::{DurationMs, STALE_NAN_BITS};
@@ -387,4 +390,49 @@ fn blocks_that_overlapped_are_printed_as_written_once_they_are_one() {
     assert!(blocks.metas[0].compaction.level >= 2);
     let end = blocks.metas.last().unwrap().max_time.as_ms();
     judge(&blocks, &content(START_MS, end));
+}
+
+/// docs/tools.md says where promtool differs.
+#[test]
+fn of_late_samples_promtool_prints_deleted_ones_and_of_contradicting_ones_the_late_one() {
+    let (env, temp) = (Env::real(), tempfile::tempdir().unwrap());
+    let data = temp.path().join("data");
+    let db = Db::open(&data, options(2), &env).unwrap();
+    let named = |name: &str| labels_like(&[("__name__", name)]);
+    let at = |minute: i64, second: i64| START_MS + 60_000 * minute + 1000 * second;
+    for minute in 0..10 {
+        for name in ["deleted", "contradicted"] {
+            commit(&db, &[(named(name), at(minute, 0), 1.0)]).unwrap();
+        }
+    }
+    for minute in 0..5 {
+        commit(&db, &[(named("deleted"), at(minute, 30), 2.0)]).unwrap();
+        commit(&db, &[(named("contradicted"), at(minute, 0), 2.0)]).unwrap();
+    }
+    let matchers = [matcher("__name__", "=", "deleted")];
+    db.delete_series(&matchers, range(at(1, 0), at(3, 30)), &budget(&env)).unwrap();
+    let answered = dump(&env, &db);
+    db.close().unwrap();
+
+    let one = 1f64.to_bits();
+    assert_eq!(answered[&named("contradicted")], (0..10).map(|m| (at(m, 0), one)).collect::<Vec<_>>());
+    for (program, deletes_late_ones) in [(Some(peers::promtool()), false), (peers::promtool_3(), true)] {
+        let Some(program) = program else { continue };
+        let mut expected = PrintedSamples::new();
+        for (labels, samples) in &answered {
+            let labels = labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let samples = samples.iter().map(|(t, bits)| (*t, Printed::Float(*bits))).collect();
+            expected.insert(labels, samples);
+        }
+        let [contradicted, deleted] = ["contradicted", "deleted"]
+            .map(|name| LabelPairs::from([("__name__".to_owned(), name.to_owned())]));
+        let two = || Printed::Float(2f64.to_bits());
+        for minute in 0..5 {
+            expected.get_mut(&contradicted).unwrap().insert(at(minute, 0), two());
+        }
+        for minute in (1..4).filter(|_| !deletes_late_ones) {
+            expected.get_mut(&deleted).unwrap().insert(at(minute, 30), two());
+        }
+        assert_eq!(printed_by(&program, &data), expected, "{}", program.display());
+    }
 }
