@@ -42,7 +42,7 @@ impl Core {
     /// When the oldest sample is at the earliest; none while there are no samples, or a block cannot be read.
     fn min_time(&self) -> Option<TimestampMs> {
         // As in `sources`: what goes from the head meanwhile is in a block by then.
-        let head = self.head.time_range().map(|(min, _)| min);
+        let head = self.head.time_range().map(|range| range.min);
         let late = self.head.late.time_range().map(|range| range.min);
         let blocks = self.blocks.load().iter().map(|b| b.range().min).min();
         self.blocks.check_readable(TimeRange { min: TimestampMs::MIN, max: TimestampMs::MAX }).ok()?;

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::{Db, Options, head::querier::HeadQuerier};
     use skopos_base::{Env, sim::SimWorld};
-    use skopos_model::{DurationMs, Labels};
+    use skopos_model::{DurationMs, Labels, TimestampMs};
     use skopos_storage::{
         Append, Appendable, ChunkQuerier, QueryBudget, QueryLimits, SelectRequest, SeriesId, Shard,
     };
