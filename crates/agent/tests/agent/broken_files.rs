@@ -32,6 +32,7 @@ const FLAGS: &[&str] = &[
 
 /// Families that sum or count what their file says: of a table that was cut between two lines, they are less.
 const SUMS: &[&str] = &[
+    "namedprocess_",
     "node_arp_entries",
     "node_ipvs_backend_",
     "node_md_blocks_synced",
