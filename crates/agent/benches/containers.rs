@@ -1,6 +1,6 @@
 //! One scrape of 500 containers made of files, each of two processes and a network namespace of its own, and
-//! of this machine's own control groups. Beside the time it prints what a scrape takes of the CPU, which other
-//! programs disturb less, and how large its page is.
+//! of this machine's own control groups. Beside the time it prints what a scrape takes of the CPU, which
+//! other programs disturb less, and how large its page is.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
