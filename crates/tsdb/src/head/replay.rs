@@ -24,7 +24,7 @@ use crate::{
     stats::Stats,
     wal::{
         PAGE_SIZE,
-        group::Gate,
+        group::{Batch, Gate},
         reader::{Fault, Item, SegmentReader},
         record::{
             RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_exemplars,
@@ -457,8 +457,12 @@ impl<'a> Replay<'a> {
     }
 
     /// Reads the records of a batch, or one that stands for itself.
-    fn batch(&mut self, records: &[&[u8]]) -> Result<(), RecordError> {
-        if self.damaged_before && self.log == Log::Ahead && self.lacks_series(records)? {
+    fn batch(&mut self, batch: Batch<'_>) -> Result<(), RecordError> {
+        let Batch { records, is_behind_damage } = batch;
+        if (self.damaged_before || is_behind_damage)
+            && self.log == Log::Ahead
+            && self.lacks_series(records)?
+        {
             return Ok(());
         }
         let mut result = Ok(());

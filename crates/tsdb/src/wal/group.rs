@@ -52,6 +52,20 @@ enum Before {
     Marker(u32),
 }
 
+/// Records that belong together, or one that stands for itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a> {
+    pub(crate) records: &'a [&'a [u8]],
+    /// It stands right behind damage, maybe in the segment before.
+    pub(crate) is_behind_damage: bool,
+}
+
+impl<'a> Batch<'a> {
+    fn of(records: &'a [&'a [u8]]) -> Self {
+        Self { records, is_behind_damage: false }
+    }
+}
+
 /// Lets records through: those of no group at once, those of a group once all are there.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -71,7 +85,7 @@ struct Group {
 
 impl Gate {
     /// Records may be missing here.
-    pub(crate) fn damage(&mut self, each: &mut dyn FnMut(&[&[u8]])) {
+    pub(crate) fn damage(&mut self, each: &mut dyn FnMut(Batch<'_>)) {
         self.release(each);
         self.group = None;
         self.before = Before::Damage;
@@ -81,7 +95,7 @@ impl Gate {
     ///
     /// # Errors
     /// When it is a marker that cannot be read.
-    pub(crate) fn pass(&mut self, record: &[u8], each: &mut dyn FnMut(&[&[u8]])) -> Result<(), RecordError> {
+    pub(crate) fn pass(&mut self, record: &[u8], each: &mut dyn FnMut(Batch<'_>)) -> Result<(), RecordError> {
         if RecordKind::of(record) == Some(RecordKind::GroupMarker) {
             let marker = read_group_marker(record).inspect_err(|_| self.damage(each))?;
             self.marker(marker, each);
@@ -104,19 +118,17 @@ impl Gate {
         }
         // A group ends before its time where the process did.
         self.group = None;
-        each(&[record]);
+        each(Batch::of(&[record]));
         Ok(())
     }
 
-    fn marker(&mut self, marker: GroupMarker, each: &mut dyn FnMut(&[&[u8]])) {
-        let doubtful = self.doubtful.take();
+    fn marker(&mut self, marker: GroupMarker, each: &mut dyn FnMut(Batch<'_>)) {
         if marker.before == 0 {
-            if let Some(record) = doubtful {
-                each(&[&record]);
-            }
+            self.release(each);
             self.group = Some(Group { marker, members: Vec::new(), sums: Vec::new() });
         } else {
             // The record before is the group's, and its beginning is not there.
+            self.doubtful = None;
             self.group.take_if(|group| {
                 let same = group.marker.group == marker.group && group.marker.len == marker.len;
                 !same || group.members.len() as u64 != marker.before
@@ -127,14 +139,14 @@ impl Gate {
             && let Some(group) = self.group.take()
             && group_of(&group.sums) == marker.group
         {
-            each(&group.members.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            each(Batch::of(&group.members.iter().map(Vec::as_slice).collect::<Vec<_>>()));
         }
     }
 
     /// Lets through the record behind damage: nothing that follows claims it.
-    fn release(&mut self, each: &mut dyn FnMut(&[&[u8]])) {
+    fn release(&mut self, each: &mut dyn FnMut(Batch<'_>)) {
         if let Some(record) = self.doubtful.take() {
-            each(&[&record]);
+            each(Batch { records: &[&record], is_behind_damage: true });
         }
     }
 
@@ -144,7 +156,7 @@ impl Gate {
     }
 
     /// No record follows.
-    pub(crate) fn finish(&mut self, each: &mut dyn FnMut(&[&[u8]])) {
+    pub(crate) fn finish(&mut self, each: &mut dyn FnMut(Batch<'_>)) {
         self.release(each);
         *self = Self::default();
     }
@@ -178,7 +190,7 @@ mod tests {
     fn through(log: &[Vec<u8>], is_lost: impl Fn(usize) -> bool) -> Vec<(u8, usize)> {
         let mut out = Vec::new();
         let mut gate = Gate::default();
-        let mut each = |records: &[&[u8]]| {
+        let mut each = |Batch { records, .. }: Batch<'_>| {
             let batch = records[0][1];
             let in_order = records.iter().enumerate().all(|(i, r)| r[1..] == [batch, i as u8]);
             assert!(in_order, "{records:?}");
@@ -262,7 +274,7 @@ mod tests {
         log[marker + 2].truncate(4);
         let mut gate = Gate::default();
         let mut seen = Vec::new();
-        let mut each = |records: &[&[u8]]| seen.push(records.concat());
+        let mut each = |batch: Batch<'_>| seen.push(batch.records.concat());
         let failed = log.iter().filter(|record| gate.pass(record, &mut each).is_err()).count();
         gate.finish(&mut each);
         assert_eq!((failed, seen), (1, vec![vec![2, 1, 0]]));

@@ -1,7 +1,7 @@
 //! Damage to what names series in the log: it costs what stands in the damaged page, never samples of other
 //! pages and segments; and a running database does not hand it on to a checkpoint.
 
-use crate::common::{DIR, Dump, commit, dump, open, series};
+use crate::common::{DIR, Dump, commit, dump, labels, open, series};
 use skopos_base::{
     Env,
     fs::{OpenMode, append_all, read_all},
@@ -327,4 +327,41 @@ mod crash {
     fn a_loss_of_power_and_a_damaged_page_cost_that_page() {
         crash_and_damage(CrashMode::PowerLoss, 3);
     }
+}
+
+/// The last record of a segment stands right behind damage, which took the name of one of its series: the
+/// next segment tells that it is no part of a group, and then it is as half as it was before.
+#[test]
+fn a_batch_right_behind_damage_is_no_more_there_at_the_second_start_than_at_the_first() {
+    SimWorld::new(1).run(|env| {
+        let own = |b: usize| labels(&[("own", &format!("{b}{}", "x".repeat(PAGE / 6)))]);
+        let put = |db: &Db, b: usize| {
+            let samples = [(series(0), b as i64, 0.5), (series(1), b as i64, 0.5), (own(b), b as i64, 0.5)];
+            commit(db, &samples).expect("the disk is sound");
+        };
+        let names = Path::new(DIR).join("wal_names").join("00000000");
+        let db = open(env, options());
+        (0..5).for_each(|b| put(&db, b));
+        db.sync().expect("the disk is sound");
+        let known = read_all(&*env.fs, &names).expect("it is there").len();
+        // Its name reaches into the second page, where its samples are.
+        put(&db, 5);
+        drop(db);
+        assert!(read_all(&*env.fs, &wal_path(0)).expect("it is there").len() > PAGE);
+        change(env, &wal_path(0), |bytes| bytes[200] ^= 1);
+        change(env, &names, |bytes| bytes[known..].fill(0));
+        for start in 0..4 {
+            let db = open(env, options());
+            let found = dump(env, &db);
+            let times: Vec<_> = found.values().flatten().map(|(t, _)| *t).collect();
+            assert!(!times.contains(&5), "start {start}: {times:?}");
+            assert_eq!(db.stats().replay_unknown_series, 3, "start {start}");
+            if start == 2 {
+                db.steps().truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+                break;
+            }
+        }
+        let found = dump(env, &open(env, options()));
+        assert!(found.values().flatten().all(|(t, _)| *t != 5), "behind a checkpoint");
+    });
 }

@@ -5,7 +5,7 @@ use crate::{
     error::OpenError,
     head::histograms::is_sound,
     wal::{
-        group::Gate,
+        group::{Batch, Gate},
         reader::{Item, SegmentReader},
         record::{RecordKind, read_any_samples, read_histograms},
         segment::SegmentFile,
@@ -21,7 +21,7 @@ pub(super) fn each_sample(
 ) -> Result<(), OpenError> {
     let mut gate = Gate::default();
     let (mut floats, mut histograms) = (Vec::new(), Vec::new());
-    let mut batch = |records: &[&[u8]]| {
+    let mut batch = |Batch { records, .. }: Batch<'_>| {
         for record in records {
             floats.clear();
             histograms.clear();

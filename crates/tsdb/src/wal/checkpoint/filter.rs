@@ -4,7 +4,7 @@ mod numbers;
 
 use super::{CheckpointError, CheckpointStats, KeptFrom, Memory};
 use crate::wal::{
-    group::Gate,
+    group::{Batch, Gate},
     record::{
         MmapMarker, RecordError, RecordKind, SamplesRecord, SamplesV2Record, WalExemplar, WalHistogram,
         WalSample, WalTombstone, push_exemplars, push_histograms, push_markers, push_metadata, push_series,
@@ -154,11 +154,12 @@ impl Filter {
         self.gate.is_open()
     }
 
-    fn batch<P>(&mut self, records: &[&[u8]], sink: &mut Sink<P>)
+    fn batch<P>(&mut self, batch: Batch<'_>, sink: &mut Sink<P>)
     where
         P: FnMut(&[u8]) -> Result<(), CheckpointError>,
     {
-        if self.damaged_before && records.iter().any(|record| self.is_half(record)) {
+        let Batch { records, is_behind_damage } = batch;
+        if (self.damaged_before || is_behind_damage) && records.iter().any(|record| self.is_half(record)) {
             for record in records {
                 self.pass_over(record);
             }
