@@ -28,6 +28,11 @@ impl BlockId {
         Self(bits)
     }
 
+    /// Its 128 bits.
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+
     /// When it was made, in milliseconds since the Unix epoch.
     pub const fn time_ms(self) -> u64 {
         (self.0 >> RANDOM_BITS) as u64

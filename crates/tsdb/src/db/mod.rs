@@ -108,7 +108,7 @@ impl Db {
         let stats = Arc::new(Stats::default());
         let (blocks, states) = open::open_blocks(env, dir, &stats)?;
         let (sync_interval, interval) = (options.sync_interval, options.maintenance_interval);
-        let (head, wal) = open::open_head(env, dir, &options, &blocks, &stats)?;
+        let open::OpenedHead { head, wal, late_note } = open::open_head(env, dir, &options, &blocks, &stats)?;
         let retention = options.retention;
         // Nobody knows whether those who made them, also a process that was killed, made them durable.
         settle_dirs(fs, dir).map_err(OpenError::io("synchronising", dir))?;
@@ -120,7 +120,7 @@ impl Db {
             blocks,
             ids: Arc::new(BlockIds::new(env)),
             stats,
-            maintenance: Mutex::new(maintain::State::new(states)),
+            maintenance: Mutex::new(maintain::State::new(states, late_note)),
             retention: Mutex::new(retention),
             waiting: AtomicUsize::new(0),
             stop: env.spawner.stop_signal(),

@@ -4,7 +4,7 @@
 use super::{
     blocks::{Blocks, removable, remove_all},
     maintain::BlockStates,
-    note,
+    note::{self, LateNote},
 };
 use crate::{
     block::{Block, BlockDir, BlockError},
@@ -107,6 +107,14 @@ pub(super) fn say_unreadable(dir: &Path, error: &BlockError) {
     );
 }
 
+/// What the files of a head gave.
+pub(super) struct OpenedHead {
+    pub(super) head: Arc<Head>,
+    pub(super) wal: Arc<Wal>,
+    /// Which late samples of it blocks have.
+    pub(super) late_note: Option<LateNote>,
+}
+
 /// Reads the head back: the samples behind those of `blocks`, from head chunk files, a snapshot and the log,
 /// of which a new segment is begun.
 pub(super) fn open_head(
@@ -115,14 +123,14 @@ pub(super) fn open_head(
     options: &Options,
     blocks: &Blocks,
     stats: &Arc<Stats>,
-) -> Result<(Arc<Head>, Arc<Wal>), OpenError> {
+) -> Result<OpenedHead, OpenError> {
     let fs = &*env.fs;
     let (chunks_dir, wal_dir) = (dir.join("chunks_head"), dir.join("wal"));
     create_if_room(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
     let listing = list_log(fs, &wal_dir)?;
     remove_empty_checkpoints(fs, &listing);
     let covered = note::passed_over(note::read(fs, dir)?, &blocks.metas());
-    let late_cut = note::of_this_log(fs, dir, &listing)?;
+    let late_note = note::of_this_directory(fs, dir, &listing, &blocks.metas())?;
     let behind = list_behind(fs, dir, options)?;
     let names = list_names(fs, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let found = FoundOnDisk {
@@ -132,7 +140,7 @@ pub(super) fn open_head(
         names: names.as_ref(),
         behind: behind.as_ref(),
         covered,
-        late_cut,
+        late_cut: late_note.as_ref().map(|noted| noted.cut),
     };
     let head = snapshot::open_head(options, stats, env, &found)?;
     if let Err(error) = note::hide_deleted(&head, &blocks.load(), covered) {
@@ -158,7 +166,7 @@ pub(super) fn open_head(
         // Head chunk files and series that a crash kept.
         let _no_reader_yet = head.truncate_before(time);
     }
-    Ok((head, Arc::new(wal)))
+    Ok(OpenedHead { head, wal: Arc::new(wal), late_note })
 }
 
 /// What is in the directory of a log, which is made. On a full disk it may be made later: then nothing is.

@@ -2,7 +2,7 @@
 
 use crate::{
     block::{
-        BlockMeta, META_FILE, TOMBSTONES_FILE, Tombstones,
+        BlockId, BlockMeta, META_FILE, TOMBSTONES_FILE, Tombstones,
         chunks::reader::{ChunkFetcher, ChunkSegments, Wanted},
         index::{
             ChunkMeta, ChunkRef, IndexVersion,
@@ -13,7 +13,7 @@ use crate::{
         input::Input,
         kept::{decode_kept, rewrite_kept},
     },
-    db::note::{self, HeadCut, Note},
+    db::note::{self, HeadCut, LateBlock, LateNote, Note},
     head::out_of_order::cut::LateCut,
     head_chunks::ChunkPlace,
     intervals::{Interval, Intervals},
@@ -72,7 +72,7 @@ const KINDS: [fn(&[u8]) -> bool; 11] = [
     read_note::<HeadCut>,
     deletion,
     segment,
-    read_note::<LateCut>,
+    read_note::<LateNote>,
 ];
 
 pub fn any(bytes: &[u8]) -> bool {
@@ -104,9 +104,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut chunk = XorEncoder::new();
     (0..9).for_each(|i| chunk.append(TimestampMs::new(1000 * i), i as f64));
     let head_cut = noted(&HeadCut { until: TimestampMs::new(1_700_000_000_000) });
-    let late_cut = noted(&LateCut {
-        wal: Position { segment: 7, offset: 32_768 },
-        head_chunks: ChunkPlace::of_number(5 << 32 | 8),
+    let late_cut = noted(&LateNote {
+        cut: LateCut {
+            wal: Position { segment: 7, offset: 32_768 },
+            head_chunks: ChunkPlace::of_number(5 << 32 | 8),
+        },
+        blocks: vec![LateBlock { ulid: BlockId::new(1 << 90), wal_segment: 6 }],
     });
     let of_histograms = histograms();
     let mut segment = Vec::new();

@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     block::{BlockDir, BlockError},
-    db::note::{self, HeadCut, Note},
-    head::out_of_order::cut::LateCut,
+    db::note::{self, HeadCut, LateNote, Note},
     head_chunks::{self, UnnamedChunks},
     wal::{
         reader::{Item, SegmentReader},
@@ -159,8 +158,8 @@ pub(super) fn verify_notes(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Finding>> 
          server writes it anew with the next block, `repair` removes it",
     );
     look(
-        note::is_damaged::<LateCut>(fs, dir)?,
-        LateCut::FILE,
+        note::is_damaged::<LateNote>(fs, dir)?,
+        LateNote::FILE,
         "the note of which samples out of order blocks have is damaged: all of the log are read, and none is \
          lost, but what was deleted of them may be back; a server writes it anew with the next block of such \
          samples, `repair` removes it",

@@ -7,7 +7,7 @@ use super::{
     verify::{Finding, Severity, Verified, verify_head, verify_notes},
 };
 use crate::{
-    block::{Block, BlockError},
+    block::{Block, BlockError, BlockMeta},
     db::note,
     equal_times::by_age,
     error::OpenError,
@@ -110,7 +110,7 @@ impl DirView {
         let passed_over = note::passed_over(noted, &metas);
         let head_from = passed_over.unwrap_or(TimestampMs::MIN);
         // The head first: what is cut from it meanwhile is then in a block that is listed behind it.
-        let head = open_head(dir, env, head_from)?;
+        let head = open_head(dir, env, head_from, &metas)?;
         let blocks = open_blocks(fs, dir)?;
         if let Some(head) = &head {
             note::hide_deleted(head, &blocks, passed_over)?;
@@ -212,7 +212,12 @@ fn open_blocks(fs: &dyn Fs, dir: &Path) -> Result<Vec<Arc<Block>>, ViewError> {
 }
 
 /// The head, if the directory has a WAL.
-fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head>>, ViewError> {
+fn open_head(
+    dir: &Path,
+    env: &Env,
+    from: TimestampMs,
+    metas: &[BlockMeta],
+) -> Result<Option<Arc<Head>>, ViewError> {
     let untouched: SharedFs = Arc::new(Untouched::new(Arc::clone(&env.fs)));
     let env = Env { fs: Arc::clone(&untouched), ..env.clone() };
     let wal_dir = dir.join("wal");
@@ -220,7 +225,7 @@ fn open_head(dir: &Path, env: &Env, from: TimestampMs) -> Result<Option<Arc<Head
         return Ok(None);
     }
     let listing = segment::list(&*untouched, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
-    let late_cut = note::of_this_log(&*untouched, dir, &listing)?;
+    let late_cut = note::of_this_directory(&*untouched, dir, &listing, metas)?.map(|noted| noted.cut);
     let names = list_names(&*untouched, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let options = Options {
         max_series: u32::MAX,

@@ -26,7 +26,7 @@
 use super::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointStats, KeptFrom, Memory},
     page::{Framable, PAGE_SIZE, fits, frame, page_room},
-    segment::{MAX_INDEX, byte_len, list, remove_up_to, segment_path},
+    segment::{MAX_INDEX, byte_len, list, remove_up_to, segment_path, segments_in},
     sequence::SequenceError,
     snapshot::Position,
     unsynced::Unsynced,
@@ -293,6 +293,12 @@ impl Wal {
     /// Its directory.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The first of its segments.
+    pub(crate) fn first_segment(&self) -> io::Result<u32> {
+        let segments = segments_in(&*self.fs, &self.dir)?;
+        Ok(segments.first().map_or_else(|| self.under_way(), |segment| segment.index))
     }
 
     /// The bytes that the log takes on disk.

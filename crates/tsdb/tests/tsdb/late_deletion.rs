@@ -16,8 +16,11 @@ use skopos_base::{
 };
 use skopos_model::{DurationMs, Labels, TimestampMs};
 use skopos_storage::{Queryable, TimeRange};
-use skopos_tsdb::{Db, Options};
-use std::{collections::BTreeSet, path::Path};
+use skopos_tsdb::{Db, Options, WalCompression, block::BlockMeta};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 const BLOCK_MS: i64 = 10_000;
 /// All samples of a scenario are in one.
@@ -28,6 +31,7 @@ fn options(block_ms: i64) -> Options {
     Options {
         // Less than a hundred records: several segments, and so checkpoints.
         segment_bytes: 64 << 10,
+        wal_compression: WalCompression::None,
         min_block_duration: DurationMs::from_ms(block_ms),
         max_block_duration: DurationMs::from_ms(9 * block_ms),
         out_of_order_window: DurationMs::from_secs(3600),
@@ -54,12 +58,29 @@ const ENDS: [End; 3] = [End::Killed, End::Dropped, End::Closed];
 /// A disk, and how many databases it has seen.
 struct Lives {
     fs: SimFs,
+    block_ms: i64,
     nth: u64,
 }
 
 impl Lives {
     fn new(seed: u64) -> Self {
-        Self { fs: SimFs::new(seed), nth: 0 }
+        Self { fs: SimFs::new(seed), block_ms: BLOCK_MS, nth: 0 }
+    }
+
+    /// Takes the blocks of late samples away; how many there were.
+    fn lose_late_blocks(&mut self) -> usize {
+        let fs = self.fs.process_crash();
+        let lost = SimWorld::with_fs(1, fs.clone()).run(|env| {
+            let dir = Path::new(DIR);
+            let all =
+                env.fs.read_dir(dir).expect("it is there").into_iter().map(|entry| dir.join(entry.name));
+            let is_late = |path: &PathBuf| BlockMeta::read(&*env.fs, path).is_ok_and(|m| m.is_out_of_order());
+            let late: Vec<_> = all.filter(is_late).collect();
+            late.iter().for_each(|block| env.fs.remove_dir_all(block).expect("the disk is sound"));
+            late.len()
+        });
+        self.fs = fs;
+        lost
     }
 
     /// Has `step` do something with a database, which ends then.
@@ -68,7 +89,7 @@ impl Lives {
         self.nth += 1;
         let fs = self.fs.process_crash();
         self.fs = SimWorld::with_fs(self.nth, fs.clone()).run(|env| {
-            let db = open(env, options(BLOCK_MS));
+            let db = open(env, options(self.block_ms));
             step(env, &db);
             let killed = fs.process_crash();
             match end {
@@ -164,6 +185,56 @@ fn late_samples_that_were_deleted_from_blocks_stay_deleted_however_the_database_
                 assert_eq!(db.compact_out_of_order().expect("the disk is sound").out_of_order, 1, "{said}");
                 assert_same(&found(env, db), &expected, &format!("{said}, in blocks"));
             });
+        }
+    }
+}
+
+#[test]
+fn late_samples_whose_block_is_taken_away_come_from_the_log_as_long_as_it_has_them() {
+    for end in ENDS {
+        let mut lives = Lives { block_ms: LONG_BLOCK_MS, ..Lives::new(1) };
+        let mut expected = Samples::new();
+        lives.live(end, |_, db| {
+            expected = fill(db).expect("the disk is sound");
+            assert_eq!(db.compact_out_of_order().expect("the disk is sound").out_of_order, 1);
+        });
+        assert_eq!(lives.lose_late_blocks(), 1);
+        lives.live(End::Killed, |env, db| {
+            assert_same(&found(env, db), &expected, "without the block");
+            assert_eq!(db.compact_out_of_order().expect("the disk is sound").out_of_order, 1);
+        });
+        lives.live(End::Killed, |env, db| {
+            assert_same(&found(env, db), &expected, "with another one");
+        });
+    }
+}
+
+#[test]
+fn a_block_of_which_deletion_left_nothing_is_not_missed() {
+    for end in ENDS {
+        let mut lives = Lives { block_ms: LONG_BLOCK_MS, ..Lives::new(1) };
+        let mut expected = Samples::new();
+        lives.live(end, |env, db| {
+            // A checkpoint takes these segments, and leaves the one with the late samples.
+            for nth in 0..40 {
+                let filler = labels(&[("filler", &format!("{nth}{}", "x".repeat(6000)))]);
+                commit(db, &[(filler, 0, 0.5)]).expect("the disk is sound");
+            }
+            expected = fill(db).expect("the disk is sound");
+            // So late that two blocks are cut: a deletion from the head begins behind them, and the first may go.
+            for i in 0..2 {
+                put(db, i, [260_000, 460_000]).expect("the disk is sound");
+                expected.extend([(i, 260_000), (i, 460_000)]);
+            }
+            db.compact_out_of_order().expect("the disk is sound");
+            let all = [matcher("i", "=~", ".*")];
+            db.delete_series(&all, range(0, LONG_BLOCK_MS - 1), &budget(env)).expect("the disk is sound");
+            expected.retain(|(_, t)| *t >= LONG_BLOCK_MS);
+            assert!(db.clean_tombstones().expect("the disk is sound") > 0);
+        });
+        assert_eq!(lives.lose_late_blocks(), 0, "nothing was left of it");
+        for _ in 0..2 {
+            lives.live(end, |env, db| assert_same(&found(env, db), &expected, "after a restart"));
         }
     }
 }

@@ -77,6 +77,7 @@ impl Core {
             drop(self.remove_unwanted(state));
             return Err(error.into());
         }
+        self.do_not_miss(&gone, meta, state);
         self.blocks.replace(new.clone(), &gone);
         state.settled = false;
         // Of other blocks the next pass says it.

@@ -25,11 +25,11 @@ pub use error::MaintainError;
 pub use retention::Retention;
 pub(super) use states::BlockStates;
 
-use super::Core;
+use super::{Core, note::LateNote};
 use crate::{
     block::{Block, BlockId, BlockMeta, remove_block},
     compact::{CompactError, CompactOptions, Compactor, SelectorRetention},
-    head::out_of_order::cut::{InBlocks, LateCut},
+    head::out_of_order::cut::InBlocks,
     stats::Stats,
 };
 use skopos_model::TimestampMs;
@@ -73,7 +73,9 @@ pub(crate) struct State {
     /// Blocks have these samples out of order, and the head still has them.
     out_of_order: Option<InBlocks>,
     /// That is not noted yet.
-    note_late: Option<LateCut>,
+    note_late: Option<LateNote>,
+    /// What is noted of such samples.
+    late_noted: Option<LateNote>,
     /// Whether samples out of order are to be cut.
     out_of_order_due: bool,
     /// Nothing changed since compaction found nothing to do.
@@ -95,9 +97,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(blocks: BlockStates) -> Self {
+    pub(super) fn new(blocks: BlockStates, late_noted: Option<LateNote>) -> Self {
         // The start passes over a block of which it could not see whether it is whole.
-        Self { blocks, judge_again: true, ..Self::default() }
+        Self { blocks, late_noted, judge_again: true, ..Self::default() }
     }
 }
 

@@ -4,13 +4,16 @@
 
 use super::{MaintainError, Maintained, State};
 use crate::{
-    block::{Compaction, FROM_OUT_OF_ORDER},
+    block::{BlockError, BlockId, BlockMeta, Compaction, FROM_OUT_OF_ORDER},
     compact::{BlockTimes, NewBlock},
-    db::{Core, note},
-    head::out_of_order::cut::OutOfOrderCut,
+    db::{
+        Core,
+        note::{self, LateBlock, LateNote},
+    },
+    head::out_of_order::cut::{LateCut, OutOfOrderCut},
 };
 use skopos_storage::TimeRange;
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 impl Core {
     /// Makes blocks of the head's samples out of order when that is due, and drops what blocks have.
@@ -25,11 +28,13 @@ impl Core {
             return Ok(());
         }
         if let Some(cut) = self.head.cut_out_of_order(&self.wal)? {
+            let mut made = Vec::new();
             for range in cut.ranges() {
-                done.out_of_order += usize::from(self.out_of_order_block(&cut, *range, state)?);
+                made.extend(self.out_of_order_block(&cut, *range, state)?);
             }
+            done.out_of_order += made.len();
             let in_blocks = self.head.out_of_order_in_blocks(cut);
-            state.note_late = Some(in_blocks.late_cut());
+            state.note_late = Some(self.late_note(in_blocks.late_cut(), made, state)?);
             state.out_of_order = Some(in_blocks);
             self.drop_out_of_order(state)?;
         }
@@ -40,10 +45,10 @@ impl Core {
     /// Drops from the head what is in blocks, once no start reads it again and no reader is in the way.
     fn drop_out_of_order(&self, state: &mut State) -> Result<(), MaintainError> {
         let Some(in_blocks) = &state.out_of_order else { return Ok(()) };
-        if let Some(late_cut) = state.note_late {
-            note::write(&*self.env.fs, &self.dir, &late_cut)?;
+        if let Some(late_note) = &state.note_late {
+            note::write(&*self.env.fs, &self.dir, late_note)?;
             self.head.shorten_behind(in_blocks)?;
-            state.note_late = None;
+            state.late_noted = state.note_late.take();
         }
         if let Ok(chunks) = self.head.drop_out_of_order(in_blocks) {
             tracing::info!(chunks, "dropped samples out of order from the head that are in blocks");
@@ -52,13 +57,34 @@ impl Core {
         Ok(())
     }
 
-    /// Writes the samples of `range` as a block that queries read; false when there is no sample.
+    /// What is to be noted: of older blocks those whose samples the WAL may have still.
+    fn late_note(&self, cut: LateCut, made: Vec<BlockId>, state: &State) -> Result<LateNote, MaintainError> {
+        let first = self.wal.first_segment().map_err(BlockError::io("listing", self.wal.dir()))?;
+        let older = state.late_noted.iter().flat_map(|noted| &noted.blocks).copied();
+        let made = made.into_iter().map(|ulid| LateBlock { ulid, wal_segment: cut.wal.segment });
+        Ok(LateNote { cut, blocks: older.filter(|block| block.wal_segment >= first).chain(made).collect() })
+    }
+
+    /// Notes that blocks which are about to go are not missed, as far as no block that stays has their
+    /// samples. When that fails the next start reads such samples again, which loses nothing.
+    pub(super) fn do_not_miss(&self, gone: &BTreeSet<BlockId>, new: Option<&BlockMeta>, state: &mut State) {
+        let Some(noted) = &mut state.late_noted else { return };
+        let mut staying = self.blocks.metas();
+        staying.retain(|meta| !gone.contains(&meta.ulid));
+        if noted.forget_all_but(staying.iter().chain(new))
+            && let Err(error) = note::write(&*self.env.fs, &self.dir, noted)
+        {
+            tracing::warn!(%error, "samples out of order that are deleted may be back after a restart");
+        }
+    }
+
+    /// Writes the samples of `range` as a block that queries read; none when there is no sample.
     fn out_of_order_block(
         &self,
         cut: &OutOfOrderCut,
         range: TimeRange,
         state: &mut State,
-    ) -> Result<bool, MaintainError> {
+    ) -> Result<Option<BlockId>, MaintainError> {
         let late = self.head.out_of_order_querier(cut, range);
         let symbols = late.symbols();
         let source = self.behind_blocks(late, range);
@@ -70,14 +96,14 @@ impl Core {
             compaction: Compaction { level: 1, hints, ..Compaction::default() },
             stop: &*self.stop,
         };
-        let Some(meta) = self.counted(self.compactor().write(new))? else { return Ok(false) };
+        let Some(meta) = self.counted(self.compactor().write(new))? else { return Ok(None) };
         self.publish(Some(&meta), state)?;
         tracing::info!(
             block = %meta.ulid, min_time = %meta.min_time, max_time = %meta.max_time,
             series = meta.stats.num_series, samples = meta.stats.num_samples,
             "made a block of samples out of order"
         );
-        Ok(true)
+        Ok(Some(meta.ulid))
     }
 }
 
@@ -144,7 +170,8 @@ mod tests {
                 assert_eq!(cut.ranges().len(), 1);
                 assert_eq!(samples(env, &head.out_of_order_querier(&cut, cut.ranges()[0])), before as usize);
                 let in_blocks = head.out_of_order_in_blocks(cut);
-                note::write(&*env.fs, Path::new(DIR), &in_blocks.late_cut()).unwrap();
+                let noted = LateNote { cut: in_blocks.late_cut(), blocks: Vec::new() };
+                note::write(&*env.fs, Path::new(DIR), &noted).unwrap();
                 head.shorten_behind(&in_blocks).unwrap();
                 head.drop_out_of_order(&in_blocks).unwrap();
                 let left = |db: &Db| samples(env, &HeadQuerier::new(&db.core.head, TimeRange::ALL));

@@ -57,6 +57,7 @@ impl Core {
             );
         }
         let gone = expired.into_keys().collect();
+        self.do_not_miss(&gone, None, state);
         self.blocks.replace(None, &gone);
         state.settled = false;
         state.blocks.unwant(gone);

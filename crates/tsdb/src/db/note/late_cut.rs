@@ -1,9 +1,10 @@
 //! `late_cut.json`: which late samples of the WAL, and which chunks of such samples in `chunks_head`, are in
-//! blocks. A log that somebody began anew, as in the place of one that was taken away, has lower numbers than
-//! the note: nothing of it is passed over.
+//! blocks, and in which. Where one of those is gone and in no other, as when somebody moved it away, nothing is
+//! passed over; nor of a log that somebody began anew, which has lower numbers than the note.
 
 use super::{Note, VERSION, checksum, read};
 use crate::{
+    block::{BlockId, BlockMeta},
     error::OpenError,
     head::out_of_order::cut::LateCut,
     head_chunks::ChunkPlace,
@@ -11,7 +12,24 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use skopos_base::fs::Fs;
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
+
+/// A block of late samples, as it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LateBlock {
+    pub(crate) ulid: BlockId,
+    /// The segment of the WAL in which its cut ended: none behind it has its samples.
+    pub(crate) wal_segment: u32,
+}
+
+/// What is noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LateNote {
+    pub(crate) cut: LateCut,
+    /// Those whose samples the WAL may have still.
+    pub(crate) blocks: Vec<LateBlock>,
+}
 
 /// The file.
 #[derive(Serialize, Deserialize)]
@@ -22,39 +40,80 @@ pub(crate) struct Content {
     wal_offset: u64,
     /// The file in the upper half, the offset in the lower one, as Prometheus counts chunks.
     head_chunk: u64,
-    /// Of all numbers before.
+    blocks: Vec<LateBlock>,
+    /// Of all before: of a block the upper half of the ULID, the lower one and the segment.
     crc32c: u32,
 }
 
 impl Content {
     fn checksum(&self) -> u32 {
-        checksum(&[self.version, u64::from(self.wal_segment), self.wal_offset, self.head_chunk])
+        let mut numbers = vec![self.version, u64::from(self.wal_segment), self.wal_offset, self.head_chunk];
+        for LateBlock { ulid, wal_segment } in &self.blocks {
+            let bits = ulid.bits();
+            numbers.extend([(bits >> 64) as u64, bits as u64, u64::from(*wal_segment)]);
+        }
+        checksum(&numbers)
     }
 }
 
-impl Note for LateCut {
+impl Note for LateNote {
     const FILE: &'static str = "late_cut.json";
     type Content = Content;
 
     fn to_content(&self) -> Content {
-        let Position { segment: wal_segment, offset: wal_offset } = self.wal;
-        let head_chunk = self.head_chunks.number();
-        let content = Content { version: VERSION, wal_segment, wal_offset, head_chunk, crc32c: 0 };
+        let LateCut { wal: Position { segment: wal_segment, offset: wal_offset }, head_chunks } = self.cut;
+        let (head_chunk, blocks) = (head_chunks.number(), self.blocks.clone());
+        let content = Content { version: VERSION, wal_segment, wal_offset, head_chunk, blocks, crc32c: 0 };
         Content { crc32c: content.checksum(), ..content }
     }
 
     fn of_content(content: &Content) -> Option<Self> {
-        let Content { version, wal_segment: segment, wal_offset: offset, head_chunk, crc32c } = *content;
-        let sound = version == VERSION && crc32c == content.checksum();
+        let Content { version, wal_segment: segment, wal_offset: offset, head_chunk, .. } = *content;
+        let sound = version == VERSION && content.crc32c == content.checksum();
         let head_chunks = ChunkPlace::of_number(head_chunk);
-        sound.then_some(Self { wal: Position { segment, offset }, head_chunks })
+        let cut = LateCut { wal: Position { segment, offset }, head_chunks };
+        sound.then(|| Self { cut, blocks: content.blocks.clone() })
     }
 }
 
-/// What was noted, unless the log is another one than it speaks of.
-pub(crate) fn of_this_log(fs: &dyn Fs, dir: &Path, wal: &Listing) -> Result<Option<LateCut>, OpenError> {
-    let Some(noted) = read::<LateCut>(fs, dir)? else { return Ok(None) };
-    let Position { segment, offset } = noted.wal;
+impl LateNote {
+    /// Whether blocks have what it speaks of.
+    fn is_in(&self, blocks: &[BlockMeta]) -> bool {
+        let there = sources(blocks.iter());
+        self.blocks.iter().all(|block| there.contains(&block.ulid))
+    }
+
+    /// Forgets the blocks of which nothing is left in `blocks`, which this program has taken away; whether
+    /// there were any.
+    pub(crate) fn forget_all_but<'a>(&mut self, blocks: impl Iterator<Item = &'a BlockMeta>) -> bool {
+        let (before, left) = (self.blocks.len(), sources(blocks));
+        self.blocks.retain(|block| left.contains(&block.ulid));
+        self.blocks.len() < before
+    }
+}
+
+/// The blocks whose samples are in others, and those themselves.
+fn sources<'a>(blocks: impl Iterator<Item = &'a BlockMeta>) -> BTreeSet<BlockId> {
+    blocks.flat_map(|meta| meta.compaction.sources.iter().copied().chain([meta.ulid])).collect()
+}
+
+/// What was noted, as far as it is to be believed beside this log and these blocks.
+pub(crate) fn of_this_directory(
+    fs: &dyn Fs,
+    dir: &Path,
+    wal: &Listing,
+    blocks: &[BlockMeta],
+) -> Result<Option<LateNote>, OpenError> {
+    let Some(noted) = read::<LateNote>(fs, dir)? else { return Ok(None) };
+    let path = dir.join(LateNote::FILE);
+    if !noted.is_in(blocks) {
+        tracing::warn!(
+            path = %path.display(),
+            "a block of samples out of order is gone: what the log still has of such samples is read again"
+        );
+        return Ok(None);
+    }
+    let Position { segment, offset } = noted.cut.wal;
     let reaches = match wal.segments.iter().find(|s| s.index == segment) {
         Some(file) => file.len >= offset,
         // Either end may be gone: older segments go, and an empty one may not have outlived a power loss.
@@ -63,10 +122,9 @@ pub(crate) fn of_this_log(fs: &dyn Fs, dir: &Path, wal: &Listing) -> Result<Opti
     if reaches {
         return Ok(Some(noted));
     }
-    let path = dir.join(LateCut::FILE);
     tracing::warn!(path = %path.display(), "the note speaks of another WAL: it is not believed");
     // The WAL will reach as far one day. A disk that refuses this refuses the WAL too.
-    if let Err(error) = fs.remove_file(&path) {
+    if let Err(error) = fs.remove_file(&path).and_then(|()| fs.sync_dir(dir)) {
         tracing::warn!(path = %path.display(), %error, "it was not removed");
     }
     Ok(None)

@@ -8,7 +8,7 @@ mod head_cut;
 mod late_cut;
 
 pub(crate) use head_cut::{HeadCut, hide_deleted, passed_over};
-pub(crate) use late_cut::of_this_log;
+pub(crate) use late_cut::{LateBlock, LateNote, of_this_directory};
 
 use crate::{
     block::{BlockError, replace},
@@ -23,7 +23,7 @@ use std::{io, path::Path};
 
 const VERSION: u64 = 1;
 /// More bytes than any sound one has.
-const MAX_BYTES: u64 = 4096;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// A note, as a file has it.
 pub(crate) trait Note: Sized {
@@ -87,7 +87,9 @@ fn parse<N: Note>(bytes: &[u8]) -> Option<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{head::out_of_order::cut::LateCut, head_chunks::ChunkPlace, wal::snapshot::Position};
+    use crate::{
+        block::BlockId, head::out_of_order::cut::LateCut, head_chunks::ChunkPlace, wal::snapshot::Position,
+    };
     use skopos_base::{fs::append_all, sim::SimWorld};
     use skopos_model::TimestampMs;
     use std::fmt::Debug;
@@ -110,7 +112,7 @@ mod tests {
                 bytes
             });
             let cut = (0..sound.len()).map(|len| sound[..len].to_vec());
-            for bytes in flipped.chain(cut).chain([vec![b'1'; 5000]]) {
+            for bytes in flipped.chain(cut).chain([vec![b'1'; MAX_BYTES as usize + 1]]) {
                 fs.remove_file(&path).unwrap();
                 let mut file = fs.open(&path, OpenMode::CreateNew).unwrap();
                 append_all(&mut *file, &bytes).unwrap();
@@ -126,10 +128,17 @@ mod tests {
     fn a_note_comes_back_and_a_damaged_one_is_none() {
         let times = [i64::MIN, -1, 0, i64::MAX, 1_700_000_000_000].map(TimestampMs::new);
         comes_back_and_a_damaged_one_is_none(&times.map(|until| HeadCut { until }));
-        let cuts = [(0, 0, 0), (u32::MAX, u64::MAX, u64::MAX), (7, 32_768, 5 << 32 | 8)];
-        comes_back_and_a_damaged_one_is_none(&cuts.map(|(segment, offset, number)| LateCut {
-            wal: Position { segment, offset },
-            head_chunks: ChunkPlace::of_number(number),
+        let cuts = [(0, 0, 0, 0), (u32::MAX, u64::MAX, u64::MAX, 3), (7, 32_768, 5 << 32 | 8, 2)];
+        comes_back_and_a_damaged_one_is_none(&cuts.map(|(segment, offset, number, blocks)| {
+            LateNote {
+                cut: LateCut {
+                    wal: Position { segment, offset },
+                    head_chunks: ChunkPlace::of_number(number),
+                },
+                blocks: (0..blocks)
+                    .map(|i| LateBlock { ulid: BlockId::new(u128::MAX >> (3 + 9 * i)), wal_segment: 5 + i })
+                    .collect(),
+            }
         }));
     }
 }
