@@ -221,7 +221,8 @@ fn a_block_of_which_deletion_left_nothing_is_not_missed() {
                 commit(db, &[(filler, 0, 0.5)]).expect("the disk is sound");
             }
             expected = fill(db).expect("the disk is sound");
-            // So late that two blocks are cut: a deletion from the head begins behind them, and the first may go.
+            // So late that two blocks are cut: a deletion from the head begins behind them, and the first may
+            // go.
             for i in 0..2 {
                 put(db, i, [260_000, 460_000]).expect("the disk is sound");
                 expected.extend([(i, 260_000), (i, 460_000)]);

@@ -1,6 +1,6 @@
 //! `late_cut.json`: which late samples of the WAL, and which chunks of such samples in `chunks_head`, are in
-//! blocks, and in which. Where one of those is gone and in no other, as when somebody moved it away, nothing is
-//! passed over; nor of a log that somebody began anew, which has lower numbers than the note.
+//! blocks, and in which. Where one of those is gone and in no other, as when somebody moved it away, nothing
+//! is passed over; nor of a log that somebody began anew, which has lower numbers than the note.
 
 use super::{Note, VERSION, checksum, read};
 use crate::{
