@@ -8,11 +8,7 @@ use crate::{
 use skopos_base::{
     Env,
     rng::Rng,
-    sim::{
-        SimFs, SimWorld,
-        crash::{CrashMode, CrashTest},
-        effort,
-    },
+    sim::{SimFs, SimWorld, effort},
 };
 use skopos_model::{DurationMs, Labels, TimestampMs};
 use skopos_storage::{Queryable, TimeRange};
@@ -293,63 +289,68 @@ fn deletions_of_late_samples_agree_with_a_set() {
     }
 }
 
-/// How far a scenario came.
-#[derive(Debug, Default)]
-struct Reached {
-    filled: bool,
-    deleted: bool,
-    /// What was brought in anew is durable.
-    brought_in: bool,
-}
+mod crash {
+    use super::*;
+    use skopos_base::sim::crash::{CrashMode, CrashTest};
 
-fn scenario(env: &Env, reached: &mut Reached) -> Outcome {
-    let db = Db::open(Path::new(DIR), options(LONG_BLOCK_MS), env)?;
-    fill(&db)?;
-    // So late that what is before is cut.
-    put(&db, 0, [260_000])?;
-    put(&db, 1, [260_000])?;
-    db.sync()?;
-    reached.filled = true;
-    db.compact_out_of_order()?;
-    delete(env, &db, 0, range(10_000, 70_000))?;
-    reached.deleted = true;
-    put(&db, 0, (30..40).map(|s| s * 1000 + 250))?;
-    db.sync()?;
-    reached.brought_in = true;
-    db.steps().truncate_wal(TimestampMs::new(50_000))?;
-    db.compact_out_of_order()?;
-    db.close()?;
-    Ok(())
-}
+    /// How far a scenario came.
+    #[derive(Debug, Default)]
+    struct Reached {
+        filled: bool,
+        deleted: bool,
+        /// What was brought in anew is durable.
+        brought_in: bool,
+    }
 
-fn check(env: &Env, reached: &Reached) {
-    let look = |db: &Db| {
-        let there = found(env, db);
-        if reached.filled {
-            assert_eq!(there.iter().filter(|(i, _)| *i == 1).count(), 181, "{reached:?}");
+    fn scenario(env: &Env, reached: &mut Reached) -> Outcome {
+        let db = Db::open(Path::new(DIR), options(LONG_BLOCK_MS), env)?;
+        fill(&db)?;
+        // So late that what is before is cut.
+        put(&db, 0, [260_000])?;
+        put(&db, 1, [260_000])?;
+        db.sync()?;
+        reached.filled = true;
+        db.compact_out_of_order()?;
+        delete(env, &db, 0, range(10_000, 70_000))?;
+        reached.deleted = true;
+        put(&db, 0, (30..40).map(|s| s * 1000 + 250))?;
+        db.sync()?;
+        reached.brought_in = true;
+        db.steps().truncate_wal(TimestampMs::new(50_000))?;
+        db.compact_out_of_order()?;
+        db.close()?;
+        Ok(())
+    }
+
+    fn check(env: &Env, reached: &Reached) {
+        let look = |db: &Db| {
+            let there = found(env, db);
+            if reached.filled {
+                assert_eq!(there.iter().filter(|(i, _)| *i == 1).count(), 181, "{reached:?}");
+            }
+            let is_old = |(i, t): &&(usize, i64)| *i == 0 && (10_000..=70_000).contains(t) && t % 500 == 0;
+            let (old, new) =
+                (there.iter().filter(is_old).count(), there.iter().filter(|(_, t)| t % 500 > 0).count());
+            assert!(!reached.deleted || old == 0, "{old} are back: {reached:?}");
+            assert!(!reached.brought_in || new == 10, "{new}: {reached:?}");
+            there
+        };
+        let db = open(env, options(LONG_BLOCK_MS));
+        let there = look(&db);
+        drop(db);
+        let db = open(env, options(LONG_BLOCK_MS));
+        assert_eq!(look(&db), there, "opening twice finds the same");
+        db.compact_out_of_order().expect("the disk is sound");
+        assert_eq!(look(&db), there, "and so do blocks");
+    }
+
+    #[test]
+    fn no_crash_brings_back_what_was_deleted_or_takes_what_came_later() {
+        for (mode, states) in [(CrashMode::ProcessKill, 1), (CrashMode::PowerLoss, 2)] {
+            let enumerated = CrashTest::new(mode)
+                .states_per_point(states)
+                .run(scenario, |env, reached: &Reached| check(env, reached));
+            assert!(enumerated.states > 100, "{enumerated:?}");
         }
-        let is_old = |(i, t): &&(usize, i64)| *i == 0 && (10_000..=70_000).contains(t) && t % 500 == 0;
-        let (old, new) =
-            (there.iter().filter(is_old).count(), there.iter().filter(|(_, t)| t % 500 > 0).count());
-        assert!(!reached.deleted || old == 0, "{old} are back: {reached:?}");
-        assert!(!reached.brought_in || new == 10, "{new}: {reached:?}");
-        there
-    };
-    let db = open(env, options(LONG_BLOCK_MS));
-    let there = look(&db);
-    drop(db);
-    let db = open(env, options(LONG_BLOCK_MS));
-    assert_eq!(look(&db), there, "opening twice finds the same");
-    db.compact_out_of_order().expect("the disk is sound");
-    assert_eq!(look(&db), there, "and so do blocks");
-}
-
-#[test]
-fn no_crash_brings_back_what_was_deleted_or_takes_what_came_later() {
-    for (mode, states) in [(CrashMode::ProcessKill, 1), (CrashMode::PowerLoss, 2)] {
-        let enumerated = CrashTest::new(mode)
-            .states_per_point(states)
-            .run(scenario, |env, reached: &Reached| check(env, reached));
-        assert!(enumerated.states > 100, "{enumerated:?}");
     }
 }
