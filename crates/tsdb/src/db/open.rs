@@ -74,7 +74,10 @@ pub(super) fn open_blocks(
         tracing::warn!(error = %e, "what is left of a snapshot stays");
     }
     let obsolete = removable(&blocks, |_| false).gone;
+    let metas: Vec<_> = blocks.iter().map(|b| b.meta()).collect();
     blocks.retain(|b| !obsolete.contains(&b.id()));
+    let staying: Vec<_> = blocks.iter().map(|b| b.meta()).collect();
+    note::let_go(fs, dir, &metas, &staying)?;
     blocks.iter().for_each(|b| say_in_future(&*env.clock, b));
     // What stays is not read, and tried again at the next start.
     drop(remove_all(fs, dir, &obsolete));

@@ -205,28 +205,35 @@ fn late_samples_whose_block_is_taken_away_come_from_the_log_as_long_as_it_has_th
     }
 }
 
+/// Fills a block, of which the WAL keeps the late samples when it is shortened, and begins two others.
+fn fill_two_blocks(db: &Db) -> Outcome {
+    // A checkpoint takes these segments, and leaves the one with the late samples.
+    for segment in 0..4 {
+        let filler = |nth| labels(&[("filler", &format!("{segment} {nth}{}", "x".repeat(6000)))]);
+        commit(db, &(0..10).map(|nth| (filler(nth), 0, 0.5)).collect::<Vec<_>>())?;
+    }
+    fill(db)?;
+    // So late that two blocks are cut: a deletion from the head begins behind them, and the first may go.
+    (0..2).try_for_each(|i| put(db, i, [260_000, 460_000]))
+}
+
+/// Deletes all that the first block has, of whatever series.
+fn delete_first_block(env: &Env, db: &Db) -> Outcome {
+    let all = [matcher("i", "=~", ".*")];
+    db.delete_series(&all, range(0, LONG_BLOCK_MS - 1), &budget(env))?;
+    Ok(())
+}
+
 #[test]
 fn a_block_of_which_deletion_left_nothing_is_not_missed() {
     for end in ENDS {
         let mut lives = Lives { block_ms: LONG_BLOCK_MS, ..Lives::new(1) };
         let mut expected = Samples::new();
         lives.live(end, |env, db| {
-            // A checkpoint takes these segments, and leaves the one with the late samples.
-            for nth in 0..40 {
-                let filler = labels(&[("filler", &format!("{nth}{}", "x".repeat(6000)))]);
-                commit(db, &[(filler, 0, 0.5)]).expect("the disk is sound");
-            }
-            expected = fill(db).expect("the disk is sound");
-            // So late that two blocks are cut: a deletion from the head begins behind them, and the first may
-            // go.
-            for i in 0..2 {
-                put(db, i, [260_000, 460_000]).expect("the disk is sound");
-                expected.extend([(i, 260_000), (i, 460_000)]);
-            }
+            fill_two_blocks(db).expect("the disk is sound");
+            expected.extend((0..2).flat_map(|i| [(i, 260_000), (i, 460_000)]));
             db.compact_out_of_order().expect("the disk is sound");
-            let all = [matcher("i", "=~", ".*")];
-            db.delete_series(&all, range(0, LONG_BLOCK_MS - 1), &budget(env)).expect("the disk is sound");
-            expected.retain(|(_, t)| *t >= LONG_BLOCK_MS);
+            delete_first_block(env, db).expect("the disk is sound");
             assert!(db.clean_tombstones().expect("the disk is sound") > 0);
         });
         assert_eq!(lives.lose_late_blocks(), 0, "nothing was left of it");
@@ -351,6 +358,34 @@ mod crash {
                 .states_per_point(states)
                 .run(scenario, |env, reached: &Reached| check(env, reached));
             assert!(enumerated.states > 100, "{enumerated:?}");
+        }
+    }
+
+    /// Nothing is left of the block that late samples were in.
+    fn cleaning(env: &Env, deleted: &mut bool) -> Outcome {
+        let db = Db::open(Path::new(DIR), options(LONG_BLOCK_MS), env)?;
+        fill_two_blocks(&db)?;
+        db.compact_out_of_order()?;
+        delete_first_block(env, &db)?;
+        *deleted = true;
+        db.clean_tombstones()?;
+        db.close()?;
+        Ok(())
+    }
+
+    #[test]
+    fn no_crash_of_a_cleaning_brings_back_what_was_deleted() {
+        for mode in [CrashMode::ProcessKill, CrashMode::PowerLoss] {
+            let enumerated = CrashTest::new(mode).states_per_point(1).run(cleaning, |env, deleted: &bool| {
+                for start in 0..2 {
+                    let db = open(env, options(LONG_BLOCK_MS));
+                    let there = found(env, &db);
+                    let old = there.iter().filter(|(_, t)| *t < LONG_BLOCK_MS).count();
+                    assert!(!deleted || old == 0, "start {start}: {old} are back");
+                    assert!(!deleted || there.len() == 4, "start {start}: {there:?}");
+                }
+            });
+            assert!(enumerated.states > 80, "{enumerated:?}");
         }
     }
 }

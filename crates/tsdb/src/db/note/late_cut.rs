@@ -2,7 +2,7 @@
 //! blocks, and in which. Where one of those is gone and in no other, as when somebody moved it away, nothing
 //! is passed over; nor of a log that somebody began anew, which has lower numbers than the note.
 
-use super::{Note, VERSION, checksum, read};
+use super::{Note, VERSION, checksum, read, write};
 use crate::{
     block::{BlockId, BlockMeta},
     error::OpenError,
@@ -95,6 +95,24 @@ impl LateNote {
 /// The blocks whose samples are in others, and those themselves.
 fn sources<'a>(blocks: impl Iterator<Item = &'a BlockMeta>) -> BTreeSet<BlockId> {
     blocks.flat_map(|meta| meta.compaction.sources.iter().copied().chain([meta.ulid])).collect()
+}
+
+/// Takes the blocks from the note of which nothing is left in those that stay, before the others go for good.
+/// To be called with what a note that is believed may speak of.
+pub(crate) fn let_go(
+    fs: &dyn Fs,
+    dir: &Path,
+    all: &[BlockMeta],
+    staying: &[BlockMeta],
+) -> Result<(), OpenError> {
+    let Some(mut noted) = read::<LateNote>(fs, dir)? else { return Ok(()) };
+    if noted.is_in(all)
+        && noted.forget_all_but(staying.iter())
+        && let Err(error) = write(fs, dir, &noted)
+    {
+        tracing::warn!(%error, "samples out of order that are deleted may be read from the log again");
+    }
+    Ok(())
 }
 
 /// What was noted, as far as it is to be believed beside this log and these blocks.
