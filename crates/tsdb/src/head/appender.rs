@@ -177,6 +177,27 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
+    /// Adds a float of a series that is there and found by its labels, with nothing beside it. None without
+    /// such a series.
+    fn append_found(
+        &mut self,
+        labels: &Labels,
+        timestamp: TimestampMs,
+        value: f64,
+    ) -> Option<Result<SeriesRef, AppendError>> {
+        let head = self.head;
+        let (index, added) = head.registry.with_found(labels, |series| {
+            if series.hold_unlogged() {
+                self.batch.held.push(Arc::clone(series));
+            }
+            (series.index, self.add(series, timestamp.as_ms(), value))
+        })?;
+        if let Some(limit) = &self.limit {
+            head.registry.charge_found(index, limit);
+        }
+        Some(added.map(|()| ref_of(index)))
+    }
+
     /// Notes what has to be released.
     fn hold(&mut self, found: HeldSeries) -> Arc<MemSeries> {
         if found.held {
@@ -504,6 +525,13 @@ impl Tally {
 
 impl Appender for HeadAppender<'_> {
     fn append(&mut self, sample: &Append<'_>) -> Result<SeriesRef, AppendError> {
+        if let (SeriesId::Labels(labels), Value::Float(value)) = (sample.series, sample.value)
+            && sample.exemplars.is_empty()
+            && sample.metadata.is_none()
+            && let Some(appended) = self.append_found(labels, sample.timestamp, value)
+        {
+            return appended;
+        }
         let series = match sample.value {
             Value::Float(value) => {
                 let series = self.find(sample.series)?;

@@ -131,6 +131,18 @@ impl Registry {
         self.get_or_create_hashed(labels.hash64(), labels, origin, Some(batch))
     }
 
+    /// Shows the series of these labels to `with`, if there is one, under a lock under which it was found.
+    /// Nothing is counted, unlike in `get_or_create_for`: that is most of what finding it costs.
+    #[inline]
+    pub(crate) fn with_found<R>(
+        &self,
+        labels: &Labels,
+        with: impl FnOnce(&Arc<MemSeries>) -> R,
+    ) -> Option<R> {
+        let hash = labels.hash64();
+        self.shard(hash).read().find(hash, labels).map(with)
+    }
+
     fn get_or_create_hashed(
         &self,
         hash: u64,
@@ -174,7 +186,7 @@ impl Registry {
 
     /// Charges a source with a series that it sends and that a replay has made. Nobody is refused what is
     /// there.
-    fn charge_found(&self, index: SeriesIndex, limit: &Arc<SeriesLimit>) {
+    pub(crate) fn charge_found(&self, index: SeriesIndex, limit: &Arc<SeriesLimit>) {
         if !self.table.read().is_charged(index) {
             self.table.write().charge(index, || limit.charge_kept());
         }
