@@ -2,7 +2,7 @@
 //! network links count, what other programs say. It has a twin in the tests, which can hang and fail
 //! at will.
 
-use crate::{netlink, perf_events};
+use crate::{netlink, perf_events, system_calls};
 use std::{fmt, io, os::unix::net::UnixStream, time::Duration};
 
 /// A service on this machine that is silent for longer is not waited for.
@@ -40,6 +40,45 @@ pub struct Usage {
     pub inodes: u64,
     /// Free inodes.
     pub inodes_free: u64,
+}
+
+/// What the kernel says of its clock, in the kernel's own units: adjtimex(2) has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockState {
+    /// Whether the clock follows a reference.
+    pub is_synchronised: bool,
+    /// The bits of the state.
+    pub status: i64,
+    /// How far the clock is from its reference.
+    pub offset: i64,
+    /// By what the clock's pace is corrected.
+    pub frequency: i64,
+    /// The largest possible error.
+    pub max_error: i64,
+    /// The estimated error.
+    pub estimated_error: i64,
+    /// The time constant of the phase-locked loop.
+    pub constant: i64,
+    /// The time between two ticks.
+    pub tick: i64,
+    /// The frequency by pulses per second.
+    pub pps_frequency: i64,
+    /// How much the pulses shake.
+    pub pps_jitter: i64,
+    /// The interval of calibrations.
+    pub pps_shift: i64,
+    /// How much the frequency changed of late.
+    pub pps_stability: i64,
+    /// Pulses that shook too much.
+    pub pps_jitters: i64,
+    /// Calibrations.
+    pub pps_calibrations: i64,
+    /// Calibrations that failed.
+    pub pps_errors: i64,
+    /// Calibrations that strayed too far.
+    pub pps_strays: i64,
+    /// How far atomic time is ahead.
+    pub tai_offset: i64,
 }
 
 /// A connection to another program.
@@ -82,6 +121,11 @@ pub trait Host: Send + Sync + fmt::Debug {
     fn connect(&self, path: &str) -> io::Result<Box<dyn Stream>> {
         let _ = path;
         Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// What the kernel says of its clock.
+    fn clock_state(&self) -> io::Result<ClockState> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// What the driver of the network device counts, by the driver's names.
@@ -157,6 +201,10 @@ impl Host for ThisHost {
         stream.set_read_timeout(Some(SILENCE_TIMEOUT))?;
         stream.set_write_timeout(Some(SILENCE_TIMEOUT))?;
         Ok(Box::new(stream))
+    }
+
+    fn clock_state(&self) -> io::Result<ClockState> {
+        system_calls::clock_state()
     }
 
     fn user_id(&self) -> u32 {

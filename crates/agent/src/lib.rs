@@ -11,6 +11,7 @@
 //! - `table`: what collectors find device by device, and pages have family by family
 //! - `source`, `scan`: files below three roots in reused buffers; bytes to fields and numbers
 //! - `host`, `netlink`, `perf_events`: the system beside its files; a trait, since tests have hosts that hang
+//! - `system_calls`: the one file with `unsafe`, for calls that no crate makes safely
 //! - `refusals`: what the system refused to this user, told once
 //! - `dbus`: a client of D-Bus, over a connection that `host` makes
 //! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
@@ -32,8 +33,8 @@
 //!   either.
 //! - No content of a file makes a parser panic or read without bound; a table that was cut is not read.
 //! - A collector that hangs costs one deadline, once, and a file system one timeout.
-//! - Only `source` opens files, only `host`, `netlink`, `perf_events` and `containers::socket` call the
-//!   system.
+//! - Only `source` opens files, only `host`, `netlink`, `perf_events`, `system_calls` and
+//!   `containers::socket` call the system.
 //!
 //! # When you change something
 //! - a collector is added: `collectors::FACTORIES`, its flags in `flags`, its options in `options`, a machine
@@ -60,6 +61,7 @@ mod refusals;
 mod registry;
 mod scan;
 mod source;
+mod system_calls;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -76,7 +78,7 @@ pub use flags::{
     AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, DeviceArgs, FilterArgs,
     ProcessGroupArgs, Switches, WebArgs,
 };
-pub use host::{Host, Stream, ThisHost, Uname, Usage};
+pub use host::{ClockState, Host, Stream, ThisHost, Uname, Usage};
 pub use options::{
     ArpOptions, ContainerOptions, CpuInfoOptions, CpuOptions, DeviceOptions, EthtoolOptions,
     FileSystemOptions, HwMonOptions, InterruptOptions, NetClassOptions, NetDevOptions, NodeOptions,

@@ -84,6 +84,7 @@ pub(crate) mod tcpstat;
 pub(crate) mod textfile;
 pub(crate) mod thermal_zone;
 pub(crate) mod time;
+pub(crate) mod timex;
 pub(crate) mod udev;
 pub(crate) mod udp_queues;
 pub(crate) mod uname;
@@ -166,6 +167,7 @@ const FACTORIES: &[(&str, Factory)] = &[
     ("textfile", |o, _| Box::new(textfile::TextFile::new(&o.textfile_directories))),
     ("thermal_zone", |_, _| Box::new(thermal_zone::ThermalZone::default())),
     ("time", |o, _| Box::new(time::Time::new(o.time_zone.clone()))),
+    ("timex", |_, _| Box::new(timex::Timex)),
     ("udp_queues", |_, _| Box::new(udp_queues::UdpQueues::default())),
     ("uname", |_, _| Box::new(uname::UnameInfo)),
     ("vmstat", |o, _| Box::new(vmstat::VmStat::new(&o.vmstat_fields))),

@@ -54,6 +54,7 @@ const COLLECTORS: &[&str] = &[
     "--collector.textfile",
     "--collector.thermal_zone",
     "--collector.time",
+    "--collector.timex",
     "--collector.udp_queues",
     "--collector.uname",
     "--collector.vmstat",
@@ -196,6 +197,10 @@ const MOVING: &[(&str, f64, f64)] = &[
     ("node_zoneinfo_nr_writeback", 0.5, 1e6),
     ("node_sockstat_", 1.0, 50_000.0),
     ("node_softnet_backlog_len", 0.0, 1000.0),
+    ("node_timex_estimated_error_seconds", 0.1, 0.01),
+    ("node_timex_frequency_adjustment_ratio", 1e-6, 0.0),
+    ("node_timex_maxerror_seconds", 0.1, 0.01),
+    ("node_timex_offset_seconds", 0.1, 1e-4),
     ("node_udp_queues", 1.0, 1e7),
     ("node_buddyinfo_blocks", 1.0, 1e6),
     // The reference takes the number of entries of the kernel's caches for a counter.
