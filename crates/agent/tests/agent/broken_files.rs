@@ -1,13 +1,12 @@
 //! Machines whose files are cut at any length, have flipped bits, or are full of nonsense: no panic, no page
 //! that cannot be read, and no number that the whole file does not have.
 
-use crate::common::{self, Page, options, still_agent, still_agent_of};
+use crate::common::{self, Page, copy_below, entries_in, here, options, seeded, still_agent, still_agent_of};
 use skopos_agent::{NodeAgent, NodeOptions, collector_names};
-use skopos_base::{env::Env, rng::Rng};
+use skopos_base::rng::Rng;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -70,47 +69,16 @@ machines! {
 
 #[test]
 fn every_machine_is_broken() {
-    let folders = fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().file_name());
+    let folders = fs::read_dir(here("fixtures")).unwrap().map(|entry| entry.unwrap().file_name());
     let folders: BTreeSet<String> = folders.map(|name| name.into_string().unwrap()).collect();
     assert_eq!(folders, MACHINES.iter().map(|name| (*name).to_owned()).collect());
-}
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
 /// A copy of the machine whose files may be broken.
 fn copy(machine: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let machine = fixtures().join(machine);
-    for name in entries_in(&machine) {
-        let (from, to) = (machine.join(&name), folder.path().join(&name));
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        if from.is_symlink() {
-            symlink(fs::read_link(&from).unwrap(), &to).unwrap();
-        } else {
-            fs::copy(from, to).unwrap();
-        }
-    }
+    copy_below(&here("fixtures").join(machine), folder.path());
     folder
-}
-
-/// The files and links below `folder`, by their names from there, sorted.
-fn entries_in(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut left = vec![folder.to_owned()];
-    while let Some(next) = left.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                left.push(entry.path());
-            } else {
-                found.push(entry.path().strip_prefix(folder).unwrap().to_owned());
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 fn files_in(folder: &Path) -> Vec<PathBuf> {
@@ -189,12 +157,8 @@ fn changed(one: &Page, other: &Page) -> Vec<common::Key> {
 }
 
 /// Breaks every file of the machine, for an agent that reads it anew each time: agents remember.
-#[expect(clippy::print_stdout, reason = "random tests print their seed")]
 fn every_file_is_broken(machine: &str) {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| Env::real().rng.next_u64());
-    println!("SEED={seed}");
-    let rng = Rng::from_seed(seed);
+    let rng = seeded();
     let folder = copy(machine);
     for (name, readers) in readers(folder.path()) {
         let options = parsed(&line(readers));

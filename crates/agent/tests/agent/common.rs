@@ -1,4 +1,5 @@
-//! What the tests share: a machine that stands still, agents on it, and reading pages.
+//! What the tests share: a machine that stands still, agents on it, copies of machines that may be broken, and
+//! reading pages.
 
 use crate::answers;
 use jiff::tz::TimeZone;
@@ -7,10 +8,17 @@ use skopos_agent::{
     netlink,
     perf_events::{Count, Event},
 };
-use skopos_base::{clock::Clock, env::Env};
+use skopos_base::{clock::Clock, env::Env, rng::Rng};
 use skopos_exposition::{Entry, Format, Parser};
 use skopos_model::{LabelsBuilder, MetricType, name::METRIC_NAME};
-use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 #[derive(Debug, clap::Parser)]
 struct Program {
@@ -289,4 +297,94 @@ pub(crate) fn gather(agent: &NodeAgent) -> Page {
     let mut out = Vec::new();
     agent.gather(Format::Text, &mut out);
     Page::parse(&out)
+}
+
+/// The text of the page of one scrape.
+pub(crate) fn text(agent: &NodeAgent) -> String {
+    let mut out = Vec::new();
+    agent.gather(Format::Text, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// Whether the collector could read the machine.
+pub(crate) fn succeeded(page: &Page, collector: &str) -> bool {
+    page.value("node_scrape_collector_success", &[("collector", collector)]) == Some(1.0)
+}
+
+/// What these tests have beside their code.
+pub(crate) fn here(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// Compares a page with the one that is kept in `golden`, or keeps it if `UPDATE_GOLDEN` says so.
+pub(crate) fn check_golden(name: &str, given: &str) {
+    let path = here("golden").join(format!("{name}.txt"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, given).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    for (i, (given, kept)) in given.lines().zip(kept.lines()).enumerate() {
+        assert_eq!(given, kept, "{name}: line {}", i + 1);
+    }
+    assert_eq!(given.len(), kept.len(), "{name}");
+}
+
+/// The files and links below `folder`, by their names from there, sorted.
+pub(crate) fn entries_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                left.push(entry.path());
+            } else {
+                found.push(entry.path().strip_prefix(folder).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Copies the machine in `from`, with its links and empty folders.
+pub(crate) fn copy_below(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_symlink() {
+            symlink(fs::read_link(entry.path()).unwrap(), target).unwrap();
+        } else if kind.is_dir() {
+            copy_below(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Chance for a test, from a seed that it prints, or from the one in `SEED`.
+#[expect(clippy::print_stdout, reason = "random tests print their seed")]
+pub(crate) fn seeded() -> Rng {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| Env::real().rng.next_u64());
+    println!("SEED={seed}");
+    Rng::from_seed(seed)
+}
+
+/// Removes a file, cuts it, or fills it with nonsense. `false` if it is not there any more.
+pub(crate) fn break_file(path: &Path, rng: &Rng) -> bool {
+    let Ok(mut content) = fs::read(path) else { return false };
+    let at = rng.below(content.len() as u64 + 1) as usize;
+    match rng.below(4) {
+        0 => fs::remove_file(path).unwrap(),
+        1 => fs::write(path, &content[..at]).unwrap(),
+        2 => fs::write(path, b"18446744073709551615 -1 \xff\n\n:=\n").unwrap(),
+        _ => {
+            content.insert(at, rng.below(256) as u8);
+            fs::write(path, content).unwrap();
+        }
+    }
+    true
 }

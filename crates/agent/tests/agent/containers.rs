@@ -1,23 +1,21 @@
 //! Containers: machines of both versions of control groups in `tests/containers`, with runtimes that answer
 //! what was recorded; what goes while it is read; a runtime that hangs; this machine.
 
-use crate::common::{Page, options, real_agent, still_agent};
+use crate::common::{
+    Page, break_file, check_golden, copy_below, entries_in, gather, here, options, real_agent, seeded,
+    still_agent, succeeded, text,
+};
 use skopos_agent::NodeAgent;
-use skopos_base::{env::Env, rng::Rng};
-use skopos_exposition::Format;
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    os::unix::{fs::symlink, net::UnixListener},
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
+const NAME: &str = "containers";
 const ONLY: &[&str] = &["--collector.disable-defaults", "--collector.containers"];
-
-fn here(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
-}
 
 /// A copy of a machine, whose control groups were all made at one time.
 fn copy(machine: &str) -> tempfile::TempDir {
@@ -25,22 +23,6 @@ fn copy(machine: &str) -> tempfile::TempDir {
     copy_below(&here("containers").join(machine), folder.path());
     date(&folder.path().join("sys/fs/cgroup"));
     folder
-}
-
-fn copy_below(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        let kind = entry.file_type().unwrap();
-        if kind.is_symlink() {
-            symlink(fs::read_link(entry.path()).unwrap(), target).unwrap();
-        } else if kind.is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy_below(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn date(path: &Path) {
@@ -76,12 +58,6 @@ fn runtime(machine: &Path, name: &str, socket: &str) {
     });
 }
 
-fn text(agent: &NodeAgent) -> String {
-    let mut out = Vec::new();
-    agent.gather(Format::Text, &mut out);
-    String::from_utf8(out).unwrap()
-}
-
 /// The page of a scrape in which the runtimes' answers have come. They come when they come.
 fn named(agent: &NodeAgent, names: &[&str]) -> String {
     for _ in 0..10_000 {
@@ -92,10 +68,6 @@ fn named(agent: &NodeAgent, names: &[&str]) -> String {
         std::thread::yield_now();
     }
     panic!("no page has the names {names:?}");
-}
-
-fn succeeded(page: &Page) -> bool {
-    page.value("node_scrape_collector_success", &[("collector", "containers")]) == Some(1.0)
 }
 
 #[test]
@@ -110,16 +82,8 @@ fn machines_give_the_pages_that_are_kept() {
         runtime(folder.path(), "crio", "run/crio/crio.sock");
         let agent = still_agent(folder.path(), &[ONLY, flags].concat());
         let given = named(&agent, names);
-        assert!(succeeded(&Page::parse(given.as_bytes())), "{given}");
-        let path = here("golden").join(format!("containers-{machine}.txt"));
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&path, &given).unwrap();
-        }
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        for (i, (given, kept)) in given.lines().zip(kept.lines()).enumerate() {
-            assert_eq!(given, kept, "{machine}: line {}", i + 1);
-        }
-        assert_eq!(given.len(), kept.len(), "{machine}");
+        assert!(succeeded(&Page::parse(given.as_bytes()), NAME), "{given}");
+        check_golden(&format!("containers-{machine}"), &given);
         let again = text(&agent);
         for (first, second) in given.lines().zip(again.lines()) {
             assert_eq!(first, second, "a second scrape gives the same page");
@@ -130,7 +94,7 @@ fn machines_give_the_pages_that_are_kept() {
 #[test]
 fn without_a_runtime_a_container_is_called_by_its_id() {
     let folder = copy("pods");
-    let page = Page::parse(text(&still_agent(folder.path(), ONLY)).as_bytes());
+    let page = gather(&still_agent(folder.path(), ONLY));
     let names: Vec<&str> = page
         .samples
         .keys()
@@ -145,7 +109,7 @@ fn without_a_runtime_a_container_is_called_by_its_id() {
 #[test]
 fn each_network_namespace_is_shown_once_and_a_pods_by_its_sandbox() {
     let folder = copy("pods");
-    let page = Page::parse(text(&still_agent(folder.path(), ONLY)).as_bytes());
+    let page = gather(&still_agent(folder.path(), ONLY));
     let shown: Vec<&Vec<(String, String)>> = page
         .samples
         .keys()
@@ -171,7 +135,7 @@ fn only_what_is_asked_for_is_shown() {
         (&["--collector.containers.id-include=^/$"], 1),
     ] {
         let folder = copy("pods");
-        let page = Page::parse(text(&still_agent(folder.path(), &[ONLY, flags].concat())).as_bytes());
+        let page = gather(&still_agent(folder.path(), &[ONLY, flags].concat()));
         let shown = page.samples.keys().filter(|(family, _)| family == "container_last_seen").count();
         assert_eq!(shown, count, "{flags:?}");
     }
@@ -204,54 +168,30 @@ fn a_runtime_that_hangs_costs_names_not_numbers() {
     // It takes the connection and never answers.
     let _listener = UnixListener::bind(folder.path().join("run/docker.sock")).unwrap();
     let agent = still_agent(folder.path(), ONLY);
-    let page = Page::parse(text(&agent).as_bytes());
-    assert!(succeeded(&page));
+    let page = gather(&agent);
+    assert!(succeeded(&page, NAME));
     assert!(page.samples.keys().any(|(family, _)| family == "container_memory_usage_bytes"));
-}
-
-/// The files below `folder`, sorted.
-fn files_in(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            files_in(&entry.path(), found);
-        } else {
-            found.push(entry.path());
-        }
-    }
-    found.sort();
 }
 
 #[test]
 fn files_that_are_broken_or_gone_never_fail_a_scrape() {
     const ROUNDS: usize = 150;
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| Env::real().rng.next_u64());
-    println!("SEED={seed}");
-    let rng = Rng::from_seed(seed);
+    let rng = seeded();
     for machine in ["pods", "controllers"] {
         let folder = copy(machine);
-        let mut files = Vec::new();
-        files_in(&folder.path().join("sys/fs"), &mut files);
-        files_in(&folder.path().join("proc"), &mut files);
+        let files = ["sys/fs", "proc"].map(|name| folder.path().join(name));
+        let files = files.map(|folder| entries_in(&folder).into_iter().map(move |name| folder.join(name)));
+        let files: Vec<PathBuf> = files.into_iter().flatten().collect();
         let line = [ONLY, &["--collector.containers.load", "--collector.containers.percpu"]].concat();
         let agent = still_agent(folder.path(), &line);
         text(&agent);
         for _ in 0..ROUNDS {
             let path = &files[rng.below(files.len() as u64) as usize];
-            let Ok(mut content) = fs::read(path) else { continue };
-            let at = rng.below(content.len() as u64 + 1) as usize;
-            match rng.below(4) {
-                0 => fs::remove_file(path).unwrap(),
-                1 => fs::write(path, &content[..at]).unwrap(),
-                2 => fs::write(path, b"18446744073709551615 -1 \xff\n\n:=\n").unwrap(),
-                _ => {
-                    content.insert(at, rng.below(256) as u8);
-                    fs::write(path, content).unwrap();
-                }
+            if !break_file(path, &rng) {
+                continue;
             }
             if folder.path().join("sys/fs/cgroup/cgroup.controllers").exists() || machine != "pods" {
-                assert!(succeeded(&Page::parse(text(&agent).as_bytes())), "{}", path.display());
+                assert!(succeeded(&gather(&agent), NAME), "{}", path.display());
             }
         }
     }
@@ -263,8 +203,8 @@ fn this_machine_shows_its_root_and_itself() {
         return;
     }
     let agent = real_agent(options(ONLY));
-    let page = Page::parse(text(&agent).as_bytes());
-    if succeeded(&page) {
+    let page = gather(&agent);
+    if succeeded(&page, NAME) {
         assert!(page.value("container_last_seen", &[("id", "/")]).is_some());
         assert!(page.value("machine_memory_bytes", &[]).unwrap() > 1e6);
         assert!(page.value("machine_cpu_cores", &[]).unwrap() >= 1.0);

@@ -2,14 +2,10 @@
 //! which machine, and `golden/NAME.txt` is the page. `UPDATE_GOLDEN=1` writes the pages anew; look at the
 //! difference before you keep it.
 
-use crate::common::{Page, gather, still_agent};
+use crate::common::{Page, check_golden, gather, here, still_agent};
 use skopos_agent::NodeAgent;
 use skopos_exposition::Format;
-use std::{fmt::Write as _, fs, path::PathBuf};
-
-fn here(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
-}
+use std::{fmt::Write as _, fs};
 
 /// What a file `golden/NAME.args` says: the machine, and how it is read. Its lines are `machine NAME`,
 /// `collectors NAME…` for only these, `format openmetrics`, and flags.
@@ -53,16 +49,7 @@ impl Golden {
         if self.format == Format::Text {
             Page::parse(given.as_bytes());
         }
-        let path = here("golden").join(format!("{}.txt", self.name));
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&path, &given).unwrap();
-        }
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        let page = &self.name;
-        for (i, (given, kept)) in given.lines().zip(kept.lines()).enumerate() {
-            assert_eq!(given, kept, "{page}: line {}", i + 1);
-        }
-        assert_eq!(given.len(), kept.len(), "{page}");
+        check_golden(&self.name, &given);
     }
 }
 

@@ -1,49 +1,20 @@
 //! Process groups: the machine in `tests/processes` at two moments and the page that the second gives; files
 //! that are broken or gone; this machine.
 
-use crate::common::{Page, options, real_agent, still_agent};
-use skopos_agent::NodeAgent;
-use skopos_base::{env::Env, rng::Rng};
-use skopos_exposition::Format;
-use skopos_model::MetricType;
-use std::{
-    fs,
-    path::{Path, PathBuf},
+use crate::common::{
+    Page, break_file, check_golden, copy_below, entries_in, gather, here, options, real_agent, seeded,
+    still_agent, succeeded, text,
 };
+use skopos_model::MetricType;
+use std::{fs, path::Path};
 
+const NAME: &str = "process-groups";
 const ONLY: &[&str] = &["--collector.disable-defaults", "--collector.process-groups"];
-
-fn here(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
-}
 
 /// Makes `to` what the machine was `before` or `after`.
 fn become_machine(to: &Path, moment: &str) {
     let _ = fs::remove_dir_all(to.join("proc"));
     copy_below(&here("processes").join(moment), to);
-}
-
-fn copy_below(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_below(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-fn text(agent: &NodeAgent) -> String {
-    let mut out = Vec::new();
-    agent.gather(Format::Text, &mut out);
-    String::from_utf8(out).unwrap()
-}
-
-fn succeeded(page: &Page) -> bool {
-    page.value("node_scrape_collector_success", &[("collector", "process-groups")]) == Some(1.0)
 }
 
 #[test]
@@ -59,62 +30,31 @@ fn the_second_scrape_gives_the_page_that_is_kept() {
         text(&agent);
         become_machine(folder.path(), "after");
         let given = text(&agent);
-        assert!(succeeded(&Page::parse(given.as_bytes())), "{given}");
-        let path = here("golden").join(format!("{name}.txt"));
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&path, &given).unwrap();
-        }
-        let kept = fs::read_to_string(&path).unwrap_or_default();
-        for (i, (given, kept)) in given.lines().zip(kept.lines()).enumerate() {
-            assert_eq!(given, kept, "{name}: line {}", i + 1);
-        }
-        assert_eq!(given.len(), kept.len(), "{name}");
+        assert!(succeeded(&Page::parse(given.as_bytes()), NAME), "{given}");
+        check_golden(name, &given);
     }
-}
-
-fn files_in(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files_in(&path, found);
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
 }
 
 #[test]
 fn files_that_are_broken_or_gone_never_fail_a_scrape_nor_let_a_counter_fall() {
     const ROUNDS: usize = 300;
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| Env::real().rng.next_u64());
-    println!("SEED={seed}");
-    let rng = Rng::from_seed(seed);
+    let rng = seeded();
     let folder = tempfile::tempdir().unwrap();
     become_machine(folder.path(), "before");
-    let mut files = Vec::new();
-    files_in(&folder.path().join("proc"), &mut files);
+    let proc = folder.path().join("proc");
+    let files = entries_in(&proc);
     let agent = still_agent(folder.path(), &[ONLY, &["--collector.process-groups.smaps"]].concat());
-    let mut last = Page::parse(text(&agent).as_bytes());
+    let mut last = gather(&agent);
     for _ in 0..ROUNDS {
-        let path = &files[rng.below(files.len() as u64) as usize];
+        let path = proc.join(&files[rng.below(files.len() as u64) as usize]);
         if rng.below(40) == 0 {
             become_machine(folder.path(), if rng.below(2) == 0 { "before" } else { "after" });
         }
-        let Ok(mut content) = fs::read(path) else { continue };
-        let at = rng.below(content.len() as u64 + 1) as usize;
-        match rng.below(4) {
-            0 => fs::remove_file(path).unwrap(),
-            1 => fs::write(path, &content[..at]).unwrap(),
-            2 => fs::write(path, b"18446744073709551615 -1 \xff\n\n:=\n").unwrap(),
-            _ => {
-                content.insert(at, rng.below(256) as u8);
-                fs::write(path, content).unwrap();
-            }
+        if !break_file(&path, &rng) {
+            continue;
         }
-        let page = Page::parse(text(&agent).as_bytes());
-        assert!(succeeded(&page), "{}", path.display());
+        let page = gather(&agent);
+        assert!(succeeded(&page, NAME), "{}", path.display());
         for (key, value) in &last.samples {
             if last.types.get(&key.0) == Some(&MetricType::Counter) {
                 let now = page.samples.get(key);
@@ -154,8 +94,8 @@ fn files_of_rules_that_make_no_sense_are_refused() {
 fn this_machine_has_the_group_of_this_test() {
     let agent = real_agent(options(ONLY));
     text(&agent);
-    let page = Page::parse(text(&agent).as_bytes());
-    assert!(succeeded(&page));
+    let page = gather(&agent);
+    assert!(succeeded(&page, NAME));
     let comm = fs::read_to_string("/proc/self/comm").unwrap();
     let group = [("groupname", comm.trim())];
     assert!(page.value("namedprocess_namegroup_num_procs", &group).unwrap() >= 1.0);
