@@ -2,11 +2,14 @@
 //! network links count, what other programs say. It has a twin in the tests, which can hang and fail
 //! at will.
 
-use crate::{netlink, perf_events, system_calls};
-use std::{fmt, io, os::unix::net::UnixStream, time::Duration};
+use crate::{
+    local_socket::{self, Limits},
+    netlink, perf_events, system_calls,
+};
+use std::{fmt, io, time::Duration};
 
-/// A service on this machine that is silent for longer is not waited for.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a service on this machine may be silent, and how long it may take for all that it is asked.
+const SERVICE_LIMITS: Limits = Limits { silence: Duration::from_secs(2), lifetime: Duration::from_secs(30) };
 
 /// What `uname` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -197,10 +200,7 @@ impl Host for ThisHost {
     }
 
     fn connect(&self, path: &str) -> io::Result<Box<dyn Stream>> {
-        let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(SILENCE_TIMEOUT))?;
-        stream.set_write_timeout(Some(SILENCE_TIMEOUT))?;
-        Ok(Box::new(stream))
+        Ok(Box::new(local_socket::connect(path, SERVICE_LIMITS)?))
     }
 
     fn clock_state(&self) -> io::Result<ClockState> {

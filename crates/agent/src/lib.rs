@@ -6,12 +6,14 @@
 //!   has all its collectors, `switches` all that is on or off
 //! - `options`, `filter`: what the flags come to, when they fit together (`NodeOptions`)
 //! - `registry`: `NodeAgent`, all enabled collectors and the page they write; what a failure means
+//! - `foreign`: families of files of metrics beside the agent's own, each name once
 //! - `pool`: collectors side by side on a few threads, each with a deadline
 //! - `collector`, `output`: the contract of a collector, and where it writes
 //! - `table`: what collectors find device by device, and pages have family by family
 //! - `source`, `scan`: files below three roots in reused buffers; bytes to fields and numbers
 //! - `host`, `netlink`, `perf_events`: the system beside its files; a trait, since tests have hosts that hang
 //! - `system_calls`: the one file with `unsafe`, for calls that no crate makes safely
+//! - `local_socket`: connections to programs on this machine, which may hang
 //! - `refusals`: what the system refused to this user, told once
 //! - `dbus`: a client of D-Bus, over a connection that `host` makes
 //! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
@@ -33,8 +35,8 @@
 //!   either.
 //! - No content of a file makes a parser panic or read without bound; a table that was cut is not read.
 //! - A collector that hangs costs one deadline, once, and a file system one timeout.
-//! - Only `source` opens files, only `host`, `netlink`, `perf_events`, `system_calls` and
-//!   `containers::socket` call the system.
+//! - Only `source` opens files, only `host`, `local_socket`, `netlink`, `perf_events` and `system_calls` call
+//!   the system.
 //!
 //! # When you change something
 //! - a collector is added: `collectors::FACTORIES`, its flags in `flags`, its options in `options`, a machine
@@ -50,7 +52,9 @@ mod dbus;
 mod error;
 mod filter;
 mod flags;
+mod foreign;
 mod host;
+mod local_socket;
 pub mod netlink;
 mod options;
 mod output;

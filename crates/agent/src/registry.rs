@@ -6,15 +6,20 @@ use crate::{
     collectors,
     error::SelectionError,
     flags::is_known,
+    foreign,
     host::Host,
     options::NodeOptions,
     output::Output,
     pool::{Done, Pool, World},
 };
+use parking_lot::Mutex;
 use skopos_base::{clock::Clock, spawn::Spawner};
 use skopos_exposition::Format;
 use skopos_model::MetricType;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// No more names that were left out are remembered, so that the log says each once.
+const MAX_TOLD: usize = 1000;
 
 /// The world that an agent lives in.
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ pub struct NodeAgent {
     pool: Pool,
     deadline: Duration,
     build: BuildInfo,
+    /// Families of files of metrics that were left out, for the agent has them itself.
+    left_out: Mutex<BTreeSet<String>>,
 }
 
 /// Which collectors a scrape asks for.
@@ -76,7 +83,9 @@ impl NodeAgent {
         let AgentEnv { clock, spawner, host } = env;
         let world = World { paths: options.paths, host, clock };
         let all = (0..names.len()).collect();
-        Self { names, all, pool: Pool::new(built, world, spawner), deadline: options.deadline, build }
+        let pool = Pool::new(built, world, spawner);
+        let left_out = Mutex::default();
+        Self { names, all, pool, deadline: options.deadline, build, left_out }
     }
 
     /// The names of the enabled collectors, in the order in which they write.
@@ -122,14 +131,31 @@ impl NodeAgent {
         let slots = scrape.selection.0.as_deref().unwrap_or(&self.all);
         let deadline = scrape.timeout.map_or(self.deadline, |timeout| timeout.min(self.deadline));
         let done = self.pool.run(slots, scrape.format, deadline);
-        for done in done.iter().filter(|done| done.success) {
-            out.extend_from_slice(&done.part);
+        let succeeded = || done.iter().filter(|done| done.success);
+        let is_foreign = |done: &&Done| self.names[done.slot] == collectors::FOREIGN;
+        for own in succeeded().filter(|done| !is_foreign(done)) {
+            out.extend_from_slice(&own.part);
         }
         let mut page = Output::new(scrape.format, out);
         self.write_outcomes(&done, &mut page);
         self.write_build(&mut page);
-        page.end_page().expect("invariant: the agent's own families have names and stand once");
+        page.end_part().expect("invariant: the agent's own families have names and stand once");
+        for foreign in succeeded().filter(is_foreign) {
+            self.tell_left_out(foreign::append(out, &foreign.part, scrape.format));
+        }
+        Output::new(scrape.format, out)
+            .end_page()
+            .expect("invariant: nothing was written, so nothing is wrong");
         self.pool.give_back(done);
+    }
+
+    fn tell_left_out(&self, names: BTreeSet<String>) {
+        let mut told = self.left_out.lock();
+        for family in names {
+            if told.len() < MAX_TOLD && told.insert(family.clone()) {
+                tracing::warn!(family, "a file of metrics has a family of the agent's own; it is left out");
+            }
+        }
     }
 
     fn write_outcomes(&self, done: &[Done], out: &mut Output<'_>) {

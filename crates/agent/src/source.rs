@@ -1,6 +1,6 @@
 //! The files that collectors read: three roots (proc, sys, the root file system) and reused buffers.
-//! This is the only module that opens files. It never follows more than it is told to read, and
-//! never reads more than `MAX_FILE_BYTES`.
+//! This is the only module that opens files. It never follows more than it is told to read, never reads
+//! more than `MAX_FILE_BYTES`, and never waits for what is no file but a pipe.
 
 use crate::{error::CollectError, refusals};
 use rustix::{
@@ -132,6 +132,15 @@ impl ProcKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IsFolder(pub(crate) bool);
 
+/// How much of a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Most {
+    /// What one read gives.
+    OneRead,
+    /// All of it, unless it is larger.
+    Bytes(usize),
+}
+
 /// A file's path and content, in buffers that are used again and again.
 #[derive(Debug, Default)]
 pub(crate) struct File {
@@ -148,14 +157,15 @@ impl File {
         name: fmt::Arguments<'_>,
     ) -> Result<(), CollectError> {
         self.locate(paths, root, name);
-        self.fill(true).map_err(|error| self.unreadable(error))
+        self.fill(Most::Bytes(MAX_FILE_BYTES)).map_err(|error| self.unreadable(error))
     }
 
-    /// Reads the file at `path`, wherever that is; its content is then in `data`.
-    pub(crate) fn read_path(&mut self, path: &str) -> Result<(), CollectError> {
+    /// Reads the file at `path`, wherever that is, unless it is larger than `most_bytes`; its content is then
+    /// in `data`.
+    pub(crate) fn read_path(&mut self, path: &str, most_bytes: usize) -> Result<(), CollectError> {
         self.path.clear();
         self.path.push_str(path);
-        self.fill(true).map_err(|error| self.unreadable(error))
+        self.fill(Most::Bytes(most_bytes)).map_err(|error| self.unreadable(error))
     }
 
     /// As `read`, but a file that does not exist is not an error: then it returns `false`.
@@ -176,7 +186,7 @@ impl File {
     /// the file does not exist or refuses to be read, as many files of sysfs do.
     pub(crate) fn value(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
         self.locate(paths, root, name);
-        self.fill(false).inspect_err(|error| note_refusal(&self.path, error)).ok()?;
+        self.fill(Most::OneRead).inspect_err(|error| note_refusal(&self.path, error)).ok()?;
         Some(self.data.trim_ascii())
     }
 
@@ -189,7 +199,7 @@ impl File {
     /// and goes (control groups, processes) costs nothing.
     pub(crate) fn content(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
         self.locate(paths, root, name);
-        self.fill(true).ok()?;
+        self.fill(Most::Bytes(MAX_FILE_BYTES)).ok()?;
         Some(&self.data)
     }
 
@@ -285,23 +295,25 @@ impl File {
         self.path.write_fmt(name).expect("invariant: writing to a String cannot fail");
     }
 
-    /// Reads the file at `path` into `data`: all of it, or what one read gives.
-    fn fill(&mut self, whole: bool) -> io::Result<()> {
+    /// Reads the file at `path` into `data`. One that is too large leaves no large buffer behind.
+    fn fill(&mut self, most: Most) -> io::Result<()> {
         self.data.clear();
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+        // A pipe in the place of a file would block until somebody writes into it.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         let fd = rustix::fs::open(self.path.as_str(), flags, Mode::empty())?;
         loop {
             if self.data.capacity() - self.data.len() < FIRST_READ_BYTES {
                 self.data.reserve(FIRST_READ_BYTES.max(self.data.len()));
             }
-            match rustix::io::read(&fd, spare_capacity(&mut self.data)) {
-                Ok(0) => return Ok(()),
-                Ok(_) if !whole => return Ok(()),
-                Ok(_) if self.data.len() > MAX_FILE_BYTES => {
-                    return Err(io::Error::other(format!("the file is larger than {MAX_FILE_BYTES} bytes")));
+            let read = rustix::io::read(&fd, spare_capacity(&mut self.data));
+            match (read, most) {
+                (Ok(0), _) | (Ok(_), Most::OneRead) => return Ok(()),
+                (Ok(_), Most::Bytes(bytes)) if self.data.len() > bytes => {
+                    self.data = Vec::new();
+                    return Err(io::Error::other(format!("the file is larger than {bytes} bytes")));
                 }
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                (Ok(_) | Err(Errno::INTR), _) => {}
+                (Err(error), _) => return Err(error.into()),
             }
         }
     }
@@ -387,10 +399,13 @@ pub(crate) struct Stamp {
     inode: u64,
 }
 
-/// The state of the file at `path`.
+/// The state of the file at `path`; links are followed. A folder, a pipe or a device is none.
 pub(crate) fn stamp_of(path: &str) -> io::Result<Stamp> {
     use std::os::unix::fs::MetadataExt as _;
     let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     Ok(Stamp {
         modified_seconds: found.mtime(),
         modified_nanoseconds: found.mtime_nsec(),
@@ -493,6 +508,27 @@ mod tests {
         assert_eq!(file.data(), content.as_bytes());
         assert_eq!(file.lines().unwrap().count(), 5000);
         assert_eq!(file.number(&paths, Root::Proc, format_args!("small")), Some(7));
+    }
+
+    #[test]
+    fn what_never_ends_is_given_up_and_what_never_begins_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("proc")).unwrap();
+        let paths = Paths::below(folder.path().to_str().unwrap());
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("proc/endless")).unwrap();
+        let pipe = folder.path().join("proc/pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+        let mut file = File::default();
+        let error = file.read(&paths, Root::Proc, format_args!("endless")).unwrap_err();
+        assert!(error.to_string().contains("larger than"), "{error}");
+        assert_eq!(file.data.capacity(), 0);
+        assert!(file.value(&paths, Root::Proc, format_args!("endless")).is_some());
+        // Nobody has it open for writing, then somebody has and does not write.
+        file.read(&paths, Root::Proc, format_args!("pipe")).unwrap();
+        assert!(file.lines().is_err());
+        let _writer = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+        assert!(file.read(&paths, Root::Proc, format_args!("pipe")).is_err());
+        assert!(stamp_of(pipe.to_str().unwrap()).is_err());
     }
 
     #[test]

@@ -179,7 +179,10 @@ const FACTORIES: &[(&str, Factory)] = &[
     ("zoneinfo", |_, _| Box::new(zoneinfo::ZoneInfo::default())),
 ];
 
-/// The names of the collectors that this version has, sorted.
+/// The collector whose families other programs named; they may be names of the agent's own.
+pub(crate) const FOREIGN: &str = "textfile";
+
+/// The names of the collectors that this version has, in the order of the page.
 pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
     FACTORIES.iter().map(|(name, _)| *name)
 }

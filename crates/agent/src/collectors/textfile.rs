@@ -1,4 +1,6 @@
-//! `textfile`: metrics that other programs left in files called `*.prom`.
+//! `textfile`: metrics that other programs left in files called `*.prom`. A file that cannot be shown costs
+//! its own metrics only, and files of any size and number cost bounded memory. It never decides about names
+//! that the agent's own metrics have, too: `foreign` does.
 
 use super::glob;
 use crate::{
@@ -7,10 +9,25 @@ use crate::{
     source::{File, Stamp, names_at, stamp_of},
 };
 use skopos_exposition::{Entry, Format, Parser};
-use skopos_model::{LabelsBuilder, MetricType, name::METRIC_NAME};
+use skopos_model::{
+    LabelsBuilder, MetricType,
+    name::{METRIC_NAME, is_classic_metric_name},
+};
 use std::collections::{BTreeMap, HashSet};
 
 const EXTENSION: &str = ".prom";
+/// No more files than this are read.
+const MAX_FILES: usize = 4096;
+/// The files together are not larger.
+const MAX_BYTES: usize = 16 << 20;
+/// The files together have no more samples.
+const MAX_SAMPLES: usize = 100_000;
+/// No more failures than this are told.
+const MAX_TOLD: usize = 64;
+
+const MTIME: &str = "node_textfile_mtime_seconds";
+/// Says that something could not be shown.
+pub(crate) const SCRAPE_ERROR: &str = "node_textfile_scrape_error";
 
 /// The collector.
 #[derive(Debug)]
@@ -19,17 +36,22 @@ pub(crate) struct TextFile {
     file: File,
     /// What was read, by path. A file is read again when it was changed.
     files: BTreeMap<String, Content>,
+    /// What was wrong in the last scrape; the log says it once.
+    told: Wrong,
 }
 
 /// A file at one time.
 #[derive(Debug)]
 struct Content {
     stamp: Stamp,
-    /// `None` when the file has to be left out.
-    families: Option<BTreeMap<String, Family>>,
+    bytes: usize,
+    /// What it has, or why it is left out.
+    families: Result<Families, String>,
 }
 
-/// A family of a file, or of all of them.
+type Families = BTreeMap<String, Family>;
+
+/// A family of a file.
 #[derive(Clone, Debug, Default)]
 struct Family {
     kind: Option<MetricType>,
@@ -45,14 +67,40 @@ struct Sample {
     value: f64,
 }
 
+/// A family of all files.
+#[derive(Debug)]
+struct Merged<'a> {
+    kind: MetricType,
+    help: Option<&'a str>,
+    files: Vec<&'a str>,
+    samples: Vec<&'a Sample>,
+}
+
+/// What cannot be shown, by file or family, and why.
+#[derive(Debug, Default)]
+struct Wrong(BTreeMap<String, String>);
+
+impl Wrong {
+    fn note(&mut self, what: &str, why: impl Into<String>) {
+        if self.0.len() < MAX_TOLD {
+            self.0.entry(what.to_owned()).or_insert_with(|| why.into());
+        }
+    }
+}
+
 impl TextFile {
     pub(crate) fn new(directories: &[String]) -> Self {
-        Self { directories: directories.to_vec(), file: File::default(), files: BTreeMap::new() }
+        Self {
+            directories: directories.to_vec(),
+            file: File::default(),
+            files: BTreeMap::new(),
+            told: Wrong::default(),
+        }
     }
 
-    /// The files, sorted within each directory, and whether all directories could be listed.
-    fn find(&self) -> (Vec<String>, bool) {
-        let (mut found, mut all_listed) = (Vec::new(), true);
+    /// The files, sorted within each directory.
+    fn find(&self, wrong: &mut Wrong) -> Vec<String> {
+        let mut found = Vec::new();
         for directory in self.directories.iter().filter(|directory| !directory.is_empty()) {
             let mut folders = glob::expand(directory);
             if folders.is_empty() {
@@ -64,75 +112,98 @@ impl TextFile {
                         let names = names.iter().filter(|name| name.ends_with(EXTENSION));
                         found.extend(names.map(|name| format!("{}/{name}", folder.trim_end_matches('/'))));
                     }
-                    Err(error) => {
-                        tracing::warn!(path = folder, %error, "cannot list a directory of metrics");
-                        all_listed = false;
-                    }
+                    Err(error) => wrong.note(&folder, format!("cannot be listed: {error}")),
                 }
             }
         }
         let mut seen = HashSet::new();
         found.retain(|path| seen.insert(path.clone()));
-        (found, all_listed)
+        if let Some(path) = found.get(MAX_FILES) {
+            wrong.note(path, format!("it and those behind it are left out: more than {MAX_FILES} files"));
+            found.truncate(MAX_FILES);
+        }
+        found
     }
 
-    /// Reads the files that were changed; whether all files can be shown.
-    fn read(&mut self, paths: &[String]) -> bool {
-        self.files.retain(|path, _| paths.contains(path));
-        let mut all_read = true;
+    /// Reads the files that were changed.
+    fn read(&mut self, paths: &[String], wrong: &mut Wrong) {
+        let listed: HashSet<&String> = paths.iter().collect();
+        self.files.retain(|path, _| listed.contains(path));
+        let (mut bytes_left, mut samples_left) = (MAX_BYTES, MAX_SAMPLES);
         for path in paths {
             let stamp = match stamp_of(path) {
                 Ok(stamp) => stamp,
                 Err(error) => {
-                    tracing::warn!(path, %error, "cannot read a file of metrics");
+                    wrong.note(path, error.to_string());
                     self.files.remove(path);
-                    all_read = false;
                     continue;
                 }
             };
-            if self.files.get(path).is_none_or(|content| content.stamp != stamp) {
-                let parsed = self.file.read_path(path).map_err(|error| error.to_string());
-                let parsed = parsed.and_then(|()| parse(self.file.data()));
-                if let Err(error) = &parsed {
-                    tracing::error!(path, error, "a file of metrics is left out");
-                }
-                self.files.insert(path.clone(), Content { stamp, families: parsed.ok() });
+            let fits = |known: &Content| known.bytes <= bytes_left && known.samples() <= samples_left;
+            if !self.files.get(path).is_some_and(|known| known.stamp == stamp && fits(known)) {
+                let read = self.file.read_path(path, bytes_left).map_err(|error| error.to_string());
+                let families = read.and_then(|()| parse(self.file.data(), samples_left));
+                let bytes = self.file.data().len();
+                self.files.insert(path.clone(), Content { stamp, bytes, families });
             }
-            all_read &= self.files[path].families.is_some();
+            let content = &self.files[path];
+            match &content.families {
+                Ok(_) => {
+                    bytes_left -= content.bytes;
+                    samples_left -= content.samples();
+                }
+                Err(error) => wrong.note(path, error),
+            }
         }
-        all_read
+    }
+
+    /// Logs what was not wrong before.
+    fn tell(&mut self, wrong: Wrong) {
+        for (what, why) in wrong.0.iter().filter(|(what, why)| self.told.0.get(*what) != Some(*why)) {
+            tracing::warn!(what, why, "not all metrics of files can be shown");
+        }
+        self.told = wrong;
+    }
+}
+
+impl Content {
+    /// How many samples it has.
+    fn samples(&self) -> usize {
+        self.families.iter().flat_map(BTreeMap::values).map(|family| family.samples.len()).sum()
     }
 }
 
 impl Collector for TextFile {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
-        let (paths, all_listed) = self.find();
-        let all_read = self.read(&paths);
-        let shown = || paths.iter().filter_map(|path| Some((path, self.files.get(path)?)));
-        let (families, all_agree) =
-            merge(shown().filter_map(|(path, content)| Some((path.as_str(), content.families.as_ref()?))));
-        write(&families, context);
+        let mut wrong = Wrong::default();
+        let paths = self.find(&mut wrong);
+        self.read(&paths, &mut wrong);
+        let mut shown: Vec<(&str, &Content, &Families)> = Vec::new();
+        for path in &paths {
+            let Some(content) = self.files.get(path) else { continue };
+            shown.extend(content.families.as_ref().ok().map(|families| (path.as_str(), content, families)));
+        }
+        write(&merge(shown.iter().map(|(path, _, families)| (*path, *families)), &mut wrong), context);
         let help = "When each file was changed last, in seconds since 1970.";
-        let mut mtimes: Vec<_> = shown().filter(|(_, content)| content.families.is_some()).collect();
-        mtimes.sort_unstable_by_key(|(path, _)| *path);
-        let mut family = context.out.family("node_textfile_mtime_seconds", MetricType::Gauge, help);
-        for (path, content) in mtimes {
+        shown.sort_unstable_by_key(|(path, ..)| *path);
+        let mut family = context.out.family(MTIME, MetricType::Gauge, help);
+        for (path, content, _) in shown {
             family.sample(&[("file", path)], content.stamp.modified_seconds as f64);
         }
-        let is_whole = all_listed && all_read && all_agree;
         let help = "Whether something in the files of metrics could not be shown: 1 if so, else 0.";
-        context.out.gauge("node_textfile_scrape_error", help, f64::from(u8::from(!is_whole)));
+        context.out.gauge(SCRAPE_ERROR, help, f64::from(u8::from(!wrong.0.is_empty())));
+        self.tell(wrong);
         Ok(())
     }
 }
 
-/// The families of a file.
-fn parse(data: &[u8]) -> Result<BTreeMap<String, Family>, String> {
+/// The families of a file, if it has no more samples than this.
+fn parse(data: &[u8], most_samples: usize) -> Result<Families, String> {
     if data.last().is_some_and(|last| *last != b'\n') {
         return Err("the last line has no end, so the file may have been cut".into());
     }
-    let mut families: BTreeMap<String, Family> = BTreeMap::new();
-    let mut labels = LabelsBuilder::default();
+    let mut families = Families::new();
+    let (mut labels, mut samples) = (LabelsBuilder::default(), 0);
     for entry in Parser::new(Format::Text, data) {
         match entry.map_err(|error| error.to_string())? {
             Entry::Help { name, text } => {
@@ -152,11 +223,16 @@ fn parse(data: &[u8]) -> Result<BTreeMap<String, Family>, String> {
                 if sample.timestamp.is_some() {
                     return Err(format!("a sample of {name} has a time; leave it out, the scrape has one"));
                 }
+                samples += 1;
+                if samples > most_samples {
+                    return Err(format!("the files have more than {MAX_SAMPLES} samples"));
+                }
                 labels.clear();
                 sample.series.labels_into(&mut labels).map_err(|error| error.to_string())?;
-                let labels = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+                // A label without a value is none, so that it makes no other series.
+                let labels = labels.iter().filter(|(name, value)| *name != METRIC_NAME && !value.is_empty());
                 let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-                let (family, suffix) = family_of(&name, &families);
+                let (family, suffix) = family_of(&name, &families)?;
                 let sample = Sample { suffix, labels, value: sample.value };
                 families.entry(family.to_owned()).or_default().samples.push(sample);
             }
@@ -168,64 +244,82 @@ fn parse(data: &[u8]) -> Result<BTreeMap<String, Family>, String> {
 }
 
 /// The family that a sample belongs to, and what its name has behind the family's.
-fn family_of<'a>(name: &'a str, families: &BTreeMap<String, Family>) -> (&'a str, &'static str) {
+fn family_of<'a>(name: &'a str, families: &Families) -> Result<(&'a str, &'static str), String> {
+    if !is_classic_metric_name(name) {
+        return Err(format!("not every scraper can read the name {name:?}; use letters, digits and _"));
+    }
     for suffix in ["_bucket", "_sum", "_count"] {
         let Some(base) = name.strip_suffix(suffix) else { continue };
         match families.get(base).and_then(|family| family.kind) {
-            Some(MetricType::Histogram) => return (base, suffix),
-            Some(MetricType::Summary) if suffix != "_bucket" => return (base, suffix),
+            Some(MetricType::Histogram) => return Ok((base, suffix)),
+            Some(MetricType::Summary) if suffix != "_bucket" => return Ok((base, suffix)),
             _ => {}
         }
     }
-    (name, "")
+    match families.get(name).and_then(|family| family.kind) {
+        Some(MetricType::Histogram) => Err(format!("{name} is a histogram: it has no sample of this name")),
+        _ => Ok((name, "")),
+    }
 }
 
-/// The families of all files, and whether the files agree on them. Where not, the first file is right.
+/// The families of all files. Where the files do not agree, the first one is right.
 fn merge<'a>(
-    files: impl Iterator<Item = (&'a str, &'a BTreeMap<String, Family>)>,
-) -> (BTreeMap<&'a str, Family>, bool) {
-    let mut merged: BTreeMap<&str, Family> = BTreeMap::new();
-    let mut sources: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let mut all_agree = true;
+    files: impl Iterator<Item = (&'a str, &'a Families)>,
+    wrong: &mut Wrong,
+) -> BTreeMap<&'a str, Merged<'a>> {
+    let mut merged: BTreeMap<&str, Merged<'_>> = BTreeMap::new();
     for (path, families) in files {
         for (name, family) in families {
-            let Some(known) = merged.get_mut(name.as_str()) else {
-                let mut first = Family { samples: Vec::new(), ..family.clone() };
-                all_agree &= add(&mut first.samples, &family.samples);
-                merged.insert(name, first);
-                sources.entry(name).or_default().push(path);
-                continue;
-            };
-            let helps_agree = known.help.is_none() || family.help.is_none() || known.help == family.help;
-            if !helps_agree || known.kind.unwrap_or_default() != family.kind.unwrap_or_default() {
-                tracing::debug!(path, family = name, "another help text or type than in a file before");
-                all_agree = false;
+            let (kind, help) = (family.kind.unwrap_or_default(), family.help.as_deref());
+            let known = merged.entry(name).or_insert_with(|| Merged {
+                kind,
+                help,
+                files: Vec::new(),
+                samples: Vec::new(),
+            });
+            if known.kind != kind || known.help.is_some() && help.is_some() && known.help != help {
+                wrong.note(path, format!("{name} has another type or help text than in a file before"));
                 continue;
             }
-            known.help = known.help.take().or_else(|| family.help.clone());
-            all_agree &= add(&mut known.samples, &family.samples);
-            sources.entry(name).or_default().push(path);
+            known.help = known.help.or(help);
+            known.files.push(path);
+            known.samples.extend(&family.samples);
         }
     }
+    let mut names: HashSet<String> = HashSet::from([MTIME.to_owned(), SCRAPE_ERROR.to_owned()]);
+    merged.retain(|name, family| {
+        let is_free = sample_names(name, family.kind).all(|name| names.insert(name));
+        if !is_free {
+            wrong.note(name, "another family has samples of this name");
+        }
+        is_free
+    });
     for (name, family) in &mut merged {
-        family.help.get_or_insert_with(|| format!("Read from {}", sources[name].join(", ")));
+        let (mut seen, all) = (HashSet::new(), family.samples.len());
+        family.samples.retain(|sample| seen.insert((sample.suffix, &sample.labels)));
+        if family.samples.len() < all {
+            wrong.note(name, "a series stands twice in the files; the first of them is shown");
+        }
     }
-    (merged, all_agree)
+    merged
 }
 
-/// Adds samples; `false` when one of them was there already, and was left out.
-fn add(samples: &mut Vec<Sample>, more: &[Sample]) -> bool {
-    let key = |sample: &Sample| (sample.suffix, sample.labels.clone());
-    let mut seen: HashSet<_> = samples.iter().map(key).collect();
-    let before = samples.len();
-    samples.extend(more.iter().filter(|sample| seen.insert(key(sample))).cloned());
-    samples.len() == before + more.len()
+/// What the samples of a family are called, in any format of a page.
+fn sample_names(name: &str, kind: MetricType) -> impl Iterator<Item = String> {
+    let suffixes: &[&str] = match kind {
+        MetricType::Histogram => &["_bucket", "_sum", "_count"],
+        MetricType::Summary => &["", "_sum", "_count"],
+        MetricType::Counter if !name.ends_with("_total") => &["", "_total"],
+        _ => &[""],
+    };
+    suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
 }
 
-fn write(families: &BTreeMap<&str, Family>, context: &mut Context<'_>) {
+fn write(families: &BTreeMap<&str, Merged<'_>>, context: &mut Context<'_>) {
     for (name, family) in families {
-        let help = family.help.as_deref().unwrap_or_default();
-        let mut out = context.out.family(name, family.kind.unwrap_or_default(), help);
+        let from_files = || format!("Read from {}", family.files.join(", "));
+        let help = family.help.map_or_else(from_files, str::to_owned);
+        let mut out = context.out.family(name, family.kind, &help);
         for sample in &family.samples {
             let labels: Vec<(&str, &str)> =
                 sample.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -247,20 +341,23 @@ mod tests {
             ("# HELP a x\n# HELP a y\na 1\n", "a has two help texts"),
             ("a 1\n# TYPE a gauge\n", "the type of a stands behind its samples, or twice"),
             ("# TYPE a gauge\n# TYPE a gauge\na 1\n", "the type of a stands behind its samples, or twice"),
+            ("# TYPE a histogram\na 1\n", "a is a histogram: it has no sample of this name"),
+            ("{\"a b\"} 1\n", "not every scraper can read the name \"a b\"; use letters, digits and _"),
+            (&"a 1\n".repeat(10), "the files have more than 100000 samples"),
         ] {
-            assert_eq!(parse(text.as_bytes()).unwrap_err(), error, "{text:?}");
+            assert_eq!(parse(text.as_bytes(), 9).unwrap_err(), error, "{text:?}");
         }
         for text in ["a\n", "a{b 1\n", "a{b=\"1\",b=\"2\"} 1\n", "{ 1\n"] {
-            assert!(parse(text.as_bytes()).is_err(), "{text:?}");
+            assert!(parse(text.as_bytes(), 9).is_err(), "{text:?}");
         }
-        assert!(parse(b"").unwrap().is_empty());
+        assert!(parse(b"", 9).unwrap().is_empty());
     }
 
     #[test]
     fn samples_of_histograms_and_summaries_belong_to_their_family() {
         let text = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 2\nh_count 1\nx_sum 3\n\
             # TYPE s summary\ns{quantile=\"0.5\"} 1\ns_bucket 1\n";
-        let families = parse(text.as_bytes()).unwrap();
+        let families = parse(text.as_bytes(), 9).unwrap();
         let counts: Vec<(&str, usize)> =
             families.iter().map(|(name, family)| (name.as_str(), family.samples.len())).collect();
         assert_eq!(counts, [("h", 3), ("s", 1), ("s_bucket", 1), ("x_sum", 1)]);
@@ -269,7 +366,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_file_is_read_without_panic(text in "(# (HELP|TYPE) )?[a-z_{}=\", 0-9\n#]{0,80}\n") {
-            let _ = parse(text.as_bytes());
+            let _ = parse(text.as_bytes(), 9);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let _ = parse(&bytes, 9);
         }
     }
 }

@@ -1,8 +1,18 @@
 //! What runtimes say of a container, out of their JSON: Docker's and Podman's lists, CRI-O's answer for one
 //! container, and the description (OCI runtime specification) that containerd and CRI-O keep on disk.
 
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, SeqAccess, Visitor},
+};
+use std::{collections::BTreeMap, fmt};
+
+/// A list with more containers is not taken.
+const MAX_LISTED: usize = 2 * super::hierarchy::MAX_GROUPS;
+/// A text that is longer is no name; as a label it would stand in each of a container's samples.
+const MAX_TEXT_BYTES: usize = 4096;
+/// A container's labels together are not longer; what is beyond is left out.
+const MAX_LABELS_BYTES: usize = 16 << 10;
 
 /// What is known of a container.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,7 +34,24 @@ type Texts = BTreeMap<String, String>;
 
 /// The texts under the first of these keys that is there.
 fn text(texts: &Texts, keys: &[&str]) -> String {
-    keys.iter().find_map(|key| texts.get(*key)).cloned().unwrap_or_default()
+    short(keys.iter().find_map(|key| texts.get(*key)).cloned().unwrap_or_default())
+}
+
+/// The text, unless it is too long to be one.
+fn short(text: String) -> String {
+    if text.len() <= MAX_TEXT_BYTES { text } else { String::new() }
+}
+
+/// The labels that can be shown.
+fn shown(mut labels: Texts) -> Texts {
+    let mut left = MAX_LABELS_BYTES;
+    labels.retain(|name, value| {
+        let bytes = name.len() + value.len();
+        let is_kept = bytes <= MAX_TEXT_BYTES && bytes <= left;
+        left -= if is_kept { bytes } else { 0 };
+        is_kept
+    });
+    labels
 }
 
 /// An entry of `GET /containers/json`.
@@ -44,8 +71,38 @@ struct Listed {
 
 /// The containers in a list, by their IDs.
 pub(super) fn of_list(body: &[u8]) -> Result<Vec<(String, Meta)>, serde_json::Error> {
-    let listed: Vec<Listed> = serde_json::from_slice(body)?;
-    Ok(listed.into_iter().map(Listed::into_meta).collect())
+    let List(listed) = serde_json::from_slice(body)?;
+    Ok(listed)
+}
+
+/// A list of no more than `MAX_LISTED` containers.
+struct List(Vec<(String, Meta)>);
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ListVisitor)
+    }
+}
+
+struct ListVisitor;
+
+impl<'de> Visitor<'de> for ListVisitor {
+    type Value = List;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of containers")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<List, A::Error> {
+        let mut listed = Vec::new();
+        while let Some(entry) = entries.next_element::<Listed>()? {
+            if listed.len() == MAX_LISTED {
+                return Err(A::Error::custom(format_args!("more than {MAX_LISTED} containers")));
+            }
+            listed.push(entry.into_meta());
+        }
+        Ok(List(listed))
+    }
 }
 
 impl Listed {
@@ -55,14 +112,14 @@ impl Listed {
         let own = names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/'));
         let labels = self.labels.unwrap_or_default();
         let meta = Meta {
-            name: own.unwrap_or(&self.id).to_owned(),
-            image: self.image.unwrap_or_default(),
+            name: short(own.unwrap_or(&self.id).to_owned()),
+            image: short(self.image.unwrap_or_default()),
             created_s: self.created.as_f64(),
             namespace: text(&labels, &["io.kubernetes.pod.namespace"]),
             pod: text(&labels, &["io.kubernetes.pod.name"]),
             container: text(&labels, &["io.kubernetes.container.name"]),
             is_sandbox: text(&labels, &["io.kubernetes.docker.type"]) == "podsandbox",
-            labels,
+            labels: shown(labels),
         };
         (self.id, meta)
     }
@@ -88,8 +145,8 @@ pub(super) fn of_crio(body: &[u8]) -> Option<Meta> {
     let labels = found.labels.unwrap_or_default();
     let container = text(&labels, &["io.kubernetes.container.name"]);
     Some(Meta {
-        name: found.name,
-        image: found.image.unwrap_or_default(),
+        name: short(found.name),
+        image: short(found.image.unwrap_or_default()),
         created_s: found.created_time.map(|nanos| (nanos / super::read::NANOS).floor()),
         namespace: text(&labels, &["io.kubernetes.pod.namespace"]),
         pod: text(&labels, &["io.kubernetes.pod.name"]),
@@ -145,6 +202,23 @@ mod tests {
         let sandbox = &found[2].1;
         let labels = (sandbox.pod.as_str(), sandbox.namespace.as_str(), sandbox.container.as_str());
         assert_eq!((labels, sandbox.is_sandbox), (("p", "n", "POD"), true));
+    }
+
+    #[test]
+    fn what_is_too_much_is_left_out() {
+        let (long, value) = ("x".repeat(MAX_TEXT_BYTES + 1), "y".repeat(1000));
+        let labels: Vec<String> = (0..100).map(|at| format!("\"l{at:02}\": \"{value}\"")).collect();
+        let labels = labels.join(",");
+        let list = format!(
+            r#"[{{"Id": "a", "Names": ["/{long}"], "Image": "{long}", "Labels": {{"a": "{long}",{labels}}}}}]"#
+        );
+        let (_, meta) = of_list(list.as_bytes()).unwrap().remove(0);
+        assert_eq!((meta.name.as_str(), meta.image.as_str()), ("", ""));
+        assert_eq!(meta.labels.len(), MAX_LABELS_BYTES / 1003);
+        assert!(meta.labels.values().all(|kept| *kept == value));
+        let list = |len: usize| format!("[{}]", vec![r#"{"Id": "a"}"#; len].join(","));
+        assert_eq!(of_list(list(MAX_LISTED).as_bytes()).unwrap().len(), MAX_LISTED);
+        assert!(of_list(list(MAX_LISTED + 1).as_bytes()).is_err());
     }
 
     #[test]

@@ -14,7 +14,12 @@ use crate::{
 };
 use parking_lot::{Condvar, Mutex};
 use skopos_base::{clock::Clock, spawn::Spawner};
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How long a scrape waits for the name of a container that it has never seen.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -99,7 +104,7 @@ impl Names {
             let is_own = |identity: &&Identity| socket.runtimes.contains(&identity.runtime);
             let wanted: Vec<String> = unknown.iter().filter(is_own).map(|i| i.id.clone()).collect();
             let has_news = news.iter().any(|identity| is_own(&identity));
-            socket.ask(wanted, has_news, &self.clock, &*self.spawner);
+            socket.ask(wanted, has_news, &*self.clock, &*self.spawner);
         }
         for socket in &self.sockets {
             if news.iter().any(|identity| socket.runtimes.contains(&identity.runtime)) {
@@ -175,13 +180,7 @@ impl Names {
 }
 
 impl Socket {
-    fn ask(
-        self: &Arc<Self>,
-        wanted: Vec<String>,
-        has_news: bool,
-        clock: &Arc<dyn Clock>,
-        spawner: &dyn Spawner,
-    ) {
+    fn ask(self: &Arc<Self>, wanted: Vec<String>, has_news: bool, clock: &dyn Clock, spawner: &dyn Spawner) {
         let mut told = self.told.lock();
         if told.is_asking || (wanted.is_empty() && told.known.is_empty()) {
             return;
@@ -196,8 +195,8 @@ impl Socket {
             return;
         }
         (told.asked_at, told.is_asking) = (Some(now), true);
-        let (socket, clock) = (Arc::clone(self), Arc::clone(clock));
-        let spawned = spawner.spawn("agent-runtime", Box::new(move || socket.answer(&wanted, &*clock)));
+        let socket = Arc::clone(self);
+        let spawned = spawner.spawn("agent-runtime", Box::new(move || socket.answer(&wanted)));
         if let Err(error) = spawned {
             tracing::warn!(%error, "no thread for asking a runtime of containers");
             told.is_asking = false;
@@ -205,10 +204,10 @@ impl Socket {
     }
 
     /// Asks and keeps the answer. Runs on a thread of its own.
-    fn answer(&self, wanted: &[String], clock: &dyn Clock) {
+    fn answer(&self, wanted: &[String]) {
         let answer = match self.kind {
-            Kind::List => self.list(clock),
-            Kind::CriO => self.each(wanted, clock),
+            Kind::List => self.list(),
+            Kind::CriO => self.each(wanted),
         };
         let mut told = self.told.lock();
         told.is_asking = false;
@@ -228,21 +227,27 @@ impl Socket {
         self.answered.notify_all();
     }
 
-    fn list(&self, clock: &dyn Clock) -> io::Result<HashMap<String, Arc<Meta>>> {
-        let body = socket::get(&self.path, "/containers/json", clock)?;
+    fn list(&self) -> io::Result<HashMap<String, Arc<Meta>>> {
+        let body = socket::get(&self.path, "/containers/json")?;
         let listed =
             meta::of_list(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(listed.into_iter().map(|(id, meta)| (id, Arc::new(meta))).collect())
     }
 
-    fn each(&self, wanted: &[String], clock: &dyn Clock) -> io::Result<HashMap<String, Arc<Meta>>> {
+    /// Asks for one container after the other, as many as can be asked for in `socket::TIMEOUT`.
+    fn each(&self, wanted: &[String]) -> io::Result<HashMap<String, Arc<Meta>>> {
+        let ends_at = Instant::now() + socket::TIMEOUT;
         let mut known = HashMap::new();
         for id in wanted {
-            match socket::get(&self.path, &format!("/containers/{id}"), clock) {
+            match socket::get(&self.path, &format!("/containers/{id}")) {
                 Ok(body) => known.extend(meta::of_crio(&body).map(|meta| (id.clone(), Arc::new(meta)))),
                 // It says 404 of those that are not its own.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
-                Err(error) => return Err(error),
+                Err(error) if known.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+            if Instant::now() >= ends_at {
+                break;
             }
         }
         Ok(known)

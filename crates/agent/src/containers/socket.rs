@@ -1,42 +1,27 @@
 //! A request to a runtime over its Unix socket: HTTP, one question a connection, read to its end or to a
 //! deadline. It never reads more than `MAX_ANSWER_BYTES` and never waits longer than `TIMEOUT`.
 
-use skopos_base::clock::Clock;
+use crate::local_socket::{self, Limits};
 use std::{
     io::{self, Read, Write},
-    os::unix::net::UnixStream,
     time::Duration,
 };
 
 /// How long a runtime may take for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
-/// 10,000 containers with many labels need less.
-const MAX_ANSWER_BYTES: usize = 32 << 20;
+/// No machine runs as many containers as fill this.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 const MAX_HEADERS: usize = 64;
 
 /// The body of the answer to `GET path`.
-pub(super) fn get(socket: &str, path: &str, clock: &dyn Clock) -> io::Result<Vec<u8>> {
-    let deadline = clock.monotonic() + TIMEOUT;
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+pub(super) fn get(socket: &str, path: &str) -> io::Result<Vec<u8>> {
+    let mut stream = local_socket::connect(socket, Limits { silence: TIMEOUT, lifetime: TIMEOUT })?;
     // HTTP/1.0 asks for a body without chunks, which ends with the connection.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n")?;
-    let (mut answer, mut piece) = (Vec::new(), [0; 16 << 10]);
-    loop {
-        let left = deadline.saturating_sub(clock.monotonic());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(len) => answer.extend_from_slice(&piece[..len]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if answer.len() > MAX_ANSWER_BYTES {
-            return Err(io::Error::other(format!("the answer is larger than {MAX_ANSWER_BYTES} bytes")));
-        }
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER_BYTES as u64 + 1).read_to_end(&mut answer)?;
+    if answer.len() > MAX_ANSWER_BYTES {
+        return Err(io::Error::other(format!("the answer is larger than {MAX_ANSWER_BYTES} bytes")));
     }
     body(&answer)
 }

@@ -3,6 +3,9 @@
 
 /// How deep values may be nested; the specification's own bound.
 const MAX_DEPTH: usize = 64;
+/// A reply of more values is not taken: it is more than 40,000 units of systemd, and a value takes more
+/// memory than bytes of the message.
+const MAX_VALUES: usize = 1 << 19;
 
 /// A value of a reply. Texts are borrowed from the message.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,11 +61,12 @@ pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     big_endian: bool,
+    values_left: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(bytes: &'a [u8], big_endian: bool) -> Self {
-        Self { bytes, at: 0, big_endian }
+        Self { bytes, at: 0, big_endian, values_left: MAX_VALUES }
     }
 
     /// All values of `signature`. `None` when the bytes are no such values.
@@ -80,6 +84,7 @@ impl<'a> Reader<'a> {
         if depth > MAX_DEPTH {
             return None;
         }
+        self.values_left = self.values_left.checked_sub(1)?;
         let (kind, rest) = types.split_first()?;
         *types = rest;
         Some(match kind {
@@ -268,6 +273,14 @@ mod tests {
 
     fn read<'a>(signature: &str, bytes: &'a [u8]) -> Option<Vec<Value<'a>>> {
         Reader::new(bytes, false).values(signature)
+    }
+
+    #[test]
+    fn a_message_of_too_many_values_is_not_read() {
+        let array = |len: usize| [&((2 * len) as u32).to_le_bytes()[..], &vec![0; 2 * len]].concat();
+        let count = |bytes: &[u8]| read("aq", bytes).map(|values| values[0].list().unwrap().len());
+        assert_eq!(count(&array(MAX_VALUES - 1)), Some(MAX_VALUES - 1));
+        assert_eq!(count(&array(MAX_VALUES)), None);
     }
 
     #[test]

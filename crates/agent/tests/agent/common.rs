@@ -1,5 +1,5 @@
-//! What the tests share: a machine that stands still, agents on it, copies of machines that may be broken, and
-//! reading pages.
+//! What the tests share: a machine that stands still, agents on it, copies of machines that may be broken,
+//! and reading pages.
 
 use crate::answers;
 use jiff::tz::TimeZone;

@@ -7,6 +7,8 @@ mod broken_files;
 mod common;
 mod containers;
 mod fixtures;
+mod hostile;
+mod pages;
 mod process_groups;
 mod reference;
 mod selection;

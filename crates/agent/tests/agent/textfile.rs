@@ -1,10 +1,13 @@
 //! Files of metrics that other programs left: which are shown, which are not, and what is said of it.
 
-use crate::common::{Page, gather, options, real_agent};
+use crate::common::{Page, gather, options, real_agent, succeeded, text};
+use rustix::fs::{CWD, Mode, mkfifoat};
 use skopos_agent::NodeAgent;
+use skopos_exposition::Format;
 use skopos_testkit::peers;
 use std::{
     fs::{self, File},
+    os::unix::{fs::symlink, net::UnixListener},
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -102,6 +105,82 @@ fn what_is_wrong_is_left_out_and_said() {
         assert_eq!(samples, shown_of_them, "{files:?}");
         assert_eq!(own.last().unwrap(), &format!("node_textfile_scrape_error{{}} {error}"), "{files:?}");
     }
+}
+
+#[test]
+fn a_family_of_the_agents_own_stands_once_and_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = "# HELP node_load1 Mine.\n# TYPE node_load1 gauge\nnode_load1 99\nnode_load5{a=\"b\"} 99\n\
+        # TYPE node_load15 counter\nnode_load15 99\n\
+        node_scrape_collector_success{collector=\"loadavg\"} 99\n\
+        node_scrape_collector_success{collector=\"x\"} 99\n\
+        node_exporter_build_info 99\nskopos_agent_build_info 99\n\
+        node_textfile_mtime_seconds 99\nnode_textfile_scrape_error 99\nmine 1\n";
+    write(folder.path(), "a.prom", files, 1000);
+    let directory = format!("--collector.textfile.directory={}", folder.path().display());
+    let line =
+        ["--collector.disable-defaults", "--collector.loadavg", "--collector.textfile", directory.as_str()];
+    let agent = real_agent(options(&line));
+    let page = gather(&agent);
+    assert_eq!(page.value("mine", &[]), Some(1.0));
+    assert_eq!(page.value("node_textfile_scrape_error", &[]), Some(1.0));
+    for family in
+        page.types.keys().filter(|family| *family != "mine" && !family.starts_with("node_textfile_"))
+    {
+        let line = format!("\n{family} 99\n");
+        assert!(!text(&agent).contains(&line), "{family}");
+    }
+    assert!(succeeded(&page, "loadavg") && succeeded(&page, "textfile"));
+    assert_eq!(page.value("node_load5", &[("a", "b")]), None);
+    let mut open_metrics = Vec::new();
+    agent.gather(Format::OpenMetrics, &mut open_metrics);
+    let open_metrics = String::from_utf8(open_metrics).unwrap();
+    assert_eq!(open_metrics.matches("# TYPE node_load1 ").count(), 1);
+    assert!(open_metrics.contains("\nnode_textfile_scrape_error 1\n"), "{open_metrics}");
+    assert!(open_metrics.ends_with("# EOF\n") && !open_metrics.contains(" 99\n"));
+}
+
+#[test]
+fn what_is_no_file_of_metrics_costs_nobody_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    mkfifoat(CWD, at("pipe.prom"), Mode::RUSR | Mode::WUSR).unwrap();
+    symlink("/dev/zero", at("endless.prom")).unwrap();
+    symlink("/proc/kmsg", at("waits.prom")).unwrap();
+    symlink("nowhere", at("dangling.prom")).unwrap();
+    symlink("loop.prom", at("loop.prom")).unwrap();
+    fs::create_dir(at("folder.prom")).unwrap();
+    let _socket = UnixListener::bind(at("socket.prom")).unwrap();
+    File::create(at("huge.prom")).unwrap().set_len(1 << 40).unwrap();
+    fs::write(at("binary.prom"), (0..=u8::MAX).cycle().take(10_000).collect::<Vec<u8>>()).unwrap();
+    fs::write(at("no_text.prom"), b"x{a=\"\xff\"} 1\n").unwrap();
+    fs::write(at("nul.prom"), b"\0\n").unwrap();
+    write(folder.path(), "many.prom", &"m 1\n".repeat(100_001), 1000);
+    write(folder.path(), "histogram.prom", "# TYPE h histogram\nh 1\n", 1000);
+    write(folder.path(), "good.prom", "x{a=\"\\\"\\n\\\\\"} 1\nx{b=\"\"} 2\nx 3\n", 1000);
+    let agent = agent(&[folder.path().to_str().unwrap().to_owned()]);
+    let expected = [
+        "node_textfile_mtime_seconds{file=/good.prom} 1000",
+        "node_textfile_scrape_error{} 1",
+        "x{} 2",
+        "x{a=\"\n\\} 1",
+    ];
+    for _ in 0..2 {
+        assert_eq!(shown(&agent, folder.path()), expected);
+        assert!(succeeded(&gather(&agent), "textfile"));
+    }
+}
+
+#[test]
+fn names_that_one_family_has_no_other_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = "# TYPE a summary\na{quantile=\"0.5\"} 1\na_sum 2\na_count 1\n";
+    write(folder.path(), "a.prom", &format!("# TYPE a_sum gauge\na_sum 5\n{summary}"), 1000);
+    write(folder.path(), "b.prom", "# TYPE b counter\nb 1\n# TYPE b_total counter\nb_total 2\n", 1000);
+    let expected = ["a{quantile=0.5} 1", "a_count{} 1", "a_sum{} 2", "b{} 1"];
+    let page = shown(&agent(&[folder.path().to_str().unwrap().to_owned()]), folder.path());
+    assert_eq!(page[..4], expected);
+    assert!(page.contains(&"node_textfile_scrape_error{} 1".to_owned()));
 }
 
 #[test]
