@@ -1,5 +1,6 @@
 //! System calls that no safe crate offers, as safe functions: adjtimex(2), asked to change nothing. It owns
-//! no meaning of what comes back. `docs/decisions/0021-one-file-for-system-calls.md` says what may stand here.
+//! no meaning of what comes back. `docs/decisions/0021-one-file-for-system-calls.md` says what may stand
+//! here.
 #![expect(unsafe_code, reason = "no crate has a safe call for the whole answer of adjtimex")]
 
 use crate::host::ClockState;
