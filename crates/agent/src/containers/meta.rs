@@ -210,7 +210,7 @@ mod tests {
         let labels: Vec<String> = (0..100).map(|at| format!("\"l{at:02}\": \"{value}\"")).collect();
         let labels = labels.join(",");
         let list = format!(
-            r#"[{{"Id": "a", "Names": ["/{long}"], "Image": "{long}", "Labels": {{"a": "{long}",{labels}}}}}]"#
+            r#"[{{"Id":"a", "Names":["/{long}"], "Image": "{long}", "Labels": {{"a": "{long}",{labels}}}}}]"#
         );
         let (_, meta) = of_list(list.as_bytes()).unwrap().remove(0);
         assert_eq!((meta.name.as_str(), meta.image.as_str()), ("", ""));
