@@ -20,16 +20,14 @@ pub(crate) fn append(page: &mut Vec<u8>, part: &[u8], format: Format) -> BTreeSe
         page.extend_from_slice(part);
         return left_out;
     }
-    let own: HashSet<&[u8]> =
-        lines(page).filter_map(|line| line.strip_prefix(TYPE)).map(first_word).collect();
+    let own: HashSet<&[u8]> = types(page).collect();
     let is_own = |name: &[u8]| {
         let stem = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(*suffix));
         own.contains(name) || format == Format::OpenMetrics && stem.is_some_and(|stem| own.contains(stem))
     };
     let mut kept = Vec::with_capacity(part.len());
     for family in families(part) {
-        let samples = lines(family).filter(|line| !line.starts_with(b"#")).map(first_word);
-        if is_own(name_of(family)) || samples.into_iter().any(is_own) {
+        if lines(family).filter_map(named).any(is_own) {
             left_out.insert(String::from_utf8_lossy(name_of(family)).into_owned());
         } else {
             kept.extend_from_slice(family);
@@ -65,10 +63,23 @@ fn families(part: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The name that a line is about, unless it is a help text, which a line of the type follows.
+fn named(line: &[u8]) -> Option<&[u8]> {
+    match line.strip_prefix(TYPE) {
+        Some(rest) => Some(first_word(rest)),
+        None => (!line.starts_with(b"#")).then(|| first_word(line)),
+    }
+}
+
 /// The name that the head of a family says.
 fn name_of(family: &[u8]) -> &[u8] {
     let head = lines(family).next().unwrap_or_default();
     first_word(head.strip_prefix(HELP).or_else(|| head.strip_prefix(TYPE)).unwrap_or(head))
+}
+
+/// The names of families in a page.
+pub(crate) fn types(page: &[u8]) -> impl Iterator<Item = &[u8]> {
+    lines(page).filter_map(|line| line.strip_prefix(TYPE)).map(first_word)
 }
 
 /// Lines with their ends.

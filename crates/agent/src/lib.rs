@@ -19,6 +19,7 @@
 //! - `collectors`: one file a collector, and what a large one is made of (`cpu_info`, `cpu_topology`,
 //!   `mounts`, `stat_pool`, `netdev_columns`, `udev`, `link_modes`, `mountstats_families`); `class` reads
 //!   devices whose files are numbers, `names` makes families' names of drivers' names, `glob` finds files
+//! - `fuzzing`: collectors and readers as `crates/fuzz` sees them; only with the feature of this name
 //! - `containers`, `process_groups`: collectors too large for a file; their `mod.rs` have maps of their own
 //!
 //! # Way of a scrape
@@ -53,6 +54,9 @@ mod error;
 mod filter;
 mod flags;
 mod foreign;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod local_socket;
 pub mod netlink;

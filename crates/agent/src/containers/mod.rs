@@ -271,6 +271,16 @@ impl Collector for Containers {
     }
 }
 
+/// Takes an answer of a runtime apart; whether it is one.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_answer(answer: &[u8]) -> bool {
+    let Ok(body) = socket::body(answer) else { return false };
+    assert!(body.len() <= answer.len(), "a body is a part of its answer");
+    let list = meta::of_list(&body);
+    let (one, bundle) = (meta::of_crio(&body), meta::of_bundle("id", &body));
+    list.is_ok() || one.is_some() || bundle.is_some()
+}
+
 fn is_shown(options: &ContainerOptions, path: &str) -> bool {
     let is_root = path.is_empty();
     options.ids.admits(if is_root { b"/" } else { path.as_bytes() })

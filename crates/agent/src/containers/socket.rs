@@ -27,7 +27,7 @@ pub(super) fn get(socket: &str, path: &str) -> io::Result<Vec<u8>> {
 }
 
 /// The body of a whole answer.
-fn body(answer: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn body(answer: &[u8]) -> io::Result<Vec<u8>> {
     let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Response::new(&mut headers);

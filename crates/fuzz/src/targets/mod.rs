@@ -1,6 +1,7 @@
 //! The table of fuzz targets. Each row's check stands beside it in a file for its format, or, where the
 //! decoder is private, in the module `fuzzing` of its crate.
 
+mod agent;
 mod chunk;
 mod database;
 mod evaluate;
@@ -11,6 +12,7 @@ mod promql;
 mod remote_read;
 
 use crate::{Memory, Target};
+use skopos_agent::fuzzing as collect;
 use skopos_tsdb::fuzzing as tsdb;
 
 /// For bounds that the length of an input gives alone.
@@ -278,6 +280,21 @@ pub const TARGETS: &[Target] = &[
         check: families::delimited,
         // Three bytes may be a family with room for four metrics, and all are read twice.
         memory: small(1024),
+    },
+    Target {
+        name: "agent_collector",
+        covers: agent::COLLECTORS,
+        seeds: collect::collector_seeds,
+        check: collect::collector,
+        // Collectors count up to 8192 CPUs, and two of them are made three times.
+        memory: on_a_disk(16 << 20, 1024),
+    },
+    Target {
+        name: "agent_text",
+        covers: agent::TEXTS,
+        seeds: collect::text_seeds,
+        check: collect::texts,
+        memory: with_expressions(1 << 20, 64 << 20),
     },
     Target {
         name: "matcher",

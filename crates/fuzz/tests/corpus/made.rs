@@ -34,6 +34,7 @@ pub(crate) fn all() -> Vec<Input> {
     edges_of_chunks(&mut made);
     edges_of_texts(&mut made);
     edges_of_families(&mut made);
+    edges_of_the_agent(&mut made);
     made.0
 }
 
@@ -405,4 +406,20 @@ fn edges_of_families(made: &mut Made) {
     for (name, stream) in streams {
         made.edge("families", name, stream);
     }
+}
+
+fn edges_of_the_agent(made: &mut Made) {
+    let cut = "stat\n-- proc/stat --\ncpu  1 2 3 4";
+    made.edge("agent_collector", "edge-file-cut", cut);
+    let reply = b"l\x02\0\x01\x04\0\0\0\x01\0\0\0\x08\0\0\0\x05\x01u\0\x01\0\0\0\0\0\0\0";
+    let bus = [&b"systemd\n-- host/socket --\nOK 1\r\n"[..], reply].concat();
+    made.edge("agent_collector", "edge-bus-cut", bus);
+    let twice = "textfile\n-- metrics/a.prom --\n# TYPE a_sum gauge\na_sum 1\n# TYPE a summary\na_sum 2\n";
+    made.edge("agent_collector", "edge-a-name-of-two-families", twice);
+    made.edge(
+        "agent_text",
+        "edge-answer-shorter-than-said",
+        "aHTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n[]",
+    );
+    made.edge("agent_text", "edge-part-without-families", "p# TYPE a gauge\na 1\n\0a\n# TYPE\n");
 }
