@@ -44,6 +44,7 @@ use crate::{
     },
 };
 pub(crate) use blocks::covered_until;
+pub(crate) use open::BEHIND_UNFINISHED;
 
 use blocks::Blocks;
 use skopos_base::sync::{Mutex, atomic::AtomicUsize};

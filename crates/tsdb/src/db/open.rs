@@ -4,7 +4,7 @@
 use super::{
     blocks::{Blocks, removable, remove_all},
     maintain::BlockStates,
-    note::{self, LateNote},
+    note::{self, Covered, LateNote},
 };
 use crate::{
     block::{Block, BlockDir, BlockError},
@@ -134,7 +134,7 @@ pub(super) fn open_head(
     remove_empty_checkpoints(fs, &listing);
     let covered = note::passed_over(note::read(fs, dir)?, &blocks.metas());
     let late_note = note::of_this_directory(fs, dir, &listing, &blocks.metas())?;
-    let behind = list_behind(fs, dir, options)?;
+    let mut behind = list_behind(fs, dir, options)?;
     let names = list_names(fs, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let found = FoundOnDisk {
         dir,
@@ -149,7 +149,8 @@ pub(super) fn open_head(
     if let Err(error) = note::hide_deleted(&head, &blocks.load(), covered) {
         tracing::warn!(%error, "samples that were deleted from a block may come back from the log");
     }
-    if let Some(behind) = &behind {
+    if let Some(behind) = &mut behind {
+        mend_behind(fs, dir, &head, behind)?;
         begin_behind(env, dir, &head, behind.next_index)?;
     }
     let (compression, next) = (head.options.wal_compression, listing.next_index);
@@ -165,9 +166,9 @@ pub(super) fn open_head(
         Arc::clone(stats),
     )
     .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
-    if let Some(time) = covered {
+    if let Some(Covered { until, .. }) = covered {
         // Head chunk files and series that a crash kept.
-        let _no_reader_yet = head.truncate_before(time);
+        let _no_reader_yet = head.truncate_before(until);
     }
     Ok(OpenedHead { head, wal: Arc::new(wal), late_note })
 }
@@ -192,15 +193,45 @@ fn remove_empty_checkpoints(fs: &dyn Fs, listing: &Listing) {
     }
 }
 
+/// What a write-behind log leaves that was not written anew to its end.
+pub(crate) const BEHIND_UNFINISHED: &str = "wbl.tmp";
+
 /// The write-behind log, where samples out of order are taken or once were.
 fn list_behind(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Listing>, OpenError> {
-    let dir = dir.join("wbl");
+    let (dir, unfinished) = (dir.join("wbl"), dir.join(BEHIND_UNFINISHED));
+    if fs.exists(&unfinished).map_err(OpenError::io("looking for", &unfinished))? {
+        fs.remove_dir_all(&unfinished).map_err(OpenError::io("removing", &unfinished))?;
+    }
     if options.out_of_order_window.as_ms() > 0 {
         return list_log(fs, &dir).map(Some);
     } else if !fs.exists(&dir).map_err(OpenError::io("looking for", &dir))? {
         return Ok(None);
     }
     segment::list(fs, &dir).map(Some).map_err(OpenError::io("listing", &dir))
+}
+
+/// Writes the write-behind log anew where it has no segment and there is something to be said in it.
+fn mend_behind(fs: &dyn Fs, dir: &Path, head: &Head, behind: &mut Listing) -> Result<(), OpenError> {
+    if !behind.is_empty() || head.late.time_range().is_none() {
+        return Ok(());
+    }
+    let dir = dir.join("wbl");
+    match head.write_behind_anew(fs, &dir) {
+        Ok(()) => tracing::warn!(
+            dir = %dir.display(),
+            "the log of samples out of order was gone: it is written anew from what the WAL and chunks have"
+        ),
+        Err(error) => tracing::warn!(
+            dir = %dir.display(), %error,
+            "the log of samples out of order is gone and was not written anew: keep chunks_head until blocks \
+             have its samples"
+        ),
+    }
+    // Also where its name may not be durable.
+    if fs.exists(&dir).map_err(OpenError::io("looking for", &dir))? {
+        *behind = segment::list(fs, &dir).map_err(OpenError::io("listing", &dir))?;
+    }
+    Ok(())
 }
 
 /// Begins a segment of the write-behind log. Those before go when the head has nothing of them.

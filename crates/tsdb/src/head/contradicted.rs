@@ -21,11 +21,14 @@ pub(crate) struct Contradicted {
     /// The series that the log is to name before anything is logged of them.
     due: Mutex<Vec<SeriesIndex>>,
     any_due: AtomicBool,
+    /// Whether there were any at the start.
+    found: AtomicBool,
 }
 
 impl Contradicted {
     /// Notes what a replay has found.
     pub(super) fn set(&self, numbers: BTreeSet<u64>, due: Vec<SeriesIndex>) {
+        self.found.store(!numbers.is_empty(), Ordering::Release);
         *self.numbers.lock() = numbers;
         self.any_due.store(!due.is_empty(), Ordering::Release);
         *self.due.lock() = due;
@@ -34,6 +37,12 @@ impl Contradicted {
     /// The numbers that the log gives to several series.
     pub(crate) fn numbers(&self) -> BTreeSet<u64> {
         self.numbers.lock().clone()
+    }
+
+    /// Whether the log gave any at the start: then it is written anew, and the next start reads all of it,
+    /// also late samples that this one has passed over.
+    pub(super) fn were_found(&self) -> bool {
+        self.found.load(Ordering::Acquire)
     }
 }
 

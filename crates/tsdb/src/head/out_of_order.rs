@@ -3,12 +3,14 @@
 //! them are in chunks on disk. Never the only home of a sample that is not durable in the WAL.
 //!
 //! - `batch`: the late samples of one commit: stored, and made records of the write-behind log.
+//! - `anew`: the write-behind log, where it was taken away.
 //! - `cut`: late samples into blocks, and out of the head once they are there.
 //!
 //! A commit writes all its samples to the WAL. The records of the write-behind log wait in memory until the
 //! WAL is durable: so that after a power loss the write-behind log has no part of a batch that the WAL has
 //! lost. Before old segments of the WAL go, all that waits is written and durable.
 
+mod anew;
 mod batch;
 pub(crate) mod cut;
 

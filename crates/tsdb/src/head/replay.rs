@@ -45,7 +45,7 @@ use skopos_base::{
     fs::{Fs, OpenMode},
     sync::atomic::Ordering::Relaxed,
 };
-use skopos_model::{LabelsBuilder, TimestampMs};
+use skopos_model::{DurationMs, LabelsBuilder, TimestampMs};
 use skopos_storage::TimeRange;
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 use twice::GivenTwice;
@@ -65,6 +65,8 @@ pub(crate) struct Logs<'a> {
     pub(crate) names: Option<&'a Listing>,
     /// The write-behind log; none where samples out of order are not taken and never were.
     pub(crate) behind: Option<&'a Listing>,
+    /// How long a block is that was cut from the head, where one was.
+    pub(crate) block: Option<DurationMs>,
     /// Of late samples, this is in blocks.
     pub(crate) late_cut: Option<LateCut>,
     /// What a snapshot has brought into the head: what the WAL has before it is not read. The write-behind
@@ -136,7 +138,7 @@ fn replay_knowing(
         imported.map_or_else(Default::default, |imported| (imported.refs, imported.newest_ms));
     let mut replay = Replay::new(head, env, refs, Copied::new(logs.names));
     replay.refs.know(twice.clone());
-    replay.late = logs.behind.map(|_| LateReplay::new(head, newest_ms));
+    replay.late = logs.behind.map(|_| LateReplay::new(head, logs.block, newest_ms));
     replay.behind = behind;
     let said = &head.options.replay_progress;
     if let (Some(first), Some(last)) = (segments.first(), segments.last()) {

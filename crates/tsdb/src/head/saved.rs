@@ -49,7 +49,8 @@ impl Head {
         });
     }
 
-    fn walk_series(&self, mut each: impl FnMut(&MemSeries)) {
+    /// Visits all series that are there all the while, without a lock.
+    pub(super) fn walk_series(&self, mut each: impl FnMut(&MemSeries)) {
         let all: Vec<u32> = self.registry.postings().all().to_vec();
         for part in all.chunks(STRIDE) {
             let series: Vec<Arc<MemSeries>> = {

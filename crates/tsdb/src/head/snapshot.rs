@@ -15,6 +15,7 @@ use super::{
     series::{MemSeries, Restored},
 };
 use crate::{
+    db::note::Covered,
     error::OpenError,
     head_chunks::HeadChunks,
     options::Options,
@@ -61,8 +62,8 @@ pub(crate) struct FoundOnDisk<'a> {
     pub(crate) names: Option<&'a Listing>,
     /// The write-behind log, if there is one.
     pub(crate) behind: Option<&'a Listing>,
-    /// What is before this time is in blocks.
-    pub(crate) covered: Option<TimestampMs>,
+    /// Of samples in order, this is in blocks.
+    pub(crate) covered: Option<Covered>,
     /// Of late samples, this is in blocks.
     pub(crate) late_cut: Option<LateCut>,
 }
@@ -72,6 +73,8 @@ pub(crate) struct FoundOnDisk<'a> {
 enum Refused {
     #[error(transparent)]
     Damaged(#[from] SnapshotError),
+    #[error("there is no log of samples out of order: the WAL has those of before the snapshot")]
+    NothingBehind,
     #[error("the WAL does not reach to where the snapshot was taken, or no longer has what follows")]
     OtherWal,
     #[error("it has no end, or not all that it says it has; only Skopos' own snapshots have one")]
@@ -96,14 +99,17 @@ pub(crate) fn open_head(
         Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
         chunks.loaded.pass_over(found.late_cut);
         let head = Head::new(options, Arc::clone(&env.clock), Arc::clone(stats), chunks);
-        if let Some(time) = found.covered {
-            head.refuse_before(time);
+        if let Some(Covered { until, .. }) = found.covered {
+            head.refuse_before(until);
         }
         Ok(Arc::new(head))
     };
     let started = env.clock.monotonic();
     let mut head = fresh()?;
     let imported = match newest(&*env.fs, found.dir).map_err(OpenError::io("listing", found.dir))? {
+        Some(_) if options.snapshot_on_shutdown && found.behind.is_some_and(Listing::is_empty) => {
+            Err(Refused::NothingBehind)
+        }
         Some(position) if options.snapshot_on_shutdown => import(&head, env, found, position, started),
         Some(_) => Err(Refused::OtherWal),
         None => Ok(None),
@@ -119,8 +125,9 @@ pub(crate) fn open_head(
             None
         }
     };
-    let FoundOnDisk { listing: wal, names, behind, late_cut, .. } = *found;
-    replay(head, env, Logs { wal, names, behind, late_cut, imported, started }, || {
+    let FoundOnDisk { listing: wal, names, behind, covered, late_cut, .. } = *found;
+    let block = covered.map(|covered| covered.block);
+    replay(head, env, Logs { wal, names, behind, block, late_cut, imported, started }, || {
         forget_snapshot(env, found, stats);
         fresh()
     })

@@ -100,8 +100,11 @@ impl Head {
         {
             // No commit is under way, so that the newest samples are known and the log has those of before.
             let _no_commit = self.commit.lock();
-            let min = TimestampMs::new(self.min_ms.load(Ordering::Acquire));
-            let min_ms = self.first_from(min).max(range.min).as_ms();
+            let mut min = self.min_ms.load(Ordering::Acquire);
+            if self.contradicted.were_found() {
+                min = min.min(self.min_valid_ms());
+            }
+            let min_ms = self.first_from(TimestampMs::new(min)).max(range.min).as_ms();
             for part in ids.chunks(STRIDE) {
                 let table = self.registry.table();
                 deleted.extend(part.iter().filter_map(|id| {

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     block::{BlockDir, BlockError},
-    db::note::{self, HeadCut, LateNote, Note},
+    db::{
+        BEHIND_UNFINISHED,
+        note::{self, HeadCut, LateNote, Note},
+    },
     head_chunks::{self, UnnamedChunks},
     wal::{
         reader::{Item, SegmentReader},
@@ -179,6 +182,7 @@ pub(super) fn leftovers(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<Finding>> {
     look(dir, &|name| {
         BlockDir::of(name) == Some(BlockDir::Leftover)
             || name.starts_with("chunk_snapshot.") && name.ends_with(".tmp")
+            || name == BEHIND_UNFINISHED
     })?;
     for log in ["wal", "wbl", "wal_names"] {
         let log = dir.join(log);

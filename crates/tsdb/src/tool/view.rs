@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     block::{Block, BlockError, BlockMeta},
-    db::note,
+    db::note::{self, Covered},
     equal_times::by_age,
     error::OpenError,
     head::{
@@ -39,8 +39,8 @@ use std::{
     sync::Arc,
 };
 
-/// A server may remove blocks while they are listed: then all is looked at anew, so often.
-const ATTEMPTS: usize = 3;
+/// A server may remove files while they are listed: then all is looked at anew, at most so often.
+const ATTEMPTS: usize = 100;
 /// A tool reads all there is, a series at a time.
 pub(crate) const LIMITS: QueryLimits = QueryLimits {
     max_samples: u64::MAX,
@@ -69,13 +69,14 @@ pub enum ViewError {
 }
 
 impl ViewError {
-    fn is_gone(&self) -> bool {
-        let source = match self {
-            Self::Block(BlockError::Io { source, .. }) => source,
-            Self::Head(OpenError::Io { source, .. }) => source,
-            _ => return false,
+    /// The file that was listed and is not there.
+    fn gone(&self) -> Option<&Path> {
+        let (path, source) = match self {
+            Self::Block(BlockError::Io { path, source, .. }) => (path, source),
+            Self::Head(OpenError::Io { path, source, .. }) => (path, source),
+            _ => return None,
         };
-        source.kind() == io::ErrorKind::NotFound
+        (source.kind() == io::ErrorKind::NotFound).then_some(path)
     }
 }
 
@@ -94,27 +95,33 @@ impl DirView {
     /// # Errors
     /// When a block or the head cannot be read.
     pub fn open(dir: &Path, env: &Env) -> Result<Self, ViewError> {
-        let mut attempt = 1;
-        loop {
-            match Self::open_once(dir, env) {
-                Err(e) if attempt < ATTEMPTS && e.is_gone() => attempt += 1,
+        let (mut blocks, mut gone) = (Vec::new(), None);
+        for _ in 1..ATTEMPTS {
+            match Self::open_once(dir, env, &mut blocks) {
+                // What is listed and not there, again and again, is no removal.
+                Err(e) if e.gone().is_some() && e.gone() != gone.as_deref() => {
+                    gone = e.gone().map(Path::to_owned);
+                }
                 other => return other,
             }
         }
+        Self::open_once(dir, env, &mut blocks)
     }
 
-    fn open_once(dir: &Path, env: &Env) -> Result<Self, ViewError> {
+    /// One attempt, which leaves the `blocks` that it has opened to the next.
+    fn open_once(dir: &Path, env: &Env, blocks: &mut Vec<Arc<Block>>) -> Result<Self, ViewError> {
         let fs = &*env.fs;
         let noted = note::read(fs, dir)?;
-        let metas: Vec<_> = open_blocks(fs, dir)?.iter().map(|b| b.meta()).collect();
+        open_blocks(fs, dir, blocks)?;
+        let metas: Vec<_> = blocks.iter().map(|b| b.meta()).collect();
         let passed_over = note::passed_over(noted, &metas);
-        let head_from = passed_over.unwrap_or(TimestampMs::MIN);
         // The head first: what is cut from it meanwhile is then in a block that is listed behind it.
-        let head = open_head(dir, env, head_from, &metas)?;
-        let blocks = open_blocks(fs, dir)?;
+        let head = open_head(dir, env, passed_over, &metas)?;
+        open_blocks(fs, dir, blocks)?;
         if let Some(head) = &head {
-            note::hide_deleted(head, &blocks, passed_over)?;
+            note::hide_deleted(head, blocks, passed_over)?;
         }
+        let blocks = std::mem::take(blocks);
         Ok(Self { dir: dir.to_owned(), clock: Arc::clone(&env.clock), blocks, head })
     }
 
@@ -201,21 +208,24 @@ impl Queryable for DirView {
     }
 }
 
-fn open_blocks(fs: &dyn Fs, dir: &Path) -> Result<Vec<Arc<Block>>, ViewError> {
+/// Opens the blocks that are there, and keeps those that are open already.
+fn open_blocks(fs: &dyn Fs, dir: &Path, blocks: &mut Vec<Arc<Block>>) -> Result<(), ViewError> {
     let dirs = block_dirs(fs, dir).map_err(|source| ViewError::Unlisted { path: dir.to_owned(), source })?;
-    let mut blocks = Vec::with_capacity(dirs.len());
+    blocks.retain(|block| dirs.iter().any(|dir| dir == block.dir()));
     for dir in dirs {
-        blocks.push(Arc::new(Block::open(fs, &dir)?));
+        if blocks.iter().all(|block| block.dir() != dir) {
+            blocks.push(Arc::new(Block::open(fs, &dir)?));
+        }
     }
-    by_age(&mut blocks);
-    Ok(blocks)
+    by_age(blocks);
+    Ok(())
 }
 
 /// The head, if the directory has a WAL.
 fn open_head(
     dir: &Path,
     env: &Env,
-    from: TimestampMs,
+    passed_over: Option<Covered>,
     metas: &[BlockMeta],
 ) -> Result<Option<Arc<Head>>, ViewError> {
     let untouched: SharedFs = Arc::new(Untouched::new(Arc::clone(&env.fs)));
@@ -235,6 +245,7 @@ fn open_head(
         ..Options::default()
     };
     let stats = Arc::new(Stats::default());
+    let from = passed_over.map_or(TimestampMs::MIN, |covered| covered.until);
     let fresh = || {
         let mut chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
@@ -243,16 +254,14 @@ fn open_head(
         head.refuse_before(from);
         Ok(Arc::new(head))
     };
+    // Also where it is not there: nobody knows whether samples out of order are taken.
     let behind_dir = dir.join("wbl");
-    let behind = if untouched.exists(&behind_dir).map_err(OpenError::io("looking for", &behind_dir))? {
-        Some(segment::list(&*untouched, &behind_dir).map_err(OpenError::io("listing", &behind_dir))?)
-    } else {
-        None
-    };
+    let behind = segment::list(&*untouched, &behind_dir).map_err(OpenError::io("listing", &behind_dir))?;
     let logs = Logs {
         wal: &listing,
         names: names.as_ref(),
-        behind: behind.as_ref(),
+        behind: Some(&behind),
+        block: passed_over.map(|covered| covered.block),
         late_cut,
         imported: None,
         started: env.clock.monotonic(),

@@ -59,6 +59,11 @@ pub(crate) struct Misplaced {
 }
 
 impl Listing {
+    /// Whether there is nothing that is to be read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.checkpoint.is_empty()
+    }
+
     /// What is missing from the log, and what stands in it that is none of it. A server and `verify` say it
     /// in the same words.
     pub(crate) fn misplaced(&self, begins: Begins) -> Vec<Misplaced> {

@@ -39,17 +39,17 @@ use SequenceError as Fail;
 
 /// Where and how segments are written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sequence<'a> {
-    pub(super) fs: &'a dyn Fs,
+pub(crate) struct Sequence<'a> {
+    pub(crate) fs: &'a dyn Fs,
     /// The directory that there will be.
-    pub(super) dir: &'a Path,
-    pub(super) segment_pages: u64,
-    pub(super) compression: WalCompression,
+    pub(crate) dir: &'a Path,
+    pub(crate) segment_pages: u64,
+    pub(crate) compression: WalCompression,
 }
 
 impl Sequence<'_> {
     /// Writes what `fill` pushes, makes it durable and gives it its name, all or nothing.
-    pub(super) fn write<T, E: From<Fail>>(
+    pub(crate) fn write<T, E: From<Fail>>(
         &self,
         fill: impl FnOnce(&mut SequenceWriter<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -85,7 +85,7 @@ impl Sequence<'_> {
 }
 
 /// The segments being written.
-pub(super) struct SequenceWriter<'a> {
+pub(crate) struct SequenceWriter<'a> {
     spec: &'a Sequence<'a>,
     dir: &'a Path,
     next_index: u32,
@@ -105,7 +105,7 @@ impl<'a> SequenceWriter<'a> {
         Ok(Self { spec, dir, next_index: 1, path, file, len: 0, out, compressor, compressed })
     }
 
-    pub(super) fn push(&mut self, record: &[u8]) -> Result<(), Fail> {
+    pub(crate) fn push(&mut self, record: &[u8]) -> Result<(), Fail> {
         let mut compressed = std::mem::take(&mut self.compressed);
         let framable = self.compressor.compress(self.spec.compression, record, &mut compressed);
         let result = self.push_framable(framable);

@@ -5,4 +5,6 @@
 
 mod common;
 mod crash;
+mod running;
+mod slow;
 mod untouched;

@@ -148,3 +148,29 @@ fn a_time_of_the_open_chunk_is_not_stored_again_once_it_is_closed() {
         }
     }
 }
+
+/// How long blocks are says which of the WAL's samples may have come in order.
+#[test]
+fn a_start_with_longer_blocks_finds_what_the_wal_alone_has() {
+    let shorter = Options {
+        min_block_duration: DurationMs::from_ms(1000),
+        max_block_duration: DurationMs::from_ms(3000),
+        sync_interval: DurationMs::from_secs(1 << 30),
+        ..options(1 << 20)
+    };
+    let world = SimWorld::new(13);
+    let fs = world.fs().clone();
+    let (killed, expected) = world.run(|env| {
+        let db = open(env, shorter);
+        for t in (100_000..104_000).step_by(250) {
+            commit(&db, &[(series(0), t, 0.5)]).expect("the disk is sound");
+        }
+        assert!(db.maintain().expect("the disk is sound").cut > 1);
+        for t in [90_000, 95_000, 101_000] {
+            commit(&db, &[(series(1), t, 1.5)]).expect("the disk is sound");
+        }
+        (fs.process_crash(), dump(env, &db))
+    });
+    assert_eq!(expected[&series(1)].len(), 3);
+    SimWorld::with_fs(14, killed).run(|env| assert_eq!(dump(env, &open(env, options(1 << 20))), expected));
+}

@@ -2,6 +2,7 @@
 
 mod all_at_once;
 mod back_off;
+mod behind_gone;
 mod blocks;
 mod common;
 mod concurrent;

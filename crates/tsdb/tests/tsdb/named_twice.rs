@@ -450,6 +450,37 @@ fn a_log_written_anew_keeps_what_is_deleted_and_saves_nothing() {
     assert!(!log.contains("what memory has of it is written elsewhere"), "{log}");
 }
 
+/// Also of late samples that blocks have, before all that the log has in order.
+#[test]
+fn late_samples_deleted_from_blocks_do_not_come_back_with_a_log_written_anew() {
+    let world = SimWorld::new(1);
+    let fs = world.fs().clone();
+    let fs = world.run(|env| {
+        write_own(env, OTHER, "other", 300..600, 0, How::InSegments);
+        write_own(env, DIR, "one", 100..400, LATE, How::InSegments);
+        let db = open(env, Options { snapshot_on_shutdown: false, ..options() });
+        assert_eq!(db.compact_out_of_order().expect("the disk is sound").out_of_order, 1);
+        db.close().expect("the disk is sound");
+        add_log(env, "wal", OTHER, How::InSegments);
+        fs.process_crash()
+    });
+    let mut all = expected(&[("one", &[100..200, 200..400], LATE), ("other", &[300..400, 400..600], 0)]);
+    let mut fs = live(&fs, |env, db| {
+        assert!(dump(env, db) == all);
+        let matchers = [matcher("__name__", "=", "one")];
+        db.delete_series(&matchers, range(0, 50_000), &budget(env)).expect("all is sound");
+        all.get_mut(&named("one")).expect("it is there").retain(|(t, _)| *t > 50_000);
+        assert!(dump(env, db) == all);
+    });
+    for life in 0..4 {
+        fs = live(&fs, |env, db| {
+            assert!(dump(env, db) == all, "life {life}");
+            db.compact_out_of_order().expect("the disk is sound");
+            assert!(dump(env, db) == all, "life {life}, in blocks");
+        });
+    }
+}
+
 /// Puts a directory where other programs read it.
 fn put_into(env: &Env, from: &Path, to: &Path) {
     let real = Env::real();
@@ -576,4 +607,61 @@ fn change(env: &Env, path: &Path, change: impl FnOnce(&[u8]) -> Vec<u8>) {
 fn without_the_first_batch(log: &[u8]) -> Vec<u8> {
     let len = |at: usize| 7 + usize::from(u16::from_be_bytes([log[at + 1], log[at + 2]]));
     log[len(0) + len(len(0))..].to_vec()
+}
+
+mod crash {
+    use super::*;
+    use skopos_base::sim::crash::{CrashMode, CrashTest};
+
+    const SECONDS: Range<i64> = 1000..1002;
+
+    /// What comes behind the start is durable.
+    fn mend(env: &Env, added: &mut bool) -> Result<(), Box<dyn std::error::Error>> {
+        let db = Db::open(Path::new(DIR), options(), env)?;
+        for ms in SECONDS.map(|s| 1000 * s) {
+            let batch = ["one", "other"].map(|name| (named(name), ms, value(name, ms)));
+            commit(&db, &batch)?;
+        }
+        db.sync()?;
+        *added = true;
+        Ok(())
+    }
+
+    /// Samples of the batches that a start was followed by.
+    fn added(dump: &Dump) -> usize {
+        let is_added = |(t, _): &&(i64, u64)| *t >= 1000 * SECONDS.start;
+        dump.values().map(|samples| samples.iter().filter(is_added).count()).sum()
+    }
+
+    /// With late samples of both, and with closed chunks of the one that has the numbers.
+    #[test]
+    fn no_crash_of_a_start_that_writes_the_log_anew_costs_a_sample_or_takes_one_for_another_series() {
+        for (how, chunks_of, mode) in [
+            (How::InSegments, None, CrashMode::PowerLoss),
+            (How::BehindACheckpoint, Some(OTHER), CrashMode::ProcessKill),
+        ] {
+            let fs = put_together(how, chunks_of);
+            fs.settle();
+            let test = CrashTest::new(mode).seed(3).start(&fs).states_per_point(1);
+            let done = test.run(mend, |env, is_added: &bool| {
+                let mut before: Option<Dump> = None;
+                for nth in 0..2 {
+                    let db = open(env, options());
+                    let found = dump(env, &db);
+                    let batches = added(&found) as i64 / 2;
+                    assert_eq!(added(&found) as i64, 2 * batches, "start {nth}: batches are whole");
+                    assert!(!is_added || batches == SECONDS.end - SECONDS.start, "start {nth}");
+                    let seconds = SECONDS.start..SECONDS.start + batches;
+                    let (one, other) = ([100..400, seconds.clone()], [300..600, seconds]);
+                    let expected = expected(&[("one", &one, LATE), ("other", &other, LATE)]);
+                    assert!(found == expected, "start {nth}");
+                    assert!(before.is_none_or(|before| before == found), "start {nth}: as the one before");
+                    before = Some(found);
+                    db.close().expect("the disk is sound");
+                }
+            });
+            println!("{how:?}, {mode:?}: {done:?}");
+            assert!(done.states > 30, "{how:?}, {mode:?}: {done:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     intervals::Interval,
 };
 use serde::{Deserialize, Serialize};
-use skopos_model::TimestampMs;
+use skopos_model::{DurationMs, TimestampMs};
 use std::sync::Arc;
 
 /// The log's samples in order of before this time are in blocks.
@@ -43,10 +43,22 @@ impl Note for HeadCut {
     }
 }
 
-/// The time up to which the log's samples in order are in blocks, by what was noted and by what blocks there
-/// are: somebody may have taken away the blocks that the note speaks of.
-pub(crate) fn passed_over(noted: Option<HeadCut>, metas: &[BlockMeta]) -> Option<TimestampMs> {
-    noted.zip(covered_until(metas)).map(|(noted, covered)| noted.until.min(covered))
+/// What blocks have of the log's samples in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Covered {
+    /// Those before this time.
+    pub(crate) until: TimestampMs,
+    /// The block that ends there is so long: no longer than what the head is cut into by who wrote the log.
+    pub(crate) block: DurationMs,
+}
+
+/// What of the log blocks have, by what was noted and by what blocks there are: somebody may have taken away
+/// the blocks that the note speaks of.
+pub(crate) fn passed_over(noted: Option<HeadCut>, metas: &[BlockMeta]) -> Option<Covered> {
+    let until = noted?.until.min(covered_until(metas)?);
+    let in_order = metas.iter().filter(|m| !m.is_out_of_order());
+    let ends = in_order.map(|m| (m.max_time.since(until).as_ms().abs(), m.max_time.since(m.min_time)));
+    ends.min().map(|(_, block)| Covered { until, block })
 }
 
 /// Hides from the head what is deleted from blocks: a log that is read although blocks have its samples, as
@@ -54,9 +66,9 @@ pub(crate) fn passed_over(noted: Option<HeadCut>, metas: &[BlockMeta]) -> Option
 pub(crate) fn hide_deleted(
     head: &Head,
     blocks: &[Arc<Block>],
-    passed_over: Option<TimestampMs>,
+    passed_over: Option<Covered>,
 ) -> Result<(), BlockError> {
-    let from_ms = passed_over.map_or(i64::MIN, TimestampMs::as_ms);
+    let from_ms = passed_over.map_or(i64::MIN, |covered| covered.until.as_ms());
     for block in blocks {
         let (meta, tombstones) = (block.meta(), block.tombstones());
         let last_ms = block.range().max.as_ms();

@@ -7,7 +7,7 @@
 mod head_cut;
 mod late_cut;
 
-pub(crate) use head_cut::{HeadCut, hide_deleted, passed_over};
+pub(crate) use head_cut::{Covered, HeadCut, hide_deleted, passed_over};
 pub(crate) use late_cut::{LateBlock, LateNote, let_go, of_this_directory};
 
 use crate::{

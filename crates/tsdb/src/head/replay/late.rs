@@ -24,7 +24,7 @@ use crate::{
     stats::Stats,
     wal::record::WalHistogram,
 };
-use skopos_model::TimestampMs;
+use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::TimeRange;
 use std::time::Duration;
 
@@ -123,10 +123,13 @@ pub(super) struct LateReplay {
 }
 
 impl LateReplay {
+    /// `block`: how long a block is that was cut from the head. The options may speak of others: the program
+    /// may run with longer ones since, or read what another one writes.
     /// `newest_ms`: the newest samples of the part of the WAL that a snapshot stands for.
-    pub(super) fn new(head: &Head, newest_ms: Vec<i64>) -> Self {
+    pub(super) fn new(head: &Head, block: Option<DurationMs>, newest_ms: Vec<i64>) -> Self {
         let newest_of_all_ms = newest_ms.iter().copied().max().unwrap_or(i64::MIN);
-        let (min_valid_ms, window_ms) = (head.min_valid_ms(), head.options.min_block_duration.as_ms() / 2);
+        let block = block.into_iter().fold(head.options.min_block_duration, DurationMs::min);
+        let (min_valid_ms, window_ms) = (head.min_valid_ms(), block.as_ms() / 2);
         let said = head.clock.monotonic();
         Self { newest_ms, newest_of_all_ms, min_valid_ms, window_ms, said, ..Self::default() }
     }

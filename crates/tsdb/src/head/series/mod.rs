@@ -32,7 +32,7 @@ use skopos_base::sync::{
     atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
 };
 use skopos_model::{Sample, TimestampMs};
-use skopos_storage::{QueryError, TimeRange};
+use skopos_storage::{Chunk, QueryError, TimeRange};
 
 /// The place of a series in the registry, and its number in postings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -412,6 +412,19 @@ impl MemSeries {
             late.collect(CommitId::MAX, range, &mut collected);
         }
         collected.each_time(chunks, range, each)
+    }
+
+    /// Its late samples in chunks, in the order in which they came: of equal times the first one counts.
+    /// Holds no lock while they are read.
+    ///
+    /// # Errors
+    /// When a chunk cannot be read; those before it are there.
+    pub(crate) fn late_chunks(&self, chunks: &HeadChunks, out: &mut Vec<Chunk>) -> Result<(), QueryError> {
+        let mut collected = CollectedLate::default();
+        if let Some(late) = self.samples.lock().late() {
+            late.collect(CommitId::MAX, TimeRange::ALL, &mut collected);
+        }
+        collected.chunks(chunks, out)
     }
 
     /// Where its late samples are; none without any.

@@ -24,6 +24,16 @@ pub(crate) enum LateValue {
     FloatHistogram(Box<FloatHistogram>),
 }
 
+impl From<ChunkValue> for LateValue {
+    fn from(value: ChunkValue) -> Self {
+        match value {
+            ChunkValue::Float(v) => Self::Float(v),
+            ChunkValue::Histogram(h) => Self::Histogram(Box::new(h)),
+            ChunkValue::FloatHistogram(h) => Self::FloatHistogram(Box::new(h)),
+        }
+    }
+}
+
 impl LateValue {
     fn to_chunk_value(&self) -> ChunkValue {
         match self {
