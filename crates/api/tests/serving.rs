@@ -17,7 +17,9 @@ use skopos_proto::{
     messages::{LabelMatcher, Query, ReadRequest},
     read::encode_request,
 };
-use skopos_scrape::{fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters};
+use skopos_scrape::{
+    fetch::Fetcher, ingest::MetadataLabels, manager::Manager, scraper::Shared, status::ScrapeCounters,
+};
 use skopos_storage::{
     Appendable, Appender, ExemplarQueryable, LabelRequest, NoExemplars, Querier, QueryBudget, QueryError,
     QueryLimits, QueryMemory, Queryable, SelectRequest, SeriesExemplars, SeriesSet, TimeRange,
@@ -80,6 +82,7 @@ impl Web {
             clock: Arc::clone(&clock),
             counters: Arc::new(ScrapeCounters::default()),
             max_series_per_target: 0,
+            metadata_labels: MetadataLabels::None,
         };
         let options = EngineOptions { limits, ..EngineOptions::default() };
         Parts {

@@ -3,6 +3,10 @@
 
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
+/// The label that holds the metric's type, where types are labels.
+pub const METRIC_TYPE: &str = "__type__";
+/// The label that holds the metric's unit, where units are labels.
+pub const METRIC_UNIT: &str = "__unit__";
 /// The label that names the bucket's upper bound of a classic histogram.
 pub const BUCKET_LABEL: &str = "le";
 

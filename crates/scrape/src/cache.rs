@@ -42,6 +42,11 @@ impl Entry {
         self.seen & OWN_TIMESTAMPS != 0
     }
 
+    /// The series, if its end is ours to mark.
+    pub(crate) fn ends(&self) -> Option<SeriesRef> {
+        self.series.filter(|_| !self.own_timestamps())
+    }
+
     pub(crate) fn set_times(&mut self, times: Times) {
         self.seen = self.seen() | if times == Times::Own { OWN_TIMESTAMPS } else { 0 };
     }
@@ -180,13 +185,24 @@ impl SeriesCache {
     /// Series of the scrape before that the present one does not have.
     pub(crate) fn vanished(&self) -> impl Iterator<Item = SeriesRef> {
         let entries = self.before.iter().map(|id| &self.entries[id.0 as usize]);
-        entries.filter(|e| e.seen() != self.scrape && !e.own_timestamps()).filter_map(|e| e.series)
+        entries.filter(|e| e.seen() != self.scrape).filter_map(Entry::ends)
+    }
+
+    /// Series that the scrape before had and whose end is ours to mark.
+    pub(crate) fn before(&self) -> impl Iterator<Item = SeriesRef> {
+        self.before.iter().filter_map(|id| self.entries[id.0 as usize].ends())
+    }
+
+    /// The texts of all series that storage has.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = &[u8]> {
+        let entries = (0..).zip(&self.entries).filter(|(_, entry)| entry.series.is_some());
+        entries.map(|(place, _)| text_of(&self.entries, &self.texts, place))
     }
 
     /// Series that the latest scrape has and whose end is ours to mark.
     pub(crate) fn present(&self) -> impl Iterator<Item = SeriesRef> {
         let entries = self.now.iter().map(|id| &self.entries[id.0 as usize]);
-        entries.filter(|e| !e.own_timestamps()).filter_map(|e| e.series)
+        entries.filter_map(Entry::ends)
     }
 
     /// Undoes what the scrape under way saw: it failed, so all series of the one before vanished, and

@@ -10,7 +10,7 @@ use crate::{
     target::{Reading, Target},
 };
 use skopos_exposition::{Entry, Format, ParseError, Parser, RawExemplar, Sample, Series};
-use skopos_model::{DurationMs, SeriesRef, TimestampMs, stale_nan};
+use skopos_model::{DurationMs, Metadata, SeriesRef, TimestampMs, stale_nan};
 use skopos_storage::{
     Append, AppendError, Appendable, Appender, Committed, SeriesBound, SeriesId, SeriesLimit,
 };
@@ -36,9 +36,20 @@ pub struct Report {
     pub error: String,
 }
 
+/// What of a metric's metadata the labels of its series have (`--enable-feature=type-and-unit-labels`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MetadataLabels {
+    /// Nothing.
+    #[default]
+    None,
+    /// `__type__`, unless it is unknown, and `__unit__`, if there is one.
+    TypeAndUnit,
+}
+
 /// What one target's scrapes leave behind for the next.
 pub struct Ingest {
     labels: SeriesLabels,
+    metadata_labels: MetadataLabels,
     reading: Reading,
     cache: SeriesCache,
     /// Series of a predecessor that had other names for them; they end if the next scrape lacks them.
@@ -76,6 +87,14 @@ struct Pending<'a> {
     exemplar: Option<RawExemplar<'a>>,
     /// Storage had it and has forgotten it.
     forgotten: bool,
+}
+
+/// How far a body was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    Whole,
+    /// It has to be read once more: series that were known have other labels, and end.
+    OtherLabels,
 }
 
 /// What a body came to.
@@ -137,6 +156,7 @@ impl Ingest {
     pub fn new(target: &Target, counters: Arc<ScrapeCounters>) -> Self {
         Self {
             labels: SeriesLabels::new(target.labels.clone(), target.reading),
+            metadata_labels: MetadataLabels::None,
             reading: target.reading,
             cache: SeriesCache::default(),
             inherited: Vec::new(),
@@ -170,6 +190,11 @@ impl Ingest {
         Self { metadata, ..self }
     }
 
+    /// What of the metadata is in the labels.
+    pub fn with_metadata_labels(self, metadata_labels: MetadataLabels) -> Self {
+        Self { metadata_labels, ..self }
+    }
+
     /// Bounds the series that the target may have: as its job says, or else so many; zero is no bound.
     pub fn with_max_series(self, target: &Target, otherwise: u32) -> Self {
         let (name, max) = match target.max_series {
@@ -195,7 +220,18 @@ impl Ingest {
         let mut appender = storage.appender_within(&self.series_limit);
         let mut tally = Tally::default();
         let metadata = Arc::clone(&self.metadata);
-        let parsed = metadata.update(|said| self.append_all(appender.as_mut(), at, body, (said, &mut tally)));
+        let parsed = metadata.update(|said| {
+            let read = self.append_all(appender.as_mut(), at, body, (said, &mut tally))?;
+            if read == Read::OtherLabels {
+                // Nothing of the batch stays: its samples were appended to the series that end.
+                appender = storage.appender_within(&self.series_limit);
+                tally = Tally::default();
+                self.cache.begin();
+                said.begin_again();
+                self.append_all(appender.as_mut(), at, body, (said, &mut tally))?;
+            }
+            Ok::<_, ParseError>(())
+        });
         let (health, error) = match parsed {
             Ok(()) => {
                 if !body.bytes.is_empty() {
@@ -271,7 +307,7 @@ impl Ingest {
         at: TimestampMs,
         body: &Body,
         (said, tally): (&mut Families, &mut Tally),
-    ) -> Result<(), ParseError> {
+    ) -> Result<Read, ParseError> {
         self.columns = Columns::of(self.cache.expected_lines());
         let mut pending = Vec::new();
         let mut parser = Parser::new(body.format, &body.bytes);
@@ -290,12 +326,33 @@ impl Ingest {
                 other => said.entry(&other),
             }
         }
-        for sample in pending {
-            self.append_pending(appender, &sample, tally);
+        if self.has_other_labels(said) {
+            self.inherited.extend(self.cache.before());
+            self.cache = SeriesCache::default();
+            said.settle();
+            return Ok(Read::OtherLabels);
         }
-        self.append_columns(appender, at, tally);
+        said.settle();
+        for sample in pending {
+            self.append_pending(appender, &sample, said, tally);
+        }
+        self.append_columns(appender, at, said, tally);
         self.say_metadata(appender, said);
-        Ok(())
+        Ok(Read::Whole)
+    }
+
+    /// Whether series that are known have other labels now, as their type or unit is another one.
+    fn has_other_labels(&self, said: &Families) -> bool {
+        let metrics = self.cache.stored().filter_map(|text| std::str::from_utf8(metric_of(text)).ok());
+        self.metadata_labels == MetadataLabels::TypeAndUnit && said.has_retyped(metrics)
+    }
+
+    /// What of its metadata is in the labels of the series that the target calls by this text.
+    fn metadata_of<'a>(&self, said: &'a Families, text: &[u8]) -> Option<&'a Metadata> {
+        match self.metadata_labels {
+            MetadataLabels::None => None,
+            MetadataLabels::TypeAndUnit => said.of_metric(std::str::from_utf8(metric_of(text)).ok()?),
+        }
     }
 
     /// Tells storage what the metrics are: of all series when something of it is new, else of new series.
@@ -365,9 +422,16 @@ impl Ingest {
         }
     }
 
-    fn append_pending(&mut self, appender: &mut dyn Appender, sample: &Pending<'_>, tally: &mut Tally) {
+    fn append_pending(
+        &mut self,
+        appender: &mut dyn Appender,
+        sample: &Pending<'_>,
+        said: &Families,
+        tally: &mut Tally,
+    ) {
         let Pending { id, series, timestamp, value, exemplar, forgotten } = *sample;
-        match append_by_text(&mut self.labels, appender, series, (timestamp, value), exemplar) {
+        let metadata = self.metadata_of(said, series.as_bytes());
+        match append_by_text((&mut self.labels, metadata), appender, series, (timestamp, value), exemplar) {
             Ok(made) => {
                 self.made.push(id);
                 let before = self.cache.entry(id).series.replace(made);
@@ -377,13 +441,19 @@ impl Ingest {
         }
     }
 
-    fn append_columns(&mut self, appender: &mut dyn Appender, at: TimestampMs, tally: &mut Tally) {
+    fn append_columns(
+        &mut self,
+        appender: &mut dyn Appender,
+        at: TimestampMs,
+        said: &Families,
+        tally: &mut Tally,
+    ) {
         // Their memory is given back: all targets' columns together would be a part of what a series takes.
         let mut columns = std::mem::take(&mut self.columns);
         appender.append_floats(at, &columns.series, &columns.values, &mut columns.refused);
         for (i, error) in columns.refused.drain(..) {
             if matches!(error, AppendError::UnknownRef(_)) {
-                self.append_anew(appender, columns.ids[i], at, columns.values[i], tally);
+                self.append_anew(appender, columns.ids[i], (at, columns.values[i]), said, tally);
             } else {
                 tally.refuse(&self.counters, self.cache.text(columns.ids[i]), error);
             }
@@ -395,8 +465,8 @@ impl Ingest {
         &mut self,
         appender: &mut dyn Appender,
         id: EntryId,
-        timestamp: TimestampMs,
-        value: f64,
+        point: (TimestampMs, f64),
+        said: &Families,
         tally: &mut Tally,
     ) {
         // Only a sample can be parsed, so the text gets a value.
@@ -405,7 +475,8 @@ impl Ingest {
         let Some(Ok(Entry::Sample(sample))) = Parser::new(format, &line).next() else {
             unreachable!("a cached text was parsed before: {}", String::from_utf8_lossy(&line));
         };
-        match append_by_text(&mut self.labels, appender, sample.series, (timestamp, value), None) {
+        let metadata = self.metadata_of(said, sample.series.as_bytes());
+        match append_by_text((&mut self.labels, metadata), appender, sample.series, point, None) {
             Ok(series) => {
                 self.made.push(id);
                 self.cache.entry(id).series = Some(series);
@@ -429,13 +500,13 @@ impl Ingest {
 
 /// Appends a sample to the series that a target calls by this text.
 fn append_by_text(
-    labels: &mut SeriesLabels,
+    (labels, metadata): (&mut SeriesLabels, Option<&Metadata>),
     appender: &mut dyn Appender,
     series: Series<'_>,
     point: (TimestampMs, f64),
     exemplar: Option<RawExemplar<'_>>,
 ) -> Result<SeriesRef, Refusal> {
-    let labels = labels.of(series).map_err(|twice| Refusal::LabelTwice(twice.label))?;
+    let labels = labels.of(series, metadata).map_err(|twice| Refusal::LabelTwice(twice.label))?;
     Ok(append_one(appender, SeriesId::Labels(&labels), point, exemplar)?)
 }
 

@@ -34,7 +34,13 @@ pub(crate) struct Families {
     seen: usize,
     /// Whether something was said that storage has not been told.
     news: bool,
+    /// The families of which another type or unit was said since a body was read to its end, and what they
+    /// were then.
+    retyped: Vec<(Box<str>, TypeAndUnit)>,
 }
+
+/// What of a family's metadata may be labels of its series.
+type TypeAndUnit = (MetricType, String);
 
 #[derive(Debug)]
 struct Known {
@@ -49,6 +55,12 @@ struct Lines {
     /// Its place in `known`.
     family: u32,
     lines: MetaLines,
+}
+
+impl Known {
+    fn type_and_unit(&self) -> TypeAndUnit {
+        (self.metadata.metric_type, self.metadata.unit.clone())
+    }
 }
 
 impl TargetMetadata {
@@ -100,6 +112,17 @@ impl Families {
         }
     }
 
+    /// The same body is read once more, in the same scrape.
+    pub(crate) fn begin_again(&mut self) {
+        self.next = 0;
+        self.now.clear();
+    }
+
+    /// What was said of types and units is that of the series.
+    pub(crate) fn settle(&mut self) {
+        self.retyped.clear();
+    }
+
     /// Skips lines that say what is known. False when others come next.
     pub(crate) fn skip_known(&mut self, parser: &mut Parser<'_>) -> bool {
         let end = (self.next + LOOK_AHEAD).min(self.before.len());
@@ -125,14 +148,20 @@ impl Families {
                 self.news |= is_new;
             }
             Entry::Type { name, metric_type } => {
-                let held = &mut self.known(name, entry).metadata.metric_type;
-                let before = std::mem::replace(held, *metric_type);
-                self.news |= before != *metric_type;
+                let known = self.known(name, entry);
+                if known.metadata.metric_type != *metric_type {
+                    let before = known.type_and_unit();
+                    known.metadata.metric_type = *metric_type;
+                    self.retype(name, before);
+                }
             }
             Entry::Unit { name, unit } => {
                 let known = self.known(name, entry);
-                let is_new = set(&mut known.metadata.unit, unit);
-                self.news |= is_new;
+                if known.metadata.unit != *unit {
+                    let before = known.type_and_unit();
+                    (*unit).clone_into(&mut known.metadata.unit);
+                    self.retype(name, before);
+                }
             }
             Entry::Comment(_) | Entry::Sample(_) => {}
         }
@@ -145,12 +174,43 @@ impl Families {
 
     /// What is known of the family that a metric is of.
     pub(crate) fn of_metric(&self, metric: &str) -> Option<&Metadata> {
-        if let Some(known) = self.find(metric) {
-            return Some(known);
+        self.family_of(metric).map(|i| &self.known[i as usize].metadata)
+    }
+
+    /// Whether another type or unit than before was said of the family of any of these metrics.
+    pub(crate) fn has_retyped<'a>(&self, mut metrics: impl Iterator<Item = &'a str>) -> bool {
+        let is_other = |(name, before): &(Box<str>, TypeAndUnit)| {
+            let family = self.place(name)?;
+            (self.known[family as usize].type_and_unit() != *before).then_some(family)
+        };
+        let retyped: Vec<u32> = self.retyped.iter().filter_map(is_other).collect();
+        !retyped.is_empty()
+            && metrics.any(|metric| self.family_of(metric).is_some_and(|family| retyped.contains(&family)))
+    }
+
+    fn retype(&mut self, name: &str, before: TypeAndUnit) {
+        self.news = true;
+        if self.retyped.iter().all(|(other, _)| **other != *name) {
+            self.retyped.push((name.into(), before));
         }
-        MetricType::families_of(metric).find_map(|(family, metric_type)| {
-            self.find(family).filter(|known| known.metric_type == metric_type)
-        })
+    }
+
+    /// The place of the family that a metric is of.
+    fn family_of(&self, metric: &str) -> Option<u32> {
+        if let Some(family) = self.place(metric) {
+            return Some(family);
+        }
+        let type_of = |family: u32| self.known[family as usize].metadata.metric_type;
+        let by_suffix = MetricType::families_of(metric)
+            .find_map(|(name, of)| self.place(name).filter(|family| type_of(*family) == of));
+        // When something was begun to be counted is said of what counts.
+        let created = || {
+            let family = self.place(metric.strip_suffix("_created")?)?;
+            use MetricType as T;
+            let counts = matches!(type_of(family), T::Counter | T::Histogram | T::GaugeHistogram | T::Summary);
+            counts.then_some(family)
+        };
+        by_suffix.or_else(created)
     }
 
     fn place(&self, name: &str) -> Option<u32> {

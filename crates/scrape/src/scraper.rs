@@ -2,7 +2,7 @@
 
 use crate::{
     fetch::{Body, FetchError, Fetcher, Route},
-    ingest::{Ingest, Report},
+    ingest::{Ingest, MetadataLabels, Report},
     pace::Pace,
     status::{Health, LastScrape, ScrapeCounters, TargetStatus},
     target::Source,
@@ -30,6 +30,8 @@ pub struct Shared {
     pub counters: Arc<ScrapeCounters>,
     /// Series that a target may have where its job says nothing else; zero is no bound.
     pub max_series_per_target: u32,
+    /// What of the metadata is in the labels of series.
+    pub metadata_labels: MetadataLabels,
 }
 
 /// How a scraper ends.
@@ -60,6 +62,7 @@ impl Scraper {
         let pace = Pace::new(status.target.interval, status.target.hash64());
         let ingest = Ingest::new(&status.target, Arc::clone(&shared.counters))
             .with_metadata(Arc::clone(&status.metadata))
+            .with_metadata_labels(shared.metadata_labels)
             .with_max_series(&status.target, shared.max_series_per_target);
         let route = Route::to(&status.target);
         Self { shared, status, ingest, pace, route }

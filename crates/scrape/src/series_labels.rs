@@ -2,7 +2,10 @@
 
 use crate::target::Reading;
 use skopos_exposition::{DuplicateLabel, Series};
-use skopos_model::{Labels, LabelsBuilder};
+use skopos_model::{
+    Labels, LabelsBuilder, Metadata, MetricType,
+    name::{METRIC_TYPE, METRIC_UNIT},
+};
 
 /// Before a name that the target and its job both use.
 const EXPORTED: &str = "exported_";
@@ -20,11 +23,23 @@ impl SeriesLabels {
         Self { target, reading, builder: LabelsBuilder::default() }
     }
 
-    /// The labels under which a series is stored.
-    pub(crate) fn of(&mut self, series: Series<'_>) -> Result<Labels, DuplicateLabel> {
+    /// The labels under which a series is stored; type and unit of `metadata` among them.
+    pub(crate) fn of(
+        &mut self,
+        series: Series<'_>,
+        metadata: Option<&Metadata>,
+    ) -> Result<Labels, DuplicateLabel> {
         let builder = &mut self.builder;
         builder.clear();
         series.labels_into(builder)?;
+        if let Some(Metadata { metric_type, unit, .. }) = metadata {
+            if *metric_type != MetricType::Unknown {
+                builder.set(METRIC_TYPE, metric_type.as_str());
+            }
+            if !unit.is_empty() {
+                builder.set(METRIC_UNIT, unit);
+            }
+        }
         for (name, value) in &self.target {
             let Some(theirs) = builder.get(name).map(str::to_owned) else {
                 // A label that is written with an empty value says: not even the job's.
@@ -63,7 +78,7 @@ mod tests {
         let Some(Ok(Entry::Sample(sample))) = Parser::new(Format::Text, line.as_bytes()).next() else {
             panic!("no sample: {line}");
         };
-        assert_eq!(labels.of(sample.series).unwrap().to_string(), expected);
+        assert_eq!(labels.of(sample.series, None).unwrap().to_string(), expected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use skopos_exposition::Format;
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs, is_stale_nan};
 use skopos_scrape::{
     fetch::Body,
-    ingest::{Ingest, Report},
+    ingest::{Ingest, MetadataLabels, Report},
     status::{Health, ScrapeCounters},
     target::{Reading, Source, Target},
 };
@@ -315,6 +315,73 @@ fn labels_that_both_have_are_exported_or_honored() {
         rig.scrape(body);
         assert_eq!(rig.stored(), [r#"m{job="theirs"}: 0=1"#]);
         assert_eq!(rig.report("up"), "0=1");
+    });
+}
+
+/// Runs a test where types and units are labels.
+fn with_typed_rig(test: impl FnOnce(Rig<'_>)) {
+    with_rig(READING, |rig| {
+        let ingest = Ingest::new(&target(READING), Arc::clone(&rig.counters));
+        test(Rig { ingest: ingest.with_metadata_labels(MetadataLabels::TypeAndUnit), ..rig });
+    });
+}
+
+#[test]
+fn types_and_units_are_labels_where_that_is_wanted() {
+    let body = "# TYPE g_seconds gauge\n# UNIT g_seconds seconds\ng_seconds 1\n\
+        g_seconds{a=\"b\",__type__=\"mine\",__unit__=\"mine\"} 2\n# TYPE c counter\nc_total 3\nc_created 4\n\
+        # TYPE h histogram\nh_bucket{le=\"+Inf\"} 5\nh_count 5\nh_sum 6\nh_created 7\n\
+        # TYPE u unknown\nu 8\nu{__type__=\"mine\"} 9\nother 10\n# EOF\n";
+    let labels = |more: &str| format!("{{{more}instance=\"h\", job=\"j\"}}");
+    with_typed_rig(|mut rig| {
+        rig.scrape_as(Format::OpenMetrics, body);
+        let (gauge, counter) = (labels("__type__=\"gauge\", __unit__=\"seconds\", "), "__type__=\"counter\", ");
+        let histogram = "__type__=\"histogram\", ";
+        let expected = [
+            format!("c_created{}: 0=4", labels(counter)),
+            format!("c_total{}: 0=3", labels(counter)),
+            format!("g_seconds{}: 0=2", gauge.replace("inst", "a=\"b\", inst")),
+            format!("g_seconds{gauge}: 0=1"),
+            format!("h_bucket{}: 0=5", labels(histogram).replace("\"j\"", "\"j\", le=\"+Inf\"")),
+            format!("h_count{}: 0=5", labels(histogram)),
+            format!("h_created{}: 0=7", labels(histogram)),
+            format!("h_sum{}: 0=6", labels(histogram)),
+            format!("other{}: 0=10", labels("")),
+            format!("u{}: 0=9", labels("__type__=\"mine\", ")),
+            format!("u{}: 0=8", labels("")),
+        ];
+        assert_eq!(rig.stored(), expected);
+        assert!(rig.report("up") == "0=1" && rig.everything().iter().any(|l| l.starts_with("up{instance")));
+    });
+    with_rig(READING, |mut rig| {
+        rig.scrape_as(Format::OpenMetrics, "# TYPE c counter\nc_total 3\n# EOF\n");
+        assert_eq!(rig.stored(), [r#"c_total{instance="h", job="j"}: 0=3"#]);
+    });
+}
+
+#[test]
+fn a_series_of_which_another_type_is_said_is_another_series() {
+    with_typed_rig(|mut rig| {
+        rig.scrape("m 1\nsame 1\n");
+        rig.scrape("# TYPE m gauge\nm 2\nsame 2\n# TYPE new gauge\nnew 2\n");
+        rig.scrape("# TYPE m gauge\nm 3\nsame 3\n");
+        rig.scrape("# TYPE m gauge\n# TYPE m counter\nsame 4\nm 4\n");
+        rig.scrape("# TYPE m gauge\n# TYPE m counter\nsame 5\nm 5\n");
+        let expected = [
+            r#"m{__type__="counter", instance="h", job="j"}: 3=4 4=5"#,
+            r#"m{__type__="gauge", instance="h", job="j"}: 1=2 2=3 3=end"#,
+            r#"m{instance="h", job="j"}: 0=1 1=end"#,
+            r#"new{__type__="gauge", instance="h", job="j"}: 1=2 2=end"#,
+            r#"same{instance="h", job="j"}: 0=1 1=2 2=3 3=4 4=5"#,
+        ];
+        assert_eq!(rig.stored(), expected);
+        assert_eq!(rig.report("scrape_samples_scraped"), "0=2 1=3 2=2 3=2 4=2");
+        // Of a body with an error nothing is stored, whatever it says of types.
+        rig.scrape_as(Format::Text, "# TYPE m gauge\nm 6\n!\n");
+        assert!(rig.stored()[0].ends_with("3=4 4=5 5=end"), "{:?}", rig.stored());
+        rig.scrape("# TYPE m gauge\nm 7\nsame 7\n");
+        let stored = rig.stored();
+        assert!(stored[0].ends_with("4=5 5=end") && stored[1].ends_with("3=end 6=7"), "{stored:?}");
     });
 }
 

@@ -7,6 +7,7 @@ use skopos_model::{DurationMs, Labels, SeriesRef, TimestampMs, is_stale_nan};
 use skopos_scrape::{
     config::GlobalConfig,
     fetch::{Fetcher, InProcessSource},
+    ingest::MetadataLabels,
     manager::{Applied, Manager},
     scraper::Shared,
     status::ScrapeCounters,
@@ -99,6 +100,7 @@ fn manager(a: &'static str, b: &'static str) -> (Manager, Receiver<Batch>) {
         clock: Env::real().clock,
         counters: Arc::new(ScrapeCounters::default()),
         max_series_per_target: 0,
+        metadata_labels: MetadataLabels::None,
     };
     (Manager::new(shared), received)
 }

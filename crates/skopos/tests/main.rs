@@ -22,6 +22,7 @@
 //! - `search`, `streaming`: names by what somebody typed; answers that go out while they are written
 //! - `clients`: programs written for Prometheus
 //! - `trees`: `parse_query` and `format_query`, beside Prometheus 3
+//! - `type_labels`: types and units as labels, beside Prometheus 3
 //! - `query_ranks`: which queries run, and which took longest
 //! - `query_stats`: what a query says of itself afterwards
 //! - `running_queries`: what is said of a query that runs, and when the server died meanwhile
@@ -60,3 +61,4 @@ mod tool_connection;
 mod trees;
 mod tsdb_tool;
 mod tsdb_tool_rules;
+mod type_labels;

@@ -88,7 +88,6 @@ pub(crate) fn join(
     let mut out = StepMatrix::new(many.steps(), many.budget());
     let mut taken = Taken::default();
     let mut met = Vec::new();
-    let one_to_one = join.matching.cardinality == Cardinality::OneToOne;
     let (MatchOn::On(names) | MatchOn::Ignoring(names)) = &join.matching.on;
     for i in 0..many.len() {
         tools.work.spend(WORK_OF_LABELS + names_work(names))?;
@@ -102,18 +101,11 @@ pub(crate) fn join(
             if !bits::any(&met) {
                 continue;
             }
-            // Two that meet the same one, or make the same result of it, are an error even if a comparison
-            // keeps neither: whether a query fails must not depend on the values.
-            if one_to_one && !taken.groups.take(*group, &met, &mut tools.held)? {
-                return Err(EvalError::ManyToOne { span: context.span });
-            }
             let labels = result_labels(join, many.labels(i), one.labels(j), context.name_removal);
             tools.work.spend(WORK_OF_LABELS + names_work(&join.matching.include))?;
-            if !one_to_one && !taken.results.take((*group, labels.clone()), &met, &mut tools.held)? {
-                return Err(EvalError::GroupingNotUnique { span: context.span });
-            }
             let (l, r) = if swapped { (j, i) } else { (i, j) };
-            push_any(join, (lhs.row(l), rhs.row(r)), labels, &mut out, &mut tools)?;
+            push_any(join, (lhs.row(l), rhs.row(r)), (labels.clone(), &mut met), &mut out, &mut tools)?;
+            taken.take(join, (*group, labels), &met, &mut tools)?;
         }
     }
     if !join.matching.fill.is_none() {
@@ -190,16 +182,16 @@ fn push_result(
     Ok(())
 }
 
-/// Adds the row of the two.
+/// Adds the row of the two, which meet at the steps `met`; clears those at which they are too unlike to.
 fn push_any(
     join: &Join,
     (l, r): (Row<'_>, Row<'_>),
-    labels: RowLabels,
+    (labels, met): (RowLabels, &mut [u64]),
     out: &mut StepMatrix,
     tools: &mut Tools<'_>,
 ) -> Result<(), EvalError> {
     if l.histograms.is_some() || r.histograms.is_some() || join.op.is_trim() {
-        push_mixed(join, (l, r), labels, out, tools)?;
+        push_mixed(join, (l, r), (labels, met), out, tools)?;
         tools.work.row_done();
         return Ok(());
     }
@@ -210,7 +202,7 @@ fn push_any(
 fn push_mixed(
     join: &Join,
     (l, r): (Row<'_>, Row<'_>),
-    labels: RowLabels,
+    (labels, met): (RowLabels, &mut [u64]),
     out: &mut StepMatrix,
     Tools { span, annotations, work, .. }: &mut Tools<'_>,
 ) -> Result<(), EvalError> {
@@ -219,10 +211,9 @@ fn push_mixed(
     let operator = Operator { op, return_bool, span };
     let mut found = HistogramSteps::new(out.steps());
     let at = out.len();
-    let mut met = l.present.to_vec();
-    bits::and(&mut met, r.present);
+    let mut unlike = vec![0; met.len()];
     let mut row = out.push_empty(labels)?;
-    for k in bits::iter(&met) {
+    for k in bits::iter(met) {
         if let (None, None, false) = (l.histogram(k), r.histogram(k), op.is_trim()) {
             let (a, b) = (l.values[k], r.values[k]);
             if !op.is_comparison() || return_bool {
@@ -241,11 +232,13 @@ fn push_mixed(
         );
         match native::binary(operator, sides, annotations) {
             Outcome::Nothing => {}
+            Outcome::Unlike => bits::set(&mut unlike, k),
             Outcome::Kept => left.into_iter().for_each(|h| found.push(k, Arc::clone(h))),
             Outcome::Float(v) => row.set(k, v),
             Outcome::Histogram(h) => found.push(k, work.made(*h)?),
         }
     }
+    bits::and_not(met, &unlike);
     out.add_histograms(at, &found)
 }
 
@@ -263,16 +256,21 @@ impl<K: Eq + std::hash::Hash> SeenSteps<K> {
     /// Takes `key` at these steps; false when it was taken at one of them before.
     fn take(&mut self, key: K, present: &[u64], held: &mut Held) -> Result<bool, EvalError> {
         let seen = self.0.entry(key).or_default();
-        if bits::intersects(seen, present) {
-            return Ok(false);
-        }
+        let is_first = !bits::intersects(seen, present);
         if seen.is_empty() {
             held.grow_entries::<(K, Vec<u64>)>(1)?;
             held.grow_bytes(size_of_val(present))?;
         }
         seen.resize(present.len(), 0);
         bits::or(seen, present);
-        Ok(true)
+        Ok(is_first)
+    }
+
+    /// Leaves those of the steps at which `key` was not taken.
+    fn leave_others(&self, key: &K, steps: &mut [u64]) {
+        if let Some(seen) = self.0.get(key) {
+            bits::and_not(steps, seen);
+        }
     }
 }
 
@@ -280,8 +278,31 @@ impl<K: Eq + std::hash::Hash> SeenSteps<K> {
 /// `group_left` and `group_right` a result of the group.
 #[derive(Debug, Default)]
 struct Taken {
+    /// At which steps any has met the group.
     groups: SeenSteps<usize>,
     results: SeenSteps<(usize, RowLabels)>,
+}
+
+impl Taken {
+    /// Takes what a series and one of the group make of one another at these steps. Two that meet the same
+    /// one, or make the same result of it, are an error even if a comparison keeps neither: whether a query
+    /// fails must not depend on the values. Those that are too unlike for the operator have not met.
+    fn take(
+        &mut self,
+        join: &Join,
+        (group, labels): (usize, RowLabels),
+        met: &[u64],
+        Tools { span, held, .. }: &mut Tools<'_>,
+    ) -> Result<(), EvalError> {
+        let is_first = self.groups.take(group, met, held)?;
+        if join.matching.cardinality == Cardinality::OneToOne {
+            return if is_first { Ok(()) } else { Err(EvalError::ManyToOne { span: *span }) };
+        }
+        if self.results.take((group, labels), met, held)? {
+            return Ok(());
+        }
+        Err(EvalError::GroupingNotUnique { span: *span })
+    }
 }
 
 /// The labels of the result of two rows.

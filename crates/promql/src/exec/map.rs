@@ -119,7 +119,7 @@ impl MapRun<'_> {
             let (a, b) = (Operand::Float(column.at(k)), Operand::Histogram(h));
             let sides = if map.scalar_side == Side::Left { (a, b) } else { (b, a) };
             match native::binary(operator, sides, annotations) {
-                Outcome::Nothing => None,
+                Outcome::Nothing | Outcome::Unlike => None,
                 Outcome::Kept => Some(h.clone()),
                 Outcome::Float(v) => {
                     numbers.push((k, v));

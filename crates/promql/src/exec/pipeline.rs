@@ -256,7 +256,13 @@ impl<'p> RowMaker<'p> {
             self.check_counter(&labels.labels, kernel, annotations)?;
         }
         if kernel.function == WindowFn::Quantile {
-            super::gather::warn_quantile(params.0[0], kernel.span, &mut self.work, annotations)?;
+            self.work.spend(self.grid.steps)?;
+            // Of windows without a number none is taken.
+            for phi in bits::iter(&self.row.present).map(|k| params.0[0].at(k)) {
+                if !(0.0..=1.0).contains(&phi) {
+                    annotations.quantile_out_of_range(phi, kernel.span);
+                }
+            }
         }
         let drop_name = labels.drop_name || !kernel.function.keeps_name();
         self.mapped(RowLabels { labels: labels.labels.clone(), drop_name }, annotations)

@@ -82,8 +82,11 @@ struct Histogram {
     count: String,
     sum: String,
     #[serde(default)]
-    buckets: Vec<(u8, String, String, String)>,
+    buckets: Vec<Bucket>,
 }
+
+/// Which of its ends are within it, its bounds, and how much it counts.
+type Bucket = (u8, String, String, String);
 
 /// What remarks have to be compared by.
 #[derive(Clone, Copy)]
@@ -208,10 +211,14 @@ fn same_series(ours: &Series, theirs: &Series, by: Numbers) -> Result<(), String
 fn same_histogram(a: &Histogram, b: &Histogram, by: Numbers) -> Result<(), String> {
     same_number(&a.count, &b.count, by)?;
     same_number(&a.sum, &b.sum, by)?;
-    if a.buckets.len() != b.buckets.len() {
+    // What is nearly nothing in one is nothing in the other, which has no bucket for it.
+    let is_nothing = |b: &&Bucket| b.3.parse::<f64>().is_ok_and(|v| v.abs() <= by.tolerance);
+    let buckets = |h: &'_ Histogram| h.buckets.iter().filter(|b| !is_nothing(b)).cloned().collect::<Vec<_>>();
+    let (a, b) = (buckets(a), buckets(b));
+    if a.len() != b.len() {
         return Err("other buckets".to_owned());
     }
-    for (a, b) in a.buckets.iter().zip(&b.buckets) {
+    for (a, b) in a.iter().zip(&b) {
         if (a.0, &a.1, &a.2) != (b.0, &b.1, &b.2) {
             return Err(format!("bounds {a:?}, theirs {b:?}"));
         }

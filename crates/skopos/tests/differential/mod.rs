@@ -30,6 +30,9 @@ use std::{
 const RANDOM: usize = 5000;
 const RANDOM_3: [usize; 2] = [3000, 1000];
 
+/// How often both are asked again, nothing beside it, what they answered otherwise.
+const TIMES_AGAIN: usize = 40;
+
 /// Not a multiple of any subquery's step, for the edges of whose windows the versions differ too.
 const START_S: i64 = BEGIN_S + 1807;
 const STEP_S: i64 = 240;
@@ -113,7 +116,7 @@ fn check(text: &str, unlike: &Unlikes, at: Times, answers: &[Answer; 2]) -> Resu
         (200, 200) => {
             let tolerance = if may(What::Loosely) { 1e-6 } else { CLOSE };
             let numbers = Numbers { tolerance, theirs_may_lack: may(What::Unnumbered) };
-            let in_order = at == Times::One && text.starts_with("sort");
+            let in_order = at == Times::One && text.starts_with("sort") && !may(What::Unordered);
             let of = |what: What, remark: &str| {
                 unlike.list.iter().position(|u| u.what == what && u.concerns(remark))
             };
@@ -145,16 +148,24 @@ fn differences(theirs: &Service, ours: &Service, all: &[Question], unlike: &Unli
         let mut asker = Asker::new(theirs, ours);
         let mut found = Vec::new();
         while let Some(question) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-            found.extend(asker.compare(question, unlike).err());
+            if let Err(difference) = asker.compare(question, unlike) {
+                found.push((question, difference));
+            }
         }
         found
     };
-    std::thread::scope(|scope| {
+    let mut found = std::thread::scope(|scope| {
         let other = scope.spawn(work);
         let mut found = work();
         found.extend(other.join().unwrap());
         found
-    })
+    });
+    // What it answers otherwise from one time to the next is not defined there: the order of series that come
+    // from one of Go's maps decides between equal values, and queries beside one another have been seen to
+    // share a histogram's buckets. One of its answers has to be ours, which never changes.
+    let mut asker = Asker::new(theirs, ours);
+    found.retain(|(question, _)| !(0..TIMES_AGAIN).any(|_| asker.compare(question, unlike).is_ok()));
+    found.into_iter().map(|(_, difference)| difference).collect()
 }
 
 /// A list beside this file, read when the tests run: for a change of it nothing is built.

@@ -12,6 +12,8 @@ pub(super) enum What {
     Newer,
     /// Ours may refuse it.
     Stricter,
+    /// The order of a sorted vector is not compared.
+    Unordered,
     /// Both refuse it, with another status.
     Status,
     /// Numbers need to agree to 1e-6.
@@ -61,6 +63,7 @@ pub(super) fn read(text: &str) -> Vec<Unlike> {
             "skip" => What::Skip,
             "newer" => What::Newer,
             "stricter" => What::Stricter,
+            "unordered" => What::Unordered,
             "status" => What::Status,
             "loosely" => What::Loosely,
             "remark" => What::Remark,

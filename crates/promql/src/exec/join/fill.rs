@@ -39,7 +39,7 @@ pub(super) fn add_filled(
     if let Some(v) = for_many {
         let other = vec![v; many.steps()];
         let other = Row { values: &other, present: &all, histograms: None };
-        fill_many(join, (many, one), groups, (context, tools), other, out)?;
+        fill_many(join, one, groups, (taken, context, tools), other, out)?;
     }
     Ok(())
 }
@@ -74,49 +74,37 @@ fn fill_one(
         if !bits::any(&alone) {
             continue;
         }
-        let one_to_one = join.matching.cardinality == Cardinality::OneToOne;
-        if one_to_one && !taken.groups.take(group, &alone, &mut tools.held)? {
-            return Err(EvalError::ManyToOne { span: context.span });
-        }
         let labels = result_labels(join, labels, &nothing, context.name_removal);
-        if !one_to_one && !taken.results.take((group, labels.clone()), &alone, &mut tools.held)? {
-            return Err(EvalError::GroupingNotUnique { span: context.span });
-        }
-        push(join, (Row { present: &alone, ..row }, other), labels, out, tools)?;
+        let mut met = alone.clone();
+        let many = Row { present: &alone, ..row };
+        push(join, (many, other), (labels.clone(), &mut met), out, tools)?;
+        taken.take(join, (group, labels), &met, tools)?;
     }
     Ok(())
 }
 
-/// The rows of the one side at the steps at which their group has none on the many side, which then has
+/// The rows of the one side at the steps at which none of the many side has met their group, which then has
 /// one of the labels that the sides are matched by.
 fn fill_many(
     join: &Join,
-    (many, one): (&StepMatrix, &StepMatrix),
+    one: &StepMatrix,
     groups: &Groups,
-    (context, tools): (JoinContext, &mut Tools<'_>),
+    (taken, context, tools): (&Taken, JoinContext, &mut Tools<'_>),
     other: Row<'_>,
     out: &mut StepMatrix,
 ) -> Result<(), EvalError> {
-    let words = other.present.len();
-    tools.held.grow_bytes(groups.rows.len() * words * size_of::<u64>())?;
-    let mut met = vec![0; groups.rows.len() * words];
-    for (labels, row) in many.iter() {
-        tools.work.spend(WORK_OF_LABELS + words)?;
-        if let Some(group) = groups.ids.get(&match_key(labels, &join.matching.on)) {
-            bits::or(&mut met[group * words..][..words], row.present);
-        }
-    }
     for (labels, row) in one.iter() {
-        tools.work.spend(WORK_OF_LABELS + words)?;
+        tools.work.spend(WORK_OF_LABELS + other.present.len())?;
         let key = match_key(labels, &join.matching.on);
         let Some(group) = groups.ids.get(&key) else { continue };
         let mut alone = row.present.to_vec();
-        bits::and_not(&mut alone, &met[group * words..][..words]);
+        taken.groups.leave_others(group, &mut alone);
         if !bits::any(&alone) {
             continue;
         }
         let result = result_labels(join, &RowLabels::kept(key), labels, context.name_removal);
-        push(join, (other, Row { present: &alone, ..row }), result, out, tools)?;
+        let mut with = alone.clone();
+        push(join, (other, Row { present: &alone, ..row }), (result, &mut with), out, tools)?;
     }
     Ok(())
 }
@@ -125,11 +113,11 @@ fn fill_many(
 fn push(
     join: &Join,
     (many, one): (Row<'_>, Row<'_>),
-    labels: RowLabels,
+    result: (RowLabels, &mut [u64]),
     out: &mut StepMatrix,
     tools: &mut Tools<'_>,
 ) -> Result<(), EvalError> {
     let swapped = join.matching.cardinality == Cardinality::OneToMany;
     let (l, r) = if swapped { (one, many) } else { (many, one) };
-    push_any(join, (l, r), labels, out, tools)
+    push_any(join, (l, r), result, out, tools)
 }

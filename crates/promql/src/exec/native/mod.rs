@@ -35,7 +35,10 @@ impl Operand<'_> {
 /// What comes out of an operator.
 #[derive(Debug)]
 pub(crate) enum Outcome {
+    /// A comparison does not hold.
     Nothing,
+    /// The operator takes no two of these kinds or buckets, which was remarked on: as if they had not met.
+    Unlike,
     /// A comparison holds: the left side stays.
     Kept,
     Float(f64),
@@ -61,7 +64,7 @@ pub(crate) fn binary(
     let made = |h: FloatHistogram| Outcome::Histogram(Box::new(h));
     match (lhs, op, rhs) {
         (Operand::Histogram(a), B::Add | B::Sub, Operand::Histogram(b)) => {
-            sum(operator, (a, b), annotations).map_or(Outcome::Nothing, made)
+            sum(operator, (a, b), annotations).map_or(Outcome::Unlike, made)
         }
         (Operand::Histogram(a), B::Eq | B::Ne, Operand::Histogram(b)) => {
             let holds = a.view().same_observations(&b.view()) == (op == B::Eq);
@@ -90,7 +93,7 @@ pub(crate) fn binary(
         }
         _ => {
             annotations.incompatible_types(op.as_str(), (lhs.kind(), rhs.kind()), operator.span);
-            Outcome::Nothing
+            Outcome::Unlike
         }
     }
 }

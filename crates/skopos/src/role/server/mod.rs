@@ -52,14 +52,17 @@ const MOST_REPLAY_THREADS: usize = 8;
 
 /// How Prometheus calls a snapshot on shutdown.
 const MEMORY_SNAPSHOT: &str = "memory-snapshot-on-shutdown";
+/// How Prometheus calls types and units as labels.
+const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";
 /// What may be enabled.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
     MEMORY_SNAPSHOT,
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
     "promql-duration-expr",
     "promql-experimental-functions",
     "promql-extended-range-selectors",
+    TYPE_AND_UNIT_LABELS,
     "use-start-timestamps",
 ];
 
@@ -82,8 +85,8 @@ pub(crate) struct Flags {
     snapshot_on_shutdown: bool,
     /// Features by the names that they have in Prometheus: memory-snapshot-on-shutdown,
     /// promql-binop-fill-modifiers, promql-delayed-name-removal, promql-duration-expr,
-    /// promql-experimental-functions, promql-extended-range-selectors, use-start-timestamps; others are
-    /// answered with a warning.
+    /// promql-experimental-functions, promql-extended-range-selectors, type-and-unit-labels,
+    /// use-start-timestamps; others are answered with a warning.
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',')]
     enable_feature: Vec<String>,
     /// Series that storage takes; samples of further ones are refused.

@@ -17,7 +17,8 @@ use skopos_promql::{
     shards::{ShardOptions, Shards},
 };
 use skopos_scrape::{
-    fetch::Fetcher, manager::Manager, scraper::Shared, status::ScrapeCounters, target::Target,
+    fetch::Fetcher, ingest::MetadataLabels, manager::Manager, scraper::Shared, status::ScrapeCounters,
+    target::Target,
 };
 use skopos_storage::{QueryLimits, QueryMemory};
 use skopos_tsdb::Db;
@@ -83,6 +84,7 @@ impl Services {
             clock: Arc::clone(&env.clock),
             counters,
             max_series_per_target: flags.max_series_per_target,
+            metadata_labels: metadata_labels(flags),
         }));
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
         app.notifications().take_back(super::STARTING);
@@ -175,6 +177,12 @@ fn scrape_limits(max_series_per_target: u32) -> MetricsSource {
             f64::from(max_series_per_target),
         );
     })
+}
+
+/// What of the metadata is in the labels of scraped series.
+fn metadata_labels(flags: &Flags) -> MetadataLabels {
+    let enabled = flags.enable_feature.iter().any(|f| f == super::TYPE_AND_UNIT_LABELS);
+    if enabled { MetadataLabels::TypeAndUnit } else { MetadataLabels::None }
 }
 
 /// What evaluates queries, as the flags have it.

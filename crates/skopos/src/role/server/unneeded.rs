@@ -48,7 +48,7 @@ const NO_PUSHES: &str = "only scraped targets are stored, pushes are not taken";
 const NOT_YET: &str = "nothing here does it";
 
 /// Names of `--enable-feature` in Prometheus for what is missing here; each with what is there instead.
-const MISSING: [(&str, &str); 17] = [
+const MISSING: [(&str, &str); 16] = [
     ("native-histograms", "they are stored and queried, but no format that has them is scraped"),
     ("use-uncached-io", NOT_YET),
     ("remote-write-receiver", NO_PUSHES),
@@ -60,7 +60,6 @@ const MISSING: [(&str, &str); 17] = [
     ("extra-scrape-metrics", NOT_YET),
     ("promql-per-step-stats", NOT_YET),
     ("created-timestamp-zero-ingestion", NOT_YET),
-    ("type-and-unit-labels", NOT_YET),
     ("concurrent-rule-eval", NOT_YET),
     ("auto-reload-config", "send SIGHUP, or POST /-/reload"),
     ("st-storage", NOT_YET),
