@@ -12,7 +12,10 @@ use axum::extract::State;
 use serde::Serialize;
 use serde_json::json;
 use skopos_model::TimestampMs;
-use skopos_promql::{ast::AggregateOp, functions::FUNCTIONS};
+use skopos_promql::{
+    ast::{AggregateOp, BinaryOp},
+    functions::FUNCTIONS,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -132,46 +135,58 @@ pub(crate) async fn scrape_pool_config(Ready(parts): Ready, params: Params) -> R
     let config = parts.config.get();
     let found = config.scrape_configs.iter().find(|job| job.job_name == pool);
     let unknown = || ApiError::new(ErrorType::BadData, format!("unknown scrape pool {pool:?}"));
-    Success::of(&json!({"yaml": skopos_config::to_yaml(found.ok_or_else(unknown)?)}))
+    let job = found.ok_or_else(unknown)?.filled(&config.global);
+    Success::of(&json!({"yaml": skopos_config::to_yaml(&job)}))
 }
 
 /// What this program can, by category; the names are those of Prometheus.
 pub(crate) async fn features(Ready(parts): Ready) -> Result<Success, ApiError> {
     let enabled = |name: &str| parts.about.features.iter().any(|f| f == name);
-    let language = parts.engine.options().language;
+    let has_flag = |name: &str| parts.about.flags.get(name).is_some_and(|v| v == "true");
+    let options = parts.engine.options();
+    let language = options.language;
     let usable = |is_experimental: bool| !is_experimental || language.experimental_functions;
     let functions: BTreeMap<&str, bool> =
         FUNCTIONS.iter().map(|f| (f.name, usable(f.id.is_experimental()))).collect();
-    let operators: BTreeMap<&str, bool> =
-        AggregateOp::ALL.iter().map(|op| (op.as_str(), usable(op.is_experimental()))).collect();
+    let aggregations = AggregateOp::ALL.iter().map(|op| (op.as_str(), usable(op.is_experimental())));
+    // Those of selectors among them.
+    let others = BinaryOp::ALL.iter().map(|op| op.as_str()).chain(["=~", "!~", "@"]);
+    let operators: BTreeMap<&str, bool> = aggregations.chain(others.map(|op| (op, true))).collect();
     Success::of(&json!({
         "api": {
-            "admin": parts.about.flags.get("web.enable-admin-api").is_some_and(|v| v == "true"),
+            "admin": has_flag("web.enable-admin-api"),
             "exclude_alerts": true,
             "label_values_match": true,
-            "lifecycle": parts.about.flags.get("web.enable-lifecycle").is_some_and(|v| v == "true"),
-            "query_stats": true,
-            "query_warnings": true,
-            "remote_read": true,
-            "search": true,
-            "time_range_labels": true,
-            "time_range_series": true,
+            "lifecycle": has_flag("web.enable-lifecycle"),
+            "openapi_3.1": true, "openapi_3.2": false, "otlp_write_receiver": false,
+            "query_stats": true, "query_warnings": true, "remote_write_receiver": false, "search": true,
+            "time_range_labels": true, "time_range_series": true,
         },
+        "otlp_receiver": {"delta_conversion": false, "native_delta_ingestion": false},
+        "prometheus": {"agent_mode": false, "auto_reload_config": false, "server_mode": true},
         "promql": {
             "anchored": language.extended_range_selectors, "at_modifier": true, "bool": true, "by": true,
-            "delayed_name_removal": parts.engine.options().delayed_name_removal,
+            "delayed_name_removal": options.delayed_name_removal,
             "duration_expr": language.duration_expressions, "fill": language.fill_modifiers,
+            "fill_left": language.fill_modifiers, "fill_right": language.fill_modifiers,
             "group_left": true, "group_right": true, "ignoring": true, "negative_offset": true,
-            "offset": true, "on": true, "smoothed": language.extended_range_selectors,
-            "subqueries": true, "use_start_timestamps": parts.engine.options().start_timestamps,
+            "offset": true, "on": true, "per_query_lookback_delta": true, "per_step_stats": true,
+            "smoothed": language.extended_range_selectors, "subqueries": true,
+            "type_and_unit_labels": options.type_labels, "use_start_timestamps": options.start_timestamps,
             "without": true,
         },
         "promql_functions": functions,
         "promql_operators": operators,
-        "scrape": {"exemplars": true},
+        "rules": {"concurrent_rule_eval": false, "keep_firing_for": false, "query_offset": false},
+        "scrape": {
+            "extra_scrape_metrics": false, "start_timestamp_zero_ingestion": false,
+            "type_and_unit_labels": options.type_labels,
+        },
+        "service_discovery_providers": {"static": true},
         "tsdb": {
-            "exemplars": true, "isolation": true,
-            "memory_snapshot": enabled("memory-snapshot-on-shutdown"),
+            "delayed_compaction": false, "exemplar_storage": true, "isolation": true,
+            "memory_snapshot": enabled("memory-snapshot-on-shutdown"), "native_histograms": true,
+            "use_uncached_io": false,
         },
     }))
 }

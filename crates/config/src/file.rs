@@ -70,7 +70,14 @@ impl Config {
 
     /// The configuration as a file, with every default written out.
     pub fn to_yaml(&self) -> String {
-        yaml::to_string(self)
+        yaml::to_string(&self.filled())
+    }
+
+    /// The same with its defaults written out.
+    #[must_use]
+    pub fn filled(&self) -> Self {
+        let jobs = self.scrape_configs.iter().map(|job| job.filled(&self.global)).collect();
+        Self { global: self.global.filled(), scrape_configs: jobs, ..self.clone() }
     }
 }
 

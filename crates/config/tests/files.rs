@@ -69,9 +69,26 @@ fn what_is_written_back_reads_as_the_same() {
                 scrape_configs: [{job_name: 'x: y', params: {m: ['[]']}, \
                 static_configs: [{targets: ['[::1]:9']}]}]";
     let config = parse(text).unwrap();
-    assert_eq!(parse(&config.to_yaml()), Ok(config));
+    assert_eq!(parse(&config.to_yaml()), Ok(config.filled()));
+    assert_eq!(config.filled().to_yaml(), config.to_yaml());
     let built_in = Config::built_in();
-    assert_eq!(parse(&built_in.to_yaml()), Ok(built_in));
+    assert_eq!(parse(&built_in.to_yaml()), Ok(built_in.filled()));
+}
+
+#[test]
+fn defaults_are_written_out_and_a_timeout_is_no_longer_than_the_global_interval() {
+    let text = "global: {scrape_interval: 2s}\nscrape_configs: [{job_name: a, scrape_interval: 1s}, \
+                {job_name: b, scrape_interval: 1m, honor_labels: true}]";
+    let job = |name: &str, more: &str, interval: &str, timeout: &str| {
+        format!(
+            "- job_name: {name}\n{more}  honor_timestamps: true\n  scrape_interval: {interval}\n  \
+             scrape_timeout: {timeout}\n  metrics_path: /metrics\n  scheme: http\n"
+        )
+    };
+    let (a, b) = (job("a", "", "1s", "1s"), job("b", "  honor_labels: true\n", "1m", "2s"));
+    let global = "global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\n  evaluation_interval: 1m\n";
+    assert_eq!(parse(text).unwrap().to_yaml(), format!("{global}scrape_configs:\n{a}{b}"));
+    assert!(Config::default().to_yaml().contains("scrape_timeout: 10s\n"));
 }
 
 #[test]
@@ -190,7 +207,7 @@ retention:
     assert_eq!(retention.size.map(skopos_config::ByteSize::bytes), Some(512 << 30));
     assert_eq!(retention.percentage.map(skopos_config::Percentage::percent), Some(80.5));
     assert_eq!(config.retention[0].selector.matchers().len(), 1);
-    assert_eq!(parse(&config.to_yaml()), Ok(config));
+    assert_eq!(parse(&config.to_yaml()), Ok(config.filled()));
     for text in ["storage:\n", "storage:\n  tsdb:\n", "storage:\n  tsdb:\n    retention:\n", "retention:\n"] {
         assert_eq!(parse(text), Ok(Config::default()), "{text:?}");
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub struct GlobalConfig {
     /// How often targets are scraped.
     pub scrape_interval: DurationMs,
-    /// How long a scrape may take; unset means 10 s, or the interval when that is shorter.
+    /// How long a scrape may take; unset means 10 s, or the interval here when that is shorter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scrape_timeout: Option<DurationMs>,
     /// How often rules are evaluated.
@@ -44,24 +44,27 @@ pub const DEFAULT_SCRAPE_INTERVAL: DurationMs = DurationMs::from_secs(60);
 /// How long a scrape may take when nothing is said.
 pub const DEFAULT_SCRAPE_TIMEOUT: DurationMs = DurationMs::from_secs(10);
 
-/// One entry of `scrape_configs`: a job.
+/// One entry of `scrape_configs`: a job. Its keys stand in the order in which Prometheus writes them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScrapeConfig {
     /// The value of the label `job`; no two jobs have the same.
     pub job_name: String,
+    /// Whether the target's own labels win over those of its job.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub honor_labels: bool,
+    /// Whether the target's own timestamps are kept.
+    #[serde(default = "yes")]
+    pub honor_timestamps: bool,
+    /// The query of the URL.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Vec<String>>,
     /// How often; unset means as in `global`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape_interval: Option<DurationMs>,
     /// How long at most; unset means as in `global`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape_timeout: Option<DurationMs>,
-    /// Whether the target's own labels win over those of its job.
-    #[serde(default)]
-    pub honor_labels: bool,
-    /// Whether the target's own timestamps are kept.
-    #[serde(default = "yes")]
-    pub honor_timestamps: bool,
     /// Where on the target the metrics are.
     #[serde(default = "default_metrics_path")]
     pub metrics_path: String,
@@ -72,9 +75,6 @@ pub struct ScrapeConfig {
     /// bound, unset means as the flag says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_series: Option<u32>,
-    /// The query of the URL.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub params: BTreeMap<String, Vec<String>>,
     /// Targets written in the file.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub static_configs: Vec<StaticConfig>,
@@ -172,6 +172,17 @@ pub enum ConfigError {
 }
 
 impl GlobalConfig {
+    /// How long a scrape may take where the job says nothing of it.
+    pub fn timeout(&self) -> DurationMs {
+        self.scrape_timeout.unwrap_or(DEFAULT_SCRAPE_TIMEOUT.min(self.scrape_interval))
+    }
+
+    /// The same with its defaults written out.
+    #[must_use]
+    pub fn filled(&self) -> Self {
+        Self { scrape_timeout: Some(self.timeout()), ..self.clone() }
+    }
+
     /// Checks what the shape alone does not say.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (place, d) in [
@@ -210,8 +221,14 @@ impl ScrapeConfig {
 
     /// How long a scrape of this job's targets may take.
     pub fn timeout(&self, global: &GlobalConfig) -> DurationMs {
-        let inherited = global.scrape_timeout.unwrap_or(DEFAULT_SCRAPE_TIMEOUT).min(self.interval(global));
-        self.scrape_timeout.unwrap_or(inherited)
+        self.scrape_timeout.unwrap_or(global.timeout().min(self.interval(global)))
+    }
+
+    /// The same with its defaults, and what it takes from `global`, written out.
+    #[must_use]
+    pub fn filled(&self, global: &GlobalConfig) -> Self {
+        let (interval, timeout) = (self.interval(global), self.timeout(global));
+        Self { scrape_interval: Some(interval), scrape_timeout: Some(timeout), ..self.clone() }
     }
 
     /// Checks what the shape alone does not say.
@@ -311,6 +328,10 @@ fn yes() -> bool {
     true
 }
 
+fn is_no(value: &bool) -> bool {
+    !*value
+}
+
 fn default_metrics_path() -> String {
     "/metrics".to_owned()
 }
@@ -342,7 +363,8 @@ mod tests {
         let mut job = ScrapeConfig::named("a");
         assert_eq!(job.timeout(&global), DurationMs::from_secs(5));
         job.scrape_interval = Some(DurationMs::from_secs(60));
-        assert_eq!(job.timeout(&global), DEFAULT_SCRAPE_TIMEOUT);
+        assert_eq!(job.timeout(&global), DurationMs::from_secs(5));
+        assert_eq!(job.timeout(&GlobalConfig::default()), DEFAULT_SCRAPE_TIMEOUT);
         job.scrape_timeout = Some(DurationMs::from_secs(61));
         assert!(matches!(job.check(&global), Err(ConfigError::TimeoutBeyondInterval { .. })));
     }

@@ -207,7 +207,8 @@ impl Families {
         let created = || {
             let family = self.place(metric.strip_suffix("_created")?)?;
             use MetricType as T;
-            let counts = matches!(type_of(family), T::Counter | T::Histogram | T::GaugeHistogram | T::Summary);
+            let counts =
+                matches!(type_of(family), T::Counter | T::Histogram | T::GaugeHistogram | T::Summary);
             counts.then_some(family)
         };
         by_suffix.or_else(created)

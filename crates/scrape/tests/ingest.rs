@@ -335,7 +335,8 @@ fn types_and_units_are_labels_where_that_is_wanted() {
     let labels = |more: &str| format!("{{{more}instance=\"h\", job=\"j\"}}");
     with_typed_rig(|mut rig| {
         rig.scrape_as(Format::OpenMetrics, body);
-        let (gauge, counter) = (labels("__type__=\"gauge\", __unit__=\"seconds\", "), "__type__=\"counter\", ");
+        let (gauge, counter) =
+            (labels("__type__=\"gauge\", __unit__=\"seconds\", "), "__type__=\"counter\", ");
         let histogram = "__type__=\"histogram\", ";
         let expected = [
             format!("c_created{}: 0=4", labels(counter)),

@@ -180,6 +180,43 @@ fn trees_are_written_as_prometheus_3_writes_them() {
     assert_eq!((refused.status, &json(&refused)["errorType"]), (400, &Value::from("bad_data")));
 }
 
+/// Names of features by their categories, as Prometheus has them.
+const FEATURES: [(&str, &str); 9] = [
+    (
+        "api",
+        "admin exclude_alerts label_values_match lifecycle openapi_3.1 openapi_3.2 otlp_write_receiver query_stats \
+         query_warnings remote_write_receiver search time_range_labels time_range_series",
+    ),
+    ("otlp_receiver", "delta_conversion native_delta_ingestion"),
+    ("prometheus", "agent_mode auto_reload_config server_mode"),
+    (
+        "promql",
+        "anchored at_modifier bool by delayed_name_removal duration_expr fill fill_left fill_right group_left \
+         group_right ignoring negative_offset offset on per_query_lookback_delta per_step_stats smoothed subqueries \
+         type_and_unit_labels without",
+    ),
+    (
+        "promql_functions",
+        "abs absent absent_over_time acos acosh asin asinh atan atanh avg_over_time ceil changes clamp clamp_max \
+         clamp_min cos cosh count_over_time day_of_month day_of_week day_of_year days_in_month deg delta deriv \
+         double_exponential_smoothing exp first_over_time floor histogram_avg histogram_count histogram_fraction \
+         histogram_quantile histogram_quantiles histogram_stddev histogram_stdvar histogram_sum hour idelta increase \
+         info irate label_join label_replace last_over_time ln log10 log2 mad_over_time max_over_time min_over_time \
+         minute month pi predict_linear present_over_time quantile_over_time rad rate resets round scalar sgn sin \
+         sinh sort sort_by_label sort_by_label_desc sort_desc sqrt stddev_over_time stdvar_over_time sum_over_time \
+         tan tanh time timestamp ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time \
+         vector year",
+    ),
+    (
+        "promql_operators",
+        "!= !~ % * + - / < <= == =~ > >= @ ^ and atan2 avg bottomk count count_values group limit_ratio limitk max \
+         min or quantile stddev stdvar sum topk unless",
+    ),
+    ("rules", "concurrent_rule_eval keep_firing_for query_offset"),
+    ("scrape", "extra_scrape_metrics start_timestamp_zero_ingestion type_and_unit_labels"),
+    ("tsdb", "delayed_compaction exemplar_storage isolation native_histograms use_uncached_io"),
+];
+
 #[test]
 fn flags_features_blocks_and_own_metrics_are_told() {
     let server = server().flag("--query.max-samples=12345").flag("--web.enable-lifecycle").start();
@@ -208,6 +245,24 @@ fn flags_features_blocks_and_own_metrics_are_told() {
         assert_eq!(enabled[category][name], true, "{name}: {enabled}");
     }
     assert_eq!((&features["api"]["lifecycle"], &features["api"]["admin"]), (&json!(true), &json!(false)));
+    let is_switch = |(_, value): (&String, &Value)| value.is_boolean();
+    let categories = features.as_object().unwrap();
+    assert!(categories.values().all(|c| c.as_object().unwrap().iter().all(is_switch)), "{features}");
+    // Those that Prometheus has of what there is here: it tells of all of them, whether they are enabled or not.
+    for (category, names) in FEATURES {
+        let told = features[category].as_object().unwrap();
+        let missing: Vec<_> = names.split_whitespace().filter(|name| !told.contains_key(*name)).collect();
+        assert_eq!(missing, [""; 0], "{category}");
+    }
+    let typed = data(
+        &crate::support::server().flag("--enable-feature=type-and-unit-labels").start(),
+        "/api/v1/features",
+    );
+    for (server, is_on) in [(&features, false), (&typed, true)] {
+        for category in ["promql", "scrape"] {
+            assert_eq!(server[category]["type_and_unit_labels"], is_on, "{category}");
+        }
+    }
     assert_eq!(data(&server, "/api/v1/status/tsdb/blocks"), json!({"blocks": []}));
     let info = data(&server, "/api/v1/status/runtimeinfo");
     assert_eq!((&info["storageRetention"], &info["corruptionCount"]), (&json!("15d"), &json!(0)));
@@ -228,12 +283,34 @@ fn flags_features_blocks_and_own_metrics_are_told() {
 }
 
 #[test]
+fn the_configuration_is_told_with_its_defaults_as_prometheus_writes_them() {
+    let Some(program) = peers::prometheus_3() else { return };
+    let config = "global: {scrape_interval: 2s, external_labels: {a: b}}\nscrape_configs:\n- {job_name: x, \
+        metrics_path: /m, params: {p: [q]}, static_configs: [{targets: ['127.0.0.1:1'], labels: {l: m}}]}\n\
+        - {job_name: y, scheme: https, honor_labels: true, scrape_interval: 30s, static_configs: [{targets: \
+        ['127.0.0.1:1', 'localhost:2']}]}\n";
+    let theirs = peers::prometheus_at(program, config, &["--log.level=error"]);
+    let ours = server().config(config).start();
+    let yaml = |server: &Service| {
+        data(server, "/api/v1/status/config")["yaml"].as_str().unwrap().trim_end().to_owned()
+    };
+    // It has more keys, those of what is not here; all others are the same, in the same order.
+    let (ours, theirs) = (yaml(&ours), yaml(&theirs));
+    let mut rest = theirs.lines();
+    for line in ours.lines() {
+        assert!(rest.any(|other| other == line), "{line}:\n{ours}\n{theirs}");
+    }
+    assert_eq!(ours.matches("scrape_timeout: 2s").count(), 3, "{ours}");
+}
+
+#[test]
 fn a_jobs_configuration_is_told_with_its_defaults() {
     let target = Server::start([Misbehaviour::text("m 1\n")]);
     let server = server().config(&config(&target)).start();
     let yaml = data(&server, "/api/v1/scrape_pools/config?scrapePool=j")["yaml"].take();
     let yaml = yaml.as_str().unwrap();
     assert!(yaml.contains("job_name: j") && yaml.contains("metrics_path: /metrics"), "{yaml}");
+    assert!(yaml.contains("scrape_interval: 1s\nscrape_timeout: 1s\n"), "{yaml}");
     assert_eq!(server.get("/api/v1/scrape_pools/config?scrapePool=other").status, 400);
     assert_eq!(server.get("/api/v1/scrape_pools/config").status, 400);
 }

@@ -464,7 +464,7 @@ fn the_command_line_of_a_prometheus_starts_the_server() {
         "--storage.tsdb.max-block-duration=5m",
         "--storage.tsdb.wal-segment-size=16MB",
         "--storage.tsdb.no-lockfile",
-        "--enable-feature=native-histograms,exemplar-storage,promql-per-step-stats,no-such",
+        "--enable-feature=native-histograms,exemplar-storage,delayed-compaction,no-such",
         "--web.enable-remote-write-receiver",
     ];
     let server = flags.iter().fold(server(), |server, flag| server.flag(flag)).start();
@@ -474,7 +474,7 @@ fn the_command_line_of_a_prometheus_starts_the_server() {
         &server,
         &["--enable-feature=exemplar-storage changes nothing: it is not needed, it is always on"],
     );
-    wait_for_log(&server, &["--enable-feature=promql-per-step-stats changes nothing: it is not there yet"]);
+    wait_for_log(&server, &["--enable-feature=delayed-compaction changes nothing: it is not there yet"]);
     wait_for_log(&server, &["Unknown option for --enable-feature", "option=no-such"]);
     wait_for_log(
         &server,

@@ -66,7 +66,11 @@ fn scraped_series_have_their_types_and_units_as_in_prometheus_3() {
     let theirs = peers::prometheus_at(program, &config, &[features, "--log.level=warn"]);
     let ours = server().config(&config).flag(features).start();
     for server in [&theirs, &ours] {
-        wait_for_value(server, "count(min_over_time(up[1m]) == 1) * (min(count_over_time(up[1m])) > bool 1)", 3.0);
+        wait_for_value(
+            server,
+            "count(min_over_time(up[1m]) == 1) * (min(count_over_time(up[1m])) > bool 1)",
+            3.0,
+        );
     }
     // Of what servers say of scrapes there is more in ours.
     let all = [("match[]", r#"{job="j", __name__!~"scrape_.*"}"#)];

@@ -249,21 +249,35 @@ impl StepMatrix {
         Ok(out)
     }
 
+    /// The same rows, of which no two may have equal labels.
+    pub(crate) fn distinct(self, span: crate::ast::Span) -> Result<Self, EvalError> {
+        if self.has_twins()? { Err(EvalError::SameLabelset { span }) } else { Ok(self) }
+    }
+
+    /// Whether two rows have equal labels.
+    fn has_twins(&self) -> Result<bool, EvalError> {
+        let mut held = Held::new(self.budget());
+        held.grow_entries::<&RowLabels>(self.len())?;
+        let mut work = Work::new(self.budget());
+        let mut seen = foldhash::HashSet::default();
+        for labels in &self.rows {
+            work.spend(WORK_OF_LABELS)?;
+            if !seen.insert(labels) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Rows of equal labels put together. They may not both have a value at one step.
     pub(crate) fn merged(self, span: crate::ast::Span) -> Result<Self, EvalError> {
+        if !self.has_twins()? {
+            return Ok(self);
+        }
         let mut held = Held::new(self.budget());
         held.grow_entries::<(&RowLabels, usize)>(self.len())?;
         let mut work = Work::new(self.budget());
         let mut first_of = foldhash::HashMap::default();
-        let mut duplicated = false;
-        for (i, labels) in self.rows.iter().enumerate() {
-            work.spend(WORK_OF_LABELS)?;
-            duplicated |= first_of.insert(labels, i).is_some();
-        }
-        if !duplicated {
-            return Ok(self);
-        }
-        first_of.clear();
         let mut out = Self::new(self.steps, self.budget());
         for (labels, row) in self.iter() {
             work.spend(WORK_OF_LABELS + self.steps)?;

@@ -139,7 +139,13 @@ impl<'p> PipelineRun<'p> {
         let taker = self.taker;
         match taker.sink {
             SinkRun::Collect(matrix) => match taker.pipeline.sink {
-                Sink::Collect { merge } if merge || taker.merge => matrix.merged(taker.pipeline.span),
+                Sink::Collect { merge } if merge || taker.merge => {
+                    if taker.pipeline.takes_no_twins() && !taker.name_removal.is_late() {
+                        matrix.distinct(taker.pipeline.span)
+                    } else {
+                        matrix.merged(taker.pipeline.span)
+                    }
+                }
                 _ => Ok(matrix),
             },
             SinkRun::Aggregate(aggregator) => aggregator.finish(annotations),

@@ -322,6 +322,16 @@ pub(crate) struct Pipeline {
     pub span: Span,
 }
 
+impl Pipeline {
+    /// Whether series that become one are an error even where they have no step in common: those of functions
+    /// of windows, as in Prometheus, unless their labels are changed afterwards.
+    pub(crate) fn takes_no_twins(&self) -> bool {
+        let of_windows = |kernel: &Kernel| !kernel.function.is_instant() && !kernel.function.keeps_name();
+        self.source.kernel().is_some_and(of_windows)
+            && !self.maps.iter().any(|map| matches!(map, Map::Replace(_) | Map::Join(_)))
+    }
+}
+
 /// Where the rows of a pipeline come from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Source {

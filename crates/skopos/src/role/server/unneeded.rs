@@ -26,11 +26,12 @@ const ONLY_WAY: &str = "there is no other way here";
 
 /// Names of `--enable-feature` in Prometheus for what is here without them, or is not needed; each with the
 /// reason.
-const NEEDLESS: [(&str, &str); 15] = [
+const NEEDLESS: [(&str, &str); 16] = [
     ("exemplar-storage", ALWAYS),
     ("metadata-wal-records", ALWAYS),
     ("promql-at-modifier", ALWAYS),
     ("promql-negative-offset", ALWAYS),
+    ("promql-per-step-stats", ALWAYS),
     ("search-api", ALWAYS),
     ("auto-gomaxprocs", GO),
     ("auto-gomemlimit", GO),
@@ -48,7 +49,7 @@ const NO_PUSHES: &str = "only scraped targets are stored, pushes are not taken";
 const NOT_YET: &str = "nothing here does it";
 
 /// Names of `--enable-feature` in Prometheus for what is missing here; each with what is there instead.
-const MISSING: [(&str, &str); 16] = [
+const MISSING: [(&str, &str); 15] = [
     ("native-histograms", "they are stored and queried, but no format that has them is scraped"),
     ("use-uncached-io", NOT_YET),
     ("remote-write-receiver", NO_PUSHES),
@@ -58,7 +59,6 @@ const MISSING: [(&str, &str); 16] = [
     ("delayed-compaction", NOT_YET),
     ("expand-external-labels", NOT_YET),
     ("extra-scrape-metrics", NOT_YET),
-    ("promql-per-step-stats", NOT_YET),
     ("created-timestamp-zero-ingestion", NOT_YET),
     ("concurrent-rule-eval", NOT_YET),
     ("auto-reload-config", "send SIGHUP, or POST /-/reload"),
@@ -176,7 +176,7 @@ mod tests {
         for name in ["search-api", "xor2-encoding", "exemplar-storage"] {
             assert!(matches!(Named::of(name), Named::Needless(_)), "{name}");
         }
-        for name in ["native-histograms", "st-synthesis", "promql-per-step-stats", "remote-write-receiver"] {
+        for name in ["native-histograms", "st-synthesis", "delayed-compaction", "remote-write-receiver"] {
             assert!(matches!(Named::of(name), Named::Missing(_)), "{name}");
         }
         assert_eq!(Named::of("Native-Histograms"), Named::Unknown);
