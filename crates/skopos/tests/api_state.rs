@@ -248,7 +248,8 @@ fn flags_features_blocks_and_own_metrics_are_told() {
     let is_switch = |(_, value): (&String, &Value)| value.is_boolean();
     let categories = features.as_object().unwrap();
     assert!(categories.values().all(|c| c.as_object().unwrap().iter().all(is_switch)), "{features}");
-    // Those that Prometheus has of what there is here: it tells of all of them, whether they are enabled or not.
+    // Those that Prometheus has of what there is here: it tells of all of them, whether they are enabled or
+    // not.
     for (category, names) in FEATURES {
         let told = features[category].as_object().unwrap();
         let missing: Vec<_> = names.split_whitespace().filter(|name| !told.contains_key(*name)).collect();

@@ -1,5 +1,5 @@
-//! `--enable-feature=type-and-unit-labels` beside a Prometheus 3 that has it enabled too: the same series of the
-//! same targets, and the same answers about them.
+//! `--enable-feature=type-and-unit-labels` beside a Prometheus 3 that has it enabled too: the same series of
+//! the same targets, and the same answers about them.
 
 use crate::support::{ask, json, server, wait_for_value};
 use serde_json::{Value, json};
