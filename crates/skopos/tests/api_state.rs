@@ -184,33 +184,34 @@ fn trees_are_written_as_prometheus_3_writes_them() {
 const FEATURES: [(&str, &str); 9] = [
     (
         "api",
-        "admin exclude_alerts label_values_match lifecycle openapi_3.1 openapi_3.2 otlp_write_receiver query_stats \
-         query_warnings remote_write_receiver search time_range_labels time_range_series",
+        "admin exclude_alerts label_values_match lifecycle openapi_3.1 openapi_3.2 otlp_write_receiver \
+         query_stats query_warnings remote_write_receiver search time_range_labels time_range_series",
     ),
     ("otlp_receiver", "delta_conversion native_delta_ingestion"),
     ("prometheus", "agent_mode auto_reload_config server_mode"),
     (
         "promql",
-        "anchored at_modifier bool by delayed_name_removal duration_expr fill fill_left fill_right group_left \
-         group_right ignoring negative_offset offset on per_query_lookback_delta per_step_stats smoothed subqueries \
-         type_and_unit_labels without",
+        "anchored at_modifier bool by delayed_name_removal duration_expr fill fill_left fill_right \
+         group_left group_right ignoring negative_offset offset on per_query_lookback_delta \
+         per_step_stats smoothed subqueries type_and_unit_labels without",
     ),
     (
         "promql_functions",
-        "abs absent absent_over_time acos acosh asin asinh atan atanh avg_over_time ceil changes clamp clamp_max \
-         clamp_min cos cosh count_over_time day_of_month day_of_week day_of_year days_in_month deg delta deriv \
-         double_exponential_smoothing exp first_over_time floor histogram_avg histogram_count histogram_fraction \
-         histogram_quantile histogram_quantiles histogram_stddev histogram_stdvar histogram_sum hour idelta increase \
-         info irate label_join label_replace last_over_time ln log10 log2 mad_over_time max_over_time min_over_time \
-         minute month pi predict_linear present_over_time quantile_over_time rad rate resets round scalar sgn sin \
-         sinh sort sort_by_label sort_by_label_desc sort_desc sqrt stddev_over_time stdvar_over_time sum_over_time \
-         tan tanh time timestamp ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time \
-         vector year",
+        "abs absent absent_over_time acos acosh asin asinh atan atanh avg_over_time ceil changes clamp \
+         clamp_max clamp_min cos cosh count_over_time day_of_month day_of_week day_of_year \
+         days_in_month deg delta deriv double_exponential_smoothing exp first_over_time floor \
+         histogram_avg histogram_count histogram_fraction histogram_quantile histogram_quantiles \
+         histogram_stddev histogram_stdvar histogram_sum hour idelta increase info irate label_join \
+         label_replace last_over_time ln log10 log2 mad_over_time max_over_time min_over_time minute \
+         month pi predict_linear present_over_time quantile_over_time rad rate resets round scalar sgn \
+         sin sinh sort sort_by_label sort_by_label_desc sort_desc sqrt stddev_over_time \
+         stdvar_over_time sum_over_time tan tanh time timestamp ts_of_first_over_time \
+         ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time vector year",
     ),
     (
         "promql_operators",
-        "!= !~ % * + - / < <= == =~ > >= @ ^ and atan2 avg bottomk count count_values group limit_ratio limitk max \
-         min or quantile stddev stdvar sum topk unless",
+        "!= !~ % * + - / < <= == =~ > >= @ ^ and atan2 avg bottomk count count_values group limit_ratio \
+         limitk max min or quantile stddev stdvar sum topk unless",
     ),
     ("rules", "concurrent_rule_eval keep_firing_for query_offset"),
     ("scrape", "extra_scrape_metrics start_timestamp_zero_ingestion type_and_unit_labels"),
