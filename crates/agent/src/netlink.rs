@@ -217,6 +217,11 @@ pub(crate) fn messages(answer: &[u8]) -> impl Iterator<Item = Message<'_>> {
     })
 }
 
+/// The messages of a type in `answer`.
+fn messages_of(answer: &[u8], kind: u16) -> impl Iterator<Item = Message<'_>> {
+    messages(answer).filter(move |message| message.kind == kind)
+}
+
 /// The attributes in `bytes`: their types and contents.
 pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     /// The two highest bits of a type are flags.
@@ -259,7 +264,7 @@ pub(crate) fn push_attribute(body: &mut Vec<u8>, kind: u16, content: &[u8]) {
 
 /// The family's number, in the answer to `Request::Family`.
 pub fn family_number(answer: &[u8]) -> Option<u16> {
-    messages(answer).filter(|message| message.kind == CONTROL).find_map(|message| {
+    messages_of(answer, CONTROL).find_map(|message| {
         let mut found = attributes(message.body.get(4..)?).filter(|(kind, _)| *kind == FAMILY_ID);
         found.find_map(|(_, content)| half(content, 0))
     })
@@ -290,7 +295,7 @@ pub struct Link<'a> {
 
 /// The links in `answer`. Those without a name are left out.
 pub fn links(answer: &[u8]) -> impl Iterator<Item = Link<'_>> {
-    messages(answer).filter(|message| message.kind == NEW_LINK).filter_map(|message| {
+    messages_of(answer, NEW_LINK).filter_map(|message| {
         let (mut name, mut counters_32, mut counters_64) = (None, None, None);
         for (kind, content) in attributes(message.body.get(LINK_BODY_BYTES..)?) {
             match kind {
@@ -336,7 +341,7 @@ pub struct Address {
 
 /// The addresses in `answer`.
 pub fn addresses(answer: &[u8]) -> impl Iterator<Item = Address> {
-    messages(answer).filter(|message| message.kind == NEW_ADDRESS).filter_map(|message| {
+    messages_of(answer, NEW_ADDRESS).filter_map(|message| {
         let (mut peer, mut local) = (None, None);
         for (kind, content) in attributes(message.body.get(ADDRESS_BODY_BYTES..)?) {
             match kind {
@@ -396,7 +401,7 @@ pub struct Hop {
 
 /// The routes in `answer`.
 pub fn routes(answer: &[u8]) -> impl Iterator<Item = Route> {
-    messages(answer).filter(|message| message.kind == NEW_ROUTE).filter_map(|message| {
+    messages_of(answer, NEW_ROUTE).filter_map(|message| {
         let attributes_bytes = message.body.get(ROUTE_BODY_BYTES..)?;
         let mut route = Route {
             kind: message.body[7],
@@ -440,7 +445,7 @@ const FAMILY_V4: u8 = 2;
 /// The numbers of the links of all IPv4 neighbours in `answer`, as `/proc/net/arp` shows them: without those
 /// that are never asked for.
 pub fn arp_neighbours(answer: &[u8]) -> impl Iterator<Item = u32> {
-    messages(answer).filter(|message| message.kind == NEW_NEIGHBOUR).filter_map(|message| {
+    messages_of(answer, NEW_NEIGHBOUR).filter_map(|message| {
         let is_arp = message.body.first() == Some(&FAMILY_V4) && half(message.body, 8)? & STATE_NO_ARP == 0;
         word(message.body, 4).filter(|_| is_arp)
     })

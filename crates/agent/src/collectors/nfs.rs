@@ -11,7 +11,7 @@ use skopos_model::MetricType;
 
 const REQUESTS: &[Column] = &[table::counter("node_nfs_requests_total", "Procedures that were called.")];
 /// The lines of the protocol's versions.
-const VERSIONS: [(&str, &str, &[&str]); 3] =
+const VERSIONS: [rpc::Version; 3] =
     [("proc2", "2", rpc::V2), ("proc3", "3", rpc::V3), ("proc4", "4", rpc::V4_CLIENT)];
 
 /// The collector.
@@ -28,29 +28,9 @@ impl Nfs {
 
     /// The first numbers of the line `key`.
     fn line<const N: usize>(&self, key: &str) -> Result<Option<[u64; N]>, CollectError> {
-        let numbers = rpc::numbers(self.file.lines()?, key);
-        let Some(numbers) = numbers.map_err(|line| self.file.bad_line(line, "numbers are expected"))? else {
-            return Ok(None);
-        };
+        let Some(numbers) = rpc::numbers(&self.file, key)? else { return Ok(None) };
         let first = numbers.first_chunk().copied();
         first.map(Some).ok_or_else(|| self.file.malformed(format_args!("the line {key} is too short")))
-    }
-
-    fn add_requests(&mut self) -> Result<(), CollectError> {
-        self.requests.clear();
-        for (key, version, names) in VERSIONS {
-            let numbers = rpc::numbers(self.file.lines()?, key)
-                .map_err(|line| self.file.bad_line(line, "numbers are expected"))?;
-            let Some(numbers) = numbers else { continue };
-            let counters = rpc::procedures(&numbers)
-                .ok_or_else(|| self.file.malformed(format_args!("the line {key} has another length")))?;
-            for (at, name) in names.iter().enumerate() {
-                // An older kernel has no counters of newer procedures.
-                let count = counters.get(at).copied().unwrap_or(0);
-                self.requests.row(&[name, version])[0] = Some(count as f64);
-            }
-        }
-        Ok(())
     }
 }
 
@@ -73,7 +53,7 @@ impl Collector for Nfs {
             let help = "Credentials that were made anew.";
             out.counter("node_nfs_rpc_authentication_refreshes_total", help, refreshes as f64);
         }
-        self.add_requests()?;
+        rpc::read_requests(&self.file, &VERSIONS, &mut self.requests, |_| true)?;
         self.requests.write(&mut context.out);
         Ok(())
     }

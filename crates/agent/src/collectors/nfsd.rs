@@ -14,7 +14,7 @@ use skopos_model::MetricType;
 
 const REQUESTS: &[Column] = &[table::counter("node_nfsd_requests_total", "Procedures that were called.")];
 /// The lines of the protocol's versions. Calls that do nothing are not shown.
-const VERSIONS: [(&str, &str, &[&str]); 3] =
+const VERSIONS: [rpc::Version; 3] =
     [("proc2", "2", rpc::V2), ("proc3", "3", rpc::V3), ("proc4ops", "4", rpc::V4_SERVER)];
 
 /// Families of single numbers: the line, which number of it, the family.
@@ -105,25 +105,6 @@ impl Nfsd {
         }
         Ok(())
     }
-
-    fn add_requests(&mut self) -> Result<(), CollectError> {
-        self.requests.clear();
-        for (key, version, names) in VERSIONS {
-            let numbers = rpc::numbers(self.file.lines()?, key)
-                .map_err(|line| self.file.bad_line(line, "numbers are expected"))?;
-            let Some(numbers) = numbers else { continue };
-            let counters = rpc::procedures(&numbers)
-                .ok_or_else(|| self.file.malformed(format_args!("the line {key} has another length")))?;
-            for (at, name) in names.iter().enumerate().filter(|(_, name)| !matches!(**name, "" | "Null")) {
-                let count = counters.get(at).copied().unwrap_or(0);
-                self.requests.row(&[name, version])[0] = Some(count as f64);
-            }
-        }
-        if let Some(count) = self.number("wdeleg_getattr", 0)? {
-            self.requests.row(&["WdelegGetattr", "4"])[0] = Some(count as f64);
-        }
-        Ok(())
-    }
 }
 
 impl Collector for Nfsd {
@@ -132,7 +113,11 @@ impl Collector for Nfsd {
             return Err(CollectError::NoData("this machine is no NFS server".into()));
         }
         self.write_numbers(&mut context.out)?;
-        self.add_requests()?;
+        let is_shown = |name: &str| !matches!(name, "" | "Null");
+        rpc::read_requests(&self.file, &VERSIONS, &mut self.requests, is_shown)?;
+        if let Some(count) = self.number("wdeleg_getattr", 0)? {
+            self.requests.row(&["WdelegGetattr", "4"])[0] = Some(count as f64);
+        }
         self.requests.write(&mut context.out);
         Ok(())
     }

@@ -1,14 +1,18 @@
 //! Part of `nfs` and `nfsd`: the lines of the kernel's statistics of remote procedure calls, and the names of
 //! the procedures.
 
-use crate::scan;
+use crate::{error::CollectError, scan, source::File, table::Table};
 
-/// The numbers of the line `key` in `data`. `Ok(None)` when there is no such line, `Err` with the line when
-/// it has other than numbers.
-pub(super) fn numbers<'a>(
-    lines: impl Iterator<Item = &'a [u8]>,
-    key: &str,
-) -> Result<Option<Vec<u64>>, &'a [u8]> {
+/// A version of the protocol: its line, what it is called, its procedures in the kernel's order.
+pub(super) type Version = (&'static str, &'static str, &'static [&'static str]);
+
+/// The numbers of the line `key`, if there is such a line.
+pub(super) fn numbers(file: &File, key: &str) -> Result<Option<Vec<u64>>, CollectError> {
+    numbers_in(file.lines()?, key).map_err(|line| file.bad_line(line, "numbers are expected"))
+}
+
+/// As `numbers`; `Err` with the line when it has other than numbers.
+fn numbers_in<'a>(lines: impl Iterator<Item = &'a [u8]>, key: &str) -> Result<Option<Vec<u64>>, &'a [u8]> {
     for line in lines {
         let mut fields = scan::fields(line);
         if fields.next() == Some(key.as_bytes()) {
@@ -19,9 +23,30 @@ pub(super) fn numbers<'a>(
     Ok(None)
 }
 
+/// Puts the procedures of these versions into `requests`, with the labels procedure and version. An older
+/// kernel has no counters of newer procedures.
+pub(super) fn read_requests(
+    file: &File,
+    versions: &[Version],
+    requests: &mut Table,
+    is_shown: fn(&str) -> bool,
+) -> Result<(), CollectError> {
+    requests.clear();
+    for (key, version, names) in versions {
+        let Some(numbers) = numbers(file, key)? else { continue };
+        let counters = procedures(&numbers)
+            .ok_or_else(|| file.malformed(format_args!("the line {key} has another length")))?;
+        for (at, name) in names.iter().enumerate().filter(|(_, name)| is_shown(name)) {
+            let count = counters.get(at).copied().unwrap_or(0);
+            requests.row(&[name, version])[0] = Some(count as f64);
+        }
+    }
+    Ok(())
+}
+
 /// The counters of a line of procedures: how many there are, and then they themselves. `None` when there are
 /// more or fewer.
-pub(super) fn procedures(numbers: &[u64]) -> Option<&[u64]> {
+fn procedures(numbers: &[u64]) -> Option<&[u64]> {
     let (count, counters) = numbers.split_first()?;
     (usize::try_from(*count) == Ok(counters.len())).then_some(counters)
 }
@@ -175,7 +200,7 @@ mod tests {
         for (key, numbers_of_line) in
             [("net", Ok(Some(vec![1, 2]))), ("th", Err(&b"th 8 0 0.000"[..])), ("ra", Ok(None))]
         {
-            assert_eq!(numbers(scan::lines(text), key), numbers_of_line, "{key}");
+            assert_eq!(numbers_in(scan::lines(text), key), numbers_of_line, "{key}");
         }
         assert_eq!(procedures(&[2, 5, 6]), Some(&[5, 6][..]));
         for wrong in [&[][..], &[2, 5], &[1, 5, 6], &[u64::MAX]] {

@@ -38,7 +38,7 @@ pub(super) const COLLECTORS: &[Decoders] = &[
     ("crates/agent/src/collectors/pressure.rs", &["parse"]),
     ("crates/agent/src/collectors/processes.rs", &["parse"]),
     ("crates/agent/src/collectors/qdisc.rs", &["new_counts", "old_counts"]),
-    ("crates/agent/src/collectors/rpc.rs", &["numbers"]),
+    ("crates/agent/src/collectors/rpc.rs", &["numbers_in"]),
     ("crates/agent/src/collectors/schedstat.rs", &["parse"]),
     ("crates/agent/src/collectors/slabinfo.rs", &["parse"]),
     ("crates/agent/src/collectors/softirqs.rs", &["parse", "read_cpus"]),
