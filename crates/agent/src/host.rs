@@ -84,6 +84,21 @@ pub struct ClockState {
     pub tai_offset: i64,
 }
 
+/// What the driver of a network device says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DriverInfo {
+    /// The driver's name.
+    pub name: String,
+    /// Its version, or the kernel's.
+    pub version: String,
+    /// The version of the device's firmware.
+    pub firmware_version: String,
+    /// The version of its expansion ROM.
+    pub expansion_rom_version: String,
+    /// Where it is on its bus.
+    pub bus_info: String,
+}
+
 /// A connection to another program.
 pub trait Stream: io::Read + io::Write + Send {}
 
@@ -128,6 +143,12 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// What the kernel says of its clock.
     fn clock_state(&self) -> io::Result<ClockState> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// What the driver of the network device says of itself.
+    fn driver_info(&self, device: &str) -> io::Result<DriverInfo> {
+        let _ = device;
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -205,6 +226,14 @@ impl Host for ThisHost {
 
     fn clock_state(&self) -> io::Result<ClockState> {
         system_calls::clock_state()
+    }
+
+    fn driver_info(&self, device: &str) -> io::Result<DriverInfo> {
+        system_calls::driver_info(device)
+    }
+
+    fn driver_counters(&self, device: &str) -> io::Result<Vec<(String, u64)>> {
+        system_calls::driver_counters(device)
     }
 
     fn user_id(&self) -> u32 {

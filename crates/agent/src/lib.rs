@@ -86,7 +86,7 @@ pub use flags::{
     AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, DeviceArgs, FilterArgs,
     ProcessGroupArgs, Switches, WebArgs,
 };
-pub use host::{ClockState, Host, Stream, ThisHost, Uname, Usage};
+pub use host::{ClockState, DriverInfo, Host, Stream, ThisHost, Uname, Usage};
 pub use options::{
     ArpOptions, ContainerOptions, CpuInfoOptions, CpuOptions, DeviceOptions, EthtoolOptions,
     FileSystemOptions, HwMonOptions, InterruptOptions, NetClassOptions, NetDevOptions, NodeOptions,

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     collector::{Collector, Context},
     error::CollectError,
+    host::DriverInfo,
     netlink::{Request, family_number},
     options::EthtoolOptions,
     scan,
@@ -73,15 +74,6 @@ pub(crate) struct Ethtool {
     file: File,
 }
 
-/// A device's driver.
-#[derive(Debug)]
-struct Driver {
-    device: String,
-    name: String,
-    version: String,
-    bus_info: String,
-}
-
 /// By family: devices and values.
 type Counters = BTreeMap<String, Vec<(String, u64)>>;
 
@@ -110,7 +102,7 @@ impl Ethtool {
     }
 
     /// What sysfs has of the device's driver. Devices that are programs, such as bridges, have none.
-    fn driver(&mut self, device: &str, context: &Context<'_>) -> Option<Driver> {
+    fn driver_in_sysfs(&mut self, device: &str, context: &Context<'_>) -> Option<DriverInfo> {
         let folder = format!("class/net/{device}/device");
         let driver = target_of(context.paths, Root::Sys, &format!("{folder}/driver"))?;
         let place = target_of(context.paths, Root::Sys, &folder)?;
@@ -120,11 +112,11 @@ impl Ethtool {
         let version =
             self.file.value(context.paths, Root::Sys, format_args!("{folder}/driver/module/version"));
         let version = version.map(|version| scan::text(version).into_owned());
-        Some(Driver {
-            device: device.to_owned(),
+        Some(DriverInfo {
             name: driver.rsplit('/').next().unwrap_or_default().to_owned(),
             version: version.unwrap_or_else(|| context.host.uname().release),
             bus_info,
+            ..DriverInfo::default()
         })
     }
 
@@ -147,7 +139,9 @@ impl Collector for Ethtool {
         let (mut drivers, mut counters) = (Vec::new(), Counters::new());
         // A driver need not know any of these; one that fails otherwise costs only its own values.
         for name in names {
-            drivers.extend(self.driver(&name, context));
+            let driver = told(&name, context.host.driver_info(&name));
+            let driver = driver.or_else(|| self.driver_in_sysfs(&name, context));
+            drivers.extend(driver.map(|driver| (name.clone(), driver)));
             for (counter, value) in told(&name, context.host.driver_counters(&name)).unwrap_or_default() {
                 if !self.options.metrics.is_match(counter.as_bytes()) {
                     continue;
@@ -179,18 +173,17 @@ fn told<T>(device: &str, answer: io::Result<T>) -> Option<T> {
     answer.inspect_err(|error| tracing::debug!(device, %error, "the driver does not tell")).ok()
 }
 
-/// Versions of firmware and of expansion ROMs are not in sysfs.
-fn write_drivers(drivers: &[Driver], context: &mut Context<'_>) {
+fn write_drivers(drivers: &[(String, DriverInfo)], context: &mut Context<'_>) {
     let help = "The driver of each device; always 1.";
     let mut family = context.out.family("node_ethtool_info", Gauge, help);
-    for driver in drivers {
+    for (device, driver) in drivers {
         family.sample(
             &[
                 ("bus_info", &driver.bus_info),
-                ("device", &driver.device),
+                ("device", device),
                 ("driver", &driver.name),
-                ("expansion_rom_version", ""),
-                ("firmware_version", ""),
+                ("expansion_rom_version", &driver.expansion_rom_version),
+                ("firmware_version", &driver.firmware_version),
                 ("version", &driver.version),
             ],
             1.0,

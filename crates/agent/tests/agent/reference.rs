@@ -125,11 +125,9 @@ enum Difference {
     OtherStart(&'static str),
     /// A family that shows only what there is just now: its samples come and go between two reads.
     Passing(&'static str),
-    /// Families that begin like this and that the agent does not have, or has less of.
-    Less(&'static str),
 }
 
-use Difference::{Less, NewFamily, NewLabel, OtherLabels, OtherStart, OtherValue, Passing};
+use Difference::{NewFamily, NewLabel, OtherLabels, OtherStart, OtherValue, Passing};
 
 const DIFFERENCES: &[Difference] = &[
     NewLabel("node_disk_info", "rotational"),
@@ -145,7 +143,6 @@ const DIFFERENCES: &[Difference] = &[
     NewFamily("node_softnet_flow_limit_count_total"),
     NewFamily("node_softnet_received_rps_total"),
     NewFamily("skopos_agent_build_info"),
-    Less("node_ethtool_"),
     OtherLabels("node_exporter_build_info"),
     OtherValue("node_scrape_collector_duration_seconds"),
     NewLabel("node_tcp_connection_states", "direction"),
@@ -241,10 +238,6 @@ fn is_of_runtime(name: &str) -> bool {
     ["go_", "process_", "promhttp_"].iter().any(|start| name.starts_with(start))
 }
 
-fn is_less(name: &str) -> bool {
-    DIFFERENCES.iter().any(|d| matches!(d, Less(start) if name.starts_with(start)))
-}
-
 fn compare(flags: &[&str]) {
     let flags = [COLLECTORS, SAME_DEFAULTS, flags].concat();
     let peer = peers::node_exporter(&flags);
@@ -256,7 +249,7 @@ fn compare(flags: &[&str]) {
 
     for (name, kind) in before.types.iter().filter(|(name, _)| !is_of_runtime(name)) {
         let found = ours.types.get(name);
-        assert!(found == Some(kind) || found.is_none() && is_less(name), "the type of {name}: {found:?}");
+        assert_eq!(found, Some(kind), "the type of {name}");
     }
     let known = |name: &str| DIFFERENCES.iter().any(|d| matches!(d, NewFamily(new) if *new == name));
     for name in ours.types.keys() {
@@ -265,8 +258,7 @@ fn compare(flags: &[&str]) {
 
     let keys = |page: &Page| -> BTreeSet<Key> {
         let keys = page.samples.keys().filter(|key| !is_of_new_collector(key)).map(comparable);
-        keys.filter(|(name, _)| !is_of_runtime(name) && !known(name) && !is_passing(name) && !is_less(name))
-            .collect()
+        keys.filter(|(name, _)| !is_of_runtime(name) && !known(name) && !is_passing(name)).collect()
     };
     let (of_peer, of_agent) = (keys(&before), keys(&ours));
     let missing: Vec<_> = of_peer.difference(&of_agent).collect();
@@ -334,8 +326,7 @@ fn no_gauge_without_reason_may_move() {
 fn the_differences_are_written_down() {
     let text = include_str!("../../../../docs/agent.md");
     for difference in DIFFERENCES {
-        let (Less(name)
-        | NewFamily(name)
+        let (NewFamily(name)
         | NewLabel(_, name)
         | OtherLabels(name)
         | OtherStart(name)
