@@ -1,13 +1,17 @@
 //! What only reads changes nothing: not a byte, not a name, whatever is damaged.
 
-use crate::common::{DIR, append, damaged, lines, options, series, sound};
-use skopos_base::sim::{SimFs, SimWorld};
+use crate::common::{DIR, append, blocks, damaged, lines, options, series, sound};
+use skopos_base::{
+    fs::Fs,
+    sim::{SimFs, SimWorld},
+};
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::{Append, Appendable, SeriesId};
 use skopos_tsdb::tool::{
     listing::list_blocks,
     repair::{RepairMode, Repaired, repair},
     verify::verify,
+    view::DirView,
 };
 use skopos_tsdb::{Db, Options};
 use std::path::Path;
@@ -85,4 +89,34 @@ fn late_samples_of_before_the_cut_of_the_head_are_seen() {
         env.fs.remove_dir_all(&dir.join("chunks_head")).unwrap();
         assert_eq!(lines(env, dir), seen, "of the WAL alone");
     });
+}
+
+/// What is listed and not there is looked for once more, as by then it is listed no more; and no oftener.
+#[test]
+fn a_block_without_its_meta_is_an_error_at_the_second_look() {
+    let (dir, fs) = (Path::new(DIR), sound());
+    let env = SimWorld::with_fs(2, fs.clone()).env();
+    let before = fs.calls();
+    DirView::open(dir, &env).unwrap();
+    let of_one_look = fs.calls() - before;
+    let meta = blocks(&fs, dir)[0].join("meta.json");
+    fs.remove_file(&meta).unwrap();
+    let before = fs.calls();
+    let error = DirView::open(dir, &env).unwrap_err().to_string();
+    assert!(error.contains(meta.to_str().unwrap()), "{error}");
+    let calls = fs.calls() - before;
+    assert!(calls <= 2 * of_one_look, "{calls} calls, where one look takes {of_one_look}");
+}
+
+#[test]
+fn a_write_behind_log_that_was_not_finished_is_left_over_and_repaired_away() {
+    let (dir, fs) = (Path::new(DIR), sound());
+    let env = SimWorld::with_fs(2, fs.clone()).env();
+    let left = dir.join("wbl.tmp");
+    fs.create_dir_all(&left).unwrap();
+    let verified = verify(&*env.fs, dir).unwrap();
+    assert!(!verified.is_damaged());
+    assert_eq!(verified.findings.iter().map(|f| &f.path).collect::<Vec<_>>(), [&left]);
+    assert_eq!(repair(&env, dir, RepairMode::Repair).unwrap(), [Repaired::Removed(left.clone())]);
+    assert!(!fs.exists(&left).unwrap());
 }
