@@ -28,6 +28,7 @@
 //! - a test needs another program: add its package to `setup::debian::PEERS`
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of the command line talks on it")]
 
+mod agent_alone;
 mod bench;
 mod browser;
 mod finding;
@@ -65,8 +66,9 @@ usage: cargo xtask COMMAND
   bench peers queries [--quick] [--only SYSTEM] [--name PART] [--repeat N] [--program PATH]
               [--prometheus PATH]
                            ask Prometheus, VictoriaMetrics and skopos the same about the same samples
-  bench peers agent [--quick] [--scrapes N] [--rounds N] [--program PATH]
-                           read this machine, and a large one of files, with node_exporter and skopos agent
+  bench peers agent [--quick] [--scrapes N] [--rounds N] [--program PATH] [--alone PATH]
+                           read this machine, and a large one of files, with node_exporter, `skopos agent` and the
+                           program that has the agent alone
   fuzz [TARGET] [--seconds N]
                            run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)
   fuzz TARGET --replay FILE

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::process::{cargo, command, find, run, target_folder};
 use crate::setup::{self, Purpose};
 use crate::steps::Steps;
-use crate::{browser, sim, tidy, ui};
+use crate::{agent_alone, browser, sim, tidy, ui};
 
 /// Sets the machine up and runs every check and test.
 pub(crate) fn run_all(root: &Path) -> Result<()> {
@@ -23,6 +23,7 @@ pub(crate) fn run_all(root: &Path) -> Result<()> {
     steps.run("web interface: build", || ui::build(root))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     steps.run("clippy", || run(cargo(&clippy, root)))?;
+    steps.run("the agent alone", || agent_alone::check(root))?;
     steps.run("tests", || rust_tests(root))?;
     steps.run("tests: orders of threads", || run(cargo(&SCHEDULES, root)))?;
     let examples = ["test", "--workspace", "--doc", "--locked", "--quiet"];

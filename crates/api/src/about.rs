@@ -2,7 +2,7 @@
 //! `scrape_pools`. Knows no flag and no block: whoever runs the program says them (`About`).
 
 use crate::{
-    blocking, own_metrics,
+    blocking,
     params::Params,
     parts::{App, Ready},
     reply::{ApiError, ErrorType, Success},
@@ -16,6 +16,7 @@ use skopos_promql::{
     ast::{AggregateOp, BinaryOp},
     functions::FUNCTIONS,
 };
+use skopos_web::own_metrics::process;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -100,7 +101,7 @@ pub(crate) async fn runtime_info(Ready(parts): Ready) -> Result<Success, ApiErro
         "reloadConfigSuccess": reload.succeeded,
         "lastConfigTime": rfc_3339(reload.loaded_at),
         "corruptionCount": (about.corruptions)(),
-        "goroutineCount": own_metrics::threads().unwrap_or(about.threads),
+        "goroutineCount": process::threads().unwrap_or(about.threads),
         "GOMAXPROCS": about.threads,
         "GOMEMLIMIT": i64::MAX,
         "GOGC": "",

@@ -3,17 +3,14 @@
 //! by a thread of its own: no query waits for a disk. Evaluates nothing.
 
 use crate::{
-    own_metrics::{Families, MetricsSource},
-    params::Requested,
-    parts::Parts,
-    query_stats::Stats,
-    targets::rfc_3339,
+    own_metrics::MetricsSource, params::Requested, parts::Parts, query_stats::Stats, targets::rfc_3339,
 };
 use serde_json::json;
 use skopos_base::fs::{File, OpenMode, SharedFs, append_all};
 use skopos_config::Live;
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::EvalError;
+use skopos_web::own_metrics::Families;
 use std::{
     io,
     path::{Path, PathBuf},

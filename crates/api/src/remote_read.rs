@@ -3,7 +3,7 @@
 
 use crate::{
     blocking::{self, Sink, Slots},
-    own_metrics::{Families, MetricsSource},
+    own_metrics::MetricsSource,
     parts::{Parts, Ready},
     reply::{ApiError, ErrorType},
     writing::Writing,
@@ -32,6 +32,7 @@ use skopos_storage::{
     TimeRange,
     merge::{compact_chunks, cut_chunk},
 };
+use skopos_web::own_metrics::Families;
 use std::{
     collections::BTreeMap,
     path::PathBuf,

@@ -1,12 +1,13 @@
 //! `Config`: the whole file, its loading, and what holds when there is none.
 
 use crate::{
-    LoadError,
+    LoadError, places,
     storage::{RetentionRuleConfig, StorageConfig, second_of_one_selector},
-    yaml,
+    text::read_text,
+    yaml::{self, Place},
 };
 use serde::{Deserialize, Serialize};
-use skopos_base::fs::{Fs, read_all};
+use skopos_base::fs::Fs;
 use skopos_model::DurationMs;
 use skopos_scrape::config::{ConfigError, GlobalConfig, ScrapeConfig, check_jobs};
 use std::path::Path;
@@ -63,7 +64,11 @@ impl Config {
         if let Some(second) = second_of_one_selector(&config.retention) {
             let message = "an earlier rule has the same selector, so that this one would never count: \
                            leave one of them out";
-            return Err(LoadError::invalid(path, yaml::place_of_retention(text, second), message.to_owned()));
+            return Err(LoadError::invalid(
+                path,
+                places::place_of_retention(text, second),
+                message.to_owned(),
+            ));
         }
         Ok(config)
     }
@@ -81,26 +86,16 @@ impl Config {
     }
 }
 
-/// The text of the file at `path`.
-pub(crate) fn read_text(fs: &dyn Fs, path: &Path) -> Result<String, LoadError> {
-    let bytes = read_all(fs, path).map_err(|source| LoadError::Read { path: path.to_path_buf(), source })?;
-    String::from_utf8(bytes).map_err(|e| {
-        let valid = e.utf8_error().valid_up_to();
-        let line = e.as_bytes()[..valid].iter().filter(|b| **b == b'\n').count() + 1;
-        LoadError::invalid(path, None, format!("line {line}: not UTF-8 from byte {valid} on"))
-    })
-}
-
 /// Where in the file the check failed: at the job that it is about.
-fn place_of(text: &str, config: &Config, error: &ConfigError) -> Option<yaml::Place> {
+fn place_of(text: &str, config: &Config, error: &ConfigError) -> Option<Place> {
     if let ConfigError::DuplicateJob(name) = error {
-        return yaml::place_of_job(text, name, 1);
+        return places::place_of_job(text, name, 1);
     }
     if config.global.check().is_err() {
-        return yaml::place_in_global(text, global_key(error)?);
+        return places::place_in_global(text, global_key(error)?);
     }
     let job = config.scrape_configs.iter().find(|job| job.check(&config.global).is_err())?;
-    yaml::place_of_job(text, &job.job_name, 0)
+    places::place_of_job(text, &job.job_name, 0)
 }
 
 /// The key of the section `global` that the error is about.

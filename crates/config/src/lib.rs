@@ -8,7 +8,9 @@
 //! - `rules`: files of rules, and the file that says how a tool speaks to a server.
 //! - `storage`: the sections `storage` and `retention`.
 //! - `web`: the file of `--web.config.file`, which is one of its own.
-//! - `yaml`: the only module that knows the YAML library.
+//! - `text`: files as texts; `yaml`, `places`: the only modules that know the YAML library.
+//!
+//! With the feature `server` off, `web` is all that there is: what a role needs that has no configuration file.
 //!
 //! What always holds:
 //! - A `Config` that exists is valid: shapes were checked while reading, everything else by `check`.
@@ -18,17 +20,28 @@
 //! the struct's `Default` (a key without a value must mean the same as no key).
 
 mod error;
+#[cfg(feature = "server")]
 mod file;
+#[cfg(feature = "server")]
 mod live;
+#[cfg(feature = "server")]
+mod places;
+#[cfg(feature = "server")]
 mod rules;
+#[cfg(feature = "server")]
 mod storage;
+mod text;
 mod web;
 mod yaml;
 
 pub use error::LoadError;
+#[cfg(feature = "server")]
 pub use file::Config;
+#[cfg(feature = "server")]
 pub use live::Live;
+#[cfg(feature = "server")]
 pub use rules::{load_http_client, load_rules, parse_rules};
+#[cfg(feature = "server")]
 pub use storage::{
     ByteSize, ExemplarsConfig, Percentage, RetentionConfig, RetentionRuleConfig, Selector, StorageConfig,
     TsdbConfig,

@@ -1,7 +1,7 @@
 //! Files of rules, and the file that says how a tool speaks to a server: read strictly, with the place of
 //! what is wrong. The shapes of rules stand in `rules`; this finds them in a text.
 
-use crate::{LoadError, yaml};
+use crate::{LoadError, places, yaml};
 use serde::Deserialize;
 use skopos_base::{
     fs::{Fs, read_all},
@@ -28,7 +28,7 @@ pub fn load_rules(fs: &dyn Fs, path: &Path) -> Result<Vec<Group>, LoadError> {
 pub fn parse_rules(text: &str, path: &Path) -> Result<Vec<Group>, LoadError> {
     let file: RuleFile = yaml::from_str(text).map_err(|e| LoadError::invalid(path, e.place, e.message))?;
     file.groups().map_err(|e| {
-        let place = yaml::place_in_rules(text, e.group, e.rule, e.key);
+        let place = places::place_in_rules(text, e.group, e.rule, e.key);
         LoadError::invalid(path, place, e.to_string())
     })
 }

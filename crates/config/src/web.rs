@@ -1,7 +1,7 @@
 //! The file of `--web.config.file`: TLS and credentials of a web server. It is read apart from the
 //! configuration, for it holds secrets and changes on its own.
 
-use crate::{LoadError, file::read_text, yaml};
+use crate::{LoadError, text::read_text, yaml};
 use skopos_base::fs::Fs;
 use skopos_web::WebConfig;
 use std::path::Path;

@@ -12,24 +12,37 @@
 //! ready. The way of an end is the same backwards: no new requests, those under way, no more scrapes,
 //! the last synchronisation.
 //!
+//! The cargo features `agent` and `server` say which roles are built in.
+//!
 //! When you add a role: a file in `role/`, a line in `Role`, and its flags in the style of the others.
 
 mod logging;
 mod role;
 mod signals;
+#[cfg(feature = "server")]
 mod storage_metrics;
+#[cfg(feature = "server")]
 mod tsdb_status;
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::{collections::BTreeMap, process::ExitCode};
+#[cfg(not(any(feature = "agent", feature = "server")))]
+compile_error!("a program without a role: take the feature `agent`, `server` or both");
+
+#[cfg(feature = "server")]
+use clap::ArgMatches;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+#[cfg(feature = "server")]
+use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 /// Freed memory goes back to the system soon: a query's peak is not kept.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Watches machines, the services on them and the sensors around them.
-///
-/// `skopos server` without any flag watches the machine it runs on: open http://localhost:9090/.
+#[cfg_attr(
+    feature = "server",
+    doc = "\n\n`skopos server` without any flag watches the machine it runs on: open http://localhost:9090/."
+)]
 #[derive(Parser)]
 #[command(name = "skopos", version, propagate_version = true, max_term_width = 110)]
 struct Cli {
@@ -39,27 +52,36 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Role {
+    #[cfg(feature = "server")]
     /// Scrape targets, store and query their metrics, serve the web interface.
     Server(Box<role::server::Flags>),
+    #[cfg(feature = "agent")]
     /// Serve this machine's metrics for others to scrape, as node_exporter does.
     Agent(Box<role::agent::Flags>),
+    #[cfg(feature = "server")]
     /// Check files and look into data.
     Tool(role::tool::Flags),
 }
 
 fn main() -> ExitCode {
     let parsed = Cli::command().try_get_matches().and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
+    #[cfg_attr(not(feature = "server"), expect(unused_variables, reason = "the server shows its flags"))]
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
     let result = match cli.role {
+        #[cfg(feature = "server")]
         Role::Server(flags) => role::server::run(*flags, flag_values(&matches)),
+        #[cfg(feature = "agent")]
         Role::Agent(flags) => role::agent::run(*flags),
+        #[cfg(feature = "server")]
         Role::Tool(flags) => role::tool::run(&flags),
     };
     match result {
-        Ok(()) | Err(role::Failure::ReaderGone) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::SUCCESS,
+        #[cfg(feature = "server")]
+        Err(role::Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln_once(&message);
             ExitCode::FAILURE
@@ -67,6 +89,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[cfg(feature = "server")]
 /// All flags of the role by their names, with their values as texts; one that has none is empty.
 fn flag_values(matches: &ArgMatches) -> BTreeMap<String, String> {
     let Some((role, matches)) = matches.subcommand() else { return BTreeMap::new() };

@@ -10,6 +10,7 @@
 //! - `guard`: the layer in front of all routes that asks `Protection`.
 //! - `serve`: listening and serving; `progress`: clients that take next to nothing are cut off; `activity`:
 //!   connections of HTTP/2 on which nothing happens are ended.
+//! - `own_metrics`: what a process that serves says of itself, on whatever page.
 //!
 //! The way of a request: `serve` accepts → TLS handshake → HTTP → `guard` (rate, credentials, scope) →
 //! the router → `guard` adds headers.
@@ -26,6 +27,7 @@ mod activity;
 mod client_certificate;
 pub mod config;
 mod guard;
+pub mod own_metrics;
 mod password;
 mod progress;
 mod protection;

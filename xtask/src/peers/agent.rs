@@ -1,12 +1,12 @@
-//! `cargo xtask bench peers agent`: the same machines read by Debian's node_exporter and by `skopos agent`,
-//! in turns, and what each scrape cost them. Owns this measurement; never fails for a figure.
+//! `cargo xtask bench peers agent`: the same machines read by Debian's node_exporter, by `skopos agent` and by
+//! the program that has the agent alone, in turns, and what each scrape cost them. Owns this measurement; never fails for a figure.
 //!
 //! Both run the collectors that both have and that succeed in both. They are asked as Prometheus asks: over
 //! one connection, for a compressed page.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -17,6 +17,7 @@ use skopos_testkit::service::Service;
 use skopos_testkit::skopos::Skopos;
 
 use super::usage;
+use crate::agent_alone;
 use crate::process::{our_program, target_folder};
 
 /// The page is asked for so often before anything is measured.
@@ -30,6 +31,33 @@ struct Options<'a> {
     scrapes: usize,
     rounds: usize,
     program: Option<&'a str>,
+    alone: Option<&'a str>,
+}
+
+/// Our programs.
+#[derive(Debug)]
+struct Ours {
+    whole: PathBuf,
+    /// The one that has the agent alone.
+    alone: PathBuf,
+}
+
+impl Ours {
+    /// Those that were built before, or those that are built now.
+    fn find(root: &Path, options: Options<'_>) -> Result<Self> {
+        let alone = match options.alone {
+            Some(_) => our_program(root, options.alone)?,
+            None => agent_alone::build(root)?,
+        };
+        Ok(Self { whole: our_program(root, options.program)?, alone })
+    }
+
+    /// How large both are.
+    fn sizes(&self) -> Result<String> {
+        let megabytes = |program| Ok::<_, anyhow::Error>(agent_alone::loaded_bytes(program)? as f64 / 1e6);
+        let (whole, alone) = (megabytes(&self.whole)?, megabytes(&self.alone)?);
+        Ok(format!("\ncode and data: the whole program {whole:.1} MB, the agent alone {alone:.1} MB\n"))
+    }
 }
 
 /// What one program did on one machine.
@@ -48,18 +76,18 @@ struct Measured {
     resident_mb: f64,
 }
 
-/// Measures both programs on both machines, prints the table and writes it as Markdown below the target
+/// Measures all programs on both machines, prints the table and writes it as Markdown below the target
 /// folder.
 pub(crate) fn run_all(root: &Path, arguments: &[&str]) -> Result<()> {
     let options = parse(arguments)?;
     let target = target_folder(root)?;
-    let binary = our_program(root, options.program)?;
+    let ours = Ours::find(root, options)?;
     let files = target.join("large-machine");
     if files.exists() {
         fs::remove_dir_all(&files)?;
     }
     LARGE.write(&files).with_context(|| format!("cannot write {}", files.display()))?;
-    let mut measured = measure("this machine", &[], &binary, options)?;
+    let mut measured = measure("this machine", &[], &ours, options)?;
     let folder = files.display();
     let flags = [
         format!("--path.procfs={folder}/proc"),
@@ -68,8 +96,8 @@ pub(crate) fn run_all(root: &Path, arguments: &[&str]) -> Result<()> {
         "--no-collector.netdev.netlink".to_owned(),
     ];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    measured.extend(measure("128 CPUs, 200 disks", &flags, &binary, options)?);
-    let table = markdown(&measured);
+    measured.extend(measure("128 CPUs, 200 disks", &flags, &ours, options)?);
+    let table = markdown(&measured) + &ours.sizes()?;
     print!("{table}");
     let path = target.join("peers-agent.md");
     fs::write(&path, &table).with_context(|| format!("cannot write {}", path.display()))?;
@@ -78,7 +106,7 @@ pub(crate) fn run_all(root: &Path, arguments: &[&str]) -> Result<()> {
 }
 
 fn parse<'a>(arguments: &[&'a str]) -> Result<Options<'a>> {
-    let mut options = Options { scrapes: 200, rounds: 5, program: None };
+    let mut options = Options { scrapes: 200, rounds: 5, program: None, alone: None };
     let mut rest = arguments;
     while let [name, others @ ..] = rest {
         rest = others;
@@ -91,33 +119,35 @@ fn parse<'a>(arguments: &[&'a str]) -> Result<Options<'a>> {
         let number = || value.parse::<usize>().ok().filter(|number| *number > 0);
         match *name {
             "--program" => options.program = Some(value),
+            "--alone" => options.alone = Some(value),
             "--scrapes" => options.scrapes = number().context("`--scrapes` needs a number above 0")?,
             "--rounds" => options.rounds = number().context("`--rounds` needs a number above 0")?,
-            other => bail!("`{other}` is unknown: --quick, --program, --scrapes, --rounds"),
+            other => bail!("`{other}` is unknown: --quick, --program, --alone, --scrapes, --rounds"),
         }
     }
     Ok(options)
 }
 
-/// Both programs on one machine, in turns, so that what else runs disturbs both.
+/// All programs on one machine, in turns, so that what else runs disturbs all of them.
 fn measure(
     machine: &'static str,
     flags: &[&str],
-    binary: &Path,
+    binaries: &Ours,
     options: Options<'_>,
 ) -> Result<Vec<Measured>> {
-    let shared = shared_collectors(flags, binary)?;
+    let shared = shared_collectors(flags, &binaries.whole)?;
     let mut all = vec!["--collector.disable-defaults".to_owned()];
     all.extend(shared.iter().map(|name| format!("--collector.{name}")));
     let mut all: Vec<&str> = all.iter().map(String::as_str).collect();
     all.extend(flags);
     let mut programs = [
         ("node_exporter", peers::node_exporter(&all), Vec::new()),
-        ("skopos agent", ours(binary, &all), Vec::new()),
+        ("skopos agent", ours(&binaries.whole, &all), Vec::new()),
+        ("skopos agent, alone", ours(&binaries.alone, &all), Vec::new()),
     ];
     for round in 0..=options.rounds {
         for (_, service, rounds) in &mut programs {
-            // The first round warms both.
+            // The first round warms them.
             let scrapes = if round == 0 { WARM_UP } else { options.scrapes };
             let one = ask(service, scrapes)?;
             if round > 0 {
@@ -221,15 +251,18 @@ fn markdown(measured: &[Measured]) -> String {
         );
         row.expect("invariant: writing to a String cannot fail");
     }
-    for pair in measured.chunks_exact(2) {
-        let part = pair[1].cpu_ms_a_scrape / pair[0].cpu_ms_a_scrape;
-        let row = writeln!(
-            text,
-            "\n{}: {part:.2} of the peer's processor time (goal {GOAL_OF_PEER}), {:.1} MB resident (goal \
-             {GOAL_RESIDENT_MB})",
-            pair[0].machine, pair[1].resident_mb
-        );
-        row.expect("invariant: writing to a String cannot fail");
+    for all in measured.chunk_by(|a, b| a.machine == b.machine) {
+        let Some((peer, ours)) = all.split_first() else { continue };
+        for one in ours {
+            let part = one.cpu_ms_a_scrape / peer.cpu_ms_a_scrape;
+            let row = writeln!(
+                text,
+                "\n{}, {}: {part:.2} of the peer's processor time (goal {GOAL_OF_PEER}), {:.1} MB resident \
+                 (goal {GOAL_RESIDENT_MB})",
+                one.machine, one.program, one.resident_mb
+            );
+            row.expect("invariant: writing to a String cannot fail");
+        }
     }
     text
 }
@@ -240,8 +273,10 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let options = parse(&["--quick", "--program", "x", "--rounds", "7"]).expect("they are right");
-        assert_eq!((options.scrapes, options.rounds, options.program), (50, 7, Some("x")));
+        let options =
+            parse(&["--quick", "--program", "x", "--alone", "y", "--rounds", "7"]).expect("they are right");
+        assert_eq!((options.scrapes, options.rounds), (50, 7));
+        assert_eq!((options.program, options.alone), (Some("x"), Some("y")));
         for wrong in [&["--rounds"][..], &["--rounds", "0"], &["--what", "1"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
@@ -264,7 +299,7 @@ mod tests {
         let table = markdown(&[one("peer", 4.0), one("ours", 1.0)]);
         let row = "| m | ours | 12 | 500 | 1000 B | 100 B | 1.00 ms | 1.00 ms | 2.00 ms | 9.5 MB |";
         assert!(table.contains(row), "{table}");
-        let end = "m: 0.25 of the peer's processor time (goal 0.2), 9.5 MB resident (goal 10)\n";
+        let end = "m, ours: 0.25 of the peer's processor time (goal 0.2), 9.5 MB resident (goal 10)\n";
         assert!(table.ends_with(end), "{table}");
     }
 }

@@ -15,15 +15,12 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use skopos_agent::{
-    AgentArgs, AgentEnv, BuildInfo, NodeAgent, Scrape, Selection, SelectionError, ThisHost, Top, TopBy,
-    WebArgs,
-};
-use skopos_api::own_metrics::write_process;
+use skopos_agent::{AgentArgs, BuildInfo, NodeAgent, Scrape, Selection, SelectionError, Top, TopBy, WebArgs};
 use skopos_base::Env;
 use skopos_exposition::Format;
 use skopos_web::{
     Protection,
+    own_metrics::{Families, process},
     serve::{ServeOptions, listen, serve},
 };
 use std::{path::Path, sync::Arc, time::Duration};
@@ -59,18 +56,13 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
     let options = collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
     let env = Env::real();
     let top = Top::new(options.paths.clone(), Arc::clone(&env.clock));
-    let agent = NodeAgent::new(options, BuildInfo::default(), agent_env(&env));
+    let agent = NodeAgent::new(options, BuildInfo::default(), super::agent_env(&env));
     // Reading this machine takes a millisecond or two: one thread beside the blocking ones is enough.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::system("cannot start threads"))?;
     runtime.block_on(serve_until_stopped(web, agent, top, protection))
-}
-
-/// What the collectors need of the world.
-pub(super) fn agent_env(env: &Env) -> AgentEnv {
-    AgentEnv { clock: Arc::clone(&env.clock), spawner: Arc::clone(&env.spawner), host: Arc::new(ThisHost) }
 }
 
 async fn serve_until_stopped(
@@ -144,7 +136,7 @@ async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, heade
         };
         let mut body = Vec::new();
         if page.shows_process {
-            write_process(format, &mut body);
+            process::write(&mut Families::new(format, &mut body));
         }
         page.agent.scrape(&scrape, &mut body);
         Ok::<_, usize>(body)

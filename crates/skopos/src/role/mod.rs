@@ -1,12 +1,21 @@
 //! The roles: each wires crates together and holds nothing else.
 
+use skopos_agent::{AgentEnv, ThisHost};
 use skopos_base::Env;
 use skopos_web::Protection;
 use std::{path::Path, sync::Arc};
 
+#[cfg(feature = "agent")]
 pub(crate) mod agent;
+#[cfg(feature = "server")]
 pub(crate) mod server;
+#[cfg(feature = "server")]
 pub(crate) mod tool;
+
+/// What the collectors need of the world.
+pub(crate) fn agent_env(env: &Env) -> AgentEnv {
+    AgentEnv { clock: Arc::clone(&env.clock), spawner: Arc::clone(&env.spawner), host: Arc::new(ThisHost) }
+}
 
 /// What `--web.config.file` says, or that everybody may do everything.
 pub(crate) fn protection(file: Option<&Path>) -> Result<Arc<Protection>, Failure> {
@@ -20,17 +29,21 @@ pub(crate) fn protection(file: Option<&Path>) -> Result<Arc<Protection>, Failure
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The configuration file is not usable.
+    #[cfg(feature = "server")]
     #[error("{0}")]
     Config(#[from] skopos_config::LoadError),
     /// Flags contradict one another or name something that is not there.
     #[error("{0}")]
     Flags(String),
     /// Storage cannot be opened.
+    #[cfg(feature = "server")]
     #[error("{0}")]
     Storage(String),
+    #[cfg(feature = "server")]
     /// Data that a tool was to read is damaged or not there.
     #[error("{0}")]
     Data(String),
+    #[cfg(feature = "server")]
     /// Nobody reads what a tool has to say any more.
     #[error("the reader of the output has gone")]
     ReaderGone,

@@ -1,4 +1,4 @@
-//! What the system says of this process: CPU, memory, descriptors, start.
+//! What the system says of this process: CPU, memory, descriptors, start. Says nothing of what the process does.
 
 use super::Families;
 use skopos_model::MetricType;
@@ -7,8 +7,8 @@ use std::fs;
 /// The kernel counts processor time in hundredths of a second, on every architecture that we run on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Writes what can be read; what cannot is left out.
-pub(super) fn write(out: &mut Families<'_>) {
+/// Writes what can be read, as families of their own; what cannot is left out.
+pub fn write(out: &mut Families<'_>) {
     out.family("skopos_build_info", MetricType::Gauge, "A constant 1, labelled by the program's version.");
     out.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     if let Some(stat) = fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(Stat::parse) {
@@ -40,7 +40,7 @@ pub(super) fn write(out: &mut Families<'_>) {
 }
 
 /// How many threads this process has.
-pub(crate) fn threads() -> Option<usize> {
+pub fn threads() -> Option<usize> {
     Some(Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?.threads as usize)
 }
 

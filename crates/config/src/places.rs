@@ -1,0 +1,78 @@
+//! Where in a text a part of the configuration stands, for errors that are found once it has been read. Finds
+//! no error itself.
+
+use crate::yaml::{Place, options};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_saphyr::Spanned;
+use std::collections::BTreeMap;
+
+/// Where the job called `name` has its name, at its `occurrence`-th time from 0.
+pub(crate) fn place_of_job(text: &str, name: &str, occurrence: usize) -> Option<Place> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct File {
+        scrape_configs: Vec<Job>,
+    }
+    #[derive(Deserialize)]
+    struct Job {
+        job_name: Spanned<String>,
+    }
+    let file: File = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let job = file.scrape_configs.into_iter().filter(|job| job.job_name.value == name).nth(occurrence)?;
+    let at = job.job_name.referenced;
+    Some(Place { line: at.line(), column: at.column() })
+}
+
+/// Where the value of `key` in the section `global` stands.
+pub(crate) fn place_in_global(text: &str, key: &str) -> Option<Place> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct File {
+        global: BTreeMap<String, Spanned<IgnoredAny>>,
+    }
+    let file: File = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let at = file.global.get(key)?.referenced;
+    Some(Place { line: at.line(), column: at.column() })
+}
+
+/// Where the selector of a rule of the section `retention` stands.
+pub(crate) fn place_of_retention(text: &str, rule: usize) -> Option<Place> {
+    #[derive(Deserialize)]
+    struct File {
+        retention: Vec<BTreeMap<String, Spanned<IgnoredAny>>>,
+    }
+    let file: File = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let at = file.retention.get(rule)?.get("match")?.referenced;
+    Some(Place { line: at.line(), column: at.column() })
+}
+
+/// Where `key` stands in a rule of a file of rules, or in a group when no rule is named: its value, or the
+/// beginning of the rule when it is absent.
+pub(crate) fn place_in_rules(text: &str, group: usize, rule: Option<usize>, key: &str) -> Option<Place> {
+    type Keys = BTreeMap<String, Spanned<IgnoredAny>>;
+    #[derive(Deserialize)]
+    struct Groups {
+        groups: Vec<Keys>,
+    }
+    #[derive(Deserialize)]
+    struct Rules {
+        groups: Vec<Group>,
+    }
+    #[derive(Deserialize)]
+    struct Group {
+        #[serde(default)]
+        rules: Option<Vec<Spanned<Keys>>>,
+    }
+    let at = match rule {
+        None => {
+            let file: Groups = serde_saphyr::from_str_with_options(text, options()).ok()?;
+            file.groups.get(group)?.get(key)?.referenced
+        }
+        Some(rule) => {
+            let file: Rules = serde_saphyr::from_str_with_options(text, options()).ok()?;
+            let rule = file.groups.into_iter().nth(group)?.rules?.into_iter().nth(rule)?;
+            rule.value.get(key).map_or(rule.referenced, |value| value.referenced)
+        }
+    };
+    Some(Place { line: at.line(), column: at.column() })
+}
