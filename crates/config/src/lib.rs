@@ -3,6 +3,7 @@
 //! Modules:
 //! - `file`: `Config`, the file's shape, composed of the structs that stand beside each subsystem;
 //!   loading it, and the built-in configuration that holds when there is no file.
+//! - `byte_size`: sizes such as `512MB`.
 //! - `error`: `LoadError`: file, line, column, what is wrong and what is allowed.
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
 //! - `rules`: files of rules, and the file that says how a tool speaks to a server.
@@ -10,7 +11,7 @@
 //! - `web`: the file of `--web.config.file`, which is one of its own.
 //! - `text`: files as texts; `yaml`, `places`: the only modules that know the YAML library.
 //!
-//! With the feature `server` off, `web` is all that there is: what a role needs that has no configuration file.
+//! With the feature `server` off, `web` and `byte_size` are all that there is: what a role needs that has no configuration file.
 //!
 //! What always holds:
 //! - A `Config` that exists is valid: shapes were checked while reading, everything else by `check`.
@@ -19,6 +20,7 @@
 //! When you add a section: put its struct beside its subsystem, a field here, and its defaults into
 //! the struct's `Default` (a key without a value must mean the same as no key).
 
+mod byte_size;
 mod error;
 #[cfg(feature = "server")]
 mod file;
@@ -34,6 +36,7 @@ mod text;
 mod web;
 mod yaml;
 
+pub use byte_size::ByteSize;
 pub use error::LoadError;
 #[cfg(feature = "server")]
 pub use file::Config;
@@ -43,8 +46,7 @@ pub use live::Live;
 pub use rules::{load_http_client, load_rules, parse_rules};
 #[cfg(feature = "server")]
 pub use storage::{
-    ByteSize, ExemplarsConfig, Percentage, RetentionConfig, RetentionRuleConfig, Selector, StorageConfig,
-    TsdbConfig,
+    ExemplarsConfig, Percentage, RetentionConfig, RetentionRuleConfig, Selector, StorageConfig, TsdbConfig,
 };
 pub use web::load_web_config;
 pub use yaml::to_string as to_yaml;

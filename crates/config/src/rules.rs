@@ -7,10 +7,8 @@ use skopos_base::{
     fs::{Fs, read_all},
     secret::Secret,
 };
-use skopos_rules::{
-    file::{Group, RuleFile},
-    http_client::{Credentials, HttpClient, TlsClient, TlsVersion, Verification},
-};
+use skopos_remote::http_client::{Credentials, HttpClient, TlsClient, TlsVersion, Verification};
+use skopos_rules::file::{Group, RuleFile};
 use std::path::{Path, PathBuf};
 
 /// Reads and checks the file of rules at `path`.

@@ -4,10 +4,8 @@
 
 use skopos_base::{Env, fs::OpenMode, secret::Secret, sim::SimWorld};
 use skopos_config::{load_http_client, load_rules, parse_rules};
-use skopos_rules::{
-    file::{Group, Rule},
-    http_client::{Credentials, TlsVersion, Verification},
-};
+use skopos_remote::http_client::{Credentials, TlsVersion, Verification};
+use skopos_rules::file::{Group, Rule};
 use std::path::Path;
 
 fn parse(text: &str) -> Result<Vec<Group>, String> {

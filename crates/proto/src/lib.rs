@@ -2,10 +2,11 @@
 //! Sends nothing and stores nothing.
 //!
 //! Modules:
-//! - `messages`: the messages of Prometheus' remote read, as they stand on the wire.
+//! - `messages`: the messages of Prometheus' remote read and write, as they stand on the wire.
 //! - `convert`: labels, matchers and histograms, to and from messages.
 //! - `read`: a request of remote read as it comes, and the answer of plain samples, written series by
 //!   series so that no second copy of it is held.
+//! - `write`: a request of remote write, written series by series.
 //! - `frame`: the messages of a streamed answer, each with its length and checksum.
 //! - `families`: metric families of the exposition in protocol buffers, written metric by metric.
 //! - `error`: `ProtoError`: what is wrong with bytes from outside.
@@ -28,5 +29,6 @@ pub mod families;
 pub mod frame;
 pub mod messages;
 pub mod read;
+pub mod write;
 
 pub use error::ProtoError;

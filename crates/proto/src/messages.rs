@@ -1,4 +1,4 @@
-//! The messages of Prometheus' remote read, with the field numbers of its `remote.proto` and `types.proto`.
+//! The messages of Prometheus' remote read and remote write 1.0, with the field numbers of its `remote.proto` and `types.proto`.
 //! Holds no logic.
 
 use bytes::Bytes;
@@ -78,6 +78,14 @@ pub struct ReadResponse {
 /// The series of one query.
 #[derive(Clone, PartialEq, Message)]
 pub struct QueryResult {
+    /// In any order.
+    #[prost(message, repeated, tag = "1")]
+    pub timeseries: Vec<TimeSeries>,
+}
+
+/// What is written. Metadata are not.
+#[derive(Clone, PartialEq, Message)]
+pub struct WriteRequest {
     /// In any order.
     #[prost(message, repeated, tag = "1")]
     pub timeseries: Vec<TimeSeries>,

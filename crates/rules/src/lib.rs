@@ -6,7 +6,7 @@
 //! - `backfill`: recording rules over a time that has passed: the spans that are asked for one by one, and
 //!   the series that follow from an answer.
 //! - `source`: who answers: `local`, our own engine over any storage; `remote`, a server that speaks the
-//!   HTTP API of Prometheus; `http_client`: who we say to be there, and how the connection is secured.
+//!   HTTP API of Prometheus.
 //!
 //! Way of a backfill: `RuleFile::groups` → for each recording rule `backfill::spans` → `RangeSource::range` →
 //! `backfill::recorded` → whoever keeps samples.
@@ -21,7 +21,6 @@
 
 pub mod backfill;
 pub mod file;
-pub mod http_client;
 mod local;
 pub mod remote;
 pub mod schedule;

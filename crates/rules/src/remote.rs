@@ -1,13 +1,13 @@
 //! `RemoteSource`: a server that speaks the HTTP API of Prometheus, asked one query at a time. Answers are
 //! bounded in bytes and time. Owns no storage.
 
-use crate::http_client::HttpClient;
 use crate::source::{Answer, AnswerSeries, AnswerValue, RangeSource, SourceError};
 use form_urlencoded::Serializer;
 use reqwest::{Client, Response, StatusCode, Url, header::CONTENT_TYPE};
 use serde::Deserialize;
 use skopos_model::{Labels, TimestampMs};
 use skopos_promql::{Steps, ast::Expr};
+use skopos_remote::http_client::HttpClient;
 use std::collections::BTreeMap;
 use tokio::runtime::{Builder, Runtime};
 

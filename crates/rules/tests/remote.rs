@@ -4,8 +4,8 @@
 use skopos_base::secret::Secret;
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Steps, parse};
+use skopos_remote::http_client::{Credentials, HttpClient};
 use skopos_rules::{
-    http_client::{Credentials, HttpClient},
     remote::RemoteSource,
     source::{Answer, RangeSource, SourceError},
 };

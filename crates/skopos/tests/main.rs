@@ -3,6 +3,7 @@
 //!
 //! - `support`: asking a server, and what its answers say
 //! - `agent`, `agent_as_nobody`: this machine's page, and what of it an ordinary user may see
+//! - `agent_push`: this machine's metrics sent to a Prometheus that is away for a while
 //! - `kill_nine`: what a crash at any moment leaves
 //! - `peers`: the same bodies and queries to Debian's Prometheus and to ours
 //! - `differential`: made-up expressions to Prometheus and to ours, over the same blocks
@@ -34,6 +35,7 @@
 
 mod agent;
 mod agent_as_nobody;
+mod agent_push;
 mod api;
 mod api_beside;
 mod api_state;

@@ -1,5 +1,9 @@
-//! `skopos agent`: this machine's metrics on a page of their own, with node_exporter's flags.
+//! `skopos agent`: this machine's metrics on a page of their own, with node_exporter's flags; and sent to other
+//! servers, where `push` is told to.
 
+mod push;
+
+use self::push::PushFlags;
 use super::Failure;
 use crate::{
     logging::{self, LogFlags},
@@ -18,13 +22,14 @@ use axum::{
 use skopos_agent::{AgentArgs, BuildInfo, NodeAgent, Scrape, Selection, SelectionError, Top, TopBy, WebArgs};
 use skopos_base::Env;
 use skopos_exposition::Format;
+use skopos_remote::RemoteWrite;
 use skopos_web::{
     Protection,
     own_metrics::{Families, process},
     serve::{ServeOptions, listen, serve},
 };
 use std::{path::Path, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 
 /// How long a scraper waits, in seconds.
@@ -41,6 +46,8 @@ pub(crate) struct Flags {
     #[command(flatten)]
     agent: AgentArgs,
     #[command(flatten)]
+    push: PushFlags,
+    #[command(flatten)]
     log: LogFlags,
 }
 
@@ -55,6 +62,7 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
     let protection = super::protection(config_file)?;
     let options = collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
     let env = Env::real();
+    let plan = flags.push.plan(&*env.fs)?;
     let top = Top::new(options.paths.clone(), Arc::clone(&env.clock));
     let agent = NodeAgent::new(options, BuildInfo::default(), super::agent_env(&env));
     // Reading this machine takes a millisecond or two: one thread beside the blocking ones is enough.
@@ -62,15 +70,21 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::system("cannot start threads"))?;
-    runtime.block_on(serve_until_stopped(web, agent, top, protection))
+    runtime.block_on(serve_until_stopped(Parts { web, agent, top, protection, plan, env }))
 }
 
-async fn serve_until_stopped(
+/// What the role is made of.
+struct Parts {
     web: WebArgs,
     agent: NodeAgent,
     top: Top,
     protection: Arc<Protection>,
-) -> Result<(), Failure> {
+    plan: Option<push::Plan>,
+    env: Env,
+}
+
+async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
+    let Parts { web, agent, top, protection, plan, env } = parts;
     let mut signals = Signals::take().map_err(Failure::system("cannot handle signals"))?;
     let mut listeners = Vec::new();
     for address in &web.listen_address {
@@ -79,9 +93,37 @@ async fn serve_until_stopped(
     let collectors: Vec<&str> = agent.enabled().collect();
     let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     tracing::info!(collectors = collectors.len(), path = %web.telemetry_path, ?addresses, "serving metrics");
-    let stop = async move { signals.stop().await };
+    let flush_deadline = plan.as_ref().map(|plan| plan.flush_deadline);
+    let pushing = plan.map(|plan| push::start(plan, &env)).transpose()?;
+    let (remote, senders) = match pushing {
+        Some((remote, senders, interval)) => (Some(remote), Some((senders, interval))),
+        None => (None, None),
+    };
+    let page = Arc::new(Page {
+        agent,
+        top,
+        slots: (web.max_requests > 0).then(|| Semaphore::new(web.max_requests)),
+        max_requests: web.max_requests,
+        shows_process: !web.disable_exporter_metrics,
+        remote,
+    });
+    let (stopping, stopped) = watch::channel(());
+    // The channel's end is the signal's.
+    tokio::spawn(async move {
+        signals.stop().await;
+        drop(stopping);
+    });
+    let stop = |mut stopped: watch::Receiver<()>| async move { while stopped.changed().await.is_ok() {} };
     let options = ServeOptions { protection, ..ServeOptions::open() };
-    serve(listeners, router(&web, agent, top), options, stop).await;
+    let serving = serve(listeners, router(&web, Arc::clone(&page)), options, stop(stopped.clone()));
+    let Some((senders, interval)) = senders else {
+        serving.await;
+        return Ok(());
+    };
+    tokio::join!(serving, push::collect(Arc::clone(&page), interval, env, stop(stopped)));
+    if let (Some(remote), Some(deadline)) = (&page.remote, flush_deadline) {
+        remote.finish(senders, deadline).await;
+    }
     Ok(())
 }
 
@@ -93,16 +135,24 @@ struct Page {
     slots: Option<Semaphore>,
     max_requests: usize,
     shows_process: bool,
+    remote: Option<RemoteWrite>,
 }
 
-fn router(web: &WebArgs, agent: NodeAgent, top: Top) -> Router {
-    let page = Arc::new(Page {
-        agent,
-        top,
-        slots: (web.max_requests > 0).then(|| Semaphore::new(web.max_requests)),
-        max_requests: web.max_requests,
-        shows_process: !web.disable_exporter_metrics,
-    });
+impl Page {
+    /// Appends the page of one scrape: what the process says of itself, then the machine.
+    fn write(&self, scrape: &Scrape, body: &mut Vec<u8>) {
+        if self.shows_process {
+            let mut own = Families::new(scrape.format, body);
+            process::write(&mut own);
+            if let Some(remote) = &self.remote {
+                remote.write(&mut own);
+            }
+        }
+        self.agent.scrape(scrape, body);
+    }
+}
+
+fn router(web: &WebArgs, page: Arc<Page>) -> Router {
     let link = web.telemetry_path.clone();
     let landing = move || async move {
         let version = env!("CARGO_PKG_VERSION");
@@ -135,10 +185,7 @@ async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, heade
             None => None,
         };
         let mut body = Vec::new();
-        if page.shows_process {
-            process::write(&mut Families::new(format, &mut body));
-        }
-        page.agent.scrape(&scrape, &mut body);
+        page.write(&scrape, &mut body);
         Ok::<_, usize>(body)
     });
     match gathered.await {

@@ -9,7 +9,8 @@ use reqwest::{
 use serde_json::Value;
 use skopos_base::Env;
 use skopos_config::load_http_client;
-use skopos_rules::{http_client::HttpClient, remote::body_within};
+use skopos_remote::http_client::HttpClient;
+use skopos_rules::remote::body_within;
 use std::{error::Error, path::PathBuf};
 use tokio::runtime::{Builder, Runtime};
 

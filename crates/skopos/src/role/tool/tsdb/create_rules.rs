@@ -10,11 +10,11 @@ use skopos_base::Env;
 use skopos_config::{load_http_client, load_rules};
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Engine, EngineOptions};
+use skopos_remote::http_client::HttpClient;
 use skopos_rules::{
     LocalSource,
     backfill::{recorded, spans},
     file::{RecordingRule, Rule},
-    http_client::HttpClient,
     remote::RemoteSource,
     schedule::Schedule,
     source::{AnswerValue, RangeSource},

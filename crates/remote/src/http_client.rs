@@ -1,4 +1,4 @@
-//! `HttpClient`: how a tool speaks to a server over HTTP: who it says to be, and how the connection is
+//! `HttpClient`: how we speak to another server over HTTP: who we say to be, and how the connection is
 //! secured. What is secret in it is never shown. Sends nothing itself.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -41,7 +41,7 @@ pub enum Credentials {
 
 impl Credentials {
     /// The value of the header `Authorization`, marked so that nothing that shows headers shows it.
-    fn header(&self) -> Result<Option<HeaderValue>, String> {
+    pub(crate) fn header(&self) -> Result<Option<HeaderValue>, String> {
         let text = match self {
             Self::None => return Ok(None),
             Self::Basic { username, password } => {
@@ -111,7 +111,7 @@ pub struct TlsClient {
     pub max_version: Option<TlsVersion>,
 }
 
-/// How a tool speaks to a server.
+/// How we speak to a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpClient {
     /// How we say who we are.

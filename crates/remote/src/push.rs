@@ -1,0 +1,244 @@
+//! `RemoteWrite`: the queue with a sender for each server, from a page of metrics to the end of the process.
+//! Decides when samples are taken from the queue, and never when they are made.
+
+use crate::{
+    backoff::Backoff,
+    batch::{Batcher, TargetLabels},
+    endpoint::{EndpointError, EndpointOptions, HttpEndpoint},
+    sender::{Phase, Sender},
+    stats::{self, Labelled, SenderStats},
+};
+use skopos_base::{Env, crc::crc32c};
+use skopos_model::TimestampMs;
+use skopos_spool::{Pushed, ReaderId, Spool};
+use skopos_web::own_metrics::Families;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+/// What is sent where, and what it may take.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The servers. Each gets everything.
+    pub urls: Vec<String>,
+    /// How they are spoken to.
+    pub endpoint: EndpointOptions,
+    /// The labels of every sample.
+    pub labels: TargetLabels,
+    /// So many samples a request has at most.
+    pub max_samples: usize,
+    /// Where the queue is.
+    pub dir: PathBuf,
+    /// Its bounds.
+    pub spool: skopos_spool::Options,
+}
+
+/// Why nothing can be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A server cannot be spoken to.
+    #[error("{0}")]
+    Endpoint(#[from] EndpointError),
+    /// Two addresses lead to the same server.
+    #[error("{0} is given twice: a server gets every sample once")]
+    Twice(String),
+    /// The queue cannot be opened.
+    #[error("{0}")]
+    Spool(#[from] skopos_spool::OpenError),
+}
+
+/// See above.
+#[derive(Debug)]
+pub struct RemoteWrite {
+    spool: Arc<Spool>,
+    servers: Vec<Server>,
+    batcher: Mutex<Batcher>,
+    newest_ms: AtomicI64,
+    /// How many pages came.
+    pages: AtomicU64,
+    /// Whether the disk refused the last samples.
+    refused: AtomicBool,
+    phase: watch::Sender<Phase>,
+}
+
+#[derive(Debug)]
+struct Server {
+    /// Of the place in the queue; the address is a part of it, its secrets are not.
+    name: String,
+    url: String,
+    stats: Arc<SenderStats>,
+    wake: Arc<Notify>,
+}
+
+impl RemoteWrite {
+    /// Opens the queue, and starts a task for each server on the runtime that this is called in.
+    ///
+    /// # Errors
+    /// When an address is none, or the queue cannot be opened.
+    pub fn start(env: &Env, options: Options) -> Result<(Self, JoinSet<()>), OpenError> {
+        let mut endpoints: Vec<HttpEndpoint> = Vec::new();
+        for url in &options.urls {
+            let endpoint = HttpEndpoint::new(&env.fs, url, &options.endpoint)?;
+            if endpoints.iter().any(|known| known.shown() == endpoint.shown()) {
+                return Err(OpenError::Twice(endpoint.shown().to_owned()));
+            }
+            endpoints.push(endpoint);
+        }
+        let names: Vec<String> = endpoints.iter().map(|endpoint| name(endpoint.shown())).collect();
+        let spool = Arc::new(Spool::open(env, &options.dir, options.spool, &names)?);
+        let (phase, receiver) = watch::channel(Phase::Running);
+        let (mut servers, mut tasks) = (Vec::new(), JoinSet::new());
+        for (at, (endpoint, name)) in endpoints.into_iter().zip(names).enumerate() {
+            let server = Server {
+                name,
+                url: endpoint.shown().to_owned(),
+                stats: Arc::default(),
+                wake: Arc::default(),
+            };
+            let sender = Sender {
+                spool: Arc::clone(&spool),
+                reader: ReaderId(at),
+                endpoint,
+                url: server.url.clone(),
+                stats: Arc::clone(&server.stats),
+                wake: Arc::clone(&server.wake),
+                backoff: Backoff::new(Arc::clone(&env.rng)),
+            };
+            tasks.spawn(sender.run(receiver.clone()));
+            servers.push(server);
+        }
+        let batcher = Mutex::new(Batcher::new(options.labels, options.max_samples));
+        let (newest_ms, pages, refused) = (AtomicI64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        Ok((Self { spool, servers, batcher, newest_ms, pages, refused, phase }, tasks))
+    }
+
+    /// Puts a page into the queue, with what is known of its reading. Blocks for as long as the disk does.
+    pub fn push(&self, page: &[u8], at: TimestampMs, extra: &[(&str, f64)]) {
+        let mut batcher = self.batcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let (batches, read) = batcher.page(page, at, extra);
+        if let Err(error) = read {
+            tracing::error!(error, "the page of metrics cannot be read: nothing of it is sent");
+        }
+        let mut refused = None;
+        for batch in batches {
+            match self.spool.push(at.as_ms(), batch.samples, batch.body) {
+                Pushed::Durable => {}
+                Pushed::Unwritten(error) => refused = Some(error),
+            }
+        }
+        let was_refused = self.refused.swap(refused.is_some(), Relaxed);
+        match refused {
+            Some(error) if !was_refused => {
+                tracing::error!(%error, "the disk refuses samples: they wait in memory");
+            }
+            None if was_refused => tracing::info!("the disk takes samples again"),
+            _ => {}
+        }
+        self.newest_ms.fetch_max(at.as_ms(), Relaxed);
+        self.pages.fetch_add(1, Relaxed);
+        for server in &self.servers {
+            server.wake.notify_one();
+        }
+    }
+
+    /// Appends the metrics of the queue and of all servers.
+    pub fn write(&self, out: &mut Families<'_>) {
+        let servers = self.servers.iter().map(|s| Labelled { name: &s.name, url: &s.url, stats: &s.stats });
+        let servers: Vec<_> = servers.collect();
+        stats::write(out, &self.spool.stats(), &servers, self.newest_ms.load(Relaxed));
+        let help =
+            "How often metrics were collected to be sent. In what is sent this numbers the collections.";
+        out.counter("skopos_remote_write_collections_total", help, self.pages.load(Relaxed) as f64);
+    }
+
+    /// Sends what there is, for at most so long; the rest stays in the queue for the next start.
+    pub async fn finish(&self, mut tasks: JoinSet<()>, deadline: Duration) {
+        let spool = Arc::clone(&self.spool);
+        let written = tokio::task::spawn_blocking(move || spool.retry());
+        self.phase.send_replace(Phase::Finishing);
+        let all = async { while tasks.join_next().await.is_some() {} };
+        let in_time = tokio::time::timeout(deadline, all).await.is_ok();
+        tasks.abort_all();
+        if let Ok(Err(error)) = written.await {
+            tracing::error!(%error, "samples that the disk refused are lost, if no server took them");
+        }
+        if !in_time {
+            let pending: Vec<_> = self.spool.stats().readers.iter().map(|r| r.pending).collect();
+            tracing::warn!(?pending, "not everything was sent: it waits for the next start");
+        }
+    }
+}
+
+/// What a server's place in the queue is called: an address may have characters that no file name has.
+fn name(url: &str) -> String {
+    let backwards: Vec<u8> = url.bytes().rev().collect();
+    format!("{:08x}{:08x}", crc32c(url.as_bytes()), crc32c(&backwards))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skopos_base::sim::SimWorld;
+    use skopos_exposition::{Entry, Format, Parser};
+
+    fn options(urls: &[&str]) -> Options {
+        Options {
+            urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+            endpoint: EndpointOptions { timeout: Duration::from_secs(1), ..EndpointOptions::default() },
+            labels: TargetLabels::default(),
+            max_samples: 100,
+            dir: "/spool".into(),
+            spool: skopos_spool::Options::of_bytes(1 << 20),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_wait_for_servers_and_the_metrics_say_so() {
+        let env = SimWorld::new(1).env();
+        let urls = ["http://me:hush@127.0.0.1:1/a?k=hush", "http://127.0.0.1:1/b"];
+        let (remote, tasks) = RemoteWrite::start(&env, options(&urls)).unwrap();
+        remote.push(b"a 1\nb 2\n", TimestampMs::new(1_700_000_000_500), &[("up", 1.0)]);
+        remote.finish(tasks, Duration::from_secs(30)).await;
+        let mut page = Vec::new();
+        let mut families = Families::new(Format::Text, &mut page);
+        remote.write(&mut families);
+        families.finish();
+        let text = String::from_utf8(page).unwrap();
+        assert!(!text.contains("hush"), "{text}");
+        let of = |path: &str| {
+            let url = format!("http://127.0.0.1:1/{path}");
+            format!("remote_name=\"{}\",url=\"{url}\"", name(&url))
+        };
+        let (a, b) = (of("a"), of("b"));
+        for line in [
+            format!("prometheus_remote_storage_samples_pending{{{a}}} 3"),
+            format!("prometheus_remote_storage_samples_total{{{b}}} 0"),
+            format!("prometheus_remote_storage_samples_dropped_total{{reason=\"size\",{b}}} 0"),
+            "prometheus_remote_storage_highest_timestamp_in_seconds 1700000000.5".to_owned(),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in {text}");
+        }
+        let retried = format!("prometheus_remote_storage_samples_retried_total{{{a}}} 0");
+        assert!(!text.contains(&retried), "nobody listens there: {text}");
+        assert!(Parser::new(Format::Text, text.as_bytes()).all(|entry| entry.is_ok()));
+        let samples = Parser::new(Format::Text, text.as_bytes());
+        assert!(samples.filter(|e| matches!(e, Ok(Entry::Sample(_)))).count() > 20);
+    }
+
+    #[tokio::test]
+    async fn one_server_is_not_given_twice() {
+        let env = SimWorld::new(1).env();
+        let twice = RemoteWrite::start(&env, options(&["http://a:b@host/", "http://host/?x"]));
+        assert!(matches!(twice, Err(OpenError::Twice(url)) if url == "http://host/"));
+        assert_ne!(name("http://host/a"), name("http://host/b"));
+    }
+}

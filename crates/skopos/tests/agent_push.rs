@@ -1,0 +1,113 @@
+//! `skopos agent --remote-write.url` beside a real Prometheus that receives: outages, kills, refusals, the end.
+
+use crate::support::{BINARY, PATIENCE, Samples, instant};
+use skopos_testkit::{peers, service::Service, skopos::Skopos, wait_until};
+
+const RECEIVING: &str = "--web.enable-remote-write-receiver";
+/// A number for each collection, from 0 in each life of the agent, in what is sent itself.
+const NUMBERED: &str = "skopos_remote_write_collections_total";
+
+fn agent(receiver: &Service) -> Skopos {
+    Skopos::agent(BINARY)
+        .flag(&format!("--remote-write.url={}", receiver.url("/api/v1/write")))
+        .flag("--remote-write.interval=200ms")
+        .flag("--remote-write.label=instance=vm")
+        .flag("--storage.agent.path={folder}/wal")
+        .flag("--collector.disable-defaults")
+        .flag("--collector.loadavg")
+}
+
+/// The value of a metric on the agent's page; of several series, of the first.
+fn metric(agent: &Service, name: &str) -> f64 {
+    let page = agent.get("/metrics").text();
+    let line = page.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {page}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+fn wait_for(agent: &Service, name: &str, holds: impl Fn(f64) -> bool) -> f64 {
+    wait_until(name, PATIENCE, || Some(metric(agent, name)).filter(|value| holds(*value)))
+}
+
+const PENDING: &str = "prometheus_remote_storage_samples_pending";
+const COLLECTIONS: &str = "skopos_remote_write_collections_total ";
+
+/// The numbers of the collections that the receiver has, in order of time, life by life of the agent.
+fn received(receiver: &Service) -> Vec<Vec<f64>> {
+    let matrix = instant(receiver, &format!("{NUMBERED}{{instance=\"vm\",job=\"node\"}}[1h]"));
+    let samples: Samples = matrix.into_values().flatten().collect();
+    assert!(samples.is_sorted_by(|a, b| a.0 < b.0), "{samples:?}");
+    let numbers: Vec<f64> = samples.iter().map(|(_, bits)| f64::from_bits(*bits)).collect();
+    numbers.chunk_by(|a, b| b > a).map(<[f64]>::to_vec).collect()
+}
+
+#[test]
+fn an_outage_and_a_kill_cost_no_interval() {
+    let mut receiver = peers::prometheus("", &[RECEIVING]);
+    let mut agent = agent(&receiver).start();
+    wait_until("samples to be received", PATIENCE, || (!received(&receiver).is_empty()).then_some(()));
+    receiver.terminate();
+    let already = metric(&agent, COLLECTIONS);
+    wait_for(&agent, COLLECTIONS, |n| n >= already + 5.0);
+    let pending = wait_for(&agent, PENDING, |n| n > 50.0);
+    let durable = metric(&agent, COLLECTIONS);
+    agent.kill9();
+    agent.restart();
+    assert!(metric(&agent, PENDING) >= pending, "what waited waits still");
+    wait_for(&agent, COLLECTIONS, |n| n >= 5.0);
+    assert!(agent.get("/metrics").text().contains("\nnode_load1 "), "the page answers meanwhile");
+    receiver.restart();
+    let second = metric(&agent, COLLECTIONS);
+    wait_for(&agent, "prometheus_remote_storage_samples_total", |n| n > 0.0);
+    wait_for(&agent, PENDING, |n| n < 50.0);
+    assert!(agent.terminate().success(), "{}", agent.log());
+    let lives = received(&receiver);
+    assert_eq!(lives.len(), 2, "{lives:?}");
+    for life in &lives {
+        let expected: Vec<f64> = (0..life.len()).map(|n| n as f64).collect();
+        assert_eq!(life, &expected, "every collection is there, in order");
+    }
+    assert!(
+        lives[0].len() as f64 >= durable && lives[1].len() as f64 >= second,
+        "{lives:?} {durable} {second}"
+    );
+    let ups = instant(&receiver, "count_over_time(up{job=\"node\",instance=\"vm\"}[1h])");
+    let ups: Vec<f64> = ups.into_values().flatten().map(|(_, bits)| f64::from_bits(bits)).collect();
+    assert_eq!(ups, [(lives[0].len() + lives[1].len()) as f64]);
+    let log = agent.log();
+    assert!(log.contains("samples cannot be sent now: they wait"), "{log}");
+    assert!(log.contains("the server takes samples again"), "{log}");
+}
+
+#[test]
+fn what_is_refused_is_counted_and_said_once_without_secrets() {
+    // Without its flag it refuses with 404.
+    let receiver = peers::prometheus("", &[]);
+    let url = receiver.url("/api/v1/write").replace("http://", "http://me:hush@");
+    let agent = Skopos::agent(BINARY)
+        .flag(&format!("--remote-write.url={url}?token=hush"))
+        .flag("--remote-write.header=X-Key=hush")
+        .flag("--remote-write.interval=100ms")
+        .flag("--storage.agent.path={folder}/wal")
+        .flag("--log.level=debug")
+        .start();
+    wait_for(&agent, "prometheus_remote_storage_samples_failed_total", |n| n > 2000.0);
+    let log = agent.log();
+    assert_eq!(log.matches("refuses samples").count(), 1, "{log}");
+    assert!(!log.contains("hush") && !log.contains("bWU6aHVzaA"), "{log}");
+    assert!(!agent.get("/metrics").text().contains("hush"));
+}
+
+#[test]
+fn a_queue_is_of_one_process() {
+    let receiver = peers::prometheus("", &[RECEIVING]);
+    let first = agent(&receiver).start();
+    let wal = format!("--storage.agent.path={}/wal", first.folder().display());
+    let url = format!("--remote-write.url={}", receiver.url("/api/v1/write"));
+    let second = std::process::Command::new(BINARY)
+        .args(["agent", "--web.listen-address=127.0.0.1:0", &wal, &url])
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("is in use by another process"), "{said}");
+}
