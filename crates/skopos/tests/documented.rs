@@ -36,6 +36,19 @@ fn every_flag_of_the_server_is_documented() {
 }
 
 #[test]
+fn every_flag_of_sending_is_documented() {
+    let (flags, text) = (flags(&["agent"]), documents(&["agent.md"]));
+    let short = |flag: &str| flag.rsplit_once('.').map_or(String::new(), |(_, last)| format!("`.{last}`"));
+    let ours =
+        flags.iter().filter(|f| ["--remote-write.", "--storage."].iter().any(|part| f.starts_with(part)));
+    let ours: Vec<_> = ours.collect();
+    assert!(ours.len() >= 19, "{ours:?}");
+    let missing: Vec<_> =
+        ours.iter().filter(|f| !text.contains(f.as_str()) && !text.contains(&short(f))).collect();
+    assert!(missing.is_empty(), "docs/agent.md lacks {missing:?}");
+}
+
+#[test]
 fn every_flag_of_the_tools_for_data_directories_is_documented() {
     for (command, least) in [
         (&["list"][..], 1),

@@ -10,6 +10,7 @@ mod families;
 mod matcher;
 mod promql;
 mod remote_read;
+mod spool;
 
 use crate::{Memory, Target};
 use skopos_agent::fuzzing as collect;
@@ -272,6 +273,18 @@ pub const TARGETS: &[Target] = &[
         check: remote_read::request_and_frames,
         // What a request says that it unpacks to, 4 MiB, and its messages, twice.
         memory: with_expressions(8 << 20, 512 << 20),
+    },
+    Target {
+        name: "spool",
+        covers: &[
+            ("crates/spool/src/record.rs", &[]),
+            ("crates/spool/src/segment.rs", &[]),
+            ("crates/spool/src/position.rs", &["decode"]),
+        ],
+        seeds: spool::seeds,
+        check: spool::queue,
+        // Bodies are read, kept twice and written again.
+        memory: on_a_disk(1 << 20, 64),
     },
     Target {
         name: "families",
