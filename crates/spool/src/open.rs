@@ -5,7 +5,7 @@ use crate::{
     position::{self, Position},
     segment::{self, Found, Segment},
 };
-use skopos_base::fs::{FileLock, Fs, OpenMode, SharedFs, parent};
+use skopos_base::fs::{FileLock, Fs, OpenMode, SharedFs};
 use std::{collections::VecDeque, io, path::Path, path::PathBuf};
 
 /// The lock of a directory.
@@ -56,8 +56,7 @@ pub(crate) struct Opened {
 
 /// Opens the directory, which is made where there is none, for these readers.
 pub(crate) fn open(fs: &SharedFs, dir: &Path, names: &[String]) -> Result<Opened, OpenError> {
-    fs.create_dir_all(dir).map_err(OpenError::system(dir))?;
-    fs.sync_dir(&parent(dir)).map_err(OpenError::system(dir))?;
+    fs.create_dir_all(dir).and_then(|()| sync_above(&**fs, dir)).map_err(OpenError::system(dir))?;
     let lock = fs.lock(&dir.join(LOCK)).map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => OpenError::InUse { path: dir.to_owned() },
         _ => OpenError::system(dir)(e),
@@ -82,6 +81,18 @@ pub(crate) fn open(fs: &SharedFs, dir: &Path, names: &[String]) -> Result<Opened
         segments.pop_front();
     }
     Ok(Opened { lock, segments, readers, next })
+}
+
+/// Makes the names of a directory and of those above it durable, as far as this user may.
+fn sync_above(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    dir.ancestors().skip(1).try_for_each(|above| {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        fs.sync_dir(above).or_else(|e| {
+            use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+            let kinds = [InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported];
+            if kinds.contains(&e.kind()) { Ok(()) } else { Err(e) }
+        })
+    })
 }
 
 /// All segments with whole records; files that have none go, and so do places of readers of other names.

@@ -4,7 +4,7 @@ use super::{DIR, ONE, body, drain, open, push, small, which, world};
 use proptest::prelude::*;
 use skopos_base::{
     Env,
-    fs::{Fs as _, OpenMode, append_all, read_all},
+    fs::{OpenMode, append_all, read_all},
     sim::SimWorld,
 };
 use skopos_spool::{OpenError, Options, Spool};

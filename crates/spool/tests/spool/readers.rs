@@ -1,7 +1,7 @@
 //! Places and paces of readers.
 
 use super::{DIR, ONE, TWO, drain, open, push, small, which, world};
-use skopos_base::fs::Fs as _;
+use skopos_base::{Env, fs::Fs as _};
 use skopos_spool::{OpenError, Spool};
 use std::path::Path;
 
@@ -106,5 +106,23 @@ fn a_directory_is_of_one_process() {
         let _spool = open(env, small(), &["a"]);
         let second = Spool::open(env, Path::new(DIR), small(), &["a".to_owned()]);
         assert!(matches!(second, Err(OpenError::InUse { .. })), "{second:?}");
+    });
+}
+
+#[test]
+fn a_directory_may_be_named_from_here_and_those_above_it_are_durable_too() {
+    let world = world();
+    world.run(|env| {
+        // As a real file system has it: nothing stands above a name alone.
+        let real = Env::real();
+        let folder = format!("target/spool-test-{}/queue", std::process::id());
+        drop(Spool::open(&real, Path::new(&folder), small(), &["a".to_owned()]).unwrap());
+        let above = Path::new(&folder).parent().unwrap();
+        real.fs.remove_dir_all(above).unwrap();
+        let deep = Path::new("/data/not/there/yet");
+        drop(Spool::open(env, deep, small(), &["a".to_owned()]).unwrap());
+        for lost in world.fs().crash_states(20, 1) {
+            assert!(lost.exists(deep).unwrap(), "{}", lost.origin());
+        }
     });
 }
