@@ -43,14 +43,14 @@ mod tests {
     #[test]
     fn what_is_written_is_the_message() {
         let long = "x".repeat(300);
-        let series: [(&[(&str, &str)], f64, i64); 4] = [
-            (&[("__name__", "up"), ("job", "node")], 1.0, 1_700_000_000_123),
-            (&[("__name__", "long"), ("v", &long)], -0.5, -7),
-            (&[("__name__", "zero")], 0.0, 0),
-            (&[], f64::INFINITY, 1),
+        let series = [
+            (vec![("__name__", "up"), ("job", "node")], 1.0, 1_700_000_000_123),
+            (vec![("__name__", "long"), ("v", &*long)], -0.5, -7),
+            (vec![("__name__", "zero")], 0.0, 0),
+            (vec![], f64::INFINITY, 1),
         ];
         let (mut out, mut labels) = (Vec::new(), Vec::new());
-        for (pairs, value, timestamp) in series {
+        for (pairs, value, timestamp) in series.clone() {
             labels.clear();
             put_labels(&mut labels, pairs.iter().copied());
             put_series(&mut out, &labels, Sample { value, timestamp });
