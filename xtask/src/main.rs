@@ -67,8 +67,8 @@ usage: cargo xtask COMMAND
               [--prometheus PATH]
                            ask Prometheus, VictoriaMetrics and skopos the same about the same samples
   bench peers agent [--quick] [--scrapes N] [--rounds N] [--program PATH] [--alone PATH]
-                           read this machine, and a large one of files, with node_exporter, `skopos agent` and the
-                           program that has the agent alone
+                           read this machine, and a large one of files, with node_exporter, `skopos agent` and
+                           the program that has the agent alone
   fuzz [TARGET] [--seconds N]
                            run the fuzz targets (or one) at length, led by coverage, for N seconds each (60)
   fuzz TARGET --replay FILE

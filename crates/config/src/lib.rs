@@ -11,7 +11,8 @@
 //! - `web`: the file of `--web.config.file`, which is one of its own.
 //! - `text`: files as texts; `yaml`, `places`: the only modules that know the YAML library.
 //!
-//! With the feature `server` off, `web` and `byte_size` are all that there is: what a role needs that has no configuration file.
+//! With the feature `server` off, `web` and `byte_size` are all that there is: what a role needs that has no
+//! configuration file.
 //!
 //! What always holds:
 //! - A `Config` that exists is valid: shapes were checked while reading, everything else by `check`.

@@ -1,5 +1,5 @@
-//! The messages of Prometheus' remote read and remote write 1.0, with the field numbers of its `remote.proto` and `types.proto`.
-//! Holds no logic.
+//! The messages of Prometheus' remote read and remote write 1.0, with the field numbers of its `remote.proto`
+//! and `types.proto`. Holds no logic.
 
 use bytes::Bytes;
 use prost::{Enumeration, Message, Oneof};

@@ -1,5 +1,5 @@
-//! A request of remote write 1.0 as bytes, series by series, so that no message is held beside them. Checks no
-//! label: whoever writes has sound ones, and names sorted.
+//! A request of remote write 1.0 as bytes, series by series, so that no message is held beside them. Checks
+//! no label: whoever writes has sound ones, and names sorted.
 
 use crate::messages::Sample;
 use prost::Message as _;

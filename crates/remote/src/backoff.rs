@@ -27,7 +27,8 @@ impl Backoff {
         self.next = FIRST;
     }
 
-    /// The next wait: between half and all of what has doubled each time, and not less than the server asks for.
+    /// The next wait: between half and all of what has doubled each time, and not less than the server asks
+    /// for.
     pub(crate) fn wait(&mut self, asked: Option<Duration>) -> Duration {
         let half = self.next / 2;
         let part = self.rng.below(half.as_micros() as u64 + 1);

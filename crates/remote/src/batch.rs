@@ -1,6 +1,6 @@
-//! `Batcher`: a page of metrics becomes requests of remote write, compressed and ready to be sent. Series that
-//! were on the page before and are gone get a marker of staleness, as when a server scrapes the page. Sends and
-//! keeps nothing.
+//! `Batcher`: a page of metrics becomes requests of remote write, compressed and ready to be sent. Series
+//! that were on the page before and are gone get a marker of staleness, as when a server scrapes the page.
+//! Sends and keeps nothing.
 
 use skopos_exposition::{DuplicateLabel, Entry, Format, ParseError, Parser, Series};
 use skopos_model::{LabelsBuilder, TimestampMs, name::METRIC_NAME, stale_nan};
@@ -100,8 +100,8 @@ impl Batcher {
         Self { labels, max_samples, builder: LabelsBuilder::default(), before, now }
     }
 
-    /// The requests of a page that was read at `at`, with what is known of the reading itself as `extra`. A page
-    /// that cannot be read gives these alone, and an error.
+    /// The requests of a page that was read at `at`, with what is known of the reading itself as `extra`. A
+    /// page that cannot be read gives these alone, and an error.
     pub fn page(
         &mut self,
         page: &[u8],
@@ -139,8 +139,8 @@ impl Batcher {
         Ok(())
     }
 
-    /// Puts the labels of a series and of the target into the builder. The target's win; what the page has under
-    /// such a name becomes another label, as it does when a server scrapes the page.
+    /// Puts the labels of a series and of the target into the builder. The target's win; what the page has
+    /// under such a name becomes another label, as it does when a server scrapes the page.
     fn set_labels(&mut self, series: Series<'_>) -> Result<(), DuplicateLabel> {
         let builder = &mut self.builder;
         builder.clear();

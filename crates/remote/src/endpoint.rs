@@ -1,5 +1,5 @@
-//! A server that takes samples by remote write 1.0: its address, its headers, its secrets, and what its answers
-//! mean. Keeps nothing and never tries again.
+//! A server that takes samples by remote write 1.0: its address, its headers, its secrets, and what its
+//! answers mean. Keeps nothing and never tries again.
 
 use crate::http_client::{Credentials, HttpClient, TlsClient};
 use bytes::Bytes;
@@ -136,7 +136,8 @@ impl HttpEndpoint {
             value.set_sensitive(true);
             headers.append(named, value);
         }
-        // A redirect of a request with a body becomes one without in most clients: it is told and tried again.
+        // A redirect of a request with a body becomes one without in most clients: it is told and tried
+        // again.
         let builder = builder.timeout(options.timeout).redirect(Policy::none()).default_headers(headers);
         let client = builder.build().map_err(|e| failed(chain(&e)))?;
         let secret = options.secret.clone();

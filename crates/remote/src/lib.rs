@@ -3,8 +3,8 @@
 //!
 //! Modules:
 //! - `http_client`: who we say to be, and how the connection is secured.
-//! - `endpoint`: a server that takes samples: its address, its headers, its secrets in files; what its answers
-//!   mean.
+//! - `endpoint`: a server that takes samples: its address, its headers, its secrets in files; what its
+//!   answers mean.
 //! - `batch`: a page of metrics becomes requests, each ready to be sent.
 //! - `sender`: takes requests from the queue and sends them, in order, until they are taken.
 //! - `backoff`: how long to wait before it is tried again.
@@ -19,8 +19,8 @@
 //! - A server gets requests in their order, and one at a time. One that is down delays no other.
 //! - No secret is in a log line, an error or a metric.
 //!
-//! When you add an option: its field in `push::Options`, its flag in `skopos/src/role/agent/push.rs`, its line
-//! in docs/agent.md. What is counted stands in `stats` and in the same place of the documentation.
+//! When you add an option: its field in `push::Options`, its flag in `skopos/src/role/agent/push.rs`, its
+//! line in docs/agent.md. What is counted stands in `stats` and in the same place of the documentation.
 
 mod backoff;
 mod batch;

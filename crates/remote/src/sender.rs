@@ -1,5 +1,6 @@
-//! Takes requests from the queue and sends them to one server, in order and one at a time, until they are taken
-//! or refused for good. Its only copy of a request is the one under way: what waits, waits in the queue.
+//! Takes requests from the queue and sends them to one server, in order and one at a time, until they are
+//! taken or refused for good. Its only copy of a request is the one under way: what waits, waits in the
+//! queue.
 
 use crate::{
     backoff::Backoff,

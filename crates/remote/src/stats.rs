@@ -76,12 +76,13 @@ const PER_SERVER: [PerServer; 7] = [
     PerServer {
         name: "prometheus_remote_storage_queue_highest_sent_timestamp_seconds",
         metric_type: MetricType::Gauge,
-        help: "The newest time of the samples that the server took, since the Unix epoch; 0 before the first.",
+        help: "The newest time of the samples that the server took, since the Unix epoch; else 0.",
         value: |s, _| s.newest_ms.load(Relaxed) as f64 / 1e3,
     },
 ];
 
-/// Writes the families of the queue and of all servers. `newest_ms` is the time of the newest samples that came.
+/// Writes the families of the queue and of all servers. `newest_ms` is the time of the newest samples that
+/// came.
 pub(crate) fn write(out: &mut Families<'_>, spool: &Stats, servers: &[Labelled<'_>], newest_ms: i64) {
     for family in &PER_SERVER {
         out.family(family.name, family.metric_type, family.help);
@@ -105,7 +106,7 @@ pub(crate) fn write(out: &mut Families<'_>, spool: &Stats, servers: &[Labelled<'
             out.sample("", &labels, samples as f64);
         }
     }
-    let help = "The newest time of the samples that came, since the Unix epoch; 0 before the first.";
+    let help = "The newest time of the samples that came, since the Unix epoch; else 0.";
     out.gauge("prometheus_remote_storage_highest_timestamp_in_seconds", help, newest_ms as f64 / 1e3);
     out.gauge("skopos_remote_write_wal_bytes", "Bytes of the queue on disk.", spool.bytes as f64);
     out.gauge("skopos_remote_write_wal_segments", "Files of the queue on disk.", spool.segments as f64);

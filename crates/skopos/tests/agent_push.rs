@@ -1,4 +1,5 @@
-//! `skopos agent --remote-write.url` beside a real Prometheus that receives: outages, kills, refusals, the end.
+//! `skopos agent --remote-write.url` beside a real Prometheus that receives: outages, kills, refusals, the
+//! end.
 
 use crate::support::{BINARY, PATIENCE, Samples, instant};
 use skopos_testkit::{peers, service::Service, skopos::Skopos, wait_until};

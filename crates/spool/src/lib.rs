@@ -9,9 +9,9 @@
 //! - `spool`: `Spool`: records in, records out, bounds.
 //! - `stats`: what a queue says of itself.
 //!
-//! The way in: `Spool::push` → the unwritten records in memory → room is made → `append`, `sync` → readers see it.
-//! The way out: `Spool::peek` → the reader does what it does → `Spool::advance` → its position → files that no
-//! reader needs are removed.
+//! The way in: `Spool::push` → the unwritten records in memory → room is made → `append`, `sync` → readers
+//! see it. The way out: `Spool::peek` → the reader does what it does → `Spool::advance` → its position →
+//! files that no reader needs are removed.
 //!
 //! What always holds:
 //! - Records have numbers that grow and are never given twice, whatever was lost.

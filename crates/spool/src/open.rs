@@ -1,5 +1,5 @@
-//! From a directory to a queue: which records are whole, where readers are, what is left over. Changes nothing
-//! but what no reader could use.
+//! From a directory to a queue: which records are whole, where readers are, what is left over. Changes
+//! nothing but what no reader could use.
 
 use crate::{
     position::{self, Position},
@@ -21,7 +21,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A file of the directory is none that this version reads.
-    #[error("{} is no file of records that this version reads; move it away or give another directory", path.display())]
+    #[error("{} has no records that this version reads: move it away", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -127,8 +127,8 @@ enum Why {
 }
 
 impl Spool {
-    /// Opens the queue in a directory, which is made where there is none, for readers of these names. Places of
-    /// other readers go; a reader that is new begins with the oldest record.
+    /// Opens the queue in a directory, which is made where there is none, for readers of these names. Places
+    /// of other readers go; a reader that is new begins with the oldest record.
     ///
     /// # Errors
     /// When the directory is in use or cannot be read.

@@ -1,5 +1,6 @@
-//! `cargo xtask bench peers agent`: the same machines read by Debian's node_exporter, by `skopos agent` and by
-//! the program that has the agent alone, in turns, and what each scrape cost them. Owns this measurement; never fails for a figure.
+//! `cargo xtask bench peers agent`: the same machines read by Debian's node_exporter, by `skopos agent` and
+//! by the program that has the agent alone, in turns, and what each scrape cost them. Owns this measurement;
+//! never fails for a figure.
 //!
 //! Both run the collectors that both have and that succeed in both. They are asked as Prometheus asks: over
 //! one connection, for a compressed page.

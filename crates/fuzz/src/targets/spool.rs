@@ -1,5 +1,5 @@
-//! A queue on disk opened from arbitrary bytes: the file of records and a reader's place. What is read is what
-//! another queue gives back, and the queue goes on.
+//! A queue on disk opened from arbitrary bytes: the file of records and a reader's place. What is read is
+//! what another queue gives back, and the queue goes on.
 
 use skopos_base::{
     Env,

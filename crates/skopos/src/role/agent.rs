@@ -1,5 +1,5 @@
-//! `skopos agent`: this machine's metrics on a page of their own, with node_exporter's flags; and sent to other
-//! servers, where `push` is told to.
+//! `skopos agent`: this machine's metrics on a page of their own, with node_exporter's flags; and sent to
+//! other servers, where `push` is told to.
 
 mod push;
 

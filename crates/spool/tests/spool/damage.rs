@@ -131,7 +131,10 @@ fn what_is_written_today_is_version_1() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_are_no_records(bytes in prop::collection::vec(any::<u8>(), 0..300), begun in any::<bool>()) {
+    fn arbitrary_bytes_are_no_records(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        begun in any::<bool>(),
+    ) {
         let world: SimWorld = world();
         world.run(|env| {
             let magic: &[u8] = if begun { b"SKSPOOL\x01" } else { b"" };

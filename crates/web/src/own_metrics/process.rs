@@ -1,4 +1,5 @@
-//! What the system says of this process: CPU, memory, descriptors, start. Says nothing of what the process does.
+//! What the system says of this process: CPU, memory, descriptors, start. Says nothing of what the process
+//! does.
 
 use super::Families;
 use skopos_model::MetricType;

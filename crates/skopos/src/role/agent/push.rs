@@ -1,5 +1,5 @@
-//! `skopos agent --remote-write.url`: flags to options, and the rhythm in which this machine is read for other
-//! servers. Sends nothing itself: `skopos_remote` does.
+//! `skopos agent --remote-write.url`: flags to options, and the rhythm in which this machine is read for
+//! other servers. Sends nothing itself: `skopos_remote` does.
 
 use super::Page;
 use crate::role::Failure;
