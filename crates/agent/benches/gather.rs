@@ -14,6 +14,7 @@ use skopos_base::{
 use skopos_exposition::Format;
 use skopos_testkit::machine::LARGE;
 use std::{
+    collections::BTreeSet,
     fs,
     hint::black_box,
     io,
@@ -38,20 +39,40 @@ impl Spawner for NoThreads {
 }
 
 fn agent(paths: Option<&Paths>, spawner: Arc<dyn Spawner>) -> NodeAgent {
+    agent_of(options(paths), spawner)
+}
+
+fn options(paths: Option<&Paths>) -> NodeOptions {
     let mut options = NodeOptions { paths: paths.cloned().unwrap_or_default(), ..NodeOptions::default() };
     // The files have network devices of their own.
     options.netdev.netlink = paths.is_none();
+    options
+}
+
+fn agent_of(options: NodeOptions, spawner: Arc<dyn Spawner>) -> NodeAgent {
     let env = AgentEnv { clock: Env::real().clock, spawner, host: Arc::new(ThisHost) };
     NodeAgent::new(options, BuildInfo::default(), env)
 }
 
 /// Allocations of one scrape. File systems are not asked, for that takes threads.
-fn allocations(paths: Option<&Paths>) -> u64 {
-    let agent = agent(paths, Arc::new(NoThreads(Env::real().spawner)));
+fn allocations(options: NodeOptions) -> u64 {
+    let agent = agent_of(options, Arc::new(NoThreads(Env::real().spawner)));
     let mut page = Vec::new();
     agent.gather(Format::Text, &mut page);
     page.clear();
     allocation_counter::measure(|| agent.gather(Format::Text, &mut page)).count_total
+}
+
+/// The collectors that allocate most when each runs alone.
+fn allocators(paths: Option<&Paths>) -> String {
+    let all = options(paths);
+    let alone = |name: &&'static str| {
+        let enabled = BTreeSet::from([*name]);
+        (allocations(NodeOptions { enabled, ..all.clone() }), *name)
+    };
+    let mut found: Vec<(u64, &str)> = all.enabled.iter().map(alone).collect();
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    found.iter().take(8).map(|(count, name)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 fn cpu_time() -> Duration {
@@ -78,13 +99,14 @@ fn bench_one(c: &mut Criterion, name: &str, paths: Option<&Paths>) {
         "{name}: {} collectors, {} allocations a scrape, {samples} samples, page of {} bytes, \
          {cpu_a_scrape:.2?} of the processor a scrape, p50 {:.2?}, p99 {:.2?}, {} kB resident",
         agent.enabled().len(),
-        allocations(paths),
+        allocations(options(paths)),
         page.len(),
         took[SCRAPES / 2],
         took[SCRAPES * 99 / 100],
         resident_kb()
     );
     eprintln!("{name}: the slowest are {}", slowest(&page));
+    eprintln!("{name}: the most allocations are of {}", allocators(paths));
     c.bench_function(name, |b| {
         b.iter(|| {
             page.clear();

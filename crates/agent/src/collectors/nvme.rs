@@ -12,6 +12,8 @@ const FOLDER: &str = "class/nvme";
 /// The kernel's sizes are in sectors of this size, whatever the device's own is.
 const SECTOR_BYTES: f64 = 512.0;
 
+/// The files of a device that hold a text.
+const TEXTS: [&str; 5] = ["cntlid", "firmware_rev", "model", "serial", "state"];
 const LABELS: &[&str] = &["cntlid", "device", "firmware_revision", "model", "serial", "state"];
 const INFO: &[Column] = &[table::gauge("node_nvme_info", "What each device is; always 1.")];
 const NAMESPACE_INFO: &[Column] =
@@ -27,6 +29,9 @@ const NAMESPACES: &[Column] = &[
 #[derive(Debug)]
 pub(crate) struct Nvme {
     file: File,
+    /// The texts of a device, and the names of its namespaces.
+    texts: [String; TEXTS.len()],
+    names: Vec<String>,
     info: Table,
     namespace_info: Table,
     namespaces: Table,
@@ -36,23 +41,34 @@ impl Nvme {
     pub(crate) fn new() -> Self {
         Self {
             file: File::default(),
+            texts: Default::default(),
+            names: Vec::new(),
             info: Table::new(LABELS, INFO),
             namespace_info: Table::new(&["ana_state", "device", "nsid"], NAMESPACE_INFO),
             namespaces: Table::new(&["device", "nsid"], NAMESPACES),
         }
     }
 
-    fn read(&mut self, device: &str, context: &Context<'_>) -> Result<(), CollectError> {
-        let file = &mut self.file;
-        let mut text = |name: &str| {
+    /// Reads a device and its namespaces. One that goes meanwhile has none.
+    fn read(&mut self, device: &str, context: &Context<'_>) {
+        let Self { file, texts, names, .. } = self;
+        for (text, name) in texts.iter_mut().zip(TEXTS) {
             let value = file.value(context.paths, Root::Sys, format_args!("{FOLDER}/{device}/{name}"));
-            scan::text(value.unwrap_or_default()).into_owned()
-        };
-        let texts = ["cntlid", "firmware_rev", "model", "serial", "state"].map(&mut text);
-        let [controller, firmware, model, serial, state] = &texts;
+            text.clear();
+            text.push_str(&scan::text(value.unwrap_or_default()));
+        }
+        let [controller, firmware, model, serial, state] = &*texts;
         self.info.row(&[controller, device, firmware, model, serial, state])[0] = Some(1.0);
-        for entry in names_in(context.paths, Root::Sys, &format!("{FOLDER}/{device}"))? {
-            let Some(id) = namespace(&entry) else { continue };
+        names.clear();
+        let folder = format_args!("{FOLDER}/{device}");
+        file.entries(context.paths, Root::Sys, folder, |name, _| {
+            let name = std::str::from_utf8(name).ok().filter(|name| namespace(name).is_some());
+            names.extend(name.map(str::to_owned));
+        });
+        // The folder's order is none, and of two ways to a namespace the first is shown.
+        names.sort_unstable();
+        for entry in &self.names {
+            let Some(id) = namespace(entry) else { continue };
             let mut number = |name: &str| {
                 let path = format_args!("{FOLDER}/{device}/{entry}/{name}");
                 self.file.number(context.paths, Root::Sys, path).map(|number| number as f64)
@@ -66,7 +82,6 @@ impl Nvme {
             let state = self.file.value(context.paths, Root::Sys, name).map(scan::text);
             self.namespace_info.row(&[state.as_deref().unwrap_or("unknown"), device, id])[0] = Some(1.0);
         }
-        Ok(())
     }
 }
 
@@ -85,7 +100,7 @@ impl Collector for Nvme {
         }
         [&mut self.info, &mut self.namespace_info, &mut self.namespaces].into_iter().for_each(Table::clear);
         for device in names_in(context.paths, Root::Sys, FOLDER)? {
-            self.read(&device, context)?;
+            self.read(&device, context);
         }
         self.info.write(&mut context.out);
         self.namespaces.write(&mut context.out);
