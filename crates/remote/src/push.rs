@@ -223,7 +223,7 @@ mod tests {
             format!("prometheus_remote_storage_samples_pending{{{a}}} 3"),
             format!("prometheus_remote_storage_samples_total{{{b}}} 0"),
             format!("prometheus_remote_storage_samples_dropped_total{{reason=\"size\",{b}}} 0"),
-            "prometheus_remote_storage_highest_timestamp_in_seconds 1700000000.5".to_owned(),
+            "prometheus_remote_storage_highest_timestamp_in_seconds 1.7000000005e+09".to_owned(),
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in {text}");
         }
