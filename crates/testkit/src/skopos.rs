@@ -75,11 +75,22 @@ impl Skopos {
         // The folder is a temporary one, which only its owner may enter.
         let entered = fs::set_permissions(folder, fs::Permissions::from_mode(0o755));
         entered.unwrap_or_else(|error| panic!("cannot open {}: {error}", folder.display()));
-        let own = [NOBODY_USER, NOBODY_GROUP, "--clear-groups", "--"].map(str::to_owned);
-        let program = copy.display().to_string();
+        self.spec.program = copy;
+        self.behind("setpriv", &[NOBODY_USER, NOBODY_GROUP, "--clear-groups", "--"])
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn variable(self, name: &str, value: &str) -> Skopos {
+        self.behind("env", &[&format!("{name}={value}")])
+    }
+
+    /// Has it started by another program, which becomes it.
+    fn behind(mut self, program: &str, own: &[&str]) -> Skopos {
+        let started = std::mem::replace(&mut self.spec.program, program.into()).display().to_string();
         let arguments = std::mem::take(&mut self.spec.arguments);
-        self.spec.arguments = own.into_iter().chain([program]).chain(arguments).collect();
-        self.spec.program = "setpriv".into();
+        let own = own.iter().map(|argument| (*argument).to_owned());
+        self.spec.arguments = own.chain([started]).chain(arguments).collect();
         self
     }
 

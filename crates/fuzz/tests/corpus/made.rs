@@ -422,4 +422,5 @@ fn edges_of_the_agent(made: &mut Made) {
         "aHTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n[]",
     );
     made.edge("agent_text", "edge-part-without-families", "p# TYPE a gauge\na 1\n\0a\n# TYPE\n");
+    made.edge("spool", "edge-file-without-head", [0; 64]);
 }
