@@ -93,6 +93,6 @@ pub use options::{
     ProcessGroupOptions,
 };
 pub use output::{Family, Output};
-pub use process_groups::{Process, ProcessRules, Snapshot, Top, TopBy};
+pub use process_groups::{Process, ProcessRules, Snapshot, Top, TopBy, TopRequest, TopRequestError};
 pub use registry::{AgentEnv, BuildInfo, NodeAgent, Scrape, Selection};
 pub use source::Paths;

@@ -7,7 +7,7 @@
 //! - `parts`: `App` and `Parts`: what handlers work with, and that it is not there from the start.
 //! - `federate`: the page that another server scrapes.
 //! - `query`, `exemplars`, `labels`, `metadata`, `targets`, `rules`, `syntax`, `status`, `tsdb_status`,
-//!   `about`, `self_metrics`, `notifications`: the handlers, by what they are about.
+//!   `about`, `processes`, `self_metrics`, `notifications`: the handlers, by what they are about.
 //! - `search`, `search_score`: names and values that fit a term, the best first.
 //! - `params`, `multipart`, `reply`, `json`: how a request is read and an answer written.
 //! - `remote_read`: samples and chunks for other servers.
@@ -54,6 +54,7 @@ mod openapi;
 pub mod own_metrics;
 mod params;
 mod parts;
+mod processes;
 mod query;
 mod query_log;
 mod query_ranks;
@@ -167,6 +168,7 @@ fn state_routes() -> Router<App> {
         .route("/features", get(about::features))
         .route("/notifications", get(notifications::list))
         .route("/notifications/live", get(notifications::live))
+        .route("/processes", get(processes::processes))
         .route("/openapi.yaml", get(openapi::document))
         .route("/status/active_queries", get(query_ranks::active_queries))
         .route("/status/top_queries", get(query_ranks::top_queries))

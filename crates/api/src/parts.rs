@@ -15,6 +15,7 @@ use crate::{
     tsdb_status::TsdbStatusSource,
 };
 use axum::{extract::FromRequestParts, http::request};
+use skopos_agent::Top;
 use skopos_base::clock::Clock;
 use skopos_config::Live;
 use skopos_exposition::Format;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub kept_metadata: KeptMetadata,
     /// What an operator may ask of the database.
     pub tsdb_admin: SharedAdmin,
+    /// The processes of this machine.
+    pub processes: Top,
     /// The targets.
     pub targets: Arc<Manager>,
     /// The configuration in force.

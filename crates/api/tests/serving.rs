@@ -2,6 +2,7 @@
 //! that go away and with a storage that takes its time.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
+use skopos_agent::{Paths, Top};
 use skopos_api::{
     App, Mount, NoAdmin, Parts, QueryLog, RemoteRead, RemoteReadLimits, Slots, about::About,
     own_metrics::OwnMetrics, router,
@@ -98,6 +99,7 @@ impl Web {
             response_max_bytes: skopos_api::DEFAULT_RESPONSE_MAX_BYTES,
             storage,
             engine: Engine::new(options, Arc::clone(&clock)).with_memory(QueryMemory::new(u64::MAX)),
+            processes: Top::new(Paths::default(), Arc::clone(&clock)),
             targets: Arc::new(Manager::new(shared)),
             config: Arc::new(Live::new(Config::built_in())),
             queries: Queries::new(Arc::clone(&clock), slots, None),

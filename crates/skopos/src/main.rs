@@ -28,7 +28,7 @@ mod tsdb_status;
 compile_error!("a program without a role: take the feature `agent`, `server` or both");
 
 #[cfg(feature = "server")]
-use clap::ArgMatches;
+use clap::{ArgMatches, parser::ValueSource};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(feature = "server")]
 use std::collections::BTreeMap;
@@ -63,8 +63,28 @@ enum Role {
     Tool(role::tool::Flags),
 }
 
+/// The command line. What the server takes for its collectors stands in the agent's help.
+fn command() -> clap::Command {
+    let command = Cli::command();
+    #[cfg(feature = "server")]
+    let command = command.mut_subcommand("server", |server| {
+        server
+            .mut_args(|a| if a.get_long().is_some_and(is_of_collectors) { a.hide(true) } else { a })
+            .after_help(
+                "The flags of collectors (--collector.…, --path.…) are those of `skopos agent --help`.",
+            )
+    });
+    command
+}
+
+#[cfg(feature = "server")]
+/// Whether a flag of this name says how a machine is read.
+fn is_of_collectors(name: &str) -> bool {
+    ["collector.", "no-collector.", "path."].iter().any(|start| name.starts_with(start))
+}
+
 fn main() -> ExitCode {
-    let parsed = Cli::command().try_get_matches().and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
+    let parsed = command().try_get_matches().and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
     #[cfg_attr(not(feature = "server"), expect(unused_variables, reason = "the server shows its flags"))]
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
@@ -90,16 +110,22 @@ fn main() -> ExitCode {
 }
 
 #[cfg(feature = "server")]
-/// All flags of the role by their names, with their values as texts; one that has none is empty.
+/// All flags of the role by their names, with their values as texts; one that has none is empty. Those of
+/// collectors are many, and are there when they were given.
 fn flag_values(matches: &ArgMatches) -> BTreeMap<String, String> {
     let Some((role, matches)) = matches.subcommand() else { return BTreeMap::new() };
-    let command = Cli::command();
+    let command = command();
     let role = command.find_subcommand(role).expect("invariant: it was parsed as one");
     let value = |id: &str| {
         let raw = matches.get_raw(id).into_iter().flatten();
         raw.map(|v| v.to_string_lossy().into_owned()).collect::<Vec<_>>().join(",")
     };
-    let flags = role.get_arguments().filter(|a| !matches!(a.get_id().as_str(), "help" | "version"));
+    let shown = |a: &&clap::Arg| {
+        let id = a.get_id().as_str();
+        let asked = || matches.value_source(id) == Some(ValueSource::CommandLine);
+        !matches!(id, "help" | "version") && (!a.get_long().is_some_and(is_of_collectors) || asked())
+    };
+    let flags = role.get_arguments().filter(shown);
     flags.filter_map(|a| Some((a.get_long()?.to_owned(), value(a.get_id().as_str())))).collect()
 }
 

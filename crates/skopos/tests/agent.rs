@@ -72,9 +72,13 @@ fn the_page_stands_where_it_was_asked_for_on_every_address() {
 }
 
 #[test]
-fn the_processes_that_use_most_are_told() {
-    let agent = agent().start();
-    let response = agent.get("/api/v1/processes?by=memory&limit=3");
+fn the_processes_that_use_most_are_told_by_agents_and_servers() {
+    check_processes(&agent().start());
+    check_processes(&Skopos::server(env!("CARGO_BIN_EXE_skopos")).start());
+}
+
+fn check_processes(told_by: &Service) {
+    let response = told_by.get("/api/v1/processes?by=memory&limit=3");
     assert_eq!(response.status, 200, "{}", response.text());
     let answer: serde_json::Value = serde_json::from_str(&response.text()).unwrap();
     assert_eq!((&answer["status"], &answer["data"]["by"]), (&"success".into(), &"memory".into()));
@@ -85,12 +89,12 @@ fn the_processes_that_use_most_are_told() {
     for field in ["pid", "name", "command", "user", "cpu", "threads", "start_time_seconds", "cgroup"] {
         assert!(!processes[0][field].is_null(), "{field} is missing: {answer}");
     }
-    let all = agent.get("/api/v1/processes?limit=1000").text();
+    let all = told_by.get("/api/v1/processes?limit=1000").text();
     let all: serde_json::Value = serde_json::from_str(&all).unwrap();
     let own = std::process::id();
     let is_own = |process: &serde_json::Value| process["pid"] == own;
     assert!(all["data"]["processes"].as_array().unwrap().iter().any(is_own), "this test is a process too");
-    let response = agent.get("/api/v1/processes?by=size");
+    let response = told_by.get("/api/v1/processes?by=size");
     assert_eq!(response.status, 400);
     assert!(response.text().contains("\"errorType\":\"bad_data\""), "{}", response.text());
 }

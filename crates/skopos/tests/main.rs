@@ -28,6 +28,7 @@
 //! - `query_stats`: what a query says of itself afterwards
 //! - `running_queries`: what is said of a query that runs, and when the server died meanwhile
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
+//! - `own_machine`: the server reads the machine that it runs on, and tells its processes
 //! - `documented`: every flag is in the documentation
 //! - `config_and_signals`: files, flags, signals, ports and locks
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
@@ -48,6 +49,7 @@ mod federate;
 mod hostile_targets;
 mod kill_nine;
 mod limits;
+mod own_machine;
 mod peers;
 mod query_ranks;
 mod query_stats;

@@ -5,7 +5,7 @@
 //! - `rules`, `template`: process-exporter's file; which process belongs to which group
 //! - `proc`: the files of a process, read into values
 //! - `tracker`: all processes and groups from scrape to scrape
-//! - `top`: the processes that use most, on demand
+//! - `top`, `request`: the processes that use most, on demand; what a request for them may ask
 
 use self::tracker::{Gauges, Group, STATES, Tracker};
 use crate::{
@@ -19,11 +19,13 @@ use skopos_model::MetricType::{Counter, Gauge};
 use std::collections::BTreeMap;
 
 pub(crate) mod proc;
+mod request;
 mod rules;
 mod template;
 mod top;
 mod tracker;
 
+pub use request::{TopRequest, TopRequestError};
 pub use rules::ProcessRules;
 pub use top::{Process, Snapshot, Top, TopBy};
 

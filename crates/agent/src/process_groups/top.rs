@@ -1,7 +1,10 @@
 //! The processes that use most, on demand: what `/api/v1/processes` answers. Rates are of the time between
 //! two reads of all processes: the last request's, if that is not long ago, else one made for this request.
 
-use super::proc::{self, Stat, Users};
+use super::{
+    proc::{self, Stat, Users},
+    request::TopRequest,
+};
 use crate::{
     containers::processes::open_descriptors,
     scan,
@@ -34,7 +37,7 @@ pub enum TopBy {
 
 impl TopBy {
     /// What a request calls it.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "cpu" => Self::Cpu,
             "memory" => Self::Memory,
@@ -130,8 +133,9 @@ impl Top {
         Self { proc: ProcKind::of(&paths), paths, clock, state: Mutex::default() }
     }
 
-    /// The `limit` processes that use most. It waits a moment when nobody asked lately.
-    pub fn snapshot(&self, by: TopBy, limit: usize) -> Snapshot {
+    /// The processes that use most. It waits a moment when nobody asked lately.
+    pub fn snapshot(&self, request: TopRequest) -> Snapshot {
+        let TopRequest { by, limit } = request;
         let state = &mut *self.state.lock();
         let now = self.clock.monotonic();
         let age = state.read_at.map(|at| now.saturating_sub(at));
@@ -289,19 +293,19 @@ mod tests {
         let top =
             Top::new(Paths::below(folder.path().to_str().unwrap()), Arc::clone(&clock) as Arc<dyn Clock>);
         // Nobody asked before: it reads, sleeps a second of this clock, and reads again.
-        let first = top.snapshot(TopBy::Cpu, 10);
+        let first = top.snapshot(TopRequest::default());
         assert_eq!((first.total, first.interval_seconds, first.processes[0].cpu), (3, 1.0, 0.0));
         *clock.0.lock() += Duration::from_secs(4);
         write(folder.path(), 20, 500, 50, 4096);
         write(folder.path(), 40, 200, 60, 0);
         let pids = |snapshot: &Snapshot| snapshot.processes.iter().map(|p| p.pid).collect::<Vec<_>>();
-        let second = top.snapshot(TopBy::Cpu, 2);
+        let second = top.snapshot(TopRequest { by: TopBy::Cpu, limit: 2 });
         assert_eq!((pids(&second), second.total, second.interval_seconds), (vec![20, 40], 4, 4.0));
         let busy = &second.processes[0];
         assert_eq!((busy.cpu, busy.read_bytes_per_second), (1.0, Some(1024.0)));
         assert_eq!((busy.user.as_str(), busy.command.as_str()), ("web", "/bin/p20 -x"));
         assert_eq!((busy.cgroup.as_str(), busy.start_time_seconds), ("/system.slice/a.service", 1005.0));
-        assert_eq!(pids(&top.snapshot(TopBy::Memory, 2)), [10, 30]);
+        assert_eq!(pids(&top.snapshot(TopRequest { by: TopBy::Memory, limit: 2 })), [10, 30]);
         let json = serde_json::to_value(&second).unwrap();
         assert_eq!(json["by"], "cpu");
         assert_eq!(json["processes"][0]["open_files"], 0);
@@ -318,7 +322,8 @@ mod tests {
     #[test]
     fn this_machine_has_this_process() {
         let clock = skopos_base::env::Env::real().clock;
-        let snapshot = Top::new(Paths::default(), clock).snapshot(TopBy::Memory, usize::MAX);
+        let snapshot =
+            Top::new(Paths::default(), clock).snapshot(TopRequest { by: TopBy::Memory, limit: usize::MAX });
         let own = snapshot.processes.iter().find(|process| process.pid == std::process::id()).unwrap();
         assert!(own.resident_bytes > 0 && !own.command.is_empty() && own.open_files > Some(2));
     }

@@ -19,7 +19,9 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use skopos_agent::{AgentArgs, BuildInfo, NodeAgent, Scrape, Selection, SelectionError, Top, TopBy, WebArgs};
+use skopos_agent::{
+    AgentArgs, BuildInfo, NodeAgent, Scrape, Selection, SelectionError, Top, TopRequest, WebArgs,
+};
 use skopos_base::Env;
 use skopos_exposition::Format;
 use skopos_remote::RemoteWrite;
@@ -37,9 +39,6 @@ const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 
 /// Where the processes that use most are.
 const PROCESSES: &str = "/api/v1/processes";
-/// How many processes are answered unless the request says it, and at most.
-const PROCESSES_DEFAULT: usize = 10;
-const PROCESSES_MAX: usize = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
@@ -198,39 +197,23 @@ async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, heade
     }
 }
 
-/// What the request for processes asks for.
-fn top_query(query: &str) -> Result<(TopBy, usize), String> {
-    let (mut by, mut limit) = (TopBy::default(), PROCESSES_DEFAULT);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "by" => {
-                by = TopBy::parse(&value).ok_or_else(|| format!("by={value}: must be cpu, memory or io"))?;
-            }
-            "limit" => {
-                let number = value.parse().ok().filter(|number| (1..=PROCESSES_MAX).contains(number));
-                limit = number.ok_or_else(|| format!("limit={value}: must be from 1 to {PROCESSES_MAX}"))?;
-            }
-            _ => {}
-        }
-    }
-    Ok((by, limit))
-}
-
 /// The processes that use most, in the envelope that all answers of the API have.
 async fn processes(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> Response {
     let json = |status: StatusCode, body: &serde_json::Value| {
         (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
     };
-    let (by, limit) = match top_query(query.as_deref().unwrap_or("")) {
-        Ok(asked) => asked,
+    let parameters: Vec<_> = form_urlencoded::parse(query.as_deref().unwrap_or("").as_bytes()).collect();
+    let request = match TopRequest::of(parameters.iter().map(|(name, value)| (&**name, &**value))) {
+        Ok(request) => request,
         Err(error) => {
+            let error = error.to_string();
             let body = serde_json::json!({ "status": "error", "errorType": "bad_data", "error": error });
             return json(StatusCode::BAD_REQUEST, &body);
         }
     };
     let found = tokio::task::spawn_blocking(move || {
         let slot = page.slots.as_ref().map(Semaphore::try_acquire).transpose();
-        slot.map(|_held| page.top.snapshot(by, limit))
+        slot.map(|_held| page.top.snapshot(request))
     });
     let (status, kind, error) = match found.await {
         Ok(Ok(snapshot)) => {
@@ -263,20 +246,6 @@ fn timeout(seconds: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn requests_for_processes() {
-        assert_eq!(top_query(""), Ok((TopBy::Cpu, 10)));
-        assert_eq!(top_query("by=io&limit=3&x=y"), Ok((TopBy::Io, 3)));
-        for (query, message) in [
-            ("by=size", "by=size: must be cpu, memory or io"),
-            ("limit=0", "limit=0: must be from 1 to 1000"),
-            ("limit=1001", "limit=1001: must be from 1 to 1000"),
-            ("limit=", "limit=: must be from 1 to 1000"),
-        ] {
-            assert_eq!(top_query(query), Err(message.to_owned()));
-        }
-    }
 
     #[test]
     fn the_scrapers_patience_less_a_part_bounds_the_collectors() {

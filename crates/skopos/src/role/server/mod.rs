@@ -18,6 +18,7 @@ use crate::{
     logging::{self, LogFlags},
     signals::{Asked, Signals},
 };
+use skopos_agent::{CollectorArgs, NodeOptions};
 use skopos_api::{
     App, Asked as AskedOverHttp, Mount,
     notifications::{STARTING, STOPPING},
@@ -153,6 +154,9 @@ pub(crate) struct Flags {
     query_total_memory: memory::MemoryBudget,
     #[command(flatten)]
     remote_read: remote_read::RemoteReadFlags,
+    /// How this machine is read: the flags of `skopos agent`.
+    #[command(flatten)]
+    collectors: CollectorArgs,
     #[command(flatten)]
     log: LogFlags,
 }
@@ -185,13 +189,20 @@ pub(crate) fn run(flags: Flags, values: BTreeMap<String, String>) -> Result<(), 
     let env = Env::real();
     flags.unneeded.warn(&flags.enable_feature);
     flags.blocks.check().map_err(Failure::Flags)?;
+    let node = flags.collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
     let configured = Configured::load(&flags, &env)?;
+    if configured.path.is_some() && flags.collectors != CollectorArgs::default() {
+        tracing::warn!(
+            "flags of collectors change nothing: with a configuration file the server does not watch its own \
+             machine; let it scrape `skopos agent`"
+        );
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("skopos-io")
         .build()
         .map_err(Failure::system("cannot start threads"))?;
-    let result = runtime.block_on(serve_until_stopped((flags, values), env, configured));
+    let result = runtime.block_on(serve_until_stopped((flags, values), env, (configured, node)));
     runtime.shutdown_timeout(THREADS_END_TIMEOUT);
     result
 }
@@ -200,7 +211,7 @@ pub(crate) fn run(flags: Flags, values: BTreeMap<String, String>) -> Result<(), 
 async fn serve_until_stopped(
     (flags, values): (Flags, BTreeMap<String, String>),
     env: Env,
-    configured: Configured,
+    (configured, node): (Configured, NodeOptions),
 ) -> Result<(), Failure> {
     let mut signals = Signals::take().map_err(Failure::system("cannot handle signals"))?;
     let mut listeners = Vec::new();
@@ -227,7 +238,7 @@ async fn serve_until_stopped(
             return Ok(());
         }
     };
-    let services = Services::start((&flags, values), &env, configured, opened, &app)?;
+    let services = Services::start((&flags, values), &env, (configured, node), opened, &app)?;
     announce(&addresses, (secured, &mount), services.path.as_deref());
     let ended = loop {
         tokio::select! {

@@ -17,8 +17,12 @@ const NODE: &str = "node";
 const SELF: &str = "skopos";
 
 /// This machine and this process, as sources of metrics.
-pub(super) fn sources(env: &Env, metrics: &Arc<OwnMetrics>) -> HashMap<&'static str, InProcessSource> {
-    let agent = NodeAgent::new(NodeOptions::default(), BuildInfo::default(), crate::role::agent_env(env));
+pub(super) fn sources(
+    env: &Env,
+    node: NodeOptions,
+    metrics: &Arc<OwnMetrics>,
+) -> HashMap<&'static str, InProcessSource> {
+    let agent = NodeAgent::new(node, BuildInfo::default(), crate::role::agent_env(env));
     let metrics = Arc::clone(metrics);
     let node: InProcessSource = Arc::new(move |out| agent.gather(Format::Text, out));
     let own: InProcessSource = Arc::new(move |out| metrics.write(Format::Text, out));

@@ -2,6 +2,7 @@
 
 use super::{Configured, Flags, about, admin::Administered, own, reloads::Reloads, retention::BlockFlags};
 use crate::role::Failure;
+use skopos_agent::{NodeOptions, Top};
 use skopos_api::{
     App, Parts, QueryLog, RemoteRead, Slots,
     notifications::RELOAD_FAILED,
@@ -47,7 +48,7 @@ impl Services {
     pub(super) fn start(
         (flags, values): (&Flags, BTreeMap<String, String>),
         env: &Env,
-        configured: Configured,
+        (configured, node): (Configured, NodeOptions),
         db: Arc<Db>,
         app: &App,
     ) -> Result<Self, Failure> {
@@ -75,8 +76,9 @@ impl Services {
                 query_source(engine.clone(), Arc::clone(&queries)),
             ],
         ));
+        let processes = Top::new(node.paths.clone(), Arc::clone(&env.clock));
         let watches_machine = path.is_none();
-        let sources = if watches_machine { own::sources(env, &metrics) } else { HashMap::new() };
+        let sources = if watches_machine { own::sources(env, node, &metrics) } else { HashMap::new() };
         let fetcher = Fetcher::new(sources).map_err(|e| Failure::Flags(e.to_string()))?;
         let targets = Arc::new(Manager::new(Shared {
             storage: Arc::clone(&db) as _,
@@ -101,6 +103,7 @@ impl Services {
             },
             tsdb_admin: Arc::new(Administered(Arc::clone(&db))),
             engine,
+            processes,
             targets: Arc::clone(&targets),
             config: Arc::clone(&live),
             clock: Arc::clone(&env.clock),
