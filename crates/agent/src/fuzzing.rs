@@ -15,6 +15,7 @@ use crate::{
     process_groups::ProcessRules,
     registry::AgentEnv,
     source::Paths,
+    task_exits,
 };
 use skopos_base::{
     clock::Clock,
@@ -84,7 +85,7 @@ pub fn collector(bytes: &[u8]) -> bool {
 }
 
 /// Texts of others, told apart by the first byte: answers of runtimes of containers, files of rules, parts of
-/// pages.
+/// pages, what the kernel tells of tasks.
 pub fn texts(bytes: &[u8]) -> bool {
     match bytes {
         [b'a', answer @ ..] => containers::fuzz_answer(answer),
@@ -92,6 +93,7 @@ pub fn texts(bytes: &[u8]) -> bool {
             std::str::from_utf8(rules).is_ok_and(|rules| ProcessRules::parse(rules).is_ok())
         }
         [b'p', pages @ ..] => beside(pages),
+        [b't', messages @ ..] => task_exits::fuzz(messages),
         _ => false,
     }
 }
@@ -398,13 +400,13 @@ fn archive<'a>(collector: &str, files: impl Iterator<Item = (&'a str, Vec<u8>)>)
 /// What readers of texts take as sound.
 pub fn text_seeds() -> Vec<Vec<u8>> {
     let list = r#"[{"Id": "aa", "Names": ["/db"], "Image": "x:1", "Created": 17, "Labels": {"a": "b"}}]"#;
-    [
+    let texts = [
         format!("aHTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{list}", list.len()),
         "aHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_owned(),
         "rprocess_names:\n- name: '{{.Matches.a}}{{.Comm}}'\n  comm: [x, y]\n  cmdline: ['(?P<a>.)+']\n"
             .to_owned(),
         "p# TYPE a gauge\na 1\n\0# HELP a A.\n# TYPE a gauge\na{b=\"c\"} 1\n# TYPE d gauge\nd 2\n".to_owned(),
     ]
-    .map(String::into_bytes)
-    .to_vec()
+    .map(String::into_bytes);
+    texts.into_iter().chain([[b"t", &task_exits::fuzz_seed()[..]].concat()]).collect()
 }

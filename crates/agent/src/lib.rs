@@ -12,6 +12,7 @@
 //! - `table`: what collectors find device by device, and pages have family by family
 //! - `source`, `scan`: files below three roots in reused buffers; bytes to fields and numbers
 //! - `host`, `netlink`, `perf_events`: the system beside its files; a trait, since tests have hosts that hang
+//! - `task_exits`: what processes had used when they ended, as the kernel tells it
 //! - `system_calls`: the one file with `unsafe`, for calls that no crate makes safely
 //! - `local_socket`: connections to programs on this machine, which may hang
 //! - `refusals`: what the system refused to this user, told once
@@ -36,8 +37,8 @@
 //!   either.
 //! - No content of a file makes a parser panic or read without bound; a table that was cut is not read.
 //! - A collector that hangs costs one deadline, once, and a file system one timeout.
-//! - Only `source` opens files, only `host`, `local_socket`, `netlink`, `perf_events` and `system_calls` call
-//!   the system.
+//! - Only `source` opens files, only `host`, `local_socket`, `netlink`, `perf_events`, `task_exits` and
+//!   `system_calls` call the system.
 //!
 //! # When you change something
 //! - a collector is added: `collectors::FACTORIES`, its flags in `flags`, its options in `options`, a machine
@@ -71,6 +72,7 @@ mod scan;
 mod source;
 mod system_calls;
 mod table;
+mod task_exits;
 #[cfg(test)]
 mod testing;
 

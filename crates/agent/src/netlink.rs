@@ -143,15 +143,26 @@ impl Request {
     fn message(self) -> Vec<u8> {
         let body = self.body();
         let flags = if matches!(self, Self::Family(_)) { FLAGS_ONE } else { FLAGS_DUMP };
-        let len = HEADER_BYTES + body.len();
-        let mut message = Vec::with_capacity(len);
-        message.extend_from_slice(&(len as u32).to_ne_bytes());
-        message.extend_from_slice(&self.message_type().to_ne_bytes());
-        message.extend_from_slice(&flags.to_ne_bytes());
-        message.resize(HEADER_BYTES, 0);
-        message.extend_from_slice(&body);
-        message
+        message(self.message_type(), flags, &body)
     }
+}
+
+fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+    let len = HEADER_BYTES + body.len();
+    let mut message = Vec::with_capacity(len);
+    message.extend_from_slice(&(len as u32).to_ne_bytes());
+    message.extend_from_slice(&kind.to_ne_bytes());
+    message.extend_from_slice(&flags.to_ne_bytes());
+    message.resize(HEADER_BYTES, 0);
+    message.extend_from_slice(body);
+    message
+}
+
+/// A command with one attribute to a family of generic netlink, which is to say whether it obeys.
+pub(crate) fn generic_message(family: u16, command: u8, (kind, content): (u16, &[u8])) -> Vec<u8> {
+    let mut body = vec![command, 1, 0, 0];
+    push_attribute(&mut body, kind, content);
+    message(family, FLAGS_ONE, &body)
 }
 
 /// Asks the kernel of this network namespace; its messages stand in `answer`, the last one aside.

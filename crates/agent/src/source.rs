@@ -374,8 +374,13 @@ impl NumberedFolder {
 
 /// Where the symbolic link `name` below `root` leads, or nothing if it is none.
 pub(crate) fn link_target(paths: &Paths, root: Root, name: &str) -> Option<String> {
-    let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
-    std::fs::read_link(path).ok()?.into_os_string().into_string().ok()
+    read_link(paths, root, name).ok()
+}
+
+/// Where the symbolic link `name` below `root` leads, in UTF-8.
+pub(crate) fn read_link(paths: &Paths, root: Root, name: &str) -> io::Result<String> {
+    let target = std::fs::read_link(path_of(paths, root, name))?;
+    target.into_os_string().into_string().map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// The path of `name` below `root`.

@@ -108,7 +108,7 @@ const FACTORIES: &[(&str, Factory)] = &[
     ("buddyinfo", |_, _| Box::new(buddyinfo::BuddyInfo::default())),
     ("cgroups", |_, _| Box::new(cgroups::Cgroups::default())),
     ("conntrack", |_, _| Box::new(conntrack::ConnTrack::default())),
-    ("process-groups", |o, _| Box::new(ProcessGroups::new(o))),
+    ("process-groups", |o, e| Box::new(ProcessGroups::new(o, e))),
     ("containers", |o, e| Box::new(Containers::new(o, e))),
     ("cpu", |o, _| Box::new(cpu::Cpu::new(&o.cpu))),
     ("cpufreq", |o, _| Box::new(cpufreq::CpuFreq::new(cpufreq::Described(o.cpu.info.is_some())))),

@@ -24,6 +24,11 @@ impl ProcessGroupArgs {
             }
         };
         let is_on = |name: &str| switches.is_on(&format!("collector.process-groups.{name}"));
-        Ok(ProcessGroupOptions { rules, children: is_on("children"), smaps: is_on("smaps") })
+        Ok(ProcessGroupOptions {
+            rules,
+            children: is_on("children"),
+            smaps: is_on("smaps"),
+            exits: is_on("exits"),
+        })
     }
 }

@@ -4,7 +4,8 @@
 //! # Modules
 //! - `rules`, `template`: process-exporter's file; which process belongs to which group
 //! - `proc`: the files of a process, read into values
-//! - `tracker`: all processes and groups from scrape to scrape
+//! - `tracker`: all processes and groups from scrape to scrape; `ended`: those that ended, as the kernel told
+//!   it
 //! - `top`, `request`: the processes that use most, on demand; what a request for them may ask
 
 use self::tracker::{Gauges, Group, STATES, Tracker};
@@ -12,12 +13,17 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     options::NodeOptions,
-    source::{File, NumberedFolder, Root},
+    refusals,
+    registry::AgentEnv,
+    source::{File, NumberedFolder, Paths, Root},
+    task_exits::{Exit, TaskExits},
 };
+use skopos_base::{clock::Clock, spawn::Spawner};
 use skopos_exposition::PreparedLabels;
 use skopos_model::MetricType::{Counter, Gauge};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io, sync::Arc};
 
+mod ended;
 pub(crate) mod proc;
 mod request;
 mod rules;
@@ -38,10 +44,11 @@ pub(crate) struct ProcessGroups {
     file: File,
     pids: Vec<u32>,
     labels: BTreeMap<String, PreparedLabels>,
+    exits: Exits,
 }
 
 impl ProcessGroups {
-    pub(crate) fn new(options: &NodeOptions) -> Self {
+    pub(crate) fn new(options: &NodeOptions, env: &AgentEnv) -> Self {
         Self {
             tracker: Tracker::new(&options.process_groups, &options.paths),
             reads_shares: options.process_groups.smaps,
@@ -49,6 +56,7 @@ impl ProcessGroups {
             file: File::default(),
             pids: Vec::new(),
             labels: BTreeMap::new(),
+            exits: Exits::new(options, env),
         }
     }
 
@@ -94,6 +102,65 @@ impl ProcessGroups {
 
 type OfGroup = fn(&Group) -> f64;
 
+/// Where it is known from which processes ended.
+#[derive(Debug)]
+struct Exits {
+    env: (Arc<dyn Spawner>, Arc<dyn Clock>),
+    is_wanted: bool,
+    told: Option<Arc<TaskExits>>,
+    /// Scrapes before which something was missed.
+    missed: u64,
+}
+
+impl Exits {
+    fn new(options: &NodeOptions, env: &AgentEnv) -> Self {
+        Self {
+            env: (Arc::clone(&env.spawner), Arc::clone(&env.clock)),
+            is_wanted: options.process_groups.exits,
+            told: None,
+            missed: 0,
+        }
+    }
+
+    /// Asks the kernel, the first time. It tells of processes by the numbers that they have for the machine
+    /// as a whole: whoever sees others of them cannot use it.
+    fn start(&mut self, paths: &Paths, file: &mut File) {
+        const WHAT: &str = "what processes used when they ended (taskstats)";
+        let refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        if !std::mem::take(&mut self.is_wanted) {
+            return;
+        }
+        match proc::has_numbers_of_machine(paths) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                if refused(&error) {
+                    refusals::note(WHAT);
+                }
+                return;
+            }
+        }
+        let possible = file.content(paths, Root::Sys, format_args!("devices/system/cpu/possible"));
+        let Some(cpus) = possible.and_then(|content| std::str::from_utf8(content).ok()) else { return };
+        let (spawner, clock) = &self.env;
+        match TaskExits::start(cpus.trim(), &**spawner, Arc::clone(clock)) {
+            Ok(told) => self.told = Some(told),
+            Err(error) if refused(&error) => refusals::note(WHAT),
+            Err(error) => tracing::info!(%error, "the kernel does not tell what processes used that ended"),
+        }
+    }
+
+    fn take(&mut self) -> Option<Vec<Exit>> {
+        let taken = self.told.as_ref()?.take();
+        self.missed += u64::from(taken.is_none());
+        taken
+    }
+
+    const fn source(&self) -> &'static str {
+        if self.told.is_some() { "exits" } else { "parents" }
+    }
+}
+
 /// A family of groups, whose samples a label tells apart if it has a name.
 struct Family {
     name: &'static str,
@@ -117,8 +184,8 @@ const FAMILIES: &[Family] = &[
         help: "Seconds of CPU, by mode.",
         label: "mode",
         values: &[
-            ("system", |group| group.counts.system_ticks as f64 / proc::TICKS),
-            ("user", |group| group.counts.user_ticks as f64 / proc::TICKS),
+            ("system", |group| group.counts.system_us as f64 / 1e6),
+            ("user", |group| group.counts.user_us as f64 / 1e6),
         ],
     },
     Family {
@@ -200,14 +267,23 @@ const FAMILIES: &[Family] = &[
             (STATES[3], |group| group.gauges.states[3] as f64),
         ],
     },
+    Family {
+        name: "skopos_process_groups_ended_total",
+        kind: Counter,
+        help: "Processes that ended; those that no scrape saw are missing unless the kernel tells of them.",
+        label: "",
+        values: &[("", |group| group.ended as f64)],
+    },
 ];
 
 impl Collector for ProcessGroups {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
-        let Self { tracker, folder, file, pids, .. } = self;
+        let Self { tracker, folder, file, pids, exits, .. } = self;
+        exits.start(context.paths, file);
+        let forks = file.content(context.paths, Root::Proc, format_args!("stat")).and_then(proc::forks);
         folder.read(context.paths, Root::Proc, format_args!(""), pids)?;
         pids.sort_unstable();
-        tracker.update(context.paths, file, pids);
+        tracker.update(context.paths, file, pids, &mut || exits.take());
         for name in self.tracker.groups.keys() {
             if !self.labels.contains_key(name) {
                 let labels = PreparedLabels::new([("groupname", name.as_str())]);
@@ -230,7 +306,14 @@ impl Collector for ProcessGroups {
         out.counter("skopos_process_groups_left_out_total", help, failures.groups as f64);
         let help = "From what it is known what short processes used; always 1.";
         out.family("skopos_process_groups_accounting_info", Gauge, help)
-            .sample(&[("source", "parents")], 1.0);
+            .sample(&[("source", self.exits.source())], 1.0);
+        let help = "Scrapes before which more processes ended than could be told; then those that no scrape \
+                    saw count for their parents' groups.";
+        out.counter("skopos_process_groups_exits_missed_total", help, self.exits.missed as f64);
+        if let Some(forks) = forks {
+            let help = "Processes and threads that the machine began, seen by a scrape or not.";
+            out.counter("skopos_process_groups_forks_total", help, forks as f64);
+        }
         Ok(())
     }
 }

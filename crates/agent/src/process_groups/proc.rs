@@ -3,9 +3,9 @@
 
 use crate::{
     scan,
-    source::{File, Paths, Root},
+    source::{self, File, Paths, Root},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, io};
 
 /// The kernel counts ticks of this length for programs, on all machines.
 pub(crate) const TICKS: f64 = 100.0;
@@ -85,6 +85,19 @@ pub(crate) struct Status {
     pub(crate) swap_bytes: u64,
     pub(crate) voluntary_switches: u64,
     pub(crate) involuntary_switches: u64,
+}
+
+/// How many processes and threads began since the machine did, by `/proc/stat`.
+pub(crate) fn forks(content: &[u8]) -> Option<u64> {
+    let line = scan::lines(content).find_map(|line| line.strip_prefix(b"processes "))?;
+    scan::number(line)
+}
+
+/// Whether processes have the numbers here that they have for the machine as a whole: the first of them is
+/// in the first namespace of numbers. Not everybody may know.
+pub(crate) fn has_numbers_of_machine(paths: &Paths) -> io::Result<bool> {
+    const FIRST: &str = "pid:[4026531836]";
+    Ok(source::read_link(paths, Root::Proc, "1/ns/pid")? == FIRST)
 }
 
 /// What the lines of `/proc/PID/status` say. Threads of the kernel have no memory.

@@ -1,10 +1,13 @@
 //! All processes from scrape to scrape, and the groups that they belong to. A group's counters only grow:
 //! they are sums of what its processes used since they were first seen, and stay when the last of them ends.
 //!
-//! What short processes used is known from their parents, to which the kernel adds the use of each child that
-//! ended: what a parent's children used beyond what was seen of them counts for the parent's group.
+//! What short processes used is known from the kernel, which tells an administrator of each process that ends
+//! (`ended` has what becomes of it). For others it is known from their parents, to which the kernel adds the
+//! use of each child that ended: what a parent's children used beyond what was seen of them counts for the
+//! parent's group.
 
 use super::{
+    ended::Names,
     proc::{self, Children, Io, Stat, Users},
     rules::{Attributes, ProcessRules},
 };
@@ -13,6 +16,7 @@ use crate::{
     options::ProcessGroupOptions,
     scan,
     source::{File, Paths, ProcKind, Root},
+    task_exits::Exit,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -26,8 +30,8 @@ const MAX_ANCESTORS: usize = 128;
 /// What a process or a group used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    pub(super) user_ticks: u64,
-    pub(super) system_ticks: u64,
+    pub(super) user_us: u64,
+    pub(super) system_us: u64,
     pub(super) minor_faults: u64,
     pub(super) major_faults: u64,
     pub(super) read_bytes: u64,
@@ -39,8 +43,8 @@ pub(super) struct Counts {
 /// Applies `f` to each counter of two.
 fn each(a: Counts, b: Counts, f: impl Fn(u64, u64) -> u64) -> Counts {
     Counts {
-        user_ticks: f(a.user_ticks, b.user_ticks),
-        system_ticks: f(a.system_ticks, b.system_ticks),
+        user_us: f(a.user_us, b.user_us),
+        system_us: f(a.system_us, b.system_us),
         minor_faults: f(a.minor_faults, b.minor_faults),
         major_faults: f(a.major_faults, b.major_faults),
         read_bytes: f(a.read_bytes, b.read_bytes),
@@ -51,20 +55,20 @@ fn each(a: Counts, b: Counts, f: impl Fn(u64, u64) -> u64) -> Counts {
 }
 
 impl Counts {
-    fn add(&mut self, more: Self) {
+    pub(super) fn add(&mut self, more: Self) {
         *self = each(*self, more, u64::saturating_add);
     }
 
     /// What was used since `before`. A counter that fell gives nothing.
-    fn since(self, before: Self) -> Self {
+    pub(super) fn since(self, before: Self) -> Self {
         each(self, before, u64::saturating_sub)
     }
 
     /// What `/proc/PID/stat` has of it.
     fn of_stat(stat: &Stat) -> Self {
         Self {
-            user_ticks: stat.user_ticks,
-            system_ticks: stat.system_ticks,
+            user_us: micros(stat.user_ticks),
+            system_us: micros(stat.system_ticks),
             minor_faults: stat.minor_faults,
             major_faults: stat.major_faults,
             ..Self::default()
@@ -73,8 +77,8 @@ impl Counts {
 
     fn of_children(children: &Children) -> Self {
         Self {
-            user_ticks: children.user_ticks,
-            system_ticks: children.system_ticks,
+            user_us: micros(children.user_ticks),
+            system_us: micros(children.system_ticks),
             minor_faults: children.minor_faults,
             major_faults: children.major_faults,
             ..Self::default()
@@ -105,24 +109,37 @@ pub(super) struct Gauges {
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) counts: Counts,
+    /// Processes that ended.
+    pub(super) ended: u64,
     pub(super) gauges: Gauges,
+}
+
+/// What is known of the children of a process that have ended since it was last seen.
+#[derive(Clone, Copy, Debug)]
+struct OfChildren {
+    /// What was seen of them.
+    ended: Counts,
+    /// Whether all that they used was told, and counted.
+    are_told: bool,
 }
 
 /// A process, as it was last seen.
 #[derive(Debug)]
-struct Process {
-    stat: Stat,
+pub(super) struct Process {
+    pub(super) stat: Stat,
     comm: Vec<u8>,
-    group: Option<String>,
+    pub(super) group: Option<String>,
     /// Whether somebody has looked for its group.
     is_placed: bool,
     /// What was counted of it so far.
-    counted: Counts,
+    pub(super) counted: Counts,
     /// What was counted of its ended children; `None` until they were seen once.
-    children: Option<Counts>,
+    pub(super) children: Option<Counts>,
     limit: Option<f64>,
+    /// Whether the kernel told of its end.
+    pub(super) has_ended: bool,
     round: u64,
-    first_round: u64,
+    pub(super) first_round: u64,
 }
 
 /// What could not be read, since the agent began.
@@ -139,16 +156,17 @@ pub(super) struct Failures {
 /// All processes and groups.
 #[derive(Debug)]
 pub(super) struct Tracker {
-    rules: ProcessRules,
-    follows_children: bool,
+    pub(super) rules: ProcessRules,
+    pub(super) follows_children: bool,
     reads_shares: bool,
     proc: ProcKind,
-    processes: HashMap<u32, Process>,
+    pub(super) processes: HashMap<u32, Process>,
     pub(super) groups: BTreeMap<String, Group>,
     pub(super) failures: Failures,
-    users: Users,
-    boot_s: Option<f64>,
+    pub(super) users: Users,
+    pub(super) boot_s: Option<f64>,
     round: u64,
+    pub(super) names: Names,
 }
 
 impl Tracker {
@@ -164,11 +182,19 @@ impl Tracker {
             users: Users::default(),
             boot_s: None,
             round: 0,
+            names: Names::default(),
         }
     }
 
     /// Reads the processes of these numbers, and counts.
-    pub(super) fn update(&mut self, paths: &Paths, file: &mut File, pids: &[u32]) {
+    /// `exits` says which processes ended since it was asked before, or nothing if it does not know all.
+    pub(super) fn update(
+        &mut self,
+        paths: &Paths,
+        file: &mut File,
+        pids: &[u32],
+        exits: &mut dyn FnMut() -> Option<Vec<Exit>>,
+    ) {
         self.round += 1;
         if self.boot_s.is_none() {
             self.boot_s = proc::boot_time(paths, file);
@@ -181,6 +207,10 @@ impl Tracker {
             replaced.extend(self.see(paths, file, *pid));
         }
         self.place_children(pids);
+        let exits = exits();
+        if let Some(exits) = exits.as_deref().filter(|_| self.round > 1) {
+            self.count_ended(paths, file, exits);
+        }
         let round = self.round;
         let gone: Vec<Process> = {
             let ended = self.processes.extract_if(|_, process| process.round != round);
@@ -188,12 +218,22 @@ impl Tracker {
         };
         let mut ended: HashMap<u32, Counts> = HashMap::new();
         for process in &gone {
+            self.note_end(process);
             let of_parent = ended.entry(process.stat.parent).or_default();
             of_parent.add(process.counted_or_used());
             of_parent.add(Counts::of_children(&process.stat.children));
         }
         for pid in pids {
-            self.count(paths, file, *pid, ended.get(pid).copied().unwrap_or_default());
+            let ended = ended.get(pid).copied().unwrap_or_default();
+            self.count(paths, file, *pid, OfChildren { ended, are_told: exits.is_some() });
+        }
+    }
+
+    /// Counts a process that is gone, unless the kernel told of its end.
+    fn note_end(&mut self, process: &Process) {
+        let group = process.group.as_ref().filter(|_| !process.has_ended);
+        if let Some(group) = group.and_then(|name| self.groups.get_mut(name)) {
+            group.ended += 1;
         }
     }
 
@@ -232,6 +272,7 @@ impl Tracker {
                 counted: Counts::default(),
                 children: None,
                 limit: None,
+                has_ended: false,
                 round,
                 first_round: round,
             };
@@ -258,23 +299,28 @@ impl Tracker {
         let start_s = self.boot_s.unwrap_or(0.0) + start_ticks as f64 / proc::TICKS;
         let attributes = Attributes { comm, arguments, username, cgroups, pid, start_s };
         let group = self.rules.group(&attributes);
+        self.names.learn(&attributes.comm, group.as_deref());
         self.join(pid, group);
     }
 
     fn join(&mut self, pid: u32, group: Option<String>) {
-        let room = self.groups.len() < MAX_GROUPS;
-        let group = group.filter(|name| {
-            room || self.groups.contains_key(name) || {
-                self.failures.groups += 1;
-                false
-            }
-        });
+        let group = group.filter(|name| self.makes_group(name));
         if let Some(process) = self.processes.get_mut(&pid) {
-            if let Some(name) = &group {
-                self.groups.entry(name.clone()).or_default();
-            }
             process.group = group;
         }
+    }
+
+    /// Makes the group, unless it is there, or there are too many.
+    pub(super) fn makes_group(&mut self, name: &str) -> bool {
+        if self.groups.contains_key(name) {
+            return true;
+        }
+        if self.groups.len() >= MAX_GROUPS {
+            self.failures.groups += 1;
+            return false;
+        }
+        self.groups.insert(name.to_owned(), Group::default());
+        true
     }
 
     /// A process that no rule wants belongs to the group of its nearest ancestor that has one.
@@ -303,9 +349,9 @@ impl Tracker {
         }
     }
 
-    /// Adds what a process used since it was last seen to its group. `ended` is what was seen of its children
-    /// that have ended since.
-    fn count(&mut self, paths: &Paths, file: &mut File, pid: u32, ended: Counts) {
+    /// Adds what a process used since it was last seen to its group.
+    fn count(&mut self, paths: &Paths, file: &mut File, pid: u32, children: OfChildren) {
+        let OfChildren { ended, are_told } = children;
         let (proc, round, boot_s) = (self.proc, self.round, self.boot_s);
         let Some(process) = self.processes.get_mut(&pid).filter(|process| process.round == round) else {
             return;
@@ -340,8 +386,10 @@ impl Tracker {
             let of_io =
                 Counts { read_bytes: ended.read_bytes, write_bytes: ended.write_bytes, ..Counts::default() };
             group.counts.add(now.since(before).since(of_io));
-            let children_before = process.children.unwrap_or_default();
-            group.counts.add(children.since(children_before).since(ended));
+            if !are_told {
+                let children_before = process.children.unwrap_or_default();
+                group.counts.add(children.since(children_before).since(ended));
+            }
         }
         process.counted = now;
         process.children = Some(children);
@@ -379,6 +427,11 @@ impl Process {
     fn counted_or_used(&self) -> Counts {
         if self.group.is_some() { self.counted } else { Counts::of_stat(&self.stat) }
     }
+}
+
+/// Ticks of the kernel in microseconds.
+const fn micros(ticks: u64) -> u64 {
+    ticks.saturating_mul((1e6 / proc::TICKS) as u64)
 }
 
 /// Where a state's letter stands in `STATES`.

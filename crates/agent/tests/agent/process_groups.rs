@@ -105,3 +105,57 @@ fn this_machine_has_the_group_of_this_test() {
     let age = page.value("namedprocess_namegroup_oldest_start_time_seconds", &group).unwrap();
     assert!(age > 1e9);
 }
+
+/// What a storm of short processes used, as its shell knows it: user and system time in seconds.
+fn storm(program: &Path, rounds: usize) -> (f64, f64) {
+    let script = format!(
+        "i=0; while [ $i -lt {rounds} ]; do {0}; ({0} &); i=$((i+1)); done; sleep 0.2; times",
+        program.display()
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let seconds = |word: &str| {
+        let (minutes, rest) = word.split_once('m').unwrap();
+        minutes.parse::<f64>().unwrap() * 60.0 + rest.trim_end_matches('s').parse::<f64>().unwrap()
+    };
+    // The second line is the children's that were waited for.
+    let words: Vec<_> = said.lines().nth(1).unwrap().split_whitespace().map(seconds).collect();
+    (words[0], words[1])
+}
+
+/// The kernel tells root of each process that ends; for others their parents know. A storm is a thousand of
+/// them between two scrapes, half of which nobody waits for.
+#[test]
+fn a_storm_of_short_processes_is_counted() {
+    const ROUNDS: usize = 500;
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("storm{}", std::process::id());
+    let program = folder.path().join(&name);
+    fs::copy("/bin/true", &program).unwrap();
+    let agent = real_agent(options(ONLY));
+    let forks = |page: &Page| page.value("skopos_process_groups_forks_total", &[]).unwrap();
+    let before = forks(&gather(&agent));
+    let (user_s, system_s) = storm(&program, ROUNDS);
+    let page = gather(&agent);
+    assert!(succeeded(&page, NAME));
+    assert!(forks(&page) - before >= 2.0 * ROUNDS as f64, "the kernel counts every one of them");
+    let of = |family: &str, labels: &[(&str, &str)]| page.value(family, labels);
+    let is_told = of("skopos_process_groups_accounting_info", &[("source", "exits")]).is_some();
+    let is_root = fs::read_link("/proc/1/ns/pid").is_ok_and(|l| l.as_os_str() == "pid:[4026531836]");
+    assert_eq!(is_told, is_root);
+    if !is_told || of("skopos_process_groups_exits_missed_total", &[]).unwrap() > 0.0 {
+        eprintln!(
+            "WARNING: the kernel did not tell of all ends; the groups of ended processes were NOT compared"
+        );
+        return;
+    }
+    let group = ("groupname", name.as_str());
+    assert_eq!(of("skopos_process_groups_ended_total", &[group]), Some(2.0 * ROUNDS as f64));
+    let cpu = |mode| of("namedprocess_namegroup_cpu_seconds_total", &[group, ("mode", mode)]).unwrap();
+    let (counted_s, waited_s) = (cpu("user") + cpu("system"), user_s + system_s);
+    assert!(counted_s > 0.0, "each used less than a tick, and all of them much");
+    // Those that were waited for used about half; shells in between are in what their shell knows, too.
+    assert!(counted_s < 3.0 * waited_s, "{counted_s} s of {waited_s} s");
+    let faults = of("namedprocess_namegroup_minor_page_faults_total", &[group]).unwrap();
+    assert!(faults > 2.0 * ROUNDS as f64 * 20.0, "{faults} page faults");
+}

@@ -52,7 +52,7 @@ pub(super) const COLLECTORS: &[Decoders] = &[
     ("crates/agent/src/dbus/mod.rs", &["is_big_endian", "message_bytes", "read"]),
     ("crates/agent/src/dbus/wire.rs", &["array", "complete_type", "members", "value"]),
     ("crates/agent/src/netlink.rs", &["family_number", "half", "ip", "long", "word"]),
-    ("crates/agent/src/process_groups/proc.rs", &["io", "stat"]),
+    ("crates/agent/src/process_groups/proc.rs", &["forks", "io", "stat"]),
     (
         "crates/agent/src/scan.rs",
         &["cpu_list", "decimal", "hexadecimal", "integer", "number", "signed", "signed_decimal", "split_at"],
@@ -67,4 +67,5 @@ pub(super) const TEXTS: &[Decoders] = &[
     ("crates/agent/src/containers/socket.rs", &["body", "unchunk"]),
     ("crates/agent/src/process_groups/rules.rs", &["parse"]),
     ("crates/agent/src/process_groups/template.rs", &["parse"]),
+    ("crates/agent/src/task_exits.rs", &["task"]),
 ];

@@ -41,6 +41,11 @@ impl Machine {
 
     /// The machine has these processes now; a scrape sees them.
     fn scrape(&mut self, processes: &[Fake]) {
+        self.scrape_with(processes, None);
+    }
+
+    /// The same, and the kernel tells of these that ended.
+    fn scrape_with(&mut self, processes: &[Fake], exits: Option<&[Exit]>) {
         for entry in fs::read_dir(self.folder.path().join("proc")).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -67,12 +72,12 @@ impl Machine {
         }
         let mut pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
         pids.sort_unstable();
-        self.tracker.update(&self.paths, &mut File::default(), &pids);
+        self.tracker.update(&self.paths, &mut File::default(), &pids, &mut || exits.map(<[Exit]>::to_vec));
     }
 
     fn group(&self, name: &str) -> (u64, u64, u64) {
         let group = &self.tracker.groups[name];
-        (group.gauges.processes, group.counts.user_ticks, group.counts.read_bytes)
+        (group.gauges.processes, group.counts.user_us / 10_000, group.counts.read_bytes)
     }
 }
 
@@ -156,7 +161,7 @@ fn processes_that_vanish_while_they_are_read_are_passed_over() {
     fs::remove_dir_all(machine.folder.path().join("proc/11")).unwrap();
     fs::create_dir(machine.folder.path().join("proc/12")).unwrap();
     fs::write(machine.folder.path().join("proc/12/stat"), "12 (x").unwrap();
-    machine.tracker.update(&machine.paths.clone(), &mut File::default(), &[10, 11, 12, 13]);
+    machine.tracker.update(&machine.paths.clone(), &mut File::default(), &[10, 11, 12, 13], &mut || None);
     assert_eq!(machine.group("web").0, 0);
     assert_eq!(machine.tracker.failures.processes, 1);
 }
@@ -169,4 +174,72 @@ fn gauges_are_sums_and_the_worst_ratio() {
     assert_eq!((gauges.resident_bytes, gauges.virtual_bytes, gauges.descriptors), (8192, 8192, 2));
     assert_eq!((gauges.worst_descriptor_ratio, gauges.states), (0.25, [0, 2, 0, 0, 0]));
     assert_eq!(gauges.oldest_start_s, Some(1_700_000_000.1));
+}
+
+/// A process that ended, and what it used.
+fn exit(pid: u32, name: &str, parent: u32, user_us: u64) -> Exit {
+    let mut exit = Exit::of(pid, name, parent);
+    // Processes of these machines begin so many hundredths of a second after the machine.
+    exit.start_s = 1_700_000_000 + u64::from(pid) / 100;
+    exit.used.user_us = user_us;
+    exit
+}
+
+#[test]
+fn what_the_kernel_tells_of_ended_processes_counts_for_their_own_group_once() {
+    let mut machine = Machine::new(ALL);
+    let (make, cc) = (fake(10, "make", 1), Fake { user: 20, ..fake(11, "cc", 10) });
+    machine.scrape_with(&[make, cc], Some(&[exit(5, "old", 10, 9_000_000)]));
+    assert!(!machine.tracker.groups.contains_key("old"), "what ended before the first scrape is not counted");
+    // The compiler that was seen used 50 ms more; another came and went unseen, with 300 ms, and its linker.
+    let exits = [exit(11, "cc", 10, 250_000), exit(12, "cc", 10, 300_000), exit(13, "ld", 12, 10_000)];
+    let made = Fake { children: 55, ..make };
+    machine.scrape_with(&[made], Some(&exits));
+    let micros = |machine: &Machine, name: &str| {
+        let group = &machine.tracker.groups[name];
+        (group.counts.user_us, group.ended)
+    };
+    assert_eq!(micros(&machine, "cc"), (350_000, 2));
+    assert_eq!((micros(&machine, "ld"), micros(&machine, "make")), ((10_000, 1), (0, 0)));
+    machine.scrape_with(&[made], Some(&[]));
+    assert_eq!((micros(&machine, "cc"), micros(&machine, "make")), ((350_000, 2), (0, 0)), "once");
+    // Something was missed: what the parent knows counts, for its group.
+    machine.scrape_with(&[Fake { children: 60, ..make }], None);
+    assert_eq!(micros(&machine, "make"), (50_000, 0));
+}
+
+#[test]
+fn a_process_that_is_told_of_while_it_is_still_seen_is_counted_once() {
+    let mut machine = Machine::new(ALL);
+    let job = Fake { user: 3, ..fake(20, "job", 1) };
+    machine.scrape_with(&[fake(1, "init", 0)], Some(&[]));
+    machine.scrape_with(&[fake(1, "init", 0), job], Some(&[exit(20, "job", 1, 37_000)]));
+    machine.scrape_with(&[fake(1, "init", 0)], Some(&[]));
+    machine.scrape_with(&[fake(1, "init", 0)], None);
+    let group = &machine.tracker.groups["job"];
+    assert_eq!((group.counts.user_us, group.ended), (37_000, 1));
+}
+
+#[test]
+fn an_ended_process_is_of_the_group_that_its_name_was_last_seen_in_or_else_of_its_parents() {
+    let rules = "process_names:\n- name: app\n  cmdline: ['^/bin/java']\n- name: shells\n  comm: [sh]\n";
+    let mut machine = Machine::new(rules);
+    let all = [fake(1, "init", 0), fake(10, "java", 1), fake(30, "sh", 1)];
+    machine.scrape_with(&all, Some(&[]));
+    let exits = [
+        // By what was seen of its name; its arguments are gone.
+        exit(40, "java", 1, 1),
+        // By a rule that needs its name alone.
+        exit(41, "sh", 1, 10),
+        // By its parent, which lives, and by one that ended too.
+        exit(42, "cat", 10, 100),
+        exit(43, "sort", 41, 1000),
+        // Nobody's, and a thread of the kernel.
+        exit(44, "cron", 1, 10_000),
+        exit(45, "kworker", 2, 100_000),
+    ];
+    machine.scrape_with(&all, Some(&exits));
+    let used = |name: &str| machine.tracker.groups[name].counts.user_us;
+    assert_eq!((used("app"), used("shells")), (101, 1010));
+    assert_eq!(machine.tracker.groups.len(), 2);
 }

@@ -77,8 +77,7 @@ impl Services {
             ],
         ));
         let processes = Top::new(node.paths.clone(), Arc::clone(&env.clock));
-        let watches_machine = path.is_none();
-        let sources = if watches_machine { own::sources(env, node, &metrics) } else { HashMap::new() };
+        let sources = if path.is_none() { own::sources(env, node, &metrics) } else { HashMap::new() };
         let fetcher = Fetcher::new(sources).map_err(|e| Failure::Flags(e.to_string()))?;
         let targets = Arc::new(Manager::new(Shared {
             storage: Arc::clone(&db) as _,
