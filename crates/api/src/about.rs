@@ -84,6 +84,30 @@ pub struct Replay {
     pub current: u64,
 }
 
+/// `status/runtimeinfo`, its members in Prometheus' order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RuntimeInfo<'a> {
+    start_time: String,
+    #[serde(rename = "CWD")]
+    directory: &'a str,
+    hostname: &'a str,
+    server_time: String,
+    reload_config_success: bool,
+    last_config_time: String,
+    corruption_count: u64,
+    goroutine_count: usize,
+    #[serde(rename = "GOMAXPROCS")]
+    threads: usize,
+    #[serde(rename = "GOMEMLIMIT")]
+    memory_limit: i64,
+    #[serde(rename = "GOGC")]
+    gogc: &'a str,
+    #[serde(rename = "GODEBUG")]
+    godebug: &'a str,
+    storage_retention: String,
+}
+
 /// All flags with their values.
 pub(crate) async fn flags(Ready(parts): Ready) -> Result<Success, ApiError> {
     Success::of(&parts.about.flags)
@@ -93,21 +117,21 @@ pub(crate) async fn flags(Ready(parts): Ready) -> Result<Success, ApiError> {
 pub(crate) async fn runtime_info(Ready(parts): Ready) -> Result<Success, ApiError> {
     let about = &parts.about;
     let reload = (about.last_reload)();
-    Success::of(&json!({
-        "startTime": rfc_3339(about.started_at),
-        "CWD": about.directory,
-        "hostname": about.hostname,
-        "serverTime": rfc_3339(TimestampMs::new(parts.clock.wall_ms())),
-        "reloadConfigSuccess": reload.succeeded,
-        "lastConfigTime": rfc_3339(reload.loaded_at),
-        "corruptionCount": (about.corruptions)(),
-        "goroutineCount": process::threads().unwrap_or(about.threads),
-        "GOMAXPROCS": about.threads,
-        "GOMEMLIMIT": i64::MAX,
-        "GOGC": "",
-        "GODEBUG": "",
-        "storageRetention": (about.retention)(),
-    }))
+    Success::of(&RuntimeInfo {
+        start_time: rfc_3339(about.started_at),
+        directory: &about.directory,
+        hostname: &about.hostname,
+        server_time: rfc_3339(TimestampMs::new(parts.clock.wall_ms())),
+        reload_config_success: reload.succeeded,
+        last_config_time: rfc_3339(reload.loaded_at),
+        corruption_count: (about.corruptions)(),
+        goroutine_count: process::threads().unwrap_or(about.threads),
+        threads: about.threads,
+        memory_limit: i64::MAX,
+        gogc: "",
+        godebug: "",
+        storage_retention: (about.retention)(),
+    })
 }
 
 /// How far stored data has been read; also asked before the server is ready.

@@ -37,20 +37,17 @@ impl<'a> Answer<'a> {
         limit: usize,
         stats: &Stats,
     ) -> Result<(), ApiError> {
-        let query = params.required("query")?;
+        let query = params.query();
         let mut cut = false;
         let kept = |len: usize| if limit == 0 { len } else { limit.min(len) };
         match &result.value {
             Value::Scalar { timestamp, value } => {
                 self.0.out.extend_from_slice(br#"{"resultType":"scalar","result":"#);
-                json::point(&mut self.0.out, *timestamp, *value);
+                json::scalar(&mut self.0.out, *timestamp, *value);
             }
             Value::String { timestamp, text } => {
-                self.0.out.extend_from_slice(br#"{"resultType":"string","result":["#);
-                json::timestamp(&mut self.0.out, *timestamp);
-                self.0.out.push(b',');
-                json::string(&mut self.0.out, text);
-                self.0.out.push(b']');
+                self.0.out.extend_from_slice(br#"{"resultType":"string","result":"#);
+                json::text(&mut self.0.out, *timestamp, text);
             }
             Value::Vector(vector) => {
                 cut = kept(vector.values.len()) < vector.values.len();

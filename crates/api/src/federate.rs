@@ -68,7 +68,15 @@ impl Value {
 type Found = BTreeMap<(String, Labels), Newest>;
 
 /// The page. Errors are text, as in Prometheus.
-pub(crate) async fn federate(Ready(parts): Ready, headers: HeaderMap, params: Params) -> Response {
+pub(crate) async fn federate(
+    Ready(parts): Ready,
+    headers: HeaderMap,
+    params: Result<Params, ApiError>,
+) -> Response {
+    let params = match params {
+        Ok(params) => params,
+        Err(e) => return e.into_text(),
+    };
     let how = Page::negotiate(headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or(""));
     let now = TimestampMs::new(parts.clock.wall_ms());
     let steps = Steps { start: now, end: now, step: DurationMs::ZERO };

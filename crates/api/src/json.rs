@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use skopos_model::{
     FloatHistogram, Labels, TimestampMs,
-    float::{write_api, write_integer},
+    float::{write_api, write_decimal, write_integer},
 };
 use std::io::{self, Write};
 
@@ -37,6 +37,24 @@ pub(crate) fn value(out: &mut Vec<u8>, v: f64) {
     out.push(b'"');
     write_api(out, v);
     out.push(b'"');
+}
+
+/// `[3.5,"0.0000001"]`, a number that is of no series: never with an exponent.
+pub(crate) fn scalar(out: &mut Vec<u8>, t: TimestampMs, v: f64) {
+    out.push(b'[');
+    short_timestamp(out, t);
+    out.extend_from_slice(b",\"");
+    write_decimal(out, v);
+    out.extend_from_slice(b"\"]");
+}
+
+/// `[3.5,"text"]`
+pub(crate) fn text(out: &mut Vec<u8>, t: TimestampMs, text: &str) {
+    out.push(b'[');
+    short_timestamp(out, t);
+    out.push(b',');
+    string(out, text);
+    out.push(b']');
 }
 
 /// `[1435781451.781,{"count":"4","sum":"3.5","buckets":[[0,"0.5","1","4"]]}]`: of each bucket that is not
@@ -82,6 +100,16 @@ pub(crate) fn timestamp(out: &mut Vec<u8>, t: TimestampMs) {
     }
 }
 
+/// Seconds, with as many decimals as it takes, as scalars and texts have them.
+fn short_timestamp(out: &mut Vec<u8>, t: TimestampMs) {
+    timestamp(out, t);
+    if t.as_ms() % 1000 != 0 {
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+}
+
 /// A JSON string, in which what could be taken for HTML or ends a line of JavaScript is escaped.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     quoted(out, text, |c| demanded(c) || beyond(c));
@@ -118,6 +146,16 @@ pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 struct Escaping;
 
 impl Formatter for Escaping {
+    /// As Go writes floats into JSON: whole ones without a point, and exponents without a zero before them.
+    fn write_f64<W: Write + ?Sized>(&mut self, writer: &mut W, v: f64) -> io::Result<()> {
+        let mut text = Vec::with_capacity(24);
+        write_api(&mut text, v);
+        if let [.., b'e', b'-', b'0', _] = text[..] {
+            text.remove(text.len() - 2);
+        }
+        writer.write_all(&text)
+    }
+
     fn write_string_fragment<W: Write + ?Sized>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
         let mut plain = text;
         while let Some((i, c)) = plain.char_indices().find(|(_, c)| beyond(*c)) {
@@ -178,6 +216,20 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_texts_of_no_series_have_forms_of_their_own() {
+        for (ms, v, text) in [
+            (3_500, 1e-7, r#"[3.5,"0.0000001"]"#),
+            (-1_250, 1e21, r#"[-1.25,"1000000000000000000000"]"#),
+            (10_000, f64::NAN, r#"[10,"NaN"]"#),
+            (-50, 0.5, r#"[-0.05,"0.5"]"#),
+            (1_435_781_451_781, -0.0, r#"[1435781451.781,"-0"]"#),
+        ] {
+            assert_eq!(written(|o| scalar(o, TimestampMs::new(ms), v)), text);
+        }
+        assert_eq!(written(|o| super::text(o, TimestampMs::new(2_100), "<a>")), r#"[2.1,"\u003ca\u003e"]"#);
+    }
+
+    #[test]
     fn histograms_are_as_prometheus_writes_them() {
         let spans = vec![Span { offset: 0, length: 3 }];
         let layout = Layout { zero_threshold: 0.25, positive_spans: spans, ..Layout::default() };
@@ -223,6 +275,15 @@ mod tests {
             let json = written(|o| raw(o, text));
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
             assert!(!json.contains("\\u003c") && !json.contains("\\u2028"));
+        }
+    }
+
+    #[test]
+    fn floats_are_as_go_writes_them() {
+        for (v, text) in
+            [(0.0, "0"), (1.0, "1"), (0.25, "0.25"), (1e-7, "1e-7"), (2.5e-12, "2.5e-12"), (1e21, "1e+21")]
+        {
+            assert_eq!(written(|o| to_writer(o, &v).unwrap()), text);
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Modules:
 //! - `access`: which scope a request needs.
-//! - `mount`: `Mount`: where the routes stand and for whom; `control`: reload and quit; `admin`: what changes
-//!   data.
+//! - `mount`: `Mount`: where the routes stand and for whom; `clean_path`: who asks beside them is led there;
+//!   `control`: reload and quit; `admin`: what changes data.
 //! - `parts`: `App` and `Parts`: what handlers work with, and that it is not there from the start.
 //! - `federate`: the page that another server scrapes.
 //! - `query`, `exemplars`, `labels`, `metadata`, `targets`, `rules`, `syntax`, `status`, `tsdb_status`,
@@ -41,6 +41,7 @@ mod access;
 mod admin;
 mod answer;
 mod blocking;
+mod clean_path;
 mod control;
 mod exemplars;
 mod federate;
@@ -126,7 +127,7 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .layer(CompressionLayer::new().compress_when(compressible()))
         .layer(DefaultBodyLimit::max(params::FORM_MAX_BYTES))
         .with_state(app);
-    mount.mounted(routes)
+    mount.mounted(routes).layer(middleware::from_fn(clean_path::redirect))
 }
 
 /// Chunks are compressed already, and a client waits for every frame.

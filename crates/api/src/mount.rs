@@ -27,6 +27,8 @@ pub struct Mount {
     /// The address under which clients reach the server, without a slash at its end; none where nobody said
     /// it.
     pub external_url: String,
+    /// The machine's name, under which targets of this machine are reached where no such address is said.
+    pub own_name: String,
     /// The port on which it listens.
     pub own_port: Option<u16>,
     /// What all paths begin with: empty, or a slash and a path without a slash at its end.
@@ -42,8 +44,9 @@ pub struct Mount {
 impl Default for Mount {
     fn default() -> Self {
         let cors_origin = CorsOrigin::new(".*").expect("invariant: the pattern is one");
-        let (external_url, prefix) = (String::new(), String::new());
-        Self { external_url, own_port: None, prefix, cors_origin, admin_api: false, lifecycle: false }
+        let (external_url, own_name, prefix) = (String::new(), String::new(), String::new());
+        let (admin_api, lifecycle) = (false, false);
+        Self { external_url, own_name, own_port: None, prefix, cors_origin, admin_api, lifecycle }
     }
 }
 
@@ -82,7 +85,14 @@ pub(crate) struct GlobalUrls {
 
 impl GlobalUrls {
     pub(crate) fn new(mount: &Mount) -> Self {
-        let (scheme, rest) = mount.external_url.split_once("://").unwrap_or_default();
+        let own_port = mount.own_port.map_or_else(String::new, |port| format!(":{port}"));
+        let unsaid = if mount.own_name.is_empty() {
+            String::new()
+        } else {
+            format!("http://{}{own_port}", mount.own_name)
+        };
+        let url = if mount.external_url.is_empty() { &unsaid } else { &mount.external_url };
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
         let authority = rest.split('/').next().unwrap_or_default();
         Self { scheme: scheme.to_owned(), authority: authority.to_owned(), own_port: mount.own_port }
     }
@@ -192,6 +202,14 @@ mod tests {
             ("http://mon.example.org", "in-process://node", "in-process://node"),
         ] {
             assert_eq!(of(external, url), global, "{external} {url}");
+        }
+        let unsaid = Mount { own_name: "vm".to_owned(), own_port: Some(9090), ..Mount::default() };
+        for (url, global) in [
+            ("http://localhost:9100/metrics", "http://vm:9100/metrics"),
+            ("http://localhost:9090/metrics", "http://vm:9090/metrics"),
+            ("http://other:9100/metrics", "http://other:9100/metrics"),
+        ] {
+            assert_eq!(GlobalUrls::new(&unsaid).of(url), global, "{url}");
         }
     }
 }

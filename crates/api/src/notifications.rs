@@ -37,8 +37,8 @@ pub const STARTING: &str = "Skopos is starting and replaying the write-ahead log
 /// The program ends.
 pub const STOPPING: &str = "Skopos is shutting down and gracefully stopping all operations.";
 
-/// Clients that may listen at the same time; as many as in Prometheus.
-const LISTENERS_MAX: usize = 16;
+/// Clients that may listen at the same time (`--web.max-notifications-subscribers`); as many as in Prometheus.
+pub const DEFAULT_LISTENERS_MAX: usize = 16;
 /// How long a listener may hear nothing: one that has gone without a word is noticed by what it does not
 /// take.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -68,14 +68,27 @@ impl Notification {
 #[derive(Debug, Default)]
 pub struct Notifications(Mutex<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     active: Vec<Notification>,
     listeners: Vec<mpsc::Sender<Bytes>>,
+    listeners_max: usize,
     ended: bool,
 }
 
+impl Default for Inner {
+    fn default() -> Self {
+        let (active, listeners) = (Vec::new(), Vec::new());
+        Self { active, listeners, listeners_max: DEFAULT_LISTENERS_MAX, ended: false }
+    }
+}
+
 impl Notifications {
+    /// Lets so many clients listen at the same time from now on.
+    pub fn let_listen(&self, at_most: usize) {
+        self.0.lock().listeners_max = at_most;
+    }
+
     /// Says `text`, unless it is said already.
     pub fn say(&self, text: &'static str, now: TimestampMs) {
         let inner = &mut *self.0.lock();
@@ -106,7 +119,7 @@ impl Notifications {
     fn listen(&self) -> Option<mpsc::Receiver<Bytes>> {
         let inner = &mut *self.0.lock();
         inner.listeners.retain(|listener| !listener.is_closed());
-        if inner.listeners.len() >= LISTENERS_MAX || inner.ended {
+        if inner.listeners.len() >= inner.listeners_max || inner.ended {
             return None;
         }
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
@@ -217,7 +230,7 @@ mod tests {
     #[test]
     fn too_many_and_too_slow_listeners_are_let_go() {
         let notifications = Notifications::default();
-        let all: Vec<_> = (0..LISTENERS_MAX).map(|_| notifications.listen().unwrap()).collect();
+        let all: Vec<_> = (0..DEFAULT_LISTENERS_MAX).map(|_| notifications.listen().unwrap()).collect();
         assert!(notifications.listen().is_none());
         for t in 0..WAITING_MAX as i64 {
             notifications.say(STOPPING, TimestampMs::new(t));
@@ -225,6 +238,8 @@ mod tests {
         }
         assert!(notifications.0.lock().listeners.is_empty());
         drop(all);
-        assert!(notifications.listen().is_some());
+        notifications.let_listen(1);
+        let one = notifications.listen();
+        assert!(one.is_some() && notifications.listen().is_none());
     }
 }

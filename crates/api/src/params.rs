@@ -61,7 +61,8 @@ impl<S: Send + Sync> FromRequest<S> for Params {
         let may_have_form = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
         let content_type = request.headers().get(CONTENT_TYPE).filter(|_| may_have_form);
         let content_type = content_type.and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
-        let params = if content_type.starts_with("application/x-www-form-urlencoded") {
+        let media_type = content_type.split(';').next().unwrap_or("").trim();
+        let params = if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             Self::parse(&read_form(request, state).await?, query.as_bytes())
         } else if let Some(boundary) = multipart::boundary(&content_type) {
             let fields = multipart::fields(&read_form(request, state).await?, boundary);
@@ -119,6 +120,11 @@ impl Params {
     /// All values of `name`.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.pairs.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The text of a query; nothing is one that says nothing, which reading it tells.
+    pub(crate) fn query(&self) -> &str {
+        self.get("query").unwrap_or_default()
     }
 
     /// A value that must be there.

@@ -34,14 +34,14 @@ pub(crate) async fn instant(Ready(parts): Ready, params: Params) -> Result<Respo
     let tracked = parts.queries.asked(params.asked(text(&parts, &params)?, steps));
     let body = blocking::answer_within(parts, budget, tracked, move |parts, tracked, budget, sink| {
         let mut stats = Stats::runs(parts, &params, (asked, steps));
-        let expr = parse(parts, params.required("query")?, budget)?;
+        let expr = parse(parts, params.query(), budget)?;
         let engine = engine(parts, &params)?;
         stats.evaluates(parts);
         tracked.enters(Slice::Evaluate);
         let result = engine.instant(parts.storage.as_ref(), &expr, at, budget);
         stats.evaluated(parts, budget, result.as_ref().ok());
         tracked.evaluated(stats.samples());
-        let query = params.required("query")?;
+        let query = params.query();
         let (request, path) = (params.requested(), "/api/v1/query");
         let ended = Ended { request, path, query, start: at, end: at, step: DurationMs::ZERO };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
@@ -80,7 +80,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
     let tracked = parts.queries.asked(params.asked(text(&parts, &params)?, steps));
     let body = blocking::answer_within(parts, budget, tracked, move |parts, tracked, budget, sink| {
         let mut stats = Stats::runs(parts, &params, (asked, steps));
-        let expr = parse(parts, params.required("query")?, budget)?;
+        let expr = parse(parts, params.query(), budget)?;
         if !matches!(expr.value_type(), ValueType::Scalar | ValueType::InstantVector) {
             let reason = format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
@@ -94,7 +94,7 @@ pub(crate) async fn range(Ready(parts): Ready, params: Params) -> Result<Respons
         let result = engine.range(parts.storage.as_ref(), &expr, steps, budget);
         stats.evaluated(parts, budget, result.as_ref().ok());
         tracked.evaluated(stats.samples());
-        let query = params.required("query")?;
+        let query = params.query();
         let (request, path) = (params.requested(), "/api/v1/query_range");
         let ended = Ended { request, path, query, start, end, step };
         parts.query_log.ended(parts, ended, &stats, result.as_ref().err());
@@ -130,7 +130,7 @@ fn count_refused(parts: &Parts, refused: &ApiError) {
 
 /// The query, unless it is longer than any may be: such a text waits for no slot.
 fn text<'p>(parts: &Parts, params: &'p Params) -> Result<&'p str, ApiError> {
-    let text = params.required("query")?;
+    let text = params.query();
     if text.len() <= MAX_QUERY_BYTES {
         return Ok(text);
     }

@@ -214,7 +214,7 @@ fn line(now_ms: i64, ended: Ended<'_>, stats: &Stats, error: Option<&EvalError>)
             // Whole seconds, as there.
             "step": ended.step.as_ms() / 1000,
         },
-        "stats": stats.json(),
+        "stats": stats.numbers(),
         // Nothing here is traced: no span has this number.
         "spanID": "0000000000000000",
         "httpRequest": {

@@ -1,6 +1,7 @@
 //! `Stats`: how long a query took, and how many samples it read, for clients that ask by `stats`.
 
-use crate::{params::Params, parts::Parts, reply::ApiError, writing::Writing};
+use crate::{json, params::Params, parts::Parts, reply::ApiError, writing::Writing};
+use serde::Serialize;
 use serde_json::json;
 use skopos_model::TimestampMs;
 use skopos_promql::{Engine, OperatorStats, QueriedSamples, QueryResult, Steps, queries::Samples};
@@ -77,8 +78,37 @@ fn write_list(
 }
 
 fn write_number(out: &mut Vec<u8>, n: u64) {
-    write!(out, "{n}").expect("invariant: writing to a Vec cannot fail");
+    write!(out, "{n}").expect(WRITING);
 }
+
+/// What is told of every query.
+#[derive(Serialize)]
+pub(crate) struct Numbers {
+    timings: Timings,
+    samples: Totals,
+}
+
+/// Seconds.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Timings {
+    eval_total_time: f64,
+    result_sort_time: f64,
+    query_preparation_time: f64,
+    inner_eval_time: f64,
+    exec_queue_time: f64,
+    exec_total_time: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Totals {
+    total_queryable_samples: u64,
+    samples_read: u64,
+    peak_samples: u64,
+}
+
+const WRITING: &str = "invariant: writing to a Vec cannot fail";
 
 /// When the parts of a query began and ended.
 #[derive(Debug, Default)]
@@ -135,19 +165,27 @@ impl Stats {
         if !self.wanted {
             return Ok(());
         }
-        let all = self.json();
+        let Numbers { timings, samples } = self.numbers();
         writing.out.extend_from_slice(b",\"stats\":{\"timings\":");
-        writing.out.extend_from_slice(all["timings"].to_string().as_bytes());
+        writing.out.extend_from_slice(&json::to_vec(&timings));
         writing.out.extend_from_slice(b",\"samples\":{");
         if self.operators.in_stats {
             writing.out.extend_from_slice(b"\"totalQueryableSamplesPerStep\":");
             self.write_per_step(writing, &self.samples.per_step)?;
-            writing.out.extend_from_slice(b",\"samplesReadPerStep\":");
+            writing.out.push(b',');
+        }
+        write!(writing.out, "\"totalQueryableSamples\":{},", samples.total_queryable_samples).expect(WRITING);
+        if self.operators.in_stats {
+            writing.out.extend_from_slice(b"\"samplesReadPerStep\":");
             self.write_per_step(writing, &self.samples.read_per_step)?;
             writing.out.push(b',');
         }
-        // The members of one object.
-        writing.out.extend_from_slice(&all["samples"].to_string().as_bytes()[1..]);
+        write!(
+            writing.out,
+            "\"samplesRead\":{},\"peakSamples\":{}}}",
+            samples.samples_read, samples.peak_samples
+        )
+        .expect(WRITING);
         if self.operators.in_stats {
             writing.out.extend_from_slice(b",\"operators\":");
             write_operators(writing, operators)?;
@@ -167,23 +205,23 @@ impl Stats {
     }
 
     /// As Prometheus writes it. Sorting is a part of evaluation.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub(crate) fn numbers(&self) -> Numbers {
         let between = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64();
-        json!({
-            "timings": {
-                "evalTotalTime": between(self.ran, self.ended),
-                "resultSortTime": 0,
-                "queryPreparationTime": between(self.ran, self.began),
-                "innerEvalTime": between(self.began, self.ended),
-                "execQueueTime": between(self.asked, self.ran),
-                "execTotalTime": between(self.asked, self.ended),
+        Numbers {
+            timings: Timings {
+                eval_total_time: between(self.ran, self.ended),
+                result_sort_time: 0.0,
+                query_preparation_time: between(self.ran, self.began),
+                inner_eval_time: between(self.began, self.ended),
+                exec_queue_time: between(self.asked, self.ran),
+                exec_total_time: between(self.asked, self.ended),
             },
-            "samples": {
-                "totalQueryableSamples": self.samples.total,
-                "samplesRead": self.samples.read,
-                "peakSamples": self.peak,
+            samples: Totals {
+                total_queryable_samples: self.samples.total,
+                samples_read: self.samples.read,
+                peak_samples: self.peak,
             },
-        })
+        }
     }
 
     /// Writes the samples of each step with its time in seconds.
@@ -192,7 +230,7 @@ impl Stats {
         write_list(writing, per_step, |out, k, n| {
             out.push(b'[');
             let seconds = TimestampMs::new(start + k as i64 * step).as_secs_f64();
-            write!(out, "{seconds},{n}]").expect("invariant: writing to a Vec cannot fail");
+            write!(out, "{seconds},{n}]").expect(WRITING);
         })
     }
 }
@@ -207,17 +245,11 @@ mod tests {
         let (asked, ran, began, ended) = (at(1000), at(1500), at(1625), at(3625));
         let samples = QueriedSamples { total: 9, read: 7, ..QueriedSamples::default() };
         let stats = Stats { asked, ran, began, ended, samples, peak: 3, ..Stats::default() };
-        let expected = json!({
-            "timings": {
-                "evalTotalTime": 2.125,
-                "resultSortTime": 0,
-                "queryPreparationTime": 0.125,
-                "innerEvalTime": 2.0,
-                "execQueueTime": 0.5,
-                "execTotalTime": 2.625,
-            },
-            "samples": {"totalQueryableSamples": 9, "samplesRead": 7, "peakSamples": 3},
-        });
-        assert_eq!(stats.json(), expected);
+        let expected = concat!(
+            r#"{"timings":{"evalTotalTime":2.125,"resultSortTime":0,"queryPreparationTime":0.125,"#,
+            r#""innerEvalTime":2,"execQueueTime":0.5,"execTotalTime":2.625},"#,
+            r#""samples":{"totalQueryableSamples":9,"samplesRead":7,"peakSamples":3}}"#,
+        );
+        assert_eq!(String::from_utf8(json::to_vec(&stats.numbers())).unwrap(), expected);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     reply::{ApiError, Success},
 };
 use axum::extract::State;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use skopos_exposition::{Entry, Format, Parser, Sample};
 use skopos_model::{LabelsBuilder, MetricType, re2::WholeText};
 
@@ -32,45 +32,109 @@ async fn of_pattern(app: &App, params: Params) -> Result<Success, ApiError> {
             !family.metrics.is_empty() && pattern.as_ref().is_none_or(|p| p.is_match(&family.name))
         };
         let families = families(&write(Format::Text))?;
-        let families: Vec<Value> = families.into_iter().filter(wanted).map(Family::into_json).collect();
+        let families: Vec<Family> = families.into_iter().filter(wanted).collect();
         Success::of(&families)
     });
     answer.await?
 }
 
+/// Members stand in the order of the message's fields.
+#[derive(Serialize)]
 struct Family {
     name: String,
     help: String,
+    #[serde(rename = "type", serialize_with = "capitals")]
     metric_type: MetricType,
+    #[serde(rename = "metric")]
     metrics: Vec<Metric>,
 }
 
 struct Metric {
-    labels: Vec<(String, String)>,
+    labels: Vec<Pair>,
+    kind: MetricType,
     value: Value,
 }
 
-impl Family {
-    fn into_json(self) -> Value {
-        let kind =
-            if self.metric_type == MetricType::Unknown { "untyped" } else { self.metric_type.as_str() };
-        let metric = |m: Metric| {
-            let mut out = Map::new();
-            if !m.labels.is_empty() {
-                let pair = |(name, value): (String, String)| json!({"name": name, "value": value});
-                out.insert("label".to_owned(), m.labels.into_iter().map(pair).collect());
-            }
-            out.insert(kind.to_owned(), m.value);
-            Value::Object(out)
-        };
-        json!({
-            "name": self.name,
-            "help": self.help,
-            "type": kind.to_uppercase(),
-            "metric": self.metrics.into_iter().map(metric).collect::<Vec<_>>(),
-        })
-    }
+#[derive(PartialEq, Serialize)]
+struct Pair {
+    name: String,
+    value: String,
+}
 
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value {
+    Single {
+        value: Number,
+    },
+    #[serde(rename_all = "camelCase")]
+    Compound {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sample_count: Option<Count>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sample_sum: Option<Number>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        quantile: Vec<Quantile>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        bucket: Vec<Bucket>,
+    },
+}
+
+#[derive(Serialize)]
+struct Quantile {
+    quantile: Number,
+    value: Number,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bucket {
+    cumulative_count: Count,
+    upper_bound: Number,
+}
+
+/// JSON has no numbers for those that are not finite.
+struct Number(f64);
+
+/// Whole numbers of 64 bits are texts there.
+struct Count(f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            v if v.is_finite() => to.serialize_f64(v),
+            v if v.is_nan() => to.serialize_str("NaN"),
+            v => to.serialize_str(if v > 0.0 { "Infinity" } else { "-Infinity" }),
+        }
+    }
+}
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{:.0}", self.0))
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut members = to.serialize_map(None)?;
+        if !self.labels.is_empty() {
+            members.serialize_entry("label", &self.labels)?;
+        }
+        members.serialize_entry(name_of(self.kind), &self.value)?;
+        members.end()
+    }
+}
+
+fn name_of(kind: MetricType) -> &'static str {
+    if kind == MetricType::Unknown { "untyped" } else { kind.as_str() }
+}
+
+fn capitals<S: Serializer>(kind: &MetricType, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&name_of(*kind).to_uppercase())
+}
+
+impl Family {
     fn add(&mut self, sample: &Sample<'_>) -> Result<(), ApiError> {
         let mut builder = LabelsBuilder::default();
         sample.series.labels_into(&mut builder).map_err(|e| ApiError::internal(e.label))?;
@@ -78,58 +142,41 @@ impl Family {
         let part = labels.value("__name__").strip_prefix(self.name.as_str()).unwrap_or("").to_owned();
         let of_part = |name: &str| name == "le" && part == "_bucket" || name == "quantile" && part.is_empty();
         let compound = matches!(self.metric_type, MetricType::Histogram | MetricType::Summary);
-        let own: Vec<(String, String)> = labels
+        let own: Vec<Pair> = labels
             .iter()
             .filter(|(name, _)| *name != "__name__" && !(compound && of_part(name)))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .map(|(name, value)| Pair { name: name.to_owned(), value: value.to_owned() })
             .collect();
+        let kind = self.metric_type;
         if !compound {
-            self.metrics.push(Metric { labels: own, value: json!({"value": number(sample.value)}) });
+            let value = Value::Single { value: Number(sample.value) };
+            self.metrics.push(Metric { labels: own, kind, value });
             return Ok(());
         }
         let at = self.metrics.iter().position(|m| m.labels == own).unwrap_or_else(|| {
-            self.metrics.push(Metric { labels: own, value: json!({}) });
+            let value = Value::Compound {
+                sample_count: None,
+                sample_sum: None,
+                quantile: Vec::new(),
+                bucket: Vec::new(),
+            };
+            self.metrics.push(Metric { labels: own, kind, value });
             self.metrics.len() - 1
         });
-        let value = &mut self.metrics[at].value;
-        let number_of = |label: &str| number(labels.value(label).parse().unwrap_or(f64::NAN));
-        match part.as_str() {
-            "_sum" => value["sampleSum"] = number(sample.value),
-            "_count" => value["sampleCount"] = count(sample.value),
-            "_bucket" => push(
-                &mut value["bucket"],
-                json!({"cumulativeCount": count(sample.value), "upperBound": number_of("le")}),
-            ),
-            _ => push(
-                &mut value["quantile"],
-                json!({"quantile": number_of("quantile"), "value": number(sample.value)}),
-            ),
+        let number_of = |label: &str| Number(labels.value(label).parse().unwrap_or(f64::NAN));
+        if let Value::Compound { sample_count, sample_sum, quantile, bucket } = &mut self.metrics[at].value {
+            match part.as_str() {
+                "_sum" => *sample_sum = Some(Number(sample.value)),
+                "_count" => *sample_count = Some(Count(sample.value)),
+                "_bucket" => {
+                    let (cumulative_count, upper_bound) = (Count(sample.value), number_of("le"));
+                    bucket.push(Bucket { cumulative_count, upper_bound });
+                }
+                _ => quantile.push(Quantile { quantile: number_of("quantile"), value: Number(sample.value) }),
+            }
         }
         Ok(())
     }
-}
-
-fn push(list: &mut Value, item: Value) {
-    match list {
-        Value::Array(items) => items.push(item),
-        other => *other = Value::Array(vec![item]),
-    }
-}
-
-/// JSON has no numbers for these.
-fn number(v: f64) -> Value {
-    if v.is_finite() {
-        json!(v)
-    } else if v.is_nan() {
-        json!("NaN")
-    } else {
-        json!(if v > 0.0 { "Infinity" } else { "-Infinity" })
-    }
-}
-
-/// Whole numbers of 64 bits are texts there.
-fn count(v: f64) -> Value {
-    Value::String(format!("{v:.0}"))
 }
 
 fn families(text: &[u8]) -> Result<Vec<Family>, ApiError> {
@@ -186,20 +233,13 @@ mod tests {
         let text = "# HELP h how long\n# TYPE h histogram\nh_bucket{a=\"x\",le=\"1\"} 2\n\
                     h_bucket{a=\"x\",le=\"+Inf\"} 3\nh_sum{a=\"x\"} 4.5\nh_count{a=\"x\"} 3\n\
                     # HELP g g\n# TYPE g gauge\ng NaN\n";
-        let families: Vec<Value> =
-            families(text.as_bytes()).unwrap().into_iter().map(Family::into_json).collect();
-        let histogram = json!({"bucket": [
-            {"cumulativeCount": "2", "upperBound": 1.0},
-            {"cumulativeCount": "3", "upperBound": "Infinity"},
-        ], "sampleSum": 4.5, "sampleCount": "3"});
-        let label = json!([{"name": "a", "value": "x"}]);
-        assert_eq!(
-            families,
-            [
-                json!({"name": "h", "help": "how long", "type": "HISTOGRAM",
-                    "metric": [{"label": label, "histogram": histogram}]}),
-                json!({"name": "g", "help": "g", "type": "GAUGE", "metric": [{"gauge": {"value": "NaN"}}]}),
-            ]
+        let written = String::from_utf8(crate::json::to_vec(&families(text.as_bytes()).unwrap())).unwrap();
+        let expected = concat!(
+            r#"[{"name":"h","help":"how long","type":"HISTOGRAM","metric":[{"label":[{"name":"a","value":"x"}],"#,
+            r#""histogram":{"sampleCount":"3","sampleSum":4.5,"bucket":[{"cumulativeCount":"2","upperBound":1},"#,
+            r#"{"cumulativeCount":"3","upperBound":"Infinity"}]}}]},"#,
+            r#"{"name":"g","help":"g","type":"GAUGE","metric":[{"gauge":{"value":"NaN"}}]}]"#,
         );
+        assert_eq!(written, expected);
     }
 }

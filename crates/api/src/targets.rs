@@ -51,7 +51,8 @@ pub(crate) async fn targets(
     let wants_active = matches!(state.as_deref(), None | Some("any" | "active"));
     let wants_dropped = matches!(state.as_deref(), None | Some("any" | "dropped"));
     let pool = params.get("scrapePool");
-    let all = parts.targets.targets();
+    let mut all = parts.targets.targets();
+    all.sort_by(|a, b| a.target.job.cmp(&b.target.job));
     let in_pool = |t: &&Arc<TargetStatus>| pool.is_none_or(|p| p == &*t.target.job);
     let mut body = reply::BEGIN.to_vec();
     body.extend_from_slice(b"{\"activeTargets\":[");

@@ -31,6 +31,11 @@ pub fn write_api(out: &mut Vec<u8>, v: f64) {
     }
 }
 
+/// Appends `v` in decimals without an exponent, whatever its size (Go's `'f'` with the shortest digits).
+pub fn write_decimal(out: &mut Vec<u8>, v: f64) {
+    write_with(out, v, |_| false);
+}
+
 /// Appends a whole number in decimal digits.
 pub fn write_integer(out: &mut Vec<u8>, n: i64) {
     if n < 0 {
@@ -197,6 +202,18 @@ mod tests {
             (f64::INFINITY, "+Inf"),
         ] {
             assert_eq!(api(v), text);
+        }
+        for (v, text) in [
+            (1e21, "1000000000000000000000"),
+            (-1.5e-7, "-0.00000015"),
+            (-0.0, "-0"),
+            (0.1, "0.1"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            let mut out = Vec::new();
+            write_decimal(&mut out, v);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }
 

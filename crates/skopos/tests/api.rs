@@ -264,7 +264,8 @@ fn head_of(server: &Service) -> Value {
 /// Requests that ours answers in its own way: the path, the status, and a part of the answer.
 const OURS: &[(&str, u16, &str)] = &[
     ("/api/v1/query?query=sum(", 400, r#"invalid parameter \"query\": 1:5: parse error"#),
-    ("/api/v1/query", 400, r#"invalid parameter \"query\": it is missing"#),
+    ("/api/v1/query", 400, r#"invalid parameter \"query\": 1:1: parse error: no expression found in input"#),
+    ("/federate?dedup=x", 400, "invalid parameter \"dedup\": write true or false\n"),
     (
         "/api/v1/query?query=m&time=x",
         400,
@@ -322,7 +323,8 @@ const OURS: &[(&str, u16, &str)] = &[
     ("/-/healthy", 200, "Skopos is healthy."),
     ("/-/ready", 200, "Skopos is ready."),
     ("/nothing/here.js", 404, "There is nothing at /nothing/here.js"),
-    ("/../../etc/passwd", 404, ""),
+    ("/../../etc/passwd", 301, ""),
+    ("/etc/passwd", 404, "There is nothing at /etc/passwd"),
 ];
 
 #[test]

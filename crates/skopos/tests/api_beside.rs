@@ -6,6 +6,10 @@ use crate::{
     api::shape,
     support::{json, server, wait_for_value},
 };
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::Value;
 use skopos_testkit::{
     http::{self, Response},
@@ -13,7 +17,7 @@ use skopos_testkit::{
     peers,
     service::Service,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 const BODY: &str = "# HELP m Said.\n# TYPE m counter\nm{a=\"1\"} 1\nm{a=\"2\"} 2\nspecial{l=\"x\"} +Inf\n";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -241,6 +245,154 @@ fn members(value: &Value) -> BTreeSet<String> {
     let mut shape = shape(value);
     shape.retain(|path| !path.contains("droppedTargetCounts") && !path.starts_with("/application"));
     shape
+}
+
+/// What stands in the answer is the same too, but for what a Prometheus 3 says of remarks.
+const TO_THE_BYTE: &[&str] = &[
+    "/api/v1/query?query=1e21&time=3.5",
+    "/api/v1/query?query=-1e-7&time=-0.25",
+    "/api/v1/query?query=-0&time=1e9",
+    "/api/v1/query?query=0/0&time=1.001",
+    "/api/v1/query?query=%22x%3Cy%22&time=3.25",
+    "/api/v1/query?query=vector(1e-7)&time=3.5",
+    "/api/v1/query?query=vector(1e21)&time=3.25",
+    "/api/v1/query_range?query=1e21&start=-1&end=1&step=0.5",
+    // As people write them.
+    "/api/v1/query?query=2>bool1&time=3",
+    "/api/v1/query?query=1<bool1&time=3",
+    "/api/v1/query?query=count(m>=0)<9&time=3",
+];
+
+#[test]
+fn numbers_and_texts_of_no_series_are_written_as_prometheus_writes_them() {
+    let servers = start(&[]);
+    for path in TO_THE_BYTE {
+        let ours = send(&servers.ours, "GET", path, "");
+        for theirs in [&servers.debians].into_iter().chain(&servers.newer) {
+            let theirs = send(theirs, "GET", path, "");
+            assert_eq!(ours.status, theirs.status, "{path}");
+            if theirs.status == 200 {
+                assert_eq!(ours.text(), theirs.text(), "{path}");
+            }
+        }
+    }
+    // Debian's release knows no such names of labels.
+    assert_eq!(send(&servers.ours, "GET", "/api/v1/label/<`>/values", "").status, 200);
+    for content_type in [
+        "APPLICATION/X-WWW-FORM-URLENCODED",
+        "application/x-www-form-urlencoded ; charset=utf-8",
+        "application/x-www-form-urlencodedx",
+        "text/plain",
+    ] {
+        let ask = |server: &Service| {
+            let headers = [("Content-Type", content_type)];
+            http::request("POST", &server.url("/api/v1/query"), &headers, b"query=1&time=3").unwrap().status
+        };
+        assert_eq!(ask(&servers.ours), ask(&servers.debians), "{content_type}");
+    }
+}
+
+#[test]
+fn members_stand_in_the_order_that_they_have_in_prometheus() {
+    let servers = start(&[]);
+    let Some(newer) = &servers.newer else { return };
+    for path in [
+        "/api/v1/query?query=m&stats=all",
+        "/api/v1/query_range?query=m&start=1&end=2&step=1&stats=true",
+        "/api/v1/targets",
+        "/api/v1/targets/metadata",
+        "/api/v1/metadata",
+        "/api/v1/status/runtimeinfo",
+        "/api/v1/status/buildinfo",
+        "/api/v1/status/tsdb",
+        "/api/v1/status/walreplay",
+    ] {
+        let in_order = |server: &Service| {
+            let mut all = Vec::new();
+            let text = send(server, "GET", path, "").text();
+            let mut reader = serde_json::Deserializer::from_str(&text);
+            Members { all: &mut all, at: String::new() }.deserialize(&mut reader).unwrap();
+            all
+        };
+        let (mut ours, theirs) = (in_order(&servers.ours), in_order(newer));
+        ours.retain(|member| theirs.contains(member));
+        assert_eq!(ours, theirs, "{path}");
+    }
+}
+
+/// Notes the paths of all members in their order; of a list those of its first item.
+struct Members<'a> {
+    all: &'a mut Vec<String>,
+    at: String,
+}
+
+impl<'de> DeserializeSeed<'de> for Members<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<String>()? {
+            let at = format!("{}/{name}", self.at);
+            self.all.push(at.clone());
+            members.next_value_seed(Members { all: &mut *self.all, at })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        if items.next_element_seed(Members { all: self.all, at: self.at })?.is_some() {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[test]
+fn addresses_that_are_put_together_lead_to_where_they_should() {
+    let servers = start(&[]);
+    for path in ["//api/v1/query?query=1&time=3", "/api/v1/./query?query=1", "/x/../metrics", "/metrics/"] {
+        let (ours, theirs) = (send(&servers.ours, "GET", path, ""), send(&servers.debians, "GET", path, ""));
+        assert_eq!((ours.status, theirs.status), (301, 301), "{path}");
+        assert_eq!(ours.header("location"), theirs.header("location"), "{path}");
+    }
+    // A form must not be lost on the way.
+    assert_eq!(send(&servers.ours, "POST", "//api/v1/query", "query=1").status, 308);
+    assert_eq!(send(&servers.ours, "GET", "/nope", "").status, 404);
 }
 
 #[test]

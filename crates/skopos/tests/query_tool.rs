@@ -141,6 +141,11 @@ fn queries_are_written_anew_as_promtool_writes_them() {
         if let Some(promtool) = promtool_3().filter(|_| arguments[1] != "-x") {
             let arguments = [&["--experimental", "promql"], &arguments[..]].concat();
             assert_eq!(said(&ours), said(&run(promtool.to_str().unwrap(), &arguments)), "{arguments:?}");
+            assert_eq!(
+                said(&ours),
+                said(&run(BINARY, &[&["tool"], &arguments[..]].concat())),
+                "{arguments:?}"
+            );
         }
     }
     for (arguments, words) in [

@@ -82,13 +82,13 @@ fn names_and_values_are_found_by_parts_of_them_in_the_order_that_is_wanted() {
     let params =
         [("search[]", "node"), ("batch_size", "1"), ("include_metadata", "1"), ("include_score", "1")];
     let found = lines(&server, metrics, &params);
-    let cpu = json!({"name": "node_cpu_seconds_total", "score": 1.0, "type": "counter", "help": "Time."});
+    let cpu = json!({"name": "node_cpu_seconds_total", "score": 1, "type": "counter", "help": "Time."});
     assert_eq!(found[0], json!({"results": [cpu]}));
     assert_eq!(found[1]["results"][0]["name"], "node_load1");
     assert_eq!(found[2..], [json!({"status": "success", "has_more": false})]);
     let text = ask(&server, "/api/v1/search/metric_names", &params).text();
     assert!(
-        text.starts_with("{\"results\":[{\"name\":\"node_cpu_seconds_total\",\"score\":1.0,\"type\":"),
+        text.starts_with("{\"results\":[{\"name\":\"node_cpu_seconds_total\",\"score\":1,\"type\":"),
         "{text}"
     );
 }

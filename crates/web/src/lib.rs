@@ -9,7 +9,8 @@
 //! - `protection`: `Protection`, all of it as in force now, exchanged as a whole when its files change.
 //! - `guard`: the layer in front of all routes that asks `Protection`.
 //! - `serve`: listening and serving; `progress`: clients that take next to nothing are cut off; `activity`:
-//!   connections of HTTP/2 on which nothing happens are ended.
+//!   connections of HTTP/2 on which nothing happens are ended; `request_line`: characters that clients leave
+//!   as they are in addresses.
 //! - `own_metrics`: what a process that serves says of itself, on whatever page.
 //!
 //! The way of a request: `serve` accepts → TLS handshake → HTTP → `guard` (rate, credentials, scope) →
@@ -32,6 +33,7 @@ mod password;
 mod progress;
 mod protection;
 mod rate;
+mod request_line;
 pub mod serve;
 mod tls;
 mod token;

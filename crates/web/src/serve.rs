@@ -7,6 +7,7 @@ use crate::{
     guard::{Guard, guard},
     progress::Progress,
     protection::Protection,
+    request_line::AnyTarget,
 };
 use axum::{Router, extract::Request, middleware};
 use hyper::service::{Service as _, service_fn};
@@ -17,7 +18,7 @@ use hyper_util::{
 };
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -32,6 +33,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take next to nothing of its answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The answer to who speaks HTTP to a server of HTTPS, in Go's words.
+const NOT_IN_THE_CLEAR: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// Requests at the same time on one connection of HTTP/2.
 const STREAMS_MAX: u32 = 128;
 /// Connections that are served at the same time; more wait (`--web.max-connections`).
@@ -184,7 +188,8 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
                         request.extensions_mut().insert(peer);
                         app.call(request)
                     });
-                    let connection = builder.serve_connection(TokioIo::new(io), service);
+                    let io = TokioIo::new(AnyTarget::new(io));
+                    let connection = builder.serve_connection(io, service);
                     watcher.watch(connection).await.map_err(|e| e.to_string())
                 }
                 Ok((io, protocol @ Protocol::Http2)) => {
@@ -231,17 +236,34 @@ fn builder(protocol: Protocol, idle_timeout: Duration) -> auto::Builder<TokioExe
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 
-async fn secured(stream: TcpStream, protection: &Protection) -> io::Result<(Pin<Box<dyn Stream>>, Protocol)> {
+async fn secured(
+    mut stream: TcpStream,
+    protection: &Protection,
+) -> io::Result<(Pin<Box<dyn Stream>>, Protocol)> {
     // Answers are small and written at once: waiting to fill a packet only adds latency.
     let _best_effort = stream.set_nodelay(true);
-    let stream = Progress::new(stream, WRITE_TIMEOUT);
     let Some(tls) = protection.now().tls.clone() else {
-        return Ok((Box::pin(stream), Protocol::Http1));
+        return Ok((Box::pin(Progress::new(stream, WRITE_TIMEOUT)), Protocol::Http1));
     };
-    let handshake = TlsAcceptor::from(tls).accept(stream);
+    let handshake = async move {
+        if begins_as_http(&stream).await? {
+            // What nobody has read when a connection ends takes the answer with it.
+            let _read = stream.read(&mut [0; 4096]).await?;
+            stream.write_all(NOT_IN_THE_CLEAR).await?;
+            stream.shutdown().await?;
+            return Err(io::Error::other("the client speaks HTTP in the clear"));
+        }
+        TlsAcceptor::from(tls).accept(Progress::new(stream, WRITE_TIMEOUT)).await
+    };
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
         .await
         .map_err(|_elapsed| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))??;
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((Box::pin(stream), if is_http2 { Protocol::Http2 } else { Protocol::Http1 }))
+}
+
+/// Whether the first byte is a letter, as methods of HTTP have: a handshake begins with none.
+async fn begins_as_http(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic())
 }

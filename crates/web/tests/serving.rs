@@ -197,7 +197,10 @@ fn a_server_with_a_certificate_speaks_tls_only() {
     assert_eq!(server.get(&client(Some(&authority), None), "/read").unwrap().status(), StatusCode::OK);
     assert!(server.get(&client(Some(&Authority::new()), None), "/read").is_err());
     let plain = client(None, None).get(format!("http://localhost:{}/read", server.port));
-    assert!(server.ask(plain).is_err(), "answered in the clear");
+    let refused = server.ask(plain).unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "answered in the clear");
+    let text = server.runtime.block_on(refused.text()).unwrap();
+    assert_eq!(text, "Client sent an HTTP request to an HTTPS server.\n");
 }
 
 #[test]

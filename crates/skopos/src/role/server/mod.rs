@@ -222,6 +222,7 @@ async fn serve_until_stopped(
     let secured = options.protection.has_tls();
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let app = App::default();
+    app.notifications().let_listen(flags.web.max_notifications_subscribers as usize);
     app.notifications().say(STARTING, now(&env));
     let progress = ReplayProgress::default();
     let seen = progress.clone();

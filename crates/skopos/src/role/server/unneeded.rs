@@ -18,6 +18,18 @@ pub(super) struct UnneededFlags {
     console_libraries: Option<PathBuf>,
     #[arg(long = "web.enable-remote-write-receiver", hide = true)]
     remote_write_receiver: bool,
+    #[arg(long = "web.page-title", value_name = "TITLE", hide = true)]
+    page_title: Option<String>,
+    #[arg(long = "web.user-assets", value_name = "DIR", hide = true)]
+    user_assets: Option<PathBuf>,
+    #[arg(long = "auto-gomaxprocs", alias = "no-auto-gomaxprocs", hide = true)]
+    auto_gomaxprocs: bool,
+    #[arg(long = "auto-gomemlimit", alias = "no-auto-gomemlimit", hide = true)]
+    auto_gomemlimit: bool,
+    #[arg(long = "auto-gomemlimit.ratio", value_name = "RATIO", hide = true)]
+    auto_gomemlimit_ratio: Option<f64>,
+    #[arg(long = "storage.tsdb.head-chunks-write-queue-size", value_name = "N", hide = true)]
+    head_chunks_write_queue_size: Option<u64>,
 }
 
 const ALWAYS: &str = "it is always on";
@@ -82,6 +94,16 @@ impl UnneededFlags {
             (self.console_templates.is_some(), "web.console.templates", console),
             (self.console_libraries.is_some(), "web.console.libraries", console),
             (self.remote_write_receiver, "web.enable-remote-write-receiver", NO_PUSHES),
+            (self.page_title.is_some(), "web.page-title", "the pages have one title"),
+            (self.user_assets.is_some(), "web.user-assets", "there is one web interface"),
+            (self.auto_gomaxprocs, "auto-gomaxprocs", GO),
+            (self.auto_gomemlimit, "auto-gomemlimit", GO),
+            (self.auto_gomemlimit_ratio.is_some(), "auto-gomemlimit.ratio", GO),
+            (
+                self.head_chunks_write_queue_size.is_some(),
+                "storage.tsdb.head-chunks-write-queue-size",
+                "what waits is bounded by --storage.tsdb.max-unwritten-chunk-bytes",
+            ),
         ]
         .into_iter()
         .filter(|(given, ..)| *given)
@@ -161,6 +183,18 @@ mod tests {
             ["storage.tsdb.no-lockfile", "web.console.libraries"]
         );
         assert_eq!(given(&["--web.enable-remote-write-receiver"]), ["web.enable-remote-write-receiver"]);
+        assert_eq!(
+            given(&["--web.page-title=Mine", "--no-auto-gomaxprocs", "--auto-gomemlimit.ratio=0.8"]),
+            ["web.page-title", "auto-gomaxprocs", "auto-gomemlimit.ratio"]
+        );
+        assert_eq!(
+            given(&[
+                "--web.user-assets=/x",
+                "--auto-gomemlimit",
+                "--storage.tsdb.head-chunks-write-queue-size=9"
+            ]),
+            ["web.user-assets", "auto-gomemlimit", "storage.tsdb.head-chunks-write-queue-size"]
+        );
     }
 
     #[test]

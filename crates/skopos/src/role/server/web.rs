@@ -2,7 +2,8 @@
 
 use super::MOST_AT_A_TIME;
 use crate::role::{Failure, protection};
-use skopos_api::{CorsOrigin, Mount};
+use skopos_agent::{Host as _, ThisHost};
+use skopos_api::{CorsOrigin, Mount, notifications::DEFAULT_LISTENERS_MAX};
 use skopos_model::DurationMs;
 use skopos_web::serve::{DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_CONNECTIONS, ServeOptions};
 use std::path::PathBuf;
@@ -16,6 +17,10 @@ pub(super) struct WebFlags {
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS as u32,
         value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
     max_connections: u32,
+    /// Clients that may listen to notifications (`/api/v1/notifications/live`) at the same time.
+    #[arg(long = "web.max-notifications-subscribers", value_name = "N",
+        default_value_t = DEFAULT_LISTENERS_MAX as u32)]
+    pub(super) max_notifications_subscribers: u32,
     /// How long the body of a request may stand still.
     #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "5m")]
     read_timeout: DurationMs,
@@ -50,6 +55,7 @@ impl WebFlags {
             .map_err(|e| Failure::Flags(format!("--web.cors.origin={}: {e}", self.cors_origin)))?;
         Ok(Mount {
             external_url,
+            own_name: ThisHost.uname().nodename,
             own_port: None,
             prefix,
             cors_origin,

@@ -19,6 +19,12 @@ use clap::Subcommand;
 pub(crate) struct Flags {
     #[command(subcommand)]
     tool: Tool,
+    /// Features of PromQL by the names that they have in Prometheus.
+    #[arg(long = "enable-feature", global = true, value_name = "NAME", value_delimiter = ',')]
+    features: Vec<String>,
+    /// promtool wants it before some commands; nothing changes.
+    #[arg(long, global = true, hide = true)]
+    experimental: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,11 +45,11 @@ enum Tool {
     },
 }
 
-pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
-    match &flags.tool {
+pub(crate) fn run(Flags { tool, features, .. }: &Flags) -> Result<(), Failure> {
+    match tool {
         Tool::Check { what } => check::run(what),
         Tool::Query(flags) => query::run(flags),
-        Tool::Promql(flags) => promql::run(flags),
+        Tool::Promql(flags) => promql::run(flags, features),
         Tool::Tsdb { what } => tsdb::run(what),
     }
 }

@@ -13,12 +13,6 @@ use skopos_promql::{
 pub(super) struct Flags {
     #[command(subcommand)]
     what: Promql,
-    /// Features of the language by the names that they have in Prometheus.
-    #[arg(long = "enable-feature", global = true, value_name = "NAME", value_delimiter = ',')]
-    features: Vec<String>,
-    /// promtool wants it here; nothing changes.
-    #[arg(long, global = true, hide = true)]
-    experimental: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,9 +65,9 @@ fn operator(text: &str) -> Result<MatchOp, String> {
     found.ok_or_else(|| "write one of = != =~ !~".to_owned())
 }
 
-pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
+pub(super) fn run(flags: &Flags, features: &[String]) -> Result<(), Failure> {
     let mut options = EngineOptions::default();
-    for feature in &flags.features {
+    for feature in features {
         if !options.enable(feature) {
             return Err(Failure::Flags(format!("--enable-feature={feature}: PromQL has no such feature")));
         }
