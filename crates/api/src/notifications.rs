@@ -37,7 +37,7 @@ pub const STARTING: &str = "Skopos is starting and replaying the write-ahead log
 /// The program ends.
 pub const STOPPING: &str = "Skopos is shutting down and gracefully stopping all operations.";
 
-/// Clients that may listen at the same time (`--web.max-notifications-subscribers`); as many as in Prometheus.
+/// Clients that may listen at a time (`--web.max-notifications-subscribers`); as many as in Prometheus.
 pub const DEFAULT_LISTENERS_MAX: usize = 16;
 /// How long a listener may hear nothing: one that has gone without a word is noticed by what it does not
 /// take.

@@ -235,8 +235,9 @@ mod tests {
                     # HELP g g\n# TYPE g gauge\ng NaN\n";
         let written = String::from_utf8(crate::json::to_vec(&families(text.as_bytes()).unwrap())).unwrap();
         let expected = concat!(
-            r#"[{"name":"h","help":"how long","type":"HISTOGRAM","metric":[{"label":[{"name":"a","value":"x"}],"#,
-            r#""histogram":{"sampleCount":"3","sampleSum":4.5,"bucket":[{"cumulativeCount":"2","upperBound":1},"#,
+            r#"[{"name":"h","help":"how long","type":"HISTOGRAM","metric":["#,
+            r#"{"label":[{"name":"a","value":"x"}],"histogram":{"sampleCount":"3","sampleSum":4.5,"#,
+            r#""bucket":[{"cumulativeCount":"2","upperBound":1},"#,
             r#"{"cumulativeCount":"3","upperBound":"Infinity"}]}}]},"#,
             r#"{"name":"g","help":"g","type":"GAUGE","metric":[{"gauge":{"value":"NaN"}}]}]"#,
         );
