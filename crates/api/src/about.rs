@@ -16,7 +16,7 @@ use skopos_promql::{
     ast::{AggregateOp, BinaryOp},
     functions::FUNCTIONS,
 };
-use skopos_web::own_metrics::process;
+use skopos_web::process;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

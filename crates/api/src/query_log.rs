@@ -8,9 +8,9 @@ use crate::{
 use serde_json::json;
 use skopos_base::fs::{File, OpenMode, SharedFs, append_all};
 use skopos_config::Live;
+use skopos_exposition::Families;
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::EvalError;
-use skopos_web::own_metrics::Families;
 use std::{
     io,
     path::{Path, PathBuf},

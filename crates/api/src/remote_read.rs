@@ -18,6 +18,7 @@ use axum::{
 };
 use prost::Message;
 use skopos_chunk::{ChunkValue, Encoding, SampleIter, samples_in};
+use skopos_exposition::Families;
 use skopos_model::{MatchOp, Matcher, TimestampMs, matcher::Regexes};
 use skopos_proto::{
     ProtoError, convert, frame,
@@ -32,7 +33,6 @@ use skopos_storage::{
     TimeRange,
     merge::{compact_chunks, cut_chunk},
 };
-use skopos_web::own_metrics::Families;
 use std::{
     collections::BTreeMap,
     path::PathBuf,

@@ -10,6 +10,7 @@
 //!   - `parse::known`: such lines that say what is known already, skipped by comparing them.
 //!   - `parse::series`: `Series` and `RawExemplar`: labels as written, decoded when asked for.
 //!   - `parse::error`: `ParseError`: line, column, what to do.
+//! - `families`: `Families`, the same for families that cannot be wrong, since the program chose their names.
 //! - `write`: `TextWriter`, which writes families into a buffer that is used again.
 //!
 //! Read path: `Parser::new(format, body)` → `next` for a body that is new, `next_expecting` with the
@@ -28,11 +29,13 @@
 //! too; the stored bodies in `benches/data` are real ones and stay as they are. When you touch `scan`
 //! or `value`, run the benches: every scraped sample pays.
 
+mod families;
 mod format;
 mod negotiate;
 mod parse;
 mod write;
 
+pub use families::Families;
 pub use format::Format;
 pub use negotiate::{Escaping, Page, PageFormat};
 pub use parse::{

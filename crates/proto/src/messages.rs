@@ -83,12 +83,47 @@ pub struct QueryResult {
     pub timeseries: Vec<TimeSeries>,
 }
 
-/// What is written. Metadata are not.
+/// What is written.
 #[derive(Clone, PartialEq, Message)]
 pub struct WriteRequest {
     /// In any order.
     #[prost(message, repeated, tag = "1")]
     pub timeseries: Vec<TimeSeries>,
+    /// In any order.
+    #[prost(message, repeated, tag = "3")]
+    pub metadata: Vec<MetricMetadata>,
+}
+
+/// What is known of a family of metrics.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct MetricMetadata {
+    /// Its type.
+    #[prost(enumeration = "FamilyType", tag = "1")]
+    pub r#type: i32,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub family_name: String,
+    /// What it means.
+    #[prost(string, tag = "4")]
+    pub help: String,
+    /// Its unit; empty for none.
+    #[prost(string, tag = "5")]
+    pub unit: String,
+}
+
+/// The type of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+#[expect(missing_docs, reason = "the names say it; `skopos_model::MetricType` says what each means")]
+pub enum FamilyType {
+    Unknown = 0,
+    Counter = 1,
+    Gauge = 2,
+    Histogram = 3,
+    GaugeHistogram = 4,
+    Summary = 5,
+    Info = 6,
+    StateSet = 7,
 }
 
 /// One series with its samples.

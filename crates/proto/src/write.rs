@@ -60,7 +60,7 @@ mod tests {
             samples: vec![Sample { value, timestamp }],
             histograms: Vec::new(),
         });
-        let expected = WriteRequest { timeseries: expected.to_vec() };
+        let expected = WriteRequest { timeseries: expected.to_vec(), ..WriteRequest::default() };
         assert_eq!(WriteRequest::decode(&out[..]).unwrap(), expected);
         assert_eq!(out, expected.encode_to_vec(), "byte for byte");
     }

@@ -2,6 +2,7 @@
 //! that were on the page before and are gone get a marker of staleness, as when a server scrapes the page.
 //! Sends and keeps nothing.
 
+use crate::metadata::PageFamilies;
 use skopos_exposition::{DuplicateLabel, Entry, Format, ParseError, Parser, Series};
 use skopos_model::{LabelsBuilder, TimestampMs, name::METRIC_NAME, stale_nan};
 use skopos_proto::{messages::Sample, write};
@@ -44,7 +45,7 @@ impl TargetLabels {
 /// A request that is ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// How many samples it has.
+    /// How many samples it has, or of how many families it tells.
     pub samples: u32,
     /// A `WriteRequest`, compressed by snappy.
     pub body: Vec<u8>,
@@ -82,6 +83,7 @@ pub struct Batcher {
     builder: LabelsBuilder,
     before: Known,
     now: Known,
+    families: PageFamilies,
 }
 
 /// Requests under construction.
@@ -96,8 +98,8 @@ impl Batcher {
     /// One that gives every sample `labels`, and every request at most so many samples.
     pub fn new(labels: TargetLabels, max_samples: usize) -> Self {
         assert!(max_samples > 0, "a request without samples");
-        let (before, now) = (Known::default(), Known::default());
-        Self { labels, max_samples, builder: LabelsBuilder::default(), before, now }
+        let (before, now, families) = (Known::default(), Known::default(), PageFamilies::default());
+        Self { labels, max_samples, builder: LabelsBuilder::default(), before, now, families }
     }
 
     /// The requests of a page that was read at `at`, with what is known of the reading itself as `extra`. A
@@ -129,9 +131,21 @@ impl Batcher {
         (requests.finish(), read.map_err(|e| e.to_string()))
     }
 
+    /// What the page that was read last says of its families.
+    pub(crate) fn take_families(&mut self) -> PageFamilies {
+        std::mem::take(&mut self.families)
+    }
+
     fn read(&mut self, page: &[u8], at: TimestampMs, out: &mut Requests) -> Result<(), PageError> {
+        self.families = PageFamilies::default();
         for entry in Parser::new(Format::Text, page) {
-            let Entry::Sample(sample) = entry? else { continue };
+            let sample = match entry? {
+                Entry::Sample(sample) => sample,
+                other => {
+                    self.families.note(&other);
+                    continue;
+                }
+            };
             self.set_labels(sample.series)?;
             let timestamp = sample.timestamp.unwrap_or(at).as_ms();
             self.put(Sample { value: sample.value, timestamp }, out);
@@ -191,9 +205,7 @@ impl Requests {
     }
 
     fn end(&mut self) {
-        let body = Encoder::new().compress_vec(&self.bytes);
-        let body = body.expect("invariant: a request is shorter than the 4 GiB that snappy takes");
-        self.done.push(Batch { samples: self.samples as u32, body });
+        self.done.push(Batch { samples: self.samples as u32, body: compressed(&self.bytes) });
         self.bytes.clear();
         self.samples = 0;
     }
@@ -204,6 +216,12 @@ impl Requests {
         }
         self.done
     }
+}
+
+/// A request as it is sent.
+pub(crate) fn compressed(request: &[u8]) -> Vec<u8> {
+    let body = Encoder::new().compress_vec(request);
+    body.expect("invariant: a request is shorter than the 4 GiB that snappy takes")
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! A server that takes samples by remote write 1.0: its address, its headers, its secrets, and what its
 //! answers mean. Keeps nothing and never tries again.
 
-use crate::http_client::{Credentials, HttpClient, TlsClient};
+use crate::{
+    http_client::{Credentials, HttpClient, TlsClient},
+    tls_files::{TlsContents, TlsFiles},
+};
 use bytes::Bytes;
 use reqwest::{
     Client, StatusCode, Url,
@@ -14,7 +17,13 @@ use skopos_base::{
     fs::{SharedFs, read_all},
     secret::Secret,
 };
-use std::{error::Error, fmt, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// The version of the protocol that we speak.
 const VERSION: (&str, &str) = ("x-prometheus-remote-write-version", "0.1.0");
@@ -68,8 +77,10 @@ pub enum SecretFile {
 pub struct EndpointOptions {
     /// How long an answer may take.
     pub timeout: Duration,
-    /// How the connection is secured.
+    /// How the connection is secured, but for what stands in files.
     pub tls: TlsClient,
+    /// The files that secure it. They are read before each request: new certificates need no restart.
+    pub tls_files: TlsFiles,
     /// Who we are.
     pub secret: Option<SecretFile>,
     /// Headers that are sent too.
@@ -94,13 +105,24 @@ pub enum EndpointError {
 
 /// A server that is reached over HTTP.
 pub struct HttpEndpoint {
-    client: Client,
-    url: Url,
+    client: Mutex<Connected>,
+    /// As it was given, but for what is secret.
+    given: Url,
     shown: String,
     fs: SharedFs,
-    secret: Option<SecretFile>,
+    options: EndpointOptions,
+    headers: HeaderMap,
     /// Of the address itself.
     credentials: Credentials,
+}
+
+/// A client, the address that it is to ask, which may hold secrets, and the files that it was made of.
+struct Connected {
+    client: Client,
+    url: Url,
+    files: TlsContents,
+    /// Whether the files could be read last time: that they cannot is said once.
+    are_files_sound: bool,
 }
 
 impl fmt::Debug for HttpEndpoint {
@@ -124,8 +146,6 @@ impl HttpEndpoint {
         let credentials = take_credentials(&mut url);
         let shown = shown(&url);
         let failed = |reason: String| EndpointError::Client { url: shown.clone(), reason };
-        let http = HttpClient { credentials: Credentials::None, tls: options.tls.clone() };
-        let (builder, url) = http.builder_for(url).map_err(failed)?;
         let mut headers = HeaderMap::new();
         for (name, value) in &options.headers {
             let named = HeaderName::from_bytes(name.as_bytes())
@@ -136,12 +156,40 @@ impl HttpEndpoint {
             value.set_sensitive(true);
             headers.append(named, value);
         }
-        // A redirect of a request with a body becomes one without in most clients: it is told and tried
-        // again.
-        let builder = builder.timeout(options.timeout).redirect(Policy::none()).default_headers(headers);
-        let client = builder.build().map_err(|e| failed(chain(&e)))?;
-        let secret = options.secret.clone();
-        Ok(Self { client, url, shown, fs: SharedFs::clone(fs), secret, credentials })
+        let files = options.tls_files.read(&**fs).map_err(failed)?;
+        let connected = connect(url.clone(), options, &headers, files).map_err(failed)?;
+        let client = Mutex::new(connected);
+        let (fs, options) = (SharedFs::clone(fs), options.clone());
+        Ok(Self { client, given: url, shown, fs, options, headers, credentials })
+    }
+
+    /// The client and the address, with what the files of its certificates say now. Files that cannot be
+    /// used, as somebody writes them, leave the client that there is.
+    fn connected(&self) -> (Client, Url) {
+        let files = self.options.tls_files.read(&*self.fs);
+        let mut connected = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let renewed = match files {
+            Ok(files) if files == connected.files => None,
+            Ok(files) => Some(connect(self.given.clone(), &self.options, &self.headers, files)),
+            Err(reason) => Some(Err(reason)),
+        };
+        match renewed {
+            None => connected.are_files_sound = true,
+            Some(Ok(renewed)) => {
+                *connected = renewed;
+                tracing::info!(url = self.shown, "the connection has new certificates");
+            }
+            Some(Err(reason)) => {
+                if std::mem::take(&mut connected.are_files_sound) {
+                    tracing::warn!(
+                        url = self.shown,
+                        reason,
+                        "new certificates cannot be used: the old ones are"
+                    );
+                }
+            }
+        }
+        (connected.client.clone(), connected.url.clone())
     }
 
     /// The address without what is secret in it.
@@ -156,7 +204,7 @@ impl HttpEndpoint {
             let text = String::from_utf8(bytes).map_err(|_| format!("{}: it is no text", file.display()))?;
             Ok::<_, String>(Secret::new(text.trim().to_owned()))
         };
-        let credentials = match &self.secret {
+        let credentials = match &self.options.secret {
             None => self.credentials.clone(),
             Some(SecretFile::Password { username, file }) => {
                 Credentials::Basic { username: username.clone(), password: read(file)? }
@@ -171,7 +219,8 @@ impl HttpEndpoint {
 
 impl Endpoint for HttpEndpoint {
     async fn send(&self, body: Bytes) -> Reply {
-        let mut request = self.client.post(self.url.clone());
+        let (client, url) = self.connected();
+        let mut request = client.post(url);
         match self.authorization() {
             Ok(Some(value)) => request = request.header(AUTHORIZATION, value),
             Ok(None) => {}
@@ -197,6 +246,21 @@ impl Endpoint for HttpEndpoint {
         said.truncate(SHOWN_BYTES);
         reply(status, &headers, &said)
     }
+}
+
+/// A client of the server at `url` with these certificates.
+fn connect(
+    url: Url,
+    options: &EndpointOptions,
+    headers: &HeaderMap,
+    files: TlsContents,
+) -> Result<Connected, String> {
+    let http = HttpClient { credentials: Credentials::None, tls: files.client(&options.tls) };
+    let (builder, url) = http.builder_for(url)?;
+    // A redirect of a request with a body becomes one without in most clients: it is told and tried again.
+    let builder = builder.timeout(options.timeout).redirect(Policy::none()).default_headers(headers.clone());
+    let client = builder.build().map_err(|e| chain(&e))?;
+    Ok(Connected { client, url, files, are_files_sound: true })
 }
 
 /// What an answer means.
@@ -326,11 +390,11 @@ mod tests {
         let options = EndpointOptions { headers, ..options(None) };
         let endpoint = HttpEndpoint::new(&env.fs, url, &options).unwrap();
         assert_eq!(endpoint.shown(), "https://host/api/v1/write");
-        let text = format!("{endpoint:?} {options:?} {:?}", endpoint.client);
+        let text = format!("{endpoint:?} {options:?} {:?}", endpoint.client.lock().unwrap().client);
         assert!(!text.contains("hush") && !text.contains("hu$h") && !text.contains("hu%24h"), "{text}");
         let expected = Credentials::Basic { username: "me".into(), password: Secret::new("hu$h".into()) };
         assert_eq!(endpoint.credentials, expected);
-        assert_eq!(endpoint.url.query(), Some("token=hush"), "it is asked with what it was given");
+        assert_eq!(endpoint.given.query(), Some("token=hush"), "it is asked with what it was given");
     }
 
     #[test]
@@ -349,6 +413,34 @@ mod tests {
         let secret = Some(SecretFile::Password { username: "me".into(), file });
         let endpoint = HttpEndpoint::new(&env.fs, "http://host/", &options(secret)).unwrap();
         assert_eq!(endpoint.authorization().unwrap().unwrap(), "Basic bWU6c2Vjb25k");
+    }
+
+    #[test]
+    fn certificates_are_what_their_files_say_now_or_said_last() {
+        let env = SimWorld::new(1).env();
+        let path = PathBuf::from("/ca");
+        let tls_files = TlsFiles { authorities: Some(path), ..TlsFiles::default() };
+        let options = EndpointOptions { tls_files, ..options(None) };
+        let open = || HttpEndpoint::new(&env.fs, "https://host/", &options);
+        assert!(open().unwrap_err().to_string().contains("/ca"));
+        write(&env, "/ca", "no certificate");
+        assert!(open().unwrap_err().to_string().contains("ca"));
+        let pem = |name: &str| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            rcgen::CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap().pem()
+        };
+        write(&env, "/ca", &pem("first"));
+        let endpoint = open().unwrap();
+        let in_use = || endpoint.client.lock().unwrap().files.clone();
+        let first = in_use();
+        for broken in ["-----BEGIN CERT", ""] {
+            write(&env, "/ca", broken);
+            endpoint.connected();
+            assert_eq!(in_use(), first, "what cannot be used changes nothing");
+        }
+        write(&env, "/ca", &pem("second"));
+        endpoint.connected();
+        assert_ne!(in_use(), first);
     }
 
     #[test]

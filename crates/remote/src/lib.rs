@@ -5,7 +5,9 @@
 //! - `http_client`: who we say to be, and how the connection is secured.
 //! - `endpoint`: a server that takes samples: its address, its headers, its secrets in files; what its
 //!   answers mean.
-//! - `batch`: a page of metrics becomes requests, each ready to be sent.
+//!   `tls_files`: the files that secure the connection.
+//! - `batch`: a page of metrics becomes requests, each ready to be sent; `metadata`: what it says of its
+//!   families becomes others, which no queue holds.
 //! - `sender`: takes requests from the queue and sends them, in order, until they are taken.
 //! - `backoff`: how long to wait before it is tried again.
 //! - `stats`: what was sent, refused, tried again.
@@ -26,10 +28,13 @@ mod backoff;
 mod batch;
 mod endpoint;
 pub mod http_client;
+mod metadata;
 mod push;
 mod sender;
 mod stats;
+mod tls_files;
 
 pub use batch::{Batch, Batcher, TargetLabels};
 pub use endpoint::{Endpoint, EndpointError, EndpointOptions, HttpEndpoint, Reply, SecretFile};
 pub use push::{OpenError, Options, RemoteWrite};
+pub use tls_files::TlsFiles;

@@ -5,13 +5,14 @@ use crate::{
     backoff::Backoff,
     batch::{Batcher, TargetLabels},
     endpoint::{EndpointError, EndpointOptions, HttpEndpoint},
-    sender::{Phase, Sender},
+    metadata::Metadata,
+    sender::{MetadataPlan, Phase, Sender},
     stats::{self, Labelled, SenderStats},
 };
 use skopos_base::{Env, crc::crc32c};
+use skopos_exposition::Families;
 use skopos_model::TimestampMs;
 use skopos_spool::{Pushed, ReaderId, Spool};
-use skopos_web::own_metrics::Families;
 use std::{
     path::PathBuf,
     sync::{
@@ -34,8 +35,10 @@ pub struct Options {
     pub endpoint: EndpointOptions,
     /// The labels of every sample.
     pub labels: TargetLabels,
-    /// So many samples a request has at most.
+    /// So many samples a request has at most, or families.
     pub max_samples: usize,
+    /// How often servers are told of families' types and help; never, if there is none.
+    pub metadata_interval: Option<Duration>,
     /// Where the queue is.
     pub dir: PathBuf,
     /// Its bounds.
@@ -62,6 +65,8 @@ pub struct RemoteWrite {
     spool: Arc<Spool>,
     servers: Vec<Server>,
     batcher: Mutex<Batcher>,
+    metadata: Arc<Metadata>,
+    max_families: usize,
     newest_ms: AtomicI64,
     /// How many pages came.
     pages: AtomicU64,
@@ -96,6 +101,7 @@ impl RemoteWrite {
         let names: Vec<String> = endpoints.iter().map(|endpoint| name(endpoint.shown())).collect();
         let spool = Arc::new(Spool::open(env, &options.dir, options.spool, &names)?);
         let (phase, receiver) = watch::channel(Phase::Running);
+        let metadata = Arc::new(Metadata::default());
         let (mut servers, mut tasks) = (Vec::new(), JoinSet::new());
         for (at, (endpoint, name)) in endpoints.into_iter().zip(names).enumerate() {
             let server = Server {
@@ -112,13 +118,27 @@ impl RemoteWrite {
                 stats: Arc::clone(&server.stats),
                 wake: Arc::clone(&server.wake),
                 backoff: Backoff::new(Arc::clone(&env.rng)),
+                metadata: MetadataPlan {
+                    known: Arc::clone(&metadata),
+                    interval: options.metadata_interval,
+                    told: None,
+                },
             };
             tasks.spawn(sender.run(receiver.clone()));
             servers.push(server);
         }
-        let batcher = Mutex::new(Batcher::new(options.labels, options.max_samples));
-        let (newest_ms, pages, refused) = (AtomicI64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Ok((Self { spool, servers, batcher, newest_ms, pages, refused, phase }, tasks))
+        let remote = Self {
+            spool,
+            servers,
+            batcher: Mutex::new(Batcher::new(options.labels, options.max_samples)),
+            metadata,
+            max_families: options.max_samples,
+            newest_ms: AtomicI64::new(0),
+            pages: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
+            phase,
+        };
+        Ok((remote, tasks))
     }
 
     /// Puts a page into the queue, with what is known of its reading. Blocks for as long as the disk does.
@@ -127,6 +147,8 @@ impl RemoteWrite {
         let (batches, read) = batcher.page(page, at, extra);
         if let Err(error) = read {
             tracing::error!(error, "the page of metrics cannot be read: nothing of it is sent");
+        } else {
+            self.metadata.set(batcher.take_families(), self.max_families);
         }
         let mut refused = None;
         for batch in batches {
@@ -196,6 +218,7 @@ mod tests {
             endpoint: EndpointOptions { timeout: Duration::from_secs(1), ..EndpointOptions::default() },
             labels: TargetLabels::default(),
             max_samples: 100,
+            metadata_interval: None,
             dir: "/spool".into(),
             spool: skopos_spool::Options::of_bytes(1 << 20),
         }

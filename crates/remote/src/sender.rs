@@ -5,12 +5,19 @@
 use crate::{
     backoff::Backoff,
     endpoint::{Endpoint, Reply},
+    metadata::Metadata,
     stats::SenderStats,
 };
 use bytes::Bytes;
 use skopos_spool::{ReaderId, Record, Spool};
-use std::sync::{Arc, atomic::Ordering::Relaxed};
-use tokio::sync::{Notify, watch};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 /// What a sender is to do when it has nothing to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +39,17 @@ pub(crate) struct Sender<E> {
     /// Says that there is something to send.
     pub(crate) wake: Arc<Notify>,
     pub(crate) backoff: Backoff,
+    pub(crate) metadata: MetadataPlan,
+}
+
+/// What a server is told of families, and how often.
+#[derive(Debug)]
+pub(crate) struct MetadataPlan {
+    pub(crate) known: Arc<Metadata>,
+    /// It is told again after so long; never, if there is none.
+    pub(crate) interval: Option<Duration>,
+    /// Which requests it got last, and when.
+    pub(crate) told: Option<(u64, Instant)>,
 }
 
 /// What was said last of a server, so that it is said once.
@@ -73,6 +91,33 @@ impl<E: Endpoint> Sender<E> {
         }
     }
 
+    /// Tells the server of the families, if it is time: it takes samples, so it may take these. Nothing waits
+    /// for it.
+    async fn tell_families(&mut self) {
+        let Some(interval) = self.metadata.interval else { return };
+        let latest = self.metadata.known.latest();
+        let knows = |(number, at): (u64, Instant)| number == latest.number && at.elapsed() < interval;
+        if latest.number == 0 || self.metadata.told.is_some_and(knows) {
+            return;
+        }
+        for batch in &latest.batches {
+            let (url, families) = (&self.url, u64::from(batch.samples));
+            match self.endpoint.send(Bytes::copy_from_slice(&batch.body)).await {
+                Reply::Taken => self.stats.families_sent.fetch_add(families, Relaxed),
+                Reply::Refused { reason } => {
+                    tracing::debug!(url, reason, families, "the server refuses what families are");
+                    self.stats.families_refused.fetch_add(families, Relaxed)
+                }
+                Reply::Later { reason, .. } => {
+                    tracing::debug!(url, reason, families, "what families are cannot be told now");
+                    self.stats.families_retried.fetch_add(families, Relaxed);
+                    return;
+                }
+            };
+        }
+        self.metadata.told = Some((latest.number, Instant::now()));
+    }
+
     /// Sends one request once. It is read from the queue again when it has to be sent again: a bound may have
     /// taken it meanwhile.
     async fn send(&mut self, record: Record, said: &mut Said, tries: &mut u64) -> std::ops::ControlFlow<()> {
@@ -87,6 +132,7 @@ impl<E: Endpoint> Sender<E> {
                     tracing::info!(url, "the server takes samples again");
                 }
                 *said = Said::Well;
+                self.tell_families().await;
             }
             Reply::Refused { reason } => {
                 self.stats.refused.fetch_add(samples, Relaxed);
@@ -123,10 +169,11 @@ impl<E: Endpoint> Sender<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::PageFamilies;
     use skopos_base::{rng::Rng, sim::SimWorld};
+    use skopos_exposition::Entry;
     use skopos_spool::Options;
-    use std::{collections::VecDeque, path::Path, sync::Mutex, time::Duration};
-    use tokio::time::Instant;
+    use std::{collections::VecDeque, path::Path, sync::Mutex};
 
     /// A server that follows a script, and takes everything behind its end.
     #[derive(Clone, Default)]
@@ -156,6 +203,7 @@ mod tests {
         server: Scripted,
         stats: Arc<SenderStats>,
         wake: Arc<Notify>,
+        metadata: Arc<Metadata>,
     }
 
     impl Fixture {
@@ -165,7 +213,13 @@ mod tests {
                 Spool::open(&env, Path::new("/s"), Options::of_bytes(1 << 20), &["a".into()]).unwrap();
             let server = Scripted::default();
             server.script.lock().unwrap().extend(script);
-            Self { spool: Arc::new(spool), server, stats: Arc::default(), wake: Arc::default() }
+            Self {
+                spool: Arc::new(spool),
+                server,
+                stats: Arc::default(),
+                wake: Arc::default(),
+                metadata: Arc::default(),
+            }
         }
 
         fn push(&self, n: u8) {
@@ -183,6 +237,11 @@ mod tests {
                 stats: Arc::clone(&self.stats),
                 wake: Arc::clone(&self.wake),
                 backoff: Backoff::new(Arc::new(Rng::from_seed(1))),
+                metadata: MetadataPlan {
+                    known: Arc::clone(&self.metadata),
+                    interval: Some(Duration::from_secs(60)),
+                    told: None,
+                },
             };
             (phase, tokio::spawn(sender.run(receiver)))
         }
@@ -252,5 +311,37 @@ mod tests {
         asked.dedup();
         assert_eq!(asked, (1..=200).collect::<Vec<_>>());
         assert_eq!(fixture.stats.sent.load(Relaxed), 2000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn families_are_told_to_who_takes_samples_when_they_change_and_once_in_a_while() {
+        let fixture = Fixture::new([Reply::Taken, later(None), Reply::Taken, Reply::Taken]);
+        let page = |name: &str| {
+            let mut families = PageFamilies::default();
+            families.note(&Entry::Help { name: name.to_owned().into(), text: "".into() });
+            fixture.metadata.set(families, 10);
+        };
+        let (_phase, _task) = fixture.start();
+        let push = async |n: u8| {
+            fixture.push(n);
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            let mut asked = fixture.server.asked.lock().unwrap();
+            std::mem::take(&mut *asked).into_iter().map(|(n, _)| n).collect::<Vec<_>>()
+        };
+        page("a");
+        // A request about families begins with its length, which is none of the numbers here.
+        let families = fixture.metadata.latest().batches[0].body[0];
+        assert_eq!(push(101).await, [101, families], "the server does not take it now");
+        assert_eq!(push(102).await, [102, families], "the samples go on, and it is told again");
+        assert_eq!(push(103).await, [103]);
+        page("longer");
+        let changed = fixture.metadata.latest().batches[0].body[0];
+        assert_eq!(push(104).await, [104, changed]);
+        assert_eq!(push(105).await, [105]);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(push(106).await, [106, changed], "a minute has passed");
+        let stats = &fixture.stats;
+        assert_eq!((stats.families_sent.load(Relaxed), stats.families_retried.load(Relaxed)), (3, 1));
+        assert_eq!(stats.sent.load(Relaxed), 60);
     }
 }

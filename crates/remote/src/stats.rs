@@ -1,9 +1,9 @@
 //! What was sent to a server, refused by it and tried again, and how it is shown: under the names that
 //! Prometheus' dashboards and rules know where there are such. Never waits.
 
+use skopos_exposition::Families;
 use skopos_model::MetricType;
 use skopos_spool::Stats;
-use skopos_web::own_metrics::Families;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// The counters of one server.
@@ -16,6 +16,10 @@ pub(crate) struct SenderStats {
     pub(crate) refused: AtomicU64,
     /// Samples that were sent once more.
     pub(crate) retried: AtomicU64,
+    /// Families that the server was told of, that it refused to be told of, and that it is told of again.
+    pub(crate) families_sent: AtomicU64,
+    pub(crate) families_refused: AtomicU64,
+    pub(crate) families_retried: AtomicU64,
     /// The newest time of what it took, in milliseconds; 0 before the first.
     pub(crate) newest_ms: AtomicI64,
 }
@@ -36,7 +40,7 @@ struct PerServer {
     value: fn(&SenderStats, &skopos_spool::ReaderStats) -> f64,
 }
 
-const PER_SERVER: [PerServer; 7] = [
+const PER_SERVER: [PerServer; 10] = [
     PerServer {
         name: "prometheus_remote_storage_samples_total",
         metric_type: MetricType::Counter,
@@ -60,6 +64,24 @@ const PER_SERVER: [PerServer; 7] = [
         metric_type: MetricType::Counter,
         help: "Samples that were sent once more, as the server was away, busy or failed.",
         value: |s, _| s.retried.load(Relaxed) as f64,
+    },
+    PerServer {
+        name: "prometheus_remote_storage_metadata_total",
+        metric_type: MetricType::Counter,
+        help: "Families whose type and help the server took.",
+        value: |s, _| s.families_sent.load(Relaxed) as f64,
+    },
+    PerServer {
+        name: "prometheus_remote_storage_metadata_failed_total",
+        metric_type: MetricType::Counter,
+        help: "Families whose type and help the server refused.",
+        value: |s, _| s.families_refused.load(Relaxed) as f64,
+    },
+    PerServer {
+        name: "prometheus_remote_storage_metadata_retried_total",
+        metric_type: MetricType::Counter,
+        help: "Families whose type and help the server could not take, and is told again.",
+        value: |s, _| s.families_retried.load(Relaxed) as f64,
     },
     PerServer {
         name: "prometheus_remote_storage_samples_pending",

@@ -1,8 +1,8 @@
 //! What storage says of itself, as metric families.
 
+use skopos_exposition::Families;
 use skopos_model::MetricType;
 use skopos_tsdb::{Db, HeadShape, StatsSnapshot, TopEntry};
-use skopos_web::own_metrics::Families;
 
 /// Writes the families, under the names that Prometheus' dashboards and rules know where it has the same.
 pub(crate) fn write(stats: &StatsSnapshot, out: &mut Families<'_>) {

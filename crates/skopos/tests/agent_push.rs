@@ -1,8 +1,9 @@
-//! `skopos agent --remote-write.url` beside a real Prometheus that receives: outages, kills, refusals, the
-//! end.
+//! `skopos agent --remote-write.url` beside a real Prometheus that receives: outages, kills, refusals,
+//! metadata, new certificates, the end.
 
 use crate::support::{BINARY, PATIENCE, Samples, instant};
-use skopos_testkit::{peers, service::Service, skopos::Skopos, wait_until};
+use skopos_testkit::{free_port, peers, process::Process, service::Service, skopos::Skopos, wait_until};
+use std::{fs, path::Path, process::Command};
 
 const RECEIVING: &str = "--web.enable-remote-write-receiver";
 /// A number for each collection, from 0 in each life of the agent, in what is sent itself.
@@ -111,4 +112,86 @@ fn a_queue_is_of_one_process() {
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains("is in use by another process"), "{said}");
+}
+
+#[test]
+fn types_and_help_are_told_to_a_server_that_takes_samples() {
+    let receiver = peers::prometheus("", &[RECEIVING]);
+    let agent = agent(&receiver).flag("--remote-write.metadata-interval=500ms").start();
+    let families = agent.get("/metrics").text().lines().filter(|line| line.starts_with("# TYPE ")).count();
+    let told = "prometheus_remote_storage_metadata_total";
+    // More than once, and all of them each time; what is sent has families of its own.
+    wait_for(&agent, told, |n| n >= 3.0 * families as f64 - 50.0);
+    assert_eq!(metric(&agent, "prometheus_remote_storage_metadata_failed_total"), 0.0);
+    let silent = Skopos::agent(BINARY)
+        .flag(&format!("--remote-write.url={}", receiver.url("/api/v1/write")))
+        .flag("--remote-write.interval=200ms")
+        .flag("--remote-write.metadata-interval=0s")
+        .flag("--storage.agent.path={folder}/wal")
+        .start();
+    wait_for(&silent, "prometheus_remote_storage_samples_total", |n| n > 2000.0);
+    assert_eq!(metric(&silent, told), 0.0);
+}
+
+/// A certificate of `localhost` with its key below `folder`, and the authority that vouches for it alone.
+fn certificate(folder: &Path, authority: &Path) {
+    let issuer_key = rcgen::KeyPair::generate().unwrap();
+    let mut issuer = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    issuer.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issuer_certificate = issuer.self_signed(&issuer_key).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let subject = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let signed = subject.signed_by(&key, &rcgen::Issuer::new(issuer, &issuer_key)).unwrap();
+    fs::write(folder.join("cert.pem"), signed.pem()).unwrap();
+    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+    fs::write(authority, issuer_certificate.pem()).unwrap();
+}
+
+/// A Prometheus that speaks TLS alone, with the certificate in `folder`.
+fn secured(folder: &Path, address: &str) -> Process {
+    fs::write(folder.join("prometheus.yml"), "").unwrap();
+    fs::write(folder.join("web.yml"), "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
+        .unwrap();
+    let mut command = Command::new("prometheus");
+    let listen = format!("--web.listen-address={address}");
+    command.current_dir(folder).args([
+        RECEIVING,
+        "--config.file=prometheus.yml",
+        "--web.config.file=web.yml",
+    ]);
+    command.args(["--storage.tsdb.path=data", &listen]);
+    Process::start("Prometheus", command, &folder.join("log")).unwrap()
+}
+
+#[test]
+fn a_new_authority_needs_no_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    certificate(folder.path(), &authority);
+    let port = free_port();
+    let mut receiver = secured(folder.path(), &format!("127.0.0.1:{port}"));
+    let agent = Skopos::agent(BINARY)
+        .flag(&format!("--remote-write.url=https://localhost:{port}/api/v1/write"))
+        .flag(&format!("--remote-write.tls.ca-file={}", authority.display()))
+        .flag("--remote-write.interval=200ms")
+        .flag("--storage.agent.path={folder}/wal")
+        .flag("--collector.disable-defaults")
+        .flag("--collector.loadavg")
+        .flag("--log.level=debug")
+        .start();
+    let sent = "prometheus_remote_storage_samples_total";
+    wait_for(&agent, sent, |n| n > 0.0);
+    receiver.kill9();
+    let next = folder.path().join("next-ca.pem");
+    certificate(folder.path(), &next);
+    let before = metric(&agent, sent);
+    let _again = secured(folder.path(), &format!("127.0.0.1:{port}"));
+    wait_until("the new certificate to be refused", PATIENCE, || {
+        agent.log().contains("invalid peer certificate").then_some(())
+    });
+    assert_eq!(metric(&agent, sent), before, "nobody vouches for the server");
+    fs::rename(&next, &authority).unwrap();
+    wait_for(&agent, sent, |n| n > before);
+    wait_for(&agent, PENDING, |n| n < 50.0);
+    assert!(agent.log().contains("the connection has new certificates"), "{}", agent.log());
 }

@@ -11,7 +11,7 @@
 //! - `serve`: listening and serving; `progress`: clients that take next to nothing are cut off; `activity`:
 //!   connections of HTTP/2 on which nothing happens are ended; `request_line`: characters that clients leave
 //!   as they are in addresses.
-//! - `own_metrics`: what a process that serves says of itself, on whatever page.
+//! - `process`: what the system says of the process that serves, on whatever page.
 //!
 //! The way of a request: `serve` accepts → TLS handshake → HTTP → `guard` (rate, credentials, scope) →
 //! the router → `guard` adds headers.
@@ -28,8 +28,8 @@ mod activity;
 mod client_certificate;
 pub mod config;
 mod guard;
-pub mod own_metrics;
 mod password;
+pub mod process;
 mod progress;
 mod protection;
 mod rate;

@@ -9,8 +9,8 @@ pub use queries::query_source;
 pub use scrape::scrape_source;
 
 use crate::parts::App;
-use skopos_exposition::Format;
-use skopos_web::own_metrics::{Families, process};
+use skopos_exposition::{Families, Format};
+use skopos_web::process;
 use std::sync::Arc;
 
 /// Writes the families of one part of the program. Every part has families of its own.

@@ -23,11 +23,10 @@ use skopos_agent::{
     AgentArgs, BuildInfo, NodeAgent, Scrape, Selection, SelectionError, Top, TopRequest, WebArgs,
 };
 use skopos_base::Env;
-use skopos_exposition::Format;
+use skopos_exposition::{Families, Format};
 use skopos_remote::RemoteWrite;
 use skopos_web::{
-    Protection,
-    own_metrics::{Families, process},
+    Protection, process,
     serve::{ServeOptions, listen, serve},
 };
 use std::{path::Path, sync::Arc, time::Duration};
@@ -61,7 +60,7 @@ pub(crate) fn run(flags: Flags) -> Result<(), Failure> {
     let protection = super::protection(config_file)?;
     let options = collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
     let env = Env::real();
-    let plan = flags.push.plan(&*env.fs)?;
+    let plan = flags.push.plan()?;
     let top = Top::new(options.paths.clone(), Arc::clone(&env.clock));
     let agent = NodeAgent::new(options, BuildInfo::default(), super::agent_env(&env));
     // Reading this machine takes a millisecond or two: one thread beside the blocking ones is enough.

@@ -4,23 +4,15 @@
 use super::Page;
 use crate::role::Failure;
 use skopos_agent::{Host as _, Scrape, Selection, ThisHost};
-use skopos_base::{
-    Env,
-    fs::{Fs, read_all},
-    secret::Secret,
-};
+use skopos_base::{Env, secret::Secret};
 use skopos_config::ByteSize;
 use skopos_exposition::Format;
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_remote::{
-    EndpointOptions, Options, RemoteWrite, SecretFile, TargetLabels,
+    EndpointOptions, Options, RemoteWrite, SecretFile, TargetLabels, TlsFiles,
     http_client::{TlsClient, Verification},
 };
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 
 /// The label `job`, unless a flag says it: as dashboards of node_exporter have it.
@@ -52,6 +44,9 @@ pub(super) struct PushFlags {
     #[arg(long = "remote-write.max-samples-per-send", value_name = "N", default_value = "2000",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_samples: u32,
+    /// How often servers are told of metrics' types and help; 0s for never
+    #[arg(long = "remote-write.metadata-interval", value_name = "DURATION", default_value = "1m")]
+    metadata_interval: DurationMs,
     #[command(flatten)]
     who: WhoFlags,
     #[command(flatten)]
@@ -101,6 +96,9 @@ struct StorageFlags {
     /// How much of the disk they may take; the oldest go first
     #[arg(long = "storage.agent.max-size", value_name = "SIZE", default_value = "1GB")]
     max_size: ByteSize,
+    /// How much waits in memory while the disk takes nothing; the oldest go first
+    #[arg(long = "storage.agent.max-memory", value_name = "SIZE", default_value = "16MiB")]
+    max_memory: ByteSize,
     /// How long samples stay at least, also when they were sent
     #[arg(long = "storage.agent.retention.min-time", value_name = "DURATION", default_value = "0s")]
     min_time: DurationMs,
@@ -121,7 +119,7 @@ pub(super) struct Plan {
 
 impl PushFlags {
     /// What is to be sent where; nothing when no server was named.
-    pub(super) fn plan(&self, fs: &dyn Fs) -> Result<Option<Plan>, Failure> {
+    pub(super) fn plan(&self) -> Result<Option<Plan>, Failure> {
         if self.urls.is_empty() {
             return Ok(None);
         }
@@ -132,7 +130,8 @@ impl PushFlags {
         let interval = positive("remote-write.interval", self.interval)?;
         let endpoint = EndpointOptions {
             timeout: positive("remote-write.timeout", self.timeout)?,
-            tls: self.who.tls(fs)?,
+            tls: self.who.tls(),
+            tls_files: self.who.tls_files(),
             secret: self.who.secret(),
             headers: self.headers()?,
         };
@@ -141,6 +140,7 @@ impl PushFlags {
             endpoint,
             labels: self.labels()?,
             max_samples: self.max_samples as usize,
+            metadata_interval: Some(self.metadata_interval.as_std()).filter(|interval| !interval.is_zero()),
             dir: self.storage.path.clone(),
             spool: self.storage.spool()?,
         };
@@ -181,24 +181,14 @@ impl WhoFlags {
         }
     }
 
-    fn tls(&self, fs: &dyn Fs) -> Result<TlsClient, Failure> {
-        let read = |flag: &str, path: &Path| {
-            let wrong = |e| Failure::Flags(format!("--remote-write.tls.{flag}: {}: {e}", path.display()));
-            read_all(fs, path).map_err(wrong)
-        };
-        let authorities = self.ca_file.as_deref().map(|path| read("ca-file", path)).transpose()?;
-        let identity = match (&self.cert_file, &self.key_file) {
-            (Some(cert), Some(key)) => {
-                let mut pem = read("cert-file", cert)?;
-                pem.push(b'\n');
-                pem.extend(read("key-file", key)?);
-                Some(Secret::new(pem))
-            }
-            _ => None,
-        };
+    fn tls(&self) -> TlsClient {
         let verification = if self.insecure { Verification::None } else { Verification::Full };
-        let server_name = self.server_name.clone();
-        Ok(TlsClient { authorities, identity, verification, server_name, ..TlsClient::default() })
+        TlsClient { verification, server_name: self.server_name.clone(), ..TlsClient::default() }
+    }
+
+    fn tls_files(&self) -> TlsFiles {
+        let identity = self.cert_file.clone().zip(self.key_file.clone());
+        TlsFiles { authorities: self.ca_file.clone(), identity }
     }
 }
 
@@ -216,6 +206,7 @@ impl StorageFlags {
         Ok(skopos_spool::Options {
             min_age,
             max_age,
+            max_unwritten_bytes: self.max_memory.bytes(),
             ..skopos_spool::Options::of_bytes(self.max_size.bytes())
         })
     }
@@ -266,7 +257,6 @@ pub(super) async fn collect(page: Arc<Page>, interval: Duration, env: Env, stop:
 mod tests {
     use super::*;
     use clap::Parser;
-    use skopos_base::{fs::OpenMode, fs::append_all, sim::SimWorld};
 
     #[derive(Parser)]
     struct Cli {
@@ -274,25 +264,19 @@ mod tests {
         push: PushFlags,
     }
 
-    fn plan(env: &Env, flags: &[&str]) -> Result<Option<Plan>, String> {
+    fn plan(flags: &[&str]) -> Result<Option<Plan>, String> {
         let flags = ["agent"].iter().chain(flags);
         let cli = Cli::try_parse_from(flags).map_err(|e| e.to_string())?;
-        cli.push.plan(&*env.fs).map_err(|e| e.to_string())
+        cli.push.plan().map_err(|e| e.to_string())
     }
 
     #[test]
     fn without_a_server_nothing_is_sent() {
-        let env = SimWorld::new(1).env();
-        assert!(plan(&env, &["--remote-write.label=a=b"]).unwrap().is_none());
+        assert!(plan(&["--remote-write.label=a=b"]).unwrap().is_none());
     }
 
     #[test]
     fn flags_become_options() {
-        let env = SimWorld::new(1).env();
-        for (path, text) in [("/cert", "CERT"), ("/key", "KEY"), ("/ca", "CA")] {
-            let mut file = env.fs.open(Path::new(path), OpenMode::CreateNew).unwrap();
-            append_all(file.as_mut(), text.as_bytes()).unwrap();
-        }
         let flags = [
             "--remote-write.url=http://a/",
             "--remote-write.url=http://b/",
@@ -304,40 +288,29 @@ mod tests {
             "--remote-write.tls.ca-file=/ca",
             "--remote-write.tls.cert-file=/cert",
             "--remote-write.tls.key-file=/key",
+            "--remote-write.metadata-interval=5m",
             "--storage.agent.max-size=64MB",
+            "--storage.agent.max-memory=2MiB",
             "--storage.agent.retention.max-time=1d",
         ];
-        let Plan { options, interval, flush_deadline } = plan(&env, &flags).unwrap().unwrap();
+        let Plan { options, interval, flush_deadline } = plan(&flags).unwrap().unwrap();
         assert_eq!((options.urls.len(), options.max_samples), (2, 2000));
         assert_eq!((interval, flush_deadline), (Duration::from_secs(60), Duration::from_secs(10)));
         assert_eq!((options.labels.get("job"), options.labels.get("site")), (Some("vm"), Some("s")));
         assert!(options.labels.get("instance").is_some());
-        let Endpoint { tls, secret, headers } = Endpoint::of(&options);
+        assert_eq!(options.metadata_interval, Some(Duration::from_secs(300)));
+        let EndpointOptions { tls_files, secret, headers, .. } = options.endpoint.clone();
         assert_eq!(headers, [("X-Scope".to_owned(), Secret::new("t=1".to_owned()))]);
         assert_eq!(secret, Some(SecretFile::Bearer { file: "/token".into() }));
-        assert_eq!(tls.authorities.as_deref(), Some(&b"CA"[..]));
-        assert_eq!(tls.identity, Some(Secret::new(b"CERT\nKEY".to_vec())));
+        let identity = Some(("/cert".into(), "/key".into()));
+        assert_eq!(tls_files, TlsFiles { authorities: Some("/ca".into()), identity });
         assert_eq!((options.spool.max_bytes, options.spool.segment_bytes), (64 << 20, 8 << 20));
+        assert_eq!(options.spool.max_unwritten_bytes, 2 << 20);
         assert_eq!(options.spool.max_age, Duration::from_secs(86_400));
-    }
-
-    /// The parts of the options that say how servers are spoken to.
-    struct Endpoint {
-        tls: TlsClient,
-        secret: Option<SecretFile>,
-        headers: Vec<(String, Secret<String>)>,
-    }
-
-    impl Endpoint {
-        fn of(options: &Options) -> Self {
-            let EndpointOptions { tls, secret, headers, .. } = options.endpoint.clone();
-            Self { tls, secret, headers }
-        }
     }
 
     #[test]
     fn flags_that_do_not_fit_are_refused_and_named() {
-        let env = SimWorld::new(1).env();
         for (flag, named) in [
             ("--remote-write.interval=0s", "remote-write.interval"),
             ("--remote-write.timeout=soon", "remote-write.timeout"),
@@ -346,12 +319,11 @@ mod tests {
             ("--remote-write.max-samples-per-send=0", "max-samples-per-send"),
             ("--remote-write.basic-auth.username=me", "password-file"),
             ("--remote-write.tls.cert-file=/c", "key-file"),
-            ("--remote-write.tls.ca-file=/none", "ca-file"),
             ("--storage.agent.max-size=1KB", "max-size"),
             ("--storage.agent.retention.max-time=0s", "max-time"),
             ("--storage.agent.retention.min-time=8d", "max-time"),
         ] {
-            let Err(error) = plan(&env, &["--remote-write.url=http://a/", flag]) else { panic!("{flag}") };
+            let Err(error) = plan(&["--remote-write.url=http://a/", flag]) else { panic!("{flag}") };
             assert!(error.contains(named) && !error.contains("hush"), "{flag}: {error}");
         }
     }

@@ -1,8 +1,8 @@
 //! How the last reload of the configuration went, for alerts on it.
 
 use skopos_api::{about::LastReload, own_metrics::MetricsSource};
+use skopos_exposition::Families;
 use skopos_model::TimestampMs;
-use skopos_web::own_metrics::Families;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI64, Ordering},

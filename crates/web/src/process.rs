@@ -1,7 +1,7 @@
 //! What the system says of this process: CPU, memory, descriptors, start. Says nothing of what the process
 //! does.
 
-use super::Families;
+use skopos_exposition::Families;
 use skopos_model::MetricType;
 use std::fs;
 

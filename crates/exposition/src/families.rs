@@ -1,9 +1,7 @@
-//! What a process says of itself: `Families`, the writer of its own metrics, and `process`, what the system
-//! says of any process. Keeps no counter: whoever counts writes.
+//! `Families`: how a program writes the metrics that it has of itself. Keeps no counter: whoever counts
+//! writes.
 
-pub mod process;
-
-use skopos_exposition::{Format, TextWriter};
+use crate::{Format, TextWriter};
 use skopos_model::MetricType;
 
 /// A writer for families whose names and labels this program chose, so that writing cannot fail.
