@@ -72,6 +72,15 @@ fn named(fs: &dyn Fs, path: &Path, e: io::Error) -> io::Error {
     io::Error::new(e.kind(), reason)
 }
 
+/// Removes what has a name, a directory with all it holds or a file, if anything has it.
+pub(crate) fn remove_any(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    match fs.remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => fs.remove_file(path),
+        other => other,
+    }
+}
+
 /// Makes a directory, but for one for which the disk has no room: whether it is there. The one above it has
 /// to be there.
 pub(crate) fn create_if_room(fs: &dyn Fs, dir: &Path) -> io::Result<bool> {

@@ -60,6 +60,16 @@ impl BlockError {
         Self::Corrupt { path: path.to_owned(), offset, reason: reason.into() }
     }
 
+    /// Whether it says nothing against the block: it may be read later, as it is. Not so where a file of it
+    /// is missing.
+    pub(crate) fn leaves_the_block_whole(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::Version { .. } => true,
+            Self::Corrupt { .. } | Self::Refused { .. } | Self::Budget(_) => false,
+        }
+    }
+
     pub(crate) fn refused(path: &Path, reason: impl Into<String>) -> Self {
         Self::Refused { path: path.to_owned(), reason: reason.into() }
     }

@@ -107,9 +107,11 @@ impl Db {
         // What is in it is made by the one process that has it.
         let lock = open::lock(fs, dir)?;
         let stats = Arc::new(Stats::default());
-        let (blocks, states) = open::open_blocks(env, dir, &stats)?;
+        let opened_blocks = open::open_blocks(env, dir, &stats)?;
         let (sync_interval, interval) = (options.sync_interval, options.maintenance_interval);
-        let open::OpenedHead { head, wal, late_note } = open::open_head(env, dir, &options, &blocks, &stats)?;
+        let opened = open::open_head(env, dir, &options, &opened_blocks, &stats)?;
+        let open::OpenedHead { head, wal, late_note, shortest_block } = opened;
+        let open::OpenedBlocks { blocks, states, .. } = opened_blocks;
         let retention = options.retention;
         // Nobody knows whether those who made them, also a process that was killed, made them durable.
         settle_dirs(fs, dir).map_err(OpenError::io("synchronising", dir))?;
@@ -121,7 +123,7 @@ impl Db {
             blocks,
             ids: Arc::new(BlockIds::new(env)),
             stats,
-            maintenance: Mutex::new(maintain::State::new(states, late_note)),
+            maintenance: Mutex::new(maintain::State::new(states, late_note, shortest_block)),
             retention: Mutex::new(retention),
             waiting: AtomicUsize::new(0),
             stop: env.spawner.stop_signal(),

@@ -4,12 +4,12 @@
 use super::{
     blocks::{Blocks, removable, remove_all},
     maintain::BlockStates,
-    note::{self, Covered, LateNote},
+    note::{self, HeadCut, LateNote},
 };
 use crate::{
-    block::{Block, BlockDir, BlockError},
+    block::{Block, BlockDir, BlockError, BlockId, BlockMeta, Compaction},
     compact::remove_unfinished_snapshots,
-    dirs::create_if_room,
+    dirs::{create_if_room, remove_any},
     error::OpenError,
     head::{
         Head,
@@ -23,6 +23,7 @@ use crate::{
         checkpoint::{LiveSeries, remove_temporary},
         names::{Names, list_names},
         segment::{self, Listing},
+        sequence::SequenceError,
     },
 };
 use skopos_base::{
@@ -30,7 +31,7 @@ use skopos_base::{
     clock::Clock,
     fs::{FileLock, Fs},
 };
-use skopos_model::TimestampMs;
+use skopos_model::{DurationMs, TimestampMs};
 use std::{collections::BTreeSet, io, path::Path, sync::Arc};
 
 /// Takes the directory for this process alone.
@@ -42,16 +43,21 @@ pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenErr
     })
 }
 
+/// What the directory has of blocks.
+pub(super) struct OpenedBlocks {
+    pub(super) blocks: Blocks,
+    pub(super) states: BlockStates,
+    /// Of those that are open, and of those that the system does not let us read now: what these have is not
+    /// gone. What is damaged is no part of them.
+    pub(super) there: Vec<BlockMeta>,
+}
+
 /// Opens the blocks of `dir`, and removes what is left of others: of those that were being written or
 /// removed, and those that another block was made of. A block that cannot be read stays where it is: queries
 /// of its times fail until somebody has seen to it.
-pub(super) fn open_blocks(
-    env: &Env,
-    dir: &Path,
-    stats: &Arc<Stats>,
-) -> Result<(Blocks, BlockStates), OpenError> {
+pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<OpenedBlocks, OpenError> {
     let fs = &*env.fs;
-    let (mut blocks, mut states) = (Vec::new(), BlockStates::default());
+    let (mut blocks, mut states, mut unread) = (Vec::new(), BlockStates::default(), Vec::new());
     for entry in fs.read_dir(dir).map_err(OpenError::io("listing", dir))? {
         let path = dir.join(&entry.name);
         match BlockDir::of(&entry.name).filter(|_| entry.is_dir) {
@@ -65,6 +71,9 @@ pub(super) fn open_blocks(
                     Stats::add(&stats.blocks_unreadable, 1);
                     say_unreadable(&path, &error);
                     states.found_unreadable(fs, &path, id, &error);
+                    unread.extend(
+                        Some(meta_of_unread(fs, &path, id)).filter(|_| error.leaves_the_block_whole()),
+                    );
                 }
             },
             None => {}
@@ -74,16 +83,29 @@ pub(super) fn open_blocks(
         tracing::warn!(error = %e, "what is left of a snapshot stays");
     }
     let obsolete = removable(&blocks, |_| false).gone;
-    let metas: Vec<_> = blocks.iter().map(|b| b.meta()).collect();
+    let all: Vec<_> = blocks.iter().map(|b| b.meta()).chain(unread.iter().cloned()).collect();
     blocks.retain(|b| !obsolete.contains(&b.id()));
-    let staying: Vec<_> = blocks.iter().map(|b| b.meta()).collect();
-    note::let_go(fs, dir, &metas, &staying)?;
+    let there: Vec<_> = blocks.iter().map(|b| b.meta()).chain(unread).collect();
     blocks.iter().for_each(|b| say_in_future(&*env.clock, b));
+    let let_go = || note::let_go(fs, dir, &all, &there);
+    let not_noted = let_go()?;
     // What stays is not read, and tried again at the next start.
     drop(remove_all(fs, dir, &obsolete));
+    // A disk that was full may have room now.
+    if not_noted.is_some()
+        && let Some(error) = let_go()?
+    {
+        tracing::warn!(%error, "samples out of order that are deleted may be read from the log again");
+    }
     let blocks = Blocks::new(blocks, Arc::clone(stats));
     blocks.set_unreadable(states.missed(&BTreeSet::new()));
-    Ok((blocks, states))
+    Ok(OpenedBlocks { blocks, states, there })
+}
+
+/// What is known of a block that cannot be read now.
+fn meta_of_unread(fs: &dyn Fs, dir: &Path, id: BlockId) -> BlockMeta {
+    let nothing = |_| BlockMeta::new(id, TimestampMs::MIN, TimestampMs::MIN, Compaction::default());
+    BlockMeta::read(fs, dir).unwrap_or_else(nothing)
 }
 
 /// Says of a block that it ends beyond the clock: its samples, and the age of others, are not what they seem.
@@ -116,6 +138,8 @@ pub(super) struct OpenedHead {
     pub(super) wal: Arc<Wal>,
     /// Which late samples of it blocks have.
     pub(super) late_note: Option<LateNote>,
+    /// The shortest block that it was cut into, where one was noted.
+    pub(super) shortest_block: Option<DurationMs>,
 }
 
 /// Reads the head back: the samples behind those of `blocks`, from head chunk files, a snapshot and the log,
@@ -124,7 +148,7 @@ pub(super) fn open_head(
     env: &Env,
     dir: &Path,
     options: &Options,
-    blocks: &Blocks,
+    OpenedBlocks { blocks, there, .. }: &OpenedBlocks,
     stats: &Arc<Stats>,
 ) -> Result<OpenedHead, OpenError> {
     let fs = &*env.fs;
@@ -132,8 +156,9 @@ pub(super) fn open_head(
     create_if_room(fs, &chunks_dir).map_err(OpenError::io("creating", &chunks_dir))?;
     let listing = list_log(fs, &wal_dir)?;
     remove_empty_checkpoints(fs, &listing);
-    let covered = note::passed_over(note::read(fs, dir)?, &blocks.metas());
-    let late_note = note::of_this_directory(fs, dir, &listing, &blocks.metas())?;
+    let covered = note::passed_over(note::read(fs, dir)?, there);
+    let late_note = note::of_this_directory(fs, dir, &listing, there)?;
+    let late_taken = take_late(fs, dir, options)?;
     let mut behind = list_behind(fs, dir, options)?;
     let names = list_names(fs, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let found = FoundOnDisk {
@@ -141,7 +166,8 @@ pub(super) fn open_head(
         chunks_dir: &chunks_dir,
         listing: &listing,
         names: names.as_ref(),
-        behind: behind.as_ref(),
+        behind: &behind,
+        late_taken,
         covered,
         late_cut: late_note.as_ref().map(|noted| noted.cut),
     };
@@ -149,10 +175,8 @@ pub(super) fn open_head(
     if let Err(error) = note::hide_deleted(&head, &blocks.load(), covered) {
         tracing::warn!(%error, "samples that were deleted from a block may come back from the log");
     }
-    if let Some(behind) = &mut behind {
-        mend_behind(fs, dir, &head, behind)?;
-        begin_behind(env, dir, &head, behind.next_index)?;
-    }
+    mend_behind(fs, dir, &head, &mut behind)?;
+    begin_behind(env, dir, &head, &behind)?;
     let (compression, next) = (head.options.wal_compression, listing.next_index);
     let all: &LiveSeries<'_> = &|each| head.each_sure_name(Which::Logged, each);
     let begun = Names::begin(Arc::clone(&env.fs), dir, compression, next, names.as_ref(), all);
@@ -166,11 +190,12 @@ pub(super) fn open_head(
         Arc::clone(stats),
     )
     .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
-    if let Some(Covered { until, .. }) = covered {
+    if let Some(HeadCut { until, .. }) = covered {
         // Head chunk files and series that a crash kept.
         let _no_reader_yet = head.truncate_before(until);
     }
-    Ok(OpenedHead { head, wal: Arc::new(wal), late_note })
+    let shortest_block = covered.and_then(|covered| covered.block);
+    Ok(OpenedHead { head, wal: Arc::new(wal), late_note, shortest_block })
 }
 
 /// What is in the directory of a log, which is made. On a full disk it may be made later: then nothing is.
@@ -196,46 +221,67 @@ fn remove_empty_checkpoints(fs: &dyn Fs, listing: &Listing) {
 /// What a write-behind log leaves that was not written anew to its end.
 pub(crate) const BEHIND_UNFINISHED: &str = "wbl.tmp";
 
-/// The write-behind log, where samples out of order are taken or once were.
-fn list_behind(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Option<Listing>, OpenError> {
-    let (dir, unfinished) = (dir.join("wbl"), dir.join(BEHIND_UNFINISHED));
-    if fs.exists(&unfinished).map_err(OpenError::io("looking for", &unfinished))? {
-        fs.remove_dir_all(&unfinished).map_err(OpenError::io("removing", &unfinished))?;
+/// Whether samples out of order are taken or ever were. Where they are, it is noted beside the log, which
+/// somebody may take away.
+fn take_late(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<bool, OpenError> {
+    let taken = options.out_of_order_window.as_ms() > 0;
+    if taken && let Err(error) = note::begin_late(fs, dir) {
+        tracing::warn!(%error, "it could not be noted that samples out of order are taken: keep wbl");
     }
-    if options.out_of_order_window.as_ms() > 0 {
-        return list_log(fs, &dir).map(Some);
-    } else if !fs.exists(&dir).map_err(OpenError::io("looking for", &dir))? {
-        return Ok(None);
-    }
-    segment::list(fs, &dir).map(Some).map_err(OpenError::io("listing", &dir))
+    Ok(taken || note::late_was_taken(fs, dir).map_err(OpenError::io("looking at", dir))?)
 }
 
-/// Writes the write-behind log anew where it has no segment and there is something to be said in it.
+/// The write-behind log. Its directory is made where samples out of order are taken.
+fn list_behind(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<Listing, OpenError> {
+    let (behind, unfinished) = (dir.join("wbl"), dir.join(BEHIND_UNFINISHED));
+    remove_any(fs, &unfinished).map_err(OpenError::io("removing", &unfinished))?;
+    if options.out_of_order_window.as_ms() > 0 {
+        return list_log(fs, &behind);
+    }
+    list_if_there(fs, &behind)
+}
+
+/// Lists a log that may not be there, and makes nothing.
+fn list_if_there(fs: &dyn Fs, dir: &Path) -> Result<Listing, OpenError> {
+    if !fs.exists(dir).map_err(OpenError::io("looking for", dir))? {
+        return Ok(Listing::default());
+    }
+    segment::list(fs, dir).map_err(OpenError::io("listing", dir))
+}
+
+/// Writes the write-behind log anew where it has nothing and there is something to be said in it.
 fn mend_behind(fs: &dyn Fs, dir: &Path, head: &Head, behind: &mut Listing) -> Result<(), OpenError> {
-    if !behind.is_empty() || head.late.time_range().is_none() {
+    if !behind.has_no_byte() || head.late.time_range().is_none() {
         return Ok(());
     }
     let dir = dir.join("wbl");
-    match head.write_behind_anew(fs, &dir) {
+    // Where that failed at the last start, it left a segment that was begun.
+    let emptied = behind.segments.iter().try_for_each(|segment| fs.remove_file(&segment.path));
+    let emptied = emptied.map_err(SequenceError::new("emptying", &dir));
+    match emptied.and_then(|()| head.write_behind_anew(fs, &dir)) {
         Ok(()) => tracing::warn!(
             dir = %dir.display(),
             "the log of samples out of order was gone: it is written anew from what the WAL and chunks have"
         ),
         Err(error) => tracing::warn!(
             dir = %dir.display(), %error,
-            "the log of samples out of order is gone and was not written anew: keep chunks_head until blocks \
-             have its samples"
+            "the log of samples out of order is gone and was not written anew: what the WAL has of them goes \
+             there later; for the others keep chunks_head until blocks have them"
         ),
     }
     // Also where its name may not be durable.
-    if fs.exists(&dir).map_err(OpenError::io("looking for", &dir))? {
-        *behind = segment::list(fs, &dir).map_err(OpenError::io("listing", &dir))?;
-    }
+    *behind = list_if_there(fs, &dir)?;
     Ok(())
 }
 
-/// Begins a segment of the write-behind log. Those before go when the head has nothing of them.
-fn begin_behind(env: &Env, dir: &Path, head: &Head, next_index: u32) -> Result<(), OpenError> {
+/// Begins a segment of the write-behind log, where samples out of order are taken or once were. Those before
+/// go when the head has nothing of them.
+fn begin_behind(env: &Env, dir: &Path, head: &Head, behind: &Listing) -> Result<(), OpenError> {
+    let next_index = behind.next_index;
+    let (taken, there) = (head.options.out_of_order_window.as_ms() > 0, head.late.time_range().is_some());
+    if !taken && !there && next_index == 0 {
+        return Ok(());
+    }
     let (fs, clock) = (Arc::clone(&env.fs), Arc::clone(&env.clock));
     let (dir, pages) = (dir.join("wbl"), head.options.segment_pages());
     // What the statistics say of a log, they say of the WAL.

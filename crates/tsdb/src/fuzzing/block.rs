@@ -27,7 +27,7 @@ use skopos_base::{
 };
 use skopos_chunk::{Appended, Encoding, HistogramEncoder, XorEncoder, decode_columns};
 use skopos_model::{
-    Columns, Histogram, SeriesRef, TimestampMs,
+    Columns, DurationMs, Histogram, SeriesRef, TimestampMs,
     histogram::{CounterResetHint, Layout, Span},
 };
 use skopos_storage::{Chunk, TimeRange};
@@ -103,7 +103,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "compaction":{"level":1,"sources":["01M80KR0P505J3R3AZ7M9NYV5Y"]},"version":1,"thanos":{"a":[1.5]}}"#;
     let mut chunk = XorEncoder::new();
     (0..9).for_each(|i| chunk.append(TimestampMs::new(1000 * i), i as f64));
-    let head_cut = noted(&HeadCut { until: TimestampMs::new(1_700_000_000_000) });
+    let (until, block) = (TimestampMs::new(1_700_000_000_000), Some(DurationMs::from_ms(7_200_000)));
+    let head_cut = noted(&HeadCut { until, block });
     let late_cut = noted(&LateNote {
         cut: LateCut {
             wal: Position { segment: 7, offset: 32_768 },

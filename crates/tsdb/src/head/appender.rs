@@ -186,6 +186,10 @@ impl<'a> HeadAppender<'a> {
         value: f64,
     ) -> Option<Result<SeriesRef, AppendError>> {
         let head = self.head;
+        // A series of before, when the limit was another one, is refused as a new one is.
+        if labels.byte_len() > head.options.max_label_bytes {
+            return None;
+        }
         let (index, added) = head.registry.with_found(labels, |series| {
             if series.hold_unlogged() {
                 self.batch.held.push(Arc::clone(series));
@@ -219,6 +223,7 @@ impl<'a> HeadAppender<'a> {
             fate = self.check_repeated(series, timestamp_ms, value)?;
         }
         if fate == Fate::Known {
+            series.keep_for(self.number);
             return Ok(());
         }
         if self.batch.samples.floats() >= self.max_samples {

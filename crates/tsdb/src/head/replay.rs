@@ -63,8 +63,11 @@ pub(crate) struct Logs<'a> {
     pub(crate) wal: &'a Listing,
     /// The names of series beside the WAL, where they are to be believed.
     pub(crate) names: Option<&'a Listing>,
-    /// The write-behind log; none where samples out of order are not taken and never were.
-    pub(crate) behind: Option<&'a Listing>,
+    /// The write-behind log; it is empty where there is none.
+    pub(crate) behind: &'a Listing,
+    /// Whether samples out of order are taken or ever were: else those of the WAL were overtaken before they
+    /// were stored.
+    pub(crate) late_taken: bool,
     /// How long a block is that was cut from the head, where one was.
     pub(crate) block: Option<DurationMs>,
     /// Of late samples, this is in blocks.
@@ -127,7 +130,7 @@ fn replay_knowing(
 ) -> Result<Vec<SeriesIndex>, ReplayError> {
     let (fs, clock) = (&*env.fs, &*env.clock);
     let (started, listing) = (logs.started, logs.wal);
-    let behind = logs.behind.map_or(&[][..], |behind| &behind.segments);
+    let behind = &logs.behind.segments[..];
     let imported = logs.imported.take();
     let after = imported.as_ref().map(|imported| imported.position);
     let checkpoint = if after.is_some() { &[][..] } else { &listing.checkpoint[..] };
@@ -136,9 +139,9 @@ fn replay_knowing(
     let total: u64 = checkpoint.iter().chain(segments).chain(behind).map(|s| s.len).sum();
     let (refs, newest_ms) =
         imported.map_or_else(Default::default, |imported| (imported.refs, imported.newest_ms));
-    let mut replay = Replay::new(head, env, refs, Copied::new(logs.names));
+    let late = LateReplay::new(head, logs.late_taken, logs.block, newest_ms);
+    let mut replay = Replay::new(head, env, refs, Copied::new(logs.names), late);
     replay.refs.know(twice.clone());
-    replay.late = logs.behind.map(|_| LateReplay::new(head, logs.block, newest_ms));
     replay.behind = behind;
     let said = &head.options.replay_progress;
     if let (Some(first), Some(last)) = (segments.first(), segments.last()) {
@@ -177,10 +180,9 @@ fn replay_knowing(
     replay.lose();
     replay.gate = Gate::default();
     replay.log = Log::Behind;
+    replay.late.begin_behind();
     replay.refs.forget_given_twice();
-    if let Some(listing) = logs.behind {
-        replay.say_misplaced(listing, Begins::Anywhere);
-    }
+    replay.say_misplaced(logs.behind, Begins::Anywhere);
     for segment in behind {
         let part = Part { is_last: behind.last() == Some(segment), ..Part::default() };
         replay.segment(fs, segment, part, &mut progress)?;
@@ -234,8 +236,8 @@ struct Replay<'a> {
     rounds: Rounds<'a>,
     refs: RefMap,
     log: Log,
-    /// Samples out of order, where there may be any.
-    late: Option<LateReplay>,
+    /// Samples out of order.
+    late: LateReplay,
     /// Blocks have the late samples of the current record.
     late_in_blocks: bool,
     /// The write-behind log.
@@ -265,13 +267,13 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(head: &'a Arc<Head>, env: &'a Env, refs: RefMap, copied: Copied<'a>) -> Self {
+    fn new(head: &'a Arc<Head>, env: &'a Env, refs: RefMap, copied: Copied<'a>, late: LateReplay) -> Self {
         Self {
             head,
             rounds: Rounds::new(head, &*env.spawner),
             refs,
             log: Log::Ahead,
-            late: None,
+            late,
             late_in_blocks: false,
             behind: &[],
             builder: LabelsBuilder::default(),
@@ -310,7 +312,7 @@ impl<'a> Replay<'a> {
     /// Whether a sample of a series that the log does not name is lost. Series whose samples are all in
     /// blocks need no name; where damage has taken names, one that came out of order may be in no block.
     fn matters(&self, timestamp_ms: i64) -> bool {
-        timestamp_ms >= self.head.min_valid_ms() || self.any_damage && self.late.is_some()
+        timestamp_ms >= self.head.min_valid_ms() || self.any_damage && self.late.are_taken()
     }
 
     /// The series of a number, which the copy of names may have.
@@ -388,7 +390,7 @@ impl<'a> Replay<'a> {
                     if let Some(wal_ref) = self.refs.contradicted() {
                         return Err(ReplayError::GivenTwice(wal_ref));
                     }
-                    if self.late.as_ref().is_some_and(|late| late.is_full(self.head)) {
+                    if self.late.is_full(self.head) {
                         self.store_unlogged(fs)?;
                     }
                     if self.head.chunks.buffered_bytes() >= self.spill_at {
@@ -429,8 +431,7 @@ impl<'a> Replay<'a> {
     /// Stores the samples of the WAL that wait for the write-behind log and are not there.
     #[cold]
     fn store_unlogged(&mut self, fs: &dyn Fs) -> Result<(), OpenError> {
-        let Some(late) = &mut self.late else { return Ok(()) };
-        late.store_unlogged(self.head, |each| {
+        self.late.store_unlogged(self.head, |each| {
             behind::each_sample(fs, self.behind, &mut |wal_ref, timestamp_ms| {
                 let known = self.refs.get(wal_ref).filter(|_| !self.refs.is_given_twice(wal_ref));
                 if let Some(series) = known {
@@ -616,9 +617,8 @@ impl<'a> Replay<'a> {
     fn apply_floats_behind(&mut self) {
         for s in std::mem::take(&mut self.samples) {
             let value = LateValue::Float(f64::from_bits(s.value_bits));
-            let series = self.series_behind(s.wal_ref, s.timestamp_ms, &value);
-            if let (Some(series), Some(late)) = (series, &mut self.late) {
-                late.take(self.head, series, s.timestamp_ms, value);
+            if let Some(series) = self.series_behind(s.wal_ref, s.timestamp_ms, &value) {
+                self.late.take(self.head, series, s.timestamp_ms, value);
             }
         }
     }
@@ -627,9 +627,8 @@ impl<'a> Replay<'a> {
     fn apply_histograms_behind(&mut self) {
         for s in std::mem::take(&mut self.histograms).into_iter().filter(|s| is_sound(&s.value)) {
             let value = late_value(&s.value);
-            let series = self.series_behind(s.wal_ref, s.timestamp_ms, &value);
-            if let (Some(series), Some(late)) = (series, &mut self.late) {
-                late.take(self.head, series, s.timestamp_ms, value);
+            if let Some(series) = self.series_behind(s.wal_ref, s.timestamp_ms, &value) {
+                self.late.take(self.head, series, s.timestamp_ms, value);
             }
         }
     }
@@ -643,14 +642,12 @@ impl<'a> Replay<'a> {
             let known = self.refs.get(sample.wal_ref);
             let found = known.or_else(|| self.series_of_sample(sample.wal_ref, sample.timestamp_ms));
             let Some(series) = found else { continue };
-            if let Some(late) = &mut self.late
-                && late.is_late(series, sample.timestamp_ms)
-            {
+            if self.late.is_late(series, sample.timestamp_ms) {
                 if self.late_in_blocks {
                     self.covered += 1;
                 } else {
                     let value = LateValue::Float(f64::from_bits(sample.value_bits));
-                    late.wait(series, sample.timestamp_ms, value);
+                    self.late.wait(series, sample.timestamp_ms, value);
                 }
                 continue;
             }
@@ -672,13 +669,11 @@ impl<'a> Replay<'a> {
                 self.passed_over += 1;
                 continue;
             }
-            if let Some(late) = &mut self.late
-                && late.is_late(series, sample.timestamp_ms)
-            {
+            if self.late.is_late(series, sample.timestamp_ms) {
                 if self.late_in_blocks {
                     self.covered += 1;
                 } else {
-                    late.wait_histogram(series, sample);
+                    self.late.wait_histogram(series, sample);
                 }
                 continue;
             }
@@ -725,9 +720,7 @@ impl<'a> Replay<'a> {
         self.recover_chunks();
         let stats = &self.head.stats;
         self.rounds.flush();
-        if let Some(late) = self.late.take() {
-            late.finish(self.head);
-        }
+        std::mem::take(&mut self.late).finish(self.head);
         let applied = self.rounds.finish();
         let (unsure, refs) = (std::mem::take(&mut self.unsure), &self.refs);
         unsure.finish(self.head, &refs.owners, refs.chunks_of_several(), &mut self.unnamed);

@@ -4,7 +4,9 @@
 //!
 //! The last tombstone of a snapshot is none: its span ends before it begins. It says which number the next
 //! series of the WAL gets, how many series there are, and (−1 − max) how many exemplars: so that nothing is
-//! missing unnoticed, and no number is given twice. Prometheus deletes nothing by it.
+//! missing unnoticed, and no number is given twice. Where there are samples out of order, which the snapshot
+//! has not, another one stands before it, of number 0, which no series has: without a write-behind log such a
+//! snapshot is not believed. Prometheus deletes nothing by either.
 
 use super::{
     Head,
@@ -15,7 +17,7 @@ use super::{
     series::{MemSeries, Restored},
 };
 use crate::{
-    db::note::Covered,
+    db::note::HeadCut,
     error::OpenError,
     head_chunks::HeadChunks,
     options::Options,
@@ -41,6 +43,9 @@ use std::{
     time::Duration,
 };
 
+/// A number that no series has.
+const NO_SERIES: u64 = 0;
+
 /// What a snapshot has brought: the WAL is read from here on.
 pub(crate) struct Imported {
     pub(super) position: Position,
@@ -60,10 +65,12 @@ pub(crate) struct FoundOnDisk<'a> {
     pub(crate) listing: &'a Listing,
     /// The names of series beside the WAL, if there are any that are to be believed.
     pub(crate) names: Option<&'a Listing>,
-    /// The write-behind log, if there is one.
-    pub(crate) behind: Option<&'a Listing>,
+    /// The write-behind log; it is empty where there is none.
+    pub(crate) behind: &'a Listing,
+    /// Whether samples out of order are taken or ever were.
+    pub(crate) late_taken: bool,
     /// Of samples in order, this is in blocks.
-    pub(crate) covered: Option<Covered>,
+    pub(crate) covered: Option<HeadCut>,
     /// Of late samples, this is in blocks.
     pub(crate) late_cut: Option<LateCut>,
 }
@@ -73,7 +80,7 @@ pub(crate) struct FoundOnDisk<'a> {
 enum Refused {
     #[error(transparent)]
     Damaged(#[from] SnapshotError),
-    #[error("there is no log of samples out of order: the WAL has those of before the snapshot")]
+    #[error("the log of samples out of order is gone: the WAL has those of before the snapshot")]
     NothingBehind,
     #[error("the WAL does not reach to where the snapshot was taken, or no longer has what follows")]
     OtherWal,
@@ -99,7 +106,7 @@ pub(crate) fn open_head(
         Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
         chunks.loaded.pass_over(found.late_cut);
         let head = Head::new(options, Arc::clone(&env.clock), Arc::clone(stats), chunks);
-        if let Some(Covered { until, .. }) = found.covered {
+        if let Some(HeadCut { until, .. }) = found.covered {
             head.refuse_before(until);
         }
         Ok(Arc::new(head))
@@ -107,9 +114,6 @@ pub(crate) fn open_head(
     let started = env.clock.monotonic();
     let mut head = fresh()?;
     let imported = match newest(&*env.fs, found.dir).map_err(OpenError::io("listing", found.dir))? {
-        Some(_) if options.snapshot_on_shutdown && found.behind.is_some_and(Listing::is_empty) => {
-            Err(Refused::NothingBehind)
-        }
         Some(position) if options.snapshot_on_shutdown => import(&head, env, found, position, started),
         Some(_) => Err(Refused::OtherWal),
         None => Ok(None),
@@ -125,9 +129,9 @@ pub(crate) fn open_head(
             None
         }
     };
-    let FoundOnDisk { listing: wal, names, behind, covered, late_cut, .. } = *found;
-    let block = covered.map(|covered| covered.block);
-    replay(head, env, Logs { wal, names, behind, block, late_cut, imported, started }, || {
+    let FoundOnDisk { listing: wal, names, behind, late_taken, covered, late_cut, .. } = *found;
+    let block = covered.and_then(|covered| covered.block);
+    replay(head, env, Logs { wal, names, behind, late_taken, block, late_cut, imported, started }, || {
         forget_snapshot(env, found, stats);
         fresh()
     })
@@ -203,13 +207,15 @@ fn entries(head: &Head) -> impl Iterator<Item = Entry> + '_ {
             Some(Entry::Exemplar { wal_ref, timestamp: TimestampMs::new(timestamp_ms), value, labels })
         })
         .collect();
+    let (min, max) = (TimestampMs::new(0), TimestampMs::new(-1));
+    let late = head.late.time_range().map(|_| Entry::Tombstone { wal_ref: NO_SERIES, min, max });
     let (next, exemplars_len) = (head.registry.wal_refs.next(), exemplars.len() as i64);
     let end = move || Entry::Tombstone {
         wal_ref: next,
         min: TimestampMs::new(count.get()),
         max: TimestampMs::new(-1 - exemplars_len),
     };
-    series.chain(tombstones).chain(once_with(end)).chain(exemplars)
+    series.chain(tombstones).chain(late).chain(once_with(end)).chain(exemplars)
 }
 
 /// A series under all of its numbers, under the newest one with its chunk.
@@ -244,7 +250,7 @@ fn import(
         return Err(Refused::OtherWal);
     }
     let (refs, newest_ms) = Default::default();
-    let mut import = Import { head, refs, newest_ms, seen: (0, 0), end: None, refused: None };
+    let mut import = Import { head, refs, newest_ms, seen: (0, 0), end: None, late: false, refused: None };
     let mut said = started;
     let say = |read: ReadSoFar| {
         let now = env.clock.monotonic();
@@ -259,6 +265,7 @@ fn import(
     match import {
         Import { refused: Some(refused), .. } => Err(refused),
         Import { end, seen, .. } if end != Some(seen) => Err(Refused::Incomplete),
+        Import { late: true, .. } if found.behind.is_empty() => Err(Refused::NothingBehind),
         Import { refs, newest_ms, .. } => Ok(Some(Imported { position, refs, newest_ms })),
     }
 }
@@ -272,6 +279,8 @@ struct Import<'a> {
     seen: (i64, i64),
     /// How many there should be.
     end: Option<(i64, i64)>,
+    /// There were samples out of order, which the write-behind log has.
+    late: bool,
     refused: Option<Refused>,
 }
 
@@ -287,6 +296,7 @@ impl Import<'_> {
                     self.refused = Some(Refused::Series(wal_ref));
                 }
             }
+            Entry::Tombstone { wal_ref: NO_SERIES, min, max } if min > max => self.late = true,
             Entry::Tombstone { wal_ref, min, max } if min > max => {
                 reserve(self.head, wal_ref.saturating_sub(1));
                 self.end = Some((min.as_ms(), -1 - max.as_ms()));

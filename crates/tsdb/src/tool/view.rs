@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     block::{Block, BlockError, BlockMeta},
-    db::note::{self, Covered},
+    db::note::{self, HeadCut},
     equal_times::by_age,
     error::OpenError,
     head::{
@@ -225,7 +225,7 @@ fn open_blocks(fs: &dyn Fs, dir: &Path, blocks: &mut Vec<Arc<Block>>) -> Result<
 fn open_head(
     dir: &Path,
     env: &Env,
-    passed_over: Option<Covered>,
+    passed_over: Option<HeadCut>,
     metas: &[BlockMeta],
 ) -> Result<Option<Arc<Head>>, ViewError> {
     let untouched: SharedFs = Arc::new(Untouched::new(Arc::clone(&env.fs)));
@@ -254,14 +254,15 @@ fn open_head(
         head.refuse_before(from);
         Ok(Arc::new(head))
     };
-    // Also where it is not there: nobody knows whether samples out of order are taken.
+    let late_taken = note::late_was_taken(&*untouched, dir).map_err(OpenError::io("looking at", dir))?;
     let behind_dir = dir.join("wbl");
     let behind = segment::list(&*untouched, &behind_dir).map_err(OpenError::io("listing", &behind_dir))?;
     let logs = Logs {
         wal: &listing,
         names: names.as_ref(),
-        behind: Some(&behind),
-        block: passed_over.map(|covered| covered.block),
+        behind: &behind,
+        late_taken,
+        block: passed_over.and_then(|covered| covered.block),
         late_cut,
         imported: None,
         started: env.clock.monotonic(),

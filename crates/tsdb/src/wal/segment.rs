@@ -64,6 +64,11 @@ impl Listing {
         self.segments.is_empty() && self.checkpoint.is_empty()
     }
 
+    /// Whether all that is to be read has not a byte.
+    pub(crate) fn has_no_byte(&self) -> bool {
+        self.checkpoint.iter().chain(&self.segments).all(|segment| segment.len == 0)
+    }
+
     /// What is missing from the log, and what stands in it that is none of it. A server and `verify` say it
     /// in the same words.
     pub(crate) fn misplaced(&self, begins: Begins) -> Vec<Misplaced> {

@@ -29,7 +29,7 @@ pub struct SequenceError {
 }
 
 impl SequenceError {
-    pub(super) fn new(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn new(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self { doing, path, source }
     }

@@ -7,8 +7,9 @@ use crate::{
 };
 use skopos_base::{
     Env,
+    fs::Fs,
     rng::Rng,
-    sim::{SimFs, SimWorld, effort},
+    sim::{SimFs, SimWorld, effort, failing::every_call},
 };
 use skopos_model::{DurationMs, Labels, TimestampMs};
 use skopos_storage::{Queryable, TimeRange};
@@ -240,6 +241,60 @@ fn a_block_of_which_deletion_left_nothing_is_not_missed() {
         for _ in 0..2 {
             lives.live(end, |env, db| assert_same(&found(env, db), &expected, "after a restart"));
         }
+    }
+}
+
+/// A killed database that has deleted all of its first block, and whether the block waits to be removed.
+fn deleted_first_block(waits: bool) -> SimFs {
+    let mut lives = Lives { block_ms: LONG_BLOCK_MS, ..Lives::new(1) };
+    lives.live(End::Killed, |env, db| {
+        fill_two_blocks(db).expect("the disk is sound");
+        db.compact_out_of_order().expect("the disk is sound");
+        delete_first_block(env, db).expect("the disk is sound");
+    });
+    let dir = Path::new(DIR);
+    let entries = lives.fs.read_dir(dir).expect("it is there");
+    let metas = entries.iter().map(|e| dir.join(&e.name)).filter_map(|path| {
+        let meta = BlockMeta::read(&lives.fs, &path).ok()?;
+        Some((path, meta)).filter(|(_, meta)| waits && meta.max_time.as_ms() <= LONG_BLOCK_MS)
+    });
+    for (path, mut meta) in metas {
+        meta.compaction.deletable = true;
+        lives.fs.remove_file(&path.join("meta.json")).expect("it is there");
+        meta.write(&lives.fs, &path).expect("the disk is sound");
+    }
+    lives.fs.process_crash()
+}
+
+fn assert_none_is_back(env: &Env, db: &Db, said: &str) {
+    let there = found(env, db);
+    assert!(there.iter().all(|(_, t)| *t >= LONG_BLOCK_MS) && there.len() == 4, "{said}: {there:?}");
+}
+
+#[test]
+fn no_failing_call_of_a_cleaning_or_of_a_start_brings_back_what_was_deleted() {
+    for waits in [false, true] {
+        let mut failed = 0;
+        every_call(&deleted_first_block(waits), |env, fault| {
+            let open_now = || Db::open(Path::new(DIR), options(LONG_BLOCK_MS), env);
+            let mut db = None;
+            if !waits {
+                db = Some(open_now().expect("the disk is sound"));
+            }
+            fault.arm();
+            let opened = db.map_or_else(open_now, Ok);
+            failed += usize::from(match &opened {
+                Ok(db) => db.clean_tombstones().is_err(),
+                Err(_) => true,
+            });
+            fault.disarm();
+            drop(opened);
+            for start in ["first", "second"] {
+                let db = open(env, options(LONG_BLOCK_MS));
+                assert_none_is_back(env, &db, start);
+            }
+        });
+        assert!(failed > 20, "{failed}, {waits}");
     }
 }
 

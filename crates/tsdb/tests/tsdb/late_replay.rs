@@ -3,7 +3,7 @@
 use crate::common::{DIR, Dump, commit, dump, labels, open, series};
 use skopos_base::{
     Env,
-    fs::Fs,
+    fs::{Fs, read_all},
     rng::Rng,
     sim::{SimFs, SimWorld},
 };
@@ -172,5 +172,16 @@ fn a_start_with_longer_blocks_finds_what_the_wal_alone_has() {
         (fs.process_crash(), dump(env, &db))
     });
     assert_eq!(expected[&series(1)].len(), 3);
-    SimWorld::with_fs(14, killed).run(|env| assert_eq!(dump(env, &open(env, options(1 << 20))), expected));
+    SimWorld::with_fs(14, killed).run(|env| {
+        let db = open(env, options(1 << 20));
+        assert_eq!(dump(env, &db), expected);
+        // What it notes of its own cuts must not hide that the log may be of before.
+        for t in [110_000, 50_000_000] {
+            commit(&db, &[(series(0), t, 0.5)]).expect("the disk is sound");
+        }
+        assert!(db.maintain().expect("the disk is sound").cut > 0);
+        let note = read_all(&*env.fs, &Path::new(DIR).join("head_cut.json")).expect("it is there");
+        let note = String::from_utf8(note).expect("it is JSON");
+        assert!(note.contains(r#""block_ms":1000,"#), "{note}");
+    });
 }

@@ -172,3 +172,20 @@ fn a_source_is_charged_again_for_what_a_restart_brings_back() {
         });
     }
 }
+
+/// Those of before are found, and refused as new ones are.
+#[test]
+fn a_series_beyond_a_limit_of_labels_that_was_lowered_is_refused() {
+    in_world(|env| {
+        let long = labels(&[("name", &"x".repeat(500))]);
+        let db = open(env, Options::default());
+        commit(&db, &[(long.clone(), 1, 0.5), (series(0), 1, 0.5)]).unwrap();
+        db.close().unwrap();
+        let max = 100;
+        let db = open(env, Options { max_label_bytes: max as usize, ..Options::default() });
+        assert_eq!(dump(env, &db).len(), 2);
+        let refused = Err(AppendError::Limit { limit: "max-label-bytes (tsdb)", max });
+        assert_eq!(try_append(&db, &long, 2, 0.5), refused);
+        assert!(try_append(&db, &series(0), 2, 0.5).is_ok());
+    });
+}

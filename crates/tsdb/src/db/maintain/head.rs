@@ -39,8 +39,10 @@ impl Core {
 
     /// Notes what blocks have of the log, so that the next start passes it over.
     fn note_cut(&self, state: &mut State) -> Result<(), MaintainError> {
-        if let Some(time) = state.note_cut {
-            note::write(&*self.env.fs, &self.dir, &HeadCut { until: time })?;
+        if let Some(until) = state.note_cut {
+            let own = self.head.options.min_block_duration;
+            let block = Some(state.shortest_block.map_or(own, |before| own.min(before)));
+            note::write(&*self.env.fs, &self.dir, &HeadCut { until, block })?;
             state.note_cut = None;
         }
         Ok(())

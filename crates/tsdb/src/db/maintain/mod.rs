@@ -32,7 +32,7 @@ use crate::{
     head::out_of_order::cut::InBlocks,
     stats::Stats,
 };
-use skopos_model::TimestampMs;
+use skopos_model::{DurationMs, TimestampMs};
 use std::{sync::Arc, time::Duration};
 
 /// The longest wait after failures.
@@ -68,6 +68,9 @@ pub(crate) struct State {
     truncate_head: Option<TimestampMs>,
     /// Blocks have all of before, and that is not noted yet.
     note_cut: Option<TimestampMs>,
+    /// The shortest block that the head was cut into before this start. The log may be of then, and of the
+    /// first sample of a series tells only that whether it came in order.
+    shortest_block: Option<DurationMs>,
     /// The head has nothing of before, and the log may.
     truncate_log: Option<TimestampMs>,
     /// Blocks have these samples out of order, and the head still has them.
@@ -76,6 +79,8 @@ pub(crate) struct State {
     note_late: Option<LateNote>,
     /// What is noted of such samples.
     late_noted: Option<LateNote>,
+    /// The disk has an older one.
+    late_noted_owed: bool,
     /// Whether samples out of order are to be cut.
     out_of_order_due: bool,
     /// Nothing changed since compaction found nothing to do.
@@ -97,9 +102,13 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(blocks: BlockStates, late_noted: Option<LateNote>) -> Self {
+    pub(super) fn new(
+        blocks: BlockStates,
+        late_noted: Option<LateNote>,
+        shortest_block: Option<DurationMs>,
+    ) -> Self {
         // The start passes over a block of which it could not see whether it is whole.
-        Self { blocks, late_noted, judge_again: true, ..Self::default() }
+        Self { blocks, late_noted, shortest_block, judge_again: true, ..Self::default() }
     }
 }
 
@@ -191,7 +200,7 @@ impl Core {
                 false
             }
         });
-        result
+        result.and(self.note_not_missed(state))
     }
 
     /// Counts how the writing of a block ended.

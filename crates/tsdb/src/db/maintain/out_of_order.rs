@@ -49,6 +49,7 @@ impl Core {
             note::write(&*self.env.fs, &self.dir, late_note)?;
             self.head.shorten_behind(in_blocks)?;
             state.late_noted = state.note_late.take();
+            state.late_noted_owed = false;
         }
         if let Ok(chunks) = self.head.drop_out_of_order(in_blocks) {
             tracing::info!(chunks, "dropped samples out of order from the head that are in blocks");
@@ -66,16 +67,28 @@ impl Core {
     }
 
     /// Notes that blocks which are about to go are not missed, as far as no block that stays has their
-    /// samples. When that fails the next start reads such samples again, which loses nothing.
+    /// samples. A full disk takes the note once they are gone: until then a start reads such samples again,
+    /// which loses nothing.
     pub(super) fn do_not_miss(&self, gone: &BTreeSet<BlockId>, new: Option<&BlockMeta>, state: &mut State) {
-        let Some(noted) = &mut state.late_noted else { return };
         let mut staying = self.blocks.metas();
         staying.retain(|meta| !gone.contains(&meta.ulid));
-        if noted.forget_all_but(staying.iter().chain(new))
-            && let Err(error) = note::write(&*self.env.fs, &self.dir, noted)
-        {
-            tracing::warn!(%error, "samples out of order that are deleted may be back after a restart");
+        if let Some(noted) = &mut state.note_late {
+            noted.forget_all_but(staying.iter().chain(new));
         }
+        let Some(noted) = &mut state.late_noted else { return };
+        state.late_noted_owed |= noted.forget_all_but(staying.iter().chain(new));
+        if let Err(error) = self.note_not_missed(state) {
+            tracing::warn!(%error, "samples out of order that are deleted would be back after a restart now");
+        }
+    }
+
+    /// Has the disk take what it did not take of `do_not_miss`.
+    pub(super) fn note_not_missed(&self, state: &mut State) -> Result<(), MaintainError> {
+        if let Some(noted) = state.late_noted.as_ref().filter(|_| state.late_noted_owed) {
+            note::write(&*self.env.fs, &self.dir, noted)?;
+            state.late_noted_owed = false;
+        }
+        Ok(())
     }
 
     /// Writes the samples of `range` as a block that queries read; none when there is no sample.

@@ -1,6 +1,6 @@
 //! `head_cut.json`: up to where the head has been cut into blocks in order of time.
 
-use super::{Note, VERSION, checksum};
+use super::{Note, checksum};
 use crate::{
     block::{Block, BlockError, BlockMeta},
     db::blocks::covered_until,
@@ -11,10 +11,16 @@ use serde::{Deserialize, Serialize};
 use skopos_model::{DurationMs, TimestampMs};
 use std::sync::Arc;
 
-/// The log's samples in order of before this time are in blocks.
+/// The first version does not say how long blocks are.
+const VERSIONS: (u64, u64) = (1, 2);
+
+/// What of the log's samples in order is in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadCut {
+    /// Those before this time.
     pub(crate) until: TimestampMs,
+    /// The shortest block that the head was cut into, whatever the options said.
+    pub(crate) block: Option<DurationMs>,
 }
 
 /// The file.
@@ -23,8 +29,17 @@ pub(crate) struct HeadCut {
 pub(crate) struct Content {
     version: u64,
     cut_until_ms: i64,
-    /// Of both numbers before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    block_ms: Option<i64>,
+    /// Of all numbers before.
     crc32c: u32,
+}
+
+impl Content {
+    fn checksum(&self) -> u32 {
+        let numbers = [self.version, self.cut_until_ms as u64].into_iter();
+        checksum(&numbers.chain(self.block_ms.map(|ms| ms as u64)).collect::<Vec<_>>())
+    }
 }
 
 impl Note for HeadCut {
@@ -32,33 +47,26 @@ impl Note for HeadCut {
     type Content = Content;
 
     fn to_content(&self) -> Content {
-        let cut_until_ms = self.until.as_ms();
-        Content { version: VERSION, cut_until_ms, crc32c: checksum(&[VERSION, cut_until_ms as u64]) }
+        let (cut_until_ms, block_ms) = (self.until.as_ms(), self.block.map(DurationMs::as_ms));
+        let version = if block_ms.is_none() { VERSIONS.0 } else { VERSIONS.1 };
+        let content = Content { version, cut_until_ms, block_ms, crc32c: 0 };
+        Content { crc32c: content.checksum(), ..content }
     }
 
     fn of_content(content: &Content) -> Option<Self> {
-        let Content { version, cut_until_ms, crc32c } = *content;
-        let sound = version == VERSION && crc32c == checksum(&[version, cut_until_ms as u64]);
-        sound.then_some(Self { until: TimestampMs::new(cut_until_ms) })
+        let Content { version, cut_until_ms, block_ms, crc32c } = *content;
+        let of_version = if block_ms.is_none() { VERSIONS.0 } else { VERSIONS.1 };
+        let sound = version == of_version && crc32c == content.checksum();
+        sound
+            .then(|| Self { until: TimestampMs::new(cut_until_ms), block: block_ms.map(DurationMs::from_ms) })
     }
-}
-
-/// What blocks have of the log's samples in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Covered {
-    /// Those before this time.
-    pub(crate) until: TimestampMs,
-    /// The block that ends there is so long: no longer than what the head is cut into by who wrote the log.
-    pub(crate) block: DurationMs,
 }
 
 /// What of the log blocks have, by what was noted and by what blocks there are: somebody may have taken away
 /// the blocks that the note speaks of.
-pub(crate) fn passed_over(noted: Option<HeadCut>, metas: &[BlockMeta]) -> Option<Covered> {
-    let until = noted?.until.min(covered_until(metas)?);
-    let in_order = metas.iter().filter(|m| !m.is_out_of_order());
-    let ends = in_order.map(|m| (m.max_time.since(until).as_ms().abs(), m.max_time.since(m.min_time)));
-    ends.min().map(|(_, block)| Covered { until, block })
+pub(crate) fn passed_over(noted: Option<HeadCut>, metas: &[BlockMeta]) -> Option<HeadCut> {
+    let noted = noted?;
+    Some(HeadCut { until: noted.until.min(covered_until(metas)?), ..noted })
 }
 
 /// Hides from the head what is deleted from blocks: a log that is read although blocks have its samples, as
@@ -66,7 +74,7 @@ pub(crate) fn passed_over(noted: Option<HeadCut>, metas: &[BlockMeta]) -> Option
 pub(crate) fn hide_deleted(
     head: &Head,
     blocks: &[Arc<Block>],
-    passed_over: Option<Covered>,
+    passed_over: Option<HeadCut>,
 ) -> Result<(), BlockError> {
     let from_ms = passed_over.map_or(i64::MIN, |covered| covered.until.as_ms());
     for block in blocks {

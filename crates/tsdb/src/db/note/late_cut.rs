@@ -4,7 +4,7 @@
 
 use super::{Note, VERSION, checksum, read, write};
 use crate::{
-    block::{BlockId, BlockMeta},
+    block::{BlockError, BlockId, BlockMeta},
     error::OpenError,
     head::out_of_order::cut::LateCut,
     head_chunks::ChunkPlace,
@@ -12,7 +12,23 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use skopos_base::fs::Fs;
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, io, path::Path};
+
+/// Notes that late samples are taken, of which blocks have none yet, where there is no note.
+pub(crate) fn begin_late(fs: &dyn Fs, dir: &Path) -> Result<(), BlockError> {
+    let path = dir.join(LateNote::FILE);
+    if fs.exists(&path).map_err(BlockError::io("looking for", &path))? {
+        return Ok(());
+    }
+    let cut = LateCut { wal: Position { segment: 0, offset: 0 }, head_chunks: ChunkPlace::of_number(0) };
+    write(fs, dir, &LateNote { cut, blocks: Vec::new() })
+}
+
+/// Whether late samples were ever taken in a directory: what is late in the WAL of another one was overtaken,
+/// and never stored.
+pub(crate) fn late_was_taken(fs: &dyn Fs, dir: &Path) -> io::Result<bool> {
+    Ok(fs.exists(&dir.join(LateNote::FILE))? || fs.exists(&dir.join("wbl"))?)
+}
 
 /// A block of late samples, as it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,21 +114,21 @@ fn sources<'a>(blocks: impl Iterator<Item = &'a BlockMeta>) -> BTreeSet<BlockId>
 }
 
 /// Takes the blocks from the note of which nothing is left in those that stay, before the others go for good.
-/// To be called with what a note that is believed may speak of.
+/// To be called with what a note that is believed may speak of. Returns why the disk did not take it.
+///
+/// # Errors
+/// When the note cannot be read.
 pub(crate) fn let_go(
     fs: &dyn Fs,
     dir: &Path,
     all: &[BlockMeta],
     staying: &[BlockMeta],
-) -> Result<(), OpenError> {
-    let Some(mut noted) = read::<LateNote>(fs, dir)? else { return Ok(()) };
-    if noted.is_in(all)
-        && noted.forget_all_but(staying.iter())
-        && let Err(error) = write(fs, dir, &noted)
-    {
-        tracing::warn!(%error, "samples out of order that are deleted may be read from the log again");
+) -> Result<Option<BlockError>, OpenError> {
+    let Some(mut noted) = read::<LateNote>(fs, dir)? else { return Ok(None) };
+    if !(noted.is_in(all) && noted.forget_all_but(staying.iter())) {
+        return Ok(None);
     }
-    Ok(())
+    Ok(write(fs, dir, &noted).err())
 }
 
 /// What was noted, as far as it is to be believed beside this log and these blocks.

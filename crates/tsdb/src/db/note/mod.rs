@@ -7,8 +7,8 @@
 mod head_cut;
 mod late_cut;
 
-pub(crate) use head_cut::{Covered, HeadCut, hide_deleted, passed_over};
-pub(crate) use late_cut::{LateBlock, LateNote, let_go, of_this_directory};
+pub(crate) use head_cut::{HeadCut, hide_deleted, passed_over};
+pub(crate) use late_cut::{LateBlock, LateNote, begin_late, late_was_taken, let_go, of_this_directory};
 
 use crate::{
     block::{BlockError, replace},
@@ -91,7 +91,7 @@ mod tests {
         block::BlockId, head::out_of_order::cut::LateCut, head_chunks::ChunkPlace, wal::snapshot::Position,
     };
     use skopos_base::{fs::append_all, sim::SimWorld};
-    use skopos_model::TimestampMs;
+    use skopos_model::{DurationMs, TimestampMs};
     use std::fmt::Debug;
 
     fn comes_back_and_a_damaged_one_is_none<N: Note + PartialEq + Debug>(notes: &[N]) {
@@ -124,10 +124,31 @@ mod tests {
         });
     }
 
+    /// As files have them.
+    #[test]
+    fn every_version_of_a_note_is_read() {
+        let (until, block) = (TimestampMs::new(1_700_000_000_000), Some(DurationMs::from_ms(7_200_000)));
+        for (bytes, note) in [
+            (
+                r#"{"version":1,"cut_until_ms":1700000000000,"crc32c":619004903}"#,
+                HeadCut { until, block: None },
+            ),
+            (
+                r#"{"version":2,"cut_until_ms":1700000000000,"block_ms":7200000,"crc32c":1263636300}"#,
+                HeadCut { until, block },
+            ),
+        ] {
+            assert_eq!(parse::<HeadCut>(bytes.as_bytes()), Some(note));
+            assert_eq!(serde_json::to_string(&note.to_content()).unwrap(), bytes);
+        }
+    }
+
     #[test]
     fn a_note_comes_back_and_a_damaged_one_is_none() {
         let times = [i64::MIN, -1, 0, i64::MAX, 1_700_000_000_000].map(TimestampMs::new);
-        comes_back_and_a_damaged_one_is_none(&times.map(|until| HeadCut { until }));
+        let blocks = [None, Some(7_200_000)].map(|block| block.map(DurationMs::from_ms));
+        let cuts = times.map(|until| blocks.map(|block| HeadCut { until, block }));
+        comes_back_and_a_damaged_one_is_none(cuts.as_flattened());
         let cuts = [(0, 0, 0, 0), (u32::MAX, u64::MAX, u64::MAX, 3), (7, 32_768, 5 << 32 | 8, 2)];
         comes_back_and_a_damaged_one_is_none(&cuts.map(|(segment, offset, number, blocks)| {
             LateNote {

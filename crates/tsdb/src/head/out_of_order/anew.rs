@@ -22,30 +22,38 @@ impl Head {
     /// behind the replay and before the log is begun: what the replay has found missing is among them.
     ///
     /// # Errors
-    /// When the disk refuses. Then the WAL stays as long as it has samples that no block has.
+    /// When the disk refuses. Then what the replay has found missing is written to the log as commits are.
     pub(crate) fn write_behind_anew(&self, fs: &dyn Fs, dir: &Path) -> Result<(), SequenceError> {
         let (segment_pages, compression) = (self.options.segment_pages(), self.options.wal_compression);
-        let written = Sequence { fs, dir, segment_pages, compression }.write(|out| {
-            let mut result = Ok(());
+        let wrote_all = Sequence { fs, dir, segment_pages, compression }.write(|out| {
+            let mut result = Ok(true);
             self.walk_series(|series| {
-                if result.is_ok() {
-                    result = self.write_late_of(series, out);
+                if let Ok(wrote_all) = &mut result {
+                    match self.write_late_of(series, out) {
+                        Ok(all) => *wrote_all &= all,
+                        Err(error) => result = Err(error),
+                    }
                 }
             });
             result
-        });
-        match written {
-            Ok(()) => self.late.forget_found(),
-            Err(_) => drop(self.late.lost.fetch_add(1, Ordering::AcqRel)),
+        })?;
+        if wrote_all {
+            self.late.forget_found();
         }
-        written
+        Ok(())
     }
 
-    fn write_late_of(&self, series: &MemSeries, out: &mut SequenceWriter<'_>) -> Result<(), SequenceError> {
+    /// Whether these are all samples of the series.
+    fn write_late_of(&self, series: &MemSeries, out: &mut SequenceWriter<'_>) -> Result<bool, SequenceError> {
         let (mut records, mut bytes, wal_ref) = (Records::default(), 0, series.wal_ref().get());
         let mut chunks = Vec::new();
-        if let Err(error) = series.late_chunks(&self.chunks, &mut chunks) {
-            tracing::warn!(%error, "a chunk of samples out of order cannot be read");
+        let read = series.late_chunks(&self.chunks, &mut chunks);
+        if let Err(error) = &read {
+            tracing::warn!(
+                %error,
+                "a chunk of samples out of order cannot be read: their log is written anew with what the WAL \
+                 has of it"
+            );
         }
         for chunk in chunks {
             // What cannot be decoded was never seen by a query.
@@ -59,7 +67,8 @@ impl Head {
                 }
             }
         }
-        push_all(records, out)
+        push_all(records, out)?;
+        Ok(read.is_ok())
     }
 }
 

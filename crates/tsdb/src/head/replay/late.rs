@@ -6,8 +6,9 @@
 //!
 //! A sample of the WAL is late when its series had a later one before it in the WAL. Whether a chunk on
 //! disk has it is seen by its time, so that nothing depends on the markers of the write-behind log,
-//! which may speak of chunks that were lost. What the WAL alone has goes to the write-behind log too: nobody
-//! would know later that it is not there, when the WAL is shortened or a snapshot stands for it.
+//! which may speak of chunks that were lost. What the write-behind log lacks of the WAL goes to it, also
+//! where a chunk has it: nobody would know later that it is not there, when the WAL is shortened or a
+//! snapshot stands for it.
 //!
 //! Memory: the samples of either log wait in a list, by series and time once it is stored, so that the times
 //! which a series has already are looked up in its chunks, one chunk at a time, and none is kept. Both lists
@@ -100,6 +101,8 @@ const MOST_SAMPLES: usize = 1 << 31;
 /// See above.
 #[derive(Debug, Default)]
 pub(super) struct LateReplay {
+    /// Whether there may be any.
+    taken: bool,
     /// The time of the newest sample that the WAL has had so far, by series, and of all.
     newest_ms: Vec<i64>,
     newest_of_all_ms: i64,
@@ -112,6 +115,8 @@ pub(super) struct LateReplay {
     records_bytes: usize,
     /// Of the WAL.
     ahead: List,
+    /// Which of those the write-behind log has, as far as it is read.
+    logged: Vec<bool>,
     /// Of the write-behind log.
     behind: List,
     /// The most bytes that both lists had.
@@ -123,15 +128,20 @@ pub(super) struct LateReplay {
 }
 
 impl LateReplay {
+    /// `taken`: whether samples out of order are taken or ever were.
     /// `block`: how long a block is that was cut from the head. The options may speak of others: the program
     /// may run with longer ones since, or read what another one writes.
     /// `newest_ms`: the newest samples of the part of the WAL that a snapshot stands for.
-    pub(super) fn new(head: &Head, block: Option<DurationMs>, newest_ms: Vec<i64>) -> Self {
+    pub(super) fn new(head: &Head, taken: bool, block: Option<DurationMs>, newest_ms: Vec<i64>) -> Self {
         let newest_of_all_ms = newest_ms.iter().copied().max().unwrap_or(i64::MIN);
         let block = block.into_iter().fold(head.options.min_block_duration, DurationMs::min);
         let (min_valid_ms, window_ms) = (head.min_valid_ms(), block.as_ms() / 2);
         let said = head.clock.monotonic();
-        Self { newest_ms, newest_of_all_ms, min_valid_ms, window_ms, said, ..Self::default() }
+        Self { taken, newest_ms, newest_of_all_ms, min_valid_ms, window_ms, said, ..Self::default() }
+    }
+
+    pub(super) fn are_taken(&self) -> bool {
+        self.taken
     }
 
     /// Says from time to time how far it is.
@@ -147,6 +157,9 @@ impl LateReplay {
     /// no block that was cut before can have it.
     #[inline]
     pub(super) fn is_late(&mut self, series: SeriesIndex, timestamp_ms: i64) -> bool {
+        if !self.taken {
+            return false;
+        }
         let at = series.0 as usize;
         if self.newest_ms.len() <= at {
             self.newest_ms.resize(at + 1, i64::MIN);
@@ -200,47 +213,52 @@ impl LateReplay {
         each_logged: impl FnOnce(&mut dyn FnMut(SeriesIndex, i64)) -> Result<(), E>,
     ) -> Result<(), E> {
         self.count_bytes();
-        self.ahead.sort();
-        let waiting = &self.ahead.samples;
-        let mut logged = vec![false; waiting.len()];
-        each_logged(&mut |series, timestamp_ms| {
-            if let Ok(at) = waiting.binary_search_by_key(&(series, timestamp_ms), Waiting::key) {
-                logged[at] = true;
-            }
-        })?;
-        self.ahead.leave_out(logged);
+        self.begin_behind();
+        each_logged(&mut |series, timestamp_ms| mark(&self.ahead, &mut self.logged, (series, timestamp_ms)))?;
         self.store_ahead(head);
         Ok(())
     }
 
+    /// To be called when the write-behind log is about to be read.
+    pub(super) fn begin_behind(&mut self) {
+        self.ahead.sort();
+        self.logged = vec![false; self.ahead.samples.len()];
+    }
+
+    /// Stores what waits of the WAL and was not marked.
     fn store_ahead(&mut self, head: &Head) {
-        for sample in self.unknown(head, |late| &mut late.ahead) {
-            let Waiting { series, timestamp_ms, value, .. } = sample;
+        let mut list = std::mem::take(&mut self.ahead);
+        list.leave_out(std::mem::take(&mut self.logged));
+        let known = self.known(head, &list);
+        for (Waiting { series, timestamp_ms, value, .. }, known) in list.samples.into_iter().zip(known) {
             let wal_ref = head.registry.table().get(series).map(|series| series.wal_ref());
-            let bytes = size_of::<Waiting>() + value.heap_bytes();
-            if let Some(wal_ref) = wal_ref
-                && self.insert(head, series, timestamp_ms, value.clone())
-            {
-                self.records.late(wal_ref.get(), timestamp_ms, value);
-                self.records_bytes += bytes;
-                if self.records_bytes >= RECORDS_BYTES {
-                    self.records_bytes = 0;
-                    head.late.found(std::mem::take(&mut self.records).finish());
-                }
+            let Some(wal_ref) = wal_ref else { continue };
+            self.records_bytes += size_of::<Waiting>() + value.heap_bytes();
+            if !known {
+                self.insert(head, series, timestamp_ms, value.clone());
+            }
+            self.records.late(wal_ref.get(), timestamp_ms, value);
+            if self.records_bytes >= RECORDS_BYTES {
+                self.records_bytes = 0;
+                head.late.found(std::mem::take(&mut self.records).finish());
             }
         }
     }
 
+    /// Stores what waits of the write-behind log, and marks what of the WAL is among it.
     fn store_behind(&mut self, head: &Head) {
-        for Waiting { series, timestamp_ms, value, .. } in self.unknown(head, |late| &mut late.behind) {
+        let mut list = std::mem::take(&mut self.behind);
+        list.sort();
+        list.samples.iter().for_each(|sample| mark(&self.ahead, &mut self.logged, sample.key()));
+        let known = self.known(head, &list);
+        list.leave_out(known);
+        for Waiting { series, timestamp_ms, value, .. } in list.samples {
             self.insert(head, series, timestamp_ms, value);
         }
     }
 
-    /// Takes what waits in a list, without what is at the time of a late sample that its series has.
-    fn unknown(&mut self, head: &Head, list: fn(&mut Self) -> &mut List) -> Vec<Waiting> {
-        let mut list = std::mem::take(list(self));
-        list.sort();
+    /// Which samples of a sorted list are at the time of a late sample that their series has.
+    fn known(&mut self, head: &Head, list: &List) -> Vec<bool> {
         let mut known = vec![false; list.samples.len()];
         let mut from = 0;
         for samples in list.samples.chunk_by(|a, b| a.series == b.series) {
@@ -251,14 +269,13 @@ impl LateReplay {
             }
             from += samples.len();
         }
-        list.leave_out(known);
-        list.samples
+        known
     }
 
-    /// Stores a sample at whose time its series has no late one; whether it did.
-    fn insert(&mut self, head: &Head, series: SeriesIndex, timestamp_ms: i64, value: LateValue) -> bool {
+    /// Stores a sample at whose time its series has no late one.
+    fn insert(&mut self, head: &Head, series: SeriesIndex, timestamp_ms: i64, value: LateValue) {
         let table = head.registry.table();
-        let Some(series) = table.get(series) else { return false };
+        let Some(series) = table.get(series) else { return };
         let mut closed = Vec::new();
         let timestamp = TimestampMs::new(timestamp_ms);
         let stored = series.insert_late(timestamp, value, head.replay_view(), &mut closed);
@@ -271,7 +288,6 @@ impl LateReplay {
             self.range = Some(self.range.map_or(at, |range| range.with(at)));
         }
         Stats::add(&head.stats.chunks, closed.len() as u64);
-        stored
     }
 
     /// Stores what is left.
@@ -285,6 +301,13 @@ impl LateReplay {
         head.late.found(self.records.finish());
         Stats::add(&head.stats.replayed_samples, self.stored);
         Stats::raise(&head.stats.replay_waiting_bytes_max, self.most_bytes as u64);
+    }
+}
+
+/// Marks a sample where a sorted list has it.
+fn mark(list: &List, marks: &mut [bool], key: (SeriesIndex, i64)) {
+    if let Ok(at) = list.samples.binary_search_by_key(&key, Waiting::key) {
+        marks[at] = true;
     }
 }
 

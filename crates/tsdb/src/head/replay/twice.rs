@@ -39,13 +39,12 @@ impl GivenTwice {
     /// When the system refuses a file.
     pub(super) fn look(&mut self, fs: &dyn Fs, logs: &Logs<'_>, found: u64) -> Result<(), OpenError> {
         let mut looking = Looking::default();
-        let segments = |listing: Option<&Listing>| {
-            listing.map_or(Vec::new(), |l| l.checkpoint.iter().chain(&l.segments).cloned().collect())
-        };
-        looking.segments(fs, &logs.wal.checkpoint, Place::Log)?;
-        looking.segments(fs, &logs.wal.segments, Place::Log)?;
-        looking.segments(fs, &segments(logs.behind), Place::Log)?;
-        looking.segments(fs, &segments(logs.names), Place::Copy)?;
+        let logs = [(Some(logs.wal), Place::Log), (Some(logs.behind), Place::Log), (logs.names, Place::Copy)];
+        for (log, place) in logs {
+            let Some(Listing { checkpoint, segments, .. }) = log else { continue };
+            looking.segments(fs, checkpoint, place)?;
+            looking.segments(fs, segments, place)?;
+        }
         self.numbers.append(&mut looking.names.into_given_twice());
         self.numbers.insert(found);
         self.highest = self.highest.max(looking.highest);

@@ -297,24 +297,38 @@ impl CollectedLate {
     }
 
     /// All chunks in the order in which samples came: of equal times the first one counts.
+    ///
+    /// # Errors
+    /// That of the first chunk that cannot be read; the others are.
     pub(super) fn chunks(&self, chunks: &HeadChunks, out: &mut Vec<Chunk>) -> Result<(), QueryError> {
+        let mut result = Ok(());
         for closed in &self.closed {
-            let mut buffer = Vec::new();
-            let read = chunks.read(&closed.meta, &mut buffer)?;
-            match &closed.commits {
-                Some(commits) if commits.iter().any(|c| *c > self.mark) => {
-                    let samples = SampleIter::new(read.encoding, &buffer[read.bytes]);
-                    visible(samples, commits, self.mark, out).map_err(super::collected::corrupt)?;
-                }
-                _ => out.push(Chunk {
-                    min: TimestampMs::new(closed.meta.min_ms()),
-                    max: TimestampMs::new(closed.meta.max_ms()),
-                    encoding: read.encoding,
-                    bytes: Bytes::from(buffer).slice(read.bytes),
-                }),
-            }
+            result = result.and(self.chunk(closed, chunks, out));
         }
         out.extend(build(&self.open).into_iter().map(of_built));
+        result
+    }
+
+    fn chunk(
+        &self,
+        closed: &ClosedLate,
+        chunks: &HeadChunks,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), QueryError> {
+        let mut buffer = Vec::new();
+        let read = chunks.read(&closed.meta, &mut buffer)?;
+        match &closed.commits {
+            Some(commits) if commits.iter().any(|c| *c > self.mark) => {
+                let samples = SampleIter::new(read.encoding, &buffer[read.bytes]);
+                visible(samples, commits, self.mark, out).map_err(super::collected::corrupt)?;
+            }
+            _ => out.push(Chunk {
+                min: TimestampMs::new(closed.meta.min_ms()),
+                max: TimestampMs::new(closed.meta.max_ms()),
+                encoding: read.encoding,
+                bytes: Bytes::from(buffer).slice(read.bytes),
+            }),
+        }
         Ok(())
     }
 
