@@ -1,14 +1,22 @@
 //! The files that collectors read: three roots (proc, sys, the root file system) and reused buffers.
-//! This is the only module that opens files. It never follows more than it is told to read, never reads
-//! more than `MAX_FILE_BYTES`, and never waits for what is no file but a pipe.
+//! This is the only module that opens files; `kept` has those that stay open. It never follows more than it
+//! is told to read, never reads more than `MAX_FILE_BYTES`, and never waits for what is no file but a pipe.
 
+mod kept;
+
+use self::kept::Kept;
 use crate::{error::CollectError, refusals};
 use rustix::{
     buffer::spare_capacity,
     fs::{Mode, OFlags, RawDir},
     io::Errno,
 };
-use std::{fmt, fmt::Write as _, io};
+use std::{
+    fmt,
+    fmt::Write as _,
+    io,
+    ops::{Deref, DerefMut},
+};
 
 /// No file of the kernel is larger; one that is, is not what it should be.
 pub(crate) const MAX_FILE_BYTES: usize = 32 << 20;
@@ -146,6 +154,7 @@ enum Most {
 pub(crate) struct File {
     path: String,
     data: Vec<u8>,
+    kept: Option<Kept>,
 }
 
 impl File {
@@ -297,24 +306,81 @@ impl File {
 
     /// Reads the file at `path` into `data`. One that is too large leaves no large buffer behind.
     fn fill(&mut self, most: Most) -> io::Result<()> {
-        self.data.clear();
+        let Self { path, data, kept } = self;
+        if let Some(open) = kept {
+            let read = open.get(path).map(|fd| read_whole(data, most, |data| kept::read_at_end(fd, data)));
+            match read {
+                Some(Err(error)) if kept::has_gone(&error) => open.forget(path),
+                Some(read) => return read,
+                None => {}
+            }
+        }
         // A pipe in the place of a file would block until somebody writes into it.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        let fd = rustix::fs::open(self.path.as_str(), flags, Mode::empty())?;
-        loop {
-            if self.data.capacity() - self.data.len() < FIRST_READ_BYTES {
-                self.data.reserve(FIRST_READ_BYTES.max(self.data.len()));
+        data.clear();
+        let fd = rustix::fs::open(path.as_str(), flags, Mode::empty())?;
+        let read = read_whole(data, most, |data| rustix::io::read(&fd, spare_capacity(data)));
+        if let Some(kept) = kept {
+            kept.keep(path, fd);
+        }
+        read
+    }
+}
+
+/// Reads a file into `data`; `more` appends a piece.
+fn read_whole(
+    data: &mut Vec<u8>,
+    most: Most,
+    more: impl Fn(&mut Vec<u8>) -> Result<usize, Errno>,
+) -> io::Result<()> {
+    data.clear();
+    loop {
+        if data.capacity() - data.len() < FIRST_READ_BYTES {
+            data.reserve(FIRST_READ_BYTES.max(data.len()));
+        }
+        match (more(data), most) {
+            (Ok(0), _) | (Ok(_), Most::OneRead) => return Ok(()),
+            (Ok(_), Most::Bytes(bytes)) if data.len() > bytes => {
+                *data = Vec::new();
+                return Err(io::Error::other(format!("the file is larger than {bytes} bytes")));
             }
-            let read = rustix::io::read(&fd, spare_capacity(&mut self.data));
-            match (read, most) {
-                (Ok(0), _) | (Ok(_), Most::OneRead) => return Ok(()),
-                (Ok(_), Most::Bytes(bytes)) if self.data.len() > bytes => {
-                    self.data = Vec::new();
-                    return Err(io::Error::other(format!("the file is larger than {bytes} bytes")));
-                }
-                (Ok(_) | Err(Errno::INTR), _) => {}
-                (Err(error), _) => return Err(error.into()),
-            }
+            (Ok(_) | Err(Errno::INTR), _) => {}
+            (Err(error), _) => return Err(error.into()),
+        }
+    }
+}
+
+/// A `File` that keeps the files open which it reads: for those of `/proc` and `/sys` that are read in every
+/// scrape. Of a folder whose name another may get, `forget_below` has to be told.
+#[derive(Debug)]
+pub(crate) struct KeptFile(File);
+
+impl Default for KeptFile {
+    fn default() -> Self {
+        Self(File { kept: Some(Kept::default()), ..File::default() })
+    }
+}
+
+impl Deref for KeptFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl DerefMut for KeptFile {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
+impl KeptFile {
+    /// The folder `name`, and all in it, may be another's now.
+    pub(crate) fn forget_below(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) {
+        self.0.locate(paths, root, name);
+        if let Some(kept) = &mut self.0.kept {
+            kept.forget_below(&self.0.path);
         }
     }
 }
@@ -558,7 +624,7 @@ mod tests {
     #[test]
     fn a_table_that_was_cut_is_not_read() {
         for (data, ok) in [("", false), ("a 1", false), ("a 1\nb", false), ("a 1\nb 2\n", true)] {
-            let file = File { path: "/proc/x".into(), data: data.as_bytes().to_vec() };
+            let file = File { path: "/proc/x".into(), data: data.as_bytes().to_vec(), ..File::default() };
             assert_eq!(file.lines().is_ok(), ok, "{data:?}");
         }
     }

@@ -3,7 +3,7 @@
 
 use skopos_exposition::Families;
 use skopos_model::MetricType;
-use std::fs;
+use std::{fs, sync::OnceLock};
 
 /// The kernel counts processor time in hundredths of a second, on every architecture that we run on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -20,7 +20,9 @@ pub fn write(out: &mut Families<'_>) {
         );
         out.gauge("process_virtual_memory_bytes", "Address space of this process.", stat.virtual_bytes);
         out.gauge("process_threads", "Threads of this process.", stat.threads);
-        if let Some(boot) = boot_time_seconds() {
+        // The kernel counts all interrupts for whoever asks when the machine began: it is asked once.
+        static BOOT: OnceLock<Option<f64>> = OnceLock::new();
+        if let Some(boot) = BOOT.get_or_init(boot_time_seconds) {
             let start = boot + stat.start_ticks / TICKS_PER_SECOND;
             out.gauge(
                 "process_start_time_seconds",

@@ -5,7 +5,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 
 /// The families of the table's columns: each CPU has a line, and a value is the sum of all.
@@ -24,7 +24,7 @@ const WIDTH: usize = 17;
 /// The collector.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTrack {
-    file: File,
+    file: KeptFile,
 }
 
 impl ConnTrack {

@@ -7,7 +7,7 @@ use crate::{
     error::CollectError,
     options::CpuOptions,
     scan,
-    source::{File, Root, exists},
+    source::{KeptFile, Root, exists},
 };
 use skopos_model::MetricType;
 use std::fmt::Write as _;
@@ -31,7 +31,7 @@ type Ticks = [u64; COLUMNS];
 /// The collector.
 #[derive(Debug)]
 pub(crate) struct Cpu {
-    file: File,
+    file: KeptFile,
     guest: bool,
     info: Option<CpuInfo>,
     topology: Topology,
@@ -43,7 +43,7 @@ pub(crate) struct Cpu {
 impl Cpu {
     pub(crate) fn new(options: &CpuOptions) -> Self {
         Self {
-            file: File::default(),
+            file: KeptFile::default(),
             guest: options.guest,
             info: options.info.as_ref().map(CpuInfo::new),
             topology: Topology::default(),

@@ -6,7 +6,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root, names_in},
+    source::{File, Root, exists, names_in},
     table::{self, Column, Table},
 };
 use skopos_model::MetricType;
@@ -101,7 +101,10 @@ impl Collector for CpuFreq {
         self.governors.clear();
         self.current.clear();
         for name in names_in(context.paths, Root::Sys, FOLDER)? {
-            if let Some(cpu) = name.strip_prefix("cpu").and_then(|cpu| scan::number(cpu.as_bytes())) {
+            let Some(cpu) = name.strip_prefix("cpu").and_then(|cpu| scan::number(cpu.as_bytes())) else {
+                continue;
+            };
+            if exists(context.paths, Root::Sys, &format!("{FOLDER}/{name}/cpufreq")) {
                 self.read(cpu, context);
             }
         }

@@ -7,7 +7,7 @@ use crate::{
     filter::Filter,
     options::NodeOptions,
     scan,
-    source::{File, Root},
+    source::{File, KeptFile, Root},
 };
 use skopos_model::MetricType;
 use std::{path::Path, time::Duration};
@@ -106,7 +106,7 @@ struct Row {
 /// The collector.
 #[derive(Debug)]
 pub(crate) struct DiskStats {
-    file: File,
+    file: KeptFile,
     devices: Filter,
     rows: Vec<Row>,
     details: Details,
@@ -122,7 +122,7 @@ impl DiskStats {
             );
         }
         Self {
-            file: File::default(),
+            file: KeptFile::default(),
             devices: options.disk_devices.clone(),
             rows: Vec::new(),
             details: Details { has_udev, ..Details::default() },

@@ -3,13 +3,13 @@
 use crate::{
     collector::{Collector, Context},
     error::CollectError,
-    source::File,
+    source::KeptFile,
 };
 
 /// The collector.
 #[derive(Debug, Default)]
 pub(crate) struct Entropy {
-    file: File,
+    file: KeptFile,
 }
 
 impl Collector for Entropy {

@@ -4,13 +4,13 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 
 /// The collector.
 #[derive(Debug, Default)]
 pub(crate) struct FileFd {
-    file: File,
+    file: KeptFile,
 }
 
 impl Collector for FileFd {

@@ -4,7 +4,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 use skopos_model::MetricType;
 
@@ -13,7 +13,7 @@ const KILOBYTE: f64 = 1024.0;
 /// The collector.
 #[derive(Debug, Default)]
 pub(crate) struct MemInfo {
-    file: File,
+    file: KeptFile,
     name: String,
 }
 

@@ -5,9 +5,10 @@ use crate::{
     error::CollectError,
     options::NetClassOptions,
     scan,
-    source::{File, Root, exists, names_in},
+    source::{KeptFile, Paths, Root, exists, names_in},
     table::{self, Column, Table},
 };
+use std::collections::HashMap;
 
 const FOLDER: &str = "class/net";
 /// A speed is in millions of bits a second.
@@ -66,7 +67,9 @@ const COLUMNS: &[Column] = &[
 #[derive(Debug)]
 pub(crate) struct NetClass {
     options: NetClassOptions,
-    file: File,
+    file: KeptFile,
+    /// The devices of the last scrape, with what tells each from another that gets its name.
+    known: HashMap<String, Option<u64>>,
     info: Table,
     table: Table,
 }
@@ -75,9 +78,31 @@ impl NetClass {
     pub(crate) fn new(options: &NetClassOptions) -> Self {
         Self {
             options: options.clone(),
-            file: File::default(),
+            file: KeptFile::default(),
+            known: HashMap::new(),
             info: Table::new(LABELS, INFO),
             table: Table::new(&["device"], COLUMNS),
+        }
+    }
+
+    /// Devices get other names, and names other devices: files that are open follow the device. So those
+    /// of a name are forgotten when it is another's, or nobody's.
+    fn follow_names(&mut self, devices: &[String], paths: &Paths) {
+        let Self { file, known, .. } = self;
+        for (device, number) in known.iter_mut() {
+            let now =
+                file.status(paths, Root::Sys, format_args!("{FOLDER}/{device}")).map(|status| status.inode);
+            if now.is_none() || now != *number {
+                file.forget_below(paths, Root::Sys, format_args!("{FOLDER}/{device}"));
+            }
+            *number = now;
+        }
+        known.retain(|_, number| number.is_some());
+        for device in devices {
+            if !known.contains_key(device) {
+                let status = file.status(paths, Root::Sys, format_args!("{FOLDER}/{device}"));
+                known.insert(device.clone(), status.map(|status| status.inode));
+            }
         }
     }
 
@@ -118,7 +143,9 @@ impl Collector for NetClass {
         }
         self.info.clear();
         self.table.clear();
-        for device in names_in(context.paths, Root::Sys, FOLDER)? {
+        let devices = names_in(context.paths, Root::Sys, FOLDER)?;
+        self.follow_names(&devices, context.paths);
+        for device in devices {
             if !self.options.ignored.as_ref().is_some_and(|ignored| ignored.is_match(device.as_bytes())) {
                 self.read(&device, context);
             }

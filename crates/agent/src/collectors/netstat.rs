@@ -6,7 +6,7 @@ use crate::{
     error::CollectError,
     output::Output,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 use regex::bytes::Regex;
 use skopos_model::MetricType;
@@ -16,7 +16,7 @@ const TABLES: [&str; 2] = ["net/netstat", "net/snmp"];
 /// The collector.
 #[derive(Debug)]
 pub(crate) struct NetStat {
-    file: File,
+    file: KeptFile,
     fields: Regex,
     /// The heads of each table, in the table's order.
     heads: [Vec<Head>; TABLES.len()],
@@ -94,7 +94,7 @@ fn write(family: &str, value: f64, out: &mut Output<'_>) {
 impl NetStat {
     pub(crate) fn new(fields: &Regex) -> Self {
         Self {
-            file: File::default(),
+            file: KeptFile::default(),
             fields: fields.clone(),
             heads: TABLES.map(|_| Vec::new()),
             lines: Vec::new(),

@@ -4,7 +4,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 
 /// A file of `/proc/pressure` and the metrics of its lines.
@@ -63,7 +63,7 @@ const MICROSECONDS: f64 = 1e6;
 /// The collector.
 #[derive(Debug, Default)]
 pub(crate) struct Pressure {
-    file: File,
+    file: KeptFile,
 }
 
 impl Collector for Pressure {

@@ -4,7 +4,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 use skopos_model::MetricType;
 
@@ -22,7 +22,7 @@ const FAMILIES: [(&str, &str, f64); 3] = [
 /// The collector.
 #[derive(Debug, Default)]
 pub(crate) struct SchedStat {
-    file: File,
+    file: KeptFile,
     cpus: Vec<(String, [u64; FAMILIES.len()])>,
 }
 

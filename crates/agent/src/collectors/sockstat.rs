@@ -4,7 +4,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 use skopos_model::MetricType;
 
@@ -21,7 +21,7 @@ const KEYS: [(&[u8], &str); 6] = [
 /// The collector.
 #[derive(Debug, Default)]
 pub(crate) struct SockStat {
-    file: File,
+    file: KeptFile,
     name: String,
 }
 

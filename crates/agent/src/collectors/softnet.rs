@@ -4,7 +4,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 use skopos_model::MetricType::{self, Counter, Gauge};
 
@@ -38,7 +38,7 @@ type Row = ([u64; MAX_FIELDS], usize);
 /// The collector.
 #[derive(Debug, Default)]
 pub(crate) struct SoftNet {
-    file: File,
+    file: KeptFile,
     rows: Vec<(String, Row)>,
 }
 

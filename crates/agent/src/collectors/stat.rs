@@ -4,7 +4,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 use skopos_model::MetricType;
 
@@ -53,13 +53,13 @@ const SOFTIRQS: [&str; 10] =
 /// The collector.
 #[derive(Debug)]
 pub(crate) struct Stat {
-    file: File,
+    file: KeptFile,
     softirq: bool,
 }
 
 impl Stat {
     pub(crate) fn new(softirq: bool) -> Self {
-        Self { file: File::default(), softirq }
+        Self { file: KeptFile::default(), softirq }
     }
 }
 

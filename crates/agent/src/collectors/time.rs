@@ -4,7 +4,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root, names_in},
+    source::{KeptFile, Root, names_in},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use skopos_model::MetricType;
@@ -14,7 +14,7 @@ const FOLDER: &str = "devices/system/clocksource";
 /// The collector.
 #[derive(Debug)]
 pub(crate) struct Time {
-    file: File,
+    file: KeptFile,
     zone: TimeZone,
     available: Vec<Vec<String>>,
     current: Vec<Option<String>>,
@@ -22,7 +22,7 @@ pub(crate) struct Time {
 
 impl Time {
     pub(crate) fn new(zone: TimeZone) -> Self {
-        Self { file: File::default(), zone, available: Vec::new(), current: Vec::new() }
+        Self { file: KeptFile::default(), zone, available: Vec::new(), current: Vec::new() }
     }
 
     fn read_sources(&mut self, context: &Context<'_>) -> Result<(), CollectError> {

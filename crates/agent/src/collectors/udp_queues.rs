@@ -4,7 +4,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 use skopos_model::MetricType;
 
@@ -14,7 +14,7 @@ const QUEUES_FIELD: usize = 4;
 /// The collector.
 #[derive(Debug, Default)]
 pub(crate) struct UdpQueues {
-    file: File,
+    file: KeptFile,
 }
 
 impl Collector for UdpQueues {

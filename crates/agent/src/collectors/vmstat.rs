@@ -4,7 +4,7 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     scan,
-    source::{File, Root},
+    source::{KeptFile, Root},
 };
 use regex::bytes::Regex;
 use skopos_model::MetricType;
@@ -12,14 +12,14 @@ use skopos_model::MetricType;
 /// The collector.
 #[derive(Debug)]
 pub(crate) struct VmStat {
-    file: File,
+    file: KeptFile,
     name: String,
     fields: Regex,
 }
 
 impl VmStat {
     pub(crate) fn new(fields: &Regex) -> Self {
-        Self { file: File::default(), name: String::new(), fields: fields.clone() }
+        Self { file: KeptFile::default(), name: String::new(), fields: fields.clone() }
     }
 }
 

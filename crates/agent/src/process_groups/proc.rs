@@ -89,8 +89,9 @@ pub(crate) struct Status {
 
 /// How many processes and threads began since the machine did, by `/proc/stat`.
 pub(crate) fn forks(content: &[u8]) -> Option<u64> {
-    let line = scan::lines(content).find_map(|line| line.strip_prefix(b"processes "))?;
-    scan::number(line)
+    // A content that does not end with a line was cut.
+    let line = scan::lines(content.strip_suffix(b"\n")?).find_map(|line| line.strip_prefix(b"processes "))?;
+    scan::number(line.trim_ascii())
 }
 
 /// Whether processes have the numbers here that they have for the machine as a whole: the first of them is

@@ -11,5 +11,6 @@ mod hostile;
 mod pages;
 mod process_groups;
 mod reference;
+mod renamed;
 mod selection;
 mod textfile;

@@ -1,9 +1,10 @@
 //! `skopos agent`: this machine's metrics on a page of their own, with node_exporter's flags; and sent to
 //! other servers, where `push` is told to.
 
+mod gzip;
 mod push;
 
-use self::push::PushFlags;
+use self::{gzip::Gzip, push::PushFlags};
 use super::Failure;
 use crate::{
     logging::{self, LogFlags},
@@ -14,7 +15,7 @@ use axum::{
     extract::{RawQuery, State},
     http::{
         HeaderMap, StatusCode,
-        header::{ACCEPT, CONTENT_TYPE},
+        header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY},
     },
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -104,6 +105,7 @@ async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
         max_requests: web.max_requests,
         shows_process: !web.disable_exporter_metrics,
         remote,
+        gzip: Gzip::default(),
     });
     let (stopping, stopped) = watch::channel(());
     // The channel's end is the signal's.
@@ -134,6 +136,7 @@ struct Page {
     max_requests: usize,
     shows_process: bool,
     remote: Option<RemoteWrite>,
+    gzip: Gzip,
 }
 
 impl Page {
@@ -164,7 +167,7 @@ fn router(web: &WebArgs, page: Arc<Page>) -> Router {
         if web.telemetry_path == PROCESSES { router } else { router.route(PROCESSES, get(processes)) };
     // With the metrics at / there is no place for a landing page.
     let router = if web.telemetry_path == "/" { router } else { router.route("/", get(landing)) };
-    // With more effort a page would be a quarter smaller, and cost as much as reading the machine does.
+    // The page is compressed by gzip before; this is for other pages and other encodings.
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
     router.layer(compression).with_state(page)
 }
@@ -177,6 +180,7 @@ async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, heade
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let format = Format::negotiate(header(ACCEPT.as_str()).unwrap_or(""));
     let scrape = Scrape { format, selection, timeout: header(TIMEOUT_HEADER).and_then(timeout) };
+    let takes_gzip = gzip::is_accepted(header(ACCEPT_ENCODING.as_str()).unwrap_or(""));
     let gathered = tokio::task::spawn_blocking(move || {
         let _slot = match &page.slots {
             Some(slots) => Some(slots.try_acquire().map_err(|_full| page.max_requests)?),
@@ -184,10 +188,19 @@ async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, heade
         };
         let mut body = Vec::new();
         page.write(&scrape, &mut body);
-        Ok::<_, usize>(body)
+        let compressed = takes_gzip.then(|| page.gzip.page(&body)).flatten();
+        Ok::<_, usize>((body, compressed))
     });
     match gathered.await {
-        Ok(Ok(body)) => ([(CONTENT_TYPE, format.content_type())], body).into_response(),
+        Ok(Ok((_, Some(compressed)))) => {
+            let headers = [
+                (CONTENT_TYPE, format.content_type()),
+                (CONTENT_ENCODING, "gzip"),
+                (VARY, ACCEPT_ENCODING.as_str()),
+            ];
+            (headers, compressed).into_response()
+        }
+        Ok(Ok((body, None))) => ([(CONTENT_TYPE, format.content_type())], body).into_response(),
         Ok(Err(max)) => {
             let text = format!("Limit of concurrent requests reached ({max}), try again later.\n");
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
