@@ -40,11 +40,15 @@ struct BuildInfo {
     build_date: &'static str,
     go_version: &'static str,
     application: &'static str,
+    application_version: &'static str,
 }
+
+/// The Prometheus whose API this is: clients decide by it what they may ask.
+const API_VERSION: &str = "3.14.0";
 
 /// Which program this is. Fields that only a Go program has are there, and empty.
 const BUILD: BuildInfo = BuildInfo {
-    version: env!("CARGO_PKG_VERSION"),
+    version: API_VERSION,
     revision: match option_env!("SKOPOS_REVISION") {
         Some(revision) => revision,
         None => "",
@@ -54,6 +58,7 @@ const BUILD: BuildInfo = BuildInfo {
     build_date: "",
     go_version: "",
     application: "Skopos",
+    application_version: env!("CARGO_PKG_VERSION"),
 };
 
 /// Which program this is, in the API's form.

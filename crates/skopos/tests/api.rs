@@ -295,7 +295,7 @@ const OURS: &[(&str, u16, &str)] = &[
         400,
         r#""errorType":"bad_data","error":"invalid label name: it is not UTF-8""#,
     ),
-    ("/version", 200, r#"{"version":""#),
+    ("/version", 200, r#"{"version":"3.14.0",""#),
     ("/api/v1/label/U__with_2e_dot/values", 200, r#"{"status":"success","data":[]}"#),
     ("/api/v1/targets?state=gone", 200, r#""activeTargets":[]"#),
     ("/api/v1/targets?scrapePool=other", 200, r#""activeTargets":[]"#),

@@ -9,7 +9,7 @@ import { useReachability } from "../state/reachability";
 import css from "./StatusLine.module.css";
 
 interface BuildInfo {
-  readonly version?: string;
+  readonly applicationVersion?: string;
 }
 
 function useVersion(): string | null {
@@ -19,7 +19,7 @@ function useVersion(): string | null {
     staleTime: Number.POSITIVE_INFINITY,
     refetchOnWindowFocus: false,
   });
-  return query.data?.version ?? null;
+  return query.data?.applicationVersion ?? null;
 }
 
 export function StatusLine() {
