@@ -13,7 +13,7 @@ use serde::{
 use serde_json::Value;
 use skopos_testkit::{
     http::{self, Response},
-    misbehaving::{Misbehaviour, Server},
+    misbehaving::{Misbehaviour, Request, Server},
     peers,
     service::Service,
 };
@@ -164,7 +164,7 @@ const ADMIN: &[Case] = &[
 
 /// Ours and the peers, under the same configuration and flags.
 struct Servers {
-    _target: Server,
+    target: Server,
     ours: Service,
     debians: Service,
     newer: Option<Service>,
@@ -182,7 +182,7 @@ fn start(flags: &[&str]) -> Servers {
         ours: flags.iter().fold(server().config(&config), |server, flag| server.flag(flag)).start(),
         debians: peers::prometheus(&config, &quiet),
         newer: peers::prometheus_3().map(|program| peers::prometheus_at(program, &config, &quiet)),
-        _target: target,
+        target,
     };
     for server in [&servers.ours, &servers.debians].into_iter().chain(&servers.newer) {
         // Twice, so that there is a rate.
@@ -379,6 +379,26 @@ impl<'de> Visitor<'de> for Members<'_> {
 
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
+    }
+}
+
+#[test]
+fn targets_are_asked_for_formats_and_names_as_prometheus_3_asks_for_them() {
+    let servers = start(&[]);
+    if servers.newer.is_none() {
+        return;
+    }
+    let requests = servers.target.requests();
+    let of = |agent: &str, name: &str| {
+        let header = |request: &Request, name: &str| {
+            let found = request.headers.iter().find(|(n, _)| n == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let theirs = requests.iter().find(|r| header(r, "user-agent").is_some_and(|a| a.starts_with(agent)));
+        header(theirs.expect("it asked"), name)
+    };
+    for name in ["accept", "accept-encoding", "x-prometheus-scrape-timeout-seconds"] {
+        assert_eq!(of("Skopos/", name), of("Prometheus/3.", name), "{name}");
     }
 }
 
