@@ -97,8 +97,9 @@ pub(crate) async fn run<T: Send + 'static>(
     let cancel = CancelOnDrop(Arc::clone(&budget));
     let slot = parts.query_slots.take_within(budget.time_left()).await?;
     let done = tokio::task::spawn_blocking(move || {
+        let running = budget.run();
         let result = work(&parts, &budget);
-        drop(slot);
+        drop((running, slot));
         result
     });
     let result = done.await.map_err(|e| thread_failed(&e))?;
@@ -174,8 +175,9 @@ pub(crate) async fn stream(
     let (sender, mut receiver) = mpsc::channel(PIECES_WAITING);
     let mut sink = Sink { sender, runtime: Handle::current(), deadline: None };
     let done = tokio::task::spawn_blocking(move || {
+        let running = budget.run();
         let result = work(&parts, &budget, &mut sink);
-        drop(slot);
+        drop((running, slot));
         match result {
             Err(e) if sink.deadline.is_some() => {
                 // The client learns it by the missing end, whenever it takes what is there.

@@ -1,7 +1,10 @@
 //! What one request may use: samples, series, memory, time, and whether anybody still waits for it; and
 //! what all requests of a process may hold together.
 
-use crate::QueryError;
+use crate::{
+    QueryError,
+    turns::{Turn, Turns},
+};
 use skopos_base::clock::Clock;
 use skopos_model::DurationMs;
 use std::{
@@ -38,18 +41,27 @@ pub const SAMPLE_BYTES: u64 = 16;
 /// What the account takes a selected series for, in bytes: its labels, where it is found, its chunks.
 pub const SERIES_BYTES: u64 = 256;
 
-/// The memory that all queries of a process hold together (`--query.total-memory`).
+/// The memory that all queries of a process hold together (`--query.total-memory`), and which of them have just
+/// begun.
 #[derive(Debug)]
 pub struct QueryMemory {
     max: u64,
     used: AtomicU64,
     peak: AtomicU64,
+    turns: Turns,
 }
 
 impl QueryMemory {
     /// An account of at most `max` bytes.
     pub fn new(max: u64) -> Arc<Self> {
-        Arc::new(Self { max, used: AtomicU64::new(0), peak: AtomicU64::new(0) })
+        let (used, peak) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { max, used, peak, turns: Turns::default() })
+    }
+
+    /// So many processors run its queries: where more run, those that have run for a while let those go first that
+    /// have just begun.
+    pub fn run_on(&self, processors: usize) {
+        self.turns.run_on(processors);
     }
 
     /// How many bytes it lends at most.
@@ -113,6 +125,21 @@ struct Shared {
     /// The account of the process.
     all: Option<Arc<QueryMemory>>,
     cancelled: AtomicBool,
+    turn: Turn,
+}
+
+/// A query that runs: from its slot on until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Running(Arc<QueryBudget>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let shared = &self.0.shared;
+        if let Some(all) = &shared.all {
+            shared.turn.end(&all.turns);
+        }
+    }
 }
 
 /// What was not given back one by one goes back when the last who had a part in the query has gone.
@@ -151,6 +178,7 @@ impl QueryBudget {
             memory_peak,
             all,
             cancelled,
+            turn: Turn::default(),
         };
         Arc::new(Self { shared: Arc::new(shared), series: AtomicU64::new(0) })
     }
@@ -217,6 +245,24 @@ impl QueryBudget {
     pub fn charge_series(&self, n: u64) -> Result<(), QueryError> {
         take(&self.series, n, self.shared.limits.max_series, "query.max-series")?;
         self.charge_memory(n.saturating_mul(SERIES_BYTES))?;
+        self.check()
+    }
+
+    /// It runs from now on, no longer than what this gives: others that run are told.
+    pub fn run(self: &Arc<Self>) -> Running {
+        let shared = &self.shared;
+        if let Some(all) = &shared.all {
+            shared.turn.begin(&all.turns, &*shared.clock);
+        }
+        Running(Arc::clone(self))
+    }
+
+    /// Between two pieces of work, while nothing is held that others need: lets queries go first that have just
+    /// begun, where this one has run for a while, and then checks whether it may go on.
+    pub fn go_on(&self) -> Result<(), QueryError> {
+        if let Some(all) = &self.shared.all {
+            self.shared.turn.let_young_ones_go(&all.turns, &*self.shared.clock);
+        }
         self.check()
     }
 

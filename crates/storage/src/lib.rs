@@ -9,7 +9,8 @@
 //! - `exemplars`: `ExemplarQueryable`: observations picked out of series.
 //! - `columns`: `SeriesSet` and `SeriesBatch`: series as columns of timestamps and values.
 //! - `parting`: `Parting` and `parted`: what is left of a set in parts, for several threads.
-//! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled.
+//! - `budget`: `QueryBudget`: what one request may use, and whether it was cancelled; `turns`: heavy ones let
+//!   light ones go first.
 //! - `merge`: several sources as one: queriers, sets of series, sets of chunks; each written once.
 //! - `series_limit`: `SeriesLimit`: how many series one source may have.
 //! - `error`: `AppendError`, `CommitError`, `QueryError`: variants are decisions.
@@ -36,9 +37,10 @@ pub mod merge;
 pub mod parting;
 pub mod query;
 pub mod series_limit;
+mod turns;
 
 pub use append::{Append, Appendable, Appender, Committed, KeptSeries, SeriesId, Value};
-pub use budget::{QueryBudget, QueryLimits, QueryMemory, SAMPLE_BYTES, SERIES_BYTES, SampleCounts};
+pub use budget::{QueryBudget, QueryLimits, QueryMemory, Running, SAMPLE_BYTES, SERIES_BYTES, SampleCounts};
 pub use chunks::{Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet};
 pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet, SeriesStarts};
 pub use error::{AppendError, CommitError, QueryError};

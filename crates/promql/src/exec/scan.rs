@@ -199,7 +199,7 @@ impl Reader {
         // The next batch takes the place of this one, or there is none.
         budget.release_samples(batch.sample_count() as u64);
         handed?;
-        budget.check()?;
+        budget.go_on()?;
         Ok(Some(batch.sample_count() as u64 + SERIES_WORK * batch.len() as u64))
     }
 }

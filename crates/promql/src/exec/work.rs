@@ -153,7 +153,7 @@ impl Work {
     #[cold]
     fn ask(&mut self) -> Result<(), QueryError> {
         self.left = WORK_PER_CHECK;
-        self.budget.check()
+        self.budget.go_on()
     }
 }
 

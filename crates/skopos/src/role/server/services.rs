@@ -202,8 +202,9 @@ fn engine(flags: &Flags, env: &Env) -> Engine {
         options.enable(feature);
     }
     let memory = QueryMemory::new(flags.query_total_memory.bytes(env.fs.as_ref()));
-    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-    let max_shards = flags.query_max_shards.map_or_else(processors, |max| max as usize);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    memory.run_on(processors);
+    let max_shards = flags.query_max_shards.map_or(processors, |max| max as usize);
     let shards = Shards::new(Arc::clone(&env.spawner), ShardOptions::new(max_shards));
     Engine::new(options, Arc::clone(&env.clock)).with_memory(memory).with_shards(shards)
 }
