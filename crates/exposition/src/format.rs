@@ -20,12 +20,13 @@ impl Format {
         }
     }
 
-    /// The value of `Accept` that asks for what `crate::Parser` reads, the richest format first, and names as they
-    /// are.
-    pub const ACCEPT: &'static str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-                                      application/openmetrics-text;version=0.0.1;q=0.5,\
-                                      text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
-                                      text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    /// The value of `Accept` that asks for what `crate::Parser` reads, the richest format first, and for
+    /// names as they are.
+    pub const ACCEPT: &'static str = concat!(
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,",
+        "application/openmetrics-text;version=0.0.1;q=0.5,",
+        "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+    );
 
     /// The format of a body with that `Content-Type`; none for a type that is neither. Without a
     /// version the newest one is meant; the classic format has one way to be read, whatever version it says.

@@ -41,8 +41,8 @@ pub const SAMPLE_BYTES: u64 = 16;
 /// What the account takes a selected series for, in bytes: its labels, where it is found, its chunks.
 pub const SERIES_BYTES: u64 = 256;
 
-/// The memory that all queries of a process hold together (`--query.total-memory`), and which of them have just
-/// begun.
+/// The memory that all queries of a process hold together (`--query.total-memory`), and which of them have
+/// just begun.
 #[derive(Debug)]
 pub struct QueryMemory {
     max: u64,
@@ -58,8 +58,8 @@ impl QueryMemory {
         Arc::new(Self { max, used, peak, turns: Turns::default() })
     }
 
-    /// So many processors run its queries: where more run, those that have run for a while let those go first that
-    /// have just begun.
+    /// So many processors run its queries: where more run, those that have run for a while let those go first
+    /// that have just begun.
     pub fn run_on(&self, processors: usize) {
         self.turns.run_on(processors);
     }
@@ -257,8 +257,8 @@ impl QueryBudget {
         Running(Arc::clone(self))
     }
 
-    /// Between two pieces of work, while nothing is held that others need: lets queries go first that have just
-    /// begun, where this one has run for a while, and then checks whether it may go on.
+    /// Between two pieces of work, while nothing is held that others need: lets queries go first that have
+    /// just begun, where this one has run for a while, and then checks whether it may go on.
     pub fn go_on(&self) -> Result<(), QueryError> {
         if let Some(all) = &self.shared.all {
             self.shared.turn.let_young_ones_go(&all.turns, &*self.shared.clock);

@@ -1,6 +1,6 @@
-//! `Turns`: where more queries run than there are processors, those that have run for a while wait a little, now
-//! and then, for others that have just begun: so a light query takes hardly longer beside many heavy ones. Bounds nothing and changes no
-//! result.
+//! `Turns`: where more queries run than there are processors, those that have run for a while wait a little,
+//! now and then, for others that have just begun: so a light query takes hardly longer beside heavy ones.
+//! Bounds nothing and changes no result.
 
 use skopos_base::clock::Clock;
 use std::{
@@ -23,8 +23,8 @@ pub(crate) struct Turns {
     running: AtomicUsize,
     /// Of those, how many have just begun.
     young: AtomicUsize,
-    /// Until when the newest of them is young, in nanoseconds of the clock: nobody waits for one that has ended
-    /// its work and does not say so.
+    /// Until when the newest of them is young, in nanoseconds of the clock: nobody waits for one that has
+    /// ended its work and does not say so.
     until: AtomicU64,
 }
 
