@@ -11,6 +11,12 @@ use crate::process::{cargo, output, run, target_folder};
 /// What makes cargo build it.
 const ONLY_AGENT: [&str; 6] =
     ["--locked", "--package", "skopos", "--no-default-features", "--features", "agent"];
+/// How the allocator of a process with few threads, which does the same again and again, holds little: one
+/// arena for all, no thread of its own, and small pieces alone kept by each thread. docs/agent.md has it.
+const ALLOCATOR: (&str, &str) = (
+    "JEMALLOC_SYS_WITH_MALLOC_CONF",
+    "dirty_decay_ms:1000,narenas:1,background_thread:false,tcache_max:1024",
+);
 /// What only the server and the tools need.
 const OF_THE_SERVER: [&str; 8] = [
     "skopos-api",
@@ -48,7 +54,9 @@ fn packages(tree: &str) -> Vec<String> {
 
 /// Builds it, and puts it where a build of the whole program does not replace it.
 pub(crate) fn build(root: &Path) -> Result<PathBuf> {
-    run(cargo(&[&["build", "--release"], &ONLY_AGENT[..]].concat(), root))?;
+    let mut build = cargo(&[&["build", "--release"], &ONLY_AGENT[..]].concat(), root);
+    build.env(ALLOCATOR.0, ALLOCATOR.1);
+    run(build)?;
     let release = target_folder(root)?.join("release");
     let (built, kept) = (release.join("skopos"), release.join("skopos-agent-alone"));
     fs::copy(&built, &kept).with_context(|| format!("cannot copy {}", built.display()))?;

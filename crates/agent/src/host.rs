@@ -6,7 +6,7 @@ use crate::{
     local_socket::{self, Limits},
     netlink, perf_events, system_calls,
 };
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, sync::OnceLock, time::Duration};
 
 /// How long a service on this machine may be silent, and how long it may take for all that it is asked.
 const SERVICE_LIMITS: Limits = Limits { silence: Duration::from_secs(2), lifetime: Duration::from_secs(30) };
@@ -99,6 +99,30 @@ pub struct DriverInfo {
     pub bus_info: String,
 }
 
+/// A mounted file system of Btrfs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BtrfsSystem {
+    /// The UUID that it is known by.
+    pub uuid: [u8; 16],
+    /// Its devices.
+    pub devices: Vec<BtrfsDevice>,
+}
+
+/// A device of such a file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BtrfsDevice {
+    /// Its UUID.
+    pub uuid: [u8; 16],
+    /// Where it is, such as `/dev/sda1`.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// What of it is set aside for data.
+    pub used_bytes: u64,
+    /// Errors of writing, reading, flushing, of checksums, and blocks that are older than they should be.
+    pub errors: [u64; 5],
+}
+
 /// A connection to another program.
 pub trait Stream: io::Read + io::Write + Send {}
 
@@ -155,6 +179,12 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// What the driver of the network device counts, by the driver's names.
     fn driver_counters(&self, device: &str) -> io::Result<Vec<(String, u64)>> {
         let _ = device;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The file system of Btrfs that is mounted there. It can take for ever.
+    fn btrfs(&self, mount_point: &str) -> io::Result<BtrfsSystem> {
+        let _ = mount_point;
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -236,13 +266,20 @@ impl Host for ThisHost {
         system_calls::driver_counters(device)
     }
 
+    fn btrfs(&self, mount_point: &str) -> io::Result<BtrfsSystem> {
+        system_calls::btrfs(mount_point)
+    }
+
     fn user_id(&self) -> u32 {
         rustix::process::geteuid().as_raw()
     }
 
     fn page_bytes(&self) -> u64 {
-        let vector = std::fs::read("/proc/self/auxv").unwrap_or_default();
-        page_bytes_of(&vector).unwrap_or(4096)
+        static BYTES: OnceLock<u64> = OnceLock::new();
+        *BYTES.get_or_init(|| {
+            let vector = std::fs::read("/proc/self/auxv").unwrap_or_default();
+            page_bytes_of(&vector).unwrap_or(4096)
+        })
     }
 }
 

@@ -88,7 +88,7 @@ pub use flags::{
     AgentArgs, AskedArgs, AskedOptions, CollectorArgs, ContainerArgs, DeviceArgs, FilterArgs,
     ProcessGroupArgs, Switches, WebArgs,
 };
-pub use host::{ClockState, DriverInfo, Host, Stream, ThisHost, Uname, Usage};
+pub use host::{BtrfsDevice, BtrfsSystem, ClockState, DriverInfo, Host, Stream, ThisHost, Uname, Usage};
 pub use options::{
     ArpOptions, ContainerOptions, CpuInfoOptions, CpuOptions, DeviceOptions, EthtoolOptions,
     FileSystemOptions, HwMonOptions, InterruptOptions, NetClassOptions, NetDevOptions, NodeOptions,
@@ -98,3 +98,4 @@ pub use output::{Family, Output};
 pub use process_groups::{Process, ProcessRules, Snapshot, Top, TopBy, TopRequest, TopRequestError};
 pub use registry::{AgentEnv, BuildInfo, NodeAgent, Scrape, Selection};
 pub use source::Paths;
+pub use system_calls::release_code;

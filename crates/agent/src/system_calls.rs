@@ -1,13 +1,22 @@
-//! System calls that no safe crate offers, as safe functions: adjtimex(2), asked to change nothing, and what
-//! the drivers of network devices tell (`SIOCETHTOOL`). It owns no meaning of what comes back.
+//! System calls that no safe crate offers, as safe functions: adjtimex(2), asked to change nothing; what the
+//! drivers of network devices tell (`SIOCETHTOOL`); what Btrfs tells of its devices; and to let go of code
+//! that only the start needed. It owns no meaning of what comes back.
 //! `docs/decisions/0021-one-file-for-system-calls.md` says what may stand here.
 #![expect(unsafe_code, reason = "no crate has safe calls for these")]
 
-use crate::host::{ClockState, DriverInfo};
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+use crate::{
+    host::{BtrfsDevice, BtrfsSystem, ClockState, DriverInfo},
+    scan,
+};
+use rustix::{
+    fs::{self, Mode, OFlags},
+    net::{self, AddressFamily, SocketFlags, SocketType},
+};
 use std::{
+    collections::BTreeSet,
     ffi::{c_char, c_int, c_ulong, c_void},
     io,
+    ops::Range,
     os::fd::{AsRawFd, OwnedFd},
     ptr,
 };
@@ -177,6 +186,147 @@ fn ask(socket: &OwnedFd, device: &str, answer: &mut Answer, question: [u32; 3]) 
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Lets go of the pages of code and constants that this process has mapped and that nobody wrote to: those
+/// that are used come back from the page cache when they are. A start runs much that nothing runs later, and
+/// the kernel maps the pages around what is touched, too. Returns how many bytes were mapped.
+///
+/// # Errors
+/// When the kernel does not say what is mapped.
+pub fn release_code() -> io::Result<u64> {
+    let mut released = 0;
+    for CodeArea { range, resident_bytes } in code_areas(&std::fs::read("/proc/self/smaps")?) {
+        let start = ptr::with_exposed_provenance_mut::<c_void>(range.start);
+        // SAFETY: by what the kernel says, the area is a private mapping of a file that this process runs,
+        // cannot be written to and has no page of its own: what comes back from the file is what was there.
+        // Whatever runs or reads there meanwhile waits for it. Programs and libraries are never unmapped
+        // here, so nothing else is in its place.
+        let done = unsafe { libc::madvise(start, range.len(), libc::MADV_DONTNEED) };
+        if done == 0 {
+            released += resident_bytes;
+        }
+    }
+    Ok(released)
+}
+
+/// A private mapping of a file that this process runs, which cannot be written to, and of which it has no
+/// page of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CodeArea {
+    range: Range<usize>,
+    resident_bytes: u64,
+}
+
+/// A mapping, as its lines say it.
+#[derive(Debug)]
+struct Mapping<'a> {
+    range: Range<usize>,
+    permissions: &'a [u8],
+    file: &'a [u8],
+    resident_bytes: u64,
+    /// Pages that are no file's any more; that it is not known, counts as some.
+    own_bytes: Option<u64>,
+}
+
+/// The areas in the content of `smaps`, as proc(5) describes it.
+fn code_areas(smaps: &[u8]) -> Vec<CodeArea> {
+    let mut mappings: Vec<Mapping<'_>> = Vec::new();
+    for line in scan::lines(smaps) {
+        if let Some(mapping) = head(line) {
+            mappings.push(mapping);
+        } else if let (Some(mapping), Some((key, value))) = (mappings.last_mut(), scan::split_at(line, b':'))
+        {
+            let bytes = scan::fields(value).number().map(|kib| kib.saturating_mul(1024));
+            match key {
+                b"Rss" => mapping.resident_bytes = bytes.unwrap_or(0),
+                b"Anonymous" => mapping.own_bytes = bytes,
+                _ => {}
+            }
+        }
+    }
+    let run: BTreeSet<&[u8]> =
+        mappings.iter().filter(|m| m.permissions == b"r-xp").map(|mapping| mapping.file).collect();
+    let is_code = |mapping: &Mapping<'_>| {
+        [&b"r-xp"[..], b"r--p"].contains(&mapping.permissions)
+            && mapping.own_bytes == Some(0)
+            && mapping.file.starts_with(b"/")
+            && run.contains(mapping.file)
+    };
+    let found = mappings.into_iter().filter(is_code);
+    found.map(|m| CodeArea { range: m.range, resident_bytes: m.resident_bytes }).collect()
+}
+
+/// The first line of a mapping: `55d0-55e0 r-xp 00000000 fe:00 1234   /usr/bin/skopos`.
+fn head(line: &[u8]) -> Option<Mapping<'_>> {
+    let mut fields = scan::fields(line);
+    let (start, end) = scan::split_at(fields.next()?, b'-')?;
+    let address = |text: &[u8]| usize::try_from(scan::hexadecimal(text)?).ok();
+    let range = address(start)?..address(end)?;
+    let permissions = fields.next().filter(|permissions| permissions.len() == 4)?;
+    // Offset, device and inode.
+    let file = fields.nth(3).unwrap_or_default();
+    (!range.is_empty()).then_some(Mapping { range, permissions, file, resident_bytes: 0, own_bytes: None })
+}
+
+/// `BTRFS_IOC_FS_INFO`, `BTRFS_IOC_DEV_INFO` and `BTRFS_IOC_GET_DEV_STATS`; each has the length of what it
+/// writes in it.
+const BTRFS_SYSTEM: c_ulong = 0x8400_941f;
+const BTRFS_DEVICE: c_ulong = 0xd000_941e;
+const BTRFS_ERRORS: c_ulong = 0xc408_9434;
+/// The longest of the three.
+const BTRFS_ANSWER_BYTES: usize = 4096;
+/// Numbers of devices only grow; a file system had no more of them.
+const BTRFS_MAX_NUMBER: u64 = 4096;
+
+/// The file system of Btrfs that is mounted there.
+pub(crate) fn btrfs(mount_point: &str) -> io::Result<BtrfsSystem> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = fs::open(mount_point, flags, Mode::empty())?;
+    let system = ask_btrfs(&folder, BTRFS_SYSTEM, [0, 0])?;
+    let (last, count) = (long(&system, 0), long(&system, 8));
+    let mut devices = Vec::new();
+    for number in 0..=last.min(BTRFS_MAX_NUMBER) {
+        let device = match ask_btrfs(&folder, BTRFS_DEVICE, [number, 0]) {
+            // Some numbers are nobody's.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue,
+            device => device?,
+        };
+        let errors = ask_btrfs(&folder, BTRFS_ERRORS, [number, 5])?;
+        devices.push(BtrfsDevice {
+            uuid: uuid(&device, 8),
+            used_bytes: long(&device, 24),
+            bytes: long(&device, 32),
+            path: text(&device[BTRFS_ANSWER_BYTES - 1024..]),
+            errors: std::array::from_fn(|at| long(&errors, 24 + 8 * at)),
+        });
+        if devices.len() as u64 == count {
+            break;
+        }
+    }
+    Ok(BtrfsSystem { uuid: uuid(&system, 16), devices })
+}
+
+fn long(bytes: &[u8], at: usize) -> u64 {
+    u64::from(word(bytes, at)) | u64::from(word(bytes, at + 4)) << 32
+}
+
+fn uuid(bytes: &[u8], at: usize) -> [u8; 16] {
+    bytes[at..at + 16].try_into().expect("invariant: the answer is longer")
+}
+
+/// Asks Btrfs, or whoever else has the folder, for what `request` is; the first words of the answer are the
+/// question.
+fn ask_btrfs(folder: &OwnedFd, request: c_ulong, question: [u64; 2]) -> io::Result<Vec<u8>> {
+    let mut answer = vec![0; BTRFS_ANSWER_BYTES];
+    for (at, word) in question.into_iter().enumerate() {
+        answer[8 * at..8 * at + 8].copy_from_slice(&word.to_ne_bytes());
+    }
+    // SAFETY: the descriptor is open, and the pointer is to bytes of ours that outlive the call and that
+    // nothing else refers to. Each of the three requests lets the kernel read and write as many of them as
+    // its number says, at most 4096, and to no other place: there are no pointers in what it reads.
+    let done = unsafe { libc::ioctl(folder.as_raw_fd(), request as _, answer.as_mut_ptr()) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,5 +371,39 @@ mod tests {
         let missing = driver_info("no-such-device").unwrap_err();
         assert_eq!(missing.raw_os_error(), Some(libc::ENODEV));
         assert!(driver_info("a name that is too long").is_err());
+    }
+
+    #[test]
+    fn other_file_systems_are_no_btrfs() {
+        assert_eq!(btrfs("/proc").unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert_eq!(btrfs("/no/such/folder").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn areas_are_code_and_constants_that_nobody_changed() {
+        let mapping = |range: &str, permissions: &str, file: &str, own: &str| {
+            format!("{range} {permissions} 00000000 fe:00 12   {file}\nSize: 8 kB\nRss: 4 kB\n{own}\n")
+        };
+        let smaps = [
+            mapping("1000-3000", "r--p", "/bin/x", "Anonymous: 0 kB"),
+            mapping("3000-5000", "r-xp", "/bin/x", "Anonymous: 0 kB"),
+            mapping("5000-7000", "r--p", "/bin/x", "Anonymous: 4 kB"),
+            mapping("7000-9000", "rw-p", "/bin/x", "Anonymous: 0 kB"),
+            mapping("9000-b000", "r--p", "/etc/data", "Anonymous: 0 kB"),
+            mapping("b000-d000", "r-xp", "", "Anonymous: 0 kB"),
+            mapping("d000-f000", "r-xp", "/lib/y", "Other: 0 kB"),
+        ]
+        .concat();
+        let found: Vec<_> = code_areas(smaps.as_bytes()).into_iter().map(|area| area.range).collect();
+        assert_eq!(found, [0x1000..0x3000, 0x3000..0x5000]);
+        assert_eq!(code_areas(b"garbage\n-: \n1-2 r\n"), []);
+    }
+
+    #[test]
+    fn code_that_was_let_go_of_runs_on() {
+        let released = release_code().unwrap();
+        assert!(released > 100_000, "{released}");
+        let text = format!("{:?}", code_areas(&std::fs::read("/proc/self/smaps").unwrap()));
+        assert!(text.contains("resident_bytes"));
     }
 }

@@ -1,12 +1,17 @@
-//! `btrfs`: file systems of Btrfs, from `/sys/fs/btrfs`.
+//! `btrfs`: file systems of Btrfs, from `/sys/fs/btrfs`, and what Btrfs says of the devices of those that are
+//! mounted.
 
+use super::mounts;
 use crate::{
     collector::{Collector, Context},
     error::CollectError,
+    host::{BtrfsDevice, BtrfsSystem},
     scan,
     source::{File, Root, exists, names_in},
     table::{self, Column, Table},
 };
+use skopos_model::MetricType::{Counter, Gauge};
+use std::collections::BTreeSet;
 
 const FOLDER: &str = "fs/btrfs";
 const SECTOR_BYTES: f64 = 512.0;
@@ -28,7 +33,25 @@ const LAYOUTS: &[Column] = &[
     table::gauge("node_btrfs_size_bytes", "Bytes that are set aside."),
     table::gauge("node_btrfs_used_bytes", "Bytes that are used."),
 ];
-const DEVICES: &[Column] = &[table::gauge("node_btrfs_device_size_bytes", "The size of each device.")];
+/// Errors of a device, in the order of the host's.
+const ERRORS: [&str; 5] = ["write", "read", "flush", "corruption", "generation"];
+
+/// A device of a file system.
+#[derive(Debug)]
+struct Device {
+    name: String,
+    system: String,
+    bytes: f64,
+    /// What Btrfs itself says.
+    told: Option<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    uuid: String,
+    unused_bytes: f64,
+    errors: [u64; 5],
+}
 
 /// The collector.
 #[derive(Debug)]
@@ -38,7 +61,7 @@ pub(crate) struct Btrfs {
     systems: Table,
     reserved: Table,
     layouts: Table,
-    devices: Table,
+    devices: Vec<Device>,
 }
 
 impl Btrfs {
@@ -49,13 +72,13 @@ impl Btrfs {
             systems: Table::new(&["uuid"], SYSTEMS),
             reserved: Table::new(&["block_group_type", "uuid"], RESERVED),
             layouts: Table::new(&["block_group_type", "mode", "uuid"], LAYOUTS),
-            devices: Table::new(&["device", "uuid"], DEVICES),
+            devices: Vec::new(),
         }
     }
 
-    fn tables(&mut self) -> [&mut Table; 5] {
-        let Self { info, systems, reserved, layouts, devices, .. } = self;
-        [info, systems, reserved, layouts, devices]
+    fn tables(&mut self) -> [&mut Table; 4] {
+        let Self { info, systems, reserved, layouts, .. } = self;
+        [info, systems, reserved, layouts]
     }
 
     fn number(&mut self, context: &Context<'_>, name: &str) -> Option<f64> {
@@ -68,7 +91,12 @@ impl Btrfs {
         scan::text(value.unwrap_or_default()).into_owned()
     }
 
-    fn read(&mut self, system: &str, context: &Context<'_>) -> Result<(), CollectError> {
+    fn read(
+        &mut self,
+        system: &str,
+        mounted: &[BtrfsSystem],
+        context: &Context<'_>,
+    ) -> Result<(), CollectError> {
         let label = self.text(context, &format!("{system}/label"));
         let mut uuid = self.text(context, &format!("{system}/metadata_uuid"));
         if uuid.is_empty() {
@@ -81,9 +109,17 @@ impl Btrfs {
         let values = [reserve, commits, seconds(last), seconds(longest), seconds(all)];
         self.systems.row(&[&uuid]).copy_from_slice(&values);
         let devices = names_in(context.paths, Root::Sys, &format!("{FOLDER}/{system}/devices"))?;
-        for device in &devices {
-            let sectors = self.number(context, &format!("{system}/devices/{device}/size"));
-            self.devices.row(&[device, &uuid])[0] = sectors.map(|sectors| sectors * SECTOR_BYTES);
+        match mounted.iter().find(|mounted| in_words(&mounted.uuid) == system) {
+            Some(mounted) => self.devices.extend(mounted.devices.iter().map(|device| told(device, &uuid))),
+            None => {
+                for name in &devices {
+                    let sectors = self.number(context, &format!("{system}/devices/{name}/size"));
+                    let bytes = sectors.map(|sectors| sectors * SECTOR_BYTES);
+                    let device =
+                        |bytes| Device { name: name.clone(), system: uuid.clone(), bytes, told: None };
+                    self.devices.extend(bytes.map(device));
+                }
+            }
         }
         for group in GROUPS {
             let folder = format!("{system}/allocation/{group}");
@@ -101,6 +137,71 @@ impl Btrfs {
         Ok(())
     }
 
+    /// What Btrfs says of those that are mounted where this program may look, each once.
+    fn mounted(&mut self, context: &Context<'_>) -> Vec<BtrfsSystem> {
+        let mut found: Vec<BtrfsSystem> = Vec::new();
+        let file = &mut self.file;
+        let mut mounts = ["1/mountinfo", "self/mountinfo"].into_iter();
+        if !mounts.any(|name| file.content(context.paths, Root::Proc, format_args!("{name}")).is_some()) {
+            return found;
+        }
+        let mut known = BTreeSet::new();
+        for mount in scan::lines(self.file.data()).filter_map(mounts::parse) {
+            let is_new = mount.fs_type == b"btrfs" && !known.contains(mount.device);
+            let Some(point) = std::str::from_utf8(&mount.mount_point).ok().filter(|_| is_new) else {
+                continue;
+            };
+            if let Ok(system) = context.host.btrfs(&context.paths.in_rootfs(point)) {
+                known.insert(mount.device);
+                if found.iter().all(|other| other.uuid != system.uuid) {
+                    found.push(system);
+                }
+            }
+        }
+        found
+    }
+
+    fn write_devices(&self, context: &mut Context<'_>) {
+        if self.devices.is_empty() {
+            return;
+        }
+        let help = "The size of each device.";
+        let mut sizes = context.out.family("node_btrfs_device_size_bytes", Gauge, help);
+        for Device { name, system, bytes, told } in &self.devices {
+            match told {
+                Some(told) => {
+                    let labels = [("btrfs_dev_uuid", &*told.uuid), ("device", name), ("uuid", system)];
+                    sizes.sample(&labels, *bytes);
+                }
+                None => sizes.sample(&[("device", name), ("uuid", system)], *bytes),
+            };
+        }
+        let told: Vec<_> = self.devices.iter().filter_map(|d| Some((d, d.told.as_ref()?))).collect();
+        if told.is_empty() {
+            return;
+        }
+        let help = "Bytes of each device that are set aside for nothing yet.";
+        let mut unused = context.out.family("node_btrfs_device_unused_bytes", Gauge, help);
+        for (device, told) in &told {
+            let labels =
+                [("btrfs_dev_uuid", &*told.uuid), ("device", &*device.name), ("uuid", &*device.system)];
+            unused.sample(&labels, told.unused_bytes);
+        }
+        let help = "Errors of each device, by kind.";
+        let mut errors = context.out.family("node_btrfs_device_errors_total", Counter, help);
+        for (device, told) in &told {
+            for (kind, count) in ERRORS.iter().zip(told.errors) {
+                let labels = [
+                    ("btrfs_dev_uuid", &*told.uuid),
+                    ("device", &*device.name),
+                    ("type", kind),
+                    ("uuid", &*device.system),
+                ];
+                errors.sample(&labels, count as f64);
+            }
+        }
+    }
+
     /// The number of commits, and how long the last one, the longest one and all took, in milliseconds.
     fn commits(&mut self, system: &str, context: &Context<'_>) -> [Option<f64>; 4] {
         let name = format_args!("{FOLDER}/{system}/commit_stats");
@@ -111,6 +212,25 @@ impl Btrfs {
             value.map(|value| value as f64)
         })
     }
+}
+
+fn told(device: &BtrfsDevice, system: &str) -> Device {
+    Device {
+        name: device.path.rsplit('/').next().unwrap_or_default().to_owned(),
+        system: system.to_owned(),
+        bytes: device.bytes as f64,
+        told: Some(Told {
+            uuid: in_words(&device.uuid),
+            unused_bytes: device.bytes.saturating_sub(device.used_bytes) as f64,
+            errors: device.errors,
+        }),
+    }
+}
+
+/// A UUID as it is written: 8, 4, 4, 4 and 12 digits.
+fn in_words(uuid: &[u8; 16]) -> String {
+    let digits: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
+    [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]).join("-")
 }
 
 /// How often each byte is stored, on so many devices.
@@ -132,15 +252,19 @@ fn ratio(mode: &str, devices: usize) -> f64 {
 impl Collector for Btrfs {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         self.tables().into_iter().for_each(Table::clear);
+        self.devices.clear();
+        let mut mounted = None;
         for system in names_in(context.paths, Root::Sys, FOLDER)? {
             // Beside the file systems, which are called as their UUIDs, stands what the kernel can do.
             if system.contains('-') {
-                self.read(&system, context)?;
+                let mounted = &*mounted.get_or_insert_with(|| self.mounted(context));
+                self.read(&system, mounted, context)?;
             }
         }
         for table in self.tables() {
             table.write(&mut context.out);
         }
+        self.write_devices(context);
         Ok(())
     }
 }

@@ -4,8 +4,8 @@
 use crate::answers;
 use jiff::tz::TimeZone;
 use skopos_agent::{
-    AgentEnv, BuildInfo, ClockState, CollectorArgs, Host, NodeAgent, NodeOptions, Paths, Uname, Usage,
-    netlink,
+    AgentEnv, BtrfsDevice, BtrfsSystem, BuildInfo, ClockState, CollectorArgs, Host, NodeAgent, NodeOptions,
+    Paths, Uname, Usage, netlink,
     perf_events::{Count, Event},
 };
 use skopos_base::{clock::Clock, env::Env, rng::Rng};
@@ -103,6 +103,27 @@ impl Host for StillHost {
                 inodes: 300,
                 inodes_free: 200,
             }),
+        }
+    }
+
+    /// One of the two file systems of the machine `devices`; nobody may look into another.
+    fn btrfs(&self, mount_point: &str) -> io::Result<BtrfsSystem> {
+        let device = |last: u8, path: &str, errors| BtrfsDevice {
+            uuid: [0x5a, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, last],
+            path: path.into(),
+            bytes: 10_737_418_240,
+            used_bytes: 2_147_483_648,
+            errors,
+        };
+        match mount_point.strip_prefix(&self.root) {
+            Some("/srv data") => Ok(BtrfsSystem {
+                uuid: *b"\x0a\xbb\x23\xa9\x57\x9b\x43\xe6\xad\x30\x22\x7e\xf4\x7f\xcb\x9d",
+                devices: vec![
+                    device(1, "/dev/loop25", [0; 5]),
+                    device(2, "/rootfs/dev/loop26", [1, 2, 3, 4, 5]),
+                ],
+            }),
+            _ => Err(io::Error::from_raw_os_error(13)),
         }
     }
 

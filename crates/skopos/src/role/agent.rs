@@ -30,12 +30,22 @@ use skopos_web::{
     Protection, process,
     serve::{ServeOptions, listen, serve},
 };
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::sync::{Semaphore, watch};
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 
 /// How long a scraper waits, in seconds.
 const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
+
+/// So many pages run code that no later one does, such as what is read once.
+const PAGES_OF_START: u64 = 2;
 
 /// Where the processes that use most are.
 const PROCESSES: &str = "/api/v1/processes";
@@ -106,6 +116,7 @@ async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
         shows_process: !web.disable_exporter_metrics,
         remote,
         gzip: Gzip::default(),
+        pages: AtomicU64::new(0),
     });
     let (stopping, stopped) = watch::channel(());
     // The channel's end is the signal's.
@@ -137,6 +148,7 @@ struct Page {
     shows_process: bool,
     remote: Option<RemoteWrite>,
     gzip: Gzip,
+    pages: AtomicU64,
 }
 
 impl Page {
@@ -150,6 +162,12 @@ impl Page {
             }
         }
         self.agent.scrape(scrape, body);
+        if self.pages.fetch_add(1, Relaxed) + 1 == PAGES_OF_START {
+            match skopos_agent::release_code() {
+                Ok(bytes) => tracing::debug!(bytes, "code of the start is let go of"),
+                Err(error) => tracing::debug!(%error, "code of the start stays in memory"),
+            }
+        }
     }
 }
 
