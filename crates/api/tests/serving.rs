@@ -718,6 +718,18 @@ fn the_answer_of_remote_read_is_charged() {
 }
 
 #[test]
+fn what_is_told_of_blocks_keeps_its_order() {
+    let web = Web::start(10);
+    let parts = web.parts(Arc::new(MemoryStorage::default()), 1, QueryLimits::default());
+    let blocks = ["{\"ulid\":\"B\",\"minTime\":1}", "{\"ulid\":\"A\",\"maxTime\":2}"];
+    let about = About { blocks: Arc::new(move || blocks.map(str::to_owned).to_vec()), ..About::default() };
+    web.app.ready(Parts { about, ..parts });
+    let told = http::get(&web.url("/api/v1/status/tsdb/blocks")).unwrap().text();
+    let [first, second] = blocks;
+    assert_eq!(told, format!("{{\"status\":\"success\",\"data\":{{\"blocks\":[{first},{second}]}}}}"));
+}
+
+#[test]
 fn unknown_states_are_those_of_no_target() {
     let web = Web::start(10);
     web.app.ready(web.parts(Arc::new(MemoryStorage::default()), 2, QueryLimits::default()));

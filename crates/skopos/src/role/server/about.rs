@@ -29,7 +29,7 @@ pub(super) fn about(
         retention: Arc::new(move || retention_text(&kept.retention(&live.get()))),
         last_reload: Arc::new(move || reloads.last()),
         corruptions: Arc::new(move || stats.upgrade().map_or(0, |db| db.stats().wal_corruptions_total)),
-        blocks: Arc::new(move || metas().iter().filter_map(|m| serde_json::to_value(m).ok()).collect()),
+        blocks: Arc::new(move || metas().iter().filter_map(|m| serde_json::to_string(m).ok()).collect()),
     }
 }
 
