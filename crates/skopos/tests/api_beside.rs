@@ -261,6 +261,8 @@ const TO_THE_BYTE: &[&str] = &[
     "/api/v1/query?query=2>bool1&time=3",
     "/api/v1/query?query=1<bool1&time=3",
     "/api/v1/query?query=count(m>=0)<9&time=3",
+    "/api/v1/query?query=count(m{a=\"1\",a=~'.'})or(vector(7))#x&time=3",
+    "/api/v1/query?query=label_replace(vector(1),\"a\",\"é#`\",\"\",\"\")&time=3",
 ];
 
 #[test]

@@ -1,7 +1,7 @@
-//! `AnyTarget`: a connection of HTTP/1 whose clients may leave `<`, `>` and a backquote in an address as they
-//! are (`curl 'http://…/query?query=up>0'`), which the parser of HTTP refuses: it reads them as the client
-//! should have written them. Looks at heads of requests alone, which no length frames: once a request has a
-//! body, nothing is looked at any more.
+//! `AnyTarget`: a connection of HTTP/1 whose clients may leave quotes, `<`, `>`, `#` and what is no ASCII in
+//! an address as they are (`curl -g 'http://…/query?query=up{job="x"}>0'`), most of which the parser of HTTP
+//! refuses: it reads them as the client should have written them. Looks at heads of requests alone, which no
+//! length frames: once a request has a body, nothing is looked at any more.
 
 use std::{
     io,
@@ -37,7 +37,7 @@ impl Next {
     const HEADER: Self = Self::Header { length: 0, like: [true; 2] };
 
     /// What it is behind `byte`, and how that has to be written where it has to be written otherwise.
-    fn behind(self, byte: u8) -> (Self, Option<&'static [u8]>) {
+    fn behind(self, byte: u8) -> (Self, Option<[u8; 3]>) {
         match (self, byte) {
             (Self::Line(1..), b'\n') => (Self::HEADER, None),
             // Empty lines may stand before a request.
@@ -61,13 +61,11 @@ impl Next {
     }
 }
 
-fn written(byte: u8) -> Option<&'static [u8]> {
-    match byte {
-        b'<' => Some(b"%3C"),
-        b'>' => Some(b"%3E"),
-        b'`' => Some(b"%60"),
-        _ => None,
-    }
+fn written(byte: u8) -> Option<[u8; 3]> {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |four_bits: u8| DIGITS[usize::from(four_bits & 0xf)];
+    let must = matches!(byte, b'"' | b'#' | b'<' | b'>' | b'`' | 0x80..);
+    must.then(|| [b'%', digit(byte >> 4), digit(byte)])
 }
 
 impl<S> AnyTarget<S> {
@@ -85,7 +83,7 @@ impl<S> AnyTarget<S> {
             let (next, otherwise) = self.next.behind(*byte);
             self.next = next;
             if let Some(otherwise) = otherwise {
-                instead.get_or_insert_with(|| bytes[..i].to_vec()).extend_from_slice(otherwise);
+                instead.get_or_insert_with(|| bytes[..i].to_vec()).extend(otherwise);
             } else if let Some(instead) = &mut instead {
                 instead.push(*byte);
             }
@@ -173,8 +171,8 @@ mod tests {
 
     #[tokio::test]
     async fn addresses_are_read_as_they_should_be_written() {
-        let sent = "\r\nGET /a?b>=`<c HTTP/1.1\r\nX: <`>\r\nContent-Type: x>\r\n\r\nGET /> HTTP/1.1\n\n<";
-        let got = "\r\nGET /a?b%3E=%60%3Cc HTTP/1.1\r\nX: <`>\r\nContent-Type: x>\r\n\r\n\
+        let sent = "\r\nGET /a?b>=`<\"#é HTTP/1.1\r\nX: <`>\r\nContent-Type: x>\r\n\r\nGET /> HTTP/1.1\n\n<";
+        let got = "\r\nGET /a?b%3E=%60%3C%22%23%C3%A9 HTTP/1.1\r\nX: <`>\r\nContent-Type: x>\r\n\r\n\
                    GET /%3E HTTP/1.1\n\n%3C";
         for (part, room) in [(1, 1), (1, 100), (7, 2), (1000, 1000), (1000, 3)] {
             assert_eq!(read(sent, part, room).await, got, "{part} {room}");
