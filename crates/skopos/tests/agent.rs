@@ -216,6 +216,31 @@ fn a_file_says_who_may_read_the_page() {
     assert_eq!(status(&[("Authorization", right)]).unwrap(), 200);
 }
 
+#[test]
+fn the_sockets_of_a_unit_are_listened_on() {
+    const STARTER: &str = "/usr/bin/systemd-socket-activate";
+    if !Path::new(STARTER).exists() {
+        eprintln!("WARNING: there is no {STARTER}; this test did NOT run");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = Command::new(STARTER);
+    let flags = ["agent", "--web.systemd-socket", "--collector.disable-defaults", "--collector.loadavg"];
+    command.args(["--listen", &address, env!("CARGO_BIN_EXE_skopos")]).args(flags);
+    let _agent = Process::start("skopos agent", command, &folder.path().join("log")).unwrap();
+    let url = format!("http://{address}/metrics");
+    let page = wait_until("the agent to answer", PATIENCE, || http::get(&url).ok());
+    assert!(page.text().contains("\nnode_load1 "), "{}", page.text());
+    // Without a unit there are none.
+    let alone = Command::new(env!("CARGO_BIN_EXE_skopos")).args(flags).output().unwrap();
+    let said = String::from_utf8_lossy(&alone.stderr);
+    assert!(
+        !alone.status.success() && said.contains("web.systemd-socket: no socket was handed on"),
+        "{said}"
+    );
+}
+
 /// An agent that works in `folder`, and its address.
 fn start(folder: &Path, flag: &str) -> (Process, String) {
     let address = format!("127.0.0.1:{}", free_port());

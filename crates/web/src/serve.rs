@@ -16,6 +16,7 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
+use listenfd::ListenFd;
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -105,6 +106,22 @@ pub async fn listen(address: &str) -> io::Result<Vec<TcpListener>> {
         None if listeners.is_empty() => Err(fail(io::Error::other("no usable address"))),
         None => Ok(listeners),
     }
+}
+
+/// The sockets that systemd, or whoever else started the process, listens on for it (`LISTEN_FDS`).
+pub fn inherited() -> io::Result<Vec<TcpListener>> {
+    let mut all = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for at in 0..all.len() {
+        if let Some(listener) = all.take_tcp_listener(at)? {
+            listener.set_nonblocking(true)?;
+            listeners.push(TcpListener::from_std(listener)?);
+        }
+    }
+    if listeners.is_empty() {
+        return Err(io::Error::other("no socket was handed on: start it by a socket unit of systemd"));
+    }
+    Ok(listeners)
 }
 
 /// `localhost` resolves to an IPv6 address on machines that have no IPv6.

@@ -128,10 +128,10 @@ impl NetStat {
         }
         for (at, line) in self.file.lines()?.enumerate() {
             let mut fields = scan::fields(line);
-            let (Some(name), Some(value)) = (fields.next(), fields.next()) else { continue };
             if self.lines.len() == at {
                 self.lines.push(Line::default());
             }
+            let (Some(name), Some(value)) = (fields.next(), fields.next()) else { continue };
             let known = &mut self.lines[at];
             if known.name != name {
                 known.name.clear();

@@ -53,7 +53,7 @@ impl Processes {
             let Some(stat) = read(&mut self.file, paths, format_args!("{pid}/stat"))? else { continue };
             self.processes[usize::from(stat.state)] += 1;
             self.threads[usize::from(stat.state)] += 1;
-            all_threads += stat.threads;
+            all_threads = u64::saturating_add(all_threads, stat.threads);
             if stat.threads < 2 {
                 continue;
             }

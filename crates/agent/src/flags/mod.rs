@@ -326,6 +326,12 @@ pub struct WebArgs {
     /// The opposite of --web.disable-exporter-metrics
     #[arg(long = "no-web.disable-exporter-metrics", hide = true)]
     pub no_disable_exporter_metrics: bool,
+    /// Listen on the sockets of the systemd unit, in the place of --web.listen-address
+    #[arg(long = "web.systemd-socket", overrides_with = "no_systemd_socket")]
+    pub systemd_socket: bool,
+    /// The opposite of --web.systemd-socket
+    #[arg(long = "no-web.systemd-socket", hide = true)]
+    pub no_systemd_socket: bool,
     /// TLS and authentication
     #[arg(long = "web.config.file", value_name = "FILE", default_value = "")]
     pub config_file: String,

@@ -395,10 +395,10 @@ impl Tracker {
         process.children = Some(children);
         let gauges = &mut group.gauges;
         gauges.processes += 1;
-        gauges.threads += process.stat.threads;
-        gauges.resident_bytes += status.resident_bytes;
+        gauges.threads = gauges.threads.saturating_add(process.stat.threads);
+        gauges.resident_bytes = gauges.resident_bytes.saturating_add(status.resident_bytes);
         gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(process.stat.virtual_bytes);
-        gauges.swap_bytes += status.swap_bytes;
+        gauges.swap_bytes = gauges.swap_bytes.saturating_add(status.swap_bytes);
         gauges.descriptors += descriptors.unwrap_or(0);
         if let (Some(open), Some(limit)) = (descriptors, process.limit) {
             gauges.worst_descriptor_ratio = gauges.worst_descriptor_ratio.max(open as f64 / limit);
@@ -416,8 +416,8 @@ impl Tracker {
                 let content = file.content(paths, Root::Proc, format_args!("{pid}/smaps"));
                 content.map(proc::proportional).unwrap_or_default()
             };
-            gauges.proportional_bytes += resident;
-            gauges.proportional_swap_bytes += swapped;
+            gauges.proportional_bytes = gauges.proportional_bytes.saturating_add(resident);
+            gauges.proportional_swap_bytes = gauges.proportional_swap_bytes.saturating_add(swapped);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 /// What makes collectors read more than they do by default. One line a flag, sorted.
@@ -156,8 +157,23 @@ fn changed(one: &Page, other: &Page) -> Vec<common::Key> {
     one.samples.keys().chain(other.samples.keys()).filter(differs).cloned().collect()
 }
 
+/// Where the agent panicked. A collector that does fails alone, so that its page does not tell.
+static PANICS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+fn watch_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        if place.contains("agent/src") {
+            PANICS.lock().unwrap().insert(place);
+        }
+        before(panic);
+    }));
+}
+
 /// Breaks every file of the machine, for an agent that reads it anew each time: agents remember.
 fn every_file_is_broken(machine: &str) {
+    watch_panics();
     let rng = seeded();
     let folder = copy(machine);
     for (name, readers) in readers(folder.path()) {
@@ -174,6 +190,7 @@ fn every_file_is_broken(machine: &str) {
         file.gives_a_page_when_full_of_nonsense(&rng);
         fs::write(&file.path, &file.content).unwrap();
     }
+    assert_eq!(*PANICS.lock().unwrap(), BTreeSet::new(), "places of panics");
 }
 
 /// A file that is broken in all ways, and how to read what has become of the machine.

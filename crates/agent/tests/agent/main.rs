@@ -8,6 +8,7 @@ mod common;
 mod containers;
 mod fixtures;
 mod hostile;
+mod machines;
 mod pages;
 mod process_groups;
 mod reference;

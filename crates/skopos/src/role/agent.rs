@@ -28,7 +28,7 @@ use skopos_exposition::{Families, Format};
 use skopos_remote::RemoteWrite;
 use skopos_web::{
     Protection, process,
-    serve::{ServeOptions, listen, serve},
+    serve::{ServeOptions, inherited, listen, serve},
 };
 use std::{
     path::Path,
@@ -38,7 +38,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 
 /// How long a scraper waits, in seconds.
@@ -95,10 +98,7 @@ struct Parts {
 async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
     let Parts { web, agent, top, protection, plan, env } = parts;
     let mut signals = Signals::take().map_err(Failure::system("cannot handle signals"))?;
-    let mut listeners = Vec::new();
-    for address in &web.listen_address {
-        listeners.extend(listen(address).await.map_err(Failure::system("web.listen-address"))?);
-    }
+    let listeners = listeners(&web).await?;
     let collectors: Vec<&str> = agent.enabled().collect();
     let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     tracing::info!(collectors = collectors.len(), path = %web.telemetry_path, ?addresses, "serving metrics");
@@ -136,6 +136,17 @@ async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
         remote.finish(senders, deadline).await;
     }
     Ok(())
+}
+
+async fn listeners(web: &WebArgs) -> Result<Vec<TcpListener>, Failure> {
+    if web.systemd_socket {
+        return inherited().map_err(Failure::system("web.systemd-socket"));
+    }
+    let mut listeners = Vec::new();
+    for address in &web.listen_address {
+        listeners.extend(listen(address).await.map_err(Failure::system("web.listen-address"))?);
+    }
+    Ok(listeners)
 }
 
 /// What the page of metrics is made of.
