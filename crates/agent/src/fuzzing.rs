@@ -15,7 +15,7 @@ use crate::{
     process_groups::ProcessRules,
     registry::AgentEnv,
     source::Paths,
-    task_exits,
+    system_calls, task_exits,
 };
 use skopos_base::{
     clock::Clock,
@@ -85,7 +85,7 @@ pub fn collector(bytes: &[u8]) -> bool {
 }
 
 /// Texts of others, told apart by the first byte: answers of runtimes of containers, files of rules, parts of
-/// pages, what the kernel tells of tasks.
+/// pages, what the kernel tells of tasks and of memory.
 pub fn texts(bytes: &[u8]) -> bool {
     match bytes {
         [b'a', answer @ ..] => containers::fuzz_answer(answer),
@@ -93,6 +93,7 @@ pub fn texts(bytes: &[u8]) -> bool {
             std::str::from_utf8(rules).is_ok_and(|rules| ProcessRules::parse(rules).is_ok())
         }
         [b'p', pages @ ..] => beside(pages),
+        [b's', areas @ ..] => system_calls::fuzz(areas),
         [b't', messages @ ..] => task_exits::fuzz(messages),
         _ => false,
     }
@@ -405,6 +406,7 @@ pub fn text_seeds() -> Vec<Vec<u8>> {
         "aHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_owned(),
         "rprocess_names:\n- name: '{{.Matches.a}}{{.Comm}}'\n  comm: [x, y]\n  cmdline: ['(?P<a>.)+']\n"
             .to_owned(),
+        "s1000-3000 r-xp 00000000 fe:00 12   /bin/x\nRss: 4 kB\nAnonymous: 0 kB\n".to_owned(),
         "p# TYPE a gauge\na 1\n\0# HELP a A.\n# TYPE a gauge\na{b=\"c\"} 1\n# TYPE d gauge\nd 2\n".to_owned(),
     ]
     .map(String::into_bytes);

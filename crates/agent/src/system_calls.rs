@@ -267,6 +267,12 @@ fn head(line: &[u8]) -> Option<Mapping<'_>> {
     (!range.is_empty()).then_some(Mapping { range, permissions, file, resident_bytes: 0, own_bytes: None })
 }
 
+/// Reads what the kernel says of memory, and touches none: whether some of it is code.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(smaps: &[u8]) -> bool {
+    !code_areas(smaps).is_empty()
+}
+
 /// `BTRFS_IOC_FS_INFO`, `BTRFS_IOC_DEV_INFO` and `BTRFS_IOC_GET_DEV_STATS`; each has the length of what it
 /// writes in it.
 const BTRFS_SYSTEM: c_ulong = 0x8400_941f;

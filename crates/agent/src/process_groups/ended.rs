@@ -4,7 +4,7 @@
 use super::{
     proc,
     rules::Attributes,
-    tracker::{Counts, Tracker},
+    tracker::{Counts, Process, Tracker},
 };
 use crate::{
     scan,
@@ -19,6 +19,8 @@ const MAX_NAMES: usize = 10_000;
 const START_TOLERANCE_S: f64 = 2.0;
 /// The number of the process that all threads of the kernel have as their parent.
 const KERNEL_THREADS: u32 = 2;
+/// The state of a process that has ended and that nobody has waited for.
+const ZOMBIE: u8 = b'Z';
 /// A chain of processes that ended is no longer than this.
 const MAX_CHAIN: usize = 128;
 
@@ -63,25 +65,38 @@ impl From<Used> for Counts {
     }
 }
 
+impl Process {
+    /// Takes note of its end. Returns what it used and was not counted.
+    fn end(&mut self, used: Counts) -> Counts {
+        self.has_ended = true;
+        let is_counted = self.children.is_some() || self.first_round != 1;
+        let new = if is_counted { used.since(self.counted) } else { Counts::default() };
+        let Counts { read_bytes, write_bytes, .. } = self.counted;
+        self.counted = Counts { read_bytes, write_bytes, ..used };
+        new
+    }
+}
+
 impl Tracker {
     /// Counts what these processes used and a scrape has not counted yet.
     pub(super) fn count_ended(&mut self, paths: &Paths, file: &mut File, exits: &[Exit]) {
         let by_pid: HashMap<u32, &Exit> = exits.iter().map(|exit| (exit.pid, exit)).collect();
         for exit in exits {
             let used = Counts::from(exit.used);
-            let seen = self.ended_one(exit).map(|process| {
-                process.has_ended = true;
-                let is_counted = process.children.is_some() || process.first_round != 1;
-                let new = if is_counted { used.since(process.counted) } else { Counts::default() };
-                process.counted = Counts {
-                    read_bytes: process.counted.read_bytes,
-                    write_bytes: process.counted.write_bytes,
-                    ..used
-                };
-                (process.group.clone(), new)
-            });
-            let (group, new) =
-                seen.unwrap_or_else(|| (self.group_of_ended(paths, file, exit, &by_pid), used));
+            // One that nobody has waited for yet may be seen when it has ended, without arguments.
+            let round = self.round;
+            let is_new = |p: &mut Process| p.stat.state == ZOMBIE && p.first_round == round;
+            let own = match self.ended_one(exit).is_none_or(is_new) {
+                true => self.group_of_ended(paths, file, exit, &by_pid),
+                false => None,
+            };
+            let (group, new) = match self.ended_one(exit) {
+                Some(process) => {
+                    process.group = own.or_else(|| process.group.take());
+                    (process.group.clone(), process.end(used))
+                }
+                None => (own, used),
+            };
             if let Some(group) = group.and_then(|name| self.groups.get_mut(&name)) {
                 group.counts.add(new);
                 group.ended += 1;
@@ -90,7 +105,7 @@ impl Tracker {
     }
 
     /// The process that ended, if a scrape has seen it.
-    fn ended_one(&mut self, exit: &Exit) -> Option<&mut super::tracker::Process> {
+    fn ended_one(&mut self, exit: &Exit) -> Option<&mut Process> {
         let boot_s = self.boot_s?;
         let process = self.processes.get_mut(&exit.pid)?;
         let start_s = boot_s + process.stat.start_ticks as f64 / proc::TICKS;

@@ -125,27 +125,17 @@ impl Exits {
     /// Asks the kernel, the first time. It tells of processes by the numbers that they have for the machine
     /// as a whole: whoever sees others of them cannot use it.
     fn start(&mut self, paths: &Paths, file: &mut File) {
-        const WHAT: &str = "what processes used when they ended (taskstats)";
-        let refused = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-        if !std::mem::take(&mut self.is_wanted) {
+        if !std::mem::take(&mut self.is_wanted) || !proc::has_own_numbers(paths) {
             return;
-        }
-        match proc::has_numbers_of_machine(paths) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => {
-                if refused(&error) {
-                    refusals::note(WHAT);
-                }
-                return;
-            }
         }
         let possible = file.content(paths, Root::Sys, format_args!("devices/system/cpu/possible"));
         let Some(cpus) = possible.and_then(|content| std::str::from_utf8(content).ok()) else { return };
         let (spawner, clock) = &self.env;
         match TaskExits::start(cpus.trim(), &**spawner, Arc::clone(clock)) {
             Ok(told) => self.told = Some(told),
-            Err(error) if refused(&error) => refusals::note(WHAT),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                refusals::note("what processes used when they ended (taskstats)");
+            }
             Err(error) => tracing::info!(%error, "the kernel does not tell what processes used that ended"),
         }
     }

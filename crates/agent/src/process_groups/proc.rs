@@ -3,9 +3,9 @@
 
 use crate::{
     scan,
-    source::{self, File, Paths, Root},
+    source::{self, File, Paths, ProcKind, Root},
 };
-use std::{collections::HashMap, io};
+use std::collections::HashMap;
 
 /// The kernel counts ticks of this length for programs, on all machines.
 pub(crate) const TICKS: f64 = 100.0;
@@ -94,11 +94,12 @@ pub(crate) fn forks(content: &[u8]) -> Option<u64> {
     scan::number(line.trim_ascii())
 }
 
-/// Whether processes have the numbers here that they have for the machine as a whole: the first of them is
-/// in the first namespace of numbers. Not everybody may know.
-pub(crate) fn has_numbers_of_machine(paths: &Paths) -> io::Result<bool> {
-    const FIRST: &str = "pid:[4026531836]";
-    Ok(source::read_link(paths, Root::Proc, "1/ns/pid")? == FIRST)
+/// Whether the kernel calls processes as this file system does: it is a real one, in which this process has
+/// the number that it has for itself. Of the whole machine it tells only those who see the whole machine.
+pub(crate) fn has_own_numbers(paths: &Paths) -> bool {
+    let own = std::process::id().to_string();
+    let called = source::read_link(paths, Root::Proc, "self");
+    ProcKind::of(paths) == ProcKind::Kernel && called.is_ok_and(|called| called == own)
 }
 
 /// What the lines of `/proc/PID/status` say. Threads of the kernel have no memory.

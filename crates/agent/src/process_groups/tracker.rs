@@ -165,7 +165,7 @@ pub(super) struct Tracker {
     pub(super) failures: Failures,
     pub(super) users: Users,
     pub(super) boot_s: Option<f64>,
-    round: u64,
+    pub(super) round: u64,
     pub(super) names: Names,
 }
 
@@ -299,7 +299,10 @@ impl Tracker {
         let start_s = self.boot_s.unwrap_or(0.0) + start_ticks as f64 / proc::TICKS;
         let attributes = Attributes { comm, arguments, username, cgroups, pid, start_s };
         let group = self.rules.group(&attributes);
-        self.names.learn(&attributes.comm, group.as_deref());
+        // One that has ended and that nobody has waited for yet has no arguments any more.
+        if !attributes.arguments.is_empty() {
+            self.names.learn(&attributes.comm, group.as_deref());
+        }
         self.join(pid, group);
     }
 

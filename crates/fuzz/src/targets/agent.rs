@@ -67,5 +67,6 @@ pub(super) const TEXTS: &[Decoders] = &[
     ("crates/agent/src/containers/socket.rs", &["body", "unchunk"]),
     ("crates/agent/src/process_groups/rules.rs", &["parse"]),
     ("crates/agent/src/process_groups/template.rs", &["parse"]),
+    ("crates/agent/src/system_calls.rs", &["head"]),
     ("crates/agent/src/task_exits.rs", &["task"]),
 ];
