@@ -20,7 +20,7 @@ const SWITCHES: &[Switch] = &[
     switch!("collector.containers.only-runtimes", false, "Leave out slices, services and the like"),
     switch!("collector.containers.percpu", false, "Show containers' seconds by CPU, if counted so"),
     switch!("collector.process-groups.children", true, "Count children for their parent's group"),
-    switch!("collector.process-groups.exits", true, "Have the kernel tell what processes used that ended"),
+    switch!("collector.process-groups.exits", false, "Have the kernel tell what processes used that ended"),
     switch!("collector.process-groups.smaps", false, "Measure processes' memory by its share, too"),
     switch!("collector.cpu.guest", true, "Show the seconds that CPUs spent running guests"),
     switch!("collector.cpu.info", false, "Show what /proc/cpuinfo says of each CPU"),

@@ -2,7 +2,7 @@
 //! that are broken or gone; this machine.
 
 use crate::common::{
-    Page, break_file, check_golden, copy_below, entries_in, gather, here, options, real_agent, seeded,
+    Key, Page, break_file, check_golden, copy_below, entries_in, gather, here, options, real_agent, seeded,
     still_agent, succeeded, text,
 };
 use skopos_model::MetricType;
@@ -132,8 +132,8 @@ fn may_be_told() -> bool {
     u64::from_str_radix(capabilities, 16).unwrap() & NET_ADMIN != 0 && is_first
 }
 
-/// The kernel tells root of each process that ends; for others their parents know. A storm is a thousand of
-/// them between two scrapes, half of which nobody waits for.
+/// Parents know what those used that they waited for; the kernel tells root of each process that ends. A
+/// storm is a thousand of them between two scrapes, half of which nobody waits for.
 #[test]
 fn a_storm_of_short_processes_is_counted() {
     const ROUNDS: usize = 500;
@@ -141,10 +141,18 @@ fn a_storm_of_short_processes_is_counted() {
     let name = format!("storm{}", std::process::id());
     let program = folder.path().join(&name);
     fs::copy("/bin/true", &program).unwrap();
-    let agent = real_agent(options(ONLY));
+    let by_parents = real_agent(options(ONLY));
+    let agent = real_agent(options(&[ONLY, &["--collector.process-groups.exits"]].concat()));
+    let all_s = |page: &Page| -> f64 {
+        let cpu = |(family, _): &Key| family == "namedprocess_namegroup_cpu_seconds_total";
+        page.samples.iter().filter(|(key, _)| cpu(key)).map(|(_, value)| value).sum()
+    };
+    let before_s = all_s(&gather(&by_parents));
     let forks = |page: &Page| page.value("skopos_process_groups_forks_total", &[]).unwrap();
     let before = forks(&gather(&agent));
     let (user_s, system_s) = storm(&program, ROUNDS);
+    let used_s = all_s(&gather(&by_parents)) - before_s;
+    assert!(used_s > 0.8 * (user_s + system_s), "parents know {used_s} s of {user_s} and {system_s} s");
     let page = gather(&agent);
     assert!(succeeded(&page, NAME));
     assert!(forks(&page) - before >= 2.0 * ROUNDS as f64, "the kernel counts every one of them");
@@ -162,7 +170,7 @@ fn a_storm_of_short_processes_is_counted() {
     let cpu = |mode| of("namedprocess_namegroup_cpu_seconds_total", &[group, ("mode", mode)]).unwrap();
     let (counted_s, waited_s) = (cpu("user") + cpu("system"), user_s + system_s);
     assert!(counted_s > 0.0, "each used less than a tick, and all of them much");
-    // Those that were waited for used about half; shells in between are in what their shell knows, too.
+    // The kernel tells a lower bound; shells in between are in what their shell knows, too.
     assert!(counted_s < 3.0 * waited_s, "{counted_s} s of {waited_s} s");
     let faults = of("namedprocess_namegroup_minor_page_faults_total", &[group]).unwrap();
     assert!(faults > 2.0 * ROUNDS as f64 * 20.0, "{faults} page faults");
