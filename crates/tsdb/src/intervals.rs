@@ -81,6 +81,9 @@ impl Intervals {
     pub fn forget_before(&mut self, min_ms: i64) {
         let gone = self.0.partition_point(|i| i.max_ms < min_ms);
         self.0.drain(..gone);
+        if let Some(first) = self.0.first_mut() {
+            first.min_ms = first.min_ms.max(min_ms);
+        }
     }
 
     /// The parts of `range` that are not deleted, in order.
@@ -144,7 +147,7 @@ mod tests {
     fn what_is_before_the_oldest_sample_is_forgotten() {
         let mut all = of(&[(1, 3), (5, 8), (20, 30)]);
         all.forget_before(8);
-        assert_eq!(spans(&all), [(5, 8), (20, 30)]);
+        assert_eq!(spans(&all), [(8, 8), (20, 30)]);
         all.forget_before(31);
         assert!(all.is_empty());
     }

@@ -13,6 +13,7 @@ use skopos_model::TimestampMs;
 use skopos_storage::{QueryError, TimeRange};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
 };
@@ -36,6 +37,8 @@ pub(crate) struct Fault {
     path: PathBuf,
     offset: u64,
     reason: String,
+    /// The system refused, and the bytes may be sound.
+    is_refused: bool,
 }
 
 impl Fault {
@@ -49,7 +52,8 @@ impl Fault {
             BlockError::Io { doing, path, source } => (&**path, 0, format!("{doing} failed: {source}")),
             other => (dir, 0, other.to_string()),
         };
-        Self { path: path.to_owned(), offset, reason }
+        let is_refused = matches!(error, BlockError::Io { .. });
+        Self { path: path.to_owned(), offset, reason, is_refused }
     }
 }
 
@@ -106,13 +110,17 @@ impl Blocks {
             let is_there = |id: &BlockId| list.iter().any(|b| b.id() == *id);
             let has_parents = !block.parents.is_empty() && block.parents.iter().all(is_there);
             if !has_parents && !list.iter().any(in_another) {
-                let Fault { path, offset, reason } = block.fault.clone();
+                let Fault { path, offset, reason, is_refused } = block.fault.clone();
                 let reason = format!(
                     "{reason}; samples of the times of block {} are missing: restore it from a copy, or move \
                      it away",
                     block.id
                 );
-                return Err(QueryError::Corrupt { path, offset, reason });
+                return Err(if is_refused {
+                    QueryError::Io { path, source: io::Error::other(reason) }
+                } else {
+                    QueryError::Corrupt { path, offset, reason }
+                });
             }
         }
         Ok(())

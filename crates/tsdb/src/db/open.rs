@@ -4,10 +4,10 @@
 use super::{
     blocks::{Blocks, removable, remove_all},
     maintain::BlockStates,
-    note::{self, HeadCut, LateNote},
+    note::{self, HeadCut, LateNote, There},
 };
 use crate::{
-    block::{Block, BlockDir, BlockError, BlockId, BlockMeta, Compaction},
+    block::{Block, BlockDir, BlockError, BlockMeta},
     compact::remove_unfinished_snapshots,
     dirs::{create_if_room, remove_any},
     error::OpenError,
@@ -47,9 +47,8 @@ pub(super) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn FileLock>, OpenErr
 pub(super) struct OpenedBlocks {
     pub(super) blocks: Blocks,
     pub(super) states: BlockStates,
-    /// Of those that are open, and of those that the system does not let us read now: what these have is not
-    /// gone. What is damaged is no part of them.
-    pub(super) there: Vec<BlockMeta>,
+    /// Those that are open, and those that the system does not let us read now.
+    pub(super) there: There,
 }
 
 /// Opens the blocks of `dir`, and removes what is left of others: of those that were being written or
@@ -57,7 +56,7 @@ pub(super) struct OpenedBlocks {
 /// of its times fail until somebody has seen to it.
 pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<OpenedBlocks, OpenError> {
     let fs = &*env.fs;
-    let (mut blocks, mut states, mut unread) = (Vec::new(), BlockStates::default(), Vec::new());
+    let (mut blocks, mut states, mut unread) = (Vec::new(), BlockStates::default(), There::default());
     for entry in fs.read_dir(dir).map_err(OpenError::io("listing", dir))? {
         let path = dir.join(&entry.name);
         match BlockDir::of(&entry.name).filter(|_| entry.is_dir) {
@@ -71,9 +70,9 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<O
                     Stats::add(&stats.blocks_unreadable, 1);
                     say_unreadable(&path, &error);
                     states.found_unreadable(fs, &path, id, &error);
-                    unread.extend(
-                        Some(meta_of_unread(fs, &path, id)).filter(|_| error.leaves_the_block_whole()),
-                    );
+                    if error.leaves_the_block_whole() {
+                        unread.add(BlockMeta::read(fs, &path).ok());
+                    }
                 }
             },
             None => {}
@@ -83,9 +82,9 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<O
         tracing::warn!(error = %e, "what is left of a snapshot stays");
     }
     let obsolete = removable(&blocks, |_| false).gone;
-    let all: Vec<_> = blocks.iter().map(|b| b.meta()).chain(unread.iter().cloned()).collect();
+    let all = unread.clone().and(blocks.iter().map(|b| b.meta()));
     blocks.retain(|b| !obsolete.contains(&b.id()));
-    let there: Vec<_> = blocks.iter().map(|b| b.meta()).chain(unread).collect();
+    let there = unread.and(blocks.iter().map(|b| b.meta()));
     blocks.iter().for_each(|b| say_in_future(&*env.clock, b));
     let let_go = || note::let_go(fs, dir, &all, &there);
     let not_noted = let_go()?;
@@ -100,12 +99,6 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<O
     let blocks = Blocks::new(blocks, Arc::clone(stats));
     blocks.set_unreadable(states.missed(&BTreeSet::new()));
     Ok(OpenedBlocks { blocks, states, there })
-}
-
-/// What is known of a block that cannot be read now.
-fn meta_of_unread(fs: &dyn Fs, dir: &Path, id: BlockId) -> BlockMeta {
-    let nothing = |_| BlockMeta::new(id, TimestampMs::MIN, TimestampMs::MIN, Compaction::default());
-    BlockMeta::read(fs, dir).unwrap_or_else(nothing)
 }
 
 /// Says of a block that it ends beyond the clock: its samples, and the age of others, are not what they seem.
@@ -224,11 +217,12 @@ pub(crate) const BEHIND_UNFINISHED: &str = "wbl.tmp";
 /// Whether samples out of order are taken or ever were. Where they are, it is noted beside the log, which
 /// somebody may take away.
 fn take_late(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<bool, OpenError> {
-    let taken = options.out_of_order_window.as_ms() > 0;
+    let taken = options.out_of_order_window.as_ms() > 0
+        || note::late_was_taken(fs, dir).map_err(OpenError::io("looking at", dir))?;
     if taken && let Err(error) = note::begin_late(fs, dir) {
         tracing::warn!(%error, "it could not be noted that samples out of order are taken: keep wbl");
     }
-    Ok(taken || note::late_was_taken(fs, dir).map_err(OpenError::io("looking at", dir))?)
+    Ok(taken)
 }
 
 /// The write-behind log. Its directory is made where samples out of order are taken.

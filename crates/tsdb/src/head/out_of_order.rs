@@ -98,6 +98,15 @@ impl OutOfOrder {
         self.extent.lock().all
     }
 
+    /// Where the log ends that has all late samples durably; none without any. Behind `settle_late`, while
+    /// nobody appends.
+    pub(crate) fn end_of_log(&self) -> Option<Position> {
+        self.time_range()?;
+        // No log has a segment of that number: what no log has is found in none.
+        let nowhere = Position { segment: u32::MAX, offset: 0 };
+        Some(self.log.get().and_then(Wal::end).unwrap_or(nowhere))
+    }
+
     /// Notes when late samples are.
     pub(crate) fn saw(&self, range: TimeRange) {
         let mut extent = self.extent.lock();

@@ -586,22 +586,29 @@ impl<'a> Replay<'a> {
                 }
                 Ok(())
             }
-            Some(RecordKind::Tombstones) => {
-                let mut deleted = Vec::new();
-                read_tombstones(record, &mut deleted)?;
-                for tombstone in deleted {
-                    if let Some(series) = self.series_of(tombstone.wal_ref) {
-                        self.head.tombstones.add_logged(series, tombstone);
-                    }
-                }
-                Ok(())
-            }
+            Some(RecordKind::Tombstones) => self.tombstones(record),
             Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
             Some(kind) => {
                 *self.skipped.entry(kind).or_default() += 1;
                 Ok(())
             }
         }
+    }
+
+    fn tombstones(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        let mut deleted = Vec::new();
+        read_tombstones(record, &mut deleted)?;
+        for mut tombstone in deleted {
+            // Blocks have the late samples that it concerns. Those of its times that came later are not
+            // deleted.
+            if self.late_in_blocks {
+                tombstone.min_ms = tombstone.min_ms.max(self.head.min_valid_ms());
+            }
+            if let Some(series) = self.series_of(tombstone.wal_ref) {
+                self.head.tombstones.add_logged(series, tombstone);
+            }
+        }
+        Ok(())
     }
 
     /// The series of a sample of the write-behind log. Those of series that nobody names are in blocks.

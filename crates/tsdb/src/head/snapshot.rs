@@ -5,8 +5,9 @@
 //! The last tombstone of a snapshot is none: its span ends before it begins. It says which number the next
 //! series of the WAL gets, how many series there are, and (−1 − max) how many exemplars: so that nothing is
 //! missing unnoticed, and no number is given twice. Where there are samples out of order, which the snapshot
-//! has not, another one stands before it, of number 0, which no series has: without a write-behind log such a
-//! snapshot is not believed. Prometheus deletes nothing by either.
+//! has not, another one stands before it, of number 0, which no series has: it says in which segment of the
+//! write-behind log they end, and (−1 − max) where in it. Without that such a snapshot is not believed.
+//! Prometheus deletes nothing by either.
 
 use super::{
     Head,
@@ -80,7 +81,9 @@ pub(crate) struct FoundOnDisk<'a> {
 enum Refused {
     #[error(transparent)]
     Damaged(#[from] SnapshotError),
-    #[error("the log of samples out of order is gone: the WAL has those of before the snapshot")]
+    #[error(
+        "the log of samples out of order is gone, or another one: the WAL has those of before the snapshot"
+    )]
     NothingBehind,
     #[error("the WAL does not reach to where the snapshot was taken, or no longer has what follows")]
     OtherWal,
@@ -207,8 +210,11 @@ fn entries(head: &Head) -> impl Iterator<Item = Entry> + '_ {
             Some(Entry::Exemplar { wal_ref, timestamp: TimestampMs::new(timestamp_ms), value, labels })
         })
         .collect();
-    let (min, max) = (TimestampMs::new(0), TimestampMs::new(-1));
-    let late = head.late.time_range().map(|_| Entry::Tombstone { wal_ref: NO_SERIES, min, max });
+    let late = head.late.end_of_log().map(|Position { segment, offset }| Entry::Tombstone {
+        wal_ref: NO_SERIES,
+        min: TimestampMs::new(segment.into()),
+        max: TimestampMs::new(-1 - offset as i64),
+    });
     let (next, exemplars_len) = (head.registry.wal_refs.next(), exemplars.len() as i64);
     let end = move || Entry::Tombstone {
         wal_ref: next,
@@ -250,7 +256,7 @@ fn import(
         return Err(Refused::OtherWal);
     }
     let (refs, newest_ms) = Default::default();
-    let mut import = Import { head, refs, newest_ms, seen: (0, 0), end: None, late: false, refused: None };
+    let mut import = Import { head, refs, newest_ms, seen: (0, 0), end: None, late: None, refused: None };
     let mut said = started;
     let say = |read: ReadSoFar| {
         let now = env.clock.monotonic();
@@ -265,7 +271,7 @@ fn import(
     match import {
         Import { refused: Some(refused), .. } => Err(refused),
         Import { end, seen, .. } if end != Some(seen) => Err(Refused::Incomplete),
-        Import { late: true, .. } if found.behind.is_empty() => Err(Refused::NothingBehind),
+        Import { late: Some(end), .. } if !found.behind.reaches(end) => Err(Refused::NothingBehind),
         Import { refs, newest_ms, .. } => Ok(Some(Imported { position, refs, newest_ms })),
     }
 }
@@ -279,8 +285,8 @@ struct Import<'a> {
     seen: (i64, i64),
     /// How many there should be.
     end: Option<(i64, i64)>,
-    /// There were samples out of order, which the write-behind log has.
-    late: bool,
+    /// There were samples out of order, which the write-behind log has up to there.
+    late: Option<Position>,
     refused: Option<Refused>,
 }
 
@@ -296,7 +302,11 @@ impl Import<'_> {
                     self.refused = Some(Refused::Series(wal_ref));
                 }
             }
-            Entry::Tombstone { wal_ref: NO_SERIES, min, max } if min > max => self.late = true,
+            Entry::Tombstone { wal_ref: NO_SERIES, min, max } if min > max => {
+                let segment = u32::try_from(min.as_ms()).unwrap_or(u32::MAX);
+                let offset = u64::try_from(-1 - max.as_ms()).unwrap_or(u64::MAX);
+                self.late = Some(Position { segment, offset });
+            }
             Entry::Tombstone { wal_ref, min, max } if min > max => {
                 reserve(self.head, wal_ref.saturating_sub(1));
                 self.end = Some((min.as_ms(), -1 - max.as_ms()));

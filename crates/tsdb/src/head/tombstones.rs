@@ -8,6 +8,7 @@ use crate::{
     intervals::{Interval, Intervals},
     wal::{
         Wal,
+        checkpoint::Deleted,
         compress::Compressor,
         record::{WalTombstone, push_tombstones},
     },
@@ -86,8 +87,8 @@ impl Head {
     /// Deletes the samples of `range` of the series that fulfil all matchers; returns of how many series
     /// some may be deleted. When it returns it is durable. Later samples are not concerned, also where
     /// their times lie in `range`: a deletion ends with the newest sample that a series has. One that comes
-    /// out of order into a deleted span is deleted with it, as with Prometheus, until the span is in a
-    /// block.
+    /// out of order into a deleted span is deleted with it, as with Prometheus, until what the head has of
+    /// the span is in a block.
     pub(crate) fn delete(
         &self,
         wal: &Wal,
@@ -130,6 +131,19 @@ impl Head {
         }
         wal.sync()?;
         Ok(deleted.len())
+    }
+}
+
+impl Head {
+    /// What is deleted, by the numbers of series. Has all that the WAL said when this was called.
+    pub(crate) fn deleted_by_number(&self) -> Deleted {
+        let all = {
+            let _no_deletion = self.commit.lock();
+            self.tombstones.all()
+        };
+        let table = self.registry.table();
+        let number = |series| Some(table.get(series)?.wal_ref().get());
+        all.into_iter().filter_map(|(series, spans)| Some((number(series)?, spans))).collect()
     }
 }
 

@@ -7,8 +7,8 @@ use super::{
     verify::{Finding, Severity, Verified, verify_head, verify_notes},
 };
 use crate::{
-    block::{Block, BlockError, BlockMeta},
-    db::note::{self, HeadCut},
+    block::{Block, BlockError},
+    db::note::{self, HeadCut, There},
     equal_times::by_age,
     error::OpenError,
     head::{
@@ -113,10 +113,10 @@ impl DirView {
         let fs = &*env.fs;
         let noted = note::read(fs, dir)?;
         open_blocks(fs, dir, blocks)?;
-        let metas: Vec<_> = blocks.iter().map(|b| b.meta()).collect();
-        let passed_over = note::passed_over(noted, &metas);
+        let there = There::default().and(blocks.iter().map(|b| b.meta()));
+        let passed_over = note::passed_over(noted, &there);
         // The head first: what is cut from it meanwhile is then in a block that is listed behind it.
-        let head = open_head(dir, env, passed_over, &metas)?;
+        let head = open_head(dir, env, passed_over, &there)?;
         open_blocks(fs, dir, blocks)?;
         if let Some(head) = &head {
             note::hide_deleted(head, blocks, passed_over)?;
@@ -226,7 +226,7 @@ fn open_head(
     dir: &Path,
     env: &Env,
     passed_over: Option<HeadCut>,
-    metas: &[BlockMeta],
+    there: &There,
 ) -> Result<Option<Arc<Head>>, ViewError> {
     let untouched: SharedFs = Arc::new(Untouched::new(Arc::clone(&env.fs)));
     let env = Env { fs: Arc::clone(&untouched), ..env.clone() };
@@ -235,7 +235,7 @@ fn open_head(
         return Ok(None);
     }
     let listing = segment::list(&*untouched, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
-    let late_cut = note::of_this_directory(&*untouched, dir, &listing, metas)?.map(|noted| noted.cut);
+    let late_cut = note::of_this_directory(&*untouched, dir, &listing, there)?.map(|noted| noted.cut);
     let names = list_names(&*untouched, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let options = Options {
         max_series: u32::MAX,

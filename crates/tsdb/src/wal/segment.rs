@@ -1,5 +1,6 @@
 //! The files of a WAL: numbered segments, and the checkpoint that stands for those before it.
 
+use super::snapshot::Position;
 use skopos_base::fs::{DirEntry, Fs};
 use std::{
     io,
@@ -59,9 +60,9 @@ pub(crate) struct Misplaced {
 }
 
 impl Listing {
-    /// Whether there is nothing that is to be read.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty() && self.checkpoint.is_empty()
+    /// Whether a log that ended there is still there, as far as its last segment tells.
+    pub(crate) fn reaches(&self, end: Position) -> bool {
+        self.segments.iter().any(|s| s.index == end.segment && s.len >= end.offset)
     }
 
     /// Whether all that is to be read has not a byte.

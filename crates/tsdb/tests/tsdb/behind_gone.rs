@@ -7,7 +7,7 @@ use crate::{
 };
 use skopos_base::{
     Env,
-    fs::{Fs, OpenMode},
+    fs::{Fs, OpenMode, append_all},
     sim::{SimFs, SimWorld, failing::every_call},
 };
 use skopos_model::{DurationMs, TimestampMs};
@@ -118,6 +118,39 @@ fn a_start_without_a_window_finds_what_the_wal_has_without_the_log() {
         let found = SimWorld::with_fs(3, fs).run(|env| dump(env, &open(env, without_window())));
         assert_eq!(found, expected, "{end:?}: without chunks");
     }
+}
+
+/// Of a log that somebody else began, as Prometheus does in a directory that has none.
+#[test]
+fn a_snapshot_is_used_beside_the_log_that_it_was_taken_with_alone() {
+    for begun in [&b""[..], b"not a page"] {
+        let (fs, expected) = without_log(End::Closed);
+        let wbl = Path::new(DIR).join("wbl");
+        fs.create_dir_all(&wbl).expect("the disk is sound");
+        let mut file = fs.open(&wbl.join("00000000"), OpenMode::CreateNew).expect("the disk is sound");
+        append_all(&mut *file, begun).expect("the disk is sound");
+        drop(file);
+        SimWorld::with_fs(2, fs.process_crash()).run(|env| {
+            assert_eq!(dump(env, &open(env, options())), expected, "{} bytes", begun.len());
+        });
+    }
+}
+
+/// A directory of Prometheus has no note that late samples were taken: a log that is there says so.
+#[test]
+fn a_start_that_finds_a_log_notes_that_there_is_one() {
+    let (fs, expected) = without_log(End::Killed);
+    let world = SimWorld::with_fs(2, fs.clone());
+    world.run(|env| drop(open(env, options())));
+    let fs = fs.process_crash();
+    fs.remove_file(&Path::new(DIR).join("late_cut.json")).expect("it is there");
+    SimWorld::with_fs(3, fs.clone()).run(|env| {
+        assert_eq!(dump(env, &open(env, without_window())), expected);
+    });
+    let fs = fs.process_crash();
+    remove(&fs, "wbl");
+    let found = SimWorld::with_fs(4, fs).run(|env| dump(env, &open(env, without_window())));
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! `head_cut.json`: up to where the head has been cut into blocks in order of time.
 
-use super::{Note, checksum};
+use super::{Note, checksum, there::There};
 use crate::{
-    block::{Block, BlockError, BlockMeta},
+    block::{Block, BlockError},
     db::blocks::covered_until,
     head::Head,
     intervals::Interval,
@@ -64,9 +64,12 @@ impl Note for HeadCut {
 
 /// What of the log blocks have, by what was noted and by what blocks there are: somebody may have taken away
 /// the blocks that the note speaks of.
-pub(crate) fn passed_over(noted: Option<HeadCut>, metas: &[BlockMeta]) -> Option<HeadCut> {
+pub(crate) fn passed_over(noted: Option<HeadCut>, blocks: &There) -> Option<HeadCut> {
     let noted = noted?;
-    Some(HeadCut { until: noted.until.min(covered_until(metas)?), ..noted })
+    if blocks.may_have_anything() {
+        return Some(noted);
+    }
+    Some(HeadCut { until: noted.until.min(covered_until(blocks.known())?), ..noted })
 }
 
 /// Hides from the head what is deleted from blocks: a log that is read although blocks have its samples, as
@@ -94,4 +97,26 @@ pub(crate) fn hide_deleted(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{BlockId, BlockMeta, Compaction};
+
+    #[test]
+    fn no_more_is_passed_over_than_blocks_have() {
+        let at = TimestampMs::new;
+        let noted = Some(HeadCut { until: at(300), block: None });
+        let block = |end| BlockMeta::new(BlockId::new(end), at(0), at(end as i64), Compaction::default());
+        let until = |blocks: &There| passed_over(noted, blocks).map(|passed| passed.until.as_ms());
+        assert_eq!(until(&There::default().and([block(200), block(300)])), Some(300));
+        assert_eq!(until(&There::default().and([block(400)])), Some(300), "another's block");
+        assert_eq!(until(&There::default().and([block(200)])), Some(200), "somebody took the last one away");
+        assert_eq!(until(&There::default()), None);
+        let mut hidden = There::default();
+        hidden.add(None);
+        assert_eq!(until(&hidden), Some(300), "it is there, and may be the last one");
+        assert_eq!(passed_over(None, &hidden), None);
+    }
 }

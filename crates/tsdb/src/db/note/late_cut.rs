@@ -2,7 +2,11 @@
 //! blocks, and in which. Where one of those is gone and in no other, as when somebody moved it away, nothing
 //! is passed over; nor of a log that somebody began anew, which has lower numbers than the note.
 
-use super::{Note, VERSION, checksum, read, write};
+use super::{
+    Note, VERSION, checksum, read,
+    there::{There, sources},
+    write,
+};
 use crate::{
     block::{BlockError, BlockId, BlockMeta},
     error::OpenError,
@@ -12,7 +16,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use skopos_base::fs::Fs;
-use std::{collections::BTreeSet, io, path::Path};
+use std::{io, path::Path};
 
 /// Notes that late samples are taken, of which blocks have none yet, where there is no note.
 pub(crate) fn begin_late(fs: &dyn Fs, dir: &Path) -> Result<(), BlockError> {
@@ -94,9 +98,9 @@ impl Note for LateNote {
 
 impl LateNote {
     /// Whether blocks have what it speaks of.
-    fn is_in(&self, blocks: &[BlockMeta]) -> bool {
-        let there = sources(blocks.iter());
-        self.blocks.iter().all(|block| there.contains(&block.ulid))
+    fn is_in(&self, there: &There) -> bool {
+        let sources = sources(there.known().iter());
+        there.may_have_anything() || self.blocks.iter().all(|block| sources.contains(&block.ulid))
     }
 
     /// Forgets the blocks of which nothing is left in `blocks`, which this program has taken away; whether
@@ -108,11 +112,6 @@ impl LateNote {
     }
 }
 
-/// The blocks whose samples are in others, and those themselves.
-fn sources<'a>(blocks: impl Iterator<Item = &'a BlockMeta>) -> BTreeSet<BlockId> {
-    blocks.flat_map(|meta| meta.compaction.sources.iter().copied().chain([meta.ulid])).collect()
-}
-
 /// Takes the blocks from the note of which nothing is left in those that stay, before the others go for good.
 /// To be called with what a note that is believed may speak of. Returns why the disk did not take it.
 ///
@@ -121,11 +120,11 @@ fn sources<'a>(blocks: impl Iterator<Item = &'a BlockMeta>) -> BTreeSet<BlockId>
 pub(crate) fn let_go(
     fs: &dyn Fs,
     dir: &Path,
-    all: &[BlockMeta],
-    staying: &[BlockMeta],
+    all: &There,
+    staying: &There,
 ) -> Result<Option<BlockError>, OpenError> {
     let Some(mut noted) = read::<LateNote>(fs, dir)? else { return Ok(None) };
-    if !(noted.is_in(all) && noted.forget_all_but(staying.iter())) {
+    if staying.may_have_anything() || !(noted.is_in(all) && noted.forget_all_but(staying.known().iter())) {
         return Ok(None);
     }
     Ok(write(fs, dir, &noted).err())
@@ -136,7 +135,7 @@ pub(crate) fn of_this_directory(
     fs: &dyn Fs,
     dir: &Path,
     wal: &Listing,
-    blocks: &[BlockMeta],
+    blocks: &There,
 ) -> Result<Option<LateNote>, OpenError> {
     let Some(noted) = read::<LateNote>(fs, dir)? else { return Ok(None) };
     let path = dir.join(LateNote::FILE);
@@ -162,4 +161,30 @@ pub(crate) fn of_this_directory(
         tracing::warn!(path = %path.display(), %error, "it was not removed");
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Compaction;
+    use skopos_model::TimestampMs;
+
+    #[test]
+    fn a_block_is_missed_unless_one_that_is_there_has_it_or_may_have_it() {
+        let id = |n| BlockId::new(n);
+        let block = |n, sources: &[u128]| {
+            let sources = sources.iter().map(|n| id(*n)).collect();
+            let compaction = Compaction { sources, ..Compaction::default() };
+            BlockMeta::new(id(n), TimestampMs::new(0), TimestampMs::new(1), compaction)
+        };
+        let cut = LateCut { wal: Position { segment: 0, offset: 0 }, head_chunks: ChunkPlace::of_number(0) };
+        let blocks = [1, 2].map(|n| LateBlock { ulid: id(n), wal_segment: 0 }).to_vec();
+        let noted = LateNote { cut, blocks };
+        assert!(noted.is_in(&There::default().and([block(1, &[1]), block(2, &[2])])));
+        assert!(noted.is_in(&There::default().and([block(3, &[2, 1])])));
+        assert!(!noted.is_in(&There::default().and([block(2, &[2])])));
+        let mut hidden = There::default().and([block(2, &[2])]);
+        hidden.add(None);
+        assert!(noted.is_in(&hidden), "what nobody can read now may have it");
+    }
 }

@@ -6,9 +6,12 @@
 
 mod head_cut;
 mod late_cut;
+mod there;
 
 pub(crate) use head_cut::{HeadCut, hide_deleted, passed_over};
 pub(crate) use late_cut::{LateBlock, LateNote, begin_late, late_was_taken, let_go, of_this_directory};
+
+pub(crate) use there::There;
 
 use crate::{
     block::{BlockError, replace},

@@ -168,8 +168,13 @@ impl Head {
         });
         {
             let _no_commit = self.commit.lock();
-            let mut extent = self.late.extent.lock();
-            extent.all = super::widened(left, extent.since);
+            {
+                let mut extent = self.late.extent.lock();
+                extent.all = super::widened(left, extent.since);
+            }
+            // What comes late from now on was not deleted; a start passes over as much.
+            let first = TimestampMs::new(self.min_ms.load(Ordering::Acquire));
+            self.tombstones.forget_before(self.first_from(first));
         }
         Stats::sub(&self.stats.chunks, gone as u64);
         self.late.lost_in_blocks.fetch_max(cut.line.lost, Ordering::AcqRel);

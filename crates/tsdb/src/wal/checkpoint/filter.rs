@@ -2,7 +2,7 @@
 
 mod numbers;
 
-use super::{CheckpointError, CheckpointStats, KeptFrom, Memory};
+use super::{CheckpointError, CheckpointStats, Deleted, KeptFrom, Memory};
 use crate::wal::{
     group::{Batch, Gate},
     record::{
@@ -34,6 +34,7 @@ enum Verdict {
 
 pub(super) struct Filter {
     kept_from: KeptFrom,
+    deleted: Deleted,
     stats: CheckpointStats,
     /// The series that are kept.
     kept: Numbers,
@@ -55,9 +56,10 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn new(kept_from: KeptFrom) -> Self {
+    pub(super) fn new(kept_from: KeptFrom, deleted: Deleted) -> Self {
         Self {
             kept_from,
+            deleted,
             stats: CheckpointStats::default(),
             kept: Numbers::default(),
             metadata: BTreeMap::new(),
@@ -198,8 +200,11 @@ impl Filter {
                 let total = self.tombstones.len();
                 let (kept, from_ms) = (&self.kept, self.kept_from.tombstones.as_ms());
                 self.tombstones.retain_mut(|t| t.max_ms >= from_ms && kept.renumber(&mut t.wal_ref));
+                let deleted = &self.deleted;
+                self.tombstones.retain(|t| still_deleted(deleted, *t).next().is_some());
                 self.stats.tombstones.add(total, self.tombstones.len());
-                push_tombstones(&mut self.out, &self.tombstones);
+                let left: Vec<_> = self.tombstones.iter().flat_map(|t| still_deleted(deleted, *t)).collect();
+                push_tombstones(&mut self.out, &left);
             }
             Some(RecordKind::Exemplars) => {
                 self.exemplars.clear();
@@ -376,4 +381,14 @@ impl<P: FnMut(&[u8]) -> Result<(), CheckpointError>> Sink<P> {
             self.result = (self.push)(record);
         }
     }
+}
+
+/// What memory has of a tombstone.
+fn still_deleted(deleted: &Deleted, tombstone: WalTombstone) -> impl Iterator<Item = WalTombstone> {
+    let WalTombstone { wal_ref, min_ms, max_ms } = tombstone;
+    let spans = deleted.get(&wal_ref).map_or(&[][..], |spans| spans.as_slice());
+    spans.iter().filter_map(move |span| {
+        let (min_ms, max_ms) = (span.min_ms.max(min_ms), span.max_ms.min(max_ms));
+        (min_ms <= max_ms).then_some(WalTombstone { wal_ref, min_ms, max_ms })
+    })
 }

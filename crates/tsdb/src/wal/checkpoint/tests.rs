@@ -1,6 +1,7 @@
 //! Tests of what a checkpoint keeps: every kind of record against a plain model of it.
 
 use super::*;
+use crate::intervals::Interval;
 use crate::wal::record::{
     MmapMarker, SamplesRecord, SamplesV2Record, WalExemplar, WalSample, WalTombstone, push_exemplars,
     push_markers, push_metadata, push_series, push_tombstones, read_exemplars, read_markers, read_metadata,
@@ -203,7 +204,11 @@ fn checkpoint(
         compression,
     };
     let series: &LiveSeries<'_> = &|each| live.iter().for_each(|r| each(*r, &labels_of(*r)));
-    let stats = spec.write(&Memory { series, given_twice: &BTreeSet::new(), save: &|| Ok(()) })?;
+    let mut all = Intervals::default();
+    all.add(Interval { min_ms: i64::MIN, max_ms: i64::MAX });
+    let deleted = || live.iter().map(|r| (*r, Arc::new(all.clone()))).collect();
+    let memory = Memory { series, given_twice: &BTreeSet::new(), deleted: &deleted, save: &|| Ok(()) };
+    let stats = spec.write(&memory)?;
     super::super::segment::remove_up_to(fs, dir, last)?;
     Ok(stats)
 }
