@@ -9,20 +9,59 @@ use crate::{
 };
 use axum::Extension;
 use serde::Serialize;
-use skopos_model::TimestampMs;
-use skopos_scrape::status::TargetStatus;
+use skopos_model::{Labels, LabelsBuilder, TimestampMs};
+use skopos_relabel::{Kept, RuleConfig};
+use skopos_scrape::{pool, status::TargetStatus};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What stands for a time that never was.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
+/// A target that rules drop.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DroppedTarget {
+    discovered_labels: BTreeMap<String, String>,
+    scrape_pool: String,
+}
+
 /// What stands behind the active ones.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Dropped {
-    dropped_targets: Vec<()>,
+    dropped_targets: Vec<DroppedTarget>,
     /// None where those that are dropped are not asked for.
     dropped_target_counts: Option<BTreeMap<String, usize>>,
+}
+
+impl Dropped {
+    /// What the jobs' rules drop, in the order of their names.
+    fn of(mut pools: Vec<(Arc<str>, pool::Dropped)>, wanted: bool, pool: Option<&str>) -> Self {
+        if !wanted {
+            return Self { dropped_targets: Vec::new(), dropped_target_counts: None };
+        }
+        pools.sort_by(|a, b| a.0.cmp(&b.0));
+        let counts = pools.iter().map(|(job, dropped)| (job.to_string(), dropped.count)).collect();
+        let mut targets = Vec::new();
+        for (job, dropped) in pools.into_iter().filter(|(job, _)| pool.is_none_or(|p| p == &**job)) {
+            let target =
+                |labels| DroppedTarget { discovered_labels: pairs(&labels), scrape_pool: job.to_string() };
+            targets.extend(dropped.kept.into_iter().map(target));
+        }
+        Self { dropped_targets: targets, dropped_target_counts: Some(counts) }
+    }
+}
+
+fn pairs(labels: &Labels) -> BTreeMap<String, String> {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// What a rule makes of labels.
+#[derive(Serialize)]
+struct Step<'a> {
+    rule: &'a RuleConfig,
+    output: BTreeMap<String, String>,
+    keep: bool,
 }
 
 /// What stands behind the labels of a target.
@@ -61,30 +100,30 @@ pub(crate) async fn targets(
         write_active(&mut body, target, &global);
     }
     body.extend_from_slice(b"],");
-    let dropped = json::to_vec(&Dropped {
-        dropped_targets: Vec::new(),
-        // No job drops any.
-        dropped_target_counts: wants_dropped.then(|| {
-            let config = parts.config.get();
-            config.scrape_configs.iter().map(|job| (job.job_name.clone(), 0)).collect()
-        }),
-    });
+    let dropped = json::to_vec(&Dropped::of(parts.targets.dropped(), wants_dropped, pool));
     // The members of one object.
     body.extend_from_slice(&dropped[1..]);
     Ok(body.into())
 }
 
-/// What each rule of a job makes of the labels that it is given. Jobs have no rules, so there is no step.
+/// What each rule of a job makes of the labels that it is given, up to the one that drops them.
 pub(crate) async fn relabel_steps(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
     let missing = |name: &str| ApiError::new(ErrorType::BadData, format!("no {name} parameter provided"));
     let pool = params.get("scrapePool").ok_or_else(|| missing("scrapePool"))?;
     let labels = params.get("labels").ok_or_else(|| missing("labels"))?;
-    let _labels: BTreeMap<String, String> =
+    let labels: BTreeMap<String, String> =
         serde_json::from_str(labels).map_err(|e| ApiError::parameter("labels", e))?;
-    if parts.config.get().scrape_configs.iter().all(|job| job.job_name != pool) {
-        return Err(ApiError::new(ErrorType::BadData, format!("unknown scrape pool {pool:?}")));
-    }
-    Success::of(&serde_json::json!({"steps": []}))
+    let config = parts.config.get();
+    let unknown = || ApiError::new(ErrorType::BadData, format!("unknown scrape pool {pool:?}"));
+    let job = config.scrape_configs.iter().find(|job| job.job_name == pool).ok_or_else(unknown)?;
+    let mut builder = LabelsBuilder::default();
+    labels.iter().for_each(|(name, value)| builder.set(name, value));
+    let steps = job.relabel_configs.steps(&builder.build());
+    let steps: Vec<_> = steps
+        .into_iter()
+        .map(|step| Step { rule: step.rule, output: pairs(&step.labels), keep: step.kept == Kept::Yes })
+        .collect();
+    Success::of(&serde_json::json!({"steps": steps}))
 }
 
 fn write_active(out: &mut Vec<u8>, status: &TargetStatus, global: &GlobalUrls) {

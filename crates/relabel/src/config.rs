@@ -119,8 +119,8 @@ fn null_is_empty<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     Ok(Option::<String>::deserialize(d)?.unwrap_or_default())
 }
 
-/// As `[a, b]` in YAML, which is how Prometheus writes these: the name tells the writer. Formats that have one
-/// kind of list pass over it.
+/// As `[a, b]` in YAML, which is how Prometheus writes these: the name tells the writer. Formats that have
+/// one kind of list pass over it.
 fn on_one_line<S: Serializer>(labels: &[String], s: S) -> Result<S::Ok, S::Error> {
     s.serialize_newtype_struct("__yaml_flow_seq", labels)
 }

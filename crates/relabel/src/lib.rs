@@ -1,5 +1,5 @@
-//! Relabelling: rules that rewrite a set of labels, or drop what has it. Targets, series, samples on their way
-//! out and alerts are relabelled by the same rules, which files spell as Prometheus does.
+//! Relabelling: rules that rewrite a set of labels, or drop what has it. Targets, series, samples on their
+//! way out and alerts are relabelled by the same rules, which files spell as Prometheus does.
 //!
 //! Modules:
 //! - `config`: `RuleConfig`, a rule as a file has it, with its defaults.

@@ -16,7 +16,8 @@ use std::{
 /// The most bytes a compiled expression may take. Who writes a configuration has reasons for long ones.
 const REGEX_SIZE_LIMIT_BYTES: usize = 10 << 20;
 
-/// Rules in the order in which they are applied; shared, not copied. Those are equal that a file spells alike.
+/// Rules in the order in which they are applied; shared, not copied. Those are equal that a file spells
+/// alike.
 #[derive(Clone, Debug, Default)]
 pub struct Rules(Arc<[Rule]>);
 

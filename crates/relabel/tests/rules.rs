@@ -144,9 +144,11 @@ fn what_prometheus_refuses_is_refused() {
 #[test]
 fn rules_are_read_and_written_alike() {
     let text = json!([
-        {"source_labels": ["a"], "separator": ";", "target_label": "b", "replacement": "$1", "action": "replace"},
+        {"source_labels": ["a"], "separator": ";", "target_label": "b", "replacement": "$1",
+         "action": "replace"},
         {"separator": ";", "regex": "x.*", "replacement": "$1", "action": "labeldrop"},
-        {"source_labels": ["a"], "separator": ";", "modulus": 7, "target_label": "s", "replacement": "$1", "action": "hashmod"},
+        {"source_labels": ["a"], "separator": ";", "modulus": 7, "target_label": "s", "replacement": "$1",
+         "action": "hashmod"},
     ]);
     let read: Rules = serde_json::from_value(text.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), text);

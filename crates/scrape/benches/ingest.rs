@@ -34,7 +34,8 @@ fn target(instance: u64) -> Target {
         interval: DurationMs::from_ms(STEP_MS),
         timeout: DurationMs::from_ms(STEP_MS),
         max_series: None,
-        reading: Reading { honor_labels: false, honor_timestamps: true },
+        forced_error: None,
+        reading: Reading::default(),
     }
 }
 

@@ -13,8 +13,10 @@ const KEPT_SCRAPES: u32 = 1000;
 
 /// In `Entry::seen`: the samples come with timestamps of their own.
 const OWN_TIMESTAMPS: u32 = 1 << 31;
+/// In `Entry::seen`: rules drop it.
+const DROPPED: u32 = 1 << 30;
 /// Scrapes have numbers up to this one.
-const LAST_SCRAPE: u32 = OWN_TIMESTAMPS - 1;
+const LAST_SCRAPE: u32 = DROPPED - 1;
 
 /// A series as its target writes it, `name{labels}`, and what storage calls it. A million of them live at
 /// once.
@@ -24,7 +26,7 @@ pub(crate) struct Entry {
     pub(crate) series: Option<SeriesRef>,
     /// Where its text begins among all; it ends where that of the next entry begins.
     text: u32,
-    /// The last scrape that had it, and a flag.
+    /// The last scrape that had it, and flags.
     seen: u32,
 }
 
@@ -34,7 +36,7 @@ impl Entry {
     }
 
     fn set_seen(&mut self, scrape: u32) {
-        self.seen = self.seen & OWN_TIMESTAMPS | scrape;
+        self.seen = self.seen & !LAST_SCRAPE | scrape;
     }
 
     /// Whether its samples come with timestamps of their own, so that their end is not ours to mark.
@@ -48,7 +50,17 @@ impl Entry {
     }
 
     pub(crate) fn set_times(&mut self, times: Times) {
-        self.seen = self.seen() | if times == Times::Own { OWN_TIMESTAMPS } else { 0 };
+        let own = if times == Times::Own { OWN_TIMESTAMPS } else { 0 };
+        self.seen = self.seen & !OWN_TIMESTAMPS | own;
+    }
+
+    /// Whether the rules for its labels drop it: storage never has a sample of it.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.seen & DROPPED != 0
+    }
+
+    pub(crate) fn set_dropped(&mut self) {
+        self.seen |= DROPPED;
     }
 }
 

@@ -6,6 +6,7 @@ use skopos_model::{
     DurationMs,
     name::{METRIC_NAME, is_classic_label_name},
 };
+use skopos_relabel::Rules;
 use std::collections::BTreeMap;
 
 /// The section `global`: what holds where a job says nothing else.
@@ -25,6 +26,24 @@ pub struct GlobalConfig {
     /// The file to which queries are logged; none are when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_log_file: Option<String>,
+    /// How many samples a scrape may have behind `metric_relabel_configs`; it fails beyond; zero is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sample_limit: usize,
+    /// How many targets a job may have; all of them fail beyond; zero is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub target_limit: usize,
+    /// How many labels a series may have; its scrape fails beyond; zero is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub label_limit: usize,
+    /// How many bytes a label's name may have; its scrape fails beyond; zero is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub label_name_length_limit: usize,
+    /// The same of its value; zero is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub label_value_length_limit: usize,
+    /// How many of the targets that a job's rules drop are kept to be shown; zero is all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub keep_dropped_targets: usize,
 }
 
 impl Default for GlobalConfig {
@@ -35,6 +54,12 @@ impl Default for GlobalConfig {
             evaluation_interval: DEFAULT_SCRAPE_INTERVAL,
             external_labels: BTreeMap::new(),
             query_log_file: None,
+            sample_limit: 0,
+            target_limit: 0,
+            label_limit: 0,
+            label_name_length_limit: 0,
+            label_value_length_limit: 0,
+            keep_dropped_targets: 0,
         }
     }
 }
@@ -75,6 +100,31 @@ pub struct ScrapeConfig {
     /// bound, unset means as the flag says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_series: Option<u32>,
+    /// How many samples a scrape may have behind `metric_relabel_configs`; it fails beyond; zero, or unset,
+    /// means as in `global`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sample_limit: usize,
+    /// How many targets a job may have; all of them fail beyond; zero, or unset, means as in `global`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub target_limit: usize,
+    /// How many labels a series may have; its scrape fails beyond; zero, or unset, means as in `global`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_limit: usize,
+    /// How many bytes a label's name may have; its scrape fails beyond; zero, or unset, means as in `global`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_name_length_limit: usize,
+    /// The same of its value; zero, or unset, means as in `global`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub label_value_length_limit: usize,
+    /// How many of the targets that rules drop are kept to be shown; zero, or unset, means as in `global`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub keep_dropped_targets: usize,
+    /// What becomes of the labels of its targets, and which of them are dropped.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub relabel_configs: Rules,
+    /// The same of the series that they send.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub metric_relabel_configs: Rules,
     /// Targets written in the file.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub static_configs: Vec<StaticConfig>,
@@ -210,6 +260,14 @@ impl ScrapeConfig {
             scheme: Scheme::Http,
             max_series: None,
             params: BTreeMap::new(),
+            sample_limit: 0,
+            target_limit: 0,
+            label_limit: 0,
+            label_name_length_limit: 0,
+            label_value_length_limit: 0,
+            keep_dropped_targets: 0,
+            relabel_configs: Rules::default(),
+            metric_relabel_configs: Rules::default(),
             static_configs: Vec::new(),
         }
     }
@@ -228,7 +286,18 @@ impl ScrapeConfig {
     #[must_use]
     pub fn filled(&self, global: &GlobalConfig) -> Self {
         let (interval, timeout) = (self.interval(global), self.timeout(global));
-        Self { scrape_interval: Some(interval), scrape_timeout: Some(timeout), ..self.clone() }
+        let or = |own: usize, otherwise| if own == 0 { otherwise } else { own };
+        Self {
+            scrape_interval: Some(interval),
+            scrape_timeout: Some(timeout),
+            sample_limit: or(self.sample_limit, global.sample_limit),
+            target_limit: or(self.target_limit, global.target_limit),
+            label_limit: or(self.label_limit, global.label_limit),
+            label_name_length_limit: or(self.label_name_length_limit, global.label_name_length_limit),
+            label_value_length_limit: or(self.label_value_length_limit, global.label_value_length_limit),
+            keep_dropped_targets: or(self.keep_dropped_targets, global.keep_dropped_targets),
+            ..self.clone()
+        }
     }
 
     /// Checks what the shape alone does not say.
@@ -330,6 +399,10 @@ fn yes() -> bool {
 
 fn is_no(value: &bool) -> bool {
     !*value
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 fn default_metrics_path() -> String {

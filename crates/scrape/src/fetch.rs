@@ -141,6 +141,9 @@ pub enum FetchError {
          application/openmetrics-text"
     )]
     ContentType(String),
+    /// The target is not to be scraped.
+    #[error("{0}")]
+    Forced(Arc<str>),
     /// Nobody in this process gives such metrics.
     #[error("there is no source {0:?} in this process")]
     NoSource(&'static str),

@@ -5,12 +5,12 @@ use crate::{
     fetch::Body,
     metadata::{Families, TargetMetadata},
     report::ReportSeries,
-    series_labels::SeriesLabels,
+    series_labels::{LabelsError, SeriesLabels},
     status::{Health, ScrapeCounters},
-    target::{Reading, Target},
+    target::Target,
 };
 use skopos_exposition::{Entry, Format, ParseError, Parser, RawExemplar, Sample, Series};
-use skopos_model::{DurationMs, Metadata, SeriesRef, TimestampMs, stale_nan};
+use skopos_model::{DurationMs, Labels, Metadata, SeriesRef, TimestampMs, stale_nan};
 use skopos_storage::{
     Append, AppendError, Appendable, Appender, Committed, SeriesBound, SeriesId, SeriesLimit,
 };
@@ -50,7 +50,6 @@ pub enum MetadataLabels {
 pub struct Ingest {
     labels: SeriesLabels,
     metadata_labels: MetadataLabels,
-    reading: Reading,
     cache: SeriesCache,
     /// Series of a predecessor that had other names for them; they end if the next scrape lacks them.
     inherited: Vec<SeriesRef>,
@@ -87,6 +86,8 @@ struct Pending<'a> {
     exemplar: Option<RawExemplar<'a>>,
     /// Storage had it and has forgotten it.
     forgotten: bool,
+    /// The body has one of it already; nobody knows yet whether rules drop both.
+    twice: bool,
 }
 
 /// How far a body was read.
@@ -104,6 +105,8 @@ pub(crate) struct Tally {
     pub(crate) scraped: usize,
     /// Series that the last successful scrape did not have.
     pub(crate) series_added: usize,
+    /// Samples that rules drop.
+    dropped: usize,
     refused: usize,
     first_refusal: Option<String>,
 }
@@ -113,11 +116,36 @@ pub(crate) struct Tally {
 enum Refusal {
     #[error(transparent)]
     ByStorage(#[from] AppendError),
-    #[error("the label {0} stands twice; each may stand once")]
-    LabelTwice(String),
+    #[error(transparent)]
+    ByLabels(LabelsError),
+}
+
+/// Why nothing of a body is stored.
+#[derive(Debug, thiserror::Error)]
+enum BodyError {
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    #[error(transparent)]
+    Labels(LabelsError),
+    #[error(
+        "sample_limit exceeded: there are {samples} samples behind metric_relabel_configs, the limit is {max}"
+    )]
+    Samples { samples: usize, max: u64 },
+}
+
+/// What became of a sample whose series storage did not have.
+enum Appended {
+    Series(SeriesRef),
+    /// Rules drop it.
+    Dropped,
 }
 
 impl Tally {
+    /// Samples that no rule drops.
+    pub(crate) fn kept(&self) -> usize {
+        self.scraped - self.dropped
+    }
+
     fn refuse(&mut self, counters: &ScrapeCounters, line: &[u8], reason: impl Into<Refusal>) {
         let reason = reason.into();
         let counter = match reason {
@@ -155,9 +183,8 @@ impl Ingest {
     /// The state of a target that was not scraped yet.
     pub fn new(target: &Target, counters: Arc<ScrapeCounters>) -> Self {
         Self {
-            labels: SeriesLabels::new(target.labels.clone(), target.reading),
+            labels: SeriesLabels::new(target.labels.clone(), target.reading.clone()),
             metadata_labels: MetadataLabels::None,
-            reading: target.reading,
             cache: SeriesCache::default(),
             inherited: Vec::new(),
             report_series: ReportSeries::new(&target.labels),
@@ -174,14 +201,12 @@ impl Ingest {
     /// The state of a target that takes the place of another one with the same labels: what that one had
     /// goes on, or ends with the first scrape that does not have it.
     pub fn replacing(target: &Target, mut before: Self) -> Self {
-        let same_series = before.reading.honor_labels == target.reading.honor_labels;
-        before.reading = target.reading;
-        if !same_series {
+        if !before.labels.reading().makes_the_same_series_as(&target.reading) {
             // The same text may be of another series now.
             before.inherited.extend(before.cache.present());
             before.cache = SeriesCache::default();
-            before.labels = SeriesLabels::new(target.labels.clone(), target.reading);
         }
+        before.labels.set_reading(target.reading.clone());
         before
     }
 
@@ -230,7 +255,7 @@ impl Ingest {
                 said.begin_again();
                 self.append_all(appender.as_mut(), at, body, (said, &mut tally))?;
             }
-            Ok::<_, ParseError>(())
+            Ok::<_, BodyError>(())
         });
         let (health, error) = match parsed {
             Ok(()) => {
@@ -307,7 +332,7 @@ impl Ingest {
         at: TimestampMs,
         body: &Body,
         (said, tally): (&mut Families, &mut Tally),
-    ) -> Result<Read, ParseError> {
+    ) -> Result<Read, BodyError> {
         self.columns = Columns::of(self.cache.expected_lines());
         let mut pending = Vec::new();
         let mut parser = Parser::new(body.format, &body.bytes);
@@ -333,10 +358,8 @@ impl Ingest {
             return Ok(Read::OtherLabels);
         }
         said.settle();
-        for sample in pending {
-            self.append_pending(appender, &sample, said, tally);
-        }
-        self.append_columns(appender, at, said, tally);
+        self.append_all_pending(appender, &pending, said, tally)?;
+        self.append_columns(appender, at, said, tally)?;
         self.say_metadata(appender, said);
         Ok(Read::Whole)
     }
@@ -384,7 +407,7 @@ impl Ingest {
         pending: &mut Vec<Pending<'a>>,
         tally: &mut Tally,
     ) {
-        let own_time = sample.timestamp.filter(|_| self.reading.honor_timestamps);
+        let own_time = sample.timestamp.filter(|_| self.labels.reading().honor_timestamps);
         let timestamp = own_time.unwrap_or(at);
         if timestamp > at.plus(FUTURE_TOLERANCE) {
             let max = at.plus(FUTURE_TOLERANCE);
@@ -396,18 +419,23 @@ impl Ingest {
         let id = self.cache.find(text).unwrap_or_else(|| self.cache.insert(text));
         let seen = self.cache.see(id);
         let entry = self.cache.entry(id);
+        if entry.is_dropped() {
+            tally.dropped += 1;
+            return;
+        }
         // One sample at the scrape's time is enough for the series to end where it vanishes.
         let own = own_time.is_some() && (seen != Seen::Twice || entry.own_timestamps());
         entry.set_times(if own { Times::Own } else { Times::OfScrape });
         let series = entry.series;
         tally.series_added += usize::from(seen == Seen::Back && series.is_some());
-        if own_time.is_none() && seen == Seen::Twice {
+        let twice = own_time.is_none() && seen == Seen::Twice;
+        if twice && (series.is_some() || self.labels.reading().rules.is_empty()) {
             tally.refuse(&self.counters, text, AppendError::Duplicate { timestamp });
             return;
         }
         let Sample { value, exemplar, .. } = *sample;
         let mut wait = |forgotten| {
-            pending.push(Pending { id, series: sample.series, timestamp, value, exemplar, forgotten });
+            pending.push(Pending { id, series: sample.series, timestamp, value, exemplar, forgotten, twice });
         };
         match series {
             None => wait(false),
@@ -422,23 +450,84 @@ impl Ingest {
         }
     }
 
+    /// Makes the series of samples that storage does not have; not more than the target may have samples.
+    fn append_all_pending(
+        &mut self,
+        appender: &mut dyn Appender,
+        pending: &[Pending<'_>],
+        said: &Families,
+        tally: &mut Tally,
+    ) -> Result<(), BodyError> {
+        let max = match self.labels.reading().limits.samples {
+            0 => u64::MAX,
+            max => max,
+        };
+        let kept = |left: usize, tally: &Tally| (tally.kept() - left) as u64;
+        for (sample, left) in pending.iter().zip((0..pending.len()).rev()) {
+            // What is beyond the limit is counted, and makes no series.
+            if kept(left + 1, tally) < max {
+                self.append_pending(appender, sample, said, tally)?;
+            } else if self.labels_of(sample.series, said).is_ok_and(|labels| labels.is_none()) {
+                tally.dropped += 1;
+            }
+        }
+        match tally.kept() {
+            samples if samples as u64 > max => Err(BodyError::Samples { samples, max }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The labels of a series; none where rules drop it.
+    fn labels_of(&mut self, series: Series<'_>, said: &Families) -> Result<Option<Labels>, LabelsError> {
+        let metadata = self.metadata_of(said, series.as_bytes());
+        self.labels.of(series, metadata)
+    }
+
     fn append_pending(
         &mut self,
         appender: &mut dyn Appender,
         sample: &Pending<'_>,
         said: &Families,
         tally: &mut Tally,
-    ) {
-        let Pending { id, series, timestamp, value, exemplar, forgotten } = *sample;
-        let metadata = self.metadata_of(said, series.as_bytes());
-        match append_by_text((&mut self.labels, metadata), appender, series, (timestamp, value), exemplar) {
-            Ok(made) => {
+    ) -> Result<(), BodyError> {
+        let Pending { id, series, timestamp, value, exemplar, forgotten, twice } = *sample;
+        if self.cache.entry(id).is_dropped() {
+            tally.dropped += 1;
+            return Ok(());
+        } else if twice {
+            tally.refuse(&self.counters, series.as_bytes(), AppendError::Duplicate { timestamp });
+            return Ok(());
+        }
+        match self.append_by_text(appender, (series, said), (timestamp, value), exemplar) {
+            Ok(Appended::Series(made)) => {
                 self.made.push(id);
                 let before = self.cache.entry(id).series.replace(made);
                 tally.series_added += usize::from(before.is_none() && !forgotten);
             }
+            Ok(Appended::Dropped) => {
+                self.cache.entry(id).set_dropped();
+                tally.dropped += 1;
+            }
+            Err(Refusal::ByLabels(e @ (LabelsError::NoName { .. } | LabelsError::Limit { .. }))) => {
+                return Err(BodyError::Labels(e));
+            }
             Err(e) => tally.refuse(&self.counters, series.as_bytes(), e),
         }
+        Ok(())
+    }
+
+    /// Appends a sample to the series that the target calls by this text.
+    fn append_by_text(
+        &mut self,
+        appender: &mut dyn Appender,
+        (series, said): (Series<'_>, &Families),
+        point: (TimestampMs, f64),
+        exemplar: Option<RawExemplar<'_>>,
+    ) -> Result<Appended, Refusal> {
+        let Some(labels) = self.labels_of(series, said).map_err(Refusal::ByLabels)? else {
+            return Ok(Appended::Dropped);
+        };
+        Ok(Appended::Series(append_one(appender, SeriesId::Labels(&labels), point, exemplar)?))
     }
 
     fn append_columns(
@@ -447,17 +536,18 @@ impl Ingest {
         at: TimestampMs,
         said: &Families,
         tally: &mut Tally,
-    ) {
+    ) -> Result<(), BodyError> {
         // Their memory is given back: all targets' columns together would be a part of what a series takes.
         let mut columns = std::mem::take(&mut self.columns);
         appender.append_floats(at, &columns.series, &columns.values, &mut columns.refused);
         for (i, error) in columns.refused.drain(..) {
             if matches!(error, AppendError::UnknownRef(_)) {
-                self.append_anew(appender, columns.ids[i], (at, columns.values[i]), said, tally);
+                self.append_anew(appender, columns.ids[i], (at, columns.values[i]), said, tally)?;
             } else {
                 tally.refuse(&self.counters, self.cache.text(columns.ids[i]), error);
             }
         }
+        Ok(())
     }
 
     /// Storage has forgotten the series meanwhile: it is made again from its text.
@@ -468,21 +558,17 @@ impl Ingest {
         point: (TimestampMs, f64),
         said: &Families,
         tally: &mut Tally,
-    ) {
+    ) -> Result<(), BodyError> {
         // Only a sample can be parsed, so the text gets a value.
         let line = [self.cache.text(id), b" 0\n"].concat();
         let format = self.format.unwrap_or(Format::Text);
         let Some(Ok(Entry::Sample(sample))) = Parser::new(format, &line).next() else {
             unreachable!("a cached text was parsed before: {}", String::from_utf8_lossy(&line));
         };
-        let metadata = self.metadata_of(said, sample.series.as_bytes());
-        match append_by_text((&mut self.labels, metadata), appender, sample.series, point, None) {
-            Ok(series) => {
-                self.made.push(id);
-                self.cache.entry(id).series = Some(series);
-            }
-            Err(e) => tally.refuse(&self.counters, self.cache.text(id), e),
-        }
+        let (series, (timestamp, value)) = (sample.series, point);
+        let (exemplar, forgotten, twice) = (None, true, false);
+        let pending = Pending { id, series, timestamp, value, exemplar, forgotten, twice };
+        self.append_pending(appender, &pending, said, tally)
     }
 
     /// Series that the scrape before had and this one has not end here.
@@ -496,18 +582,6 @@ impl Ingest {
         // A marker that is refused concerns a series that has a later sample: nothing ends there.
         appender.append_floats(at, &vanished, &markers, &mut Vec::new());
     }
-}
-
-/// Appends a sample to the series that a target calls by this text.
-fn append_by_text(
-    (labels, metadata): (&mut SeriesLabels, Option<&Metadata>),
-    appender: &mut dyn Appender,
-    series: Series<'_>,
-    point: (TimestampMs, f64),
-    exemplar: Option<RawExemplar<'_>>,
-) -> Result<SeriesRef, Refusal> {
-    let labels = labels.of(series, metadata).map_err(|twice| Refusal::LabelTwice(twice.label))?;
-    Ok(append_one(appender, SeriesId::Labels(&labels), point, exemplar)?)
 }
 
 fn append_one(

@@ -1,7 +1,8 @@
 //! Targets and scrape loops: from an HTTP body to a committed batch.
 //!
 //! Modules, in the way of a sample:
-//! - `config`: what the file says; `target`: the targets that follow from it.
+//! - `config`: what the file says; `pool`: what follows from it, by its rules for labels; `target`: one thing
+//!   to scrape.
 //! - `manager`: starts, keeps and stops one scraper per target as the configuration changes.
 //! - `scraper`: the life of one target; `pace`: when it is scraped.
 //! - `fetch`: the body, over HTTP or from a source in this process, within limits; `gunzip`: decompresses it.
@@ -13,14 +14,13 @@
 //!
 //! What always holds:
 //! - One scrape is one batch: samples, staleness markers and report are committed together.
-//! - A body with an error in it is not stored at all, nor does it make a series; its target is down and
-//!   says line and column.
-//! - What one target sends or leaves out concerns no other: every scraper is a task of its own, bodies
-//!   are bounded each and all together.
+//! - A body with an error in it is not stored at all, nor does it make a series; its target is down and says
+//!   line and column.
+//! - What one target sends or leaves out concerns no other: every scraper is a task of its own, bodies are
+//!   bounded each and all together.
 //! - Only `fetch`, `scraper` and `manager` are async.
 //!
-//! When you change what is stored of a scrape, look at `report` (the counts) and at
-//! `docs/configuration.md`.
+//! When you change what is stored of a scrape, look at `report` (the counts) and at `docs/configuration.md`.
 
 mod cache;
 mod chunked;
@@ -32,6 +32,7 @@ mod line;
 pub mod manager;
 pub mod metadata;
 mod pace;
+pub mod pool;
 mod report;
 pub mod scraper;
 mod series_labels;

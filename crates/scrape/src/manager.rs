@@ -3,9 +3,10 @@
 use crate::{
     config::{GlobalConfig, ScrapeConfig},
     ingest::Ingest,
+    pool::{Dropped, Pool, Refused},
     scraper::{Ending, Scraper, Shared},
     status::{ScrapeCounters, TargetStatus},
-    target::{Target, targets_of},
+    target::Target,
 };
 use parking_lot::Mutex;
 use skopos_model::Labels;
@@ -14,6 +15,9 @@ use std::{
     sync::Arc,
 };
 use tokio::{sync::watch, task::JoinHandle};
+
+/// So many targets of a job that cannot be scraped are named in the log.
+const SAID_OF_A_JOB: usize = 10;
 
 /// Runs the scrapers of the current configuration.
 pub struct Manager {
@@ -27,6 +31,8 @@ struct Tasks {
     running: Vec<Running>,
     /// Those that mark the series of removed targets as ended.
     leaving: Vec<Task>,
+    /// What each job's rules drop, in the order of the configuration.
+    dropped: Vec<(Arc<str>, Dropped)>,
 }
 
 /// Gives what it leaves to the one that replaces it.
@@ -57,15 +63,20 @@ impl Manager {
 
     /// Makes the targets of `jobs` and `more` (targets that no file names) the ones that are scraped.
     /// Must be called inside of a tokio runtime with several threads.
+    #[expect(clippy::mutable_key_type, reason = "rules are told apart by what a file says of them")]
     pub fn apply(&self, global: &GlobalConfig, jobs: &[ScrapeConfig], more: &[Target]) -> Applied {
-        let wanted = jobs.iter().flat_map(|job| targets_of(job, global)).chain(more.iter().cloned());
+        let (mut wanted, mut dropped) = (Vec::new(), Vec::new());
+        for Pool { job, targets, dropped: of_job, refused } in jobs.iter().map(|job| Pool::of(job, global)) {
+            wanted.extend(targets);
+            say_refused(&job, &refused);
+            dropped.push((job, of_job));
+        }
+        wanted.extend(more.iter().cloned());
         let mut tasks = self.tasks.lock();
+        tasks.dropped = dropped;
         tasks.leaving.retain(|task| !task.is_finished());
         let mut before: HashMap<Target, Running> =
             tasks.running.drain(..).map(|r| (r.status.target.clone(), r)).collect();
-        // The same target twice in one job would store every sample twice.
-        let mut seen = HashSet::new();
-        let wanted: Vec<Target> = wanted.filter(|target| seen.insert(target.clone())).collect();
         let kept: Vec<Option<Running>> = wanted.iter().map(|target| before.remove(target)).collect();
         let stopped = before.len();
         let going_on: HashSet<&Labels> = wanted.iter().map(|target| &target.labels).collect();
@@ -111,6 +122,11 @@ impl Manager {
         self.tasks.lock().running.iter().map(|r| Arc::clone(&r.status)).collect()
     }
 
+    /// What each job's rules drop, in the order of the configuration.
+    pub fn dropped(&self) -> Vec<(Arc<str>, Dropped)> {
+        self.tasks.lock().dropped.clone()
+    }
+
     /// Counts over all targets.
     pub fn counters(&self) -> &ScrapeCounters {
         &self.shared.counters
@@ -119,7 +135,7 @@ impl Manager {
     /// Stops all scrapers and waits until what has come of the scrapes under way is stored, and the ends of
     /// the targets that were removed before.
     pub async fn shutdown(&self) {
-        let Tasks { running, leaving } = std::mem::take(&mut *self.tasks.lock());
+        let Tasks { running, leaving, .. } = std::mem::take(&mut *self.tasks.lock());
         for r in &running {
             r.ending.send_replace(Ending::Shutdown);
         }
@@ -127,5 +143,14 @@ impl Manager {
             // A scraper that panicked has already said so; the others are waited for all the same.
             let _ended = task.await;
         }
+    }
+}
+
+fn say_refused(job: &str, refused: &[Refused]) {
+    for Refused { discovered, reason } in refused.iter().take(SAID_OF_A_JOB) {
+        tracing::error!(job, target = %discovered, %reason, "a target cannot be scraped");
+    }
+    if let Some(more) = refused.len().checked_sub(SAID_OF_A_JOB).filter(|n| *n > 0) {
+        tracing::error!(job, more, "other targets of the job cannot be scraped either");
     }
 }

@@ -46,8 +46,8 @@ impl ReportSeries {
     ) {
         let up = if health == Health::Up { 1.0 } else { 0.0 };
         let (scraped, added) = (tally.scraped as f64, tally.series_added as f64);
-        // Samples that storage refuses count too; none is dropped by relabelling.
-        let relabelled = scraped;
+        // Samples that storage refuses count too.
+        let relabelled = tally.kept() as f64;
         self.append_values(appender, at, [up, took.as_secs_f64(), scraped, relabelled, added]);
     }
 

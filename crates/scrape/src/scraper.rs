@@ -135,7 +135,10 @@ impl Scraper {
 
     async fn scrape(&mut self, at: TimestampMs, begun: TimestampMs) {
         let started = self.shared.clock.monotonic();
-        let fetched = self.shared.fetcher.fetch(&self.status.target, &mut self.route).await;
+        let fetched = match &self.status.target.forced_error {
+            Some(error) => Err(FetchError::Forced(Arc::clone(error))),
+            None => self.shared.fetcher.fetch(&self.status.target, &mut self.route).await,
+        };
         let took = self.shared.clock.monotonic().saturating_sub(started);
         let report = self.ingest(at, took, fetched);
         ScrapeCounters::add(&self.shared.counters.scrapes, 1);

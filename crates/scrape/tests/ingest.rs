@@ -5,11 +5,12 @@
 use skopos_base::{Env, sim::SimWorld};
 use skopos_exposition::Format;
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs, is_stale_nan};
+use skopos_relabel::{Action, RuleConfig, Rules};
 use skopos_scrape::{
     fetch::Body,
     ingest::{Ingest, MetadataLabels, Report},
     status::{Health, ScrapeCounters},
-    target::{Reading, Source, Target},
+    target::{Reading, ScrapeLimits, Source, Target},
 };
 use skopos_storage::{QueryBudget, QueryLimits, Queryable, SelectRequest, SeriesBatch, Shard, TimeRange};
 use skopos_tsdb::{Db, Options};
@@ -22,7 +23,6 @@ use std::{
 
 /// How far apart scrapes are.
 const STEP_MS: i64 = 15_000;
-const READING: Reading = Reading { honor_labels: false, honor_timestamps: true };
 const TOOK: Duration = Duration::from_millis(7);
 
 /// A target, its database, and the time.
@@ -44,6 +44,7 @@ fn target(reading: Reading) -> Target {
         interval: DurationMs::from_ms(STEP_MS),
         timeout: DurationMs::from_ms(STEP_MS),
         max_series: None,
+        forced_error: None,
         reading,
     }
 }
@@ -133,7 +134,7 @@ fn with_rig(reading: Reading, test: impl FnOnce(Rig<'_>)) {
 
 #[test]
 fn a_scrape_leaves_its_samples_and_what_it_says_of_itself() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         rig.scrape("a 1\nb{x=\"1\"} NaN\nb{x=\"2\"} -Inf\n");
         rig.scrape("a 2\nb{x=\"1\"} 1\nb{x=\"2\"} +Inf\n");
         let expected = [
@@ -153,7 +154,7 @@ fn a_scrape_leaves_its_samples_and_what_it_says_of_itself() {
 
 #[test]
 fn a_series_that_vanishes_ends_and_counts_as_added_when_it_is_back() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         for body in ["a 1\nb 1\n", "a 2\n", "a 3\n", "b 4\na 4\n", "b 5\n"] {
             rig.scrape(body);
         }
@@ -168,7 +169,7 @@ fn a_series_that_vanishes_ends_and_counts_as_added_when_it_is_back() {
 
 #[test]
 fn a_target_that_fails_ends_all_its_series_once() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         rig.scrape("a 1\n");
         for _ in 0..2 {
             let report = rig.fail("no answer");
@@ -184,7 +185,7 @@ fn a_target_that_fails_ends_all_its_series_once() {
 
 #[test]
 fn of_a_body_with_an_error_nothing_is_stored() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         rig.scrape("a 1\n");
         let report = rig.scrape_as(Format::Text, "a 2\nb 2\nc{ 3\n");
         assert_eq!(report.health, Health::Down);
@@ -202,7 +203,7 @@ fn of_a_body_with_an_error_nothing_is_stored() {
 
 #[test]
 fn bodies_with_an_error_leave_no_series_behind() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         rig.scrape("a 1\n");
         let before = rig.db.stats().series;
         let own_time = rig.begun;
@@ -221,7 +222,7 @@ fn bodies_with_an_error_leave_no_series_behind() {
 
 #[test]
 fn new_series_keep_their_place_and_their_order() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         let at = |rig: &Rig<'_>, ms: i64| rig.begun + ms;
         let twice = format!("own 1 {}\nb 1\nown 2 {}\n", at(&rig, -2000), at(&rig, -1000));
         rig.scrape(&twice);
@@ -240,7 +241,7 @@ fn new_series_keep_their_place_and_their_order() {
 
 #[test]
 fn times_of_the_target_are_kept_and_their_series_never_ended() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         let at = |rig: &Rig<'_>, ms: i64| rig.begun + ms;
         let first = format!("own 1 {}\nown 2 {}\nplain 1\n", at(&rig, -3000), at(&rig, -1000));
         rig.scrape(&first);
@@ -259,7 +260,7 @@ fn times_of_the_target_are_kept_and_their_series_never_ended() {
 
 #[test]
 fn times_of_the_target_are_passed_over_where_they_are_not_honored() {
-    with_rig(Reading { honor_timestamps: false, ..READING }, |mut rig| {
+    with_rig(Reading { honor_timestamps: false, ..Reading::default() }, |mut rig| {
         rig.scrape("own 1 1\n");
         rig.scrape("own 2 1\n");
         rig.scrape("");
@@ -269,7 +270,7 @@ fn times_of_the_target_are_passed_over_where_they_are_not_honored() {
 
 #[test]
 fn samples_that_are_refused_are_said_and_cost_no_other() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         let early = rig.begun - 5000;
         let late = rig.begun + 700_000;
         let cases = [
@@ -297,7 +298,7 @@ fn samples_that_are_refused_are_said_and_cost_no_other() {
 
 #[test]
 fn an_error_never_shows_more_than_the_beginning_of_a_series() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         let report = rig.scrape_as(Format::Text, &format!("m{{l=\"{}\"}} 1\nok 1\n", "ü".repeat(50_000)));
         assert!(report.error.len() < 1000 && report.error.contains("max-label-bytes"), "{}", report.error);
         assert_eq!(rig.stored(), [r#"ok{instance="h", job="j"}: 0=1"#]);
@@ -307,11 +308,11 @@ fn an_error_never_shows_more_than_the_beginning_of_a_series() {
 #[test]
 fn labels_that_both_have_are_exported_or_honored() {
     let body = "m{job=\"theirs\",instance=\"\"} 1\n";
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         rig.scrape(body);
         assert_eq!(rig.stored(), [r#"m{exported_job="theirs", instance="h", job="j"}: 0=1"#]);
     });
-    with_rig(Reading { honor_labels: true, ..READING }, |mut rig| {
+    with_rig(Reading { honor_labels: true, ..Reading::default() }, |mut rig| {
         rig.scrape(body);
         assert_eq!(rig.stored(), [r#"m{job="theirs"}: 0=1"#]);
         assert_eq!(rig.report("up"), "0=1");
@@ -320,8 +321,8 @@ fn labels_that_both_have_are_exported_or_honored() {
 
 /// Runs a test where types and units are labels.
 fn with_typed_rig(test: impl FnOnce(Rig<'_>)) {
-    with_rig(READING, |rig| {
-        let ingest = Ingest::new(&target(READING), Arc::clone(&rig.counters));
+    with_rig(Reading::default(), |rig| {
+        let ingest = Ingest::new(&target(Reading::default()), Arc::clone(&rig.counters));
         test(Rig { ingest: ingest.with_metadata_labels(MetadataLabels::TypeAndUnit), ..rig });
     });
 }
@@ -354,7 +355,7 @@ fn types_and_units_are_labels_where_that_is_wanted() {
         assert_eq!(rig.stored(), expected);
         assert!(rig.report("up") == "0=1" && rig.everything().iter().any(|l| l.starts_with("up{instance")));
     });
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         rig.scrape_as(Format::OpenMetrics, "# TYPE c counter\nc_total 3\n# EOF\n");
         assert_eq!(rig.stored(), [r#"c_total{instance="h", job="j"}: 0=3"#]);
     });
@@ -388,7 +389,7 @@ fn a_series_of_which_another_type_is_said_is_another_series() {
 
 #[test]
 fn a_change_of_the_format_changes_no_series() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         rig.scrape("m{a=\"x\"} 1\nn 1\n");
         let open = rig.scrape_as(Format::OpenMetrics, "m{a=\"x\"} 2\nn 2\n# EOF\n");
         assert_eq!(open, Report { health: Health::Up, error: String::new() });
@@ -402,7 +403,7 @@ fn a_change_of_the_format_changes_no_series() {
 
 #[test]
 fn a_series_that_storage_has_forgotten_is_made_again() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         rig.scrape("a 1\nb{x=\"1\"} 1\n");
         // Another database knows none of the references.
         rig.db = open(rig.env, "/other");
@@ -422,7 +423,7 @@ fn a_series_that_storage_has_forgotten_is_made_again() {
 #[test]
 fn a_full_disk_is_the_targets_error_until_there_is_room_again() {
     in_world(|world, env| {
-        let mut rig = Rig::new(env, READING);
+        let mut rig = Rig::new(env, Reading::default());
         rig.scrape("a 1\nb 1\n");
         rig.db.sync().unwrap();
         world.fs().set_capacity(Some(0));
@@ -451,7 +452,7 @@ fn a_full_disk_is_the_targets_error_until_there_is_room_again() {
 
 #[test]
 fn a_target_that_is_removed_ends_everything_that_it_had() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         rig.scrape("a 1\n");
         let at = rig.next_time();
         rig.ingest.target_gone(&rig.db, at);
@@ -464,9 +465,9 @@ fn a_target_that_is_removed_ends_everything_that_it_had() {
 
 #[test]
 fn series_beyond_the_bound_are_refused_and_a_restart_does_not_raise_it() {
-    with_rig(READING, |mut rig| {
+    with_rig(Reading::default(), |mut rig| {
         let bounded = |rig: &Rig<'_>, max_series| {
-            let target = Target { max_series, ..target(READING) };
+            let target = Target { max_series, ..target(Reading::default()) };
             Ingest::new(&target, Arc::clone(&rig.counters)).with_max_series(&target, 3)
         };
         rig.ingest = bounded(&rig, None);
@@ -501,7 +502,7 @@ fn what_metrics_are_is_stored_once_and_outlives_the_target() {
     let body = "# HELP h took\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 2\n\
         # HELP g level\n# TYPE g gauge\ng{i=\"1\"} 1\ng{i=\"2\"} 1\n# TYPE empty counter\nplain 1\n";
     in_world(|_, env| {
-        let mut rig = Rig::new(env, READING);
+        let mut rig = Rig::new(env, Reading::default());
         let said = |db: &Db| {
             let mut all = db.all_metadata();
             all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -532,5 +533,102 @@ fn what_metrics_are_is_stored_once_and_outlives_the_target() {
         let Rig { db, .. } = rig;
         drop(db);
         assert_eq!(said(&open(env, "/data"))[..2], expected);
+    });
+}
+
+fn with_rules(rules: impl IntoIterator<Item = RuleConfig>) -> Reading {
+    Reading { rules: Rules::new(rules.into_iter().collect()).unwrap(), ..Reading::default() }
+}
+
+/// Drops what has such a value in a label.
+fn drop_where(label: &str, regex: &str) -> RuleConfig {
+    RuleConfig {
+        source_labels: vec![label.into()],
+        regex: regex.into(),
+        action: Action::Drop,
+        ..RuleConfig::default()
+    }
+}
+
+#[test]
+fn what_rules_drop_is_not_stored_and_counts_as_scraped_alone() {
+    let rename = RuleConfig {
+        source_labels: vec!["__name__".into()],
+        regex: "b(.*)".into(),
+        target_label: "__name__".into(),
+        replacement: "c$1".into(),
+        ..RuleConfig::default()
+    };
+    with_rig(with_rules([drop_where("__name__", "a.*"), rename]), |mut rig| {
+        for _ in 0..3 {
+            // A series that is dropped may stand twice.
+            rig.scrape("a 1\nb 2\na 1\nb_x 3\n");
+        }
+        rig.scrape("b 2\n");
+        assert_eq!(
+            rig.stored(),
+            [
+                r#"c_x{instance="h", job="j"}: 0=3 1=3 2=3 3=end"#,
+                r#"c{instance="h", job="j"}: 0=2 1=2 2=2 3=2"#,
+            ]
+        );
+        assert_eq!(rig.report("scrape_samples_scraped"), "0=4 1=4 2=4 3=1");
+        assert_eq!(rig.report("scrape_samples_post_metric_relabeling"), "0=2 1=2 2=2 3=1");
+        assert_eq!(rig.report("scrape_series_added"), "0=2 1=0 2=0 3=0");
+    });
+}
+
+#[test]
+fn other_rules_end_what_they_drop_and_bring_back_what_they_keep() {
+    with_rig(with_rules([drop_where("__name__", "a")]), |mut rig| {
+        rig.scrape("a 1\nb 2\n");
+        let target = target(with_rules([drop_where("__name__", "b")]));
+        let before = std::mem::replace(&mut rig.ingest, Ingest::new(&target, Arc::clone(&rig.counters)));
+        rig.ingest = Ingest::replacing(&target, before);
+        rig.scrape("a 1\nb 2\n");
+        rig.scrape("a 1\nb 2\n");
+        assert_eq!(
+            rig.stored(),
+            [r#"a{instance="h", job="j"}: 1=1 2=1"#, r#"b{instance="h", job="j"}: 0=2 1=end"#]
+        );
+    });
+}
+
+#[test]
+fn a_scrape_beyond_a_limit_fails_as_a_whole() {
+    let limits = ScrapeLimits { samples: 2, ..ScrapeLimits::default() };
+    let reading = Reading { limits, ..with_rules([drop_where("__name__", "a.*")]) };
+    with_rig(reading, |mut rig| {
+        rig.scrape("a 1\nb 2\nc 3\n");
+        let report = rig.scrape_as(Format::Text, "a 1\nb 2\nc 3\nd 4\na2 1\ne 5\n");
+        let error =
+            "sample_limit exceeded: there are 4 samples behind metric_relabel_configs, the limit is 2";
+        assert_eq!(report, Report { health: Health::Down, error: error.into() });
+        // What it would have made is not there.
+        assert_eq!(
+            rig.stored(),
+            [r#"b{instance="h", job="j"}: 0=2 1=end"#, r#"c{instance="h", job="j"}: 0=3 1=end"#]
+        );
+        rig.scrape("b 2\nc 3\n");
+        assert_eq!(rig.report("up"), "0=1 1=0 2=1");
+        assert_eq!(rig.report("scrape_samples_post_metric_relabeling"), "0=2 1=4 2=2");
+    });
+    let limits = ScrapeLimits { label_value_bytes: 3, ..ScrapeLimits::default() };
+    with_rig(Reading { limits, ..Reading::default() }, |mut rig| {
+        rig.scrape("a{x=\"123\"} 1\n");
+        let report = rig.scrape_as(Format::Text, "a{x=\"123\"} 1\na{x=\"1234\"} 1\n");
+        assert!(
+            report.health == Health::Down && report.error.contains("label_value_length_limit"),
+            "{report:?}"
+        );
+        assert_eq!(rig.stored(), [r#"a{instance="h", job="j", x="123"}: 0=1 1=end"#]);
+    });
+    let forget = RuleConfig { regex: "__name__".into(), action: Action::LabelDrop, ..RuleConfig::default() };
+    with_rig(with_rules([forget]), |mut rig| {
+        let report = rig.scrape_as(Format::Text, "a 1\n");
+        assert!(
+            report.health == Health::Down && report.error.contains("without the label __name__"),
+            "{report:?}"
+        );
     });
 }

@@ -115,7 +115,8 @@ fn target(source: &'static str, honor_labels: bool) -> Target {
         interval: DurationMs::from_secs(86_400),
         timeout: DurationMs::from_secs(10),
         max_series: None,
-        reading: Reading { honor_labels, honor_timestamps: true },
+        forced_error: None,
+        reading: Reading { honor_labels, ..Reading::default() },
     }
 }
 

@@ -24,6 +24,7 @@
 //! - `clients`: programs written for Prometheus
 //! - `trees`: `parse_query` and `format_query`, beside Prometheus 3
 //! - `type_labels`: types and units as labels, beside Prometheus 3
+//! - `relabel`: made-up rules for labels, beside Prometheus 3
 //! - `query_ranks`: which queries run, and which took longest
 //! - `query_stats`: what a query says of itself afterwards
 //! - `running_queries`: what is said of a query that runs, and when the server died meanwhile
@@ -54,6 +55,7 @@ mod peers;
 mod query_ranks;
 mod query_stats;
 mod query_tool;
+mod relabel;
 mod remote_read;
 mod replay;
 mod retention;

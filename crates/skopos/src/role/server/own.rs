@@ -53,6 +53,7 @@ fn target(name: &'static str, host: &str, config: &Config) -> Target {
         interval: config.global.scrape_interval,
         timeout: config.global.scrape_interval,
         max_series: None,
-        reading: Reading { honor_labels: false, honor_timestamps: true },
+        forced_error: None,
+        reading: Reading::default(),
     }
 }
