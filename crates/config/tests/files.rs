@@ -96,7 +96,8 @@ fn errors_say_file_line_column_and_what_is_allowed() {
     check_error(
         "global:\n  scrape_intervall: 15s\n",
         "prometheus.yml:2:3: unknown field `scrape_intervall`, expected one of scrape_interval, \
-         scrape_timeout, evaluation_interval, external_labels, query_log_file",
+         scrape_timeout, evaluation_interval, external_labels, query_log_file, sample_limit, target_limit, \
+         label_limit, label_name_length_limit, label_value_length_limit, keep_dropped_targets",
     );
     check_error(
         "rules:\n  - a\n",

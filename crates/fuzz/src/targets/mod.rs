@@ -185,7 +185,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "database",
         covers: &[
-            ("crates/tsdb/src/head/replay.rs", &["let_through", "lacks_series", "record"]),
+            ("crates/tsdb/src/head/replay.rs", &["let_through", "lacks_series", "record", "tombstones"]),
             ("crates/tsdb/src/head/replay/late.rs", &[]),
         ],
         seeds: database::seeds,
