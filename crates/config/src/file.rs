@@ -21,22 +21,19 @@ const BUILT_IN_INTERVAL: DurationMs = DurationMs::from_secs(5);
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What holds where a job says nothing else.
-    #[serde(deserialize_with = "skopos_scrape::config::null_is_default")]
+    #[serde(deserialize_with = "skopos_model::null_is_default")]
     pub global: GlobalConfig,
     /// What is scraped.
-    #[serde(deserialize_with = "skopos_scrape::config::null_is_default")]
+    #[serde(deserialize_with = "skopos_model::null_is_default")]
     pub scrape_configs: Vec<ScrapeConfig>,
     /// How samples are stored.
     #[serde(
-        deserialize_with = "skopos_scrape::config::null_is_default",
+        deserialize_with = "skopos_model::null_is_default",
         skip_serializing_if = "StorageConfig::is_default"
     )]
     pub storage: StorageConfig,
     /// How long the samples of some series are kept; others are kept as `storage` says.
-    #[serde(
-        deserialize_with = "skopos_scrape::config::null_is_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "skopos_model::null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub retention: Vec<RetentionRuleConfig>,
 }
 

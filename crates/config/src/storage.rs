@@ -3,8 +3,7 @@
 
 use crate::ByteSize;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use skopos_model::{DurationMs, Matcher};
-use skopos_scrape::config::null_is_default;
+use skopos_model::{DurationMs, Matcher, null_is_default};
 use std::{collections::BTreeSet, str::FromStr};
 
 /// The section `storage`.

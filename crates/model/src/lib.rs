@@ -12,6 +12,7 @@
 //! - `histogram`: native histograms, integer and float: shapes, validation, conversion, coarser resolution.
 //! - `columns`: `Columns`, samples as columns, native histograms and start timestamps among them.
 //! - `exemplar`, `metadata`: what travels beside samples.
+//! - `absent`: what a key of a file means that has no value.
 //!
 //! What always holds:
 //! - `Labels` are sorted by name, no name stands twice, no value is empty (an empty value means
@@ -22,6 +23,7 @@
 //! When you change the byte form of `Labels`, its hash changes too: look at every user of
 //! `Labels::hash64` that keeps hashes beyond one process.
 
+pub mod absent;
 pub mod columns;
 pub mod duration;
 pub mod exemplar;
@@ -35,6 +37,7 @@ pub mod re2;
 pub mod sample;
 pub mod time;
 
+pub use absent::null_is_default;
 pub use columns::{Columns, HistogramColumn, HistogramView, LayoutIndex, RowCounts, Start};
 pub use duration::DurationMs;
 pub use exemplar::Exemplar;

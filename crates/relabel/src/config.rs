@@ -1,6 +1,7 @@
 //! `RuleConfig`: a rule as a file has it, with the defaults of Prometheus. Knows the shape alone.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use skopos_model::null_is_default;
 
 /// A rule as a file has it. Its keys stand in the order in which Prometheus writes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
@@ -10,19 +11,19 @@ pub struct RuleConfig {
     #[serde(serialize_with = "on_one_line", skip_serializing_if = "Vec::is_empty")]
     pub source_labels: Vec<String>,
     /// What stands between the values.
-    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub separator: String,
     /// What the text, or a label's name, has to match as a whole.
-    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "is_any_text")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "is_any_text")]
     pub regex: String,
     /// Of `hashmod`: into so many parts.
     #[serde(skip_serializing_if = "is_zero")]
     pub modulus: u64,
     /// The label that is set, or compared with.
-    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub target_label: String,
     /// What it is set to, with the groups of the expression in the place of `$1` and `${name}`.
-    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "String::is_empty")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub replacement: String,
     /// What is done.
     pub action: Action,
@@ -112,11 +113,6 @@ impl Default for RuleConfig {
             action: Action::default(),
         }
     }
-}
-
-/// A key without a value is an empty text.
-fn null_is_empty<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    Ok(Option::<String>::deserialize(d)?.unwrap_or_default())
 }
 
 /// As `[a, b]` in YAML, which is how Prometheus writes these: the name tells the writer. Formats that have

@@ -1,8 +1,8 @@
 //! `RuleFile`: a file of rules as it is written, and the `Group`s that it means. Reads no file and evaluates
 //! nothing.
 
-use serde::{Deserialize, Deserializer, Serialize};
-use skopos_model::{DurationMs, name::METRIC_NAME};
+use serde::{Deserialize, Serialize};
+use skopos_model::{DurationMs, name::METRIC_NAME, null_is_default};
 use skopos_promql::{
     ParseError,
     ast::{Expr, ValueType},
@@ -66,11 +66,6 @@ pub struct RuleConfig {
     /// Texts beside an alert.
     #[serde(deserialize_with = "null_is_default")]
     pub annotations: BTreeMap<String, String>,
-}
-
-/// A key without a value (`labels:`) means the same as no key.
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
 }
 
 /// A group whose rules are valid.

@@ -1,10 +1,11 @@
 //! What the configuration file says of scraping, as Prometheus spells it. Reads no file: the shapes
 //! and their checks only.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use skopos_model::{
     DurationMs,
     name::{METRIC_NAME, is_classic_label_name},
+    null_is_default,
 };
 use skopos_relabel::Rules;
 use std::collections::BTreeMap;
@@ -407,13 +408,6 @@ fn is_zero(value: &usize) -> bool {
 
 fn default_metrics_path() -> String {
     "/metrics".to_owned()
-}
-
-/// A key without a value (`params:`) means the same as no key.
-pub fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    d: D,
-) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
 }
 
 #[cfg(test)]
