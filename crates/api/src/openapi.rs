@@ -1,5 +1,7 @@
-//! `/api/v1/openapi.yaml`: what this API has, for programs. The document stands in `openapi.yaml`.
+//! `/api/v1/openapi.yaml`: what this API has, for programs. The document stands in `openapi.yaml`, in OpenAPI
+//! 3.1; who asks for 3.2 is told of streams what one event of theirs is.
 
+use crate::params::Params;
 use axum::{
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
@@ -7,8 +9,25 @@ use axum::{
 
 pub(crate) const DOCUMENT: &str = include_str!("openapi.yaml");
 
-pub(crate) async fn document() -> Response {
-    ([(CONTENT_TYPE, "application/yaml; charset=utf-8")], DOCUMENT).into_response()
+/// What is written otherwise in version 3.2, and how. Each stands in the document once.
+const IN_VERSION_3_2: [(&str, &str); 2] = [
+    ("\nopenapi: 3.1.0\n", "\nopenapi: 3.2.0\n"),
+    (
+        "text/event-stream: {schema: {type: string}}",
+        "text/event-stream: {itemSchema: {$ref: '#/components/schemas/Event'}}",
+    ),
+];
+
+pub(crate) async fn document(params: Params) -> Response {
+    let text = match params.get("openapi_version") {
+        Some("3.2") => version_3_2().into_response(),
+        _ => DOCUMENT.into_response(),
+    };
+    ([(CONTENT_TYPE, "application/yaml; charset=utf-8")], text).into_response()
+}
+
+fn version_3_2() -> String {
+    IN_VERSION_3_2.iter().fold(DOCUMENT.to_owned(), |text, (from, to)| text.replacen(from, to, 1))
 }
 
 #[cfg(test)]
@@ -60,6 +79,14 @@ mod tests {
             }
         }
         found
+    }
+
+    #[test]
+    fn each_difference_of_version_3_2_stands_in_the_document_once() {
+        for (from, to) in IN_VERSION_3_2 {
+            assert_eq!(DOCUMENT.matches(from).count(), 1, "{from}");
+            assert_eq!(version_3_2().matches(to).count(), 1, "{to}");
+        }
     }
 
     #[test]

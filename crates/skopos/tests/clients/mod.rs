@@ -100,17 +100,20 @@ fn the_client_of_the_editor_gets_all_that_it_asks_for() {
 #[test]
 fn the_description_of_the_api_is_valid() {
     let server = server().start();
-    let document = server.get("/api/v1/openapi.yaml");
-    assert_eq!(document.header("content-type"), Some("application/yaml; charset=utf-8"));
     let file = server.folder().join("openapi.yaml");
     let check = |text: &str| {
         fs::write(&file, text).unwrap();
         Command::new(installed("venv/bin/openapi-spec-validator")).arg(&file).output().unwrap()
     };
-    let good = check(&document.text());
-    assert!(good.status.success(), "{good:?}");
-    let bad = check(&document.text().replacen("responses:", "answers:", 1));
-    assert!(!bad.status.success(), "the validator takes anything");
+    for (parameter, version) in [("", "3.1.0"), ("?openapi_version=3.2", "3.2.0")] {
+        let document = server.get(&format!("/api/v1/openapi.yaml{parameter}"));
+        assert_eq!(document.header("content-type"), Some("application/yaml; charset=utf-8"));
+        assert!(document.text().contains(&format!("\nopenapi: {version}\n")), "{parameter}");
+        let good = check(&document.text());
+        assert!(good.status.success(), "{good:?}");
+        let bad = check(&document.text().replacen("responses:", "answers:", 1));
+        assert!(!bad.status.success(), "the validator takes anything");
+    }
 }
 
 /// A server with TLS and a user, and the file by which promtool speaks to it.
