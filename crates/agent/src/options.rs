@@ -198,6 +198,8 @@ pub struct ProcessGroupOptions {
     pub children: bool,
     /// Whether memory is measured by its share, too.
     pub smaps: bool,
+    /// Whether threads are shown, by their names.
+    pub threads: bool,
     /// Whether the kernel is asked to tell of processes that end.
     pub exits: bool,
 }

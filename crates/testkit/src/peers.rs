@@ -40,14 +40,40 @@ pub const PROMETHEUS_3: &str = ".peers/prometheus-3/usr/bin/prometheus";
 /// The Prometheus 3 that the set-up brought. It could not be had everywhere; then this says so, loudly, and a
 /// test goes on without it.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "a test that ran without its peer says so")]
 pub fn prometheus_3() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
-    let program = root.join(PROMETHEUS_3);
-    if program.is_file() {
-        return Some(program);
+    unpacked("Prometheus 3", PROMETHEUS_3)
+}
+
+/// Where `cargo xtask setup` puts a cAdvisor, which Debian's stable release does not have.
+pub const CADVISOR: &str = ".peers/cadvisor/usr/bin/cadvisor";
+
+/// Starts the cAdvisor that the set-up brought, with these flags, or says that there is none, as for
+/// [`prometheus_3`].
+///
+/// # Panics
+/// If it does not become ready.
+#[must_use]
+#[track_caller]
+pub fn cadvisor(flags: &[&str]) -> Option<Service> {
+    let program = unpacked("cAdvisor", CADVISOR)?;
+    let own = ["-listen_ip=127.0.0.1", "-port={port}"];
+    Some(start(Spec {
+        name: "cAdvisor".to_owned(),
+        program,
+        arguments: own.iter().chain(flags).map(|flag| (*flag).to_owned()).collect(),
+        files: Vec::new(),
+        ready_path: "/healthz".to_owned(),
+    }))
+}
+
+/// A program that the set-up unpacks where it can be had; a test that goes on without it says so, loudly.
+#[expect(clippy::print_stderr, reason = "a test that ran without its peer says so")]
+fn unpacked(name: &str, program: &str) -> Option<PathBuf> {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?.join(program);
+    if place.is_file() {
+        return Some(place);
     }
-    eprintln!("WARNING: this test ran WITHOUT Prometheus 3; `cargo xtask setup` tries to get {PROMETHEUS_3}");
+    eprintln!("WARNING: this test ran WITHOUT {name}; `cargo xtask setup` tries to get {program}");
     None
 }
 
@@ -114,6 +140,23 @@ pub fn node_exporter(flags: &[&str]) -> Service {
         program: find("prometheus-node-exporter"),
         arguments: arguments(&[], flags),
         files: Vec::new(),
+        ready_path: "/".to_owned(),
+    })
+}
+
+/// Starts process-exporter with this file of rules and further flags.
+///
+/// # Panics
+/// If the program is not installed or does not become ready.
+#[must_use]
+#[track_caller]
+pub fn process_exporter(rules: &str, flags: &[&str]) -> Service {
+    let own = ["-web.listen-address={address}", "-config.path={folder}/groups.yml"];
+    start(Spec {
+        name: "process-exporter".to_owned(),
+        program: find("prometheus-process-exporter"),
+        arguments: own.iter().chain(flags).map(|flag| (*flag).to_owned()).collect(),
+        files: vec![("groups.yml".to_owned(), rules.to_owned())],
         ready_path: "/".to_owned(),
     })
 }

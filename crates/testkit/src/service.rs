@@ -18,8 +18,8 @@ const READY: Duration = Duration::from_secs(60);
 /// How often a start is tried again when the program ends at once: its port may have been taken meanwhile.
 const STARTS: usize = 3;
 
-/// How a program is started. In `arguments`, `{address}` stands for `127.0.0.1:PORT` and `{folder}` for the
-/// folder.
+/// How a program is started. In `arguments`, `{address}` stands for `127.0.0.1:PORT`, `{port}` for the port
+/// alone and `{folder}` for the folder.
 #[derive(Debug, Clone)]
 pub struct Spec {
     /// What it is called in messages.
@@ -149,7 +149,10 @@ fn address(port: u16) -> String {
 #[track_caller]
 fn launch(spec: &Spec, folder: &Path, port: u16) -> Result<Process, String> {
     let place = folder.to_str().expect("invariant: temporary folders have names in UTF-8");
-    let fill = |argument: &String| argument.replace("{address}", &address(port)).replace("{folder}", place);
+    let fill = |argument: &String| {
+        let argument = argument.replace("{address}", &address(port)).replace("{port}", &port.to_string());
+        argument.replace("{folder}", place)
+    };
     let mut command = Command::new(&spec.program);
     command.args(spec.arguments.iter().map(fill)).current_dir(folder);
     let started = Process::start(&spec.name, command, &folder.join("log"));

@@ -19,12 +19,17 @@ pub(crate) struct Wanted {
 }
 
 /// What tests and benches hold this program against, and the browser that they look at its pages with.
-pub(crate) const PEERS: [Wanted; 4] = [
+pub(crate) const PEERS: [Wanted; 5] = [
     Wanted { program: "prometheus", package: "prometheus", service: Some("prometheus") },
     Wanted {
         program: "prometheus-node-exporter",
         package: "prometheus-node-exporter",
         service: Some("prometheus-node-exporter"),
+    },
+    Wanted {
+        program: "prometheus-process-exporter",
+        package: "prometheus-process-exporter",
+        service: Some("prometheus-process-exporter"),
     },
     Wanted { program: "victoria-metrics", package: "victoria-metrics", service: Some("victoria-metrics") },
     Wanted { program: "chromium", package: "chromium", service: None },

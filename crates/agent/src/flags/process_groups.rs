@@ -28,6 +28,7 @@ impl ProcessGroupArgs {
             rules,
             children: is_on("children"),
             smaps: is_on("smaps"),
+            threads: is_on("threads"),
             exits: is_on("exits"),
         })
     }

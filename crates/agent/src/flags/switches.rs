@@ -22,6 +22,7 @@ const SWITCHES: &[Switch] = &[
     switch!("collector.process-groups.children", true, "Count children for their parent's group"),
     switch!("collector.process-groups.exits", false, "Have the kernel tell what processes used that ended"),
     switch!("collector.process-groups.smaps", false, "Measure processes' memory by its share, too"),
+    switch!("collector.process-groups.threads", false, "Show processes' threads by their names, too"),
     switch!("collector.cpu.guest", true, "Show the seconds that CPUs spent running guests"),
     switch!("collector.cpu.info", false, "Show what /proc/cpuinfo says of each CPU"),
     switch!("collector.netclass.ignore-invalid-speed", false, "Leave out speeds that are unknown"),

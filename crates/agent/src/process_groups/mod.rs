@@ -5,7 +5,7 @@
 //! - `rules`, `template`: process-exporter's file; which process belongs to which group
 //! - `proc`: the files of a process, read into values
 //! - `tracker`: all processes and groups from scrape to scrape; `ended`: those that ended, as the kernel told
-//!   it
+//!   it; `threads`: threads by their names
 //! - `top`, `request`: the processes that use most, on demand; what a request for them may ask
 
 use self::tracker::{Gauges, Group, STATES, Tracker};
@@ -28,6 +28,7 @@ pub(crate) mod proc;
 mod request;
 mod rules;
 mod template;
+mod threads;
 mod top;
 mod tracker;
 
@@ -284,6 +285,9 @@ impl Collector for ProcessGroups {
             self.write(family, context);
         }
         self.write_memory(context);
+        if let Some(threads) = &self.tracker.threads {
+            threads.write(context);
+        }
         let failures = self.tracker.failures;
         let out = &mut context.out;
         let help = "Scrapes in which no process could be read; such a scrape fails here.";

@@ -8,8 +8,9 @@
 
 use super::{
     ended::Names,
-    proc::{self, Children, Io, Stat, Users},
+    proc::{self, Children, Io, Stat, Status, Users},
     rules::{Attributes, ProcessRules},
+    threads::Threads,
 };
 use crate::{
     containers::processes::{open_descriptors, open_files_limit},
@@ -72,6 +73,17 @@ impl Counts {
             minor_faults: stat.minor_faults,
             major_faults: stat.major_faults,
             ..Self::default()
+        }
+    }
+
+    /// What the kernel says of a process or a thread.
+    pub(super) fn of(stat: &Stat, status: &Status, Io { read_bytes, write_bytes }: Io) -> Self {
+        Self {
+            read_bytes,
+            write_bytes,
+            voluntary_switches: status.voluntary_switches,
+            involuntary_switches: status.involuntary_switches,
+            ..Self::of_stat(stat)
         }
     }
 
@@ -167,6 +179,8 @@ pub(super) struct Tracker {
     pub(super) boot_s: Option<f64>,
     pub(super) round: u64,
     pub(super) names: Names,
+    /// `None` unless somebody wants to see threads.
+    pub(super) threads: Option<Threads>,
 }
 
 impl Tracker {
@@ -183,6 +197,7 @@ impl Tracker {
             boot_s: None,
             round: 0,
             names: Names::default(),
+            threads: options.threads.then(Threads::default),
         }
     }
 
@@ -217,6 +232,9 @@ impl Tracker {
             ended.map(|(_, process)| process).chain(replaced).collect()
         };
         let mut ended: HashMap<u32, Counts> = HashMap::new();
+        if let Some(threads) = &mut self.threads {
+            threads.begin();
+        }
         for process in &gone {
             self.note_end(process);
             let of_parent = ended.entry(process.stat.parent).or_default();
@@ -226,6 +244,9 @@ impl Tracker {
         for pid in pids {
             let ended = ended.get(pid).copied().unwrap_or_default();
             self.count(paths, file, *pid, OfChildren { ended, are_told: exits.is_some() });
+        }
+        if let Some(threads) = &mut self.threads {
+            threads.end(round);
         }
     }
 
@@ -370,16 +391,13 @@ impl Tracker {
         if io.is_none() || descriptors.is_none() {
             self.failures.parts += 1;
         }
-        let before = process.counted;
-        let Io { read_bytes, write_bytes } =
-            io.unwrap_or(Io { read_bytes: before.read_bytes, write_bytes: before.write_bytes });
-        let now = Counts {
-            read_bytes,
-            write_bytes,
-            voluntary_switches: status.voluntary_switches,
-            involuntary_switches: status.involuntary_switches,
-            ..Counts::of_stat(&process.stat)
+        let of_threads = match (&mut self.threads, &process.group) {
+            (Some(threads), Some(group)) => threads.see(paths, file, (pid, process), group, round),
+            _ => None,
         };
+        let before = process.counted;
+        let io = io.unwrap_or(Io { read_bytes: before.read_bytes, write_bytes: before.write_bytes });
+        let now = Counts::of(&process.stat, &status, io);
         let children = Counts::of_children(&process.stat.children);
         // What ran before the agent did is not the agent's to count.
         let is_old = process.children.is_none() && process.first_round == 1;
@@ -408,21 +426,29 @@ impl Tracker {
         }
         let start_s = boot_s.unwrap_or(0.0) + process.stat.start_ticks as f64 / proc::TICKS;
         gauges.oldest_start_s = Some(gauges.oldest_start_s.map_or(start_s, |oldest| oldest.min(start_s)));
-        gauges.states[state(process.stat.state)] += 1;
+        match of_threads {
+            Some(added) => {
+                gauges.states.iter_mut().zip(added.states).for_each(|(sum, more)| *sum += more);
+                group.counts.add(added.switches);
+            }
+            None => gauges.states[state(process.stat.state)] += 1,
+        }
         if self.reads_shares {
-            // The sum over all mappings costs the kernel less than each of them; kernels before 4.14 have no
-            // sum.
-            let name = format_args!("{pid}/smaps_rollup");
-            let (resident, swapped) = if let Some(content) = file.content(paths, Root::Proc, name) {
-                proc::proportional(content)
-            } else {
-                let content = file.content(paths, Root::Proc, format_args!("{pid}/smaps"));
-                content.map(proc::proportional).unwrap_or_default()
-            };
+            let (resident, swapped) = shares(paths, file, pid);
             gauges.proportional_bytes = gauges.proportional_bytes.saturating_add(resident);
             gauges.proportional_swap_bytes = gauges.proportional_swap_bytes.saturating_add(swapped);
         }
     }
+}
+
+/// The memory of a process by its share: bytes in memory, bytes swapped out.
+fn shares(paths: &Paths, file: &mut File, pid: u32) -> (u64, u64) {
+    // The sum over all mappings costs the kernel less than each of them; kernels before 4.14 have no sum.
+    if let Some(content) = file.content(paths, Root::Proc, format_args!("{pid}/smaps_rollup")) {
+        return proc::proportional(content);
+    }
+    let content = file.content(paths, Root::Proc, format_args!("{pid}/smaps"));
+    content.map(proc::proportional).unwrap_or_default()
 }
 
 impl Process {
@@ -438,7 +464,7 @@ const fn micros(ticks: u64) -> u64 {
 }
 
 /// Where a state's letter stands in `STATES`.
-const fn state(letter: u8) -> usize {
+pub(super) const fn state(letter: u8) -> usize {
     match letter {
         b'R' => 0,
         b'S' => 1,

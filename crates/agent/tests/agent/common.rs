@@ -290,7 +290,9 @@ impl Page {
                     let mut labels = LabelsBuilder::default();
                     sample.series.labels_into(&mut labels).unwrap();
                     let labels = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
-                    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+                    let mut labels: Vec<_> =
+                        labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+                    labels.sort();
                     let before = page.samples.insert((name, labels), sample.value);
                     assert_eq!(before, None, "{:?} stands twice", sample.series);
                 }

@@ -10,6 +10,7 @@ mod fixtures;
 mod hostile;
 mod machines;
 mod pages;
+mod process_exporter;
 mod process_groups;
 mod reference;
 mod renamed;

@@ -1,0 +1,356 @@
+//! The collector `process-groups` and Debian's process-exporter with the same file of rules on this machine:
+//! processes whose behaviour is known come to the same families, labels, types and values. `DIFFERENCES` and
+//! `docs/agent.md` hold what the two do otherwise, and nothing else is let through.
+
+use crate::common::{Key, Page, gather, options, real_agent};
+use skopos_model::MetricType;
+use skopos_testkit::{peers, service::Service, wait_until};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// What the two do otherwise.
+#[derive(Debug)]
+enum Difference {
+    /// A family that the reference does not have.
+    New(&'static str),
+    /// A value that only this program has more exactly: the reference's is its whole part.
+    Whole(&'static str),
+    /// The reference counts the first thread of a process with several threads twice.
+    FirstTwice(&'static str),
+    /// What ended children used counts for their parents here; the reference does not count it.
+    Children(&'static str),
+    /// What a thread did before it was first seen; the reference does not count it.
+    NewThread(&'static str),
+    /// The reference counts processes of no group, too.
+    OtherCount(&'static str),
+}
+
+use Difference::{Children, FirstTwice, New, NewThread, OtherCount, Whole};
+
+const DIFFERENCES: &[Difference] = &[
+    New("skopos_process_groups_ended_total"),
+    New("skopos_process_groups_left_out_total"),
+    New("skopos_process_groups_accounting_info"),
+    New("skopos_process_groups_exits_missed_total"),
+    New("skopos_process_groups_forks_total"),
+    New("skopos_process_groups_threads_left_out_total"),
+    Whole("namedprocess_namegroup_oldest_start_time_seconds"),
+    FirstTwice("namedprocess_namegroup_states"),
+    FirstTwice("namedprocess_namegroup_threads_wchan"),
+    Children("namedprocess_namegroup_cpu_seconds_total"),
+    Children("namedprocess_namegroup_minor_page_faults_total"),
+    NewThread("namedprocess_namegroup_thread_cpu_seconds_total"),
+    OtherCount("namedprocess_scrape_partial_errors"),
+];
+
+/// The groups of processes whose behaviour is known, and what each does between the first read and the
+/// second. None has a child but the one of this name.
+const KNOWN: &[(&str, &str)] = &[
+    ("pgasleep", ":"),
+    ("pgburns", "for ((i = 0; i < 200000; i++)); do :; done"),
+    ("pgholds", "printf -v held '%*s' 30000000 ''"),
+    ("pgopens", "exec 11</dev/null 12</dev/null 13</dev/null"),
+    ("pgwrites", "printf '%*s' 3000000 '' > written"),
+    ("pgchildren", "for ((i = 0; i < 40; i++)); do /bin/true; done"),
+];
+/// Has two processes.
+const TWICE: &str = "pgasleep";
+const HAS_CHILDREN: &str = "pgchildren";
+/// Has ended when it is read for the second time, and nobody has waited for it.
+const ZOMBIE: &str = "pgzombie";
+/// Its group has no process any more when it is read for the second time.
+const ENDS: &str = "pgends";
+/// What the reference says in the place of the start of the oldest process, when there is none: the year 1.
+const NO_START_S: f64 = -62_135_596_800.0;
+
+/// A shell of this name that does something when it is told to.
+struct Known {
+    child: Child,
+    told: ChildStdin,
+    says: BufReader<ChildStdout>,
+}
+
+impl Known {
+    fn start(folder: &Path, name: &str, work: &str) -> Self {
+        let program = folder.join(name);
+        if !program.exists() {
+            fs::copy("/bin/bash", &program).unwrap();
+        }
+        let script = format!("read go; {work}; echo done; read end");
+        let mut command = Command::new(&program);
+        command.args(["-c", &script]).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (told, says) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let known = Self { child, told, says };
+        known.wait_for(name, 'S');
+        known
+    }
+
+    /// Has it do its work, and waits until it has.
+    fn work(&mut self) {
+        self.told.write_all(b"go\n").unwrap();
+        let mut line = String::new();
+        self.says.read_line(&mut line).unwrap();
+        assert_eq!(line, "done\n");
+        self.wait_for("its name", 'S');
+    }
+
+    fn wait_for(&self, name: &str, state: char) {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let is_so = |stat: String| stat.contains(&format!(") {state} ")).then_some(());
+        let what = format!("{name} to be in state {state}");
+        wait_until(&what, Duration::from_secs(30), || fs::read_to_string(&path).ok().and_then(is_so));
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What this thread had of the CPU so far, however busy the machine is.
+fn used() -> Duration {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// A thread of this process that burns a tenth of a second when it is told to, and sleeps but for that.
+fn thread_that_burns(name: &str) -> impl Fn() + use<> {
+    let (tell, told) = mpsc::channel::<()>();
+    let (done, is_done) = mpsc::channel();
+    let burn = move || {
+        while told.recv().is_ok() {
+            let start = used();
+            while used() - start < Duration::from_millis(100) {
+                for i in 0..100_000 {
+                    std::hint::black_box(i);
+                }
+            }
+            done.send(()).unwrap();
+        }
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(burn).unwrap();
+    move || {
+        tell.send(()).unwrap();
+        is_done.recv().unwrap();
+    }
+}
+
+/// Rules that use what rules can: this process by its first argument, the others by parts of their lines.
+fn rules() -> String {
+    let this = std::env::args().next().unwrap();
+    format!(
+        "process_names:\n\
+         - name: '{{{{.ExeBase}}}} {{{{.PID}}}}'\n  exe: ['{this}']\n\
+         - name: '{{{{.Matches.Kind}}}}'\n  cmdline: ['/(?P<Kind>pg[a-z]+) -c', 'read end']\n\
+         - name: '{{{{.Comm}}}}'\n  comm: [{ZOMBIE}]\n\
+         - name: '{{{{.Comm}}}} by {{{{.Username}}}}'\n  cmdline: ['.+']\n"
+    )
+}
+
+fn page(peer: &Service) -> Page {
+    Page::parse(&peer.get("/metrics").body)
+}
+
+fn is_of_runtime(name: &str) -> bool {
+    ["go_", "process_", "promhttp_", "node_"].iter().any(|start| name.starts_with(start))
+}
+
+fn label<'a>((_, labels): &'a Key, name: &str) -> Option<&'a str> {
+    labels.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str())
+}
+
+/// The samples of one group.
+fn of_group<'a>(page: &'a Page, group: &str) -> BTreeMap<&'a Key, f64> {
+    let is_of = |key: &Key| label(key, "groupname") == Some(group) && !key.0.starts_with("skopos_");
+    page.samples.iter().filter(|(key, _)| is_of(key)).map(|(key, value)| (key, *value)).collect()
+}
+
+fn is(family: &str, known: impl Fn(&Difference) -> Option<&'static str>) -> bool {
+    DIFFERENCES.iter().any(|difference| known(difference) == Some(family))
+}
+
+/// How far two reads of one value may lie apart, for causes that are not the readers'.
+fn room(key: &Key, value: f64) -> f64 {
+    match (key.0.as_str(), label(key, "memtype")) {
+        // For one of the two files that say it the kernel adds up the counters of CPUs, for the other not.
+        ("namedprocess_namegroup_memory_bytes", Some("resident")) => 2e6,
+        // Pages of a library are shared by whoever runs just then.
+        ("namedprocess_namegroup_memory_bytes", Some("proportionalResident")) => 0.5 * value,
+        _ => 1e-6,
+    }
+}
+
+/// All that both say of a group that stands still.
+fn compare_still(group: &str, theirs: &Page, ours: &Page) {
+    let (theirs, ours) = (of_group(theirs, group), of_group(ours, group));
+    let (their_keys, our_keys): (BTreeSet<_>, BTreeSet<_>) = (theirs.keys().collect(), ours.keys().collect());
+    assert_eq!(their_keys, our_keys, "the samples of {group}");
+    assert!(theirs.len() > 20, "only {} samples of {group}", theirs.len());
+    for (key, their) in theirs {
+        let our = ours[key];
+        if is(&key.0, |d| if let Whole(name) = d { Some(name) } else { None }) {
+            let their = if their == NO_START_S { 0.0 } else { their };
+            assert!((our.floor() - their).abs() < 1e-6, "{key:?}: {their}, ours {our}");
+        } else if group == HAS_CHILDREN && is(&key.0, |d| if let Children(n) = d { Some(n) } else { None }) {
+            assert!(our >= their - 1e-6, "{key:?}: {their}, ours {our}");
+        } else {
+            assert!((our - their).abs() <= room(key, their), "{key:?}: {their}, ours {our}");
+        }
+    }
+}
+
+/// Families, their types and the labels of groups that were there before and after.
+fn compare_all(before: &Page, ours: &Page, after: &Page) {
+    let is_new = |name: &str| is(name, |d| if let New(name) = d { Some(name) } else { None });
+    let types = |page: &Page, has_new: bool| -> BTreeMap<String, MetricType> {
+        let types =
+            page.types.iter().filter(|(name, _)| !is_of_runtime(name) && *name != "skopos_agent_build_info");
+        types.filter(|(name, _)| has_new == is_new(name)).map(|(name, kind)| (name.clone(), *kind)).collect()
+    };
+    assert_eq!(types(before, false), types(ours, false));
+    assert_eq!(types(ours, true).len(), DIFFERENCES.iter().filter(|d| matches!(d, New(_))).count());
+    // Groups that one process was in all the time.
+    let starts = |page: &Page| -> BTreeSet<(String, i64)> {
+        let of_start = page.samples.iter().filter(|(key, _)| key.0.ends_with("_oldest_start_time_seconds"));
+        let of_start = of_start.filter(|(_, start)| **start > 0.0);
+        of_start.map(|(key, start)| (label(key, "groupname").unwrap().to_owned(), *start as i64)).collect()
+    };
+    let stay: BTreeSet<String> =
+        starts(before).intersection(&starts(after)).map(|(group, _)| group.clone()).collect();
+    assert!(stay.len() > KNOWN.len() + 2, "only {stay:?} are there");
+    // Which threads there are and where they wait can differ between two reads.
+    let passes = |key: &Key| key.0.contains("_thread_") || key.0.ends_with("_wchan");
+    for group in &stay {
+        let keys = |page| -> BTreeSet<Key> {
+            of_group(page, group).keys().filter(|key| !passes(key)).map(|key| (*key).clone()).collect()
+        };
+        assert_eq!(keys(before), keys(ours), "the samples of {group}");
+    }
+}
+
+/// The threads of this process that are told what to do.
+fn compare_threads(this: &str, theirs: &Page, ours: &Page) {
+    let of = |page: &Page, family: &str, labels: &[(&str, &str)]| {
+        page.value(&format!("namedprocess_namegroup_{family}"), &[&[("groupname", this)], labels].concat())
+    };
+    for (family, labels) in [
+        ("thread_count", &[][..]),
+        ("thread_cpu_seconds_total", &[("mode", "user")]),
+        ("thread_cpu_seconds_total", &[("mode", "system")]),
+        ("thread_io_bytes_total", &[("iomode", "read")]),
+        ("thread_io_bytes_total", &[("iomode", "write")]),
+        ("thread_major_page_faults_total", &[]),
+        ("thread_minor_page_faults_total", &[]),
+        ("thread_context_switches_total", &[("ctxswitchtype", "voluntary")]),
+        ("thread_context_switches_total", &[("ctxswitchtype", "nonvoluntary")]),
+    ] {
+        for thread in ["pgtwins", "pgworks"] {
+            let labels = [labels, &[("threadname", thread)]].concat();
+            let (their, our) = (of(theirs, family, &labels).unwrap(), of(ours, family, &labels).unwrap());
+            assert!((their - our).abs() < 1e-6, "{family}{labels:?}: {their}, ours {our}");
+        }
+    }
+    assert_eq!(of(ours, "thread_count", &[("threadname", "pgtwins")]), Some(2.0));
+    let burnt = |page, thread| {
+        of(page, "thread_cpu_seconds_total", &[("mode", "user"), ("threadname", thread)]).unwrap()
+    };
+    assert!(burnt(ours, "pgworks") > 0.03, "it burnt {} s", burnt(ours, "pgworks"));
+    // One that began between the reads.
+    assert!(burnt(theirs, "pgnew") < 0.005 && burnt(ours, "pgnew") > 0.03);
+}
+
+/// The first thread of this process, and of no other that stands still, is counted twice by the reference.
+fn compare_first_threads(this: &str, theirs: &Page, ours: &Page) {
+    for difference in DIFFERENCES {
+        let FirstTwice(family) = difference else { continue };
+        let sum = |page: &Page| -> f64 {
+            let samples = of_group(page, this).into_iter();
+            samples.filter(|(key, _)| key.0 == *family).map(|(_, value)| value).sum()
+        };
+        // Threads of this process may run at one of the two moments, and then wait nowhere.
+        let (their, our) = (sum(theirs), sum(ours));
+        let room = if family.ends_with("wchan") { 3.0 } else { 0.0 };
+        assert!((their - our - 1.0).abs() <= room, "{family}: {their}, ours {our}");
+    }
+}
+
+#[test]
+fn groups_are_what_process_exporter_makes_of_them() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let start = |(name, work): &(&str, &str)| Known::start(folder.path(), name, work);
+    let mut known: Vec<Known> = KNOWN.iter().map(start).collect();
+    known.push(start(&(TWICE, ":")));
+    let mut zombie = start(&(ZOMBIE, ":"));
+    let ends = start(&(ENDS, ":"));
+    let (works, twins) = (thread_that_burns("pgworks"), [(); 2].map(|()| thread_that_burns("pgtwins")));
+
+    let file = folder.path().join("groups.yml");
+    fs::write(&file, rules()).unwrap();
+    let peer = peers::process_exporter(&rules(), &[]);
+    let agent = real_agent(options(&[
+        "--collector.disable-defaults",
+        "--collector.process-groups",
+        "--collector.process-groups.smaps",
+        "--collector.process-groups.threads",
+        &format!("--collector.process-groups.config-file={}", file.display()),
+    ]));
+    // Both count from their first read on.
+    page(&peer);
+    gather(&agent);
+    known.iter_mut().for_each(Known::work);
+    works();
+    let new = thread_that_burns("pgnew");
+    new();
+    zombie.child.kill().unwrap();
+    zombie.wait_for(ZOMBIE, 'Z');
+    drop(ends);
+
+    let (before, ours, after) = (page(&peer), gather(&agent), page(&peer));
+    compare_all(&before, &ours, &after);
+    for (group, _) in KNOWN {
+        compare_still(group, &before, &ours);
+    }
+    for group in [ZOMBIE, ENDS] {
+        compare_still(group, &before, &ours);
+    }
+    let exe = std::env::args().next().unwrap();
+    let this = format!("{} {}", exe.rsplit('/').next().unwrap(), std::process::id());
+    compare_threads(&this, &before, &ours);
+    compare_first_threads(&this, &before, &ours);
+    drop((works, twins, new));
+
+    // What they did is in both.
+    let of = |family: &str, group, labels: &[(&str, &str)]| {
+        let labels = [&[("groupname", group)], labels].concat();
+        ours.value(&format!("namedprocess_namegroup_{family}"), &labels).unwrap()
+    };
+    assert_eq!(of("num_procs", TWICE, &[]), 2.0);
+    assert_eq!(of("num_procs", ENDS, &[]), 0.0);
+    assert_eq!(of("states", ZOMBIE, &[("state", "Zombie")]), 1.0);
+    assert!(of("cpu_seconds_total", "pgburns", &[("mode", "user")]) > 0.03);
+    assert!(of("memory_bytes", "pgholds", &[("memtype", "resident")]) > 30e6);
+    assert!(of("write_bytes_total", "pgwrites", &[]) >= 3e6);
+    assert!(of("open_filedesc", "pgopens", &[]) >= 6.0);
+    assert!(of("minor_page_faults_total", HAS_CHILDREN, &[]) > 40.0 * 20.0, "its children's are counted");
+}
+
+#[test]
+fn the_differences_are_written_down() {
+    let text = include_str!("../../../../docs/agent.md");
+    for difference in DIFFERENCES {
+        let (New(name) | Whole(name) | FirstTwice(name) | Children(name) | NewThread(name)
+        | OtherCount(name)) = difference;
+        assert!(text.contains(&format!("`{name}`")), "docs/agent.md does not name `{name}`");
+    }
+}
