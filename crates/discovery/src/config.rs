@@ -1,0 +1,133 @@
+//! `DiscoveryConfigs`: the keys of all kinds, as Prometheus spells them. Reads no file, finds no target.
+
+use crate::{
+    client::WithClient,
+    consul::ConsulConfig,
+    dns::DnsConfig,
+    error::SourceError,
+    file::FileConfig,
+    http_sd::HttpConfig,
+    moby::{DockerConfig, DockerSwarmConfig},
+    source::Sink,
+    split::Keys,
+};
+use serde::{Deserialize, Deserializer, Serialize, de::MapAccess};
+use skopos_model::null_is_default;
+use std::{collections::BTreeMap, path::Path, pin::Pin};
+
+/// What a source does from when it is started until it is dropped.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A kind of source as a file has it.
+pub(crate) trait Kind {
+    /// What its targets and metrics call it.
+    const NAME: &'static str;
+
+    /// What is wrong with it that its shape alone does not say.
+    fn check(&self) -> Result<(), String>;
+
+    /// Lets it find targets, for the job of `sink`.
+    fn start(&self, sink: Sink) -> Result<Task, SourceError>;
+
+    /// Paths of files that it names stand below `folder`, but for those from the root on.
+    fn set_folder(&mut self, _folder: &Path) {}
+}
+
+/// Targets written in the file, with labels that they share.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaticConfig {
+    /// Each a host, with a port unless the scheme's own is meant.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub targets: Vec<String>,
+    /// Added to every series of these targets.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+macro_rules! kinds {
+    ($($key:ident: $config:ty, $about:literal;)*) => {
+        /// All kinds of sources but the targets that are written in the file itself.
+        #[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct DiscoveryConfigs {
+            $(
+                #[doc = $about]
+                #[serde(deserialize_with = "checked", skip_serializing_if = "Vec::is_empty")]
+                pub $key: Vec<$config>,
+            )*
+        }
+
+        impl Keys for DiscoveryConfigs {
+            fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+                match key {
+                    $(stringify!($key) => self.$key = map.next_value::<Checked<$config>>()?.0,)*
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+        }
+
+        impl DiscoveryConfigs {
+            /// Whether there is none.
+            pub fn is_empty(&self) -> bool {
+                true $(&& self.$key.is_empty())*
+            }
+
+            /// Paths of files stand below `folder`, but for those from the root on.
+            pub fn set_folder(&mut self, folder: &Path) {
+                $(self.$key.iter_mut().for_each(|kind| kind.set_folder(folder));)*
+            }
+
+            /// Lets every source find targets. `sink` gives each a place for them.
+            pub(crate) fn start(&self, sink: impl Fn(&'static str) -> Sink) -> Vec<Result<Task, Sink>> {
+                let mut tasks = Vec::new();
+                $(tasks.extend(self.$key.iter().map(|kind| start(kind, &sink)));)*
+                tasks
+            }
+        }
+    };
+}
+
+kinds! {
+    consul_sd_configs: WithClient<ConsulConfig>, "Services that Consul knows.";
+    dns_sd_configs: DnsConfig, "Hosts that DNS lists.";
+    docker_sd_configs: WithClient<DockerConfig>, "Containers of an engine.";
+    dockerswarm_sd_configs: WithClient<DockerSwarmConfig>, "What a swarm of engines runs.";
+    file_sd_configs: FileConfig, "Files that list targets.";
+    http_sd_configs: WithClient<HttpConfig>, "Servers that list targets.";
+}
+
+/// What cannot be started says so.
+fn start<K: Kind>(kind: &K, sink: &impl Fn(&'static str) -> Sink) -> Result<Task, Sink> {
+    let sink = sink(K::NAME);
+    kind.start(sink.clone()).map_err(|error| {
+        sink.failed(&error);
+        sink
+    })
+}
+
+/// A list whose entries are sound.
+struct Checked<T>(Vec<T>);
+
+impl<'de, T: Kind + Deserialize<'de>> Deserialize<'de> for Checked<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        checked(d).map(Self)
+    }
+}
+
+fn checked<'de, D: Deserializer<'de>, T: Kind + Deserialize<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+    let entries = Option::<Vec<Entry<T>>>::deserialize(d)?.unwrap_or_default();
+    Ok(entries.into_iter().map(|entry| entry.0).collect())
+}
+
+/// An entry that is checked where it stands, so that the error has its place.
+struct Entry<T>(T);
+
+impl<'de, T: Kind + Deserialize<'de>> Deserialize<'de> for Entry<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let entry = T::deserialize(d)?;
+        entry.check().map_err(serde::de::Error::custom)?;
+        Ok(Self(entry))
+    }
+}

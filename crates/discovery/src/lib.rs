@@ -1,0 +1,53 @@
+//! Service discovery: targets found in files, over HTTP, in DNS, in catalogues, at container engines and at
+//! cloud providers, with the labels that Prometheus gives them.
+//!
+//! Modules, in the way of a target:
+//! - `config`: the keys of all kinds; `client`: those of HTTP clients, which stand among a kind's own;
+//!   `split`: reads keys that stand beside each other into structs of their own.
+//! - `discovery`: the sources of a job at work; `source`: where each puts what it finds, and how it is asked
+//!   again and again.
+//! - `file`, `http_sd`: a kind each; `target_file`: the lists that both read.
+//! - `dns`, `consul`: a kind each; `moby`: engines of containers, alone and in swarms.
+//! - `http`: asks servers, within `limits`; `json`: reads their answers as far as they go.
+//! - `meta`: labels of a target as it is found; `group`: targets that were found together.
+//! - `stats`: what is counted, under Prometheus' names; `error`: why a source told nothing.
+//!
+//! What always holds:
+//! - A source that fails keeps the targets that it found last, says why once, and is asked again.
+//! - What one source does concerns no other: each is a task of its own, its answers and targets are bounded.
+//! - An entry of a configuration is checked where it is read, so that an error has its place.
+//! - Labels of targets are Prometheus': tests hold them against those of a real one.
+//!
+//! When you add a kind: its file, a row of `kinds!` in `config`, its keys and labels in
+//! docs/configuration.md, a made-up server in `tests/`, and a fuzz target of what reads its answers.
+
+mod client;
+pub mod config;
+mod consul;
+pub mod discovery;
+mod dns;
+mod error;
+mod file;
+pub mod group;
+mod http;
+mod http_sd;
+mod json;
+pub mod limits;
+mod meta;
+mod moby;
+mod source;
+pub mod split;
+pub mod stats;
+mod target_file;
+
+pub use client::{ClientConfig, WithClient};
+pub use config::{DiscoveryConfigs, StaticConfig};
+pub use consul::ConsulConfig;
+pub use discovery::Discovery;
+pub use dns::{DnsConfig, RecordType};
+pub use error::SourceError;
+pub use file::FileConfig;
+pub use group::TargetGroup;
+pub use http_sd::HttpConfig;
+pub use moby::{DockerConfig, DockerSwarmConfig, Filter, SwarmRole};
+pub use stats::Stats;

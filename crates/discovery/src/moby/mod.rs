@@ -1,0 +1,96 @@
+//! Docker's API, for containers of an engine (`docker`) and for what a swarm runs (`swarm`). Knows paths,
+//! filters and networks; what becomes a target is theirs.
+
+pub(crate) mod docker;
+pub(crate) mod swarm;
+
+pub use docker::DockerConfig;
+pub use swarm::{DockerSwarmConfig, SwarmRole};
+
+use crate::{
+    client::ClientConfig,
+    error::SourceError,
+    http::{Http, asking, below, parse_url},
+    json::Json,
+    meta::Meta,
+};
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use skopos_model::Labels;
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+/// A condition that the engine checks.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// What it is about.
+    #[serde(default)]
+    pub name: String,
+    /// What that may be.
+    #[serde(default)]
+    pub values: Vec<String>,
+}
+
+/// An engine that is asked.
+pub(crate) struct Engine {
+    http: Http,
+    url: Url,
+}
+
+impl Engine {
+    /// The engine that listens at `host`: a socket of this machine, or an address.
+    pub(crate) fn new(host: &str, client: &ClientConfig) -> Result<Self, SourceError> {
+        let local = |address: &str| parse_url(address).map_err(SourceError::Setup);
+        if let Some(socket) = host.strip_prefix("unix://") {
+            return Ok(Self { http: Http::unix(Path::new(socket))?, url: local("http://localhost")? });
+        }
+        if let Some(rest) = host.strip_prefix("tcp://") {
+            // The client's keys are for the other addresses, as in Prometheus.
+            let http = Http::new(&ClientConfig::default())?;
+            return Ok(Self { http, url: local(&format!("http://{rest}"))? });
+        }
+        Ok(Self { http: Http::new(client)?, url: local(host)? })
+    }
+
+    async fn list(&self, path: &str, filters: &[Filter]) -> Result<Value, SourceError> {
+        let mut wanted: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
+        for filter in filters {
+            let values = filter.values.iter().map(|value| (value.as_str(), true));
+            wanted.entry(&filter.name).or_default().extend(values);
+        }
+        let text = serde_json::to_string(&wanted).map_err(|e| SourceError::Setup(e.to_string()))?;
+        let query = (!wanted.is_empty()).then_some(("filters", text.as_str()));
+        self.http.json(&asking(&below(&self.url, path), query)).await
+    }
+}
+
+pub(crate) fn check_host(key: &str, host: &str) -> Result<(), String> {
+    if host.is_empty() {
+        return Err(format!("{key}: `host` is missing: write unix:///var/run/docker.sock or an address"));
+    }
+    if host.strip_prefix("unix://").is_some_and(|path| path.starts_with('/')) {
+        return Ok(());
+    }
+    let address =
+        host.strip_prefix("tcp://").map_or_else(|| host.to_owned(), |rest| format!("http://{rest}"));
+    parse_url(&address).map(drop).map_err(|e| format!("{key}: host: {e}"))
+}
+
+/// The labels of each network, by its number.
+pub(crate) fn network_labels(networks: Json<'_>, prefix: &'static str) -> HashMap<String, Labels> {
+    let labels = |network: Json<'_>| {
+        let mut meta = Meta::new(prefix);
+        meta.set("network_id", network.text("Id"))
+            .set("network_name", network.text("Name"))
+            .set("network_scope", network.text("Scope"))
+            .set("network_internal", network.is("Internal").to_string())
+            .set("network_ingress", network.is("Ingress").to_string());
+        meta.set_all("network_label_", network.pairs("Labels"));
+        (network.text("Id").to_owned(), meta.build())
+    };
+    networks.items().map(labels).collect()
+}

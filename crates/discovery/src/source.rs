@@ -1,0 +1,245 @@
+//! `Sink`: where a source puts the targets that it finds, and says that it cannot; `run`: asks a source again
+//! and again. Keeps what was found last when a source fails. Knows no source.
+
+use crate::{
+    error::SourceError,
+    group::TargetGroup,
+    limits::SOURCE_TARGETS_MAX,
+    stats::{Family, Stats},
+};
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use tokio::{sync::watch, time::Instant};
+
+/// What all sources of a job have found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The job's name.
+    name: String,
+    stats: Arc<Stats>,
+    /// For each source, in the order of the configuration.
+    of_sources: Mutex<Vec<OfSource>>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct OfSource {
+    groups: BTreeMap<String, Arc<TargetGroup>>,
+    /// What was said last of a failure that lasts.
+    failing: Option<String>,
+}
+
+impl OfSource {
+    fn target_count(&self) -> usize {
+        self.groups.values().map(|group| group.targets.len()).sum()
+    }
+}
+
+impl Found {
+    pub(crate) fn new(name: &str, stats: Arc<Stats>) -> Arc<Self> {
+        let name = name.to_owned();
+        Arc::new(Self { name, stats, of_sources: Mutex::default(), changes: watch::Sender::default() })
+    }
+
+    /// Where a further source puts what it finds.
+    pub(crate) fn sink(self: &Arc<Self>, mechanism: &'static str) -> Sink {
+        let mut all = self.of_sources.lock();
+        all.push(OfSource::default());
+        Sink { found: Arc::clone(self), at: all.len() - 1, mechanism }
+    }
+
+    /// All groups that have targets, source by source.
+    pub(crate) fn groups(&self) -> Vec<Arc<TargetGroup>> {
+        let all = self.of_sources.lock();
+        let groups = all.iter().flat_map(|source| source.groups.values());
+        groups.filter(|group| !group.targets.is_empty()).cloned().collect()
+    }
+
+    /// Changes whenever the groups do.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self, all: &[OfSource]) {
+        let targets: usize = all.iter().map(OfSource::target_count).sum();
+        let labels = [("config", self.name.as_str()), ("name", "scrape")];
+        self.stats.set(Family::DiscoveredTargets, &labels, targets as f64);
+        self.stats.count(Family::Updates, &[]);
+        self.changes.send_modify(|n| *n += 1);
+    }
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        let labels = [("config", self.name.as_str()), ("name", "scrape")];
+        self.stats.forget(Family::DiscoveredTargets, &labels);
+    }
+}
+
+/// See above.
+#[derive(Clone, Debug)]
+pub(crate) struct Sink {
+    found: Arc<Found>,
+    at: usize,
+    mechanism: &'static str,
+}
+
+impl Sink {
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.found.stats
+    }
+
+    /// The same for a thread of its own.
+    pub(crate) fn shared_stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.found.stats)
+    }
+
+    /// These are all targets of the source. `trouble` is what kept it from telling more.
+    pub(crate) fn replace(&self, groups: Vec<TargetGroup>, trouble: Option<&SourceError>) {
+        let named = groups.into_iter().map(|group| (group.source.clone(), Arc::new(group))).collect();
+        self.change(|known| *known = named, trouble);
+    }
+
+    /// These groups are new or others than before; those without targets are gone.
+    pub(crate) fn update(&self, groups: Vec<TargetGroup>) {
+        let change = |known: &mut BTreeMap<String, Arc<TargetGroup>>| {
+            for group in groups {
+                if group.targets.is_empty() {
+                    known.remove(&group.source);
+                } else {
+                    known.insert(group.source.clone(), Arc::new(group));
+                }
+            }
+        };
+        self.change(change, None);
+    }
+
+    fn change(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, Arc<TargetGroup>>),
+        trouble: Option<&SourceError>,
+    ) {
+        self.stats().count(Family::ReceivedUpdates, &[("name", "scrape")]);
+        let mut all = self.found.of_sources.lock();
+        let own = &mut all[self.at];
+        let mut after = own.groups.clone();
+        change(&mut after);
+        let found: usize = after.values().map(|group| group.targets.len()).sum();
+        if found > SOURCE_TARGETS_MAX {
+            drop(all);
+            return self.failed(&SourceError::TooManyTargets { found, limit: SOURCE_TARGETS_MAX });
+        }
+        if trouble.is_none() && own.failing.take().is_some() {
+            tracing::info!(job = self.found.name, mechanism = self.mechanism, "targets are found again");
+        }
+        if after != own.groups {
+            own.groups = after;
+            self.found.changed(&all);
+        }
+        drop(all);
+        if let Some(error) = trouble {
+            self.failed(error);
+        }
+    }
+
+    /// The source did not tell its targets; those that it had stay. The same is said once.
+    pub(crate) fn failed(&self, error: &SourceError) {
+        let said = error.to_string();
+        let mut all = self.found.of_sources.lock();
+        let failing = &mut all[self.at].failing;
+        if failing.as_ref() != Some(&said) {
+            let (job, mechanism) = (&self.found.name, self.mechanism);
+            tracing::warn!(job, mechanism, error = said, "targets cannot be found; those known stay");
+            *failing = Some(said);
+        }
+    }
+}
+
+/// A source that is asked from time to time for all of its targets.
+pub(crate) trait Refresh: Send + 'static {
+    /// What metrics call it.
+    const MECHANISM: &'static str;
+
+    /// The time from one time to the next.
+    fn interval(&self) -> Duration;
+
+    /// All of its targets.
+    fn refresh(&mut self) -> impl Future<Output = Result<Vec<TargetGroup>, SourceError>> + Send;
+
+    /// What kept the last refresh from telling more than it did.
+    fn trouble(&mut self) -> Option<SourceError> {
+        None
+    }
+
+    /// A counter of its own for failures, beside the one for all.
+    fn failures() -> Option<Family> {
+        None
+    }
+}
+
+/// Asks `source` again and again, at once and then after each interval.
+pub(crate) async fn run<R: Refresh>(mut source: R, sink: Sink) {
+    let mut ticks = tokio::time::interval(source.interval());
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let labels = [("mechanism", R::MECHANISM)];
+    loop {
+        ticks.tick().await;
+        let begun = Instant::now();
+        let result = source.refresh().await;
+        sink.stats().observe(Family::RefreshDuration, &labels, begun.elapsed());
+        match result {
+            Ok(groups) => sink.replace(groups, source.trouble().as_ref()),
+            Err(error) => {
+                sink.stats().count(Family::RefreshFailures, &labels);
+                if let Some(family) = R::failures() {
+                    sink.stats().count(family, &[]);
+                }
+                sink.failed(&error);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skopos_model::Labels;
+
+    fn group(source: &str, targets: usize) -> TargetGroup {
+        let target = |n: usize| Labels::from_pairs([("__address__", format!("h:{n}"))]);
+        TargetGroup {
+            source: source.to_owned(),
+            targets: (0..targets).map(target).collect(),
+            labels: Labels::empty(),
+        }
+    }
+
+    fn sources(found: &Found) -> Vec<(String, usize)> {
+        found.groups().iter().map(|group| (group.source.clone(), group.targets.len())).collect()
+    }
+
+    #[test]
+    fn a_source_that_fails_keeps_its_targets() {
+        let stats = Arc::new(Stats::default());
+        let found = Found::new("job", Arc::clone(&stats));
+        let (one, two) = (found.sink("a"), found.sink("b"));
+        let changes = found.changes();
+        one.replace(vec![group("x", 2), group("y", 1)], None);
+        two.update(vec![group("x", 3)]);
+        let error = SourceError::Setup("gone".to_owned());
+        one.failed(&error);
+        one.replace(vec![group("x", SOURCE_TARGETS_MAX + 1)], None);
+        let all = [("x".to_owned(), 2), ("y".to_owned(), 1), ("x".to_owned(), 3)];
+        assert_eq!(sources(&found), all);
+        assert_eq!(*changes.borrow(), 2);
+        let labels = [("config", "job"), ("name", "scrape")];
+        assert_eq!(stats.value("prometheus_sd_discovered_targets", &labels), Some(6.0));
+        one.replace(vec![group("y", 1)], None);
+        two.update(vec![group("z", 1), group("x", 0)]);
+        two.update(vec![group("z", 1)]);
+        assert_eq!(sources(&found), [("y".to_owned(), 1), ("z".to_owned(), 1)]);
+        assert_eq!(*changes.borrow(), 4);
+        drop((one, two, found));
+        assert_eq!(stats.value("prometheus_sd_discovered_targets", &labels), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! What a configuration finds, here and in Prometheus.
+
+use serde_json::Value;
+use skopos_discovery::{Discovery, DiscoveryConfigs, Stats};
+use skopos_model::Labels;
+use skopos_testkit::{http, peers, wait::poll};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::runtime::Runtime;
+
+/// Long enough for a machine that has other things to do.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Labels that a job gives to every target.
+const OF_JOBS: [&str; 5] =
+    ["__metrics_path__", "__scheme__", "__scrape_interval__", "__scrape_timeout__", "job"];
+
+/// Sources at work.
+pub(crate) struct Ours {
+    /// They end before the threads that they run on.
+    pub(crate) discovery: Discovery,
+    pub(crate) stats: Arc<Stats>,
+    _runtime: Runtime,
+}
+
+impl Ours {
+    /// Starts what this text says: keys as a job has them.
+    pub(crate) fn start(text: &str) -> Self {
+        let configs: DiscoveryConfigs =
+            serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{e}\nin:\n{text}"));
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+        let stats = Arc::default();
+        let discovery = {
+            let _inside = runtime.enter();
+            Discovery::start("job", &configs, &stats)
+        };
+        Self { discovery, stats, _runtime: runtime }
+    }
+
+    /// All targets, each with all labels.
+    pub(crate) fn targets(&self) -> Vec<String> {
+        let groups = self.discovery.groups();
+        let mut all: Vec<_> = groups
+            .iter()
+            .flat_map(|group| group.all_labels().map(|l| l.to_string()).collect::<Vec<_>>())
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Waits until these are the targets.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, expected: &[String]) {
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        let found = poll(LONG, || (self.targets() == expected).then_some(()));
+        assert!(found.is_some(), "found:\n{}\nexpected:\n{}", self.targets().join("\n"), expected.join("\n"));
+    }
+
+    /// Waits until there are so many targets.
+    #[track_caller]
+    pub(crate) fn wait_for_count(&self, count: usize) -> Vec<String> {
+        let found = poll(LONG, || Some(self.targets()).filter(|targets| targets.len() == count));
+        found.unwrap_or_else(|| panic!("{count} expected, found:\n{}", self.targets().join("\n")))
+    }
+}
+
+/// Finds so many targets with each of `jobs`, and the same in Prometheus if there is one.
+#[track_caller]
+pub(crate) fn same_as_prometheus(jobs: &[(&str, &str, usize)]) {
+    let ours: Vec<_> = jobs.iter().map(|(_, text, _)| Ours::start(text)).collect();
+    for ((name, _, count), ours) in jobs.iter().zip(&ours) {
+        let found = poll(LONG, || (ours.targets().len() == *count).then_some(()));
+        assert!(found.is_some(), "{name}: {count} expected, found:\n{}", ours.targets().join("\n"));
+    }
+    let Some(program) = peers::prometheus_3() else { return };
+    let mut config = "scrape_configs:\n".to_owned();
+    for (name, text, _) in jobs {
+        let inside: String = text.lines().map(|line| format!("    {line}\n")).collect();
+        config += &format!(
+            "  - job_name: {name}\n    relabel_configs:\n      - {{action: drop, regex: '.*'}}\n{inside}"
+        );
+    }
+    let theirs = peers::prometheus_at(program, &config, &[]);
+    for ((name, _, _), ours) in jobs.iter().zip(&ours) {
+        let mut last = Vec::new();
+        let same = poll(LONG, || {
+            last = dropped_targets(&theirs.url("/api/v1/targets?state=dropped"), name);
+            (last == ours.targets()).then_some(())
+        });
+        assert!(same.is_some(), "{name}: ours:\n{}\ntheirs:\n{}", ours.targets().join("\n"), last.join("\n"));
+    }
+}
+
+/// The targets of a job in Prometheus, without what the job gives them.
+fn dropped_targets(url: &str, job: &str) -> Vec<String> {
+    let answer: Value = serde_json::from_slice(&http::get(url).unwrap().body).unwrap();
+    let all = answer["data"]["droppedTargets"].as_array().cloned().unwrap_or_default();
+    let mut found: Vec<_> = all
+        .iter()
+        .map(|target| {
+            let labels = target["discoveredLabels"].as_object().unwrap();
+            labels.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect()
+        })
+        .filter(|labels: &BTreeMap<&str, &str>| labels.get("job") == Some(&job))
+        .map(|labels| {
+            let own = labels.into_iter().filter(|(name, _)| !OF_JOBS.contains(name));
+            Labels::from_pairs(own).to_string()
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}

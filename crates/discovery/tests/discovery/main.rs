@@ -1,0 +1,11 @@
+//! Sources against made-up servers on the loopback interface, and each beside a real Prometheus 3 that asks
+//! the same ones: targets and their labels are the same.
+
+#![allow(clippy::unwrap_used)]
+#![expect(clippy::needless_pass_by_value, reason = "answers are made where they are handed on")]
+
+mod beside;
+mod configs;
+mod containers;
+mod lists;
+mod made_up;
