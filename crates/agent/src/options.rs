@@ -121,6 +121,12 @@ pub struct ContainerOptions {
     pub per_cpu: bool,
     /// Whether threads are counted by state, and the load is measured.
     pub load: bool,
+    /// Whether it is measured what containers write to their layers.
+    pub layers: bool,
+    /// Whether open sockets are counted.
+    pub sockets: bool,
+    /// Whether the machine's caches and the threads of its cores are shown.
+    pub topology: bool,
     /// Whether slices, services and other groups that no runtime made are left out.
     pub only_runtimes: bool,
 }

@@ -1,9 +1,12 @@
 //! The files that collectors read: three roots (proc, sys, the root file system) and reused buffers.
-//! This is the only module that opens files; `kept` has those that stay open. It never follows more than it
-//! is told to read, never reads more than `MAX_FILE_BYTES`, and never waits for what is no file but a pipe.
+//! This is the only module that opens files; `kept` has those that stay open, `below` measures folders. It
+//! never follows more than it is told to read, never reads more than `MAX_FILE_BYTES`, and never waits for
+//! what is no file but a pipe.
 
+mod below;
 mod kept;
 
+pub(crate) use self::below::bytes_below;
 use self::kept::Kept;
 use crate::{error::CollectError, refusals};
 use rustix::{

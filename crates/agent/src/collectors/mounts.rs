@@ -17,6 +17,8 @@ pub(crate) struct Mount<'a> {
     pub(crate) device: &'a [u8],
     /// Whether the mount or the file system itself may only be read.
     pub(crate) read_only: bool,
+    /// The options of the file system itself, with commas between them.
+    pub(crate) options: &'a [u8],
 }
 
 /// A line of `mountinfo`, as proc(5) describes it:
@@ -42,6 +44,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<Mount<'_>> {
         fs_type,
         device,
         read_only: has_ro(options) || has_ro(super_options),
+        options: super_options,
     })
 }
 
@@ -50,7 +53,7 @@ fn has_ro(options: &[u8]) -> bool {
 }
 
 /// The kernel writes blanks, tabs, line feeds and backslashes as three octal digits behind a backslash.
-fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'\\') {
         return Cow::Borrowed(text);
     }

@@ -127,6 +127,7 @@ const COLUMNS: &[Column] = &[
     ),
     column("container_processes", Gauge, Value::Processes, "Processes in the container."),
     column("container_file_descriptors", Gauge, Value::FileDescriptors, "Open file descriptors."),
+    column("container_sockets", Gauge, Value::Sockets, "Open sockets."),
     column("container_threads", Gauge, Value::Threads, "Threads in the container."),
     column(
         "container_threads_max",
@@ -242,6 +243,8 @@ const NETWORK: &[(&str, usize, &str)] = &[
 
 type OfDevice = fn(&DeviceIo) -> Option<u64>;
 type OfDisk = fn(&FileSystem<'_>) -> Option<f64>;
+/// Of the bytes that a container keeps on a file system.
+type OfLayer = fn(u64, &FileSystem<'_>) -> Option<f64>;
 
 /// A metric of devices: of a group's, and of the file systems that the root shows.
 struct DeviceColumn {
@@ -250,18 +253,23 @@ struct DeviceColumn {
     help: &'static str,
     of_group: Option<OfDevice>,
     of_disk: Option<OfDisk>,
+    of_layer: Option<OfLayer>,
 }
 
 const fn of_group(name: &'static str, help: &'static str, value: OfDevice) -> DeviceColumn {
-    DeviceColumn { name, kind: Counter, help, of_group: Some(value), of_disk: None }
+    DeviceColumn { name, kind: Counter, help, of_group: Some(value), of_disk: None, of_layer: None }
 }
 
 const fn of_disk(name: &'static str, kind: MetricType, help: &'static str, value: OfDisk) -> DeviceColumn {
-    DeviceColumn { name, kind, help, of_group: None, of_disk: Some(value) }
+    DeviceColumn { name, kind, help, of_group: None, of_disk: Some(value), of_layer: None }
 }
 
 const fn of_both(name: &'static str, help: &'static str, value: OfDevice, disk: OfDisk) -> DeviceColumn {
-    DeviceColumn { name, kind: Counter, help, of_group: Some(value), of_disk: Some(disk) }
+    DeviceColumn { name, kind: Counter, help, of_group: Some(value), of_disk: Some(disk), of_layer: None }
+}
+
+const fn of_layers(name: &'static str, help: &'static str, disk: OfDisk, layer: OfLayer) -> DeviceColumn {
+    DeviceColumn { name, kind: Gauge, help, of_group: None, of_disk: Some(disk), of_layer: Some(layer) }
 }
 
 fn count(disk: &FileSystem<'_>, at: usize) -> Option<f64> {
@@ -276,15 +284,20 @@ fn usage(disk: &FileSystem<'_>, value: fn(&Usage) -> f64) -> Option<f64> {
     disk.usage.as_ref().map(value)
 }
 
+fn size(disk: &FileSystem<'_>) -> Option<f64> {
+    usage(disk, |u| u.blocks as f64 * u.block_bytes as f64)
+}
+
 const DEVICES: &[DeviceColumn] = &[
     of_disk("container_fs_inodes_free", Gauge, "Free inodes.", |disk| usage(disk, |u| u.inodes_free as f64)),
     of_disk("container_fs_inodes_total", Gauge, "All inodes.", |disk| usage(disk, |u| u.inodes as f64)),
-    of_disk("container_fs_limit_bytes", Gauge, "The size of the file system.", |disk| {
-        usage(disk, |u| u.blocks as f64 * u.block_bytes as f64)
-    }),
-    of_disk("container_fs_usage_bytes", Gauge, "Bytes in use in the file system.", |disk| {
-        usage(disk, |u| u.blocks.saturating_sub(u.blocks_free) as f64 * u.block_bytes as f64)
-    }),
+    of_layers("container_fs_limit_bytes", "The size of the file system.", size, |_, disk| size(disk)),
+    of_layers(
+        "container_fs_usage_bytes",
+        "Bytes in use in the file system; those that a container keeps there.",
+        |disk| usage(disk, |u| u.blocks.saturating_sub(u.blocks_free) as f64 * u.block_bytes as f64),
+        |bytes, _| Some(bytes as f64),
+    ),
     of_group("container_fs_reads_bytes_total", "Bytes read.", |io| io.bytes[READ]),
     of_both("container_fs_reads_total", "Reads done.", |io| io.requests[READ], |disk| count(disk, 0)),
     of_disk("container_fs_reads_merged_total", Counter, "Reads merged into others.", |disk| count(disk, 1)),
@@ -379,6 +392,12 @@ fn write_devices(column: &DeviceColumn, groups: &[Group], disks: &Disks, context
                 if let Some(number) = value(io).filter(|_| !is_shown_below && !device.is_empty()) {
                     family.sample_prepared(&group.labels, &[("device", device)], number as f64);
                 }
+            }
+        }
+        if let (Some(value), Some(layer), Some(bytes)) = (column.of_layer, &group.layer, group.layer_bytes) {
+            let disk = disks.file_system_of(&layer.folder);
+            if let Some((number, disk)) = disk.and_then(|disk| Some((value(bytes, &disk)?, disk))) {
+                family.sample_prepared(&group.labels, &[("device", disk.device)], number);
             }
         }
         if let Some(value) = column.of_disk {

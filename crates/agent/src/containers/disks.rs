@@ -135,11 +135,22 @@ impl Disks {
 
     /// The file systems on disks.
     pub(super) fn file_systems(&self) -> impl Iterator<Item = FileSystem<'_>> {
-        self.mounted.iter().map(|mounted| FileSystem {
-            device: &mounted.device,
-            usage: mounted.usage,
-            counters: self.get(mounted.number).map(|disk| &disk.counters),
-        })
+        self.mounted.iter().map(|mounted| self.file_system(mounted))
+    }
+
+    /// The file system on a disk that a folder is on, by its path.
+    pub(super) fn file_system_of(&self, folder: &str) -> Option<FileSystem<'_>> {
+        let is_below = |point: &str| {
+            let rest = folder.strip_prefix(point.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let above = self.mount_points.iter().zip(&self.mounted).filter(|(point, _)| is_below(point));
+        above.max_by_key(|(point, _)| point.len()).map(|(_, mounted)| self.file_system(mounted))
+    }
+
+    fn file_system<'a>(&'a self, mounted: &'a Mounted) -> FileSystem<'a> {
+        let counters = self.get(mounted.number).map(|disk| &disk.counters);
+        FileSystem { device: &mounted.device, usage: mounted.usage, counters }
     }
 }
 

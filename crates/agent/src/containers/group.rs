@@ -4,6 +4,7 @@
 use super::{
     hierarchy::Mask,
     identity::{Identity, Runtime, identify},
+    layers::Layer,
     meta::Meta,
     stats::{DeviceIo, Interfaces, Stats, Value},
 };
@@ -43,6 +44,9 @@ pub(super) struct Group {
     pub(super) limits_at: Option<Duration>,
     /// The load, and when it was last counted.
     pub(super) load: Option<(f64, Duration)>,
+    /// Where the container keeps what it writes, and how much that is.
+    pub(super) layer: Option<Layer>,
+    pub(super) layer_bytes: Option<u64>,
 }
 
 impl Group {
@@ -62,6 +66,8 @@ impl Group {
             first: None,
             limits_at: None,
             load: None,
+            layer: None,
+            layer_bytes: None,
         };
         group.label(labels);
         group

@@ -1,5 +1,6 @@
 //! What the machine is: `machine_*`. Read every few minutes, since little of it ever changes.
 
+use super::topology::Topology;
 use crate::{
     collector::Context,
     scan,
@@ -23,6 +24,8 @@ pub(super) struct Machine {
     memory_bytes: Option<u64>,
     swap_bytes: Option<u64>,
     nodes: Vec<Node>,
+    /// `None` unless somebody wants to see it.
+    topology: Option<Topology>,
 }
 
 /// A node of a machine of many memories.
@@ -35,6 +38,18 @@ struct Node {
 }
 
 impl Machine {
+    pub(super) fn new(shows_topology: bool) -> Self {
+        Self { topology: shows_topology.then(Topology::default), ..Self::default() }
+    }
+
+    pub(super) const fn memory_bytes(&self) -> Option<u64> {
+        self.memory_bytes
+    }
+
+    pub(super) const fn swap_bytes(&self) -> Option<u64> {
+        self.swap_bytes
+    }
+
     /// Reads the machine, if what is known is too old.
     pub(super) fn refresh(&mut self, paths: &Paths, file: &mut File, now: Duration) {
         if self.read_at.is_some_and(|at| now.saturating_sub(at) < MAX_AGE) {
@@ -46,7 +61,10 @@ impl Machine {
             found.map_or_else(String::new, |text| scan::text(text).into_owned())
         };
         let machine_id = id(Root::Rootfs, "etc/machine-id");
-        let system_uuid = id(Root::Sys, "class/dmi/id/product_uuid");
+        let mut system_uuid = id(Root::Sys, "class/dmi/id/product_uuid");
+        if system_uuid.is_empty() {
+            system_uuid.clone_from(&machine_id);
+        }
         let boot_id = id(Root::Proc, "sys/kernel/random/boot_id");
         self.labels = PreparedLabels::new([
             ("boot_id", boot_id.as_str()),
@@ -79,6 +97,9 @@ impl Machine {
             self.cores = scan::lines(info).filter(|line| line.starts_with(b"processor")).count();
         }
         (self.physical_cores, self.sockets) = (cores.len(), sockets.len());
+        if let Some(topology) = &mut self.topology {
+            *topology = Topology::read(paths, file, &cpus);
+        }
     }
 
     fn read_nodes(&mut self, paths: &Paths, file: &mut File) {
@@ -134,6 +155,9 @@ impl Machine {
                 let labels = [("node_id", node.id.as_str()), ("page_size", size)];
                 family.sample_prepared(&self.labels, &labels, *count as f64);
             }
+        }
+        if let Some(topology) = &self.topology {
+            topology.write(&self.labels, context);
         }
         let help = "Whether the machine could not be read: 1 if so.";
         let failed = f64::from(u8::from(self.cores == 0 || self.memory_bytes.is_none()));

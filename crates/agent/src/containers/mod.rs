@@ -4,7 +4,8 @@
 //! - `hierarchy`: where control groups are, and which there are now
 //! - `identity`, `names`, `meta`, `socket`: whose a group is, by its path; what its runtime calls it
 //! - `group`, `stats`, `read`, `processes`: a group, its values, the files that they are read from
-//! - `disks`, `machine`: what belongs to the machine, not to a group
+//! - `layers`: what containers keep on disk
+//! - `disks`, `machine`, `topology`: what belongs to the machine, not to a group
 //! - `columns`: which value has which name
 //!
 //! # Way of a scrape
@@ -21,6 +22,7 @@ use self::{
     group::{Group, Naming},
     hierarchy::{Layout, Walk},
     identity::{Identity, Runtime},
+    layers::Layers,
     machine::Machine,
     meta::Meta,
     names::Names,
@@ -41,6 +43,7 @@ mod disks;
 mod group;
 mod hierarchy;
 mod identity;
+mod layers;
 mod machine;
 mod meta;
 mod names;
@@ -48,6 +51,7 @@ pub(crate) mod processes;
 mod read;
 mod socket;
 mod stats;
+mod topology;
 
 /// How old limits and network namespaces may be.
 const LIMITS_AGE: Duration = Duration::from_secs(30);
@@ -67,6 +71,7 @@ pub(crate) struct Containers {
     names: Names,
     disks: Disks,
     machine: Machine,
+    layers: Layers,
     file: File,
     pids: Vec<u32>,
     tasks: Vec<u32>,
@@ -85,7 +90,8 @@ impl Containers {
             groups: Vec::new(),
             names: Names::new(&options.containers, &options.paths, env),
             disks: Disks::new(&options.filesystem, env),
-            machine: Machine::default(),
+            machine: Machine::new(options.containers.topology),
+            layers: Layers::new(env),
             file: File::default(),
             pids: Vec::new(),
             tasks: Vec::new(),
@@ -194,14 +200,26 @@ impl Containers {
             }
             if reader.processes(group.mask, pids).is_some() {
                 stats.set(Value::Processes, pids.len() as f64);
+                if pids.is_empty() {
+                    stats.set(Value::FileDescriptors, 0.0);
+                }
                 for pid in pids.iter() {
                     if let Some(count) = processes::open_descriptors(paths, *proc, file, *pid) {
                         stats.add(Value::FileDescriptors, count as f64);
                     }
                 }
+                if options.sockets {
+                    stats.set(Value::Sockets, 0.0);
+                    for pid in pids.iter() {
+                        stats.add(Value::Sockets, processes::sockets(paths, file, tasks, *pid));
+                    }
+                }
             }
             let first = pids.first().copied();
             if is_old || group.first.map(|(pid, _)| pid) != first {
+                let identity = group.identity.as_ref().filter(|_| options.layers);
+                group.layer =
+                    identity.zip(first).and_then(|(identity, pid)| layers::find(paths, file, identity, pid));
                 group.first = first.map(|pid| (pid, processes::network_namespace(paths, file, pid)));
                 let limit = first.and_then(|pid| processes::open_files_limit(paths, file, pid));
                 stats.set(Value::OpenFilesLimit, limit.unwrap_or(f64::NAN));
@@ -209,6 +227,17 @@ impl Containers {
             if options.load {
                 count_load(paths, file, pids, tasks, stats, &mut group.load, now);
             }
+        }
+    }
+
+    /// The root can have all that the machine has.
+    fn limit_root(&mut self) {
+        let Some(root) = self.groups.first_mut().filter(|group| group.path.is_empty()) else { return };
+        for (value, bytes) in [
+            (Value::MemoryLimit, self.machine.memory_bytes()),
+            (Value::MemorySwapLimit, self.machine.swap_bytes()),
+        ] {
+            root.stats.set(value, bytes.map_or(f64::NAN, |bytes| bytes as f64));
         }
     }
 
@@ -257,7 +286,9 @@ impl Collector for Containers {
         if self.groups.first().is_some_and(|group| group.path.is_empty()) {
             self.disks.ask_file_systems(paths, &mut self.file);
         }
+        self.layers.ask(&mut self.groups);
         self.machine.refresh(paths, &mut self.file, now);
+        self.limit_root();
         let cpus = self.groups.iter().map(|group| group.per_cpu.len()).max().unwrap_or(0);
         while self.cpu_labels.len() < cpus {
             self.cpu_labels.push(format!("cpu{:02}", self.cpu_labels.len()));

@@ -6,6 +6,7 @@ use crate::{
     scan,
     source::{File, Paths, ProcKind, Root},
 };
+use std::fmt;
 
 /// The number of the network namespace of a process.
 pub(super) fn network_namespace(paths: &Paths, file: &mut File, pid: u32) -> Option<u64> {
@@ -55,6 +56,16 @@ pub(crate) fn open_descriptors(paths: &Paths, proc: ProcKind, file: &mut File, p
     Some(count)
 }
 
+/// How many of a process's descriptors are sockets. `numbers` is room to work in.
+pub(super) fn sockets(paths: &Paths, file: &mut File, numbers: &mut Vec<u32>, pid: u32) -> f64 {
+    numbers_in(paths, file, format_args!("{pid}/fd"), numbers);
+    let is_socket = |number: &&u32| {
+        let target = file.link(paths, Root::Proc, format_args!("{pid}/fd/{number}"));
+        target.is_some_and(|target| target.starts_with(b"socket:"))
+    };
+    numbers.iter().filter(is_socket).count() as f64
+}
+
 /// The soft limit of open descriptors: the line `Max open files  1024  1048576  files`. -1 is none.
 pub(crate) fn open_files_limit(paths: &Paths, file: &mut File, pid: u32) -> Option<f64> {
     let content = file.content(paths, Root::Proc, format_args!("{pid}/limits"))?;
@@ -67,9 +78,14 @@ pub(crate) fn open_files_limit(paths: &Paths, file: &mut File, pid: u32) -> Opti
 
 /// The numbers of a process's threads.
 pub(crate) fn threads(paths: &Paths, file: &mut File, pid: u32, into: &mut Vec<u32>) {
+    numbers_in(paths, file, format_args!("{pid}/task"), into);
+}
+
+/// The names in a folder of `/proc` that are numbers.
+fn numbers_in(paths: &Paths, file: &mut File, folder: fmt::Arguments<'_>, into: &mut Vec<u32>) {
     into.clear();
-    file.entries(paths, Root::Proc, format_args!("{pid}/task"), |name, _| {
-        into.extend(scan::number(name).and_then(|task| u32::try_from(task).ok()));
+    file.entries(paths, Root::Proc, folder, |name, _| {
+        into.extend(scan::number(name).and_then(|number| u32::try_from(number).ok()));
     });
 }
 

@@ -37,6 +37,7 @@ pub(super) enum Value {
     OomKills,
     Processes,
     FileDescriptors,
+    Sockets,
     Threads,
     CpuStalled,
     CpuWaiting,

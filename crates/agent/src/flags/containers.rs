@@ -67,6 +67,9 @@ impl ContainerArgs {
             containerd_state: or(&self.containerd_state, CONTAINERD_STATE).to_owned(),
             per_cpu: is_on("percpu"),
             load: is_on("load"),
+            layers: is_on("layers"),
+            sockets: is_on("sockets"),
+            topology: is_on("topology"),
             only_runtimes: is_on("only-runtimes"),
         })
     }

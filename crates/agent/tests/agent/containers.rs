@@ -73,9 +73,11 @@ fn named(agent: &NodeAgent, names: &[&str]) -> String {
 #[test]
 fn machines_give_the_pages_that_are_kept() {
     let all = ["--collector.containers.load", "--collector.containers.percpu"];
-    for (machine, flags, names) in
-        [("pods", &[][..], &["shop_db_1", "name=\"web\"", "k8s_job"][..]), ("controllers", &all, &["legacy"])]
-    {
+    let more = ["--collector.containers.sockets", "--collector.containers.topology"];
+    for (machine, flags, names) in [
+        ("pods", &more[..], &["shop_db_1", "name=\"web\"", "k8s_job"][..]),
+        ("controllers", &all, &["legacy"]),
+    ] {
         let folder = copy(machine);
         runtime(folder.path(), "docker", "run/docker.sock");
         runtime(folder.path(), "podman", "run/podman/podman.sock");
@@ -124,6 +126,47 @@ fn each_network_namespace_is_shown_once_and_a_pods_by_its_sandbox() {
     let id = |labels: &[(String, String)]| labels.iter().find(|(label, _)| label == "id").unwrap().1.clone();
     let of_root: Vec<_> = shown.iter().filter(|labels| id(labels) == "/").collect();
     assert_eq!(of_root.len(), 1, "loopback, bridges and veths are left out");
+}
+
+#[test]
+fn what_a_container_writes_is_measured_beside_the_scrapes() {
+    let folder = copy("pods");
+    let data = folder.path().join("var/lib/docker");
+    let id = "4d02032c44f6f7fcbc1e831a352dcc8d561a8e5d4df7c74c090846e3b61cfc95";
+    for (name, bytes) in [
+        ("overlay2/abc/diff/etc/hosts".to_owned(), 100),
+        ("overlay2/abc/diff/srv/large".to_owned(), 300_000),
+        ("overlay2/other/diff/large".to_owned(), 5_000_000),
+        (format!("containers/{id}/{id}-json.log"), 20_000),
+    ] {
+        let path = data.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, vec![b'x'; bytes]).unwrap();
+    }
+    let root =
+        "700 600 0:50 / / rw - overlay overlay rw,lowerdir=/l/A,upperdir=/var/lib/docker/overlay2/abc/diff\n";
+    fs::write(folder.path().join("proc/100/mountinfo"), root).unwrap();
+    let room = |path: &Path| std::os::unix::fs::MetadataExt::blocks(&fs::metadata(path).unwrap()) * 512;
+    let below = |name: &str| -> u64 {
+        let top = data.join(name);
+        let files = entries_in(&top).into_iter();
+        let folders = ["", "etc", "srv"].map(|name| top.join(name)).into_iter().filter(|path| path.is_dir());
+        files.map(|name| room(&top.join(name))).sum::<u64>() + folders.map(|path| room(&path)).sum::<u64>()
+    };
+    let expected = below("overlay2/abc/diff") + below(&format!("containers/{id}"));
+
+    let group = format!("/system.slice/docker-{id}.scope");
+    let labels = [("device", "/dev/sda1"), ("id", group.as_str())];
+    let agent = still_agent(folder.path(), ONLY);
+    let page = named(&agent, &[&format!("container_fs_usage_bytes{{id=\"{group}\"")]);
+    let page = Page::parse(page.as_bytes());
+    assert_eq!(page.value("container_fs_usage_bytes", &labels), Some(expected as f64));
+    let of_root = page.value("container_fs_limit_bytes", &[("device", "/dev/sda1"), ("id", "/")]);
+    assert!(of_root.is_some() && page.value("container_fs_limit_bytes", &labels) == of_root);
+
+    let off = [ONLY, &["--no-collector.containers.layers"]].concat();
+    let page = gather(&still_agent(folder.path(), &off));
+    assert_eq!(page.value("container_fs_limit_bytes", &labels), None);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod answers;
 mod broken_files;
+mod cadvisor;
 mod common;
 mod containers;
 mod fixtures;
