@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
-use skopos_base::{Env, fs::OpenMode, secret::Secret, sim::SimWorld};
-use skopos_config::{load_http_client, load_rules, parse_rules};
-use skopos_remote::http_client::{Credentials, TlsVersion, Verification};
+use skopos_base::{Env, fs::OpenMode, sim::SimWorld};
+use skopos_client::config::HttpConfigFile;
+use skopos_config::{load_http_client, load_rules, parse_rules, to_yaml};
 use skopos_rules::file::{Group, Rule};
 use std::path::Path;
 
@@ -86,54 +86,81 @@ fn env(files: &[(&str, &str)]) -> Env {
 }
 
 #[test]
-fn credentials_are_read_from_the_file_or_from_those_it_names() {
-    let basic =
-        |password: &str| Credentials::Basic { username: "me".into(), password: Secret::new(password.into()) };
-    let token = |kind: &str, secret: &str| Credentials::Authorization {
-        kind: kind.into(),
-        secret: Secret::new(secret.into()),
-    };
+fn how_a_server_is_spoken_to_is_read_strictly() {
+    const DEFAULTS: &str = "follow_redirects: true\nenable_http2: true\n";
     for (text, expected) in [
-        ("", Ok(Credentials::None)),
-        ("basic_auth: {username: me, password: hush}", Ok(basic("hush"))),
-        ("basic_auth: {username: me, password_file: pass}", Ok(basic("from file"))),
-        ("basic_auth: {username: me, password_file: /etc/pass}", Ok(basic("from file"))),
-        ("authorization: {credentials: t}", Ok(token("Bearer", "t"))),
-        ("authorization: {type: Token, credentials_file: pass}", Ok(token("Token", "from file"))),
-        ("bearer_token: t", Ok(token("Bearer", "t"))),
-        ("bearer_token_file: pass", Ok(token("Bearer", "from file"))),
-        ("basic_auth: {username: me, password: a, password_file: pass}", Err("one of `password`")),
-        ("{bearer_token: t, authorization: {credentials: t}}", Err("write one of `basic_auth`")),
-        ("tls_config: {}", Ok(Credentials::None)),
-        ("tls_config: {x: y}", Err("http.yml:1:14: unknown field `x`")),
-        ("tls_config: {cert: a}", Err("a certificate needs its key")),
-        ("tls_config: {ca: a, ca_file: b}", Err("one of `ca` and `ca_file`")),
-        ("tls_config: {min_version: TLS13, max_version: TLS12}", Err("max_version is older")),
-        ("tls_config: {min_version: '1.2'}", Err("http.yml:1:27: unknown variant `1.2`")),
-        ("tls_config: {ca_file: gone}", Err("/etc/gone")),
-        ("bearer_token_file: gone", Err("/etc/gone")),
+        ("", ""),
+        ("tls_config:", ""),
+        ("basic_auth: {username: me, password: 17}", "basic_auth:\n  username: me\n  password: <secret>\n"),
+        (
+            "basic_auth: {username_file: me, password_file: /pass}",
+            "basic_auth:\n  username_file: /etc/me\n  password_file: /pass\n",
+        ),
+        ("authorization: {credentials: t}", "authorization:\n  type: Bearer\n  credentials: <secret>\n"),
+        ("bearer_token: t", "authorization:\n  type: Bearer\n  credentials: <secret>\n"),
+        ("bearer_token_file: pass", "authorization:\n  type: Bearer\n  credentials_file: /etc/pass\n"),
+        (
+            "tls_config: {ca_file: ca.pem, cert: C, key: K, server_name: s, min_version: TLS12}",
+            "tls_config:\n  cert: C\n  key: <secret>\n  ca_file: /etc/ca.pem\n  server_name: s\n  \
+             insecure_skip_verify: false\n  min_version: TLS12\n",
+        ),
     ] {
-        let env = env(&[("/etc/http.yml", text), ("/etc/pass", "from file\n")]);
-        let got = load_http_client(&*env.fs, Path::new("/etc/http.yml"));
-        match (got, expected) {
-            (Ok(got), Ok(expected)) => assert!(got.credentials == expected, "{text}"),
-            (Err(e), Err(words)) => assert!(e.to_string().contains(words), "{text}: {e}"),
-            (got, expected) => panic!("{text}: {got:?}, not {expected:?}"),
-        }
+        let env = env(&[("/etc/http.yml", text)]);
+        let http = load_http_client(&*env.fs, Path::new("/etc/http.yml")).unwrap();
+        let shown = to_yaml(&HttpConfigFile { http });
+        assert_eq!(shown, format!("{expected}{DEFAULTS}"), "{text}");
     }
+    let text = "follow_redirects: false\nenable_http2: false\nproxy_url: http://me:hush@proxy:3128\n\
+                no_proxy: 10.0.0.0/8\nproxy_connect_header: {X-A: [hush]}\n\
+                http_headers: {X-B: {values: [b], secrets: [hush], files: [f]}}\n\
+                oauth2: {client_id: me, client_secret: hush, token_url: 'http://t/', scopes: [a],\n  \
+                proxy_url: 'socks5://p:1'}\n";
+    let env = env(&[("/etc/http.yml", text)]);
+    let http = load_http_client(&*env.fs, Path::new("/etc/http.yml")).unwrap();
+    let expected = "oauth2:\n  client_id: me\n  client_secret: <secret>\n  scopes:\n  - a\n  \
+                    token_url: http://t/\n  proxy_url: socks5://p:1\n\
+                    follow_redirects: false\nenable_http2: false\n\
+                    proxy_url: http://me:xxxxx@proxy:3128/\nno_proxy: 10.0.0.0/8\n\
+                    proxy_connect_header:\n  X-A:\n  - <secret>\n\
+                    http_headers:\n  X-B:\n    values:\n    - b\n    secrets:\n    - <secret>\n    \
+                    files:\n    - /etc/f\n";
+    assert_eq!(to_yaml(&HttpConfigFile { http: http.clone() }), expected);
+    assert!(!format!("{http:?}").contains("hush"), "{http:?}");
 }
 
 #[test]
-fn how_a_connection_is_secured_is_read_from_files() {
-    let text = "tls_config: {ca_file: ca.pem, cert_file: /etc/cert.pem, key: KEY, \
-         insecure_skip_verify: true, server_name: s, min_version: TLS12, max_version: TLS13}";
-    let env = env(&[("/etc/http.yml", text), ("/etc/ca.pem", "CA\n"), ("/etc/cert.pem", "CERT\n")]);
-    let tls = load_http_client(&*env.fs, Path::new("/etc/http.yml")).unwrap().tls;
-    assert_eq!(tls.authorities.as_deref(), Some(&b"CA"[..]));
-    assert_eq!(tls.identity.as_ref().map(|pem| &pem.expose()[..]), Some(&b"CERT\nKEY\n"[..]));
-    assert_eq!((tls.verification, tls.server_name.as_deref()), (Verification::None, Some("s")));
-    assert_eq!((tls.min_version, tls.max_version), (Some(TlsVersion::Tls12), Some(TlsVersion::Tls13)));
-    assert!(!format!("{tls:?}").contains("KEY"));
+fn what_is_wrong_with_how_a_server_is_spoken_to_has_its_place() {
+    for (text, expected) in [
+        ("basic_auth: {username: me, password: a, password_file: pass}", "`password` and `password_file`"),
+        ("{bearer_token: t, authorization: {credentials: t}}", "at most one of `basic_auth`"),
+        ("authorization: {type: Basic, credentials: t}", "write `basic_auth`"),
+        ("tls_config: {x: y}", "http.yml:1:14: unknown field `x`"),
+        ("x: y", "http.yml:1:1: unknown field `x`"),
+        ("basic_auth: [a]", "http.yml:1:13: expected a mapping"),
+        (
+            "{follow_redirects: true, follow_redirects: true}",
+            "http.yml:1:26: the key \"follow_redirects\" stands twice",
+        ),
+        ("tls_config: {cert: a}", "a certificate needs its key"),
+        ("tls_config: {ca: a, ca_file: b}", "`ca` and `ca_file`"),
+        ("tls_config: {min_version: TLS13, max_version: TLS12}", "max_version is older"),
+        ("tls_config: {max_version: TLS11}", "TLS before 1.2 is not spoken"),
+        ("tls_config: {min_version: '1.2'}", "http.yml:1:27: unknown variant `1.2`"),
+        ("proxy_url: nowhere", "proxy_url: it is no address"),
+        ("no_proxy: a", "no_proxy: it needs a `proxy_url`"),
+        ("{proxy_url: 'http://a', proxy_from_environment: true}", "at most one of `proxy_url`"),
+        ("proxy_connect_header: {a: [b]}", "proxy_connect_header: it needs"),
+        ("http_headers: {Host: {values: [a]}}", "\"Host\" says how a request is made"),
+        ("http_headers: {'a b': {values: [a]}}", "\"a b\" is no name of a header"),
+        ("oauth2: {token_url: 'http://t'}", "`client_id` is missing"),
+        ("oauth2: {client_id: a}", "`token_url` is missing"),
+        ("oauth2: {client_id: a, token_url: t}", "token_url: it is no address"),
+        ("oauth2: {client_id: a, x: y}", "http.yml:1:24: unknown field `x`"),
+    ] {
+        let env = env(&[("/etc/http.yml", text)]);
+        let error = load_http_client(&*env.fs, Path::new("/etc/http.yml")).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! - `columns`: `Columns`, samples as columns, native histograms and start timestamps among them.
 //! - `exemplar`, `metadata`: what travels beside samples.
 //! - `absent`: what a key of a file means that has no value.
+//! - `inlined`: parts of a file whose keys stand among those of others.
 //!
 //! What always holds:
 //! - `Labels` are sorted by name, no name stands twice, no value is empty (an empty value means
@@ -29,6 +30,7 @@ pub mod duration;
 pub mod exemplar;
 pub mod float;
 pub mod histogram;
+pub mod inlined;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;

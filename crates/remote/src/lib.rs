@@ -1,11 +1,7 @@
-//! Speaking to other people's servers: remote write 1.0 out of a durable queue, and the HTTP client that also
-//! tools use.
+//! Speaking to other people's servers: remote write 1.0 out of a durable queue.
 //!
 //! Modules:
-//! - `http_client`: who we say to be, and how the connection is secured.
-//! - `endpoint`: a server that takes samples: its address, its headers, its secrets in files; what its
-//!   answers mean.
-//!   `tls_files`: the files that secure the connection.
+//! - `endpoint`: a server that takes samples: its address, and what its answers mean.
 //! - `batch`: a page of metrics becomes requests, each ready to be sent; `metadata`: what it says of its
 //!   families becomes others, which no queue holds.
 //! - `sender`: takes requests from the queue and sends them, in order, until they are taken.
@@ -27,14 +23,11 @@
 mod backoff;
 mod batch;
 mod endpoint;
-pub mod http_client;
 mod metadata;
 mod push;
 mod sender;
 mod stats;
-mod tls_files;
 
 pub use batch::{Batch, Batcher, TargetLabels};
-pub use endpoint::{Endpoint, EndpointError, EndpointOptions, HttpEndpoint, Reply, SecretFile};
+pub use endpoint::{Endpoint, EndpointError, EndpointOptions, HttpEndpoint, Reply};
 pub use push::{OpenError, Options, RemoteWrite};
-pub use tls_files::TlsFiles;

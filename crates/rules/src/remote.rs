@@ -3,11 +3,15 @@
 
 use crate::source::{Answer, AnswerSeries, AnswerValue, RangeSource, SourceError};
 use form_urlencoded::Serializer;
-use reqwest::{Client, Response, StatusCode, Url, header::CONTENT_TYPE};
+use reqwest::{Method, StatusCode, Url, header::CONTENT_TYPE};
 use serde::Deserialize;
+use skopos_base::fs::SharedFs;
+use skopos_client::{
+    ClientError, ClientOptions, HttpClient, HttpConfig,
+    answer::{body_within, chain},
+};
 use skopos_model::{Labels, TimestampMs};
 use skopos_promql::{Steps, ast::Expr};
-use skopos_remote::http_client::HttpClient;
 use std::collections::BTreeMap;
 use tokio::runtime::{Builder, Runtime};
 
@@ -20,18 +24,16 @@ const SHOWN_CHARS: usize = 200;
 #[derive(Debug)]
 pub struct RemoteSource {
     runtime: Runtime,
-    client: Client,
+    client: HttpClient,
     url: Url,
-    /// The address by which the server is known to whoever asks; it may be another than the one asked.
-    given: Url,
 }
 
 impl RemoteSource {
     /// The server at `url`, where its own paths may stand behind a prefix.
     ///
     /// # Errors
-    /// When the address is none.
-    pub fn new(url: &str, http: &HttpClient) -> Result<Self, SourceError> {
+    /// When the address is none, or what `http` says is not to be had.
+    pub fn new(url: &str, http: &HttpConfig, fs: &SharedFs) -> Result<Self, SourceError> {
         let invalid = |reason: String| SourceError::Invalid(reason);
         let mut parsed = Url::parse(url).map_err(|e| invalid(format!("{url:?} is no address: {e}")))?;
         if !matches!(parsed.scheme(), "http" | "https") {
@@ -39,53 +41,39 @@ impl RemoteSource {
         }
         let prefix = parsed.path().trim_end_matches('/').to_owned();
         parsed.set_path(&format!("{prefix}/api/v1/query_range"));
-        let given = parsed.clone();
-        let (builder, url) = http.builder_for(parsed).map_err(invalid)?;
-        let client = builder.build().map_err(|e| invalid(format!("HTTP client: {e}")))?;
+        let client = HttpClient::new(http, &ClientOptions::default(), fs);
+        let client = client.map_err(|e| invalid(e.to_string()))?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| invalid(format!("HTTP client: {e}")))?;
-        Ok(Self { runtime, client, url, given })
+        Ok(Self { runtime, client, url: parsed })
     }
 
-    async fn ask(&self, form: &str) -> Result<(StatusCode, Vec<u8>), reqwest::Error> {
-        let post = self.client.post(self.url.clone());
+    async fn ask(&self, form: &str) -> Result<(StatusCode, Vec<u8>), SourceError> {
+        let connection = |reason: String| SourceError::Connection { url: self.shown(), reason };
+        let made = |e: ClientError| connection(e.to_string());
+        let sent = |e: reqwest::Error| connection(chain(&e.without_url()));
+        let post = self.client.request(Method::POST, &self.url).await.map_err(made)?;
         let post = post.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.to_owned());
-        let response = post.send().await?;
+        let response = post.send().await.map_err(sent)?;
         // Some servers and what stands before them know this path with GET alone.
         let refused = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
         if !refused.contains(&response.status()) {
-            return body_within(response, ANSWER_MAX_BYTES).await;
+            return body_within(response, ANSWER_MAX_BYTES).await.map_err(sent);
         }
         let mut url = self.url.clone();
         url.set_query(Some(form));
-        let response = self.client.get(url).send().await?;
-        body_within(response, ANSWER_MAX_BYTES).await
+        let get = self.client.request(Method::GET, &url).await.map_err(made)?;
+        body_within(get.send().await.map_err(sent)?, ANSWER_MAX_BYTES).await.map_err(sent)
     }
 
     /// The address without what may be secret in it.
     fn shown(&self) -> String {
-        let mut url = self.given.clone();
+        let mut url = self.url.clone();
         if url.password().is_some() && url.set_password(None).is_err() {
             return "the server".to_owned();
         }
         url.to_string()
     }
-}
-
-/// The status and the body of an answer, up to one byte more than the `max` that are allowed.
-pub async fn body_within(
-    mut response: Response,
-    max: usize,
-) -> Result<(StatusCode, Vec<u8>), reqwest::Error> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        let room = (max + 1).saturating_sub(bytes.len()).min(chunk.len());
-        bytes.extend_from_slice(&chunk[..room]);
-        if room < chunk.len() {
-            break;
-        }
-    }
-    Ok((response.status(), bytes))
 }
 
 impl RangeSource for RemoteSource {
@@ -97,30 +85,13 @@ impl RangeSource for RemoteSource {
             .append_pair("end", &seconds(steps.end))
             .append_pair("step", &steps.step.as_secs_f64().to_string())
             .finish();
-        let (status, bytes) = self
-            .runtime
-            .block_on(self.ask(&form))
-            .map_err(|e| SourceError::Connection { url: self.shown(), reason: chain(&e) })?;
+        let (status, bytes) = self.runtime.block_on(self.ask(&form))?;
         if bytes.len() > ANSWER_MAX_BYTES {
             let reason = format!("it is longer than {ANSWER_MAX_BYTES} bytes");
             return Err(SourceError::Answer { url: self.shown(), reason });
         }
         read(&self.shown(), status, &bytes)
     }
-}
-
-/// An error with its causes: the outermost alone rarely says what happened.
-fn chain(error: &reqwest::Error) -> String {
-    let mut out = String::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(e) = cause {
-        let text = e.to_string();
-        if !out.contains(&text) {
-            out = if out.is_empty() { text } else { format!("{out}: {text}") };
-        }
-        cause = e.source();
-    }
-    if out.is_empty() { error.to_string() } else { out }
 }
 
 #[derive(Deserialize)]
@@ -193,6 +164,7 @@ fn read(url: &str, status: StatusCode, bytes: &[u8]) -> Result<Answer, SourceErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skopos_base::sim::SimWorld;
 
     fn said(status: u16, body: &str) -> Result<Answer, SourceError> {
         read("http://x", StatusCode::from_u16(status).unwrap(), body.as_bytes())
@@ -247,13 +219,12 @@ mod tests {
 
     #[test]
     fn what_is_secret_is_not_shown() {
-        let source = RemoteSource::new("http://me:hush@localhost:1/prefix/", &HttpClient::default()).unwrap();
+        let fs = SimWorld::new(1).env().fs;
+        let new = |url: &str| RemoteSource::new(url, &HttpConfig::default(), &fs);
+        let source = new("http://me:hush@localhost:1/prefix/").unwrap();
         assert_eq!(source.shown(), "http://me@localhost:1/prefix/api/v1/query_range");
         for url in ["", "localhost:9090", "ftp://x"] {
-            assert!(
-                matches!(RemoteSource::new(url, &HttpClient::default()), Err(SourceError::Invalid(_))),
-                "{url}"
-            );
+            assert!(matches!(new(url), Err(SourceError::Invalid(_))), "{url}");
         }
     }
 }

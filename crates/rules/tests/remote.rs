@@ -1,10 +1,13 @@
 //! `RemoteSource` against a server that writes down what it is asked.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
-use skopos_base::secret::Secret;
+use skopos_base::{secret::Secret, sim::SimWorld};
+use skopos_client::{
+    HttpConfig,
+    config::{Authorization, BasicAuth},
+};
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Steps, parse};
-use skopos_remote::http_client::{Credentials, HttpClient};
 use skopos_rules::{
     remote::RemoteSource,
     source::{Answer, RangeSource, SourceError},
@@ -23,7 +26,7 @@ type Request = (String, String, String);
 /// Asks a server that gives these answers (status and body) one after the other; gives what came of it, and
 /// the requests.
 fn ask(
-    credentials: Credentials,
+    http: &HttpConfig,
     prefix: &str,
     answers: &'static [(&str, &str)],
 ) -> (Result<Answer, SourceError>, Vec<Request>) {
@@ -56,7 +59,7 @@ fn ask(
         }
         requests
     });
-    let mut source = RemoteSource::new(&url, &HttpClient { credentials, ..HttpClient::default() }).unwrap();
+    let mut source = RemoteSource::new(&url, http, &SimWorld::new(1).env().fs).unwrap();
     let steps = Steps {
         start: TimestampMs::new(1_700_000_017_110),
         end: TimestampMs::new(1_700_000_020_000),
@@ -70,12 +73,15 @@ const FORM: &str = "query=a+%2B+b&start=1700000017.11&end=1700000020&step=1.5";
 
 #[test]
 fn a_query_is_posted_behind_the_prefix_with_its_credentials() {
-    let basic = Credentials::Basic { username: "me".into(), password: Secret::new("hush".into()) };
-    let token = Credentials::Authorization { kind: "Bearer".into(), secret: Secret::new("t0".into()) };
-    for (credentials, authorization) in
-        [(Credentials::None, ""), (basic, "Basic bWU6aHVzaA=="), (token, "Bearer t0")]
+    let secret = |text: &str| Secret::new(text.to_owned());
+    let basic = BasicAuth { username: "me".into(), password: secret("hush"), ..BasicAuth::default() };
+    let basic = HttpConfig { basic_auth: Some(basic), ..HttpConfig::default() };
+    let token = Some(Authorization::bearer(secret("t0"), None));
+    let token = HttpConfig { authorization: token, ..HttpConfig::default() };
+    for (http, authorization) in
+        [(HttpConfig::default(), ""), (basic, "Basic bWU6aHVzaA=="), (token, "Bearer t0")]
     {
-        let (answer, requests) = ask(credentials, "/p/", &[("200", MATRIX)]);
+        let (answer, requests) = ask(&http, "/p/", &[("200", MATRIX)]);
         assert_eq!(answer.unwrap(), Answer::default());
         let line = "POST /p/api/v1/query_range HTTP/1.1";
         assert_eq!(requests, [(line.to_owned(), authorization.to_owned(), FORM.to_owned())]);
@@ -85,7 +91,7 @@ fn a_query_is_posted_behind_the_prefix_with_its_credentials() {
 #[test]
 fn a_server_that_knows_no_post_is_asked_with_get() {
     for status in [&[("405", ""), ("200", MATRIX)], &[("501", "no"), ("200", MATRIX)]] {
-        let (answer, requests) = ask(Credentials::None, "", status);
+        let (answer, requests) = ask(&HttpConfig::default(), "", status);
         assert_eq!(answer.unwrap(), Answer::default());
         assert_eq!(requests[1].0, format!("GET /api/v1/query_range?{FORM} HTTP/1.1"));
     }
@@ -93,10 +99,10 @@ fn a_server_that_knows_no_post_is_asked_with_get() {
 
 #[test]
 fn a_refusal_and_a_cut_answer_are_told_apart() {
-    let (answer, _) = ask(Credentials::None, "", &[("401", "who are you?\n")]);
+    let (answer, _) = ask(&HttpConfig::default(), "", &[("401", "who are you?\n")]);
     assert!(matches!(answer, Err(SourceError::Refused { status: 401, .. })), "{answer:?}");
-    let (answer, _) = ask(Credentials::None, "", &[("200", "{\"status\":\"succ")]);
+    let (answer, _) = ask(&HttpConfig::default(), "", &[("200", "{\"status\":\"succ")]);
     assert!(matches!(answer, Err(SourceError::Answer { .. })), "{answer:?}");
-    let (answer, _) = ask(Credentials::None, "", &[]);
+    let (answer, _) = ask(&HttpConfig::default(), "", &[]);
     assert!(matches!(answer, Err(SourceError::Connection { .. })), "{answer:?}");
 }

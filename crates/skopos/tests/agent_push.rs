@@ -193,5 +193,5 @@ fn a_new_authority_needs_no_restart() {
     fs::rename(&next, &authority).unwrap();
     wait_for(&agent, sent, |n| n > before);
     wait_for(&agent, PENDING, |n| n < 50.0);
-    assert!(agent.log().contains("the connection has new certificates"), "{}", agent.log());
+    assert!(agent.log().contains("connections have new certificates"), "{}", agent.log());
 }

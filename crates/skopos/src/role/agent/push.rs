@@ -5,14 +5,15 @@ use super::Page;
 use crate::role::Failure;
 use skopos_agent::{Host as _, Scrape, Selection, ThisHost};
 use skopos_base::{Env, secret::Secret};
+use skopos_client::{
+    HttpConfig,
+    config::{Authorization, BasicAuth, HeaderConfig, TlsConfig},
+};
 use skopos_config::ByteSize;
 use skopos_exposition::Format;
 use skopos_model::{DurationMs, TimestampMs};
-use skopos_remote::{
-    EndpointOptions, Options, RemoteWrite, SecretFile, TargetLabels, TlsFiles,
-    http_client::{TlsClient, Verification},
-};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use skopos_remote::{EndpointOptions, Options, RemoteWrite, TargetLabels};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 
 /// The label `job`, unless a flag says it: as dashboards of node_exporter have it.
@@ -130,10 +131,7 @@ impl PushFlags {
         let interval = positive("remote-write.interval", self.interval)?;
         let endpoint = EndpointOptions {
             timeout: positive("remote-write.timeout", self.timeout)?,
-            tls: self.who.tls(),
-            tls_files: self.who.tls_files(),
-            secret: self.who.secret(),
-            headers: self.headers()?,
+            http: HttpConfig { http_headers: self.headers()?, ..self.who.http() },
         };
         let options = Options {
             urls: self.urls.clone(),
@@ -159,36 +157,37 @@ impl PushFlags {
         Ok(labels)
     }
 
-    fn headers(&self) -> Result<Vec<(String, Secret<String>)>, Failure> {
-        let header = |text: &String| {
+    fn headers(&self) -> Result<BTreeMap<String, HeaderConfig>, Failure> {
+        let mut all = BTreeMap::<String, HeaderConfig>::new();
+        for text in &self.headers {
             // What stands there may be secret: it is not shown.
             let wrong = || Failure::Flags("--remote-write.header: write NAME=VALUE".to_owned());
             let (name, value) = text.split_once('=').ok_or_else(wrong)?;
-            Ok((name.trim().to_owned(), Secret::new(value.trim().to_owned())))
-        };
-        self.headers.iter().map(header).collect()
+            let header = all.entry(name.trim().to_owned()).or_default();
+            header.secrets.push(Secret::new(value.trim().to_owned()));
+        }
+        Ok(all)
     }
 }
 
 impl WhoFlags {
-    fn secret(&self) -> Option<SecretFile> {
-        match (&self.username, &self.password_file, &self.bearer_file) {
-            (Some(username), Some(file), _) => {
-                Some(SecretFile::Password { username: username.clone(), file: file.clone() })
-            }
-            (_, _, Some(file)) => Some(SecretFile::Bearer { file: file.clone() }),
-            _ => None,
-        }
-    }
-
-    fn tls(&self) -> TlsClient {
-        let verification = if self.insecure { Verification::None } else { Verification::Full };
-        TlsClient { verification, server_name: self.server_name.clone(), ..TlsClient::default() }
-    }
-
-    fn tls_files(&self) -> TlsFiles {
-        let identity = self.cert_file.clone().zip(self.key_file.clone());
-        TlsFiles { authorities: self.ca_file.clone(), identity }
+    fn http(&self) -> HttpConfig {
+        let basic_auth = self.username.as_ref().map(|username| BasicAuth {
+            username: username.clone(),
+            password_file: self.password_file.clone(),
+            ..BasicAuth::default()
+        });
+        let token = self.bearer_file.clone();
+        let authorization = token.map(|file| Authorization::bearer(Secret::default(), Some(file)));
+        let tls_config = TlsConfig {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.cert_file.clone(),
+            key_file: self.key_file.clone(),
+            server_name: self.server_name.clone().unwrap_or_default(),
+            insecure_skip_verify: self.insecure,
+            ..TlsConfig::default()
+        };
+        HttpConfig { basic_auth, authorization, tls_config, ..HttpConfig::default() }
     }
 }
 
@@ -299,11 +298,12 @@ mod tests {
         assert_eq!((options.labels.get("job"), options.labels.get("site")), (Some("vm"), Some("s")));
         assert!(options.labels.get("instance").is_some());
         assert_eq!(options.metadata_interval, Some(Duration::from_secs(300)));
-        let EndpointOptions { tls_files, secret, headers, .. } = options.endpoint.clone();
-        assert_eq!(headers, [("X-Scope".to_owned(), Secret::new("t=1".to_owned()))]);
-        assert_eq!(secret, Some(SecretFile::Bearer { file: "/token".into() }));
-        let identity = Some(("/cert".into(), "/key".into()));
-        assert_eq!(tls_files, TlsFiles { authorities: Some("/ca".into()), identity });
+        let HttpConfig { http_headers, authorization, tls_config, .. } = options.endpoint.http.clone();
+        let secret = HeaderConfig::secret(Secret::new("t=1".to_owned()));
+        assert_eq!(http_headers, BTreeMap::from([("X-Scope".to_owned(), secret)]));
+        assert_eq!(authorization.unwrap().credentials_file, Some("/token".into()));
+        let files = [tls_config.ca_file, tls_config.cert_file, tls_config.key_file];
+        assert_eq!(files, ["/ca", "/cert", "/key"].map(|file| Some(file.into())));
         assert_eq!((options.spool.max_bytes, options.spool.segment_bytes), (64 << 20, 8 << 20));
         assert_eq!(options.spool.max_unwritten_bytes, 2 << 20);
         assert_eq!(options.spool.max_age, Duration::from_secs(86_400));

@@ -8,10 +8,12 @@ use reqwest::{
 };
 use serde_json::Value;
 use skopos_base::Env;
+use skopos_client::{
+    ClientOptions, HttpClient, HttpConfig,
+    answer::{body_within, chain},
+};
 use skopos_config::load_http_client;
-use skopos_remote::http_client::HttpClient;
-use skopos_rules::remote::body_within;
-use std::{error::Error, path::PathBuf};
+use std::{error::Error as _, path::PathBuf};
 use tokio::runtime::{Builder, Runtime};
 
 /// The most bytes of an answer.
@@ -50,7 +52,8 @@ impl Connection {
 /// A server.
 pub(super) struct Client {
     runtime: Runtime,
-    client: reqwest::Client,
+    client: HttpClient,
+    headers: HeaderMap,
     server: Url,
 }
 
@@ -62,19 +65,19 @@ impl Client {
         let url = url.ok_or_else(wrong)?;
         let http = match &connection.http_config_file {
             Some(file) => load_http_client(&*env.fs, file)?,
-            None => HttpClient::default(),
+            None => HttpConfig::default(),
         };
-        let (builder, server) = http.builder_for(url).map_err(Failure::Data)?;
-        let client = builder.default_headers(connection.headers()?);
-        let client = client.build().map_err(|e| Failure::Data(format!("HTTP client: {e}")))?;
+        let client = HttpClient::new(&http, &ClientOptions::default(), &env.fs);
+        let client = client.map_err(|e| Failure::Data(e.to_string()))?;
+        let headers = connection.headers()?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Failure::system("cannot start the HTTP client"))?;
-        Ok(Self { runtime, client, server })
+        Ok(Self { runtime, client, headers, server: url })
     }
 
     /// Asks by a form.
     pub(super) fn post(&self, endpoint: &str, params: &[(&'static str, String)]) -> Result<Value, Failure> {
-        let request = self.client.request(Method::POST, self.url(&[endpoint]));
+        let request = self.request(Method::POST, &self.url(&[endpoint]))?;
         self.ask(request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(params)))
     }
 
@@ -82,7 +85,12 @@ impl Client {
     pub(super) fn get(&self, path: &[&str], params: &[(&'static str, String)]) -> Result<Value, Failure> {
         let mut url = self.url(path);
         url.set_query(Some(&form(params)));
-        self.ask(self.client.request(Method::GET, url))
+        self.ask(self.request(Method::GET, &url)?)
+    }
+
+    fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, Failure> {
+        let made = self.runtime.block_on(self.client.request(method, url));
+        Ok(made.map_err(|e| Failure::Data(e.to_string()))?.headers(self.headers.clone()))
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -95,9 +103,10 @@ impl Client {
 
     /// The data of the answer.
     fn ask(&self, request: RequestBuilder) -> Result<Value, Failure> {
-        let (status, body) = self.runtime.block_on(answer(request)).map_err(|e| {
-            Failure::Data(format!("query error: {}", e.source().map_or_else(|| e.to_string(), chain)))
-        })?;
+        let answer = self.runtime.block_on(answer(request));
+        // The first of its causes only repeats the address.
+        let reason = |e: reqwest::Error| e.source().map_or_else(|| e.to_string(), chain);
+        let (status, body) = answer.map_err(|e| Failure::Data(format!("query error: {}", reason(e))))?;
         if body.len() > ANSWER_MAX_BYTES {
             return Err(failed(&format!("the answer is longer than {ANSWER_MAX_BYTES} bytes")));
         }
@@ -111,14 +120,6 @@ fn form(params: &[(&'static str, String)]) -> String {
 
 async fn answer(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), reqwest::Error> {
     body_within(request.send().await?, ANSWER_MAX_BYTES).await
-}
-
-/// An error with its causes: the outermost alone rarely says what happened.
-fn chain(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", chain(cause)),
-        None => error.to_string(),
-    }
 }
 
 fn data(status: StatusCode, body: &[u8]) -> Result<Value, Failure> {

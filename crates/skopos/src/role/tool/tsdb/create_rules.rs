@@ -7,10 +7,10 @@ use super::{
 };
 use crate::role::Failure;
 use skopos_base::Env;
+use skopos_client::HttpConfig;
 use skopos_config::{load_http_client, load_rules};
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_promql::{Engine, EngineOptions};
-use skopos_remote::http_client::HttpClient;
 use skopos_rules::{
     LocalSource,
     backfill::{recorded, spans},
@@ -90,9 +90,9 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
         None => {
             let http = match &flags.http_config_file {
                 Some(file) => load_http_client(&*env.fs, file)?,
-                None => HttpClient::default(),
+                None => HttpConfig::default(),
             };
-            let mut source = RemoteSource::new(&flags.url, &http).map_err(failed)?;
+            let mut source = RemoteSource::new(&flags.url, &http, &env.fs).map_err(failed)?;
             let made = fill(&mut source, &rules, (flags.start, end), flags, &env)?;
             show(&env, &flags.output_dir, &made, &flags.shown)
         }

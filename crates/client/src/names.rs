@@ -1,0 +1,58 @@
+//! The address of a server whose certificate has another name (`server_name`): the handshake is about that
+//! name, and the connection leads where the address says.
+
+use reqwest::{
+    Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::HeaderValue,
+};
+use std::{net::IpAddr, sync::Arc};
+
+/// A server by its address, under another name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Renamed {
+    host: String,
+    port: u16,
+}
+
+impl Renamed {
+    /// The server of `url`, if its certificate is to have another name than the address does.
+    ///
+    /// # Errors
+    /// When the name is an address: a certificate cannot be asked for in the place of another by that.
+    pub(crate) fn of(url: &Url, name: &str) -> Result<Option<Self>, String> {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        if name.is_empty() || url.scheme() != "https" || host.eq_ignore_ascii_case(name) {
+            return Ok(None);
+        }
+        if name.parse::<IpAddr>().is_ok() {
+            return Err("tls_config: server_name: an address cannot be asked for in the place of another: \
+                        write a name"
+                .to_owned());
+        }
+        Ok(Some(Self { host: host.to_owned(), port: url.port_or_known_default().unwrap_or(443) }))
+    }
+
+    /// `url` with the other name, and the header `Host` that it has nevertheless.
+    pub(crate) fn rename(url: &Url, name: &str) -> Result<(Url, HeaderValue), String> {
+        let mut renamed = url.clone();
+        let wrong = |e: &dyn std::fmt::Display| format!("tls_config: server_name: {name:?} is no name: {e}");
+        renamed.set_host(Some(name)).map_err(|e| wrong(&e))?;
+        let host = url.host_str().unwrap_or_default();
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        Ok((renamed, HeaderValue::from_str(&authority).map_err(|e| wrong(&e))?))
+    }
+}
+
+/// Whatever name is asked for, this server has it.
+pub(crate) struct Always(pub(crate) Arc<Renamed>);
+
+impl Resolve for Always {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let server = Arc::clone(&self.0);
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
+}
