@@ -20,6 +20,8 @@ const ASKED_BY_POST: [&str; 11] = [
     "search/label_names",
     "search/label_values",
 ];
+/// What is asked by `POST` and brings samples, behind `API`.
+const PUSHED: [&str; 1] = ["write"];
 
 /// The scope that `request` needs.
 pub fn needed_scope(request: &Request) -> Scope {
@@ -34,7 +36,12 @@ pub fn needed_scope(request: &Request) -> Scope {
         Method::POST => route.is_some_and(|route| ASKED_BY_POST.contains(&route)),
         _ => false,
     };
-    if only_asks { Scope::Read } else { Scope::Admin }
+    let pushes = *request.method() == Method::POST && route.is_some_and(|route| PUSHED.contains(&route));
+    match (only_asks, pushes) {
+        (true, _) => Scope::Read,
+        (false, true) => Scope::Write,
+        (false, false) => Scope::Admin,
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +63,9 @@ mod tests {
             ("GET", "/api/v1/admin/tsdb/snapshot", Scope::Admin),
             ("PUT", "/-/reload", Scope::Admin),
             ("GET", "/prefix/-/quit", Scope::Admin),
+            ("POST", "/prefix/api/v1/write", Scope::Write),
+            ("PUT", "/api/v1/write", Scope::Admin),
+            ("POST", "/x/api/v1/write/api/v1/admin/tsdb/snapshot", Scope::Admin),
             // A prefix says nothing of what stands behind it.
             ("GET", "/x/api/v1/admin/api/v1/query", Scope::Read),
             ("POST", "/x/api/v1/query/api/v1/admin/tsdb/snapshot", Scope::Admin),
@@ -82,7 +92,14 @@ mod tests {
                 _ => continue,
             };
             let changes = ["/admin/", "/-/reload", "/-/quit"].iter().any(|part| path.contains(part));
-            let scope = if changes { Scope::Admin } else { Scope::Read };
+            let pushes = path.ends_with("/api/v1/write");
+            let scope = if changes {
+                Scope::Admin
+            } else if pushes {
+                Scope::Write
+            } else {
+                Scope::Read
+            };
             assert_eq!(needed(method, &path.replace("{name}", "x")), scope, "{method} {path}");
             seen += 1;
         }

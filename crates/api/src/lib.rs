@@ -11,6 +11,7 @@
 //! - `search`, `search_score`: names and values that fit a term, the best first.
 //! - `params`, `multipart`, `reply`, `json`: how a request is read and an answer written.
 //! - `remote_read`: samples and chunks for other servers.
+//! - `push`: what others send us; see its own map.
 //! - `query_stats`: how long a query took, for clients that ask; `query_log`: for the log of queries.
 //! - `query_ranks`: queries that are being answered, and those that took longest.
 //! - `openapi`: all of this, for programs.
@@ -56,6 +57,7 @@ pub mod own_metrics;
 mod params;
 mod parts;
 mod processes;
+mod push;
 mod query;
 mod query_log;
 mod query_ranks;
@@ -79,6 +81,7 @@ pub use blocking::Slots;
 pub use control::Asked;
 pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
+pub use push::{Push, PushOptions};
 pub use query_log::QueryLog;
 pub use remote_read::{ChunkSource, RemoteRead, RemoteReadLimits};
 pub use writing::DEFAULT_RESPONSE_MAX_BYTES;
@@ -106,6 +109,7 @@ pub fn router(app: App, mount: &Mount) -> Router {
     let cors = middleware::from_fn_with_state(mount.cors_origin.clone(), mount::cors);
     let api = query_routes()
         .merge(search_routes())
+        .merge(push_routes())
         .merge(state_routes())
         .nest("/admin/tsdb", admin_routes(mount))
         .fallback(no_such_endpoint)
@@ -147,6 +151,11 @@ fn query_routes() -> Router<App> {
         .route("/label/{name}/values", get(labels::values))
         .route("/metadata", get(metadata::metadata))
         .route("/read", post(remote_read::read).layer(DefaultBodyLimit::max(remote_read::REQUEST_MAX_BYTES)))
+}
+
+/// Their bodies are bounded where they are read.
+fn push_routes() -> Router<App> {
+    Router::new().route("/write", post(push::remote_write::write))
 }
 
 fn search_routes() -> Router<App> {

@@ -9,6 +9,7 @@ use crate::{
     metadata::KeptMetadata,
     notifications::Notifications,
     own_metrics::{HttpStats, OwnMetrics},
+    push::Push,
     query_log::QueryLog,
     remote_read::RemoteRead,
     reply::{ApiError, ErrorType},
@@ -36,6 +37,8 @@ pub struct Parts {
     pub exemplars: Arc<dyn ExemplarQueryable>,
     /// Samples and chunks for other servers.
     pub remote_read: RemoteRead,
+    /// What is pushed.
+    pub push: Push,
     /// How the program runs.
     pub about: About,
     /// Evaluates queries.

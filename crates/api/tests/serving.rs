@@ -4,11 +4,12 @@
 
 use skopos_agent::{Paths, Top};
 use skopos_api::{
-    App, Mount, NoAdmin, Parts, QueryLog, RemoteRead, RemoteReadLimits, Slots, about::About,
-    own_metrics::OwnMetrics, router,
+    App, Mount, NoAdmin, Parts, Push, PushOptions, QueryLog, RemoteRead, RemoteReadLimits, Slots,
+    about::About, own_metrics::OwnMetrics, router,
 };
 use skopos_base::{Env, clock::Clock, sim::SimClock};
 use skopos_config::{Config, Live};
+use skopos_intake::{Destination, Intake, Limits};
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs};
 use skopos_promql::{
     Engine, EngineOptions, Steps,
@@ -95,6 +96,12 @@ impl Web {
                 Arc::new(|_| Err(QueryError::Cancelled)),
                 RemoteReadLimits::default(),
             ),
+            push: {
+                let storage = Arc::new(Storage(Arc::default()));
+                let into = Destination { storage, make_durable: Arc::new(|| Ok(())) };
+                let intake = Intake::new(into, &Env::real(), Limits::default(), 1 << 30);
+                Push::new(Arc::new(intake), PushOptions::default())
+            },
             about: About::default(),
             response_max_bytes: skopos_api::DEFAULT_RESPONSE_MAX_BYTES,
             storage,

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Crates whose decoders read what comes from a disk or from a stranger.
-const CRATES: [&str; 9] =
-    ["base", "model", "chunk", "spool", "exposition", "proto", "tsdb", "promql", "agent"];
+const CRATES: [&str; 10] =
+    ["base", "model", "chunk", "spool", "exposition", "proto", "tsdb", "promql", "agent", "intake"];
 /// How the names of functions begin that take bytes in order to write them.
 const WRITE: [&str; 6] = ["append", "push", "put", "add", "replace", "write"];
 /// No part of the product.

@@ -7,6 +7,8 @@
 //! - `read`: a request of remote read as it comes, and the answer of plain samples, written series by
 //!   series so that no second copy of it is held.
 //! - `write`: a request of remote write, written series by series.
+//! - `pushed`: requests of remote write 1.0 and 2.0 as they come, read series by series.
+//! - `wire`: the fields of any message, borrowing the bytes.
 //! - `frame`: the messages of a streamed answer, each with its length and checksum.
 //! - `families`: metric families of the exposition in protocol buffers, written metric by metric.
 //! - `error`: `ProtoError`: what is wrong with bytes from outside.
@@ -28,7 +30,9 @@ pub mod error;
 pub mod families;
 pub mod frame;
 pub mod messages;
+pub mod pushed;
 pub mod read;
+pub mod wire;
 pub mod write;
 
 pub use error::ProtoError;

@@ -476,10 +476,6 @@ fn the_command_line_of_a_prometheus_starts_the_server() {
     );
     wait_for_log(&server, &["--enable-feature=delayed-compaction changes nothing: it is not there yet"]);
     wait_for_log(&server, &["Unknown option for --enable-feature", "option=no-such"]);
-    wait_for_log(
-        &server,
-        &["--web.enable-remote-write-receiver changes nothing: only scraped targets are stored"],
-    );
     let ready =
         wait_until("it is ready", PATIENCE, || Some(server.get("/-/ready")).filter(|r| r.status != 503));
     assert_eq!((ready.status, ready.text().trim()), (200, "Skopos is ready."));

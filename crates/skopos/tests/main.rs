@@ -20,6 +20,7 @@
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
 //! - `federate`: pages for other servers, as text and in protocol buffers, beside Prometheus 3
 //! - `remote_read`: other servers read our samples, beside Prometheus
+//! - `remote_write`: other servers push samples to us, beside Prometheus
 //! - `search`, `streaming`: names by what somebody typed; answers that go out while they are written
 //! - `clients`: programs written for Prometheus
 //! - `trees`: `parse_query` and `format_query`, beside Prometheus 3
@@ -57,6 +58,7 @@ mod query_stats;
 mod query_tool;
 mod relabel;
 mod remote_read;
+mod remote_write;
 mod replay;
 mod retention;
 mod running_queries;

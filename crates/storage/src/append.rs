@@ -44,6 +44,13 @@ pub trait Appender {
         let _ = (series, metadata);
     }
 
+    /// Adds an observation of a series that has a sample in this batch or in one before. What the series has
+    /// already costs nothing. A storage that keeps no exemplars passes it over.
+    fn exemplar(&mut self, series: SeriesRef, exemplar: &Exemplar) -> Result<(), AppendError> {
+        let _ = (series, exemplar);
+        Ok(())
+    }
+
     /// From here on what the batch makes is charged to nobody: it is said of the source, not by it.
     fn charge_nobody(&mut self) {}
 
@@ -57,8 +64,30 @@ pub trait Appender {
         refused: &mut Vec<(usize, AppendError)>,
     );
 
+    /// Adds floats of known series, each at a time of its own: the way of a push. Refusals are pushed to
+    /// `refused` with the index of their row.
+    fn append_rows(&mut self, rows: &[Row], refused: &mut Vec<(usize, AppendError)>) {
+        for (i, row) in rows.iter().enumerate() {
+            let float = Append::float(SeriesId::Ref(row.series), row.timestamp, row.value);
+            if let Err(e) = self.append(&float) {
+                refused.push((i, e));
+            }
+        }
+    }
+
     /// Makes the batch visible as a whole. It survives the process from here on.
     fn commit(self: Box<Self>) -> Result<Committed, CommitError>;
+}
+
+/// A float of a known series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    /// As an earlier append returned it.
+    pub series: SeriesRef,
+    /// When the value was observed.
+    pub timestamp: TimestampMs,
+    /// The value.
+    pub value: f64,
 }
 
 /// What a commit did.

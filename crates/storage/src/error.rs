@@ -55,6 +55,9 @@ pub enum AppendError {
     /// The histogram is none: what about it is wrong.
     #[error("histogram cannot be stored: {0}")]
     InvalidHistogram(String),
+    /// The exemplar is older than others of its series, or longer than one may be.
+    #[error("exemplar is not kept: {0}")]
+    Exemplar(&'static str),
     /// A named limit was reached.
     #[error("limit {limit} of {max}{} reached", unit(limit))]
     Limit {

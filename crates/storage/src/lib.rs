@@ -39,7 +39,7 @@ pub mod query;
 pub mod series_limit;
 mod turns;
 
-pub use append::{Append, Appendable, Appender, Committed, KeptSeries, SeriesId, Value};
+pub use append::{Append, Appendable, Appender, Committed, KeptSeries, Row, SeriesId, Value};
 pub use budget::{QueryBudget, QueryLimits, QueryMemory, Running, SAMPLE_BYTES, SERIES_BYTES, SampleCounts};
 pub use chunks::{Chunk, ChunkQuerier, ChunkSeries, ChunkSeriesSet};
 pub use columns::{SeriesBatch, SeriesColumns, SeriesHistograms, SeriesSet, SeriesStarts};

@@ -9,6 +9,7 @@ mod exposition;
 mod families;
 mod matcher;
 mod promql;
+mod pushed;
 mod remote_read;
 mod spool;
 
@@ -285,6 +286,14 @@ pub const TARGETS: &[Target] = &[
         check: spool::queue,
         // Bodies are read, kept twice and written again.
         memory: on_a_disk(1 << 20, 64),
+    },
+    Target {
+        name: "pushed",
+        covers: pushed::DECODERS,
+        seeds: pushed::seeds,
+        check: pushed::any,
+        // Series, their labels and what is known of them; a body is unpacked up to 4 MiB.
+        memory: on_a_disk(16 << 20, 2048),
     },
     Target {
         name: "families",

@@ -35,6 +35,7 @@ pub(crate) fn all() -> Vec<Input> {
     edges_of_texts(&mut made);
     edges_of_families(&mut made);
     edges_of_the_agent(&mut made);
+    edges_of_pushes(&mut made);
     made.0
 }
 
@@ -405,6 +406,20 @@ fn edges_of_families(made: &mut Made) {
     ];
     for (name, stream) in streams {
         made.edge("families", name, stream);
+    }
+}
+
+/// The protocol, then the body.
+fn edges_of_pushes(made: &mut Made) {
+    let bodies: [(&str, &[u8]); 5] = [
+        ("valid-series-without-labels", &[0, 0x0a, 2, 0x12, 0]),
+        ("valid-reference-beyond-the-symbols", &[1, 0x2a, 5, 0x0a, 1, 0x07, 0x12, 0]),
+        ("edge-series-cut", &[0, 0x0a, 0x7f, 1]),
+        ("edge-labels-behind-samples", &[0, 0x0a, 4, 0x12, 0, 0x0a, 0]),
+        ("edge-group", &[1, 0x0b]),
+    ];
+    for (name, body) in bodies {
+        made.edge("pushed", name, body);
     }
 }
 

@@ -145,6 +145,15 @@ impl Db {
         self.core.head.sync(&self.core.wal)
     }
 
+    /// The same, and does nothing else: for whoever answers that a batch is durable. Those who ask meanwhile
+    /// share the next synchronisation.
+    ///
+    /// # Errors
+    /// When the disk refuses; then it is not known to be durable.
+    pub fn sync_logs(&self) -> Result<(), CommitError> {
+        self.core.head.sync_logs(&self.core.wal)
+    }
+
     /// The bytes that the WAL takes on disk.
     ///
     /// # Errors

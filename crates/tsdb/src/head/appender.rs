@@ -12,7 +12,7 @@ use super::{
     exemplars::{Timed, Verdict},
     histograms::{checked, compress_all},
     out_of_order::LateBatch,
-    registry::{HeldSeries, Origin, ref_of},
+    registry::{HeldSeries, Origin, Table, ref_of},
     series::{CommitView, HistogramRef, MemSeries, Place, SeriesIndex, Stored},
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
 };
 use skopos_model::{Exemplar, Labels, Metadata, Sample, SeriesRef, TimestampMs};
 use skopos_storage::{
-    Append, AppendError, Appender, CommitError, Committed, SeriesId, SeriesLimit, TimeRange, Value,
+    Append, AppendError, Appender, CommitError, Committed, Row, SeriesId, SeriesLimit, TimeRange, Value,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -242,6 +242,22 @@ impl<'a> HeadAppender<'a> {
         Ok(())
     }
 
+    /// Adds a float of the series of a reference, or says why not.
+    #[inline]
+    fn add_known(
+        &mut self,
+        table: &Table<'_>,
+        series: SeriesRef,
+        timestamp: TimestampMs,
+        value: f64,
+    ) -> Result<(), AppendError> {
+        let known = table.by_ref(series).ok_or(AppendError::UnknownRef(series.get()))?;
+        if known.hold_unlogged() {
+            self.batch.held.push(Arc::clone(known));
+        }
+        self.add(known, timestamp.as_ms(), value)
+    }
+
     /// Adds a histogram of a known series, or says why not.
     fn add_histogram(
         &mut self,
@@ -361,24 +377,32 @@ impl<'a> HeadAppender<'a> {
         }
     }
 
-    /// Adds an exemplar that its series does not have yet.
-    fn add_exemplar(&mut self, series: &MemSeries, exemplar: &Exemplar, of_sample: TimestampMs) {
+    /// Adds an exemplar that its series does not have yet, or says why not.
+    fn add_exemplar(
+        &mut self,
+        series: &MemSeries,
+        exemplar: &Exemplar,
+        of_sample: TimestampMs,
+    ) -> Result<(), AppendError> {
         let timestamp_ms = exemplar.timestamp.unwrap_or(of_sample).as_ms();
         let labels = exemplar.labels.clone();
         let timed = Timed { timestamp_ms, value: exemplar.value, labels };
         match self.head.exemplars.check(series.index, &timed) {
             Verdict::New => {}
             // A target repeats its newest one from scrape to scrape.
-            Verdict::Same => return,
-            Verdict::OutOfOrder | Verdict::TooLong => {
+            Verdict::Same => return Ok(()),
+            refused @ (Verdict::OutOfOrder | Verdict::TooLong) => {
                 Stats::add(&self.head.stats.exemplars_dropped_total, 1);
-                return;
+                let is_old = refused == Verdict::OutOfOrder;
+                let reason = if is_old { "its series has a newer one" } else { "its labels are too long" };
+                return Err(AppendError::Exemplar(reason));
             }
         }
         let Timed { timestamp_ms, value, labels } = timed;
         let exemplar = WalExemplar { wal_ref: series.wal_ref().get(), timestamp_ms, value, labels };
         self.batch.exemplars.push(exemplar);
         self.batch.exemplar_series.push(series.index);
+        Ok(())
     }
 
     /// Adds what a metric is, where that is news. The log names the series, or will with this batch.
@@ -551,7 +575,8 @@ impl Appender for HeadAppender<'_> {
             }
         };
         for exemplar in sample.exemplars {
-            self.add_exemplar(&series, exemplar, sample.timestamp);
+            // The sample is taken whatever becomes of what stands beside it, and it is counted.
+            let _ = self.add_exemplar(&series, exemplar, sample.timestamp);
         }
         let series_ref = ref_of(series.index);
         if let Some(metadata) = sample.metadata {
@@ -565,6 +590,12 @@ impl Appender for HeadAppender<'_> {
         if let Ok(series) = self.find(SeriesId::Ref(series)) {
             self.add_metadata(series, metadata);
         }
+    }
+
+    fn exemplar(&mut self, series: SeriesRef, exemplar: &Exemplar) -> Result<(), AppendError> {
+        let series = self.find(SeriesId::Ref(series))?;
+        let now = TimestampMs::new(self.head.clock.wall_ms());
+        self.add_exemplar(&series, exemplar, now)
     }
 
     fn charge_nobody(&mut self) {
@@ -584,17 +615,20 @@ impl Appender for HeadAppender<'_> {
             let to = (from + STRIDE).min(series.len());
             let table = head.registry.table();
             for i in from..to {
-                let result = match table.by_ref(series[i]) {
-                    Some(known) => {
-                        if known.hold_unlogged() {
-                            self.batch.held.push(Arc::clone(known));
-                        }
-                        self.add(known, timestamp.as_ms(), values[i])
-                    }
-                    None => Err(AppendError::UnknownRef(series[i].get())),
-                };
-                if let Err(e) = result {
+                if let Err(e) = self.add_known(&table, series[i], timestamp, values[i]) {
                     refused.push((i, e));
+                }
+            }
+        }
+    }
+
+    fn append_rows(&mut self, rows: &[Row], refused: &mut Vec<(usize, AppendError)>) {
+        let head = self.head;
+        for (stride, rows) in rows.chunks(STRIDE).enumerate() {
+            let table = head.registry.table();
+            for (i, row) in rows.iter().enumerate() {
+                if let Err(e) = self.add_known(&table, row.series, row.timestamp, row.value) {
+                    refused.push((stride * STRIDE + i, e));
                 }
             }
         }

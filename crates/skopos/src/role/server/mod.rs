@@ -5,6 +5,7 @@ mod about;
 mod admin;
 mod memory;
 mod own;
+mod push;
 mod reloads;
 mod remote_read;
 mod retention;
@@ -56,13 +57,14 @@ const MEMORY_SNAPSHOT: &str = "memory-snapshot-on-shutdown";
 /// How Prometheus calls types and units as labels.
 const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";
 /// What may be enabled.
-const FEATURES: [&str; 8] = [
+const FEATURES: [&str; 9] = [
     MEMORY_SNAPSHOT,
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
     "promql-duration-expr",
     "promql-experimental-functions",
     "promql-extended-range-selectors",
+    "remote-write-receiver",
     TYPE_AND_UNIT_LABELS,
     "use-start-timestamps",
 ];
@@ -154,6 +156,8 @@ pub(crate) struct Flags {
     query_total_memory: memory::MemoryBudget,
     #[command(flatten)]
     remote_read: remote_read::RemoteReadFlags,
+    #[command(flatten)]
+    push: push::PushFlags,
     /// How this machine is read: the flags of `skopos agent`.
     #[command(flatten)]
     collectors: CollectorArgs,

@@ -5,6 +5,7 @@ use crate::role::Failure;
 use skopos_agent::{NodeOptions, Top};
 use skopos_api::{
     App, Parts, QueryLog, RemoteRead, Slots,
+    metadata::KeptMetadata,
     notifications::RELOAD_FAILED,
     own_metrics::{MetricsSource, OwnMetrics, query_source, scrape_source},
 };
@@ -55,9 +56,8 @@ impl Services {
         let Configured { path, config } = configured;
         let counters = Arc::new(ScrapeCounters::default());
         let reloads = Reloads::loaded_at(env.clock.wall_ms());
-        let chunks = Arc::clone(&db);
-        let remote_read =
-            RemoteRead::new(Arc::new(move |range| chunks.chunk_querier(range)), flags.remote_read.limits());
+        let remote_read = remote_read(flags, &db);
+        let push = flags.push.push(&db, env, &flags.enable_feature);
         let engine = engine(flags, env);
         let queries = active_queries(flags, env);
         let query_log =
@@ -70,6 +70,7 @@ impl Services {
                 query_log.metrics(Arc::clone(&live)),
                 storage_metrics(&db),
                 remote_read.metrics(),
+                push.metrics(),
                 reloads.source(),
                 scrape_source(Arc::clone(&counters)),
                 scrape_limits(flags.max_series_per_target),
@@ -91,15 +92,13 @@ impl Services {
         app.notifications().take_back(super::STARTING);
         app.ready(Parts {
             remote_read,
+            push,
             response_max_bytes: flags.response_max_bytes,
             exemplars: Arc::clone(&db) as _,
             about,
             storage: Arc::clone(&db) as _,
             tsdb_status: crate::tsdb_status::source(&db),
-            kept_metadata: {
-                let db = Arc::clone(&db);
-                Arc::new(move || db.all_metadata())
-            },
+            kept_metadata: kept_metadata(&db),
             tsdb_admin: Arc::new(Administered(Arc::clone(&db))),
             engine,
             processes,
@@ -168,6 +167,18 @@ impl Services {
             Err(e) => Err(Failure::Storage(format!("closing storage failed: {e}"))),
         }
     }
+}
+
+/// What other servers read of us.
+fn remote_read(flags: &Flags, db: &Arc<Db>) -> RemoteRead {
+    let chunks = Arc::clone(db);
+    RemoteRead::new(Arc::new(move |range| chunks.chunk_querier(range)), flags.remote_read.limits())
+}
+
+/// What storage knows of metrics.
+fn kept_metadata(db: &Arc<Db>) -> KeptMetadata {
+    let db = Arc::clone(db);
+    Arc::new(move || db.all_metadata())
 }
 
 /// What scrapes are bounded by.

@@ -16,8 +16,6 @@ pub(super) struct UnneededFlags {
     console_templates: Option<PathBuf>,
     #[arg(long = "web.console.libraries", value_name = "DIR", hide = true)]
     console_libraries: Option<PathBuf>,
-    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
-    remote_write_receiver: bool,
     #[arg(long = "web.page-title", value_name = "TITLE", hide = true)]
     page_title: Option<String>,
     #[arg(long = "web.user-assets", value_name = "DIR", hide = true)]
@@ -61,10 +59,9 @@ const NO_PUSHES: &str = "only scraped targets are stored, pushes are not taken";
 const NOT_YET: &str = "nothing here does it";
 
 /// Names of `--enable-feature` in Prometheus for what is missing here; each with what is there instead.
-const MISSING: [(&str, &str); 15] = [
+const MISSING: [(&str, &str); 14] = [
     ("native-histograms", "they are stored and queried, but no format that has them is scraped"),
     ("use-uncached-io", NOT_YET),
-    ("remote-write-receiver", NO_PUSHES),
     ("otlp-write-receiver", NO_PUSHES),
     ("otlp-deltatocumulative", NO_PUSHES),
     ("otlp-native-delta-ingestion", NO_PUSHES),
@@ -93,7 +90,6 @@ impl UnneededFlags {
             ),
             (self.console_templates.is_some(), "web.console.templates", console),
             (self.console_libraries.is_some(), "web.console.libraries", console),
-            (self.remote_write_receiver, "web.enable-remote-write-receiver", NO_PUSHES),
             (self.page_title.is_some(), "web.page-title", "the pages have one title"),
             (self.user_assets.is_some(), "web.user-assets", "there is one web interface"),
             (self.auto_gomaxprocs, "auto-gomaxprocs", GO),
@@ -182,7 +178,6 @@ mod tests {
             given(&["--web.console.libraries=/etc/x", "--storage.tsdb.no-lockfile"]),
             ["storage.tsdb.no-lockfile", "web.console.libraries"]
         );
-        assert_eq!(given(&["--web.enable-remote-write-receiver"]), ["web.enable-remote-write-receiver"]);
         assert_eq!(
             given(&["--web.page-title=Mine", "--no-auto-gomaxprocs", "--auto-gomemlimit.ratio=0.8"]),
             ["web.page-title", "auto-gomaxprocs", "auto-gomemlimit.ratio"]
@@ -210,7 +205,7 @@ mod tests {
         for name in ["search-api", "xor2-encoding", "exemplar-storage"] {
             assert!(matches!(Named::of(name), Named::Needless(_)), "{name}");
         }
-        for name in ["native-histograms", "st-synthesis", "delayed-compaction", "remote-write-receiver"] {
+        for name in ["native-histograms", "st-synthesis", "delayed-compaction", "otlp-write-receiver"] {
             assert!(matches!(Named::of(name), Named::Missing(_)), "{name}");
         }
         assert_eq!(Named::of("Native-Histograms"), Named::Unknown);

@@ -1,0 +1,161 @@
+//! What is pushed over HTTP: bodies are read here, bounded in bytes, in time and in what all of them hold,
+//! and handed to `skopos_intake`. Errors are text, as in the programs whose senders come here.
+//!
+//! - `remote_write`: `/api/v1/write`.
+//! - `metrics`: what pushes say of themselves.
+
+mod metrics;
+pub(crate) mod remote_write;
+
+use crate::{blocking::Slots, own_metrics::MetricsSource, parts::Parts};
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use skopos_intake::{Held, Intake, IntakeError, Version, Written, limits};
+use skopos_storage::CommitError;
+use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// How the flags are called.
+const CONCURRENCY: &str = "push.max-concurrency";
+const BODY_TIMEOUT: &str = "push.body-timeout";
+
+/// What is taken, and how.
+#[derive(Clone, Debug)]
+pub struct PushOptions {
+    /// The messages of remote write that are taken; none where it is not enabled.
+    pub remote_write: Vec<Version>,
+    /// How long a body may take to come, as a whole.
+    pub body_timeout: Duration,
+    /// Requests whose samples are stored at the same time; more wait.
+    pub concurrency: usize,
+}
+
+impl Default for PushOptions {
+    fn default() -> Self {
+        Self { remote_write: Vec::new(), body_timeout: Duration::from_secs(30), concurrency: 32 }
+    }
+}
+
+/// What the handlers of pushes work with.
+pub struct Push {
+    intake: Arc<Intake>,
+    options: PushOptions,
+    slots: Slots,
+}
+
+impl Push {
+    /// Hands what is pushed to `intake`.
+    pub fn new(intake: Arc<Intake>, options: PushOptions) -> Self {
+        let slots = Slots::new(options.concurrency, CONCURRENCY);
+        Self { intake, options, slots }
+    }
+
+    /// Whether remote write is enabled.
+    pub(crate) fn takes_remote_write(&self) -> bool {
+        !self.options.remote_write.is_empty()
+    }
+
+    /// What pushes say of themselves.
+    pub fn metrics(&self) -> MetricsSource {
+        metrics::source(Arc::clone(&self.intake))
+    }
+}
+
+/// Why a push was not taken.
+#[derive(Debug)]
+pub(crate) struct PushError {
+    status: StatusCode,
+    message: String,
+}
+
+impl PushError {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+}
+
+impl From<IntakeError> for PushError {
+    fn from(e: IntakeError) -> Self {
+        let status = match &e {
+            IntakeError::Invalid(_) => StatusCode::BAD_REQUEST,
+            IntakeError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            IntakeError::Busy { .. } | IntakeError::Storage(CommitError::Retry { .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            IntakeError::Storage(CommitError::Halt { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, e.to_string())
+    }
+}
+
+impl IntoResponse for PushError {
+    fn into_response(self) -> Response {
+        if self.status.is_server_error() {
+            tracing::warn!(status = self.status.as_u16(), reason = self.message, "a push was not taken");
+        }
+        (self.status, format!("{}\n", self.message)).into_response()
+    }
+}
+
+/// A body with what it holds of the memory of all.
+pub(crate) struct Pushed {
+    pub(crate) bytes: Vec<u8>,
+    _held: Held,
+}
+
+/// Reads a body, charging what has come.
+pub(crate) async fn read_body(push: &Push, body: Body) -> Result<Pushed, PushError> {
+    let within = push.options.body_timeout;
+    timeout(within, read_all(push, body)).await.unwrap_or_else(|_elapsed| {
+        Err(PushError::unavailable(format!("the body did not come within {within:?} (--{BODY_TIMEOUT})")))
+    })
+}
+
+async fn read_all(push: &Push, mut body: Body) -> Result<Pushed, PushError> {
+    let max = push.intake.limits().request_bytes;
+    let too_long = || IntakeError::TooLong { what: "body", limit: limits::REQUEST_BYTES, max };
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_long().into());
+    }
+    let (mut held, mut bytes, mut charged) = (push.intake.memory().begin(), Vec::new(), 0);
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|e| {
+            PushError::new(StatusCode::BAD_REQUEST, format!("the body did not come to its end: {e}"))
+        })?;
+        let Ok(part): Result<Bytes, _> = frame.into_data() else { continue };
+        if bytes.len() + part.len() > max {
+            return Err(too_long().into());
+        }
+        bytes.extend_from_slice(&part);
+        if bytes.capacity() > charged {
+            held.take(bytes.capacity() - charged)?;
+            charged = bytes.capacity();
+        }
+    }
+    Ok(Pushed { bytes, _held: held })
+}
+
+/// Has a body stored on a thread, once there is a slot for it.
+pub(crate) async fn store(
+    parts: Arc<Parts>,
+    body: Pushed,
+    work: impl FnOnce(&Intake, &[u8]) -> Result<Written, IntakeError> + Send + 'static,
+) -> Result<Written, PushError> {
+    let push = &parts.push;
+    let slot = push.slots.take_within(push.options.body_timeout).await;
+    let slot = slot.map_err(|e| PushError::unavailable(e.message()))?;
+    let done = tokio::task::spawn_blocking(move || {
+        let written = work(&parts.push.intake, &body.bytes);
+        drop((slot, body));
+        written
+    });
+    let failed = |e| PushError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("a thread failed: {e}"));
+    Ok(done.await.map_err(failed)??)
+}

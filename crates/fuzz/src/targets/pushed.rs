@@ -1,0 +1,162 @@
+//! What is pushed: the first byte says by which protocol, the rest is the body. A body that is taken is taken
+//! once more, by what is known of its labels, and comes to the same.
+
+use skopos_base::Env;
+use skopos_intake::{Destination, Intake, Limits, Version, Written};
+use skopos_model::{Labels, Metadata, SeriesRef, TimestampMs};
+use skopos_storage::{Append, AppendError, Appendable, Appender, CommitError, Committed, SeriesId};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+/// What reads bytes of others.
+pub(super) const DECODERS: &[(&str, &[&str])] = &[
+    (
+        "crates/proto/src/pushed.rs",
+        &[
+            "unpacked_bytes",
+            "unpack",
+            "of",
+            "labels",
+            "references",
+            "sample",
+            "exemplar",
+            "family",
+            "metadata",
+            "read",
+            "span",
+        ],
+    ),
+    ("crates/intake/src/intake.rs", &["remote_write"]),
+    (
+        "crates/intake/src/remote_write.rs",
+        &["read", "text", "of", "key", "each_label", "series", "exemplar", "family"],
+    ),
+];
+
+/// A storage that takes whatever comes, and knows series by their labels.
+#[derive(Default)]
+struct Taking(Mutex<HashMap<Labels, SeriesRef>>);
+
+struct Batch<'a>(&'a Taking);
+
+impl Appendable for Taking {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        Box::new(Batch(self))
+    }
+}
+
+impl Appender for Batch<'_> {
+    fn append(&mut self, sample: &Append<'_>) -> Result<SeriesRef, AppendError> {
+        let labels = match sample.series {
+            SeriesId::Ref(known) => return Ok(known),
+            SeriesId::Labels(labels) => labels,
+        };
+        let mut names = labels.iter().map(|(name, _)| name);
+        assert!(labels.metric_name().is_some() && names.all(|name| !name.is_empty()), "{labels}");
+        let mut all = self.0.0.lock().expect("nobody panics with it");
+        let next = SeriesRef::new(all.len() as u64 + 1).expect("it is not zero");
+        Ok(*all.entry(labels.clone()).or_insert(next))
+    }
+
+    fn metadata(&mut self, _: SeriesRef, _: &Metadata) {}
+
+    fn append_floats(
+        &mut self,
+        _: TimestampMs,
+        _: &[SeriesRef],
+        _: &[f64],
+        _: &mut Vec<(usize, AppendError)>,
+    ) {
+    }
+
+    fn commit(self: Box<Self>) -> Result<Committed, CommitError> {
+        Ok(Committed::default())
+    }
+}
+
+pub(super) fn any(bytes: &[u8]) -> bool {
+    let Some((kind, body)) = bytes.split_first() else { return false };
+    let into = Destination { storage: Arc::new(Taking::default()), make_durable: Arc::new(|| Ok(())) };
+    let limits = Limits { request_bytes: 1 << 20, decoded_bytes: 4 << 20, labels: 64 };
+    let intake = Intake::new(into, &Env::real(), limits, 32 << 20);
+    let take = || -> Option<Written> {
+        match kind % 2 {
+            0 => intake.remote_write(Version::One, &packed(body)).ok(),
+            _ => intake.remote_write(Version::Two, &packed(body)).ok(),
+        }
+    };
+    let Some(first) = take() else { return false };
+    let again = take().expect("what was taken is taken again");
+    assert_eq!((first.samples, first.histograms), (again.samples, again.histograms));
+    assert_eq!(intake.memory().used_peak_max().0, 0, "what was held is given back");
+    // A body as it comes is not compressed by snappy, or is.
+    drop(intake.remote_write(Version::One, body));
+    true
+}
+
+fn packed(plain: &[u8]) -> Vec<u8> {
+    snap::raw::Encoder::new().compress_vec(plain).expect("less than 4 GiB")
+}
+
+pub(super) fn seeds() -> Vec<Vec<u8>> {
+    let mut all = vec![vec![0], vec![1]];
+    all.push([&[0][..], &version_1()].concat());
+    all.push([&[1][..], &version_2()].concat());
+    all
+}
+
+/// A text, bytes or message of a field.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    skopos_base::varint::put_uvarint(&mut out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+    out
+}
+
+fn sample() -> Vec<u8> {
+    let mut sample = vec![0x09];
+    sample.extend(1.5_f64.to_le_bytes());
+    sample.extend([0x10, 0x87, 0x2d]);
+    sample
+}
+
+fn histogram() -> Vec<u8> {
+    let mut out = vec![0x08, 3, 0x20, 2, 0x30, 1];
+    out.extend(field(11, &[0x08, 1, 0x10, 2]));
+    out.extend(field(12, &[2, 1]));
+    out.extend([0x78, 7]);
+    out
+}
+
+fn version_1() -> Vec<u8> {
+    let label =
+        |name: &str, value: &str| field(1, &[field(1, name.as_bytes()), field(2, value.as_bytes())].concat());
+    let mut exemplar = label("trace_id", "x");
+    exemplar.extend([&[0x11][..], &2.5_f64.to_le_bytes(), &[0x18, 9]].concat());
+    let series = [
+        label("__name__", "m_total"),
+        label("a", "ü"),
+        field(2, &sample()),
+        field(3, &exemplar),
+        field(4, &histogram()),
+    ];
+    let family = [vec![0x08, 1], field(2, b"m"), field(4, b"help"), field(5, b"s")].concat();
+    [field(1, &series.concat()), field(3, &family)].concat()
+}
+
+fn version_2() -> Vec<u8> {
+    let symbols: Vec<u8> =
+        ["", "__name__", "m", "a", "b"].iter().flat_map(|s| field(4, s.as_bytes())).collect();
+    let exemplar = [field(1, &[3, 4]), vec![0x18, 9]].concat();
+    let series = [
+        field(1, &[1, 2, 3, 4]),
+        field(2, &sample()),
+        field(3, &histogram()),
+        field(4, &exemplar),
+        field(5, &[0x08, 1, 0x18, 3, 0x20, 4]),
+        vec![0x30, 5],
+    ];
+    [symbols, field(5, &series.concat())].concat()
+}

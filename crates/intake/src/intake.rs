@@ -1,0 +1,181 @@
+//! `Intake`: takes bodies and gives what became of them. A body is one batch, and what was said to be written
+//! is durable. Knows no HTTP.
+
+use crate::{
+    IntakeError, Limits, Memory,
+    batch::{Batch, Names, Rest, Scratch, Setting},
+    cache::SeriesCache,
+    metrics::Metrics,
+    remote_write,
+    stats::{Protocol, Stats, add},
+};
+use parking_lot::Mutex;
+use skopos_base::Env;
+use skopos_base::clock::Clock;
+use skopos_model::{DurationMs, TimestampMs};
+use skopos_proto::pushed::{self, Version};
+use skopos_storage::{Appendable, CommitError};
+use std::sync::Arc;
+
+/// Samples may claim to be so much newer than now, as in Prometheus.
+const FUTURE_TOLERANCE: DurationMs = DurationMs::from_secs(600);
+/// What a request takes for each byte of it while it is stored: itself, and what becomes of it in a batch.
+const BYTES_FOR_EACH: usize = 3;
+/// Buffers that are larger are not kept for later requests.
+const SPARE_BYTES: usize = 8 << 20;
+/// The most buffers that are kept.
+const SPARES: usize = 16;
+
+/// Makes all that was committed durable.
+pub type MakeDurable = Arc<dyn Fn() -> Result<(), CommitError> + Send + Sync>;
+
+/// Where pushed samples go.
+#[derive(Clone)]
+pub struct Destination {
+    /// The storage.
+    pub storage: Arc<dyn Appendable>,
+    /// Makes durable what it was given.
+    pub make_durable: MakeDurable,
+}
+
+/// See above.
+pub struct Intake {
+    into: Destination,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    memory: Arc<Memory>,
+    cache: SeriesCache,
+    metrics: Metrics,
+    stats: Stats,
+    spare: Mutex<Vec<Scratch>>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Floats that were stored, or had been before.
+    pub samples: u64,
+    /// Histograms, the same.
+    pub histograms: u64,
+    /// Exemplars, the same.
+    pub exemplars: u64,
+    /// What was refused and why, line by line; none when nothing was.
+    pub refused: Option<String>,
+}
+
+impl Intake {
+    /// An intake within limits; all of its requests together hold at most `total_memory` bytes.
+    pub fn new(into: Destination, env: &Env, limits: Limits, total_memory: usize) -> Self {
+        Self {
+            into,
+            clock: Arc::clone(&env.clock),
+            limits,
+            memory: Memory::new(total_memory),
+            cache: SeriesCache::new(env.rng.next_u64()),
+            metrics: Metrics::default(),
+            stats: Stats::default(),
+            spare: Mutex::default(),
+        }
+    }
+
+    /// What a request may have.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What all requests hold.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How many series are known by the bytes of their labels.
+    pub fn known_series(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Takes a request of remote write, compressed by snappy.
+    ///
+    /// # Errors
+    /// When nothing of it was taken.
+    pub fn remote_write(&self, version: Version, body: &[u8]) -> Result<Written, IntakeError> {
+        let protocol = match version {
+            Version::One => Protocol::RemoteWrite1,
+            Version::Two => Protocol::RemoteWrite2,
+        };
+        self.counted(protocol, |intake, scratch| {
+            let bytes = pushed::unpacked_bytes(body, intake.limits.decoded_bytes)?;
+            let mut held = intake.memory.begin();
+            held.take(bytes.saturating_mul(BYTES_FOR_EACH))?;
+            let mut plain = std::mem::take(&mut scratch.plain);
+            let written = pushed::unpack(body, bytes, &mut plain).map_err(IntakeError::from).and_then(|()| {
+                let message = remote_write::Message::of(&plain, version, &intake.cache)?;
+                intake.batch(protocol, &message, scratch, |batch, rest| {
+                    Ok(remote_write::read(&message, (&intake.cache, &intake.metrics), batch, rest)?)
+                })
+            });
+            scratch.plain = plain;
+            written
+        })
+    }
+
+    /// Runs `take` with buffers, and counts a request of which nothing was taken.
+    fn counted(
+        &self,
+        protocol: Protocol,
+        take: impl FnOnce(&Self, &mut Scratch) -> Result<Written, IntakeError>,
+    ) -> Result<Written, IntakeError> {
+        self.cache.tidy(self.now());
+        let mut scratch = self.spare.lock().pop().unwrap_or_default();
+        let taken = take(self, &mut scratch);
+        if scratch.plain.capacity() <= SPARE_BYTES {
+            let mut spare = self.spare.lock();
+            if spare.len() < SPARES {
+                spare.push(scratch);
+            }
+        }
+        let of = self.stats.of(protocol);
+        add(if taken.is_ok() { &of.requests } else { &of.failed }, 1);
+        taken
+    }
+
+    /// One batch: `read` puts samples into it, then it is committed and made durable.
+    fn batch(
+        &self,
+        protocol: Protocol,
+        names: &dyn Names,
+        scratch: &mut Scratch,
+        read: impl FnOnce(&mut Batch<'_>, Rest<'_>) -> Result<(), IntakeError>,
+    ) -> Result<Written, IntakeError> {
+        let latest = self.now().plus(FUTURE_TOLERANCE);
+        let setting = Setting { cache: &self.cache, max_labels: self.limits.labels, latest };
+        let (mut batch, rest) = Batch::begin(self.into.storage.appender(), setting, names, scratch);
+        read(&mut batch, rest)?;
+        let (_, mut tally) = batch.commit()?;
+        (self.into.make_durable)()?;
+        self.metrics.remember(tally.take_metrics());
+        let of = self.stats.of(protocol);
+        add(&of.samples, tally.samples + tally.histograms);
+        add(&of.exemplars, tally.exemplars);
+        add(&of.refused, tally.refused + tally.exemplars_passed_over);
+        add(&of.invalid_labels, tally.invalid_labels);
+        let (samples, histograms, exemplars) = (tally.samples, tally.histograms, tally.exemplars);
+        let only_labels = !tally.is_refused_for_more_than_labels();
+        let refused = tally.told();
+        if protocol == Protocol::RemoteWrite1 && only_labels {
+            if let Some(refused) = refused {
+                tracing::warn!(refused, "samples of remote write were refused");
+            }
+            return Ok(Written { samples, histograms, exemplars, refused: None });
+        }
+        Ok(Written { samples, histograms, exemplars, refused })
+    }
+
+    fn now(&self) -> TimestampMs {
+        TimestampMs::new(self.clock.wall_ms())
+    }
+}

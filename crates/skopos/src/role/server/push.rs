@@ -1,0 +1,74 @@
+//! The flags of what is pushed, and the intake that they make.
+
+use super::{MOST_AT_A_TIME, memory::MemoryBudget};
+use skopos_api::{Push, PushOptions};
+use skopos_base::Env;
+use skopos_intake::{Destination, Intake, Limits, Version};
+use skopos_model::DurationMs;
+use skopos_storage::Appendable;
+use skopos_tsdb::Db;
+use std::sync::Arc;
+
+/// The messages of remote write, as Prometheus calls them.
+const MESSAGES: [(&str, Version); 2] =
+    [("prometheus.WriteRequest", Version::One), ("io.prometheus.write.v2.Request", Version::Two)];
+/// How Prometheus 2 enabled the receiver.
+const FEATURE: &str = "remote-write-receiver";
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct PushFlags {
+    /// Whether samples are taken by remote write at /api/v1/write.
+    #[arg(long = "web.enable-remote-write-receiver")]
+    remote_write: bool,
+    /// The messages of remote write that are taken.
+    #[arg(long = "web.remote-write-receiver.accepted-protobuf-messages", value_name = "NAME",
+        value_delimiter = ',', value_parser = [MESSAGES[0].0, MESSAGES[1].0],
+        default_values = [MESSAGES[0].0, MESSAGES[1].0])]
+    messages: Vec<String>,
+    /// Bytes that the body of a push may have, as it comes.
+    #[arg(long = "push.max-request-bytes", value_name = "SIZE|PERCENT", default_value = "32MiB")]
+    max_request_bytes: MemoryBudget,
+    /// Bytes that it may have once it is unpacked; at most 2GiB.
+    #[arg(long = "push.max-decoded-bytes", value_name = "SIZE|PERCENT", default_value = "128MiB")]
+    max_decoded_bytes: MemoryBudget,
+    /// Labels that a pushed series may have.
+    #[arg(long = "push.max-labels", value_name = "N", default_value_t = 256,
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_labels: u32,
+    /// Memory that all pushes together may hold; beyond it they are told to come again later.
+    #[arg(long = "push.total-memory", value_name = "SIZE|PERCENT", default_value = "20%")]
+    total_memory: MemoryBudget,
+    /// How long the body of a push may take to come, as a whole.
+    #[arg(long = "push.body-timeout", value_name = "DURATION", default_value = "30s")]
+    body_timeout: DurationMs,
+    /// Pushes whose samples are stored at the same time; more wait.
+    #[arg(long = "push.max-concurrency", value_name = "N", default_value_t = 32,
+        value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
+    max_concurrency: u32,
+}
+
+impl PushFlags {
+    /// What takes pushes into `db`.
+    pub(super) fn push(&self, db: &Arc<Db>, env: &Env, features: &[String]) -> Push {
+        let bytes = |budget: MemoryBudget| usize::try_from(budget.bytes(&*env.fs)).unwrap_or(usize::MAX);
+        let limits = Limits {
+            request_bytes: bytes(self.max_request_bytes),
+            decoded_bytes: bytes(self.max_decoded_bytes).min(Limits::MAX_DECODED_BYTES),
+            labels: self.max_labels as usize,
+        };
+        let durable = Arc::clone(db);
+        let into = Destination {
+            storage: Arc::clone(db) as Arc<dyn Appendable>,
+            make_durable: Arc::new(move || durable.sync_logs()),
+        };
+        let intake = Intake::new(into, env, limits, bytes(self.total_memory));
+        let enabled = self.remote_write || features.iter().any(|f| f == FEATURE);
+        let named = |(name, _): &&(&str, Version)| self.messages.iter().any(|given| given == name);
+        let options = PushOptions {
+            remote_write: MESSAGES.iter().filter(named).filter(|_| enabled).map(|(_, v)| *v).collect(),
+            body_timeout: self.body_timeout.as_std(),
+            concurrency: self.max_concurrency as usize,
+        };
+        Push::new(Arc::new(intake), options)
+    }
+}
