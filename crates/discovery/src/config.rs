@@ -6,13 +6,13 @@ use crate::{
     dns::DnsConfig,
     error::SourceError,
     file::FileConfig,
-    http_sd::HttpConfig,
+    http_sd::HttpSdConfig,
+    kubernetes::KubernetesConfig,
     moby::{DockerConfig, DockerSwarmConfig},
     source::Sink,
-    split::Keys,
 };
 use serde::{Deserialize, Deserializer, Serialize, de::MapAccess};
-use skopos_model::null_is_default;
+use skopos_model::{inlined::Inlined, null_is_default};
 use std::{collections::BTreeMap, path::Path, pin::Pin};
 
 /// What a source does from when it is started until it is dropped.
@@ -24,7 +24,7 @@ pub(crate) trait Kind {
     const NAME: &'static str;
 
     /// What is wrong with it that its shape alone does not say.
-    fn check(&self) -> Result<(), String>;
+    fn check(&mut self) -> Result<(), String>;
 
     /// Lets it find targets, for the job of `sink`.
     fn start(&self, sink: Sink) -> Result<Task, SourceError>;
@@ -58,13 +58,15 @@ macro_rules! kinds {
             )*
         }
 
-        impl Keys for DiscoveryConfigs {
-            fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        impl Inlined for DiscoveryConfigs {
+            const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
+
+            fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
                 match key {
                     $(stringify!($key) => self.$key = map.next_value::<Checked<$config>>()?.0,)*
-                    _ => return Ok(false),
+                    _ => {}
                 }
-                Ok(true)
+                Ok(())
             }
         }
 
@@ -95,7 +97,8 @@ kinds! {
     docker_sd_configs: WithClient<DockerConfig>, "Containers of an engine.";
     dockerswarm_sd_configs: WithClient<DockerSwarmConfig>, "What a swarm of engines runs.";
     file_sd_configs: FileConfig, "Files that list targets.";
-    http_sd_configs: WithClient<HttpConfig>, "Servers that list targets.";
+    http_sd_configs: WithClient<HttpSdConfig>, "Servers that list targets.";
+    kubernetes_sd_configs: WithClient<KubernetesConfig>, "Objects of a cluster of Kubernetes.";
 }
 
 /// What cannot be started says so.
@@ -126,7 +129,7 @@ struct Entry<T>(T);
 
 impl<'de, T: Kind + Deserialize<'de>> Deserialize<'de> for Entry<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let entry = T::deserialize(d)?;
+        let mut entry = T::deserialize(d)?;
         entry.check().map_err(serde::de::Error::custom)?;
         Ok(Self(entry))
     }

@@ -2,7 +2,7 @@
 //! are watched by requests that Consul answers when something has changed.
 
 use crate::{
-    client::{ClientConfig, ClientKind},
+    client::ClientKind,
     config::Task,
     dns::half_a_minute,
     error::SourceError,
@@ -10,6 +10,7 @@ use crate::{
     http::{Answer, Http, asking, below, parse_url, send},
     http_sd::check_interval,
     json::Json,
+    limits::REQUEST_TIMEOUT,
     meta::{Meta, host_port},
     source::Sink,
     stats::Family,
@@ -18,6 +19,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use skopos_base::secret::Secret;
+use skopos_client::{HttpConfig, config::BasicAuth};
 use skopos_model::{DurationMs, null_is_default};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -125,17 +127,31 @@ impl ConsulConfig {
 impl ClientKind for ConsulConfig {
     const NAME: &'static str = "consul";
 
-    fn check(&self, _client: &ClientConfig) -> Result<(), String> {
+    fn check(&mut self, client: &mut HttpConfig) -> Result<(), String> {
         if self.server.trim().is_empty() {
             return Err("consul_sd_configs: `server` is empty".to_owned());
+        }
+        if !self.username.is_empty() || self.password.is_some() {
+            if client.basic_auth.is_some() {
+                return Err(
+                    "consul_sd_configs: write one of `username` and `basic_auth`, not both".to_owned()
+                );
+            }
+            let (username, password) = (self.username.clone(), self.password.clone().unwrap_or_default());
+            client.basic_auth = Some(BasicAuth { username, password, ..BasicAuth::default() });
+        }
+        if self.token.is_some() && (client.authorization.is_some() || client.oauth2.is_some()) {
+            return Err(
+                "consul_sd_configs: write at most one of `token`, `authorization`, `oauth2`".to_owned()
+            );
         }
         self.url().map_err(|e| format!("consul_sd_configs: {e}"))?;
         check_interval("consul_sd_configs", self.refresh_interval)
     }
 
-    fn start(&self, client: &ClientConfig, sink: Sink) -> Result<Task, SourceError> {
+    fn start(&self, client: &HttpConfig, sink: Sink) -> Result<Task, SourceError> {
         let url = self.url().map_err(SourceError::Setup)?;
-        let consul = Consul { config: self.clone(), http: Http::new(client)?, url, sink };
+        let consul = Consul { config: self.clone(), http: Http::new(client, sink.fs())?, url, sink };
         Ok(Box::pin(Arc::new(consul).run()))
     }
 }
@@ -188,11 +204,11 @@ impl Consul {
             return self.config.datacenter.clone();
         }
         loop {
-            let mut request = self.http.get(&below(&self.url, "v1/agent/self"));
-            if let Some(token) = &self.config.token {
-                request = request.header("X-Consul-Token", token.expose());
-            }
-            let told = match send(request).await.and_then(Answer::json) {
+            let told = match self
+                .send(&below(&self.url, "v1/agent/self"), REQUEST_TIMEOUT)
+                .await
+                .and_then(Answer::json)
+            {
                 Ok(own) => {
                     let name = Json::new(&own).at(&["Config", "Datacenter"]).as_text().to_owned();
                     let reason = "its Config has no Datacenter: set `datacenter`";
@@ -202,15 +218,17 @@ impl Consul {
             };
             match told {
                 Ok(name) => return name,
-                Err(error) => self.failed(&error).await,
+                Err(error) => failed(&self.sink, &error).await,
             }
         }
     }
 
-    async fn failed(&self, error: &SourceError) {
-        self.sink.stats().count(Family::ConsulFailures, &[]);
-        self.sink.failed(error);
-        tokio::time::sleep(RETRY_INTERVAL).await;
+    async fn send(&self, url: &Url, timeout: Duration) -> Result<Answer, SourceError> {
+        let mut request = self.http.get(url).await?.timeout(timeout);
+        if let Some(token) = &self.config.token {
+            request = request.header("X-Consul-Token", token.expose());
+        }
+        send(request).await
     }
 
     /// Asks for what has changed since `index`; nothing if that is nothing.
@@ -239,12 +257,8 @@ impl Consul {
         query.extend(node_meta.iter().map(|pair| ("node-meta", pair.as_str())));
         query.extend(more.iter().copied().filter(is_said));
         let url = asking(&below(&self.url, path), query);
-        let mut request = self.http.get(&url).timeout(WATCH_TIMEOUT + WATCH_SLACK);
-        if let Some(token) = &config.token {
-            request = request.header("X-Consul-Token", token.expose());
-        }
         let begun = Instant::now();
-        let answer = send(request).await;
+        let answer = self.send(&url, WATCH_TIMEOUT + WATCH_SLACK).await;
         let labels = [("call", call), ("endpoint", "catalog")];
         self.sink.stats().observe(Family::ConsulDuration, &labels, begun.elapsed());
         let answer = answer?.ok()?;
@@ -263,7 +277,7 @@ impl Consul {
         match self.changed("v1/catalog/services", &filter, "services", index).await {
             Ok(found) => found.map(|found| self.chosen(Json::new(&found))),
             Err(error) => {
-                self.failed(&error).await;
+                failed(&self.sink, &error).await;
                 None
             }
         }
@@ -285,18 +299,25 @@ impl Consul {
         let mut query: Vec<(&str, &str)> = self.config.tags.iter().map(|tag| ("tag", tag.as_str())).collect();
         query.push(("filter", &self.config.health_filter));
         let (mut index, mut ticks) = (0, ticks(self.config.refresh_interval));
+        let sink = self.sink.part(&name);
         loop {
             ticks.tick().await;
             match self.changed(&path, &query, "service", &mut index).await {
                 Ok(Some(found)) => {
                     let separator = &self.config.tag_separator;
-                    self.sink.update(vec![service_group(Json::new(&found), &name, &datacenter, separator)]);
+                    sink.update(vec![service_group(Json::new(&found), &name, &datacenter, separator)]);
                 }
-                Ok(None) => {}
-                Err(error) => self.failed(&error).await,
+                Ok(None) => sink.works(),
+                Err(error) => failed(&sink, &error).await,
             }
         }
     }
+}
+
+async fn failed(sink: &Sink, error: &SourceError) {
+    sink.stats().count(Family::ConsulFailures, &[]);
+    sink.failed(error);
+    tokio::time::sleep(RETRY_INTERVAL).await;
 }
 
 fn ticks(interval: DurationMs) -> tokio::time::Interval {

@@ -3,8 +3,8 @@
 use crate::{
     config::DiscoveryConfigs,
     group::TargetGroup,
-    source::Found,
-    stats::{Family, Stats},
+    source::{Env, Found},
+    stats::Family,
 };
 use std::sync::Arc;
 use tokio::{sync::watch, task::JoinSet};
@@ -20,8 +20,8 @@ pub struct Discovery {
 impl Discovery {
     /// Starts the sources of the job `name`. Those that cannot be started say so and find nothing. Must be
     /// called inside of a tokio runtime.
-    pub fn start(name: &str, configs: &DiscoveryConfigs, stats: &Arc<Stats>) -> Self {
-        let found = Found::new(name, Arc::clone(stats));
+    pub fn start(name: &str, configs: &DiscoveryConfigs, env: &Env) -> Self {
+        let found = Found::new(name, env);
         let (mut tasks, mut failed) = (JoinSet::new(), 0);
         for started in configs.start(|mechanism| found.sink(mechanism)) {
             match started {
@@ -29,7 +29,7 @@ impl Discovery {
                 Err(_) => failed += 1,
             }
         }
-        stats.set(Family::FailedConfigs, &[("config", name), ("name", "scrape")], f64::from(failed));
+        env.stats.set(Family::FailedConfigs, &[("config", name), ("name", "scrape")], f64::from(failed));
         Self { found, _tasks: tasks }
     }
 

@@ -97,7 +97,7 @@ fn is_zero(port: &u16) -> bool {
 impl Kind for DnsConfig {
     const NAME: &'static str = "dns";
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&mut self) -> Result<(), String> {
         if self.names.is_empty() {
             return Err("dns_sd_configs: `names` is missing: write at least one name".to_owned());
         }

@@ -43,7 +43,7 @@ fn five_minutes() -> DurationMs {
 impl Kind for FileConfig {
     const NAME: &'static str = "file";
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&mut self) -> Result<(), String> {
         if self.files.is_empty() {
             return Err("file_sd_configs: `files` is missing: name at least one file".to_owned());
         }

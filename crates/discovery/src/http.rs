@@ -2,19 +2,26 @@
 //! matter of each kind.
 
 use crate::{
-    client::ClientConfig,
     error::SourceError,
     limits::{ANSWER_BYTES_MAX, CONNECT_TIMEOUT, REQUEST_TIMEOUT, SHOWN_BYTES},
 };
 use bytes::Bytes;
-use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, Url, header::HeaderMap};
+use reqwest::{Client, Method, RequestBuilder, Response, Url, header::HeaderMap};
 use serde_json::Value;
+use skopos_base::fs::SharedFs;
+use skopos_client::{ClientOptions, HttpClient, HttpConfig, answer::chain};
 use std::{path::Path, time::Duration};
+
+/// How long a connection may stay open unused.
+const IDLE: Duration = Duration::from_secs(90);
 
 /// A client of one server.
 #[derive(Clone, Debug)]
-pub(crate) struct Http {
-    client: Client,
+pub(crate) enum Http {
+    /// Over the network.
+    Network(HttpClient),
+    /// At a socket of this machine, which no file says more of.
+    Socket(Client),
 }
 
 /// A whole answer.
@@ -51,44 +58,36 @@ impl Answer {
 }
 
 impl Http {
-    /// A client as the configuration says.
-    pub(crate) fn new(config: &ClientConfig) -> Result<Self, SourceError> {
-        let mut builder = builder();
-        if !config.follow_redirects {
-            builder = builder.redirect(reqwest::redirect::Policy::none());
-        }
-        built(builder)
+    /// A client as the configuration says, which was checked.
+    pub(crate) fn new(config: &HttpConfig, fs: &SharedFs) -> Result<Self, SourceError> {
+        let options = ClientOptions { timeout: None, idle: IDLE, ..ClientOptions::default() };
+        let client = HttpClient::new(config, &options, fs);
+        client.map(Self::Network).map_err(|e| SourceError::Setup(e.to_string()))
     }
 
     /// A client of the server that listens at a socket of this machine.
     pub(crate) fn unix(socket: &Path) -> Result<Self, SourceError> {
-        built(builder().unix_socket(socket))
+        // The provider is one for the whole process; whoever comes second finds it there.
+        let _already = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).pool_idle_timeout(IDLE);
+        let client = builder.unix_socket(socket).build();
+        client.map(Self::Socket).map_err(|e| SourceError::Setup(chain(&e)))
     }
 
     /// A request that is yet to be sent; the time that its answer may take can be set.
-    pub(crate) fn get(&self, url: &Url) -> RequestBuilder {
-        self.client.request(Method::GET, url.clone()).timeout(REQUEST_TIMEOUT)
+    pub(crate) async fn get(&self, url: &Url) -> Result<RequestBuilder, SourceError> {
+        let request = match self {
+            Self::Socket(client) => Ok(client.request(Method::GET, url.clone())),
+            Self::Network(client) => client.request(Method::GET, url).await,
+        };
+        let failed = |reason: String| SourceError::Request { url: shown(url), reason };
+        Ok(request.map_err(|e| failed(e.to_string()))?.timeout(REQUEST_TIMEOUT))
     }
 
     /// The JSON at an address.
     pub(crate) async fn json(&self, url: &Url) -> Result<Value, SourceError> {
-        send(self.get(url)).await?.json()
+        send(self.get(url).await?).await?.json()
     }
-}
-
-fn builder() -> ClientBuilder {
-    // The provider is one for the whole process; whoever comes second finds it there.
-    let _already = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .user_agent(concat!("Skopos/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(Duration::from_secs(90))
-        .pool_max_idle_per_host(2)
-}
-
-fn built(builder: ClientBuilder) -> Result<Http, SourceError> {
-    let client = builder.build().map_err(|e| SourceError::Setup(reason(&e)))?;
-    Ok(Http { client })
 }
 
 /// Sends a request and reads the whole answer.
@@ -105,19 +104,75 @@ pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, SourceError>
     Ok(Answer { from, status, headers, body })
 }
 
+/// An answer that comes line by line, for as long as the request may take.
+pub(crate) struct Lines {
+    response: Response,
+    from: String,
+    buffer: Vec<u8>,
+    /// Up to here the buffer has no end of a line.
+    searched: usize,
+}
+
+/// Sends a request and gives the lines of a good answer.
+pub(crate) async fn stream(request: RequestBuilder) -> Result<Lines, SourceError> {
+    let (response, from) = begin(request).await?;
+    let status = response.status();
+    let mut lines = Lines { response, from, buffer: Vec::new(), searched: 0 };
+    if status.is_success() {
+        return Ok(lines);
+    }
+    let body = lines.next().await?.unwrap_or_default();
+    let body = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]).into_owned();
+    Err(SourceError::Status { url: lines.from, status: status.as_u16(), body })
+}
+
+impl Lines {
+    /// The next line that is not empty.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, SourceError> {
+        loop {
+            let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
+            let Some(end) = end.map(|at| self.searched + at) else {
+                self.searched = self.buffer.len();
+                match next_chunk(&mut self.response, &self.from).await? {
+                    Some(chunk) if self.buffer.len() + chunk.len() <= ANSWER_BYTES_MAX => {
+                        self.buffer.extend_from_slice(&chunk);
+                        continue;
+                    }
+                    Some(_) => {
+                        let what = format!("a line of {}", self.from);
+                        return Err(SourceError::TooLong { what, limit: ANSWER_BYTES_MAX });
+                    }
+                    None if self.buffer.is_empty() => return Ok(None),
+                    None => {
+                        self.searched = 0;
+                        return Ok(Some(std::mem::take(&mut self.buffer)));
+                    }
+                }
+            };
+            let rest = self.buffer.split_off(end + 1);
+            let mut line = std::mem::replace(&mut self.buffer, rest);
+            line.truncate(end);
+            self.searched = 0;
+            if !line.is_empty() {
+                return Ok(Some(line));
+            }
+        }
+    }
+}
+
 async fn begin(request: RequestBuilder) -> Result<(Response, String), SourceError> {
-    let failed = |e: &reqwest::Error| SourceError::Request {
-        url: e.url().map_or_else(String::new, shown),
-        reason: reason(e),
+    let failed = |e: reqwest::Error| {
+        let url = e.url().map_or_else(String::new, shown);
+        SourceError::Request { url, reason: reason(e) }
     };
-    let response = request.send().await.map_err(|e| failed(&e))?;
+    let response = request.send().await.map_err(failed)?;
     let from = shown(response.url());
     Ok((response, from))
 }
 
 async fn next_chunk(response: &mut Response, from: &str) -> Result<Option<Bytes>, SourceError> {
     let next = response.chunk().await;
-    next.map_err(|e| SourceError::Request { url: from.to_owned(), reason: reason(&e) })
+    next.map_err(|e| SourceError::Request { url: from.to_owned(), reason: reason(e) })
 }
 
 /// An address without what may be secret in it.
@@ -131,18 +186,13 @@ pub(crate) fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-/// What went wrong, down to its cause, without the address, which the error has beside it.
-fn reason(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(e) = cause {
-        causes.push(e.to_string());
-        cause = e.source();
-    }
+/// What went wrong, down to its cause.
+fn reason(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer came in time".to_owned();
     }
-    if causes.is_empty() { error.to_string() } else { causes.join(": ") }
+    // The address, whose query may hold a secret, stands beside it.
+    chain(&error.without_url())
 }
 
 /// The address that a configuration gives.

@@ -1,7 +1,7 @@
 //! `http_sd_configs`: targets that a server lists, in the form of files in JSON.
 
 use crate::{
-    client::{ClientConfig, ClientKind},
+    client::ClientKind,
     config::Task,
     error::SourceError,
     group::TargetGroup,
@@ -12,13 +12,14 @@ use crate::{
 };
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use skopos_client::HttpConfig;
 use skopos_model::DurationMs;
 use std::time::Duration;
 
 /// See above.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct HttpConfig {
+pub struct HttpSdConfig {
     /// Where the list is.
     #[serde(default)]
     pub url: String,
@@ -32,10 +33,10 @@ pub(crate) fn a_minute() -> DurationMs {
     DurationMs::from_secs(60)
 }
 
-impl ClientKind for HttpConfig {
+impl ClientKind for HttpSdConfig {
     const NAME: &'static str = "http";
 
-    fn check(&self, _client: &ClientConfig) -> Result<(), String> {
+    fn check(&mut self, _client: &mut HttpConfig) -> Result<(), String> {
         if self.url.is_empty() {
             return Err("http_sd_configs: `url` is missing".to_owned());
         }
@@ -43,10 +44,11 @@ impl ClientKind for HttpConfig {
         check_interval("http_sd_configs", self.refresh_interval)
     }
 
-    fn start(&self, client: &ClientConfig, sink: Sink) -> Result<Task, SourceError> {
+    fn start(&self, client: &HttpConfig, sink: Sink) -> Result<Task, SourceError> {
         let url = parse_url(&self.url).map_err(SourceError::Setup)?;
         let named = self.url.clone();
-        let source = HttpSource { http: Http::new(client)?, url, named, interval: self.refresh_interval };
+        let source =
+            HttpSource { http: Http::new(client, sink.fs())?, url, named, interval: self.refresh_interval };
         Ok(Box::pin(run(source, sink)))
     }
 }
@@ -78,7 +80,7 @@ impl Refresh for HttpSource {
     }
 
     async fn refresh(&mut self) -> Result<Vec<TargetGroup>, SourceError> {
-        let request = self.http.get(&self.url).header("Accept", "application/json");
+        let request = self.http.get(&self.url).await?.header("Accept", "application/json");
         let interval = self.interval.as_secs_f64().to_string();
         let answer = send(request.header("X-Prometheus-Refresh-Interval-Seconds", interval)).await?.ok()?;
         let content_type = answer.header("content-type");

@@ -23,6 +23,12 @@ impl<'a> Json<'a> {
         path.iter().fold(self, |part, key| part.get(key))
     }
 
+    /// What stands below some names alone, as a value of its own.
+    pub(crate) fn picked(self, keys: &[&str]) -> Value {
+        let pick = |key: &&str| Some(((*key).to_owned(), self.get(key).0?.clone()));
+        Value::Object(keys.iter().filter_map(pick).collect())
+    }
+
     /// Whether anything stands there.
     pub(crate) fn is_there(self) -> bool {
         self.0.is_some()

@@ -2,12 +2,12 @@
 //! cloud providers, with the labels that Prometheus gives them.
 //!
 //! Modules, in the way of a target:
-//! - `config`: the keys of all kinds; `client`: those of HTTP clients, which stand among a kind's own;
-//!   `split`: reads keys that stand beside each other into structs of their own.
+//! - `config`: the keys of all kinds; `client`: those of HTTP clients, which stand among a kind's own.
 //! - `discovery`: the sources of a job at work; `source`: where each puts what it finds, and how it is asked
 //!   again and again.
-//! - `file`, `http_sd`: a kind each; `target_file`: the lists that both read.
-//! - `dns`, `consul`: a kind each; `moby`: engines of containers, alone and in swarms.
+//! - `file`, `http_sd`: a kind each; `target_file`: the lists that both read; `yaml`: reads YAML.
+//! - `dns`, `consul`: a kind each; `moby`: engines of containers, alone and in swarms;
+//!   `kubernetes`: clusters.
 //! - `http`: asks servers, within `limits`; `json`: reads their answers as far as they go.
 //! - `meta`: labels of a target as it is found; `group`: targets that were found together.
 //! - `stats`: what is counted, under Prometheus' names; `error`: why a source told nothing.
@@ -32,15 +32,16 @@ pub mod group;
 mod http;
 mod http_sd;
 mod json;
+mod kubernetes;
 pub mod limits;
 mod meta;
 mod moby;
 mod source;
-pub mod split;
 pub mod stats;
 mod target_file;
+mod yaml;
 
-pub use client::{ClientConfig, WithClient};
+pub use client::WithClient;
 pub use config::{DiscoveryConfigs, StaticConfig};
 pub use consul::ConsulConfig;
 pub use discovery::Discovery;
@@ -48,6 +49,8 @@ pub use dns::{DnsConfig, RecordType};
 pub use error::SourceError;
 pub use file::FileConfig;
 pub use group::TargetGroup;
-pub use http_sd::HttpConfig;
+pub use http_sd::HttpSdConfig;
+pub use kubernetes::{AttachMetadata, KubernetesConfig, Namespaces, Role, Selector};
 pub use moby::{DockerConfig, DockerSwarmConfig, Filter, SwarmRole};
+pub use source::Env;
 pub use stats::Stats;

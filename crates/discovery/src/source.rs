@@ -8,15 +8,31 @@ use crate::{
     stats::{Family, Stats},
 };
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use skopos_base::fs::SharedFs;
+use std::{collections::BTreeMap, fmt, future::Future, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
+
+/// What all sources share.
+#[derive(Clone)]
+pub struct Env {
+    /// What they count.
+    pub stats: Arc<Stats>,
+    /// Where files of credentials and certificates are.
+    pub fs: SharedFs,
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Env").finish_non_exhaustive()
+    }
+}
 
 /// What all sources of a job have found.
 #[derive(Debug)]
 pub(crate) struct Found {
     /// The job's name.
     name: String,
-    stats: Arc<Stats>,
+    env: Env,
     /// For each source, in the order of the configuration.
     of_sources: Mutex<Vec<OfSource>>,
     changes: watch::Sender<u64>,
@@ -25,8 +41,8 @@ pub(crate) struct Found {
 #[derive(Debug, Default)]
 struct OfSource {
     groups: BTreeMap<String, Arc<TargetGroup>>,
-    /// What was said last of a failure that lasts.
-    failing: Option<String>,
+    /// What was said last of failures that last, by the part of the source that fails.
+    failing: BTreeMap<Arc<str>, String>,
 }
 
 impl OfSource {
@@ -36,16 +52,16 @@ impl OfSource {
 }
 
 impl Found {
-    pub(crate) fn new(name: &str, stats: Arc<Stats>) -> Arc<Self> {
-        let name = name.to_owned();
-        Arc::new(Self { name, stats, of_sources: Mutex::default(), changes: watch::Sender::default() })
+    pub(crate) fn new(name: &str, env: &Env) -> Arc<Self> {
+        let (name, env) = (name.to_owned(), env.clone());
+        Arc::new(Self { name, env, of_sources: Mutex::default(), changes: watch::Sender::default() })
     }
 
     /// Where a further source puts what it finds.
     pub(crate) fn sink(self: &Arc<Self>, mechanism: &'static str) -> Sink {
         let mut all = self.of_sources.lock();
         all.push(OfSource::default());
-        Sink { found: Arc::clone(self), at: all.len() - 1, mechanism }
+        Sink { found: Arc::clone(self), at: all.len() - 1, mechanism, part: Arc::from("") }
     }
 
     /// All groups that have targets, source by source.
@@ -63,8 +79,8 @@ impl Found {
     fn changed(&self, all: &[OfSource]) {
         let targets: usize = all.iter().map(OfSource::target_count).sum();
         let labels = [("config", self.name.as_str()), ("name", "scrape")];
-        self.stats.set(Family::DiscoveredTargets, &labels, targets as f64);
-        self.stats.count(Family::Updates, &[]);
+        self.env.stats.set(Family::DiscoveredTargets, &labels, targets as f64);
+        self.env.stats.count(Family::Updates, &[]);
         self.changes.send_modify(|n| *n += 1);
     }
 }
@@ -72,7 +88,7 @@ impl Found {
 impl Drop for Found {
     fn drop(&mut self) {
         let labels = [("config", self.name.as_str()), ("name", "scrape")];
-        self.stats.forget(Family::DiscoveredTargets, &labels);
+        self.env.stats.forget(Family::DiscoveredTargets, &labels);
     }
 }
 
@@ -82,16 +98,27 @@ pub(crate) struct Sink {
     found: Arc<Found>,
     at: usize,
     mechanism: &'static str,
+    /// Empty for the whole.
+    part: Arc<str>,
 }
 
 impl Sink {
-    pub(crate) fn stats(&self) -> &Stats {
-        &self.found.stats
+    /// The same for a part of the source, which fails and works apart from the others.
+    pub(crate) fn part(&self, name: &str) -> Self {
+        Self { part: Arc::from(name), ..self.clone() }
     }
 
-    /// The same for a thread of its own.
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.found.env.stats
+    }
+
+    pub(crate) fn fs(&self) -> &SharedFs {
+        &self.found.env.fs
+    }
+
+    /// What is counted, for a thread of its own.
     pub(crate) fn shared_stats(&self) -> Arc<Stats> {
-        Arc::clone(&self.found.stats)
+        Arc::clone(&self.found.env.stats)
     }
 
     /// These are all targets of the source. `trouble` is what kept it from telling more.
@@ -129,16 +156,23 @@ impl Sink {
             drop(all);
             return self.failed(&SourceError::TooManyTargets { found, limit: SOURCE_TARGETS_MAX });
         }
-        if trouble.is_none() && own.failing.take().is_some() {
-            tracing::info!(job = self.found.name, mechanism = self.mechanism, "targets are found again");
-        }
         if after != own.groups {
             own.groups = after;
             self.found.changed(&all);
         }
         drop(all);
-        if let Some(error) = trouble {
-            self.failed(error);
+        match trouble {
+            Some(error) => self.failed(error),
+            None => self.works(),
+        }
+    }
+
+    /// Nothing fails, or no longer.
+    pub(crate) fn works(&self) {
+        let ended = self.found.of_sources.lock()[self.at].failing.remove(&self.part);
+        if ended.is_some() {
+            let (job, mechanism, part) = (&self.found.name, self.mechanism, &*self.part);
+            tracing::info!(job, mechanism, part, "targets are found again");
         }
     }
 
@@ -147,10 +181,10 @@ impl Sink {
         let said = error.to_string();
         let mut all = self.found.of_sources.lock();
         let failing = &mut all[self.at].failing;
-        if failing.as_ref() != Some(&said) {
-            let (job, mechanism) = (&self.found.name, self.mechanism);
-            tracing::warn!(job, mechanism, error = said, "targets cannot be found; those known stay");
-            *failing = Some(said);
+        if failing.get(&self.part) != Some(&said) {
+            let (job, mechanism, part) = (&self.found.name, self.mechanism, &*self.part);
+            tracing::warn!(job, mechanism, part, error = said, "targets cannot be found; those known stay");
+            failing.insert(Arc::clone(&self.part), said);
         }
     }
 }
@@ -221,7 +255,8 @@ mod tests {
     #[test]
     fn a_source_that_fails_keeps_its_targets() {
         let stats = Arc::new(Stats::default());
-        let found = Found::new("job", Arc::clone(&stats));
+        let env = Env { stats: Arc::clone(&stats), fs: Arc::new(skopos_base::real::RealFs) };
+        let found = Found::new("job", &env);
         let (one, two) = (found.sink("a"), found.sink("b"));
         let changes = found.changes();
         one.replace(vec![group("x", 2), group("y", 1)], None);

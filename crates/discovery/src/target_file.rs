@@ -3,13 +3,11 @@
 use crate::{
     error::SourceError,
     group::{ADDRESS, TargetGroup},
+    yaml,
 };
 use serde::Deserialize;
 use skopos_model::{Labels, LabelsBuilder, null_is_default};
 use std::collections::BTreeMap;
-
-/// The most nodes of a list in YAML: some for each target that there may be.
-const NODES_MAX: usize = 4_000_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,16 +28,7 @@ pub(crate) fn parse_json(bytes: &[u8], what: &str) -> Result<Vec<TargetGroup>, S
 /// The groups of a list in YAML. An empty text is an empty list.
 pub(crate) fn parse_yaml(bytes: &[u8], what: &str) -> Result<Vec<TargetGroup>, SourceError> {
     let text = std::str::from_utf8(bytes).map_err(|e| SourceError::content(what, &e))?;
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_nodes: NODES_MAX,
-            max_events: 2 * NODES_MAX,
-            max_total_scalar_bytes: crate::limits::ANSWER_BYTES_MAX,
-        },
-        with_snippet: false,
-    };
-    let listed: Option<Vec<Option<Listed>>> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|e| SourceError::content(what, &e))?;
+    let listed: Option<Vec<Option<Listed>>> = yaml::read(text).map_err(|e| SourceError::content(what, &e))?;
     groups(listed.unwrap_or_default(), what)
 }
 

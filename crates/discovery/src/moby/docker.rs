@@ -2,7 +2,7 @@
 
 use super::{Engine, Filter, check_host, network_labels};
 use crate::{
-    client::{ClientConfig, ClientKind},
+    client::ClientKind,
     config::Task,
     error::SourceError,
     group::TargetGroup,
@@ -12,6 +12,7 @@ use crate::{
     source::{Refresh, Sink, run},
 };
 use serde::{Deserialize, Serialize};
+use skopos_client::HttpConfig;
 use skopos_model::{DurationMs, Labels, null_is_default};
 use std::{collections::HashMap, time::Duration};
 
@@ -52,13 +53,13 @@ impl Default for DockerConfig {
 impl ClientKind for DockerConfig {
     const NAME: &'static str = "docker";
 
-    fn check(&self, _client: &ClientConfig) -> Result<(), String> {
+    fn check(&mut self, _client: &mut HttpConfig) -> Result<(), String> {
         check_host("docker_sd_configs", &self.host)?;
         check_interval("docker_sd_configs", self.refresh_interval)
     }
 
-    fn start(&self, client: &ClientConfig, sink: Sink) -> Result<Task, SourceError> {
-        let source = Docker { engine: Engine::new(&self.host, client)?, config: self.clone() };
+    fn start(&self, client: &HttpConfig, sink: Sink) -> Result<Task, SourceError> {
+        let source = Docker { engine: Engine::new(&self.host, client, sink.fs())?, config: self.clone() };
         Ok(Box::pin(run(source, sink)))
     }
 }

@@ -8,7 +8,6 @@ pub use docker::DockerConfig;
 pub use swarm::{DockerSwarmConfig, SwarmRole};
 
 use crate::{
-    client::ClientConfig,
     error::SourceError,
     http::{Http, asking, below, parse_url},
     json::Json,
@@ -17,6 +16,8 @@ use crate::{
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use skopos_base::fs::SharedFs;
+use skopos_client::HttpConfig;
 use skopos_model::Labels;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -43,17 +44,17 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// The engine that listens at `host`: a socket of this machine, or an address.
-    pub(crate) fn new(host: &str, client: &ClientConfig) -> Result<Self, SourceError> {
+    pub(crate) fn new(host: &str, client: &HttpConfig, fs: &SharedFs) -> Result<Self, SourceError> {
         let local = |address: &str| parse_url(address).map_err(SourceError::Setup);
         if let Some(socket) = host.strip_prefix("unix://") {
             return Ok(Self { http: Http::unix(Path::new(socket))?, url: local("http://localhost")? });
         }
         if let Some(rest) = host.strip_prefix("tcp://") {
             // The client's keys are for the other addresses, as in Prometheus.
-            let http = Http::new(&ClientConfig::default())?;
+            let http = Http::new(&HttpConfig::default(), fs)?;
             return Ok(Self { http, url: local(&format!("http://{rest}"))? });
         }
-        Ok(Self { http: Http::new(client)?, url: local(host)? })
+        Ok(Self { http: Http::new(client, fs)?, url: local(host)? })
     }
 
     async fn list(&self, path: &str, filters: &[Filter]) -> Result<Value, SourceError> {

@@ -2,7 +2,7 @@
 
 use super::{Engine, Filter, check_host, network_labels};
 use crate::{
-    client::{ClientConfig, ClientKind},
+    client::ClientKind,
     config::Task,
     error::SourceError,
     group::TargetGroup,
@@ -13,6 +13,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use skopos_client::HttpConfig;
 use skopos_model::{DurationMs, Labels, null_is_default};
 use std::{collections::HashMap, time::Duration};
 
@@ -60,13 +61,13 @@ pub(crate) fn eighty() -> u16 {
 impl ClientKind for DockerSwarmConfig {
     const NAME: &'static str = "dockerswarm";
 
-    fn check(&self, _client: &ClientConfig) -> Result<(), String> {
+    fn check(&mut self, _client: &mut HttpConfig) -> Result<(), String> {
         check_host("dockerswarm_sd_configs", &self.host)?;
         check_interval("dockerswarm_sd_configs", self.refresh_interval)
     }
 
-    fn start(&self, client: &ClientConfig, sink: Sink) -> Result<Task, SourceError> {
-        let source = Swarm { engine: Engine::new(&self.host, client)?, config: self.clone() };
+    fn start(&self, client: &HttpConfig, sink: Sink) -> Result<Task, SourceError> {
+        let source = Swarm { engine: Engine::new(&self.host, client, sink.fs())?, config: self.clone() };
         Ok(Box::pin(run(source, sink)))
     }
 }

@@ -1,7 +1,8 @@
 //! What a configuration finds, here and in Prometheus.
 
 use serde_json::Value;
-use skopos_discovery::{Discovery, DiscoveryConfigs, Stats};
+use skopos_base::real::RealFs;
+use skopos_discovery::{Discovery, DiscoveryConfigs, Env, Stats};
 use skopos_model::Labels;
 use skopos_testkit::{http, peers, wait::poll};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -29,10 +30,11 @@ impl Ours {
             serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{e}\nin:\n{text}"));
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-        let stats = Arc::default();
+        let stats: Arc<Stats> = Arc::default();
+        let env = Env { stats: Arc::clone(&stats), fs: Arc::new(RealFs) };
         let discovery = {
             let _inside = runtime.enter();
-            Discovery::start("job", &configs, &stats)
+            Discovery::start("job", &configs, &env)
         };
         Self { discovery, stats, _runtime: runtime }
     }
@@ -88,8 +90,34 @@ pub(crate) fn same_as_prometheus(jobs: &[(&str, &str, usize)]) {
             last = dropped_targets(&theirs.url("/api/v1/targets?state=dropped"), name);
             (last == ours.targets()).then_some(())
         });
-        assert!(same.is_some(), "{name}: ours:\n{}\ntheirs:\n{}", ours.targets().join("\n"), last.join("\n"));
+        assert!(same.is_some(), "{name}:\n{}", differences(&ours.targets(), &last));
     }
+}
+
+/// What one has and the other has not, label by label where their addresses are the same.
+fn differences(ours: &[String], theirs: &[String]) -> String {
+    let only = |of: &[String], other: &[String]| -> Vec<String> {
+        of.iter().filter(|labels| !other.contains(labels)).cloned().collect()
+    };
+    let (ours, theirs) = (only(ours, theirs), only(theirs, ours));
+    let labels = |of: &Option<&String>| -> Vec<String> {
+        of.map_or_else(Vec::new, |text| {
+            text.trim_matches(['{', '}']).split(", ").map(str::to_owned).collect()
+        })
+    };
+    let mut out = String::new();
+    for nth in 0..ours.len().max(theirs.len()).min(5) {
+        let (own, other) = (labels(&ours.get(nth)), labels(&theirs.get(nth)));
+        out += &format!("{:?}\n", own.first().or(other.first()));
+        own.iter()
+            .filter(|label| !other.contains(label))
+            .for_each(|label| out += &format!("  ours {label}\n"));
+        other
+            .iter()
+            .filter(|label| !own.contains(label))
+            .for_each(|label| out += &format!("  theirs {label}\n"));
+    }
+    out
 }
 
 /// The targets of a job in Prometheus, without what the job gives them.
