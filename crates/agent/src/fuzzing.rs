@@ -41,7 +41,7 @@ use tempfile::TempDir;
 const FILE_BEGIN: &[u8] = b"-- ";
 const FILE_BEGIN_END: &[u8] = b" --";
 /// No more files than this are looked at.
-const MOST_FILES: usize = 16;
+const MOST_FILES: usize = 24;
 /// What the kernel answers to whatever is asked over netlink, and what a service says over its socket.
 const NETLINK: &str = "host/netlink";
 const SOCKET: &str = "host/socket";
@@ -171,6 +171,10 @@ impl Machine<'_> {
         options.paths = Paths::below(folder);
         options.netdev.netlink = netlink.is_some();
         options.devices.arp.netlink = netlink.is_some();
+        options.devices.netclass.netlink = netlink.is_some();
+        options.process_groups.threads = true;
+        options.containers.sockets = true;
+        options.containers.topology = true;
         options.textfile_directories = vec![format!("{folder}/{METRICS}")];
         let host = Arc::new(Told { netlink, socket });
         let env = AgentEnv { clock: Arc::new(Hours::default()), spawner: Arc::new(NoThreads), host };
@@ -330,6 +334,16 @@ const BY_HAND: &[ByHand] = &[
             ("sys/fs/cgroup/a/io.stat", b"8:0 rbytes=1 wbytes=2 rios=3 wios=4\n"),
             ("sys/fs/cgroup/a/cgroup.procs", b"7\n"),
             ("proc/7/net/dev", b"a|\nb|\neth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"),
+            ("sys/fs/cgroup/lxc/web/cgroup.procs", b"7\n"),
+            ("proc/1/mountinfo", b"36 1 8:0 / / rw - ext4 /dev/sda rw\n"),
+            ("proc/7/mountinfo", b"36 1 0:50 / / rw - overlay overlay rw,upperdir=/x/overlay2/a/diff\n"),
+            ("sys/devices/system/cpu/online", b"0\n"),
+            ("sys/devices/system/cpu/cpu0/topology/core_id", b"0\n"),
+            ("sys/devices/system/cpu/cpu0/topology/physical_package_id", b"0\n"),
+            ("sys/devices/system/cpu/cpu0/cache/index0/level", b"1\n"),
+            ("sys/devices/system/cpu/cpu0/cache/index0/type", b"Data\n"),
+            ("sys/devices/system/cpu/cpu0/cache/index0/size", b"48K\n"),
+            ("sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_list", b"0\n"),
             ("proc/diskstats", b"8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n"),
             ("proc/meminfo", b"MemTotal: 7 kB\n"),
         ],
@@ -357,6 +371,11 @@ const BY_HAND: &[ByHand] = &[
             ("proc/7/io", b"read_bytes: 2\nwrite_bytes: 3\n"),
             ("proc/7/cmdline", b"/bin/a\0b\0"),
             ("proc/7/cgroup", b"0::/a\n"),
+            ("proc/7/task/7/stat", b"7 (a b) S 1 7 7 0 -1 64 1 0 3 0 5 6 0 0 20 0 9 0 12345 4096000 77 1\n"),
+            ("proc/7/task/7/status", b"voluntary_ctxt_switches:\t5\n"),
+            ("proc/7/task/8/stat", b"8 (w) D 1 7 7 0 -1 64 1 0 3 0 5 6 0 0 20 0 9 0 12346 4096000 77 1\n"),
+            ("proc/7/task/8/status", b"nonvoluntary_ctxt_switches:\t5\n"),
+            ("proc/7/task/8/wchan", b"futex_do_wait"),
         ],
     ),
     (

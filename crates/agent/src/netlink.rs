@@ -288,7 +288,9 @@ const SOCKET_REQUEST_BYTES: usize = 56;
 const LINK_BODY_BYTES: usize = 16;
 const LINK_NAME: u16 = 3;
 const LINK_STATS_32: u16 = 7;
+const LINK_MODE: u16 = 17;
 const LINK_STATS_64: u16 = 23;
+const LINK_CARRIER: u16 = 33;
 
 /// A link's counters, in the order of the kernel's `rtnl_link_stats64`.
 pub const LINK_COUNTERS: usize = 24;
@@ -300,6 +302,12 @@ pub struct Link<'a> {
     pub index: u32,
     /// Its name.
     pub name: &'a [u8],
+    /// What it is set to and does, as `SIOCGIFFLAGS` says it.
+    pub flags: u32,
+    /// Whether it has a carrier; 0 if not.
+    pub carrier: Option<u8>,
+    /// How the link is managed; 0 for the kernel's way.
+    pub mode: Option<u8>,
     /// What it counted; counters that this kernel does not know are zero. `None` when it tells none.
     pub counters: Option<[u64; LINK_COUNTERS]>,
 }
@@ -308,16 +316,20 @@ pub struct Link<'a> {
 pub fn links(answer: &[u8]) -> impl Iterator<Item = Link<'_>> {
     messages_of(answer, NEW_LINK).filter_map(|message| {
         let (mut name, mut counters_32, mut counters_64) = (None, None, None);
+        let (mut carrier, mut mode) = (None, None);
         for (kind, content) in attributes(message.body.get(LINK_BODY_BYTES..)?) {
             match kind {
                 LINK_NAME => name = Some(content.strip_suffix(&[0]).unwrap_or(content)),
+                LINK_MODE => mode = content.first().copied(),
+                LINK_CARRIER => carrier = content.first().copied(),
                 LINK_STATS_32 => counters_32 = Some(counters(content, 4)),
                 LINK_STATS_64 => counters_64 = Some(counters(content, 8)),
                 _ => {}
             }
         }
         let name = name.filter(|name| !name.is_empty())?;
-        Some(Link { index: word(message.body, 4)?, name, counters: counters_64.or(counters_32) })
+        let (index, flags) = (word(message.body, 4)?, word(message.body, 8)?);
+        Some(Link { index, name, flags, carrier, mode, counters: counters_64.or(counters_32) })
     })
 }
 

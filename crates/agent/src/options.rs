@@ -191,6 +191,8 @@ pub struct HwMonOptions {
 pub struct NetClassOptions {
     /// Devices that are not shown; `None` for none.
     pub ignored: Option<Regex>,
+    /// Whether netlink is asked, too.
+    pub netlink: bool,
     /// Whether a speed below zero, which says that it is unknown, is left out.
     pub ignore_invalid_speed: bool,
 }

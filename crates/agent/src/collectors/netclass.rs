@@ -1,8 +1,10 @@
-//! `netclass`: what each network device is and is set to, from `/sys/class/net`.
+//! `netclass`: what each network device is and is set to, from `/sys/class/net`. Netlink, if it is asked,
+//! knows some of it better.
 
 use crate::{
     collector::{Collector, Context},
     error::CollectError,
+    netlink::{self, Request},
     options::NetClassOptions,
     scan,
     source::{KeptFile, Paths, Root, exists, names_in},
@@ -39,6 +41,8 @@ const FILES: [&str; 17] = [
     "speed",
     "tx_queue_len",
 ];
+const CARRIER: usize = 1;
+const DORMANT: usize = 6;
 const FLAGS: usize = 7;
 const INDEX: usize = 8;
 const SPEED: usize = 15;
@@ -72,6 +76,7 @@ pub(crate) struct NetClass {
     known: HashMap<String, Option<u64>>,
     info: Table,
     table: Table,
+    answer: Vec<u8>,
 }
 
 impl NetClass {
@@ -82,6 +87,7 @@ impl NetClass {
             known: HashMap::new(),
             info: Table::new(LABELS, INFO),
             table: Table::new(&["device"], COLUMNS),
+            answer: Vec::new(),
         }
     }
 
@@ -113,6 +119,13 @@ impl NetClass {
             let text = file.value(context.paths, Root::Sys, format_args!("{FOLDER}/{device}/{name}"));
             *value = text.and_then(scan::integer);
         }
+        let told = netlink::links(&self.answer).find(|link| link.name == device.as_bytes());
+        if let Some(link) = told {
+            // The flags of sysfs lack what a device does, and it has no carrier of one that is down.
+            values[FLAGS] = Some(f64::from(link.flags));
+            values[CARRIER] = link.carrier.map(f64::from);
+            values[DORMANT] = link.mode.map(f64::from);
+        }
         // What has no number is no device: a file such as `bonding_masters`, or one that just went.
         if values[INDEX].is_none() {
             return;
@@ -143,6 +156,10 @@ impl Collector for NetClass {
         }
         self.info.clear();
         self.table.clear();
+        if self.options.netlink {
+            let asked = context.host.netlink(Request::Links, &mut self.answer);
+            asked.map_err(|error| CollectError::System { call: "netlink: list of links", error })?;
+        }
         let devices = names_in(context.paths, Root::Sys, FOLDER)?;
         self.follow_names(&devices, context.paths);
         for device in devices {

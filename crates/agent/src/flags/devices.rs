@@ -87,6 +87,7 @@ impl DeviceArgs {
                     name: "collector.netclass.ignored-devices",
                     value: Some(ignored),
                 })?,
+                netlink: switches.is_on("collector.netclass.netlink"),
                 ignore_invalid_speed: switches.is_on("collector.netclass.ignore-invalid-speed"),
             },
             netstat_fields: self.netstat_fields()?,

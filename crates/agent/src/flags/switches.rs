@@ -29,7 +29,7 @@ const SWITCHES: &[Switch] = &[
     switch!("collector.cpu.guest", true, "Show the seconds that CPUs spent running guests"),
     switch!("collector.cpu.info", false, "Show what /proc/cpuinfo says of each CPU"),
     switch!("collector.netclass.ignore-invalid-speed", false, "Leave out speeds that are unknown"),
-    switch!("collector.netclass.netlink", false, "Accepted and without effect: what is shown is the same"),
+    switch!("collector.netclass.netlink", false, "Ask netlink for flags and carriers, too"),
     switch!("collector.netclass_rtnl.with-stats", false, "Accepted and without effect: netdev has them"),
     switch!("collector.netdev.address-info", false, "Show the addresses of each device"),
     switch!("collector.netdev.enable-detailed-metrics", false, "Name network counters as the kernel does"),

@@ -311,6 +311,28 @@ fn proc_net_dev_gives_what_the_reference_gives_of_it() {
     compare(&["--no-collector.netdev.netlink"]);
 }
 
+/// What 1.5 does not show when it asks netlink; later versions read it from sysfs, too.
+const NOT_BY_NETLINK: &[&str] =
+    &["node_network_address_assign_type", "node_network_device_id", "node_network_name_assign_type"];
+/// What it takes from ethtool, whose words and numbers for "unknown" are others.
+const BY_ETHTOOL: &[&str] = &["node_network_info", "node_network_speed_bytes"];
+
+#[test]
+fn netlink_gives_what_the_reference_gives_of_it() {
+    let flags = ["--collector.disable-defaults", "--collector.netclass", "--collector.netclass.netlink"];
+    let flags = [&flags[..], &["--collector.netclass.ignored-devices=^$"]].concat();
+    let peer = peers::node_exporter(&flags);
+    let (theirs, ours) = (page(&peer), gather(&real_agent(options(&flags))));
+    let of_network = |page: &Page| -> BTreeMap<Key, f64> {
+        let is_one = |name: &str| name.starts_with("node_network_") && !BY_ETHTOOL.contains(&name);
+        page.samples.iter().filter(|((name, _), _)| is_one(name)).map(|(k, v)| (k.clone(), *v)).collect()
+    };
+    let (theirs, mut ours) = (of_network(&theirs), of_network(&ours));
+    ours.retain(|(name, _), _| !NOT_BY_NETLINK.contains(&name.as_str()));
+    assert_eq!(theirs, ours);
+    assert!(theirs.len() > 20, "{theirs:?}");
+}
+
 #[test]
 fn no_gauge_without_reason_may_move() {
     let moving: Vec<&str> = MOVING.iter().map(|(start, ..)| *start).collect();
