@@ -18,6 +18,7 @@ const REMARKS: &[(&str, &str)] = &[
     ("container_fs_inodes_total", "_total"),
     ("container_memory_failcnt", "_total"),
     ("machine_node_hugepages_count", "_count"),
+    ("machine_thread_siblings_count", "_count"),
     ("namedprocess_namegroup_thread_count", "_count"),
     ("namedprocess_scrape_errors", "_total"),
     ("namedprocess_scrape_partial_errors", "_total"),
