@@ -7,7 +7,9 @@ use skopos_web::Scope;
 /// Where the routes of the API begin, wherever they are mounted.
 const API: &str = "/api/v1/";
 /// What is asked by `POST` and changes nothing, behind `API`.
-const ASKED_BY_POST: [&str; 11] = [
+const ASKED_BY_POST: [&str; 13] = [
+    "export",
+    "export/csv",
     "query",
     "query_range",
     "query_exemplars",
@@ -21,7 +23,11 @@ const ASKED_BY_POST: [&str; 11] = [
     "search/label_values",
 ];
 /// What is asked by `POST` and brings samples, behind `API`.
-const PUSHED: [&str; 1] = ["write"];
+const PUSHED: [&str; 4] = ["write", "import", "import/csv", "import/prometheus"];
+/// The same, wherever the API is.
+const PUSHED_ENDS: [&str; 2] = ["/write", "/api/v2/write"];
+/// Groups of the Pushgateway, which are put and deleted too.
+const GROUPS: [&str; 2] = ["/metrics/job/", "/metrics/job@base64/"];
 
 /// The scope that `request` needs.
 pub fn needed_scope(request: &Request) -> Scope {
@@ -36,7 +42,18 @@ pub fn needed_scope(request: &Request) -> Scope {
         Method::POST => route.is_some_and(|route| ASKED_BY_POST.contains(&route)),
         _ => false,
     };
-    let pushes = *request.method() == Method::POST && route.is_some_and(|route| PUSHED.contains(&route));
+    let is_admins = route.is_some_and(|route| route.starts_with("admin/"))
+        || ["/-/reload", "/-/quit"].iter().any(|end| path.ends_with(end));
+    let is_of_group = GROUPS.iter().any(|group| path.contains(group));
+    let pushes = match *request.method() {
+        _ if is_admins => false,
+        Method::PUT | Method::DELETE => is_of_group,
+        Method::POST => {
+            let is_end = PUSHED_ENDS.iter().any(|end| path.ends_with(end));
+            is_of_group || is_end || route.is_some_and(|route| PUSHED.contains(&route))
+        }
+        _ => false,
+    };
     match (only_asks, pushes) {
         (true, _) => Scope::Read,
         (false, true) => Scope::Write,
@@ -65,6 +82,16 @@ mod tests {
             ("GET", "/prefix/-/quit", Scope::Admin),
             ("POST", "/prefix/api/v1/write", Scope::Write),
             ("PUT", "/api/v1/write", Scope::Admin),
+            ("POST", "/write", Scope::Write),
+            ("POST", "/prefix/influx/api/v2/write", Scope::Write),
+            ("POST", "/api/v1/import/csv", Scope::Write),
+            ("POST", "/api/v1/export", Scope::Read),
+            ("PUT", "/prefix/metrics/job/a/x/y", Scope::Write),
+            ("DELETE", "/metrics/job@base64/YQ", Scope::Write),
+            ("GET", "/metrics/job/a", Scope::Read),
+            ("PUT", "/api/v1/admin/wipe", Scope::Admin),
+            ("POST", "/metrics/job/x/-/reload", Scope::Admin),
+            ("PUT", "/metrics/job/x/api/v1/admin/tsdb/snapshot", Scope::Admin),
             ("POST", "/x/api/v1/write/api/v1/admin/tsdb/snapshot", Scope::Admin),
             // A prefix says nothing of what stands behind it.
             ("GET", "/x/api/v1/admin/api/v1/query", Scope::Read),
@@ -89,10 +116,12 @@ mod tests {
                 "    get:" => "GET",
                 "    post:" => "POST",
                 "    put:" => "PUT",
+                "    delete:" => "DELETE",
                 _ => continue,
             };
             let changes = ["/admin/", "/-/reload", "/-/quit"].iter().any(|part| path.contains(part));
-            let pushes = path.ends_with("/api/v1/write");
+            let pushes =
+                path.contains("/write") || path.contains("/import") || path.contains("/metrics/{key}");
             let scope = if changes {
                 Scope::Admin
             } else if pushes {
@@ -100,7 +129,11 @@ mod tests {
             } else {
                 Scope::Read
             };
-            assert_eq!(needed(method, &path.replace("{name}", "x")), scope, "{method} {path}");
+            assert_eq!(
+                needed(method, &path.replace("{name}", "x").replace("{key}", "job/x")),
+                scope,
+                "{method} {path}"
+            );
             seen += 1;
         }
         assert!(seen > 30, "{seen} were found in the document");

@@ -81,7 +81,7 @@ pub use blocking::Slots;
 pub use control::Asked;
 pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
-pub use push::{Push, PushOptions};
+pub use push::{Push, PushOptions, Way};
 pub use query_log::QueryLog;
 pub use remote_read::{ChunkSource, RemoteRead, RemoteReadLimits};
 pub use writing::DEFAULT_RESPONSE_MAX_BYTES;
@@ -96,7 +96,7 @@ use axum::{
     http::StatusCode,
     middleware::{self, Next},
     response::Response,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use std::{sync::Arc, time::Instant};
 use tower_http::compression::{
@@ -112,6 +112,7 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .merge(push_routes())
         .merge(state_routes())
         .nest("/admin/tsdb", admin_routes(mount))
+        .merge(wipe_route(mount))
         .fallback(no_such_endpoint)
         .method_not_allowed_fallback(wrong_method)
         .layer(cors);
@@ -120,6 +121,7 @@ pub fn router(app: App, mount: &Mount) -> Router {
         .route("/-/healthy", get(status::healthy))
         .route("/-/ready", get(status::ready))
         .merge(lifecycle_routes(mount))
+        .merge(push_routes_of_others())
         .route("/metrics", get(status::metrics))
         .route("/version", get(status::version))
         .route("/federate", get(federate::federate))
@@ -155,7 +157,29 @@ fn query_routes() -> Router<App> {
 
 /// Their bodies are bounded where they are read.
 fn push_routes() -> Router<App> {
-    Router::new().route("/write", post(push::remote_write::write))
+    Router::new()
+        .route("/write", post(push::remote_write::write))
+        .route("/import", post(push::text::json_lines))
+        .route("/import/csv", post(push::text::csv))
+        .route("/import/prometheus", post(push::text::prometheus))
+        .route("/export", get(push::export::json_lines).post(push::export::json_lines))
+        .route("/export/csv", get(push::export::csv).post(push::export::csv))
+        .route("/metrics", get(push::pushgateway::metrics))
+}
+
+/// Where clients of Influx and of the Pushgateway go.
+fn push_routes_of_others() -> Router<App> {
+    Router::new()
+        .route("/write", post(push::text::influx))
+        .route("/influx/write", post(push::text::influx))
+        .route("/api/v2/write", post(push::text::influx))
+        .route("/influx/api/v2/write", post(push::text::influx))
+        .route("/ping", get(push::text::ping))
+        .route("/influx/ping", get(push::text::ping))
+        .route(
+            "/metrics/{*key}",
+            put(push::pushgateway::group).post(push::pushgateway::group).delete(push::pushgateway::group),
+        )
 }
 
 fn search_routes() -> Router<App> {
@@ -204,6 +228,14 @@ fn admin_routes(mount: &Mount) -> Router<App> {
         .route("/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .method_not_allowed_fallback(wrong_method)
+}
+
+/// As in the Pushgateway.
+fn wipe_route(mount: &Mount) -> Router<App> {
+    if !mount.admin_api {
+        return Router::new().route("/admin/wipe", put(admin::not_enabled));
+    }
+    Router::new().route("/admin/wipe", put(push::pushgateway::wipe))
 }
 
 fn lifecycle_routes(mount: &Mount) -> Router<App> {

@@ -38,7 +38,7 @@ mod tests {
     /// A path with a method.
     type Route = (String, &'static str);
 
-    const METHODS: [&str; 3] = ["get", "post", "put"];
+    const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
 
     /// The routes that the document has.
     fn documented() -> BTreeSet<Route> {
@@ -59,7 +59,16 @@ mod tests {
         let source = include_str!("lib.rs").replace([' ', '\n'], "");
         let body = |name: &str| {
             let rest = source.split(&format!("fn{name}(")).nth(1).unwrap();
-            rest.split("asyncfn").next().unwrap().split("}fn").next().unwrap().to_owned()
+            rest.split("asyncfn")
+                .next()
+                .unwrap()
+                .split("}fn")
+                .next()
+                .unwrap()
+                .split("}///")
+                .next()
+                .unwrap()
+                .to_owned()
         };
         let mut found = BTreeSet::new();
         for (name, prefix) in [
@@ -67,6 +76,9 @@ mod tests {
             ("query_routes", "/api/v1"),
             ("search_routes", "/api/v1"),
             ("state_routes", "/api/v1"),
+            ("push_routes", "/api/v1"),
+            ("push_routes_of_others", ""),
+            ("wipe_route", "/api/v1"),
             ("admin_routes", "/api/v1/admin/tsdb"),
             ("lifecycle_routes", ""),
         ] {
@@ -74,7 +86,7 @@ mod tests {
                 let (path, handlers) = route.split_once("\",").unwrap();
                 let handlers = handlers.split(".layer(").next().unwrap();
                 for method in METHODS.into_iter().filter(|m| handlers.contains(&format!("{m}("))) {
-                    found.insert((format!("{prefix}{path}"), method));
+                    found.insert((format!("{prefix}{path}").replace("{*", "{"), method));
                 }
             }
         }

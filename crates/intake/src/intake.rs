@@ -2,12 +2,13 @@
 //! is durable. Knows no HTTP.
 
 use crate::{
-    IntakeError, Limits, Memory,
+    Compression, IntakeError, Limits, Memory,
     batch::{Batch, Names, Rest, Scratch, Setting},
     cache::SeriesCache,
     metrics::Metrics,
     remote_write,
     stats::{Protocol, Stats, add},
+    unzip::unzip,
 };
 use parking_lot::Mutex;
 use skopos_base::Env;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 /// Samples may claim to be so much newer than now, as in Prometheus.
 const FUTURE_TOLERANCE: DurationMs = DurationMs::from_secs(600);
 /// What a request takes for each byte of it while it is stored: itself, and what becomes of it in a batch.
-const BYTES_FOR_EACH: usize = 3;
+pub(crate) const BYTES_FOR_EACH: usize = 3;
 /// Buffers that are larger are not kept for later requests.
 const SPARE_BYTES: usize = 8 << 20;
 /// The most buffers that are kept.
@@ -124,7 +125,7 @@ impl Intake {
     }
 
     /// Runs `take` with buffers, and counts a request of which nothing was taken.
-    fn counted(
+    pub(crate) fn counted(
         &self,
         protocol: Protocol,
         take: impl FnOnce(&Self, &mut Scratch) -> Result<Written, IntakeError>,
@@ -144,7 +145,7 @@ impl Intake {
     }
 
     /// One batch: `read` puts samples into it, then it is committed and made durable.
-    fn batch(
+    pub(crate) fn batch(
         &self,
         protocol: Protocol,
         names: &dyn Names,
@@ -175,7 +176,30 @@ impl Intake {
         Ok(Written { samples, histograms, exemplars, refused })
     }
 
-    fn now(&self) -> TimestampMs {
+    /// What time it is, in milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.wall_ms()
+    }
+
+    /// Hands a body on once it is unpacked, within the limits of pushes.
+    ///
+    /// # Errors
+    /// When it cannot be unpacked, or what `take` says.
+    pub fn unpacked<T>(
+        &self,
+        (body, compression): (&[u8], Compression),
+        take: impl FnOnce(&[u8]) -> Result<T, IntakeError>,
+    ) -> Result<T, IntakeError> {
+        let (mut held, mut plain) = (self.memory.begin(), Vec::new());
+        unzip(body, compression, (&mut held, self.limits.decoded_bytes), &mut plain)?;
+        take(&plain)
+    }
+
+    pub(crate) fn cache(&self) -> &SeriesCache {
+        &self.cache
+    }
+
+    pub(crate) fn now(&self) -> TimestampMs {
         TimestampMs::new(self.clock.wall_ms())
     }
 }

@@ -4,6 +4,10 @@
 //! Modules:
 //! - `intake`: `Intake`: takes bodies, one batch each, and says what became of them.
 //! - `remote_write`: requests of remote write 1.0 and 2.0.
+//! - `text`: bodies of text, line by line: `lines` (Influx, Graphite), `json`, `csv`; `unzip`: what
+//!   compressed them.
+//! - `statsd`: what comes over StatsD, added up. `pushgateway`: groups of metrics that jobs leave; see their
+//!   maps.
 //! - `batch`: `Batch`: one request while it is read; rows of known series, labels of new ones.
 //! - `cache`: `SeriesCache`: series by the bytes of their labels. `metrics`: a series of each metric.
 //! - `tally`: what became of samples, and what senders are told. `stats`: the same, counted.
@@ -26,16 +30,28 @@
 
 mod batch;
 mod cache;
+mod csv;
 mod error;
 mod intake;
+mod json;
 pub mod limits;
+mod lines;
 mod metrics;
+mod pushgateway;
 mod remote_write;
 mod stats;
+mod statsd;
 mod tally;
+mod text;
+mod unzip;
 
+pub use csv::{CsvFormat, FormatError};
 pub use error::IntakeError;
 pub use intake::{Destination, Intake, MakeDurable, Written};
 pub use limits::{Held, Limits, Memory};
+pub use pushgateway::{Form, GatewayOptions, GroupingKey, PathError, Pushgateway, Replace};
 pub use skopos_proto::{pushed::Version, wire::WireError};
 pub use stats::{OfProtocol, Protocol, Stats};
+pub use statsd::{Statsd, StatsdStats};
+pub use text::{ExtraLabels, Precision, TextFormat};
+pub use unzip::Compression;

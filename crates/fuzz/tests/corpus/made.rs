@@ -421,6 +421,9 @@ fn edges_of_pushes(made: &mut Made) {
     for (name, body) in bodies {
         made.edge("pushed", name, body);
     }
+    made.edge("gateway", "edge-no-metric", "\0m{ 1\n");
+    made.edge("gateway", "edge-a-time", "\0m 1 17\n");
+    made.edge("gateway", "edge-family-cut", [1, 9, 0x0a]);
 }
 
 fn edges_of_the_agent(made: &mut Made) {

@@ -28,6 +28,39 @@ fn installed(path: &str) -> PathBuf {
     file
 }
 
+#[test]
+fn clients_of_other_servers_push() {
+    let statsd = free_port();
+    let server = server()
+        .config("global: {scrape_interval: 200ms}\n")
+        .flag("--push.enable=influx,pushgateway")
+        .flag(&format!("--statsd.listen-address=127.0.0.1:{statsd}"))
+        .flag("--statsd.flush-interval=200ms")
+        .start();
+    let address = server.address();
+    let (_, port) = address.rsplit_once(':').unwrap();
+    let output = Command::new(installed("venv/bin/python"))
+        .arg(script("push_clients.py"))
+        .args([&server.url(""), port, &statsd.to_string()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (query, expected) in [
+        ("old_load{host=\"a b\",db=\"mine\"}", 1.5),
+        ("old_on", 1.0),
+        ("new_load{host=\"ü\"}", 2.0),
+        ("pushed_last{job=\"py\",path=\"/a/b\",what=\"it\"}", 7.0),
+        ("pushed_seconds_bucket{le=\"0.5\"}", 1.0),
+        ("count(push_time_seconds)", 1.0),
+        ("py_count", 3.0),
+        ("py_level", 3.0),
+        ("py_took_sum", 0.32),
+        ("py_users >= 0", 0.0),
+    ] {
+        wait_for_value(&server, query, expected);
+    }
+}
+
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }

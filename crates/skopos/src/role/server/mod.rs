@@ -3,6 +3,7 @@
 
 mod about;
 mod admin;
+mod listeners;
 mod memory;
 mod own;
 mod push;

@@ -5,6 +5,7 @@ use skopos_api::own_metrics::OwnMetrics;
 use skopos_base::Env;
 use skopos_config::Config;
 use skopos_exposition::Format;
+use skopos_intake::Pushgateway;
 use skopos_model::{Labels, LabelsBuilder};
 use skopos_scrape::{
     fetch::InProcessSource,
@@ -15,6 +16,7 @@ use std::{collections::HashMap, sync::Arc};
 /// The sources in this process, as their targets call them.
 const NODE: &str = "node";
 const SELF: &str = "skopos";
+const GATEWAY: &str = "pushgateway";
 
 /// This machine and this process, as sources of metrics.
 pub(super) fn sources(
@@ -30,9 +32,28 @@ pub(super) fn sources(
 }
 
 /// The targets in this process, scraped as often as the configuration says.
-pub(super) fn targets(config: &Config) -> Vec<Target> {
+fn targets(config: &Config) -> Vec<Target> {
     let host = host_name();
     [NODE, SELF].into_iter().map(|name| target(name, &host, config)).collect()
+}
+
+/// All targets in this process: the machine where there is no file, and the Pushgateway where it is enabled.
+pub(super) fn all_targets(watches_machine: bool, has_gateway: bool, config: &Config) -> Vec<Target> {
+    let mut all = if watches_machine { targets(config) } else { Vec::new() };
+    all.extend(has_gateway.then(|| gateway_target(config)));
+    all
+}
+
+/// The groups of the Pushgateway, whose labels are their own.
+fn gateway_target(config: &Config) -> Target {
+    let reading = Reading { honor_labels: true, ..Reading::default() };
+    Target { reading, ..target(GATEWAY, &host_name(), config) }
+}
+
+/// The page of the Pushgateway, as its target calls it.
+pub(super) fn gateway_source(gateway: &Arc<Pushgateway>) -> (&'static str, InProcessSource) {
+    let gateway = Arc::clone(gateway);
+    (GATEWAY, Arc::new(move |out| gateway.page(out)))
 }
 
 /// How the machine is called; the label `instance` of its own targets.

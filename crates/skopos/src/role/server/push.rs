@@ -1,18 +1,24 @@
 //! The flags of what is pushed, and the intake that they make.
 
-use super::{MOST_AT_A_TIME, memory::MemoryBudget};
-use skopos_api::{Push, PushOptions};
+use super::{MOST_AT_A_TIME, listeners::ListenerFlags, memory::MemoryBudget};
+use crate::role::Failure;
+use skopos_api::{Push, PushOptions, Way};
 use skopos_base::Env;
-use skopos_intake::{Destination, Intake, Limits, Version};
+use skopos_intake::{Destination, GatewayOptions, Intake, Limits, Pushgateway, Version};
 use skopos_model::DurationMs;
 use skopos_storage::Appendable;
 use skopos_tsdb::Db;
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The messages of remote write, as Prometheus calls them.
 const MESSAGES: [(&str, Version); 2] =
     [("prometheus.WriteRequest", Version::One), ("io.prometheus.write.v2.Request", Version::Two)];
 /// How Prometheus 2 enabled the receiver.
+/// The file of the Pushgateway, beside the data.
+const GATEWAY_FILE: &str = "pushgateway.json";
 const FEATURE: &str = "remote-write-receiver";
 
 #[derive(Clone, Debug, clap::Args)]
@@ -25,6 +31,25 @@ pub(super) struct PushFlags {
         value_delimiter = ',', value_parser = [MESSAGES[0].0, MESSAGES[1].0],
         default_values = [MESSAGES[0].0, MESSAGES[1].0])]
     messages: Vec<String>,
+    /// Further ways to push that are open: influx, import (JSON lines, CSV, text) and pushgateway.
+    #[arg(long = "push.enable", value_name = "NAME", value_delimiter = ',',
+        value_parser = ["influx", "import", "pushgateway"])]
+    ways: Vec<String>,
+    /// How long a group of the Pushgateway stays without another push, where the push does not say it
+    /// (`?ttl=10m`); 0s is for ever.
+    #[arg(long = "pushgateway.ttl", value_name = "DURATION", default_value = "0s")]
+    gateway_ttl: DurationMs,
+    /// File that keeps the groups of the Pushgateway [default: pushgateway.json beside the data].
+    #[arg(long = "pushgateway.persistence-file", value_name = "FILE")]
+    gateway_file: Option<PathBuf>,
+    /// Groups that the Pushgateway takes.
+    #[arg(long = "pushgateway.max-groups", value_name = "N", default_value_t = 10_000)]
+    gateway_groups: u32,
+    /// Bytes that all groups of the Pushgateway may have, about.
+    #[arg(long = "pushgateway.max-bytes", value_name = "SIZE|PERCENT", default_value = "64MiB")]
+    gateway_bytes: MemoryBudget,
+    #[command(flatten)]
+    pub(super) listeners: ListenerFlags,
     /// Bytes that the body of a push may have, as it comes.
     #[arg(long = "push.max-request-bytes", value_name = "SIZE|PERCENT", default_value = "32MiB")]
     max_request_bytes: MemoryBudget,
@@ -48,8 +73,30 @@ pub(super) struct PushFlags {
 }
 
 impl PushFlags {
+    /// The Pushgateway, where it is enabled, with the groups of its file.
+    pub(super) fn gateway(&self, data: &Path, env: &Env) -> Result<Option<Arc<Pushgateway>>, Failure> {
+        if !self.ways.iter().any(|way| way == Way::Pushgateway.as_str()) {
+            return Ok(None);
+        }
+        let bytes = self.gateway_bytes.bytes(&*env.fs);
+        let options = GatewayOptions {
+            file: self.gateway_file.clone().unwrap_or_else(|| data.join(GATEWAY_FILE)),
+            ttl: Some(self.gateway_ttl).filter(|ttl| *ttl > DurationMs::ZERO),
+            max_groups: self.gateway_groups as usize,
+            max_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+        };
+        let opened =
+            Pushgateway::open(options, env).map_err(Failure::system("pushgateway.persistence-file"))?;
+        Ok(Some(Arc::new(opened)))
+    }
+
     /// What takes pushes into `db`.
-    pub(super) fn push(&self, db: &Arc<Db>, env: &Env, features: &[String]) -> Push {
+    pub(super) fn push(
+        &self,
+        db: &Arc<Db>,
+        env: &Env,
+        (features, gateway): (&[String], Option<Arc<Pushgateway>>),
+    ) -> Push {
         let bytes = |budget: MemoryBudget| usize::try_from(budget.bytes(&*env.fs)).unwrap_or(usize::MAX);
         let limits = Limits {
             request_bytes: bytes(self.max_request_bytes),
@@ -66,6 +113,11 @@ impl PushFlags {
         let named = |(name, _): &&(&str, Version)| self.messages.iter().any(|given| given == name);
         let options = PushOptions {
             remote_write: MESSAGES.iter().filter(named).filter(|_| enabled).map(|(_, v)| *v).collect(),
+            ways: [Way::Influx, Way::Import, Way::Pushgateway]
+                .into_iter()
+                .filter(|way| self.ways.iter().any(|given| given == way.as_str()))
+                .collect(),
+            gateway,
             body_timeout: self.body_timeout.as_std(),
             concurrency: self.max_concurrency as usize,
         };

@@ -1,6 +1,9 @@
 //! What runs once storage is open, wired together: scraping, queries, reloads.
 
-use super::{Configured, Flags, about, admin::Administered, own, reloads::Reloads, retention::BlockFlags};
+use super::{
+    Configured, Flags, about, admin::Administered, listeners::Listeners, own, reloads::Reloads,
+    retention::BlockFlags,
+};
 use crate::role::Failure;
 use skopos_agent::{NodeOptions, Top};
 use skopos_api::{
@@ -43,6 +46,7 @@ pub(super) struct Services {
     blocks: BlockFlags,
     /// Targets in this process.
     own_targets: Vec<Target>,
+    listeners: Listeners,
 }
 
 impl Services {
@@ -57,12 +61,13 @@ impl Services {
         let counters = Arc::new(ScrapeCounters::default());
         let reloads = Reloads::loaded_at(env.clock.wall_ms());
         let remote_read = remote_read(flags, &db);
-        let push = flags.push.push(&db, env, &flags.enable_feature);
-        let engine = engine(flags, env);
+        let gateway = flags.push.gateway(&flags.storage_path, env)?;
+        let push = flags.push.push(&db, env, (&flags.enable_feature, gateway.clone()));
+        let (listeners, engine) = (flags.push.listeners.listen(push.intake())?, engine(flags, env));
         let queries = active_queries(flags, env);
         let query_log =
             QueryLog::new(Arc::clone(&env.fs), flags.query_log_slower_than.map(DurationMs::as_std));
-        let own_targets = if path.is_none() { own::targets(&config) } else { Vec::new() };
+        let own_targets = own::all_targets(path.is_none(), gateway.is_some(), &config);
         let live = Arc::new(Live::new(config));
         let metrics = Arc::new(OwnMetrics::new(
             app,
@@ -71,6 +76,7 @@ impl Services {
                 storage_metrics(&db),
                 remote_read.metrics(),
                 push.metrics(),
+                listeners.metrics(),
                 reloads.source(),
                 scrape_source(Arc::clone(&counters)),
                 scrape_limits(flags.max_series_per_target),
@@ -78,11 +84,11 @@ impl Services {
             ],
         ));
         let processes = Top::new(node.paths.clone(), Arc::clone(&env.clock));
-        let sources = if path.is_none() { own::sources(env, node, &metrics) } else { HashMap::new() };
-        let fetcher = Fetcher::new(sources).map_err(|e| Failure::Flags(e.to_string()))?;
+        let mut sources = if path.is_none() { own::sources(env, node, &metrics) } else { HashMap::new() };
+        sources.extend(gateway.as_ref().map(own::gateway_source));
         let targets = Arc::new(Manager::new(Shared {
             storage: Arc::clone(&db) as _,
-            fetcher,
+            fetcher: Fetcher::new(sources).map_err(|e| Failure::Flags(e.to_string()))?,
             clock: Arc::clone(&env.clock),
             counters,
             max_series_per_target: flags.max_series_per_target,
@@ -112,7 +118,7 @@ impl Services {
         });
         let config = live.get();
         targets.apply(&config.global, &config.scrape_configs, &own_targets);
-        Ok(Self { db, targets, live, path, reloads, blocks: flags.blocks.clone(), own_targets })
+        Ok(Self { db, targets, live, path, reloads, blocks: flags.blocks.clone(), own_targets, listeners })
     }
 
     /// Reads the file again. All or nothing: a file with an error changes nothing.
@@ -152,6 +158,7 @@ impl Services {
     }
 
     pub(super) async fn stop(self) -> Result<(), Failure> {
+        drop(self.listeners);
         self.targets.shutdown().await;
         let db = self.db;
         drop(self.targets);

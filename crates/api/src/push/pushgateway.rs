@@ -1,0 +1,118 @@
+//! Pushgateway's API: `/metrics/job/…`, `/api/v1/metrics` and `/api/v1/admin/wipe`. Only with
+//! `--push.enable=pushgateway`.
+
+use super::{PushError, Way, read_body, store_with, text::compression};
+use crate::{
+    params::Params,
+    parts::{Parts, Ready},
+    reply::{ApiError, Success},
+};
+use axum::{
+    extract::Request,
+    http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use skopos_intake::{Form, GroupingKey, Pushgateway, Replace};
+use skopos_model::DurationMs;
+use std::sync::Arc;
+
+/// Where the grouping key begins.
+const METRICS: &str = "/metrics/";
+
+/// A push, or the end of a group.
+pub(crate) async fn group(Ready(parts): Ready, request: Request) -> Response {
+    let Some(gateway) = parts.push.options.gateway.clone() else {
+        return Way::Pushgateway.not_enabled().into_response();
+    };
+    match changed(parts, gateway, request).await {
+        Ok(status) => status.into_response(),
+        Err(e) => e.into_response(),
+    }
+}
+
+async fn changed(
+    parts: Arc<Parts>,
+    gateway: Arc<Pushgateway>,
+    request: Request,
+) -> Result<StatusCode, PushError> {
+    let key = key_of(request.uri().path())?;
+    let replace = match *request.method() {
+        Method::PUT => Replace::Group,
+        Method::POST => Replace::Names,
+        _ => {
+            store_with(parts, move || gateway.delete(&key)).await?;
+            return Ok(StatusCode::ACCEPTED);
+        }
+    };
+    let params = Params::parse(&[], request.uri().query().unwrap_or_default().as_bytes());
+    let ttl = params.get("ttl").map(|text| {
+        let wrong = |e| bad(format!("ttl {text:?}: {e}; write a time such as 10m"));
+        DurationMs::parse(text).map_err(wrong)
+    });
+    let (ttl, form, compression) = (ttl.transpose()?, form_of(&request), compression(&request)?);
+    let body = read_body(&parts.push, request.into_body()).await?;
+    let intake = Arc::clone(&parts.push.intake);
+    store_with(parts, move || {
+        intake.unpacked((&body.bytes, compression), |plain| gateway.push(&key, (form, plain), replace, ttl))
+    })
+    .await?;
+    Ok(StatusCode::OK)
+}
+
+fn bad(reason: String) -> PushError {
+    PushError::new(StatusCode::BAD_REQUEST, reason)
+}
+
+/// The grouping key of a path, whatever stands before it.
+fn key_of(path: &str) -> Result<GroupingKey, PushError> {
+    let rest = path.find(METRICS).map_or("", |at| &path[at + METRICS.len()..]);
+    // Each part has its own escapes: one may stand for a slash.
+    let decoded = |part: &str| {
+        let pair = format!("{}=", part.replace('+', "%2B"));
+        form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+    };
+    let parts: Vec<String> = rest.split('/').map(decoded).collect();
+    GroupingKey::parse(&parts).map_err(|e| bad(e.to_string()))
+}
+
+/// How the body is written: as in the Pushgateway, text where nothing else is said.
+fn form_of(request: &Request) -> Form {
+    let content_type = request.headers().get(CONTENT_TYPE).map_or(Ok(""), HeaderValue::to_str).unwrap_or("");
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_protobuf = parts.next() == Some("application/vnd.google.protobuf");
+    if is_protobuf && parts.any(|part| part == "encoding=delimited") { Form::Delimited } else { Form::Text }
+}
+
+/// All groups as JSON.
+pub(crate) async fn metrics(Ready(parts): Ready) -> Result<Success, Response> {
+    let gateway = parts.push.options.gateway.clone();
+    let gateway = gateway.ok_or_else(|| Way::Pushgateway.not_enabled().into_response())?;
+    let status = tokio::task::spawn_blocking(move || gateway.status()).await;
+    let status = status.map_err(|e| ApiError::internal(e.to_string()).into_response())?;
+    Success::of(&status).map_err(IntoResponse::into_response)
+}
+
+/// Removes all groups.
+pub(crate) async fn wipe(Ready(parts): Ready) -> Response {
+    let Some(gateway) = parts.push.options.gateway.clone() else {
+        return Way::Pushgateway.not_enabled().into_response();
+    };
+    match store_with(parts, move || gateway.wipe()).await {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(e) => e.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_from_paths_part_by_part() {
+        let key = |path: &str| key_of(path).map(|key| key.labels().to_string()).map_err(|e| e.message);
+        assert_eq!(key("/metrics/job/a%20b/x/c%2Fd"), Ok(r#"{job="a b", x="c/d"}"#.to_owned()));
+        assert_eq!(key("/prefix/metrics/job/a+b"), Ok(r#"{job="a+b"}"#.to_owned()));
+        assert_eq!(key("/metrics/job@base64/YQ"), Ok(r#"{job="a"}"#.to_owned()));
+        assert!(key("/metrics/job/").is_err());
+    }
+}

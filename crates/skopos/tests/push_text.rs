@@ -1,0 +1,206 @@
+//! Bodies of text: Influx, Graphite, JSON lines, CSV and the text format beside VictoriaMetrics, which gets
+//! the same and exports the same; listeners over TCP and UDP, StatsD, compression and bombs.
+
+use crate::support::{PATIENCE, encoded, server, value, wait_for_value};
+use flate2::{Compression, write::GzEncoder};
+use skopos_testkit::{
+    free_port,
+    http::{self, Response},
+    peers,
+    service::Service,
+    skopos::Skopos,
+    wait_until,
+};
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    net::{TcpStream, UdpSocket},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+fn taking() -> Skopos {
+    server().config("global: {}\n").flag("--push.enable=influx,import")
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+fn post(server: &Service, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    http::request("POST", &server.url(path), headers, body).unwrap()
+}
+
+/// All series of an export, with their samples.
+fn exported(server: &Service) -> BTreeMap<String, (String, String)> {
+    let all = server.get(&format!("/api/v1/export?match[]={}", encoded("{__name__=~\".+\"}"))).text();
+    let series = all.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let metric: BTreeMap<String, String> = serde_json::from_value(line["metric"].clone()).unwrap();
+        (format!("{metric:?}"), (line["values"].to_string(), line["timestamps"].to_string()))
+    });
+    series.collect()
+}
+
+/// Both have the same once VictoriaMetrics shows what it took.
+fn assert_same(peer: &Service, ours: &Service, least: usize) {
+    let _flushed = peer.get("/internal/force_flush");
+    let own = exported(ours);
+    assert!(own.len() >= least, "{own:?}");
+    let mut theirs = BTreeMap::new();
+    wait_until("VictoriaMetrics shows what it took", PATIENCE, || {
+        theirs = exported(peer);
+        (theirs.len() >= own.len()).then_some(())
+    });
+    assert_eq!(own, theirs);
+}
+
+#[test]
+fn bodies_mean_what_they_mean_to_victoria_metrics() {
+    let (peer, ours) = (peers::victoria_metrics("", &["-retentionPeriod=100y"]), taking().start());
+    let now = now_ms();
+    let s = now / 1000;
+    let influx = format!(
+        "cpu,host=a usage=1.5,idle=2i,on=true {now}000000\ncpu,host=b usage=3 {now}000000\n# a comment\n\n\
+         we\\ ather,ci\\,ty=x\\ y temp=21,text=\"a, b\" {now}000000\nempty,tag= v=1u {now}000000\n"
+    );
+    let requests = [
+        ("/write", influx),
+        ("/write?db=mine&precision=ms", format!("m v=1 {now}\nn,db=own v=2 {now}\n")),
+        ("/write?precision=s&extra_label=dc=x", format!("sec v=1 {s}\n")),
+        ("/api/v2/write?bucket=b", format!("two v=1 {now}000000\n")),
+        (
+            "/api/v1/import",
+            format!(
+                "{{\"metric\":{{\"__name__\":\"j\",\"a\":\"ü\"}},\"values\":[1,2.5],\
+                 \"timestamps\":[{},{now}]}}\n",
+                now - 1000
+            ),
+        ),
+        (
+            "/api/v1/import/csv?format=2:metric:ask,3:metric:bid,1:label:ticker,4:time:unix_ms",
+            format!("GOOG,1.23,4.56,{now}\n"),
+        ),
+        ("/api/v1/import/prometheus", format!("# TYPE t counter\nt{{a=\"b\"}} 7 {now}\n")),
+    ];
+    for (path, body) in requests {
+        let (theirs, own) =
+            (post(&peer, path, &[], body.as_bytes()), post(&ours, path, &[], body.as_bytes()));
+        assert_eq!((own.status, own.text()), (204, String::new()), "{path}");
+        assert_eq!(theirs.status, own.status, "{path}: {}", theirs.text());
+    }
+    assert_same(&peer, &ours, 14);
+    let csv = "/api/v1/export/csv?format=__name__,ticker,__value__,__timestamp__:unix_ms&match[]=ask";
+    assert_eq!(ours.get(csv).text(), format!("ask,GOOG,1.23,{now}\n"));
+    // What was exported is imported, here and there.
+    let again = taking().start();
+    let all = ours.get(&format!("/api/v1/export?match[]={}", encoded("{__name__!=\"\"}")));
+    assert_eq!(post(&again, "/api/v1/import", &[], &all.body).status, 204);
+    assert_eq!(exported(&again), exported(&ours));
+}
+
+#[test]
+fn a_bad_line_costs_itself_alone() {
+    let server = taking().start();
+    let now = now_ms();
+    let body = format!("good v=1 {now}\nbad\nalso v=2 {now}\nworse v=x {now}\n");
+    let answer = post(&server, "/write?precision=ms", &[], body.as_bytes());
+    let text = answer.text();
+    assert_eq!(answer.status, 400);
+    assert!(text.contains("line 2: there are no fields: bad") && text.contains("line 4"), "{text}");
+    assert_eq!((value(&server, "good_v"), value(&server, "also_v")), (Some(1.0), Some(2.0)));
+    for (path, body, part) in [
+        ("/write?precision=x", "m v=1", "precision"),
+        ("/api/v1/import/csv", "a,1", "missing `format`"),
+        ("/api/v1/import/csv?format=1:x:y", "a,1", "a type is"),
+        ("/api/v1/import", "[]", "no JSON of a series"),
+        ("/api/v1/import?extra_label=x", "{}", "NAME=VALUE"),
+        ("/api/v1/import/prometheus?timestamp=x", "m 1", "timestamp"),
+        ("/api/v1/import/prometheus", "m{ 1\n", "line 1"),
+    ] {
+        let answer = post(&server, path, &[], body.as_bytes());
+        assert!(answer.status == 400 && answer.text().contains(part), "{path}: {}", answer.text());
+    }
+    assert_eq!(server.get("/ping").status, 204);
+    assert!(server.get("/ping").header("x-influxdb-version").is_some());
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn bodies_may_be_compressed_and_bombs_are_stopped() {
+    let server = taking().flag("--push.max-decoded-bytes=1MiB").start();
+    let line = b"packed v=1\n";
+    let zstd = zstd::encode_all(&line[..], 1).unwrap();
+    for (encoding, body) in [("gzip", gzip(line)), ("zstd", zstd), ("identity", line.to_vec())] {
+        assert_eq!(
+            post(&server, "/write", &[("Content-Encoding", encoding)], &body).status,
+            204,
+            "{encoding}"
+        );
+    }
+    assert_eq!(value(&server, "packed_v"), Some(1.0));
+    let zeros = vec![b'0'; 300 << 20];
+    let bombs = [("gzip", gzip(&zeros)), ("zstd", zstd::encode_all(&zeros[..], 1).unwrap())];
+    for (encoding, bomb) in bombs {
+        let answer = post(&server, "/write", &[("Content-Encoding", encoding)], &bomb);
+        assert_eq!(answer.status, 413, "{encoding}: {}", answer.text());
+        assert!(answer.text().contains("--push.max-decoded-bytes"), "{}", answer.text());
+    }
+    assert_eq!(post(&server, "/write", &[("Content-Encoding", "br")], line).status, 415);
+    assert!(server.get("/metrics").text().contains("\nskopos_push_memory_bytes 0\n"));
+}
+
+#[test]
+fn lines_come_over_tcp_and_udp() {
+    let [graphite, influx, statsd] = [(); 3].map(|()| format!("127.0.0.1:{}", free_port()));
+    let server = taking()
+        .flag(&format!("--graphite.listen-address={graphite}"))
+        .flag(&format!("--influx.listen-address={influx}"))
+        .flag(&format!("--statsd.listen-address={statsd}"))
+        .flag("--statsd.flush-interval=200ms")
+        .start();
+    let mut stream = TcpStream::connect(&graphite).unwrap();
+    stream.write_all(b"servers.a.load;dc=x 1.5\nservers.b.lo").unwrap();
+    wait_for_value(&server, "{__name__=\"servers.a.load\",dc=\"x\"}", 1.5);
+    // The rest of a line comes later, and the last one has no end.
+    stream.write_all(b"ad 2\nservers.c.load 3").unwrap();
+    drop(stream);
+    wait_for_value(&server, "{__name__=\"servers.b.load\"}", 2.0);
+    wait_for_value(&server, "{__name__=\"servers.c.load\"}", 3.0);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(b"udp.path 4 -1", &graphite).unwrap();
+    socket.send_to(b"over,by=udp v=5", &influx).unwrap();
+    socket.send_to(b"a.counter:1|c\na.timer:250|ms|#k:v", &statsd).unwrap();
+    socket.send_to(b"a.counter:2|c", &statsd).unwrap();
+    wait_for_value(&server, "{__name__=\"udp.path\"}", 4.0);
+    wait_for_value(&server, "over_v{by=\"udp\"}", 5.0);
+    wait_for_value(&server, "a_counter", 3.0);
+    wait_for_value(&server, "a_timer{quantile=\"0.9\",k=\"v\"}", 0.25);
+    let page = server.get("/metrics").text();
+    assert!(page.contains("\nskopos_statsd_lines_total 3\n"), "{page}");
+    // A line without end is cut off, and the server goes on.
+    let mut endless = TcpStream::connect(&graphite).unwrap();
+    let _may_be_closed = endless.write_all(&vec![b'x'; 4 << 20]);
+    let mut another = TcpStream::connect(&graphite).unwrap();
+    another.write_all(b"after.that 6\n").unwrap();
+    wait_for_value(&server, "{__name__=\"after.that\"}", 6.0);
+}
+
+#[test]
+fn graphite_means_what_it_means_to_victoria_metrics() {
+    let [theirs, own] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let peer =
+        peers::victoria_metrics("", &[&format!("-graphiteListenAddr={theirs}"), "-retentionPeriod=100y"]);
+    let ours = taking().flag(&format!("--graphite.listen-address={own}")).start();
+    let s = now_ms() / 1000;
+    let lines = format!("a.b;x=y;z=1 1.5 {s}\nplain -2 {s}\nwith-dash_and:colon 3e2 {s}\n");
+    for address in [&theirs, &own] {
+        TcpStream::connect(address).unwrap().write_all(lines.as_bytes()).unwrap();
+    }
+    wait_for_value(&ours, "plain", -2.0);
+    assert_same(&peer, &ours, 3);
+}

@@ -1,0 +1,161 @@
+//! The Pushgateway's API: each request to Debian's and to ours, what both show then, and what becomes of a
+//! group in the server: it is scraped, it goes when its time is over, and it survives a kill.
+
+use crate::support::{PATIENCE, json, server, value, wait_for_value};
+use serde_json::Value;
+use skopos_testkit::{
+    http::{self, Response},
+    peers,
+    service::Service,
+    skopos::Skopos,
+    wait_until,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const CONFIG: &str = "global: {scrape_interval: 200ms}\n";
+
+fn gateway() -> Skopos {
+    server().config(CONFIG).flag("--push.enable=pushgateway").flag("--web.enable-admin-api")
+}
+
+fn ask(server: &Service, method: &str, path: &str, body: &[u8]) -> Response {
+    http::request(method, &server.url(path), &[], body).unwrap()
+}
+
+/// Requests in their order: method, path, body.
+const REQUESTS: [(&str, &str, &str); 30] = [
+    ("PUT", "/metrics/job/a", "# TYPE m counter\n# HELP m What it is.\nm{l=\"x\"} 1\nn 2.5\n"),
+    ("POST", "/metrics/job/a", "n 3\n"),
+    ("PUT", "/metrics/job/a/instance/i", "m{l=\"x\"} 1\n"),
+    ("PUT", "/metrics/job/a/instance/i", "# TYPE m counter\nm{l=\"x\",job=\"other\",instance=\"k\"} 7\n"),
+    ("PUT", "/metrics/job/b/x/y/z/1", "o 1\n"),
+    ("PUT", "/metrics/job@base64/Yi9j/x@base64/4pyT", "o 2\n"),
+    ("PUT", "/metrics/job@base64/ZA==/other@base64/eA", "o 3\n"),
+    ("PUT", "/metrics/job/with%20blank", "o 4\n"),
+    (
+        "PUT",
+        "/metrics/job/h",
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n",
+    ),
+    ("PUT", "/metrics/job/s", "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 3\ns_count 2\n"),
+    ("PUT", "/metrics/job/e", ""),
+    ("POST", "/metrics/job/e2", ""),
+    ("PUT", "/metrics/job@base64/=", "o 1\n"),
+    ("PUT", "/metrics/job@base64/!", "o 1\n"),
+    ("PUT", "/metrics/job/a/x", "o 1\n"),
+    ("PUT", "/metrics/job/a/x-y/z", "o 1\n"),
+    ("PUT", "/metrics/job/a/__x/z", "o 1\n"),
+    ("PUT", "/metrics/job/a/x@base64/!", "o 1\n"),
+    ("PUT", "/metrics/job/t", "o 1 1700000000000\n"),
+    ("PUT", "/metrics/job/t2", "o{ 1\n"),
+    ("PUT", "/metrics/job/t3", "o 1"),
+    ("PUT", "/metrics/job/c", "# TYPE m gauge\nm 1\n"),
+    ("PUT", "/metrics/job/d", "dup 1\ndup 1\n"),
+    ("PUT", "/metrics/job/u", "push_time_seconds 7\no 9\n"),
+    ("DELETE", "/metrics/job/a", ""),
+    ("DELETE", "/metrics/job/not-there", ""),
+    ("DELETE", "/metrics/job/b/x/y/z/1", ""),
+    ("GET", "/metrics/job/a", ""),
+    ("PUT", "/api/v1/metrics", ""),
+    ("POST", "/metrics/job/a/instance/i", "# TYPE q gauge\nq NaN\nr +Inf\n"),
+];
+
+/// The lines of a page that are not of the gateway itself, times left out.
+fn shown(page: &str) -> BTreeSet<String> {
+    let own = ["go_", "process_", "pushgateway_", "promhttp_"];
+    let of = |line: &&str| {
+        let name = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ");
+        !own.iter().any(|own| name.starts_with(own)) && !line.is_empty()
+    };
+    let lines = page.lines().filter(of).map(|line| match line.rsplit_once(' ') {
+        Some((series, at)) if series.starts_with("push_") => format!("{series} {}", at != "0"),
+        _ => line.to_owned(),
+    });
+    // What nobody said is said by the other: that is no difference.
+    lines.filter(|line| !line.starts_with("# TYPE") || !line.ends_with("untyped")).collect()
+}
+
+#[test]
+fn requests_have_the_answers_of_the_pushgateway() {
+    let (peer, ours) = (peers::pushgateway(&["--web.enable-admin-api"]), gateway().start());
+    let mut different = Vec::new();
+    for (method, path, body) in REQUESTS {
+        let (theirs, own) =
+            (ask(&peer, method, path, body.as_bytes()), ask(&ours, method, path, body.as_bytes()));
+        if theirs.status != own.status {
+            different.push(format!(
+                "{method} {path} {body:?}: {} {:?}, ours {} {:?}",
+                theirs.status,
+                theirs.text(),
+                own.status,
+                own.text()
+            ));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    let theirs = shown(&peer.get("/metrics").text());
+    let page = wait_until("the page is there", PATIENCE, || {
+        let metrics = json(&ours.get("/api/v1/metrics"));
+        metrics["data"].as_array().is_some_and(|groups| !groups.is_empty()).then_some(metrics)
+    });
+    let (their_groups, own_groups) = (groups(&json(&peer.get("/api/v1/metrics"))), groups(&page));
+    assert_eq!(their_groups.keys().collect::<Vec<_>>(), own_groups.keys().collect::<Vec<_>>());
+    for (labels, group) in &their_groups {
+        assert_eq!(group, &own_groups[labels], "{labels}");
+    }
+    assert!(theirs.iter().any(|line| line.starts_with("push_failure_time_seconds")), "{theirs:?}");
+    for server in [&peer, &ours] {
+        assert_eq!(ask(server, "PUT", "/api/v1/admin/wipe", b"").status, 202);
+        assert_eq!(groups(&json(&server.get("/api/v1/metrics"))).len(), 0);
+    }
+}
+
+/// Groups by their labels, without times; labels and buckets in no order.
+fn groups(metrics: &Value) -> BTreeMap<String, Value> {
+    let all = metrics["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of = |group: &Value| {
+        let mut group = group.clone();
+        for (name, family) in group.as_object_mut().unwrap() {
+            if let Some(family) = family.as_object_mut().filter(|_| name != "labels") {
+                family.remove("time_stamp");
+                if name.starts_with("push_") {
+                    family.remove("metrics");
+                }
+            }
+        }
+        (group["labels"].to_string(), group)
+    };
+    all.iter().map(of).collect()
+}
+
+#[test]
+fn groups_are_scraped_survive_a_kill_and_go_in_time() {
+    let mut server = gateway().start();
+    assert_eq!(ask(&server, "PUT", "/metrics/job/backup/host/h1", b"done 1\n").status, 200);
+    assert_eq!(ask(&server, "PUT", "/metrics/job/short?ttl=3s", b"done 2\n").status, 200);
+    assert_eq!(ask(&server, "PUT", "/metrics/job/short?ttl=x", b"done 2\n").status, 400);
+    wait_for_value(&server, "done{job=\"backup\",host=\"h1\",instance=\"\"}", 1.0);
+    wait_for_value(&server, "done{job=\"short\"}", 2.0);
+    wait_until("it is gone", PATIENCE, || value(&server, "done{job=\"short\"}").is_none().then_some(()));
+    server.kill9();
+    server.restart();
+    wait_for_value(&server, "time() - timestamp(done{job=\"backup\"}) < bool 5", 1.0);
+    assert!(value(&server, "push_time_seconds{job=\"backup\"}").is_some_and(|at| at > 1e9));
+    assert_eq!(ask(&server, "DELETE", "/metrics/job/backup/host/h1", b"").status, 202);
+    wait_until("it is gone", PATIENCE, || value(&server, "done").is_none().then_some(()));
+}
+
+#[test]
+fn what_is_not_enabled_says_how_to() {
+    let server = server().config(CONFIG).start();
+    for (method, path, name) in [
+        ("PUT", "/metrics/job/a", "pushgateway"),
+        ("GET", "/api/v1/metrics", "pushgateway"),
+        ("POST", "/write", "influx"),
+        ("POST", "/api/v1/import", "import"),
+    ] {
+        let answer = ask(&server, method, path, b"m 1\n");
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.text().contains(&format!("--push.enable={name}")), "{}", answer.text());
+    }
+}
