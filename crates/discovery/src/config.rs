@@ -2,6 +2,10 @@
 
 use crate::{
     client::WithClient,
+    cloud::{
+        DigitalOceanConfig, EurekaConfig, HetznerConfig, IonosConfig, KumaConfig, LinodeConfig, NomadConfig,
+        PuppetDbConfig, ScalewayConfig, TritonConfig, VultrConfig,
+    },
     consul::ConsulConfig,
     dns::DnsConfig,
     error::SourceError,
@@ -93,12 +97,23 @@ macro_rules! kinds {
 
 kinds! {
     consul_sd_configs: WithClient<ConsulConfig>, "Services that Consul knows.";
+    digitalocean_sd_configs: WithClient<DigitalOceanConfig>, "Droplets of DigitalOcean.";
     dns_sd_configs: DnsConfig, "Hosts that DNS lists.";
     docker_sd_configs: WithClient<DockerConfig>, "Containers of an engine.";
     dockerswarm_sd_configs: WithClient<DockerSwarmConfig>, "What a swarm of engines runs.";
+    eureka_sd_configs: WithClient<EurekaConfig>, "Applications that Eureka knows.";
     file_sd_configs: FileConfig, "Files that list targets.";
+    hetzner_sd_configs: WithClient<HetznerConfig>, "Servers of Hetzner.";
     http_sd_configs: WithClient<HttpSdConfig>, "Servers that list targets.";
+    ionos_sd_configs: WithClient<IonosConfig>, "Servers of IONOS.";
     kubernetes_sd_configs: WithClient<KubernetesConfig>, "Objects of a cluster of Kubernetes.";
+    kuma_sd_configs: WithClient<KumaConfig>, "What Kuma assigns.";
+    linode_sd_configs: WithClient<LinodeConfig>, "Machines of Linode.";
+    nomad_sd_configs: WithClient<NomadConfig>, "Services that Nomad knows.";
+    puppetdb_sd_configs: WithClient<PuppetDbConfig>, "Resources that PuppetDB knows.";
+    scaleway_sd_configs: WithClient<ScalewayConfig>, "Machines of Scaleway.";
+    triton_sd_configs: WithClient<TritonConfig>, "Containers of Triton.";
+    vultr_sd_configs: WithClient<VultrConfig>, "Machines of Vultr.";
 }
 
 /// What cannot be started says so.

@@ -7,7 +7,7 @@ use crate::{
     dns::half_a_minute,
     error::SourceError,
     group::TargetGroup,
-    http::{Answer, Http, asking, below, parse_url, send},
+    http::{Answer, Http, asking, below, encoded, parse_url, send},
     http_sd::check_interval,
     json::Json,
     limits::REQUEST_TIMEOUT,
@@ -324,11 +324,6 @@ fn ticks(interval: DurationMs) -> tokio::time::Interval {
     let mut ticks = tokio::time::interval(interval.as_std());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks
-}
-
-/// A name as a part of a path.
-fn encoded(name: &str) -> String {
-    name.replace('%', "%25").replace('/', "%2F").replace('?', "%3F").replace('#', "%23")
 }
 
 /// The nodes of a service.

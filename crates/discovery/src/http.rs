@@ -6,7 +6,10 @@ use crate::{
     limits::{ANSWER_BYTES_MAX, CONNECT_TIMEOUT, REQUEST_TIMEOUT, SHOWN_BYTES},
 };
 use bytes::Bytes;
-use reqwest::{Client, Method, RequestBuilder, Response, Url, header::HeaderMap};
+use reqwest::{
+    Client, Method, RequestBuilder, Response, Url,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use serde_json::Value;
 use skopos_base::fs::SharedFs;
 use skopos_client::{ClientOptions, HttpClient, HttpConfig, answer::chain};
@@ -82,6 +85,22 @@ impl Http {
         };
         let failed = |reason: String| SourceError::Request { url: shown(url), reason };
         Ok(request.map_err(|e| failed(e.to_string()))?.timeout(REQUEST_TIMEOUT))
+    }
+
+    /// The same, with something to tell.
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        content_type: &str,
+        body: String,
+    ) -> Result<RequestBuilder, SourceError> {
+        let request = match self {
+            Self::Socket(client) => Ok(client.request(Method::POST, url.clone())),
+            Self::Network(client) => client.request(Method::POST, url).await,
+        };
+        let failed = |reason: String| SourceError::Request { url: shown(url), reason };
+        let request = request.map_err(|e| failed(e.to_string()))?.timeout(REQUEST_TIMEOUT);
+        Ok(request.header(CONTENT_TYPE, content_type).body(body))
     }
 
     /// The JSON at an address.
@@ -213,6 +232,11 @@ pub(crate) fn below(base: &Url, path: &str) -> Url {
     let whole = format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/'));
     url.set_path(&whole);
     url
+}
+
+/// A name as a part of a path.
+pub(crate) fn encoded(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2F").replace('?', "%3F").replace('#', "%23")
 }
 
 /// `base` with pairs in its query; without any it gets none.

@@ -2,6 +2,7 @@
 //! nothing, as most servers leave out what they have no value for, or write `null`.
 
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A part of an answer, or nothing.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,20 @@ impl<'a> Json<'a> {
     /// The text below a name.
     pub(crate) fn text(self, key: &str) -> &'a str {
         self.get(key).as_text()
+    }
+
+    /// A text, a number or a truth as it is written; empty where there is none of them.
+    pub(crate) fn as_written(self) -> Cow<'a, str> {
+        match self.0 {
+            Some(Value::String(text)) => Cow::Borrowed(text),
+            Some(other @ (Value::Number(_) | Value::Bool(_))) => Cow::Owned(other.to_string()),
+            _ => Cow::Borrowed(""),
+        }
+    }
+
+    /// The same below a name.
+    pub(crate) fn written(self, key: &str) -> Cow<'a, str> {
+        self.get(key).as_written()
     }
 
     /// A number below a name; zero where there is none.
@@ -99,6 +114,7 @@ mod tests {
         let json = Json::new(&value);
         let a = json.get("a");
         assert_eq!((json.at(&["a", "b"]).as_text(), a.number("n"), a.is("yes")), ("text", 7, true));
+        assert_eq!((a.written("n").as_ref(), a.written("b").as_ref(), a.text("n")), ("7", "text", ""));
         assert_eq!(a.texts("l").collect::<Vec<_>>(), ["x", "", ""]);
         assert_eq!(json.pairs("m").collect::<Vec<_>>(), [("k", "v")]);
         assert!(!a.get("no").is_there() && a.truth("b").is_none() && a.list("b").len() == 0);

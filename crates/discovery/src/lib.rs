@@ -7,7 +7,7 @@
 //!   again and again.
 //! - `file`, `http_sd`: a kind each; `target_file`: the lists that both read; `yaml`: reads YAML.
 //! - `dns`, `consul`: a kind each; `moby`: engines of containers, alone and in swarms;
-//!   `kubernetes`: clusters.
+//!   `kubernetes`: clusters; `cloud`: whoever is asked for a list alone.
 //! - `http`: asks servers, within `limits`; `json`: reads their answers as far as they go.
 //! - `meta`: labels of a target as it is found; `group`: targets that were found together.
 //! - `stats`: what is counted, under Prometheus' names; `error`: why a source told nothing.
@@ -19,15 +19,18 @@
 //! - Labels of targets are Prometheus': tests hold them against those of a real one.
 //!
 //! When you add a kind: its file, a row of `kinds!` in `config`, its keys and labels in
-//! docs/configuration.md, a made-up server in `tests/`, and a fuzz target of what reads its answers.
+//! docs/configuration.md, a made-up server in `tests/`, and a line in `fuzzing` with what reads its answers.
 
 mod client;
+mod cloud;
 pub mod config;
 mod consul;
 pub mod discovery;
 mod dns;
 mod error;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod group;
 mod http;
 mod http_sd;
@@ -42,6 +45,10 @@ mod target_file;
 mod yaml;
 
 pub use client::WithClient;
+pub use cloud::{
+    DigitalOceanConfig, EurekaConfig, HetznerConfig, HetznerRole, IonosConfig, KumaConfig, LinodeConfig,
+    NomadConfig, PuppetDbConfig, ScalewayConfig, ScalewayRole, TritonConfig, TritonRole, VultrConfig,
+};
 pub use config::{DiscoveryConfigs, StaticConfig};
 pub use consul::ConsulConfig;
 pub use discovery::Discovery;

@@ -73,6 +73,20 @@ pub(crate) fn host_port(host: &str, port: impl std::fmt::Display) -> String {
     if host.contains([':', '%']) { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+/// The texts with a separator between them, and around them, so that rules find one wherever it stands.
+/// Nothing where there is no text.
+pub(crate) fn enclosed<'a>(texts: impl IntoIterator<Item = &'a str>, separator: &str) -> String {
+    let mut out = String::new();
+    for text in texts {
+        if out.is_empty() {
+            out.push_str(separator);
+        }
+        out.push_str(text);
+        out.push_str(separator);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +99,12 @@ mod tests {
         for (host, address) in [("h", "h:1"), ("::1", "[::1]:1"), ("fe80::1%eth0", "[fe80::1%eth0]:1")] {
             assert_eq!(host_port(host, 1), address);
         }
+    }
+
+    #[test]
+    fn lists_are_enclosed() {
+        assert_eq!(enclosed(["a", "b"], ","), ",a,b,");
+        assert_eq!(enclosed([], ","), "");
     }
 
     #[test]

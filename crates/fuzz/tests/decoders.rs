@@ -8,12 +8,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Crates whose decoders read what comes from a disk or from a stranger.
-const CRATES: [&str; 10] =
-    ["base", "model", "chunk", "spool", "exposition", "proto", "tsdb", "promql", "agent", "intake"];
+const CRATES: [&str; 11] = [
+    "base",
+    "model",
+    "chunk",
+    "spool",
+    "exposition",
+    "proto",
+    "tsdb",
+    "promql",
+    "agent",
+    "intake",
+    "discovery",
+];
 /// How the names of functions begin that take bytes in order to write them.
 const WRITE: [&str; 6] = ["append", "push", "put", "add", "replace", "write"];
 /// No part of the product.
-const FUZZING: [&str; 2] = ["crates/tsdb/src/fuzzing", "crates/agent/src/fuzzing"];
+const FUZZING: [&str; 3] =
+    ["crates/tsdb/src/fuzzing", "crates/agent/src/fuzzing", "crates/discovery/src/fuzzing"];
 /// Functions that take bytes, may give nothing, and need no target.
 const EXCUSED: &[(Decoders, &str)] = &[
     (("crates/agent/src/collectors/perf.rs", &["parse_cpus"]), "reads flags"),
@@ -22,6 +34,7 @@ const EXCUSED: &[(Decoders, &str)] = &[
     (("crates/agent/src/host.rs", &["page_bytes_of"]), "reads what the kernel gave this program"),
     (("crates/agent/src/netlink.rs", &["ask_in_pieces"]), "asks the kernel"),
     (("crates/agent/src/process_groups/top.rs", &["parse"]), "reads one word of a request"),
+    (("crates/discovery/src/http.rs", &["parse_url"]), "reads addresses of the configuration"),
     (("crates/model/src/duration.rs", &["parse"]), "reads flags; PromQL has its own"),
     (("crates/model/src/labels.rs", &["behind_text"]), "walks labels that were checked when they were made"),
     (("crates/tsdb/src/head/series/collected.rs", &["visible_chunk"]), "hands a chunk on to its decoder"),

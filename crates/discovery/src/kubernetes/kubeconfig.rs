@@ -65,7 +65,7 @@ struct Context {
 }
 
 /// The address of the API, and how it is asked. Files that are named stand beside the one at `path`.
-pub(super) fn parse(text: &str, path: &Path) -> Result<(String, HttpConfig), SourceError> {
+pub(crate) fn parse(text: &str, path: &Path) -> Result<(String, HttpConfig), SourceError> {
     let what = path.to_string_lossy();
     let wrong = |reason: &dyn std::fmt::Display| SourceError::content(what.clone(), reason);
     let file: File = yaml::read(text).map_err(|e| wrong(&e))?.unwrap_or_default();

@@ -24,6 +24,8 @@ pub(crate) mod world;
 
 use crate::{client::ClientKind, config::Task, error::SourceError, source::Sink};
 use access::Access;
+#[cfg(feature = "fuzzing")]
+pub(crate) use kubeconfig::parse as parse_kubeconfig;
 use serde::{Deserialize, Serialize};
 use skopos_client::HttpConfig;
 use skopos_model::null_is_default;

@@ -75,6 +75,25 @@ impl Known {
         TargetGroup { source, targets, labels }
     }
 
+    /// The objects of an answer, each as one of every kind.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn of_answer(answer: Json<'_>) -> Self {
+        let mut known = Self { attach: AttachMetadata { node: true, namespace: true }, ..Self::default() };
+        let kinds = Role::ALL.map(ObjectKind::of).into_iter().chain([ObjectKind::Namespace]);
+        for kind in kinds {
+            for object in answer.items().chain([answer]) {
+                known.put(Object::new(kind, object));
+            }
+        }
+        known
+    }
+
+    /// Those of the objects of a role.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn keys(&self, role: Role) -> Vec<String> {
+        self.of(ObjectKind::of(role)).map(|(key, _)| key.clone()).collect()
+    }
+
     /// Takes an object over; whether that changed anything.
     pub(crate) fn put(&mut self, object: Object) -> bool {
         let own = self.all.entry(object.kind).or_default();

@@ -1,9 +1,9 @@
 //! A server whose answers a test makes up. Plain threads, which end with it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    os::unix::net::{UnixListener, UnixStream},
+    os::unix::net::UnixListener,
     path::Path,
     sync::{
         Arc,
@@ -81,16 +81,51 @@ impl Drop for Server {
     }
 }
 
+/// How a server speaks.
+#[derive(Clone, Copy, PartialEq)]
+enum Speaks {
+    Plain,
+    /// TLS, with a certificate that nobody vouches for.
+    Tls,
+    /// Plain until it is asked to connect somebody; then it is who was asked for.
+    Proxy,
+}
+
 impl Server {
     pub(crate) fn new(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::speaking(Speaks::Plain, handler)
+    }
+
+    /// With TLS.
+    pub(crate) fn secure(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::speaking(Speaks::Tls, handler)
+    }
+
+    /// A proxy that is everybody who is asked for through it, with TLS.
+    pub(crate) fn everybody(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::speaking(Speaks::Proxy, handler)
+    }
+
+    fn speaking(speaks: Speaks, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (ended, handler): (Arc<AtomicBool>, Handler) = (Arc::default(), Arc::new(handler));
-        let end = Arc::clone(&ended);
+        let (end, tls) = (Arc::clone(&ended), tls());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (handler, ended) = (Arc::clone(&handler), Arc::clone(&end));
-                thread::spawn(move || serve(stream, &handler, &ended));
+                let (handler, ended, tls) = (Arc::clone(&handler), Arc::clone(&end), Arc::clone(&tls));
+                thread::spawn(move || {
+                    let mut plain = BufReader::new(stream);
+                    if speaks == Speaks::Proxy && accept_connect(&mut plain).is_none() {
+                        return;
+                    }
+                    if speaks == Speaks::Plain {
+                        return serve(plain, &handler, &ended);
+                    }
+                    let connection = rustls::ServerConnection::new(tls).unwrap();
+                    let stream = rustls::StreamOwned::new(connection, plain.into_inner());
+                    serve(BufReader::new(stream), &handler, &ended);
+                });
             }
         });
         Self { address, ended }
@@ -104,7 +139,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (handler, ended) = (Arc::clone(&handler), Arc::clone(&end));
-                thread::spawn(move || serve(stream, &handler, &ended));
+                thread::spawn(move || serve(BufReader::new(stream), &handler, &ended));
             }
         });
         Self { address: String::new(), ended }
@@ -113,27 +148,28 @@ impl Server {
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
-}
 
-trait Stream: std::io::Read + std::io::Write {
-    fn twin(&self) -> Box<dyn std::io::Read + Send>;
-}
-
-impl Stream for TcpStream {
-    fn twin(&self) -> Box<dyn std::io::Read + Send> {
-        Box::new(self.try_clone().unwrap())
+    /// The port alone.
+    pub(crate) fn port(&self) -> &str {
+        self.address.rsplit(':').next().unwrap()
     }
 }
 
-impl Stream for UnixStream {
-    fn twin(&self) -> Box<dyn std::io::Read + Send> {
-        Box::new(self.try_clone().unwrap())
-    }
+fn tls() -> Arc<rustls::ServerConfig> {
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    Arc::new(config.with_single_cert(vec![own.cert.der().clone()], key).unwrap())
 }
 
-fn serve(mut stream: impl Stream, handler: &Handler, ended: &AtomicBool) {
-    let mut input = BufReader::new(stream.twin());
-    while let Some(request) = read_request(&mut input) {
+fn accept_connect(stream: &mut BufReader<TcpStream>) -> Option<()> {
+    read_request(stream)?;
+    stream.get_mut().write_all(b"HTTP/1.1 200 x\r\n\r\n").ok()
+}
+
+fn serve<S: Read + Write>(mut stream: BufReader<S>, handler: &Handler, ended: &AtomicBool) {
+    while let Some(request) = read_request(&mut stream) {
         if ended.load(Ordering::SeqCst) {
             return;
         }
@@ -145,7 +181,7 @@ fn serve(mut stream: impl Stream, handler: &Handler, ended: &AtomicBool) {
             let chunk =
                 if body.is_empty() { String::new() } else { format!("{:x}\r\n{body}\r\n", body.len()) };
             let whole = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunk}");
-            if stream.write_all(whole.as_bytes()).is_err() {
+            if stream.get_mut().write_all(whole.as_bytes()).is_err() {
                 return;
             }
             while !ended.load(Ordering::SeqCst) {
@@ -154,13 +190,14 @@ fn serve(mut stream: impl Stream, handler: &Handler, ended: &AtomicBool) {
             return;
         }
         let whole = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-        if stream.write_all(whole.as_bytes()).is_err() {
+        let out = stream.get_mut();
+        if out.write_all(whole.as_bytes()).and_then(|()| out.flush()).is_err() {
             return;
         }
     }
 }
 
-fn read_request(input: &mut BufReader<Box<dyn std::io::Read + Send>>) -> Option<Request> {
+fn read_request(input: &mut impl BufRead) -> Option<Request> {
     let mut line = || {
         let mut text = String::new();
         let read = input.read_line(&mut text).ok()?;

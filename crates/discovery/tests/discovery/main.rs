@@ -5,6 +5,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "answers are made where they are handed on")]
 
 mod beside;
+mod clouds;
 mod cluster;
 mod configs;
 mod containers;

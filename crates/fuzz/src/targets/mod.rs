@@ -4,6 +4,7 @@
 mod agent;
 mod chunk;
 mod database;
+mod discovery;
 mod evaluate;
 mod exposition;
 mod families;
@@ -16,6 +17,7 @@ mod spool;
 
 use crate::{Memory, Target};
 use skopos_agent::fuzzing as collect;
+use skopos_discovery::fuzzing as find;
 use skopos_tsdb::fuzzing as tsdb;
 
 /// For bounds that the length of an input gives alone.
@@ -325,6 +327,29 @@ pub const TARGETS: &[Target] = &[
         seeds: collect::text_seeds,
         check: collect::texts,
         memory: with_expressions(1 << 20, 64 << 20),
+    },
+    Target {
+        name: "discovery_lists",
+        covers: &[("crates/discovery/src/target_file.rs", &["parse_json", "parse_yaml"])],
+        seeds: discovery::list_seeds,
+        check: find::lists,
+        // A label of every target is a text of its own, in several copies.
+        memory: on_a_disk(1 << 20, 4096),
+    },
+    Target {
+        name: "discovery_answers",
+        covers: &[("crates/discovery/src/json.rs", &[])],
+        seeds: discovery::answer_seeds,
+        check: find::answers,
+        // A byte of an answer may stand in the labels of every target that it makes, of each kind.
+        memory: Memory { fixed_bytes: 4 << 20, per_input_byte: 64 << 10, most_bytes: 1 << 30 },
+    },
+    Target {
+        name: "discovery_kubeconfig",
+        covers: &[("crates/discovery/src/kubernetes/kubeconfig.rs", &["parse"])],
+        seeds: discovery::kubeconfig_seeds,
+        check: find::kubeconfig,
+        memory: on_a_disk(1 << 20, 4096),
     },
     Target {
         name: "matcher",
