@@ -190,7 +190,7 @@ pub(crate) async fn features(Ready(parts): Ready) -> Result<Success, ApiError> {
             "exclude_alerts": true,
             "label_values_match": true,
             "lifecycle": has_flag("web.enable-lifecycle"),
-            "openapi_3.1": true, "openapi_3.2": true, "otlp_write_receiver": false,
+            "openapi_3.1": true, "openapi_3.2": true, "otlp_write_receiver": parts.push.takes_otlp(),
             "query_stats": true, "query_warnings": true,
             "remote_write_receiver": parts.push.takes_remote_write(), "search": true,
             "time_range_labels": true, "time_range_series": true,

@@ -23,7 +23,7 @@ const ASKED_BY_POST: [&str; 13] = [
     "search/label_values",
 ];
 /// What is asked by `POST` and brings samples, behind `API`.
-const PUSHED: [&str; 4] = ["write", "import", "import/csv", "import/prometheus"];
+const PUSHED: [&str; 5] = ["write", "otlp/v1/metrics", "import", "import/csv", "import/prometheus"];
 /// The same, wherever the API is.
 const PUSHED_ENDS: [&str; 2] = ["/write", "/api/v2/write"];
 /// Groups of the Pushgateway, which are put and deleted too.
@@ -120,8 +120,10 @@ mod tests {
                 _ => continue,
             };
             let changes = ["/admin/", "/-/reload", "/-/quit"].iter().any(|part| path.contains(part));
-            let pushes =
-                path.contains("/write") || path.contains("/import") || path.contains("/metrics/{key}");
+            let pushes = path.contains("/write")
+                || path.contains("/import")
+                || path.contains("/otlp/")
+                || path.contains("/metrics/{key}");
             let scope = if changes {
                 Scope::Admin
             } else if pushes {

@@ -159,6 +159,7 @@ fn query_routes() -> Router<App> {
 fn push_routes() -> Router<App> {
     Router::new()
         .route("/write", post(push::remote_write::write))
+        .route("/otlp/v1/metrics", post(push::otlp::metrics))
         .route("/import", post(push::text::json_lines))
         .route("/import/csv", post(push::text::csv))
         .route("/import/prometheus", post(push::text::prometheus))

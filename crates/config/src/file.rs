@@ -8,6 +8,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use skopos_base::fs::Fs;
+use skopos_intake::OtlpConfig;
 use skopos_model::DurationMs;
 use skopos_scrape::config::{ConfigError, GlobalConfig, ScrapeConfig, check_jobs};
 use std::path::Path;
@@ -32,6 +33,12 @@ pub struct Config {
         skip_serializing_if = "StorageConfig::is_default"
     )]
     pub storage: StorageConfig,
+    /// How metrics of OpenTelemetry become series.
+    #[serde(
+        deserialize_with = "skopos_model::null_is_default",
+        skip_serializing_if = "OtlpConfig::is_default"
+    )]
+    pub otlp: OtlpConfig,
     /// How long the samples of some series are kept; others are kept as `storage` says.
     #[serde(deserialize_with = "skopos_model::null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub retention: Vec<RetentionRuleConfig>,

@@ -60,6 +60,8 @@ pub struct Written {
     pub histograms: u64,
     /// Exemplars, the same.
     pub exemplars: u64,
+    /// How much was refused.
+    pub refused_count: u64,
     /// What was refused and why, line by line; none when nothing was.
     pub refused: Option<String>,
 }
@@ -165,15 +167,16 @@ impl Intake {
         add(&of.refused, tally.refused + tally.exemplars_passed_over);
         add(&of.invalid_labels, tally.invalid_labels);
         let (samples, histograms, exemplars) = (tally.samples, tally.histograms, tally.exemplars);
+        let refused_count = tally.refused;
         let only_labels = !tally.is_refused_for_more_than_labels();
         let refused = tally.told();
         if protocol == Protocol::RemoteWrite1 && only_labels {
             if let Some(refused) = refused {
                 tracing::warn!(refused, "samples of remote write were refused");
             }
-            return Ok(Written { samples, histograms, exemplars, refused: None });
+            return Ok(Written { samples, histograms, exemplars, refused_count, refused: None });
         }
-        Ok(Written { samples, histograms, exemplars, refused })
+        Ok(Written { samples, histograms, exemplars, refused_count, refused })
     }
 
     /// What time it is, in milliseconds.
@@ -193,6 +196,10 @@ impl Intake {
         let (mut held, mut plain) = (self.memory.begin(), Vec::new());
         unzip(body, compression, (&mut held, self.limits.decoded_bytes), &mut plain)?;
         take(&plain)
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(crate) fn cache(&self) -> &SeriesCache {

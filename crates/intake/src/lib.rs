@@ -6,6 +6,7 @@
 //! - `remote_write`: requests of remote write 1.0 and 2.0.
 //! - `text`: bodies of text, line by line: `lines` (Influx, Graphite), `json`, `csv`; `unzip`: what
 //!   compressed them.
+//! - `otlp`: metrics of OpenTelemetry, translated as Prometheus does; see its map.
 //! - `statsd`: what comes over StatsD, added up. `pushgateway`: groups of metrics that jobs leave; see their
 //!   maps.
 //! - `batch`: `Batch`: one request while it is read; rows of known series, labels of new ones.
@@ -37,6 +38,7 @@ mod json;
 pub mod limits;
 mod lines;
 mod metrics;
+mod otlp;
 mod pushgateway;
 mod remote_write;
 mod stats;
@@ -49,6 +51,7 @@ pub use csv::{CsvFormat, FormatError};
 pub use error::IntakeError;
 pub use intake::{Destination, Intake, MakeDurable, Written};
 pub use limits::{Held, Limits, Memory};
+pub use otlp::{OtlpConfig, OtlpForm, TranslationStrategy};
 pub use pushgateway::{Form, GatewayOptions, GroupingKey, PathError, Pushgateway, Replace};
 pub use skopos_proto::{pushed::Version, wire::WireError};
 pub use stats::{OfProtocol, Protocol, Stats};

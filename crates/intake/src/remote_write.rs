@@ -230,6 +230,9 @@ impl Reading<'_> {
             help: family.help.to_owned(),
             unit: family.unit.to_owned(),
         };
+        // Series that this request has made are known too.
+        batch.flush();
+        self.metrics.remember(batch.tally.take_metrics());
         self.metrics.each_of_family(family.name, |series| batch.metadata_of(series, &metadata));
         Ok(())
     }

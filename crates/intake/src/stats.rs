@@ -21,11 +21,13 @@ pub enum Protocol {
     Csv,
     /// The text format of Prometheus.
     Text,
+    /// OTLP.
+    Otlp,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RemoteWrite1,
         Self::RemoteWrite2,
         Self::Influx,
@@ -34,6 +36,7 @@ impl Protocol {
         Self::Json,
         Self::Csv,
         Self::Text,
+        Self::Otlp,
     ];
 
     /// As the label `protocol` of the metrics says it.
@@ -47,6 +50,7 @@ impl Protocol {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Text => "text",
+            Self::Otlp => "otlp",
         }
     }
 }

@@ -9,6 +9,7 @@
 //! - `write`: a request of remote write, written series by series.
 //! - `pushed`: requests of remote write 1.0 and 2.0 as they come, read series by series.
 //! - `pushed_families`: metric families as other programs push them.
+//! - `otlp`: metrics of OpenTelemetry, of protocol buffers and of JSON.
 //! - `wire`: the fields of any message, borrowing the bytes.
 //! - `frame`: the messages of a streamed answer, each with its length and checksum.
 //! - `families`: metric families of the exposition in protocol buffers, written metric by metric.
@@ -31,6 +32,7 @@ pub mod error;
 pub mod families;
 pub mod frame;
 pub mod messages;
+pub mod otlp;
 pub mod pushed;
 pub mod pushed_families;
 pub mod read;

@@ -20,6 +20,7 @@
 //! - `api_state`: exemplars, trees of queries, and what the server says of itself
 //! - `federate`: pages for other servers, as text and in protocol buffers, beside Prometheus 3
 //! - `remote_read`: other servers read our samples, beside Prometheus
+//! - `otlp`: metrics of OpenTelemetry
 //! - `push_text`: Influx, Graphite, StatsD, JSON lines, CSV and text, beside VictoriaMetrics
 //! - `pushgateway`: groups that jobs leave, beside the Pushgateway
 //! - `remote_write`: other servers push samples to us, beside Prometheus
@@ -53,6 +54,7 @@ mod federate;
 mod hostile_targets;
 mod kill_nine;
 mod limits;
+mod otlp;
 mod own_machine;
 mod peers;
 mod push_text;

@@ -2,11 +2,12 @@
 //! and handed to `skopos_intake`. Errors are text, as in the programs whose senders come here.
 //!
 //! - `remote_write`: `/api/v1/write`. `text`: Influx and imports. `pushgateway`: `/metrics/job/…`.
-//! - `export`: what imports read.
+//! - `otlp`: `/api/v1/otlp/v1/metrics`. `export`: what imports read.
 //! - `metrics`: what pushes say of themselves.
 
 pub(crate) mod export;
 mod metrics;
+pub(crate) mod otlp;
 pub(crate) mod pushgateway;
 pub(crate) mod remote_write;
 pub(crate) mod text;
@@ -31,6 +32,8 @@ const BODY_TIMEOUT: &str = "push.body-timeout";
 pub struct PushOptions {
     /// The messages of remote write that are taken; none where it is not enabled.
     pub remote_write: Vec<Version>,
+    /// Whether OTLP is enabled.
+    pub otlp: bool,
     /// Further ways that are enabled.
     pub ways: Vec<Way>,
     /// The groups of the Pushgateway, where it is enabled.
@@ -45,6 +48,7 @@ impl Default for PushOptions {
     fn default() -> Self {
         Self {
             remote_write: Vec::new(),
+            otlp: false,
             ways: Vec::new(),
             gateway: None,
             body_timeout: Duration::from_secs(30),
@@ -97,6 +101,11 @@ impl Push {
     /// Whether remote write is enabled.
     pub(crate) fn takes_remote_write(&self) -> bool {
         !self.options.remote_write.is_empty()
+    }
+
+    /// Whether OTLP is enabled.
+    pub(crate) fn takes_otlp(&self) -> bool {
+        self.options.otlp
     }
 
     fn takes(&self, way: Way) -> bool {

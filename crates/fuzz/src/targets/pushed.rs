@@ -3,8 +3,8 @@
 
 use skopos_base::Env;
 use skopos_intake::{
-    Compression, CsvFormat, Destination, ExtraLabels, Intake, Limits, Precision, Statsd, TextFormat, Version,
-    Written,
+    Compression, CsvFormat, Destination, ExtraLabels, Intake, Limits, OtlpConfig, OtlpForm, Precision,
+    Statsd, TextFormat, Version, Written,
 };
 use skopos_model::{Labels, Metadata, SeriesRef, TimestampMs};
 use skopos_storage::{Append, AppendError, Appendable, Appender, CommitError, Committed, SeriesId};
@@ -32,6 +32,26 @@ pub(super) const DECODERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("crates/intake/src/intake.rs", &["remote_write", "unpacked"]),
+    ("crates/intake/src/otlp/mod.rs", &["otlp"]),
+    (
+        "crates/proto/src/otlp.rs",
+        &[
+            "read",
+            "each",
+            "resource",
+            "metric",
+            "points",
+            "number",
+            "histogram",
+            "exponential",
+            "buckets",
+            "summary",
+            "exemplar",
+            "attribute",
+            "any",
+        ],
+    ),
+    ("crates/proto/src/otlp/json.rs", &["read_json"]),
     ("crates/intake/src/csv.rs", &["parse", "row"]),
     ("crates/intake/src/json.rs", &["parse"]),
     ("crates/intake/src/lines.rs", &["float"]),
@@ -92,10 +112,13 @@ pub(super) fn any(bytes: &[u8]) -> bool {
     let into = Destination { storage: Arc::new(Taking::default()), make_durable: Arc::new(|| Ok(())) };
     let limits = Limits { request_bytes: 1 << 20, decoded_bytes: 4 << 20, labels: 64 };
     let intake = Intake::new(into, &Env::real(), limits, 32 << 20);
+    let otlp = OtlpConfig { promote_all_resource_attributes: true, ..OtlpConfig::default() };
     let take = || -> Option<Written> {
-        match kind % 8 {
+        match kind % 10 {
             0 => intake.remote_write(Version::One, &packed(body)).ok(),
             1 => intake.remote_write(Version::Two, &packed(body)).ok(),
+            8 => intake.otlp((OtlpForm::Protobuf, &otlp), (body, Compression::None)).ok(),
+            9 => intake.otlp((OtlpForm::Json, &otlp), (body, Compression::None)).ok(),
             n => text(&intake, &formats()[usize::from(n) - 2], body),
         }
     };
@@ -154,7 +177,24 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     ] {
         all.push([&[kind][..], text.as_bytes()].concat());
     }
+    all.push([&[8][..], &otlp()].concat());
+    let json = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":
+        "s"}}]},"scopeMetrics":[{"metrics":[{"name":"m","unit":"By/s","sum":{"aggregationTemporality":2,
+        "isMonotonic":true,"dataPoints":[{"timeUnixNano":"7000000","asInt":"3"}]}}]}]}]}"#;
+    all.push([&[9][..], json.as_bytes()].concat());
     all
+}
+
+/// A request of OTLP with a gauge and an exponential histogram.
+fn otlp() -> Vec<u8> {
+    let fixed = |number: u8, n: u64| [&[number << 3 | 1][..], &n.to_le_bytes()].concat();
+    let attribute = field(7, &[field(1, b"a"), field(2, &field(1, b"b"))].concat());
+    let number = [attribute, fixed(3, 7_000_000), fixed(4, 1.5_f64.to_bits())].concat();
+    let gauge = [field(1, b"g"), field(3, b"1"), field(5, &field(1, &number))].concat();
+    let buckets = [vec![0x08, 3], field(2, &[1, 2, 3])].concat();
+    let point = [fixed(3, 7_000_000), fixed(4, 6), vec![0x30, 18], field(8, &buckets)].concat();
+    let histogram = [field(1, b"h"), field(10, &[field(1, &point), vec![0x10, 2]].concat())].concat();
+    field(1, &field(2, &[field(2, &gauge), field(2, &histogram)].concat()))
 }
 
 /// A text, bytes or message of a field.

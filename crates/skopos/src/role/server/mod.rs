@@ -58,8 +58,9 @@ const MEMORY_SNAPSHOT: &str = "memory-snapshot-on-shutdown";
 /// How Prometheus calls types and units as labels.
 const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";
 /// What may be enabled.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     MEMORY_SNAPSHOT,
+    "otlp-write-receiver",
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
     "promql-duration-expr",

@@ -19,6 +19,7 @@ const MESSAGES: [(&str, Version); 2] =
 /// How Prometheus 2 enabled the receiver.
 /// The file of the Pushgateway, beside the data.
 const GATEWAY_FILE: &str = "pushgateway.json";
+const OTLP_FEATURE: &str = "otlp-write-receiver";
 const FEATURE: &str = "remote-write-receiver";
 
 #[derive(Clone, Debug, clap::Args)]
@@ -26,6 +27,9 @@ pub(super) struct PushFlags {
     /// Whether samples are taken by remote write at /api/v1/write.
     #[arg(long = "web.enable-remote-write-receiver")]
     remote_write: bool,
+    /// Whether metrics of OpenTelemetry are taken at /api/v1/otlp/v1/metrics.
+    #[arg(long = "web.enable-otlp-receiver")]
+    otlp: bool,
     /// The messages of remote write that are taken.
     #[arg(long = "web.remote-write-receiver.accepted-protobuf-messages", value_name = "NAME",
         value_delimiter = ',', value_parser = [MESSAGES[0].0, MESSAGES[1].0],
@@ -117,6 +121,7 @@ impl PushFlags {
                 .into_iter()
                 .filter(|way| self.ways.iter().any(|given| given == way.as_str()))
                 .collect(),
+            otlp: self.otlp || features.iter().any(|f| f == OTLP_FEATURE),
             gateway,
             body_timeout: self.body_timeout.as_std(),
             concurrency: self.max_concurrency as usize,

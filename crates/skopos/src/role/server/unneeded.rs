@@ -55,16 +55,15 @@ const NEEDLESS: [(&str, &str); 16] = [
     ("ooo-native-histograms", ALWAYS),
 ];
 
-const NO_PUSHES: &str = "only scraped targets are stored, pushes are not taken";
+const NO_DELTAS: &str = "deltas of OpenTelemetry are refused";
 const NOT_YET: &str = "nothing here does it";
 
 /// Names of `--enable-feature` in Prometheus for what is missing here; each with what is there instead.
-const MISSING: [(&str, &str); 14] = [
+const MISSING: [(&str, &str); 13] = [
     ("native-histograms", "they are stored and queried, but no format that has them is scraped"),
     ("use-uncached-io", NOT_YET),
-    ("otlp-write-receiver", NO_PUSHES),
-    ("otlp-deltatocumulative", NO_PUSHES),
-    ("otlp-native-delta-ingestion", NO_PUSHES),
+    ("otlp-deltatocumulative", NO_DELTAS),
+    ("otlp-native-delta-ingestion", NO_DELTAS),
     ("delayed-compaction", NOT_YET),
     ("expand-external-labels", NOT_YET),
     ("extra-scrape-metrics", NOT_YET),
@@ -205,7 +204,7 @@ mod tests {
         for name in ["search-api", "xor2-encoding", "exemplar-storage"] {
             assert!(matches!(Named::of(name), Named::Needless(_)), "{name}");
         }
-        for name in ["native-histograms", "st-synthesis", "delayed-compaction", "otlp-write-receiver"] {
+        for name in ["native-histograms", "st-synthesis", "delayed-compaction", "otlp-deltatocumulative"] {
             assert!(matches!(Named::of(name), Named::Missing(_)), "{name}");
         }
         assert_eq!(Named::of("Native-Histograms"), Named::Unknown);

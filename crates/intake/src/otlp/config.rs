@@ -1,0 +1,60 @@
+//! The section `otlp` of the configuration, with Prometheus' keys.
+
+use serde::{Deserialize, Serialize};
+
+/// What names become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum TranslationStrategy {
+    /// Underscores for what is not classic; unit and type behind the name.
+    #[default]
+    UnderscoreEscapingWithSuffixes,
+    /// Underscores for what is not classic.
+    UnderscoreEscapingWithoutSuffixes,
+    /// Names as they are; unit and type behind them.
+    NoUTF8EscapingWithSuffixes,
+    /// Names as they are.
+    NoTranslation,
+}
+
+impl TranslationStrategy {
+    pub(super) fn escapes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::UnderscoreEscapingWithoutSuffixes)
+    }
+
+    pub(super) fn has_suffixes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::NoUTF8EscapingWithSuffixes)
+    }
+}
+
+/// How metrics of OpenTelemetry become series.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OtlpConfig {
+    /// Attributes of resources that become labels of all their series.
+    pub promote_resource_attributes: Vec<String>,
+    /// All of them do.
+    pub promote_all_resource_attributes: bool,
+    /// But for these.
+    pub ignore_resource_attributes: Vec<String>,
+    /// What names become.
+    pub translation_strategy: TranslationStrategy,
+    /// Whether `target_info` has the attributes that `job` and `instance` are made of too.
+    pub keep_identifying_resource_attributes: bool,
+    /// Whether histograms of explicit bounds become native ones with custom buckets.
+    pub convert_histograms_to_nhcb: bool,
+}
+
+impl OtlpConfig {
+    /// Whether the file says nothing of it.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn promotes(&self, attribute: &str) -> bool {
+        let is_in = |list: &[String]| list.iter().any(|name| name == attribute);
+        if self.promote_all_resource_attributes {
+            return !is_in(&self.ignore_resource_attributes);
+        }
+        is_in(&self.promote_resource_attributes)
+    }
+}

@@ -1,0 +1,174 @@
+//! Metrics of OpenTelemetry over HTTP: what each kind becomes under each setting, the SDK of PyPI, and what
+//! is refused.
+
+use crate::support::{instant, server, value, wait_for_value};
+use skopos_testkit::{
+    http::{self, Response},
+    service::Service,
+};
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    path::Path,
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+const FLAG: &str = "--web.enable-otlp-receiver";
+
+fn post(server: &Service, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    http::request("POST", &server.url("/api/v1/otlp/v1/metrics"), headers, body).unwrap()
+}
+
+fn now_ns() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()
+}
+
+/// Every kind of metric, in JSON.
+fn request(now: u128) -> String {
+    let attributes = r#"[{"key":"http.method","value":{"stringValue":"GET"}},
+        {"key":"n","value":{"intValue":"3"}},
+        {"key":"on","value":{"boolValue":true}},{"key":"f","value":{"doubleValue":0.5}},
+        {"key":"l","value":{"arrayValue":{"values":[{"stringValue":"a"},{"intValue":"1"}]}}}]"#;
+    let point = format!(r#""attributes":{attributes},"timeUnixNano":"{now}""#);
+    format!(
+        r#"{{"resourceMetrics":[{{"resource":{{"attributes":[
+            {{"key":"service.name","value":{{"stringValue":"shop"}}}},
+            {{"key":"service.namespace","value":{{"stringValue":"eu"}}}},
+            {{"key":"service.instance.id","value":{{"stringValue":"i1"}}}},
+            {{"key":"host.name","value":{{"stringValue":"h1"}}}},
+            {{"key":"k8s.pod","value":{{"stringValue":"p"}}}}]}},
+          "scopeMetrics":[{{"metrics":[
+            {{"name":"http.requests","unit":"{{request}}","description":"How many.",
+              "sum":{{"aggregationTemporality":2,"isMonotonic":true,
+                "dataPoints":[{{{point},"asInt":"17"}}]}}}},
+            {{"name":"queue.length","unit":"1","gauge":{{"dataPoints":[{{{point},"asDouble":2.5}}]}}}},
+            {{"name":"up.down","sum":{{"aggregationTemporality":2,"dataPoints":[{{{point},"asInt":"-4"}}]}}}},
+            {{"name":"took","unit":"ms","histogram":{{"aggregationTemporality":2,"dataPoints":[
+              {{{point},"count":"6","sum":9.5,"bucketCounts":["1","2","3"],"explicitBounds":[0.5,10]}}]}}}},
+            {{"name":"exp","unit":"By/s","exponentialHistogram":{{"aggregationTemporality":2,"dataPoints":[
+              {{{point},"count":"11","sum":9.5,"scale":9,"zeroCount":"1","positive":{{"offset":-2,
+                "bucketCounts":["1","2","3","4"]}}}}]}}}},
+            {{"name":"quantiles","summary":{{"dataPoints":[{{{point},"count":"2","sum":3.5,
+              "quantileValues":[{{"quantile":0.5,"value":1.5}},{{"quantile":1,"value":2}}]}}]}}}},
+            {{"name":"delta.sum","sum":{{"aggregationTemporality":1,"isMonotonic":true,
+              "dataPoints":[{{{point},"asInt":"1"}}]}}}}
+          ]}}]}}]}}"#
+    )
+}
+
+/// All series but for the labels of points, with their values.
+fn all(server: &Service) -> BTreeSet<String> {
+    let floats = instant(server, "{__name__=~\".+\"}").into_iter().filter(|(_, s)| !s.is_empty()).map(
+        |(mut metric, samples)| {
+            let name = metric.remove("__name__").unwrap();
+            metric.retain(|name, _| {
+                ["le", "quantile", "host_name", "host.name", "k8s_pod"].contains(&name.as_str())
+            });
+            let more: String = metric.iter().map(|(n, v)| format!(" {n}={v}")).collect();
+            format!("{name}{more} {}", f64::from_bits(samples[0].1))
+        },
+    );
+    floats.collect()
+}
+
+/// Debian's Prometheus 3 is built without its OTLP receiver: what is expected is what Prometheus documents.
+#[test]
+fn requests_become_the_series_that_prometheus_documents() {
+    let json = [("Content-Type", "application/json")];
+    let started = |otlp: &str| {
+        let server = server().config(&format!("otlp: {otlp}\n")).flag(FLAG).start();
+        let answer = post(&server, &json, request(now_ns()).as_bytes());
+        assert_eq!(answer.status, 200, "{otlp}: {}", answer.text());
+        assert!(
+            answer.text().contains("delta.sum") && answer.text().contains("temporality"),
+            "{}",
+            answer.text()
+        );
+        server
+    };
+    let plain = started("{}");
+    let expected = [
+        "http_requests_total 17",
+        "queue_length_ratio 2.5",
+        "up_down -4",
+        "took_milliseconds_sum 9.5",
+        "took_milliseconds_count 6",
+        "took_milliseconds_bucket le=0.5 1",
+        "took_milliseconds_bucket le=10 3",
+        "took_milliseconds_bucket le=+Inf 6",
+        "quantiles quantile=0.5 1.5",
+        "quantiles quantile=1 2",
+        "quantiles_sum 3.5",
+        "quantiles_count 2",
+        "target_info host_name=h1 k8s_pod=p 1",
+    ];
+    assert_eq!(all(&plain), expected.map(str::to_owned).into_iter().collect());
+    let point = "queue_length_ratio{http_method=\"GET\",n=\"3\",on=\"true\",f=\"0.5\",l=\"[\\\"a\\\",1]\"}";
+    assert_eq!(value(&plain, &format!("{point} and {{job=\"eu/shop\",instance=\"i1\"}}")), Some(2.5));
+    assert_eq!(value(&plain, "histogram_count(exp_bytes_per_second)"), Some(11.0));
+    for (otlp, query, expected) in [
+        ("{promote_resource_attributes: [host.name]}", "up_down{host_name=\"h1\",k8s_pod=\"\"}", -4.0),
+        ("{keep_identifying_resource_attributes: true}", "target_info{service_name=\"shop\"}", 1.0),
+        (
+            "{translation_strategy: UnderscoreEscapingWithoutSuffixes}",
+            "http_requests{http_method=\"GET\"}",
+            17.0,
+        ),
+        (
+            "{translation_strategy: NoUTF8EscapingWithSuffixes}",
+            "{'http.requests_total','http.method'=\"GET\"}",
+            17.0,
+        ),
+        ("{translation_strategy: NoTranslation}", "{'queue.length'}", 2.5),
+        ("{convert_histograms_to_nhcb: true}", "histogram_count(took_milliseconds)", 6.0),
+        (
+            "{promote_all_resource_attributes: true, ignore_resource_attributes: [k8s.pod]}",
+            "up_down{host_name=\"h1\",k8s_pod=\"\",service_name=\"shop\"}",
+            -4.0,
+        ),
+    ] {
+        assert_eq!(value(&started(otlp), query), Some(expected), "{otlp}");
+    }
+}
+
+#[test]
+fn the_sdk_of_python_sends() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let server = server().config("global: {}\n").flag(FLAG).start();
+    let output = Command::new(root.join(".peers/venv/bin/python"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/otlp_client.py"))
+        .arg(server.url("/api/v1/otlp/v1/metrics"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    wait_for_value(&server, "orders_total{job=\"shop\",kind=\"book\"}", 5.0);
+    wait_for_value(&server, "took_seconds_bucket{le=\"5.0\"} or took_seconds_bucket{le=\"5\"}", 1.0);
+    wait_for_value(&server, "histogram_count(sizes_bytes)", 3.0);
+    let metadata = server.get("/api/v1/metadata?metric=orders_total").text();
+    assert!(metadata.contains("What was ordered."), "{metadata}");
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let off = server().config("global: {}\n").start();
+    assert_eq!(post(&off, &[("Content-Type", "application/json")], b"{}").status, 404);
+    let server = server().config("global: {}\n").flag(FLAG).flag("--push.max-decoded-bytes=1MiB").start();
+    for (content_type, body, status) in [
+        ("application/json", &b"{}"[..], 200),
+        ("application/json; charset=utf-8", b"{}", 200),
+        ("application/x-protobuf", b"", 200),
+        ("application/json", b"[]", 400),
+        ("application/json", b"{", 400),
+        ("application/x-protobuf", b"\x0a\x7f", 400),
+        ("text/plain", b"{}", 415),
+        ("", b"{}", 415),
+    ] {
+        let answer = post(&server, &[("Content-Type", content_type)], body);
+        assert_eq!(answer.status, status, "{content_type} {body:?}: {}", answer.text());
+    }
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(&vec![0; 64 << 20]).unwrap();
+    let headers = [("Content-Type", "application/x-protobuf"), ("Content-Encoding", "gzip")];
+    assert_eq!(post(&server, &headers, &bomb.finish().unwrap()).status, 413);
+}
