@@ -37,7 +37,7 @@ pub(crate) struct Fault {
     path: PathBuf,
     offset: u64,
     reason: String,
-    /// The system refused, and the bytes may be sound.
+    /// It is what the system says, not what the bytes are.
     is_refused: bool,
 }
 

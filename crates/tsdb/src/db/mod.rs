@@ -300,7 +300,6 @@ impl Core {
         let given_twice = self.head.contradicted.numbers();
         let memory = Memory {
             given_twice: &given_twice,
-            deleted: &|| self.head.deleted_by_number(),
             series: &|each| self.head.each_name(Which::Logged, each),
             save: &|| {
                 tracing::warn!(

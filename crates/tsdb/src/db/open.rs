@@ -162,7 +162,7 @@ pub(super) fn open_head(
         behind: &behind,
         late_taken,
         covered,
-        late_cut: late_note.as_ref().map(|noted| noted.cut),
+        late: late_note.in_blocks(),
     };
     let head = snapshot::open_head(options, stats, env, &found)?;
     if let Err(error) = note::hide_deleted(&head, &blocks.load(), covered) {
@@ -186,9 +186,12 @@ pub(super) fn open_head(
     if let Some(HeadCut { until, .. }) = covered {
         // Head chunk files and series that a crash kept.
         let _no_reader_yet = head.truncate_before(until);
+        if let Err(error) = head.forget_deleted(&wal) {
+            tracing::warn!(%error, "deletions that concern blocks alone are forgotten later");
+        }
     }
     let shortest_block = covered.and_then(|covered| covered.block);
-    Ok(OpenedHead { head, wal: Arc::new(wal), late_note, shortest_block })
+    Ok(OpenedHead { head, wal: Arc::new(wal), late_note: late_note.believed(), shortest_block })
 }
 
 /// What is in the directory of a log, which is made. On a full disk it may be made later: then nothing is.

@@ -134,6 +134,7 @@ fn of_any_kind(bytes: &[u8]) -> bool {
         }
         Some(RecordKind::MinValidTime) => record::read_min_valid_time(bytes).is_ok(),
         Some(RecordKind::GroupMarker) => group_marker(bytes),
+        Some(RecordKind::DeletionBound) => deletion_bound(bytes),
         Some(RecordKind::Unknown(_)) | None => false,
     }
 }
@@ -156,6 +157,14 @@ fn comes_back<T: std::fmt::Debug>(
     assert_eq!(read(&written, &mut again), Ok(()));
     let is_same = again.len() == entries.len() && again.iter().zip(&entries).all(|(a, b)| same(a, b));
     assert!(is_same, "entries do not come back: {entries:?}, then {again:?}");
+    true
+}
+
+fn deletion_bound(bytes: &[u8]) -> bool {
+    let Ok(first_ms) = record::read_deletion_bound(bytes) else { return false };
+    let mut again = Vec::new();
+    record::push_deletion_bound(&mut again, first_ms);
+    assert_eq!(again, bytes);
     true
 }
 
@@ -302,8 +311,11 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
     let mut group = Vec::new();
     let marker = record::GroupMarker { group: 7, len: 2, before: 1, next: Some(9) };
     record::push_group_marker(&mut group, &marker);
+    let mut bound = Vec::new();
+    record::push_deletion_bound(&mut bound, -5);
     let samples = samples.bytes().to_vec();
     let mut all = vec![series, samples, metadata, tombstones, markers, exemplar, whole, min_valid, group];
+    all.push(bound);
     all.extend(with_starts(&all[6]));
     all
 }

@@ -15,7 +15,7 @@ mod unsure;
 use super::{
     Head,
     histograms::{is_sound, reference},
-    out_of_order::{cut::LateCut, late_value},
+    out_of_order::{cut::LateInBlocks, late_value},
     series::{LateValue, SeriesIndex},
     snapshot::Imported,
 };
@@ -27,8 +27,9 @@ use crate::{
         group::{Batch, Gate},
         reader::{Fault, Item, SegmentReader},
         record::{
-            RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_exemplars,
-            read_histograms, read_markers, read_metadata, read_min_valid_time, read_series, read_tombstones,
+            RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_deletion_bound,
+            read_exemplars, read_histograms, read_markers, read_metadata, read_min_valid_time, read_series,
+            read_tombstones,
         },
         segment::{Begins, Listing, Misplaced, SegmentFile},
         unnamed::{Unnamed, given_twice_reason},
@@ -71,7 +72,7 @@ pub(crate) struct Logs<'a> {
     /// How long a block is that was cut from the head, where one was.
     pub(crate) block: Option<DurationMs>,
     /// Of late samples, this is in blocks.
-    pub(crate) late_cut: Option<LateCut>,
+    pub(crate) late: LateInBlocks,
     /// What a snapshot has brought into the head: what the WAL has before it is not read. The write-behind
     /// log is.
     pub(crate) imported: Option<Imported>,
@@ -143,6 +144,7 @@ fn replay_knowing(
     let mut replay = Replay::new(head, env, refs, Copied::new(logs.names), late);
     replay.refs.know(twice.clone());
     replay.behind = behind;
+    replay.are_late_blocks_gone = logs.late == LateInBlocks::Gone;
     let said = &head.options.replay_progress;
     if let (Some(first), Some(last)) = (segments.first(), segments.last()) {
         said.begin(first.index.into(), last.index.into());
@@ -151,7 +153,7 @@ fn replay_knowing(
     replay.say_misplaced(listing, Begins::AtTheStart);
     // What a checkpoint has of later segments is not older than the head's samples in order, so that what was
     // deleted of it is marked there.
-    let in_blocks = |segment| logs.late_cut.map_or(0, |cut| cut.until(segment));
+    let in_blocks = |segment| logs.late.cut().map_or(0, |cut| cut.until(segment));
     let of_checkpoint = listing.checkpoint_index.map_or(0, in_blocks);
     let late_in_blocks_until = if of_checkpoint == u64::MAX { u64::MAX } else { 0 };
     for segment in checkpoint {
@@ -240,6 +242,8 @@ struct Replay<'a> {
     late: LateReplay,
     /// Blocks have the late samples of the current record.
     late_in_blocks: bool,
+    /// A block of late samples that were deleted in part may be gone.
+    are_late_blocks_gone: bool,
     /// The write-behind log.
     behind: &'a [SegmentFile],
     builder: LabelsBuilder,
@@ -275,6 +279,7 @@ impl<'a> Replay<'a> {
             log: Log::Ahead,
             late,
             late_in_blocks: false,
+            are_late_blocks_gone: false,
             behind: &[],
             builder: LabelsBuilder::default(),
             samples: Vec::new(),
@@ -587,6 +592,11 @@ impl<'a> Replay<'a> {
                 Ok(())
             }
             Some(RecordKind::Tombstones) => self.tombstones(record),
+            Some(RecordKind::DeletionBound) => {
+                let first_ms = read_deletion_bound(record)?;
+                self.forget_deleted(first_ms);
+                Ok(())
+            }
             Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
             Some(kind) => {
                 *self.skipped.entry(kind).or_default() += 1;
@@ -598,17 +608,21 @@ impl<'a> Replay<'a> {
     fn tombstones(&mut self, record: &[u8]) -> Result<(), RecordError> {
         let mut deleted = Vec::new();
         read_tombstones(record, &mut deleted)?;
-        for mut tombstone in deleted {
-            // Blocks have the late samples that it concerns. Those of its times that came later are not
-            // deleted.
-            if self.late_in_blocks {
-                tombstone.min_ms = tombstone.min_ms.max(self.head.min_valid_ms());
-            }
+        for tombstone in deleted {
             if let Some(series) = self.series_of(tombstone.wal_ref) {
                 self.head.tombstones.add_logged(series, tombstone);
             }
         }
         Ok(())
+    }
+
+    /// Forgets what memory forgot here. Where blocks of then are gone, the log's samples count again, and so
+    /// does what was deleted of them.
+    fn forget_deleted(&self, first_ms: i64) {
+        if !self.are_late_blocks_gone {
+            let first_ms = first_ms.min(self.head.min_valid_ms());
+            self.head.tombstones.forget_before(TimestampMs::new(first_ms));
+        }
     }
 
     /// The series of a sample of the write-behind log. Those of series that nobody names are in blocks.

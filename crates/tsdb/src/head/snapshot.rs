@@ -13,7 +13,7 @@ use super::{
     Head,
     exemplars::Timed,
     metadata::Again,
-    out_of_order::cut::LateCut,
+    out_of_order::cut::LateInBlocks,
     replay::{Logs, PROGRESS_EVERY, RefMap, add_series, replay, reserve},
     series::{MemSeries, Restored},
 };
@@ -73,7 +73,7 @@ pub(crate) struct FoundOnDisk<'a> {
     /// Of samples in order, this is in blocks.
     pub(crate) covered: Option<HeadCut>,
     /// Of late samples, this is in blocks.
-    pub(crate) late_cut: Option<LateCut>,
+    pub(crate) late: LateInBlocks,
 }
 
 /// Why a snapshot is not used.
@@ -85,6 +85,8 @@ enum Refused {
         "the log of samples out of order is gone, or another one: the WAL has those of before the snapshot"
     )]
     NothingBehind,
+    #[error("a block of samples out of order is gone: the WAL may have what it had")]
+    LateBlocksGone,
     #[error("the WAL does not reach to where the snapshot was taken, or no longer has what follows")]
     OtherWal,
     #[error("it has no end, or not all that it says it has; only Skopos' own snapshots have one")]
@@ -107,7 +109,7 @@ pub(crate) fn open_head(
         let options = options.clone();
         let mut chunks = HeadChunks::open(&env.fs, found.chunks_dir, options.head_chunk_file_bytes)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
-        chunks.loaded.pass_over(found.late_cut);
+        chunks.loaded.pass_over(found.late.cut());
         let head = Head::new(options, Arc::clone(&env.clock), Arc::clone(stats), chunks);
         if let Some(HeadCut { until, .. }) = found.covered {
             head.refuse_before(until);
@@ -117,6 +119,7 @@ pub(crate) fn open_head(
     let started = env.clock.monotonic();
     let mut head = fresh()?;
     let imported = match newest(&*env.fs, found.dir).map_err(OpenError::io("listing", found.dir))? {
+        Some(_) if found.late == LateInBlocks::Gone => Err(Refused::LateBlocksGone),
         Some(position) if options.snapshot_on_shutdown => import(&head, env, found, position, started),
         Some(_) => Err(Refused::OtherWal),
         None => Ok(None),
@@ -132,9 +135,9 @@ pub(crate) fn open_head(
             None
         }
     };
-    let FoundOnDisk { listing: wal, names, behind, late_taken, covered, late_cut, .. } = *found;
+    let FoundOnDisk { listing: wal, names, behind, late_taken, covered, late, .. } = *found;
     let block = covered.and_then(|covered| covered.block);
-    replay(head, env, Logs { wal, names, behind, late_taken, block, late_cut, imported, started }, || {
+    replay(head, env, Logs { wal, names, behind, late_taken, block, late, imported, started }, || {
         forget_snapshot(env, found, stats);
         fresh()
     })
@@ -251,8 +254,7 @@ fn import(
     position: Position,
     started: Duration,
 ) -> Result<Option<Imported>, Refused> {
-    let reaches = |s: &&crate::wal::segment::SegmentFile| s.index == position.segment;
-    if found.listing.segments.iter().find(reaches).is_none_or(|s| s.len < position.offset) {
+    if !found.listing.reaches(position) {
         return Err(Refused::OtherWal);
     }
     let (refs, newest_ms) = Default::default();

@@ -1,6 +1,7 @@
-//! `Tombstones`: spans of time that are deleted from series of the head, and `Head::delete`, which adds some.
-//! Samples stay in their chunks: who reads or cuts them leaves out what is deleted. In the WAL before in
-//! memory.
+//! `Tombstones`: spans of time that are deleted from series of the head; `Head::delete`, which adds some, and
+//! `Head::forget_deleted`, which forgets what concerns blocks alone. Samples stay in their chunks: who reads
+//! or cuts them leaves out what is deleted. Both stand in the WAL before in memory, at the place where it
+//! happened, so that a start comes to have what memory had.
 
 use super::{Head, select::select, series::SeriesIndex};
 use crate::{
@@ -8,9 +9,8 @@ use crate::{
     intervals::{Interval, Intervals},
     wal::{
         Wal,
-        checkpoint::Deleted,
         compress::Compressor,
-        record::{WalTombstone, push_tombstones},
+        record::{WalTombstone, push_deletion_bound, push_tombstones},
     },
 };
 use skopos_base::sync::{
@@ -68,7 +68,22 @@ impl Tombstones {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Forgets what is deleted before `first`, where the head has no sample any more.
+    /// Deletes what the WAL says.
+    pub(crate) fn add_logged(&self, series: SeriesIndex, tombstone: WalTombstone) {
+        // Other writers may have put empty spans there.
+        if let Some(span) = Interval::new(tombstone.min_ms, tombstone.max_ms) {
+            self.add(series, span);
+        }
+    }
+
+    /// Whether something is deleted before `first`.
+    fn has_before(&self, first: TimestampMs) -> bool {
+        let begins = |spans: &Intervals| spans.as_slice().first().map(|span| span.min_ms);
+        self.any.load(Ordering::Acquire)
+            && self.by_series.read().values().any(|spans| begins(spans).is_some_and(|at| at < first.as_ms()))
+    }
+
+    /// Forgets what is deleted before `first`.
     pub(crate) fn forget_before(&self, first: TimestampMs) {
         if !self.any.load(Ordering::Acquire) {
             return;
@@ -132,28 +147,23 @@ impl Head {
         wal.sync()?;
         Ok(deleted.len())
     }
-}
 
-impl Head {
-    /// What is deleted, by the numbers of series. Has all that the WAL said when this was called.
-    pub(crate) fn deleted_by_number(&self) -> Deleted {
-        let all = {
-            let _no_deletion = self.commit.lock();
-            self.tombstones.all()
-        };
-        let table = self.registry.table();
-        let number = |series| Some(table.get(series)?.wal_ref().get());
-        all.into_iter().filter_map(|(series, spans)| Some((number(series)?, spans))).collect()
-    }
-}
-
-impl Tombstones {
-    /// Deletes what the WAL says.
-    pub(crate) fn add_logged(&self, series: SeriesIndex, tombstone: WalTombstone) {
-        // Other writers may have put empty spans there.
-        if let Some(span) = Interval::new(tombstone.min_ms, tombstone.max_ms) {
-            self.add(series, span);
+    /// Forgets what is deleted before the first sample that the head has, late ones counted: blocks have what
+    /// it concerns. What comes late into such a span from now on is not deleted.
+    ///
+    /// # Errors
+    /// When the log does not take it. Then nothing is forgotten, and it is to be tried again.
+    pub(crate) fn forget_deleted(&self, wal: &Wal) -> Result<(), CommitError> {
+        let _no_commit = self.commit.lock();
+        let first = self.first_from(TimestampMs::new(self.min_ms.load(Ordering::Acquire)));
+        if !self.tombstones.has_before(first) {
+            return Ok(());
         }
+        let (mut record, mut compressed) = (Vec::new(), Vec::new());
+        push_deletion_bound(&mut record, first.as_ms());
+        wal.log(&[Compressor::default().compress(self.options.wal_compression, &record, &mut compressed)])?;
+        self.tombstones.forget_before(first);
+        Ok(())
     }
 }
 

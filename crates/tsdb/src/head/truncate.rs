@@ -104,7 +104,6 @@ impl Head {
             let _no_commit = self.commit.lock();
             self.min_ms.fetch_max(before_ms, Ordering::AcqRel);
         }
-        self.tombstones.forget_before(self.first_from(time));
         // Late samples may be older; those of now are looked for, and those to come are in later files.
         let next_file = self.chunks.begin_file();
         let keep_from = self.first_late_file().map_or(next_file, |file| file.min(next_file));

@@ -235,7 +235,7 @@ fn open_head(
         return Ok(None);
     }
     let listing = segment::list(&*untouched, &wal_dir).map_err(OpenError::io("listing", &wal_dir))?;
-    let late_cut = note::of_this_directory(&*untouched, dir, &listing, there)?.map(|noted| noted.cut);
+    let late = note::of_this_directory(&*untouched, dir, &listing, there)?.in_blocks();
     let names = list_names(&*untouched, dir, &listing).map_err(OpenError::io("listing", dir))?;
     let options = Options {
         max_series: u32::MAX,
@@ -249,7 +249,7 @@ fn open_head(
     let fresh = || {
         let mut chunks = HeadChunks::open(&untouched, &dir.join("chunks_head"), MAX_FILE_BYTES)?;
         Stats::add(&stats.head_chunks_damaged_files, chunks.loaded.damaged_files);
-        chunks.loaded.pass_over(late_cut);
+        chunks.loaded.pass_over(late.cut());
         let head = Head::new(options.clone(), Arc::clone(&env.clock), Arc::clone(&stats), chunks);
         head.refuse_before(from);
         Ok(Arc::new(head))
@@ -263,7 +263,7 @@ fn open_head(
         behind: &behind,
         late_taken,
         block: passed_over.and_then(|covered| covered.block),
-        late_cut,
+        late,
         imported: None,
         started: env.clock.monotonic(),
     };

@@ -14,17 +14,12 @@ use super::{
     segment::{SegmentFile, TEMPORARY_SUFFIX, checkpoint_path, list},
     sequence::{Sequence, SequenceError, SequenceWriter},
 };
-use crate::{intervals::Intervals, options::WalCompression};
+use crate::options::WalCompression;
 use filter::Filter;
 use skopos_base::fs::{Fs, OpenMode};
 use skopos_model::{Labels, TimestampMs};
 use skopos_storage::CommitError;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, io, path::Path};
 
 /// What a checkpoint went through and what it left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +28,7 @@ pub struct CheckpointStats {
     pub series: Passed,
     /// Samples, histograms among them, and those that are too old.
     pub samples: Passed,
-    /// Tombstones, and those of times that are too old.
+    /// Tombstones, and those of which nothing counts any more.
     pub tombstones: Passed,
     /// Exemplars, and those that are too old.
     pub exemplars: Passed,
@@ -74,18 +69,12 @@ pub enum CheckpointError {
 /// newest one last.
 pub(crate) type LiveSeries<'a> = dyn Fn(&mut dyn FnMut(u64, &Labels)) + 'a;
 
-/// What is deleted, by the number of the series.
-pub(crate) type Deleted = BTreeMap<u64, Arc<Intervals>>;
-
 /// What memory knows of the log.
 pub(crate) struct Memory<'a> {
     pub(crate) series: &'a LiveSeries<'a>,
     /// Numbers that the log gives to several series: what it has under them goes to each under another number
     /// of it, and nothing is named by them any more. Then all segments have to go.
     pub(crate) given_twice: &'a BTreeSet<u64>,
-    /// Says what is deleted of series, by their newest numbers, as of now: what the log says beyond that
-    /// concerns samples that are in blocks. A start must not take it for those that came later.
-    pub(crate) deleted: &'a dyn Fn() -> Deleted,
     /// Called when the log was found damaged, before that part of it goes: brings elsewhere what memory has
     /// of it.
     pub(crate) save: &'a dyn Fn() -> Result<(), CommitError>,
@@ -133,7 +122,7 @@ impl Checkpoint<'_> {
         let path = checkpoint_path(self.dir, self.last);
         let (fs, segment_pages, compression) = (self.fs, self.segment_pages, self.compression);
         Sequence { fs, dir: &path, segment_pages, compression }.write(|out| {
-            let mut filter = Filter::new(self.kept_from, (memory.deleted)());
+            let mut filter = Filter::new(self.kept_from);
             filter.name_series(memory, |record| Ok(out.push(record)?))?;
             let (segments, later): (Vec<_>, Vec<_>) =
                 listing.segments.iter().partition(|s| s.index <= self.last);

@@ -24,6 +24,8 @@ impl Core {
             if !self.truncate_head(state, done) {
                 return Ok(());
             }
+            // Before late samples are cut, which takes its time: where there are none, none is to be hidden.
+            self.head.forget_deleted(&self.wal)?;
             let Some(range) = self.head.cuttable() else { break };
             let mut end = TimestampMs::new(range.max.as_ms().saturating_add(1));
             if self.cut_block(range, state)? {

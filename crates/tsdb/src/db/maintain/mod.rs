@@ -141,11 +141,13 @@ impl Core {
         let reloaded = self.reload_blocks(state, &mut done);
         let cut = self.cut_head(state, &mut done);
         let late = self.cut_out_of_order(state, &mut done);
+        let forgotten = self.head.forget_deleted(&self.wal).map_err(MaintainError::from);
         // Before compaction: what is beyond a limit is not written anew.
         let expired = self.expire_blocks(state, &mut done);
         let compacted = self.compact_blocks(state, &mut done);
         let trimmed = self.apply_rules(state, &mut done);
-        let result = removed.and(reloaded).and(cut).and(late).and(expired).and(compacted).and(trimmed);
+        let result =
+            removed.and(reloaded).and(cut).and(late).and(forgotten).and(expired).and(compacted).and(trimmed);
         self.note(state, result.as_ref().err());
         result.map(|()| done)
     }

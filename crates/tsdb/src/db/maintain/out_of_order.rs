@@ -8,7 +8,7 @@ use crate::{
     compact::{BlockTimes, NewBlock},
     db::{
         Core,
-        note::{self, LateBlock, LateNote},
+        note::{self, LateBlock, LateNote, There},
     },
     head::out_of_order::cut::{LateCut, OutOfOrderCut},
 };
@@ -70,13 +70,15 @@ impl Core {
     /// samples. A full disk takes the note once they are gone: until then a start reads such samples again,
     /// which loses nothing.
     pub(super) fn do_not_miss(&self, gone: &BTreeSet<BlockId>, new: Option<&BlockMeta>, state: &mut State) {
-        let mut staying = self.blocks.metas();
-        staying.retain(|meta| !gone.contains(&meta.ulid));
+        let mut read = self.blocks.metas();
+        read.retain(|meta| !gone.contains(&meta.ulid));
+        let mut staying = There::default().and(read.into_iter().chain(new.cloned()));
+        state.blocks.add_hidden(&mut staying);
         if let Some(noted) = &mut state.note_late {
-            noted.forget_all_but(staying.iter().chain(new));
+            noted.forget_all_but(&staying);
         }
         let Some(noted) = &mut state.late_noted else { return };
-        state.late_noted_owed |= noted.forget_all_but(staying.iter().chain(new));
+        state.late_noted_owed |= noted.forget_all_but(&staying);
         if let Err(error) = self.note_not_missed(state) {
             tracing::warn!(%error, "samples out of order that are deleted would be back after a restart now");
         }

@@ -4,7 +4,10 @@
 use super::retention::bytes_of;
 use crate::{
     block::{BlockError, BlockId, BlockMeta, META_FILE},
-    db::blocks::{Fault, Unreadable},
+    db::{
+        blocks::{Fault, Unreadable},
+        note::There,
+    },
 };
 use skopos_base::fs::Fs;
 use skopos_storage::TimeRange;
@@ -33,19 +36,31 @@ pub(super) struct UnreadableBlock {
     pub(super) bytes: u64,
     /// … or when it was the system that refused.
     pub(super) refused: bool,
+    samples: Samples,
     /// Nobody is writing it any more, and it is a block: one without `meta.json` is none yet.
     pub(super) is_missed: bool,
     pub(super) block: Unreadable,
+}
+
+/// What became of the samples of a block that could not be read.
+#[derive(Debug)]
+enum Samples {
+    /// It is damaged.
+    Lost,
+    /// They are there, and cannot be read now. This is known of the block.
+    Hidden(Option<Box<BlockMeta>>),
 }
 
 impl UnreadableBlock {
     pub(super) fn new(fs: &dyn Fs, dir: &Path, id: BlockId, error: &BlockError) -> Self {
         let meta = BlockMeta::read(fs, dir).ok();
         let range = meta.as_ref().map_or(TimeRange::ALL, BlockMeta::range);
-        let parents = meta.map_or_else(Vec::new, |m| m.compaction.parents.iter().map(|p| p.ulid).collect());
+        let parents = meta.iter().flat_map(|m| &m.compaction.parents).map(|p| p.ulid).collect();
         let block = Unreadable { id, dir: dir.to_owned(), range, parents, fault: Fault::of(error, dir) };
         let refused = matches!(error, BlockError::Io { .. });
-        Self { bytes: bytes_of(fs, dir).unwrap_or(0), refused, is_missed: false, block }
+        let samples =
+            if error.leaves_the_block_whole() { Samples::Hidden(meta.map(Box::new)) } else { Samples::Lost };
+        Self { bytes: bytes_of(fs, dir).unwrap_or(0), refused, samples, is_missed: false, block }
     }
 
     pub(super) fn settle(&mut self, fs: &dyn Fs) {
@@ -84,6 +99,15 @@ impl BlockStates {
             BlockState::Unreadable(found) => Some(found),
             BlockState::Settling { .. } | BlockState::Unwanted => None,
         })
+    }
+
+    /// Adds the blocks whose samples are there and cannot be read now.
+    pub(super) fn add_hidden(&self, there: &mut There) {
+        for found in self.unreadable() {
+            if let Samples::Hidden(meta) = &found.samples {
+                there.add(meta.as_deref().cloned());
+            }
+        }
     }
 
     /// How many cannot be read.

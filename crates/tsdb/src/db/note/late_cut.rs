@@ -2,21 +2,17 @@
 //! blocks, and in which. Where one of those is gone and in no other, as when somebody moved it away, nothing
 //! is passed over; nor of a log that somebody began anew, which has lower numbers than the note.
 
-use super::{
-    Note, VERSION, checksum, read,
-    there::{There, sources},
-    write,
-};
+use super::{Note, VERSION, checksum, read, there::There, write};
 use crate::{
     block::{BlockError, BlockId, BlockMeta},
     error::OpenError,
-    head::out_of_order::cut::LateCut,
+    head::out_of_order::cut::{LateCut, LateInBlocks},
     head_chunks::ChunkPlace,
     wal::{segment::Listing, snapshot::Position},
 };
 use serde::{Deserialize, Serialize};
 use skopos_base::fs::Fs;
-use std::{io, path::Path};
+use std::{collections::BTreeSet, io, path::Path};
 
 /// Notes that late samples are taken, of which blocks have none yet, where there is no note.
 pub(crate) fn begin_late(fs: &dyn Fs, dir: &Path) -> Result<(), BlockError> {
@@ -103,13 +99,21 @@ impl LateNote {
         there.may_have_anything() || self.blocks.iter().all(|block| sources.contains(&block.ulid))
     }
 
-    /// Forgets the blocks of which nothing is left in `blocks`, which this program has taken away; whether
-    /// there were any.
-    pub(crate) fn forget_all_but<'a>(&mut self, blocks: impl Iterator<Item = &'a BlockMeta>) -> bool {
-        let (before, left) = (self.blocks.len(), sources(blocks));
+    /// Forgets the blocks of which nothing is left in those that stay, which this program has taken away;
+    /// whether there were any.
+    pub(crate) fn forget_all_but(&mut self, staying: &There) -> bool {
+        if staying.may_have_anything() {
+            return false;
+        }
+        let (before, left) = (self.blocks.len(), sources(staying.known().iter()));
         self.blocks.retain(|block| left.contains(&block.ulid));
         self.blocks.len() < before
     }
+}
+
+/// The blocks whose samples are in others, and those themselves.
+fn sources<'a>(blocks: impl Iterator<Item = &'a BlockMeta>) -> BTreeSet<BlockId> {
+    blocks.flat_map(|meta| meta.compaction.sources.iter().copied().chain([meta.ulid])).collect()
 }
 
 /// Takes the blocks from the note of which nothing is left in those that stay, before the others go for good.
@@ -124,43 +128,73 @@ pub(crate) fn let_go(
     staying: &There,
 ) -> Result<Option<BlockError>, OpenError> {
     let Some(mut noted) = read::<LateNote>(fs, dir)? else { return Ok(None) };
-    if staying.may_have_anything() || !(noted.is_in(all) && noted.forget_all_but(staying.known().iter())) {
+    if !(noted.is_in(all) && noted.forget_all_but(staying)) {
         return Ok(None);
     }
     Ok(write(fs, dir, &noted).err())
 }
 
-/// What was noted, as far as it is to be believed beside this log and these blocks.
+/// What a start finds noted.
+pub(crate) enum Noted {
+    /// Nothing, or of another log.
+    Nothing,
+    /// This, which log and blocks go with.
+    Believed(LateNote),
+    /// Something that is damaged, or speaks of a block that is gone.
+    Doubted,
+}
+
+impl Noted {
+    /// What blocks have by it.
+    pub(crate) fn in_blocks(&self) -> LateInBlocks {
+        match self {
+            Self::Nothing => LateInBlocks::Nothing,
+            Self::Believed(noted) => LateInBlocks::Cut(noted.cut),
+            Self::Doubted => LateInBlocks::Gone,
+        }
+    }
+
+    /// The note that goes on.
+    pub(crate) fn believed(self) -> Option<LateNote> {
+        match self {
+            Self::Believed(noted) => Some(noted),
+            Self::Nothing | Self::Doubted => None,
+        }
+    }
+}
+
+/// What was noted, and whether it is to be believed beside this log and these blocks.
 pub(crate) fn of_this_directory(
     fs: &dyn Fs,
     dir: &Path,
     wal: &Listing,
     blocks: &There,
-) -> Result<Option<LateNote>, OpenError> {
-    let Some(noted) = read::<LateNote>(fs, dir)? else { return Ok(None) };
+) -> Result<Noted, OpenError> {
     let path = dir.join(LateNote::FILE);
+    let Some(noted) = read::<LateNote>(fs, dir)? else {
+        let is_there = fs.exists(&path).map_err(OpenError::io("looking for", &path))?;
+        return Ok(if is_there { Noted::Doubted } else { Noted::Nothing });
+    };
     if !noted.is_in(blocks) {
         tracing::warn!(
             path = %path.display(),
             "a block of samples out of order is gone: what the log still has of such samples is read again"
         );
-        return Ok(None);
+        return Ok(Noted::Doubted);
     }
     let Position { segment, offset } = noted.cut.wal;
-    let reaches = match wal.segments.iter().find(|s| s.index == segment) {
-        Some(file) => file.len >= offset,
-        // Either end may be gone: older segments go, and an empty one may not have outlived a power loss.
-        None => wal.next_index > segment || wal.next_index == segment && offset == 0,
-    };
-    if reaches {
-        return Ok(Some(noted));
+    // Either end may be gone: older segments go, and an empty one may not have outlived a power loss.
+    let is_gone = wal.segments.iter().all(|s| s.index != segment);
+    let was_there = wal.next_index > segment || wal.next_index == segment && offset == 0;
+    if wal.reaches(noted.cut.wal) || is_gone && was_there {
+        return Ok(Noted::Believed(noted));
     }
     tracing::warn!(path = %path.display(), "the note speaks of another WAL: it is not believed");
     // The WAL will reach as far one day. A disk that refuses this refuses the WAL too.
     if let Err(error) = fs.remove_file(&path).and_then(|()| fs.sync_dir(dir)) {
         tracing::warn!(path = %path.display(), %error, "it was not removed");
     }
-    Ok(None)
+    Ok(Noted::Nothing)
 }
 
 #[cfg(test)]

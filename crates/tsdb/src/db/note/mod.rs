@@ -3,6 +3,8 @@
 //! proof, as a backfilled or copied block has times too and none of the log's samples. A note never says more
 //! than what blocks have. Without it, or with a damaged one, all is read, which costs time and may bring back
 //! what was deleted, and loses nothing.
+//!
+//! - `head_cut`: samples in order; `late_cut`: late ones. `there`: which blocks there are to be noted of.
 
 mod head_cut;
 mod late_cut;
@@ -10,7 +12,6 @@ mod there;
 
 pub(crate) use head_cut::{HeadCut, hide_deleted, passed_over};
 pub(crate) use late_cut::{LateBlock, LateNote, begin_late, late_was_taken, let_go, of_this_directory};
-
 pub(crate) use there::There;
 
 use crate::{

@@ -2,8 +2,7 @@
 //! that the system only refuses to read at the moment, whose samples are not gone. What is damaged is no part
 //! of it.
 
-use crate::block::{BlockId, BlockMeta};
-use std::collections::BTreeSet;
+use crate::block::BlockMeta;
 
 /// See above.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +35,4 @@ impl There {
     pub(super) fn may_have_anything(&self) -> bool {
         self.unknown
     }
-}
-
-/// The blocks whose samples are in others, and those themselves.
-pub(super) fn sources<'a>(blocks: impl Iterator<Item = &'a BlockMeta>) -> BTreeSet<BlockId> {
-    blocks.flat_map(|meta| meta.compaction.sources.iter().copied().chain([meta.ulid])).collect()
 }

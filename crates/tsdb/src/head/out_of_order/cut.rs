@@ -52,6 +52,28 @@ pub(crate) struct LateCut {
     pub(crate) head_chunks: ChunkPlace,
 }
 
+/// What a start finds out of what blocks have of late samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LateInBlocks {
+    /// Nothing is noted, or of another log.
+    Nothing,
+    /// This.
+    Cut(LateCut),
+    /// What was noted cannot be believed, as where one of the blocks is gone: the log may have the only copy
+    /// of their samples, and of what was deleted of them.
+    Gone,
+}
+
+impl LateInBlocks {
+    /// What is to be passed over.
+    pub(crate) fn cut(self) -> Option<LateCut> {
+        match self {
+            Self::Cut(cut) => Some(cut),
+            Self::Nothing | Self::Gone => None,
+        }
+    }
+}
+
 impl LateCut {
     /// Blocks have the late samples that a segment of the WAL has before this byte.
     pub(crate) fn until(self, segment: u32) -> u64 {
@@ -168,13 +190,8 @@ impl Head {
         });
         {
             let _no_commit = self.commit.lock();
-            {
-                let mut extent = self.late.extent.lock();
-                extent.all = super::widened(left, extent.since);
-            }
-            // What comes late from now on was not deleted; a start passes over as much.
-            let first = TimestampMs::new(self.min_ms.load(Ordering::Acquire));
-            self.tombstones.forget_before(self.first_from(first));
+            let mut extent = self.late.extent.lock();
+            extent.all = super::widened(left, extent.since);
         }
         Stats::sub(&self.stats.chunks, gone as u64);
         self.late.lost_in_blocks.fetch_max(cut.line.lost, Ordering::AcqRel);

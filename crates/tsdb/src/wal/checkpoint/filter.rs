@@ -2,14 +2,14 @@
 
 mod numbers;
 
-use super::{CheckpointError, CheckpointStats, Deleted, KeptFrom, Memory};
+use super::{CheckpointError, CheckpointStats, KeptFrom, Memory};
 use crate::wal::{
     group::{Batch, Gate},
     record::{
         MmapMarker, RecordError, RecordKind, SamplesRecord, SamplesV2Record, WalExemplar, WalHistogram,
         WalSample, WalTombstone, push_exemplars, push_histograms, push_markers, push_metadata, push_series,
-        push_tombstones, read_any_samples, read_exemplars, read_histograms, read_markers, read_metadata,
-        read_samples, read_samples_v2, read_series, read_tombstones,
+        push_tombstones, read_any_samples, read_deletion_bound, read_exemplars, read_histograms,
+        read_markers, read_metadata, read_samples, read_samples_v2, read_series, read_tombstones,
     },
 };
 use numbers::Numbers;
@@ -20,6 +20,8 @@ use std::{collections::BTreeMap, mem};
 const METADATA_RECORD_BYTES: usize = 1 << 20;
 /// A record of series is ended at so many bytes: damage to a page costs all records that touch it.
 const SERIES_RECORD_BYTES: usize = 16 << 10;
+/// So many tombstones are one record.
+const TOMBSTONES_IN_RECORD: usize = 1024;
 
 /// What becomes of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,6 @@ enum Verdict {
 
 pub(super) struct Filter {
     kept_from: KeptFrom,
-    deleted: Deleted,
     stats: CheckpointStats,
     /// The series that are kept.
     kept: Numbers,
@@ -51,15 +52,15 @@ pub(super) struct Filter {
     samples_v2_out: SamplesV2Record,
     histograms: Vec<WalHistogram>,
     exemplars: Vec<WalExemplar>,
+    /// Those that count. A bound may follow: they are written at the end.
     tombstones: Vec<WalTombstone>,
     markers: Vec<MmapMarker>,
 }
 
 impl Filter {
-    pub(super) fn new(kept_from: KeptFrom, deleted: Deleted) -> Self {
+    pub(super) fn new(kept_from: KeptFrom) -> Self {
         Self {
             kept_from,
-            deleted,
             stats: CheckpointStats::default(),
             kept: Numbers::default(),
             metadata: BTreeMap::new(),
@@ -195,16 +196,9 @@ impl Filter {
                 self.out.clear();
             }
             Some(RecordKind::Tombstones) => {
-                self.tombstones.clear();
+                let before = self.tombstones.len();
                 read_tombstones(record, &mut self.tombstones)?;
-                let total = self.tombstones.len();
-                let (kept, from_ms) = (&self.kept, self.kept_from.tombstones.as_ms());
-                self.tombstones.retain_mut(|t| t.max_ms >= from_ms && kept.renumber(&mut t.wal_ref));
-                let deleted = &self.deleted;
-                self.tombstones.retain(|t| still_deleted(deleted, *t).next().is_some());
-                self.stats.tombstones.add(total, self.tombstones.len());
-                let left: Vec<_> = self.tombstones.iter().flat_map(|t| still_deleted(deleted, *t)).collect();
-                push_tombstones(&mut self.out, &left);
+                self.stats.tombstones.total += (self.tombstones.len() - before) as u64;
             }
             Some(RecordKind::Exemplars) => {
                 self.exemplars.clear();
@@ -220,6 +214,13 @@ impl Filter {
                 read_markers(record, &mut self.markers)?;
                 self.markers.retain_mut(|m| self.kept.renumber(&mut m.wal_ref));
                 push_markers(&mut self.out, &self.markers);
+            }
+            Some(RecordKind::DeletionBound) => {
+                let first_ms = read_deletion_bound(record)?;
+                self.tombstones.retain_mut(|tombstone| {
+                    tombstone.min_ms = tombstone.min_ms.max(first_ms);
+                    tombstone.min_ms <= tombstone.max_ms
+                });
             }
             Some(RecordKind::Metadata) => self.metadata(record)?,
             // A checkpoint is there whole or not at all, and needs no groups.
@@ -347,6 +348,22 @@ impl Filter {
         sink.result
     }
 
+    fn write_tombstones(
+        &mut self,
+        mut push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        let (kept, from_ms) = (&self.kept, self.kept_from.tombstones.as_ms());
+        self.tombstones.retain_mut(|t| t.max_ms >= from_ms && kept.renumber(&mut t.wal_ref));
+        self.stats.tombstones.dropped = self.stats.tombstones.total - self.tombstones.len() as u64;
+        for part in self.tombstones.chunks(TOMBSTONES_IN_RECORD) {
+            self.out.clear();
+            push_tombstones(&mut self.out, part);
+            push(&self.out)?;
+        }
+        self.out.clear();
+        Ok(())
+    }
+
     /// Writes what was held back, and says what was passed.
     pub(super) fn finish(
         mut self,
@@ -354,7 +371,7 @@ impl Filter {
     ) -> Result<CheckpointStats, CheckpointError> {
         // A record behind damage may wait for what stands behind it.
         self.release(&mut push)?;
-        self.out.clear();
+        self.write_tombstones(&mut push)?;
         for (wal_ref, metadata) in &self.metadata {
             push_metadata(&mut self.out, *wal_ref, metadata);
             if self.out.len() >= METADATA_RECORD_BYTES {
@@ -381,14 +398,4 @@ impl<P: FnMut(&[u8]) -> Result<(), CheckpointError>> Sink<P> {
             self.result = (self.push)(record);
         }
     }
-}
-
-/// What memory has of a tombstone.
-fn still_deleted(deleted: &Deleted, tombstone: WalTombstone) -> impl Iterator<Item = WalTombstone> {
-    let WalTombstone { wal_ref, min_ms, max_ms } = tombstone;
-    let spans = deleted.get(&wal_ref).map_or(&[][..], |spans| spans.as_slice());
-    spans.iter().filter_map(move |span| {
-        let (min_ms, max_ms) = (span.min_ms.max(min_ms), span.max_ms.min(max_ms));
-        (min_ms <= max_ms).then_some(WalTombstone { wal_ref, min_ms, max_ms })
-    })
 }

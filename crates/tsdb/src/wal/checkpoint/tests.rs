@@ -1,11 +1,10 @@
 //! Tests of what a checkpoint keeps: every kind of record against a plain model of it.
 
 use super::*;
-use crate::intervals::Interval;
 use crate::wal::record::{
-    MmapMarker, SamplesRecord, SamplesV2Record, WalExemplar, WalSample, WalTombstone, push_exemplars,
-    push_markers, push_metadata, push_series, push_tombstones, read_exemplars, read_markers, read_metadata,
-    read_samples, read_samples_v2, read_series, read_tombstones,
+    MmapMarker, SamplesRecord, SamplesV2Record, WalExemplar, WalSample, WalTombstone, push_deletion_bound,
+    push_exemplars, push_markers, push_metadata, push_series, push_tombstones, read_exemplars, read_markers,
+    read_metadata, read_samples, read_samples_v2, read_series, read_tombstones,
 };
 use crate::wal::{
     page::{Framable, PAGE_SIZE, frame},
@@ -33,23 +32,23 @@ fn is_kept(wal_ref: u64) -> bool {
     !wal_ref.is_multiple_of(3)
 }
 
-/// A record of random entries, and what of it a checkpoint keeps. Series come with `named`, and samples are
-/// only of those.
-fn random_record(rng: &Rng, named: &mut u64) -> (Vec<u8>, Entries) {
+/// What tombstones say that count: series, first and last time.
+type Deleted = Vec<(u64, i64, i64)>;
+
+/// A record of random entries. What of it a checkpoint keeps is added to `entries` and `deleted`. Series come
+/// with `named`, and samples are only of those.
+fn random_record(rng: &Rng, named: &mut u64, entries: &mut Entries, deleted: &mut Deleted) -> Vec<u8> {
     let mut record = Vec::new();
     let count = 1 + rng.below(20);
-    let mut entries = Entries::new();
     let old_named = *named;
     let any = || (1 + rng.below(old_named), rng.below(1000) as i64, rng.below(100));
     let kept = |wal_ref: u64, t: i64| is_kept(wal_ref) && t >= MIN_MS;
-    match if old_named == 0 { 0 } else { rng.below(8) } {
+    match if old_named == 0 { 0 } else { rng.below(9) } {
         0 => {
             for _ in 0..count {
                 *named += 1;
                 push_series(&mut record, *named, &labels_of(*named));
-                if is_kept(*named) {
-                    entries.push(format!("series {named} {}", labels_of(*named)));
-                }
+                entries.extend(is_kept(*named).then(|| format!("series {named} {}", labels_of(*named))));
             }
         }
         1..=3 => {
@@ -73,13 +72,10 @@ fn random_record(rng: &Rng, named: &mut u64) -> (Vec<u8>, Entries) {
             record.extend_from_slice(samples.bytes());
         }
         5 => {
-            let all: Vec<_> = (0..count).map(|_| any()).collect();
-            for (wal_ref, min_ms, len) in all {
+            for (wal_ref, min_ms, len) in (0..count).map(|_| any()) {
                 let max_ms = min_ms + len as i64;
                 push_tombstones(&mut record, &[WalTombstone { wal_ref, min_ms, max_ms }]);
-                if kept(wal_ref, max_ms) {
-                    entries.push(format!("tombstone {wal_ref} {min_ms} {max_ms}"));
-                }
+                deleted.extend(kept(wal_ref, max_ms).then_some((wal_ref, min_ms, max_ms)));
             }
         }
         6 => {
@@ -94,16 +90,24 @@ fn random_record(rng: &Rng, named: &mut u64) -> (Vec<u8>, Entries) {
             let all = all.iter().filter(|e| kept(e.wal_ref, e.timestamp_ms));
             entries.extend(all.map(|e| format!("{e:?}")));
         }
+        7 => {
+            // Rarely one of late times, which leaves little.
+            let first_ms = rng.below(1000).min(rng.below(1000)) as i64;
+            push_deletion_bound(&mut record, first_ms);
+            deleted.iter_mut().for_each(|(_, min_ms, _)| *min_ms = first_ms.max(*min_ms));
+            deleted.retain(|(_, min_ms, max_ms)| min_ms <= max_ms);
+        }
         _ => {
-            let (wal_ref, t, v) = any();
+            let (wal_ref, _, v) = any();
             push_markers(&mut record, &[MmapMarker { wal_ref, chunk_ref: v }]);
-            if is_kept(wal_ref) {
-                entries.push(format!("marker {wal_ref} {v}"));
-            }
-            assert!(t < 1000);
+            entries.extend(is_kept(wal_ref).then(|| format!("marker {wal_ref} {v}")));
         }
     }
-    (record, entries)
+    record
+}
+
+fn shown(deleted: &Deleted) -> impl Iterator<Item = String> {
+    deleted.iter().map(|(wal_ref, min, max)| format!("tombstone {wal_ref} {min} {max}"))
 }
 
 /// What the records of a log say.
@@ -204,10 +208,7 @@ fn checkpoint(
         compression,
     };
     let series: &LiveSeries<'_> = &|each| live.iter().for_each(|r| each(*r, &labels_of(*r)));
-    let mut all = Intervals::default();
-    all.add(Interval { min_ms: i64::MIN, max_ms: i64::MAX });
-    let deleted = || live.iter().map(|r| (*r, Arc::new(all.clone()))).collect();
-    let memory = Memory { series, given_twice: &BTreeSet::new(), deleted: &deleted, save: &|| Ok(()) };
+    let memory = Memory { series, given_twice: &BTreeSet::new(), save: &|| Ok(()) };
     let stats = spec.write(&memory)?;
     super::super::segment::remove_up_to(fs, dir, last)?;
     Ok(stats)
@@ -222,25 +223,51 @@ fn a_checkpoint_says_what_the_segments_said_of_what_is_needed() {
             env.fs.create_dir_all(Path::new(DIR)).unwrap();
             let rng = Rng::from_seed(seed);
             let mut named = 0;
-            let mut expected = Entries::new();
+            let (mut expected, mut deleted) = (Entries::new(), Deleted::new());
             let live = |named| (1..=named).filter(|r| is_kept(*r)).collect::<Vec<u64>>();
             // Checkpoints are made from checkpoints.
             for index in 0..6 {
-                let made: Vec<_> = (0..1 + rng.below(300)).map(|_| random_record(&rng, &mut named)).collect();
-                let records: Vec<_> = made.iter().map(|(record, _)| record.clone()).collect();
-                expected.extend(made.into_iter().flat_map(|(_, entries)| entries));
+                let made = |_| random_record(&rng, &mut named, &mut expected, &mut deleted);
+                let records: Vec<_> = (0..1 + rng.below(300)).map(made).collect();
                 write_segment(env, index, &records);
                 if rng.below(2) == 0 {
                     checkpoint(env, index, compression, &live(named)).unwrap();
                 }
             }
             checkpoint(env, 5, compression, &live(named)).unwrap();
+            // Behind all else: which of them count is known at the end.
+            expected.extend(shown(&deleted));
             assert_eq!(entries_of(&replayed(env)), series_first(expected), "seed {seed}");
             let entries = env.fs.read_dir(Path::new(DIR)).unwrap();
             let names: Vec<_> = entries.iter().map(|e| e.name.as_str()).collect();
             assert_eq!(names, ["checkpoint.00000005"], "seed {seed}");
         });
     }
+}
+
+/// As Prometheus names a series that was gone, and goes on under the older number after a restart.
+#[test]
+fn what_is_deleted_under_any_number_of_a_series_is_kept() {
+    SimWorld::new(1).run(|env| {
+        env.fs.create_dir_all(Path::new(DIR)).unwrap();
+        let mut record = Vec::new();
+        let tombstones = [1, 8].map(|wal_ref| WalTombstone { wal_ref, min_ms: MIN_MS, max_ms: 2 * MIN_MS });
+        push_tombstones(&mut record, &tombstones);
+        write_segment(env, 0, &[record.clone()]);
+        let series: &LiveSeries<'_> = &|each| [1, 8].into_iter().for_each(|r| each(r, &labels_of(1)));
+        let time = TimestampMs::new(MIN_MS);
+        let spec = Checkpoint {
+            fs: &*env.fs,
+            dir: Path::new(DIR),
+            last: 0,
+            kept_from: KeptFrom { samples: time, tombstones: time },
+            segment_pages: 2,
+            compression: WalCompression::None,
+        };
+        spec.write(&Memory { series, given_twice: &BTreeSet::new(), save: &|| Ok(()) }).unwrap();
+        super::super::segment::remove_up_to(&*env.fs, Path::new(DIR), 0).unwrap();
+        assert_eq!(replayed(env).pop(), Some(record));
+    });
 }
 
 #[test]
@@ -308,21 +335,21 @@ mod crash {
     #[test]
     fn a_failure_leaves_the_old_state() {
         let start = SimFs::new(1);
-        let (mut named, mut expected) = (0, Entries::new());
+        let (mut named, mut expected, mut deleted) = (0, Entries::new(), Deleted::new());
         let live = |named| (1..=named).filter(|r| is_kept(*r)).collect::<Vec<u64>>();
         SimWorld::with_fs(1, start.clone()).run(|env| {
             env.fs.create_dir_all(Path::new(DIR)).unwrap();
             let rng = Rng::from_seed(1);
             for index in 0..2 {
-                let made: Vec<_> = (0..200).map(|_| random_record(&rng, &mut named)).collect();
-                expected.extend(made.iter().flat_map(|(_, entries)| entries.clone()));
-                write_segment(env, index, &made.into_iter().map(|(record, _)| record).collect::<Vec<_>>());
+                let made = |_| random_record(&rng, &mut named, &mut expected, &mut deleted);
+                write_segment(env, index, &(0..200).map(made).collect::<Vec<_>>());
                 if index == 0 {
                     checkpoint(env, 0, WalCompression::None, &live(named)).unwrap();
                 }
             }
         });
         start.settle();
+        expected.extend(shown(&deleted));
         let (live, expected) = (live(named), series_first(expected));
         let mut refused = 0;
         let failed = every_call(&start, |env, fault| {

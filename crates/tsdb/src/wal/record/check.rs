@@ -1,8 +1,8 @@
 //! Whether a record can be read, whatever its kind. Keeps nothing of it.
 
 use super::{
-    RecordError, RecordKind, read_any_samples, read_exemplars, read_group_marker, read_histograms,
-    read_markers, read_metadata, read_min_valid_time, read_series, read_tombstones,
+    RecordError, RecordKind, read_any_samples, read_deletion_bound, read_exemplars, read_group_marker,
+    read_histograms, read_markers, read_metadata, read_min_valid_time, read_series, read_tombstones,
 };
 use skopos_model::LabelsBuilder;
 
@@ -19,6 +19,7 @@ pub(crate) fn check_record(record: &[u8]) -> Result<(), RecordError> {
         Some(RecordKind::Metadata) => read_metadata(record, |_, _| ()),
         Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
         Some(RecordKind::GroupMarker) => read_group_marker(record).map(drop),
+        Some(RecordKind::DeletionBound) => read_deletion_bound(record).map(drop),
         Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
     }
 }

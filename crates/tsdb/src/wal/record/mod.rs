@@ -32,7 +32,9 @@ pub(crate) use samples::{
     SamplesRecord, SamplesV2Record, WalSample, read_any_samples, read_samples, read_samples_v2,
 };
 pub(crate) use series::{push_series, read_series};
-pub(crate) use tombstones::{WalTombstone, push_tombstones, read_tombstones};
+pub(crate) use tombstones::{
+    WalTombstone, push_deletion_bound, push_tombstones, read_deletion_bound, read_tombstones,
+};
 
 use bytes::push_text;
 pub(super) use bytes::{push_labels, take, take_bytes, take_labels, take_uvarint, take_varint};
@@ -53,6 +55,8 @@ pub(crate) enum RecordKind {
     MinValidTime,
     /// Of a group of records; only Skopos writes it.
     GroupMarker,
+    /// Before which deletions count no more; only Skopos writes it.
+    DeletionBound,
     Unknown(u8),
 }
 
@@ -72,6 +76,7 @@ const FLOAT_HISTOGRAMS_V2: u8 = 13;
 const MIN_VALID_TIME: u8 = 14;
 /// Far from the kinds that Prometheus may come to use.
 const GROUP_MARKER: u8 = 208;
+const DELETION_BOUND: u8 = 209;
 
 impl RecordKind {
     pub(crate) fn of(record: &[u8]) -> Option<Self> {
@@ -86,6 +91,7 @@ impl RecordKind {
             SAMPLES_V2 => Self::SamplesV2,
             MIN_VALID_TIME => Self::MinValidTime,
             GROUP_MARKER => Self::GroupMarker,
+            DELETION_BOUND => Self::DeletionBound,
             other => Self::Unknown(other),
         })
     }

@@ -43,6 +43,7 @@ fn read_any(record: &[u8]) -> Result<Vec<String>, RecordError> {
         RecordKind::Histograms => shown(|out| read_histograms(record, out).map(|_| ())),
         RecordKind::MinValidTime => read_min_valid_time(record).map(|t| vec![t.to_string()]),
         RecordKind::GroupMarker => read_group_marker(record).map(|m| vec![format!("{m:?}")]),
+        RecordKind::DeletionBound => read_deletion_bound(record).map(|t| vec![t.to_string()]),
         RecordKind::Unknown(kind) => Err(RecordError::UnknownKind(kind)),
     }
 }
@@ -358,6 +359,7 @@ fn kinds_are_told_by_the_first_byte() {
         (vec![11], RecordKind::SamplesV2),
         (vec![14], RecordKind::MinValidTime),
         (vec![208], RecordKind::GroupMarker),
+        (vec![209], RecordKind::DeletionBound),
     ] {
         for byte in bytes {
             assert_eq!(RecordKind::of(&[byte]), Some(kind));
@@ -415,7 +417,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 1..300)) {
-        for kind in (0..16).chain([208]) {
+        for kind in (0..16).chain([208, 209]) {
             bytes[0] = kind;
             let _ = read_any(&bytes);
         }

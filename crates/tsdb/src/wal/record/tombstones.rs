@@ -1,6 +1,7 @@
-//! Tombstones: spans of time in which a series' samples are deleted.
+//! Tombstones: spans of time in which a series' samples are deleted; and bounds, before which no tombstone
+//! counts any more.
 
-use super::{RecordError, TOMBSTONES, take, take_varint, whole};
+use super::{DELETION_BOUND, RecordError, TOMBSTONES, take, take_varint, whole};
 use skopos_base::varint::put_varint;
 
 /// The deletion of a series' samples from `min_ms` to `max_ms`, both included.
@@ -34,4 +35,18 @@ pub(crate) fn read_tombstones(record: &[u8], out: &mut Vec<WalTombstone>) -> Res
         }
         Ok(())
     })
+}
+
+/// Writes a bound behind `record`: of tombstones that the log has before it, what they say of earlier times
+/// counts no more.
+pub(crate) fn push_deletion_bound(record: &mut Vec<u8>, first_ms: i64) {
+    record.push(DELETION_BOUND);
+    record.extend_from_slice(&first_ms.to_be_bytes());
+}
+
+/// Reads a bound.
+pub(crate) fn read_deletion_bound(record: &[u8]) -> Result<i64, RecordError> {
+    let mut rest = &record[1..];
+    let first_ms = i64::from_be_bytes(take(&mut rest)?);
+    if rest.is_empty() { Ok(first_ms) } else { Err(RecordError::OutOfRange) }
 }
