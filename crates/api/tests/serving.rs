@@ -80,7 +80,7 @@ impl Web {
         let clock = Env::real().clock;
         let shared = Shared {
             storage: Arc::new(Storage(Arc::default())),
-            fetcher: Fetcher::new(HashMap::new()).unwrap(),
+            fetcher: Fetcher::new(HashMap::new(), &Env::real().fs),
             clock: Arc::clone(&clock),
             counters: Arc::new(ScrapeCounters::default()),
             max_series_per_target: 0,

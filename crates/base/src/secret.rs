@@ -8,7 +8,7 @@ use std::fmt;
 pub const SHOWN: &str = "<secret>";
 
 /// A password, key or token.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct Secret<T>(T);
 

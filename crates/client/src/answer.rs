@@ -17,6 +17,12 @@ pub fn chain(error: &dyn Error) -> String {
     out
 }
 
+/// The causes of an error of a request, without the request itself, whose address may hold secrets and is
+/// known to whoever asked.
+pub fn causes(error: &reqwest::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), chain)
+}
+
 /// The status and the body of an answer, up to one byte more than the `max` that are allowed.
 pub async fn body_within(
     mut response: Response,

@@ -62,7 +62,8 @@ impl Config {
 
     /// Reads and checks `text`; `path` is how errors call it.
     pub fn parse(text: &str, path: &Path) -> Result<Self, LoadError> {
-        let config: Self = yaml::from_str(text).map_err(|e| LoadError::invalid(path, e.place, e.message))?;
+        let mut config: Self =
+            yaml::from_str(text).map_err(|e| LoadError::invalid(path, e.place, e.message))?;
         let checked = config.global.check().and_then(|()| check_jobs(&config.scrape_configs, &config.global));
         checked.map_err(|e| LoadError::invalid(path, place_of(text, &config, &e), e.to_string()))?;
         if let Some(second) = second_of_one_selector(&config.retention) {
@@ -73,6 +74,10 @@ impl Config {
                 places::place_of_retention(text, second),
                 message.to_owned(),
             ));
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for job in &mut config.scrape_configs {
+            job.http = std::mem::take(&mut job.http).beside(folder);
         }
         Ok(config)
     }

@@ -3,7 +3,6 @@
 //! Modules:
 //! - `file`: `Config`, the file's shape, composed of the structs that stand beside each subsystem;
 //!   loading it, and the built-in configuration that holds when there is no file.
-//! - `byte_size`: sizes such as `512MB`.
 //! - `error`: `LoadError`: file, line, column, what is wrong and what is allowed.
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
 //! - `rules`: files of rules, and the file that says how a tool speaks to a server.
@@ -11,7 +10,7 @@
 //! - `web`: the file of `--web.config.file`, which is one of its own.
 //! - `text`: files as texts; `yaml`, `places`: the only modules that know the YAML library.
 //!
-//! With the feature `server` off, `web` and `byte_size` are all that there is: what a role needs that has no
+//! With the feature `server` off, `web` is all that there is: what a role needs that has no
 //! configuration file.
 //!
 //! What always holds:
@@ -21,7 +20,6 @@
 //! When you add a section: put its struct beside its subsystem, a field here, and its defaults into
 //! the struct's `Default` (a key without a value must mean the same as no key).
 
-mod byte_size;
 mod error;
 #[cfg(feature = "server")]
 mod file;
@@ -37,7 +35,6 @@ mod text;
 mod web;
 mod yaml;
 
-pub use byte_size::ByteSize;
 pub use error::LoadError;
 #[cfg(feature = "server")]
 pub use file::Config;

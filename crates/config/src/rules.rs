@@ -35,7 +35,6 @@ pub fn parse_rules(text: &str, path: &Path) -> Result<Vec<Group>, LoadError> {
 pub fn load_http_client(fs: &dyn Fs, path: &Path) -> Result<HttpConfig, LoadError> {
     let file: HttpConfigFile =
         yaml::from_str(&read_text(fs, path)?).map_err(|e| LoadError::invalid(path, e.place, e.message))?;
-    let mut http = file.http;
-    http.check().map_err(|e| LoadError::invalid(path, None, e.to_string()))?;
-    Ok(http.beside(path.parent().unwrap_or(Path::new(""))))
+    file.http.check().map_err(|e| LoadError::invalid(path, None, e.to_string()))?;
+    Ok(file.http.beside(path.parent().unwrap_or(Path::new(""))))
 }

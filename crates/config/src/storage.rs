@@ -1,9 +1,8 @@
 //! The sections `storage` and `retention`: how long samples are kept. Knows sizes, shares and selectors as
 //! they are written; keeps nothing and removes nothing.
 
-use crate::ByteSize;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use skopos_model::{DurationMs, Matcher, null_is_default};
+use skopos_model::{ByteSize, DurationMs, Matcher, null_is_default};
 use std::{collections::BTreeSet, str::FromStr};
 
 /// The section `storage`.

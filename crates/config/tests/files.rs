@@ -82,7 +82,8 @@ fn defaults_are_written_out_and_a_timeout_is_no_longer_than_the_global_interval(
     let job = |name: &str, more: &str, interval: &str, timeout: &str| {
         format!(
             "- job_name: {name}\n{more}  honor_timestamps: true\n  scrape_interval: {interval}\n  \
-             scrape_timeout: {timeout}\n  metrics_path: /metrics\n  scheme: http\n"
+             scrape_timeout: {timeout}\n  metrics_path: /metrics\n  scheme: http\n  \
+             enable_compression: true\n  follow_redirects: true\n  enable_http2: true\n"
         )
     };
     let (a, b) = (job("a", "", "1s", "1s"), job("b", "  honor_labels: true\n", "1m", "2s"));
@@ -96,8 +97,9 @@ fn errors_say_file_line_column_and_what_is_allowed() {
     check_error(
         "global:\n  scrape_intervall: 15s\n",
         "prometheus.yml:2:3: unknown field `scrape_intervall`, expected one of scrape_interval, \
-         scrape_timeout, evaluation_interval, external_labels, query_log_file, sample_limit, target_limit, \
-         label_limit, label_name_length_limit, label_value_length_limit, keep_dropped_targets",
+         scrape_timeout, evaluation_interval, external_labels, query_log_file, body_size_limit, \
+         sample_limit, target_limit, label_limit, label_name_length_limit, label_value_length_limit, \
+         keep_dropped_targets",
     );
     check_error(
         "rules:\n  - a\n",
@@ -120,6 +122,17 @@ fn errors_say_file_line_column_and_what_is_allowed() {
         "prometheus.yml:2:1: the key \"global\" stands twice in one mapping",
     );
     check_error("scrape_configs:\n  - scheme: http\n", "prometheus.yml:2:5: missing field `job_name`");
+    // Of how targets are spoken to, too.
+    check_error(
+        "scrape_configs:\n  - job_name: a\n    tls_config:\n      ca_fil: b\n",
+        "prometheus.yml:4:7: unknown field `ca_fil`, expected one of ca, cert, key, ca_file, cert_file, \
+         key_file, server_name, insecure_skip_verify, min_version, max_version",
+    );
+    check_error(
+        "scrape_configs:\n  - job_name: a\n  - job_name: b\n    bearer_token: t\n    basic_auth: {}\n",
+        "prometheus.yml:3:15: job \"b\": write at most one of `basic_auth`, `authorization`, `oauth2`, \
+         `bearer_token` and `bearer_token_file`",
+    );
 }
 
 #[test]
@@ -205,7 +218,7 @@ retention:
 ";
     let config = parse(text).expect("the file is sound");
     let retention = config.storage.tsdb.retention;
-    assert_eq!(retention.size.map(skopos_config::ByteSize::bytes), Some(512 << 30));
+    assert_eq!(retention.size.map(skopos_model::ByteSize::bytes), Some(512 << 30));
     assert_eq!(retention.percentage.map(skopos_config::Percentage::percent), Some(80.5));
     assert_eq!(config.retention[0].selector.matchers().len(), 1);
     assert_eq!(parse(&config.to_yaml()), Ok(config.filled()));

@@ -2,7 +2,7 @@
 //!
 //! Modules, from the smallest up:
 //! - `time`: `TimestampMs`, a point in time, and the range of timestamps that storage accepts.
-//! - `duration`: `DurationMs` and its written form (`1h30m`).
+//! - `duration`: `DurationMs` and its written form (`1h30m`); `byte_size`: `ByteSize` and its (`512MB`).
 //! - `float`: how floats are written (as Go's `strconv` writes them) and read.
 //! - `name`: which metric and label names are allowed.
 //! - `labels`: `Labels`, an immutable sorted set in one allocation, and its builder.
@@ -25,6 +25,7 @@
 //! `Labels::hash64` that keeps hashes beyond one process.
 
 pub mod absent;
+pub mod byte_size;
 pub mod columns;
 pub mod duration;
 pub mod exemplar;
@@ -40,6 +41,7 @@ pub mod sample;
 pub mod time;
 
 pub use absent::null_is_default;
+pub use byte_size::ByteSize;
 pub use columns::{Columns, HistogramColumn, HistogramView, LayoutIndex, RowCounts, Start};
 pub use duration::DurationMs;
 pub use exemplar::Exemplar;

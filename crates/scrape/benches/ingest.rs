@@ -35,6 +35,7 @@ fn target(instance: u64) -> Target {
         timeout: DurationMs::from_ms(STEP_MS),
         max_series: None,
         forced_error: None,
+        access: Arc::default(),
         reading: Reading::default(),
     }
 }

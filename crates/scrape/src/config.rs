@@ -2,8 +2,9 @@
 //! and their checks only.
 
 use serde::{Deserialize, Serialize};
+use skopos_client::{HttpConfig, HttpConfigError};
 use skopos_model::{
-    DurationMs,
+    ByteSize, DurationMs,
     name::{METRIC_NAME, is_classic_label_name},
     null_is_default,
 };
@@ -27,6 +28,10 @@ pub struct GlobalConfig {
     /// The file to which queries are logged; none are when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_log_file: Option<String>,
+    /// How many bytes an answer may have, decompressed; its scrape fails beyond; zero is the limit that holds
+    /// for all.
+    #[serde(skip_serializing_if = "ByteSize::is_zero")]
+    pub body_size_limit: ByteSize,
     /// How many samples a scrape may have behind `metric_relabel_configs`; it fails beyond; zero is no limit.
     #[serde(skip_serializing_if = "is_zero")]
     pub sample_limit: usize,
@@ -55,6 +60,7 @@ impl Default for GlobalConfig {
             evaluation_interval: DEFAULT_SCRAPE_INTERVAL,
             external_labels: BTreeMap::new(),
             query_log_file: None,
+            body_size_limit: ByteSize::default(),
             sample_limit: 0,
             target_limit: 0,
             label_limit: 0,
@@ -72,7 +78,7 @@ pub const DEFAULT_SCRAPE_TIMEOUT: DurationMs = DurationMs::from_secs(10);
 
 /// One entry of `scrape_configs`: a job. Its keys stand in the order in which Prometheus writes them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct ScrapeConfig {
     /// The value of the label `job`; no two jobs have the same.
     pub job_name: String,
@@ -97,10 +103,17 @@ pub struct ScrapeConfig {
     /// How the target is reached.
     #[serde(default)]
     pub scheme: Scheme,
+    /// Whether targets may compress their answers.
+    #[serde(default = "yes")]
+    pub enable_compression: bool,
     /// How many series each target may have in storage, those that it no longer shows among them; zero is no
     /// bound, unset means as the flag says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_series: Option<u32>,
+    /// How many bytes an answer may have, decompressed; its scrape fails beyond; zero, or unset, means as in
+    /// `global`.
+    #[serde(default, skip_serializing_if = "ByteSize::is_zero")]
+    pub body_size_limit: ByteSize,
     /// How many samples a scrape may have behind `metric_relabel_configs`; it fails beyond; zero, or unset,
     /// means as in `global`.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -120,6 +133,9 @@ pub struct ScrapeConfig {
     /// How many of the targets that rules drop are kept to be shown; zero, or unset, means as in `global`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub keep_dropped_targets: usize,
+    /// How its targets are spoken to: who we are, and how the connection is secured.
+    #[serde(flatten, skip_deserializing)]
+    pub http: HttpConfig,
     /// What becomes of the labels of its targets, and which of them are dropped.
     #[serde(default, skip_serializing_if = "Rules::is_empty")]
     pub relabel_configs: Rules,
@@ -130,6 +146,8 @@ pub struct ScrapeConfig {
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub static_configs: Vec<StaticConfig>,
 }
+
+skopos_model::has_inlined!(ScrapeConfig, http: HttpConfig);
 
 /// How a target is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -220,6 +238,14 @@ pub enum ConfigError {
         /// As written.
         path: String,
     },
+    /// Who we are, or how the connection is secured, does not go together.
+    #[error("job {job:?}: {error}")]
+    Http {
+        /// The job.
+        job: String,
+        /// What is wrong.
+        error: HttpConfigError,
+    },
 }
 
 impl GlobalConfig {
@@ -259,7 +285,9 @@ impl ScrapeConfig {
             honor_timestamps: true,
             metrics_path: default_metrics_path(),
             scheme: Scheme::Http,
+            enable_compression: true,
             max_series: None,
+            body_size_limit: ByteSize::default(),
             params: BTreeMap::new(),
             sample_limit: 0,
             target_limit: 0,
@@ -267,6 +295,7 @@ impl ScrapeConfig {
             label_name_length_limit: 0,
             label_value_length_limit: 0,
             keep_dropped_targets: 0,
+            http: HttpConfig::default(),
             relabel_configs: Rules::default(),
             metric_relabel_configs: Rules::default(),
             static_configs: Vec::new(),
@@ -291,6 +320,11 @@ impl ScrapeConfig {
         Self {
             scrape_interval: Some(interval),
             scrape_timeout: Some(timeout),
+            body_size_limit: if self.body_size_limit.is_zero() {
+                global.body_size_limit
+            } else {
+                self.body_size_limit
+            },
             sample_limit: or(self.sample_limit, global.sample_limit),
             target_limit: or(self.target_limit, global.target_limit),
             label_limit: or(self.label_limit, global.label_limit),
@@ -306,6 +340,8 @@ impl ScrapeConfig {
         if self.job_name.is_empty() {
             return Err(ConfigError::EmptyJobName);
         }
+        let wrong = |error| ConfigError::Http { job: self.job_name.clone(), error };
+        self.http.check().map_err(wrong)?;
         let place = format!("job {:?}", self.job_name);
         check_positive(&format!("{place}: scrape_interval"), self.scrape_interval)?;
         check_positive(&format!("{place}: scrape_timeout"), self.scrape_timeout)?;

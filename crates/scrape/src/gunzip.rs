@@ -1,7 +1,7 @@
 //! `Gunzip`: decompresses a body in the parts in which it comes, straight into the buffer that will be
 //! parsed. Knows no HTTP; how much may come out is its caller's decision.
 
-use crate::fetch::{BODY_SIZE_LIMIT_BYTES, FetchError};
+use crate::{fetch::FetchError, room::BODY_SIZE_LIMIT_BYTES};
 use flate2::{Decompress, DecompressError, FlushDecompress, Status};
 
 /// The largest window of the format, as a power of two.

@@ -5,7 +5,8 @@
 //!   to scrape.
 //! - `manager`: starts, keeps and stops one scraper per target as the configuration changes.
 //! - `scraper`: the life of one target; `pace`: when it is scraped.
-//! - `fetch`: the body, over HTTP or from a source in this process, within limits; `gunzip`: decompresses it.
+//! - `fetch`: the body, over HTTP or from a source in this process, within limits; `gunzip`: decompresses it;
+//!   `room`: the memory of all bodies; `clients`: how targets are spoken to.
 //! - `line`: the kept connection to a target that speaks plain HTTP/1.1; `chunked`: bodies in its chunks.
 //! - `ingest`: parse, append, mark what vanished, commit; `cache`: series known from the scrape before;
 //!   `series_labels`: the labels under which they are stored; `report`: `up` and its companions.
@@ -24,6 +25,7 @@
 
 mod cache;
 mod chunked;
+mod clients;
 pub mod config;
 pub mod fetch;
 mod gunzip;
@@ -34,6 +36,7 @@ pub mod metadata;
 mod pace;
 pub mod pool;
 mod report;
+mod room;
 pub mod scraper;
 mod series_labels;
 pub mod status;

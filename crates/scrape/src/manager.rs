@@ -9,6 +9,7 @@ use crate::{
     target::Target,
 };
 use parking_lot::Mutex;
+use skopos_client::{ClientError, HttpConfig};
 use skopos_model::Labels;
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -55,6 +56,16 @@ pub struct Applied {
     pub stopped: usize,
 }
 
+/// A job whose targets cannot be spoken to as it says.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("job {job:?}: {error}")]
+pub struct ApplyError {
+    /// The job.
+    pub job: String,
+    /// What is wrong.
+    pub error: ClientError,
+}
+
 impl Manager {
     /// A manager without targets.
     pub fn new(shared: Shared) -> Self {
@@ -63,8 +74,21 @@ impl Manager {
 
     /// Makes the targets of `jobs` and `more` (targets that no file names) the ones that are scraped.
     /// Must be called inside of a tokio runtime with several threads.
+    ///
+    /// # Errors
+    /// When the targets of a job cannot be spoken to as it says. Then nothing has changed.
     #[expect(clippy::mutable_key_type, reason = "rules are told apart by what a file says of them")]
-    pub fn apply(&self, global: &GlobalConfig, jobs: &[ScrapeConfig], more: &[Target]) -> Applied {
+    pub fn apply(
+        &self,
+        global: &GlobalConfig,
+        jobs: &[ScrapeConfig],
+        more: &[Target],
+    ) -> Result<Applied, ApplyError> {
+        let clients: Vec<&HttpConfig> = jobs.iter().map(|job| &job.http).collect();
+        self.shared.fetcher.prepare(&clients).map_err(|(nth, error)| {
+            let job = jobs[nth].job_name.clone();
+            ApplyError { job, error }
+        })?;
         let (mut wanted, mut dropped) = (Vec::new(), Vec::new());
         for Pool { job, targets, dropped: of_job, refused } in jobs.iter().map(|job| Pool::of(job, global)) {
             wanted.extend(targets);
@@ -106,7 +130,8 @@ impl Manager {
             };
             tasks.running.push(running);
         }
-        applied
+        self.shared.fetcher.keep(&clients);
+        Ok(applied)
     }
 
     fn start(&self, target: Target, before: Option<Task>) -> Running {

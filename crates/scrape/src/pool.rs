@@ -3,7 +3,7 @@
 
 use crate::{
     config::{GlobalConfig, ScrapeConfig, StaticConfig},
-    target::{Reading, ScrapeLimits, Source, Target},
+    target::{Access, Reading, ScrapeLimits, Source, Target},
 };
 use skopos_model::{DurationMs, Labels, LabelsBuilder};
 use skopos_relabel::Kept;
@@ -84,13 +84,14 @@ impl Pool {
         let (targets, dropped, refused) = Default::default();
         let mut pool = Self { job: name, targets, dropped, refused };
         let job = &job.filled(global);
+        let access = Arc::new(access(job));
         let most_kept = job.keep_dropped_targets;
         // The same target twice in one job would store every sample twice.
         let mut seen = HashMap::new();
         for group in &job.static_configs {
             for address in &group.targets {
                 let discovered = discovered(job, global, group, address);
-                match target(&pool.job, job, &discovered) {
+                match target(&pool.job, job, &access, &discovered) {
                     Ok(Some((described, target))) => match seen.entry((described, target.url())) {
                         Entry::Vacant(free) => {
                             free.insert(pool.targets.len());
@@ -142,6 +143,7 @@ fn discovered(job: &ScrapeConfig, global: &GlobalConfig, group: &StaticConfig, a
 fn target(
     name: &Arc<str>,
     job: &ScrapeConfig,
+    access: &Arc<Access>,
     discovered: &Labels,
 ) -> Result<Option<(Labels, Target)>, RefusedTarget> {
     let mut builder = LabelsBuilder::from_labels(discovered);
@@ -170,6 +172,7 @@ fn target(
         timeout,
         max_series: job.max_series,
         forced_error: None,
+        access: Arc::clone(access),
         reading: Reading {
             honor_labels: job.honor_labels,
             honor_timestamps: job.honor_timestamps,
@@ -178,6 +181,14 @@ fn target(
         },
     };
     Ok(Some((all, target)))
+}
+
+fn access(job: &ScrapeConfig) -> Access {
+    let all = Access::default();
+    let own = usize::try_from(job.body_size_limit.bytes()).unwrap_or(usize::MAX);
+    // The limit of all bodies is one of memory: no job is excused from it.
+    let body_bytes_max = if own == 0 { all.body_bytes_max } else { own.min(all.body_bytes_max) };
+    Access { http: job.http.clone(), compression: job.enable_compression, body_bytes_max }
 }
 
 fn limits(job: &ScrapeConfig) -> ScrapeLimits {

@@ -64,7 +64,7 @@ impl Scraper {
             .with_metadata(Arc::clone(&status.metadata))
             .with_metadata_labels(shared.metadata_labels)
             .with_max_series(&status.target, shared.max_series_per_target);
-        let route = Route::to(&status.target);
+        let route = shared.fetcher.route(&status.target);
         Self { shared, status, ingest, pace, route }
     }
 

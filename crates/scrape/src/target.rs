@@ -1,6 +1,8 @@
 //! `Target`: one thing to scrape, and the labels that it gives to its series.
 
+use crate::room::BODY_SIZE_LIMIT_BYTES;
 use foldhash::quality::FixedState;
+use skopos_client::HttpConfig;
 use skopos_model::{DurationMs, Labels};
 use skopos_relabel::Rules;
 use std::{hash::BuildHasher, sync::Arc};
@@ -24,8 +26,34 @@ pub struct Target {
     pub max_series: Option<u32>,
     /// Why it is not scraped; every scrape fails with this.
     pub forced_error: Option<Arc<str>>,
+    /// How it is spoken to.
+    pub access: Arc<Access>,
     /// How its lines are read.
     pub reading: Reading,
+}
+
+/// How a target over HTTP is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Access {
+    /// Who we are, and how the connection is secured.
+    pub http: HttpConfig,
+    /// Whether it may compress its answer.
+    pub compression: bool,
+    /// The most bytes of its answer, decompressed.
+    pub body_bytes_max: usize,
+}
+
+impl Access {
+    /// The value of `Accept-Encoding`.
+    pub(crate) fn encoding(&self) -> &'static str {
+        if self.compression { "gzip" } else { "identity" }
+    }
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self { http: HttpConfig::default(), compression: true, body_bytes_max: BODY_SIZE_LIMIT_BYTES }
+    }
 }
 
 /// Where a target's metrics are.

@@ -45,6 +45,7 @@ fn target(reading: Reading) -> Target {
         timeout: DurationMs::from_ms(STEP_MS),
         max_series: None,
         forced_error: None,
+        access: Arc::default(),
         reading,
     }
 }

@@ -96,7 +96,7 @@ fn manager(a: &'static str, b: &'static str) -> (Manager, Receiver<Batch>) {
     };
     let shared = Shared {
         storage: Arc::new(Storage { series: Mutex::default(), batches }),
-        fetcher: Fetcher::new(HashMap::from([("a", source(a)), ("b", source(b))])).unwrap(),
+        fetcher: Fetcher::new(HashMap::from([("a", source(a)), ("b", source(b))]), &Env::real().fs),
         clock: Env::real().clock,
         counters: Arc::new(ScrapeCounters::default()),
         max_series_per_target: 0,
@@ -116,12 +116,13 @@ fn target(source: &'static str, honor_labels: bool) -> Target {
         timeout: DurationMs::from_secs(10),
         max_series: None,
         forced_error: None,
+        access: Arc::default(),
         reading: Reading { honor_labels, ..Reading::default() },
     }
 }
 
 fn apply(manager: &Manager, targets: &[Target]) -> Applied {
-    manager.apply(&GlobalConfig::default(), &[], targets)
+    manager.apply(&GlobalConfig::default(), &[], targets).unwrap()
 }
 
 /// The series that a batch ends.

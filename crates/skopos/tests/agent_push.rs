@@ -1,9 +1,12 @@
 //! `skopos agent --remote-write.url` beside a real Prometheus that receives: outages, kills, refusals,
 //! metadata, new certificates, the end.
 
-use crate::support::{BINARY, PATIENCE, Samples, instant};
-use skopos_testkit::{free_port, peers, process::Process, service::Service, skopos::Skopos, wait_until};
-use std::{fs, path::Path, process::Command};
+use crate::{
+    secured::{certificate, secured},
+    support::{BINARY, PATIENCE, Samples, instant},
+};
+use skopos_testkit::{free_port, peers, service::Service, skopos::Skopos, wait_until};
+use std::fs;
 
 const RECEIVING: &str = "--web.enable-remote-write-receiver";
 /// A number for each collection, from 0 in each life of the agent, in what is sent itself.
@@ -131,36 +134,6 @@ fn types_and_help_are_told_to_a_server_that_takes_samples() {
         .start();
     wait_for(&silent, "prometheus_remote_storage_samples_total", |n| n > 2000.0);
     assert_eq!(metric(&silent, told), 0.0);
-}
-
-/// A certificate of `localhost` with its key below `folder`, and the authority that vouches for it alone.
-fn certificate(folder: &Path, authority: &Path) {
-    let issuer_key = rcgen::KeyPair::generate().unwrap();
-    let mut issuer = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    issuer.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let issuer_certificate = issuer.self_signed(&issuer_key).unwrap();
-    let key = rcgen::KeyPair::generate().unwrap();
-    let subject = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let signed = subject.signed_by(&key, &rcgen::Issuer::new(issuer, &issuer_key)).unwrap();
-    fs::write(folder.join("cert.pem"), signed.pem()).unwrap();
-    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
-    fs::write(authority, issuer_certificate.pem()).unwrap();
-}
-
-/// A Prometheus that speaks TLS alone, with the certificate in `folder`.
-fn secured(folder: &Path, address: &str) -> Process {
-    fs::write(folder.join("prometheus.yml"), "").unwrap();
-    fs::write(folder.join("web.yml"), "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
-        .unwrap();
-    let mut command = Command::new("prometheus");
-    let listen = format!("--web.listen-address={address}");
-    command.current_dir(folder).args([
-        RECEIVING,
-        "--config.file=prometheus.yml",
-        "--web.config.file=web.yml",
-    ]);
-    command.args(["--storage.tsdb.path=data", &listen]);
-    Process::start("Prometheus", command, &folder.join("log")).unwrap()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use skopos_model::null_is_default;
 use std::path::PathBuf;
 
 /// A name and a password; either may stand in a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BasicAuth {
     /// The name.
@@ -46,7 +46,7 @@ impl BasicAuth {
 }
 
 /// The value of the header `Authorization`: a type and what it needs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Authorization {
     /// `Bearer`, in most places.

@@ -9,7 +9,7 @@ use skopos_model::null_is_default;
 use std::path::PathBuf;
 
 /// The values of a header: those that may be shown, those that may not, those that stand in files.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HeaderConfig {
     /// Those that may be shown.

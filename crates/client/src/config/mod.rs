@@ -22,7 +22,7 @@ use std::{
 };
 
 /// How a server is spoken to. Its keys stand in the order in which Prometheus writes them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct HttpConfig {
     /// Who we are, by a name and a password.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,18 +46,10 @@ pub struct HttpConfig {
     /// Headers that are sent too.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub http_headers: BTreeMap<String, HeaderConfig>,
-    /// The former spelling of `authorization`, until `check` has seen it.
+    /// Whether `authorization` was written more than once: `bearer_token` and `bearer_token_file` are other
+    /// spellings of it.
     #[serde(skip)]
-    pub bearer: Bearer,
-}
-
-/// `bearer_token` and `bearer_token_file`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bearer {
-    /// The token.
-    pub token: Secret<String>,
-    /// The file of the token.
-    pub file: Option<PathBuf>,
+    pub is_authorized_twice: bool,
 }
 
 impl Default for HttpConfig {
@@ -71,7 +63,7 @@ impl Default for HttpConfig {
             enable_http2: true,
             proxy: ProxyConfig::default(),
             http_headers: BTreeMap::new(),
-            bearer: Bearer::default(),
+            is_authorized_twice: false,
         }
     }
 }
@@ -96,10 +88,19 @@ impl Inlined for HttpConfig {
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         match key {
             "basic_auth" => self.basic_auth = map.next_value()?,
-            "authorization" => self.authorization = map.next_value()?,
+            "authorization" => {
+                let authorization = map.next_value()?;
+                self.authorize(authorization);
+            }
             "oauth2" => self.oauth2 = map.next_value()?,
-            "bearer_token" => self.bearer.token = inlined::value(map)?,
-            "bearer_token_file" => self.bearer.file = map.next_value()?,
+            "bearer_token" => {
+                let token = inlined::value::<Secret<String>, _>(map)?;
+                self.authorize((!is_empty(&token)).then(|| Authorization::bearer(token, None)));
+            }
+            "bearer_token_file" => {
+                let file: Option<PathBuf> = map.next_value()?;
+                self.authorize(file.map(|file| Authorization::bearer(Secret::default(), Some(file))));
+            }
             "tls_config" => self.tls_config = inlined::value(map)?,
             "follow_redirects" => self.follow_redirects = map.next_value::<Option<_>>()?.unwrap_or(true),
             "enable_http2" => self.enable_http2 = map.next_value::<Option<_>>()?.unwrap_or(true),
@@ -156,25 +157,24 @@ pub enum HttpConfigError {
 }
 
 impl HttpConfig {
-    /// Checks what the shape alone does not say, and brings older spellings to their newer ones.
+    fn authorize(&mut self, authorization: Option<Authorization>) {
+        if authorization.is_some() {
+            self.is_authorized_twice |= self.authorization.is_some();
+            self.authorization = authorization;
+        }
+    }
+
+    /// Checks what the shape alone does not say.
     ///
     /// # Errors
     /// When keys are missing, or there is one too many.
-    pub fn check(&mut self) -> Result<(), HttpConfigError> {
-        let Bearer { token, file } = std::mem::take(&mut self.bearer);
-        let has_bearer = !token.expose().is_empty() || file.is_some();
-        if !token.expose().is_empty() && file.is_some() {
-            return Err(HttpConfigError::AtMostOne("`bearer_token` and `bearer_token_file`"));
-        }
-        let sections =
-            [self.basic_auth.is_some(), self.authorization.is_some(), self.oauth2.is_some(), has_bearer];
-        if sections.into_iter().filter(|is_there| *is_there).count() > 1 {
+    pub fn check(&self) -> Result<(), HttpConfigError> {
+        let sections = [self.basic_auth.is_some(), self.authorization.is_some(), self.oauth2.is_some()];
+        let sections = sections.into_iter().chain([self.is_authorized_twice]);
+        if sections.filter(|is_there| *is_there).count() > 1 {
             return Err(HttpConfigError::AtMostOne(
                 "`basic_auth`, `authorization`, `oauth2`, `bearer_token` and `bearer_token_file`",
             ));
-        }
-        if has_bearer {
-            self.authorization = Some(Authorization::bearer(token, file));
         }
         self.basic_auth.as_ref().map_or(Ok(()), BasicAuth::check)?;
         self.authorization.as_ref().map_or(Ok(()), Authorization::check)?;
@@ -184,6 +184,14 @@ impl HttpConfig {
         self.http_headers.iter().try_for_each(|(name, header)| header.check(name))
     }
 
+    /// Whether something that is sent with each request stands in files.
+    pub(crate) fn has_secret_files(&self) -> bool {
+        let basic = self.basic_auth.as_ref();
+        basic.is_some_and(|basic| basic.username_file.is_some() || basic.password_file.is_some())
+            || self.authorization.as_ref().is_some_and(|other| other.credentials_file.is_some())
+            || self.http_headers.values().any(|header| !header.files.is_empty())
+    }
+
     /// The same with the paths of files beside `folder`, unless they begin at the root.
     #[must_use]
     pub fn beside(mut self, folder: &Path) -> Self {
@@ -191,9 +199,8 @@ impl HttpConfig {
         let authorization = self.authorization.iter_mut().flat_map(Authorization::files);
         let oauth2 = self.oauth2.iter_mut().flat_map(OAuth2Config::files);
         let headers = self.http_headers.values_mut().flat_map(|header| header.files.iter_mut());
-        let bearer = self.bearer.file.iter_mut();
         let all = basic.chain(authorization).chain(oauth2).chain(self.tls_config.files());
-        all.chain(headers).chain(bearer).for_each(|path| *path = folder.join(&path));
+        all.chain(headers).for_each(|path| *path = folder.join(&path));
         self
     }
 }

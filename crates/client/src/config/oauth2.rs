@@ -9,7 +9,7 @@ use skopos_model::null_is_default;
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// A server that gives tokens for the credentials of a client.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, remote = "Self")]
 pub struct OAuth2Config {
     /// Who we are.

@@ -8,7 +8,7 @@ use skopos_model::inlined::{self, Inlined};
 use std::{collections::BTreeMap, fmt};
 
 /// Through whom a server is reached: nobody, unless it is said here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct ProxyConfig {
     /// The proxy, of HTTP, HTTPS or SOCKS 5.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ impl ProxyConfig {
 }
 
 /// The address of a proxy, shown without the password that it may hold.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct ProxyUrl(String);
 

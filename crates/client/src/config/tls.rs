@@ -7,7 +7,7 @@ use skopos_model::null_is_default;
 use std::path::PathBuf;
 
 /// How a connection is secured. Certificates and the key (PEM) stand here or in files.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
     /// The certificates that vouch for the server. Without them, those of the system do.
@@ -44,7 +44,7 @@ pub struct TlsConfig {
 }
 
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 pub enum TlsVersion {
     /// 1.0, which is not spoken: as the oldest version it stands for 1.2.
     #[serde(rename = "TLS10")]

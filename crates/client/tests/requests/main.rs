@@ -18,7 +18,7 @@ use std::path::Path;
 
 /// The configuration that this JSON is: tests spell it as files do.
 fn config(json: serde_json::Value) -> HttpConfig {
-    let mut config = read::<HttpConfigFile>(json).unwrap().http;
+    let config = read::<HttpConfigFile>(json).unwrap().http;
     config.check().unwrap();
     config
 }

@@ -9,9 +9,8 @@ use skopos_client::{
     HttpConfig,
     config::{Authorization, BasicAuth, HeaderConfig, TlsConfig},
 };
-use skopos_config::ByteSize;
 use skopos_exposition::Format;
-use skopos_model::{DurationMs, TimestampMs};
+use skopos_model::{ByteSize, DurationMs, TimestampMs};
 use skopos_remote::{EndpointOptions, Options, RemoteWrite, TargetLabels};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;

@@ -19,7 +19,7 @@ const SELF: &str = "skopos";
 const GATEWAY: &str = "pushgateway";
 
 /// This machine and this process, as sources of metrics.
-pub(super) fn sources(
+fn sources(
     env: &Env,
     node: NodeOptions,
     metrics: &Arc<OwnMetrics>,
@@ -50,10 +50,18 @@ fn gateway_target(config: &Config) -> Target {
     Target { reading, ..target(GATEWAY, &host_name(), config) }
 }
 
-/// The page of the Pushgateway, as its target calls it.
-pub(super) fn gateway_source(gateway: &Arc<Pushgateway>) -> (&'static str, InProcessSource) {
-    let gateway = Arc::clone(gateway);
-    (GATEWAY, Arc::new(move |out| gateway.page(out)))
+/// What all targets in this process are read from: the machine where it is watched, and the Pushgateway.
+pub(super) fn all_sources(
+    watched: Option<(&Env, NodeOptions, &Arc<OwnMetrics>)>,
+    gateway: Option<&Arc<Pushgateway>>,
+) -> HashMap<&'static str, InProcessSource> {
+    let mut all = watched.map_or_else(HashMap::new, |(env, node, metrics)| sources(env, node, metrics));
+    all.extend(gateway.map(|gateway| {
+        let gateway = Arc::clone(gateway);
+        let page: InProcessSource = Arc::new(move |out| gateway.page(out));
+        (GATEWAY, page)
+    }));
+    all
 }
 
 /// How the machine is called; the label `instance` of its own targets.
@@ -75,6 +83,7 @@ fn target(name: &'static str, host: &str, config: &Config) -> Target {
         timeout: config.global.scrape_interval,
         max_series: None,
         forced_error: None,
+        access: Arc::default(),
         reading: Reading::default(),
     }
 }

@@ -1,8 +1,8 @@
 //! How long samples are kept and how long blocks are: what flags and configuration file say together. Removes
 //! nothing.
 
-use skopos_config::{ByteSize, Config, Percentage};
-use skopos_model::DurationMs;
+use skopos_config::{Config, Percentage};
+use skopos_model::{ByteSize, DurationMs};
 use skopos_tsdb::{
     Options, Retention,
     compact::{DiskShare, RetentionLimits, RetentionRule, SelectorRetention},

@@ -27,11 +27,7 @@ use skopos_scrape::{
 };
 use skopos_storage::{QueryLimits, QueryMemory};
 use skopos_tsdb::Db;
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Of so many metrics, those with the most series, the server's own metrics say how many they have.
 const METRICS_SHOWN: usize = 10;
@@ -84,17 +80,19 @@ impl Services {
             ],
         ));
         let processes = Top::new(node.paths.clone(), Arc::clone(&env.clock));
-        let mut sources = if path.is_none() { own::sources(env, node, &metrics) } else { HashMap::new() };
-        sources.extend(gateway.as_ref().map(own::gateway_source));
+        let sources = own::all_sources(path.is_none().then_some((env, node, &metrics)), gateway.as_ref());
         let targets = Arc::new(Manager::new(Shared {
             storage: Arc::clone(&db) as _,
-            fetcher: Fetcher::new(sources).map_err(|e| Failure::Flags(e.to_string()))?,
+            fetcher: Fetcher::new(sources, &env.fs),
             clock: Arc::clone(&env.clock),
             counters,
             max_series_per_target: flags.max_series_per_target,
             metadata_labels: metadata_labels(flags),
         }));
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
+        let config = live.get();
+        let applied = targets.apply(&config.global, &config.scrape_configs, &own_targets);
+        applied.map_err(|e| Failure::Data(e.to_string()))?;
         app.notifications().take_back(super::STARTING);
         app.ready(Parts {
             remote_read,
@@ -116,8 +114,6 @@ impl Services {
             query_log,
             metrics,
         });
-        let config = live.get();
-        targets.apply(&config.global, &config.scrape_configs, &own_targets);
         Ok(Self { db, targets, live, path, reloads, blocks: flags.blocks.clone(), own_targets, listeners })
     }
 
@@ -127,9 +123,12 @@ impl Services {
             tracing::info!("nothing to reload: there is no configuration file");
             return Ok(());
         };
-        match Config::load(env.fs.as_ref(), path) {
-            Ok(config) => {
-                let applied = self.targets.apply(&config.global, &config.scrape_configs, &self.own_targets);
+        let loaded = Config::load(env.fs.as_ref(), path).map_err(|e| e.to_string()).and_then(|config| {
+            let applied = self.targets.apply(&config.global, &config.scrape_configs, &self.own_targets);
+            applied.map(|applied| (config, applied)).map_err(|e| e.to_string())
+        });
+        match loaded {
+            Ok((config, applied)) => {
                 self.set_retention(&config);
                 self.live.set(config);
                 self.reloads.succeeded(env.clock.wall_ms());
@@ -142,7 +141,7 @@ impl Services {
                 self.reloads.failed();
                 app.notifications().say(RELOAD_FAILED, super::now(env));
                 tracing::error!(%error, "configuration not reloaded, the one before stays in force");
-                Err(error.to_string())
+                Err(error)
             }
         }
     }

@@ -10,10 +10,10 @@ use serde_json::Value;
 use skopos_base::Env;
 use skopos_client::{
     ClientOptions, HttpClient, HttpConfig,
-    answer::{body_within, chain},
+    answer::{body_within, causes},
 };
 use skopos_config::load_http_client;
-use std::{error::Error as _, path::PathBuf};
+use std::path::PathBuf;
 use tokio::runtime::{Builder, Runtime};
 
 /// The most bytes of an answer.
@@ -104,9 +104,7 @@ impl Client {
     /// The data of the answer.
     fn ask(&self, request: RequestBuilder) -> Result<Value, Failure> {
         let answer = self.runtime.block_on(answer(request));
-        // The first of its causes only repeats the address.
-        let reason = |e: reqwest::Error| e.source().map_or_else(|| e.to_string(), chain);
-        let (status, body) = answer.map_err(|e| Failure::Data(format!("query error: {}", reason(e))))?;
+        let (status, body) = answer.map_err(|e| Failure::Data(format!("query error: {}", causes(&e))))?;
         if body.len() > ANSWER_MAX_BYTES {
             return Err(failed(&format!("the answer is longer than {ANSWER_MAX_BYTES} bytes")));
         }

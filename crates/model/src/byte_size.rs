@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
 
 /// A number of bytes: `512MB`, with units that are powers of 1024, as in Prometheus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(u64);
 
 impl ByteSize {
@@ -16,6 +16,11 @@ impl ByteSize {
     /// How many bytes.
     pub const fn bytes(self) -> u64 {
         self.0
+    }
+
+    /// Whether it is none.
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
     }
 }
 
