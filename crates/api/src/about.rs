@@ -215,7 +215,12 @@ pub(crate) async fn features(Ready(parts): Ready) -> Result<Success, ApiError> {
             "extra_scrape_metrics": false, "start_timestamp_zero_ingestion": false,
             "type_and_unit_labels": options.type_labels,
         },
-        "service_discovery_providers": {"static": true},
+        "service_discovery_providers": {
+            "consul": true, "digitalocean": true, "dns": true, "docker": true, "dockerswarm": true,
+            "eureka": true, "file": true, "hetzner": true, "http": true, "ionos": true, "kubernetes": true,
+            "kuma": true, "linode": true, "nomad": true, "puppetdb": true, "scaleway": true, "static": true,
+            "triton": true, "vultr": true,
+        },
         "tsdb": {
             "delayed_compaction": false, "exemplar_storage": true, "isolation": true,
             "memory_snapshot": enabled("memory-snapshot-on-shutdown"), "native_histograms": true,

@@ -78,6 +78,7 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new(""));
         for job in &mut config.scrape_configs {
             job.http = std::mem::take(&mut job.http).beside(folder);
+            job.discovery.set_folder(folder);
         }
         Ok(config)
     }

@@ -16,8 +16,8 @@ use crate::{
     source::Sink,
 };
 use serde::{Deserialize, Deserializer, Serialize, de::MapAccess};
-use skopos_model::{inlined::Inlined, null_is_default};
-use std::{collections::BTreeMap, path::Path, pin::Pin};
+use skopos_model::inlined::Inlined;
+use std::{path::Path, pin::Pin};
 
 /// What a source does from when it is started until it is dropped.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -35,18 +35,6 @@ pub(crate) trait Kind {
 
     /// Paths of files that it names stand below `folder`, but for those from the root on.
     fn set_folder(&mut self, _folder: &Path) {}
-}
-
-/// Targets written in the file, with labels that they share.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct StaticConfig {
-    /// Each a host, with a port unless the scheme's own is meant.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub targets: Vec<String>,
-    /// Added to every series of these targets.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
 }
 
 macro_rules! kinds {

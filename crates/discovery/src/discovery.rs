@@ -7,7 +7,7 @@ use crate::{
     stats::Family,
 };
 use std::sync::Arc;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 
 /// See above.
 #[derive(Debug)]
@@ -36,10 +36,5 @@ impl Discovery {
     /// The groups that have targets, in the order of the configuration.
     pub fn groups(&self) -> Vec<Arc<TargetGroup>> {
         self.found.groups()
-    }
-
-    /// Changes whenever the groups do.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.found.changes()
     }
 }

@@ -49,7 +49,7 @@ pub use cloud::{
     DigitalOceanConfig, EurekaConfig, HetznerConfig, HetznerRole, IonosConfig, KumaConfig, LinodeConfig,
     NomadConfig, PuppetDbConfig, ScalewayConfig, ScalewayRole, TritonConfig, TritonRole, VultrConfig,
 };
-pub use config::{DiscoveryConfigs, StaticConfig};
+pub use config::DiscoveryConfigs;
 pub use consul::ConsulConfig;
 pub use discovery::Discovery;
 pub use dns::{DnsConfig, RecordType};

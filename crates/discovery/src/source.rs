@@ -10,7 +10,7 @@ use crate::{
 use parking_lot::Mutex;
 use skopos_base::fs::SharedFs;
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc, time::Duration};
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 /// What all sources share.
 #[derive(Clone)]
@@ -19,6 +19,15 @@ pub struct Env {
     pub stats: Arc<Stats>,
     /// Where files of credentials and certificates are.
     pub fs: SharedFs,
+    /// Told whenever the targets of any job change.
+    pub changed: Arc<Notify>,
+}
+
+impl Env {
+    /// Nothing counted yet.
+    pub fn new(fs: SharedFs) -> Self {
+        Self { stats: Arc::default(), fs, changed: Arc::default() }
+    }
 }
 
 impl fmt::Debug for Env {
@@ -35,7 +44,6 @@ pub(crate) struct Found {
     env: Env,
     /// For each source, in the order of the configuration.
     of_sources: Mutex<Vec<OfSource>>,
-    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +62,7 @@ impl OfSource {
 impl Found {
     pub(crate) fn new(name: &str, env: &Env) -> Arc<Self> {
         let (name, env) = (name.to_owned(), env.clone());
-        Arc::new(Self { name, env, of_sources: Mutex::default(), changes: watch::Sender::default() })
+        Arc::new(Self { name, env, of_sources: Mutex::default() })
     }
 
     /// Where a further source puts what it finds.
@@ -71,17 +79,12 @@ impl Found {
         groups.filter(|group| !group.targets.is_empty()).cloned().collect()
     }
 
-    /// Changes whenever the groups do.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
     fn changed(&self, all: &[OfSource]) {
         let targets: usize = all.iter().map(OfSource::target_count).sum();
         let labels = [("config", self.name.as_str()), ("name", "scrape")];
         self.env.stats.set(Family::DiscoveredTargets, &labels, targets as f64);
         self.env.stats.count(Family::Updates, &[]);
-        self.changes.send_modify(|n| *n += 1);
+        self.env.changed.notify_one();
     }
 }
 
@@ -254,11 +257,11 @@ mod tests {
 
     #[test]
     fn a_source_that_fails_keeps_its_targets() {
-        let stats = Arc::new(Stats::default());
-        let env = Env { stats: Arc::clone(&stats), fs: Arc::new(skopos_base::real::RealFs) };
+        let env = Env::new(Arc::new(skopos_base::real::RealFs));
+        let stats = Arc::clone(&env.stats);
         let found = Found::new("job", &env);
         let (one, two) = (found.sink("a"), found.sink("b"));
-        let changes = found.changes();
+        let updates = || stats.value("prometheus_sd_updates_total", &[]);
         one.replace(vec![group("x", 2), group("y", 1)], None);
         two.update(vec![group("x", 3)]);
         let error = SourceError::Setup("gone".to_owned());
@@ -266,14 +269,14 @@ mod tests {
         one.replace(vec![group("x", SOURCE_TARGETS_MAX + 1)], None);
         let all = [("x".to_owned(), 2), ("y".to_owned(), 1), ("x".to_owned(), 3)];
         assert_eq!(sources(&found), all);
-        assert_eq!(*changes.borrow(), 2);
+        assert_eq!(updates(), Some(2.0));
         let labels = [("config", "job"), ("name", "scrape")];
         assert_eq!(stats.value("prometheus_sd_discovered_targets", &labels), Some(6.0));
         one.replace(vec![group("y", 1)], None);
         two.update(vec![group("z", 1), group("x", 0)]);
         two.update(vec![group("z", 1)]);
         assert_eq!(sources(&found), [("y".to_owned(), 1), ("z".to_owned(), 1)]);
-        assert_eq!(*changes.borrow(), 4);
+        assert_eq!(updates(), Some(4.0));
         drop((one, two, found));
         assert_eq!(stats.value("prometheus_sd_discovered_targets", &labels), None);
     }

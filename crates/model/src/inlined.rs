@@ -9,14 +9,32 @@ use std::{fmt, marker::PhantomData};
 
 /// A part whose keys stand among others.
 pub trait Inlined: Default {
-    /// Its keys.
+    /// Its keys; `key` is what knows all of them where several parts are one.
     const KEYS: &'static [&'static str];
+
+    /// The key of this name, if it is one of its own.
+    fn key(name: &str) -> Option<&'static str> {
+        Self::KEYS.iter().find(|key| **key == name).copied()
+    }
 
     /// Reads the value of one of its keys.
     ///
     /// # Errors
     /// Those of the value.
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// Two parts side by side.
+impl<A: Inlined, B: Inlined> Inlined for (A, B) {
+    const KEYS: &'static [&'static str] = &[];
+
+    fn key(name: &str) -> Option<&'static str> {
+        A::key(name).or_else(|| B::key(name))
+    }
+
+    fn take<'de, M: MapAccess<'de>>(&mut self, key: &str, map: &mut M) -> Result<(), M::Error> {
+        if A::key(key).is_some() { self.0.take(key, map) } else { self.1.take(key, map) }
+    }
 }
 
 /// What has such a part. `has_inlined!` makes it readable.
@@ -34,12 +52,20 @@ pub trait HasInlined: Sized {
     fn set(&mut self, part: Self::Part);
 }
 
-/// Makes a struct readable whose field has keys that stand among its own. The struct derives `Serialize` and
-/// `Deserialize` with `#[serde(remote = "Self")]`, and the field has
+/// Makes a struct readable whose field, or two fields, have keys that stand among its own. The struct derives
+/// `Deserialize` with `#[serde(remote = "Self")]`, and each such field has
 /// `#[serde(flatten, skip_deserializing)]`.
 #[macro_export]
 macro_rules! has_inlined {
     ($struct:ty, $field:ident: $part:ty) => {
+        $crate::has_inlined!(@ $struct, $part, |this, part| this.$field = part);
+    };
+    ($struct:ty, $first:ident: $part:ty, $second:ident: $other:ty) => {
+        $crate::has_inlined!(@ $struct, ($part, $other), |this, parts| {
+            (this.$first, this.$second) = parts;
+        });
+    };
+    (@ $struct:ty, $part:ty, |$this:ident, $value:ident| $set:expr) => {
         impl $crate::inlined::HasInlined for $struct {
             type Part = $part;
 
@@ -47,8 +73,9 @@ macro_rules! has_inlined {
                 Self::deserialize(d)
             }
 
-            fn set(&mut self, part: $part) {
-                self.$field = part;
+            fn set(&mut self, $value: $part) {
+                let $this = self;
+                $set;
             }
         }
 
@@ -111,7 +138,7 @@ impl<'de, A: MapAccess<'de>, P: Inlined> MapAccess<'de> for Others<'_, A, P> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         let mut seed = seed;
         loop {
-            match self.map.next_key_seed(KeySeed { seed, keys: P::KEYS })? {
+            match self.map.next_key_seed(KeySeed { seed, own: P::key })? {
                 None => return Ok(None),
                 Some(Key::Other(key)) => return Ok(Some(key)),
                 Some(Key::OfPart(key, back)) => {
@@ -127,10 +154,10 @@ impl<'de, A: MapAccess<'de>, P: Inlined> MapAccess<'de> for Others<'_, A, P> {
     }
 }
 
-/// Reads a key by `seed` unless it is one of `keys`: inside, where errors get their place.
+/// Reads a key by `seed` unless it is one that `own` knows: inside, where errors get their place.
 struct KeySeed<K> {
     seed: K,
-    keys: &'static [&'static str],
+    own: fn(&str) -> Option<&'static str>,
 }
 
 enum Key<V, K> {
@@ -154,7 +181,7 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeySeed<K> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        match self.keys.iter().find(|key| **key == text) {
+        match (self.own)(text) {
             Some(key) => Ok(Key::OfPart(key, self.seed)),
             None => self.seed.deserialize(text.into_deserializer()).map(Key::Other),
         }

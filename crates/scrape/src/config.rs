@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use skopos_client::{HttpConfig, HttpConfigError};
+use skopos_discovery::DiscoveryConfigs;
 use skopos_model::{
     ByteSize, DurationMs,
     name::{METRIC_NAME, is_classic_label_name},
@@ -145,9 +146,12 @@ pub struct ScrapeConfig {
     /// Targets written in the file.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub static_configs: Vec<StaticConfig>,
+    /// Where else targets are found.
+    #[serde(flatten, skip_deserializing)]
+    pub discovery: DiscoveryConfigs,
 }
 
-skopos_model::has_inlined!(ScrapeConfig, http: HttpConfig);
+skopos_model::has_inlined!(ScrapeConfig, http: HttpConfig, discovery: DiscoveryConfigs);
 
 /// How a target is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -299,6 +303,7 @@ impl ScrapeConfig {
             relabel_configs: Rules::default(),
             metric_relabel_configs: Rules::default(),
             static_configs: Vec::new(),
+            discovery: DiscoveryConfigs::default(),
         }
     }
 

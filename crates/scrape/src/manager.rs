@@ -9,21 +9,40 @@ use crate::{
     target::Target,
 };
 use parking_lot::Mutex;
+use skopos_base::real::RealFs;
 use skopos_client::{ClientError, HttpConfig};
+use skopos_discovery::{self as discovery, Discovery};
 use skopos_model::Labels;
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{sync::watch, task::JoinHandle};
 
 /// So many targets of a job that cannot be scraped are named in the log.
 const SAID_OF_A_JOB: usize = 10;
+/// How long further changes of what sources find wait for each other.
+const PAUSE_BETWEEN_CHANGES: Duration = Duration::from_secs(1);
 
 /// Runs the scrapers of the current configuration.
 pub struct Manager {
     shared: Shared,
     tasks: Mutex<Tasks>,
+    discovery: discovery::Env,
+    wanted: Mutex<Wanted>,
+}
+
+/// What is to be scraped: the configuration that holds, and the sources of targets of its jobs.
+#[derive(Default)]
+struct Wanted {
+    global: GlobalConfig,
+    jobs: Vec<ScrapeConfig>,
+    more: Vec<Target>,
+    /// By the name of their job.
+    sources: HashMap<String, Discovery>,
+    /// Whether all of that is over.
+    ended: bool,
 }
 
 #[derive(Default)]
@@ -69,7 +88,27 @@ pub struct ApplyError {
 impl Manager {
     /// A manager without targets.
     pub fn new(shared: Shared) -> Self {
-        Self { shared, tasks: Mutex::default() }
+        Self::finding(shared, discovery::Env::new(Arc::new(RealFs)))
+    }
+
+    /// The same, whose sources of targets have what `discovery` says.
+    pub fn finding(shared: Shared, discovery: discovery::Env) -> Self {
+        Self { shared, tasks: Mutex::default(), discovery, wanted: Mutex::default() }
+    }
+
+    /// Scrapes what sources find as they find it, for as long as it is polled.
+    pub async fn follow(&self) {
+        loop {
+            self.discovery.changed.notified().await;
+            {
+                let wanted = self.wanted.lock();
+                if wanted.ended {
+                    return;
+                }
+                self.retarget(&wanted);
+            }
+            tokio::time::sleep(PAUSE_BETWEEN_CHANGES).await;
+        }
     }
 
     /// Makes the targets of `jobs` and `more` (targets that no file names) the ones that are scraped.
@@ -77,7 +116,6 @@ impl Manager {
     ///
     /// # Errors
     /// When the targets of a job cannot be spoken to as it says. Then nothing has changed.
-    #[expect(clippy::mutable_key_type, reason = "rules are told apart by what a file says of them")]
     pub fn apply(
         &self,
         global: &GlobalConfig,
@@ -89,8 +127,38 @@ impl Manager {
             let job = jobs[nth].job_name.clone();
             ApplyError { job, error }
         })?;
+        let mut wanted = self.wanted.lock();
+        let mut sources = HashMap::new();
+        for job in jobs.iter().filter(|job| !job.discovery.is_empty()) {
+            let name = &job.job_name;
+            let before = wanted.jobs.iter().find(|before| before.job_name == *name);
+            let is_same = before.is_some_and(|before| before.discovery == job.discovery);
+            let kept = wanted.sources.remove(name).filter(|_| is_same);
+            let start = || Discovery::start(name, &job.discovery, &self.discovery);
+            sources.insert(name.clone(), kept.unwrap_or_else(start));
+        }
+        *wanted = Wanted {
+            global: global.clone(),
+            jobs: jobs.to_vec(),
+            more: more.to_vec(),
+            sources,
+            ended: false,
+        };
+        let applied = self.retarget(&wanted);
+        self.shared.fetcher.keep(&clients);
+        Ok(applied)
+    }
+
+    /// Starts, keeps and stops scrapers by what is wanted now.
+    #[expect(clippy::mutable_key_type, reason = "rules are told apart by what a file says of them")]
+    fn retarget(&self, by: &Wanted) -> Applied {
+        let Wanted { global, jobs, more, sources, .. } = by;
         let (mut wanted, mut dropped) = (Vec::new(), Vec::new());
-        for Pool { job, targets, dropped: of_job, refused } in jobs.iter().map(|job| Pool::of(job, global)) {
+        let pools = jobs.iter().map(|job| {
+            let found = sources.get(&job.job_name).map(Discovery::groups).unwrap_or_default();
+            Pool::with(job, global, &found)
+        });
+        for Pool { job, targets, dropped: of_job, refused } in pools {
             wanted.extend(targets);
             say_refused(&job, &refused);
             dropped.push((job, of_job));
@@ -130,8 +198,7 @@ impl Manager {
             };
             tasks.running.push(running);
         }
-        self.shared.fetcher.keep(&clients);
-        Ok(applied)
+        applied
     }
 
     fn start(&self, target: Target, before: Option<Task>) -> Running {
@@ -160,6 +227,8 @@ impl Manager {
     /// Stops all scrapers and waits until what has come of the scrapes under way is stored, and the ends of
     /// the targets that were removed before.
     pub async fn shutdown(&self) {
+        // What sources find from now on concerns nobody.
+        *self.wanted.lock() = Wanted { ended: true, ..Wanted::default() };
         let Tasks { running, leaving, .. } = std::mem::take(&mut *self.tasks.lock());
         for r in &running {
             r.ending.send_replace(Ending::Shutdown);

@@ -5,6 +5,7 @@ use crate::{
     config::{GlobalConfig, ScrapeConfig, StaticConfig},
     target::{Access, Reading, ScrapeLimits, Source, Target},
 };
+use skopos_discovery::TargetGroup;
 use skopos_model::{DurationMs, Labels, LabelsBuilder};
 use skopos_relabel::Kept;
 use std::{
@@ -78,8 +79,13 @@ const TIMEOUT: &str = "__scrape_timeout__";
 const PARAM: &str = "__param_";
 
 impl Pool {
-    /// The targets of a job.
+    /// The targets that stand in a job itself.
     pub fn of(job: &ScrapeConfig, global: &GlobalConfig) -> Self {
+        Self::with(job, global, &[])
+    }
+
+    /// The same, and those that its sources have found.
+    pub fn with(job: &ScrapeConfig, global: &GlobalConfig, found: &[Arc<TargetGroup>]) -> Self {
         let name: Arc<str> = Arc::from(job.job_name.as_str());
         let (targets, dropped, refused) = Default::default();
         let mut pool = Self { job: name, targets, dropped, refused };
@@ -88,26 +94,29 @@ impl Pool {
         let most_kept = job.keep_dropped_targets;
         // The same target twice in one job would store every sample twice.
         let mut seen = HashMap::new();
-        for group in &job.static_configs {
-            for address in &group.targets {
-                let discovered = discovered(job, global, group, address);
-                match target(&pool.job, job, &access, &discovered) {
-                    Ok(Some((described, target))) => match seen.entry((described, target.url())) {
-                        Entry::Vacant(free) => {
-                            free.insert(pool.targets.len());
-                            pool.targets.push(target);
-                        }
-                        // As in Prometheus, it is shown as it was found last.
-                        Entry::Occupied(known) => pool.targets[*known.get()] = target,
-                    },
-                    Ok(None) => {
-                        pool.dropped.count += 1;
-                        if most_kept == 0 || pool.dropped.kept.len() < most_kept {
-                            pool.dropped.kept.push(discovered);
-                        }
+        let written = job
+            .static_configs
+            .iter()
+            .flat_map(|group| group.targets.iter().map(|address| of_file(group, address)));
+        let found = found.iter().flat_map(|group| group.all_labels());
+        for own in written.chain(found) {
+            let discovered = discovered(job, global, &own);
+            match target(&pool.job, job, &access, &discovered) {
+                Ok(Some((described, target))) => match seen.entry((described, target.url())) {
+                    Entry::Vacant(free) => {
+                        free.insert(pool.targets.len());
+                        pool.targets.push(target);
                     }
-                    Err(reason) => pool.refused.push(Refused { discovered, reason }),
+                    // As in Prometheus, it is shown as it was found last.
+                    Entry::Occupied(known) => pool.targets[*known.get()] = target,
+                },
+                Ok(None) => {
+                    pool.dropped.count += 1;
+                    if most_kept == 0 || pool.dropped.kept.len() < most_kept {
+                        pool.dropped.kept.push(discovered);
+                    }
                 }
+                Err(reason) => pool.refused.push(Refused { discovered, reason }),
             }
         }
         let (found, max) = (pool.targets.len(), job.target_limit);
@@ -120,11 +129,20 @@ impl Pool {
     }
 }
 
-/// A target's labels before the rules.
-fn discovered(job: &ScrapeConfig, global: &GlobalConfig, group: &StaticConfig, address: &str) -> Labels {
+/// The labels of a target that is written in the file.
+fn of_file(group: &StaticConfig, address: &str) -> Labels {
+    let mut builder = LabelsBuilder::default();
+    builder.set(ADDRESS, address);
+    for (label, value) in &group.labels {
+        builder.set(label, value);
+    }
+    builder.build()
+}
+
+/// A target's labels before the rules: its own, and what its job says where they say nothing.
+fn discovered(job: &ScrapeConfig, global: &GlobalConfig, own: &Labels) -> Labels {
     let mut builder = LabelsBuilder::default();
     builder.set("job", &job.job_name);
-    builder.set(ADDRESS, address);
     builder.set(PATH, &job.metrics_path);
     builder.set(SCHEME, job.scheme.as_str());
     builder.set(INTERVAL, &job.interval(global).to_string());
@@ -132,9 +150,7 @@ fn discovered(job: &ScrapeConfig, global: &GlobalConfig, group: &StaticConfig, a
     for (param, values) in &job.params {
         builder.set(&format!("{PARAM}{param}"), values.first().map_or("", String::as_str));
     }
-    for (label, value) in &group.labels {
-        builder.set(label, value);
-    }
+    builder.extend(own);
     builder.build()
 }
 

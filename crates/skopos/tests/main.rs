@@ -50,6 +50,7 @@ mod clients;
 mod config_and_signals;
 mod control;
 mod differential;
+mod discovery;
 mod documented;
 mod federate;
 mod hostile_targets;

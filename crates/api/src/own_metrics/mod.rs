@@ -1,9 +1,11 @@
 //! What this process says of itself, under the names that Prometheus' dashboards and rules know.
 
+mod discovery;
 mod http;
 mod queries;
 mod scrape;
 
+pub use discovery::discovery_source;
 pub(crate) use http::HttpStats;
 pub use queries::query_source;
 pub use scrape::scrape_source;

@@ -30,8 +30,8 @@ impl Ours {
             serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{e}\nin:\n{text}"));
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-        let stats: Arc<Stats> = Arc::default();
-        let env = Env { stats: Arc::clone(&stats), fs: Arc::new(RealFs) };
+        let env = Env::new(Arc::new(RealFs));
+        let stats = Arc::clone(&env.stats);
         let discovery = {
             let _inside = runtime.enter();
             Discovery::start("job", &configs, &env)

@@ -10,7 +10,7 @@ use skopos_api::{
     App, Parts, QueryLog, RemoteRead, Slots,
     metadata::KeptMetadata,
     notifications::RELOAD_FAILED,
-    own_metrics::{MetricsSource, OwnMetrics, query_source, scrape_source},
+    own_metrics::{MetricsSource, OwnMetrics, discovery_source, query_source, scrape_source},
 };
 use skopos_base::Env;
 use skopos_config::{Config, Live};
@@ -54,9 +54,8 @@ impl Services {
         app: &App,
     ) -> Result<Self, Failure> {
         let Configured { path, config } = configured;
-        let counters = Arc::new(ScrapeCounters::default());
-        let reloads = Reloads::loaded_at(env.clock.wall_ms());
-        let remote_read = remote_read(flags, &db);
+        let (counters, discovery) = (Arc::new(ScrapeCounters::default()), discovery(env));
+        let (reloads, remote_read) = (Reloads::loaded_at(env.clock.wall_ms()), remote_read(flags, &db));
         let gateway = flags.push.gateway(&flags.storage_path, env)?;
         let push = flags.push.push(&db, env, (&flags.enable_feature, gateway.clone()));
         let (listeners, engine) = (flags.push.listeners.listen(push.intake())?, engine(flags, env));
@@ -75,20 +74,15 @@ impl Services {
                 listeners.metrics(),
                 reloads.source(),
                 scrape_source(Arc::clone(&counters)),
+                discovery_source(Arc::clone(&discovery.stats)),
                 scrape_limits(flags.max_series_per_target),
                 query_source(engine.clone(), Arc::clone(&queries)),
             ],
         ));
         let processes = Top::new(node.paths.clone(), Arc::clone(&env.clock));
         let sources = own::all_sources(path.is_none().then_some((env, node, &metrics)), gateway.as_ref());
-        let targets = Arc::new(Manager::new(Shared {
-            storage: Arc::clone(&db) as _,
-            fetcher: Fetcher::new(sources, &env.fs),
-            clock: Arc::clone(&env.clock),
-            counters,
-            max_series_per_target: flags.max_series_per_target,
-            metadata_labels: metadata_labels(flags),
-        }));
+        let fetcher = Fetcher::new(sources, &env.fs);
+        let targets = following((flags, env), &db, fetcher, (counters, discovery));
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
         let config = live.get();
         let applied = targets.apply(&config.global, &config.scrape_configs, &own_targets);
@@ -252,4 +246,30 @@ fn storage_metrics(db: &Arc<Db>) -> MetricsSource {
         crate::storage_metrics::write_times(&db, out);
         crate::storage_metrics::write_shape(&db.head_shape(METRICS_SHOWN), out);
     })
+}
+
+/// What sources of targets share.
+fn discovery(env: &Env) -> skopos_discovery::Env {
+    skopos_discovery::Env::new(Arc::clone(&env.fs))
+}
+
+/// The scrapers, which follow what sources of targets find.
+fn following(
+    (flags, env): (&Flags, &Env),
+    db: &Arc<Db>,
+    fetcher: Fetcher,
+    (counters, discovery): (Arc<ScrapeCounters>, skopos_discovery::Env),
+) -> Arc<Manager> {
+    let shared = Shared {
+        storage: Arc::clone(db) as _,
+        fetcher,
+        clock: Arc::clone(&env.clock),
+        counters,
+        max_series_per_target: flags.max_series_per_target,
+        metadata_labels: metadata_labels(flags),
+    };
+    let targets = Arc::new(Manager::finding(shared, discovery));
+    let follower = Arc::clone(&targets);
+    tokio::spawn(async move { follower.follow().await });
+    targets
 }
