@@ -77,7 +77,7 @@ impl Intervals {
         self.0.get(next).is_some_and(|i| i.min_ms <= max_ms)
     }
 
-    /// Forgets what is deleted before `min_ms`, where no sample is any more.
+    /// Forgets what is deleted before `min_ms`.
     pub fn forget_before(&mut self, min_ms: i64) {
         let gone = self.0.partition_point(|i| i.max_ms < min_ms);
         self.0.drain(..gone);

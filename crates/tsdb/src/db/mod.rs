@@ -310,6 +310,7 @@ impl Core {
             },
         };
         let settle = || {
+            self.head.log_held_back(&self.wal)?;
             self.head.settle_late(&self.wal)?;
             self.head.log_metadata(&self.wal, Again::OfSeriesGone)?;
             Ok(self.head.first_from(before))

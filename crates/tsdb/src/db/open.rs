@@ -82,11 +82,10 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<O
         tracing::warn!(error = %e, "what is left of a snapshot stays");
     }
     let obsolete = removable(&blocks, |_| false).gone;
-    let all = unread.clone().and(blocks.iter().map(|b| b.meta()));
-    blocks.retain(|b| !obsolete.contains(&b.id()));
+    let gone: Vec<_> = blocks.extract_if(.., |b| obsolete.contains(&b.id())).map(|b| b.meta()).collect();
     let there = unread.and(blocks.iter().map(|b| b.meta()));
     blocks.iter().for_each(|b| say_in_future(&*env.clock, b));
-    let let_go = || note::let_go(fs, dir, &all, &there);
+    let let_go = || note::let_go(fs, dir, &gone, &there);
     let not_noted = let_go()?;
     // What stays is not read, and tried again at the next start.
     drop(remove_all(fs, dir, &obsolete));
@@ -183,6 +182,9 @@ pub(super) fn open_head(
         Arc::clone(stats),
     )
     .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
+    if let Err(error) = head.log_held_back(&wal) {
+        tracing::warn!(%error, "what is deleted of samples whose blocks are gone is written to the log later");
+    }
     if let Some(HeadCut { until, .. }) = covered {
         // Head chunk files and series that a crash kept.
         let _no_reader_yet = head.truncate_before(until);

@@ -161,10 +161,11 @@ fn comes_back<T: std::fmt::Debug>(
 }
 
 fn deletion_bound(bytes: &[u8]) -> bool {
-    let Ok(first_ms) = record::read_deletion_bound(bytes) else { return false };
+    let (mut anew, mut back) = (Vec::new(), Vec::new());
+    let Ok(first_ms) = record::read_deletion_bound(bytes, &mut anew) else { return false };
     let mut again = Vec::new();
-    record::push_deletion_bound(&mut again, first_ms);
-    assert_eq!(again, bytes);
+    record::push_deletion_bound(&mut again, first_ms, &anew);
+    assert_eq!((record::read_deletion_bound(&again, &mut back), back), (Ok(first_ms), anew));
     true
 }
 
@@ -312,7 +313,7 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
     let marker = record::GroupMarker { group: 7, len: 2, before: 1, next: Some(9) };
     record::push_group_marker(&mut group, &marker);
     let mut bound = Vec::new();
-    record::push_deletion_bound(&mut bound, -5);
+    record::push_deletion_bound(&mut bound, -5, &[deleted]);
     let samples = samples.bytes().to_vec();
     let mut all = vec![series, samples, metadata, tombstones, markers, exemplar, whole, min_valid, group];
     all.push(bound);

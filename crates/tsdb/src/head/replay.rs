@@ -27,9 +27,9 @@ use crate::{
         group::{Batch, Gate},
         reader::{Fault, Item, SegmentReader},
         record::{
-            RecordError, RecordKind, WalHistogram, WalSample, read_any_samples, read_deletion_bound,
-            read_exemplars, read_histograms, read_markers, read_metadata, read_min_valid_time, read_series,
-            read_tombstones,
+            RecordError, RecordKind, WalHistogram, WalSample, WalTombstone, read_any_samples,
+            read_deletion_bound, read_exemplars, read_histograms, read_markers, read_metadata,
+            read_min_valid_time, read_series, read_tombstones,
         },
         segment::{Begins, Listing, Misplaced, SegmentFile},
         unnamed::{Unnamed, given_twice_reason},
@@ -593,8 +593,10 @@ impl<'a> Replay<'a> {
             }
             Some(RecordKind::Tombstones) => self.tombstones(record),
             Some(RecordKind::DeletionBound) => {
-                let first_ms = read_deletion_bound(record)?;
+                let mut anew = Vec::new();
+                let first_ms = read_deletion_bound(record, &mut anew)?;
                 self.forget_deleted(first_ms);
+                self.delete(&anew);
                 Ok(())
             }
             Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
@@ -608,21 +610,23 @@ impl<'a> Replay<'a> {
     fn tombstones(&mut self, record: &[u8]) -> Result<(), RecordError> {
         let mut deleted = Vec::new();
         read_tombstones(record, &mut deleted)?;
+        self.delete(&deleted);
+        Ok(())
+    }
+
+    fn delete(&mut self, deleted: &[WalTombstone]) {
         for tombstone in deleted {
             if let Some(series) = self.series_of(tombstone.wal_ref) {
-                self.head.tombstones.add_logged(series, tombstone);
+                self.head.tombstones.add_logged(series, *tombstone);
             }
         }
-        Ok(())
     }
 
     /// Forgets what memory forgot here. Where blocks of then are gone, the log's samples count again, and so
     /// does what was deleted of them.
     fn forget_deleted(&self, first_ms: i64) {
-        if !self.are_late_blocks_gone {
-            let first_ms = first_ms.min(self.head.min_valid_ms());
-            self.head.tombstones.forget_before(TimestampMs::new(first_ms));
-        }
+        let at_most = if self.are_late_blocks_gone { i64::MIN } else { self.head.min_valid_ms() };
+        self.head.tombstones.forget_logged(TimestampMs::new(first_ms), TimestampMs::new(at_most));
     }
 
     /// The series of a sample of the write-behind log. Those of series that nobody names are in blocks.

@@ -6,11 +6,13 @@ use super::{
     metadata::Again,
     series::{MemSeries, SeriesIndex},
 };
+use crate::intervals::Interval;
 use crate::wal::{
     Wal,
     compress::Compressor,
-    record::{WalTombstone, push_tombstones},
+    record::{WalTombstone, push_deletion_bound, push_tombstones},
 };
+use skopos_base::sync::atomic::Ordering;
 use skopos_model::Labels;
 use skopos_storage::CommitError;
 use std::{io, sync::Arc};
@@ -69,7 +71,7 @@ impl Head {
     pub(crate) fn save(&self, wal: &Wal) -> Result<(), CommitError> {
         let view = self.replay_view();
         self.walk_series(|series| series.close_open(view));
-        self.log_tombstones(wal)?;
+        self.log_deletions(wal)?;
         self.log_metadata(wal, Again::All)?;
         let closed = self.chunks.seal();
         self.sync(wal)?;
@@ -77,26 +79,41 @@ impl Head {
         saved.map_err(|e| CommitError::Retry { path: wal.dir().to_owned(), source: io::Error::other(e) })
     }
 
-    /// Writes all tombstones to the log once more.
-    fn log_tombstones(&self, wal: &Wal) -> Result<(), CommitError> {
+    /// Writes to the log once more what is deleted, where bounds in it say of some that it counts no more: as
+    /// blocks are gone that had the samples, it does.
+    ///
+    /// # Errors
+    /// When the disk refuses. It is to be tried again before the log is made shorter.
+    pub(crate) fn log_held_back(&self, wal: &Wal) -> Result<(), CommitError> {
+        if !self.tombstones.take_held_back() {
+            return Ok(());
+        }
+        self.log_deletions(wal).inspect_err(|_| self.tombstones.give_back_held_back())
+    }
+
+    /// Writes to the log what is deleted, and that nothing else is: whatever it says so far of the times before
+    /// the samples in order that the head has counts no more. Prometheus, which passes that over, reads what
+    /// is deleted behind it.
+    fn log_deletions(&self, wal: &Wal) -> Result<(), CommitError> {
         // No deletion and no commit goes on meanwhile.
         let _commit = self.commit.lock();
-        let mut record = Vec::new();
+        let mut all = Vec::new();
         for (index, spans) in self.tombstones.all() {
             let Some(wal_ref) = self.registry.table().get(index).map(|series| series.wal_ref().get()) else {
                 continue;
             };
-            for span in spans.as_slice() {
-                let (min_ms, max_ms) = (span.min_ms, span.max_ms);
-                push_tombstones(&mut record, &[WalTombstone { wal_ref, min_ms, max_ms }]);
-            }
-        }
-        if record.is_empty() {
-            return Ok(());
+            let tombstone =
+                |span: &Interval| WalTombstone { wal_ref, min_ms: span.min_ms, max_ms: span.max_ms };
+            all.extend(spans.as_slice().iter().map(tombstone));
         }
         self.log_names_due(wal)?;
-        let mut compressed = Vec::new();
-        let how = self.options.wal_compression;
-        wal.log(&[Compressor::default().compress(how, &record, &mut compressed)])
+        let (mut bound, mut tombstones) = (Vec::new(), Vec::new());
+        push_deletion_bound(&mut bound, self.min_ms.load(Ordering::Acquire), &all);
+        push_tombstones(&mut tombstones, &all);
+        for record in [bound, tombstones].iter().filter(|record| !record.is_empty()) {
+            let (how, mut compressed) = (self.options.wal_compression, Vec::new());
+            wal.log(&[Compressor::default().compress(how, record, &mut compressed)])?;
+        }
+        Ok(())
     }
 }

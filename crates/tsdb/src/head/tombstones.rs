@@ -43,6 +43,8 @@ pub enum DeleteError {
 pub(crate) struct Tombstones {
     /// Almost always nothing is deleted: then no lock is taken.
     any: AtomicBool,
+    /// The log's bounds say of some that they count no more, and they do.
+    held_back: AtomicBool,
     by_series: RwLock<HashMap<SeriesIndex, Arc<Intervals>>>,
 }
 
@@ -81,6 +83,25 @@ impl Tombstones {
         let begins = |spans: &Intervals| spans.as_slice().first().map(|span| span.min_ms);
         self.any.load(Ordering::Acquire)
             && self.by_series.read().values().any(|spans| begins(spans).is_some_and(|at| at < first.as_ms()))
+    }
+
+    /// Forgets what a bound in the log says, as far as blocks are there that had it then: before
+    /// `at_most`.
+    pub(crate) fn forget_logged(&self, bound: TimestampMs, at_most: TimestampMs) {
+        self.forget_before(bound.min(at_most));
+        if self.has_before(bound) {
+            self.held_back.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the log's bounds say of some that they count no more, and they do. From now on none is.
+    pub(super) fn take_held_back(&self) -> bool {
+        self.held_back.swap(false, Ordering::AcqRel)
+    }
+
+    /// They are not in the log as they should be.
+    pub(super) fn give_back_held_back(&self) {
+        self.held_back.store(true, Ordering::Release);
     }
 
     /// Forgets what is deleted before `first`.
@@ -160,7 +181,7 @@ impl Head {
             return Ok(());
         }
         let (mut record, mut compressed) = (Vec::new(), Vec::new());
-        push_deletion_bound(&mut record, first.as_ms());
+        push_deletion_bound(&mut record, first.as_ms(), &[]);
         wal.log(&[Compressor::default().compress(self.options.wal_compression, &record, &mut compressed)])?;
         self.tombstones.forget_before(first);
         Ok(())

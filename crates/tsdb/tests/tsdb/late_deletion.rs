@@ -4,10 +4,11 @@
 use crate::{
     common::{DIR, budget, commit, dump, labels, matcher, open, range},
     crash_out_of_order::Outcome,
+    damage_names::change,
 };
 use skopos_base::{
     Env,
-    fs::Fs,
+    fs::{Fs, read_all},
     rng::Rng,
     sim::{SimFs, SimWorld, effort, failing::every_call},
 };
@@ -363,6 +364,102 @@ fn a_block_that_cannot_be_read_now_is_missed_once_it_is_gone() {
             assert_same(&found(env, db), &expected, &format!("{end:?}"));
         });
     }
+}
+
+/// Late samples in a block of their own, of which some were deleted before, and the log has a bound behind.
+fn late_block_with_a_bound(env: &Env, db: &Db) -> Samples {
+    fill_segments(db, 230_000).expect("the disk is sound");
+    put(db, 0, (230..270).map(|s| s * 1000).chain([460_000])).expect("the disk is sound");
+    put(db, 0, (0..80).map(|s| s * 1000)).expect("the disk is sound");
+    delete(env, db, 0, range(10_000, 19_999)).expect("the disk is sound");
+    db.compact_out_of_order().expect("the disk is sound");
+    let there = found(env, db);
+    assert_eq!(there.len(), 40 + 1 + 70);
+    there
+}
+
+/// A start that reads late samples once more, as their block is gone, goes by what was deleted of them; so
+/// does the log that is made shorter then.
+#[test]
+fn what_was_deleted_of_a_block_that_is_gone_stays_deleted_when_the_log_is_shorter() {
+    for end in ENDS {
+        let mut lives = Lives { block_ms: LONG_BLOCK_MS, ..Lives::new(1) };
+        let mut expected = Samples::new();
+        lives.live(End::Killed, |env, db| expected = late_block_with_a_bound(env, db));
+        assert_eq!(lives.lose_late_blocks(), 1);
+        for nth in 0..3 {
+            lives.live(end, |env, db| {
+                assert_same(&found(env, db), &expected, &format!("{end:?}, {nth}"));
+                fill_segments(db, 460_000).expect("the disk is sound");
+                db.steps().truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+            });
+        }
+    }
+}
+
+/// A block is not missed for ever that the log can give nothing of.
+#[test]
+fn what_comes_late_stays_also_where_a_block_is_gone_for_good() {
+    for end in ENDS {
+        let mut lives = Lives { block_ms: LONG_BLOCK_MS, ..Lives::new(1) };
+        let mut expected = Samples::new();
+        lives.live(End::Killed, |env, db| {
+            expected = late_block_with_a_bound(env, db);
+            for _ in 0..3 {
+                fill_segments(db, 460_000).expect("the disk is sound");
+                db.steps().truncate_wal(TimestampMs::new(LONG_BLOCK_MS)).expect("the disk is sound");
+            }
+        });
+        assert_eq!(lives.lose_late_blocks(), 1);
+        expected.retain(|(_, t)| *t >= LONG_BLOCK_MS);
+        lives.live(end, |env, db| {
+            assert_same(&found(env, db), &expected, "without the block");
+            put(db, 0, (470..480).map(|s| s * 1000)).expect("the disk is sound");
+            delete(env, db, 0, range(470_000, 474_999)).expect("the disk is sound");
+            put(db, 0, [760_000]).expect("the disk is sound");
+            assert!(db.maintain().expect("the disk is sound").cut > 0);
+            put(db, 0, [471_250, 473_250]).expect("the disk is sound");
+            expected = found(env, db);
+            assert_eq!(expected.iter().filter(|(_, t)| (470_000..480_000).contains(t)).count(), 7);
+        });
+        for _ in 0..2 {
+            lives.live(end, |env, db| assert_same(&found(env, db), &expected, &format!("{end:?}")));
+        }
+    }
+}
+
+/// Damage to a running database's log, also where it says that deletions count no more, costs nothing once the
+/// log is shorter.
+#[test]
+fn a_bound_that_damage_takes_is_written_once_more() {
+    let mut lives = Lives { block_ms: LONG_BLOCK_MS, ..Lives::new(1) };
+    let mut expected = Samples::new();
+    lives.live(End::Killed, |env, db| {
+        fill_segments(db, 0).expect("the disk is sound");
+        put(db, 0, (0..100).map(|s| s * 1000)).expect("the disk is sound");
+        delete(env, db, 0, range(10_000, 60_000)).expect("the disk is sound");
+        put(db, 0, [260_000]).expect("the disk is sound");
+        db.sync().expect("the disk is sound");
+        let wal = |env: &Env| {
+            let entries = env.fs.read_dir(&Path::new(DIR).join("wal")).expect("it is there");
+            let last =
+                entries.iter().filter(|e| !e.is_dir).map(|e| e.name.clone()).max().expect("there is one");
+            Path::new(DIR).join("wal").join(last)
+        };
+        let (path, before) = (wal(env), read_all(&*env.fs, &wal(env)).expect("it is there").len());
+        assert!(db.maintain().expect("the disk is sound").cut > 0);
+        change(env, &path, |bytes| bytes[before..].fill(0xFF));
+        put(db, 0, [20_250, 40_250]).expect("the disk is sound");
+        db.sync().expect("the disk is sound");
+        fill_segments(db, 260_000).expect("the disk is sound");
+        for _ in 0..3 {
+            db.steps().truncate_wal(TimestampMs::new(LONG_BLOCK_MS)).expect("the disk is sound");
+        }
+        assert!(db.stats().wal_corruptions_total > 0, "the bound was damaged");
+        expected = found(env, db);
+        assert!(expected.contains(&(0, 20_250)) && !expected.contains(&(0, 20_000)));
+    });
+    lives.live(End::Killed, |env, db| assert_same(&found(env, db), &expected, "after a restart"));
 }
 
 /// The blocks, and where they are.

@@ -451,6 +451,32 @@ fn a_log_written_anew_keeps_what_is_deleted_and_saves_nothing() {
     assert!(!log.contains("what memory has of it is written elsewhere"), "{log}");
 }
 
+/// What was deleted before the logs were put together stays with the series that had the number there.
+#[test]
+fn what_is_deleted_under_a_number_that_two_series_have_is_of_the_one_named_there() {
+    let world = SimWorld::new(1);
+    let fs = world.fs().clone();
+    let mut fs = world.run(|env| {
+        write_own(env, OTHER, "other", 300..600, 0, How::InSegments);
+        write_own(env, DIR, "one", 100..400, LATE, How::InSegments);
+        let db = open(env, Options { snapshot_on_shutdown: false, ..options() });
+        let matchers = [matcher("__name__", "=", "one")];
+        db.delete_series(&matchers, range(350_000, 360_000), &budget(env)).expect("all is sound");
+        db.close().expect("the disk is sound");
+        add_log(env, "wal", OTHER, How::InSegments);
+        fs.process_crash()
+    });
+    let mut all = expected(&[("one", &[100..200, 200..400], LATE), ("other", &[300..400, 400..600], 0)]);
+    all.get_mut(&named("one")).expect("it is there").retain(|(t, _)| !(350_000..=360_000).contains(t));
+    for life in 0..4 {
+        fs = live(&fs, |env, db| {
+            assert!(dump(env, db) == all, "life {life}");
+            db.steps().truncate_wal(TimestampMs::new(0)).expect("the disk is sound");
+            assert!(dump(env, db) == all, "life {life}, shorter");
+        });
+    }
+}
+
 /// Also of late samples that blocks have, before all that the log has in order.
 #[test]
 fn late_samples_deleted_from_blocks_do_not_come_back_with_a_log_written_anew() {

@@ -70,15 +70,15 @@ impl Core {
     /// samples. A full disk takes the note once they are gone: until then a start reads such samples again,
     /// which loses nothing.
     pub(super) fn do_not_miss(&self, gone: &BTreeSet<BlockId>, new: Option<&BlockMeta>, state: &mut State) {
-        let mut read = self.blocks.metas();
-        read.retain(|meta| !gone.contains(&meta.ulid));
+        let (gone, read): (Vec<_>, Vec<_>) =
+            self.blocks.metas().into_iter().partition(|meta| gone.contains(&meta.ulid));
         let mut staying = There::default().and(read.into_iter().chain(new.cloned()));
         state.blocks.add_hidden(&mut staying);
         if let Some(noted) = &mut state.note_late {
-            noted.forget_all_but(&staying);
+            noted.forget_gone(&gone, &staying);
         }
         let Some(noted) = &mut state.late_noted else { return };
-        state.late_noted_owed |= noted.forget_all_but(&staying);
+        state.late_noted_owed |= noted.forget_gone(&gone, &staying);
         if let Err(error) = self.note_not_missed(state) {
             tracing::warn!(%error, "samples out of order that are deleted would be back after a restart now");
         }

@@ -93,20 +93,20 @@ impl Note for LateNote {
 }
 
 impl LateNote {
-    /// Whether blocks have what it speaks of.
-    fn is_in(&self, there: &There) -> bool {
+    /// Whether blocks have what it speaks of, as far as the WAL from this segment on may have it still.
+    fn is_in(&self, there: &There, first_segment: u32) -> bool {
         let sources = sources(there.known().iter());
-        there.may_have_anything() || self.blocks.iter().all(|block| sources.contains(&block.ulid))
+        let mut needed = self.blocks.iter().filter(|block| block.wal_segment >= first_segment);
+        there.may_have_anything() || needed.all(|block| sources.contains(&block.ulid))
     }
 
-    /// Forgets the blocks of which nothing is left in those that stay, which this program has taken away;
+    /// Forgets the blocks of which nothing is left in those that stay, as this program takes `gone` away;
     /// whether there were any.
-    pub(crate) fn forget_all_but(&mut self, staying: &There) -> bool {
-        if staying.may_have_anything() {
-            return false;
-        }
-        let (before, left) = (self.blocks.len(), sources(staying.known().iter()));
-        self.blocks.retain(|block| left.contains(&block.ulid));
+    pub(crate) fn forget_gone(&mut self, gone: &[BlockMeta], staying: &There) -> bool {
+        let (gone, left) = (sources(gone.iter()), sources(staying.known().iter()));
+        let may_stay = |block: &LateBlock| staying.may_have_anything() && !gone.contains(&block.ulid);
+        let before = self.blocks.len();
+        self.blocks.retain(|block| left.contains(&block.ulid) || may_stay(block));
         self.blocks.len() < before
     }
 }
@@ -124,11 +124,12 @@ fn sources<'a>(blocks: impl Iterator<Item = &'a BlockMeta>) -> BTreeSet<BlockId>
 pub(crate) fn let_go(
     fs: &dyn Fs,
     dir: &Path,
-    all: &There,
+    gone: &[BlockMeta],
     staying: &There,
 ) -> Result<Option<BlockError>, OpenError> {
     let Some(mut noted) = read::<LateNote>(fs, dir)? else { return Ok(None) };
-    if !(noted.is_in(all) && noted.forget_all_but(staying)) {
+    let all = staying.clone().and(gone.iter().cloned());
+    if !(noted.is_in(&all, 0) && noted.forget_gone(gone, staying)) {
         return Ok(None);
     }
     Ok(write(fs, dir, &noted).err())
@@ -175,7 +176,8 @@ pub(crate) fn of_this_directory(
         let is_there = fs.exists(&path).map_err(OpenError::io("looking for", &path))?;
         return Ok(if is_there { Noted::Doubted } else { Noted::Nothing });
     };
-    if !noted.is_in(blocks) {
+    let first_segment = wal.segments.first().map_or(wal.next_index, |segment| segment.index);
+    if !noted.is_in(blocks, first_segment) {
         tracing::warn!(
             path = %path.display(),
             "a block of samples out of order is gone: what the log still has of such samples is read again"
@@ -213,12 +215,16 @@ mod tests {
         };
         let cut = LateCut { wal: Position { segment: 0, offset: 0 }, head_chunks: ChunkPlace::of_number(0) };
         let blocks = [1, 2].map(|n| LateBlock { ulid: id(n), wal_segment: 0 }).to_vec();
-        let noted = LateNote { cut, blocks };
-        assert!(noted.is_in(&There::default().and([block(1, &[1]), block(2, &[2])])));
-        assert!(noted.is_in(&There::default().and([block(3, &[2, 1])])));
-        assert!(!noted.is_in(&There::default().and([block(2, &[2])])));
+        let mut noted = LateNote { cut, blocks };
+        let is_in = |there: &There| noted.is_in(there, 0);
+        assert!(is_in(&There::default().and([block(1, &[1]), block(2, &[2])])));
+        assert!(is_in(&There::default().and([block(3, &[2, 1])])));
+        assert!(!is_in(&There::default().and([block(2, &[2])])));
         let mut hidden = There::default().and([block(2, &[2])]);
         hidden.add(None);
-        assert!(noted.is_in(&hidden), "what nobody can read now may have it");
+        assert!(is_in(&hidden), "what nobody can read now may have it");
+        assert!(noted.is_in(&There::default(), 1), "the log has nothing of it any more");
+        assert!(!noted.forget_gone(&[], &hidden) && noted.forget_gone(&[block(1, &[1])], &hidden));
+        assert_eq!(noted.blocks.iter().map(|block| block.ulid).collect::<Vec<_>>(), [id(2)]);
     }
 }

@@ -2,7 +2,8 @@
 //! program has cut the head. They alone say what a start passes over: what a block's own times say is no
 //! proof, as a backfilled or copied block has times too and none of the log's samples. A note never says more
 //! than what blocks have. Without it, or with a damaged one, all is read, which costs time and may bring back
-//! what was deleted, and loses nothing.
+//! what was deleted; what was deleted while the head had it stays so, and what came late into such a span is
+//! hidden.
 //!
 //! - `head_cut`: samples in order; `late_cut`: late ones. `there`: which blocks there are to be noted of.
 
@@ -64,7 +65,8 @@ pub(crate) fn read<N: Note>(fs: &dyn Fs, dir: &Path) -> Result<Option<N>, OpenEr
     if note.is_none() {
         tracing::warn!(
             path = %path.display(),
-            "the note of what blocks have is damaged: all of the log is read; nothing is lost"
+            "the note of what blocks have is damaged: all of the log is read; what came late into a deleted span \
+             and is in no block yet is not seen"
         );
     }
     Ok(note)

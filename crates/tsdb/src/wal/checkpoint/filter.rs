@@ -52,7 +52,8 @@ pub(super) struct Filter {
     samples_v2_out: SamplesV2Record,
     histograms: Vec<WalHistogram>,
     exemplars: Vec<WalExemplar>,
-    /// Those that count. A bound may follow: they are written at the end.
+    /// Those that count, by the numbers of the series that are kept. A bound may follow: they are written at
+    /// the end.
     tombstones: Vec<WalTombstone>,
     markers: Vec<MmapMarker>,
 }
@@ -196,9 +197,9 @@ impl Filter {
                 self.out.clear();
             }
             Some(RecordKind::Tombstones) => {
-                let before = self.tombstones.len();
-                read_tombstones(record, &mut self.tombstones)?;
-                self.stats.tombstones.total += (self.tombstones.len() - before) as u64;
+                let mut deleted = Vec::new();
+                read_tombstones(record, &mut deleted)?;
+                self.delete(deleted);
             }
             Some(RecordKind::Exemplars) => {
                 self.exemplars.clear();
@@ -216,11 +217,13 @@ impl Filter {
                 push_markers(&mut self.out, &self.markers);
             }
             Some(RecordKind::DeletionBound) => {
-                let first_ms = read_deletion_bound(record)?;
+                let mut anew = Vec::new();
+                let first_ms = read_deletion_bound(record, &mut anew)?;
                 self.tombstones.retain_mut(|tombstone| {
                     tombstone.min_ms = tombstone.min_ms.max(first_ms);
                     tombstone.min_ms <= tombstone.max_ms
                 });
+                self.delete(anew);
             }
             Some(RecordKind::Metadata) => self.metadata(record)?,
             // A checkpoint is there whole or not at all, and needs no groups.
@@ -348,12 +351,19 @@ impl Filter {
         sink.result
     }
 
+    /// Takes tombstones, as of the series that have their numbers here.
+    fn delete(&mut self, mut deleted: Vec<WalTombstone>) {
+        self.stats.tombstones.total += deleted.len() as u64;
+        deleted.retain_mut(|tombstone| self.kept.renumber(&mut tombstone.wal_ref));
+        self.tombstones.append(&mut deleted);
+    }
+
     fn write_tombstones(
         &mut self,
         mut push: impl FnMut(&[u8]) -> Result<(), CheckpointError>,
     ) -> Result<(), CheckpointError> {
-        let (kept, from_ms) = (&self.kept, self.kept_from.tombstones.as_ms());
-        self.tombstones.retain_mut(|t| t.max_ms >= from_ms && kept.renumber(&mut t.wal_ref));
+        let from_ms = self.kept_from.tombstones.as_ms();
+        self.tombstones.retain(|tombstone| tombstone.max_ms >= from_ms);
         self.stats.tombstones.dropped = self.stats.tombstones.total - self.tombstones.len() as u64;
         for part in self.tombstones.chunks(TOMBSTONES_IN_RECORD) {
             self.out.clear();

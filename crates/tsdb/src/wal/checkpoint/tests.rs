@@ -93,7 +93,7 @@ fn random_record(rng: &Rng, named: &mut u64, entries: &mut Entries, deleted: &mu
         7 => {
             // Rarely one of late times, which leaves little.
             let first_ms = rng.below(1000).min(rng.below(1000)) as i64;
-            push_deletion_bound(&mut record, first_ms);
+            push_deletion_bound(&mut record, first_ms, &[]);
             deleted.iter_mut().for_each(|(_, min_ms, _)| *min_ms = first_ms.max(*min_ms));
             deleted.retain(|(_, min_ms, max_ms)| min_ms <= max_ms);
         }

@@ -19,7 +19,7 @@ pub(crate) fn check_record(record: &[u8]) -> Result<(), RecordError> {
         Some(RecordKind::Metadata) => read_metadata(record, |_, _| ()),
         Some(RecordKind::MinValidTime) => read_min_valid_time(record).map(drop),
         Some(RecordKind::GroupMarker) => read_group_marker(record).map(drop),
-        Some(RecordKind::DeletionBound) => read_deletion_bound(record).map(drop),
+        Some(RecordKind::DeletionBound) => read_deletion_bound(record, &mut Vec::new()).map(drop),
         Some(RecordKind::Unknown(kind)) => Err(RecordError::UnknownKind(kind)),
     }
 }

@@ -43,7 +43,12 @@ fn read_any(record: &[u8]) -> Result<Vec<String>, RecordError> {
         RecordKind::Histograms => shown(|out| read_histograms(record, out).map(|_| ())),
         RecordKind::MinValidTime => read_min_valid_time(record).map(|t| vec![t.to_string()]),
         RecordKind::GroupMarker => read_group_marker(record).map(|m| vec![format!("{m:?}")]),
-        RecordKind::DeletionBound => read_deletion_bound(record).map(|t| vec![t.to_string()]),
+        RecordKind::DeletionBound => {
+            let mut first_ms = 0;
+            let mut said = shown(|out| read_deletion_bound(record, out).map(|bound| first_ms = bound))?;
+            said.push(first_ms.to_string());
+            Ok(said)
+        }
         RecordKind::Unknown(kind) => Err(RecordError::UnknownKind(kind)),
     }
 }
