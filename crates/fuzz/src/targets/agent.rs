@@ -5,6 +5,7 @@ use crate::Decoders;
 /// What collectors read of files, of netlink and of D-Bus.
 pub(super) const COLLECTORS: &[Decoders] = &[
     ("crates/agent/src/containers/disks.rs", &["disk"]),
+    ("crates/agent/src/containers/layers.rs", &["upper"]),
     ("crates/agent/src/containers/machine.rs", &["kib"]),
     ("crates/agent/src/containers/processes.rs", &["interface", "state"]),
     ("crates/agent/src/containers/read.rs", &["device"]),
@@ -67,6 +68,7 @@ pub(super) const TEXTS: &[Decoders] = &[
     ("crates/agent/src/containers/socket.rs", &["body", "unchunk"]),
     ("crates/agent/src/process_groups/rules.rs", &["parse"]),
     ("crates/agent/src/process_groups/template.rs", &["parse"]),
+    ("crates/agent/src/process_groups/threads.rs", &["place"]),
     ("crates/agent/src/system_calls.rs", &["head"]),
     ("crates/agent/src/task_exits.rs", &["task"]),
 ];

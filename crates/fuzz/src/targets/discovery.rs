@@ -43,5 +43,11 @@ contexts: [{name: m, context: {cluster: c, user: u}}]
 clusters: [{name: c, cluster: {server: 'https://h:6443', certificate-authority-data: cGVt}}]
 users: [{name: u, user: {token: hush}}]
 "#;
-    vec![text.as_bytes().to_vec()]
+    let with_files = r#"
+current-context: m
+contexts: [{name: m, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: 'https://h', certificate-authority: ca.pem}}]
+users: [{name: u, user: {client-certificate: c.pem, client-key: k.pem}}]
+"#;
+    [text, with_files].map(|text| text.as_bytes().to_vec()).to_vec()
 }

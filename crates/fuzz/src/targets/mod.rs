@@ -99,7 +99,10 @@ pub const TARGETS: &[Target] = &[
                 &["read_samples", "read_samples_inner", "read_samples_v2", "read_any_samples"],
             ),
             ("crates/tsdb/src/wal/record/series.rs", &["read_series"]),
-            ("crates/tsdb/src/wal/record/tombstones.rs", &["read_deletion_bound", "read_tombstones"]),
+            (
+                "crates/tsdb/src/wal/record/tombstones.rs",
+                &["read_deletion_bound", "read_entries", "read_tombstones"],
+            ),
         ],
         seeds: tsdb::wal::record_seeds,
         check: tsdb::wal::record,

@@ -36,6 +36,7 @@ pub(crate) fn all() -> Vec<Input> {
     edges_of_families(&mut made);
     edges_of_the_agent(&mut made);
     edges_of_pushes(&mut made);
+    edges_of_discovery(&mut made);
     made.0
 }
 
@@ -410,6 +411,19 @@ fn edges_of_families(made: &mut Made) {
 }
 
 /// The protocol, then the body.
+fn edges_of_discovery(made: &mut Made) {
+    for (target, name, text) in [
+        ("discovery_lists", "no-list", r#"{"targets": ["a:1"]}"#),
+        ("discovery_lists", "unknown-key", "- target: ['a:1']\n"),
+        ("discovery_answers", "no-json", "<Envelope><targets/></Envelope>"),
+        ("discovery_answers", "cut-off", r#"[{"Id": "c", "Names": ["/n""#),
+        ("discovery_kubeconfig", "no-context", "current-context: m\ncontexts: []\n"),
+        ("discovery_kubeconfig", "no-yaml", "clusters: [{\n"),
+    ] {
+        made.edge(target, &format!("edge-{name}"), text);
+    }
+}
+
 fn edges_of_pushes(made: &mut Made) {
     let bodies: [(&str, &[u8]); 5] = [
         ("valid-series-without-labels", &[0, 0x0a, 2, 0x12, 0]),

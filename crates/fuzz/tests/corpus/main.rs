@@ -83,7 +83,7 @@ fn each_target_has_a_corpus_with_valid_inputs_that_are_taken_and_others_that_are
 /// Kinds of a format that the first bytes of valid inputs tell: records of a log, of a snapshot, encodings of
 /// chunks, files of a block.
 const KINDS: [(&str, &[u8]); 4] = [
-    ("wal_record", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 208]),
+    ("wal_record", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 208, 209]),
     ("snapshot_record", &[1, 2, 3]),
     ("chunk", &[1, 2, 3, 4, 5, 6]),
     ("block", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),

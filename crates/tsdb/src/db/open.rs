@@ -183,7 +183,7 @@ pub(super) fn open_head(
     )
     .map_err(|(path, source)| OpenError::Io { doing: "creating", path, source })?;
     if let Err(error) = head.log_held_back(&wal) {
-        tracing::warn!(%error, "what is deleted of samples whose blocks are gone is written to the log later");
+        tracing::warn!(%error, "what is deleted of samples whose blocks are gone goes to the log later");
     }
     if let Some(HeadCut { until, .. }) = covered {
         // Head chunk files and series that a crash kept.

@@ -91,9 +91,9 @@ impl Head {
         self.log_deletions(wal).inspect_err(|_| self.tombstones.give_back_held_back())
     }
 
-    /// Writes to the log what is deleted, and that nothing else is: whatever it says so far of the times before
-    /// the samples in order that the head has counts no more. Prometheus, which passes that over, reads what
-    /// is deleted behind it.
+    /// Writes to the log what is deleted, and that nothing else is: whatever it says so far of the times
+    /// before the samples in order that the head has counts no more. Prometheus, which passes that over,
+    /// reads what is deleted behind it.
     fn log_deletions(&self, wal: &Wal) -> Result<(), CommitError> {
         // No deletion and no commit goes on meanwhile.
         let _commit = self.commit.lock();

@@ -428,8 +428,8 @@ fn what_comes_late_stays_also_where_a_block_is_gone_for_good() {
     }
 }
 
-/// Damage to a running database's log, also where it says that deletions count no more, costs nothing once the
-/// log is shorter.
+/// Damage to a running database's log, also where it says that deletions count no more, costs nothing once
+/// the log is shorter.
 #[test]
 fn a_bound_that_damage_takes_is_written_once_more() {
     let mut lives = Lives { block_ms: LONG_BLOCK_MS, ..Lives::new(1) };

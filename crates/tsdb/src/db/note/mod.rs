@@ -65,8 +65,8 @@ pub(crate) fn read<N: Note>(fs: &dyn Fs, dir: &Path) -> Result<Option<N>, OpenEr
     if note.is_none() {
         tracing::warn!(
             path = %path.display(),
-            "the note of what blocks have is damaged: all of the log is read; what came late into a deleted span \
-             and is in no block yet is not seen"
+            "the note of what blocks have is damaged: all of the log is read; what came late into a deleted \
+             span and is in no block yet is not seen"
         );
     }
     Ok(note)
