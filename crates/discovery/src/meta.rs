@@ -48,6 +48,12 @@ impl Meta {
         self
     }
 
+    /// Sets what the target is called in its series.
+    pub(crate) fn instance(&mut self, name: impl AsRef<str>) -> &mut Self {
+        self.labels.set("instance", name.as_ref());
+        self
+    }
+
     /// Sets all of `others`.
     pub(crate) fn extend(&mut self, others: &Labels) -> &mut Self {
         self.labels.extend(others);

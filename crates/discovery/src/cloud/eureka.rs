@@ -97,6 +97,7 @@ fn target(application: &str, instance: Json<'_>) -> Labels {
             meta.set_named(label, key, value.as_written());
         }
     }
+    meta.instance(instance.text("instanceId"));
     let port = instance.get("port").written("$");
     let port = if port.is_empty() { "80" } else { port.as_ref() };
     meta.address(host_port(instance.text("hostName"), port)).build()

@@ -90,7 +90,8 @@ fn set_parameters(meta: &mut Meta, name: &str, parameters: Json<'_>) {
         if items.is_empty() {
             meta.set_named(name, key, value.as_written());
         } else {
-            meta.set_named(name, key, enclosed(items.iter().map(AsRef::as_ref), ","));
+            // Unlike tags without commas around them, as there.
+            meta.set_named(name, key, items.join(","));
         }
     }
 }
