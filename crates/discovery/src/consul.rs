@@ -4,7 +4,7 @@
 use crate::{
     client::ClientKind,
     config::Task,
-    dns::half_a_minute,
+    defaults::half_a_minute,
     error::SourceError,
     group::TargetGroup,
     http::{Answer, Http, asking, below, encoded, parse_url, send},

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{Kind, Task},
+    defaults::half_a_minute,
     error::SourceError,
     group::TargetGroup,
     http_sd::check_interval,
@@ -84,10 +85,6 @@ impl RecordType {
             Self::Ns => Type::NS,
         }
     }
-}
-
-pub(crate) fn half_a_minute() -> DurationMs {
-    DurationMs::from_secs(30)
 }
 
 fn is_zero(port: &u16) -> bool {

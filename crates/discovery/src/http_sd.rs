@@ -3,6 +3,7 @@
 use crate::{
     client::ClientKind,
     config::Task,
+    defaults::a_minute,
     error::SourceError,
     group::TargetGroup,
     http::{Http, parse_url, send},
@@ -26,11 +27,6 @@ pub struct HttpSdConfig {
     /// How often it is fetched.
     #[serde(default = "a_minute")]
     pub refresh_interval: DurationMs,
-}
-
-/// How often most servers are asked when nothing is said.
-pub(crate) fn a_minute() -> DurationMs {
-    DurationMs::from_secs(60)
 }
 
 impl ClientKind for HttpSdConfig {

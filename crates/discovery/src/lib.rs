@@ -3,6 +3,7 @@
 //!
 //! Modules, in the way of a target:
 //! - `config`: the keys of all kinds; `client`: those of HTTP clients, which stand among a kind's own.
+//!   `defaults`: what holds for several kinds.
 //! - `discovery`: the sources of a job at work; `source`: where each puts what it finds, and how it is asked
 //!   again and again.
 //! - `file`, `http_sd`: a kind each; `target_file`: the lists that both read; `yaml`: reads YAML.
@@ -25,6 +26,7 @@ mod client;
 mod cloud;
 pub mod config;
 mod consul;
+mod defaults;
 pub mod discovery;
 mod dns;
 mod error;

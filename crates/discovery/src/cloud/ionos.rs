@@ -2,13 +2,12 @@
 
 use super::{Cloud, one_group, url};
 use crate::{
+    defaults::{a_minute, eighty},
     error::SourceError,
     group::TargetGroup,
     http::{Http, asking, below},
-    http_sd::a_minute,
     json::Json,
     meta::{Meta, enclosed, host_port},
-    moby::swarm::eighty,
 };
 use serde::{Deserialize, Serialize};
 use skopos_client::HttpConfig;

@@ -2,7 +2,7 @@
 
 use super::{Cloud, url};
 use crate::{
-    dns::half_a_minute,
+    defaults::half_a_minute,
     error::SourceError,
     group::TargetGroup,
     http::{Http, below, parse_url, send},

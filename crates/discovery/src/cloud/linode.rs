@@ -2,18 +2,16 @@
 
 use super::{Cloud, comma, one_group, pages, url};
 use crate::{
+    defaults::{a_minute, eighty},
     error::SourceError,
     group::TargetGroup,
     http::{Http, below},
-    http_sd::a_minute,
     json::Json,
     meta::{Meta, enclosed, host_port},
-    moby::swarm::eighty,
     stats::Family,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use skopos_client::HttpConfig;
 use skopos_model::{DurationMs, Labels};
 use std::collections::HashMap;
 
@@ -42,10 +40,6 @@ impl Cloud for LinodeConfig {
 
     fn interval(&self) -> DurationMs {
         self.refresh_interval
-    }
-
-    fn check(&mut self, _client: &mut HttpConfig) -> Result<(), String> {
-        Ok(())
     }
 
     async fn find(&self, http: &Http) -> Result<Vec<TargetGroup>, SourceError> {

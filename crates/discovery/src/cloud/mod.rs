@@ -57,8 +57,10 @@ pub(crate) trait Cloud: Clone + Send + Sync + 'static {
     /// How often its server is asked.
     fn interval(&self) -> DurationMs;
 
-    /// What is wrong with it.
-    fn check(&mut self, client: &mut HttpConfig) -> Result<(), String>;
+    /// What is wrong with it, but for what all kinds have: nothing can be, unless a kind says so.
+    fn check(&mut self, _client: &mut HttpConfig) -> Result<(), String> {
+        Ok(())
+    }
 
     /// All of its targets.
     fn find(&self, http: &Http) -> impl Future<Output = Result<Vec<TargetGroup>, SourceError>> + Send;

@@ -4,7 +4,7 @@ use super::{
     LinodeConfig, PuppetDbConfig, TritonConfig, TritonRole, comma, digitalocean, eureka, hetzner, ionos,
     kuma, linode, nomad, puppetdb, scaleway, triton, vultr,
 };
-use crate::{http_sd::a_minute, json::Json};
+use crate::{defaults::a_minute, json::Json};
 use serde_json::Value;
 use skopos_model::Labels;
 

@@ -2,14 +2,13 @@
 
 use super::{Cloud, one_group, url};
 use crate::{
+    defaults::{a_minute, eighty},
     error::SourceError,
     group::TargetGroup,
     http::{Http, asking, below, parse_url},
-    http_sd::a_minute,
     json::Json,
     limits::PAGES_MAX,
     meta::{Meta, enclosed, host_port},
-    moby::swarm::eighty,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -2,10 +2,10 @@
 
 use super::{Cloud, comma, one_group, url};
 use crate::{
+    defaults::a_minute,
     error::SourceError,
     group::TargetGroup,
     http::{Http, asking},
-    http_sd::a_minute,
     json::Json,
     meta::{Meta, enclosed},
 };

@@ -2,17 +2,15 @@
 
 use super::{Cloud, one_group, pages, url};
 use crate::{
+    defaults::{a_minute, eighty},
     error::SourceError,
     group::TargetGroup,
     http::Http,
-    http_sd::a_minute,
     json::Json,
     meta::{Meta, enclosed, host_port},
-    moby::swarm::eighty,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use skopos_client::HttpConfig;
 use skopos_model::{DurationMs, Labels};
 
 /// See above.
@@ -33,10 +31,6 @@ impl Cloud for VultrConfig {
 
     fn interval(&self) -> DurationMs {
         self.refresh_interval
-    }
-
-    fn check(&mut self, _client: &mut HttpConfig) -> Result<(), String> {
-        Ok(())
     }
 
     async fn find(&self, http: &Http) -> Result<Vec<TargetGroup>, SourceError> {

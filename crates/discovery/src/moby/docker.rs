@@ -4,9 +4,10 @@ use super::{Engine, Filter, check_host, network_labels};
 use crate::{
     client::ClientKind,
     config::Task,
+    defaults::a_minute,
     error::SourceError,
     group::TargetGroup,
-    http_sd::{a_minute, check_interval},
+    http_sd::check_interval,
     json::Json,
     meta::{Meta, host_port},
     source::{Refresh, Sink, run},

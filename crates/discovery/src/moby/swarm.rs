@@ -4,9 +4,10 @@ use super::{Engine, Filter, check_host, network_labels};
 use crate::{
     client::ClientKind,
     config::Task,
+    defaults::{a_minute, eighty},
     error::SourceError,
     group::TargetGroup,
-    http_sd::{a_minute, check_interval},
+    http_sd::check_interval,
     json::Json,
     meta::{Meta, host_port},
     source::{Refresh, Sink, run},
@@ -51,11 +52,6 @@ pub enum SwarmRole {
     Tasks,
     /// The machines.
     Nodes,
-}
-
-/// The port where nothing says another.
-pub(crate) fn eighty() -> u16 {
-    80
 }
 
 impl ClientKind for DockerSwarmConfig {
