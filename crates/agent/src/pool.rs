@@ -224,8 +224,8 @@ impl Pool {
         }
     }
 
-    /// The results of a round that is not complete: what was not begun was only late, what was begun long
-    /// ago is stuck.
+    /// The results of a round that is not complete: what was not begun, or begun late in it, was only late;
+    /// what was begun in its first half is stuck.
     fn give_up(
         &self,
         round: &Arc<Round>,
@@ -245,7 +245,8 @@ impl Pool {
             let mut took = now.saturating_sub(began);
             if idle.is_none() {
                 took = took.max(now.saturating_sub(*slot_began));
-                if !*stuck && now.saturating_sub(*slot_began) >= deadline {
+                // A worker takes it a little after the round has begun.
+                if !*stuck && now.saturating_sub(*slot_began) >= deadline / 2 {
                     *stuck = true;
                     let after_ms = deadline.as_millis() as u64;
                     tracing::error!(collector = *name, after_ms, "collector hangs; it is left alone");

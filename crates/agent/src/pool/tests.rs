@@ -35,6 +35,8 @@ struct Stage {
 #[derive(Debug)]
 enum Part {
     Good,
+    /// Takes a second.
+    Slow,
     Fails,
     Panics,
     WritesTwice,
@@ -56,6 +58,10 @@ impl Collector for Player {
         context.out.gauge(self.name, "A number.", 1.0);
         let result = match self.part {
             Part::Good => Ok(()),
+            Part::Slow => {
+                self.stage.clock.0.fetch_max(1, Ordering::SeqCst);
+                Ok(())
+            }
             Part::Fails => Err(CollectError::NoData("there is none".into())),
             Part::Panics => panic!("a defect"),
             Part::WritesTwice => {
@@ -153,6 +159,20 @@ fn those_that_hang_cost_one_deadline_and_nobody_else() {
     while pool.shared.state.lock().alive > WORKERS {
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn one_that_hangs_is_left_alone_also_if_its_turn_came_a_little_late() {
+    let stage = Arc::new(Stage { hangs: Mutex::new(true), ..Stage::default() });
+    // All workers have one before it.
+    let mut parts: Vec<_> = (0..WORKERS).map(|_| ("slow", Part::Slow)).collect();
+    parts.push(("hangs", Part::Hangs { after: WORKERS }));
+    let pool = pool(&stage, parts);
+    let all: Vec<usize> = (0..=WORKERS).collect();
+    assert_eq!(successes(&pool, &all), [vec![true; WORKERS], vec![false]].concat());
+    assert_eq!(pool.shared.state.lock().stuck(), 1);
+    *stage.hangs.lock() = false;
+    stage.let_go.notify_all();
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl ProcessGroups {
     }
 
     /// A family of one sample for each group and label value.
-    fn write(&self, family: &Family, context: &mut Context<'_>) {
+    fn write(&self, family: &Family<Group>, context: &mut Context<'_>) {
         let mut out = context.out.family(family.name, family.kind, family.help);
         for (group, labels) in self.groups() {
             for (value, of_group) in family.values {
@@ -100,8 +100,6 @@ impl ProcessGroups {
         }
     }
 }
-
-type OfGroup = fn(&Group) -> f64;
 
 /// Where it is known from which processes ended.
 #[derive(Debug)]
@@ -152,16 +150,19 @@ impl Exits {
     }
 }
 
-/// A family of groups, whose samples a label tells apart if it has a name.
-struct Family {
+/// The value of a family's label, and what its sample is of a group.
+type Value<T> = (&'static str, fn(&T) -> f64);
+
+/// A family of groups, or of their threads, whose samples a label tells apart if it has a name.
+struct Family<T: 'static> {
     name: &'static str,
     kind: skopos_model::MetricType,
     help: &'static str,
     label: &'static str,
-    values: &'static [(&'static str, OfGroup)],
+    values: &'static [Value<T>],
 }
 
-const FAMILIES: &[Family] = &[
+const FAMILIES: &[Family<Group>] = &[
     Family {
         name: "namedprocess_namegroup_num_procs",
         kind: Gauge,

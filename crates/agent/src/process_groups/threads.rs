@@ -2,7 +2,7 @@
 //! they wait for in the kernel, and their states. Never what a process used: `tracker` counts that.
 
 use super::{
-    proc,
+    Family, proc,
     tracker::{Counts, Process, STATES, state},
 };
 use crate::{
@@ -229,18 +229,8 @@ impl Threads {
     }
 }
 
-type OfNamed = fn(&Named) -> f64;
-
-/// A family of threads by their names, whose samples a label tells apart if it has a name.
-struct Family {
-    name: &'static str,
-    kind: skopos_model::MetricType,
-    help: &'static str,
-    label: &'static str,
-    values: &'static [(&'static str, OfNamed)],
-}
-
-const FAMILIES: &[Family] = &[
+/// The families of threads by their names.
+const FAMILIES: &[Family<Named>] = &[
     Family {
         name: "namedprocess_namegroup_thread_count",
         kind: Gauge,
