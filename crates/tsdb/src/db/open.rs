@@ -7,7 +7,7 @@ use super::{
     note::{self, HeadCut, LateNote, There},
 };
 use crate::{
-    block::{Block, BlockDir, BlockError, BlockMeta},
+    block::{Block, BlockDir, BlockError},
     compact::remove_unfinished_snapshots,
     dirs::{create_if_room, remove_any},
     error::OpenError,
@@ -56,7 +56,7 @@ pub(super) struct OpenedBlocks {
 /// of its times fail until somebody has seen to it.
 pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<OpenedBlocks, OpenError> {
     let fs = &*env.fs;
-    let (mut blocks, mut states, mut unread) = (Vec::new(), BlockStates::default(), There::default());
+    let (mut blocks, mut states) = (Vec::new(), BlockStates::default());
     for entry in fs.read_dir(dir).map_err(OpenError::io("listing", dir))? {
         let path = dir.join(&entry.name);
         match BlockDir::of(&entry.name).filter(|_| entry.is_dir) {
@@ -70,9 +70,6 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<O
                     Stats::add(&stats.blocks_unreadable, 1);
                     say_unreadable(&path, &error);
                     states.found_unreadable(fs, &path, id, &error);
-                    if error.leaves_the_block_whole() {
-                        unread.add(BlockMeta::read(fs, &path).ok());
-                    }
                 }
             },
             None => {}
@@ -83,7 +80,8 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<O
     }
     let obsolete = removable(&blocks, |_| false).gone;
     let gone: Vec<_> = blocks.extract_if(.., |b| obsolete.contains(&b.id())).map(|b| b.meta()).collect();
-    let there = unread.and(blocks.iter().map(|b| b.meta()));
+    let mut there = There::default().and(blocks.iter().map(|b| b.meta()));
+    states.add_hidden(&mut there);
     blocks.iter().for_each(|b| say_in_future(&*env.clock, b));
     let let_go = || note::let_go(fs, dir, &gone, &there);
     let not_noted = let_go()?;

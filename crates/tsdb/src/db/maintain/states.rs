@@ -102,7 +102,7 @@ impl BlockStates {
     }
 
     /// Adds the blocks whose samples are there and cannot be read now.
-    pub(super) fn add_hidden(&self, there: &mut There) {
+    pub(in crate::db) fn add_hidden(&self, there: &mut There) {
         for found in self.unreadable() {
             if let Samples::Hidden(meta) = &found.samples {
                 there.add(meta.as_deref().cloned());
