@@ -34,6 +34,9 @@ pub enum DurationError {
     /// The duration does not fit.
     #[error("duration {0:?} is out of range: the largest is about 292 million years")]
     OutOfRange(String),
+    /// No time at all, where there has to be some.
+    #[error("{0:?} is no time at all: write a duration longer than that, such as 10s")]
+    Zero(String),
 }
 
 impl DurationMs {
@@ -65,6 +68,12 @@ impl DurationMs {
     /// The span as the standard library's type; a negative span becomes zero.
     pub fn as_std(self) -> Duration {
         Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
+    }
+
+    /// Reads the written form of a duration that has to be longer than none.
+    pub fn parse_positive(text: &str) -> Result<Self, DurationError> {
+        let duration = Self::parse(text)?;
+        if duration <= Self::ZERO { Err(DurationError::Zero(text.to_owned())) } else { Ok(duration) }
     }
 
     /// Reads the written form. `0` needs no unit.

@@ -1,6 +1,7 @@
-//! `Activity`: what happens on one connection of HTTP/2, whose pings alone would keep it for ever. It ends
-//! when it has had no request for a time, and when a client takes nothing of an answer that is there.
+//! `Activity`: which requests of a connection are under way. One of HTTP/2, whose pings alone would keep it
+//! for ever, ends when it has had none for a time, and when a client takes nothing of an answer of its own.
 
+use crate::places::Place;
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
@@ -33,6 +34,7 @@ const STALLED_TIMES: u32 = 3;
 /// What the requests of a connection do.
 pub(crate) struct Activity {
     idle_timeout: Duration,
+    place: Arc<Place>,
     state: Mutex<State>,
 }
 
@@ -53,9 +55,9 @@ enum Stage {
 }
 
 impl Activity {
-    pub(crate) fn new(idle_timeout: Duration) -> Arc<Self> {
+    pub(crate) fn new(idle_timeout: Duration, place: Arc<Place>) -> Arc<Self> {
         let state = State { next: 0, under_way: HashMap::new(), idle_since: Instant::now() };
-        Arc::new(Self { idle_timeout, state: Mutex::new(state) })
+        Arc::new(Self { idle_timeout, place, state: Mutex::new(state) })
     }
 
     /// `app`, whose requests are seen here, and say that `peer` sends them.
@@ -108,6 +110,9 @@ impl UnderWay {
         let mut state = activity.state.lock();
         state.next += 1;
         let id = state.next;
+        if state.under_way.is_empty() {
+            activity.place.is_answering();
+        }
         state.under_way.insert(id, Stage::Made);
         Self { activity: Arc::clone(activity), id }
     }
@@ -122,6 +127,9 @@ impl Drop for UnderWay {
         let mut state = self.activity.state.lock();
         state.under_way.remove(&self.id);
         state.idle_since = Instant::now();
+        if state.under_way.is_empty() {
+            self.activity.place.is_waiting();
+        }
     }
 }
 
@@ -239,14 +247,19 @@ mod tests {
         began.elapsed()
     }
 
+    async fn activity() -> Arc<Activity> {
+        let place = crate::places::Places::new(1).take(SocketAddr::from(([127, 0, 0, 1], 1))).await;
+        Activity::new(IDLE, Arc::new(place))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_requests_ends() {
-        assert_eq!(end_of(&Activity::new(IDLE)).await, IDLE);
+        assert_eq!(end_of(&activity().await).await, IDLE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_whose_answer_is_computed_goes_on_and_one_whose_answer_nobody_takes_ends() {
-        let activity = Activity::new(IDLE);
+        let activity = activity().await;
         let under_way = UnderWay::new(&activity);
         let still = tokio::time::timeout(IDLE * 100, end_of(&activity)).await;
         assert!(still.is_err(), "it ended while its answer was computed");
@@ -256,7 +269,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_time_of_an_idle_connection_begins_with_the_end_of_its_last_request() {
-        let activity = Activity::new(IDLE);
+        let activity = activity().await;
         let under_way = UnderWay::new(&activity);
         let ending = tokio::spawn(async move {
             tokio::time::sleep(IDLE / 2).await;

@@ -8,9 +8,10 @@
 //! - `rate`: how often requests may come.
 //! - `protection`: `Protection`, all of it as in force now, exchanged as a whole when its files change.
 //! - `guard`: the layer in front of all routes that asks `Protection`.
-//! - `serve`: listening and serving; `progress`: clients that take next to nothing are cut off; `activity`:
-//!   connections of HTTP/2 on which nothing happens are ended; `request_line`: characters that clients leave
-//!   as they are in addresses.
+//! - `serve`: listening and serving; `places`: how many connections there may be, and which gives way to a
+//!   new one; `heads`: clients that are slow to ask are cut off; `progress`: those that take next to nothing
+//!   of an answer; `activity`: which requests are under way, and connections of HTTP/2 without any are ended;
+//!   `request_line`: characters that clients leave as they are in addresses.
 //! - `process`: what the system says of the process that serves, on whatever page.
 //!
 //! The way of a request: `serve` accepts → TLS handshake → HTTP → `guard` (rate, credentials, scope) →
@@ -28,7 +29,9 @@ mod activity;
 mod client_certificate;
 pub mod config;
 mod guard;
+mod heads;
 mod password;
+mod places;
 pub mod process;
 mod progress;
 mod protection;

@@ -5,23 +5,25 @@ use crate::{
     activity::{Activity, EndsIdle},
     config::Scope,
     guard::{Guard, guard},
+    heads::Heads,
+    places::{Place, Places},
     progress::Progress,
     protection::Protection,
     request_line::AnyTarget,
 };
 use axum::{Router, extract::Request, middleware};
-use hyper::service::{Service as _, service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use listenfd::ListenFd;
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -39,10 +41,10 @@ const NOT_IN_THE_CLEAR: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// Requests at the same time on one connection of HTTP/2.
 const STREAMS_MAX: u32 = 128;
-/// Connections that are served at the same time; more wait (`--web.max-connections`).
+/// Connections that are served at the same time; for more, those that wait for a request end
+/// (`--web.max-connections`).
 pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
-/// How long a connection may be idle, and a request's head may take: long enough for those who scrape every
-/// minute to keep theirs.
+/// How long a connection may be idle: long enough for those who scrape every minute to keep theirs.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long a request's body may stand still (`--web.read-timeout`).
 pub const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(300);
@@ -54,7 +56,9 @@ pub struct ServeOptions {
     /// How long a request's body may stand still; a head and an idle connection have no more than that
     /// either.
     pub read_timeout: Duration,
-    /// How long a connection may be idle, and a request's head may take.
+    /// How long the head of a request may take, from its first byte on; the first one from the start.
+    pub read_header_timeout: Duration,
+    /// How long a connection may be idle.
     pub idle_timeout: Duration,
     /// Who may do what.
     pub protection: Arc<Protection>,
@@ -68,6 +72,7 @@ impl ServeOptions {
         Self {
             max_connections: DEFAULT_MAX_CONNECTIONS,
             read_timeout: DEFAULT_READ_TIMEOUT,
+            read_header_timeout: Duration::from_secs(10),
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             protection: Protection::none(),
             needs: |_| Scope::Read,
@@ -139,18 +144,19 @@ pub async fn serve(
     options: ServeOptions,
     stop: impl Future<Output = ()>,
 ) {
-    let ServeOptions { max_connections, read_timeout, idle_timeout, protection, needs } = options;
+    let ServeOptions { max_connections, read_timeout, read_header_timeout, idle_timeout, protection, needs } =
+        options;
     let guarded = Guard { protection: Arc::clone(&protection), needs };
     let app = app
         .layer(RequestBodyTimeoutLayer::new(read_timeout))
         .layer(middleware::from_fn_with_state(guarded, guard));
     let server = Arc::new(Server {
         app,
-        slots: Arc::new(Semaphore::new(max_connections)),
+        places: Places::new(max_connections),
         graceful: GracefulShutdown::new(),
         protection: Arc::clone(&protection),
         // As in Prometheus, who gives bodies less time gives it to heads and idle connections too.
-        idle_timeout: idle_timeout.min(read_timeout),
+        times: Times { head: read_header_timeout.min(read_timeout), idle: idle_timeout.min(read_timeout) },
     });
     let watching = tokio::spawn(protection.watch());
     let accepting: Vec<_> =
@@ -174,10 +180,17 @@ pub async fn serve(
 /// What all connections share.
 struct Server {
     app: Router,
-    slots: Arc<Semaphore>,
+    places: Arc<Places>,
     graceful: GracefulShutdown,
     protection: Arc<Protection>,
-    idle_timeout: Duration,
+    times: Times,
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy)]
+struct Times {
+    head: Duration,
+    idle: Duration,
 }
 
 async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
@@ -191,38 +204,53 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
             }
         };
         // Only now: a listener to which nobody comes must not keep those of another waiting.
-        let slot = Arc::clone(&server.slots).acquire_owned().await;
-        let slot = slot.expect("invariant: the semaphore is never closed");
-        let (app, protection) = (server.app.clone(), Arc::clone(&server.protection));
-        let (watcher, idle_timeout) = (server.graceful.watcher(), server.idle_timeout);
+        let place = Arc::new(server.places.take(peer).await);
+        let connection = Connection {
+            app: server.app.clone(),
+            peer,
+            place: Arc::clone(&place),
+            times: server.times,
+            watcher: server.graceful.watcher(),
+        };
+        let protection = Arc::clone(&server.protection);
         tokio::spawn(async move {
-            let ended = match secured(stream, &protection).await {
-                Ok((io, protocol @ Protocol::Http1)) => {
-                    let builder = builder(protocol, idle_timeout);
-                    let app = TowerToHyperService::new(app);
-                    // Handlers find the client's address among the request's extensions.
-                    let service = service_fn(move |mut request: hyper::Request<_>| {
-                        request.extensions_mut().insert(peer);
-                        app.call(request)
-                    });
-                    let io = TokioIo::new(AnyTarget::new(io));
-                    let connection = builder.serve_connection(io, service);
-                    watcher.watch(connection).await.map_err(|e| e.to_string())
-                }
-                Ok((io, protocol @ Protocol::Http2)) => {
-                    let builder = builder(protocol, idle_timeout);
-                    let activity = Activity::new(idle_timeout);
-                    let io = EndsIdle::new(io, Arc::clone(&activity));
-                    let connection = builder.serve_connection(TokioIo::new(io), activity.watched(app, peer));
-                    watcher.watch(connection).await.map_err(|e| e.to_string())
-                }
-                Err(error) => Err(format!("TLS: {error}")),
+            let ended = tokio::select! {
+                ended = connection.serve(stream, &protection) => ended,
+                () = place.given_up() => Err("it waited longest for a request, and another came".to_owned()),
             };
             if let Err(error) = ended {
                 tracing::debug!(%peer, error, "connection ended");
             }
-            drop(slot);
         });
+    }
+}
+
+/// One connection.
+struct Connection {
+    app: Router,
+    peer: SocketAddr,
+    place: Arc<Place>,
+    times: Times,
+    watcher: Watcher,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, protection: &Protection) -> Result<(), String> {
+        let Self { app, peer, place, times, watcher } = self;
+        let (io, protocol) = secured(stream, protection).await.map_err(|error| format!("TLS: {error}"))?;
+        let builder = builder(protocol, times.idle);
+        let activity = Activity::new(times.idle, Arc::clone(&place));
+        let ended = match protocol {
+            Protocol::Http1 => {
+                let io = AnyTarget::new(Heads::new(io, times.head, place));
+                watcher.watch(builder.serve_connection(TokioIo::new(io), activity.watched(app, peer))).await
+            }
+            Protocol::Http2 => {
+                let io = EndsIdle::new(io, Arc::clone(&activity));
+                watcher.watch(builder.serve_connection(TokioIo::new(io), activity.watched(app, peer))).await
+            }
+        };
+        ended.map_err(|e| e.to_string())
     }
 }
 

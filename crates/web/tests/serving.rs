@@ -364,6 +364,86 @@ fn ends_what_does_not_go_on(options: ServeOptions) {
     }
 }
 
+/// A server whose page `/slow` takes its time, and its address.
+fn bounded(options: ServeOptions) -> (Runtime, SocketAddr) {
+    let runtime = Runtime::new().unwrap();
+    let listeners = runtime.block_on(listen("127.0.0.1:0")).unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let slow = || async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        "slow"
+    };
+    let app = Router::new().route("/", get(|| async { "here" })).route("/slow", get(slow));
+    runtime.spawn(serve(listeners, app, options, std::future::pending()));
+    (runtime, address)
+}
+
+/// All that comes until the server ends the connection.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut got = Vec::new();
+    let reading = stream.read_to_end(&mut got);
+    // A reset ends it as well.
+    let _ended = tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the end");
+    String::from_utf8(got).unwrap()
+}
+
+#[test]
+fn clients_that_hold_half_a_request_lock_nobody_out() {
+    let (runtime, address) = bounded(ServeOptions { max_connections: 8, ..ServeOptions::open() });
+    runtime.block_on(async {
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        busy.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut slow = Vec::new();
+        for _ in 0..200 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+            slow.push(stream);
+        }
+        for _ in 0..20 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            let mut got = [0; 15];
+            // Far less than any time that a client is given.
+            let reading = stream.read_exact(&mut got);
+            tokio::time::timeout(Duration::from_secs(5), reading).await.expect("an answer").unwrap();
+            assert_eq!(got.as_slice(), b"HTTP/1.1 200 OK");
+        }
+        assert!(rest(&mut busy).await.ends_with("slow"), "a request under way was ended");
+        assert_eq!(rest(&mut slow[0]).await, "");
+    });
+}
+
+#[test]
+fn the_head_of_a_request_has_less_time_than_an_idle_connection() {
+    let short = Duration::from_millis(300);
+    let (runtime, address) = bounded(ServeOptions { read_header_timeout: short, ..ServeOptions::open() });
+    runtime.block_on(async {
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut got = [0; 4096];
+        kept.write_all(request).await.unwrap();
+        assert!(kept.read(&mut got).await.unwrap() > 0);
+        for sent in ["", "GET / HTTP/1.1\r\nHo"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            assert_eq!(rest(&mut stream).await, "", "{sent:?}");
+        }
+        // A byte now and then is no progress.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        while stream.write_all(b"G").await.is_ok() {
+            let reading = tokio::time::timeout(Duration::from_millis(50), stream.read(&mut got)).await;
+            if matches!(reading, Ok(Ok(0) | Err(_))) {
+                break;
+            }
+        }
+        kept.write_all(request).await.unwrap();
+        assert!(kept.read(&mut got).await.unwrap() > 0, "an idle connection was ended");
+        // Its next head has no more time than the first of another.
+        kept.write_all(&request[..20]).await.unwrap();
+        assert_eq!(rest(&mut kept).await, "");
+    });
+}
+
 #[test]
 fn a_listener_to_which_nobody_comes_keeps_no_other_waiting() {
     let runtime = Runtime::new().unwrap();

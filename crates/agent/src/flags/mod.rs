@@ -39,6 +39,7 @@ const FS_TYPE_EXCLUDE: &str = "^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugf
 const VMSTAT_FIELDS: &str = "^(oom_kill|pgpg|pswp|pg.*fault).*";
 const MOUNT_TIMEOUT: &str = "5s";
 const STAT_WORKERS: usize = 4;
+const MAX_CONNECTIONS: u32 = 512;
 /// A scraper that was told nothing waits for 10 seconds.
 const DEADLINE: &str = "8s";
 
@@ -320,6 +321,14 @@ pub struct WebArgs {
     /// How many requests may run at a time; 0 for any number
     #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40)]
     pub max_requests: usize,
+    /// Connections at the same time; for one more, the one that waits longest for a request ends
+    #[arg(long = "web.max-connections", value_name = "N", default_value_t = MAX_CONNECTIONS,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+    /// How long a client may take to send the head of a request
+    #[arg(long = "web.read-header-timeout", value_name = "DURATION", default_value = "10s",
+        value_parser = DurationMs::parse_positive)]
+    pub read_header_timeout: DurationMs,
     /// Leave out the metrics of the agent itself
     #[arg(long = "web.disable-exporter-metrics", overrides_with = "no_disable_exporter_metrics")]
     pub disable_exporter_metrics: bool,

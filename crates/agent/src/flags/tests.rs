@@ -41,6 +41,10 @@ fn the_defaults_are_those_of_the_reference() {
     let args = parse(&[]).unwrap();
     assert_eq!(args.web.listen_address, [":9100"]);
     assert_eq!((args.web.telemetry_path.as_str(), args.web.max_requests), ("/metrics", 40));
+    assert_eq!((args.web.max_connections, args.web.read_header_timeout.as_ms()), (512, 10_000));
+    for refused in ["--web.max-connections=0", "--web.read-header-timeout=0s"] {
+        assert!(parse(&[refused]).is_err(), "{refused}");
+    }
     assert_eq!(args.collectors, CollectorArgs::default());
     let options = args.collectors.options().unwrap();
     assert_eq!(options.enabled.len(), names::all().filter(|known| known.switch.default).count());

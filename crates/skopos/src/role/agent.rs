@@ -125,7 +125,12 @@ async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
         drop(stopping);
     });
     let stop = |mut stopped: watch::Receiver<()>| async move { while stopped.changed().await.is_ok() {} };
-    let options = ServeOptions { protection, ..ServeOptions::open() };
+    let options = ServeOptions {
+        max_connections: web.max_connections as usize,
+        read_header_timeout: web.read_header_timeout.as_std(),
+        protection,
+        ..ServeOptions::open()
+    };
     let serving = serve(listeners, router(&web, Arc::clone(&page)), options, stop(stopped.clone()));
     let Some((senders, interval)) = senders else {
         serving.await;

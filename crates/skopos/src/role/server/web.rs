@@ -13,7 +13,7 @@ pub(super) struct WebFlags {
     /// File that says how connections are secured and who may do what; it is read again when it changes.
     #[arg(long = "web.config.file", value_name = "FILE")]
     web_config_file: Option<PathBuf>,
-    /// Connections served at the same time; more wait.
+    /// Connections at the same time; for one more, the one that waits longest for a request ends.
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS as u32,
         value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
     max_connections: u32,
@@ -21,6 +21,10 @@ pub(super) struct WebFlags {
     #[arg(long = "web.max-notifications-subscribers", value_name = "N",
         default_value_t = DEFAULT_LISTENERS_MAX as u32)]
     pub(super) max_notifications_subscribers: u32,
+    /// How long a client may take to send the head of a request.
+    #[arg(long = "web.read-header-timeout", value_name = "DURATION", default_value = "10s",
+        value_parser = DurationMs::parse_positive)]
+    read_header_timeout: DurationMs,
     /// How long the body of a request may stand still.
     #[arg(long = "web.read-timeout", value_name = "DURATION", default_value = "5m")]
     read_timeout: DurationMs,
@@ -68,6 +72,7 @@ impl WebFlags {
         Ok(ServeOptions {
             max_connections: self.max_connections as usize,
             read_timeout: self.read_timeout.as_std(),
+            read_header_timeout: self.read_header_timeout.as_std(),
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             protection: protection(self.web_config_file.as_deref())?,
             needs: skopos_api::needed_scope,
