@@ -1,7 +1,8 @@
 //! What can go wrong: a collector that cannot read its part of the machine, options that contradict
 //! each other. It owns no decision about logging; `registry` makes those.
 
-use std::io;
+use jiff::Timestamp;
+use std::{io, time::Duration};
 
 /// Why a collector gave nothing in this scrape. It shows as 0 in its success metric.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,18 @@ pub enum CollectError {
         call: &'static str,
         /// What the system said.
         error: io::Error,
+    },
+    /// A service takes connections and does not answer. It is left alone in between.
+    #[error(
+        "{socket} takes connections and has not answered in time since {since}; it is asked again every {every:?}"
+    )]
+    Silent {
+        /// Where it listens.
+        socket: String,
+        /// When it was asked first without an answer.
+        since: Timestamp,
+        /// How often it is asked meanwhile.
+        every: Duration,
     },
     /// What the collector wrote is no page, such as a family that stands twice.
     #[error("cannot be written: {0}")]

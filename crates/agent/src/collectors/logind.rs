@@ -2,7 +2,7 @@
 
 use crate::{
     collector::{Collector, Context},
-    dbus::{Call, Connection, DbusError, Value},
+    dbus::{self, Call, Connection, DbusError, Silence, Value},
     error::CollectError,
 };
 use skopos_model::MetricType;
@@ -19,7 +19,9 @@ const REMOTE: [&str; 2] = ["true", "false"];
 
 /// The collector.
 #[derive(Debug, Default)]
-pub(crate) struct Logind;
+pub(crate) struct Logind {
+    silence: Silence,
+}
 
 /// A session: its seat, and its places in the lists above.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,29 +34,36 @@ struct Session {
 
 impl Collector for Logind {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
-        // The bus is left at once: a connection that is kept would be woken by signals nobody reads.
-        let mut bus = Connection::system(context.host).map_err(|error| error.of("connecting to D-Bus"))?;
-        let mut seats = list(&mut bus, "ListSeats", |row| Some(row.first()?.text()?.to_owned()))?;
-        // Sessions from afar have no seat.
-        seats.push(String::new());
-        seats.sort_unstable();
-        seats.dedup();
-        let paths = list(&mut bus, "ListSessions", |row| {
-            let [_, _, _, seat, path] = row else { return None };
-            Some((seat.text()?.to_owned(), path.text()?.to_owned()))
-        })?;
-        let mut sessions = Vec::new();
-        for (seat, path) in paths {
-            match session(&mut bus, seat, &path) {
-                Ok(found) => sessions.push(found),
-                // It ended meanwhile.
-                Err(DbusError::Refused { .. }) => {}
-                Err(error) => return Err(error.of("asking the login manager for a session")),
-            }
-        }
-        write(&seats, &sessions, context);
-        Ok(())
+        let (socket, clock) = (dbus::system_socket(), context.clock);
+        self.silence.mind(&socket, clock, || ask(&socket, context))
     }
+}
+
+/// Asks for the sessions, and writes them.
+fn ask(socket: &str, context: &mut Context<'_>) -> Result<(), CollectError> {
+    // The bus is left at once: a connection that is kept would be woken by signals nobody reads.
+    let bus = Connection::system(context.host, socket);
+    let mut bus = bus.map_err(|error| error.of("connecting to D-Bus"))?;
+    let mut seats = list(&mut bus, "ListSeats", |row| Some(row.first()?.text()?.to_owned()))?;
+    // Sessions from afar have no seat.
+    seats.push(String::new());
+    seats.sort_unstable();
+    seats.dedup();
+    let paths = list(&mut bus, "ListSessions", |row| {
+        let [_, _, _, seat, path] = row else { return None };
+        Some((seat.text()?.to_owned(), path.text()?.to_owned()))
+    })?;
+    let mut sessions = Vec::new();
+    for (seat, path) in paths {
+        match session(&mut bus, seat, &path) {
+            Ok(found) => sessions.push(found),
+            // It ended meanwhile.
+            Err(DbusError::Refused { .. }) => {}
+            Err(error) => return Err(error.of("asking the login manager for a session")),
+        }
+    }
+    write(&seats, &sessions, context);
+    Ok(())
 }
 
 /// The rows of the manager's method without arguments.
@@ -166,7 +175,7 @@ mod tests {
         let (paths, mut page) = (Paths::default(), Vec::new());
         let out = Output::new(Format::Text, &mut page);
         let mut context = Context { paths: &paths, host: &*env.host, clock: &*env.clock, out };
-        Logind.collect(&mut context)?;
+        Logind::default().collect(&mut context)?;
         context.out.end_part()?;
         Ok(String::from_utf8(page).unwrap())
     }

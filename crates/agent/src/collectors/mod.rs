@@ -131,7 +131,7 @@ const FACTORIES: &[(&str, Factory)] = &[
     ("ksmd", |_, _| Box::new(ksmd::Ksmd::default())),
     ("lnstat", |_, _| Box::new(lnstat::LnStat::default())),
     ("loadavg", |_, _| Box::new(loadavg::LoadAvg::default())),
-    ("logind", |_, _| Box::new(logind::Logind)),
+    ("logind", |_, _| Box::new(logind::Logind::default())),
     ("mdadm", |_, _| Box::new(mdadm::MdAdm::new())),
     ("meminfo", |_, _| Box::new(meminfo::MemInfo::default())),
     ("meminfo_numa", |_, _| Box::new(meminfo_numa::MemInfoNuma::default())),

@@ -2,7 +2,7 @@
 
 use crate::{
     collector::{Collector, Context},
-    dbus::{Call, Connection, DbusError, Value},
+    dbus::{self, Call, Connection, DbusError, Silence, Value},
     error::CollectError,
     filter::Filter,
 };
@@ -43,6 +43,7 @@ pub struct SystemdOptions {
 #[derive(Debug)]
 pub(crate) struct Systemd {
     options: SystemdOptions,
+    silence: Silence,
 }
 
 /// A unit, as the list of all units has it.
@@ -190,7 +191,19 @@ fn unit(row: &Value<'_>) -> Option<Unit> {
 
 impl Systemd {
     pub(crate) fn new(options: &SystemdOptions) -> Self {
-        Self { options: options.clone() }
+        Self { options: options.clone(), silence: Silence::default() }
+    }
+
+    /// Asks systemd, which listens on `socket`, and writes what it says.
+    fn ask(&self, socket: &str, context: &mut Context<'_>) -> Result<(), CollectError> {
+        let (bus, destination) = if self.options.private {
+            (Connection::direct(context.host, socket), "")
+        } else {
+            (Connection::system(context.host, socket), NAME)
+        };
+        let bus = bus.map_err(|error| error.of("connecting to systemd"))?;
+        let mut manager = Manager { bus, destination };
+        self.write(&mut manager, context).map_err(|error| error.of(ASKING))
     }
 
     fn write(&self, manager: &mut Manager, context: &mut Context<'_>) -> Result<(), DbusError> {
@@ -220,14 +233,12 @@ impl Systemd {
 
 impl Collector for Systemd {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
-        let (bus, destination) = if self.options.private {
-            (Connection::direct(context.host, PRIVATE_SOCKET), "")
-        } else {
-            (Connection::system(context.host), NAME)
-        };
-        let bus = bus.map_err(|error| error.of("connecting to systemd"))?;
-        let mut manager = Manager { bus, destination };
-        self.write(&mut manager, context).map_err(|error| error.of(ASKING))
+        let private = self.options.private;
+        let socket = if private { PRIVATE_SOCKET.into() } else { dbus::system_socket() };
+        let (clock, mut silence) = (context.clock, std::mem::take(&mut self.silence));
+        let asked = silence.mind(&socket, clock, || self.ask(&socket, context));
+        self.silence = silence;
+        asked
     }
 }
 

@@ -1,13 +1,15 @@
 //! A client of D-Bus, of what collectors need: connect, call a method, read the reply. It waits for one
 //! reply at a time, never serves objects, never listens to signals.
 
+mod silence;
 mod wire;
 
 use crate::{
     error::CollectError,
     host::{Host, Stream},
 };
-use std::io;
+pub(crate) use silence::Silence;
+use std::{borrow::Cow, io};
 pub(crate) use wire::Value;
 use wire::{Reader, Writer};
 
@@ -98,10 +100,9 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to the system's bus.
-    pub(crate) fn system(host: &dyn Host) -> Result<Self, DbusError> {
-        let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_default();
-        let mut connection = Self::direct(host, socket_of(&address).unwrap_or(SYSTEM_BUS))?;
+    /// Connects to the system's bus, which listens on `socket`.
+    pub(crate) fn system(host: &dyn Host, socket: &str) -> Result<Self, DbusError> {
+        let mut connection = Self::direct(host, socket)?;
         let hello =
             Call { destination: BUS, path: BUS_PATH, interface: BUS, member: "Hello", arguments: &[] };
         connection.call(&hello)?;
@@ -144,6 +145,12 @@ impl Connection {
         let value = self.call(&call)?.into_iter().next().ok_or(DbusError::Malformed("no value"))?;
         Ok(value.into_inner())
     }
+}
+
+/// Where the system's bus listens.
+pub(crate) fn system_socket() -> Cow<'static, str> {
+    let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_default();
+    socket_of(&address).map_or(Cow::Borrowed(SYSTEM_BUS), |path| Cow::Owned(path.to_owned()))
 }
 
 /// The socket of an address such as `unix:path=/run/dbus/system_bus_socket,guid=1`.

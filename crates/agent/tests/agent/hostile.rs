@@ -26,6 +26,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 /// How a program on a socket behaves to each that connects.
@@ -183,6 +184,14 @@ fn a_bus_that_misbehaves_costs_those_that_ask_it() {
         assert!(!succeeded(&page, "systemd") && !succeeded(&page, "logind"));
         assert!(succeeded(&page, "loadavg"));
         assert!(!page.types.keys().any(|name| name.starts_with("node_systemd_")));
+        let began = Instant::now();
+        let again = (0..4).map(|_| gather(&agent));
+        assert!(again.last().is_some_and(|page| !succeeded(&page, "logind")));
+        assert!(
+            began.elapsed() < Duration::from_secs(4),
+            "who was silent is left alone: {:?}",
+            began.elapsed()
+        );
     }
 }
 
