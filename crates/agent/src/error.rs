@@ -36,7 +36,8 @@ pub enum CollectError {
     },
     /// A service takes connections and does not answer. It is left alone in between.
     #[error(
-        "{socket} takes connections and has not answered in time since {since}; it is asked again every {every:?}"
+        "{socket} takes connections and has not answered in time since {since}; \
+         it is asked again every {every:?}"
     )]
     Silent {
         /// Where it listens.

@@ -210,9 +210,19 @@ impl File {
     /// The whole content of a file, or `None` if it cannot be read: no error is made, so that what comes
     /// and goes (control groups, processes) costs nothing.
     pub(crate) fn content(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
+        self.try_content(paths, root, name).ok()
+    }
+
+    /// The same, with the reason if there is none.
+    pub(crate) fn try_content(
+        &mut self,
+        paths: &Paths,
+        root: Root,
+        name: fmt::Arguments<'_>,
+    ) -> io::Result<&[u8]> {
         self.locate(paths, root, name);
-        self.fill(Most::Bytes(MAX_FILE_BYTES)).ok()?;
-        Some(&self.data)
+        self.fill(Most::Bytes(MAX_FILE_BYTES))?;
+        Ok(&self.data)
     }
 
     /// What the symbolic link `name` points to.

@@ -4,7 +4,7 @@ use crate::support::BINARY;
 use skopos_testkit::{service::Service, skopos::Skopos};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
 };
 
@@ -14,7 +14,8 @@ const REFUSED: &str = "this user may not have it";
 /// The agent with all collectors that it has.
 fn agent() -> Skopos {
     let names = skopos_agent::collector_names();
-    names.fold(Skopos::agent(BINARY), |agent, name| agent.flag(&format!("--collector.{name}")))
+    let agent = Skopos::agent(BINARY).flag("--collector.process-groups.smaps");
+    names.fold(agent, |agent, name| agent.flag(&format!("--collector.{name}")))
 }
 
 /// The families that one collector writes, and whether it succeeds.
@@ -73,5 +74,36 @@ fn what_nobody_may_not_see_is_named_once_and_all_else_is_there() {
         assert_eq!(once.len(), lines.len(), "{collector} repeats itself: {lines:?}");
     }
     assert!(after["slabinfo"].iter().any(|line| line.contains("/proc/slabinfo")), "{after:?}");
-    assert_eq!(refusals(&root), BTreeMap::new(), "root may have everything");
+    let mut of_root = refusals(&root);
+    if is_refused_processes() {
+        // A sandbox's root may not look into all of them.
+        of_root.remove("process-groups");
+    }
+    assert_eq!(of_root, BTreeMap::new(), "root may have everything");
+    what_is_unknown_of_others_processes_is_not_shown_as_0(&nobody, &after["process-groups"]);
+}
+
+/// Whether there is a process that this test may not look into.
+fn is_refused_processes() -> bool {
+    let entries = fs::read_dir("/proc").unwrap().map_while(Result::ok);
+    let io = entries.map(|entry| fs::read(entry.path().join("io")));
+    io.filter_map(Result::err).any(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+fn what_is_unknown_of_others_processes_is_not_shown_as_0(nobody: &Service, said: &[String]) {
+    let page = nobody.get("/metrics?collect[]=process-groups").text();
+    let has = |start: String| page.lines().any(|line| line.starts_with(&start));
+    let this_test = fs::read_to_string("/proc/self/comm").unwrap();
+    for (group, is_known) in [(this_test.trim(), false), ("skopos", true)] {
+        let of = |name: &str| format!("namedprocess_namegroup_{name}{{groupname=\"{group}\"");
+        assert!(has(of("num_procs")), "{group}");
+        for name in ["read_bytes_total", "write_bytes_total"] {
+            assert_eq!(has(of(name)), is_known, "{group}: {name}");
+        }
+        let share = format!("{},memtype=\"proportionalResident\"", of("memory_bytes"));
+        assert_eq!(has(share), is_known, "{group}: {said:?}");
+    }
+    for file in ["/proc/PID/io", "/proc/PID/smaps"] {
+        assert_eq!(said.iter().filter(|line| line.contains(file)).count(), 1, "{file}: {said:?}");
+    }
 }

@@ -81,8 +81,8 @@ mod tests {
             });
             (asked, answer.err().map(|error| error.to_string()))
         };
-        let silent = "/run/bus takes connections and has not answered in time since 2026-09-21T14:13:20Z; it is \
-                      asked again every 60s";
+        let silent = "/run/bus takes connections and has not answered in time since 2026-09-21T14:13:20Z; \
+                      it is asked again every 60s";
         assert_eq!(mind(Some(io::ErrorKind::WouldBlock)), (1, Some(silent.into())));
         assert_eq!(mind(None), (1, Some(silent.into())), "left alone");
         clock.advance(Duration::from_secs(60));

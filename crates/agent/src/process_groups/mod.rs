@@ -68,7 +68,7 @@ impl ProcessGroups {
     /// A family of one sample for each group and label value.
     fn write(&self, family: &Family<Group>, context: &mut Context<'_>) {
         let mut out = context.out.family(family.name, family.kind, family.help);
-        for (group, labels) in self.groups() {
+        for (group, labels) in self.groups().filter(|(group, _)| (family.is_known)(group)) {
             for (value, of_group) in family.values {
                 if family.label.is_empty() {
                     out.sample_prepared(labels, &[], of_group(group));
@@ -87,13 +87,14 @@ impl ProcessGroups {
             ("swapped", |gauges| gauges.swap_bytes),
         ];
         const SHARES: [Memory; 2] = [
-            ("proportionalResident", |gauges| gauges.proportional_bytes),
-            ("proportionalSwapped", |gauges| gauges.proportional_swap_bytes),
+            ("proportionalResident", |gauges| gauges.shares.unwrap_or_default().resident_bytes),
+            ("proportionalSwapped", |gauges| gauges.shares.unwrap_or_default().swap_bytes),
         ];
         let help = "Memory of the group's processes, by kind.";
         let mut out = context.out.family("namedprocess_namegroup_memory_bytes", Gauge, help);
         let shares = if self.reads_shares { &SHARES[..] } else { &[] };
         for (group, labels) in self.groups() {
+            let shares = if group.has_shares() { shares } else { &[] };
             for (kind, bytes) in ALWAYS.iter().chain(shares) {
                 out.sample_prepared(labels, &[("memtype", kind)], bytes(&group.gauges) as f64);
             }
@@ -159,7 +160,14 @@ struct Family<T: 'static> {
     kind: skopos_model::MetricType,
     help: &'static str,
     label: &'static str,
+    /// Whether it could be read of the group; else there is no sample, for 0 would be wrong.
+    is_known: fn(&T) -> bool,
     values: &'static [Value<T>],
+}
+
+/// Whoever may see a process may know it.
+const fn always<T>(_: &T) -> bool {
+    true
 }
 
 const FAMILIES: &[Family<Group>] = &[
@@ -168,6 +176,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Gauge,
         help: "Processes in the group.",
         label: "",
+        is_known: always,
         values: &[("", |group| group.gauges.processes as f64)],
     },
     Family {
@@ -175,6 +184,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Counter,
         help: "Seconds of CPU, by mode.",
         label: "mode",
+        is_known: always,
         values: &[
             ("system", |group| group.counts.system_us as f64 / 1e6),
             ("user", |group| group.counts.user_us as f64 / 1e6),
@@ -185,6 +195,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Counter,
         help: "Bytes read from devices.",
         label: "",
+        is_known: |group| group.has_io,
         values: &[("", |group| group.counts.read_bytes as f64)],
     },
     Family {
@@ -192,6 +203,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Counter,
         help: "Bytes written to devices.",
         label: "",
+        is_known: |group| group.has_io,
         values: &[("", |group| group.counts.write_bytes as f64)],
     },
     Family {
@@ -199,6 +211,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Counter,
         help: "Page faults that had to wait for a device.",
         label: "",
+        is_known: always,
         values: &[("", |group| group.counts.major_faults as f64)],
     },
     Family {
@@ -206,6 +219,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Counter,
         help: "Page faults that did not have to wait for a device.",
         label: "",
+        is_known: always,
         values: &[("", |group| group.counts.minor_faults as f64)],
     },
     Family {
@@ -213,6 +227,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Counter,
         help: "How often the processes' first threads left the CPU: to wait, or as they had to.",
         label: "ctxswitchtype",
+        is_known: always,
         values: &[
             ("nonvoluntary", |group| group.counts.involuntary_switches as f64),
             ("voluntary", |group| group.counts.voluntary_switches as f64),
@@ -223,13 +238,15 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Gauge,
         help: "Open file descriptors.",
         label: "",
-        values: &[("", |group| group.gauges.descriptors as f64)],
+        is_known: Group::has_descriptors,
+        values: &[("", |group| group.gauges.descriptors.unwrap_or(0) as f64)],
     },
     Family {
         name: "namedprocess_namegroup_worst_fd_ratio",
         kind: Gauge,
         help: "Open file descriptors as a part of the limit, of the process that is nearest to it.",
         label: "",
+        is_known: Group::has_descriptors,
         values: &[("", |group| group.gauges.worst_descriptor_ratio)],
     },
     Family {
@@ -237,6 +254,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Gauge,
         help: "When the oldest process began; 0 when there is none.",
         label: "",
+        is_known: always,
         values: &[("", |group| group.gauges.oldest_start_s.unwrap_or(0.0))],
     },
     Family {
@@ -244,6 +262,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Gauge,
         help: "Threads of the group's processes.",
         label: "",
+        is_known: always,
         values: &[("", |group| group.gauges.threads as f64)],
     },
     Family {
@@ -251,6 +270,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Gauge,
         help: "Processes by state.",
         label: "state",
+        is_known: always,
         values: &[
             (STATES[4], |group| group.gauges.states[4] as f64),
             (STATES[0], |group| group.gauges.states[0] as f64),
@@ -264,6 +284,7 @@ const FAMILIES: &[Family<Group>] = &[
         kind: Counter,
         help: "Processes that ended; those that no scrape saw are missing unless the kernel tells of them.",
         label: "",
+        is_known: always,
         values: &[("", |group| group.ended as f64)],
     },
 ];

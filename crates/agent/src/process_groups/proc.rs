@@ -141,17 +141,24 @@ pub(crate) fn io(content: &[u8]) -> Option<Io> {
     Some(Io { read_bytes: read?, write_bytes: written? })
 }
 
-/// Memory by its share, when several processes have the same pages: bytes in memory, bytes swapped out.
-pub(crate) fn proportional(content: &[u8]) -> (u64, u64) {
-    let (mut resident, mut swapped) = (0_u64, 0_u64);
+/// Memory by its share, when several processes have the same pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shares {
+    pub(crate) resident_bytes: u64,
+    pub(crate) swap_bytes: u64,
+}
+
+/// What `/proc/PID/smaps` or its sum says of it.
+pub(crate) fn proportional(content: &[u8]) -> Shares {
+    let mut shares = Shares::default();
     for (key, fields) in keyed(content) {
         match key {
-            b"Pss" => resident = resident.saturating_add(kib(fields)),
-            b"SwapPss" => swapped = swapped.saturating_add(kib(fields)),
+            b"Pss" => shares.resident_bytes = shares.resident_bytes.saturating_add(kib(fields)),
+            b"SwapPss" => shares.swap_bytes = shares.swap_bytes.saturating_add(kib(fields)),
             _ => {}
         }
     }
-    (resident, swapped)
+    shares
 }
 
 /// The lines `key: fields`. A last line without its end may be cut and is left out.
@@ -273,7 +280,8 @@ mod tests {
             None,
             "the last number may be half a number"
         );
-        assert_eq!(proportional(b"Rss: 9 kB\nPss: 2 kB\nPss_Anon: 1 kB\nSwapPss: 1 kB\n"), (2048, 1024));
+        let shares = Shares { resident_bytes: 2048, swap_bytes: 1024 };
+        assert_eq!(proportional(b"Rss: 9 kB\nPss: 2 kB\nPss_Anon: 1 kB\nSwapPss: 1 kB\n"), shares);
         assert_eq!(arguments(b"/bin/sh\0-c\0\0"), ["/bin/sh", "-c", ""]);
         assert!(arguments(b"").is_empty());
         assert_eq!(cgroups(b"2:cpu,cpuacct:/a\n1:name=systemd:/b:c\n0::/a\n"), ["/a", "/b:c"]);

@@ -2,7 +2,7 @@
 //! they wait for in the kernel, and their states. Never what a process used: `tracker` counts that.
 
 use super::{
-    Family, proc,
+    Family, always, proc,
     tracker::{Counts, Process, STATES, state},
 };
 use crate::{
@@ -63,6 +63,8 @@ struct OfGroup {
 struct Named {
     threads: u64,
     counts: Counts,
+    /// Whether the I/O of one of them could be read.
+    has_io: bool,
 }
 
 /// What the threads of a process add to its group.
@@ -151,8 +153,9 @@ impl Threads {
             let content = file.content(paths, Root::Proc, format_args!("{pid}/task/{task}/status"));
             let Some(status) = content.map(proc::status) else { continue };
             let content = file.content(paths, Root::Proc, format_args!("{pid}/task/{task}/io"));
-            let io = content.and_then(proc::io).unwrap_or_default();
-            let counts = Counts::of(&stat, &status, io);
+            let io = content.and_then(proc::io);
+            let has_io = io.is_some();
+            let counts = Counts::of(&stat, &status, io.unwrap_or_default());
             let seen = of_process.threads.get(task).filter(|seen| seen.start_ticks == stat.start_ticks);
             let before = match seen {
                 Some(seen) => seen.counts,
@@ -166,7 +169,7 @@ impl Threads {
                 let Counts { voluntary_switches, involuntary_switches, .. } = used;
                 added.switches.add(Counts { voluntary_switches, involuntary_switches, ..Counts::default() });
             }
-            self.note_use(name, thread_name, used);
+            self.note_use(name, thread_name, used, has_io);
             let content = file.content(paths, Root::Proc, format_args!("{pid}/task/{task}/wchan"));
             self.note_place(name, content.and_then(place));
         }
@@ -175,7 +178,7 @@ impl Threads {
         added
     }
 
-    fn note_use(&mut self, group: &str, thread_name: String, used: Counts) {
+    fn note_use(&mut self, group: &str, thread_name: String, used: Counts, has_io: bool) {
         let Some(group) = self.groups.get_mut(group) else { return };
         if !group.named.contains_key(&thread_name) {
             if self.names >= MAX_NAMES {
@@ -186,6 +189,7 @@ impl Threads {
         }
         let named = group.named.entry(thread_name).or_default();
         named.threads += 1;
+        named.has_io |= has_io;
         named.counts.add(used);
     }
 
@@ -204,7 +208,7 @@ impl Threads {
         for family in FAMILIES {
             let mut out = context.out.family(family.name, family.kind, family.help);
             for (group, of_group) in &self.groups {
-                for (thread, named) in &of_group.named {
+                for (thread, named) in of_group.named.iter().filter(|(_, named)| (family.is_known)(named)) {
                     let labels = [("groupname", group.as_str()), ("threadname", thread.as_str())];
                     for (value, of_named) in family.values {
                         let [group, thread] = labels;
@@ -236,6 +240,7 @@ const FAMILIES: &[Family<Named>] = &[
         kind: Gauge,
         help: "Threads of the name, of processes that have several.",
         label: "",
+        is_known: always,
         values: &[("", |named| named.threads as f64)],
     },
     Family {
@@ -243,6 +248,7 @@ const FAMILIES: &[Family<Named>] = &[
         kind: Counter,
         help: "Seconds of CPU of the threads of the name, by mode.",
         label: "mode",
+        is_known: always,
         values: &[
             ("system", |named| named.counts.system_us as f64 / 1e6),
             ("user", |named| named.counts.user_us as f64 / 1e6),
@@ -253,6 +259,7 @@ const FAMILIES: &[Family<Named>] = &[
         kind: Counter,
         help: "Bytes that the threads of the name read from devices, and wrote to them.",
         label: "iomode",
+        is_known: |named| named.has_io,
         values: &[
             ("read", |named| named.counts.read_bytes as f64),
             ("write", |named| named.counts.write_bytes as f64),
@@ -263,6 +270,7 @@ const FAMILIES: &[Family<Named>] = &[
         kind: Counter,
         help: "Page faults of the threads of the name that had to wait for a device.",
         label: "",
+        is_known: always,
         values: &[("", |named| named.counts.major_faults as f64)],
     },
     Family {
@@ -270,6 +278,7 @@ const FAMILIES: &[Family<Named>] = &[
         kind: Counter,
         help: "Page faults of the threads of the name that did not have to wait for a device.",
         label: "",
+        is_known: always,
         values: &[("", |named| named.counts.minor_faults as f64)],
     },
     Family {
@@ -277,6 +286,7 @@ const FAMILIES: &[Family<Named>] = &[
         kind: Counter,
         help: "How often the threads of the name left the CPU: to wait, or as they had to.",
         label: "ctxswitchtype",
+        is_known: always,
         values: &[
             ("nonvoluntary", |named| named.counts.involuntary_switches as f64),
             ("voluntary", |named| named.counts.voluntary_switches as f64),

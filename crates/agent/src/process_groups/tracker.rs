@@ -8,21 +8,28 @@
 
 use super::{
     ended::Names,
-    proc::{self, Children, Io, Stat, Status, Users},
+    proc::{self, Children, Io, Shares, Stat, Status, Users},
     rules::{Attributes, ProcessRules},
     threads::Threads,
 };
 use crate::{
     containers::processes::{open_descriptors, open_files_limit},
     options::ProcessGroupOptions,
-    scan,
+    refusals, scan,
     source::{File, Paths, ProcKind, Root},
     task_exits::Exit,
 };
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    io,
+};
 
 /// No more groups than this are made; a rule that names a group by the process's number needs a bound.
 pub(super) const MAX_GROUPS: usize = 10_000;
+/// What only root and a process's own user may read.
+const OTHERS_IO: &str = "what others' processes read and write (/proc/PID/io)";
+const OTHERS_DESCRIPTORS: &str = "others' processes' open descriptors (/proc/PID/fd)";
+const OTHERS_SHARES: &str = "others' processes' memory by its share (/proc/PID/smaps)";
 /// A process's limits are read again after so many scrapes.
 const LIMIT_ROUNDS: u64 = 20;
 /// A chain of parents is no longer than this.
@@ -109,9 +116,10 @@ pub(super) struct Gauges {
     pub(super) resident_bytes: u64,
     pub(super) virtual_bytes: u64,
     pub(super) swap_bytes: u64,
-    pub(super) proportional_bytes: u64,
-    pub(super) proportional_swap_bytes: u64,
-    pub(super) descriptors: u64,
+    /// Of the processes of which it could be read.
+    pub(super) shares: Option<Shares>,
+    /// Of the processes of which it could be read.
+    pub(super) descriptors: Option<u64>,
     pub(super) worst_descriptor_ratio: f64,
     pub(super) oldest_start_s: Option<f64>,
     pub(super) states: [u64; STATES.len()],
@@ -123,7 +131,21 @@ pub(super) struct Group {
     pub(super) counts: Counts,
     /// Processes that ended.
     pub(super) ended: u64,
+    /// Whether what one of its processes read and wrote could ever be read.
+    pub(super) has_io: bool,
     pub(super) gauges: Gauges,
+}
+
+impl Group {
+    /// Whether the descriptors of one of its processes could be counted; of no process there are none.
+    pub(super) fn has_descriptors(&self) -> bool {
+        self.gauges.descriptors.is_some() || self.gauges.processes == 0
+    }
+
+    /// The same of shares of memory.
+    pub(super) fn has_shares(&self) -> bool {
+        self.gauges.shares.is_some() || self.gauges.processes == 0
+    }
 }
 
 /// What is known of the children of a process that have ended since it was last seen.
@@ -383,8 +405,8 @@ impl Tracker {
         let Some(group) = process.group.as_ref().and_then(|name| self.groups.get_mut(name)) else { return };
         let content = file.content(paths, Root::Proc, format_args!("{pid}/status"));
         let Some(status) = content.map(proc::status) else { return };
-        let io = file.content(paths, Root::Proc, format_args!("{pid}/io")).and_then(proc::io);
-        let descriptors = open_descriptors(paths, proc, file, pid);
+        let io = read_io(paths, file, pid);
+        let descriptors = descriptors(paths, proc, file, pid);
         if process.limit.is_none() || (round - process.first_round).is_multiple_of(LIMIT_ROUNDS) {
             process.limit = open_files_limit(paths, file, pid).filter(|limit| *limit > 0.0);
         }
@@ -396,6 +418,7 @@ impl Tracker {
             _ => None,
         };
         let before = process.counted;
+        group.has_io |= io.is_some();
         let io = io.unwrap_or(Io { read_bytes: before.read_bytes, write_bytes: before.write_bytes });
         let now = Counts::of(&process.stat, &status, io);
         let children = Counts::of_children(&process.stat.children);
@@ -420,7 +443,9 @@ impl Tracker {
         gauges.resident_bytes = gauges.resident_bytes.saturating_add(status.resident_bytes);
         gauges.virtual_bytes = gauges.virtual_bytes.saturating_add(process.stat.virtual_bytes);
         gauges.swap_bytes = gauges.swap_bytes.saturating_add(status.swap_bytes);
-        gauges.descriptors += descriptors.unwrap_or(0);
+        if let Some(open) = descriptors {
+            gauges.descriptors = Some(gauges.descriptors.unwrap_or(0) + open);
+        }
         if let (Some(open), Some(limit)) = (descriptors, process.limit) {
             gauges.worst_descriptor_ratio = gauges.worst_descriptor_ratio.max(open as f64 / limit);
         }
@@ -433,22 +458,48 @@ impl Tracker {
             }
             None => gauges.states[state(process.stat.state)] += 1,
         }
-        if self.reads_shares {
-            let (resident, swapped) = shares(paths, file, pid);
-            gauges.proportional_bytes = gauges.proportional_bytes.saturating_add(resident);
-            gauges.proportional_swap_bytes = gauges.proportional_swap_bytes.saturating_add(swapped);
+        if self.reads_shares
+            && let Some(more) = shares(paths, file, pid)
+        {
+            let sum = gauges.shares.get_or_insert_default();
+            sum.resident_bytes = sum.resident_bytes.saturating_add(more.resident_bytes);
+            sum.swap_bytes = sum.swap_bytes.saturating_add(more.swap_bytes);
         }
     }
 }
 
-/// The memory of a process by its share: bytes in memory, bytes swapped out.
-fn shares(paths: &Paths, file: &mut File, pid: u32) -> (u64, u64) {
-    // The sum over all mappings costs the kernel less than each of them; kernels before 4.14 have no sum.
-    if let Some(content) = file.content(paths, Root::Proc, format_args!("{pid}/smaps_rollup")) {
-        return proc::proportional(content);
+/// What a process read and wrote. That it was refused is told once, not of each process.
+fn read_io(paths: &Paths, file: &mut File, pid: u32) -> Option<Io> {
+    let read = file.try_content(paths, Root::Proc, format_args!("{pid}/io"));
+    if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        refusals::note(OTHERS_IO);
     }
-    let content = file.content(paths, Root::Proc, format_args!("{pid}/smaps"));
-    content.map(proc::proportional).unwrap_or_default()
+    proc::io(read.ok()?)
+}
+
+/// How many descriptors a process has open. The like is told of those that this user may not count.
+fn descriptors(paths: &Paths, proc: ProcKind, file: &mut File, pid: u32) -> Option<u64> {
+    let open = open_descriptors(paths, proc, file, pid);
+    if open.is_none() && file.status(paths, Root::Proc, format_args!("{pid}/fd")).is_some() {
+        refusals::note(OTHERS_DESCRIPTORS);
+    }
+    open
+}
+
+/// The memory of a process by its share. Threads of the kernel, and processes that have ended, have none.
+fn shares(paths: &Paths, file: &mut File, pid: u32) -> Option<Shares> {
+    // The sum over all mappings costs the kernel less than each of them; kernels before 4.14 have no sum.
+    for name in ["smaps_rollup", "smaps"] {
+        match file.try_content(paths, Root::Proc, format_args!("{pid}/{name}")) {
+            Ok(content) => return Some(proc::proportional(content)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                refusals::note(OTHERS_SHARES);
+                return None;
+            }
+            Err(_) => {}
+        }
+    }
+    Some(Shares::default())
 }
 
 impl Process {

@@ -171,7 +171,7 @@ fn gauges_are_sums_and_the_worst_ratio() {
     let mut machine = Machine::new(ALL);
     machine.scrape(&[fake(10, "web", 1), fake(20, "web", 1)]);
     let gauges = machine.tracker.groups["web"].gauges;
-    assert_eq!((gauges.resident_bytes, gauges.virtual_bytes, gauges.descriptors), (8192, 8192, 2));
+    assert_eq!((gauges.resident_bytes, gauges.virtual_bytes, gauges.descriptors), (8192, 8192, Some(2)));
     assert_eq!((gauges.worst_descriptor_ratio, gauges.states), (0.25, [0, 2, 0, 0, 0]));
     assert_eq!(gauges.oldest_start_s, Some(1_700_000_000.1));
 }
