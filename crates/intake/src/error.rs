@@ -28,6 +28,16 @@ pub enum IntakeError {
         /// Its value.
         max: usize,
     },
+    /// Some of a long one was taken before.
+    #[error("{why}; what was sent up to line {lines} is stored, {stored} samples of it")]
+    Partly {
+        /// Lines that are stored.
+        lines: usize,
+        /// Samples of them.
+        stored: u64,
+        /// Why no more was taken.
+        why: Box<IntakeError>,
+    },
     /// Storage did not take it.
     #[error(transparent)]
     Storage(#[from] CommitError),

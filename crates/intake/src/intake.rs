@@ -8,6 +8,8 @@ use crate::{
     metrics::Metrics,
     remote_write,
     stats::{Protocol, Stats, add},
+    tally::Tally,
+    text::{Body, Readiness},
     unzip::unzip,
 };
 use parking_lot::Mutex;
@@ -135,15 +137,50 @@ impl Intake {
         self.cache.tidy(self.now());
         let mut scratch = self.spare.lock().pop().unwrap_or_default();
         let taken = take(self, &mut scratch);
+        self.keep(scratch);
+        let of = self.stats.of(protocol);
+        add(if taken.is_ok() { &of.requests } else { &of.failed }, 1);
+        taken
+    }
+
+    /// Keeps buffers for later requests.
+    fn keep(&self, scratch: Scratch) {
         if scratch.plain.capacity() <= SPARE_BYTES {
             let mut spare = self.spare.lock();
             if spare.len() < SPARES {
                 spare.push(scratch);
             }
         }
-        let of = self.stats.of(protocol);
-        add(if taken.is_ok() { &of.requests } else { &of.failed }, 1);
-        taken
+    }
+
+    /// Commits a part of a request that is not held as a whole.
+    pub(crate) fn window(&self, body: &Body<'_>) -> Result<(Tally, Readiness), IntakeError> {
+        self.cache.tidy(self.now());
+        let mut scratch = self.spare.lock().pop().unwrap_or_default();
+        let mut readiness = Readiness::More;
+        let done = self.committed(body, &mut scratch, |batch, rest| {
+            readiness = body.read(self, batch, rest);
+            Ok(())
+        });
+        self.keep(scratch);
+        Ok((done?, readiness))
+    }
+
+    /// Makes durable what was committed.
+    pub(crate) fn make_durable(&self) -> Result<(), IntakeError> {
+        Ok((self.into.make_durable)()?)
+    }
+
+    /// A request that was taken in windows has come to its end.
+    pub(crate) fn request_taken(&self, protocol: Protocol, tally: Tally) -> Written {
+        add(&self.stats.of(protocol).requests, 1);
+        self.written(protocol, tally)
+    }
+
+    /// A request of which no more was taken; what was taken of it before counts.
+    pub(crate) fn request_failed(&self, protocol: Protocol, tally: Tally) {
+        add(&self.stats.of(protocol).failed, 1);
+        let _told_with_the_error = self.written(protocol, tally);
     }
 
     /// One batch: `read` puts samples into it, then it is committed and made durable.
@@ -154,12 +191,27 @@ impl Intake {
         scratch: &mut Scratch,
         read: impl FnOnce(&mut Batch<'_>, Rest<'_>) -> Result<(), IntakeError>,
     ) -> Result<Written, IntakeError> {
+        let tally = self.committed(names, scratch, read)?;
+        self.make_durable()?;
+        Ok(self.written(protocol, tally))
+    }
+
+    /// Commits what `read` puts into a batch.
+    fn committed(
+        &self,
+        names: &dyn Names,
+        scratch: &mut Scratch,
+        read: impl FnOnce(&mut Batch<'_>, Rest<'_>) -> Result<(), IntakeError>,
+    ) -> Result<Tally, IntakeError> {
         let latest = self.now().plus(FUTURE_TOLERANCE);
         let setting = Setting { cache: &self.cache, max_labels: self.limits.labels, latest };
         let (mut batch, rest) = Batch::begin(self.into.storage.appender(), setting, names, scratch);
         read(&mut batch, rest)?;
-        let (_, mut tally) = batch.commit()?;
-        (self.into.make_durable)()?;
+        Ok(batch.commit()?.1)
+    }
+
+    /// Counts what became of a request, and says it.
+    fn written(&self, protocol: Protocol, mut tally: Tally) -> Written {
         self.metrics.remember(tally.take_metrics());
         let of = self.stats.of(protocol);
         add(&of.samples, tally.samples + tally.histograms);
@@ -174,9 +226,9 @@ impl Intake {
             if let Some(refused) = refused {
                 tracing::warn!(refused, "samples of remote write were refused");
             }
-            return Ok(Written { samples, histograms, exemplars, refused_count, refused: None });
+            return Written { samples, histograms, exemplars, refused_count, refused: None };
         }
-        Ok(Written { samples, histograms, exemplars, refused_count, refused })
+        Written { samples, histograms, exemplars, refused_count, refused }
     }
 
     /// What time it is, in milliseconds.

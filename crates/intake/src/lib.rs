@@ -4,8 +4,8 @@
 //! Modules:
 //! - `intake`: `Intake`: takes bodies, one batch each, and says what became of them.
 //! - `remote_write`: requests of remote write 1.0 and 2.0.
-//! - `text`: bodies of text, line by line: `lines` (Influx, Graphite), `json`, `csv`; `unzip`: what
-//!   compressed them.
+//! - `text`: bodies of text, line by line: `lines` (Influx, Graphite), `json`, `csv`; `stream`: `Stream`:
+//!   those of any length, window by window; `unzip`: what compressed them.
 //! - `otlp`: metrics of OpenTelemetry, translated as Prometheus does; see its map.
 //! - `statsd`: what comes over StatsD, added up. `pushgateway`: groups of metrics that jobs leave; see their
 //!   maps.
@@ -20,7 +20,8 @@
 //!
 //! What always holds:
 //! - A request is one batch: what of it is good is visible as one, what is refused is told to its sender. One
-//!   that cannot be read to its end leaves nothing.
+//!   that cannot be read to its end leaves nothing. A `Stream` is a batch for each window, and says how
+//!   far it came.
 //! - What was said to be written is durable.
 //! - A sample of a known series costs no allocation, and nothing is made of its labels.
 //! - What a request says of its length is checked before anything is made of it; all requests together have a
@@ -43,6 +44,7 @@ mod pushgateway;
 mod remote_write;
 mod stats;
 mod statsd;
+mod stream;
 mod tally;
 mod text;
 mod unzip;
@@ -56,5 +58,6 @@ pub use pushgateway::{Form, GatewayOptions, GroupingKey, PathError, Pushgateway,
 pub use skopos_proto::{pushed::Version, wire::WireError};
 pub use stats::{OfProtocol, Protocol, Stats};
 pub use statsd::{Statsd, StatsdStats};
+pub use stream::Stream;
 pub use text::{ExtraLabels, Precision, TextFormat};
 pub use unzip::Compression;

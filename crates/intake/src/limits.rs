@@ -13,6 +13,10 @@ pub const REQUEST_BYTES: &str = "push.max-request-bytes";
 pub const DECODED_BYTES: &str = "push.max-decoded-bytes";
 /// The same of all requests together.
 pub const TOTAL_MEMORY: &str = "push.total-memory";
+/// The most bytes of an import, unpacked.
+pub const IMPORT_BYTES: &str = "push.max-import-bytes";
+/// The most bytes of a line of one.
+pub const LINE_BYTES: &str = "push.max-line-bytes";
 /// The most labels of a series.
 pub const LABELS: &str = "push.max-labels";
 
@@ -23,6 +27,10 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Bytes once they are unpacked.
     pub decoded_bytes: usize,
+    /// Bytes of a body of lines, unpacked; it is not held as a whole.
+    pub import_bytes: u64,
+    /// Bytes of one of its lines.
+    pub line_bytes: usize,
     /// Labels of a series.
     pub labels: usize,
 }
@@ -34,7 +42,13 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request_bytes: 32 << 20, decoded_bytes: 128 << 20, labels: 256 }
+        Self {
+            request_bytes: 32 << 20,
+            decoded_bytes: 128 << 20,
+            import_bytes: 16 << 30,
+            line_bytes: 16 << 20,
+            labels: 256,
+        }
     }
 }
 

@@ -22,10 +22,10 @@ pub(crate) const fn one(piece: (u32, u32)) -> Place {
     [piece, (0, 0)]
 }
 
-/// The lines of a body without their ends, empty ones left out.
-pub(crate) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The lines of a body without their ends, each with its number, counted from 0; empty ones are left out.
+pub(crate) fn lines(body: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let lines = body.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    lines.filter(|line| !line.trim_ascii().is_empty())
+    lines.enumerate().filter(|(_, line)| !line.trim_ascii().is_empty())
 }
 
 /// A number as a float, when it is one.

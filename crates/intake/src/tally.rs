@@ -69,6 +69,23 @@ impl Tally {
         self.tell(reason);
     }
 
+    /// Adds what became of the samples of another batch of the same request.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.samples += other.samples;
+        self.histograms += other.histograms;
+        self.exemplars += other.exemplars;
+        self.exemplars_passed_over += other.exemplars_passed_over;
+        self.invalid_labels += other.invalid_labels;
+        self.refused += other.refused;
+        self.of_labels += other.of_labels;
+        for line in other.text.lines() {
+            self.tell(format_args!("{line}"));
+        }
+        self.lines += other.lines.saturating_sub(TOLD);
+        let room = METRICS_MAX.saturating_sub(self.metrics.len());
+        self.metrics.extend(other.metrics.into_iter().take(room));
+    }
+
     /// Notes samples that another batch overtook.
     pub(crate) fn overtaken(&mut self, samples: u64) {
         if samples > 0 {

@@ -44,7 +44,7 @@ pub enum TextFormat {
 }
 
 impl TextFormat {
-    fn protocol(&self) -> Protocol {
+    pub(crate) fn protocol(&self) -> Protocol {
         match self {
             Self::Influx(_) => Protocol::Influx,
             Self::Graphite => Protocol::Graphite,
@@ -109,15 +109,25 @@ pub struct ExtraLabels {
     pub missing: Vec<(String, String)>,
 }
 
-/// A body of text with what reading its labels needs.
-struct Body<'a> {
-    plain: &'a [u8],
-    format: &'a TextFormat,
-    extra: &'a ExtraLabels,
+/// Whole lines of a body, with what reading their labels needs.
+pub(crate) struct Body<'a> {
+    pub(crate) plain: &'a [u8],
+    pub(crate) format: &'a TextFormat,
+    pub(crate) extra: &'a ExtraLabels,
+    /// Lines of the body that stand before them.
+    pub(crate) lines_before: usize,
+}
+
+/// Whether what follows can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    More,
+    /// Something stands there behind which nothing can be read.
+    Over,
 }
 
 impl Intake {
-    /// Takes a body of text.
+    /// Takes a body of text that is held as a whole, as one batch.
     ///
     /// # Errors
     /// When nothing of it was taken.
@@ -134,9 +144,9 @@ impl Intake {
             let written = unzip(body, compression, (&mut held, max), &mut plain)
                 .and_then(|()| held.take(plain.len().saturating_mul(crate::intake::BYTES_FOR_EACH)))
                 .and_then(|()| {
-                    let body = Body { plain: &plain, format, extra };
+                    let body = Body { plain: &plain, format, extra, lines_before: 0 };
                     intake.batch(protocol, &body, scratch, |batch, rest| {
-                        body.read(intake, batch, rest);
+                        let _told_by_what_is_refused = body.read(intake, batch, rest);
                         Ok(())
                     })
                 });
@@ -147,7 +157,7 @@ impl Intake {
 }
 
 impl Body<'_> {
-    fn read(&self, intake: &Intake, batch: &mut Batch<'_>, mut rest: Rest<'_>) {
+    pub(crate) fn read(&self, intake: &Intake, batch: &mut Batch<'_>, mut rest: Rest<'_>) -> Readiness {
         let (cache, now) = (intake.cache(), intake.now());
         let mut extra = vec![PART];
         for (name, value) in self.extra.instead.iter().chain(&self.extra.missing) {
@@ -161,7 +171,7 @@ impl Body<'_> {
         if let Some(at) = is_page {
             return self.exposition(at, (cache, &extra), batch, &mut rest);
         }
-        for (i, line) in lines::lines(self.plain).enumerate() {
+        for (i, line) in lines::lines(self.plain) {
             let done = match self.format {
                 TextFormat::Influx(_) if line.trim_ascii_start().starts_with(b"#") => Ok(()),
                 TextFormat::Influx(precision) => {
@@ -174,9 +184,11 @@ impl Body<'_> {
             };
             if let Err(reason) = done {
                 let line = String::from_utf8_lossy(&line[..line.len().min(EXCERPT_BYTES)]);
-                batch.tally.refuse_other(format_args!("line {}: {reason}: {line}", i + 1));
+                let number = self.lines_before + i + 1;
+                batch.tally.refuse_other(format_args!("line {number}: {reason}: {line}"));
             }
         }
+        Readiness::More
     }
 
     /// The key of a series of these parts.
@@ -279,7 +291,7 @@ impl Body<'_> {
         known: (&SeriesCache, &[u8]),
         batch: &mut Batch<'_>,
         rest: &mut Rest<'_>,
-    ) {
+    ) -> Readiness {
         for entry in Parser::new(Format::Text, self.plain) {
             match entry {
                 Ok(Entry::Sample(sample)) => {
@@ -290,9 +302,14 @@ impl Body<'_> {
                     }
                 }
                 Ok(_) => {}
-                Err(e) => return batch.tally.refuse_other(format_args!("{e}; nothing behind it was read")),
+                Err(mut e) => {
+                    e.line += self.lines_before;
+                    batch.tally.refuse_other(format_args!("{e}; nothing behind it was read"));
+                    return Readiness::Over;
+                }
             }
         }
+        Readiness::More
     }
 
     fn read_labels(&self, place: Place, into: &mut LabelsBuilder) -> Result<(), &'static str> {

@@ -125,14 +125,14 @@ fn a_bad_line_costs_itself_alone() {
 }
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
 }
 
 #[test]
 fn bodies_may_be_compressed_and_bombs_are_stopped() {
-    let server = taking().flag("--push.max-decoded-bytes=1MiB").start();
+    let server = taking().flag("--push.max-import-bytes=8MB").flag("--push.max-line-bytes=1MiB").start();
     let line = b"packed v=1\n";
     let zstd = zstd::encode_all(&line[..], 1).unwrap();
     for (encoding, body) in [("gzip", gzip(line)), ("zstd", zstd), ("identity", line.to_vec())] {
@@ -143,15 +143,87 @@ fn bodies_may_be_compressed_and_bombs_are_stopped() {
         );
     }
     assert_eq!(value(&server, "packed_v"), Some(1.0));
-    let zeros = vec![b'0'; 300 << 20];
-    let bombs = [("gzip", gzip(&zeros)), ("zstd", zstd::encode_all(&zeros[..], 1).unwrap())];
-    for (encoding, bomb) in bombs {
-        let answer = post(&server, "/write", &[("Content-Encoding", encoding)], &bomb);
-        assert_eq!(answer.status, 413, "{encoding}: {}", answer.text());
-        assert!(answer.text().contains("--push.max-decoded-bytes"), "{}", answer.text());
+    let (zeros, lines) = (vec![b'0'; 32 << 20], line.repeat((32 << 20) / line.len()));
+    for (bomb, limit) in [(zeros, "--push.max-line-bytes"), (lines, "--push.max-import-bytes")] {
+        for (encoding, bomb) in [("gzip", gzip(&bomb)), ("zstd", zstd::encode_all(&bomb[..], 1).unwrap())] {
+            let answer = post(&server, "/write", &[("Content-Encoding", encoding)], &bomb);
+            assert_eq!(answer.status, 413, "{encoding}: {}", answer.text());
+            assert!(answer.text().contains(limit), "{}", answer.text());
+        }
     }
     assert_eq!(post(&server, "/write", &[("Content-Encoding", "br")], line).status, 415);
     assert!(server.get("/metrics").text().contains("\nskopos_push_memory_bytes 0\n"));
+}
+
+/// The most memory that the process ever held.
+fn peak_resident_bytes(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn a_long_body_is_stored_as_it_comes_and_never_held() {
+    const SERIES: usize = 1000;
+    const TIMES: usize = 1000;
+    let mut server = taking().start();
+    let first = now_ms() - 3_600_000;
+    let (mut body, mut of_one_time) = (Vec::new(), 0);
+    for time in 0..TIMES {
+        let at = first + 1000 * time as i64;
+        for series in 0..SERIES {
+            writeln!(body, "long,host=a-machine-with-a-name,series={series} value={time} {at}").unwrap();
+        }
+        of_one_time = if time == 0 { body.len() } else { of_one_time };
+    }
+    // What the series themselves take is there before.
+    assert_eq!(post(&server, "/write?precision=ms", &[], &body[..of_one_time]).status, 204);
+    let before = peak_resident_bytes(server.process().id());
+    let answer = post(&server, "/write?precision=ms", &[("Content-Encoding", "gzip")], &gzip(&body));
+    assert_eq!((answer.status, answer.text()), (204, String::new()));
+    let grown = peak_resident_bytes(server.process().id()) - before;
+    println!("{} MiB of lines: {} MiB more memory at most", body.len() >> 20, grown >> 20);
+    // A sample takes 16 bytes at most, in memory and in what the log has not written yet.
+    assert!(grown < (32 << 20) + 16 * (SERIES * TIMES) as u64, "{grown} bytes for {}", body.len());
+    assert_eq!(value(&server, "sum(count_over_time(long_value[2h]))"), Some((SERIES * TIMES) as f64));
+    assert!(server.get("/metrics").text().contains("\nskopos_push_memory_bytes 0\n"));
+}
+
+#[test]
+fn what_came_of_a_body_that_is_cut_off_is_stored_and_said() {
+    let server = taking().flag("--push.body-timeout=1s").start();
+    let now = now_ms();
+    let body: String =
+        (0..40_000).map(|i| format!("cut,i={} v={i} {}\n", i % 100, now - 40_000 + i)).collect();
+    let packed = gzip(body.as_bytes());
+    let headers = [("Content-Encoding", "gzip")];
+    let answer = post(&server, "/write?precision=ms", &headers, &packed[..packed.len() - 10]);
+    let text = answer.text();
+    assert_eq!(answer.status, 400, "{text}");
+    assert!(text.contains("cut off; what was sent up to line ") && text.contains(" is stored"), "{text}");
+    let stored: f64 =
+        text.split(' ').find_map(|word| word.parse().ok().filter(|n: &f64| *n > 1000.0)).unwrap();
+    assert_eq!(value(&server, "sum(count_over_time(cut_v[1h]))"), Some(stored), "{text}");
+    // Sent again, what is there is old, and the rest is taken.
+    let again = post(&server, "/write?precision=ms", &headers, &packed);
+    assert!(again.status == 400 && again.text().contains("out of order"), "{}", again.text());
+    assert_eq!(value(&server, "sum(count_over_time(cut_v[1h]))"), Some(40_000.0));
+    // A line that is bad far down is called by its number.
+    let bad = format!("{}\nbad\n", body.replace("cut,", "far,"));
+    let answer = post(&server, "/write?precision=ms", &[], bad.as_bytes());
+    assert!(
+        answer.status == 400 && answer.text().contains("line 40002: there are no fields"),
+        "{}",
+        answer.text()
+    );
+    let slow = std::net::TcpStream::connect(server.address()).unwrap();
+    let head = "POST /write HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nm v=1\n";
+    (&slow).write_all(head.as_bytes()).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut told = [0; 1000];
+    let n = std::io::Read::read(&mut (&slow), &mut told).unwrap();
+    let told = String::from_utf8_lossy(&told[..n]);
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("--push.body-timeout"), "{told}");
 }
 
 #[test]

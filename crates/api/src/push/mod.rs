@@ -18,7 +18,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use skopos_intake::{Held, Intake, IntakeError, Pushgateway, Version, Written, limits};
+use skopos_intake::{
+    Compression, ExtraLabels, Held, Intake, IntakeError, Pushgateway, Stream, TextFormat, Version, Written,
+    limits,
+};
 use skopos_storage::CommitError;
 use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -26,6 +29,8 @@ use tokio::time::timeout;
 /// How the flags are called.
 const CONCURRENCY: &str = "push.max-concurrency";
 const BODY_TIMEOUT: &str = "push.body-timeout";
+/// So much of a body of lines is gathered before it is stored.
+const PART_BYTES: usize = 1 << 20;
 
 /// What is taken, and how.
 #[derive(Clone, Debug)]
@@ -142,15 +147,19 @@ impl PushError {
 
 impl From<IntakeError> for PushError {
     fn from(e: IntakeError) -> Self {
-        let status = match &e {
-            IntakeError::Invalid(_) => StatusCode::BAD_REQUEST,
-            IntakeError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            IntakeError::Busy { .. } | IntakeError::Storage(CommitError::Retry { .. }) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            IntakeError::Storage(CommitError::Halt { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::new(status, e.to_string())
+        Self::new(status(&e), e.to_string())
+    }
+}
+
+fn status(e: &IntakeError) -> StatusCode {
+    match e {
+        IntakeError::Invalid(_) => StatusCode::BAD_REQUEST,
+        IntakeError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        IntakeError::Busy { .. } | IntakeError::Storage(CommitError::Retry { .. }) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        IntakeError::Storage(CommitError::Halt { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+        IntakeError::Partly { why, .. } => status(why),
     }
 }
 
@@ -184,11 +193,7 @@ async fn read_all(push: &Push, mut body: Body) -> Result<Pushed, PushError> {
         return Err(too_long().into());
     }
     let (mut held, mut bytes, mut charged) = (push.intake.memory().begin(), Vec::new(), 0);
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|e| {
-            PushError::new(StatusCode::BAD_REQUEST, format!("the body did not come to its end: {e}"))
-        })?;
-        let Ok(part): Result<Bytes, _> = frame.into_data() else { continue };
+    while let Some(part) = next_frame(&mut body).await? {
         if bytes.len() + part.len() > max {
             return Err(too_long().into());
         }
@@ -199,6 +204,73 @@ async fn read_all(push: &Push, mut body: Body) -> Result<Pushed, PushError> {
         }
     }
     Ok(Pushed { bytes, _held: held })
+}
+
+/// Takes a body of lines of any length as it comes.
+pub(crate) async fn take_lines(
+    parts: Arc<Parts>,
+    mut body: Body,
+    (format, compression): (TextFormat, Compression),
+    extra: ExtraLabels,
+) -> Result<Written, PushError> {
+    let push = &parts.push;
+    let mut held = push.intake.memory().begin();
+    held.take(PART_BYTES)?;
+    let mut stream = Box::new(Stream::begin(&push.intake, (format, compression), extra)?);
+    let within = push.options.body_timeout;
+    loop {
+        let late = |_elapsed| {
+            let rate = format!("no more than {} KiB of the body came", PART_BYTES >> 10);
+            PushError::unavailable(format!("{rate} within {within:?} (--{BODY_TIMEOUT})"))
+        };
+        let part = timeout(within, next_part(&mut body)).await.map_err(late)??;
+        let taken = store_with(Arc::clone(&parts), move || {
+            stream.push(&part.bytes)?;
+            Ok(if part.is_last { Taken::All(stream.end()?) } else { Taken::Part(stream) })
+        });
+        match taken.await? {
+            Taken::All(written) => return Ok(written),
+            Taken::Part(more) => stream = more,
+        }
+    }
+}
+
+/// A part of a body.
+struct Part {
+    bytes: Vec<u8>,
+    is_last: bool,
+}
+
+/// How far a body of lines was taken.
+enum Taken {
+    Part(Box<Stream>),
+    All(Written),
+}
+
+async fn next_part(body: &mut Body) -> Result<Part, PushError> {
+    let mut bytes = Vec::new();
+    while bytes.len() < PART_BYTES {
+        match next_frame(body).await? {
+            Some(frame) => bytes.extend_from_slice(&frame),
+            None => return Ok(Part { bytes, is_last: true }),
+        }
+    }
+    Ok(Part { bytes, is_last: false })
+}
+
+/// What of a body came next; none at its end.
+async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, PushError> {
+    loop {
+        let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await else {
+            return Ok(None);
+        };
+        let frame = frame.map_err(|e| {
+            PushError::new(StatusCode::BAD_REQUEST, format!("the body did not come to its end: {e}"))
+        })?;
+        if let Ok(part) = frame.into_data() {
+            return Ok(Some(part));
+        }
+    }
 }
 
 /// Has a body stored on a thread, once there is a slot for it.

@@ -1,7 +1,7 @@
 //! Bodies of text: Influx (`/write`, `/api/v2/write`), and import of JSON lines, CSV and the text format
 //! (`/api/v1/import…`), as VictoriaMetrics has them. Only with `--push.enable`.
 
-use super::{PushError, Way, read_body, store};
+use super::{PushError, Way, take_lines};
 use crate::{
     params::Params,
     parts::{Parts, Ready},
@@ -96,10 +96,7 @@ async fn taken(
     let format = format(&params)?;
     let extra = extra_labels(&params)?;
     let compression = compression(&request)?;
-    let body = read_body(&parts.push, request.into_body()).await?;
-    let written =
-        store(parts, body, move |intake, body| intake.text(&format, (body, compression), &extra)).await?;
-    Ok(written.refused)
+    Ok(take_lines(parts, request.into_body(), (format, compression), extra).await?.refused)
 }
 
 /// How a body is compressed.

@@ -3,8 +3,8 @@
 
 use skopos_base::Env;
 use skopos_intake::{
-    Compression, CsvFormat, Destination, ExtraLabels, Intake, Limits, OtlpConfig, OtlpForm, Precision,
-    Statsd, TextFormat, Version, Written,
+    Compression, CsvFormat, Destination, ExtraLabels, Intake, IntakeError, Limits, OtlpConfig, OtlpForm,
+    Precision, Statsd, Stream, TextFormat, Version, Written,
 };
 use skopos_model::{Labels, Metadata, SeriesRef, TimestampMs};
 use skopos_storage::{Append, AppendError, Appendable, Appender, CommitError, Committed, SeriesId};
@@ -59,7 +59,7 @@ pub(super) const DECODERS: &[(&str, &[&str])] = &[
     ("crates/intake/src/lines/influx.rs", &["parse", "tags", "find", "unescaped", "value"]),
     ("crates/intake/src/statsd/line.rs", &["parse"]),
     ("crates/intake/src/text.rs", &["text", "influx", "graphite", "json", "csv"]),
-    ("crates/intake/src/unzip.rs", &["unzip"]),
+    ("crates/intake/src/unzip.rs", &["unzip", "step"]),
     (
         "crates/intake/src/remote_write.rs",
         &["read", "text", "of", "key", "each_label", "series", "exemplar", "family"],
@@ -110,8 +110,14 @@ impl Appender for Batch<'_> {
 pub(super) fn any(bytes: &[u8]) -> bool {
     let Some((kind, body)) = bytes.split_first() else { return false };
     let into = Destination { storage: Arc::new(Taking::default()), make_durable: Arc::new(|| Ok(())) };
-    let limits = Limits { request_bytes: 1 << 20, decoded_bytes: 4 << 20, labels: 64 };
-    let intake = Intake::new(into, &Env::real(), limits, 32 << 20);
+    let limits = Limits {
+        request_bytes: 1 << 20,
+        decoded_bytes: 4 << 20,
+        import_bytes: 4 << 20,
+        line_bytes: 1 << 20,
+        labels: 64,
+    };
+    let intake = Arc::new(Intake::new(into, &Env::real(), limits, 32 << 20));
     let otlp = OtlpConfig { promote_all_resource_attributes: true, ..OtlpConfig::default() };
     let take = || -> Option<Written> {
         match kind % 10 {
@@ -144,13 +150,16 @@ fn formats() -> [TextFormat; 6] {
     ]
 }
 
-fn text(intake: &Intake, format: &TextFormat, body: &[u8]) -> Option<Written> {
+fn text(intake: &Arc<Intake>, format: &TextFormat, body: &[u8]) -> Option<Written> {
     let missing = vec![("db".to_owned(), "x".to_owned())];
     let extra = ExtraLabels { missing, ..ExtraLabels::default() };
     let written = intake.text(format, (body, Compression::None), &extra).ok()?;
     for compression in [Compression::Gzip, Compression::Zstd, Compression::Deflate] {
         drop(intake.text(format, (body, compression), &extra));
+        drop(streamed(intake, (format, compression), &extra, body));
     }
+    let in_parts = streamed(intake, (format, Compression::None), &extra, body);
+    assert_eq!(in_parts.expect("what is taken as a whole is taken in parts"), written);
     let mut statsd = Statsd::new(100);
     statsd.add(body, 0);
     let mut page = Vec::new();
@@ -158,6 +167,18 @@ fn text(intake: &Intake, format: &TextFormat, body: &[u8]) -> Option<Written> {
     let flushed = intake.text(&TextFormat::Statsd, (&page, Compression::None), &ExtraLabels::default());
     assert_eq!(flushed.expect("our own page is taken").refused, None);
     Some(written)
+}
+
+/// The same in parts.
+fn streamed(
+    intake: &Arc<Intake>,
+    (format, compression): (&TextFormat, Compression),
+    extra: &ExtraLabels,
+    body: &[u8],
+) -> Result<Written, IntakeError> {
+    let mut stream = Stream::begin(intake, (format.clone(), compression), extra.clone())?;
+    body.chunks(1000).try_for_each(|part| stream.push(part))?;
+    stream.end()
 }
 
 fn packed(plain: &[u8]) -> Vec<u8> {

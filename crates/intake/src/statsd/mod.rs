@@ -73,7 +73,7 @@ impl Statsd {
 
     /// Adds all lines of a datagram.
     pub fn add(&mut self, datagram: &[u8], now_ms: i64) {
-        for line in crate::lines::lines(datagram) {
+        for (_, line) in crate::lines::lines(datagram) {
             match line::parse(line) {
                 Some(line) => self.add_line(&line, now_ms),
                 None => self.stats.bad_lines += 1,

@@ -5,7 +5,7 @@ use crate::role::Failure;
 use skopos_api::{Push, PushOptions, Way};
 use skopos_base::Env;
 use skopos_intake::{Destination, GatewayOptions, Intake, Limits, Pushgateway, Version};
-use skopos_model::DurationMs;
+use skopos_model::{ByteSize, DurationMs};
 use skopos_storage::Appendable;
 use skopos_tsdb::Db;
 use std::{
@@ -60,6 +60,13 @@ pub(super) struct PushFlags {
     /// Bytes that it may have once it is unpacked; at most 2GiB.
     #[arg(long = "push.max-decoded-bytes", value_name = "SIZE|PERCENT", default_value = "128MiB")]
     max_decoded_bytes: MemoryBudget,
+    /// Bytes that a body of lines (Influx, imports) may have once it is unpacked: it is stored as it comes,
+    /// and not held as a whole.
+    #[arg(long = "push.max-import-bytes", value_name = "SIZE", default_value = "16GB")]
+    max_import_bytes: ByteSize,
+    /// Bytes that a line of one may have.
+    #[arg(long = "push.max-line-bytes", value_name = "SIZE|PERCENT", default_value = "16MiB")]
+    max_line_bytes: MemoryBudget,
     /// Labels that a pushed series may have.
     #[arg(long = "push.max-labels", value_name = "N", default_value_t = 256,
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -67,7 +74,7 @@ pub(super) struct PushFlags {
     /// Memory that all pushes together may hold; beyond it they are told to come again later.
     #[arg(long = "push.total-memory", value_name = "SIZE|PERCENT", default_value = "20%")]
     total_memory: MemoryBudget,
-    /// How long the body of a push may take to come, as a whole.
+    /// How long the body of a push may take to come, as a whole; of a body of lines, how long a MiB of it.
     #[arg(long = "push.body-timeout", value_name = "DURATION", default_value = "30s")]
     body_timeout: DurationMs,
     /// Pushes whose samples are stored at the same time; more wait.
@@ -105,6 +112,8 @@ impl PushFlags {
         let limits = Limits {
             request_bytes: bytes(self.max_request_bytes),
             decoded_bytes: bytes(self.max_decoded_bytes).min(Limits::MAX_DECODED_BYTES),
+            import_bytes: self.max_import_bytes.bytes(),
+            line_bytes: bytes(self.max_line_bytes),
             labels: self.max_labels as usize,
         };
         let durable = Arc::clone(db);
