@@ -89,8 +89,8 @@ pub enum OptionsError {
         /// What is wrong with it.
         error: Box<regex::Error>,
     },
-    /// A flag's value is no duration.
-    #[error("--{flag}={value}: not a duration; write it like 5s, 1m30s or 500ms")]
+    /// A flag's value is no duration, or none at all.
+    #[error("--{flag}={value}: not a duration longer than 0; write it like 5s, 1m30s or 500ms")]
     Duration {
         /// The flag.
         flag: &'static str,

@@ -2,7 +2,7 @@
 //! has such a name already, its own is right, so that no family and no series stands twice. It never looks
 //! at values.
 
-use crate::collectors::textfile::SCRAPE_ERROR;
+use crate::{collectors::textfile::SCRAPE_ERROR, registry::Scrape};
 use skopos_exposition::Format;
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,16 +11,18 @@ const TYPE: &[u8] = b"# TYPE ";
 /// What OpenMetrics keeps out of the names of families.
 const SUFFIXES: [&[u8]; 2] = [b"_total", b"_info"];
 
-/// Appends the families of `part` to `page` but for those whose names are in it already, and returns the
-/// names of these. If there are any, the part's own metric says that something could not be shown.
-pub(crate) fn append(page: &mut Vec<u8>, part: &[u8], format: Format) -> BTreeSet<String> {
+/// Appends the families of `part` to `page` but for those whose names it has already or which are reserved,
+/// and returns the names of these. If there are any, the metric of the part says that something is not shown.
+pub(crate) fn append(page: &mut Vec<u8>, part: &[u8], scrape: &Scrape) -> BTreeSet<String> {
+    let format = scrape.format;
     let mut left_out = BTreeSet::new();
     // Most machines have no such families: then there is nothing to compare.
     if families(part).all(|family| name_of(family).starts_with(b"node_textfile_")) {
         page.extend_from_slice(part);
         return left_out;
     }
-    let own: HashSet<&[u8]> = types(page).collect();
+    let reserved = scrape.reserved.iter().map(|name| name.as_bytes());
+    let own: HashSet<&[u8]> = types(page).chain(reserved).collect();
     let is_own = |name: &[u8]| {
         let stem = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(*suffix));
         own.contains(name) || format == Format::OpenMetrics && stem.is_some_and(|stem| own.contains(stem))
@@ -96,12 +98,14 @@ fn first_word(line: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Selection;
 
     const PAGE: &str = "# HELP a A.\n# TYPE a gauge\na 1\n# TYPE b counter\nb_total{x=\"\\n# TYPE c\"} 2\n";
 
     fn check(part: &str, format: Format, expected: &str, left_out: &[&str]) {
         let mut page = PAGE.as_bytes().to_vec();
-        let found = append(&mut page, part.as_bytes(), format);
+        let scrape = Scrape { format, selection: Selection::default(), timeout: None, reserved: &["up"] };
+        let found = append(&mut page, part.as_bytes(), &scrape);
         assert_eq!(String::from_utf8(page).unwrap(), format!("{PAGE}{expected}"));
         assert_eq!(found.into_iter().collect::<Vec<_>>(), left_out, "{part}");
     }
@@ -116,6 +120,8 @@ mod tests {
         check(&all, Format::Text, &all, &[]);
         let twice = format!("# HELP a Other.\n# TYPE a gauge\na{{x=\"y\"}} 1\na 3\n{own}{}", error(0));
         check(&twice, Format::Text, &format!("{own}{}", error(1)), &["a"]);
+        let up = format!("# TYPE up gauge\nup 0\nup{{a=\"1\"}} 0\n{own}{}", error(0));
+        check(&up, Format::Text, &format!("{own}{}", error(1)), &["up"]);
         let twice = format!("# TYPE a counter\na 1\n{own}{}", error(1));
         check(&twice, Format::Text, &format!("{own}{}", error(1)), &["a"]);
     }

@@ -181,7 +181,13 @@ impl Machine<'_> {
         let mut page = Vec::new();
         for (_, mut collector) in collectors::build(&options, &env) {
             let out = Output::new(format, &mut page);
-            let mut context = Context { paths: &options.paths, host: &*env.host, clock: &*env.clock, out };
+            let mut context = Context {
+                paths: &options.paths,
+                host: &*env.host,
+                clock: &*env.clock,
+                ends_at: Duration::MAX,
+                out,
+            };
             collector.collect(&mut context)?;
             context.out.end_part()?;
         }

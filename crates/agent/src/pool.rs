@@ -111,6 +111,7 @@ struct Task {
 #[derive(Debug)]
 struct Round {
     format: Format,
+    ends_at: Duration,
     results: Mutex<Results>,
     all_there: Condvar,
 }
@@ -147,7 +148,7 @@ impl Pool {
     pub(crate) fn run(&self, slots: &[usize], format: Format, deadline: Duration) -> Vec<Done> {
         let clock = &*self.shared.world.clock;
         let began = clock.monotonic();
-        let round = Arc::new(Round::new(format, slots.len()));
+        let round = Arc::new(Round::new(format, slots.len(), began.saturating_add(deadline)));
         self.add(&round, slots);
         let mut results = round.results.lock();
         loop {
@@ -289,11 +290,11 @@ impl Task {
 }
 
 impl Round {
-    fn new(format: Format, len: usize) -> Self {
+    fn new(format: Format, len: usize, ends_at: Duration) -> Self {
         let mut done = Vec::with_capacity(len);
         done.resize_with(len, || None);
         let results = Mutex::new(Results { done, missing: len, closed: false });
-        Self { format, results, all_there: Condvar::new() }
+        Self { format, ends_at, results, all_there: Condvar::new() }
     }
 
     fn deliver(&self, at: usize, done: Done) {
@@ -345,6 +346,7 @@ fn collect(world: &World, name: &'static str, idle: &mut Idle, task: &Task, mut 
         paths: &world.paths,
         host: &*world.host,
         clock: &*world.clock,
+        ends_at: task.round.ends_at,
         out: Output::new(task.round.format, &mut part),
     };
     let result = catch_unwind(AssertUnwindSafe(|| idle.collector.collect(&mut context)))

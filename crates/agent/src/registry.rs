@@ -73,6 +73,8 @@ pub struct Scrape {
     pub selection: Selection,
     /// How long the caller waits at most, if that is less than the agent's own deadline.
     pub timeout: Option<Duration>,
+    /// Families that the caller adds itself: files of metrics may not have them.
+    pub reserved: &'static [&'static str],
 }
 
 impl NodeAgent {
@@ -123,7 +125,7 @@ impl NodeAgent {
 
     /// Appends the page of a scrape of all collectors to `out`.
     pub fn gather(&self, format: Format, out: &mut Vec<u8>) {
-        self.scrape(&Scrape { format, selection: Selection(None), timeout: None }, out);
+        self.scrape(&Scrape { format, selection: Selection(None), timeout: None, reserved: &[] }, out);
     }
 
     /// Appends the page of one scrape to `out`.
@@ -141,7 +143,7 @@ impl NodeAgent {
         self.write_build(&mut page);
         page.end_part().expect("invariant: the agent's own families have names and stand once");
         for foreign in succeeded().filter(is_foreign) {
-            self.tell_left_out(foreign::append(out, &foreign.part, scrape.format));
+            self.tell_left_out(foreign::append(out, &foreign.part, scrape));
         }
         Output::new(scrape.format, out)
             .end_page()

@@ -103,6 +103,38 @@ fn what_is_refused_is_counted_and_said_once_without_secrets() {
 }
 
 #[test]
+fn a_file_of_metrics_does_not_say_whether_the_agent_is_up() {
+    let receiver = peers::prometheus("", &[RECEIVING]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.prom"), "up 0\nup{a=\"1\"} 0\nmine 3\n").unwrap();
+    let agent = agent(&receiver)
+        .flag(&format!("--collector.textfile.directory={}", folder.path().display()))
+        .flag("--collector.textfile")
+        .start();
+    wait_for(&agent, "prometheus_remote_storage_samples_total", |n| n > 100.0);
+    let shown =
+        receiver.get("/api/v1/query?query=%7B__name__%3D~%22up%7Cmine%7Cnode_textfile_scrape_error%22%7D");
+    let body: serde_json::Value = serde_json::from_str(&shown.text()).unwrap();
+    let mut values: Vec<_> = body["data"]["result"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|series| {
+            format!(
+                "{} {}",
+                series["metric"]["__name__"].as_str().unwrap(),
+                series["value"][1].as_str().unwrap()
+            )
+        })
+        .collect();
+    values.sort();
+    assert_eq!(values, ["mine 3", "node_textfile_scrape_error 1", "up 1"], "{body}");
+    let log = agent.log();
+    assert_eq!(log.matches("a family of the agent's own").count(), 1, "{log}");
+    assert!(agent.get("/metrics").text().contains("\nup 0\n"), "a page that is scraped has it");
+}
+
+#[test]
 fn a_queue_is_of_one_process() {
     let receiver = peers::prometheus("", &[RECEIVING]);
     let first = agent(&receiver).start();

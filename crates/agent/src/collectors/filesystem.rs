@@ -187,7 +187,8 @@ impl Mounted {
 impl Collector for FileSystem {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         self.read_table(context)?;
-        let answers = self.pool.ask(&self.paths);
+        // One mount that hangs is given up before this collector is, which would lose all of them.
+        let answers = self.pool.ask_within(&self.paths, context.patience());
         self.write(&answers, context);
         Ok(())
     }

@@ -133,7 +133,7 @@ mod tests {
         testing::env_of,
     };
     use skopos_exposition::Format;
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     const TTY: &str = "/org/freedesktop/login1/session/c1";
     const SSH: &str = "/org/freedesktop/login1/session/_35";
@@ -174,7 +174,8 @@ mod tests {
         let env = env_of(Arc::new(host));
         let (paths, mut page) = (Paths::default(), Vec::new());
         let out = Output::new(Format::Text, &mut page);
-        let mut context = Context { paths: &paths, host: &*env.host, clock: &*env.clock, out };
+        let mut context =
+            Context { paths: &paths, host: &*env.host, clock: &*env.clock, ends_at: Duration::MAX, out };
         Logind::default().collect(&mut context)?;
         context.out.end_part()?;
         Ok(String::from_utf8(page).unwrap())

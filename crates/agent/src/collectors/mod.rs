@@ -82,6 +82,7 @@ pub(crate) mod systemd;
 pub(crate) mod tapestats;
 pub(crate) mod tcpstat;
 pub(crate) mod textfile;
+mod textfile_directory;
 pub(crate) mod thermal_zone;
 pub(crate) mod time;
 pub(crate) mod timex;
@@ -164,7 +165,7 @@ const FACTORIES: &[(&str, Factory)] = &[
     ("systemd", |o, _| Box::new(systemd::Systemd::new(&o.asked.systemd))),
     ("tapestats", |o, _| Box::new(tapestats::TapeStats::new(&o.tapes))),
     ("tcpstat", |o, _| Box::new(tcpstat::TcpStat::new(&o.asked.tcpstat))),
-    ("textfile", |o, _| Box::new(textfile::TextFile::new(&o.textfile_directories))),
+    ("textfile", |o, env| Box::new(textfile::TextFile::new(&o.textfile_directories, env))),
     ("thermal_zone", |_, _| Box::new(thermal_zone::ThermalZone::default())),
     ("time", |o, _| Box::new(time::Time::new(o.time_zone.clone()))),
     ("timex", |_, _| Box::new(timex::Timex)),

@@ -85,7 +85,12 @@ impl StatPool {
 
     /// Asks the file systems at `paths`; the answers are in the same order.
     pub(crate) fn ask(&self, paths: &[Arc<str>]) -> Vec<Answer> {
-        let deadline = self.clock.monotonic() + self.timeout;
+        self.ask_within(paths, self.timeout)
+    }
+
+    /// The same, in no more time than `most`.
+    pub(crate) fn ask_within(&self, paths: &[Arc<str>], most: Duration) -> Vec<Answer> {
+        let deadline = self.clock.monotonic() + self.timeout.min(most);
         let mut state = self.shared.state.lock();
         state.begin(paths);
         if let Err(error) = self.hire(&mut state) {

@@ -2,20 +2,24 @@
 //! its own metrics only, and files of any size and number cost bounded memory. It never decides about names
 //! that the agent's own metrics have, too: `foreign` does.
 
-use super::glob;
+use super::textfile_directory::{Content, Directory, Limits, State};
 use crate::{
     collector::{Collector, Context},
     error::CollectError,
-    source::{File, Stamp, names_at, stamp_of},
+    registry::AgentEnv,
 };
+use parking_lot::MutexGuard;
+use skopos_base::spawn::Spawner;
 use skopos_exposition::{Entry, Format, Parser};
 use skopos_model::{
     LabelsBuilder, MetricType,
     name::{METRIC_NAME, is_classic_metric_name},
 };
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
-const EXTENSION: &str = ".prom";
 /// No more files than this are read.
 const MAX_FILES: usize = 4096;
 /// The files together are not larger.
@@ -32,35 +36,24 @@ pub(crate) const SCRAPE_ERROR: &str = "node_textfile_scrape_error";
 /// The collector.
 #[derive(Debug)]
 pub(crate) struct TextFile {
-    directories: Vec<String>,
-    file: File,
-    /// What was read, by path. A file is read again when it was changed.
-    files: BTreeMap<String, Content>,
+    directories: Vec<Directory>,
+    spawner: Arc<dyn Spawner>,
     /// What was wrong in the last scrape; the log says it once.
     told: Wrong,
 }
 
-/// A file at one time.
-#[derive(Debug)]
-struct Content {
-    stamp: Stamp,
-    bytes: usize,
-    /// What it has, or why it is left out.
-    families: Result<Families, String>,
-}
-
-type Families = BTreeMap<String, Family>;
+pub(super) type Families = BTreeMap<String, Family>;
 
 /// A family of a file.
 #[derive(Clone, Debug, Default)]
-struct Family {
+pub(super) struct Family {
     kind: Option<MetricType>,
     help: Option<String>,
-    samples: Vec<Sample>,
+    pub(super) samples: Vec<Sample>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Sample {
+pub(super) struct Sample {
     /// What stands behind the family's name.
     suffix: &'static str,
     labels: Vec<(String, String)>,
@@ -78,10 +71,10 @@ struct Merged<'a> {
 
 /// What cannot be shown, by file or family, and why.
 #[derive(Debug, Default)]
-struct Wrong(BTreeMap<String, String>);
+pub(super) struct Wrong(BTreeMap<String, String>);
 
 impl Wrong {
-    fn note(&mut self, what: &str, why: impl Into<String>) {
+    pub(super) fn note(&mut self, what: &str, why: impl Into<String>) {
         if self.0.len() < MAX_TOLD {
             self.0.entry(what.to_owned()).or_insert_with(|| why.into());
         }
@@ -89,74 +82,48 @@ impl Wrong {
 }
 
 impl TextFile {
-    pub(crate) fn new(directories: &[String]) -> Self {
+    pub(crate) fn new(directories: &[String], env: &AgentEnv) -> Self {
+        let mut known: HashSet<&str> = HashSet::new();
+        let directories = directories.iter().filter(|name| !name.is_empty() && known.insert(name));
         Self {
-            directories: directories.to_vec(),
-            file: File::default(),
-            files: BTreeMap::new(),
+            directories: directories.map(|name| Directory::new(name)).collect(),
+            spawner: Arc::clone(&env.spawner),
             told: Wrong::default(),
         }
     }
 
-    /// The files, sorted within each directory.
-    fn find(&self, wrong: &mut Wrong) -> Vec<String> {
-        let mut found = Vec::new();
-        for directory in self.directories.iter().filter(|directory| !directory.is_empty()) {
-            let mut folders = glob::expand(directory);
-            if folders.is_empty() {
-                folders.push(directory.clone());
-            }
-            for folder in folders {
-                match names_at(&folder) {
-                    Ok(names) => {
-                        let names = names.iter().filter(|name| name.ends_with(EXTENSION));
-                        found.extend(names.map(|name| format!("{}/{name}", folder.trim_end_matches('/'))));
-                    }
-                    Err(error) => wrong.note(&folder, format!("cannot be listed: {error}")),
-                }
-            }
-        }
-        let mut seen = HashSet::new();
-        found.retain(|path| seen.insert(path.clone()));
-        if let Some(path) = found.get(MAX_FILES) {
-            wrong.note(path, format!("it and those behind it are left out: more than {MAX_FILES} files"));
-            found.truncate(MAX_FILES);
-        }
-        found
-    }
-
-    /// Reads the files that were changed.
-    fn read(&mut self, paths: &[String], wrong: &mut Wrong) {
-        let listed: HashSet<&String> = paths.iter().collect();
-        self.files.retain(|path, _| listed.contains(path));
-        let (mut bytes_left, mut samples_left) = (MAX_BYTES, MAX_SAMPLES);
-        for path in paths {
-            let stamp = match stamp_of(path) {
-                Ok(stamp) => stamp,
-                Err(error) => {
-                    wrong.note(path, error.to_string());
-                    self.files.remove(path);
+    /// Reads all directories, and returns those that could be read in time.
+    fn read(&mut self, context: &Context<'_>, wrong: &mut Wrong) -> Vec<MutexGuard<'_, State>> {
+        let mut limits = Limits { files: MAX_FILES, bytes: MAX_BYTES, samples: MAX_SAMPLES };
+        let mut read = Vec::new();
+        let mut left = self.directories.len() as u32;
+        let is_alone = left == 1;
+        for directory in &mut self.directories {
+            if is_alone {
+                // No other waits for it.
+                directory.read(limits);
+            } else {
+                let most = context.patience() / left;
+                if !directory.read_beside(limits, (&*self.spawner, context.clock), most) {
+                    let why = "it does not answer in time; it is left alone until it does";
+                    wrong.note(&directory.pattern, why);
+                    left -= 1;
                     continue;
                 }
-            };
-            let fits = |known: &Content| known.bytes <= bytes_left && known.samples() <= samples_left;
-            if !self.files.get(path).is_some_and(|known| known.stamp == stamp && fits(known)) {
-                let read = self.file.read_path(path, bytes_left).map_err(|error| error.to_string());
-                let families = read.and_then(|()| parse(self.file.data(), samples_left));
-                let bytes = self.file.data().len();
-                self.files.insert(path.clone(), Content { stamp, bytes, families });
             }
-            let content = &self.files[path];
-            match &content.families {
-                Ok(_) => {
-                    bytes_left -= content.bytes;
-                    samples_left -= content.samples();
-                }
-                Err(error) => wrong.note(path, error),
+            left -= 1;
+            let state = directory.state();
+            limits = state.reader.rest_of(limits);
+            for (what, why) in &state.reader.wrong.0 {
+                wrong.note(what, why);
             }
+            read.push(state);
         }
+        read
     }
+}
 
+impl TextFile {
     /// Logs what was not wrong before.
     fn tell(&mut self, wrong: Wrong) {
         for (what, why) in wrong.0.iter().filter(|(what, why)| self.told.0.get(*what) != Some(*why)) {
@@ -166,22 +133,15 @@ impl TextFile {
     }
 }
 
-impl Content {
-    /// How many samples it has.
-    fn samples(&self) -> usize {
-        self.families.iter().flat_map(BTreeMap::values).map(|family| family.samples.len()).sum()
-    }
-}
-
 impl Collector for TextFile {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         let mut wrong = Wrong::default();
-        let paths = self.find(&mut wrong);
-        self.read(&paths, &mut wrong);
+        let read = self.read(context, &mut wrong);
         let mut shown: Vec<(&str, &Content, &Families)> = Vec::new();
-        for path in &paths {
-            let Some(content) = self.files.get(path) else { continue };
-            shown.extend(content.families.as_ref().ok().map(|families| (path.as_str(), content, families)));
+        let mut seen = HashSet::new();
+        for state in &read {
+            // Two patterns can name the same directory.
+            shown.extend(state.reader.shown().filter(|(path, ..)| seen.insert(*path)));
         }
         write(&merge(shown.iter().map(|(path, _, families)| (*path, *families)), &mut wrong), context);
         let help = "When each file was changed last, in seconds since 1970.";
@@ -192,13 +152,14 @@ impl Collector for TextFile {
         }
         let help = "Whether something in the files of metrics could not be shown: 1 if so, else 0.";
         context.out.gauge(SCRAPE_ERROR, help, f64::from(u8::from(!wrong.0.is_empty())));
+        drop(read);
         self.tell(wrong);
         Ok(())
     }
 }
 
 /// The families of a file, if it has no more samples than this.
-fn parse(data: &[u8], most_samples: usize) -> Result<Families, String> {
+pub(super) fn parse(data: &[u8], most_samples: usize) -> Result<Families, String> {
     if data.last().is_some_and(|last| *last != b'\n') {
         return Err("the last line has no end, so the file may have been cut".into());
     }

@@ -157,7 +157,7 @@ impl CollectorArgs {
         Ok(NodeOptions {
             paths: self.paths(),
             enabled: self.enabled()?,
-            deadline: duration("collector.deadline", or(&self.deadline, DEADLINE))?,
+            deadline: positive("collector.deadline", or(&self.deadline, DEADLINE))?,
             cpu: self.cpu()?,
             disk_devices: self.disk_devices()?,
             filesystem: self.filesystem()?,
@@ -227,7 +227,7 @@ impl CollectorArgs {
 
     fn filesystem(&self) -> Result<FileSystemOptions, OptionsError> {
         let timeout = or(&self.mount_timeout, MOUNT_TIMEOUT);
-        let mount_timeout = duration("collector.filesystem.mount-timeout", timeout)?;
+        let mount_timeout = positive("collector.filesystem.mount-timeout", timeout)?;
         Ok(FileSystemOptions {
             mount_points: Filter::new(
                 Flag {
@@ -300,8 +300,8 @@ pub(crate) fn is_known(name: &str) -> bool {
     names::all().any(|known| known.name == name)
 }
 
-fn duration(flag: &'static str, value: &str) -> Result<Duration, OptionsError> {
-    let parsed = DurationMs::parse(value);
+fn positive(flag: &'static str, value: &str) -> Result<Duration, OptionsError> {
+    let parsed = DurationMs::parse_positive(value);
     parsed.map(DurationMs::as_std).map_err(|_| OptionsError::Duration { flag, value: value.to_owned() })
 }
 

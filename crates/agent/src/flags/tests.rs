@@ -199,6 +199,14 @@ fn command_lines_that_make_no_sense_are_refused() {
             "--collector.systemd.unit-whitelist and --collector.systemd.unit-include are mutually exclusive",
         ),
         (&["--collector.systemd.unit-exclude=("], "--collector.systemd.unit-exclude=^(?:()$: not a regular"),
+        (
+            &["--collector.deadline=0s"],
+            "--collector.deadline=0s: not a duration longer than 0; write it like 5s",
+        ),
+        (
+            &["--collector.filesystem.mount-timeout=0"],
+            "--collector.filesystem.mount-timeout=0: not a duration",
+        ),
         (&["--collector.perf.cpus=1-"], "--collector.perf.cpus=1-: write CPUs like 0-3,8"),
         (&["--collector.perf.tracepoint=a"], "--collector.perf.tracepoint=a: write a tracepoint like"),
         (

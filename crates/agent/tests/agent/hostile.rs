@@ -147,6 +147,50 @@ impl Host for Services {
     }
 }
 
+/// A machine whose root file system does not answer.
+#[derive(Debug)]
+struct HangingRoot;
+
+impl Host for HangingRoot {
+    fn uname(&self) -> Uname {
+        ThisHost.uname()
+    }
+
+    fn usage(&self, path: &str) -> io::Result<Usage> {
+        if path == "/" {
+            loop {
+                thread::park();
+            }
+        }
+        ThisHost.usage(path)
+    }
+
+    fn netlink(&self, request: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()> {
+        ThisHost.netlink(request, answer)
+    }
+}
+
+#[test]
+fn a_mount_that_hangs_is_given_up_before_the_collector_is() {
+    let line = [
+        "--collector.disable-defaults",
+        "--collector.filesystem",
+        "--collector.filesystem.mount-timeout=1h",
+        "--collector.filesystem.fs-types-exclude=^$",
+        "--collector.filesystem.mount-points-exclude=^$",
+        "--collector.deadline=1s",
+    ];
+    let Env { clock, spawner, .. } = Env::real();
+    let env = AgentEnv { clock, spawner, host: Arc::new(HangingRoot) };
+    let agent = NodeAgent::new(options(&line), BuildInfo::default(), env);
+    let page = gather(&agent);
+    assert!(succeeded(&page, "filesystem"), "{page:?}");
+    let hangs = [("mountpoint", "/"), ("device_error", "mountpoint timeout")];
+    assert_eq!(page.value("node_filesystem_device_error", &hangs), Some(1.0));
+    let mut others = page.samples.keys().filter(|(name, _)| name == "node_filesystem_size_bytes");
+    assert!(others.next().is_some(), "others answer");
+}
+
 fn endless_bus(out: &mut UnixStream) -> io::Result<()> {
     out.write_all(b"OK 1234\r\n")?;
     loop {

@@ -21,7 +21,7 @@ fn a_request_names_the_collectors_that_run() {
     ] {
         let selection = agent.select(&owned(collect), &owned(exclude)).unwrap();
         let mut out = Vec::new();
-        agent.scrape(&Scrape { format: Format::Text, selection, timeout: None }, &mut out);
+        agent.scrape(&Scrape { format: Format::Text, selection, timeout: None, reserved: &[] }, &mut out);
         let page = Page::parse(&out);
         let success = page.samples.keys().filter(|(name, _)| name == "node_scrape_collector_success");
         let told: Vec<&str> = success.map(|(_, labels)| labels[0].1.as_str()).collect();

@@ -213,7 +213,8 @@ async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, heade
     };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let format = Format::negotiate(header(ACCEPT.as_str()).unwrap_or(""));
-    let scrape = Scrape { format, selection, timeout: header(TIMEOUT_HEADER).and_then(timeout) };
+    let timeout = header(TIMEOUT_HEADER).and_then(timeout);
+    let scrape = Scrape { format, selection, timeout, reserved: &[] };
     let takes_gzip = gzip::is_accepted(header(ACCEPT_ENCODING.as_str()).unwrap_or(""));
     let gathered = tokio::task::spawn_blocking(move || {
         let _slot = match &page.slots {

@@ -9,7 +9,7 @@ use crate::{
     testing::env_of,
 };
 use skopos_exposition::Format;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 const SSH: &str = "/org/freedesktop/systemd1/unit/ssh_2eservice";
 const BACKUP: &str = "/org/freedesktop/systemd1/unit/backup_2eservice";
@@ -85,7 +85,8 @@ fn collect(answers: Vec<Answer>, options: &SystemdOptions) -> Result<Vec<String>
     let env = env_of(Arc::new(BusHost { answers }));
     let (paths, mut page) = (Paths::default(), Vec::new());
     let out = Output::new(Format::Text, &mut page);
-    let mut context = Context { paths: &paths, host: &*env.host, clock: &*env.clock, out };
+    let mut context =
+        Context { paths: &paths, host: &*env.host, clock: &*env.clock, ends_at: Duration::MAX, out };
     Systemd::new(options).collect(&mut context)?;
     context.out.end_part()?;
     let page = String::from_utf8(page).unwrap();

@@ -21,6 +21,9 @@ const JOB: &str = "node";
 const LEAST_BYTES: ByteSize = ByteSize::from_bytes(1 << 20);
 /// The part of an interval that collectors have.
 const PART_OF_INTERVAL: f64 = 0.9;
+/// What is sent beside the page, as servers add it to what they scrape.
+const DURATION: &str = "scrape_duration_seconds";
+const UP: &str = "up";
 
 /// The flags of pushing.
 #[derive(Debug, clap::Args)]
@@ -238,12 +241,13 @@ pub(super) async fn collect(page: Arc<Page>, interval: Duration, env: Env, stop:
         let timeout = Some(interval.mul_f64(PART_OF_INTERVAL));
         let read = tokio::task::spawn_blocking(move || {
             let Some(remote) = &page.remote else { return };
-            let scrape = Scrape { format: Format::Text, selection: Selection::default(), timeout };
+            let (format, selection) = (Format::Text, Selection::default());
+            let scrape = Scrape { format, selection, timeout, reserved: &[DURATION, UP] };
             let (at, began) = (TimestampMs::new(clock.wall_ms()), clock.monotonic());
             let mut body = Vec::new();
             page.write(&scrape, &mut body);
             let took = clock.monotonic().saturating_sub(began).as_secs_f64();
-            remote.push(&body, at, &[("scrape_duration_seconds", took), ("up", 1.0)]);
+            remote.push(&body, at, &[(DURATION, took), (UP, 1.0)]);
         });
         if read.await.is_err() {
             tracing::error!("the collectors failed: this interval has no samples");
