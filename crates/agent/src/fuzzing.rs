@@ -13,7 +13,7 @@ use crate::{
     options::NodeOptions,
     output::Output,
     process_groups::ProcessRules,
-    registry::AgentEnv,
+    registry::{AgentEnv, Scrape, Selection},
     source::Paths,
     system_calls, task_exits,
 };
@@ -105,7 +105,9 @@ fn beside(pages: &[u8]) -> bool {
     let Some(end) = memchr::memchr(0, pages) else { return false };
     let (own, part) = (&pages[..end], &pages[end + 1..]);
     let mut page = own.to_vec();
-    let left_out = foreign::append(&mut page, part, Format::Text);
+    let scrape =
+        Scrape { format: Format::Text, selection: Selection::default(), timeout: None, reserved: &["up"] };
+    let left_out = foreign::append(&mut page, part, &scrape);
     assert!(page.starts_with(own));
     let shown = &page[own.len()..];
     assert!(shown.len() <= part.len());

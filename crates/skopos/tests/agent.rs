@@ -77,6 +77,23 @@ fn the_processes_that_use_most_are_told_by_agents_and_servers() {
     check_processes(&Skopos::server(env!("CARGO_BIN_EXE_skopos")).start());
 }
 
+#[test]
+fn many_who_ask_for_processes_at_the_same_time_get_one_answer() {
+    let agent = agent().flag("--web.max-requests=1").start();
+    let times = std::thread::scope(|scope| {
+        let ask = || {
+            let answer = agent.get("/api/v1/processes");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let answer: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+            answer["data"]["timestamp"].as_f64().unwrap().to_bits()
+        };
+        let asking: Vec<_> = (0..40).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect::<std::collections::BTreeSet<_>>()
+    });
+    // A machine under load may take more than the second for which an answer is good.
+    assert!(times.len() < 10, "{} times were read", times.len());
+}
+
 fn check_processes(told_by: &Service) {
     let response = told_by.get("/api/v1/processes?by=memory&limit=3");
     assert_eq!(response.status, 200, "{}", response.text());

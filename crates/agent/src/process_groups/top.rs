@@ -17,6 +17,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Rates of a shorter time say little.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
+/// So long one answer is good for all.
+const FRESH: Duration = Duration::from_secs(1);
 /// Rates of a longer time are of another time.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 /// Longer command lines are cut.
@@ -111,11 +113,33 @@ struct Seen {
 #[derive(Debug, Default)]
 struct State {
     folder: NumberedFolder,
-    file: File,
     pids: Vec<u32>,
-    users: Users,
+    describer: Describer,
     last: HashMap<u32, Seen>,
     read_at: Option<Duration>,
+    /// What was found then.
+    found: Option<Found>,
+}
+
+#[derive(Debug, Default)]
+struct Describer {
+    file: File,
+    users: Users,
+}
+
+/// What all processes used at one time.
+#[derive(Debug, Default)]
+struct Found {
+    at_s: f64,
+    interval_s: f64,
+    processes: Vec<FoundProcess>,
+}
+
+#[derive(Debug)]
+struct FoundProcess {
+    process: Process,
+    user_id: u32,
+    is_described: bool,
 }
 
 /// All processes of the machine, and what they used when somebody asked last.
@@ -133,10 +157,38 @@ impl Top {
         Self { proc: ProcKind::of(&paths), paths, clock, state: Mutex::default() }
     }
 
-    /// The processes that use most. It waits a moment when nobody asked lately.
+    /// The processes that use most. It waits a moment when nobody asked lately. Whoever asks while it waits
+    /// for somebody else, or right behind, gets what was read for that one.
     pub fn snapshot(&self, request: TopRequest) -> Snapshot {
         let TopRequest { by, limit } = request;
         let state = &mut *self.state.lock();
+        let age = |state: &State, now: Duration| state.read_at.map(|at| now.saturating_sub(at));
+        let is_fresh = age(state, self.clock.monotonic()).is_some_and(|age| age < FRESH);
+        if !is_fresh || state.found.is_none() {
+            state.found = Some(self.measure(state));
+        }
+        let State { found, describer, .. } = state;
+        let found = found.get_or_insert_default();
+        found.sort(by);
+        for process in found.processes.iter_mut().take(limit) {
+            if !process.is_described {
+                process.is_described = true;
+                describer.describe(&self.paths, self.proc, process);
+            }
+        }
+        let Found { at_s, interval_s, processes } = found;
+        let shown = processes.iter().take(limit).map(|found| found.process.clone()).collect();
+        Snapshot {
+            timestamp: *at_s,
+            interval_seconds: *interval_s,
+            by,
+            total: processes.len(),
+            processes: shown,
+        }
+    }
+
+    /// Reads what all processes use.
+    fn measure(&self, state: &mut State) -> Found {
         let now = self.clock.monotonic();
         let age = state.read_at.map(|at| now.saturating_sub(at));
         if !age.is_some_and(|age| (MIN_INTERVAL..=MAX_INTERVAL).contains(&age)) {
@@ -150,18 +202,21 @@ impl Top {
         let now = self.clock.monotonic();
         state.read_at = Some(now);
         let interval_s = now.saturating_sub(begin).as_secs_f64();
-        let boot_s = proc::boot_time(&self.paths, &mut state.file).unwrap_or(0.0);
-        let mut found: Vec<Process> = state
-            .last
-            .iter()
-            .map(|(pid, seen)| {
-                let before = before.get(pid).filter(|b| b.stat.start_ticks == seen.stat.start_ticks);
-                rates(*pid, seen, before, interval_s, boot_s)
-            })
-            .collect();
+        let boot_s = proc::boot_time(&self.paths, &mut state.describer.file).unwrap_or(0.0);
+        let processes = state.last.iter().map(|(pid, seen)| {
+            let before = before.get(pid).filter(|b| b.stat.start_ticks == seen.stat.start_ticks);
+            let process = rates(*pid, seen, before, interval_s, boot_s);
+            FoundProcess { process, user_id: seen.status.effective_uid, is_described: false }
+        });
+        Found { at_s: self.clock.wall_ms() as f64 / 1000.0, interval_s, processes: processes.collect() }
+    }
+}
+
+impl Found {
+    fn sort(&mut self, by: TopBy) {
         let io =
             |p: &Process| p.read_bytes_per_second.unwrap_or(0.0) + p.write_bytes_per_second.unwrap_or(0.0);
-        found.sort_by(|a, b| {
+        self.processes.sort_by(|FoundProcess { process: a, .. }, FoundProcess { process: b, .. }| {
             let most = match by {
                 TopBy::Cpu => b.cpu.total_cmp(&a.cpu).then(b.cpu_seconds.total_cmp(&a.cpu_seconds)),
                 TopBy::Memory => b.resident_bytes.cmp(&a.resident_bytes),
@@ -169,13 +224,6 @@ impl Top {
             };
             most.then(a.pid.cmp(&b.pid))
         });
-        let total = found.len();
-        found.truncate(limit);
-        for process in &mut found {
-            state.describe(&self.paths, self.proc, process);
-        }
-        let timestamp = self.clock.wall_ms() as f64 / 1000.0;
-        Snapshot { timestamp, interval_seconds: interval_s, by, total, processes: found }
     }
 }
 
@@ -187,21 +235,24 @@ impl State {
             self.pids.clear();
         }
         for pid in &self.pids {
-            let content = self.file.content(paths, Root::Proc, format_args!("{pid}/stat"));
+            let file = &mut self.describer.file;
+            let content = file.content(paths, Root::Proc, format_args!("{pid}/stat"));
             let Some((stat, name)) = content.and_then(proc::stat) else { continue };
             let name = name.to_vec();
-            let content = self.file.content(paths, Root::Proc, format_args!("{pid}/status"));
+            let content = file.content(paths, Root::Proc, format_args!("{pid}/status"));
             let status = content.map(proc::status).unwrap_or_default();
-            let io = self.file.content(paths, Root::Proc, format_args!("{pid}/io")).and_then(proc::io);
+            let io = file.content(paths, Root::Proc, format_args!("{pid}/io")).and_then(proc::io);
             self.last.insert(*pid, Seen { stat, name, status, io });
         }
     }
+}
 
+impl Describer {
     /// Adds what is read only of the processes that are shown.
-    fn describe(&mut self, paths: &Paths, kind: ProcKind, process: &mut Process) {
+    fn describe(&mut self, paths: &Paths, kind: ProcKind, found: &mut FoundProcess) {
+        let FoundProcess { process, user_id, .. } = found;
         let pid = process.pid;
-        let Some(seen) = self.last.get(&pid) else { return };
-        process.user = self.users.name(paths, &mut self.file, seen.status.effective_uid).to_owned();
+        process.user = self.users.name(paths, &mut self.file, *user_id).to_owned();
         let content = self.file.content(paths, Root::Proc, format_args!("{pid}/cmdline"));
         let content = content.unwrap_or_default();
         let shown = &content[..content.len().min(MAX_COMMAND_BYTES)];
@@ -305,7 +356,14 @@ mod tests {
         assert_eq!((busy.cpu, busy.read_bytes_per_second), (1.0, Some(1024.0)));
         assert_eq!((busy.user.as_str(), busy.command.as_str()), ("web", "/bin/p20 -x"));
         assert_eq!((busy.cgroup.as_str(), busy.start_time_seconds), ("/system.slice/a.service", 1005.0));
+        // What was read a moment ago is shown again, whatever it is sorted by and however much of it.
+        write(folder.path(), 30, 9000, 7000, 0);
+        *clock.0.lock() += FRESH - Duration::from_millis(1);
         assert_eq!(pids(&top.snapshot(TopRequest { by: TopBy::Memory, limit: 2 })), [10, 30]);
+        let all = top.snapshot(TopRequest { by: TopBy::Cpu, limit: 9 });
+        assert!(all.processes.iter().all(|process| !process.command.is_empty()) && all.total == 4);
+        *clock.0.lock() += Duration::from_millis(1);
+        assert_eq!(pids(&top.snapshot(TopRequest { by: TopBy::Memory, limit: 1 })), [30]);
         let json = serde_json::to_value(&second).unwrap();
         assert_eq!(json["by"], "cpu");
         assert_eq!(json["processes"][0]["open_files"], 0);

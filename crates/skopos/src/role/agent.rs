@@ -110,7 +110,8 @@ async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
     };
     let page = Arc::new(Page {
         agent,
-        top,
+        top: Arc::new(top),
+        top_turn: tokio::sync::Mutex::default(),
         slots: (web.max_requests > 0).then(|| Semaphore::new(web.max_requests)),
         max_requests: web.max_requests,
         shows_process: !web.disable_exporter_metrics,
@@ -157,7 +158,9 @@ async fn listeners(web: &WebArgs) -> Result<Vec<TcpListener>, Failure> {
 /// What the page of metrics is made of.
 struct Page {
     agent: NodeAgent,
-    top: Top,
+    top: Arc<Top>,
+    /// Whoever asks it has this.
+    top_turn: tokio::sync::Mutex<()>,
     /// Requests that are answered at the same time; none for any number.
     slots: Option<Semaphore>,
     max_requests: usize,
@@ -258,18 +261,17 @@ async fn processes(State(page): State<Arc<Page>>, RawQuery(query): RawQuery) -> 
             return json(StatusCode::BAD_REQUEST, &body);
         }
     };
-    let found = tokio::task::spawn_blocking(move || {
-        let slot = page.slots.as_ref().map(Semaphore::try_acquire).transpose();
-        slot.map(|_held| page.top.snapshot(request))
-    });
-    let (status, kind, error) = match found.await {
-        Ok(Ok(snapshot)) => {
-            return json(StatusCode::OK, &serde_json::json!({ "status": "success", "data": snapshot }));
+    // One at a time needs no more than a thread, and what one has read is there for those behind it.
+    let _turn = page.top_turn.lock().await;
+    let top = Arc::clone(&page.top);
+    match tokio::task::spawn_blocking(move || top.snapshot(request)).await {
+        Ok(snapshot) => json(StatusCode::OK, &serde_json::json!({ "status": "success", "data": snapshot })),
+        Err(_panicked) => {
+            let error = "the processes could not be read";
+            let body = serde_json::json!({ "status": "error", "errorType": "internal", "error": error });
+            json(StatusCode::INTERNAL_SERVER_ERROR, &body)
         }
-        Ok(Err(_full)) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "too many requests at a time"),
-        Err(_panicked) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "the processes could not be read"),
-    };
-    json(status, &serde_json::json!({ "status": "error", "errorType": kind, "error": error }))
+    }
 }
 
 /// The collectors that the request's parameters name.
