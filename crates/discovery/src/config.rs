@@ -1,19 +1,25 @@
 //! `DiscoveryConfigs`: the keys of all kinds, as Prometheus spells them. Reads no file, finds no target.
 
 use crate::{
+    aws::{AwsConfig, Ec2Config, LightsailConfig},
+    azure::AzureConfig,
     client::WithClient,
     cloud::{
-        DigitalOceanConfig, EurekaConfig, HetznerConfig, IonosConfig, KumaConfig, LinodeConfig, NomadConfig,
-        PuppetDbConfig, ScalewayConfig, TritonConfig, VultrConfig,
+        DigitalOceanConfig, EurekaConfig, HetznerConfig, IonosConfig, KumaConfig, LinodeConfig,
+        MarathonConfig, NomadConfig, OvhCloudConfig, PuppetDbConfig, ScalewayConfig, StackitConfig,
+        TritonConfig, UyuniConfig, VultrConfig,
     },
     consul::ConsulConfig,
     dns::DnsConfig,
     error::SourceError,
     file::FileConfig,
+    gce::GceConfig,
     http_sd::HttpSdConfig,
     kubernetes::KubernetesConfig,
     moby::{DockerConfig, DockerSwarmConfig},
+    openstack::OpenStackConfig,
     source::Sink,
+    zookeeper::{NerveConfig, ServersetConfig},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::MapAccess};
 use skopos_model::inlined::Inlined;
@@ -84,23 +90,35 @@ macro_rules! kinds {
 }
 
 kinds! {
+    aws_sd_configs: WithClient<AwsConfig>, "What runs at AWS.";
+    azure_sd_configs: WithClient<AzureConfig>, "Machines of Azure.";
     consul_sd_configs: WithClient<ConsulConfig>, "Services that Consul knows.";
     digitalocean_sd_configs: WithClient<DigitalOceanConfig>, "Droplets of DigitalOcean.";
     dns_sd_configs: DnsConfig, "Hosts that DNS lists.";
     docker_sd_configs: WithClient<DockerConfig>, "Containers of an engine.";
     dockerswarm_sd_configs: WithClient<DockerSwarmConfig>, "What a swarm of engines runs.";
+    ec2_sd_configs: WithClient<Ec2Config>, "Machines of EC2.";
     eureka_sd_configs: WithClient<EurekaConfig>, "Applications that Eureka knows.";
     file_sd_configs: FileConfig, "Files that list targets.";
+    gce_sd_configs: GceConfig, "Machines of Google's cloud.";
     hetzner_sd_configs: WithClient<HetznerConfig>, "Servers of Hetzner.";
     http_sd_configs: WithClient<HttpSdConfig>, "Servers that list targets.";
     ionos_sd_configs: WithClient<IonosConfig>, "Servers of IONOS.";
     kubernetes_sd_configs: WithClient<KubernetesConfig>, "Objects of a cluster of Kubernetes.";
     kuma_sd_configs: WithClient<KumaConfig>, "What Kuma assigns.";
+    lightsail_sd_configs: WithClient<LightsailConfig>, "Machines of Lightsail.";
     linode_sd_configs: WithClient<LinodeConfig>, "Machines of Linode.";
+    marathon_sd_configs: WithClient<MarathonConfig>, "Applications that Marathon runs.";
+    nerve_sd_configs: NerveConfig, "Members that Nerve keeps in ZooKeeper.";
     nomad_sd_configs: WithClient<NomadConfig>, "Services that Nomad knows.";
+    openstack_sd_configs: OpenStackConfig, "What OpenStack runs.";
+    ovhcloud_sd_configs: OvhCloudConfig, "Machines of OVHcloud.";
     puppetdb_sd_configs: WithClient<PuppetDbConfig>, "Resources that PuppetDB knows.";
     scaleway_sd_configs: WithClient<ScalewayConfig>, "Machines of Scaleway.";
+    serverset_sd_configs: ServersetConfig, "Members of server sets in ZooKeeper.";
+    stackit_sd_configs: WithClient<StackitConfig>, "What STACKIT runs.";
     triton_sd_configs: WithClient<TritonConfig>, "Containers of Triton.";
+    uyuni_sd_configs: WithClient<UyuniConfig>, "Exporters that Uyuni looks after.";
     vultr_sd_configs: WithClient<VultrConfig>, "Machines of Vultr.";
 }
 

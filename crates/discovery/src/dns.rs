@@ -139,7 +139,9 @@ impl DnsSource {
 }
 
 impl Refresh for DnsSource {
-    const MECHANISM: &'static str = "dns";
+    fn mechanism(&self) -> &'static str {
+        "dns"
+    }
 
     fn interval(&self) -> Duration {
         self.config.refresh_interval.as_std()

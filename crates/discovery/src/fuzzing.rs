@@ -2,16 +2,20 @@
 //! labels. For the crate `fuzz` alone.
 
 use crate::{
-    cloud::readers as cloud,
+    aws::{ec2, profile},
+    cloud::{readers as cloud, uyuni},
     consul::service_group,
+    google,
     json::Json,
     kubernetes::{Role, parse_kubeconfig, world::Known},
     moby::{DockerConfig, SwarmRole, docker::container_targets, swarm::Parts},
     target_file::{named, parse_json, parse_yaml},
+    xml::{Xml, document},
+    zookeeper::{self, wire},
 };
 use serde_json::Value;
 use skopos_model::Labels;
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 fn check(all: impl IntoIterator<Item = Labels>) -> bool {
     let mut found = false;
@@ -51,6 +55,39 @@ pub fn answers(bytes: &[u8]) -> bool {
         }
     }
     found | check(cloud::all(&value))
+}
+
+/// Answers in XML, each read as one of every kind.
+pub fn xml(bytes: &[u8]) -> bool {
+    let mut found = uyuni::parse_answer(bytes).is_ok_and(|value| {
+        let answer = Json::new(&value);
+        check(uyuni::targets([answer; 3], ","))
+    });
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(document) = document(text, "f")
+    {
+        let zones = BTreeMap::from([("z".to_owned(), "i".to_owned())]);
+        found |= check(ec2::targets_of(Xml::root(&document), &zones, "r", 80));
+    }
+    found
+}
+
+/// What ZooKeeper sends, and what its members are.
+pub fn members(bytes: &[u8]) -> bool {
+    let mut found = wire::read_welcome(bytes).is_some();
+    found |= wire::read_children(bytes).is_some_and(|names| names.iter().all(|name| !name.contains('/')));
+    if let Some(wire::Sent::Answer { body: Some(body), .. }) = wire::read_sent(bytes) {
+        found |= wire::read_data(&body).is_some();
+    }
+    found | check([zookeeper::nerve("/p", bytes), zookeeper::serverset("/p", bytes)].into_iter().flatten())
+}
+
+/// Descriptions of accounts of cloud providers.
+pub fn accounts(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let profiles = profile::read(text);
+    assert!(profiles.values().all(|profile| !profile.is_empty()), "{profiles:?}");
+    google::parse(text).is_ok() || !profiles.is_empty()
 }
 
 /// Files of `kubectl`.

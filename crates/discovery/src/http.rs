@@ -78,13 +78,18 @@ impl Http {
     }
 
     /// A request that is yet to be sent; the time that its answer may take can be set.
-    pub(crate) async fn get(&self, url: &Url) -> Result<RequestBuilder, SourceError> {
+    pub(crate) async fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, SourceError> {
         let request = match self {
-            Self::Socket(client) => Ok(client.request(Method::GET, url.clone())),
-            Self::Network(client) => client.request(Method::GET, url).await,
+            Self::Socket(client) => Ok(client.request(method, url.clone())),
+            Self::Network(client) => client.request(method, url).await,
         };
         let failed = |reason: String| SourceError::Request { url: shown(url), reason };
         Ok(request.map_err(|e| failed(e.to_string()))?.timeout(REQUEST_TIMEOUT))
+    }
+
+    /// The same of what stands at an address.
+    pub(crate) async fn get(&self, url: &Url) -> Result<RequestBuilder, SourceError> {
+        self.request(Method::GET, url).await
     }
 
     /// The same, with something to tell.
@@ -94,12 +99,7 @@ impl Http {
         content_type: &str,
         body: String,
     ) -> Result<RequestBuilder, SourceError> {
-        let request = match self {
-            Self::Socket(client) => Ok(client.request(Method::POST, url.clone())),
-            Self::Network(client) => client.request(Method::POST, url).await,
-        };
-        let failed = |reason: String| SourceError::Request { url: shown(url), reason };
-        let request = request.map_err(|e| failed(e.to_string()))?.timeout(REQUEST_TIMEOUT);
+        let request = self.request(Method::POST, url).await?;
         Ok(request.header(CONTENT_TYPE, content_type).body(body))
     }
 
@@ -246,6 +246,13 @@ pub(crate) fn asking<'a>(base: &Url, pairs: impl IntoIterator<Item = (&'a str, &
         url.query_pairs_mut().extend_pairs(pairs);
     }
     url
+}
+
+/// Pairs as forms send them.
+pub(crate) fn form(pairs: &[(&str, &str)]) -> String {
+    let mut url = Url::parse("x:").expect("invariant: it is an address");
+    url.query_pairs_mut().extend_pairs(pairs);
+    url.query().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

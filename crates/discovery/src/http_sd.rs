@@ -65,7 +65,9 @@ struct HttpSource {
 }
 
 impl Refresh for HttpSource {
-    const MECHANISM: &'static str = "http";
+    fn mechanism(&self) -> &'static str {
+        "http"
+    }
 
     fn interval(&self) -> Duration {
         self.interval.as_std()

@@ -6,6 +6,7 @@ use crate::{
     group::TargetGroup,
     limits::SOURCE_TARGETS_MAX,
     stats::{Family, Stats},
+    variables::Variables,
 };
 use parking_lot::Mutex;
 use skopos_base::fs::SharedFs;
@@ -21,12 +22,14 @@ pub struct Env {
     pub fs: SharedFs,
     /// Told whenever the targets of any job change.
     pub changed: Arc<Notify>,
+    /// What the environment says of credentials.
+    pub variables: Variables,
 }
 
 impl Env {
     /// Nothing counted yet.
     pub fn new(fs: SharedFs) -> Self {
-        Self { stats: Arc::default(), fs, changed: Arc::default() }
+        Self { stats: Arc::default(), fs, changed: Arc::default(), variables: Variables::default() }
     }
 }
 
@@ -119,6 +122,10 @@ impl Sink {
         &self.found.env.fs
     }
 
+    pub(crate) fn variables(&self) -> &Variables {
+        &self.found.env.variables
+    }
+
     /// What is counted, for a thread of its own.
     pub(crate) fn shared_stats(&self) -> Arc<Stats> {
         Arc::clone(&self.found.env.stats)
@@ -195,7 +202,7 @@ impl Sink {
 /// A source that is asked from time to time for all of its targets.
 pub(crate) trait Refresh: Send + 'static {
     /// What metrics call it.
-    const MECHANISM: &'static str;
+    fn mechanism(&self) -> &'static str;
 
     /// The time from one time to the next.
     fn interval(&self) -> Duration;
@@ -218,7 +225,7 @@ pub(crate) trait Refresh: Send + 'static {
 pub(crate) async fn run<R: Refresh>(mut source: R, sink: Sink) {
     let mut ticks = tokio::time::interval(source.interval());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let labels = [("mechanism", R::MECHANISM)];
+    let labels = [("mechanism", source.mechanism())];
     loop {
         ticks.tick().await;
         let begun = Instant::now();

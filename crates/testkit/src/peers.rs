@@ -34,6 +34,38 @@ pub fn prometheus_at(program: PathBuf, config: &str, flags: &[&str]) -> Service 
     })
 }
 
+/// The same in an environment that has these variables too.
+///
+/// # Panics
+/// If it does not become ready.
+#[must_use]
+#[track_caller]
+pub fn prometheus_in(program: PathBuf, environment: &[(&str, &str)], config: &str) -> Service {
+    if environment.is_empty() {
+        return prometheus_at(program, config, &[]);
+    }
+    let own = ["--config.file={folder}/prometheus.yml", "--storage.tsdb.path={folder}/data"];
+    let variables = environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let program = program.display().to_string();
+    start(Spec {
+        name: "Prometheus".to_owned(),
+        program: find("env"),
+        arguments: variables.chain([program]).chain(arguments(&own, &[])).collect(),
+        files: vec![("prometheus.yml".to_owned(), config.to_owned())],
+        ready_path: "/-/ready".to_owned(),
+    })
+}
+
+/// Debian's Prometheus, which has sources that the newer one was built without.
+///
+/// # Panics
+/// If it is not installed.
+#[must_use]
+#[track_caller]
+pub fn prometheus_2() -> PathBuf {
+    find("prometheus")
+}
+
 /// Where `cargo xtask setup` puts a Prometheus 3, which Debian's stable release does not have.
 pub const PROMETHEUS_3: &str = ".peers/prometheus-3/usr/bin/prometheus";
 

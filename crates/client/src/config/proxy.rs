@@ -49,6 +49,11 @@ impl Inlined for ProxyConfig {
 struct OneOrMore(#[serde(deserialize_with = "super::one_or_more")] Vec<Secret<String>>);
 
 impl ProxyConfig {
+    /// Through the proxy at this address, but for some hosts.
+    pub fn through(url: &str, no_proxy: &str) -> Self {
+        Self { proxy_url: Some(ProxyUrl(url.to_owned())), no_proxy: no_proxy.to_owned(), ..Self::default() }
+    }
+
     pub(super) fn check(&self) -> Result<(), HttpConfigError> {
         let has_url = self.proxy_url.is_some();
         if self.proxy_from_environment && has_url {

@@ -61,7 +61,8 @@ pub enum TlsVersion {
 }
 
 impl TlsConfig {
-    pub(super) fn is_default(&self) -> bool {
+    /// Whether it says nothing.
+    pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 

@@ -8,12 +8,16 @@ mod hetzner;
 mod ionos;
 mod kuma;
 mod linode;
+pub(crate) mod marathon;
 mod nomad;
+pub(crate) mod ovhcloud;
 mod puppetdb;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod readers;
 mod scaleway;
+pub(crate) mod stackit;
 mod triton;
+pub(crate) mod uyuni;
 mod vultr;
 
 pub use digitalocean::DigitalOceanConfig;
@@ -22,10 +26,14 @@ pub use hetzner::{HetznerConfig, HetznerRole};
 pub use ionos::IonosConfig;
 pub use kuma::KumaConfig;
 pub use linode::LinodeConfig;
+pub use marathon::MarathonConfig;
 pub use nomad::NomadConfig;
+pub use ovhcloud::{OvhCloudConfig, OvhService};
 pub use puppetdb::PuppetDbConfig;
 pub use scaleway::{ScalewayConfig, ScalewayRole};
+pub use stackit::{StackitConfig, StackitRole};
 pub use triton::{TritonConfig, TritonRole};
+pub use uyuni::UyuniConfig;
 pub use vultr::VultrConfig;
 
 use crate::{
@@ -86,7 +94,9 @@ struct CloudSource<T> {
 }
 
 impl<T: Cloud> Refresh for CloudSource<T> {
-    const MECHANISM: &'static str = T::NAME;
+    fn mechanism(&self) -> &'static str {
+        T::NAME
+    }
 
     fn interval(&self) -> Duration {
         self.config.interval().as_std()
@@ -134,6 +144,6 @@ fn url(text: &str) -> Result<Url, SourceError> {
 }
 
 /// What stands between tags, and around them.
-fn comma() -> String {
+pub(crate) fn comma() -> String {
     ",".to_owned()
 }

@@ -2,9 +2,15 @@
 
 use super::{
     LinodeConfig, PuppetDbConfig, TritonConfig, TritonRole, comma, digitalocean, eureka, hetzner, ionos,
-    kuma, linode, nomad, puppetdb, scaleway, triton, vultr,
+    kuma, linode, marathon, nomad, ovhcloud, puppetdb, scaleway, stackit, triton, vultr,
 };
-use crate::{defaults::a_minute, json::Json};
+use crate::{
+    aws::{ecs, lightsail, msk},
+    defaults::a_minute,
+    gce::{self, GceConfig},
+    json::Json,
+    openstack::targets as openstack,
+};
 use serde_json::Value;
 use skopos_model::Labels;
 
@@ -25,7 +31,28 @@ pub(crate) fn all(value: &Value) -> Vec<Labels> {
         refresh_interval: a_minute(),
     };
     let triton = |role| TritonConfig { role, ..TritonConfig::default() };
+    let gce = GceConfig {
+        project: "p".to_owned(),
+        zone: String::new(),
+        filter: String::new(),
+        refresh_interval: a_minute(),
+        port: 80,
+        tag_separator: comma(),
+    };
     let mut found = digitalocean::targets(pages, 80);
+    found.extend(gce::targets_of(json, &gce));
+    found.extend(lightsail::targets_of(json, "r", 80));
+    found.extend(msk::targets_of(json, json, 80));
+    let [cluster, services, tasks] = [value.clone(), value["services"].clone(), value["tasks"].clone()];
+    let list = |of: Value| of.as_array().cloned().unwrap_or_default();
+    let (services, tasks) = (list(services), list(tasks));
+    found.extend(ecs::Parts { cluster, services, tasks, ..ecs::Parts::default() }.targets("r", 80));
+    found.extend(openstack::hypervisors(pages, 80));
+    found.extend(openstack::instances(pages, pages, pages, 80));
+    found.extend(openstack::balancers(pages, pages, pages));
+    found.extend(ovhcloud::of_answer(json));
+    found.extend(stackit::servers(json, "p", 80));
+    found.extend(stackit::databases(json, "p", "r"));
     found.extend(hetzner::cloud_targets(pages, pages, 80));
     found.extend(hetzner::robot_targets(json, 80));
     found.extend(ionos::targets(json, 80));
@@ -37,7 +64,7 @@ pub(crate) fn all(value: &Value) -> Vec<Labels> {
     found.extend(triton::targets(json, &triton(TritonRole::Container)));
     found.extend(triton::targets(json, &triton(TritonRole::Cn)));
     found.extend(vultr::targets(pages, 80));
-    for group in eureka::groups(json).into_iter().chain(kuma::groups(json)) {
+    for group in [eureka::groups(json), kuma::groups(json), marathon::groups(json)].concat() {
         found.extend(group.all_labels());
     }
     found

@@ -71,7 +71,9 @@ struct Docker {
 }
 
 impl Refresh for Docker {
-    const MECHANISM: &'static str = "docker";
+    fn mechanism(&self) -> &'static str {
+        "docker"
+    }
 
     fn interval(&self) -> Duration {
         self.config.refresh_interval.as_std()

@@ -93,7 +93,9 @@ impl Swarm {
 }
 
 impl Refresh for Swarm {
-    const MECHANISM: &'static str = "dockerswarm";
+    fn mechanism(&self) -> &'static str {
+        "dockerswarm"
+    }
 
     fn interval(&self) -> Duration {
         self.config.refresh_interval.as_std()

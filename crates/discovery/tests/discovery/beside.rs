@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 use skopos_base::real::RealFs;
-use skopos_discovery::{Discovery, DiscoveryConfigs, Env, Stats};
+use skopos_discovery::{Discovery, DiscoveryConfigs, Env, Stats, Variables};
 use skopos_model::Labels;
 use skopos_testkit::{http, peers, wait::poll};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 
 /// Long enough for a machine that has other things to do.
@@ -26,11 +26,16 @@ pub(crate) struct Ours {
 impl Ours {
     /// Starts what this text says: keys as a job has them.
     pub(crate) fn start(text: &str) -> Self {
+        Self::start_with(text, Variables::of([]))
+    }
+
+    /// The same in an environment that says something.
+    pub(crate) fn start_with(text: &str, variables: Variables) -> Self {
         let configs: DiscoveryConfigs =
             serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{e}\nin:\n{text}"));
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-        let env = Env::new(Arc::new(RealFs));
+        let env = Env { variables, ..Env::new(Arc::new(RealFs)) };
         let stats = Arc::clone(&env.stats);
         let discovery = {
             let _inside = runtime.enter();
@@ -70,12 +75,19 @@ impl Ours {
 /// Finds so many targets with each of `jobs`, and the same in Prometheus if there is one.
 #[track_caller]
 pub(crate) fn same_as_prometheus(jobs: &[(&str, &str, usize)]) {
-    let ours: Vec<_> = jobs.iter().map(|(_, text, _)| Ours::start(text)).collect();
+    same_as(peers::prometheus_3(), &[], jobs);
+}
+
+/// The same in a program of Prometheus, both in an environment that says this.
+#[track_caller]
+pub(crate) fn same_as(program: Option<PathBuf>, environment: &[(&str, &str)], jobs: &[(&str, &str, usize)]) {
+    let variables = Variables::of(environment.iter().copied());
+    let ours: Vec<_> = jobs.iter().map(|(_, text, _)| Ours::start_with(text, variables.clone())).collect();
     for ((name, _, count), ours) in jobs.iter().zip(&ours) {
         let found = poll(LONG, || (ours.targets().len() == *count).then_some(()));
         assert!(found.is_some(), "{name}: {count} expected, found:\n{}", ours.targets().join("\n"));
     }
-    let Some(program) = peers::prometheus_3() else { return };
+    let Some(program) = program else { return };
     let mut config = "scrape_configs:\n".to_owned();
     for (name, text, _) in jobs {
         let inside: String = text.lines().map(|line| format!("    {line}\n")).collect();
@@ -83,7 +95,7 @@ pub(crate) fn same_as_prometheus(jobs: &[(&str, &str, usize)]) {
             "  - job_name: {name}\n    relabel_configs:\n      - {{action: drop, regex: '.*'}}\n{inside}"
         );
     }
-    let theirs = peers::prometheus_at(program, &config, &[]);
+    let theirs = peers::prometheus_in(program, environment, &config);
     let mut wrong = String::new();
     for ((name, _, _), ours) in jobs.iter().zip(&ours) {
         let mut last = Vec::new();
@@ -96,6 +108,11 @@ pub(crate) fn same_as_prometheus(jobs: &[(&str, &str, usize)]) {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Labels that are written over several lines, in one.
+pub(crate) fn joined(lines: &str) -> String {
+    lines.lines().map(str::trim_start).collect::<Vec<_>>().join(" ")
 }
 
 /// What one has and the other has not, label by label where their addresses are the same.

@@ -72,6 +72,8 @@ type Handler = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 pub(crate) struct Server {
     /// Host and port; empty of one at a socket.
     pub(crate) address: String,
+    /// Its certificate, in PEM, which vouches for itself; empty of one at a socket.
+    pub(crate) certificate: String,
     ended: Arc<AtomicBool>,
 }
 
@@ -110,7 +112,8 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (ended, handler): (Arc<AtomicBool>, Handler) = (Arc::default(), Arc::new(handler));
-        let (end, tls) = (Arc::clone(&ended), tls());
+        let (tls, certificate) = tls();
+        let end = Arc::clone(&ended);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (handler, ended, tls) = (Arc::clone(&handler), Arc::clone(&end), Arc::clone(&tls));
@@ -128,7 +131,7 @@ impl Server {
                 });
             }
         });
-        Self { address, ended }
+        Self { address, certificate, ended }
     }
 
     /// At a socket of this machine.
@@ -142,7 +145,7 @@ impl Server {
                 thread::spawn(move || serve(BufReader::new(stream), &handler, &ended));
             }
         });
-        Self { address: String::new(), ended }
+        Self { address: String::new(), certificate: String::new(), ended }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -155,12 +158,16 @@ impl Server {
     }
 }
 
-fn tls() -> Arc<rustls::ServerConfig> {
+/// Names that a certificate must have where it is looked at.
+const NAMES: [&str; 4] =
+    ["localhost", "compute.googleapis.com", "oauth2.googleapis.com", "login.microsoftonline.com"];
+
+fn tls() -> (Arc<rustls::ServerConfig>, String) {
     let _already = rustls::crypto::ring::default_provider().install_default();
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let own = rcgen::generate_simple_self_signed(NAMES.map(str::to_owned)).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder().with_no_client_auth();
-    Arc::new(config.with_single_cert(vec![own.cert.der().clone()], key).unwrap())
+    (Arc::new(config.with_single_cert(vec![own.cert.der().clone()], key).unwrap()), own.cert.pem())
 }
 
 fn accept_connect(stream: &mut BufReader<TcpStream>) -> Option<()> {

@@ -4,10 +4,14 @@
 #![allow(clippy::unwrap_used)]
 #![expect(clippy::needless_pass_by_value, reason = "answers are made where they are handed on")]
 
+mod aws;
 mod beside;
 mod clouds;
 mod cluster;
 mod configs;
 mod containers;
+mod identified;
 mod lists;
 mod made_up;
+mod members;
+mod services;

@@ -348,6 +348,48 @@ pub const TARGETS: &[Target] = &[
         memory: Memory { fixed_bytes: 4 << 20, per_input_byte: 64 << 10, most_bytes: 1 << 30 },
     },
     Target {
+        name: "discovery_xml",
+        covers: &[
+            ("crates/discovery/src/xml.rs", &[]),
+            ("crates/discovery/src/cloud/uyuni.rs", &["parse_answer"]),
+        ],
+        seeds: discovery::xml_seeds,
+        check: find::xml,
+        // An element of three bytes is a node, and becomes a value of a map.
+        memory: on_a_disk(1 << 20, 4096),
+    },
+    Target {
+        name: "discovery_members",
+        covers: &[
+            ("crates/discovery/src/zookeeper/mod.rs", &["object", "nerve", "serverset"]),
+            (
+                "crates/discovery/src/zookeeper/wire.rs",
+                &[
+                    "read_welcome",
+                    "read_sent",
+                    "read_data",
+                    "read_children",
+                    "take",
+                    "take_i32",
+                    "take_bytes",
+                ],
+            ),
+        ],
+        seeds: discovery::member_seeds,
+        check: find::members,
+        memory: on_a_disk(1 << 20, 4096),
+    },
+    Target {
+        name: "discovery_accounts",
+        covers: &[
+            ("crates/discovery/src/google.rs", &["parse"]),
+            ("crates/discovery/src/aws/profile.rs", &[]),
+        ],
+        seeds: discovery::account_seeds,
+        check: find::accounts,
+        memory: on_a_disk(1 << 20, 4096),
+    },
+    Target {
         name: "discovery_kubeconfig",
         covers: &[("crates/discovery/src/kubernetes/kubeconfig.rs", &["parse"])],
         seeds: discovery::kubeconfig_seeds,

@@ -417,6 +417,11 @@ fn edges_of_discovery(made: &mut Made) {
         ("discovery_lists", "unknown-key", "- target: ['a:1']\n"),
         ("discovery_answers", "no-json", "<Envelope><targets/></Envelope>"),
         ("discovery_answers", "cut-off", r#"[{"Id": "c", "Names": ["/n""#),
+        ("discovery_xml", "definition", "<!DOCTYPE r [<!ENTITY a 'aa'>]><r>&a;</r>"),
+        ("discovery_xml", "unclosed", "<methodResponse><params>"),
+        ("discovery_members", "cut-off", "\0\0\0"),
+        ("discovery_members", "long-list", "\x7f\x7f\x7f\x7f\0\0\0"),
+        ("discovery_accounts", "unknown-type", "{\"type\": \"x\"}\n[a]\n"),
         ("discovery_kubeconfig", "no-context", "current-context: m\ncontexts: []\n"),
         ("discovery_kubeconfig", "no-yaml", "clusters: [{\n"),
     ] {
