@@ -49,17 +49,6 @@ struct OfTarget {
     unit: String,
 }
 
-/// The name under which the metric of a stored series is listed. A counter of `OpenMetrics` had a family
-/// without the suffix; that cannot be told from one of the text format, where family and series are called
-/// the same.
-fn family_of(metric: &str, of: MetricType) -> &str {
-    let mut families = MetricType::families_of(metric).filter(|(_, fits)| *fits == of);
-    match of {
-        MetricType::Counter => metric,
-        _ => families.next().map_or(metric, |(family, _)| family),
-    }
-}
-
 /// What targets say of each metric, each thing once; and of metrics that no target speaks of, what was said
 /// last, as long as storage has series of them in memory.
 pub(crate) async fn metadata(Ready(parts): Ready, params: Params) -> Result<Response, ApiError> {
@@ -138,7 +127,7 @@ fn add_kept(
     };
     let mut kept: BTreeMap<String, Metadata> = BTreeMap::new();
     for (metric, metadata) in (parts.kept_metadata)() {
-        let family = family_of(&metric, metadata.metric_type);
+        let family = metadata.metric_type.family_of(&metric);
         if wanted.is_none_or(|wanted| wanted == family) {
             kept.insert(family.to_owned(), metadata);
         }

@@ -31,6 +31,8 @@ pub struct ClientOptions {
     pub redirects: Redirects,
     /// Whether HTTP/2 may be spoken.
     pub may_speak_http2: bool,
+    /// Whether each connection goes to the next of a server's addresses, and not to the first that takes it.
+    pub round_robin_dns: bool,
 }
 
 /// Which answers that send us elsewhere are followed.
@@ -71,6 +73,7 @@ impl Default for ClientOptions {
             idle_per_host: 2,
             redirects: Redirects::Followed { max: 10 },
             may_speak_http2: true,
+            round_robin_dns: false,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     answer::chain,
     client::{ClientOptions, Redirects},
     config::{ProxyConfig, TlsConfig, TlsVersion},
-    names::{Always, Renamed},
+    names::{Always, InTurn, Renamed},
     secret_text::{SecretText, read_text},
 };
 use parking_lot::Mutex;
@@ -143,6 +143,9 @@ fn builder(
         .tls_danger_accept_invalid_certs(tls.insecure_skip_verify);
     if let Some(timeout) = options.timeout {
         builder = builder.timeout(timeout);
+    }
+    if options.round_robin_dns {
+        builder = builder.dns_resolver(InTurn::default());
     }
     if !options.may_speak_http2 {
         builder = builder.http1_only();

@@ -1,12 +1,18 @@
-//! The address of a server whose certificate has another name (`server_name`): the handshake is about that
-//! name, and the connection leads where the address says.
+//! Where connections lead: to the address of a server whose certificate has another name (`server_name`),
+//! about which the handshake is; and to one of a server's addresses after the other.
 
 use reqwest::{
     Url,
     dns::{Addrs, Name, Resolve, Resolving},
     header::HeaderValue,
 };
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// A server by its address, under another name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,5 +60,44 @@ impl Resolve for Always {
             let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await?;
             Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
         })
+    }
+}
+
+/// Each connection leads to the next of a name's addresses.
+#[derive(Default)]
+pub(crate) struct InTurn(Arc<AtomicUsize>);
+
+impl Resolve for InTurn {
+    fn resolve(&self, name: Name) -> Resolving {
+        let turn = self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            // The port is set by who asks.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(in_turn(found.collect(), turn).into_iter()) as Addrs)
+        })
+    }
+}
+
+/// The addresses, sorted, so that the one whose turn it is comes first.
+fn in_turn(mut addresses: Vec<SocketAddr>, turn: usize) -> Vec<SocketAddr> {
+    addresses.sort_unstable();
+    addresses.dedup();
+    let first = turn.checked_rem(addresses.len()).unwrap_or(0);
+    addresses.rotate_left(first);
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_has_its_turn() {
+        let all = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let found = all(&["10.0.0.2:0", "10.0.0.1:0", "10.0.0.2:0"]);
+        let first: Vec<_> = (0..3).map(|turn| in_turn(found.clone(), turn)[0].to_string()).collect();
+        assert_eq!(first, ["10.0.0.1:0", "10.0.0.2:0", "10.0.0.1:0"]);
+        assert_eq!(in_turn(found, 1), all(&["10.0.0.2:0", "10.0.0.1:0"]));
+        assert_eq!(in_turn(Vec::new(), 7), []);
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use skopos_base::fs::Fs;
 use skopos_intake::OtlpConfig;
 use skopos_model::DurationMs;
+use skopos_remote::config::{RemoteConfigError, RemoteWriteConfig, check_names};
 use skopos_scrape::config::{ConfigError, GlobalConfig, ScrapeConfig, check_jobs};
 use std::path::Path;
 
@@ -27,6 +28,9 @@ pub struct Config {
     /// What is scraped.
     #[serde(deserialize_with = "skopos_model::null_is_default")]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// Who gets what is stored.
+    #[serde(deserialize_with = "skopos_model::null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub remote_write: Vec<RemoteWriteConfig>,
     /// How samples are stored.
     #[serde(
         deserialize_with = "skopos_model::null_is_default",
@@ -75,10 +79,14 @@ impl Config {
                 message.to_owned(),
             ));
         }
+        check_remotes(text, path, &config)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for job in &mut config.scrape_configs {
             job.http = std::mem::take(&mut job.http).beside(folder);
             job.discovery.set_folder(folder);
+        }
+        for remote in &mut config.remote_write {
+            *remote = remote.clone().beside(folder);
         }
         Ok(config)
     }
@@ -94,6 +102,21 @@ impl Config {
         let jobs = self.scrape_configs.iter().map(|job| job.filled(&self.global)).collect();
         Self { global: self.global.filled(), scrape_configs: jobs, ..self.clone() }
     }
+}
+
+/// Checks the servers that data goes to: each alone, and their names.
+fn check_remotes(text: &str, path: &Path, config: &Config) -> Result<(), LoadError> {
+    const WRITE: &str = "remote_write";
+    let wrong = |section: &str, at: usize, error: &RemoteConfigError| {
+        let place = places::place_of_remote(text, section, at);
+        LoadError::invalid(path, place, format!("{section}: {error}"))
+    };
+    for (at, remote) in config.remote_write.iter().enumerate() {
+        remote.check().map_err(|e| wrong(WRITE, at, &e))?;
+        let names = config.remote_write[..=at].iter().map(|remote| remote.name.as_str());
+        check_names(names).map_err(|e| wrong(WRITE, at, &e))?;
+    }
+    Ok(())
 }
 
 /// Where in the file the check failed: at the job that it is about.

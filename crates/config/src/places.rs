@@ -46,6 +46,24 @@ pub(crate) fn place_of_retention(text: &str, rule: usize) -> Option<Place> {
     Some(Place { line: at.line(), column: at.column() })
 }
 
+/// Where the address of an entry of the section `remote_write` or `remote_read` stands.
+pub(crate) fn place_of_remote(text: &str, section: &str, entry: usize) -> Option<Place> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct File {
+        remote_write: Vec<Entry>,
+        remote_read: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        url: Spanned<IgnoredAny>,
+    }
+    let file: File = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let entries = if section == "remote_read" { file.remote_read } else { file.remote_write };
+    let at = entries.get(entry)?.url.referenced;
+    Some(Place { line: at.line(), column: at.column() })
+}
+
 /// Where `key` stands in a rule of a file of rules, or in a group when no rule is named: its value, or the
 /// beginning of the rule when it is absent.
 pub(crate) fn place_in_rules(text: &str, group: usize, rule: Option<usize>, key: &str) -> Option<Place> {

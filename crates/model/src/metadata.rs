@@ -62,6 +62,17 @@ impl MetricType {
             .flat_map(families)
     }
 
+    /// The name of the family of this type that a stored series' metric is of. A counter of `OpenMetrics` had
+    /// a family without the suffix; that cannot be told from one of the text format, where family and series
+    /// are called the same.
+    pub fn family_of(self, metric: &str) -> &str {
+        let mut families = Self::families_of(metric).filter(|(_, fits)| *fits == self);
+        match self {
+            Self::Counter => metric,
+            _ => families.next().map_or(metric, |(family, _)| family),
+        }
+    }
+
     /// The type of that name; `untyped` is the classic format's name for unknown.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {

@@ -2,11 +2,16 @@
 //! that were on the page before and are gone get a marker of staleness, as when a server scrapes the page.
 //! Sends and keeps nothing.
 
-use crate::metadata::PageFamilies;
+use crate::{
+    message::{Message, Request, RequestBuilder},
+    metadata::PageFamilies,
+};
 use skopos_exposition::{DuplicateLabel, Entry, Format, ParseError, Parser, Series};
-use skopos_model::{LabelsBuilder, TimestampMs, name::METRIC_NAME, stale_nan};
-use skopos_proto::{messages::Sample, write};
-use snap::raw::Encoder;
+use skopos_model::{LabelsBuilder, Metadata, TimestampMs, name::METRIC_NAME, stale_nan};
+use skopos_proto::{
+    messages::Sample,
+    write::{self, Item},
+};
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hasher as _},
@@ -42,15 +47,6 @@ impl TargetLabels {
     }
 }
 
-/// A request that is ready to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// How many samples it has, or of how many families it tells.
-    pub samples: u32,
-    /// A `WriteRequest`, compressed by snappy.
-    pub body: Vec<u8>,
-}
-
 /// Why a page could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PageError {
@@ -79,6 +75,7 @@ impl Known {
 #[derive(Debug)]
 pub struct Batcher {
     labels: TargetLabels,
+    message: Message,
     max_samples: usize,
     builder: LabelsBuilder,
     before: Known,
@@ -89,17 +86,16 @@ pub struct Batcher {
 /// Requests under construction.
 struct Requests {
     max_samples: usize,
-    done: Vec<Batch>,
-    bytes: Vec<u8>,
-    samples: usize,
+    done: Vec<Request>,
+    next: RequestBuilder,
 }
 
 impl Batcher {
     /// One that gives every sample `labels`, and every request at most so many samples.
-    pub fn new(labels: TargetLabels, max_samples: usize) -> Self {
+    pub fn new(labels: TargetLabels, message: Message, max_samples: usize) -> Self {
         assert!(max_samples > 0, "a request without samples");
         let (before, now, families) = (Known::default(), Known::default(), PageFamilies::default());
-        Self { labels, max_samples, builder: LabelsBuilder::default(), before, now, families }
+        Self { labels, message, max_samples, builder: LabelsBuilder::default(), before, now, families }
     }
 
     /// The requests of a page that was read at `at`, with what is known of the reading itself as `extra`. A
@@ -109,13 +105,17 @@ impl Batcher {
         page: &[u8],
         at: TimestampMs,
         extra: &[(&str, f64)],
-    ) -> (Vec<Batch>, Result<(), String>) {
-        let mut requests =
-            Requests { max_samples: self.max_samples, done: Vec::new(), bytes: Vec::new(), samples: 0 };
+    ) -> (Vec<Request>, Result<(), String>) {
+        let none_yet = |message, max_samples| Requests {
+            max_samples,
+            done: Vec::new(),
+            next: RequestBuilder::new(message),
+        };
+        let mut requests = none_yet(self.message, self.max_samples);
         self.now.clear();
         let read = self.read(page, at, &mut requests);
         if read.is_err() {
-            requests = Requests { done: Vec::new(), bytes: Vec::new(), samples: 0, ..requests };
+            requests = none_yet(self.message, self.max_samples);
             self.now.clear();
         }
         for (name, value) in extra {
@@ -177,7 +177,11 @@ impl Batcher {
         let start = self.now.labels.len();
         write::put_labels(&mut self.now.labels, &self.builder.build());
         let labels = &self.now.labels[start..];
-        out.put(labels, sample);
+        let metadata = match self.message {
+            Message::One => None,
+            Message::Two => self.builder.get(METRIC_NAME).and_then(|metric| self.families.of_metric(metric)),
+        };
+        out.put(labels, sample, metadata.as_ref());
         let mut hasher = DefaultHasher::new();
         hasher.write(labels);
         self.now.series.push((hasher.finish(), start..self.now.labels.len()));
@@ -189,39 +193,25 @@ impl Batcher {
         for (hash, range) in &self.before.series {
             if self.now.series.binary_search_by_key(hash, |(hash, _)| *hash).is_err() {
                 let sample = Sample { value: stale_nan(), timestamp: at.as_ms() };
-                out.put(&self.before.labels[range.clone()], sample);
+                out.put(&self.before.labels[range.clone()], sample, None);
             }
         }
     }
 }
 
 impl Requests {
-    fn put(&mut self, labels: &[u8], sample: Sample) {
-        if self.samples == self.max_samples {
-            self.end();
+    fn put(&mut self, labels: &[u8], sample: Sample, metadata: Option<&Metadata>) {
+        if self.next.len() == self.max_samples {
+            self.done.extend(self.next.take());
         }
-        write::put_series(&mut self.bytes, labels, sample);
-        self.samples += 1;
+        let item = (Item::Sample(sample), sample.timestamp);
+        self.next.put(labels, item, metadata).expect("invariant: we have just written these labels");
     }
 
-    fn end(&mut self) {
-        self.done.push(Batch { samples: self.samples as u32, body: compressed(&self.bytes) });
-        self.bytes.clear();
-        self.samples = 0;
-    }
-
-    fn finish(mut self) -> Vec<Batch> {
-        if self.samples > 0 {
-            self.end();
-        }
+    fn finish(mut self) -> Vec<Request> {
+        self.done.extend(self.next.take());
         self.done
     }
-}
-
-/// A request as it is sent.
-pub(crate) fn compressed(request: &[u8]) -> Vec<u8> {
-    let body = Encoder::new().compress_vec(request);
-    body.expect("invariant: a request is shorter than the 4 GiB that snappy takes")
 }
 
 #[cfg(test)]
@@ -238,11 +228,11 @@ mod tests {
     }
 
     /// Each sample as `name{label="value"} value @time`, request by request.
-    fn shown(batches: &[Batch]) -> Vec<Vec<String>> {
-        let of = |batch: &Batch| {
+    fn shown(batches: &[Request]) -> Vec<Vec<String>> {
+        let of = |batch: &Request| {
             let bytes = snap::raw::Decoder::new().decompress_vec(&batch.body).unwrap();
             let request = WriteRequest::decode(&bytes[..]).unwrap();
-            assert_eq!(request.timeseries.len(), batch.samples as usize);
+            assert_eq!(request.timeseries.len() as u64, batch.counts.samples);
             let series = request.timeseries.into_iter();
             let lines = series.map(|series| {
                 assert!(series.labels.is_sorted_by(|a, b| a.name < b.name), "{:?}", series.labels);
@@ -263,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_page_becomes_samples_of_the_target() {
-        let mut batcher = Batcher::new(labels(&["job=node", "instance=vm-1"]), 100);
+        let mut batcher = Batcher::new(labels(&["job=node", "instance=vm-1"]), Message::One, 100);
         let page = b"# TYPE a gauge\na 1\nb{x=\"y\",job=\"mine\"} 2.5\n";
         let (batches, read) = batcher.page(page, at(7), &[("up", 1.0)]);
         read.unwrap();
@@ -277,16 +267,16 @@ mod tests {
 
     #[test]
     fn requests_have_no_more_samples_than_they_may() {
-        let mut batcher = Batcher::new(TargetLabels::default(), 2);
+        let mut batcher = Batcher::new(TargetLabels::default(), Message::One, 2);
         let (batches, _) = batcher.page(b"a 1\nb 2\nc 3\nd 4\n", at(7), &[("up", 1.0)]);
         assert_eq!(shown(&batches).iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
         let (batches, _) = batcher.page(b"a 1\nb 2\nc 3\n", at(8), &[]);
-        assert_eq!(batches.iter().map(|b| b.samples).sum::<u32>(), 5, "with two markers");
+        assert_eq!(batches.iter().map(|b| b.counts.samples).sum::<u64>(), 5, "with two markers");
     }
 
     #[test]
     fn series_that_go_are_marked_once() {
-        let mut batcher = Batcher::new(labels(&["job=j"]), 100);
+        let mut batcher = Batcher::new(labels(&["job=j"]), Message::One, 100);
         let mut page = |page: &[u8], ms| shown(&batcher.page(page, at(ms), &[]).0).concat();
         page(b"a 1\nb{x=\"1\"} 2\n", 1);
         assert_eq!(page(b"a 1\n", 2), ["__name__=a,job=j 1 @2", "__name__=b,job=j,x=1 stale @2"]);
@@ -297,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_page_that_cannot_be_read_leaves_what_is_known_of_the_reading() {
-        let mut batcher = Batcher::new(TargetLabels::default(), 1);
+        let mut batcher = Batcher::new(TargetLabels::default(), Message::One, 1);
         batcher.page(b"a 1\n", at(1), &[("up", 1.0)]).1.unwrap();
         let (batches, read) = batcher.page(b"a 1\nb 2\nc{ 3\n", at(2), &[("up", 0.0)]);
         assert!(read.is_err());

@@ -1,6 +1,7 @@
-//! A server that takes samples by remote write 1.0: its address, its headers, its secrets, and what its
+//! A server that takes samples by remote write: its address, its headers, its secrets, and what its
 //! answers mean. Keeps nothing and never tries again.
 
+use crate::message::{Counts, Message};
 use bytes::Bytes;
 use reqwest::{
     Method, StatusCode, Url,
@@ -10,8 +11,16 @@ use skopos_base::{fs::SharedFs, secret::Secret};
 use skopos_client::{ClientOptions, HttpClient, HttpConfig, answer::chain, config::BasicAuth};
 use std::{fmt, time::Duration};
 
-/// The version of the protocol that we speak.
-const VERSION: (&str, &str) = ("x-prometheus-remote-write-version", "0.1.0");
+/// Which version of the protocol we speak.
+const VERSION: &str = "x-prometheus-remote-write-version";
+/// What a server of version 2 says that it has stored.
+const WRITTEN: [&str; 3] = [
+    "x-prometheus-remote-write-samples-written",
+    "x-prometheus-remote-write-histograms-written",
+    "x-prometheus-remote-write-exemplars-written",
+];
+/// So many connections stay open unused: no more requests are under way by default.
+const MAX_IDLE: usize = 50;
 /// So much of an answer's text is shown.
 const SHOWN_BYTES: usize = 256;
 
@@ -27,17 +36,19 @@ pub enum Reply {
         /// What it said.
         reason: String,
     },
-    /// It never will be.
+    /// It never will be, but for what it has stored nevertheless.
     Refused {
         /// What it said.
         reason: String,
+        /// What it has stored.
+        written: Counts,
     },
 }
 
 /// A server, as senders see it.
 pub trait Endpoint: Send + Sync + 'static {
     /// Sends a request, and says what became of it.
-    fn send(&self, body: Bytes) -> impl Future<Output = Reply> + Send;
+    fn send(&self, message: Message, body: Bytes) -> impl Future<Output = Reply> + Send;
 }
 
 /// How a server is spoken to.
@@ -47,6 +58,10 @@ pub struct EndpointOptions {
     pub timeout: Duration,
     /// Who we are, and how the connection is secured.
     pub http: HttpConfig,
+    /// Whether what it has no room for now (429) is sent again.
+    pub retries_too_many: bool,
+    /// Whether each connection goes to another of the server's addresses.
+    pub round_robin_dns: bool,
 }
 
 /// Why a server cannot be spoken to.
@@ -71,6 +86,7 @@ pub struct HttpEndpoint {
     /// Which may hold secrets, but no credentials.
     url: Url,
     shown: String,
+    retries_too_many: bool,
 }
 
 impl fmt::Debug for HttpEndpoint {
@@ -102,12 +118,17 @@ impl HttpEndpoint {
         let shown = shown(&url);
         let failed = |reason: String| EndpointError::Client { url: shown.clone(), reason };
         http.check().map_err(|e| failed(e.to_string()))?;
-        let timed = ClientOptions { timeout: Some(options.timeout), ..ClientOptions::default() };
+        let timed = ClientOptions {
+            timeout: Some(options.timeout),
+            round_robin_dns: options.round_robin_dns,
+            idle_per_host: MAX_IDLE,
+            ..ClientOptions::default()
+        };
         let client = match HttpClient::new(&http, &timed, fs) {
             Ok(client) => client,
             Err(e) => return Err(failed(e.to_string())),
         };
-        Ok(Self { client, url, shown })
+        Ok(Self { client, url, shown, retries_too_many: options.retries_too_many })
     }
 
     /// The address without what is secret in it.
@@ -117,16 +138,16 @@ impl HttpEndpoint {
 }
 
 impl Endpoint for HttpEndpoint {
-    async fn send(&self, body: Bytes) -> Reply {
+    async fn send(&self, message: Message, body: Bytes) -> Reply {
         let request = match self.client.request(Method::POST, &self.url).await {
             Ok(request) => request,
             // A file may be in the middle of being written, and the server of tokens be away.
             Err(e) => return Reply::Later { wait: None, reason: e.to_string() },
         };
         let request = request
-            .header(CONTENT_TYPE, "application/x-protobuf")
+            .header(CONTENT_TYPE, message.content_type())
             .header(CONTENT_ENCODING, "snappy")
-            .header(VERSION.0, VERSION.1)
+            .header(VERSION, message.version())
             .body(body);
         let mut response = match request.send().await {
             Ok(response) => response,
@@ -140,8 +161,32 @@ impl Endpoint for HttpEndpoint {
             said.extend_from_slice(&part);
         }
         said.truncate(SHOWN_BYTES);
-        reply(status, &headers, &said)
+        match reply(status, &headers, &said) {
+            Reply::Taken if message == Message::Two && written(&headers).is_none() => {
+                let reason = "it does not say what it has stored: it speaks no remote write 2.0".to_owned();
+                Reply::Refused { reason, written: Counts::default() }
+            }
+            Reply::Later { wait: _, reason }
+                if status == StatusCode::TOO_MANY_REQUESTS && !self.retries_too_many =>
+            {
+                Reply::Refused { reason, written: Counts::default() }
+            }
+            other => other,
+        }
     }
+}
+
+/// What a server says that it has stored, if it says so.
+fn written(headers: &HeaderMap) -> Option<Counts> {
+    let [samples, histograms, exemplars] =
+        WRITTEN.map(|name| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()));
+    let is_told = samples.is_some() || histograms.is_some() || exemplars.is_some();
+    let or_none = Option::unwrap_or_default;
+    is_told.then(|| Counts {
+        samples: or_none(samples),
+        histograms: or_none(histograms),
+        exemplars: or_none(exemplars),
+    })
 }
 
 /// What an answer means.
@@ -155,7 +200,7 @@ fn reply(status: StatusCode, headers: &HeaderMap, said: &[u8]) -> Reply {
         said => format!("status {}: {}", status.as_u16(), said.lines().next().unwrap_or_default()),
     };
     if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
-        return Reply::Refused { reason };
+        return Reply::Refused { reason, written: written(headers).unwrap_or_default() };
     }
     let wait = headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
     Reply::Later { wait, reason }
@@ -217,7 +262,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn options(http: HttpConfig) -> EndpointOptions {
-        EndpointOptions { timeout: Duration::from_secs(1), http }
+        EndpointOptions { timeout: Duration::from_secs(1), http, ..EndpointOptions::default() }
     }
 
     #[test]
@@ -226,7 +271,7 @@ mod tests {
             wait: seconds.map(Duration::from_secs),
             reason: reason.to_owned(),
         };
-        let refused = |reason: &str| Reply::Refused { reason: reason.to_owned() };
+        let refused = |reason: &str| Reply::Refused { reason: reason.to_owned(), written: Counts::default() };
         for (status, retry, said, expected) in [
             (200, None, "", Reply::Taken),
             (204, None, "ignored", Reply::Taken),
@@ -249,6 +294,17 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(reply(status, &headers, said.as_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn what_was_stored_of_a_request_that_is_refused_is_known() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(written(&headers), None);
+        headers.insert(WRITTEN[0], HeaderValue::from_static("5"));
+        headers.insert(WRITTEN[2], HeaderValue::from_static("x"));
+        let written = Counts { samples: 5, ..Counts::default() };
+        let reason = "status 400".to_owned();
+        assert_eq!(reply(StatusCode::BAD_REQUEST, &headers, b""), Reply::Refused { reason, written });
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //! else. Keeps the newest alone, in memory: it is told again and again, and of what is old nobody wants to
 //! know.
 
-use crate::batch::{Batch, compressed};
+use crate::message::compressed;
 use prost::Message as _;
 use skopos_exposition::Entry;
-use skopos_model::MetricType;
+use skopos_model::{Metadata as OfMetric, MetricType};
 use skopos_proto::messages::{FamilyType, MetricMetadata, WriteRequest};
 use std::{
     collections::BTreeMap,
@@ -32,6 +32,15 @@ impl PageFamilies {
         }
     }
 
+    /// What is said of the family of a series' metric.
+    pub(crate) fn of_metric(&self, metric: &str) -> Option<OfMetric> {
+        let fits =
+            |(name, of): (&str, MetricType)| self.0.get(name).filter(|family| family.r#type() == type_of(of));
+        let family = self.0.get(metric).or_else(|| MetricType::families_of(metric).find_map(fits))?;
+        let metric_type = TYPES.into_iter().find(|of| type_of(*of) == family.r#type()).unwrap_or_default();
+        Some(OfMetric { metric_type, help: family.help.clone(), unit: family.unit.clone() })
+    }
+
     fn family(&mut self, name: &str, set: impl FnOnce(&mut MetricMetadata)) {
         if let Some(known) = self.0.get_mut(name) {
             set(known);
@@ -42,6 +51,32 @@ impl PageFamilies {
         }
     }
 }
+
+impl FromIterator<(String, OfMetric)> for PageFamilies {
+    /// What is known of the metrics of series, by their names.
+    fn from_iter<I: IntoIterator<Item = (String, OfMetric)>>(all: I) -> Self {
+        let family = |(metric, known): (String, OfMetric)| {
+            let name = known.metric_type.family_of(&metric).to_owned();
+            let mut family =
+                MetricMetadata { help: known.help, unit: known.unit, ..MetricMetadata::default() };
+            family.set_type(type_of(known.metric_type));
+            family.family_name.clone_from(&name);
+            (name, family)
+        };
+        Self(all.into_iter().take(MAX_FAMILIES).map(family).collect())
+    }
+}
+
+const TYPES: [MetricType; 8] = [
+    MetricType::Unknown,
+    MetricType::Counter,
+    MetricType::Gauge,
+    MetricType::Histogram,
+    MetricType::GaugeHistogram,
+    MetricType::Summary,
+    MetricType::Info,
+    MetricType::StateSet,
+];
 
 const fn type_of(metric_type: MetricType) -> FamilyType {
     match metric_type {
@@ -56,12 +91,21 @@ const fn type_of(metric_type: MetricType) -> FamilyType {
     }
 }
 
+/// A request that tells of families.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Of how many.
+    pub(crate) families: u64,
+    /// The message, compressed by snappy.
+    pub(crate) body: Vec<u8>,
+}
+
 /// The newest requests.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     /// Which they are, from 1 on; 0 for none.
     pub(crate) number: u64,
-    pub(crate) batches: Vec<Batch>,
+    pub(crate) batches: Vec<Told>,
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +128,7 @@ impl Metadata {
         let all: Vec<MetricMetadata> = families.0.values().cloned().collect();
         let batches = all.chunks(max_families).map(|some| {
             let request = WriteRequest { metadata: some.to_vec(), ..WriteRequest::default() };
-            Batch { samples: some.len() as u32, body: compressed(&request.encode_to_vec()) }
+            Told { families: some.len() as u64, body: compressed(&request.encode_to_vec()) }
         });
         let number = latest.requests.number + 1;
         latest.requests = Arc::new(Requests { number, batches: batches.collect() });
@@ -117,7 +161,7 @@ mod tests {
         metadata.set(families(Format::Text, &page.replace(" 1\n", " 2\n")), 2);
         let latest = metadata.latest();
         assert_eq!((latest.number, latest.batches.len()), (1, 2));
-        let of = |batch: &Batch| {
+        let of = |batch: &Told| {
             let bytes = snap::raw::Decoder::new().decompress_vec(&batch.body).unwrap();
             let request = WriteRequest::decode(&bytes[..]).unwrap();
             assert!(request.timeseries.is_empty());
@@ -128,6 +172,22 @@ mod tests {
         assert_eq!(told, [row(1, "a_total", "As."), row(2, "b", ""), row(0, "c", "C.")]);
         metadata.set(families(Format::Text, "# TYPE b counter\nb 1\n"), 2);
         assert_eq!(metadata.latest().number, 2);
+    }
+
+    #[test]
+    fn series_have_what_is_said_of_their_families() {
+        let page = "# TYPE h histogram\n# HELP h Hs.\n# TYPE c_total counter\n# TYPE g gauge\ng 1\n";
+        let families = families(Format::Text, page);
+        let of = |metric: &str| families.of_metric(metric).map(|m| (m.metric_type, m.help));
+        assert_eq!(of("h_bucket"), Some((MetricType::Histogram, "Hs.".to_owned())));
+        assert_eq!(of("c_total"), Some((MetricType::Counter, String::new())));
+        assert_eq!((of("g_bucket"), of("other")), (None, None));
+        let stored = [("h_bucket", MetricType::Histogram), ("h_sum", MetricType::Histogram)];
+        let stored = stored.map(|(name, metric_type)| {
+            (name.to_owned(), OfMetric { metric_type, help: "Hs.".to_owned(), unit: String::new() })
+        });
+        let kept = PageFamilies::from_iter(stored);
+        assert_eq!(kept.0.keys().collect::<Vec<_>>(), ["h"], "as a family");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! Decides when samples are taken from the queue, and never when they are made.
 
 use crate::{
-    backoff::Backoff,
+    backoff::Waits,
     batch::{Batcher, TargetLabels},
     endpoint::{EndpointError, EndpointOptions, HttpEndpoint},
+    message::Message,
     metadata::Metadata,
-    sender::{MetadataPlan, Phase, Sender},
-    stats::{self, Labelled, SenderStats},
+    round,
+    sender::{Lane, MetadataPlan, Phase, Sender},
+    stats::{self, SenderStats, Shown},
 };
 use skopos_base::{Env, crc::crc32c};
 use skopos_exposition::Families;
@@ -35,6 +37,8 @@ pub struct Options {
     pub endpoint: EndpointOptions,
     /// The labels of every sample.
     pub labels: TargetLabels,
+    /// Which message requests are.
+    pub message: Message,
     /// So many samples a request has at most, or families.
     pub max_samples: usize,
     /// How often servers are told of families' types and help; never, if there is none.
@@ -110,17 +114,30 @@ impl RemoteWrite {
                 stats: Arc::default(),
                 wake: Arc::default(),
             };
-            let sender = Sender {
-                spool: Arc::clone(&spool),
-                reader: ReaderId(at),
+            let lane = Lane {
                 endpoint,
                 url: server.url.clone(),
                 stats: Arc::clone(&server.stats),
+                rng: Arc::clone(&env.rng),
+                waits: Waits::default(),
+                clock: Arc::clone(&env.clock),
+                max_age: None,
+                said: Mutex::default(),
+            };
+            // The collector's thread makes one request after the other.
+            for one in [&server.stats.lanes, &server.stats.lanes_bounds[0], &server.stats.lanes_bounds[1]] {
+                one.store(1, Relaxed);
+            }
+            server.stats.max_samples.store(options.max_samples as u64, Relaxed);
+            let sender = Sender {
+                spool: Arc::clone(&spool),
+                reader: ReaderId(at),
+                lane: Arc::new(lane),
                 wake: Arc::clone(&server.wake),
-                backoff: Backoff::new(Arc::clone(&env.rng)),
                 metadata: MetadataPlan {
                     known: Arc::clone(&metadata),
-                    interval: options.metadata_interval,
+                    // Samples of the other message have it beside them.
+                    interval: options.metadata_interval.filter(|_| options.message == Message::One),
                     told: None,
                 },
             };
@@ -130,7 +147,7 @@ impl RemoteWrite {
         let remote = Self {
             spool,
             servers,
-            batcher: Mutex::new(Batcher::new(options.labels, options.max_samples)),
+            batcher: Mutex::new(Batcher::new(options.labels, options.message, options.max_samples)),
             metadata,
             max_families: options.max_samples,
             newest_ms: AtomicI64::new(0),
@@ -151,8 +168,14 @@ impl RemoteWrite {
             self.metadata.set(batcher.take_families(), self.max_families);
         }
         let mut refused = None;
-        for batch in batches {
-            match self.spool.push(at.as_ms(), batch.samples, batch.body) {
+        for request in batches {
+            let counts = request.counts;
+            for server in &self.servers {
+                server.stats.came.add(counts);
+                server.stats.came_newest_ms.fetch_max(request.newest_ms, Relaxed);
+            }
+            let weight = u32::try_from(counts.total()).unwrap_or(u32::MAX);
+            match self.spool.push(at.as_ms(), weight, round::encode(None, &[(0, request)])) {
                 Pushed::Durable => {}
                 Pushed::Unwritten(error) => refused = Some(error),
             }
@@ -174,9 +197,13 @@ impl RemoteWrite {
 
     /// Appends the metrics of the queue and of all servers.
     pub fn write(&self, out: &mut Families<'_>) {
-        let servers = self.servers.iter().map(|s| Labelled { name: &s.name, url: &s.url, stats: &s.stats });
-        let servers: Vec<_> = servers.collect();
-        stats::write(out, &self.spool.stats(), &servers, self.newest_ms.load(Relaxed));
+        let queue = self.spool.stats();
+        let servers = self.servers.iter().zip(queue.readers.clone());
+        let servers: Vec<_> = servers
+            .map(|(s, reader)| Shown { name: &s.name, url: &s.url, stats: &s.stats, reader })
+            .collect();
+        stats::write_servers(out, &servers);
+        stats::write_queues(out, &[queue], self.newest_ms.load(Relaxed));
         let help =
             "How often metrics were collected to be sent. In what is sent this numbers the collections.";
         out.counter("skopos_remote_write_collections_total", help, self.pages.load(Relaxed) as f64);
@@ -201,7 +228,7 @@ impl RemoteWrite {
 }
 
 /// What a server's place in the queue is called: an address may have characters that no file name has.
-fn name(url: &str) -> String {
+pub(crate) fn name(url: &str) -> String {
     let backwards: Vec<u8> = url.bytes().rev().collect();
     format!("{:08x}{:08x}", crc32c(url.as_bytes()), crc32c(&backwards))
 }
@@ -217,6 +244,7 @@ mod tests {
             urls: urls.iter().map(|url| (*url).to_owned()).collect(),
             endpoint: EndpointOptions { timeout: Duration::from_secs(1), ..EndpointOptions::default() },
             labels: TargetLabels::default(),
+            message: Message::One,
             max_samples: 100,
             metadata_interval: None,
             dir: "/spool".into(),

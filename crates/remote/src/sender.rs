@@ -1,21 +1,27 @@
-//! Takes requests from the queue and sends them to one server, in order and one at a time, until they are
-//! taken or refused for good. Its only copy of a request is the one under way: what waits, waits in the
-//! queue.
+//! Takes rounds of requests from the queue and sends them to one server: those of one lane in their order and
+//! one at a time, those of several lanes side by side, each until it is taken or refused for good. Its only
+//! copies of requests are those of the round under way: what waits, waits in the queue.
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Backoff, Waits},
     endpoint::{Endpoint, Reply},
+    message::Message,
     metadata::Metadata,
+    round::{self, Part},
     stats::SenderStats,
 };
 use bytes::Bytes;
+use skopos_base::{clock::Clock, rng::Rng};
 use skopos_spool::{ReaderId, Record, Spool};
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::{
     sync::{Notify, watch},
+    task::JoinSet,
     time::Instant,
 };
 
@@ -32,14 +38,24 @@ pub(crate) enum Phase {
 pub(crate) struct Sender<E> {
     pub(crate) spool: Arc<Spool>,
     pub(crate) reader: ReaderId,
+    pub(crate) lane: Arc<Lane<E>>,
+    /// Says that there is something to send.
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) metadata: MetadataPlan,
+}
+
+/// What the lanes of a server share.
+pub(crate) struct Lane<E> {
     pub(crate) endpoint: E,
     /// How logs call the server.
     pub(crate) url: String,
     pub(crate) stats: Arc<SenderStats>,
-    /// Says that there is something to send.
-    pub(crate) wake: Arc<Notify>,
-    pub(crate) backoff: Backoff,
-    pub(crate) metadata: MetadataPlan,
+    pub(crate) rng: Arc<Rng>,
+    pub(crate) waits: Waits,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What is older is not sent.
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) said: Mutex<Said>,
 }
 
 /// What a server is told of families, and how often.
@@ -52,9 +68,20 @@ pub(crate) struct MetadataPlan {
     pub(crate) told: Option<(u64, Instant)>,
 }
 
+impl MetadataPlan {
+    /// How long a server that gets nothing else may wait for them.
+    async fn due(&self) {
+        match self.interval {
+            Some(interval) => tokio::time::sleep(interval).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// What was said last of a server, so that it is said once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Said {
+    #[default]
     Well,
     Later,
     Refused,
@@ -63,12 +90,13 @@ enum Said {
 impl<E: Endpoint> Sender<E> {
     /// Sends until everything is sent and the phase is `Finishing`.
     pub(crate) async fn run(mut self, mut phase: watch::Receiver<Phase>) {
-        let (mut said, mut tries) = (Said::Well, 0_u64);
+        let mut backoff = self.lane.backoff();
         loop {
             let (spool, reader) = (Arc::clone(&self.spool), self.reader);
             match tokio::task::spawn_blocking(move || spool.peek(reader)).await {
                 Ok(Ok(Some(record))) => {
-                    if self.send(record, &mut said, &mut tries).await.is_break() {
+                    backoff.reset();
+                    if self.send(record).await.is_break() {
                         return;
                     }
                 }
@@ -78,17 +106,68 @@ impl<E: Endpoint> Sender<E> {
                     }
                     tokio::select! {
                         () = self.wake.notified() => {}
+                        () = self.metadata.due() => {
+                            if self.lane.is_well() {
+                                self.tell_families().await;
+                            }
+                        }
                         changed = phase.changed() => if changed.is_err() { return },
                     }
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(url = self.url, %error, "the queue cannot be read");
-                    tokio::time::sleep(self.backoff.wait(None)).await;
+                    tracing::warn!(url = self.lane.url, %error, "the queue cannot be read");
+                    tokio::time::sleep(backoff.wait(None)).await;
                 }
                 // The process ends.
                 Err(_gone) => return,
             }
         }
+    }
+
+    /// Sends a round, each of its requests until it is taken or refused.
+    async fn send(&mut self, record: Record) -> ControlFlow<()> {
+        let Record { number, time_ms, weight, body } = record;
+        match round::decode(body, weight, time_ms) {
+            Ok(round) => {
+                let mut lanes = BTreeMap::<u32, Vec<Part>>::new();
+                for part in round.parts {
+                    lanes.entry(part.lane).or_default().push(part);
+                }
+                if self.send_all(lanes.into_values()).await {
+                    self.tell_families().await;
+                }
+            }
+            Err(error) => {
+                let url = &self.lane.url;
+                tracing::error!(url, %error, samples = weight, "a part of the queue is passed over");
+                self.lane.stats.failed.samples.fetch_add(u64::from(weight), Relaxed);
+            }
+        }
+        let (spool, reader) = (Arc::clone(&self.spool), self.reader);
+        match tokio::task::spawn_blocking(move || spool.advance(reader, number)).await {
+            // A place that is not saved is counted, and costs nothing before a restart.
+            Ok(_saved) => ControlFlow::Continue(()),
+            Err(_gone) => ControlFlow::Break(()),
+        }
+    }
+
+    /// Sends all lanes; whether the server took something.
+    async fn send_all(&self, mut lanes: impl ExactSizeIterator<Item = Vec<Part>>) -> bool {
+        if lanes.len() == 1
+            && let Some(parts) = lanes.next()
+        {
+            return self.lane.send_all(parts).await;
+        }
+        let mut tasks = JoinSet::new();
+        for parts in lanes {
+            let lane = Arc::clone(&self.lane);
+            tasks.spawn(async move { lane.send_all(parts).await });
+        }
+        let mut any = false;
+        while let Some(taken) = tasks.join_next().await {
+            any |= taken.unwrap_or(false);
+        }
+        any
     }
 
     /// Tells the server of the families, if it is time: it takes samples, so it may take these. Nothing waits
@@ -100,80 +179,132 @@ impl<E: Endpoint> Sender<E> {
         if latest.number == 0 || self.metadata.told.is_some_and(knows) {
             return;
         }
-        for batch in &latest.batches {
-            let (url, families) = (&self.url, u64::from(batch.samples));
-            match self.endpoint.send(Bytes::copy_from_slice(&batch.body)).await {
-                Reply::Taken => self.stats.families_sent.fetch_add(families, Relaxed),
-                Reply::Refused { reason } => {
+        let (url, stats) = (&self.lane.url, &self.lane.stats);
+        for told in &latest.batches {
+            let families = told.families;
+            match self.lane.endpoint.send(Message::One, Bytes::copy_from_slice(&told.body)).await {
+                Reply::Taken => {
+                    stats.families_sent.fetch_add(families, Relaxed);
+                    stats.families_bytes.fetch_add(told.body.len() as u64, Relaxed);
+                }
+                Reply::Refused { reason, .. } => {
                     tracing::debug!(url, reason, families, "the server refuses what families are");
-                    self.stats.families_refused.fetch_add(families, Relaxed)
+                    stats.families_refused.fetch_add(families, Relaxed);
                 }
                 Reply::Later { reason, .. } => {
                     tracing::debug!(url, reason, families, "what families are cannot be told now");
-                    self.stats.families_retried.fetch_add(families, Relaxed);
+                    stats.families_retried.fetch_add(families, Relaxed);
                     return;
                 }
-            };
+            }
         }
         self.metadata.told = Some((latest.number, Instant::now()));
     }
+}
 
-    /// Sends one request once. It is read from the queue again when it has to be sent again: a bound may have
-    /// taken it meanwhile.
-    async fn send(&mut self, record: Record, said: &mut Said, tries: &mut u64) -> std::ops::ControlFlow<()> {
-        let (url, samples) = (&self.url, u64::from(record.weight));
-        let bytes = record.body.len() as u64;
-        match self.endpoint.send(Bytes::from(record.body)).await {
+impl<E: Endpoint> Lane<E> {
+    fn backoff(&self) -> Backoff {
+        Backoff::new(Arc::clone(&self.rng), self.waits)
+    }
+
+    /// Sends requests one after the other; whether the server took one.
+    async fn send_all(&self, parts: Vec<Part>) -> bool {
+        let (mut backoff, mut any) = (self.backoff(), false);
+        for part in parts {
+            let mut tries = 0_u64;
+            loop {
+                match self.send_once(&part).await {
+                    Sent::Done { taken } => {
+                        any |= taken;
+                        break;
+                    }
+                    Sent::Later { wait, reason } => {
+                        let wait = backoff.wait(wait);
+                        tries += 1;
+                        tracing::debug!(url = self.url, reason, tries, ?wait, "waiting to send again");
+                        tokio::time::sleep(wait).await;
+                    }
+                }
+            }
+            backoff.reset();
+        }
+        any
+    }
+
+    async fn send_once(&self, part: &Part) -> Sent {
+        let (url, stats, counts) = (&self.url, &self.stats, part.counts);
+        if self.is_too_old(part) {
+            stats.too_old.add(counts);
+            return Sent::Done { taken: false };
+        }
+        let began = self.clock.monotonic();
+        let reply = self.endpoint.send(part.message, part.body.clone()).await;
+        let took = self.clock.monotonic().saturating_sub(began);
+        stats.took(took, (reply == Reply::Taken).then_some(counts.total()));
+        match reply {
             Reply::Taken => {
-                self.stats.sent.fetch_add(samples, Relaxed);
-                self.stats.sent_bytes.fetch_add(bytes, Relaxed);
-                self.stats.newest_ms.fetch_max(record.time_ms, Relaxed);
-                if *said != Said::Well {
+                stats.sent.add(counts);
+                stats.sent_bytes.fetch_add(part.body.len() as u64, Relaxed);
+                stats.newest_ms.fetch_max(part.newest_ms, Relaxed);
+                if self.say(Said::Well) {
                     tracing::info!(url, "the server takes samples again");
                 }
-                *said = Said::Well;
-                self.tell_families().await;
+                Sent::Done { taken: true }
             }
-            Reply::Refused { reason } => {
-                self.stats.refused.fetch_add(samples, Relaxed);
+            Reply::Refused { reason, written } => {
+                stats.sent.add(written);
+                let lost = counts.without(written);
+                stats.failed.add(lost);
                 // Once, not for each request of an outage of hours: the counter says how many.
-                if *said != Said::Refused {
+                if self.say(Said::Refused) {
+                    let samples = lost.total();
                     tracing::error!(url, reason, samples, "the server refuses samples: they are dropped");
                 }
-                *said = Said::Refused;
+                Sent::Done { taken: false }
             }
             Reply::Later { wait, reason } => {
-                self.stats.retried.fetch_add(samples, Relaxed);
-                let wait = self.backoff.wait(wait);
-                if *said != Said::Later {
+                stats.retried.add(counts);
+                if self.say(Said::Later) {
                     tracing::warn!(url, reason, "samples cannot be sent now: they wait");
                 }
-                *said = Said::Later;
-                *tries += 1;
-                tracing::debug!(url, reason, tries, ?wait, "waiting to send again");
-                tokio::time::sleep(wait).await;
-                return std::ops::ControlFlow::Continue(());
+                Sent::Later { wait, reason }
             }
         }
-        *tries = 0;
-        self.backoff.reset();
-        let (spool, reader) = (Arc::clone(&self.spool), self.reader);
-        match tokio::task::spawn_blocking(move || spool.advance(reader, record.number)).await {
-            // A place that is not saved is counted, and costs nothing before a restart.
-            Ok(_saved) => std::ops::ControlFlow::Continue(()),
-            Err(_gone) => std::ops::ControlFlow::Break(()),
-        }
     }
+
+    fn is_too_old(&self, part: &Part) -> bool {
+        let max_ms = self.max_age.map(|max| i64::try_from(max.as_millis()).unwrap_or(i64::MAX));
+        max_ms.is_some_and(|max_ms| self.clock.wall_ms().saturating_sub(part.newest_ms) > max_ms)
+    }
+
+    fn is_well(&self) -> bool {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) == Said::Well
+    }
+
+    /// Whether this is news.
+    fn say(&self, now: Said) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *said, now) != now
+    }
+}
+
+/// What became of a try.
+enum Sent {
+    /// There is no other one.
+    Done { taken: bool },
+    /// There is, after a while.
+    Later { wait: Option<Duration>, reason: String },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{Counts, Request};
     use crate::metadata::PageFamilies;
-    use skopos_base::{rng::Rng, sim::SimWorld};
+    use skopos_base::sim::SimWorld;
     use skopos_exposition::Entry;
     use skopos_spool::Options;
-    use std::{collections::VecDeque, path::Path, sync::Mutex};
+    use std::{collections::VecDeque, path::Path};
 
     /// A server that follows a script, and takes everything behind its end.
     #[derive(Clone, Default)]
@@ -184,7 +315,7 @@ mod tests {
     }
 
     impl Endpoint for Scripted {
-        async fn send(&self, body: Bytes) -> Reply {
+        async fn send(&self, _message: Message, body: Bytes) -> Reply {
             self.asked.lock().unwrap().push((body[0], Instant::now()));
             self.script.lock().unwrap().pop_front().unwrap_or(Reply::Taken)
         }
@@ -195,7 +326,7 @@ mod tests {
     }
 
     fn refused() -> Reply {
-        Reply::Refused { reason: "no".into() }
+        Reply::Refused { reason: "no".into(), written: Counts::default() }
     }
 
     struct Fixture {
@@ -204,6 +335,7 @@ mod tests {
         stats: Arc<SenderStats>,
         wake: Arc<Notify>,
         metadata: Arc<Metadata>,
+        max_age: Option<Duration>,
     }
 
     impl Fixture {
@@ -219,6 +351,7 @@ mod tests {
                 stats: Arc::default(),
                 wake: Arc::default(),
                 metadata: Arc::default(),
+                max_age: None,
             }
         }
 
@@ -229,14 +362,22 @@ mod tests {
 
         fn start(&self) -> (watch::Sender<Phase>, tokio::task::JoinHandle<()>) {
             let (phase, receiver) = watch::channel(Phase::Running);
-            let sender = Sender {
-                spool: Arc::clone(&self.spool),
-                reader: ReaderId(0),
+            let env = SimWorld::new(1).env();
+            let lane = Lane {
                 endpoint: self.server.clone(),
                 url: "http://host/".into(),
                 stats: Arc::clone(&self.stats),
+                rng: Arc::new(Rng::from_seed(1)),
+                waits: Waits::default(),
+                clock: env.clock,
+                max_age: self.max_age,
+                said: Mutex::default(),
+            };
+            let sender = Sender {
+                spool: Arc::clone(&self.spool),
+                reader: ReaderId(0),
+                lane: Arc::new(lane),
                 wake: Arc::clone(&self.wake),
-                backoff: Backoff::new(Arc::new(Rng::from_seed(1))),
                 metadata: MetadataPlan {
                     known: Arc::clone(&self.metadata),
                     interval: Some(Duration::from_secs(60)),
@@ -265,8 +406,8 @@ mod tests {
         fixture.finish().await;
         assert_eq!(fixture.asked(), [1, 1, 1, 2, 3, 3]);
         let stats = &fixture.stats;
-        assert_eq!((stats.sent.load(Relaxed), stats.sent_bytes.load(Relaxed)), (30, 3));
-        assert_eq!((stats.retried.load(Relaxed), stats.refused.load(Relaxed)), (30, 0));
+        assert_eq!((stats.sent.get().samples, stats.sent_bytes.load(Relaxed)), (30, 3));
+        assert_eq!((stats.retried.get().samples, stats.failed.get().samples), (30, 0));
         assert_eq!(stats.newest_ms.load(Relaxed), 3000);
         assert_eq!(fixture.spool.stats().readers[0].pending, 0);
     }
@@ -277,7 +418,7 @@ mod tests {
         (1..=4).for_each(|n| fixture.push(n));
         fixture.finish().await;
         assert_eq!(fixture.asked(), [1, 2, 3, 4]);
-        assert_eq!((fixture.stats.sent.load(Relaxed), fixture.stats.refused.load(Relaxed)), (20, 20));
+        assert_eq!((fixture.stats.sent.get().samples, fixture.stats.failed.get().samples), (20, 20));
     }
 
     #[tokio::test(start_paused = true)]
@@ -310,7 +451,7 @@ mod tests {
         let mut asked = fixture.asked();
         asked.dedup();
         assert_eq!(asked, (1..=200).collect::<Vec<_>>());
-        assert_eq!(fixture.stats.sent.load(Relaxed), 2000);
+        assert_eq!(fixture.stats.sent.get().samples, 2000);
     }
 
     #[tokio::test(start_paused = true)]
@@ -339,9 +480,51 @@ mod tests {
         assert_eq!(push(104).await, [104, changed]);
         assert_eq!(push(105).await, [105]);
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!(push(106).await, [106, changed], "a minute has passed");
+        assert_eq!(push(106).await, [changed, 106], "a minute has passed, in which nothing came");
         let stats = &fixture.stats;
         assert_eq!((stats.families_sent.load(Relaxed), stats.families_retried.load(Relaxed)), (3, 1));
-        assert_eq!(stats.sent.load(Relaxed), 60);
+        assert_eq!(stats.sent.get().samples, 60);
+    }
+
+    fn request(n: u8, newest_ms: i64) -> Request {
+        let counts = Counts { samples: 10, ..Counts::default() };
+        Request { message: Message::Two, counts, newest_ms, body: vec![n] }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_waits_holds_no_other_and_the_next_round_waits_for_all() {
+        // The first that is asked has to come again after a minute.
+        let fixture = Fixture::new([later(Some(60))]);
+        let round = |requests: &[(u32, u8)]| {
+            let requests: Vec<_> = requests.iter().map(|(lane, n)| (*lane, request(*n, 1000))).collect();
+            round::encode(None, &requests)
+        };
+        fixture.spool.push(1000, 40, round(&[(0, 1), (1, 11), (0, 2), (1, 12)]));
+        fixture.spool.push(1000, 10, round(&[(0, 3)]));
+        fixture.finish().await;
+        let asked = fixture.asked();
+        let of = |lane: &[u8]| asked.iter().copied().filter(|n| lane.contains(n)).collect::<Vec<_>>();
+        assert_eq!((of(&[1, 2]), of(&[11, 12])), (vec![1, 1, 2], vec![11, 12]));
+        assert_eq!(asked.last(), Some(&3), "{asked:?}");
+        let times = fixture.server.asked.lock().unwrap().clone();
+        let at = |n: u8| times.iter().rev().find(|(asked, _)| *asked == n).unwrap().1;
+        assert!(
+            at(12) - times[0].1 < Duration::from_secs(1) && at(2) - times[0].1 >= Duration::from_secs(60)
+        );
+        assert_eq!(fixture.stats.sent.get().samples, 50);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_old_by_then_and_what_is_no_request_is_passed_over_and_counted() {
+        let mut fixture = Fixture::new([]);
+        fixture.max_age = Some(Duration::from_secs(60));
+        let now_ms = SimWorld::new(1).env().clock.wall_ms();
+        let requests = [(0, request(1, now_ms - 60_001)), (0, request(2, now_ms - 60_000))];
+        fixture.spool.push(0, 20, round::encode(None, &requests));
+        fixture.spool.push(0, 7, vec![0, 99]);
+        fixture.finish().await;
+        assert_eq!(fixture.asked(), [2]);
+        let stats = &fixture.stats;
+        assert_eq!((stats.too_old.get().samples, stats.failed.get().samples), (10, 7));
     }
 }

@@ -67,6 +67,7 @@ mod query_tool;
 mod relabel;
 mod remote_read;
 mod remote_write;
+mod remote_write_out;
 mod replay;
 mod retention;
 mod running_queries;

@@ -73,8 +73,10 @@ pub(crate) fn open(fs: &SharedFs, dir: &Path, names: &[String]) -> Result<Opened
         None => next,
     };
     let readers: Vec<_> = loaded.into_iter().map(|(place, wanted)| (place, at(wanted))).collect();
-    // What a loss of power brought back although all readers were past it.
-    while let Some(oldest) = segments.front()
+    // What a loss of power brought back although all readers were past it, but the newest record: whoever
+    // fills the queue may want to know how far it was.
+    while segments.len() > 1
+        && let Some(oldest) = segments.front()
         && readers.iter().all(|(_, at)| *at >= oldest.next)
     {
         let _left = fs.remove_file(&segment::path(dir, oldest.first));

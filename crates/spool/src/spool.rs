@@ -225,6 +225,29 @@ impl Spool {
         written
     }
 
+    /// The record that came last, if it is still there, whoever has had it.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn newest(&self) -> io::Result<Option<Record>> {
+        let state = &*self.state.lock();
+        if let Some(record) = state.unwritten.back() {
+            return Ok(Some(record.clone()));
+        }
+        let Some(last) = state.segments.back() else { return Ok(None) };
+        let file = self.fs.open(&segment::path(&self.dir, last.first), OpenMode::Read)?;
+        let mut offset = FIRST_RECORD;
+        while let Some(header) = segment::header_at(&*file, offset)? {
+            if header.number + 1 == last.next {
+                let Header { number, time_ms, weight, .. } = header;
+                let body = segment::body_at(&*file, offset, &header)?;
+                return Ok(body.map(|body| Record { number, time_ms, weight, body }));
+            }
+            offset += header.whole_bytes();
+        }
+        Ok(None)
+    }
+
     /// The queue as it is now.
     pub fn stats(&self) -> Stats {
         self.stats.lock().clone()

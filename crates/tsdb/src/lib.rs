@@ -87,5 +87,5 @@ pub use stats::StatsSnapshot;
 pub use wal::{
     checkpoint::{CheckpointError, CheckpointStats, Passed},
     sequence::SequenceError,
-    snapshot,
+    snapshot, tail,
 };

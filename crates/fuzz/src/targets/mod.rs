@@ -13,6 +13,7 @@ mod matcher;
 mod promql;
 mod pushed;
 mod remote_read;
+mod round;
 mod spool;
 
 use crate::{Memory, Target};
@@ -292,6 +293,14 @@ pub const TARGETS: &[Target] = &[
         check: spool::queue,
         // Bodies are read, kept twice and written again.
         memory: on_a_disk(1 << 20, 64),
+    },
+    Target {
+        name: "round",
+        covers: &[("crates/remote/src/round.rs", &["take", "long", "number"])],
+        seeds: round::seeds,
+        check: round::record,
+        // A part takes some ten times the fewest bytes that it is written in.
+        memory: small(64),
     },
     Target {
         name: "gateway",

@@ -460,4 +460,7 @@ fn edges_of_the_agent(made: &mut Made) {
     );
     made.edge("agent_text", "edge-part-without-families", "p# TYPE a gauge\na 1\n\0a\n# TYPE\n");
     made.edge("spool", "edge-file-without-head", [0; 64]);
+    // It says that it has more requests than bytes could hold.
+    made.edge("round", "edge-more-parts-than-bytes", [0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+    made.edge("round", "edge-a-request-of-an-earlier-version", b"\x05later");
 }

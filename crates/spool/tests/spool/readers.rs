@@ -126,3 +126,23 @@ fn a_directory_may_be_named_from_here_and_those_above_it_are_durable_too() {
         }
     });
 }
+
+#[test]
+fn the_newest_record_is_known_though_all_have_had_it_also_after_a_restart() {
+    world().run(|env| {
+        let spool = open(env, small(), &["a"]);
+        assert_eq!(spool.newest().unwrap(), None);
+        for n in 1..=7 {
+            assert!(push(&spool, env, n));
+            assert_eq!(which(&spool.newest().unwrap().unwrap()), n);
+        }
+        assert_eq!(drain(&spool, ONE), (1..=7).collect::<Vec<_>>());
+        drop(spool);
+        let spool = open(env, small(), &["a"]);
+        assert_eq!(which(&spool.newest().unwrap().unwrap()), 7);
+        assert_eq!(drain(&spool, ONE), [0; 0]);
+        assert!(push(&spool, env, 8));
+        assert_eq!(which(&spool.newest().unwrap().unwrap()), 8);
+        assert_eq!((drain(&spool, ONE), spool.stats().segments), (vec![8], 1));
+    });
+}

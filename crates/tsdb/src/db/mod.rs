@@ -41,6 +41,8 @@ use crate::{
     wal::{
         Wal,
         checkpoint::{CheckpointError, CheckpointStats, Memory},
+        snapshot::Position,
+        tail::WalTail,
     },
 };
 pub(crate) use blocks::covered_until;
@@ -50,7 +52,7 @@ use blocks::Blocks;
 use skopos_base::sync::{Mutex, atomic::AtomicUsize};
 use skopos_base::{
     Env,
-    fs::FileLock,
+    fs::{FileLock, SharedFs},
     spawn::{Joined, Stop},
 };
 use skopos_model::{Exemplar, Labels, Matcher, Metadata, TimestampMs};
@@ -152,6 +154,14 @@ impl Db {
     /// When the disk refuses; then it is not known to be durable.
     pub fn sync_logs(&self) -> Result<(), CommitError> {
         self.core.head.sync_logs(&self.core.wal)
+    }
+
+    /// The log as it grows, from a place that an earlier tail came to, or from its end on.
+    ///
+    /// # Errors
+    /// When the log is not sound, or the system refuses a file.
+    pub fn wal_tail(&self, from: Option<Position>) -> io::Result<WalTail> {
+        WalTail::new(SharedFs::clone(&self.core.env.fs), Arc::clone(&self.core.wal), from)
     }
 
     /// The bytes that the WAL takes on disk.

@@ -155,6 +155,11 @@ impl Gate {
         self.group.is_some()
     }
 
+    /// Whether everything so far was handed out, or never will be.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.group.is_none() && self.doubtful.is_none()
+    }
+
     /// No record follows.
     pub(crate) fn finish(&mut self, each: &mut dyn FnMut(Batch<'_>)) {
         self.release(each);

@@ -12,6 +12,7 @@
 //! - `snapshot`: open chunks of a database that was closed, beside the log.
 //! - `reader`: the records of one segment; damage costs its page, never more.
 //! - `writer`: one append a batch, group synchronisation, and what happens when the disk refuses.
+//! - `tail`: the log as it grows, for whoever sends on what was stored.
 //! - `unnamed`: samples that no series record and no copy of one speaks for.
 //! - `unsynced`: the records that a power loss would cost, kept until they are durable.
 
@@ -25,6 +26,7 @@ pub(crate) mod record;
 pub(crate) mod segment;
 pub(crate) mod sequence;
 pub mod snapshot;
+pub mod tail;
 pub(crate) mod unnamed;
 mod unsynced;
 pub(crate) mod writer;

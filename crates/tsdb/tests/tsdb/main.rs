@@ -44,6 +44,7 @@ mod schedules;
 mod selector_retention;
 mod snapshot;
 mod start_timestamps;
+mod tail;
 mod threads;
 mod truncate;
 mod turns;

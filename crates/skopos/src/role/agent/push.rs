@@ -11,7 +11,7 @@ use skopos_client::{
 };
 use skopos_exposition::Format;
 use skopos_model::{ByteSize, DurationMs, TimestampMs};
-use skopos_remote::{EndpointOptions, Options, RemoteWrite, TargetLabels};
+use skopos_remote::{EndpointOptions, Message, Options, RemoteWrite, TargetLabels};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 
@@ -40,6 +40,10 @@ pub(super) struct PushFlags {
     /// A header that is sent too; can be given more than once
     #[arg(long = "remote-write.header", value_name = "NAME=VALUE")]
     headers: Vec<String>,
+    /// The message that servers get: of remote write 1.0 or 2.0
+    #[arg(long = "remote-write.protobuf-message", value_name = "NAME",
+        default_value = Message::One.as_str(), value_parser = [Message::One.as_str(), Message::Two.as_str()])]
+    message: String,
     /// How long a server's answer may take
     #[arg(long = "remote-write.timeout", value_name = "DURATION", default_value = "30s")]
     timeout: DurationMs,
@@ -134,11 +138,14 @@ impl PushFlags {
         let endpoint = EndpointOptions {
             timeout: positive("remote-write.timeout", self.timeout)?,
             http: HttpConfig { http_headers: self.headers()?, ..self.who.http() },
+            retries_too_many: true,
+            round_robin_dns: false,
         };
         let options = Options {
             urls: self.urls.clone(),
             endpoint,
             labels: self.labels()?,
+            message: self.message(),
             max_samples: self.max_samples as usize,
             metadata_interval: Some(self.metadata_interval.as_std()).filter(|interval| !interval.is_zero()),
             dir: self.storage.path.clone(),
@@ -146,6 +153,10 @@ impl PushFlags {
         };
         let flush_deadline = self.storage.flush_deadline.as_std();
         Ok(Some(Plan { options, interval, flush_deadline }))
+    }
+
+    fn message(&self) -> Message {
+        if self.message == Message::Two.as_str() { Message::Two } else { Message::One }
     }
 
     fn labels(&self) -> Result<TargetLabels, Failure> {
@@ -291,12 +302,13 @@ mod tests {
             "--remote-write.tls.cert-file=/cert",
             "--remote-write.tls.key-file=/key",
             "--remote-write.metadata-interval=5m",
+            "--remote-write.protobuf-message=io.prometheus.write.v2.Request",
             "--storage.agent.max-size=64MB",
             "--storage.agent.max-memory=2MiB",
             "--storage.agent.retention.max-time=1d",
         ];
         let Plan { options, interval, flush_deadline } = plan(&flags).unwrap().unwrap();
-        assert_eq!((options.urls.len(), options.max_samples), (2, 2000));
+        assert_eq!((options.urls.len(), options.max_samples, options.message), (2, 2000, Message::Two));
         assert_eq!((interval, flush_deadline), (Duration::from_secs(60), Duration::from_secs(10)));
         assert_eq!((options.labels.get("job"), options.labels.get("site")), (Some("vm"), Some("s")));
         assert!(options.labels.get("instance").is_some());

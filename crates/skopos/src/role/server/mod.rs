@@ -9,6 +9,7 @@ mod own;
 mod push;
 mod reloads;
 mod remote_read;
+mod remote_write;
 mod retention;
 mod services;
 mod unneeded;
@@ -159,6 +160,8 @@ pub(crate) struct Flags {
     #[command(flatten)]
     remote_read: remote_read::RemoteReadFlags,
     #[command(flatten)]
+    remote_write: remote_write::RemoteWriteFlags,
+    #[command(flatten)]
     push: push::PushFlags,
     /// How this machine is read: the flags of `skopos agent`.
     #[command(flatten)]
@@ -194,7 +197,7 @@ pub(crate) fn run(flags: Flags, values: BTreeMap<String, String>) -> Result<(), 
     logging::init(&flags.log);
     let env = Env::real();
     flags.unneeded.warn(&flags.enable_feature);
-    flags.blocks.check().map_err(Failure::Flags)?;
+    flags.blocks.check().and_then(|()| flags.remote_write.check()).map_err(Failure::Flags)?;
     let node = flags.collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
     let configured = Configured::load(&flags, &env)?;
     if configured.path.is_some() && flags.collectors != CollectorArgs::default() {

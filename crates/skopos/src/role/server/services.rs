@@ -1,7 +1,7 @@
 //! What runs once storage is open, wired together: scraping, queries, reloads.
 
 use super::{
-    Configured, Flags, about, admin::Administered, listeners::Listeners, own, reloads::Reloads,
+    Configured, Flags, about, admin::Administered, listeners::Listeners, own, reloads::Reloads, remote_write,
     retention::BlockFlags,
 };
 use crate::role::Failure;
@@ -21,6 +21,7 @@ use skopos_promql::{
     queries::Queries,
     shards::{ShardOptions, Shards},
 };
+use skopos_remote::RemoteWrites;
 use skopos_scrape::{
     fetch::Fetcher, ingest::MetadataLabels, manager::Manager, scraper::Shared, status::ScrapeCounters,
     target::Target,
@@ -43,6 +44,7 @@ pub(super) struct Services {
     /// Targets in this process.
     own_targets: Vec<Target>,
     listeners: Listeners,
+    writes: Arc<RemoteWrites>,
 }
 
 impl Services {
@@ -56,6 +58,7 @@ impl Services {
         let Configured { path, config } = configured;
         let (counters, discovery) = (Arc::new(ScrapeCounters::default()), discovery(env));
         let (reloads, remote_read) = (Reloads::loaded_at(env.clock.wall_ms()), remote_read(flags, &db));
+        let writes = remote_write::begin((flags, env), &db, &config)?;
         let gateway = flags.push.gateway(&flags.storage_path, env)?;
         let push = flags.push.push(&db, env, (&flags.enable_feature, gateway.clone()));
         let (listeners, engine) = (flags.push.listeners.listen(push.intake())?, engine(flags, env));
@@ -76,6 +79,7 @@ impl Services {
                 scrape_source(Arc::clone(&counters)),
                 discovery_source(Arc::clone(&discovery.stats)),
                 scrape_limits(flags.max_series_per_target),
+                remote_write::metrics(&writes),
                 query_source(engine.clone(), Arc::clone(&queries)),
             ],
         ));
@@ -108,7 +112,8 @@ impl Services {
             query_log,
             metrics,
         });
-        Ok(Self { db, targets, live, path, reloads, blocks: flags.blocks.clone(), own_targets, listeners })
+        let blocks = flags.blocks.clone();
+        Ok(Self { db, targets, live, path, reloads, blocks, own_targets, listeners, writes })
     }
 
     /// Reads the file again. All or nothing: a file with an error changes nothing.
@@ -118,8 +123,12 @@ impl Services {
             return Ok(());
         };
         let loaded = Config::load(env.fs.as_ref(), path).map_err(|e| e.to_string()).and_then(|config| {
+            let prepared = self.writes.prepare(&config.global.external_labels, &config.remote_write);
+            let prepared = prepared.map_err(|e| e.to_string())?;
             let applied = self.targets.apply(&config.global, &config.scrape_configs, &self.own_targets);
-            applied.map(|applied| (config, applied)).map_err(|e| e.to_string())
+            let applied = applied.map_err(|e| e.to_string())?;
+            self.writes.apply(prepared);
+            Ok((config, applied))
         });
         match loaded {
             Ok((config, applied)) => {
@@ -153,6 +162,7 @@ impl Services {
     pub(super) async fn stop(self) -> Result<(), Failure> {
         drop(self.listeners);
         self.targets.shutdown().await;
+        self.writes.stop().await;
         let db = self.db;
         drop(self.targets);
         // A query that does not end in time still holds the database; then it is only made durable.
