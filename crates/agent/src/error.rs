@@ -108,11 +108,11 @@ pub enum OptionsError {
         what: &'static str,
     },
     /// The file of rules for process groups cannot be followed.
-    #[error("--collector.process-groups.config-file={file}: {what}")]
+    #[error("--collector.process-groups.config-file: {place}: {what}")]
     Rules {
-        /// The file.
-        file: String,
-        /// What is wrong with it, and where.
+        /// The file, and the line if it is known.
+        place: String,
+        /// What is wrong there.
         what: String,
     },
     /// A collector was asked for that this program does not have.

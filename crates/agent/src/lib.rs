@@ -95,7 +95,9 @@ pub use options::{
     ProcessGroupOptions,
 };
 pub use output::{Family, Output};
-pub use process_groups::{Process, ProcessRules, Snapshot, Top, TopBy, TopRequest, TopRequestError};
+pub use process_groups::{
+    Process, ProcessRules, RulesError, Snapshot, Top, TopBy, TopRequest, TopRequestError,
+};
 pub use registry::{AgentEnv, BuildInfo, NodeAgent, Scrape, Selection};
 pub use source::Paths;
 pub use system_calls::release_code;

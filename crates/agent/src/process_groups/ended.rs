@@ -148,6 +148,7 @@ impl Tracker {
             comm: name,
             username,
             cgroups: Vec::new(),
+            cwd: String::new(),
             pid: exit.pid,
             start_s: exit.start_s as f64,
         })

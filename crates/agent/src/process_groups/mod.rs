@@ -2,7 +2,8 @@
 //! the processes that use most, for `/api/v1/processes`.
 //!
 //! # Modules
-//! - `rules`, `template`: process-exporter's file; which process belongs to which group
+//! - `rules_file`: process-exporter's file; `rules`: which process belongs to which group; `expression`,
+//!   `template`: what rules match, and the names that they make
 //! - `proc`: the files of a process, read into values
 //! - `tracker`: all processes and groups from scrape to scrape; `ended`: those that ended, as the kernel told
 //!   it; `threads`: threads by their names
@@ -24,9 +25,11 @@ use skopos_model::MetricType::{Counter, Gauge};
 use std::{collections::BTreeMap, io, sync::Arc};
 
 mod ended;
+mod expression;
 pub(crate) mod proc;
 mod request;
 mod rules;
+mod rules_file;
 mod template;
 mod threads;
 mod top;
@@ -34,6 +37,7 @@ mod tracker;
 
 pub use request::{TopRequest, TopRequestError};
 pub use rules::ProcessRules;
+pub use rules_file::RulesError;
 pub use top::{Process, Snapshot, Top, TopBy};
 
 /// The collector.

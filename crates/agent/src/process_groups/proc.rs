@@ -183,18 +183,10 @@ pub(crate) fn arguments(content: &[u8]) -> Vec<String> {
     content.split(|b| *b == 0).map(|argument| scan::text(argument).into_owned()).collect()
 }
 
-/// The paths in `/proc/PID/cgroup`, each once, in its order.
+/// The paths in `/proc/PID/cgroup`, one a line: with version 1 most stand there several times.
 pub(crate) fn cgroups(content: &[u8]) -> Vec<String> {
-    let mut paths: Vec<String> = Vec::new();
-    for line in scan::lines(content) {
-        if let Some(path) = line.splitn(3, |b| *b == b':').nth(2) {
-            let path = scan::text(path).into_owned();
-            if !path.is_empty() && !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
-    }
-    paths
+    let paths = scan::lines(content).filter_map(|line| line.splitn(3, |b| *b == b':').nth(2));
+    paths.map(|path| scan::text(path).into_owned()).collect()
 }
 
 /// When the machine began, in seconds since the Unix epoch.
@@ -284,7 +276,7 @@ mod tests {
         assert_eq!(proportional(b"Rss: 9 kB\nPss: 2 kB\nPss_Anon: 1 kB\nSwapPss: 1 kB\n"), shares);
         assert_eq!(arguments(b"/bin/sh\0-c\0\0"), ["/bin/sh", "-c", ""]);
         assert!(arguments(b"").is_empty());
-        assert_eq!(cgroups(b"2:cpu,cpuacct:/a\n1:name=systemd:/b:c\n0::/a\n"), ["/a", "/b:c"]);
+        assert_eq!(cgroups(b"2:cpu,cpuacct:/a\n1:name=systemd:/b:c\n0::/a\n"), ["/a", "/b:c", "/a"]);
     }
 
     proptest! {

@@ -1,10 +1,12 @@
 //! Which processes make which group: process-exporter's file (`process_names`), read into rules. The first
 //! rule that fits a process names its group. It never reads `/proc`.
 
-use super::template::Template;
-use regex::Regex;
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use super::{
+    expression::Expression,
+    rules_file::{self, Entry, Located, RulesError},
+    template::Template,
+};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What rules see of a process.
 #[derive(Debug, Default)]
@@ -14,8 +16,10 @@ pub(super) struct Attributes {
     /// Its arguments.
     pub(super) arguments: Vec<String>,
     pub(super) username: String,
-    /// The paths of its control groups, each once.
+    /// The paths of its control groups, as they stand in the kernel's list.
     pub(super) cgroups: Vec<String>,
+    /// The folder in which it works; empty unless a rule wants to know it.
+    pub(super) cwd: String,
     pub(super) pid: u32,
     /// When it began, in seconds since the Unix epoch.
     pub(super) start_s: f64,
@@ -40,92 +44,74 @@ fn base(path: &str) -> &str {
 /// What the expressions of a rule matched, by their names.
 pub(super) type Matches = BTreeMap<String, String>;
 
-/// The file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    process_names: Vec<Entry>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    name: Option<String>,
-    comm: Option<Vec<String>>,
-    exe: Option<Vec<String>>,
-    cmdline: Option<Vec<String>>,
-    username: Option<Vec<String>>,
-    cgroup: Option<Vec<String>>,
-}
-
 /// A rule: all that is given must fit.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Rule {
     name: Template,
     comm: Option<Vec<String>>,
     exe: Option<Vec<String>>,
     username: Option<Vec<String>>,
-    cmdline: Vec<Regex>,
-    cgroup: Vec<Regex>,
+    cmdline: Vec<Expression>,
+    cgroup: Vec<Expression>,
 }
 
 /// The rules, in their order.
 #[derive(Clone, Debug)]
-pub struct ProcessRules(Vec<Rule>);
+pub struct ProcessRules {
+    rules: Arc<[Rule]>,
+    /// Whether a name has the folder in which a process works.
+    pub(super) needs_cwd: bool,
+}
 
 impl Default for ProcessRules {
     /// What process-exporter's packages come with: all programs, by their names.
     fn default() -> Self {
-        Self::parse("process_names:\n- name: '{{.Comm}}'\n  cmdline: ['.+']\n")
-            .expect("invariant: our own rules are right")
+        let (rules, _notes) = Self::parse("process_names:\n- name: '{{.Comm}}'\n  cmdline: ['.+']\n")
+            .expect("invariant: our own rules are right");
+        rules
     }
 }
 
 impl ProcessRules {
-    /// The rules in a file's text.
+    /// The rules in a file's text, and what of it is passed over.
     ///
     /// # Errors
     /// What is wrong, with the line if that is known.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let options = serde_saphyr::options! { with_snippet: false };
-        let file: File = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let text = error.without_snippet().to_string();
-            text.lines().next().unwrap_or_default().to_owned()
-        })?;
-        let numbered = (1..).zip(file.process_names);
-        let rules = numbered.map(|(number, entry)| {
-            rule(entry).map_err(|what| format!("process_names, entry {number}: {what}"))
-        });
-        rules.collect::<Result<_, _>>().map(Self)
+    pub fn parse(text: &str) -> Result<(Self, Vec<RulesError>), RulesError> {
+        let (entries, notes) = rules_file::read(text)?;
+        let is_cwd = |entry: &Entry| entry.name.as_ref().is_some_and(|name| name.text.contains("Cwd"));
+        let needs_cwd = entries.iter().any(is_cwd);
+        let rules = (1..).zip(entries).map(|(number, entry)| rule(number, entry));
+        Ok((Self { rules: rules.collect::<Result<_, _>>()?, needs_cwd }, notes))
     }
 
     /// The name of the group that a process belongs to.
     pub(super) fn group(&self, process: &Attributes) -> Option<String> {
         let line = process.arguments.join(" ");
-        self.0.iter().find_map(|rule| rule.fits(process, &line).map(|found| rule.name.fill(process, &found)))
+        let mut fitting = self.rules.iter().filter_map(|rule| Some((rule, rule.fits(process, &line)?)));
+        fitting.next().map(|(rule, found)| rule.name.fill(process, &found))
     }
 }
 
-fn rule(entry: Entry) -> Result<Rule, String> {
-    let given = [&entry.comm, &entry.exe, &entry.cmdline, &entry.username, &entry.cgroup];
-    if given.into_iter().all(Option::is_none) {
-        return Err("nothing to match; give comm, exe, cmdline, username or cgroup".into());
+fn rule(number: usize, entry: Entry) -> Result<Rule, RulesError> {
+    let Entry { line, name, comm, exe, username, cmdline, cgroup, .. } = entry;
+    let wrong = |line: u64, what: String| {
+        let what = format!("process_names, entry {number}: {what}");
+        RulesError { line: (line > 0).then_some(line), what }
+    };
+    if [&comm, &exe, &username].into_iter().all(Option::is_none) && cmdline.is_none() && cgroup.is_none() {
+        return Err(wrong(line, "nothing to match; give comm, exe, cmdline, username or cgroup".into()));
     }
-    let expressions = |given: Option<Vec<String>>| {
-        let compiled = given.unwrap_or_default().into_iter().map(|text| {
-            Regex::new(&text).map_err(|error| format!("{text:?} is not a regular expression: {error}"))
-        });
+    let expressions = |given: Option<Vec<Located>>| {
+        let compiled = given.unwrap_or_default().into_iter();
+        let compiled =
+            compiled.map(|Located { line, text }| Expression::new(text).map_err(|what| wrong(line, what)));
         compiled.collect::<Result<Vec<_>, _>>()
     };
-    let name = entry.name.filter(|name| !name.is_empty());
-    Ok(Rule {
-        name: Template::parse(name.as_deref().unwrap_or("{{.ExeBase}}"))?,
-        comm: entry.comm,
-        exe: entry.exe,
-        username: entry.username,
-        cmdline: expressions(entry.cmdline)?,
-        cgroup: expressions(entry.cgroup)?,
-    })
+    let name = name.filter(|name| !name.text.is_empty());
+    let (line, text) = name.as_ref().map_or((line, "{{.ExeBase}}"), |name| (name.line, name.text.as_str()));
+    let name = Template::parse(text).map_err(|what| wrong(line, format!("name {text:?}: {what}")))?;
+    Ok(Rule { name, comm, exe, username, cmdline: expressions(cmdline)?, cgroup: expressions(cgroup)? })
 }
 
 impl Rule {
@@ -156,13 +142,11 @@ impl Rule {
 }
 
 /// Adds what the expression's names matched.
-fn take(expression: &Regex, text: &str, matches: &mut Matches) -> Option<()> {
-    let found = expression.captures(text)?;
-    for name in expression.capture_names().flatten() {
-        let value = found.name(name).map_or("", |found| found.as_str());
+fn take(expression: &Expression, text: &str, matches: &mut Matches) -> Option<()> {
+    let add = |name: &str, value: &str| {
         matches.insert(name.to_owned(), value.to_owned());
-    }
-    Some(())
+    };
+    expression.matches(text, add).then_some(())
 }
 
 #[cfg(test)]
@@ -176,6 +160,7 @@ mod tests {
             arguments: line.split(' ').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
             username: "www".into(),
             cgroups: vec!["/".into(), "/system.slice/web.service".into()],
+            cwd: String::new(),
             pid: 7,
             start_s: 1_700_000_000.0,
         }
@@ -202,7 +187,7 @@ process_names:
 
     #[test]
     fn the_first_rule_that_fits_names_the_group() {
-        let rules = ProcessRules::parse(RULES).unwrap();
+        let rules = ProcessRules::parse(RULES).unwrap().0;
         for (comm, line, group) in [
             ("bash", "-bash", Some("-bash")),
             ("bash", "/bin/bash -c x", Some("bash")),
@@ -227,23 +212,74 @@ process_names:
 
     #[test]
     fn files_that_make_no_sense_are_refused() {
-        for (text, what) in [
-            ("process_names:\n- name: x\n", "process_names, entry 1: nothing to match"),
-            ("process_names:\n- cmdline: ['(']\n", "process_names, entry 1: \"(\" is not a regular"),
-            ("process_names:\n- comm: [a]\n  name: '{{.Nope}}'\n", "process_names, entry 1: {{.Nope}}"),
+        for (text, line, what) in [
+            ("process_names:\n- name: x\n", Some(2), "process_names, entry 1: nothing to match; give comm"),
+            ("process_names:\n- comm: [a]\n-\n", None, "process_names, entry 2: nothing to match"),
+            ("process_names:\n- comm:\n", Some(2), "process_names, entry 1: nothing to match"),
+            (
+                "process_names:\n- cmdline:\n  - a\n  - '('\n",
+                Some(4),
+                "process_names, entry 1: \"(\" is not a reg",
+            ),
+            (
+                "process_names:\n- comm: [a]\n  name: '{{.X}}'\n",
+                Some(3),
+                "process_names, entry 1: name \"{{.X}}\"",
+            ),
+            ("process_names: 1\n", Some(1), "expected a list (lines of `- item`)"),
+            ("process_names:\n- comm: a\n", Some(2), "expected a list (lines of `- item`)"),
+            ("process_names:\n- comm: [[a]]\n", Some(2), "expected a text, not a list or a mapping"),
+            ("process_names: [1]\n", Some(1), "expected a mapping (lines of `key: value`)"),
+            ("- a\n", Some(1), "expected a mapping (lines of `key: value`)"),
+            ("abc\n", Some(1), "expected a mapping (lines of `key: value`)"),
+            ("process_names:\n\t- comm: [a]\n", Some(2), "a tab stands before the text"),
+            ("process_names:\n- comm: [a\n- b: 'c\n", None, "this is not YAML: look at the indentation"),
+            ("process_names: *x\n", Some(1), "an alias (*name) names nothing"),
         ] {
             let error = ProcessRules::parse(text).unwrap_err();
-            assert!(error.starts_with(what), "{error}");
+            assert!(error.what.starts_with(what), "{text:?}: {error:?}");
+            assert!(line.is_none() || error.line == line, "{text:?}: {error:?}");
         }
-        for (text, what) in [
-            ("process_names:\n- comm: [a]\n  nope: 1\n", "nope"),
-            ("nope: 1\n", "nope"),
-            ("", "line 1"),
-            ("process_names: 1\n", "line 1"),
+    }
+
+    /// What process-exporter 0.7.10 takes, too.
+    #[test]
+    fn what_is_passed_over_is_noted_with_its_line() {
+        let none = "no group is described";
+        for (text, notes) in [
+            ("process_names:\n- comm: [1, true, ~, 1.5]\n  name: 12\n", &[][..]),
+            ("x: &a [sh]\nprocess_names:\n- comm: *a\n", &[(Some(1), "the key \"x\" is not known")]),
+            ("\u{feff}process_names:\n- comm: []\n", &[]),
+            ("", &[(None, none)]),
+            ("# nothing\n---\n", &[(None, none)]),
+            ("process_names:\n", &[(None, none)]),
+            ("process_matchers:\n- comm: [a]\n", &[(Some(1), "the key \"process_matchers\""), (None, none)]),
+            ("process_names:\n- comm: [a]\n  nope: {a: 1}\n", &[(Some(3), "the key \"nope\" is not known")]),
+            ("process_names:\n- comm: [a]\n  comm: [b]\n", &[(Some(3), "the key \"comm\" stands twice")]),
+            (
+                "process_names: []\nprocess_names:\n- comm: [b]\n",
+                &[(Some(2), "the key \"process_names\" stands")],
+            ),
+            ("process_names:\n- comm: [b]\n--- x\n: [\n", &[(Some(3), "a second document (---) begins")]),
         ] {
-            let error = ProcessRules::parse(text).unwrap_err();
-            assert!(error.contains(what), "{text:?}: {error}");
+            let (_, found) = ProcessRules::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error:?}"));
+            let found: Vec<_> = found.iter().map(|note| (note.line, note.what.as_str())).collect();
+            assert_eq!(found.len(), notes.len(), "{text:?}: {found:?}");
+            for ((line, what), (wanted_line, begins)) in found.iter().zip(notes) {
+                assert!(line == wanted_line && what.starts_with(begins), "{text:?}: {found:?}");
+            }
         }
+        let (rules, _) = ProcessRules::parse("process_names:\n- comm: [a]\n  comm: [b]\n").unwrap();
+        assert_eq!(rules.group(&process("b", "/bin/b")).as_deref(), Some("b"), "the last one counts");
+    }
+
+    #[test]
+    fn thousands_of_rules_are_compiled_when_they_are_needed() {
+        let rules: String = (0..5000).map(|n| format!("- cmdline: ['--id={n}x (?P<A>[a-z]+)']\n")).collect();
+        let (rules, _) = ProcessRules::parse(&format!("process_names:\n{rules}")).unwrap();
+        assert_eq!(rules.group(&process("a", "/bin/a --id=4000x abc")).as_deref(), Some("a"));
+        let compiled = rules.rules.iter().filter(|rule| rule.cmdline[0].is_compiled());
+        assert_eq!(compiled.count(), 1);
     }
 
     proptest! {

@@ -340,7 +340,13 @@ impl Tracker {
         let uid = proc::status(content).effective_uid;
         let username = self.users.name(paths, file, uid).to_owned();
         let start_s = self.boot_s.unwrap_or(0.0) + start_ticks as f64 / proc::TICKS;
-        let attributes = Attributes { comm, arguments, username, cgroups, pid, start_s };
+        let mut cwd = String::new();
+        if self.rules.needs_cwd
+            && let Some(folder) = file.link(paths, Root::Proc, format_args!("{pid}/cwd"))
+        {
+            cwd = scan::text(folder).into_owned();
+        }
+        let attributes = Attributes { comm, arguments, username, cgroups, cwd, pid, start_s };
         let group = self.rules.group(&attributes);
         // One that has ended and that nobody has waited for yet has no arguments any more.
         if !attributes.arguments.is_empty() {

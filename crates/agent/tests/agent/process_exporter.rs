@@ -345,6 +345,75 @@ fn groups_are_what_process_exporter_makes_of_them() {
     assert!(of("minor_page_faults_total", HAS_CHILDREN, &[]) > 40.0 * 20.0, "its children's are counted");
 }
 
+/// Names that both are asked for. Each begins with its number, so that none is another's.
+const TEMPLATES: &[&str] = &[
+    "{{.Comm}} {{.ExeBase}} {{.Username}} {{.PID}}",
+    "{{.StartTime}}",
+    "{{.Cgroups}} {{len .Cgroups}} {{index .Cgroups 0}}",
+    "{{range $i, $path := .Cgroups}}{{$i}}{{$path}},{{else}}none{{end}}",
+    "{{.Matches}} {{.Matches.secs}} {{.Matches.none}} {{index .Matches \"none\"}}!",
+    "{{range $k, $v := .Matches}}{{if $k}}{{$k}}={{$v}};{{end}}{{end}}",
+    "{{if .Matches.none}}a{{else if eq .Matches.secs \"x\" \"1000\"}}b{{else}}c{{end}}",
+    "{{with .Matches.secs}}{{.}}/{{$.Username}}{{end}}{{with .Matches.none}}x{{else}}-{{end}}",
+    "{{if eq .Matches.none \"x\"}}a{{else}}b{{end}}|{{if ne .Matches.none \"\"}}a{{else}}b{{end}}",
+    "{{printf \"%s|%10s|%-10s|%q\" .Username .Username .Username .Username}}",
+    "{{printf \"%.2s|%x|%v\" .Username .Username .Username}}",
+    "{{printf \"%d|%5d|%05d|%-5d|%+d|%x|%v\" 42 42 42 42 42 42 42}}",
+    "{{printf \"%d %s %t\" .Username 7 .Username}}",
+    "{{printf \"%s\"}}{{printf \"a\" 1 .Username}}{{printf \"%\"}}",
+    "{{printf \"%v %q %s\" .Cgroups .Cgroups .Cgroups | len | lt 3}}",
+    "{{printf \"%v %s %f %.1f %t\" .Matches.none .Matches.none 1.5 1.25 true}}",
+    "{{print 1 2 .Username 3 true false}}{{print}}{{println .Username 1}}.",
+    "{{and 1 0}}{{and 1 .Username}}{{or 0 \"\"}}{{or .Username 1}}{{not .Username}}{{not 0}}",
+    "{{slice .Username 1}}{{slice .Username 1 2}}{{len .Username}}{{index .Username 0}}",
+    "{{lt 1 2}}{{le 2 2}}{{gt .Username \"a\"}}{{ge 1 2}}{{eq 1 2 1}}{{ne 1 2}}",
+    "{{$a := .Username}}{{if true}}{{$a = \"new\"}}{{$a := 1}}{{$a}}{{end}}{{$a}}",
+    "{{(printf \"%s-%s\" .Username (index .Cgroups 0)) | printf \"<%s>\"}}",
+    "a  {{- .Username -}}  b{{/* nothing */}} {{- /* more */ -}} c{{\"}}\"}}{{`raw \\n`}}{{\"\\t\\\"\"}}",
+    "a{{index .Cgroups 99}}b",
+    "a{{len .PID}}b",
+    "a{{lt .Username 1}}b",
+    "a{{with .Username}}{{.Username}}{{end}}b",
+    "a{{eq .Cgroups .Cgroups}}b",
+    "{{1.5}}{{7}}{{-3}}{{true}}",
+];
+
+#[test]
+fn names_are_what_process_exporter_makes_of_templates() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut sleeping = Vec::new();
+    let mut rules = "process_names:\n".to_owned();
+    for (number, template) in TEMPLATES.iter().enumerate() {
+        let program = folder.path().join(format!("pgname{number}"));
+        fs::copy("/bin/sleep", &program).unwrap();
+        sleeping.push(Command::new(&program).arg("1000").spawn().unwrap());
+        let name = serde_json::to_string(&format!("{number}: {template}")).unwrap();
+        rules +=
+            &format!("- name: {name}\n  comm: [pgname{number}]\n  cmdline: [' (?P<secs>\\d+)$', 'pg']\n");
+    }
+    let file = folder.path().join("groups.yml");
+    fs::write(&file, &rules).unwrap();
+    let peer = peers::process_exporter(&rules, &[]);
+    let agent = real_agent(options(&[
+        "--collector.disable-defaults",
+        "--collector.process-groups",
+        &format!("--collector.process-groups.config-file={}", file.display()),
+    ]));
+    let names = |page: &Page| -> Vec<String> {
+        let of = page.samples.keys().filter(|(family, _)| family == "namedprocess_namegroup_num_procs");
+        of.filter_map(|key| label(key, "groupname").map(str::to_owned)).collect()
+    };
+    let (theirs, ours) = (names(&page(&peer)), names(&gather(&agent)));
+    for mut process in sleeping {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    assert_eq!(theirs.len(), TEMPLATES.len(), "{theirs:#?}");
+    for their in &theirs {
+        assert!(ours.contains(their), "{their:?} is not in {ours:#?}");
+    }
+}
+
 #[test]
 fn the_differences_are_written_down() {
     let text = include_str!("../../../../docs/agent.md");

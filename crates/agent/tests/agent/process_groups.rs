@@ -5,6 +5,7 @@ use crate::common::{
     Key, Page, break_file, check_golden, copy_below, entries_in, gather, here, options, real_agent, seeded,
     still_agent, succeeded, text,
 };
+use rustix::fs::{CWD, Mode, mkfifoat};
 use skopos_model::MetricType;
 use std::{fs, path::Path};
 
@@ -79,10 +80,24 @@ fn files_of_rules_that_make_no_sense_are_refused() {
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("groups.yml");
+    let pipe = folder.path().join("pipe");
+    mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+    for path in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
+        let flag = format!("--collector.process-groups.config-file={}", path.display());
+        let program = Program::try_parse_from(["agent", &flag]).unwrap();
+        let error = program.collectors.options().unwrap_err().to_string();
+        assert!(error.ends_with("this is a folder, a pipe or a device; name a file"), "{error}");
+    }
     for (content, what) in [
         (None, "No such file"),
-        (Some("process_names:\n- comm: [a]\n  colour: red\n"), "line 3"),
-        (Some("process_names:\n- name: '{{.Nope}}'\n  comm: [a]\n"), "entry 1: {{.Nope}} is not a field"),
+        (
+            Some("process_names:\n- comm: [a]\n- comm: red\n"),
+            "groups.yml:3: expected a list (lines of `- item`)",
+        ),
+        (
+            Some("process_names:\n- name: '{{.Nope}}'\n  comm: [a]\n"),
+            "groups.yml:2: process_names, entry 1: name ",
+        ),
     ] {
         if let Some(content) = content {
             fs::write(&file, content).unwrap();
@@ -90,7 +105,8 @@ fn files_of_rules_that_make_no_sense_are_refused() {
         let flag = format!("--collector.process-groups.config-file={}", file.display());
         let program = Program::try_parse_from(["agent", &flag]).unwrap();
         let error = program.collectors.options().unwrap_err().to_string();
-        assert!(error.starts_with(&flag) && error.contains(what), "{error}");
+        let begins = error.starts_with("--collector.process-groups.config-file: ");
+        assert!(begins && error.contains(what), "{error}");
     }
 }
 

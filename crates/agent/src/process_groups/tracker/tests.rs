@@ -34,7 +34,7 @@ impl Machine {
         fs::create_dir_all(folder.path().join("proc")).unwrap();
         fs::write(folder.path().join("proc/stat"), "cpu 1 2 3 4\nbtime 1700000000\n").unwrap();
         let mut options = CollectorArgs::default().options().unwrap().process_groups;
-        options.rules = ProcessRules::parse(rules).unwrap();
+        options.rules = ProcessRules::parse(rules).unwrap().0;
         let tracker = Tracker::new(&options, &paths);
         Self { folder, paths, tracker }
     }
