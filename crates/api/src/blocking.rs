@@ -4,6 +4,7 @@
 use crate::{
     params::Params,
     parts::Parts,
+    query_threads::QueryThreadError,
     reply::{ApiError, ErrorType},
 };
 use axum::body::{Body, Bytes, HttpBody};
@@ -96,19 +97,22 @@ pub(crate) async fn run<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let cancel = CancelOnDrop(Arc::clone(&budget));
     let slot = parts.query_slots.take_within(budget.time_left()).await?;
-    let done = tokio::task::spawn_blocking(move || {
+    let threads = Arc::clone(&parts);
+    let done = threads.query_threads.run(move || {
         let running = budget.run();
         let result = work(&parts, &budget);
         drop((running, slot));
         result
     });
-    let result = done.await.map_err(|e| thread_failed(&e))?;
+    let result = done?.await?;
     drop(cancel);
     result
 }
 
-fn thread_failed(e: &tokio::task::JoinError) -> ApiError {
-    ApiError::internal(format!("the query's thread failed: {e}"))
+impl From<QueryThreadError> for ApiError {
+    fn from(e: QueryThreadError) -> Self {
+        Self::internal(e.to_string())
+    }
 }
 
 /// Runs `work` in a slot of queries and answers with what it sends. What the client sent is charged, also
@@ -174,7 +178,8 @@ pub(crate) async fn stream(
     let cancel = CancelOnDrop(Arc::clone(&budget));
     let (sender, mut receiver) = mpsc::channel(PIECES_WAITING);
     let mut sink = Sink { sender, runtime: Handle::current(), deadline: None };
-    let done = tokio::task::spawn_blocking(move || {
+    let threads = Arc::clone(&parts);
+    let done = threads.query_threads.run(move || {
         let running = budget.run();
         let result = work(&parts, &budget, &mut sink);
         drop((running, slot));
@@ -186,9 +191,9 @@ pub(crate) async fn stream(
             }
             result => result,
         }
-    });
+    })?;
     match receiver.recv().await {
-        None => done.await.map_err(|e| thread_failed(&e))?.map(|()| Body::empty()),
+        None => done.await?.map(|()| Body::empty()),
         Some(Piece::Last(all)) => Ok(Body::from(all)),
         Some(first) => {
             Ok(Body::new(Pieces { first: Some(first), receiver, has_ended: false, _cancel: cancel }))
@@ -225,7 +230,8 @@ impl Sink {
     fn send_piece(&mut self, parts: &Parts, piece: Piece) -> Result<(), ApiError> {
         let timeout = parts.engine.options().limits.timeout.as_std();
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + timeout);
-        match self.runtime.block_on(timeout_at(deadline, self.sender.send(piece))) {
+        let sent = async { timeout_at(deadline, self.sender.send(piece)).await };
+        match self.runtime.block_on(sent) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(ApiError::new(ErrorType::Canceled, "the client has gone").by("client")),
             Err(_) => {

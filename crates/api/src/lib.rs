@@ -12,7 +12,8 @@
 //! - `params`, `multipart`, `reply`, `json`: how a request is read and an answer written.
 //! - `remote_read`: samples and chunks for other servers.
 //! - `push`: what others send us; see its own map.
-//! - `query_stats`: how long a query took, for clients that ask; `query_log`: for the log of queries.
+//! - `query_stats`: how long a query took, for clients that ask; `query_log`: for the log of queries;
+//!   `query_threads`: what they run on.
 //! - `query_ranks`: queries that are being answered, and those that took longest.
 //! - `openapi`: all of this, for programs.
 //! - `answer`: a query's result as JSON; `writing`: answers of any length, sent while they are written.
@@ -62,6 +63,7 @@ mod query;
 mod query_log;
 mod query_ranks;
 mod query_stats;
+mod query_threads;
 mod remote_read;
 mod reply;
 mod rules;
@@ -83,6 +85,7 @@ pub use mount::{CorsOrigin, Mount};
 pub use parts::{App, Parts};
 pub use push::{Push, PushOptions, Way};
 pub use query_log::QueryLog;
+pub use query_threads::QueryThreads;
 pub use remote_read::{ChunkSource, RemoteRead, RemoteReadLimits};
 pub use writing::DEFAULT_RESPONSE_MAX_BYTES;
 

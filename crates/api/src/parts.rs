@@ -11,6 +11,7 @@ use crate::{
     own_metrics::{HttpStats, OwnMetrics},
     push::Push,
     query_log::QueryLog,
+    query_threads::QueryThreads,
     remote_read::RemoteRead,
     reply::{ApiError, ErrorType},
     tsdb_status::TsdbStatusSource,
@@ -61,6 +62,8 @@ pub struct Parts {
     pub response_max_bytes: u64,
     /// How many queries may run at the same time.
     pub query_slots: Slots,
+    /// The threads that they run on.
+    pub query_threads: QueryThreads,
     /// Those that wait and run.
     pub queries: Arc<Queries>,
     /// Where they are logged.

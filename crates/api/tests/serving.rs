@@ -4,8 +4,8 @@
 
 use skopos_agent::{Paths, Top};
 use skopos_api::{
-    App, Mount, NoAdmin, Parts, Push, PushOptions, QueryLog, RemoteRead, RemoteReadLimits, Slots,
-    about::About, own_metrics::OwnMetrics, router,
+    App, Mount, NoAdmin, Parts, Push, PushOptions, QueryLog, QueryThreads, RemoteRead, RemoteReadLimits,
+    Slots, about::About, own_metrics::OwnMetrics, router,
 };
 use skopos_base::{Env, clock::Clock, sim::SimClock};
 use skopos_config::{Config, Live};
@@ -113,6 +113,7 @@ impl Web {
             query_log: QueryLog::new(Env::real().fs, None),
             clock,
             query_slots: Slots::of_queries(slots),
+            query_threads: QueryThreads::new(Env::real().spawner),
             metrics: Arc::new(OwnMetrics::new(&self.app, Vec::new())),
         }
     }
@@ -218,9 +219,10 @@ fn until_storage_is_open_the_server_says_so() {
 
 #[test]
 fn a_connection_too_many_waits_for_its_turn() {
-    let web = Web::start(1);
-    let first = web.send("/-/healthy");
-    assert_eq!(status_line(&first), "HTTP/1.1 200 OK");
+    let (web, storage) = (Web::start(1), Arc::<Stubborn>::default());
+    web.ready(&storage, 4, DurationMs::from_secs(600));
+    let first = web.send("/api/v1/query?query=m");
+    storage.wait_for_question(1);
     let mut second = web.send("/-/healthy");
     second.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let waits = second.read(&mut [0]).unwrap_err();

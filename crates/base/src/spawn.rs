@@ -2,6 +2,7 @@
 //! is not missed without a word.
 
 use std::{
+    any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
@@ -14,6 +15,14 @@ pub trait Spawner: Send + Sync + std::fmt::Debug {
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Joined>>;
     /// A signal for threads of this spawner.
     fn stop_signal(&self) -> Arc<dyn Stop>;
+    /// The calling thread lets others of the program go first, where they want its processor. That is for
+    /// good: the system lets no ordinary user take it back. Threads that it starts do as it does. Nothing
+    /// comes of it where threads have no ranks.
+    fn step_back(&self) {}
+    /// Whether the calling thread has stepped back.
+    fn has_stepped_back(&self) -> bool {
+        false
+    }
 }
 
 /// A started thread.
@@ -42,11 +51,21 @@ pub trait Stop: Send + Sync + std::fmt::Debug {
 /// What unwinds without words is no panic of the program: a simulated world ends its threads so.
 pub fn or_tell(body: impl FnOnce(), told: impl FnOnce(&str)) {
     let Err(payload) = catch_unwind(AssertUnwindSafe(body)) else { return };
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    if let Some(said) = text.or_else(|| payload.downcast_ref::<&str>().copied()) {
+    if let Some(said) = said(&*payload) {
         told(said);
     }
     resume_unwind(payload)
+}
+
+/// Runs `body`; where it panics, gives what the panic said, and the thread goes on.
+pub fn or_said<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(body))
+        .map_err(|payload| said(&*payload).unwrap_or("it said nothing").to_owned())
+}
+
+fn said(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied())
 }
 
 #[cfg(test)]
@@ -66,5 +85,9 @@ mod tests {
             catch_unwind(|| or_tell(|| resume_unwind(Box::new(7_i32)), |_| panic!("it has no words")));
         assert_eq!(ended.unwrap_err().downcast_ref::<i32>(), Some(&7));
         assert_eq!(said, ["plain", "number 7"]);
+        assert_eq!(
+            (or_said(|| n), or_said(|| assert!(n == 0, "n is {n}"))),
+            (Ok(7), Err("n is 7".to_owned()))
+        );
     }
 }

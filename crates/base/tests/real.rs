@@ -10,6 +10,7 @@ use std::{
     io::{BufRead, BufReader, ErrorKind, Write},
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 /// The variable by which a test tells its own program, started again, which lock to take.
@@ -52,6 +53,25 @@ fn holds_a_lock_when_told_to() {
     std::io::stdout().flush().unwrap();
     // Ends when the parent does, even if that fails before it can kill this process.
     std::io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+#[test]
+fn a_thread_steps_back_by_itself_alone_and_once() {
+    let env = Env::real();
+    // The system takes the calling thread.
+    let nice = || rustix::process::getpriority_process(None).unwrap();
+    let before = nice();
+    let spawner = Arc::clone(&env.spawner);
+    let body = move || {
+        assert!(!spawner.has_stepped_back() && nice() == before);
+        for _ in 0..3 {
+            spawner.step_back();
+            assert!(spawner.has_stepped_back());
+            assert_eq!(nice(), (before + 10).min(19));
+        }
+    };
+    env.spawner.spawn("nicer", Box::new(body)).unwrap().join().unwrap();
+    assert!(!env.spawner.has_stepped_back() && nice() == before, "this thread is as it was");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{
     QueryError,
     turns::{Turn, Turns},
 };
-use skopos_base::clock::Clock;
+use skopos_base::{clock::Clock, spawn::Spawner};
 use skopos_model::DurationMs;
 use std::{
     sync::{
@@ -58,10 +58,10 @@ impl QueryMemory {
         Arc::new(Self { max, used, peak, turns: Turns::default() })
     }
 
-    /// So many processors run its queries: where more run, those that have run for a while let those go first
-    /// that have just begun.
-    pub fn run_on(&self, processors: usize) {
-        self.turns.run_on(processors);
+    /// So many processors run its queries, on threads of `spawner`: where more run, those that have run for a
+    /// while let those go first that have just begun.
+    pub fn run_on(&self, processors: usize, spawner: Arc<dyn Spawner>) {
+        self.turns.run_on(processors, spawner);
     }
 
     /// How many bytes it lends at most.

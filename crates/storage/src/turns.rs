@@ -1,10 +1,14 @@
-//! `Turns`: where more queries run than there are processors, those that have run for a while wait a little,
-//! now and then, for others that have just begun: so a light query takes hardly longer beside heavy ones.
+//! `Turns`: where more queries run than there are processors, those that have run for a while step back: the
+//! system lets others go first, those that have just begun and all else that the program does, and now and
+//! then they wait a little for who has just begun. So a light query takes hardly longer beside heavy ones.
 //! Bounds nothing and changes no result.
 
-use skopos_base::clock::Clock;
+use skopos_base::{clock::Clock, spawn::Spawner};
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +24,8 @@ const PAUSES_MAX: usize = 20;
 pub(crate) struct Turns {
     /// Queries that may run without one being in another's way.
     processors: AtomicUsize,
+    /// Whose threads run them.
+    spawner: OnceLock<Arc<dyn Spawner>>,
     running: AtomicUsize,
     /// Of those, how many have just begun.
     young: AtomicUsize,
@@ -39,9 +45,10 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// So many processors run queries.
-    pub(crate) fn run_on(&self, processors: usize) {
+    /// So many processors run queries, on threads of `spawner`.
+    pub(crate) fn run_on(&self, processors: usize, spawner: Arc<dyn Spawner>) {
         self.processors.store(processors, Ordering::Relaxed);
+        self.spawner.get_or_init(|| spawner);
     }
 
     /// Whether somebody has just begun, and there is no processor for each who runs.
@@ -78,7 +85,7 @@ impl Turn {
         }
     }
 
-    /// Waits for young ones, if it is none itself; in all no longer than it has run.
+    /// Steps back and waits for young ones, if it is none itself; in all no longer than it has run.
     pub(crate) fn let_young_ones_go(&self, turns: &Turns, clock: &dyn Clock) {
         let began = self.began.load(Ordering::Relaxed);
         if began == 0 {
@@ -89,6 +96,9 @@ impl Turn {
                 self.grow_old(turns);
             }
             return;
+        }
+        if let Some(spawner) = turns.spawner.get() {
+            spawner.step_back();
         }
         for _ in 0..PAUSES_MAX {
             if !turns.is_awaited() {
@@ -114,7 +124,29 @@ fn nanos(d: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skopos_base::sim::SimClock;
+    use skopos_base::{
+        sim::SimClock,
+        spawn::{Joined, Stop},
+    };
+    use std::io;
+
+    /// Threads that count how often one stepped back.
+    #[derive(Debug, Default)]
+    struct Ranks(AtomicUsize);
+
+    impl Spawner for Ranks {
+        fn spawn(&self, _: &str, _: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Joined>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn stop_signal(&self) -> Arc<dyn Stop> {
+            unreachable!("nobody waits")
+        }
+
+        fn step_back(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     /// How long one waits at the next look.
     fn waits(turn: &Turn, turns: &Turns, clock: &SimClock) -> Duration {
@@ -125,16 +157,19 @@ mod tests {
 
     #[test]
     fn old_ones_wait_for_young_ones_and_young_ones_for_nobody() {
-        let (turns, clock) = (Turns::default(), SimClock::new(0));
+        let (turns, clock, ranks) = (Turns::default(), SimClock::new(0), Arc::new(Ranks::default()));
         let [heavy, light, other] = <[Turn; 3]>::default();
         heavy.begin(&turns, &clock);
         clock.advance(Duration::from_secs(1));
         assert_eq!(waits(&heavy, &turns, &clock), Duration::ZERO, "it is the only one");
         light.begin(&turns, &clock);
         assert_eq!(waits(&light, &turns, &clock), Duration::ZERO);
-        turns.run_on(2);
+        turns.run_on(2, Arc::clone(&ranks) as _);
+        assert_eq!(waits(&light, &turns, &clock), Duration::ZERO);
+        assert_eq!(ranks.0.load(Ordering::Relaxed), 0, "who has just begun steps back for nobody");
         assert_eq!(waits(&heavy, &turns, &clock), Duration::ZERO, "there is a processor for each");
-        turns.run_on(1);
+        assert_eq!(ranks.0.load(Ordering::Relaxed), 1, "the system may want it for others");
+        turns.run_on(1, Arc::clone(&ranks) as _);
         assert_eq!(waits(&heavy, &turns, &clock), PAUSE * 20);
         light.end(&turns);
         assert_eq!(waits(&heavy, &turns, &clock), Duration::ZERO);

@@ -3,7 +3,15 @@
 
 use crate::spawn::{Joined, Spawner, Stop, ThreadPanicked};
 use parking_lot::{Condvar, Mutex};
-use std::{io, sync::Arc, time::Duration};
+use std::{cell::Cell, io, sync::Arc, time::Duration};
+
+/// So much nicer than before a thread is that has stepped back: beside one that has not it gets a tenth of a
+/// processor.
+const NICER: i32 = 10;
+
+thread_local! {
+    static HAS_STEPPED_BACK: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Starts threads of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +29,20 @@ impl Spawner for RealSpawner {
 
     fn stop_signal(&self) -> Arc<dyn Stop> {
         Arc::new(RealStop::default())
+    }
+
+    fn step_back(&self) {
+        if HAS_STEPPED_BACK.replace(true) {
+            return;
+        }
+        // Without a process the system takes the calling thread. Where it refuses, all go on as equals.
+        if let Ok(nice) = rustix::process::getpriority_process(None) {
+            let _refused = rustix::process::setpriority_process(None, nice + NICER);
+        }
+    }
+
+    fn has_stepped_back(&self) -> bool {
+        HAS_STEPPED_BACK.get()
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::role::Failure;
 use skopos_agent::{NodeOptions, Top};
 use skopos_api::{
-    App, Parts, QueryLog, RemoteRead, Slots,
+    App, Parts, QueryLog, QueryThreads, RemoteRead, Slots,
     metadata::KeptMetadata,
     notifications::RELOAD_FAILED,
     own_metrics::{MetricsSource, OwnMetrics, discovery_source, query_source, scrape_source},
@@ -108,6 +108,7 @@ impl Services {
             config: Arc::clone(&live),
             clock: Arc::clone(&env.clock),
             query_slots: Slots::of_queries(flags.query_concurrency as usize),
+            query_threads: QueryThreads::new(Arc::clone(&env.spawner)),
             queries,
             query_log,
             metrics,
@@ -224,7 +225,7 @@ fn engine(flags: &Flags, env: &Env) -> Engine {
     }
     let memory = QueryMemory::new(flags.query_total_memory.bytes(env.fs.as_ref()));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    memory.run_on(processors);
+    memory.run_on(processors, Arc::clone(&env.spawner));
     let max_shards = flags.query_max_shards.map_or(processors, |max| max as usize);
     let shards = Shards::new(Arc::clone(&env.spawner), ShardOptions::new(max_shards));
     Engine::new(options, Arc::clone(&env.clock)).with_memory(memory).with_shards(shards)
