@@ -16,6 +16,7 @@ use skopos_promql::{
     ast::{AggregateOp, BinaryOp},
     functions::FUNCTIONS,
 };
+use skopos_scrape::ingest::StartTimes;
 use skopos_web::process;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -156,7 +157,7 @@ pub(crate) async fn blocks(Ready(parts): Ready) -> Result<Success, ApiError> {
 pub(crate) async fn scrape_pools(Ready(parts): Ready) -> Result<Success, ApiError> {
     let config = parts.config.get();
     let targets = parts.targets.targets();
-    let named = config.scrape_configs.iter().map(|job| job.job_name.as_str());
+    let named = config.jobs().map(|job| job.job_name.as_str());
     let pools: BTreeSet<&str> = named.chain(targets.iter().map(|t| &*t.target.job)).collect();
     Success::of(&json!({"scrapePools": pools}))
 }
@@ -165,7 +166,7 @@ pub(crate) async fn scrape_pools(Ready(parts): Ready) -> Result<Success, ApiErro
 pub(crate) async fn scrape_pool_config(Ready(parts): Ready, params: Params) -> Result<Success, ApiError> {
     let pool = params.required("scrapePool")?;
     let config = parts.config.get();
-    let found = config.scrape_configs.iter().find(|job| job.job_name == pool);
+    let found = config.jobs().find(|job| job.job_name == pool);
     let unknown = || ApiError::new(ErrorType::BadData, format!("unknown scrape pool {pool:?}"));
     let job = found.ok_or_else(unknown)?.filled(&config.global);
     Success::of(&json!({"yaml": skopos_config::to_yaml(&job)}))
@@ -212,7 +213,8 @@ pub(crate) async fn features(Ready(parts): Ready) -> Result<Success, ApiError> {
         "promql_operators": operators,
         "rules": {"concurrent_rule_eval": false, "keep_firing_for": false, "query_offset": false},
         "scrape": {
-            "extra_scrape_metrics": false, "start_timestamp_zero_ingestion": false,
+            "extra_scrape_metrics": parts.config.get().global.extra_scrape_metrics,
+            "start_timestamp_zero_ingestion": parts.targets.start_times() == StartTimes::AsZeros,
             "type_and_unit_labels": options.type_labels,
         },
         "service_discovery_providers": {

@@ -115,7 +115,7 @@ pub(crate) async fn relabel_steps(Ready(parts): Ready, params: Params) -> Result
         serde_json::from_str(labels).map_err(|e| ApiError::parameter("labels", e))?;
     let config = parts.config.get();
     let unknown = || ApiError::new(ErrorType::BadData, format!("unknown scrape pool {pool:?}"));
-    let job = config.scrape_configs.iter().find(|job| job.job_name == pool).ok_or_else(unknown)?;
+    let job = config.jobs().find(|job| job.job_name == pool).ok_or_else(unknown)?;
     let mut builder = LabelsBuilder::default();
     labels.iter().for_each(|(name, value)| builder.set(name, value));
     let steps = job.relabel_configs.steps(&builder.build());

@@ -20,7 +20,11 @@ use skopos_proto::{
     read::encode_request,
 };
 use skopos_scrape::{
-    fetch::Fetcher, ingest::MetadataLabels, manager::Manager, scraper::Shared, status::ScrapeCounters,
+    fetch::Fetcher,
+    ingest::{MetadataLabels, StartTimes},
+    manager::Manager,
+    scraper::Shared,
+    status::ScrapeCounters,
 };
 use skopos_storage::{
     Appendable, Appender, ExemplarQueryable, LabelRequest, NoExemplars, Querier, QueryBudget, QueryError,
@@ -85,6 +89,7 @@ impl Web {
             counters: Arc::new(ScrapeCounters::default()),
             max_series_per_target: 0,
             metadata_labels: MetadataLabels::None,
+            start_times: StartTimes::PassedOver,
         };
         let options = EngineOptions { limits, ..EngineOptions::default() };
         Parts {

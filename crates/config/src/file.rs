@@ -1,7 +1,7 @@
 //! `Config`: the whole file, its loading, and what holds when there is none.
 
 use crate::{
-    LoadError, places,
+    LoadError, job_files, places,
     storage::{RetentionRuleConfig, StorageConfig, second_of_one_selector},
     text::read_text,
     yaml::{self, Place},
@@ -11,7 +11,7 @@ use skopos_base::fs::Fs;
 use skopos_intake::OtlpConfig;
 use skopos_model::DurationMs;
 use skopos_remote::config::{RemoteConfigError, RemoteWriteConfig, check_names};
-use skopos_scrape::config::{ConfigError, GlobalConfig, ScrapeConfig, check_jobs};
+use skopos_scrape::config::{ConfigError, GlobalConfig, ScrapeConfig, ScrapeFeatures, check_jobs};
 use std::path::Path;
 
 /// How often the machine is looked at when there is no file: a page opened right after the start
@@ -25,9 +25,15 @@ pub struct Config {
     /// What holds where a job says nothing else.
     #[serde(deserialize_with = "skopos_model::null_is_default")]
     pub global: GlobalConfig,
-    /// What is scraped.
+    /// Files that have further jobs; the last part of a path may have `*`.
+    #[serde(deserialize_with = "skopos_model::null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub scrape_config_files: Vec<String>,
+    /// What is scraped, as far as it stands here.
     #[serde(deserialize_with = "skopos_model::null_is_default")]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// What is scraped as the files of `scrape_config_files` say.
+    #[serde(skip)]
+    pub jobs_of_files: Vec<ScrapeConfig>,
     /// Who gets what is stored.
     #[serde(deserialize_with = "skopos_model::null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub remote_write: Vec<RemoteWriteConfig>,
@@ -61,7 +67,26 @@ impl Config {
 
     /// Reads and checks the file at `path`.
     pub fn load(fs: &dyn Fs, path: &Path) -> Result<Self, LoadError> {
-        Self::parse(&read_text(fs, path)?, path)
+        let text = read_text(fs, path)?;
+        let mut config = Self::parse(&text, path)?;
+        config.jobs_of_files = job_files::load(fs, &config, (&text, path))?;
+        Ok(config)
+    }
+
+    /// The same where features are enabled.
+    #[must_use]
+    pub fn with_features(self, features: ScrapeFeatures) -> Self {
+        Self { global: self.global.with_features(features), ..self }
+    }
+
+    /// All that is scraped, as a list of its own.
+    pub fn all_jobs(&self) -> Vec<ScrapeConfig> {
+        self.jobs().cloned().collect()
+    }
+
+    /// All that is scraped.
+    pub fn jobs(&self) -> impl Iterator<Item = &ScrapeConfig> {
+        self.scrape_configs.iter().chain(&self.jobs_of_files)
     }
 
     /// Reads and checks `text`; `path` is how errors call it.
@@ -81,9 +106,9 @@ impl Config {
         }
         check_remotes(text, path, &config)?;
         let folder = path.parent().unwrap_or(Path::new(""));
+        config.global.set_folder(folder);
         for job in &mut config.scrape_configs {
-            job.http = std::mem::take(&mut job.http).beside(folder);
-            job.discovery.set_folder(folder);
+            job.set_folder(folder);
         }
         for remote in &mut config.remote_write {
             *remote = remote.clone().beside(folder);
@@ -121,14 +146,10 @@ fn check_remotes(text: &str, path: &Path, config: &Config) -> Result<(), LoadErr
 
 /// Where in the file the check failed: at the job that it is about.
 fn place_of(text: &str, config: &Config, error: &ConfigError) -> Option<Place> {
-    if let ConfigError::DuplicateJob(name) = error {
-        return places::place_of_job(text, name, 1);
-    }
     if config.global.check().is_err() {
         return places::place_in_global(text, global_key(error)?);
     }
-    let job = config.scrape_configs.iter().find(|job| job.check(&config.global).is_err())?;
-    places::place_of_job(text, &job.job_name, 0)
+    places::place_of_wrong_job(text, &config.scrape_configs, &config.global, error)
 }
 
 /// The key of the section `global` that the error is about.
@@ -138,6 +159,7 @@ fn global_key(error: &ConfigError) -> Option<&str> {
             place.strip_prefix("global.")
         }
         ConfigError::TimeoutBeyondInterval { .. } => Some("scrape_timeout"),
+        ConfigError::UntakenNames { .. } => Some("metric_name_escaping_scheme"),
         _ => None,
     }
 }

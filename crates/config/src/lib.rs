@@ -3,6 +3,7 @@
 //! Modules:
 //! - `file`: `Config`, the file's shape, composed of the structs that stand beside each subsystem;
 //!   loading it, and the built-in configuration that holds when there is no file.
+//! - `job_files`: the jobs of the files that `scrape_config_files` names.
 //! - `error`: `LoadError`: file, line, column, what is wrong and what is allowed.
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
 //! - `rules`: files of rules, and the file that says how a tool speaks to a server.
@@ -23,6 +24,8 @@
 mod error;
 #[cfg(feature = "server")]
 mod file;
+#[cfg(feature = "server")]
+mod job_files;
 #[cfg(feature = "server")]
 mod live;
 #[cfg(feature = "server")]

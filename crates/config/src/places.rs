@@ -4,6 +4,7 @@
 use crate::yaml::{Place, options};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_saphyr::Spanned;
+use skopos_scrape::config::{ConfigError, GlobalConfig, ScrapeConfig};
 use std::collections::BTreeMap;
 
 /// Where the job called `name` has its name, at its `occurrence`-th time from 0.
@@ -20,6 +21,31 @@ pub(crate) fn place_of_job(text: &str, name: &str, occurrence: usize) -> Option<
     let file: File = serde_saphyr::from_str_with_options(text, options()).ok()?;
     let job = file.scrape_configs.into_iter().filter(|job| job.job_name.value == name).nth(occurrence)?;
     let at = job.job_name.referenced;
+    Some(Place { line: at.line(), column: at.column() })
+}
+
+/// Where the job stands that an error of `check_jobs` is about.
+pub(crate) fn place_of_wrong_job(
+    text: &str,
+    jobs: &[ScrapeConfig],
+    global: &GlobalConfig,
+    error: &ConfigError,
+) -> Option<Place> {
+    if let ConfigError::DuplicateJob(name) = error {
+        return place_of_job(text, name, 1);
+    }
+    let job = jobs.iter().find(|job| job.check(global).is_err())?;
+    place_of_job(text, &job.job_name, 0)
+}
+
+/// Where the item `nth` of `scrape_config_files` stands.
+pub(crate) fn place_of_job_files(text: &str, nth: usize) -> Option<Place> {
+    #[derive(Deserialize)]
+    struct File {
+        scrape_config_files: Vec<Spanned<String>>,
+    }
+    let file: File = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let at = file.scrape_config_files.get(nth)?.referenced;
     Some(Place { line: at.line(), column: at.column() })
 }
 

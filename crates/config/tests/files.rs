@@ -81,13 +81,19 @@ fn defaults_are_written_out_and_a_timeout_is_no_longer_than_the_global_interval(
                 {job_name: b, scrape_interval: 1m, honor_labels: true}]";
     let job = |name: &str, more: &str, interval: &str, timeout: &str| {
         format!(
-            "- job_name: {name}\n{more}  honor_timestamps: true\n  scrape_interval: {interval}\n  \
-             scrape_timeout: {timeout}\n  metrics_path: /metrics\n  scheme: http\n  \
-             enable_compression: true\n  follow_redirects: true\n  enable_http2: true\n"
+            "- job_name: {name}\n{more}  honor_timestamps: true\n  track_timestamps_staleness: false\n  \
+             scrape_interval: {interval}\n  scrape_timeout: {timeout}\n  scrape_protocols:\n  \
+             - OpenMetricsText1.0.0\n  - OpenMetricsText0.0.1\n  - PrometheusText1.0.0\n  \
+             - PrometheusText0.0.4\n  scrape_native_histograms: false\n  \
+             always_scrape_classic_histograms: false\n  convert_classic_histograms_to_nhcb: false\n  \
+             metrics_path: /metrics\n  scheme: http\n  enable_compression: true\n  \
+             metric_name_validation_scheme: utf8\n  metric_name_escaping_scheme: allow-utf-8\n  \
+             extra_scrape_metrics: false\n  follow_redirects: true\n  enable_http2: true\n"
         )
     };
     let (a, b) = (job("a", "", "1s", "1s"), job("b", "  honor_labels: true\n", "1m", "2s"));
-    let global = "global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\n  evaluation_interval: 1m\n";
+    let global = "global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\n  evaluation_interval: 1m\n  \
+                  metric_name_validation_scheme: utf8\n  scrape_native_histograms: false\n";
     assert_eq!(parse(text).unwrap().to_yaml(), format!("{global}scrape_configs:\n{a}{b}"));
     assert!(Config::default().to_yaml().contains("scrape_timeout: 10s\n"));
 }
@@ -97,14 +103,16 @@ fn errors_say_file_line_column_and_what_is_allowed() {
     check_error(
         "global:\n  scrape_intervall: 15s\n",
         "prometheus.yml:2:3: unknown field `scrape_intervall`, expected one of scrape_interval, \
-         scrape_timeout, evaluation_interval, external_labels, query_log_file, body_size_limit, \
-         sample_limit, target_limit, label_limit, label_name_length_limit, label_value_length_limit, \
-         keep_dropped_targets",
+         scrape_timeout, scrape_protocols, evaluation_interval, rule_query_offset, query_log_file, \
+         scrape_failure_log_file, external_labels, body_size_limit, sample_limit, target_limit, label_limit, \
+         label_name_length_limit, label_value_length_limit, keep_dropped_targets, \
+         metric_name_validation_scheme, metric_name_escaping_scheme, scrape_native_histograms, \
+         convert_classic_histograms_to_nhcb, always_scrape_classic_histograms, extra_scrape_metrics",
     );
     check_error(
         "rules:\n  - a\n",
-        "prometheus.yml:1:1: unknown field `rules`, expected one of global, scrape_configs, \
-         remote_write, storage, otlp, retention",
+        "prometheus.yml:1:1: unknown field `rules`, expected one of global, scrape_config_files, \
+         scrape_configs, remote_write, storage, otlp, retention",
     );
     check_error("global: 15s\n", "prometheus.yml:1:9: expected a mapping (lines of `key: value`)");
     check_error("scrape_configs: {a: b}\n", "prometheus.yml:1:17: expected a list (lines of `- item`)");

@@ -20,22 +20,6 @@ impl Format {
         }
     }
 
-    /// The value of `Accept` that asks for what `crate::Parser` reads, the richest format first, and for
-    /// names as they are.
-    pub const ACCEPT: &'static str = concat!(
-        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,",
-        "application/openmetrics-text;version=0.0.1;q=0.5,",
-        "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-    );
-
-    /// The format of a body with that `Content-Type`; none for a type that is neither. Without a
-    /// version the newest one is meant; the classic format has one way to be read, whatever version it says.
-    pub fn from_content_type(value: &str) -> Option<Self> {
-        let range = MediaRange::parse(value);
-        let is_classic = range.media_type.eq_ignore_ascii_case("text/plain");
-        range.format().or(is_classic.then_some(Self::Text))
-    }
-
     /// The format to answer with, by the request's `Accept`: of those that it names the one with the
     /// highest weight, the first of equals, the classic format when it names none.
     pub fn negotiate(accept: &str) -> Self {
@@ -50,6 +34,87 @@ impl Format {
         }
         best.0
     }
+}
+
+/// What a body is, by its `Content-Type`; no parameter of it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// The classic text format.
+    Text,
+    /// OpenMetrics.
+    OpenMetrics,
+    /// Families in protocol buffers.
+    Families,
+    /// Something else.
+    Other,
+}
+
+impl MediaType {
+    /// What that value says; none where it is none (RFC 2045, as Go's `mime` reads it).
+    pub fn parse(value: &str) -> Option<Self> {
+        let (media_type, parameters) = value.split_once(';').unwrap_or((value, ""));
+        let media_type = media_type.trim().to_ascii_lowercase();
+        let mut parts = media_type.split('/');
+        let is_sound =
+            parts.next().is_some_and(is_token) && parts.next().is_none_or(is_token) && parts.next().is_none();
+        if !is_sound || !are_parameters(parameters) {
+            return None;
+        }
+        Some(match &*media_type {
+            "text/plain" => Self::Text,
+            "application/openmetrics-text" => Self::OpenMetrics,
+            "application/vnd.google.protobuf" => Self::Families,
+            _ => Self::Other,
+        })
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    let is_special = |b: u8| b"()<>@,;:\\\"/[]?=".contains(&b);
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !is_special(b))
+}
+
+/// Whether these are `key=value` behind one another, no key twice.
+fn are_parameters(mut rest: &str) -> bool {
+    let mut keys: Vec<String> = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return true;
+        }
+        let Some((key, value)) = rest.split_once('=') else { return false };
+        let key = key.trim_end().to_ascii_lowercase();
+        if !is_token(&key) || keys.contains(&key) {
+            return false;
+        }
+        keys.push(key);
+        let value = value.trim_start();
+        let end = match value.strip_prefix('"') {
+            Some(quoted) => match closing_quote(quoted) {
+                Some(end) => end + 2,
+                None => return false,
+            },
+            None => value.find([';', ' ', '\t']).unwrap_or(value.len()),
+        };
+        if !value.starts_with('"') && !is_token(&value[..end]) {
+            return false;
+        }
+        rest = value[end..].trim_start();
+        match rest.strip_prefix(';') {
+            Some(more) => rest = more,
+            None => return rest.is_empty(),
+        }
+    }
+}
+
+/// Where the quote stands that ends a text.
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|b| {
+        let ends = b == b'"' && !escaped;
+        escaped = b == b'\\' && !escaped;
+        ends
+    })
 }
 
 /// One media type of a header, such as `text/plain;version=0.0.4;q=0.5`.
@@ -124,7 +189,6 @@ mod tests {
             ("*/*", Text),
             (of_prometheus, OpenMetrics),
             (of_a_browser, Text),
-            (Format::ACCEPT, OpenMetrics),
             ("application/openmetrics-text", OpenMetrics),
             ("Application/OpenMetrics-Text; Version=\"1.0.0\"", OpenMetrics),
             ("application/openmetrics-text;version=2.0.0", Text),
@@ -139,19 +203,28 @@ mod tests {
     }
 
     #[test]
-    fn content_types_are_known_again() {
-        for format in [Format::Text, Format::OpenMetrics] {
-            assert_eq!(Format::from_content_type(format.content_type()), Some(format));
-        }
-        for (content_type, format) in [
-            ("text/plain", Some(Format::Text)),
-            ("TEXT/PLAIN; charset=utf-8; version=0.0.4; escaping=values", Some(Format::Text)),
-            ("text/plain; version=1.0.0; escaping=allow-utf-8", Some(Format::Text)),
-            ("text/html", None),
-            ("application/openmetrics-text;version=9", None),
+    fn content_types_are_known_again_whatever_their_parameters() {
+        use MediaType::{Families, OpenMetrics, Other, Text};
+        for (value, expected) in [
+            (Format::Text.content_type(), Some(Text)),
+            (Format::OpenMetrics.content_type(), Some(OpenMetrics)),
+            ("TEXT/PLAIN; charset=utf-8; version=0.0.4; escaping=values", Some(Text)),
+            ("text/plain;", Some(Text)),
+            ("application/openmetrics-text;version=9", Some(OpenMetrics)),
+            ("application/vnd.google.protobuf; proto=a.b.C; encoding=\"de\\\"limited\" ;x=y", Some(Families)),
+            ("text/html", Some(Other)),
+            ("text", Some(Other)),
             ("", None),
+            ("text/", None),
+            ("text/plain/x", None),
+            ("text/plain; a", None),
+            ("text/plain; a=", None),
+            ("text/plain; a=b c", None),
+            ("text/plain; a=b; A=c", None),
+            ("text/plain; a=\"b", None),
+            ("te xt/plain", None),
         ] {
-            assert_eq!(Format::from_content_type(content_type), format, "{content_type}");
+            assert_eq!(MediaType::parse(value), expected, "{value}");
         }
     }
 }

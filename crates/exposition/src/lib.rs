@@ -36,10 +36,10 @@ mod parse;
 mod write;
 
 pub use families::Families;
-pub use format::Format;
+pub use format::{Format, MediaType};
 pub use negotiate::{Escaping, Page, PageFormat};
 pub use parse::{
     DEFAULT_MAX_LINE_BYTES, DuplicateLabel, Entry, MetaLines, ParseError, ParseErrorKind, Parser,
-    RawExemplar, Sample, Series,
+    RawExemplar, Sample, Series, escape_into,
 };
 pub use write::{PreparedLabels, TextWriter, WriteError};

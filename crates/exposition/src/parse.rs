@@ -11,7 +11,7 @@ mod value;
 
 pub use error::{ParseError, ParseErrorKind};
 pub use known::MetaLines;
-pub use series::{DuplicateLabel, RawExemplar, Series};
+pub use series::{DuplicateLabel, RawExemplar, Series, escape_into};
 
 use crate::Format;
 use error::Fault;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use skopos_exposition::{Entry, Format, Parser, TextWriter};
+use skopos_exposition::{Entry, Format, MediaType, Parser, TextWriter};
 use skopos_model::{Labels, LabelsBuilder, MetricType, float::to_shortest_string};
 use skopos_testkit::peers;
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ fn every_line_of_a_recorded_body_is_read() {
 fn every_line_of_a_fresh_body_is_read() {
     let node_exporter = peers::node_exporter(&[]);
     let answer = node_exporter.get("/metrics");
-    assert_eq!(Format::from_content_type(answer.header("content-type").unwrap()), Some(Format::Text));
+    assert_eq!(MediaType::parse(answer.header("content-type").unwrap()), Some(MediaType::Text));
     assert!(check_every_line(&answer.text()) > 100);
 }
 

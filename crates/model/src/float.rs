@@ -16,6 +16,16 @@ pub fn write_shortest(out: &mut Vec<u8>, v: f64) {
     write_with(out, v, |exponent| !(-4..SHORTEST_EXPONENT_LIMIT).contains(&exponent));
 }
 
+/// Appends `v` in the form of the labels `le` and `quantile` (of OpenMetrics): the shortest, with `.0` behind
+/// what would look like a whole number: `1.0`, `0.25`, `1e+06`, `+Inf`.
+pub fn write_bound(out: &mut Vec<u8>, v: f64) {
+    let from = out.len();
+    write_shortest(out, v);
+    if v.is_finite() && !out[from..].iter().any(|b| matches!(b, b'.' | b'e')) {
+        out.extend_from_slice(b".0");
+    }
+}
+
 /// Appends `v` in the form of the query API's JSON: decimals without an exponent between 1e-6 and
 /// 1e21, else with one.
 pub fn write_api(out: &mut Vec<u8>, v: f64) {
@@ -179,6 +189,24 @@ mod tests {
             (f64::NEG_INFINITY, "-Inf"),
         ] {
             assert_eq!(to_shortest_string(v), text);
+        }
+    }
+
+    #[test]
+    fn bounds_are_never_written_as_whole_numbers() {
+        for (v, text) in [
+            (1.0, "1.0"),
+            (0.0, "0.0"),
+            (-3.0, "-3.0"),
+            (0.5, "0.5"),
+            (1e6, "1e+06"),
+            (100.0, "100.0"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            let mut out = b"x".to_vec();
+            write_bound(&mut out, v);
+            assert_eq!(out, format!("x{text}").into_bytes());
         }
     }
 

@@ -21,6 +21,9 @@ pub struct MetricFamily {
     /// In any order.
     #[prost(message, repeated, tag = "4")]
     pub metrics: Vec<Metric>,
+    /// What they are measured in.
+    #[prost(string, optional, tag = "5")]
+    pub unit: Option<String>,
 }
 
 /// A type of metric.
@@ -51,19 +54,28 @@ pub struct Metric {
     #[prost(int64, optional, tag = "6")]
     pub timestamp_ms: Option<i64>,
     /// What it says.
-    #[prost(oneof = "MetricValue", tags = "5, 7")]
+    #[prost(oneof = "MetricValue", tags = "2, 3, 4, 5, 7")]
     pub value: Option<MetricValue>,
 }
 
 /// What a metric says.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum MetricValue {
+    /// A float that goes up and down.
+    #[prost(message, tag = "2")]
+    Gauge(Untyped),
+    /// A float that only grows.
+    #[prost(message, tag = "3")]
+    Counter(Counter),
+    /// Quantiles.
+    #[prost(message, tag = "4")]
+    Summary(Summary),
     /// A float.
     #[prost(message, tag = "5")]
     Untyped(Untyped),
-    /// A native histogram.
+    /// A histogram, classic, native or both.
     #[prost(message, tag = "7")]
-    Histogram(NativeHistogram),
+    Histogram(Box<FamilyHistogram>),
 }
 
 /// A label.
@@ -92,13 +104,111 @@ pub struct Untyped {
     pub value: Option<f64>,
 }
 
-/// A native histogram with float counts.
+/// A float that only grows.
 #[derive(Clone, PartialEq, Message)]
-pub struct NativeHistogram {
-    /// The sum of all observations.
+pub struct Counter {
+    /// The float.
+    #[prost(double, optional, tag = "1")]
+    pub value: Option<f64>,
+    /// One thing that was counted.
+    #[prost(message, optional, tag = "2")]
+    pub exemplar: Option<FamilyExemplar>,
+    /// Since when it has been counted.
+    #[prost(message, optional, tag = "3")]
+    pub created: Option<Time>,
+}
+
+/// Quantiles.
+#[derive(Clone, PartialEq, Message)]
+pub struct Summary {
+    /// How many observations there are.
+    #[prost(uint64, optional, tag = "1")]
+    pub sample_count: Option<u64>,
+    /// Their sum.
     #[prost(double, optional, tag = "2")]
     pub sample_sum: Option<f64>,
-    /// How many there are.
+    /// Which part of them is below which value.
+    #[prost(message, repeated, tag = "3")]
+    pub quantiles: Vec<Quantile>,
+    /// Since when they have been counted.
+    #[prost(message, optional, tag = "4")]
+    pub created: Option<Time>,
+}
+
+/// Which part of all observations is below which value.
+#[derive(Clone, PartialEq, Message)]
+pub struct Quantile {
+    /// The part.
+    #[prost(double, optional, tag = "1")]
+    pub quantile: Option<f64>,
+    /// The value.
+    #[prost(double, optional, tag = "2")]
+    pub value: Option<f64>,
+}
+
+/// A bucket of a classic histogram.
+#[derive(Clone, PartialEq, Message)]
+pub struct FamilyBucket {
+    /// How many observations there are in it and in those before.
+    #[prost(uint64, optional, tag = "1")]
+    pub cumulative_count: Option<u64>,
+    /// Up to which value it reaches.
+    #[prost(double, optional, tag = "2")]
+    pub upper_bound: Option<f64>,
+    /// An observation.
+    #[prost(message, optional, tag = "3")]
+    pub exemplar: Option<FamilyExemplar>,
+    /// The count where it is none of whole numbers.
+    #[prost(double, optional, tag = "4")]
+    pub cumulative_count_float: Option<f64>,
+}
+
+/// One observation.
+#[derive(Clone, PartialEq, Message)]
+pub struct FamilyExemplar {
+    /// What it is told by.
+    #[prost(message, repeated, tag = "1")]
+    pub labels: Vec<LabelPair>,
+    /// Its value.
+    #[prost(double, optional, tag = "2")]
+    pub value: Option<f64>,
+    /// When it was made.
+    #[prost(message, optional, tag = "3")]
+    pub timestamp: Option<Time>,
+}
+
+/// A time: `google.protobuf.Timestamp`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Message)]
+pub struct Time {
+    /// Since the Unix epoch.
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    /// Of a second.
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
+}
+
+impl Time {
+    /// So many milliseconds since the Unix epoch.
+    pub fn of(at: TimestampMs) -> Self {
+        let (seconds, ms) = (at.as_ms().div_euclid(1000), at.as_ms().rem_euclid(1000));
+        Self { seconds, nanos: ms as i32 * 1_000_000 }
+    }
+}
+
+/// A histogram, classic, native or both.
+#[derive(Clone, PartialEq, Message)]
+pub struct FamilyHistogram {
+    /// How many observations there are.
+    #[prost(uint64, optional, tag = "1")]
+    pub sample_count: Option<u64>,
+    /// Their sum.
+    #[prost(double, optional, tag = "2")]
+    pub sample_sum: Option<f64>,
+    /// Those of the classic one.
+    #[prost(message, repeated, tag = "3")]
+    pub buckets: Vec<FamilyBucket>,
+    /// How many there are, where that is no whole number.
     #[prost(double, optional, tag = "4")]
     pub sample_count_float: Option<f64>,
     /// How fine the buckets are.
@@ -108,20 +218,35 @@ pub struct NativeHistogram {
     #[prost(double, optional, tag = "6")]
     pub zero_threshold: Option<f64>,
     /// How many are in it.
+    #[prost(uint64, optional, tag = "7")]
+    pub zero_count: Option<u64>,
+    /// The same where that is no whole number.
     #[prost(double, optional, tag = "8")]
     pub zero_count_float: Option<f64>,
     /// Where the negative buckets are.
     #[prost(message, repeated, tag = "9")]
     pub negative_spans: Vec<FamilySpan>,
-    /// Their counts.
+    /// Their counts, each as the difference to the one before.
+    #[prost(sint64, repeated, packed = "false", tag = "10")]
+    pub negative_deltas: Vec<i64>,
+    /// Their counts where they are no whole numbers.
     #[prost(double, repeated, packed = "false", tag = "11")]
     pub negative_counts: Vec<f64>,
     /// Where the positive buckets are.
     #[prost(message, repeated, tag = "12")]
     pub positive_spans: Vec<FamilySpan>,
-    /// Their counts.
+    /// Their counts, each as the difference to the one before.
+    #[prost(sint64, repeated, packed = "false", tag = "13")]
+    pub positive_deltas: Vec<i64>,
+    /// Their counts where they are no whole numbers.
     #[prost(double, repeated, packed = "false", tag = "14")]
     pub positive_counts: Vec<f64>,
+    /// Since when observations have been counted.
+    #[prost(message, optional, tag = "15")]
+    pub created: Option<Time>,
+    /// Observations of the native one.
+    #[prost(message, repeated, tag = "16")]
+    pub exemplars: Vec<FamilyExemplar>,
 }
 
 /// Buckets that stand beside one another.
@@ -147,7 +272,7 @@ pub fn native(labels: Vec<LabelPair>, at: TimestampMs, h: &FloatHistogram) -> Me
         let span = |s: &Span| FamilySpan { offset: Some(s.offset), length: Some(s.length) };
         spans.iter().map(span).collect::<Vec<_>>()
     };
-    let written = NativeHistogram {
+    let written = FamilyHistogram {
         sample_sum: Some(h.sum),
         sample_count_float: Some(h.count),
         schema: Some(h.layout.schema),
@@ -157,8 +282,9 @@ pub fn native(labels: Vec<LabelPair>, at: TimestampMs, h: &FloatHistogram) -> Me
         negative_counts: h.negative_buckets.clone(),
         positive_spans: spans(&h.layout.positive_spans),
         positive_counts: h.positive_buckets.clone(),
+        ..FamilyHistogram::default()
     };
-    let value = Some(MetricValue::Histogram(written));
+    let value = Some(MetricValue::Histogram(Box::new(written)));
     Metric { labels, timestamp_ms: Some(at.as_ms()), value }
 }
 
@@ -196,6 +322,11 @@ impl FamilyWriter {
         put_uvarint(&mut length, self.body.len() as u64);
         (length, self.body)
     }
+}
+
+/// A delimited stream of these families.
+pub fn write_delimited(families: &[MetricFamily]) -> Vec<u8> {
+    families.iter().flat_map(Message::encode_length_delimited_to_vec).collect()
 }
 
 /// The families of a delimited stream.
@@ -247,7 +378,8 @@ mod tests {
         let read = read_delimited(&stream).unwrap();
         for ((name, family_type, metrics), read) in all.iter().zip(&read) {
             let (name, metrics) = (Some((*name).to_owned()), metrics.clone());
-            let expected = MetricFamily { name, help: None, r#type: Some((*family_type).into()), metrics };
+            let r#type = Some((*family_type).into());
+            let expected = MetricFamily { name, r#type, metrics, ..MetricFamily::default() };
             assert_eq!(*read, expected);
         }
         assert_eq!(read.len(), all.len());

@@ -8,6 +8,7 @@
 //!   series so that no second copy of it is held.
 //! - `write`: a request of remote write, written series by series.
 //! - `pushed`: requests of remote write 1.0 and 2.0 as they come, read series by series.
+//! - `exposed`: metric families as targets expose them, read metric by metric.
 //! - `pushed_families`: metric families as other programs push them.
 //! - `otlp`: metrics of OpenTelemetry, of protocol buffers and of JSON.
 //! - `wire`: the fields of any message, borrowing the bytes.
@@ -29,6 +30,7 @@
 
 pub mod convert;
 pub mod error;
+pub mod exposed;
 pub mod families;
 pub mod frame;
 pub mod messages;

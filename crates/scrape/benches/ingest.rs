@@ -6,7 +6,7 @@ use skopos_base::Env;
 use skopos_exposition::Format;
 use skopos_model::{DurationMs, Labels, TimestampMs};
 use skopos_scrape::{
-    fetch::Body,
+    body::{Body, Exposition},
     ingest::Ingest,
     status::{Health, ScrapeCounters},
     target::{Reading, Source, Target},
@@ -37,6 +37,8 @@ fn target(instance: u64) -> Target {
         forced_error: None,
         access: Arc::default(),
         reading: Reading::default(),
+        extra_metrics: false,
+        failure_log: None,
     }
 }
 
@@ -57,7 +59,7 @@ fn body(round: u64) -> Body {
         };
         writeln!(out, "app_metric_{}{{{labels}}} {value}", i / 20).expect("a String takes all");
     }
-    Body::of(Format::Text, out)
+    Body::of(Exposition::Lines(Format::Text), out)
 }
 
 fn ingest(c: &mut Criterion) {

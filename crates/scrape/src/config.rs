@@ -1,6 +1,15 @@
 //! What the configuration file says of scraping, as Prometheus spells it. Reads no file: the shapes
 //! and their checks only.
 
+mod histograms;
+mod names;
+mod protocols;
+
+pub use histograms::BucketFactor;
+pub use names::{NameEscaping, NameValidation};
+pub use protocols::{ProtocolsError, ScrapeProtocol, ScrapeProtocols};
+
+use names::blank_is_none;
 use serde::{Deserialize, Serialize};
 use skopos_client::{HttpConfig, HttpConfigError};
 use skopos_discovery::DiscoveryConfigs;
@@ -10,7 +19,10 @@ use skopos_model::{
     null_is_default,
 };
 use skopos_relabel::Rules;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// The section `global`: what holds where a job says nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -21,14 +33,23 @@ pub struct GlobalConfig {
     /// How long a scrape may take; unset means 10 s, or the interval here when that is shorter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scrape_timeout: Option<DurationMs>,
+    /// The formats that targets are asked for; unset means as a job's `scrape_native_histograms` has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrape_protocols: Option<ScrapeProtocols>,
     /// How often rules are evaluated.
     pub evaluation_interval: DurationMs,
-    /// Labels that tell this server's data from that of others, added when data leaves it.
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
-    pub external_labels: BTreeMap<String, String>,
+    /// How far in the past rules are evaluated.
+    #[serde(skip_serializing_if = "is_no_time")]
+    pub rule_query_offset: DurationMs,
     /// The file to which queries are logged; none are when unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_log_file: Option<String>,
+    /// The file to which scrapes that fail are logged; none are when unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrape_failure_log_file: Option<PathBuf>,
+    /// Labels that tell this server's data from that of others, added when data leaves it.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub external_labels: BTreeMap<String, String>,
     /// How many bytes an answer may have, decompressed; its scrape fails beyond; zero is the limit that holds
     /// for all.
     #[serde(skip_serializing_if = "ByteSize::is_zero")]
@@ -51,6 +72,35 @@ pub struct GlobalConfig {
     /// How many of the targets that a job's rules drop are kept to be shown; zero is all.
     #[serde(skip_serializing_if = "is_zero")]
     pub keep_dropped_targets: usize,
+    /// Which names of metrics and labels are taken.
+    #[serde(deserialize_with = "blank_is_none", skip_serializing_if = "Option::is_none")]
+    pub metric_name_validation_scheme: Option<NameValidation>,
+    /// What targets are asked to make of names that are not classic; unset means as those are taken.
+    #[serde(deserialize_with = "blank_is_none", skip_serializing_if = "Option::is_none")]
+    pub metric_name_escaping_scheme: Option<NameEscaping>,
+    /// Whether native histograms are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrape_native_histograms: Option<bool>,
+    /// Whether classic histograms become native ones with custom buckets.
+    #[serde(skip_serializing_if = "is_no")]
+    pub convert_classic_histograms_to_nhcb: bool,
+    /// Whether what is a classic and a native histogram is taken as both.
+    #[serde(skip_serializing_if = "is_no")]
+    pub always_scrape_classic_histograms: bool,
+    /// Whether scrapes leave more series of themselves.
+    #[serde(skip_serializing_if = "is_no")]
+    pub extra_scrape_metrics: bool,
+}
+
+/// What features that are enabled mean where the file says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ScrapeFeatures {
+    /// Native histograms are taken.
+    pub native_histograms: bool,
+    /// Families in protocol buffers are asked for first, as they say when something was begun to be counted.
+    pub families_first: bool,
+    /// Scrapes leave more series of themselves.
+    pub extra_metrics: bool,
 }
 
 impl Default for GlobalConfig {
@@ -58,9 +108,12 @@ impl Default for GlobalConfig {
         Self {
             scrape_interval: DEFAULT_SCRAPE_INTERVAL,
             scrape_timeout: None,
+            scrape_protocols: None,
             evaluation_interval: DEFAULT_SCRAPE_INTERVAL,
-            external_labels: BTreeMap::new(),
+            rule_query_offset: DurationMs::ZERO,
             query_log_file: None,
+            scrape_failure_log_file: None,
+            external_labels: BTreeMap::new(),
             body_size_limit: ByteSize::default(),
             sample_limit: 0,
             target_limit: 0,
@@ -68,6 +121,12 @@ impl Default for GlobalConfig {
             label_name_length_limit: 0,
             label_value_length_limit: 0,
             keep_dropped_targets: 0,
+            metric_name_validation_scheme: None,
+            metric_name_escaping_scheme: None,
+            scrape_native_histograms: None,
+            convert_classic_histograms_to_nhcb: false,
+            always_scrape_classic_histograms: false,
+            extra_scrape_metrics: false,
         }
     }
 }
@@ -89,6 +148,9 @@ pub struct ScrapeConfig {
     /// Whether the target's own timestamps are kept.
     #[serde(default = "yes")]
     pub honor_timestamps: bool,
+    /// Whether series whose samples come with timestamps of their own end too where they vanish.
+    #[serde(default)]
+    pub track_timestamps_staleness: bool,
     /// The query of the URL.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Vec<String>>,
@@ -98,6 +160,24 @@ pub struct ScrapeConfig {
     /// How long at most; unset means as in `global`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape_timeout: Option<DurationMs>,
+    /// The formats that targets are asked for; unset means as in `global`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape_protocols: Option<ScrapeProtocols>,
+    /// What a body is whose head says nothing of it, or nothing that is understood; unset, its scrape fails.
+    #[serde(default, deserialize_with = "blank_is_none", skip_serializing_if = "Option::is_none")]
+    pub fallback_scrape_protocol: Option<ScrapeProtocol>,
+    /// Whether native histograms are taken; unset means as in `global`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape_native_histograms: Option<bool>,
+    /// Whether what is a classic and a native histogram is taken as both; unset means as in `global`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub always_scrape_classic_histograms: Option<bool>,
+    /// Whether classic histograms become native ones with custom buckets; unset means as in `global`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub convert_classic_histograms_to_nhcb: Option<bool>,
+    /// The file to which scrapes that fail are logged; unset means as in `global`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape_failure_log_file: Option<PathBuf>,
     /// Where on the target the metrics are.
     #[serde(default = "default_metrics_path")]
     pub metrics_path: String,
@@ -131,9 +211,27 @@ pub struct ScrapeConfig {
     /// The same of its value; zero, or unset, means as in `global`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub label_value_length_limit: usize,
+    /// How many buckets a native histogram may have: with more it is made coarser, and where it cannot be its
+    /// scrape fails; zero is no limit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub native_histogram_bucket_limit: usize,
+    /// How much wider each bucket of a native histogram is than the one before, at least: where it is less
+    /// the histogram is made coarser; zero is no bound.
+    #[serde(default, skip_serializing_if = "BucketFactor::is_unset")]
+    pub native_histogram_min_bucket_factor: BucketFactor,
     /// How many of the targets that rules drop are kept to be shown; zero, or unset, means as in `global`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub keep_dropped_targets: usize,
+    /// Which names of metrics and labels are taken; unset means as in `global`.
+    #[serde(default, deserialize_with = "blank_is_none", skip_serializing_if = "Option::is_none")]
+    pub metric_name_validation_scheme: Option<NameValidation>,
+    /// What targets are asked to make of names that are not classic; unset means as those are taken, or else
+    /// as in `global`.
+    #[serde(default, deserialize_with = "blank_is_none", skip_serializing_if = "Option::is_none")]
+    pub metric_name_escaping_scheme: Option<NameEscaping>,
+    /// Whether scrapes leave more series of themselves; unset means as in `global`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_scrape_metrics: Option<bool>,
     /// How its targets are spoken to: who we are, and how the connection is secured.
     #[serde(flatten, skip_deserializing)]
     pub http: HttpConfig,
@@ -221,6 +319,15 @@ pub enum ConfigError {
     /// A job without a name.
     #[error("scrape_configs: job_name is empty: every job needs a name of its own")]
     EmptyJobName,
+    /// Names that are not classic are asked for and not taken.
+    #[error(
+        "{place}: metric_name_escaping_scheme is allow-utf-8, and metric_name_validation_scheme, which is \
+         legacy, takes no such names: set one of them"
+    )]
+    UntakenNames {
+        /// Where it stands.
+        place: String,
+    },
     /// Two jobs of one name.
     #[error("scrape_configs: job_name {0:?} stands twice: every job needs a name of its own")]
     DuplicateJob(String),
@@ -261,7 +368,38 @@ impl GlobalConfig {
     /// The same with its defaults written out.
     #[must_use]
     pub fn filled(&self) -> Self {
-        Self { scrape_timeout: Some(self.timeout()), ..self.clone() }
+        Self {
+            scrape_timeout: Some(self.timeout()),
+            metric_name_validation_scheme: Some(self.names()),
+            scrape_native_histograms: Some(self.scrape_native_histograms.unwrap_or(false)),
+            ..self.clone()
+        }
+    }
+
+    /// Files that are named by it alone are beside `folder`.
+    pub fn set_folder(&mut self, folder: &Path) {
+        self.scrape_failure_log_file = self.scrape_failure_log_file.take().map(|file| folder.join(file));
+    }
+
+    /// The same where features are enabled.
+    #[must_use]
+    pub fn with_features(&self, features: ScrapeFeatures) -> Self {
+        let native = features.native_histograms.then_some(true);
+        let first = features.families_first.then(ScrapeProtocols::families_first);
+        Self {
+            scrape_native_histograms: self.scrape_native_histograms.or(native),
+            scrape_protocols: self.scrape_protocols.clone().or(first),
+            extra_scrape_metrics: self.extra_scrape_metrics || features.extra_metrics,
+            ..self.clone()
+        }
+    }
+
+    fn names(&self) -> NameValidation {
+        self.metric_name_validation_scheme.unwrap_or_default()
+    }
+
+    fn escaping(&self) -> NameEscaping {
+        self.metric_name_escaping_scheme.unwrap_or(self.names().escaping())
     }
 
     /// Checks what the shape alone does not say.
@@ -274,6 +412,9 @@ impl GlobalConfig {
             check_positive(place, d)?;
         }
         check_labels("global.external_labels", self.external_labels.keys())?;
+        if (self.names(), self.escaping()) == (NameValidation::Legacy, NameEscaping::AllowUtf8) {
+            return Err(ConfigError::UntakenNames { place: "global".to_owned() });
+        }
         check_timeout("global", self.scrape_timeout, self.scrape_interval)
     }
 }
@@ -287,6 +428,18 @@ impl ScrapeConfig {
             scrape_timeout: None,
             honor_labels: false,
             honor_timestamps: true,
+            track_timestamps_staleness: false,
+            scrape_protocols: None,
+            fallback_scrape_protocol: None,
+            scrape_native_histograms: None,
+            always_scrape_classic_histograms: None,
+            convert_classic_histograms_to_nhcb: None,
+            scrape_failure_log_file: None,
+            native_histogram_bucket_limit: 0,
+            native_histogram_min_bucket_factor: BucketFactor::default(),
+            metric_name_validation_scheme: None,
+            metric_name_escaping_scheme: None,
+            extra_scrape_metrics: None,
             metrics_path: default_metrics_path(),
             scheme: Scheme::Http,
             enable_compression: true,
@@ -322,9 +475,24 @@ impl ScrapeConfig {
     pub fn filled(&self, global: &GlobalConfig) -> Self {
         let (interval, timeout) = (self.interval(global), self.timeout(global));
         let or = |own: usize, otherwise| if own == 0 { otherwise } else { own };
+        let native = self.scrape_native_histograms.or(global.scrape_native_histograms).unwrap_or(false);
+        let protocols = self.scrape_protocols.as_ref().or(global.scrape_protocols.as_ref()).cloned();
+        let usual = || if native { ScrapeProtocols::families_first() } else { ScrapeProtocols::default() };
+        let too = self.always_scrape_classic_histograms.unwrap_or(global.always_scrape_classic_histograms);
+        let custom =
+            self.convert_classic_histograms_to_nhcb.unwrap_or(global.convert_classic_histograms_to_nhcb);
+        let log = self.scrape_failure_log_file.as_ref().or(global.scrape_failure_log_file.as_ref());
         Self {
             scrape_interval: Some(interval),
             scrape_timeout: Some(timeout),
+            scrape_protocols: Some(protocols.unwrap_or_else(usual)),
+            scrape_native_histograms: Some(native),
+            always_scrape_classic_histograms: Some(too),
+            convert_classic_histograms_to_nhcb: Some(custom),
+            scrape_failure_log_file: log.cloned(),
+            metric_name_validation_scheme: Some(self.names(global)),
+            metric_name_escaping_scheme: Some(self.escaping(global)),
+            extra_scrape_metrics: Some(self.extra_scrape_metrics.unwrap_or(global.extra_scrape_metrics)),
             body_size_limit: if self.body_size_limit.is_zero() {
                 global.body_size_limit
             } else {
@@ -340,6 +508,24 @@ impl ScrapeConfig {
         }
     }
 
+    /// Which names this job takes.
+    pub fn names(&self, global: &GlobalConfig) -> NameValidation {
+        self.metric_name_validation_scheme.unwrap_or(global.names())
+    }
+
+    /// What this job's targets are asked to make of names that are not classic.
+    pub fn escaping(&self, global: &GlobalConfig) -> NameEscaping {
+        let own = self.metric_name_validation_scheme.map(NameValidation::escaping);
+        self.metric_name_escaping_scheme.or(own).unwrap_or(global.escaping())
+    }
+
+    /// Files that are named by it alone are beside `folder`.
+    pub fn set_folder(&mut self, folder: &Path) {
+        self.http = std::mem::take(&mut self.http).beside(folder);
+        self.discovery.set_folder(folder);
+        self.scrape_failure_log_file = self.scrape_failure_log_file.take().map(|file| folder.join(file));
+    }
+
     /// Checks what the shape alone does not say.
     pub fn check(&self, global: &GlobalConfig) -> Result<(), ConfigError> {
         if self.job_name.is_empty() {
@@ -351,6 +537,9 @@ impl ScrapeConfig {
         check_positive(&format!("{place}: scrape_interval"), self.scrape_interval)?;
         check_positive(&format!("{place}: scrape_timeout"), self.scrape_timeout)?;
         check_timeout(&place, self.scrape_timeout, self.interval(global))?;
+        if (self.names(global), self.escaping(global)) == (NameValidation::Legacy, NameEscaping::AllowUtf8) {
+            return Err(ConfigError::UntakenNames { place });
+        }
         if !self.metrics_path.starts_with('/') {
             return Err(ConfigError::MetricsPath {
                 job: self.job_name.clone(),
@@ -441,6 +630,10 @@ fn yes() -> bool {
 
 fn is_no(value: &bool) -> bool {
     !*value
+}
+
+fn is_no_time(value: &DurationMs) -> bool {
+    *value == DurationMs::ZERO
 }
 
 fn is_zero(value: &usize) -> bool {

@@ -2,11 +2,12 @@
 //! target, in bytes of all targets together, and in time.
 
 use crate::{
+    body::{Body, ContentTypeError, Exposition},
     clients::Clients,
     gunzip::{Gunzip, Part, make_room},
     line::{Head, Line, Taker},
     room::{Memory, Room, Scratch},
-    target::{Source, Target},
+    target::{Access, Source, Target},
 };
 use reqwest::{
     Method, Url,
@@ -45,7 +46,7 @@ impl Route {
         let (own, timeout) = (client.fixed_headers()?, target.timeout.as_secs_f64().to_string());
         let fields = [
             ("User-Agent", USER_AGENT),
-            ("Accept", Format::ACCEPT),
+            ("Accept", &target.access.accept),
             ("Accept-Encoding", target.access.encoding()),
             (TIMEOUT_FIELD, &timeout),
         ];
@@ -64,28 +65,6 @@ pub struct Fetcher {
     clients: Arc<Clients>,
     in_process: Arc<HashMap<&'static str, InProcessSource>>,
     memory: Arc<Memory>,
-}
-
-/// A body with the room that it takes. Dropping it gives both back.
-pub struct Body {
-    /// What the target sent, decoded.
-    pub bytes: Vec<u8>,
-    /// How it is to be read.
-    pub format: Format,
-    room: Room,
-}
-
-impl Body {
-    /// A body that is there already and takes no room.
-    pub fn of(format: Format, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { bytes: bytes.into(), format, room: Room::of(&Arc::default()) }
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        self.room.memory.keep(std::mem::take(&mut self.bytes));
-    }
 }
 
 /// Why there is no body. The text is what the target's page shows.
@@ -123,11 +102,8 @@ pub enum FetchError {
         all: usize,
     },
     /// The body's kind is not understood.
-    #[error(
-        "content type {0:?} is not understood: expose text/plain;version=0.0.4 or \
-         application/openmetrics-text"
-    )]
-    ContentType(String),
+    #[error("{0}")]
+    ContentType(#[from] ContentTypeError),
     /// The target is not to be scraped.
     #[error("{0}")]
     Forced(Arc<str>),
@@ -168,7 +144,8 @@ impl Fetcher {
     /// Fetches the target's metrics within its timeout.
     pub async fn fetch(&self, target: &Target, route: &mut Route) -> Result<Body, FetchError> {
         let room = Room::of(&self.memory);
-        let body = Body { bytes: self.memory.take(), format: Format::Text, room };
+        let exposition = Exposition::Lines(Format::Text);
+        let body = Body { bytes: self.memory.take(), exposition, room };
         let fetched = async {
             match &target.source {
                 Source::Http(url) => self.over_http(url, target, route, body).await,
@@ -187,7 +164,8 @@ impl Fetcher {
         route: &mut Route,
         body: Body,
     ) -> Result<Body, FetchError> {
-        let mut intake = Intake { body, gunzip: None, max: target.access.body_bytes_max };
+        let Access { body_bytes_max: max, fallback, .. } = *target.access;
+        let mut intake = Intake { body, unknown: None, gunzip: None, max, fallback };
         if let Some(line) = &mut route.line {
             if line.get(|| Scratch::of(&self.memory), &mut intake).await? {
                 return intake.finish();
@@ -200,7 +178,7 @@ impl Fetcher {
         let mut response = client
             .request(Method::GET, &url)
             .await?
-            .header(ACCEPT, Format::ACCEPT)
+            .header(ACCEPT, &target.access.accept)
             .header(ACCEPT_ENCODING, target.access.encoding())
             .header(TIMEOUT_FIELD, target.timeout.as_secs_f64().to_string())
             .send()
@@ -232,9 +210,12 @@ fn value_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a [u8] {
 /// A body that comes.
 struct Intake {
     body: Body,
+    /// Why nobody knows what it is; where it is empty that does not matter.
+    unknown: Option<ContentTypeError>,
     gunzip: Option<Gunzip>,
     /// The most bytes, decoded.
     max: usize,
+    fallback: Option<Exposition>,
 }
 
 impl Intake {
@@ -243,7 +224,10 @@ impl Intake {
             let none = |_| FetchError::Connection(format!("{} is no status of HTTP", head.status));
             return Err(FetchError::Status(reqwest::StatusCode::from_u16(head.status).map_err(none)?));
         }
-        self.body.format = format_of(&String::from_utf8_lossy(head.content_type))?;
+        match Exposition::of_content_type(&String::from_utf8_lossy(head.content_type), self.fallback) {
+            Ok(exposition) => self.body.exposition = exposition,
+            Err(error) => self.unknown = Some(error),
+        }
         self.gunzip = is_gzip(head.encoding)?.then(Gunzip::new);
         Ok(())
     }
@@ -263,6 +247,9 @@ impl Taker for Intake {
     }
 
     fn part(&mut self, part: Part<'_>) -> Result<(), FetchError> {
+        if !part.bytes.is_empty() {
+            self.unknown.take().map_or(Ok(()), Err)?;
+        }
         let (Body { bytes, room, .. }, max) = (&mut self.body, self.max);
         let mut allow = |len: usize| {
             if len > max {
@@ -290,12 +277,4 @@ fn is_gzip(encoding: &[u8]) -> Result<bool, FetchError> {
             Err(FetchError::Compression(format!("{encoding:?} is not gzip")))
         }
     }
-}
-
-/// The format that a target declares; one that declares nothing speaks the classic one.
-fn format_of(content_type: &str) -> Result<Format, FetchError> {
-    if content_type.is_empty() {
-        return Ok(Format::Text);
-    }
-    Format::from_content_type(content_type).ok_or_else(|| FetchError::ContentType(content_type.to_owned()))
 }

@@ -1,20 +1,34 @@
 //! From a body to a committed batch: parse, find the series, append, mark what vanished, report.
 
+mod families;
+mod lines;
+mod pending;
+mod sample;
+
 use crate::{
+    body::{Body, Exposition},
     cache::{EntryId, Seen, SeriesCache, Times},
-    fetch::Body,
+    fetch::FetchError,
     metadata::{Families, TargetMetadata},
     report::ReportSeries,
     series_labels::{LabelsError, SeriesLabels},
     status::{Health, ScrapeCounters},
     target::Target,
 };
-use skopos_exposition::{Entry, Format, ParseError, Parser, RawExemplar, Sample, Series};
-use skopos_model::{DurationMs, Labels, Metadata, SeriesRef, TimestampMs, stale_nan};
+use families::FamiliesError;
+use pending::Pending;
+use sample::Sample;
+use skopos_exposition::ParseError;
+use skopos_model::{DurationMs, SeriesRef, TimestampMs, stale_nan};
 use skopos_storage::{
-    Append, AppendError, Appendable, Appender, Committed, SeriesBound, SeriesId, SeriesLimit,
+    AppendError, Appendable, Appender, Committed, SeriesBound, SeriesId, SeriesLimit, Value,
 };
-use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 /// Samples may claim to be this much newer than the scrape; beyond it the target's clock is wrong.
 const FUTURE_TOLERANCE: DurationMs = DurationMs::from_secs(600);
@@ -46,10 +60,21 @@ pub enum MetadataLabels {
     TypeAndUnit,
 }
 
+/// What becomes of the time since when something has been counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum StartTimes {
+    /// Nothing.
+    #[default]
+    PassedOver,
+    /// A sample of zero is stored for it, where its series has none since
+    /// (`--enable-feature=created-timestamp-zero-ingestion`).
+    AsZeros,
+}
+
 /// What one target's scrapes leave behind for the next.
 pub struct Ingest {
     labels: SeriesLabels,
-    metadata_labels: MetadataLabels,
+    start_times: StartTimes,
     cache: SeriesCache,
     /// Series of a predecessor that had other names for them; they end if the next scrape lacks them.
     inherited: Vec<SeriesRef>,
@@ -64,7 +89,9 @@ pub struct Ingest {
     /// Lines of the scrape under way whose series storage did not have.
     made: Vec<EntryId>,
     /// Of the last body.
-    format: Option<Format>,
+    exposition: Option<Exposition>,
+    /// When the last body that was stored was fetched.
+    stored_at: Option<TimestampMs>,
 }
 
 /// Samples at the scrape's own time, gathered to be appended at once.
@@ -74,20 +101,6 @@ struct Columns {
     series: Vec<SeriesRef>,
     values: Vec<f64>,
     refused: Vec<(usize, AppendError)>,
-}
-
-/// A sample whose series storage does not have. It is made only when the whole body has been read without
-/// an error: a target that sends ever new series and a broken line must not fill the storage with them.
-struct Pending<'a> {
-    id: EntryId,
-    series: Series<'a>,
-    timestamp: TimestampMs,
-    value: f64,
-    exemplar: Option<RawExemplar<'a>>,
-    /// Storage had it and has forgotten it.
-    forgotten: bool,
-    /// The body has one of it already; nobody knows yet whether rules drop both.
-    twice: bool,
 }
 
 /// How far a body was read.
@@ -107,6 +120,8 @@ pub(crate) struct Tally {
     pub(crate) series_added: usize,
     /// Samples that rules drop.
     dropped: usize,
+    /// How long it is, decompressed; -1 where it is longer than it may be.
+    pub(crate) body_bytes: i64,
     refused: usize,
     first_refusal: Option<String>,
 }
@@ -126,18 +141,30 @@ enum BodyError {
     #[error(transparent)]
     Parse(#[from] ParseError),
     #[error(transparent)]
+    Families(#[from] FamiliesError),
+    #[error(transparent)]
     Labels(LabelsError),
+    #[error(
+        "native_histogram_bucket_limit exceeded: {series} has {buckets} buckets at the coarsest resolution, \
+         the limit is {max}"
+    )]
+    Buckets { series: String, buckets: usize, max: u64 },
     #[error(
         "sample_limit exceeded: there are {samples} samples behind metric_relabel_configs, the limit is {max}"
     )]
     Samples { samples: usize, max: u64 },
 }
 
-/// What became of a sample whose series storage did not have.
-enum Appended {
-    Series(SeriesRef),
-    /// Rules drop it.
-    Dropped,
+impl BodyError {
+    /// Where it is counted, if it is of a limit.
+    fn counter<'c>(&self, counters: &'c ScrapeCounters) -> Option<&'c AtomicU64> {
+        match self {
+            Self::Samples { .. } => Some(&counters.beyond_samples),
+            Self::Buckets { .. } => Some(&counters.beyond_buckets),
+            Self::Labels(LabelsError::Limit { .. }) => Some(&counters.beyond_labels),
+            Self::Parse(_) | Self::Families(_) | Self::Labels(_) => None,
+        }
+    }
 }
 
 impl Tally {
@@ -184,17 +211,18 @@ impl Ingest {
     pub fn new(target: &Target, counters: Arc<ScrapeCounters>) -> Self {
         Self {
             labels: SeriesLabels::new(target.labels.clone(), target.reading.clone()),
-            metadata_labels: MetadataLabels::None,
+            start_times: StartTimes::PassedOver,
             cache: SeriesCache::default(),
             inherited: Vec::new(),
-            report_series: ReportSeries::new(&target.labels),
+            report_series: ReportSeries::new(target),
             counters,
             metadata: Arc::default(),
             series_limit: SeriesLimit::new(MAX_SERIES_FLAG, DEFAULT_MAX_SERIES),
             charged_kept: false,
             columns: Columns::default(),
             made: Vec::new(),
-            format: None,
+            exposition: None,
+            stored_at: None,
         }
     }
 
@@ -207,6 +235,7 @@ impl Ingest {
             before.cache = SeriesCache::default();
         }
         before.labels.set_reading(target.reading.clone());
+        before.report_series.replaced_by(target);
         before
     }
 
@@ -216,8 +245,14 @@ impl Ingest {
     }
 
     /// What of the metadata is in the labels.
-    pub fn with_metadata_labels(self, metadata_labels: MetadataLabels) -> Self {
-        Self { metadata_labels, ..self }
+    pub fn with_metadata_labels(mut self, metadata_labels: MetadataLabels) -> Self {
+        self.labels.set_metadata_labels(metadata_labels);
+        self
+    }
+
+    /// What becomes of the time since when something has been counted.
+    pub fn with_start_times(self, start_times: StartTimes) -> Self {
+        Self { start_times, ..self }
     }
 
     /// Bounds the series that the target may have: as its job says, or else so many; zero is no bound.
@@ -243,14 +278,15 @@ impl Ingest {
             storage.charge_kept(&self.series_limit, self.report_series.all_but());
         }
         let mut appender = storage.appender_within(&self.series_limit);
-        let mut tally = Tally::default();
+        let counted = || Tally { body_bytes: body.bytes.len() as i64, ..Tally::default() };
+        let mut tally = counted();
         let metadata = Arc::clone(&self.metadata);
         let parsed = metadata.update(|said| {
             let read = self.append_all(appender.as_mut(), at, body, (said, &mut tally))?;
             if read == Read::OtherLabels {
                 // Nothing of the batch stays: its samples were appended to the series that end.
                 appender = storage.appender_within(&self.series_limit);
-                tally = Tally::default();
+                tally = counted();
                 self.cache.begin();
                 said.begin_again();
                 self.append_all(appender.as_mut(), at, body, (said, &mut tally))?;
@@ -265,6 +301,9 @@ impl Ingest {
                 (Health::Up, tally.remark())
             }
             Err(e) => {
+                if let Some(counter) = e.counter(&self.counters) {
+                    ScrapeCounters::add(counter, 1);
+                }
                 // Nothing of a broken body is kept, so its batch begins anew.
                 drop(appender);
                 appender = storage.appender();
@@ -281,11 +320,15 @@ impl Ingest {
         storage: &dyn Appendable,
         at: TimestampMs,
         took: Duration,
-        error: String,
+        error: &FetchError,
     ) -> Report {
         self.cache.begin();
-        let report = Report { health: Health::Down, error };
-        self.finish(storage.appender(), at, took, &Tally::default(), report)
+        let report = Report { health: Health::Down, error: error.to_string() };
+        let is_too_long = matches!(error, FetchError::TooLong { .. });
+        ScrapeCounters::add(&self.counters.beyond_body_size, u64::from(is_too_long));
+        let body_bytes = if is_too_long { -1 } else { 0 };
+        let tally = Tally { body_bytes, ..Tally::default() };
+        self.finish(storage.appender(), at, took, &tally, report)
     }
 
     /// Marks all series of the target as ended.
@@ -335,21 +378,15 @@ impl Ingest {
     ) -> Result<Read, BodyError> {
         self.columns = Columns::of(self.cache.expected_lines());
         let mut pending = Vec::new();
-        let mut parser = Parser::new(body.format, &body.bytes);
         // Texts are compared only with those of the same format: what may follow them differs.
-        let same_format = self.format.replace(body.format) == Some(body.format);
-        said.begin(body.format);
-        loop {
-            while parser.is_at_comment() && said.skip_known(&mut parser) {}
-            let expected = if same_format { self.cache.expected() } else { &[] };
-            let Some(entry) = parser.next_expecting(expected) else { break };
-            match entry? {
-                Entry::Sample(sample) => {
-                    tally.scraped += 1;
-                    self.sample(appender, at, &sample, &mut pending, tally);
-                }
-                other => said.entry(&other),
-            }
+        let same_format = self.exposition.replace(body.exposition) == Some(body.exposition);
+        said.begin(body.exposition);
+        let mut batch = Batch { appender, at, pending: &mut pending, tally };
+        match body.exposition {
+            // As in Prometheus, nothing is a page of any format.
+            _ if body.bytes.is_empty() => {}
+            Exposition::Lines(format) => self.lines(&mut batch, (format, same_format), body, said)?,
+            Exposition::Families => self.families(&mut batch, body, said)?,
         }
         if self.has_other_labels(said) {
             self.inherited.extend(self.cache.before());
@@ -358,7 +395,7 @@ impl Ingest {
             return Ok(Read::OtherLabels);
         }
         said.settle();
-        self.append_all_pending(appender, &pending, said, tally)?;
+        self.append_all_pending(appender, pending, said, tally)?;
         self.append_columns(appender, at, said, tally)?;
         self.say_metadata(appender, said);
         Ok(Read::Whole)
@@ -367,15 +404,7 @@ impl Ingest {
     /// Whether series that are known have other labels now, as their type or unit is another one.
     fn has_other_labels(&self, said: &Families) -> bool {
         let metrics = self.cache.stored().filter_map(|text| std::str::from_utf8(metric_of(text)).ok());
-        self.metadata_labels == MetadataLabels::TypeAndUnit && said.has_retyped(metrics)
-    }
-
-    /// What of its metadata is in the labels of the series that the target calls by this text.
-    fn metadata_of<'a>(&self, said: &'a Families, text: &[u8]) -> Option<&'a Metadata> {
-        match self.metadata_labels {
-            MetadataLabels::None => None,
-            MetadataLabels::TypeAndUnit => said.of_metric(std::str::from_utf8(metric_of(text)).ok()?),
-        }
+        self.labels.metadata_labels() == MetadataLabels::TypeAndUnit && said.has_retyped(metrics)
     }
 
     /// Tells storage what the metrics are: of all series when something of it is new, else of new series.
@@ -399,23 +428,19 @@ impl Ingest {
         }
     }
 
-    fn sample<'a>(
-        &mut self,
-        appender: &mut dyn Appender,
-        at: TimestampMs,
-        sample: &Sample<'a>,
-        pending: &mut Vec<Pending<'a>>,
-        tally: &mut Tally,
-    ) {
-        let own_time = sample.timestamp.filter(|_| self.labels.reading().honor_timestamps);
+    fn sample(&mut self, batch: &mut Batch<'_>, sample: &Sample<'_>) {
+        let Batch { appender, at, pending, tally } = batch;
+        let (at, reading) = (*at, self.labels.reading());
+        let (tracked, drops) = (reading.track_staleness, !reading.rules.is_empty());
+        let own_time = sample.timestamp.filter(|_| reading.honor_timestamps);
         let timestamp = own_time.unwrap_or(at);
+        let text = sample.text.as_bytes();
         if timestamp > at.plus(FUTURE_TOLERANCE) {
             let max = at.plus(FUTURE_TOLERANCE);
             let error = AppendError::OutOfBounds { timestamp, min: TimestampMs::MIN, max };
-            tally.refuse(&self.counters, sample.series.as_bytes(), error);
+            tally.refuse(&self.counters, text, error);
             return;
         }
-        let text = sample.series.as_bytes();
         let id = self.cache.find(text).unwrap_or_else(|| self.cache.insert(text));
         let seen = self.cache.see(id);
         let entry = self.cache.entry(id);
@@ -424,110 +449,42 @@ impl Ingest {
             return;
         }
         // One sample at the scrape's time is enough for the series to end where it vanishes.
-        let own = own_time.is_some() && (seen != Seen::Twice || entry.own_timestamps());
+        let own = own_time.is_some() && !tracked && (seen != Seen::Twice || entry.own_timestamps());
         entry.set_times(if own { Times::Own } else { Times::OfScrape });
         let series = entry.series;
         tally.series_added += usize::from(seen == Seen::Back && series.is_some());
         let twice = own_time.is_none() && seen == Seen::Twice;
-        if twice && (series.is_some() || self.labels.reading().rules.is_empty()) {
+        if twice && (series.is_some() || !drops) {
             tally.refuse(&self.counters, text, AppendError::Duplicate { timestamp });
             return;
         }
-        let Sample { value, exemplar, .. } = *sample;
+        let start = sample.start.filter(|s| self.start_times == StartTimes::AsZeros && *s < timestamp);
         let mut wait = |forgotten| {
-            pending.push(Pending { id, series: sample.series, timestamp, value, exemplar, forgotten, twice });
+            let mut waiting = Pending::of(id, timestamp, start, sample);
+            (waiting.forgotten, waiting.twice) = (forgotten, twice);
+            pending.push(waiting);
         };
-        match series {
-            None => wait(false),
-            Some(series) if own_time.is_none() && exemplar.is_none() => {
+        let Some(series) = series else {
+            wait(false);
+            return;
+        };
+        // A known series had samples in the scrape before.
+        if let Some(start) = start.filter(|start| self.stored_at.is_none_or(|at| *start > at)) {
+            sample::append_zero(*appender, SeriesId::Ref(series), start, sample.value);
+        }
+        match sample.value {
+            Value::Float(value) if own_time.is_none() && sample.has_no_exemplars() => {
                 self.columns.push(id, series, value);
             }
-            Some(series) => match append_one(appender, SeriesId::Ref(series), (timestamp, value), exemplar) {
-                Ok(_) => {}
-                Err(AppendError::UnknownRef(_)) => wait(true),
-                Err(e) => tally.refuse(&self.counters, text, e),
-            },
-        }
-    }
-
-    /// Makes the series of samples that storage does not have; not more than the target may have samples.
-    fn append_all_pending(
-        &mut self,
-        appender: &mut dyn Appender,
-        pending: &[Pending<'_>],
-        said: &Families,
-        tally: &mut Tally,
-    ) -> Result<(), BodyError> {
-        let max = match self.labels.reading().limits.samples {
-            0 => u64::MAX,
-            max => max,
-        };
-        let kept = |left: usize, tally: &Tally| (tally.kept() - left) as u64;
-        for (sample, left) in pending.iter().zip((0..pending.len()).rev()) {
-            // What is beyond the limit is counted, and makes no series.
-            if kept(left + 1, tally) < max {
-                self.append_pending(appender, sample, said, tally)?;
-            } else if self.labels_of(sample.series, said).is_ok_and(|labels| labels.is_none()) {
-                tally.dropped += 1;
+            value => {
+                let exemplars = sample.exemplars();
+                match sample::append(*appender, SeriesId::Ref(series), (timestamp, value), &exemplars) {
+                    Ok(_) => {}
+                    Err(AppendError::UnknownRef(_)) => wait(true),
+                    Err(e) => tally.refuse(&self.counters, text, e),
+                }
             }
         }
-        match tally.kept() {
-            samples if samples as u64 > max => Err(BodyError::Samples { samples, max }),
-            _ => Ok(()),
-        }
-    }
-
-    /// The labels of a series; none where rules drop it.
-    fn labels_of(&mut self, series: Series<'_>, said: &Families) -> Result<Option<Labels>, LabelsError> {
-        let metadata = self.metadata_of(said, series.as_bytes());
-        self.labels.of(series, metadata)
-    }
-
-    fn append_pending(
-        &mut self,
-        appender: &mut dyn Appender,
-        sample: &Pending<'_>,
-        said: &Families,
-        tally: &mut Tally,
-    ) -> Result<(), BodyError> {
-        let Pending { id, series, timestamp, value, exemplar, forgotten, twice } = *sample;
-        if self.cache.entry(id).is_dropped() {
-            tally.dropped += 1;
-            return Ok(());
-        } else if twice {
-            tally.refuse(&self.counters, series.as_bytes(), AppendError::Duplicate { timestamp });
-            return Ok(());
-        }
-        match self.append_by_text(appender, (series, said), (timestamp, value), exemplar) {
-            Ok(Appended::Series(made)) => {
-                self.made.push(id);
-                let before = self.cache.entry(id).series.replace(made);
-                tally.series_added += usize::from(before.is_none() && !forgotten);
-            }
-            Ok(Appended::Dropped) => {
-                self.cache.entry(id).set_dropped();
-                tally.dropped += 1;
-            }
-            Err(Refusal::ByLabels(e @ (LabelsError::NoName { .. } | LabelsError::Limit { .. }))) => {
-                return Err(BodyError::Labels(e));
-            }
-            Err(e) => tally.refuse(&self.counters, series.as_bytes(), e),
-        }
-        Ok(())
-    }
-
-    /// Appends a sample to the series that the target calls by this text.
-    fn append_by_text(
-        &mut self,
-        appender: &mut dyn Appender,
-        (series, said): (Series<'_>, &Families),
-        point: (TimestampMs, f64),
-        exemplar: Option<RawExemplar<'_>>,
-    ) -> Result<Appended, Refusal> {
-        let Some(labels) = self.labels_of(series, said).map_err(Refusal::ByLabels)? else {
-            return Ok(Appended::Dropped);
-        };
-        Ok(Appended::Series(append_one(appender, SeriesId::Labels(&labels), point, exemplar)?))
     }
 
     fn append_columns(
@@ -542,33 +499,14 @@ impl Ingest {
         appender.append_floats(at, &columns.series, &columns.values, &mut columns.refused);
         for (i, error) in columns.refused.drain(..) {
             if matches!(error, AppendError::UnknownRef(_)) {
-                self.append_anew(appender, columns.ids[i], (at, columns.values[i]), said, tally)?;
+                // Storage has forgotten the series meanwhile: it is made again from its text.
+                let pending = Pending::forgotten(columns.ids[i], at, columns.values[i]);
+                self.append_pending(appender, &pending, said, tally)?;
             } else {
                 tally.refuse(&self.counters, self.cache.text(columns.ids[i]), error);
             }
         }
         Ok(())
-    }
-
-    /// Storage has forgotten the series meanwhile: it is made again from its text.
-    fn append_anew(
-        &mut self,
-        appender: &mut dyn Appender,
-        id: EntryId,
-        point: (TimestampMs, f64),
-        said: &Families,
-        tally: &mut Tally,
-    ) -> Result<(), BodyError> {
-        // Only a sample can be parsed, so the text gets a value.
-        let line = [self.cache.text(id), b" 0\n"].concat();
-        let format = self.format.unwrap_or(Format::Text);
-        let Some(Ok(Entry::Sample(sample))) = Parser::new(format, &line).next() else {
-            unreachable!("a cached text was parsed before: {}", String::from_utf8_lossy(&line));
-        };
-        let (series, (timestamp, value)) = (sample.series, point);
-        let (exemplar, forgotten, twice) = (None, true, false);
-        let pending = Pending { id, series, timestamp, value, exemplar, forgotten, twice };
-        self.append_pending(appender, &pending, said, tally)
     }
 
     /// Series that the scrape before had and this one has not end here.
@@ -584,14 +522,12 @@ impl Ingest {
     }
 }
 
-fn append_one(
-    appender: &mut dyn Appender,
-    series: SeriesId<'_>,
-    (timestamp, value): (TimestampMs, f64),
-    exemplar: Option<RawExemplar<'_>>,
-) -> Result<SeriesRef, AppendError> {
-    let exemplar = exemplar.map(RawExemplar::decode);
-    appender.append(&Append { exemplars: exemplar.as_slice(), ..Append::float(series, timestamp, value) })
+/// What the samples of a body go into.
+struct Batch<'b> {
+    appender: &'b mut dyn Appender,
+    at: TimestampMs,
+    pending: &'b mut Vec<Pending>,
+    tally: &'b mut Tally,
 }
 
 /// The name of the metric that a series' text begins with; as `{"name"` where it is no classic one.

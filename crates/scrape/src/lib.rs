@@ -5,13 +5,17 @@
 //!   to scrape.
 //! - `manager`: starts, keeps and stops one scraper per target as the configuration changes.
 //! - `scraper`: the life of one target; `pace`: when it is scraped.
-//! - `fetch`: the body, over HTTP or from a source in this process, within limits; `gunzip`: decompresses it;
+//! - `fetch`: the body, over HTTP or from a source in this process, within limits; `body`: what it is by its
+//!   head; `gunzip`: decompresses it;
 //!   `room`: the memory of all bodies; `clients`: how targets are spoken to.
 //! - `line`: the kept connection to a target that speaks plain HTTP/1.1; `chunked`: bodies in its chunks.
-//! - `ingest`: parse, append, mark what vanished, commit; `cache`: series known from the scrape before;
+//! - `ingest`: parse, append, mark what vanished, commit; in it `lines` and `families`: what bodies of both
+//!   kinds come to; `series_text`: series of families as text; `custom_buckets`: classic histograms as native
+//!   ones; `cache`: series known from the scrape before;
 //!   `series_labels`: the labels under which they are stored; `report`: `up` and its companions.
 //! - `metadata`: what targets say of their metrics.
-//! - `status`: how the last scrape of each target went, and counts over all.
+//! - `failure_log`: the files to which scrapes that fail are logged.
+//! - `status`: how the last scrape of each target went, and counts over all; `pools`: counts of jobs.
 //!
 //! What always holds:
 //! - One scrape is one batch: samples, staleness markers and report are committed together.
@@ -23,10 +27,13 @@
 //!
 //! When you change what is stored of a scrape, look at `report` (the counts) and at `docs/configuration.md`.
 
+pub mod body;
 mod cache;
 mod chunked;
 mod clients;
 pub mod config;
+mod custom_buckets;
+mod failure_log;
 pub mod fetch;
 mod gunzip;
 pub mod ingest;
@@ -35,9 +42,11 @@ pub mod manager;
 pub mod metadata;
 mod pace;
 pub mod pool;
+pub mod pools;
 mod report;
 mod room;
 pub mod scraper;
 mod series_labels;
+mod series_text;
 pub mod status;
 pub mod target;

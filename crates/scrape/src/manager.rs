@@ -2,7 +2,8 @@
 
 use crate::{
     config::{GlobalConfig, ScrapeConfig},
-    ingest::Ingest,
+    failure_log::FailureLogs,
+    ingest::{Ingest, StartTimes},
     pool::{Dropped, Pool, Refused},
     scraper::{Ending, Scraper, Shared},
     status::{ScrapeCounters, TargetStatus},
@@ -28,6 +29,7 @@ const PAUSE_BETWEEN_CHANGES: Duration = Duration::from_secs(1);
 /// Runs the scrapers of the current configuration.
 pub struct Manager {
     shared: Shared,
+    failure_logs: Arc<FailureLogs>,
     tasks: Mutex<Tasks>,
     discovery: discovery::Env,
     wanted: Mutex<Wanted>,
@@ -93,7 +95,8 @@ impl Manager {
 
     /// The same, whose sources of targets have what `discovery` says.
     pub fn finding(shared: Shared, discovery: discovery::Env) -> Self {
-        Self { shared, tasks: Mutex::default(), discovery, wanted: Mutex::default() }
+        let failure_logs = Arc::new(FailureLogs::new(&discovery.fs));
+        Self { shared, failure_logs, tasks: Mutex::default(), discovery, wanted: Mutex::default() }
     }
 
     /// Scrapes what sources find as they find it, for as long as it is polled.
@@ -124,6 +127,7 @@ impl Manager {
     ) -> Result<Applied, ApplyError> {
         let clients: Vec<&HttpConfig> = jobs.iter().map(|job| &job.http).collect();
         self.shared.fetcher.prepare(&clients).map_err(|(nth, error)| {
+            self.shared.counters.pools.failed();
             let job = jobs[nth].job_name.clone();
             ApplyError { job, error }
         })?;
@@ -137,6 +141,9 @@ impl Manager {
             let start = || Discovery::start(name, &job.discovery, &self.discovery);
             sources.insert(name.clone(), kept.unwrap_or_else(start));
         }
+        let limit = |job: &ScrapeConfig| job.filled(global).target_limit;
+        let names = jobs.iter().map(|job| (job.job_name.as_str(), limit(job)));
+        self.shared.counters.pools.jobs_are(names);
         *wanted = Wanted {
             global: global.clone(),
             jobs: jobs.to_vec(),
@@ -145,6 +152,7 @@ impl Manager {
             ended: false,
         };
         let applied = self.retarget(&wanted);
+        self.failure_logs.reopen();
         self.shared.fetcher.keep(&clients);
         Ok(applied)
     }
@@ -155,8 +163,12 @@ impl Manager {
         let Wanted { global, jobs, more, sources, .. } = by;
         let (mut wanted, mut dropped) = (Vec::new(), Vec::new());
         let pools = jobs.iter().map(|job| {
+            let begun = self.shared.clock.monotonic();
             let found = sources.get(&job.job_name).map(Discovery::groups).unwrap_or_default();
-            Pool::with(job, global, &found)
+            let pool = Pool::with(job, global, &found);
+            let took = self.shared.clock.monotonic().saturating_sub(begun);
+            self.shared.counters.pools.synced(&pool, took);
+            pool
         });
         for Pool { job, targets, dropped: of_job, refused } in pools {
             wanted.extend(targets);
@@ -196,6 +208,8 @@ impl Manager {
                 let before = replaced.remove(&target.labels);
                 self.start(target, before)
             };
+            let TargetStatus { target, metadata, .. } = &*running.status;
+            self.shared.counters.pools.has(target, metadata);
             tasks.running.push(running);
         }
         applied
@@ -204,7 +218,7 @@ impl Manager {
     fn start(&self, target: Target, before: Option<Task>) -> Running {
         let status = TargetStatus::new(target);
         let (ending, receiver) = watch::channel(Ending::Running);
-        let scraper = Scraper::new(self.shared.clone(), Arc::clone(&status));
+        let scraper = Scraper::new(self.shared.clone(), Arc::clone(&self.failure_logs), Arc::clone(&status));
         let task = tokio::spawn(scraper.run(before, receiver));
         Running { status, ending, task }
     }
@@ -217,6 +231,11 @@ impl Manager {
     /// What each job's rules drop, in the order of the configuration.
     pub fn dropped(&self) -> Vec<(Arc<str>, Dropped)> {
         self.tasks.lock().dropped.clone()
+    }
+
+    /// What becomes of the time since when something has been counted.
+    pub fn start_times(&self) -> StartTimes {
+        self.shared.start_times
     }
 
     /// Counts over all targets.

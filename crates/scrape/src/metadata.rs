@@ -1,12 +1,14 @@
 //! `TargetMetadata`: what a target says of its metrics: types, help texts, units. Holds no sample. A target
 //! says mostly the same: lines that do are compared with what is known, in the order of the scrape before.
 
+use crate::body::Exposition;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
-use skopos_exposition::{Entry, Format, MetaLines, Parser};
+use skopos_exposition::{Entry, MetaLines, Parser};
 use skopos_model::{Metadata, MetricType};
-use std::hash::BuildHasher;
+use skopos_proto::exposed::ExposedFamily;
+use std::{borrow::Cow, hash::BuildHasher};
 
 /// What was not said for so many scrapes is forgotten.
 const FORGET_AFTER_SCRAPES: u64 = 10;
@@ -28,7 +30,7 @@ pub(crate) struct Families {
     /// How the scrape under way says it.
     now: Vec<Lines>,
     /// Of the last body.
-    format: Option<Format>,
+    exposition: Option<Exposition>,
     scrape: u64,
     /// How many families the scrape under way has said something of.
     seen: usize,
@@ -78,6 +80,15 @@ impl TargetMetadata {
         all
     }
 
+    /// How many families are known, and how many bytes what is known of them has.
+    pub fn size(&self) -> (usize, usize) {
+        let families = self.0.lock();
+        let bytes = |Known { metadata, .. }: &Known| {
+            metadata.help.len() + metadata.unit.len() + metadata.metric_type.as_str().len()
+        };
+        (families.known.len(), families.known.iter().map(bytes).sum())
+    }
+
     /// Storage has not kept what it was told last.
     pub(crate) fn tell_again(&self) {
         self.0.lock().news = true;
@@ -106,8 +117,8 @@ impl TargetMetadata {
 
 impl Families {
     /// Says how the body is written. Lines are compared only with those of the same format.
-    pub(crate) fn begin(&mut self, format: Format) {
-        if self.format.replace(format) != Some(format) {
+    pub(crate) fn begin(&mut self, exposition: Exposition) {
+        if self.exposition.replace(exposition) != Some(exposition) {
             self.before.clear();
         }
     }
@@ -137,6 +148,37 @@ impl Families {
             }
         }
         false
+    }
+
+    /// Takes in what a family says of itself.
+    pub(crate) fn family(&mut self, family: &ExposedFamily<'_>) {
+        let metric_type = family.metric_type();
+        let end = (self.next + LOOK_AHEAD).min(self.before.len());
+        for at in self.next..end {
+            let said = self.before[at];
+            let Known { name, metadata, .. } = &self.known[said.family as usize];
+            if **name == *family.name {
+                let is_known = (metadata.metric_type, &*metadata.help, &*metadata.unit)
+                    == (metric_type, family.help, family.unit);
+                if !is_known {
+                    break;
+                }
+                self.see(said.family);
+                self.now.push(said);
+                self.next = at + 1;
+                return;
+            }
+        }
+        let name = || Cow::Borrowed(family.name);
+        self.entry(&Entry::Help { name: name(), text: Cow::Borrowed(family.help) });
+        self.entry(&Entry::Type { name: name(), metric_type });
+        self.entry(&Entry::Unit { name: name(), unit: family.unit });
+    }
+
+    /// The family that something was said of last, and its type.
+    pub(crate) fn last(&self) -> Option<(&str, MetricType)> {
+        let Known { name, metadata, .. } = &self.known[self.now.last()?.family as usize];
+        Some((name, metadata.metric_type))
     }
 
     /// Takes in a line of a body; samples say nothing.
@@ -293,7 +335,7 @@ mod tests {
     /// Takes in a body as a scrape does; how often lines were skipped, and whether there was news.
     fn scrape(metadata: &TargetMetadata, body: &str) -> (usize, bool) {
         metadata.update(|families| {
-            families.begin(Format::OpenMetrics);
+            families.begin(Exposition::Lines(Format::OpenMetrics));
             let mut parser = Parser::new(Format::OpenMetrics, body.as_bytes());
             let mut skipped = 0;
             loop {

@@ -2,8 +2,8 @@
 //! the reason. Finds none by itself and scrapes none.
 
 use crate::{
-    config::{GlobalConfig, ScrapeConfig, StaticConfig},
-    target::{Access, Reading, ScrapeLimits, Source, Target},
+    config::{GlobalConfig, ScrapeConfig, ScrapeProtocol, StaticConfig},
+    target::{Access, HistogramReading, Reading, ScrapeLimits, Source, Target},
 };
 use skopos_discovery::TargetGroup;
 use skopos_model::{DurationMs, Labels, LabelsBuilder};
@@ -192,19 +192,44 @@ fn target(
         reading: Reading {
             honor_labels: job.honor_labels,
             honor_timestamps: job.honor_timestamps,
+            track_staleness: job.track_timestamps_staleness,
+            names: job.metric_name_validation_scheme.unwrap_or_default(),
+            histograms: histograms(job),
             rules: job.metric_relabel_configs.clone(),
             limits: limits(job),
         },
+        extra_metrics: job.extra_scrape_metrics == Some(true),
+        failure_log: job.scrape_failure_log_file.as_deref().map(Arc::from),
     };
     Ok(Some((all, target)))
 }
 
+/// Of a job that is `filled`, as all of these.
 fn access(job: &ScrapeConfig) -> Access {
     let all = Access::default();
     let own = usize::try_from(job.body_size_limit.bytes()).unwrap_or(usize::MAX);
     // The limit of all bodies is one of memory: no job is excused from it.
     let body_bytes_max = if own == 0 { all.body_bytes_max } else { own.min(all.body_bytes_max) };
-    Access { http: job.http.clone(), compression: job.enable_compression, body_bytes_max }
+    Access {
+        http: job.http.clone(),
+        compression: job.enable_compression,
+        body_bytes_max,
+        accept: match (&job.scrape_protocols, job.metric_name_escaping_scheme) {
+            (Some(protocols), Some(escaping)) => protocols.accept(escaping.into()),
+            _ => all.accept,
+        },
+        fallback: job.fallback_scrape_protocol.map(ScrapeProtocol::exposition),
+    }
+}
+
+fn histograms(job: &ScrapeConfig) -> HistogramReading {
+    HistogramReading {
+        native: job.scrape_native_histograms == Some(true),
+        classic_too: job.always_scrape_classic_histograms == Some(true),
+        to_custom: job.convert_classic_histograms_to_nhcb == Some(true),
+        buckets_max: job.native_histogram_bucket_limit as u64,
+        finest_schema: job.native_histogram_min_bucket_factor.finest_schema(),
+    }
 }
 
 fn limits(job: &ScrapeConfig) -> ScrapeLimits {

@@ -1,8 +1,10 @@
 //! The life of one target: wait for its time, fetch, ingest, report; until it is told to stop.
 
 use crate::{
-    fetch::{Body, FetchError, Fetcher, Route},
-    ingest::{Ingest, MetadataLabels, Report},
+    body::Body,
+    failure_log::FailureLogs,
+    fetch::{FetchError, Fetcher, Route},
+    ingest::{Ingest, MetadataLabels, Report, StartTimes},
     pace::Pace,
     status::{Health, LastScrape, ScrapeCounters, TargetStatus},
     target::Source,
@@ -32,6 +34,8 @@ pub struct Shared {
     pub max_series_per_target: u32,
     /// What of the metadata is in the labels of series.
     pub metadata_labels: MetadataLabels,
+    /// What becomes of the time since when something has been counted.
+    pub start_times: StartTimes,
 }
 
 /// How a scraper ends.
@@ -50,22 +54,26 @@ pub enum Ending {
 /// One target's scrapes.
 pub struct Scraper {
     shared: Shared,
+    failure_logs: Arc<FailureLogs>,
     status: Arc<TargetStatus>,
     ingest: Ingest,
     pace: Pace,
     route: Route,
+    /// When the scrape before began, by the clock that never goes back.
+    scraped_at: Option<Duration>,
 }
 
 impl Scraper {
     /// A scraper that has not begun.
-    pub fn new(shared: Shared, status: Arc<TargetStatus>) -> Self {
+    pub(crate) fn new(shared: Shared, failure_logs: Arc<FailureLogs>, status: Arc<TargetStatus>) -> Self {
         let pace = Pace::new(status.target.interval, status.target.hash64());
         let ingest = Ingest::new(&status.target, Arc::clone(&shared.counters))
             .with_metadata(Arc::clone(&status.metadata))
             .with_metadata_labels(shared.metadata_labels)
+            .with_start_times(shared.start_times)
             .with_max_series(&status.target, shared.max_series_per_target);
         let route = shared.fetcher.route(&status.target);
-        Self { shared, status, ingest, pace, route }
+        Self { shared, failure_logs, status, ingest, pace, route, scraped_at: None }
     }
 
     /// Scrapes until `ending` says otherwise, with what the scraper `before`, which was told that it is
@@ -135,11 +143,21 @@ impl Scraper {
 
     async fn scrape(&mut self, at: TimestampMs, begun: TimestampMs) {
         let started = self.shared.clock.monotonic();
+        if let Some(before) = self.scraped_at.replace(started) {
+            let since = started.saturating_sub(before);
+            self.shared.counters.pools.scraped_after(self.status.target.interval, since);
+        }
         let fetched = match &self.status.target.forced_error {
             Some(error) => Err(FetchError::Forced(Arc::clone(error))),
             None => self.shared.fetcher.fetch(&self.status.target, &mut self.route).await,
         };
         let took = self.shared.clock.monotonic().saturating_sub(started);
+        if let Err(error) = &fetched
+            && self.status.target.failure_log.is_some()
+            && self.status.target.forced_error.is_none()
+        {
+            self.log_failure(begun, error.to_string()).await;
+        }
         let report = self.ingest(at, took, fetched);
         ScrapeCounters::add(&self.shared.counters.scrapes, 1);
         if report.health == Health::Down {
@@ -166,8 +184,15 @@ impl Scraper {
                 ingest.body(storage.as_ref(), at, took, &body)
             }
             Ok(body) => tokio::task::block_in_place(move || ingest.body(storage.as_ref(), at, took, &body)),
-            Err(error) => ingest.failure(storage.as_ref(), at, took, error.to_string()),
+            Err(error) => ingest.failure(storage.as_ref(), at, took, &error),
         }
+    }
+
+    async fn log_failure(&self, at: TimestampMs, error: String) {
+        let (logs, status) = (Arc::clone(&self.failure_logs), Arc::clone(&self.status));
+        let written = tokio::task::spawn_blocking(move || logs.write(&status.target, at, &error)).await;
+        // One that panicked has already said so.
+        drop(written);
     }
 
     fn mark_stale(&mut self) {

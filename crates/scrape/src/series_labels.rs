@@ -1,11 +1,15 @@
 //! The labels of a target's series: its own, put together with those of its job, and what the job's rules
 //! make of them.
 
-use crate::target::{Reading, ScrapeLimits};
+use crate::{
+    ingest::MetadataLabels,
+    target::{Reading, ScrapeLimits},
+};
 use skopos_exposition::{DuplicateLabel, Series};
 use skopos_model::{
     Labels, LabelsBuilder, Metadata, MetricType,
-    name::{METRIC_TYPE, METRIC_UNIT},
+    float::write_bound,
+    name::{BUCKET_LABEL, METRIC_TYPE, METRIC_UNIT},
 };
 use skopos_relabel::Kept;
 
@@ -17,12 +21,23 @@ const EXPORTED: &str = "exported_";
 pub(crate) struct SeriesLabels {
     target: Labels,
     reading: Reading,
+    metadata_labels: MetadataLabels,
     builder: LabelsBuilder,
 }
 
 impl SeriesLabels {
     pub(crate) fn new(target: Labels, reading: Reading) -> Self {
-        Self { target, reading, builder: LabelsBuilder::default() }
+        let (metadata_labels, builder) = Default::default();
+        Self { target, reading, metadata_labels, builder }
+    }
+
+    pub(crate) fn metadata_labels(&self) -> MetadataLabels {
+        self.metadata_labels
+    }
+
+    /// What of its metadata is in the labels of a series from now on.
+    pub(crate) fn set_metadata_labels(&mut self, metadata_labels: MetadataLabels) {
+        self.metadata_labels = metadata_labels;
     }
 
     pub(crate) fn reading(&self) -> &Reading {
@@ -34,17 +49,18 @@ impl SeriesLabels {
         self.reading = reading;
     }
 
-    /// The labels under which a series is stored; none where the rules drop it.
-    pub(crate) fn of(
+    /// The labels under which a series is stored, of whose metric `metadata` says what is known; none where
+    /// the rules drop it.
+    pub(crate) fn of<'m>(
         &mut self,
         series: Series<'_>,
-        metadata: Option<&Metadata>,
+        metadata: impl FnOnce() -> Option<&'m Metadata>,
     ) -> Result<Option<Labels>, LabelsError> {
         self.put_together(series, metadata).map_err(|twice| LabelsError::Twice(twice.label))?;
         let Self { builder, reading, .. } = self;
         if reading.rules.is_empty() {
             let labels = builder.build();
-            return reading.limits.check(&labels).map(|()| Some(labels));
+            return reading.check(&labels).map(|()| Some(labels));
         }
         if reading.rules.apply(builder) == Kept::No {
             return Ok(None);
@@ -56,19 +72,25 @@ impl SeriesLabels {
         if labels.metric_name().is_none() {
             return Err(LabelsError::NoName { labels });
         }
-        reading.limits.check(&labels).map(|()| Some(labels))
+        reading.check(&labels).map(|()| Some(labels))
     }
 
     /// The labels of both into the builder; type and unit of `metadata` among them.
-    fn put_together(
+    fn put_together<'m>(
         &mut self,
         series: Series<'_>,
-        metadata: Option<&Metadata>,
+        metadata: impl FnOnce() -> Option<&'m Metadata>,
     ) -> Result<(), DuplicateLabel> {
         let builder = &mut self.builder;
         builder.clear();
         series.labels_into(builder)?;
-        if let Some(Metadata { metric_type, unit, .. }) = metadata {
+        let has_bound = [BUCKET_LABEL, QUANTILE_LABEL].iter().any(|bound| builder.get(bound).is_some());
+        let in_labels = self.metadata_labels == MetadataLabels::TypeAndUnit;
+        let metadata = if has_bound || in_labels { metadata() } else { None };
+        if let Some(metadata) = metadata {
+            write_bounds_alike(builder, metadata.metric_type);
+        }
+        if let Some(Metadata { metric_type, unit, .. }) = metadata.filter(|_| in_labels) {
             if *metric_type != MetricType::Unknown {
                 builder.set(METRIC_TYPE, metric_type.as_str());
             }
@@ -98,6 +120,30 @@ impl SeriesLabels {
     }
 }
 
+/// Whether a target writes a bound as `1` or as `1.0`, its series is the same.
+fn write_bounds_alike(builder: &mut LabelsBuilder, metric_type: MetricType) {
+    let label = match metric_type {
+        MetricType::Histogram | MetricType::GaugeHistogram => BUCKET_LABEL,
+        MetricType::Summary => QUANTILE_LABEL,
+        _ => return,
+    };
+    let Some(bound) = builder.get(label).and_then(parse_bound) else { return };
+    let mut out = Vec::with_capacity(24);
+    write_bound(&mut out, bound);
+    let text = String::from_utf8(out).expect("invariant: numbers are ASCII");
+    builder.set(label, &text);
+}
+
+/// A number as Go reads it, as far as bounds are written by anybody.
+fn parse_bound(text: &str) -> Option<f64> {
+    let bound: f64 = text.parse().ok()?;
+    let is_word = text.trim_start_matches(['+', '-']).starts_with(['i', 'I', 'n', 'N']);
+    (bound.is_finite() || is_word).then_some(bound)
+}
+
+/// The label that says which part of all observations is below a value.
+const QUANTILE_LABEL: &str = "quantile";
+
 /// Why a series has no labels under which it could be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LabelsError {
@@ -108,6 +154,15 @@ pub(crate) enum LabelsError {
     #[error("metric_relabel_configs leave {labels} without the label __name__")]
     NoName {
         /// What they leave.
+        labels: Labels,
+    },
+    /// The job takes no such names.
+    #[error(
+        "invalid metric name or label names: {labels}: metric_name_validation_scheme is legacy and takes no \
+         UTF-8"
+    )]
+    Names {
+        /// Those of the series.
         labels: Labels,
     },
     /// A limit of the job.
@@ -126,6 +181,15 @@ pub(crate) enum LabelsError {
 
 /// So many bytes of a text an error shows.
 const SHOWN_BYTES: usize = 50;
+
+impl Reading {
+    fn check(&self, labels: &Labels) -> Result<(), LabelsError> {
+        if !self.names.takes(labels) {
+            return Err(LabelsError::Names { labels: labels.clone() });
+        }
+        self.limits.check(labels)
+    }
+}
 
 impl ScrapeLimits {
     fn check(&self, labels: &Labels) -> Result<(), LabelsError> {
@@ -168,7 +232,7 @@ mod tests {
         let Some(Ok(Entry::Sample(sample))) = Parser::new(Format::Text, line.as_bytes()).next() else {
             panic!("no sample: {line}");
         };
-        Ok(labels.of(sample.series, None)?.map(|labels| labels.to_string()))
+        Ok(labels.of(sample.series, || None)?.map(|labels| labels.to_string()))
     }
 
     #[track_caller]

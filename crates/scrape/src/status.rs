@@ -1,6 +1,6 @@
 //! What is known of each target's scrapes: for the API, and for this server's own metrics.
 
-use crate::{metadata::TargetMetadata, target::Target};
+use crate::{metadata::TargetMetadata, pools::PoolStats, target::Target};
 use parking_lot::Mutex;
 use skopos_model::{DurationMs, TimestampMs};
 use std::sync::{
@@ -96,6 +96,16 @@ pub struct ScrapeCounters {
     pub refused: AtomicU64,
     /// Batches that storage did not take.
     pub commit_failures: AtomicU64,
+    /// Scrapes that failed as their body was longer than it may be.
+    pub beyond_body_size: AtomicU64,
+    /// Scrapes that failed as they had more samples than they may.
+    pub beyond_samples: AtomicU64,
+    /// Scrapes that failed as a native histogram had more buckets than it may.
+    pub beyond_buckets: AtomicU64,
+    /// Scrapes that failed as a series had more or longer labels than it may.
+    pub beyond_labels: AtomicU64,
+    /// What is counted of jobs.
+    pub pools: PoolStats,
 }
 
 impl ScrapeCounters {

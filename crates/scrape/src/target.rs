@@ -1,11 +1,16 @@
 //! `Target`: one thing to scrape, and the labels that it gives to its series.
 
-use crate::room::BODY_SIZE_LIMIT_BYTES;
+use crate::{
+    body::Exposition,
+    config::{NameValidation, ScrapeProtocols},
+    room::BODY_SIZE_LIMIT_BYTES,
+};
 use foldhash::quality::FixedState;
 use skopos_client::HttpConfig;
-use skopos_model::{DurationMs, Labels};
+use skopos_exposition::Escaping;
+use skopos_model::{DurationMs, Labels, histogram::EXPONENTIAL_SCHEMAS};
 use skopos_relabel::Rules;
-use std::{hash::BuildHasher, sync::Arc};
+use std::{hash::BuildHasher, path::Path, sync::Arc};
 
 /// One thing to scrape. Two targets that are equal give the same series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +35,10 @@ pub struct Target {
     pub access: Arc<Access>,
     /// How its lines are read.
     pub reading: Reading,
+    /// Whether its scrapes leave more series of themselves.
+    pub extra_metrics: bool,
+    /// Where its scrapes that fail are logged.
+    pub failure_log: Option<Arc<Path>>,
 }
 
 /// How a target over HTTP is spoken to.
@@ -41,6 +50,10 @@ pub struct Access {
     pub compression: bool,
     /// The most bytes of its answer, decompressed.
     pub body_bytes_max: usize,
+    /// The value of `Accept`.
+    pub accept: String,
+    /// What its answer is where its head does not say.
+    pub fallback: Option<Exposition>,
 }
 
 impl Access {
@@ -52,7 +65,9 @@ impl Access {
 
 impl Default for Access {
     fn default() -> Self {
-        Self { http: HttpConfig::default(), compression: true, body_bytes_max: BODY_SIZE_LIMIT_BYTES }
+        let accept = ScrapeProtocols::default().accept(Escaping::AllowUtf8);
+        let (http, body_bytes_max) = (HttpConfig::default(), BODY_SIZE_LIMIT_BYTES);
+        Self { http, compression: true, body_bytes_max, accept, fallback: None }
     }
 }
 
@@ -72,6 +87,12 @@ pub struct Reading {
     pub honor_labels: bool,
     /// The target's own timestamps are kept.
     pub honor_timestamps: bool,
+    /// Series end where they vanish even if their samples come with timestamps of their own.
+    pub track_staleness: bool,
+    /// Which names are taken.
+    pub names: NameValidation,
+    /// Which histograms are taken, and how.
+    pub histograms: HistogramReading,
     /// What becomes of the labels of each series.
     pub rules: Rules,
     /// What a scrape may have.
@@ -82,14 +103,44 @@ impl Reading {
     /// Whether a line is of the same series, or of none, as by `other`.
     pub(crate) fn makes_the_same_series_as(&self, other: &Self) -> bool {
         let limits = ScrapeLimits { samples: other.limits.samples, ..self.limits };
-        self.honor_labels == other.honor_labels && self.rules == other.rules && limits == other.limits
+        (self.honor_labels, self.names, limits) == (other.honor_labels, other.names, other.limits)
+            && self.rules == other.rules
     }
 }
 
 impl Default for Reading {
     fn default() -> Self {
-        let (rules, limits) = Default::default();
-        Self { honor_labels: false, honor_timestamps: true, rules, limits }
+        Self {
+            honor_labels: false,
+            honor_timestamps: true,
+            track_staleness: false,
+            names: NameValidation::default(),
+            histograms: HistogramReading::default(),
+            rules: Rules::default(),
+            limits: ScrapeLimits::default(),
+        }
+    }
+}
+
+/// Which histograms are taken, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HistogramReading {
+    /// Native ones are.
+    pub native: bool,
+    /// What has native buckets is taken as a classic histogram too.
+    pub classic_too: bool,
+    /// Classic ones become native ones with custom buckets.
+    pub to_custom: bool,
+    /// The most buckets of a native one; zero is no limit.
+    pub buckets_max: u64,
+    /// The finest resolution of a native one.
+    pub finest_schema: i32,
+}
+
+impl Default for HistogramReading {
+    fn default() -> Self {
+        let (native, classic_too, to_custom) = (false, false, false);
+        Self { native, classic_too, to_custom, buckets_max: 0, finest_schema: *EXPONENTIAL_SCHEMAS.end() }
     }
 }
 

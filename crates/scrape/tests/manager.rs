@@ -7,7 +7,7 @@ use skopos_model::{DurationMs, Labels, SeriesRef, TimestampMs, is_stale_nan};
 use skopos_scrape::{
     config::GlobalConfig,
     fetch::{Fetcher, InProcessSource},
-    ingest::MetadataLabels,
+    ingest::{MetadataLabels, StartTimes},
     manager::{Applied, Manager},
     scraper::Shared,
     status::ScrapeCounters,
@@ -101,6 +101,7 @@ fn manager(a: &'static str, b: &'static str) -> (Manager, Receiver<Batch>) {
         counters: Arc::new(ScrapeCounters::default()),
         max_series_per_target: 0,
         metadata_labels: MetadataLabels::None,
+        start_times: StartTimes::PassedOver,
     };
     (Manager::new(shared), received)
 }
@@ -118,6 +119,8 @@ fn target(source: &'static str, honor_labels: bool) -> Target {
         forced_error: None,
         access: Arc::default(),
         reading: Reading { honor_labels, ..Reading::default() },
+        extra_metrics: false,
+        failure_log: None,
     }
 }
 

@@ -299,7 +299,13 @@ fn the_configuration_is_told_with_its_defaults_as_prometheus_writes_them() {
     // It has more keys, those of what is not here; all others are the same, in the same order.
     let (ours, theirs) = (yaml(&ours), yaml(&theirs));
     let mut rest = theirs.lines();
-    for line in ours.lines() {
+    // Those of later releases than the one at hand.
+    let newer = [
+        "scrape_native_histograms: false",
+        "extra_scrape_metrics: false",
+        "metric_name_validation_scheme: utf8",
+    ];
+    for line in ours.lines().filter(|line| !newer.contains(&line.trim())) {
         assert!(rest.any(|other| other == line), "{line}:\n{ours}\n{theirs}");
     }
     assert_eq!(ours.matches("scrape_timeout: 2s").count(), 3, "{ours}");

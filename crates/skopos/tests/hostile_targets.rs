@@ -140,7 +140,7 @@ fn manners_that_are_wrong() -> Vec<Bad> {
         bad(
             "web_page",
             answers(200, "text/html", b"<html>"),
-            &["content type \"text/html\" is not understood"],
+            &["received unsupported Content-Type \"text/html\""],
         ),
         bad("redirects", Misbehaviour::RedirectsToItself, &["too many redirects"]),
         bad("fails", answers(500, "text/plain", b"m 1\n"), &["server returned HTTP status 500"]),

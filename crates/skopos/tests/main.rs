@@ -29,6 +29,7 @@
 //! - `trees`: `parse_query` and `format_query`, beside Prometheus 3
 //! - `type_labels`: types and units as labels, beside Prometheus 3
 //! - `relabel`: made-up rules for labels, beside Prometheus 3
+//! - `scrape_protocols`: what becomes of bodies of every format, beside Prometheus 3
 //! - `scrape_access`: how targets are spoken to, beside Prometheus 3; `secured`: a server with TLS
 //! - `query_ranks`: which queries run, and which took longest
 //! - `query_stats`: what a query says of itself afterwards
@@ -72,6 +73,7 @@ mod replay;
 mod retention;
 mod running_queries;
 mod scrape_access;
+mod scrape_protocols;
 mod search;
 mod secured;
 mod streaming;

@@ -17,7 +17,7 @@ use skopos_testkit::{
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path, process::Command};
 
 /// Keys of jobs, which are told apart by their paths. `{dir}` is a folder with the files `secret` and `name`.
-const JOBS: [&str; 12] = [
+const JOBS: [&str; 18] = [
     "",
     "basic_auth: {username: me, password: hush}",
     "basic_auth: {username: me, password: 17}",
@@ -29,6 +29,13 @@ const JOBS: [&str; 12] = [
     "enable_compression: false",
     "http_headers: {X-A: {values: [a, b]}, x-b: {secrets: [c], files: ['{dir}/secret']}}",
     "follow_redirects: false",
+    "scrape_protocols: [PrometheusProto, PrometheusText0.0.4]",
+    "scrape_protocols: [PrometheusText1.0.0, OpenMetricsText1.0.0, PrometheusText0.0.4, \
+     OpenMetricsText0.0.1, PrometheusProto]",
+    "scrape_protocols: [OpenMetricsText0.0.1]",
+    "metric_name_validation_scheme: legacy, metric_name_escaping_scheme: underscores",
+    "metric_name_escaping_scheme: dots",
+    "{metric_name_escaping_scheme: values, scrape_protocols: [OpenMetricsText1.0.0], scrape_timeout: 500ms}",
     "{enable_http2: false, tls_config: {insecure_skip_verify: true}, params: {a: [b]}}",
 ];
 
@@ -51,7 +58,7 @@ fn config(target: &Server, dir: &Path) -> String {
 /// What each job's target was sent, but for what tells the two systems apart.
 fn asked(requests: Vec<Request>) -> BTreeMap<String, Vec<(String, String)>> {
     let of_a_job = |Request { line, mut headers }: Request| {
-        headers.retain(|(name, _)| !["user-agent", "accept", "connection"].contains(&name.as_str()));
+        headers.retain(|(name, _)| !["user-agent", "connection"].contains(&name.as_str()));
         headers.sort();
         (line, headers)
     };

@@ -25,6 +25,12 @@ impl<'a> Series<'a> {
         Self(raw)
     }
 
+    /// The series that was written as `text`, which is what `as_str` gave of one, or what is written in the
+    /// same way.
+    pub const fn again(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The series as it was written.
     pub const fn as_str(self) -> &'a str {
         self.0
@@ -66,6 +72,37 @@ impl<'a> Series<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The value of the label `name`.
+    pub fn label(self, name: &str) -> Option<Cow<'a, str>> {
+        let (_, labels) = self.split();
+        let pair = Pairs { rest: labels }.find(|pair| pair.value.is_some() && text_of(pair.name) == name)?;
+        pair.value.map(|value| unescape(value, true))
+    }
+
+    /// Writes the series of the metric `name` that has the same labels but `without` to `out`.
+    pub fn renamed_into(self, name: &str, without: &str, out: &mut String) {
+        let (unquoted, labels) = self.split();
+        let quoted = unquoted.is_empty();
+        out.push_str(if quoted { "{\"" } else { "" });
+        if quoted {
+            escape_into(name, out);
+            out.push('"');
+        } else {
+            out.push_str(name);
+        }
+        let mut before = if quoted { "," } else { "{" };
+        for pair in (Pairs { rest: labels }) {
+            let Some(value) = pair.value.filter(|_| text_of(pair.name) != without) else { continue };
+            for part in [before, pair.name, "=\"", value, "\""] {
+                out.push_str(part);
+            }
+            before = ",";
+        }
+        if quoted || before == "," {
+            out.push('}');
+        }
     }
 
     /// Whether the label `name` is written, be it with an empty value.
@@ -210,6 +247,21 @@ pub(super) fn text_of(name: &str) -> Cow<'_, str> {
         Some(quoted) => unescape(quoted.strip_suffix('"').unwrap_or(quoted), true),
         None => Cow::Borrowed(name),
     }
+}
+
+/// Appends a name or value as it stands between quotes.
+pub fn escape_into(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '"', '\n']) {
+        out.push_str(&rest[..at]);
+        out.push_str(match rest.as_bytes()[at] {
+            b'\\' => "\\\\",
+            b'"' => "\\\"",
+            _ => "\\n",
+        });
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
 }
 
 /// Replaces `\\`, `\n` and, where `quotes` says so, `\"`. Any other backslash stands for itself.

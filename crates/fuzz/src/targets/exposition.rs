@@ -1,9 +1,12 @@
 //! The text formats: what a hint gives, and what a writer writes, is what is read without one.
 
-use skopos_exposition::{Entry, Format, Parser, TextWriter};
+use skopos_exposition::{Entry, Format, MediaType, Parser, TextWriter};
 use skopos_model::{LabelsBuilder, MetricType};
 
 pub(super) fn text(bytes: &[u8]) -> bool {
+    if let Ok(value) = std::str::from_utf8(bytes) {
+        let _ = MediaType::parse(value);
+    }
     check(Format::Text, bytes)
 }
 

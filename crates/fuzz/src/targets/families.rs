@@ -26,7 +26,8 @@ fn written(families: &[MetricFamily]) -> Vec<u8> {
     for family in families {
         let known = family.r#type.and_then(|number| FamilyType::try_from(number).ok());
         let whole = family.encode_length_delimited_to_vec();
-        if let (Some(name), None, Some(family_type)) = (&family.name, &family.help, known) {
+        let said = (&family.help, &family.unit) != (&None, &None);
+        if let (Some(name), false, Some(family_type)) = (&family.name, said, known) {
             assert_eq!(by_parts(name, family_type, &family.metrics), whole, "{name}");
         }
         stream.extend(whole);

@@ -6,6 +6,7 @@ mod chunk;
 mod database;
 mod discovery;
 mod evaluate;
+mod exposed;
 mod exposition;
 mod families;
 mod gateway;
@@ -236,6 +237,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "exposition_text",
         covers: &[
+            ("crates/exposition/src/format.rs", &["parse"]),
             ("crates/exposition/src/parse.rs", &["next_expecting"]),
             ("crates/exposition/src/parse/meta.rs", &[]),
             ("crates/exposition/src/parse/scan.rs", &["quoted", "labels"]),
@@ -323,6 +325,17 @@ pub const TARGETS: &[Target] = &[
         seeds: families::seeds,
         check: families::delimited,
         // Three bytes may be a family with room for four metrics, and all are read twice.
+        memory: small(1024),
+    },
+    Target {
+        name: "exposed",
+        covers: &[
+            ("crates/proto/src/exposed.rs", &["of", "of", "each_label", "label", "timestamp"]),
+            ("crates/proto/src/exposed/histogram.rs", &["read", "bucket", "span"]),
+        ],
+        seeds: exposed::seeds,
+        check: exposed::page,
+        // Two bytes may be a bucket, and all are read twice.
         memory: small(1024),
     },
     Target {

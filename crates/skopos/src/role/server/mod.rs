@@ -29,6 +29,7 @@ use skopos_api::{
 use skopos_base::Env;
 use skopos_config::Config;
 use skopos_model::{DurationMs, TimestampMs};
+use skopos_scrape::config::ScrapeFeatures;
 use skopos_tsdb::{Db, ReplayProgress, WalCompression};
 use skopos_web::serve::{ServeOptions, listen, serve};
 use std::{
@@ -58,9 +59,17 @@ const MOST_REPLAY_THREADS: usize = 8;
 const MEMORY_SNAPSHOT: &str = "memory-snapshot-on-shutdown";
 /// How Prometheus calls types and units as labels.
 const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";
+/// What of scraping may be enabled.
+const START_ZEROS: &str = "created-timestamp-zero-ingestion";
+const EXTRA_METRICS: &str = "extra-scrape-metrics";
+const NATIVE_HISTOGRAMS: &str = "native-histograms";
+
 /// What may be enabled.
-const FEATURES: [&str; 10] = [
+const FEATURES: [&str; 13] = [
+    START_ZEROS,
+    EXTRA_METRICS,
     MEMORY_SNAPSHOT,
+    NATIVE_HISTOGRAMS,
     "otlp-write-receiver",
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
@@ -89,10 +98,11 @@ pub(crate) struct Flags {
         action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
         default_missing_value = "true")]
     snapshot_on_shutdown: bool,
-    /// Features by the names that they have in Prometheus: memory-snapshot-on-shutdown,
-    /// promql-binop-fill-modifiers, promql-delayed-name-removal, promql-duration-expr,
-    /// promql-experimental-functions, promql-extended-range-selectors, type-and-unit-labels,
-    /// use-start-timestamps; others are answered with a warning.
+    /// Features by the names that they have in Prometheus: created-timestamp-zero-ingestion,
+    /// extra-scrape-metrics, memory-snapshot-on-shutdown, native-histograms, promql-binop-fill-modifiers,
+    /// promql-delayed-name-removal, promql-duration-expr, promql-experimental-functions,
+    /// promql-extended-range-selectors, type-and-unit-labels, use-start-timestamps; others are answered with
+    /// a warning.
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',')]
     enable_feature: Vec<String>,
     /// Series that storage takes; samples of further ones are refused.
@@ -170,6 +180,21 @@ pub(crate) struct Flags {
     log: LogFlags,
 }
 
+impl Flags {
+    fn enables(&self, feature: &str) -> bool {
+        self.enable_feature.iter().any(|enabled| enabled == feature)
+    }
+
+    /// What features mean for scrapes where the file says nothing.
+    fn scrape_features(&self) -> ScrapeFeatures {
+        ScrapeFeatures {
+            native_histograms: self.enables(NATIVE_HISTOGRAMS),
+            families_first: self.enables(START_ZEROS),
+            extra_metrics: self.enables(EXTRA_METRICS),
+        }
+    }
+}
+
 /// The configuration in force and where it came from.
 struct Configured {
     path: Option<PathBuf>,
@@ -185,8 +210,8 @@ impl Configured {
         };
         let path = flags.config_file.clone().or_else(lies_there);
         let config = match &path {
-            Some(path) => Config::load(env.fs.as_ref(), path)?,
-            None => Config::built_in(),
+            Some(path) => Config::load(env.fs.as_ref(), path)?.with_features(flags.scrape_features()),
+            None => Config::built_in().with_features(flags.scrape_features()),
         };
         Ok(Self { path, config })
     }
@@ -329,8 +354,7 @@ async fn open_storage(
         },
         max_series: flags.max_series,
         max_exemplars: config.storage.exemplars.max_exemplars,
-        snapshot_on_shutdown: flags.snapshot_on_shutdown
-            || flags.enable_feature.iter().any(|f| f == MEMORY_SNAPSHOT),
+        snapshot_on_shutdown: flags.snapshot_on_shutdown || flags.enables(MEMORY_SNAPSHOT),
         replay_threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_REPLAY_THREADS)),
         max_series_per_metric: flags.max_series_per_metric,
         memory_budget_bytes: flags.memory_budget.bytes(&*env.fs),

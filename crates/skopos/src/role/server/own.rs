@@ -85,5 +85,7 @@ fn target(name: &'static str, host: &str, config: &Config) -> Target {
         forced_error: None,
         access: Arc::default(),
         reading: Reading::default(),
+        extra_metrics: false,
+        failure_log: None,
     }
 }

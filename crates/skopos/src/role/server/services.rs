@@ -23,7 +23,12 @@ use skopos_promql::{
 };
 use skopos_remote::RemoteWrites;
 use skopos_scrape::{
-    fetch::Fetcher, ingest::MetadataLabels, manager::Manager, scraper::Shared, status::ScrapeCounters,
+    config::ScrapeFeatures,
+    fetch::Fetcher,
+    ingest::{MetadataLabels, StartTimes},
+    manager::Manager,
+    scraper::Shared,
+    status::ScrapeCounters,
     target::Target,
 };
 use skopos_storage::{QueryLimits, QueryMemory};
@@ -45,6 +50,7 @@ pub(super) struct Services {
     own_targets: Vec<Target>,
     listeners: Listeners,
     writes: Arc<RemoteWrites>,
+    features: ScrapeFeatures,
 }
 
 impl Services {
@@ -89,7 +95,7 @@ impl Services {
         let targets = following((flags, env), &db, fetcher, (counters, discovery));
         let about = about::about(values, env, (&db, &live), (&reloads, &flags.blocks));
         let config = live.get();
-        let applied = targets.apply(&config.global, &config.scrape_configs, &own_targets);
+        let applied = targets.apply(&config.global, &config.all_jobs(), &own_targets);
         applied.map_err(|e| Failure::Data(e.to_string()))?;
         app.notifications().take_back(super::STARTING);
         app.ready(Parts {
@@ -113,8 +119,8 @@ impl Services {
             query_log,
             metrics,
         });
-        let blocks = flags.blocks.clone();
-        Ok(Self { db, targets, live, path, reloads, blocks, own_targets, listeners, writes })
+        let (blocks, features) = (flags.blocks.clone(), flags.scrape_features());
+        Ok(Self { db, targets, live, path, reloads, blocks, own_targets, listeners, writes, features })
     }
 
     /// Reads the file again. All or nothing: a file with an error changes nothing.
@@ -124,9 +130,10 @@ impl Services {
             return Ok(());
         };
         let loaded = Config::load(env.fs.as_ref(), path).map_err(|e| e.to_string()).and_then(|config| {
+            let config = config.with_features(self.features);
             let prepared = self.writes.prepare(&config.global.external_labels, &config.remote_write);
             let prepared = prepared.map_err(|e| e.to_string())?;
-            let applied = self.targets.apply(&config.global, &config.scrape_configs, &self.own_targets);
+            let applied = self.targets.apply(&config.global, &config.all_jobs(), &self.own_targets);
             let applied = applied.map_err(|e| e.to_string())?;
             self.writes.apply(prepared);
             Ok((config, applied))
@@ -205,8 +212,11 @@ fn scrape_limits(max_series_per_target: u32) -> MetricsSource {
 
 /// What of the metadata is in the labels of scraped series.
 fn metadata_labels(flags: &Flags) -> MetadataLabels {
-    let enabled = flags.enable_feature.iter().any(|f| f == super::TYPE_AND_UNIT_LABELS);
-    if enabled { MetadataLabels::TypeAndUnit } else { MetadataLabels::None }
+    if flags.enables(super::TYPE_AND_UNIT_LABELS) {
+        MetadataLabels::TypeAndUnit
+    } else {
+        MetadataLabels::None
+    }
 }
 
 /// What evaluates queries, as the flags have it.
@@ -278,6 +288,11 @@ fn following(
         counters,
         max_series_per_target: flags.max_series_per_target,
         metadata_labels: metadata_labels(flags),
+        start_times: if flags.enables(super::START_ZEROS) {
+            StartTimes::AsZeros
+        } else {
+            StartTimes::PassedOver
+        },
     };
     let targets = Arc::new(Manager::finding(shared, discovery));
     let follower = Arc::clone(&targets);

@@ -59,15 +59,12 @@ const NO_DELTAS: &str = "deltas of OpenTelemetry are refused";
 const NOT_YET: &str = "nothing here does it";
 
 /// Names of `--enable-feature` in Prometheus for what is missing here; each with what is there instead.
-const MISSING: [(&str, &str); 13] = [
-    ("native-histograms", "they are stored and queried, but no format that has them is scraped"),
+const MISSING: [(&str, &str); 10] = [
     ("use-uncached-io", NOT_YET),
     ("otlp-deltatocumulative", NO_DELTAS),
     ("otlp-native-delta-ingestion", NO_DELTAS),
     ("delayed-compaction", NOT_YET),
     ("expand-external-labels", NOT_YET),
-    ("extra-scrape-metrics", NOT_YET),
-    ("created-timestamp-zero-ingestion", NOT_YET),
     ("concurrent-rule-eval", NOT_YET),
     ("auto-reload-config", "send SIGHUP, or POST /-/reload"),
     ("st-storage", NOT_YET),
@@ -204,7 +201,7 @@ mod tests {
         for name in ["search-api", "xor2-encoding", "exemplar-storage"] {
             assert!(matches!(Named::of(name), Named::Needless(_)), "{name}");
         }
-        for name in ["native-histograms", "st-synthesis", "delayed-compaction", "otlp-deltatocumulative"] {
+        for name in ["st-synthesis", "delayed-compaction", "otlp-deltatocumulative"] {
             assert!(matches!(Named::of(name), Named::Missing(_)), "{name}");
         }
         assert_eq!(Named::of("Native-Histograms"), Named::Unknown);

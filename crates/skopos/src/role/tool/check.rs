@@ -22,13 +22,9 @@ pub(super) fn run(what: &Check) -> Result<(), Failure> {
     let env = Env::real();
     for file in files {
         let config = Config::load(env.fs.as_ref(), file)?;
-        let targets: usize = config
-            .scrape_configs
-            .iter()
-            .flat_map(|job| &job.static_configs)
-            .map(|group| group.targets.len())
-            .sum();
-        let jobs = config.scrape_configs.len();
+        let targets: usize =
+            config.jobs().flat_map(|job| &job.static_configs).map(|group| group.targets.len()).sum();
+        let jobs = config.jobs().count();
         let mut out = Out::new();
         out.line(&format!("{}: valid, {jobs} jobs, {targets} targets", file.display()))?;
         out.finish()?;

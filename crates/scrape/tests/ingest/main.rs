@@ -2,12 +2,16 @@
 //! after the other. No network.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
+mod families;
+
 use skopos_base::{Env, sim::SimWorld};
 use skopos_exposition::Format;
 use skopos_model::{DurationMs, Labels, Matcher, TimestampMs, is_stale_nan};
 use skopos_relabel::{Action, RuleConfig, Rules};
 use skopos_scrape::{
-    fetch::Body,
+    body::{Body, Exposition},
+    config::NameValidation,
+    fetch::FetchError,
     ingest::{Ingest, MetadataLabels, Report},
     status::{Health, ScrapeCounters},
     target::{Reading, ScrapeLimits, Source, Target},
@@ -47,6 +51,8 @@ fn target(reading: Reading) -> Target {
         forced_error: None,
         access: Arc::default(),
         reading,
+        extra_metrics: false,
+        failure_log: None,
     }
 }
 
@@ -71,7 +77,7 @@ impl<'a> Rig<'a> {
 
     fn scrape_as(&mut self, format: Format, body: &str) -> Report {
         let at = self.next_time();
-        self.ingest.body(&self.db, at, TOOK, &Body::of(format, body))
+        self.ingest.body(&self.db, at, TOOK, &Body::of(Exposition::Lines(format), body))
     }
 
     #[track_caller]
@@ -82,7 +88,7 @@ impl<'a> Rig<'a> {
 
     fn fail(&mut self, error: &str) -> Report {
         let at = self.next_time();
-        self.ingest.failure(&self.db, at, TOOK, error.to_owned())
+        self.ingest.failure(&self.db, at, TOOK, &FetchError::Connection(error.to_owned()))
     }
 
     /// `at` as the number of a scrape, where it is the time of one.
