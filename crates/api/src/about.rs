@@ -197,7 +197,9 @@ pub(crate) async fn features(Ready(parts): Ready) -> Result<Success, ApiError> {
             "time_range_labels": true, "time_range_series": true,
         },
         "otlp_receiver": {"delta_conversion": false, "native_delta_ingestion": false},
-        "prometheus": {"agent_mode": false, "auto_reload_config": false, "server_mode": true},
+        "prometheus": {
+            "agent_mode": false, "auto_reload_config": enabled("auto-reload-config"), "server_mode": true,
+        },
         "promql": {
             "anchored": language.extended_range_selectors, "at_modifier": true, "bool": true, "by": true,
             "delayed_name_removal": options.delayed_name_removal,

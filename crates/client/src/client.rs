@@ -4,6 +4,7 @@
 use crate::{
     config::{BasicAuth, HeaderConfig, HttpConfig, ProxyConfig, headers::Value},
     connector::{Connector, header_value},
+    denied::{Denied, DeniedAddresses},
     names::Renamed,
     token::Tokens,
 };
@@ -33,6 +34,9 @@ pub struct ClientOptions {
     pub may_speak_http2: bool,
     /// Whether each connection goes to the next of a server's addresses, and not to the first that takes it.
     pub round_robin_dns: bool,
+    /// Where no connection may lead, neither at once nor by a redirect. Through a proxy this is known of
+    /// addresses alone: it finds those of names.
+    pub denied: DeniedAddresses,
 }
 
 /// Which answers that send us elsewhere are followed.
@@ -74,6 +78,7 @@ impl Default for ClientOptions {
             redirects: Redirects::Followed { max: 10 },
             may_speak_http2: true,
             round_robin_dns: false,
+            denied: DeniedAddresses::default(),
         }
     }
 }
@@ -87,6 +92,9 @@ pub enum ClientError {
     /// A file with a secret cannot be read, now.
     #[error("{0}")]
     Secret(String),
+    /// It may not be asked.
+    #[error("{0}")]
+    Denied(#[from] Denied),
     /// The server that gives tokens gives none, now.
     #[error("oauth2: {0}")]
     Token(String),
@@ -103,6 +111,7 @@ struct Inner {
     fs: SharedFs,
     connector: Connector,
     tokens: Option<Tokens>,
+    denied: DeniedAddresses,
 }
 
 impl fmt::Debug for HttpClient {
@@ -124,8 +133,11 @@ impl HttpClient {
         };
         let connector = Connector::new(&config.tls_config, &config.proxy, &options, fs);
         let connector = connector.map_err(ClientError::Config)?;
-        let tokens = config.oauth2.as_ref().map(|oauth2| Tokens::new(oauth2, &options, fs)).transpose()?;
-        let inner = Inner { config: config.clone(), fs: SharedFs::clone(fs), connector, tokens };
+        let denied = options.denied.clone();
+        // Who gives tokens was not found by anybody: it is written.
+        let of_tokens = ClientOptions { denied: DeniedAddresses::default(), ..options };
+        let tokens = config.oauth2.as_ref().map(|oauth2| Tokens::new(oauth2, &of_tokens, fs)).transpose()?;
+        let inner = Inner { config: config.clone(), fs: SharedFs::clone(fs), connector, tokens, denied };
         inner.headers_of_now()?;
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -145,7 +157,8 @@ impl HttpClient {
     /// # Errors
     /// When a file cannot be read, or there is no token.
     pub async fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, ClientError> {
-        let Inner { config, connector, tokens, .. } = &*self.inner;
+        let Inner { config, connector, tokens, denied, .. } = &*self.inner;
+        denied.check_host(url.host_str().unwrap_or_default())?;
         let mut headers = self.inner.headers_of_now()?;
         if let Some(tokens) = tokens {
             headers.insert(AUTHORIZATION, tokens.header().await?);

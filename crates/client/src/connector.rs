@@ -5,7 +5,8 @@ use crate::{
     answer::chain,
     client::{ClientOptions, Redirects},
     config::{ProxyConfig, TlsConfig, TlsVersion},
-    names::{Always, InTurn, Renamed},
+    denied::DeniedAddresses,
+    names::{Allowed, Always, InTurn, Renamed},
     secret_text::{SecretText, read_text},
 };
 use parking_lot::Mutex;
@@ -90,7 +91,7 @@ impl Connector {
         if let Some(client) = made.renamed.get(&server) {
             return Ok(client.clone());
         }
-        let resolver = Always(Arc::new(server.clone()));
+        let resolver = Always(Arc::new(server.clone()), self.options.denied.clone());
         let builder = builder(&self.tls, &self.proxy, &self.options, &made.contents)?;
         let client = build(builder.dns_resolver(resolver))?;
         if made.renamed.len() >= RENAMED_MAX {
@@ -137,7 +138,7 @@ fn builder(
 ) -> Result<ClientBuilder, String> {
     let mut builder = Client::builder()
         .user_agent(concat!("Skopos/", env!("CARGO_PKG_VERSION")))
-        .redirect(policy(options.redirects))
+        .redirect(allowed(policy(options.redirects), &options.denied))
         .pool_idle_timeout(options.idle)
         .pool_max_idle_per_host(options.idle_per_host)
         .tls_danger_accept_invalid_certs(tls.insecure_skip_verify);
@@ -151,6 +152,10 @@ fn builder(
         builder = builder.http1_only();
     }
     builder = through(builder, proxy)?;
+    let is_direct = proxy.proxy_url.is_none() && !proxy.proxy_from_environment;
+    if is_direct && !options.denied.is_empty() {
+        builder = builder.dns_resolver(Arc::new(Allowed(options.denied.clone())));
+    }
     if !contents.ca.trim().is_empty() || tls.ca_file.is_some() {
         let all = Certificate::from_pem_bundle(contents.ca.as_bytes());
         let all = all.map_err(|e| format!("tls_config: ca: {}", chain(&e)))?;
@@ -186,6 +191,18 @@ fn policy(redirects: Redirects) -> Policy {
             }
         }),
     }
+}
+
+/// The same, but nowhere that is denied.
+fn allowed(policy: Policy, denied: &DeniedAddresses) -> Policy {
+    if denied.is_empty() {
+        return policy;
+    }
+    let denied = denied.clone();
+    Policy::custom(move |attempt| match denied.check_host(attempt.url().host_str().unwrap_or_default()) {
+        Ok(()) => policy.redirect(attempt),
+        Err(error) => attempt.error(error),
+    })
 }
 
 /// Who is asked, and how.

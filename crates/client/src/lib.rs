@@ -7,6 +7,7 @@
 //! - `secret_text`: a secret that stands in the file itself or in another one, read when it is needed.
 //! - `client`: `HttpClient`, which makes requests by such a configuration.
 //! - `connector`: a configuration becomes a client of the HTTP library; made anew when certificates change.
+//! - `denied`: where connections may not lead.
 //! - `names`: the address of a server whose certificate has another name.
 //! - `token`: access tokens of OAuth 2, fetched and kept until they end.
 //! - `answer`: what comes back: a body within a bound, or an error with its causes.
@@ -23,9 +24,11 @@ pub mod answer;
 mod client;
 pub mod config;
 mod connector;
+pub mod denied;
 mod names;
 mod secret_text;
 mod token;
 
 pub use client::{ClientError, ClientOptions, HttpClient, Redirects};
 pub use config::{HttpConfig, HttpConfigError};
+pub use denied::{Denied, DeniedAddresses};

@@ -1,6 +1,7 @@
 //! Where connections lead: to the address of a server whose certificate has another name (`server_name`),
 //! about which the handshake is; and to one of a server's addresses after the other.
 
+use crate::denied::DeniedAddresses;
 use reqwest::{
     Url,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -50,15 +51,29 @@ impl Renamed {
     }
 }
 
-/// Whatever name is asked for, this server has it.
-pub(crate) struct Always(pub(crate) Arc<Renamed>);
+/// Whatever name is asked for, this server has it, unless it may not be asked.
+pub(crate) struct Always(pub(crate) Arc<Renamed>, pub(crate) DeniedAddresses);
 
 impl Resolve for Always {
     fn resolve(&self, _name: Name) -> Resolving {
-        let server = Arc::clone(&self.0);
+        let (server, denied) = (Arc::clone(&self.0), self.1.clone());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await?;
-            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+            let found = denied.look_up(&server.host, server.port).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Names lead where they may.
+pub(crate) struct Allowed(pub(crate) DeniedAddresses);
+
+impl Resolve for Allowed {
+    fn resolve(&self, name: Name) -> Resolving {
+        let denied = self.0.clone();
+        Box::pin(async move {
+            // The port is put in by whoever asks.
+            let found = denied.look_up(name.as_str(), 0).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }

@@ -4,6 +4,7 @@
 //! - `file`: `Config`, the file's shape, composed of the structs that stand beside each subsystem;
 //!   loading it, and the built-in configuration that holds when there is no file.
 //! - `job_files`: the jobs of the files that `scrape_config_files` names.
+//! - `contents`: whether any of the files that belong together has changed.
 //! - `error`: `LoadError`: file, line, column, what is wrong and what is allowed.
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
 //! - `rules`: files of rules, and the file that says how a tool speaks to a server.
@@ -21,6 +22,8 @@
 //! When you add a section: put its struct beside its subsystem, a field here, and its defaults into
 //! the struct's `Default` (a key without a value must mean the same as no key).
 
+#[cfg(feature = "server")]
+mod contents;
 mod error;
 #[cfg(feature = "server")]
 mod file;
@@ -38,6 +41,8 @@ mod text;
 mod web;
 mod yaml;
 
+#[cfg(feature = "server")]
+pub use contents::Contents;
 pub use error::LoadError;
 #[cfg(feature = "server")]
 pub use file::Config;

@@ -52,7 +52,8 @@ impl Route {
         ];
         let own = own.iter().map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let fields = fields.into_iter().map(Some).chain(own).collect::<Option<Vec<_>>>()?;
-        Line::to(url, &fields, target.interval.as_std() <= IDLE_CONNECTION)
+        let keep = target.interval.as_std() <= IDLE_CONNECTION;
+        Line::to(url, &fields, keep).map(|line| line.denying(&target.access.denied))
     }
 }
 
@@ -138,7 +139,8 @@ impl Fetcher {
 
     /// How the target is reached.
     pub fn route(&self, target: &Target) -> Route {
-        Route::new(target, self.clients.get(&target.access.http).map_err(FetchError::Client))
+        let access = &target.access;
+        Route::new(target, self.clients.get(&access.http, &access.denied).map_err(FetchError::Client))
     }
 
     /// Fetches the target's metrics within its timeout.

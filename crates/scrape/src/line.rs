@@ -5,6 +5,7 @@
 
 use crate::{chunked::Chunked, fetch::FetchError, gunzip::Part};
 use httparse::{EMPTY_HEADER, Response, Status};
+use skopos_client::DeniedAddresses;
 use std::io::ErrorKind;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -23,6 +24,8 @@ pub(crate) struct Line {
     stream: Option<TcpStream>,
     /// Whether it may stay open until the next request.
     keep: bool,
+    /// Where it may not lead.
+    denied: DeniedAddresses,
 }
 
 /// What a head says, as far as it matters.
@@ -76,7 +79,29 @@ impl Line {
         }
         request.push_str("\r\n");
         let host = Box::from(host.trim_start_matches('[').trim_end_matches(']'));
-        Some(Self { host, port, request: request.into_bytes().into(), stream: None, keep })
+        Some(Self {
+            host,
+            port,
+            request: request.into_bytes().into(),
+            stream: None,
+            keep,
+            denied: DeniedAddresses::default(),
+        })
+    }
+
+    /// The same, but nowhere that is denied.
+    pub(crate) fn denying(mut self, denied: &DeniedAddresses) -> Self {
+        self.denied = denied.clone();
+        self
+    }
+
+    async fn connect(&self) -> std::io::Result<TcpStream> {
+        if self.denied.is_empty() {
+            return TcpStream::connect((&*self.host, self.port)).await;
+        }
+        // What is connected to is what was looked at: a name cannot lead elsewhere in between.
+        let allowed = self.denied.look_up(&self.host, self.port).await?;
+        TcpStream::connect(&*allowed).await
     }
 
     /// Asks, and hands the answer to `taker`; whether it took the body. `buffer` makes room to read into,
@@ -94,7 +119,7 @@ impl Line {
                 Ok(taken) => return Ok(taken),
             }
         }
-        let stream = TcpStream::connect((&*self.host, self.port)).await.map_err(|e| connection(&e))?;
+        let stream = self.connect().await.map_err(|e| connection(&e))?;
         stream.set_nodelay(true).map_err(|e| connection(&e))?;
         match self.ask(stream, &buffer, taker).await {
             Err(Failed::BeforeAnswer(e) | Failed::Later(e)) => Err(e),

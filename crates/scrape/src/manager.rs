@@ -4,7 +4,7 @@ use crate::{
     config::{GlobalConfig, ScrapeConfig},
     failure_log::FailureLogs,
     ingest::{Ingest, StartTimes},
-    pool::{Dropped, Pool, Refused},
+    pool::{DeniedTargets, Dropped, Pool, Refused},
     scraper::{Ending, Scraper, Shared},
     status::{ScrapeCounters, TargetStatus},
     target::Target,
@@ -33,6 +33,7 @@ pub struct Manager {
     tasks: Mutex<Tasks>,
     discovery: discovery::Env,
     wanted: Mutex<Wanted>,
+    denied: DeniedTargets,
 }
 
 /// What is to be scraped: the configuration that holds, and the sources of targets of its jobs.
@@ -96,7 +97,15 @@ impl Manager {
     /// The same, whose sources of targets have what `discovery` says.
     pub fn finding(shared: Shared, discovery: discovery::Env) -> Self {
         let failure_logs = Arc::new(FailureLogs::new(&discovery.fs));
-        Self { shared, failure_logs, tasks: Mutex::default(), discovery, wanted: Mutex::default() }
+        let denied = DeniedTargets::default();
+        Self { shared, failure_logs, tasks: Mutex::default(), discovery, wanted: Mutex::default(), denied }
+    }
+
+    /// The same, where some addresses are denied to targets.
+    #[must_use]
+    pub fn denying(mut self, denied: DeniedTargets) -> Self {
+        self.denied = denied;
+        self
     }
 
     /// Scrapes what sources find as they find it, for as long as it is polled.
@@ -165,7 +174,7 @@ impl Manager {
         let pools = jobs.iter().map(|job| {
             let begun = self.shared.clock.monotonic();
             let found = sources.get(&job.job_name).map(Discovery::groups).unwrap_or_default();
-            let pool = Pool::with(job, global, &found);
+            let pool = Pool::denying(job, global, &found, &self.denied);
             let took = self.shared.clock.monotonic().saturating_sub(begun);
             self.shared.counters.pools.synced(&pool, took);
             pool

@@ -5,6 +5,7 @@ use crate::{
     config::{GlobalConfig, ScrapeConfig, ScrapeProtocol, StaticConfig},
     target::{Access, HistogramReading, Reading, ScrapeLimits, Source, Target},
 };
+use skopos_client::DeniedAddresses;
 use skopos_discovery::TargetGroup;
 use skopos_model::{DurationMs, Labels, LabelsBuilder};
 use skopos_relabel::Kept;
@@ -24,6 +25,15 @@ pub struct Pool {
     pub dropped: Dropped,
     /// What cannot be scraped.
     pub refused: Vec<Refused>,
+}
+
+/// Where targets may not be.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeniedTargets {
+    /// Those that sources find.
+    pub found: DeniedAddresses,
+    /// Those that stand in the file.
+    pub written: DeniedAddresses,
 }
 
 /// The targets that a job's rules drop.
@@ -86,11 +96,22 @@ impl Pool {
 
     /// The same, and those that its sources have found.
     pub fn with(job: &ScrapeConfig, global: &GlobalConfig, found: &[Arc<TargetGroup>]) -> Self {
+        Self::denying(job, global, found, &DeniedTargets::default())
+    }
+
+    /// The same, where some addresses are denied.
+    pub fn denying(
+        job: &ScrapeConfig,
+        global: &GlobalConfig,
+        found: &[Arc<TargetGroup>],
+        denied: &DeniedTargets,
+    ) -> Self {
         let name: Arc<str> = Arc::from(job.job_name.as_str());
         let (targets, dropped, refused) = Default::default();
         let mut pool = Self { job: name, targets, dropped, refused };
         let job = &job.filled(global);
-        let access = Arc::new(access(job));
+        let access = |denied: &DeniedAddresses| Arc::new(Access { denied: denied.clone(), ..access(job) });
+        let (of_written, of_found) = (access(&denied.written), access(&denied.found));
         let most_kept = job.keep_dropped_targets;
         // The same target twice in one job would store every sample twice.
         let mut seen = HashMap::new();
@@ -99,9 +120,10 @@ impl Pool {
             .iter()
             .flat_map(|group| group.targets.iter().map(|address| of_file(group, address)));
         let found = found.iter().flat_map(|group| group.all_labels());
-        for own in written.chain(found) {
+        let all = written.map(|own| (own, &of_written)).chain(found.map(|own| (own, &of_found)));
+        for (own, access) in all {
             let discovered = discovered(job, global, &own);
-            match target(&pool.job, job, &access, &discovered) {
+            match target(&pool.job, job, access, &discovered) {
                 Ok(Some((described, target))) => match seen.entry((described, target.url())) {
                     Entry::Vacant(free) => {
                         free.insert(pool.targets.len());
@@ -219,6 +241,7 @@ fn access(job: &ScrapeConfig) -> Access {
             _ => all.accept,
         },
         fallback: job.fallback_scrape_protocol.map(ScrapeProtocol::exposition),
+        denied: all.denied,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     room::BODY_SIZE_LIMIT_BYTES,
 };
 use foldhash::quality::FixedState;
-use skopos_client::HttpConfig;
+use skopos_client::{DeniedAddresses, HttpConfig};
 use skopos_exposition::Escaping;
 use skopos_model::{DurationMs, Labels, histogram::EXPONENTIAL_SCHEMAS};
 use skopos_relabel::Rules;
@@ -54,6 +54,8 @@ pub struct Access {
     pub accept: String,
     /// What its answer is where its head does not say.
     pub fallback: Option<Exposition>,
+    /// Where it may not be.
+    pub denied: DeniedAddresses,
 }
 
 impl Access {
@@ -67,7 +69,8 @@ impl Default for Access {
     fn default() -> Self {
         let accept = ScrapeProtocols::default().accept(Escaping::AllowUtf8);
         let (http, body_bytes_max) = (HttpConfig::default(), BODY_SIZE_LIMIT_BYTES);
-        Self { http, compression: true, body_bytes_max, accept, fallback: None }
+        let denied = DeniedAddresses::default();
+        Self { http, compression: true, body_bytes_max, accept, fallback: None, denied }
     }
 }
 

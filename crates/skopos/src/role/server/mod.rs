@@ -3,6 +3,7 @@
 
 mod about;
 mod admin;
+mod auto_reload;
 mod listeners;
 mod memory;
 mod own;
@@ -15,7 +16,7 @@ mod services;
 mod unneeded;
 mod web;
 
-use self::{services::Services, web::WebFlags};
+use self::{auto_reload::AutoReload, services::Services, web::WebFlags};
 use super::Failure;
 use crate::{
     logging::{self, LogFlags},
@@ -27,7 +28,8 @@ use skopos_api::{
     notifications::{STARTING, STOPPING},
 };
 use skopos_base::Env;
-use skopos_config::Config;
+use skopos_client::DeniedAddresses;
+use skopos_config::{Config, Contents};
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_scrape::config::ScrapeFeatures;
 use skopos_tsdb::{Db, ReplayProgress, WalCompression};
@@ -55,6 +57,8 @@ const MOST_AT_A_TIME: i64 = 1 << 20;
 /// One thread decodes the WAL, and keeps so many others busy.
 const MOST_REPLAY_THREADS: usize = 8;
 
+/// How Prometheus calls loading files of the configuration that have changed.
+const AUTO_RELOAD: &str = "auto-reload-config";
 /// How Prometheus calls a snapshot on shutdown.
 const MEMORY_SNAPSHOT: &str = "memory-snapshot-on-shutdown";
 /// How Prometheus calls types and units as labels.
@@ -65,7 +69,8 @@ const EXTRA_METRICS: &str = "extra-scrape-metrics";
 const NATIVE_HISTOGRAMS: &str = "native-histograms";
 
 /// What may be enabled.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 14] = [
+    AUTO_RELOAD,
     START_ZEROS,
     EXTRA_METRICS,
     MEMORY_SNAPSHOT,
@@ -86,6 +91,11 @@ pub(crate) struct Flags {
     /// Configuration file [default: prometheus.yml if there is one, else watch this machine].
     #[arg(long = "config.file", value_name = "FILE")]
     config_file: Option<PathBuf>,
+    /// How often the files of the configuration are looked at, with --enable-feature=auto-reload-config:
+    /// those that have changed are loaded.
+    #[arg(long = "config.auto-reload-interval", value_name = "DURATION", default_value = "30s",
+        value_parser = above_zero)]
+    auto_reload_interval: DurationMs,
     /// Where data is stored.
     #[arg(long = "storage.tsdb.path", value_name = "DIR", default_value = "data")]
     storage_path: PathBuf,
@@ -98,11 +108,11 @@ pub(crate) struct Flags {
         action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
         default_missing_value = "true")]
     snapshot_on_shutdown: bool,
-    /// Features by the names that they have in Prometheus: created-timestamp-zero-ingestion,
-    /// extra-scrape-metrics, memory-snapshot-on-shutdown, native-histograms, promql-binop-fill-modifiers,
-    /// promql-delayed-name-removal, promql-duration-expr, promql-experimental-functions,
-    /// promql-extended-range-selectors, type-and-unit-labels, use-start-timestamps; others are answered with
-    /// a warning.
+    /// Features by the names that they have in Prometheus: auto-reload-config,
+    /// created-timestamp-zero-ingestion, extra-scrape-metrics, memory-snapshot-on-shutdown,
+    /// native-histograms, promql-binop-fill-modifiers, promql-delayed-name-removal, promql-duration-expr,
+    /// promql-experimental-functions, promql-extended-range-selectors, type-and-unit-labels,
+    /// use-start-timestamps; others are answered with a warning.
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',')]
     enable_feature: Vec<String>,
     /// Series that storage takes; samples of further ones are refused.
@@ -118,6 +128,13 @@ pub(crate) struct Flags {
     #[arg(long = "scrape.max-series-per-target", value_name = "N",
         default_value_t = skopos_scrape::ingest::DEFAULT_MAX_SERIES)]
     max_series_per_target: u32,
+    /// Addresses that targets which sources find may not have, nor lead to by names or redirects: metadata
+    /// (of cloud providers), link-local, loopback, addresses and networks, with commas between.
+    #[arg(long = "scrape.deny-addresses", value_name = "LIST", default_value = "")]
+    deny_addresses: DeniedAddresses,
+    /// The same of targets that stand in the configuration.
+    #[arg(long = "scrape.deny-addresses-of-static", value_name = "LIST", default_value = "")]
+    deny_addresses_of_static: DeniedAddresses,
     /// Memory that the newest samples may take, in bytes or in percent of what there is; beyond it new
     /// series are refused, and samples of known series are taken.
     #[arg(long = "storage.memory-budget", value_name = "SIZE|PERCENT", default_value = "60%",
@@ -199,6 +216,8 @@ impl Flags {
 struct Configured {
     path: Option<PathBuf>,
     config: Config,
+    /// What its files said before they were read.
+    contents: Contents,
 }
 
 impl Configured {
@@ -209,12 +228,19 @@ impl Configured {
             env.fs.exists(path).unwrap_or(false).then(|| path.to_path_buf())
         };
         let path = flags.config_file.clone().or_else(lies_there);
+        let contents = path.as_ref().map(|path| Contents::of(env.fs.as_ref(), path));
         let config = match &path {
             Some(path) => Config::load(env.fs.as_ref(), path)?.with_features(flags.scrape_features()),
             None => Config::built_in().with_features(flags.scrape_features()),
         };
-        Ok(Self { path, config })
+        Ok(Self { path, config, contents: contents.unwrap_or_default() })
     }
+}
+
+/// A duration that is longer than zero.
+fn above_zero(text: &str) -> Result<DurationMs, String> {
+    let duration: DurationMs = text.parse().map_err(|e| format!("{e}"))?;
+    if duration > DurationMs::ZERO { Ok(duration) } else { Err("it must be longer than zero".to_owned()) }
 }
 
 /// Runs until it is told to end; `values` are the flags as texts.
@@ -273,20 +299,26 @@ async fn serve_until_stopped(
             return Ok(());
         }
     };
+    let every = flags.enable_feature.iter().any(|f| f == AUTO_RELOAD);
+    let every = every.then(|| flags.auto_reload_interval.as_std());
+    let contents = configured.contents.clone();
+    let mut files = AutoReload::new(every, configured.path.clone(), contents, &env);
     let services = Services::start((&flags, values), &env, (configured, node), opened, &app)?;
+    let reload = || services.reload(&env, &app);
     announce(&addresses, (secured, &mount), services.path.as_deref());
     let ended = loop {
         tokio::select! {
             asked = signals.next() => match asked {
                 // The log says what came of it.
-                Asked::Reload => drop(services.reload(&env, &app)),
+                Asked::Reload => drop(files.around(reload)),
                 Asked::Stop => break Ok(()),
             },
             Some(asked) = asked.recv() => match asked {
                 // Whoever asked may have gone.
-                AskedOverHttp::Reload(answer) => drop(answer.send(services.reload(&env, &app))),
+                AskedOverHttp::Reload(answer) => drop(answer.send(files.around(reload))),
                 AskedOverHttp::Quit => break Ok(()),
             },
+            () = files.changed() => drop(files.around(reload)),
             ended = &mut web.task => break Err(web_failed(ended)),
         }
     };

@@ -27,6 +27,7 @@ use skopos_scrape::{
     fetch::Fetcher,
     ingest::{MetadataLabels, StartTimes},
     manager::Manager,
+    pool::DeniedTargets,
     scraper::Shared,
     status::ScrapeCounters,
     target::Target,
@@ -61,7 +62,7 @@ impl Services {
         db: Arc<Db>,
         app: &App,
     ) -> Result<Self, Failure> {
-        let Configured { path, config } = configured;
+        let Configured { path, config, .. } = configured;
         let (counters, discovery) = (Arc::new(ScrapeCounters::default()), discovery(env));
         let (reloads, remote_read) = (Reloads::loaded_at(env.clock.wall_ms()), remote_read(flags, &db));
         let writes = remote_write::begin((flags, env), &db, &config)?;
@@ -294,7 +295,12 @@ fn following(
             StartTimes::PassedOver
         },
     };
-    let targets = Arc::new(Manager::finding(shared, discovery));
+    let targets = Manager::finding(shared, discovery);
+    let denied = DeniedTargets {
+        found: flags.deny_addresses.clone(),
+        written: flags.deny_addresses_of_static.clone(),
+    };
+    let targets = Arc::new(targets.denying(denied));
     let follower = Arc::clone(&targets);
     tokio::spawn(async move { follower.follow().await });
     targets

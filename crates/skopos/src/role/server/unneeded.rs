@@ -59,14 +59,13 @@ const NO_DELTAS: &str = "deltas of OpenTelemetry are refused";
 const NOT_YET: &str = "nothing here does it";
 
 /// Names of `--enable-feature` in Prometheus for what is missing here; each with what is there instead.
-const MISSING: [(&str, &str); 10] = [
+const MISSING: [(&str, &str); 9] = [
     ("use-uncached-io", NOT_YET),
     ("otlp-deltatocumulative", NO_DELTAS),
     ("otlp-native-delta-ingestion", NO_DELTAS),
     ("delayed-compaction", NOT_YET),
     ("expand-external-labels", NOT_YET),
     ("concurrent-rule-eval", NOT_YET),
-    ("auto-reload-config", "send SIGHUP, or POST /-/reload"),
     ("st-storage", NOT_YET),
     ("st-synthesis", NOT_YET),
     ("histograms-st-encoding", NOT_YET),
