@@ -122,7 +122,7 @@ impl RemoteWrite {
                 waits: Waits::default(),
                 clock: Arc::clone(&env.clock),
                 max_age: None,
-                said: Mutex::default(),
+                told: Mutex::default(),
             };
             // The collector's thread makes one request after the other.
             for one in [&server.stats.lanes, &server.stats.lanes_bounds[0], &server.stats.lanes_bounds[1]] {

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use skopos_base::{clock::Clock, rng::Rng};
 use skopos_spool::{ReaderId, Record, Spool};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
+    mem,
     ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
@@ -55,7 +56,7 @@ pub(crate) struct Lane<E> {
     pub(crate) clock: Arc<dyn Clock>,
     /// What is older is not sent.
     pub(crate) max_age: Option<Duration>,
-    pub(crate) said: Mutex<Said>,
+    pub(crate) told: Mutex<Told>,
 }
 
 /// What a server is told of families, and how often.
@@ -78,7 +79,31 @@ impl MetadataPlan {
     }
 }
 
-/// What was said last of a server, so that it is said once.
+/// So many reasons are told before a server takes samples again; others are mostly numbers in them.
+const MAX_REASONS: usize = 16;
+
+/// What the log has of a server, so that it is told once.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    said: Said,
+    /// Why it took nothing, since it last took something.
+    reasons: HashSet<String>,
+}
+
+impl Told {
+    /// Whether the server's state, or its reason, is news.
+    fn is_news(&mut self, said: Said, reason: &str) -> bool {
+        let is_other = mem::replace(&mut self.said, said) != said;
+        if said == Said::Well {
+            self.reasons.clear();
+            return is_other;
+        }
+        let is_new = self.reasons.len() < MAX_REASONS && self.reasons.insert(reason.to_owned());
+        is_other || is_new
+    }
+}
+
+/// How it goes with a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Said {
     #[default]
@@ -246,7 +271,7 @@ impl<E: Endpoint> Lane<E> {
                 stats.sent.add(counts);
                 stats.sent_bytes.fetch_add(part.body.len() as u64, Relaxed);
                 stats.newest_ms.fetch_max(part.newest_ms, Relaxed);
-                if self.say(Said::Well) {
+                if self.say(Said::Well, "") {
                     tracing::info!(url, "the server takes samples again");
                 }
                 Sent::Done { taken: true }
@@ -255,8 +280,8 @@ impl<E: Endpoint> Lane<E> {
                 stats.sent.add(written);
                 let lost = counts.without(written);
                 stats.failed.add(lost);
-                // Once, not for each request of an outage of hours: the counter says how many.
-                if self.say(Said::Refused) {
+                // Each reason once, not for each request of an outage of hours: the counter says how many.
+                if self.say(Said::Refused, &reason) {
                     let samples = lost.total();
                     tracing::error!(url, reason, samples, "the server refuses samples: they are dropped");
                 }
@@ -264,7 +289,7 @@ impl<E: Endpoint> Lane<E> {
             }
             Reply::Later { wait, reason } => {
                 stats.retried.add(counts);
-                if self.say(Said::Later) {
+                if self.say(Said::Later, &reason) {
                     tracing::warn!(url, reason, "samples cannot be sent now: they wait");
                 }
                 Sent::Later { wait, reason }
@@ -278,13 +303,12 @@ impl<E: Endpoint> Lane<E> {
     }
 
     fn is_well(&self) -> bool {
-        *self.said.lock().unwrap_or_else(PoisonError::into_inner) == Said::Well
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).said == Said::Well
     }
 
     /// Whether this is news.
-    fn say(&self, now: Said) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *said, now) != now
+    fn say(&self, now: Said, reason: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).is_news(now, reason)
     }
 }
 
@@ -371,7 +395,7 @@ mod tests {
                 waits: Waits::default(),
                 clock: env.clock,
                 max_age: self.max_age,
-                said: Mutex::default(),
+                told: Mutex::default(),
             };
             let sender = Sender {
                 spool: Arc::clone(&self.spool),
@@ -484,6 +508,22 @@ mod tests {
         let stats = &fixture.stats;
         assert_eq!((stats.families_sent.load(Relaxed), stats.families_retried.load(Relaxed)), (3, 1));
         assert_eq!(stats.sent.get().samples, 60);
+    }
+
+    #[test]
+    fn each_reason_is_told_once_until_the_server_takes_something() {
+        let mut told = Told::default();
+        let mut news = |said, reason: &str| told.is_news(said, reason);
+        assert!(!news(Said::Well, ""));
+        assert_eq!(
+            ["a", "a", "b", "a", "b"].map(|why| news(Said::Later, why)),
+            [true, false, true, false, false]
+        );
+        assert!(news(Said::Refused, "c") && !news(Said::Refused, "c"));
+        assert!(news(Said::Well, "") && !news(Said::Well, ""));
+        assert!(news(Said::Later, "a"), "another outage");
+        let more = (0..1000).filter(|n| news(Said::Later, &n.to_string())).count();
+        assert_eq!(more, MAX_REASONS - 1);
     }
 
     fn request(n: u8, newest_ms: i64) -> Request {

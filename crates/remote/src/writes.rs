@@ -280,7 +280,7 @@ impl RemoteWrites {
             waits: Waits { first: given.min_backoff.as_std(), longest: given.max_backoff.as_std() },
             clock: Arc::clone(&self.env.clock),
             max_age: (given.sample_age_limit > DurationMs::ZERO).then(|| given.sample_age_limit.as_std()),
-            said: Mutex::default(),
+            told: Mutex::default(),
         };
         let told = &config.metadata_config;
         let tells = told.send && config.protobuf_message == Message::One;

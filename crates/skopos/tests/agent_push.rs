@@ -135,6 +135,33 @@ fn a_file_of_metrics_does_not_say_whether_the_agent_is_up() {
 }
 
 #[test]
+fn damage_of_the_queue_is_named_with_its_place() {
+    let mut receiver = peers::prometheus("", &[RECEIVING]);
+    receiver.terminate();
+    let mut agent = agent(&receiver).start();
+    // The newest one is looked through at the start.
+    wait_for(&agent, COLLECTIONS, |n| n >= 4.0);
+    agent.kill9();
+    let wal = agent.folder().join("wal");
+    let is_segment = |path: &std::path::PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().bytes().all(|b| b.is_ascii_digit()))
+    };
+    let mut files: Vec<_> = std::fs::read_dir(&wal).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(is_segment);
+    let file = files.iter().min().unwrap();
+    let mut bytes = std::fs::read(file).unwrap();
+    // Within the body of the first record, behind the file's head and the record's.
+    bytes[8 + 32 + 40] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+    agent.restart();
+    receiver.restart();
+    let said = wait_until("damage to be named", PATIENCE, || {
+        agent.log().lines().find(|line| line.contains("a record of the queue is damaged")).map(str::to_owned)
+    });
+    assert!(said.contains(file.to_str().unwrap()) && said.contains("offset=8 "), "{said}");
+}
+
+#[test]
 fn a_queue_is_of_one_process() {
     let receiver = peers::prometheus("", &[RECEIVING]);
     let first = agent(&receiver).start();

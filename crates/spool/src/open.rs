@@ -5,7 +5,7 @@ use crate::{
     position::{self, Position},
     segment::{self, Found, Segment},
 };
-use skopos_base::fs::{FileLock, Fs, OpenMode, SharedFs};
+use skopos_base::fs::{File, FileLock, Fs, OpenMode, SharedFs};
 use std::{collections::VecDeque, io, path::Path, path::PathBuf};
 
 /// The lock of a directory.
@@ -97,6 +97,19 @@ fn sync_above(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     })
 }
 
+/// Says that a file has more than its whole records.
+fn tell_rest(path: &Path, file: &dyn File, offset: u64) {
+    let bytes = file.len().map_or(0, |len| len.saturating_sub(offset));
+    if bytes > 0 {
+        tracing::warn!(
+            path = %path.display(),
+            offset,
+            bytes,
+            "what stands there in the queue is no whole record and is passed over: a crash or damage left it",
+        );
+    }
+}
+
 /// All segments with whole records; files that have none go, and so do places of readers of other names.
 fn segments(fs: &dyn Fs, dir: &Path, names: &[String]) -> Result<VecDeque<Segment>, OpenError> {
     let mut found: VecDeque<Segment> = VecDeque::new();
@@ -113,11 +126,13 @@ fn segments(fs: &dyn Fs, dir: &Path, names: &[String]) -> Result<VecDeque<Segmen
         match segment::look(&*file, first).map_err(OpenError::system(&path))? {
             Found::Foreign => return Err(OpenError::Foreign { path }),
             Found::Nothing => {
+                tell_rest(&path, &*file, segment::FIRST_RECORD);
                 drop(file);
                 let _left = fs.remove_file(&path);
             }
             // A record whose synchronisation failed may stand in two: the later one counts.
             Found::Records(segment) => {
+                tell_rest(&path, &*file, segment.bytes);
                 if let Some(before) = found.back_mut() {
                     before.next = before.next.min(segment.first);
                 }

@@ -398,6 +398,14 @@ impl Spool {
             return;
         };
         let left = damaged.weight - reader.read_of(damaged);
+        let path = segment::path(&self.dir, damaged.first);
+        tracing::error!(
+            path = %path.display(),
+            offset = reader.cursor.as_ref().map(|cursor| cursor.offset),
+            record = reader.next,
+            lost = left,
+            "a record of the queue is damaged: it and those behind it in its file are passed over",
+        );
         reader.miss(damaged.next, left, Why::Damage);
     }
 
