@@ -62,6 +62,7 @@ impl<'a> Answer<'a> {
         self.0.out.push(b'}');
         let of = |severity| remarks(&result.annotations, severity, query);
         let mut warnings = of(Severity::Warning);
+        warnings.extend(self.0.budget().warnings());
         if cut {
             warnings.push("results truncated due to limit".to_owned());
         }

@@ -79,7 +79,7 @@ impl Request {
         }
         found.sort_unstable();
         found.dedup();
-        let mut warnings = Vec::new();
+        let mut warnings = budget.warnings();
         if self.limit > 0 && found.len() > self.limit {
             found.truncate(self.limit);
             warnings.push("results truncated due to limit".to_owned());

@@ -25,6 +25,11 @@ pub(crate) struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
+    /// What the answer may use.
+    pub(crate) fn budget(&self) -> &QueryBudget {
+        self.budget
+    }
+
     /// An answer that begins with `begin`.
     pub(crate) fn begin(parts: &'a Parts, budget: &'a QueryBudget, sink: &'a mut Sink, begin: &[u8]) -> Self {
         Self { parts, budget, sink, out: begin.to_vec(), sent: 0 }

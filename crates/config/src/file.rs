@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use skopos_base::fs::Fs;
 use skopos_intake::OtlpConfig;
 use skopos_model::DurationMs;
-use skopos_remote::config::{RemoteConfigError, RemoteWriteConfig, check_names};
+use skopos_remote::config::{RemoteConfigError, RemoteReadConfig, RemoteWriteConfig, check_names};
 use skopos_scrape::config::{ConfigError, GlobalConfig, ScrapeConfig, ScrapeFeatures, check_jobs};
 use std::path::Path;
 
@@ -37,6 +37,9 @@ pub struct Config {
     /// Who gets what is stored.
     #[serde(deserialize_with = "skopos_model::null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub remote_write: Vec<RemoteWriteConfig>,
+    /// Who is asked when this server is.
+    #[serde(deserialize_with = "skopos_model::null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub remote_read: Vec<RemoteReadConfig>,
     /// How samples are stored.
     #[serde(
         deserialize_with = "skopos_model::null_is_default",
@@ -113,6 +116,9 @@ impl Config {
         for remote in &mut config.remote_write {
             *remote = remote.clone().beside(folder);
         }
+        for remote in &mut config.remote_read {
+            *remote = remote.clone().beside(folder);
+        }
         Ok(config)
     }
 
@@ -132,6 +138,7 @@ impl Config {
 /// Checks the servers that data goes to: each alone, and their names.
 fn check_remotes(text: &str, path: &Path, config: &Config) -> Result<(), LoadError> {
     const WRITE: &str = "remote_write";
+    const READ: &str = "remote_read";
     let wrong = |section: &str, at: usize, error: &RemoteConfigError| {
         let place = places::place_of_remote(text, section, at);
         LoadError::invalid(path, place, format!("{section}: {error}"))
@@ -140,6 +147,11 @@ fn check_remotes(text: &str, path: &Path, config: &Config) -> Result<(), LoadErr
         remote.check().map_err(|e| wrong(WRITE, at, &e))?;
         let names = config.remote_write[..=at].iter().map(|remote| remote.name.as_str());
         check_names(names).map_err(|e| wrong(WRITE, at, &e))?;
+    }
+    for (at, remote) in config.remote_read.iter().enumerate() {
+        remote.check().map_err(|e| wrong(READ, at, &e))?;
+        let names = config.remote_read[..=at].iter().map(|remote| remote.name.as_str());
+        check_names(names).map_err(|e| wrong(READ, at, &e))?;
     }
     Ok(())
 }

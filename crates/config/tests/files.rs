@@ -112,7 +112,7 @@ fn errors_say_file_line_column_and_what_is_allowed() {
     check_error(
         "rules:\n  - a\n",
         "prometheus.yml:1:1: unknown field `rules`, expected one of global, scrape_config_files, \
-         scrape_configs, remote_write, storage, otlp, retention",
+         scrape_configs, remote_write, remote_read, storage, otlp, retention",
     );
     check_error("global: 15s\n", "prometheus.yml:1:9: expected a mapping (lines of `key: value`)");
     check_error("scrape_configs: {a: b}\n", "prometheus.yml:1:17: expected a list (lines of `- item`)");

@@ -227,6 +227,79 @@ impl Default for MetadataConfig {
     }
 }
 
+/// An entry of `remote_read`: a server that is asked when this one is. Its keys stand in the order in which
+/// Prometheus writes them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub struct RemoteReadConfig {
+    /// Its address.
+    pub url: ServerUrl,
+    /// How long an answer may take.
+    #[serde(default = "one_minute")]
+    pub remote_timeout: DurationMs,
+    /// How many bytes a frame of an answer may have.
+    #[serde(default = "fifty_millions")]
+    pub chunked_read_limit: u64,
+    /// Headers that are sent too.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Whether it is asked for times of which this server has all samples.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub read_recent: bool,
+    /// What the server is called in metrics.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// How the server is spoken to.
+    #[serde(flatten, skip_deserializing)]
+    pub http: HttpConfig,
+    /// Without all of these conditions it is not asked.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub required_matchers: BTreeMap<String, String>,
+    /// Whether the labels of this whole server are conditions, too.
+    #[serde(default = "yes")]
+    pub filter_external_labels: bool,
+}
+
+skopos_model::has_inlined!(RemoteReadConfig, http: HttpConfig);
+
+impl RemoteReadConfig {
+    /// Checks what the shape alone does not say.
+    ///
+    /// # Errors
+    /// When a key cannot be, or keys do not fit each other.
+    pub fn check(&self) -> Result<(), RemoteConfigError> {
+        check_server(&self.url, &self.headers, &self.http, self.remote_timeout)?;
+        match self.chunked_read_limit {
+            0 => Err(RemoteConfigError::Number { key: "chunked_read_limit", reason: "must be more than 0" }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same with the paths of files beside `folder`, unless they begin at the root.
+    #[must_use]
+    pub fn beside(mut self, folder: &Path) -> Self {
+        self.http = self.http.beside(folder);
+        self
+    }
+
+    /// How the server is spoken to, with its further headers.
+    pub(crate) fn client(&self) -> HttpConfig {
+        with_headers(&self.http, &self.headers)
+    }
+}
+
+const fn one_minute() -> DurationMs {
+    DurationMs::from_secs(60)
+}
+
+const fn fifty_millions() -> u64 {
+    50_000_000
+}
+
+const fn yes() -> bool {
+    true
+}
+
 /// No request has more samples, and no more are under way side by side.
 const MOST_SAMPLES: u32 = 1_000_000;
 const MOST_SHARDS: u32 = 10_000;

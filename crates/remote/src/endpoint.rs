@@ -101,33 +101,16 @@ impl HttpEndpoint {
     /// # Errors
     /// When the address, a header or a certificate is none.
     pub fn new(fs: &SharedFs, url: &str, options: &EndpointOptions) -> Result<Self, EndpointError> {
-        let wrong =
-            || EndpointError::Url("an address is expected, such as http://host:9090/api/v1/write".into());
-        let mut url = Url::parse(url).map_err(|_| wrong())?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(wrong());
-        }
-        let mut http = options.http.clone();
-        let of_address = take_credentials(&mut url);
-        if http.authorization.is_none() && http.oauth2.is_none() && http.basic_auth.is_none() {
-            http.basic_auth = of_address;
-        }
         // A redirect of a request with a body becomes one without in most clients: it is told and tried
         // again.
-        http.follow_redirects = false;
-        let shown = shown(&url);
-        let failed = |reason: String| EndpointError::Client { url: shown.clone(), reason };
-        http.check().map_err(|e| failed(e.to_string()))?;
+        let http = HttpConfig { follow_redirects: false, ..options.http.clone() };
         let timed = ClientOptions {
             timeout: Some(options.timeout),
             round_robin_dns: options.round_robin_dns,
             idle_per_host: MAX_IDLE,
             ..ClientOptions::default()
         };
-        let client = match HttpClient::new(&http, &timed, fs) {
-            Ok(client) => client,
-            Err(e) => return Err(failed(e.to_string())),
-        };
+        let (client, url, shown) = connect(fs, url, http, &timed)?;
         Ok(Self { client, url, shown, retries_too_many: options.retries_too_many })
     }
 
@@ -174,6 +157,33 @@ impl Endpoint for HttpEndpoint {
             other => other,
         }
     }
+}
+
+/// What makes requests to an address, which may have credentials; the address without them; and how it is
+/// shown.
+///
+/// # Errors
+/// When the address, a header or a certificate is none.
+pub(crate) fn connect(
+    fs: &SharedFs,
+    url: &str,
+    mut http: HttpConfig,
+    options: &ClientOptions,
+) -> Result<(HttpClient, Url, String), EndpointError> {
+    let wrong = || EndpointError::Url("an address is expected, such as http://host:9090/api/v1/write".into());
+    let mut url = Url::parse(url).map_err(|_| wrong())?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(wrong());
+    }
+    let of_address = take_credentials(&mut url);
+    if http.authorization.is_none() && http.oauth2.is_none() && http.basic_auth.is_none() {
+        http.basic_auth = of_address;
+    }
+    let shown = shown(&url);
+    let failed = |reason: String| EndpointError::Client { url: shown.clone(), reason };
+    http.check().map_err(|e| failed(e.to_string()))?;
+    let client = HttpClient::new(&http, options, fs).map_err(|e| failed(e.to_string()))?;
+    Ok((client, url, shown))
 }
 
 /// What a server says that it has stored, if it says so.

@@ -14,6 +14,7 @@
 //! With the feature `server`, for what a server stores:
 //! - `config`: the sections of the configuration file.
 //! - `gather`: what the log says becomes requests; `follow`: the log is followed and a queue filled from it.
+//! - `read`: `RemoteReads`: what other servers have, merged into queries of what this one has.
 //! - `writes`: `RemoteWrites`, a queue, a follower and a sender for each server that the file names.
 //!
 //! The way of a sample: page → `batch::Batcher` → `round::encode` → `skopos_spool::Spool::push` (durable) →
@@ -42,6 +43,8 @@ mod gather;
 mod message;
 mod metadata;
 mod push;
+#[cfg(feature = "server")]
+pub mod read;
 pub mod round;
 mod sender;
 mod stats;
@@ -55,5 +58,7 @@ pub use endpoint::{Endpoint, EndpointError, EndpointOptions, HttpEndpoint, Reply
 pub use follow::Source;
 pub use message::{Counts, Message, Request};
 pub use push::{OpenError, Options, RemoteWrite};
+#[cfg(feature = "server")]
+pub use read::{PreparedReads, RemoteReads};
 #[cfg(feature = "server")]
 pub use writes::{Prepared, RemoteWrites, WritesError, WritesOptions};

@@ -69,6 +69,7 @@ mod query_stats;
 mod query_tool;
 mod relabel;
 mod remote_read;
+mod remote_read_from;
 mod remote_write;
 mod remote_write_out;
 mod replay;

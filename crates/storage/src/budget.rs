@@ -5,9 +5,10 @@ use crate::{
     QueryError,
     turns::{Turn, Turns},
 };
-use skopos_base::{clock::Clock, spawn::Spawner};
+use skopos_base::{clock::Clock, spawn::Spawner, sync::Mutex};
 use skopos_model::DurationMs;
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -40,6 +41,9 @@ impl Default for QueryLimits {
 pub const SAMPLE_BYTES: u64 = 16;
 /// What the account takes a selected series for, in bytes: its labels, where it is found, its chunks.
 pub const SERIES_BYTES: u64 = 256;
+
+/// So many things that an answer lacks are named.
+const MAX_WARNINGS: usize = 20;
 
 /// The memory that all queries of a process hold together (`--query.total-memory`), and which of them have
 /// just begun.
@@ -125,6 +129,8 @@ struct Shared {
     /// The account of the process.
     all: Option<Arc<QueryMemory>>,
     cancelled: AtomicBool,
+    /// What the answer lacks, for whoever reads it.
+    warnings: Mutex<BTreeSet<String>>,
     turn: Turn,
 }
 
@@ -178,6 +184,7 @@ impl QueryBudget {
             memory_peak,
             all,
             cancelled,
+            warnings: Mutex::default(),
             turn: Turn::default(),
         };
         Arc::new(Self { shared: Arc::new(shared), series: AtomicU64::new(0) })
@@ -191,6 +198,19 @@ impl QueryBudget {
     /// How much of its time is left.
     pub fn time_left(&self) -> Duration {
         self.shared.deadline.saturating_sub(self.shared.clock.monotonic())
+    }
+
+    /// Notes what the answer lacks; each thing once, and so many things at most.
+    pub fn warn(&self, what: String) {
+        let mut warnings = self.shared.warnings.lock();
+        if warnings.len() < MAX_WARNINGS {
+            warnings.insert(what);
+        }
+    }
+
+    /// What the answer lacks.
+    pub fn warnings(&self) -> Vec<String> {
+        self.shared.warnings.lock().iter().cloned().collect()
     }
 
     /// The same account for one of several sources that may have the same series. The series that it charges

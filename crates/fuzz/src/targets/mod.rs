@@ -13,6 +13,7 @@ mod gateway;
 mod matcher;
 mod promql;
 mod pushed;
+mod remote_answer;
 mod remote_read;
 mod round;
 mod spool;
@@ -295,6 +296,14 @@ pub const TARGETS: &[Target] = &[
         check: spool::queue,
         // Bodies are read, kept twice and written again.
         memory: on_a_disk(1 << 20, 64),
+    },
+    Target {
+        name: "remote_answer",
+        covers: &[("crates/remote/src/read/answer.rs", &["labels", "decode_samples"])],
+        seeds: remote_answer::seeds,
+        check: remote_answer::any,
+        // A chunk says that it has up to 65,535 samples, of which two bits may be each.
+        memory: Memory { fixed_bytes: 4 << 20, per_input_byte: 1 << 10, most_bytes: NO_LIMIT },
     },
     Target {
         name: "round",

@@ -462,5 +462,6 @@ fn edges_of_the_agent(made: &mut Made) {
     made.edge("spool", "edge-file-without-head", [0; 64]);
     // It says that it has more requests than bytes could hold.
     made.edge("round", "edge-more-parts-than-bytes", [0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);
+    made.edge("remote_answer", "edge-a-label-without-a-name", [0, 0x0a, 4, 0x0a, 2, 0x0a, 0]);
     made.edge("round", "edge-a-request-of-an-earlier-version", b"\x05later");
 }

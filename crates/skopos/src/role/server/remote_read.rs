@@ -1,7 +1,14 @@
-//! The flags of remote read, and the limits that they say.
+//! Remote read both ways: the flags of what others ask, and what this server asks others.
 
 use super::MOST_AT_A_TIME;
-use skopos_api::RemoteReadLimits;
+use crate::role::Failure;
+use skopos_api::{RemoteReadLimits, own_metrics::MetricsSource};
+use skopos_base::Env;
+use skopos_config::Config;
+use skopos_remote::RemoteReads;
+use skopos_storage::Queryable;
+use skopos_tsdb::Db;
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct RemoteReadFlags {
@@ -25,6 +32,20 @@ impl RemoteReadFlags {
             if self.concurrent == 0 { MOST_AT_A_TIME as usize } else { self.concurrent as usize };
         RemoteReadLimits { samples: self.samples, concurrent, frame_bytes: self.frame_bytes as usize }
     }
+}
+
+/// Storage with what the servers of the configuration have.
+pub(super) fn begin(db: &Arc<Db>, env: &Env, config: &Config) -> Result<Arc<RemoteReads>, Failure> {
+    let reads = RemoteReads::new(Arc::clone(db) as Arc<dyn Queryable>, &env.fs);
+    let prepared = reads.prepare(&config.global.external_labels, &config.remote_read);
+    reads.apply(prepared.map_err(|e| Failure::Data(format!("remote_read: {e}")))?);
+    Ok(Arc::new(reads))
+}
+
+/// What is said of those servers.
+pub(super) fn metrics(reads: &Arc<RemoteReads>) -> MetricsSource {
+    let reads = Arc::clone(reads);
+    Arc::new(move |out| reads.write(out))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What runs once storage is open, wired together: scraping, queries, reloads.
 
 use super::{
-    Configured, Flags, about, admin::Administered, listeners::Listeners, own, reloads::Reloads, remote_write,
-    retention::BlockFlags,
+    Configured, Flags, about, admin::Administered, listeners::Listeners, own, reloads::Reloads, remote_read,
+    remote_write, retention::BlockFlags,
 };
 use crate::role::Failure;
 use skopos_agent::{NodeOptions, Top};
@@ -21,7 +21,7 @@ use skopos_promql::{
     queries::Queries,
     shards::{ShardOptions, Shards},
 };
-use skopos_remote::RemoteWrites;
+use skopos_remote::{RemoteReads, RemoteWrites};
 use skopos_scrape::{
     config::ScrapeFeatures,
     fetch::Fetcher,
@@ -52,6 +52,7 @@ pub(super) struct Services {
     listeners: Listeners,
     writes: Arc<RemoteWrites>,
     features: ScrapeFeatures,
+    reads: Arc<RemoteReads>,
 }
 
 impl Services {
@@ -66,6 +67,7 @@ impl Services {
         let (counters, discovery) = (Arc::new(ScrapeCounters::default()), discovery(env));
         let (reloads, remote_read) = (Reloads::loaded_at(env.clock.wall_ms()), remote_read(flags, &db));
         let writes = remote_write::begin((flags, env), &db, &config)?;
+        let reads = remote_read::begin(&db, env, &config)?;
         let gateway = flags.push.gateway(&flags.storage_path, env)?;
         let push = flags.push.push(&db, env, (&flags.enable_feature, gateway.clone()));
         let (listeners, engine) = (flags.push.listeners.listen(push.intake())?, engine(flags, env));
@@ -87,6 +89,7 @@ impl Services {
                 discovery_source(Arc::clone(&discovery.stats)),
                 scrape_limits(flags.max_series_per_target),
                 remote_write::metrics(&writes),
+                remote_read::metrics(&reads),
                 query_source(engine.clone(), Arc::clone(&queries)),
             ],
         ));
@@ -105,7 +108,7 @@ impl Services {
             response_max_bytes: flags.response_max_bytes,
             exemplars: Arc::clone(&db) as _,
             about,
-            storage: Arc::clone(&db) as _,
+            storage: Arc::clone(&reads) as _,
             tsdb_status: crate::tsdb_status::source(&db),
             kept_metadata: kept_metadata(&db),
             tsdb_admin: Arc::new(Administered(Arc::clone(&db))),
@@ -121,7 +124,7 @@ impl Services {
             metrics,
         });
         let (blocks, features) = (flags.blocks.clone(), flags.scrape_features());
-        Ok(Self { db, targets, live, path, reloads, blocks, own_targets, listeners, writes, features })
+        Ok(Self { db, targets, live, path, reloads, blocks, own_targets, listeners, writes, features, reads })
     }
 
     /// Reads the file again. All or nothing: a file with an error changes nothing.
@@ -134,9 +137,12 @@ impl Services {
             let config = config.with_features(self.features);
             let prepared = self.writes.prepare(&config.global.external_labels, &config.remote_write);
             let prepared = prepared.map_err(|e| e.to_string())?;
+            let reads = self.reads.prepare(&config.global.external_labels, &config.remote_read);
+            let reads = reads.map_err(|e| format!("remote_read: {e}"))?;
             let applied = self.targets.apply(&config.global, &config.all_jobs(), &self.own_targets);
             let applied = applied.map_err(|e| e.to_string())?;
             self.writes.apply(prepared);
+            self.reads.apply(reads);
             Ok((config, applied))
         });
         match loaded {
@@ -173,7 +179,7 @@ impl Services {
         self.targets.shutdown().await;
         self.writes.stop().await;
         let db = self.db;
-        drop(self.targets);
+        drop((self.targets, self.reads));
         // A query that does not end in time still holds the database; then it is only made durable.
         let closed = tokio::task::spawn_blocking(move || match Arc::try_unwrap(db) {
             Ok(db) => db.close(),
