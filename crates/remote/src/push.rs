@@ -53,8 +53,15 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A server cannot be spoken to.
-    #[error("{0}")]
-    Endpoint(#[from] EndpointError),
+    #[error("{}{source}", if *of > 1 { format!("number {number} of {of}: ") } else { String::new() })]
+    Endpoint {
+        /// Which of the addresses, from 1. It is not shown: nobody knows what of it is secret.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// What is wrong.
+        source: EndpointError,
+    },
     /// Two addresses lead to the same server.
     #[error("{0} is given twice: a server gets every sample once")]
     Twice(String),
@@ -95,8 +102,10 @@ impl RemoteWrite {
     /// When an address is none, or the queue cannot be opened.
     pub fn start(env: &Env, options: Options) -> Result<(Self, JoinSet<()>), OpenError> {
         let mut endpoints: Vec<HttpEndpoint> = Vec::new();
-        for url in &options.urls {
-            let endpoint = HttpEndpoint::new(&env.fs, url, &options.endpoint)?;
+        let of = options.urls.len();
+        for (number, url) in (1..).zip(&options.urls) {
+            let endpoint = HttpEndpoint::new(&env.fs, url, &options.endpoint)
+                .map_err(|source| OpenError::Endpoint { number, of, source })?;
             if endpoints.iter().any(|known| known.shown() == endpoint.shown()) {
                 return Err(OpenError::Twice(endpoint.shown().to_owned()));
             }
@@ -288,6 +297,9 @@ mod tests {
     #[tokio::test]
     async fn one_server_is_not_given_twice() {
         let env = SimWorld::new(1).env();
+        let wrong = RemoteWrite::start(&env, options(&["http://host/", "//secret"])).unwrap_err();
+        let said = "number 2 of 2: an address is expected, such as http://host:9090/api/v1/write";
+        assert_eq!(wrong.to_string(), said);
         let twice = RemoteWrite::start(&env, options(&["http://a:b@host/", "http://host/?x"]));
         assert!(matches!(twice, Err(OpenError::Twice(url)) if url == "http://host/"));
         assert_ne!(name("http://host/a"), name("http://host/b"));

@@ -23,6 +23,7 @@ mod signals;
 mod storage_metrics;
 #[cfg(feature = "server")]
 mod tsdb_status;
+mod usage;
 
 #[cfg(not(any(feature = "agent", feature = "server")))]
 compile_error!("a program without a role: take the feature `agent`, `server` or both");
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
     #[cfg_attr(not(feature = "server"), expect(unused_variables, reason = "the server shows its flags"))]
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return usage(&error),
+        Err(error) => return usage::usage(&error),
     };
     let result = match cli.role {
         #[cfg(feature = "server")]
@@ -127,14 +128,6 @@ fn flag_values(matches: &ArgMatches) -> BTreeMap<String, String> {
     };
     let flags = role.get_arguments().filter(shown);
     flags.filter_map(|a| Some((a.get_long()?.to_owned(), value(a.get_id().as_str())))).collect()
-}
-
-/// Shows help, or what is wrong with the flags. A wrong flag is exit code 1, as in the programs whose
-/// place we take.
-fn usage(error: &clap::Error) -> ExitCode {
-    // Where it cannot be shown there is nobody to read it.
-    let _shown = error.print();
-    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// The one line that a failed start leaves behind, whatever the log's level is.

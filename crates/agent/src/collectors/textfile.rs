@@ -16,7 +16,7 @@ use skopos_model::{
     name::{METRIC_NAME, is_classic_metric_name},
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -52,11 +52,13 @@ pub(super) struct Family {
     pub(super) samples: Vec<Sample>,
 }
 
+type Labels = Vec<(String, String)>;
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sample {
     /// What stands behind the family's name.
     suffix: &'static str,
-    labels: Vec<(String, String)>,
+    labels: Labels,
     value: f64,
 }
 
@@ -201,7 +203,63 @@ pub(super) fn parse(data: &[u8], most_samples: usize) -> Result<Families, String
         }
     }
     families.retain(|_, family| !family.samples.is_empty());
+    families.values_mut().for_each(Family::complete);
     Ok(families)
+}
+
+impl Family {
+    /// Adds what each histogram and summary has in a page, as the reference does: the bucket without an end,
+    /// which is the count, and a sum and a count of 0.
+    fn complete(&mut self) {
+        let bound = match self.kind {
+            Some(MetricType::Histogram) => "le",
+            Some(MetricType::Summary) => "quantile",
+            _ => return,
+        };
+        let of = |sample: &Sample| {
+            let labels = sample.labels.iter().filter(|(name, _)| !sample.is_bounded() || name != bound);
+            labels.cloned().collect::<Vec<_>>()
+        };
+        let mut all: Vec<(Labels, Vec<Sample>)> = Vec::new();
+        let mut known: HashMap<Labels, usize> = HashMap::new();
+        for sample in std::mem::take(&mut self.samples) {
+            let labels = of(&sample);
+            let at = *known.entry(labels.clone()).or_insert(all.len());
+            if at == all.len() {
+                all.push((labels, Vec::new()));
+            }
+            all[at].1.push(sample);
+        }
+        for (labels, mut samples) in all {
+            let value = |suffix: &str| samples.iter().find(|s| s.suffix == suffix).map(|s| s.value);
+            let (sum, count) = (value("_sum"), value("_count"));
+            let is_endless = |s: &Sample| s.labels.iter().any(|(name, at)| name == bound && is_infinite(at));
+            let lacks_end = bound == "le" && !samples.iter().any(is_endless);
+            if lacks_end {
+                let end = [(bound.to_owned(), "+Inf".to_owned())];
+                let labels = labels.iter().cloned().chain(end).collect();
+                let behind = samples.iter().rposition(|s| s.suffix == "_bucket").map_or(0, |last| last + 1);
+                samples.insert(behind, Sample { suffix: "_bucket", labels, value: count.unwrap_or(0.0) });
+            }
+            for (suffix, value) in [("_sum", sum), ("_count", count)] {
+                if value.is_none() {
+                    samples.push(Sample { suffix, labels: labels.clone(), value: 0.0 });
+                }
+            }
+            self.samples.append(&mut samples);
+        }
+    }
+}
+
+impl Sample {
+    /// Whether a label of it is a bound, of a bucket or a quantile.
+    fn is_bounded(&self) -> bool {
+        matches!(self.suffix, "" | "_bucket")
+    }
+}
+
+fn is_infinite(bound: &str) -> bool {
+    bound.parse().is_ok_and(|bound: f64| bound == f64::INFINITY)
 }
 
 /// The family that a sample belongs to, and what its name has behind the family's.
@@ -314,6 +372,41 @@ mod tests {
         assert!(parse(b"", 9).unwrap().is_empty());
     }
 
+    /// What node_exporter 1.5 makes of the same file.
+    #[test]
+    fn histograms_and_summaries_are_made_whole() {
+        let text = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 4\nh_count 5\n\
+            # TYPE g histogram\ng_bucket{a=\"1\",le=\"1\"} 1\n\
+            # TYPE k histogram\nk_bucket{le=\"+Inf\"} 3\n# TYPE s summary\ns{quantile=\"0.5\"} 1\n";
+        let families = parse(text.as_bytes(), 9).unwrap();
+        let shown: Vec<String> = families
+            .iter()
+            .flat_map(|(name, family)| family.samples.iter().map(move |sample| (name, sample)))
+            .map(|(name, Sample { suffix, labels, value })| {
+                let labels: Vec<String> =
+                    labels.iter().map(|(name, text)| format!("{name}={text}")).collect();
+                format!("{name}{suffix}{{{}}} {value}", labels.join(","))
+            })
+            .collect();
+        let expected = [
+            "g_bucket{a=1,le=1} 1",
+            "g_bucket{a=1,le=+Inf} 0",
+            "g_sum{a=1} 0",
+            "g_count{a=1} 0",
+            "h_bucket{le=1} 1",
+            "h_bucket{le=+Inf} 5",
+            "h_sum{} 4",
+            "h_count{} 5",
+            "k_bucket{le=+Inf} 3",
+            "k_sum{} 0",
+            "k_count{} 0",
+            "s{quantile=0.5} 1",
+            "s_sum{} 0",
+            "s_count{} 0",
+        ];
+        assert_eq!(shown, expected);
+    }
+
     #[test]
     fn samples_of_histograms_and_summaries_belong_to_their_family() {
         let text = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 2\nh_count 1\nx_sum 3\n\
@@ -321,7 +414,7 @@ mod tests {
         let families = parse(text.as_bytes(), 9).unwrap();
         let counts: Vec<(&str, usize)> =
             families.iter().map(|(name, family)| (name.as_str(), family.samples.len())).collect();
-        assert_eq!(counts, [("h", 3), ("s", 1), ("s_bucket", 1), ("x_sum", 1)]);
+        assert_eq!(counts, [("h", 4), ("s", 3), ("s_bucket", 1), ("x_sum", 1)]);
     }
 
     proptest! {

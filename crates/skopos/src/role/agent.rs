@@ -101,9 +101,10 @@ async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
     let listeners = listeners(&web).await?;
     let collectors: Vec<&str> = agent.enabled().collect();
     let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-    tracing::info!(collectors = collectors.len(), path = %web.telemetry_path, ?addresses, "serving metrics");
     let flush_deadline = plan.as_ref().map(|plan| plan.flush_deadline);
     let pushing = plan.map(|plan| push::start(plan, &env)).transpose()?;
+    // What cannot be followed has been found by now.
+    tracing::info!(collectors = collectors.len(), path = %web.telemetry_path, ?addresses, "serving metrics");
     let (remote, senders) = match pushing {
         Some((remote, senders, interval)) => (Some(remote), Some((senders, interval))),
         None => (None, None),
