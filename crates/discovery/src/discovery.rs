@@ -4,7 +4,7 @@ use crate::{
     config::DiscoveryConfigs,
     group::TargetGroup,
     source::{Env, Found},
-    stats::Family,
+    stats::{Family, OF_SCRAPE, Stats},
 };
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -13,6 +13,9 @@ use tokio::task::JoinSet;
 #[derive(Debug)]
 pub struct Discovery {
     found: Arc<Found>,
+    /// So many sources could not be started.
+    failed: u32,
+    stats: Arc<Stats>,
     /// They end when this is dropped.
     _tasks: JoinSet<()>,
 }
@@ -29,12 +32,18 @@ impl Discovery {
                 Err(_) => failed += 1,
             }
         }
-        env.stats.set(Family::FailedConfigs, &[("config", name), ("name", "scrape")], f64::from(failed));
-        Self { found, _tasks: tasks }
+        env.stats.add(Family::FailedConfigs, &OF_SCRAPE, f64::from(failed));
+        Self { found, failed, stats: Arc::clone(&env.stats), _tasks: tasks }
     }
 
     /// The groups that have targets, in the order of the configuration.
     pub fn groups(&self) -> Vec<Arc<TargetGroup>> {
         self.found.groups()
+    }
+}
+
+impl Drop for Discovery {
+    fn drop(&mut self) {
+        self.stats.add(Family::FailedConfigs, &OF_SCRAPE, -f64::from(self.failed));
     }
 }

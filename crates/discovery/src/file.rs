@@ -71,6 +71,24 @@ impl Kind for FileConfig {
     }
 }
 
+impl FileConfig {
+    /// Reads the files as they are now; those patterns that no file has.
+    ///
+    /// # Errors
+    /// When a file is not what it should be.
+    pub fn check_files(&self) -> Result<Vec<String>, SourceError> {
+        let mut missing = Vec::new();
+        for pattern in &self.files {
+            let found = matching(pattern);
+            if found.is_empty() {
+                missing.push(pattern.clone());
+            }
+            found.iter().try_for_each(|(path, _)| read_file(path).map(drop))?;
+        }
+        Ok(missing)
+    }
+}
+
 /// Whether a path is one that Prometheus takes.
 fn is_path(path: &str) -> bool {
     let Some((stem, ending)) = path.rsplit_once('.') else { return false };

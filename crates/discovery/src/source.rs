@@ -5,7 +5,7 @@ use crate::{
     error::SourceError,
     group::TargetGroup,
     limits::SOURCE_TARGETS_MAX,
-    stats::{Family, Stats},
+    stats::{Family, OF_SCRAPE, Stats},
     variables::Variables,
 };
 use parking_lot::Mutex;
@@ -65,6 +65,7 @@ impl OfSource {
 impl Found {
     pub(crate) fn new(name: &str, env: &Env) -> Arc<Self> {
         let (name, env) = (name.to_owned(), env.clone());
+        env.stats.set(Family::DiscoveredTargets, &[("config", &name), ("name", "scrape")], 0.0);
         Arc::new(Self { name, env, of_sources: Mutex::default() })
     }
 
@@ -86,7 +87,7 @@ impl Found {
         let targets: usize = all.iter().map(OfSource::target_count).sum();
         let labels = [("config", self.name.as_str()), ("name", "scrape")];
         self.env.stats.set(Family::DiscoveredTargets, &labels, targets as f64);
-        self.env.stats.count(Family::Updates, &[]);
+        self.env.stats.count(Family::Updates, &OF_SCRAPE);
         self.env.changed.notify_one();
     }
 }
@@ -156,7 +157,7 @@ impl Sink {
         change: impl FnOnce(&mut BTreeMap<String, Arc<TargetGroup>>),
         trouble: Option<&SourceError>,
     ) {
-        self.stats().count(Family::ReceivedUpdates, &[("name", "scrape")]);
+        self.stats().count(Family::ReceivedUpdates, &OF_SCRAPE);
         let mut all = self.found.of_sources.lock();
         let own = &mut all[self.at];
         let mut after = own.groups.clone();
@@ -226,6 +227,7 @@ pub(crate) async fn run<R: Refresh>(mut source: R, sink: Sink) {
     let mut ticks = tokio::time::interval(source.interval());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let labels = [("mechanism", source.mechanism())];
+    sink.stats().add(Family::RefreshFailures, &labels, 0.0);
     loop {
         ticks.tick().await;
         let begun = Instant::now();
@@ -268,7 +270,7 @@ mod tests {
         let stats = Arc::clone(&env.stats);
         let found = Found::new("job", &env);
         let (one, two) = (found.sink("a"), found.sink("b"));
-        let updates = || stats.value("prometheus_sd_updates_total", &[]);
+        let updates = || stats.value("prometheus_sd_updates_total", &OF_SCRAPE);
         one.replace(vec![group("x", 2), group("y", 1)], None);
         two.update(vec![group("x", 3)]);
         let error = SourceError::Setup("gone".to_owned());

@@ -1,5 +1,6 @@
 //! `Stats`: what discovery counts of itself, under Prometheus' names. Writes no page.
 
+use crate::kubernetes::Role;
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -48,6 +49,8 @@ families! {
     FileMtime Gauge "prometheus_sd_file_mtime_seconds" "When a file with targets was changed last.";
     FileReadErrors Counter "prometheus_sd_file_read_errors_total" "Files that could not be read.";
     FileScan Summary "prometheus_sd_file_scan_duration_seconds" "How long reading files took.";
+    FileWatcherErrors Counter "prometheus_sd_file_watcher_errors_total"
+        "Files that could not be watched: none, as files are looked at.";
     HttpFailures Counter "prometheus_sd_http_failures_total" "Requests for targets over HTTP that failed.";
     KubernetesEvents Counter "prometheus_sd_kubernetes_events_total" "Changes that Kubernetes told.";
     KubernetesFailures Counter "prometheus_sd_kubernetes_failures_total" "Lists and watches that failed.";
@@ -60,16 +63,21 @@ families! {
     RefreshDuration Summary "prometheus_sd_refresh_duration_seconds" "How long a refresh took.";
     RefreshFailures Counter "prometheus_sd_refresh_failures_total" "Refreshes that failed.";
     Updates Counter "prometheus_sd_updates_total" "Changes of targets that were handed on.";
+    UpdatesDelayed Counter "prometheus_sd_updates_delayed_total"
+        "Changes of targets that could not be handed on: none, as nobody has to take them at once.";
+    ZooKeeperFailures Counter "prometheus_treecache_zookeeper_failures_total"
+        "Connections to ZooKeeper that failed.";
 }
 
-/// Families that show a sample from the start, as they have no labels.
-const WITHOUT_LABELS: [Family; 14] = [
+/// Families that show a sample without labels from the start.
+const WITHOUT_LABELS: [Family; 15] = [
     Family::AzureFailures,
     Family::ConsulFailures,
     Family::DnsFailures,
     Family::DnsLookups,
     Family::FileReadErrors,
     Family::FileScan,
+    Family::FileWatcherErrors,
     Family::HttpFailures,
     Family::KubernetesFailures,
     Family::KumaFailures,
@@ -77,8 +85,26 @@ const WITHOUT_LABELS: [Family; 14] = [
     Family::KumaDuration,
     Family::LinodeFailures,
     Family::NomadFailures,
-    Family::Updates,
+    Family::ZooKeeperFailures,
 ];
+/// Families that show one for targets that are scraped.
+const OF_SCRAPES: [Family; 4] =
+    [Family::FailedConfigs, Family::ReceivedUpdates, Family::Updates, Family::UpdatesDelayed];
+/// What whoever finds targets to be scraped is called.
+pub(crate) const OF_SCRAPE: [(&str, &str); 1] = [("name", "scrape")];
+/// What Kubernetes tells of objects.
+const EVENTS: [&str; 3] = ["add", "delete", "update"];
+
+/// The samples that there are from the start.
+fn first_samples() -> impl Iterator<Item = (Family, SampleLabels)> {
+    let plain = WITHOUT_LABELS.into_iter().map(|family| (family, Vec::new()));
+    let of_scrapes = OF_SCRAPES.into_iter().map(|family| (family, owned(&OF_SCRAPE)));
+    let events = EVENTS.into_iter().flat_map(|event| {
+        let labels = move |role: Role| owned(&[("event", event), ("role", role.as_str())]);
+        Role::ALL.into_iter().map(move |role| (Family::KubernetesEvents, labels(role)))
+    });
+    plain.chain(of_scrapes).chain(events)
+}
 
 /// A family with its samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +127,7 @@ pub struct Stats {
 
 impl Default for Stats {
     fn default() -> Self {
-        let samples = WITHOUT_LABELS.iter().map(|family| ((*family, Vec::new()), Observed::default()));
+        let samples = first_samples().map(|key| (key, Observed::default()));
         Self { samples: Mutex::new(samples.collect()) }
     }
 }
@@ -136,6 +162,11 @@ impl Stats {
 
     pub(crate) fn set(&self, family: Family, labels: &[(&'static str, &str)], value: f64) {
         self.change(family, labels, |observed| observed.value = value);
+    }
+
+    /// Adds to a sample; zero makes that there is one.
+    pub(crate) fn add(&self, family: Family, labels: &[(&'static str, &str)], value: f64) {
+        self.change(family, labels, |observed| observed.value += value);
     }
 
     pub(crate) fn observe(&self, family: Family, labels: &[(&'static str, &str)], took: Duration) {

@@ -115,13 +115,8 @@ impl Pool {
         let most_kept = job.keep_dropped_targets;
         // The same target twice in one job would store every sample twice.
         let mut seen = HashMap::new();
-        let written = job
-            .static_configs
-            .iter()
-            .flat_map(|group| group.targets.iter().map(|address| of_file(group, address)));
-        let found = found.iter().flat_map(|group| group.all_labels());
-        let all = written.map(|own| (own, &of_written)).chain(found.map(|own| (own, &of_found)));
-        for (own, access) in all {
+        for (own, is_found) in all_labels(job, found) {
+            let access = if is_found { &of_found } else { &of_written };
             let discovered = discovered(job, global, &own);
             match target(&pool.job, job, access, &discovered) {
                 Ok(Some((described, target))) => match seen.entry((described, target.url())) {
@@ -149,6 +144,40 @@ impl Pool {
         }
         pool
     }
+}
+
+/// A target as it is found, and what its job's rules make of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// As discovered.
+    pub discovered: Labels,
+    /// Its labels, with those that say how it is reached; none where a rule drops it.
+    pub outcome: Result<Option<Labels>, RefusedTarget>,
+}
+
+/// All targets of a job, in the order in which they are found.
+pub fn describe(job: &ScrapeConfig, global: &GlobalConfig, found: &[Arc<TargetGroup>]) -> Vec<Described> {
+    let (job, name) = (&job.filled(global), Arc::from(job.job_name.as_str()));
+    let access = Arc::new(access(job));
+    let all = all_labels(job, found).map(|(own, _)| {
+        let discovered = discovered(job, global, &own);
+        let outcome = target(&name, job, &access, &discovered);
+        Described { discovered, outcome: outcome.map(|kept| kept.map(|(described, _)| described)) }
+    });
+    all.collect()
+}
+
+/// The labels of targets that are written and of those that are found, and whether it is one of the latter.
+fn all_labels<'a>(
+    job: &'a ScrapeConfig,
+    found: &'a [Arc<TargetGroup>],
+) -> impl Iterator<Item = (Labels, bool)> + 'a {
+    let written = job
+        .static_configs
+        .iter()
+        .flat_map(|group| group.targets.iter().map(|address| of_file(group, address)));
+    let found = found.iter().flat_map(|group| group.all_labels());
+    written.map(|own| (own, false)).chain(found.map(|own| (own, true)))
 }
 
 /// The labels of a target that is written in the file.

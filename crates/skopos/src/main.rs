@@ -84,6 +84,10 @@ fn is_of_collectors(name: &str) -> bool {
     ["collector.", "no-collector.", "path."].iter().any(|start| name.starts_with(start))
 }
 
+#[cfg(feature = "server")]
+/// The exit code of a check that found what should be otherwise, as promtool has it.
+const FINDINGS: u8 = 3;
+
 fn main() -> ExitCode {
     let parsed = command().try_get_matches().and_then(|m| Ok((Cli::from_arg_matches(&m)?, m)));
     #[cfg_attr(not(feature = "server"), expect(unused_variables, reason = "the server shows its flags"))]
@@ -103,6 +107,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         #[cfg(feature = "server")]
         Err(role::Failure::ReaderGone) => ExitCode::SUCCESS,
+        #[cfg(feature = "server")]
+        Err(found @ role::Failure::Findings(_)) => {
+            eprintln_once(&found);
+            ExitCode::from(FINDINGS)
+        }
         Err(message) => {
             eprintln_once(&message);
             ExitCode::FAILURE

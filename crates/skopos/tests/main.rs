@@ -48,6 +48,7 @@ mod api;
 mod api_beside;
 mod api_state;
 mod auto_reload;
+mod check_tool;
 mod clients;
 mod config_and_signals;
 mod control;

@@ -13,6 +13,7 @@ use crate::{
     limits::SOURCE_TARGETS_MAX,
     meta::{Meta, host_port},
     source::Sink,
+    stats::Family,
 };
 use connection::Connection;
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,7 @@ impl Source {
         for server in self.servers.iter().cycle() {
             let was_told = self.follow(server, &sink).await;
             if let Err(error) = &was_told {
+                sink.stats().count(Family::ZooKeeperFailures, &[]);
                 sink.failed(error);
             }
             wait = if matches!(was_told, Ok(())) { BACK_OFF.0 } else { (wait * 2).min(BACK_OFF.1) };
@@ -115,6 +117,7 @@ impl Source {
             match changed.await {
                 Ok(groups) => sink.replace(groups, None),
                 Err(error) => {
+                    sink.stats().count(Family::ZooKeeperFailures, &[]);
                     sink.failed(&error);
                     return Ok(());
                 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use skopos_discovery::Variables;
 use std::fs;
 
-fn ec2(request: &Request) -> Reply {
+pub(crate) fn ec2(request: &Request) -> Reply {
     let proof = request.header("authorization");
     assert!(proof.starts_with("AWS4-HMAC-SHA256 Credential=AKID/"), "{proof}");
     let body = &request.body;
@@ -101,7 +101,7 @@ fn full_machine() -> String {
     )
 }
 
-fn lightsail(request: &Request) -> Reply {
+pub(crate) fn lightsail(request: &Request) -> Reply {
     assert_eq!(request.header("x-amz-target"), "Lightsail_20161128.GetInstances");
     Reply::text(
         "application/x-amz-json-1.1",

@@ -7,7 +7,7 @@ use crate::{
 use serde_json::{Value, json};
 
 /// The APIs that stand at addresses of their own.
-fn everybody(request: &Request) -> Reply {
+pub(crate) fn everybody(request: &Request) -> Reply {
     let page_two = request.query.contains("page=2") || request.query.contains("cursor=two");
     let body = match (request.header("host"), request.path.as_str()) {
         ("api.hetzner.cloud", "/v1/servers") => hetzner_servers(page_two),
@@ -181,7 +181,7 @@ fn machines_of_providers_are_the_targets_that_prometheus_finds() {
     ]);
 }
 
-fn scaleway(request: &Request) -> Reply {
+pub(crate) fn scaleway(request: &Request) -> Reply {
     assert_eq!(request.header("x-auth-token"), "6d6d6d6d-1111-4111-8111-111111111111");
     let body = match request.path.as_str() {
         "/instance/v1/zones/fr-par-1/servers" => json!({"servers": [
@@ -226,7 +226,7 @@ fn scaleway(request: &Request) -> Reply {
     Reply::json(body).with("X-Total-Count", 3)
 }
 
-fn puppetdb(request: &Request) -> Reply {
+pub(crate) fn puppetdb(request: &Request) -> Reply {
     assert_eq!(
         (request.path.as_str(), request.body.as_str()),
         ("/pdb/query/v4", r#"{"query":"resources {}"}"#)
@@ -244,7 +244,7 @@ fn puppetdb(request: &Request) -> Reply {
     ]))
 }
 
-fn eureka(request: &Request) -> Reply {
+pub(crate) fn eureka(request: &Request) -> Reply {
     assert_eq!(request.path, "/eureka/apps");
     if request.header("accept") == "application/json" {
         return Reply::json(json!({"applications": {"application": [{"name": "META", "instance": [

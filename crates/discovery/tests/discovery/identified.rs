@@ -177,7 +177,11 @@ fn machines(request: &Request, own: &str) -> Value {
 }
 
 fn open_cloud() -> Server {
-    Server::new(|request: &Request| openstack(request, &format!("http://{}", request.header("host"))))
+    Server::new(openstack_here)
+}
+
+pub(crate) fn openstack_here(request: &Request) -> Reply {
+    openstack(request, &format!("http://{}", request.header("host")))
 }
 
 const LOGIN: &str = "username: me\n  password: hush\n  project_name: p\n  domain_name: Default\n  \
@@ -232,7 +236,7 @@ fn machine(id: String, name: &str, nic: &str, own: Value) -> Value {
     machine
 }
 
-fn azure(request: &Request) -> Reply {
+pub(crate) fn azure(request: &Request) -> Reply {
     let host = request.header("host");
     if host.starts_with("login.microsoftonline.com") {
         if request.path.contains("/oauth2/") && request.path.ends_with("/token") {

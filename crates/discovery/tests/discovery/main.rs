@@ -10,6 +10,7 @@ mod clouds;
 mod cluster;
 mod configs;
 mod containers;
+mod failures;
 mod identified;
 mod lists;
 mod made_up;

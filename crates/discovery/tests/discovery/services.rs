@@ -7,7 +7,7 @@ use crate::{
 use serde_json::{Value, json};
 use std::fs;
 
-fn marathon(request: &Request) -> Reply {
+pub(crate) fn marathon(request: &Request) -> Reply {
     assert_eq!((request.path.as_str(), request.query.as_str()), ("/v2/apps/", "embed=apps.tasks"));
     assert_eq!(request.header("authorization"), "token=hush");
     let task = |id: &str, ports: Value| {
@@ -63,7 +63,7 @@ fn tasks_of_marathon_are_the_targets_that_prometheus_finds() {
     ]);
 }
 
-fn ovh(request: &Request) -> Reply {
+pub(crate) fn ovh(request: &Request) -> Reply {
     if request.path == "/auth/time" {
         return Reply::json(1_700_000_000);
     }
@@ -113,7 +113,7 @@ fn machines_of_ovhcloud_are_the_targets_that_prometheus_finds() {
     same_as_prometheus(&[("vps", &config("vps"), 1), ("bare", &config("dedicated_server"), 1)]);
 }
 
-fn uyuni(request: &Request) -> Reply {
+pub(crate) fn uyuni(request: &Request) -> Reply {
     assert_eq!(request.path, "/rpc/api");
     let body = &request.body;
     let member =

@@ -44,6 +44,10 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Data(String),
     #[cfg(feature = "server")]
+    /// What was checked is sound, and not as it should be.
+    #[error("{0}")]
+    Findings(String),
+    #[cfg(feature = "server")]
     /// Nobody reads what a tool has to say any more.
     #[error("the reader of the output has gone")]
     ReaderGone,
