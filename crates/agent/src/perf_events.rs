@@ -2,10 +2,8 @@
 //! `unsafe`, stand in the crate `perf-event2`; this module says what is counted and reads the counts.
 
 use perf_event::{Builder, Counter, events::Software};
-use rustix::{
-    io::Errno,
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-};
+use rustix::io::Errno;
+use skopos_base::real::raise_file_limit;
 use std::{fmt, io, time::Duration};
 
 /// What is counted, in the kernel's numbers.
@@ -123,13 +121,6 @@ pub(crate) fn count(event: &Event, cpu: usize) -> io::Result<Box<dyn Count>> {
     }
 }
 
-/// Lets this program have as many open files as it may have at most.
-fn raise_file_limit() -> io::Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    Ok(())
-}
-
 fn begin(event: &Event, cpu: usize) -> io::Result<Box<dyn Count>> {
     let mut builder = Builder::new(Software::DUMMY);
     builder.any_pid().one_cpu(cpu).include_kernel();
@@ -160,13 +151,6 @@ mod tests {
         ] {
             assert_eq!(counted.estimate(), estimate, "{counted:?}");
         }
-    }
-
-    #[test]
-    fn a_program_can_take_the_files_it_may_have() {
-        raise_file_limit().unwrap();
-        let limit = getrlimit(Resource::Nofile);
-        assert_eq!(limit.current, limit.maximum);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::{
     json,
     mount::GlobalUrls,
     params::Params,
-    parts::Ready,
+    parts::{Parts, Ready},
     reply::{self, ApiError, ErrorType, Success},
 };
 use axum::Extension;
@@ -79,12 +79,18 @@ struct Active {
     scrape_timeout: String,
 }
 
-/// The targets, narrowed by `state` and `scrapePool`.
+/// The targets, narrowed by `state` and `scrapePool`. Where there are thousands, writing them takes a while,
+/// and scrapes run on the threads that answer.
 pub(crate) async fn targets(
     Ready(parts): Ready,
     Extension(global): Extension<Arc<GlobalUrls>>,
     params: Params,
 ) -> Result<Success, ApiError> {
+    let written = tokio::task::spawn_blocking(move || write_targets(&parts, &global, &params));
+    written.await.map_err(|e| ApiError::internal(e.to_string()))
+}
+
+fn write_targets(parts: &Parts, global: &GlobalUrls, params: &Params) -> Success {
     // As in Prometheus, another state is that of no target.
     let state = params.get("state").map(str::to_ascii_lowercase);
     let wants_active = matches!(state.as_deref(), None | Some("any" | "active"));
@@ -97,13 +103,13 @@ pub(crate) async fn targets(
     body.extend_from_slice(b"{\"activeTargets\":[");
     for (i, target) in all.iter().filter(in_pool).filter(|_| wants_active).enumerate() {
         body.extend_from_slice(if i == 0 { b"" } else { b"," });
-        write_active(&mut body, target, &global);
+        write_active(&mut body, target, global);
     }
     body.extend_from_slice(b"],");
     let dropped = json::to_vec(&Dropped::of(parts.targets.dropped(), wants_dropped, pool));
     // The members of one object.
     body.extend_from_slice(&dropped[1..]);
-    Ok(body.into())
+    body.into()
 }
 
 /// What each rule of a job makes of the labels that it is given, up to the one that drops them.

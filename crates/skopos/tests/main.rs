@@ -10,7 +10,7 @@
 //! - `limits`: bounds on what targets may bring, in a running server
 //! - `replay`: what is answered while a large log is read
 //! - `retention`: what a running server no longer keeps
-//! - `hostile_targets`: what bad targets do to themselves, to others and to memory
+//! - `hostile_targets`, `slow_targets`: what bad targets do to themselves, to others and to memory
 //! - `tsdb_tool`: what the command line does with data directories, beside promtool
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
 //! - `tool_connection`: how the command line gets through to servers of TLS, and what it does not print
@@ -80,6 +80,7 @@ mod scrape_access;
 mod scrape_protocols;
 mod search;
 mod secured;
+mod slow_targets;
 mod streaming;
 mod support;
 mod tool_connection;

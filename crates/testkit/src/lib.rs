@@ -8,7 +8,8 @@
 //! - `skopos`: our own binary as a service
 //! - `process`: a child process, its log and its end
 //! - `http`: a small blocking client that hides nothing of the answer
-//! - `misbehaving`: an HTTP server that follows a script of bad manners
+//! - `misbehaving`: an HTTP server that follows a script of bad manners; `drip`: one that gives a byte a
+//!   second
 //! - `storage`: the contracts of `Querier` and `ChunkQuerier` as suites that every implementation runs, and a
 //!   storage so simple that it is right
 //! - `series`: series with all kinds of samples, and the text in which fixtures hold them
@@ -30,6 +31,7 @@
 //! Failures panic with what went wrong and what to do: this is code for tests. Only loopback is ever used.
 
 pub mod archive;
+pub mod drip;
 pub mod expressions;
 pub mod http;
 pub mod machine;

@@ -2,11 +2,13 @@
 //! Owns every call of the program's lower layers to the operating system; never decides anything.
 
 mod clock;
+mod file_limit;
 mod fs;
 mod rng;
 mod spawn;
 
 pub use clock::RealClock;
+pub use file_limit::raise_file_limit;
 pub use fs::RealFs;
 pub use spawn::RealSpawner;
 

@@ -27,7 +27,7 @@ use skopos_api::{
     App, Asked as AskedOverHttp, Mount,
     notifications::{STARTING, STOPPING},
 };
-use skopos_base::Env;
+use skopos_base::{Env, real::raise_file_limit};
 use skopos_client::DeniedAddresses;
 use skopos_config::{Config, Contents};
 use skopos_model::{DurationMs, TimestampMs};
@@ -247,6 +247,10 @@ fn above_zero(text: &str) -> Result<DurationMs, String> {
 pub(crate) fn run(flags: Flags, values: BTreeMap<String, String>) -> Result<(), Failure> {
     logging::init(&flags.log);
     let env = Env::real();
+    // A target is a connection, a block some files.
+    if let Err(error) = raise_file_limit() {
+        tracing::warn!(%error, "there may be fewer files and connections than the system has");
+    }
     flags.unneeded.warn(&flags.enable_feature);
     flags.blocks.check().and_then(|()| flags.remote_write.check()).map_err(Failure::Flags)?;
     let node = flags.collectors.options().map_err(|e| Failure::Flags(e.to_string()))?;
