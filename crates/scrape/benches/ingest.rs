@@ -1,15 +1,21 @@
 //! Body to committed: parsed, found in the cache, in the head and in the log of a real file system; one core,
 //! steady state (the series are known and keep their order), samples a second. Cold: the target is new.
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
+};
 use skopos_base::Env;
 use skopos_exposition::Format;
 use skopos_model::{DurationMs, Labels, TimestampMs};
+use skopos_proto::families::{
+    FamilyBucket, FamilyHistogram, FamilySpan, FamilyType, LabelPair, Metric, MetricFamily, MetricValue,
+    Untyped, write_delimited,
+};
 use skopos_scrape::{
     body::{Body, Exposition},
     ingest::Ingest,
-    status::{Health, ScrapeCounters},
-    target::{Reading, Source, Target},
+    status::Health,
+    target::{HistogramReading, Reading, Source, Target},
 };
 use skopos_tsdb::{Db, Options};
 use std::{fmt::Write, sync::Arc, time::Duration};
@@ -36,7 +42,10 @@ fn target(instance: u64) -> Target {
         max_series: None,
         forced_error: None,
         access: Arc::default(),
-        reading: Reading::default(),
+        reading: Reading {
+            histograms: HistogramReading { native: true, ..HistogramReading::default() },
+            ..Reading::default()
+        },
         extra_metrics: false,
         failure_log: None,
     }
@@ -62,38 +71,129 @@ fn body(round: u64) -> Body {
     Body::of(Exposition::Lines(Format::Text), out)
 }
 
-fn ingest(c: &mut Criterion) {
-    let bodies: Vec<Body> = (0..BODIES).map(body).collect();
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let db = Db::open(folder.path(), Options::default(), &Env::real()).expect("the database opens");
-    let counters = Arc::new(ScrapeCounters::default());
-    let mut group = c.benchmark_group("ingest");
-    group.throughput(Throughput::Elements(SERIES));
+/// The same body as families in protocol buffers.
+fn families(round: u64) -> Body {
+    let metric = |family: u64, nth: u64| {
+        let i = family * 20 + nth;
+        let labels =
+            [("handler", format!("/api/v1/{nth}")), ("code", "200".into()), ("method", "get".into())];
+        let value = MetricValue::Gauge(Untyped { value: Some((round * (i + 3)) as f64) });
+        let labels = labels.iter().map(|(name, value)| LabelPair::new(name, value)).collect();
+        Metric { labels, timestamp_ms: None, value: Some(value) }
+    };
+    let of = |family| MetricFamily {
+        name: Some(format!("app_metric_{family}")),
+        help: Some("Something.".to_owned()),
+        r#type: Some(FamilyType::Gauge.into()),
+        metrics: (0..20).map(|nth| metric(family, nth)).collect(),
+        unit: None,
+    };
+    Body::of(Exposition::Families, write_delimited(&(0..SERIES / 20).map(of).collect::<Vec<_>>()))
+}
 
-    let mut known = Ingest::new(&target(0), Arc::clone(&counters));
+/// Classic histograms of eight buckets, which are so many series; or as many native ones of ten buckets.
+fn histograms(round: u64, native: bool) -> Body {
+    let count = if native { SERIES } else { SERIES / 10 };
+    let bucket = |n: u64| FamilyBucket {
+        cumulative_count: Some(round * n),
+        upper_bound: Some(if n == 7 { f64::INFINITY } else { n as f64 * 0.25 }),
+        ..FamilyBucket::default()
+    };
+    let histogram = || FamilyHistogram {
+        sample_count: Some(if native { round * 10 } else { round * 7 }),
+        sample_sum: Some(round as f64),
+        buckets: if native { Vec::new() } else { (0..8).map(bucket).collect() },
+        schema: native.then_some(3),
+        positive_spans: if native {
+            vec![FamilySpan { offset: Some(-2), length: Some(10) }]
+        } else {
+            Vec::new()
+        },
+        positive_deltas: if native {
+            let mut deltas = vec![0; 10];
+            deltas[0] = i64::try_from(round).expect("a round is small");
+            deltas
+        } else {
+            Vec::new()
+        },
+        ..FamilyHistogram::default()
+    };
+    let metric = |n: u64| Metric {
+        labels: vec![LabelPair::new("handler", &format!("/api/v1/{n}")), LabelPair::new("method", "get")],
+        timestamp_ms: None,
+        value: Some(MetricValue::Histogram(Box::new(histogram()))),
+    };
+    let family = MetricFamily {
+        name: Some("app_latency_seconds".to_owned()),
+        help: Some("How long it took.".to_owned()),
+        r#type: Some(FamilyType::Histogram.into()),
+        metrics: (0..count).map(metric).collect(),
+        unit: None,
+    };
+    Body::of(Exposition::Families, write_delimited(&[family]))
+}
+
+fn open_metrics(round: u64) -> Body {
+    let text = String::from_utf8(std::mem::take(&mut body(round).bytes)).expect("it is text");
+    let text = text.replace(" untyped\n", " unknown\n") + "# EOF\n";
+    Body::of(Exposition::Lines(Format::OpenMetrics), text)
+}
+
+fn steady(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    db: &Db,
+    (name, instance): (&str, u64),
+    body: impl Fn(u64) -> Body,
+) {
+    let bodies: Vec<Body> = (1..=BODIES).map(body).collect();
+    let mut known = Ingest::new(&target(instance), Arc::default());
     let mut scrape = 0;
-    group.bench_function("steady", |b| {
+    group.bench_function(name, |b| {
         b.iter(|| {
             let at = TimestampMs::new(BEGIN_MS + scrape * STEP_MS);
             let body = &bodies[scrape as usize % bodies.len()];
-            let report = known.body(&db, at, Duration::ZERO, body);
+            let report = known.body(db, at, Duration::ZERO, body);
             assert_eq!((report.health, report.error.as_str()), (Health::Up, ""));
             scrape += 1;
         });
     });
+}
 
-    let mut instance = 0;
-    let at = TimestampMs::new(BEGIN_MS + scrape * STEP_MS);
-    group.bench_function("cold", |b| {
+fn cold(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    db: &Db,
+    (name, first): (&str, u64),
+    body: impl Fn(u64) -> Body,
+) {
+    let (mut instance, body) = (first, body(1));
+    group.bench_function(name, |b| {
         b.iter_batched(
             || {
                 instance += 1;
-                Ingest::new(&target(instance), Arc::clone(&counters))
+                Ingest::new(&target(instance), Arc::default())
             },
-            |mut new| new.body(&db, at, Duration::ZERO, &bodies[0]),
+            |mut new| new.body(db, TimestampMs::new(BEGIN_MS), Duration::ZERO, &body),
             BatchSize::PerIteration,
         );
     });
+}
+
+fn ingest(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ingest");
+    group.throughput(Throughput::Elements(SERIES));
+    let in_database = |bench: &mut dyn FnMut(&Db)| {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        bench(&Db::open(folder.path(), Options::default(), &Env::real()).expect("the database opens"));
+    };
+    in_database(&mut |db| steady(&mut group, db, ("steady", 0), body));
+    in_database(&mut |db| steady(&mut group, db, ("steady, OpenMetrics", 0), open_metrics));
+    in_database(&mut |db| steady(&mut group, db, ("steady, families", 0), families));
+    in_database(&mut |db| {
+        steady(&mut group, db, ("steady, classic histograms", 0), |n| histograms(n, false))
+    });
+    in_database(&mut |db| steady(&mut group, db, ("steady, native histograms", 0), |n| histograms(n, true)));
+    in_database(&mut |db| cold(&mut group, db, ("cold", 0), body));
+    in_database(&mut |db| cold(&mut group, db, ("cold, families", 0), families));
     group.finish();
 }
 

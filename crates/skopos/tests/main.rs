@@ -29,12 +29,14 @@
 //! - `trees`: `parse_query` and `format_query`, beside Prometheus 3
 //! - `type_labels`: types and units as labels, beside Prometheus 3
 //! - `relabel`: made-up rules for labels, beside Prometheus 3
+//! - `replicas`: two servers of one configuration scrape at the same slots
 //! - `scrape_protocols`: what becomes of bodies of every format, beside Prometheus 3
 //! - `scrape_access`: how targets are spoken to, beside Prometheus 3; `secured`: a server with TLS
 //! - `query_ranks`: which queries run, and which took longest
 //! - `query_stats`: what a query says of itself afterwards
 //! - `running_queries`: what is said of a query that runs, and when the server died meanwhile
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
+//! - `own_metrics`: names of what the server says of itself, beside Prometheus 3
 //! - `own_machine`: the server reads the machine that it runs on, and tells its processes
 //! - `documented`: every flag is in the documentation
 //! - `config_and_signals`: files, flags, signals, ports and locks
@@ -62,6 +64,7 @@ mod kill_nine;
 mod limits;
 mod otlp;
 mod own_machine;
+mod own_metrics;
 mod peers;
 mod push_text;
 mod pushgateway;
@@ -74,6 +77,7 @@ mod remote_read_from;
 mod remote_write;
 mod remote_write_out;
 mod replay;
+mod replicas;
 mod retention;
 mod running_queries;
 mod scrape_access;

@@ -11,7 +11,7 @@ use crate::{
 };
 use skopos_model::{
     Exemplar, FloatHistogram, Histogram, TimestampMs,
-    histogram::{CounterResetHint, EXPONENTIAL_SCHEMAS},
+    histogram::{CounterResetHint, EXPONENTIAL_SCHEMAS, Layout, absolute},
 };
 use skopos_proto::{
     exposed::{
@@ -351,10 +351,33 @@ impl Coarser {
     }
 }
 
+/// How many buckets Prometheus counts: those with observations, and of custom ones up to two empty ones between
+/// them, which it keeps.
 fn buckets(value: Value<'_>) -> usize {
+    let gap = |layout: &Layout| if layout.has_custom_bounds() { 2 } else { 0 };
     match value {
         Value::Float(_) => 0,
-        Value::Histogram(h) => h.positive_deltas.len() + h.negative_deltas.len(),
-        Value::FloatHistogram(h) => h.positive_buckets.len() + h.negative_buckets.len(),
+        Value::Histogram(h) => [&h.positive_deltas, &h.negative_deltas]
+            .map(|deltas| populated(absolute(deltas).map(|count| count != 0), gap(&h.layout)))
+            .iter()
+            .sum(),
+        Value::FloatHistogram(h) => [&h.positive_buckets, &h.negative_buckets]
+            .map(|counts| populated(counts.iter().map(|count| *count != 0.0), 0))
+            .iter()
+            .sum(),
     }
+}
+
+/// How many there are, up to `gap` empty ones between them among those.
+fn populated(buckets: impl Iterator<Item = bool>, gap: usize) -> usize {
+    let (mut count, mut empty) = (0, 0);
+    for has_some in buckets {
+        if has_some {
+            count += 1 + if count > 0 && empty <= gap { empty } else { 0 };
+            empty = 0;
+        } else {
+            empty += 1;
+        }
+    }
+    count
 }

@@ -170,6 +170,17 @@ fn native_histograms_are_taken_as_the_job_wants_them() {
 }
 
 #[test]
+fn buckets_without_observations_do_not_count() {
+    let mut sparse = histogram(1);
+    sparse.positive_spans = vec![FamilySpan { offset: Some(0), length: Some(4) }];
+    sparse.positive_deltas = vec![2, -2, 1, -1];
+    with_rig(reading(HistogramReading { buckets_max: 2, ..NATIVE }), |mut rig| {
+        rig.scrapes_families(&[histogram_family(sparse)]);
+        assert_eq!(rig.histograms(), ["h: 0 0.5..1=2 2..4=1"]);
+    });
+}
+
+#[test]
 fn buckets_that_cannot_be_made_fewer_end_the_scrape() {
     with_rig(reading(HistogramReading { buckets_max: 1, ..NATIVE }), |mut rig| {
         let report = rig.scrape_families(&[histogram_family(histogram(1))]);

@@ -1,0 +1,96 @@
+//! What the server says of itself, beside what Prometheus 3 says with the same configuration: names and types, so
+//! that its dashboards and alerts work. What is not there stands in a list, each with the reason.
+
+use crate::support::{server, wait_for_value};
+use skopos_testkit::{
+    misbehaving::{Misbehaviour, Server},
+    peers,
+    service::Service,
+};
+use std::collections::BTreeMap;
+
+/// What Prometheus says and ours does not: names or, with a `*`, beginnings of names.
+const NOT_THERE: [(&str, &[&str]); 1] = [("", &[])];
+
+/// Families by name, with their types.
+fn families(server: &Service) -> BTreeMap<String, String> {
+    let page = server.get("/metrics").text();
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    types.map(|(name, metric_type)| (name.to_owned(), metric_type.to_owned())).collect()
+}
+
+fn excuses(name: &str) -> bool {
+    NOT_THERE.iter().flat_map(|(_, names)| *names).any(|excused| match excused.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == *excused,
+    })
+}
+
+#[test]
+fn families_of_prometheus_are_there_with_their_types_or_stand_in_the_list() {
+    let Some(program) = peers::prometheus_3() else { return };
+    let target = Server::start([Misbehaviour::text("m 1\n")]);
+    let config = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: j, static_configs: [{{targets: \
+         ['{}']}}]}}\n",
+        target.address()
+    );
+    let theirs = peers::prometheus_at(program, &config, &["--log.level=error"]);
+    let ours = server().config(&config).start();
+    for server in [&theirs, &ours] {
+        wait_for_value(server, "count_over_time(up[1h]) > bool 2", 1.0);
+    }
+    let (theirs, ours) = (families(&theirs), families(&ours));
+    let is_of_go = |name: &str| ["go_", "net_conntrack_", "promhttp_"].iter().any(|p| name.starts_with(p));
+    let expected = theirs.iter().filter(|(name, _)| !is_of_go(name));
+    let missing: Vec<_> = expected.clone().filter(|(name, _)| !ours.contains_key(*name)).collect();
+    let unexcused: Vec<_> = missing.iter().filter(|(name, _)| !excuses(name)).collect();
+    assert!(unexcused.is_empty(), "not there: {unexcused:#?}");
+    let other_type = |(name, metric_type): &(&String, &String)| {
+        ours.get(*name)
+            .filter(|ours| ours != metric_type)
+            .map(|ours| format!("{name}: {ours}, not {metric_type}"))
+    };
+    let others: Vec<_> = expected.filter_map(|family| other_type(&family)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    for name in NOT_THERE.iter().flat_map(|(_, names)| *names).filter(|name| !name.ends_with('*')) {
+        assert!(missing.iter().any(|(missing, _)| missing == name), "{name} is excused, and there");
+    }
+}
+
+#[test]
+fn what_jobs_come_to_is_counted_for_each() {
+    let (good, long) =
+        (Server::start([Misbehaviour::text("m 1\n")]), Server::start([Misbehaviour::text("m 1\nn 2\n")]));
+    let config = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n\
+         - {{job_name: good, target_limit: 7, static_configs: [{{targets: ['{0}']}}]}}\n\
+         - {{job_name: samples, sample_limit: 1, static_configs: [{{targets: ['{1}']}}]}}\n\
+         - {{job_name: labels, label_limit: 2, static_configs: [{{targets: ['{1}']}}]}}\n\
+         - {{job_name: bytes, body_size_limit: 5B, static_configs: [{{targets: ['{1}']}}]}}\n\
+         - {{job_name: targets, target_limit: 1, static_configs: [{{targets: ['{0}', '{1}']}}]}}\n\
+         - {{job_name: itself, scrape_interval: 1s, static_configs: [{{targets: ['PORT']}}]}}\n",
+        good.address(),
+        long.address(),
+    );
+    let port = skopos_testkit::port::free_port();
+    let own = format!("127.0.0.1:{port}");
+    let server =
+        server().config(&config.replace("PORT", &own)).flag(&format!("--web.listen-address={own}")).start();
+    for query in [
+        "prometheus_target_scrape_pool_targets{scrape_job=\"targets\"} == 2",
+        "prometheus_target_scrape_pool_target_limit{scrape_job=\"good\"} == 7",
+        "prometheus_target_scrape_pool_sync_total{scrape_job=\"good\"} == 1",
+        "prometheus_target_scrape_pool_exceeded_target_limit_total == 1",
+        "prometheus_target_scrape_pools_total == 6",
+        "prometheus_target_scrapes_exceeded_sample_limit_total > 0",
+        "prometheus_target_scrape_pool_exceeded_label_limits_total > 0",
+        "prometheus_target_scrapes_exceeded_body_size_limit_total > 0",
+        "prometheus_target_metadata_cache_entries{scrape_job=\"itself\"} > 100",
+        "prometheus_target_metadata_cache_bytes{scrape_job=\"itself\"} > 1000",
+        "prometheus_target_interval_length_seconds{interval=\"1s\",quantile=\"0.5\"} > 0.5",
+        "prometheus_target_sync_length_seconds_count{scrape_job=\"itself\"} == 1",
+    ] {
+        wait_for_value(&server, &format!("count({query})"), 1.0);
+    }
+}
