@@ -44,7 +44,7 @@ struct BuildInfo {
 }
 
 /// The Prometheus whose API this is: clients decide by it what they may ask.
-const API_VERSION: &str = "3.14.0";
+pub(crate) const API_VERSION: &str = "3.14.0";
 
 /// Which program this is. Fields that only a Go program has are there, and empty.
 const BUILD: BuildInfo = BuildInfo {

@@ -189,7 +189,7 @@ fn ingest(c: &mut Criterion) {
     in_database(&mut |db| steady(&mut group, db, ("steady, OpenMetrics", 0), open_metrics));
     in_database(&mut |db| steady(&mut group, db, ("steady, families", 0), families));
     in_database(&mut |db| {
-        steady(&mut group, db, ("steady, classic histograms", 0), |n| histograms(n, false))
+        steady(&mut group, db, ("steady, classic histograms", 0), |n| histograms(n, false));
     });
     in_database(&mut |db| steady(&mut group, db, ("steady, native histograms", 0), |n| histograms(n, true)));
     in_database(&mut |db| cold(&mut group, db, ("cold", 0), body));

@@ -136,8 +136,8 @@ impl Manager {
     ) -> Result<Applied, ApplyError> {
         let clients: Vec<&HttpConfig> = jobs.iter().map(|job| &job.http).collect();
         self.shared.fetcher.prepare(&clients).map_err(|(nth, error)| {
-            self.shared.counters.pools.failed();
             let job = jobs[nth].job_name.clone();
+            self.shared.counters.pools.failed(&job);
             ApplyError { job, error }
         })?;
         let mut wanted = self.wanted.lock();

@@ -50,6 +50,8 @@ pub struct JobStats {
     pub failed: u64,
     /// How long it took, in seconds.
     pub length_secs: Recent,
+    /// How many targets were found, those that rules drop and those that cannot be scraped among them.
+    pub discovered: usize,
     /// How many targets it has.
     pub targets: usize,
     /// How many it may have; 0 is no limit.
@@ -67,8 +69,10 @@ pub struct Counted {
     pub made: u64,
     /// How often a job was there before and after the configuration changed.
     pub reloads: u64,
-    /// How often the configuration could not be applied, for a job whose targets cannot be spoken to.
+    /// How often a job could not be begun, since its targets cannot be spoken to.
     pub failed: u64,
+    /// The same of jobs that were there before.
+    pub reloads_failed: u64,
     /// How often a job had more targets than it may.
     pub exceeded_target_limit: u64,
     /// How far apart scrapes were, in seconds, by how far apart they are to be.
@@ -97,9 +101,11 @@ impl PoolStats {
         }
     }
 
-    /// A configuration could not be applied.
-    pub(crate) fn failed(&self) {
-        self.0.lock().failed += 1;
+    /// The targets of a job cannot be spoken to as a configuration says.
+    pub(crate) fn failed(&self, job: &str) {
+        let counted = &mut *self.0.lock();
+        let was_there = counted.jobs.contains_key(job);
+        *(if was_there { &mut counted.reloads_failed } else { &mut counted.failed }) += 1;
     }
 
     /// The targets of a job were put together.
@@ -111,6 +117,7 @@ impl PoolStats {
         job.syncs += 1;
         job.failed += pool.refused.len() as u64;
         job.length_secs.observe(took.as_secs_f64());
+        job.discovered = pool.targets.len() + pool.dropped.count + pool.refused.len();
         job.targets = pool.targets.len();
         job.metadata.clear();
     }

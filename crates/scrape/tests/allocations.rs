@@ -1,5 +1,5 @@
-//! A steady scrape allocates as often for a thousand samples as for four thousand, whatever the format of its body
-//! is: nothing for a sample.
+//! A steady scrape allocates as often for a thousand samples as for four thousand, whatever the format of its
+//! body is: nothing for a sample.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use skopos_exposition::Format;

@@ -1,4 +1,5 @@
-//! Two servers of one configuration: both scrape a target at the same slot, so that their samples can be merged.
+//! Two servers of one configuration: both scrape a target at the same slot, so that their samples can be
+//! merged.
 
 use crate::support::{Metric, PATIENCE, instant, server};
 use skopos_testkit::{
@@ -31,7 +32,8 @@ fn two_servers_scrape_a_target_at_the_same_slot() {
     let targets: Vec<Server> = (0..TARGETS).map(|_| Server::start([Misbehaviour::text("m 1\n")])).collect();
     let list: Vec<String> = targets.iter().map(|target| format!("'{}'", target.address())).collect();
     let config = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: j, static_configs: [{{targets: [{}]}}]}}\n",
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: j, static_configs: [{{targets: \
+         [{}]}}]}}\n",
         list.join(", ")
     );
     // They start at other times, and are told from each other by what they add to data that leaves them.

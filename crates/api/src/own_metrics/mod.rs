@@ -10,13 +10,25 @@ pub(crate) use http::HttpStats;
 pub use queries::query_source;
 pub use scrape::scrape_source;
 
-use crate::parts::App;
+use crate::{parts::App, status::API_VERSION};
 use skopos_exposition::{Families, Format};
+use skopos_model::MetricType;
 use skopos_web::process;
 use std::sync::Arc;
 
 /// Writes the families of one part of the program. Every part has families of its own.
 pub type MetricsSource = Arc<dyn Fn(&mut Families<'_>) + Send + Sync>;
+
+/// That the server is there, and which Prometheus it stands in for. Before it is ready it says nothing.
+fn write_build(out: &mut Families<'_>) {
+    let help = "Which Prometheus' API this is, and of which release of Skopos.";
+    out.family("prometheus_build_info", MetricType::Gauge, help);
+    let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
+    let labels =
+        [("goarch", arch), ("goos", os), ("skopos", env!("CARGO_PKG_VERSION")), ("version", API_VERSION)];
+    out.sample("", &labels, 1.0);
+    out.gauge("prometheus_ready", "Whether the server is ready.", 1.0);
+}
 
 /// All sources together.
 pub struct OwnMetrics {
@@ -38,6 +50,7 @@ impl OwnMetrics {
     pub fn write(&self, format: Format, out: &mut Vec<u8>) {
         let mut families = Families::new(format, out);
         process::write(&mut families);
+        write_build(&mut families);
         self.http.write(&mut families);
         for source in &self.sources {
             source(&mut families);

@@ -86,8 +86,13 @@ fn write_pools(counted: &Counted, out: &mut Families<'_>) {
         ("prometheus_target_scrape_pools_total", "Jobs that were begun.", counted.made),
         (
             "prometheus_target_scrape_pools_failed_total",
-            "Configurations of a job whose targets cannot be spoken to as it says.",
+            "Jobs that could not be begun, since their targets cannot be spoken to as they say.",
             counted.failed,
+        ),
+        (
+            "prometheus_target_scrape_pool_reloads_failed_total",
+            "Jobs of which a new configuration was refused for the same.",
+            counted.reloads_failed,
         ),
         (
             "prometheus_target_scrape_pool_reloads_total",
@@ -147,6 +152,11 @@ fn write_jobs(counted: &Counted, out: &mut Families<'_>) {
         for (job, stats) in &counted.jobs {
             out.sample("", &[("scrape_job", job)], of(stats));
         }
+    }
+    let help = "Targets that were found for a job, those that are not scraped among them.";
+    out.family("prometheus_sd_discovered_targets", Gauge, help);
+    for (job, stats) in &counted.jobs {
+        out.sample("", &[("config", job), ("name", "scrape")], stats.discovered as f64);
     }
     let help = "How long it took to put the targets of a job together.";
     out.family("prometheus_target_sync_length_seconds", MetricType::Summary, help);

@@ -351,8 +351,8 @@ impl Coarser {
     }
 }
 
-/// How many buckets Prometheus counts: those with observations, and of custom ones up to two empty ones between
-/// them, which it keeps.
+/// How many buckets Prometheus counts: those with observations, and of custom ones up to two empty ones
+/// between them, which it keeps.
 fn buckets(value: Value<'_>) -> usize {
     let gap = |layout: &Layout| if layout.has_custom_bounds() { 2 } else { 0 };
     match value {
