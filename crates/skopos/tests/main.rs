@@ -62,6 +62,7 @@ mod federate;
 mod hostile_targets;
 mod kill_nine;
 mod limits;
+mod names;
 mod otlp;
 mod own_machine;
 mod own_metrics;

@@ -1,13 +1,13 @@
 //! `Access`: which API is asked, and as whom: as the configuration says, as a file of `kubectl` says, or as
 //! the cluster tells those who run in it. Asks nothing itself.
 
-use super::{KubernetesConfig, kubeconfig};
+use super::{KubernetesConfig, exec::Exec, kubeconfig};
 use crate::{
     error::SourceError,
     http::{Http, parse_url},
     meta::host_port,
 };
-use reqwest::Url;
+use reqwest::{RequestBuilder, Url, header::AUTHORIZATION};
 use skopos_base::{
     fs::{Fs, SharedFs, read_all},
     secret::Secret,
@@ -24,9 +24,11 @@ const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// See above.
 #[derive(Debug)]
 pub(super) struct Access {
-    pub(super) http: Http,
+    http: Http,
     pub(super) url: Url,
     namespace: Option<String>,
+    /// Tells who we are, where nothing else does.
+    exec: Option<Exec>,
 }
 
 impl Access {
@@ -35,12 +37,14 @@ impl Access {
         client: &HttpConfig,
         fs: &SharedFs,
     ) -> Result<Self, SourceError> {
+        let mut exec = None;
         let (address, client, namespace) = if !config.api_server.is_empty() {
             (config.api_server.clone(), client.clone(), None)
         } else if !config.kubeconfig_file.is_empty() {
             let path = Path::new(&config.kubeconfig_file);
-            let (address, client) = kubeconfig::parse(&read(&**fs, path)?, path)?;
-            (address, client, None)
+            let found = kubeconfig::parse(&read(&**fs, path)?, path)?;
+            exec = found.program.map(Exec::new);
+            (found.address, found.client, None)
         } else {
             let account = Path::new(ACCOUNT);
             let host = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
@@ -48,7 +52,24 @@ impl Access {
             within(account, place, &**fs)?
         };
         let url = parse_url(&address).map_err(SourceError::Setup)?;
-        Ok(Self { http: Http::new(&client, fs)?, url, namespace })
+        Ok(Self { http: Http::new(&client, fs)?, url, namespace, exec })
+    }
+
+    /// A request that is yet to be sent, by somebody who is known.
+    pub(super) async fn get(&self, url: &Url) -> Result<RequestBuilder, SourceError> {
+        let request = self.http.get(url).await?;
+        match &self.exec {
+            Some(exec) => Ok(request.header(AUTHORIZATION, exec.authorization().await?)),
+            None => Ok(request),
+        }
+    }
+
+    /// What came of a request: whom the API does not know is told anew the next time.
+    pub(super) async fn answered<T>(&self, result: Result<T, SourceError>) -> Result<T, SourceError> {
+        if let (Err(SourceError::Status { status: 401, .. }), Some(exec)) = (&result, &self.exec) {
+            exec.forget().await;
+        }
+        result
     }
 
     /// The namespace that we run in.

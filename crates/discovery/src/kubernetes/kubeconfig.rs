@@ -1,5 +1,6 @@
-//! The file that `kubectl` has: which cluster is asked, and as whom. Runs no program to find that out.
+//! The file that `kubectl` has: which cluster is asked, and as whom, or which program tells that. Runs none.
 
+use super::exec::Program;
 use crate::{error::SourceError, yaml};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
@@ -53,7 +54,7 @@ struct User {
     client_key_data: Option<Secret<String>>,
     username: String,
     password: Secret<String>,
-    exec: Option<serde::de::IgnoredAny>,
+    exec: Option<Program>,
     auth_provider: Option<serde::de::IgnoredAny>,
 }
 
@@ -64,8 +65,17 @@ struct Context {
     user: String,
 }
 
+/// What a file says.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) address: String,
+    pub(crate) client: HttpConfig,
+    /// Tells who we are.
+    pub(crate) program: Option<Program>,
+}
+
 /// The address of the API, and how it is asked. Files that are named stand beside the one at `path`.
-pub(crate) fn parse(text: &str, path: &Path) -> Result<(String, HttpConfig), SourceError> {
+pub(crate) fn parse(text: &str, path: &Path) -> Result<Found, SourceError> {
     let what = path.to_string_lossy();
     let wrong = |reason: &dyn std::fmt::Display| SourceError::content(what.clone(), reason);
     let file: File = yaml::read(text).map_err(|e| wrong(&e))?.unwrap_or_default();
@@ -76,9 +86,9 @@ pub(crate) fn parse(text: &str, path: &Path) -> Result<(String, HttpConfig), Sou
     } else {
         named(&file.users, &context.user, "user").map_err(|e| wrong(&e))?
     };
-    if user.exec.is_some() || user.auth_provider.is_some() {
+    if user.auth_provider.is_some() {
         return Err(wrong(
-            &"its user is told by a program, which is not run: write a token or a certificate",
+            &"its user has an `auth-provider`, which newer ones of kubectl lack too: write `exec`",
         ));
     }
     if cluster.proxy_url.is_some() {
@@ -107,7 +117,11 @@ pub(crate) fn parse(text: &str, path: &Path) -> Result<(String, HttpConfig), Sou
         client.basic_auth = Some(BasicAuth { username, password, ..BasicAuth::default() });
     }
     client.check().map_err(|e| wrong(&e))?;
-    Ok((cluster.server, client.beside(path.parent().unwrap_or(Path::new("")))))
+    let folder = path.parent().unwrap_or(Path::new(""));
+    // Whoever is told by the file needs no program.
+    let has_none = client.authorization.is_none() && client.basic_auth.is_none();
+    let program = user.exec.filter(|_| has_none).map(|program| program.beside(folder));
+    Ok(Found { address: cluster.server, client: client.beside(folder), program })
 }
 
 fn named<T: Clone>(all: &[Named<T>], name: &str, kind: &str) -> Result<T, String> {
@@ -146,16 +160,16 @@ users:
     #[test]
     fn the_current_context_says_who_is_asked_and_as_whom() {
         let read = |user: &str| parse(&FILE.replace("USER", user), Path::new("/etc/k/config"));
-        let (address, client) = read("{tokenFile: tokens/t, token: unused}").unwrap();
+        let Found { address, client, .. } = read("{tokenFile: tokens/t, token: unused}").unwrap();
         assert_eq!((address.as_str(), client.tls_config.ca.as_str()), ("https://h:6443", "pem"));
         assert_eq!(client.tls_config.server_name, "k8s");
         let file = client.authorization.unwrap().credentials_file;
         assert_eq!(file.as_deref(), Some(Path::new("/etc/k/tokens/t")));
-        let (_, client) = read("{token: hush}").unwrap();
+        let Found { client, .. } = read("{token: hush}").unwrap();
         assert_eq!(client.authorization.unwrap().credentials.expose(), "hush");
-        let (_, client) = read("{username: me, password: hush}").unwrap();
+        let Found { client, .. } = read("{username: me, password: hush}").unwrap();
         assert_eq!(client.basic_auth.unwrap().username, "me");
-        let (_, client) = read("{client-certificate: a.pem, client-key-data: cGVt}").unwrap();
+        let Found { client, .. } = read("{client-certificate: a.pem, client-key-data: cGVt}").unwrap();
         assert_eq!(client.tls_config.cert_file.as_deref(), Some(Path::new("/etc/k/a.pem")));
         assert_eq!(client.tls_config.key.expose(), "pem");
     }
@@ -163,7 +177,7 @@ users:
     #[test]
     fn what_cannot_be_followed_is_said() {
         for (text, said) in [
-            (FILE.replace("USER", "{exec: {command: x}}"), "a program"),
+            (FILE.replace("USER", "{auth-provider: {name: x}}"), "auth-provider"),
             (FILE.replace("USER", "{client-certificate: a}"), "a certificate needs its key"),
             (
                 FILE.replace("USER", "{}").replace("current-context: main", "current-context: gone"),

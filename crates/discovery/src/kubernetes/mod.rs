@@ -1,7 +1,8 @@
 //! `kubernetes_sd_configs`: objects that a cluster's API tells, and every change of them.
 //!
 //! - this file: the configuration, and which kinds of objects a role needs.
-//! - `access`: which API is asked, and as whom; `kubeconfig`: a file that says so.
+//! - `access`: which API is asked, and as whom; `kubeconfig`: a file that says so; `exec`: a program that it
+//!   names.
 //! - `watch`: lists the objects of a kind, then follows their changes; `world`: all objects that are known,
 //!   and the groups of targets that follow from them.
 //! - `objects`: labels that all kinds have; `node`, `service`, `pod`, `endpoints`, `slice`, `ingress`: the
@@ -12,6 +13,7 @@
 
 mod access;
 mod endpoints;
+mod exec;
 mod ingress;
 mod kubeconfig;
 mod node;

@@ -125,8 +125,9 @@ impl Watch {
         for _ in 0..PAGES_MAX {
             let more = (!next.is_empty()).then_some(("continue", next.as_str()));
             let query = self.query().chain([("limit", PAGE_OBJECTS)]).chain(more);
-            let request = self.access.http.get(&asking(&url, query)).await?;
-            let page = send(request).await?.json()?;
+            let request = self.access.get(&asking(&url, query)).await?;
+            let answer = async { send(request).await?.json() };
+            let page = self.access.answered(answer.await).await?;
             let page = Json::new(&page);
             objects.extend(page.list("items").map(|item| Object::new(self.kind, item)));
             let about = page.get("metadata");
@@ -149,8 +150,8 @@ impl Watch {
         ];
         let url = asking(&below(&self.access.url, &self.path), self.query().chain(more));
         let timeout = Duration::from_secs(WATCH_SECONDS) + WATCH_SLACK;
-        let request = self.access.http.get(&url).await?.timeout(timeout);
-        let mut lines: Lines = match stream(request).await {
+        let request = self.access.get(&url).await?.timeout(timeout);
+        let mut lines: Lines = match self.access.answered(stream(request).await).await {
             Err(SourceError::Status { status: 410, .. }) => return Ok(End::TooOld),
             other => other?,
         };

@@ -400,3 +400,44 @@ fn lists_come_in_pages_and_only_what_is_selected() {
     );
     Ours::start(&text).wait_for_count(5);
 }
+
+#[test]
+fn a_program_that_the_file_of_kubectl_names_tells_who_we_are() {
+    let api = all();
+    // The real one shows what a program tells over TLS alone.
+    let server = Server::secure(move |request: &Request| {
+        // What it tells first has been withdrawn.
+        if request.header("authorization") != "Bearer second" {
+            return Reply::status(401);
+        }
+        api.answer(request)
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ours = |name: &str| {
+        let (marker, path) = (folder.path().join(name), folder.path().join(format!("{name}.config")));
+        let script = format!(
+            "t=first; test -e {0} && t=second; touch {0}; echo '{{\"apiVersion\": \
+             \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \"status\": \
+             {{\"token\": \"'$t'\"}}}}'",
+            marker.display()
+        );
+        let user = json!({"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script],
+            "interactiveMode": "Never",
+        }});
+        let url = format!("https://{}", server.address);
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "m",
+            "contexts": [{"name": "m", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": url, "insecure-skip-tls-verify": true}}],
+            "users": [{"name": "u", "user": user}],
+        });
+        std::fs::write(&path, config.to_string()).unwrap();
+        format!("kubernetes_sd_configs:\n- role: node\n  kubeconfig_file: '{}'", path.display())
+    };
+    // One of the nodes has no address.
+    let count = 2;
+    Ours::start(&ours("alone")).wait_for_count(count);
+    std::fs::write(folder.path().join("beside"), "").unwrap();
+    same_as_prometheus(&[("node", &ours("beside"), count)]);
+}
