@@ -139,6 +139,11 @@ pub fn router(app: App, mount: &Mount) -> Router {
     mount.mounted(routes).layer(middleware::from_fn(clean_path::redirect))
 }
 
+/// The routes of the listener that takes metrics of OpenTelemetry over gRPC; whoever comes there writes.
+pub fn otlp_grpc_router(app: App) -> Router {
+    push::grpc::routes(app)
+}
+
 /// Chunks are compressed already, and a client waits for every frame.
 fn compressible() -> impl Predicate {
     DefaultPredicate::new().and(NotForContentType::const_new(remote_read::STREAM_TYPE))

@@ -190,6 +190,13 @@ impl App {
     }
 }
 
+impl App {
+    /// The parts, once they are there.
+    pub(crate) fn parts(&self) -> Option<Arc<Parts>> {
+        self.parts.get().cloned()
+    }
+}
+
 /// The parts as a handler's argument.
 pub(crate) struct Ready(pub(crate) Arc<Parts>);
 

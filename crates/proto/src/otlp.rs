@@ -17,6 +17,21 @@ pub struct Resource {
     pub attributes: Attributes,
     /// Its metrics, of all scopes.
     pub metrics: Vec<Metric>,
+    /// What measured them.
+    pub scopes: Vec<Scope>,
+}
+
+/// A library that measures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scope {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What else it is.
+    pub attributes: Attributes,
+    /// Where the names that it uses are explained.
+    pub schema_url: String,
 }
 
 /// A metric.
@@ -30,6 +45,8 @@ pub struct Metric {
     pub unit: String,
     /// Its points.
     pub data: Data,
+    /// Which of the scopes of its resource it is of.
+    pub scope: usize,
 }
 
 /// The points of a metric.
@@ -176,6 +193,18 @@ fn each<'a>(
     Ok(())
 }
 
+fn scope(message: &[u8], out: &mut Scope) -> Result<(), WireError> {
+    each(message, |number, value| {
+        match number {
+            1 => out.name = value.text()?.to_owned(),
+            2 => out.version = value.text()?.to_owned(),
+            3 => out.attributes.push(attribute(value.bytes()?)?),
+            _ => {}
+        }
+        Ok(())
+    })
+}
+
 fn resource(message: &[u8]) -> Result<Resource, WireError> {
     let mut out = Resource::default();
     each(message, |number, value| {
@@ -186,12 +215,19 @@ fn resource(message: &[u8]) -> Result<Resource, WireError> {
                 }
                 Ok(())
             })?,
-            2 => each(value.bytes()?, |number, value| {
-                if number == 2 {
-                    out.metrics.push(metric(value.bytes()?)?);
-                }
-                Ok(())
-            })?,
+            2 => {
+                let (at, mut of) = (out.scopes.len(), Scope::default());
+                each(value.bytes()?, |number, value| {
+                    match number {
+                        1 => scope(value.bytes()?, &mut of)?,
+                        2 => out.metrics.push(Metric { scope: at, ..metric(value.bytes()?)? }),
+                        3 => of.schema_url = value.text()?.to_owned(),
+                        _ => {}
+                    }
+                    Ok(())
+                })?;
+                out.scopes.push(of);
+            }
             _ => {}
         }
         Ok(())

@@ -1,13 +1,19 @@
-//! Metrics of OpenTelemetry over HTTP: what each kind becomes under each setting, the SDK of PyPI, and what
-//! is refused.
+//! Metrics of OpenTelemetry over HTTP and gRPC: what each kind becomes under each setting, the SDK of PyPI,
+//! and what is refused.
 
-use crate::support::{instant, server, value, wait_for_value};
+use crate::{
+    secured::certificate,
+    support::{instant, server, value, wait_for_value},
+};
 use skopos_testkit::{
+    free_port,
     http::{self, Response},
+    process::Process,
     service::Service,
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    fs,
     io::Write as _,
     path::Path,
     process::Command,
@@ -38,7 +44,8 @@ fn request(now: u128) -> String {
             {{"key":"service.instance.id","value":{{"stringValue":"i1"}}}},
             {{"key":"host.name","value":{{"stringValue":"h1"}}}},
             {{"key":"k8s.pod","value":{{"stringValue":"p"}}}}]}},
-          "scopeMetrics":[{{"metrics":[
+          "scopeMetrics":[{{"schemaUrl":"http://s","scope":{{"name":"lib","version":"1.2","attributes":[
+            {{"key":"lib.kind","value":{{"stringValue":"k"}}}}]}},"metrics":[
             {{"name":"http.requests","unit":"{{request}}","description":"How many.",
               "sum":{{"aggregationTemporality":2,"isMonotonic":true,
                 "dataPoints":[{{{point},"asInt":"17"}}]}}}},
@@ -121,6 +128,13 @@ fn requests_become_the_series_that_prometheus_documents() {
             17.0,
         ),
         ("{translation_strategy: NoTranslation}", "{'queue.length'}", 2.5),
+        (
+            "{promote_scope_metadata: true}",
+            "up_down{otel_scope_name=\"lib\",otel_scope_version=\"1.2\",otel_scope_schema_url=\"http://s\",\
+             otel_scope_lib_kind=\"k\"}",
+            -4.0,
+        ),
+        ("{}", "up_down{otel_scope_name=\"\"}", -4.0),
         ("{convert_histograms_to_nhcb: true}", "histogram_count(took_milliseconds)", 6.0),
         (
             "{promote_all_resource_attributes: true, ignore_resource_attributes: [k8s.pod]}",
@@ -171,4 +185,65 @@ fn what_cannot_be_is_refused() {
     bomb.write_all(&vec![0; 64 << 20]).unwrap();
     let headers = [("Content-Type", "application/x-protobuf"), ("Content-Encoding", "gzip")];
     assert_eq!(post(&server, &headers, &bomb.finish().unwrap()).status, 413);
+}
+
+/// What the client in Python prints: the outcome of each odd call by its name.
+fn over_grpc(arguments: &[&str]) -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let output = Command::new(root.join(".peers/venv/bin/python"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/otlp_grpc_client.py"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("Failed to export"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let line = |line: &str| line.split_once(' ').map(|(name, rest)| (name.to_owned(), rest.to_owned()));
+    printed.lines().filter_map(line).collect()
+}
+
+#[test]
+fn the_sdk_of_python_sends_over_grpc_and_calls_fail_by_their_statuses() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let server = server()
+        .config("global: {}\n")
+        .flag(&format!("--otlp.grpc-listen-address={address}"))
+        .flag("--push.max-decoded-bytes=1MiB")
+        .start();
+    let outcomes = over_grpc(&[&address]);
+    wait_for_value(&server, "orders_total{job=\"shop\",instance=\"i1\",kind=\"book\"}", 5.0);
+    wait_for_value(&server, "took_seconds_count", 1.0);
+    let starts = |name: &str, with: &str| {
+        let outcome = &outcomes[name];
+        assert!(outcome.starts_with(with), "{name}: {outcome}");
+    };
+    starts("nothing", "OK");
+    starts("broken", "INVALID_ARGUMENT ");
+    starts("bomb", "RESOURCE_EXHAUSTED ");
+    starts("elsewhere", "UNIMPLEMENTED ");
+    starts("stranger", "OK");
+    let over_http = post(&server, &[("Content-Type", "application/x-protobuf")], b"");
+    assert_eq!(over_http.status, 404, "that has a flag of its own");
+}
+
+#[test]
+fn over_grpc_too_only_those_come_in_who_may_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    certificate(folder.path(), &authority);
+    fs::write(folder.path().join("writing"), "writing").unwrap();
+    fs::write(folder.path().join("reading"), "reading").unwrap();
+    let web = "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\ntokens:\n- {name: w, token_file: \
+               writing, scopes: [write]}\n- {name: r, token_file: reading, scopes: [read]}\n";
+    fs::write(folder.path().join("web.yml"), web).unwrap();
+    fs::write(folder.path().join("prometheus.yml"), "").unwrap();
+    let address = format!("localhost:{}", free_port());
+    let mut command = Command::new(crate::support::BINARY);
+    command.current_dir(folder.path()).args(["server", "--web.config.file=web.yml"]);
+    command.args(["--web.listen-address=localhost:0", &format!("--otlp.grpc-listen-address={address}")]);
+    let _process = Process::start("skopos server", command, &folder.path().join("log")).unwrap();
+    let outcomes = over_grpc(&[&address, authority.to_str().unwrap(), "writing"]);
+    assert!(outcomes["nothing"].starts_with("OK"), "{outcomes:?}");
+    assert!(outcomes["stranger"].starts_with("UNAUTHENTICATED"), "{outcomes:?}");
+    assert!(outcomes["reader"].starts_with("PERMISSION_DENIED"), "{outcomes:?}");
 }

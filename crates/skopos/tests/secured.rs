@@ -10,7 +10,9 @@ pub(crate) fn certificate(folder: &Path, authority: &Path) {
     issuer.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issuer_certificate = issuer.self_signed(&issuer_key).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
-    let subject = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let mut subject = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    // With the issuer's name it would be one that vouches for itself.
+    subject.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
     let signed = subject.signed_by(&key, &rcgen::Issuer::new(issuer, &issuer_key)).unwrap();
     fs::write(folder.join("cert.pem"), signed.pem()).unwrap();
     fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();

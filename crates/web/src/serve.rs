@@ -64,6 +64,8 @@ pub struct ServeOptions {
     pub protection: Arc<Protection>,
     /// What a request needs.
     pub needs: fn(&Request) -> Scope,
+    /// What is spoken where no handshake of TLS says it.
+    pub in_the_clear: Protocol,
 }
 
 impl ServeOptions {
@@ -76,6 +78,7 @@ impl ServeOptions {
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             protection: Protection::none(),
             needs: |_| Scope::Read,
+            in_the_clear: Protocol::Http1,
         }
     }
 }
@@ -144,8 +147,8 @@ pub async fn serve(
     options: ServeOptions,
     stop: impl Future<Output = ()>,
 ) {
-    let ServeOptions { max_connections, read_timeout, read_header_timeout, idle_timeout, protection, needs } =
-        options;
+    let ServeOptions { max_connections, read_timeout, read_header_timeout, idle_timeout, .. } = options;
+    let ServeOptions { protection, needs, in_the_clear, .. } = options;
     let guarded = Guard { protection: Arc::clone(&protection), needs };
     let app = app
         .layer(RequestBodyTimeoutLayer::new(read_timeout))
@@ -155,6 +158,7 @@ pub async fn serve(
         places: Places::new(max_connections),
         graceful: GracefulShutdown::new(),
         protection: Arc::clone(&protection),
+        in_the_clear,
         // As in Prometheus, who gives bodies less time gives it to heads and idle connections too.
         times: Times { head: read_header_timeout.min(read_timeout), idle: idle_timeout.min(read_timeout) },
     });
@@ -183,6 +187,7 @@ struct Server {
     places: Arc<Places>,
     graceful: GracefulShutdown,
     protection: Arc<Protection>,
+    in_the_clear: Protocol,
     times: Times,
 }
 
@@ -209,6 +214,7 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
             app: server.app.clone(),
             peer,
             place: Arc::clone(&place),
+            in_the_clear: server.in_the_clear,
             times: server.times,
             watcher: server.graceful.watcher(),
         };
@@ -230,14 +236,16 @@ struct Connection {
     app: Router,
     peer: SocketAddr,
     place: Arc<Place>,
+    in_the_clear: Protocol,
     times: Times,
     watcher: Watcher,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream, protection: &Protection) -> Result<(), String> {
-        let Self { app, peer, place, times, watcher } = self;
-        let (io, protocol) = secured(stream, protection).await.map_err(|error| format!("TLS: {error}"))?;
+        let Self { app, peer, place, in_the_clear, times, watcher } = self;
+        let secured = secured(stream, protection, in_the_clear).await;
+        let (io, protocol) = secured.map_err(|error| format!("TLS: {error}"))?;
         let builder = builder(protocol, times.idle);
         let activity = Activity::new(times.idle, Arc::clone(&place));
         let ended = match protocol {
@@ -254,11 +262,13 @@ impl Connection {
     }
 }
 
-/// What a connection speaks: HTTP/2 only where the TLS handshake said so. It is never guessed from what comes
-/// first, for that may not come.
-#[derive(Clone, Copy)]
-enum Protocol {
+/// What a connection speaks: HTTP/2 only where the TLS handshake said so, or a listener takes nothing else in
+/// the clear. It is never guessed from what comes first, for that may not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
     Http1,
+    /// HTTP/2.
     Http2,
 }
 
@@ -284,11 +294,12 @@ impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 async fn secured(
     mut stream: TcpStream,
     protection: &Protection,
+    in_the_clear: Protocol,
 ) -> io::Result<(Pin<Box<dyn Stream>>, Protocol)> {
     // Answers are small and written at once: waiting to fill a packet only adds latency.
     let _best_effort = stream.set_nodelay(true);
     let Some(tls) = protection.now().tls.clone() else {
-        return Ok((Box::pin(Progress::new(stream, WRITE_TIMEOUT)), Protocol::Http1));
+        return Ok((Box::pin(Progress::new(stream, WRITE_TIMEOUT)), in_the_clear));
     };
     let handshake = async move {
         if begins_as_http(&stream).await? {

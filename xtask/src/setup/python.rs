@@ -14,10 +14,11 @@ const API_CLIENT: Wheel = Wheel { name: "prometheus-api-client", version: "0.7.2
 /// What says whether the description of the API is one.
 const OPENAPI_VALIDATOR: Wheel = Wheel { name: "openapi-spec-validator", version: "0.9.0" };
 /// Clients that push to this server.
-const PUSHERS: [Wheel; 6] = [
+const PUSHERS: [Wheel; 7] = [
     Wheel { name: "influxdb", version: "5.3.2" },
     Wheel { name: "influxdb-client", version: "1.50.0" },
     Wheel { name: "opentelemetry-sdk", version: "1.45.2" },
+    Wheel { name: "opentelemetry-exporter-otlp-proto-grpc", version: "1.45.2" },
     Wheel { name: "opentelemetry-exporter-otlp-proto-http", version: "1.45.2" },
     Wheel { name: "prometheus-client", version: "0.26.0" },
     Wheel { name: "statsd", version: "4.0.1" },

@@ -2,10 +2,11 @@
 //! and handed to `skopos_intake`. Errors are text, as in the programs whose senders come here.
 //!
 //! - `remote_write`: `/api/v1/write`. `text`: Influx and imports. `pushgateway`: `/metrics/job/…`.
-//! - `otlp`: `/api/v1/otlp/v1/metrics`. `export`: what imports read.
+//! - `otlp`: `/api/v1/otlp/v1/metrics`; `grpc`: the same over gRPC. `export`: what imports read.
 //! - `metrics`: what pushes say of themselves.
 
 pub(crate) mod export;
+pub(crate) mod grpc;
 mod metrics;
 pub(crate) mod otlp;
 pub(crate) mod pushgateway;

@@ -18,9 +18,17 @@ const ENABLE: &str = "otlp write receiver needs to be enabled with --web.enable-
 
 /// The answer.
 #[derive(Clone, PartialEq, Message)]
-struct Answer {
+pub(super) struct Answer {
     #[prost(message, optional, tag = "1")]
     partial_success: Option<PartialSuccess>,
+}
+
+impl Answer {
+    /// Where so many points were refused for a reason.
+    pub(super) fn of(reason: Option<String>, refused: u64) -> Self {
+        let rejected = i64::try_from(refused).unwrap_or(i64::MAX);
+        Self { partial_success: reason.map(|reason| PartialSuccess { rejected, reason }) }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
@@ -59,23 +67,19 @@ async fn take(parts: Arc<Parts>, form: OtlpForm, request: Request) -> Result<Wri
 }
 
 fn answer(form: OtlpForm, written: Written) -> Response {
-    let partial_success = match written.refused {
+    let answer = match written.refused {
         Some(refused) if written.samples + written.histograms == 0 => {
             return PushError::new(StatusCode::BAD_REQUEST, refused).into_response();
         }
-        Some(reason) => Some(PartialSuccess {
-            rejected: i64::try_from(written.refused_count).unwrap_or(i64::MAX),
-            reason,
-        }),
-        None => None,
+        reason => Answer::of(reason, written.refused_count),
     };
     match form {
         OtlpForm::Protobuf => {
-            let body = Answer { partial_success }.encode_to_vec();
+            let body = answer.encode_to_vec();
             ([(CONTENT_TYPE, PROTOBUF)], body).into_response()
         }
         OtlpForm::Json => {
-            let body = partial_success.map_or_else(
+            let body = answer.partial_success.map_or_else(
                 || serde_json::json!({}),
                 |p| {
                     let rejected = p.rejected.to_string();

@@ -38,6 +38,7 @@ pub(super) const DECODERS: &[(&str, &[&str])] = &[
         &[
             "read",
             "each",
+            "scope",
             "resource",
             "metric",
             "points",

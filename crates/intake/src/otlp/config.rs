@@ -27,7 +27,7 @@ impl TranslationStrategy {
 }
 
 /// How metrics of OpenTelemetry become series.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OtlpConfig {
     /// Attributes of resources that become labels of all their series.
@@ -42,6 +42,28 @@ pub struct OtlpConfig {
     pub keep_identifying_resource_attributes: bool,
     /// Whether histograms of explicit bounds become native ones with custom buckets.
     pub convert_histograms_to_nhcb: bool,
+    /// Whether what measured a metric becomes labels of its series (`otel_scope_…`).
+    pub promote_scope_metadata: bool,
+    /// Whether a label whose name begins with an underscore, and not with two, begins with `key` instead.
+    pub label_name_underscore_sanitization: bool,
+    /// Whether several underscores in a row stay so many, or become one.
+    pub label_name_preserve_multiple_underscores: bool,
+}
+
+impl Default for OtlpConfig {
+    fn default() -> Self {
+        Self {
+            promote_resource_attributes: Vec::new(),
+            promote_all_resource_attributes: false,
+            ignore_resource_attributes: Vec::new(),
+            translation_strategy: TranslationStrategy::default(),
+            keep_identifying_resource_attributes: false,
+            convert_histograms_to_nhcb: false,
+            promote_scope_metadata: false,
+            label_name_underscore_sanitization: true,
+            label_name_preserve_multiple_underscores: true,
+        }
+    }
 }
 
 impl OtlpConfig {

@@ -1,6 +1,6 @@
 //! Names of metrics and labels, as Prometheus makes them of those of OpenTelemetry.
 
-use super::TranslationStrategy;
+use super::{OtlpConfig, TranslationStrategy};
 
 /// Units of UCUM and what stands for them in names.
 const UNITS: [(&str, &str); 33] = [
@@ -137,15 +137,23 @@ fn not_beginning_with_a_digit(name: String) -> String {
 }
 
 /// The name of a label.
-pub(super) fn label(name: &str, strategy: TranslationStrategy) -> String {
-    if !strategy.escapes() || name.is_empty() {
+pub(super) fn label(name: &str, config: &OtlpConfig) -> String {
+    if !config.translation_strategy.escapes() || name.is_empty() {
         return name.to_owned();
     }
     let kept = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let out: String = name.chars().map(kept).collect();
+    let mut out: String = name.chars().map(kept).collect();
+    if !config.label_name_preserve_multiple_underscores {
+        let mut before = ' ';
+        out.retain(|c| {
+            let is_kept = c != '_' || before != '_';
+            before = c;
+            is_kept
+        });
+    }
     if out.starts_with(|c: char| c.is_ascii_digit()) {
         format!("key_{out}")
-    } else if out.starts_with('_') && !out.starts_with("__") {
+    } else if config.label_name_underscore_sanitization && out.starts_with('_') && !out.starts_with("__") {
         format!("key{out}")
     } else {
         out
@@ -177,8 +185,14 @@ mod tests {
             assert_eq!(metric(name, unit, kind, strategy), expected, "{name} {unit}");
         }
         for (name, expected) in [("a.b", "a_b"), ("1a", "key_1a"), ("_a", "key_a"), ("__a", "__a")] {
-            assert_eq!(label(name, Suffixes), expected);
+            assert_eq!(label(name, &OtlpConfig::default()), expected);
         }
-        assert_eq!(label("a.b", Utf8), "a.b");
+        assert_eq!(label("a.b", &OtlpConfig { translation_strategy: Utf8, ..OtlpConfig::default() }), "a.b");
+        let other = OtlpConfig {
+            label_name_underscore_sanitization: false,
+            label_name_preserve_multiple_underscores: false,
+            ..OtlpConfig::default()
+        };
+        assert_eq!((label("_a..b__c", &other).as_str(), label("a-.b", &other).as_str()), ("_a_b_c", "a_b"));
     }
 }

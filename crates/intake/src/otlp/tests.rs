@@ -51,7 +51,7 @@ fn resource(metrics: Vec<Metric>) -> Resource {
         ("service.instance.id", "i1"),
         ("host.name", "h"),
     ]);
-    Resource { attributes, metrics }
+    Resource { attributes, metrics, ..Resource::default() }
 }
 
 fn point(attributes: &[(&str, &str)]) -> Point {

@@ -12,7 +12,7 @@ use skopos_model::{
 use skopos_proto::{
     convert,
     messages::Sample,
-    otlp::{self, Added, Attributes, Buckets, Data, Exponential, Metric, Number, Point, Resource},
+    otlp::{self, Added, Attributes, Buckets, Data, Exponential, Metric, Number, Point, Resource, Scope},
     write::put_labels,
 };
 use std::collections::BTreeMap;
@@ -53,7 +53,23 @@ struct Translating<'a> {
     config: &'a OtlpConfig,
     /// `job`, `instance` and promoted attributes.
     common: Pairs,
+    /// What measured the metric at hand, where that is wanted.
+    scope: Pairs,
     newest_ns: u64,
+}
+
+/// What a scope becomes, as labels of its series.
+fn labels_of(scope: &Scope, config: &OtlpConfig) -> Pairs {
+    let mut pairs = Pairs::new();
+    for (name, value) in &scope.attributes {
+        add(&mut pairs, names::label(&format!("otel_scope_{name}"), config), value);
+    }
+    for (name, value) in
+        [("name", &scope.name), ("version", &scope.version), ("schema_url", &scope.schema_url)]
+    {
+        pairs.insert(format!("otel_scope_{name}"), value.clone());
+    }
+    pairs
 }
 
 fn value_of<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
@@ -65,7 +81,7 @@ impl<'a> Translating<'a> {
         let attributes = &resource.attributes;
         let mut common = Pairs::new();
         for (name, value) in attributes.iter().filter(|(name, _)| config.promotes(name)) {
-            add(&mut common, names::label(name, config.translation_strategy), value);
+            add(&mut common, names::label(name, config), value);
         }
         let [namespace, name, instance] = IDENTIFYING.map(|name| value_of(attributes, name));
         if let Some(name) = name {
@@ -75,13 +91,20 @@ impl<'a> Translating<'a> {
         if let Some(instance) = instance {
             common.insert("instance".to_owned(), instance.to_owned());
         }
-        Self { config, common, newest_ns: 0 }
+        Self { config, common, scope: Pairs::new(), newest_ns: 0 }
     }
 
     fn all(mut self, resource: &Resource, out: &mut Translated) {
         for metric in &resource.metrics {
+            self.scope = match resource.scopes.get(metric.scope) {
+                Some(scope) if self.config.promote_scope_metadata && !scope.name.is_empty() => {
+                    labels_of(scope, self.config)
+                }
+                _ => Pairs::new(),
+            };
             self.metric(metric, out);
         }
+        self.scope.clear();
         self.target_info(resource, out);
     }
 
@@ -143,9 +166,9 @@ impl<'a> Translating<'a> {
         let mut sorted: Vec<_> = point.attributes.iter().collect();
         sorted.sort_unstable();
         for (name, value) in sorted {
-            add(&mut pairs, names::label(name, self.config.translation_strategy), value);
+            add(&mut pairs, names::label(name, self.config), value);
         }
-        for (name, value) in &self.common {
+        for (name, value) in self.common.iter().chain(&self.scope) {
             pairs.insert(name.clone(), value.clone());
         }
         pairs.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));

@@ -3,7 +3,7 @@
 
 use super::{
     Added, Attributes, Buckets, Data, Exemplar, Exponential, Histogram, Metric, NESTED_MAX, Number, Point,
-    Resource, Summary, text_of,
+    Resource, Scope, Summary, text_of,
 };
 use crate::wire::WireError;
 use serde_json::Value;
@@ -41,8 +41,19 @@ fn float(value: &Value) -> Option<f64> {
 }
 
 fn resource(of: &Value) -> Resource {
-    let metrics = list(of, "scopeMetrics").flat_map(|scope| list(scope, "metrics")).map(metric);
-    Resource { attributes: attributes(&of["resource"], "attributes"), metrics: metrics.collect() }
+    let mut out = Resource { attributes: attributes(&of["resource"], "attributes"), ..Resource::default() };
+    for of_scope in list(of, "scopeMetrics") {
+        let scope = out.scopes.len();
+        out.metrics.extend(list(of_scope, "metrics").map(|of| Metric { scope, ..metric(of) }));
+        let of = &of_scope["scope"];
+        out.scopes.push(Scope {
+            name: text(of, "name"),
+            version: text(of, "version"),
+            attributes: attributes(of, "attributes"),
+            schema_url: text(of_scope, "schemaUrl"),
+        });
+    }
+    out
 }
 
 fn attributes(of: &Value, name: &str) -> Attributes {
@@ -85,7 +96,13 @@ fn metric(of: &Value) -> Metric {
     } else {
         Data::Unknown
     };
-    Metric { name: text(of, "name"), description: text(of, "description"), unit: text(of, "unit"), data }
+    Metric {
+        name: text(of, "name"),
+        description: text(of, "description"),
+        unit: text(of, "unit"),
+        data,
+        scope: 0,
+    }
 }
 
 fn added(of: &Value) -> Added {

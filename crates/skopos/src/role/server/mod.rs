@@ -22,6 +22,7 @@ use crate::{
     logging::{self, LogFlags},
     signals::{Asked, Signals},
 };
+use axum::Router;
 use skopos_agent::{CollectorArgs, NodeOptions};
 use skopos_api::{
     App, Asked as AskedOverHttp, Mount,
@@ -282,7 +283,8 @@ async fn serve_until_stopped(
     for address in &flags.listen_address {
         listeners.extend(listen(address).await.map_err(Failure::system("web.listen-address"))?);
     }
-    let options = flags.web.serve_options()?;
+    let grpc_listeners = flags.push.grpc_listeners().await?;
+    let (options, grpc_options) = (flags.web.serve_options()?, flags.web.grpc_options()?);
     let secured = options.protection.has_tls();
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let app = App::default();
@@ -294,7 +296,8 @@ async fn serve_until_stopped(
     let own_port = addresses.first().map(SocketAddr::port);
     let mount = Mount { own_port, ..flags.web.mount()? };
     let mut asked = app.asked();
-    let mut web = Web::start(listeners, (&app, &mount), options);
+    let mut web = Web::start(listeners, skopos_api::router(app.clone(), &mount), options);
+    let grpc = Web::start(grpc_listeners, skopos_api::otlp_grpc_router(app.clone()), grpc_options);
 
     let opened = tokio::select! {
         opened = open_storage(&flags, &env, &configured.config, progress) => opened?,
@@ -331,7 +334,7 @@ async fn serve_until_stopped(
     tracing::info!("stopping: requests under way are finished first");
     // Whoever cannot wait signals again; what is committed is safe either way.
     tokio::select! {
-        () = web.stop() => {}
+        ((), ()) = async { tokio::join!(web.stop(), grpc.stop()) } => {}
         () = signals.stop() => tracing::warn!("stopping at once, as asked again"),
     }
     // The handlers' share of storage goes with the last of them.
@@ -350,9 +353,8 @@ struct Web {
 }
 
 impl Web {
-    fn start(listeners: Vec<TcpListener>, (app, mount): (&App, &Mount), options: ServeOptions) -> Self {
+    fn start(listeners: Vec<TcpListener>, router: Router, options: ServeOptions) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
-        let router = skopos_api::router(app.clone(), mount);
         let task = tokio::spawn(serve(listeners, router, options, async {
             let _stopped_or_gone = stopped.await;
         }));

@@ -8,10 +8,12 @@ use skopos_intake::{Destination, GatewayOptions, Intake, Limits, Pushgateway, Ve
 use skopos_model::{ByteSize, DurationMs};
 use skopos_storage::Appendable;
 use skopos_tsdb::Db;
+use skopos_web::serve::listen;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use tokio::net::TcpListener;
 
 /// The messages of remote write, as Prometheus calls them.
 const MESSAGES: [(&str, Version); 2] =
@@ -30,6 +32,9 @@ pub(super) struct PushFlags {
     /// Whether metrics of OpenTelemetry are taken at /api/v1/otlp/v1/metrics.
     #[arg(long = "web.enable-otlp-receiver")]
     otlp: bool,
+    /// Address to take metrics of OpenTelemetry at, over gRPC; none without it.
+    #[arg(long = "otlp.grpc-listen-address", value_name = "HOST:PORT")]
+    grpc: Option<String>,
     /// The messages of remote write that are taken.
     #[arg(long = "web.remote-write-receiver.accepted-protobuf-messages", value_name = "NAME",
         value_delimiter = ',', value_parser = [MESSAGES[0].0, MESSAGES[1].0],
@@ -84,6 +89,14 @@ pub(super) struct PushFlags {
 }
 
 impl PushFlags {
+    /// Where metrics of OpenTelemetry come over gRPC.
+    pub(super) async fn grpc_listeners(&self) -> Result<Vec<TcpListener>, Failure> {
+        let Some(address) = &self.grpc else { return Ok(Vec::new()) };
+        let listeners = listen(address).await.map_err(Failure::system("otlp.grpc-listen-address"))?;
+        tracing::info!(address, "taking metrics of OpenTelemetry over gRPC");
+        Ok(listeners)
+    }
+
     /// The Pushgateway, where it is enabled, with the groups of its file.
     pub(super) fn gateway(&self, data: &Path, env: &Env) -> Result<Option<Arc<Pushgateway>>, Failure> {
         if !self.ways.iter().any(|way| way == Way::Pushgateway.as_str()) {

@@ -5,7 +5,10 @@ use crate::role::{Failure, protection};
 use skopos_agent::{Host as _, ThisHost};
 use skopos_api::{CorsOrigin, Mount, notifications::DEFAULT_LISTENERS_MAX};
 use skopos_model::DurationMs;
-use skopos_web::serve::{DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_CONNECTIONS, ServeOptions};
+use skopos_web::{
+    Scope,
+    serve::{DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_CONNECTIONS, Protocol, ServeOptions},
+};
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -76,7 +79,14 @@ impl WebFlags {
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             protection: protection(self.web_config_file.as_deref())?,
             needs: skopos_api::needed_scope,
+            in_the_clear: Protocol::Http1,
         })
+    }
+
+    /// The same for the listener of gRPC: whoever comes there writes, and speaks HTTP/2.
+    pub(super) fn grpc_options(&self) -> Result<ServeOptions, Failure> {
+        let options = self.serve_options()?;
+        Ok(ServeOptions { needs: |_| Scope::Write, in_the_clear: Protocol::Http2, ..options })
     }
 }
 
