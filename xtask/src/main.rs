@@ -61,8 +61,10 @@ usage: cargo xtask COMMAND
   test                     set up, then run every check and every test
   bench [NAME] [-- ARGS]   run the benches (those whose package or name contains NAME) and show their figures
   bench peers [--quick] [--targets N] [--series N] [--interval S] [--warm-up S] [--seconds S] [--only SYSTEM]
-              [--program PATH]
-                           scrape the same load with Prometheus, VictoriaMetrics and skopos, and compare
+              [--churn PERCENT] [--ladder MORE] [--program PATH]
+                           scrape the same load with Prometheus, VictoriaMetrics and skopos, and compare;
+                           PERCENT of the series are new every minute; with MORE targets again and again,
+                           until scrapes are missed
   bench peers queries [--quick] [--only SYSTEM] [--name PART] [--repeat N] [--program PATH]
               [--prometheus PATH]
                            ask Prometheus, VictoriaMetrics and skopos the same about the same samples

@@ -13,9 +13,10 @@ pub(super) const FAMILY_SERIES: usize = 10;
 /// A family that every body has; recovery is told by its series.
 pub(super) const FIRST_FAMILY: &str = "node_counter_0_total";
 
-/// Whole answers, head and compressed body, one for each second.
-pub(super) fn answers(series: usize, seconds: usize) -> Result<Vec<Vec<u8>>> {
-    (0..seconds).map(|second| answer(&text(series, second as u64))).collect()
+/// Whole answers, head and compressed body, one for each second; so much percent of the series have a new label
+/// every minute, a few of them each second.
+pub(super) fn answers(series: usize, seconds: usize, churn: u64) -> Result<Vec<Vec<u8>>> {
+    (0..seconds).map(|second| answer(&text(series, second as u64, churn))).collect()
 }
 
 fn answer(text: &str) -> Result<Vec<u8>> {
@@ -34,7 +35,7 @@ fn answer(text: &str) -> Result<Vec<u8>> {
 
 /// A body in the classic format: six of ten families are counters, the others gauges; of either some move at
 /// every scrape, some seldom, some never, as those of a real machine do.
-fn text(series: usize, second: u64) -> String {
+fn text(series: usize, second: u64, churn: u64) -> String {
     let mut out = String::with_capacity(series * 90);
     for family in 0..series.div_ceil(FAMILY_SERIES) {
         let is_counter = family % 10 < 6;
@@ -46,7 +47,12 @@ fn text(series: usize, second: u64) -> String {
         for i in 0..FAMILY_SERIES.min(series - family * FAMILY_SERIES) {
             let number = (family * FAMILY_SERIES + i) as u64;
             let value = if is_counter { counter(number, second) } else { gauge(number, second) };
-            let _ = writeln!(out, "{name}{{device=\"device-{i}\",mode=\"mode-{}\"}} {value}", family % 7);
+            let _ = write!(out, "{name}{{device=\"device-{i}\",mode=\"mode-{}\"", family % 7);
+            // The first family stays: recovery is told by it.
+            if family > 0 && number % 100 < churn {
+                let _ = write!(out, ",since=\"{}\"", (second + number / 100 % 60) / 60);
+            }
+            let _ = writeln!(out, "}} {value}");
         }
     }
     out
@@ -84,6 +90,8 @@ fn mixed(a: u64, b: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn samples(text: &str) -> Vec<(&str, f64)> {
@@ -93,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_body_has_its_series_and_counters_do_not_fall() {
-        let (first, later) = (text(1000, 3), text(1000, 4));
+        let (first, later) = (text(1000, 3, 0), text(1000, 4, 0));
         let (first, later) = (samples(&first), samples(&later));
         assert_eq!((first.len(), later.len()), (1000, 1000));
         let mut moved = 0;
@@ -107,7 +115,17 @@ mod tests {
             first.iter().filter(|(series, _)| series.starts_with(FIRST_FAMILY)).count(),
             FAMILY_SERIES
         );
-        assert_eq!(samples(&text(13, 0)).len(), 13);
+        assert_eq!(samples(&text(13, 0, 0)).len(), 13);
+    }
+
+    #[test]
+    fn a_part_of_the_series_is_new_every_minute() {
+        let series = |second| -> HashSet<String> {
+            samples(&text(10_000, second, 5)).into_iter().map(|(series, _)| series.to_owned()).collect()
+        };
+        let first = series(0);
+        assert_eq!(first.difference(&series(60)).count(), 495, "5 %, but for the first family's");
+        assert!((1..50).contains(&first.difference(&series(1)).count()), "not all at once");
     }
 
     #[test]

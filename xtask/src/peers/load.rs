@@ -4,10 +4,10 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -28,11 +28,14 @@ struct Shared {
     started: Instant,
     is_gone: AtomicBool,
     served: AtomicU64,
+    interval: Duration,
+    /// By how much the times between two scrapes of a target differed from the interval.
+    jitter: Mutex<Vec<Duration>>,
 }
 
 impl Load {
-    /// Serves `answers`, each for a second, on a free port.
-    pub(super) fn start(answers: Vec<Vec<u8>>) -> Result<Load> {
+    /// Serves `answers`, each for a second, on a free port, to who scrapes every `interval`.
+    pub(super) fn start(answers: Vec<Vec<u8>>, interval: Duration) -> Result<Load> {
         // Targets are told from one another by their addresses in 127.0.0.0/8, which no single address
         // listens for; connections from elsewhere are dropped.
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).context("cannot listen")?;
@@ -42,6 +45,8 @@ impl Load {
             started: Instant::now(),
             is_gone: AtomicBool::new(false),
             served: AtomicU64::new(0),
+            interval,
+            jitter: Mutex::default(),
         };
         let shared = Arc::new(shared);
         let own = Arc::clone(&shared);
@@ -59,7 +64,8 @@ impl Load {
     }
 
     /// The configuration that scrapes `targets` targets.
-    pub(super) fn config(&self, targets: usize, interval_s: u64) -> String {
+    pub(super) fn config(&self, targets: usize) -> String {
+        let interval_s = self.shared.interval.as_secs();
         let mut out = format!(
             "global:\n  scrape_interval: {interval_s}s\n  scrape_timeout: {interval_s}s\n\
              scrape_configs:\n  - job_name: load\n    static_configs:\n      - targets:\n"
@@ -73,6 +79,12 @@ impl Load {
     /// From now on targets fail.
     pub(super) fn stop_answering(&self) {
         self.shared.is_gone.store(true, Ordering::Relaxed);
+    }
+
+    /// By how much the times between two scrapes of a target differed from the interval, since this was asked
+    /// before.
+    pub(super) fn take_jitter(&self) -> Vec<Duration> {
+        std::mem::take(&mut *self.shared.jitter.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How many scrapes were answered.
@@ -91,7 +103,7 @@ fn address(target: usize) -> IpAddr {
 fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut request = [0; REQUEST_BYTES];
-    let mut have = 0;
+    let (mut have, mut last) = (0, None::<Instant>);
     loop {
         let n = stream.read(&mut request[have..])?;
         if n == 0 {
@@ -105,6 +117,10 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         if shared.is_gone.load(Ordering::Relaxed) {
             stream.write_all(GONE)?;
             continue;
+        }
+        if let Some(last) = last.replace(Instant::now()) {
+            let jitter = last.elapsed().abs_diff(shared.interval);
+            shared.jitter.lock().unwrap_or_else(PoisonError::into_inner).push(jitter);
         }
         let second = shared.started.elapsed().as_secs() as usize;
         shared.served.fetch_add(1, Ordering::Relaxed);
@@ -128,8 +144,8 @@ mod tests {
     #[test]
     fn a_target_answers_until_it_is_told_to_fail() {
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nup 1\n".to_vec();
-        let load = Load::start(vec![answer]).unwrap();
-        let config = load.config(3, 1);
+        let load = Load::start(vec![answer], Duration::from_secs(1)).unwrap();
+        let config = load.config(3);
         let target = config.lines().last().unwrap().trim().trim_start_matches("- ");
         assert!(target.starts_with("127.1.0.3:"), "{config}");
         let mut stream = TcpStream::connect(target).unwrap();
@@ -140,6 +156,11 @@ mod tests {
             assert!(got.ends_with(b"up 1\n"), "{}", got.escape_ascii());
         }
         assert_eq!(load.served(), 2);
+        let jitter = load.take_jitter();
+        assert!(
+            jitter.len() == 1 && jitter[0] <= Duration::from_secs(1),
+            "the second came at once: {jitter:?}"
+        );
         drop(stream);
         load.stop_answering();
         let mut stream = TcpStream::connect(target).unwrap();

@@ -28,6 +28,8 @@ use systems::{SYSTEMS, System};
 
 /// How long a system may take to know all series, or to answer after it was killed.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// Where more of the scrapes are missed, a system has come to its end. Watching begins and ends between scrapes.
+const MISSED_MAX: f64 = 0.01;
 /// What is asked for after a crash is this much older than the crash: a peer may lose its last seconds.
 const OLDER_S: u64 = 15;
 
@@ -37,6 +39,10 @@ struct Options<'a> {
     targets: usize,
     series_per_target: usize,
     interval_s: u64,
+    /// So much percent of the series are new every minute.
+    churn: u64,
+    /// With how many targets more it is measured again, until scrapes are missed; none where it is measured once.
+    ladder: Option<usize>,
     warm_up_s: u64,
     seconds: u64,
     /// The one system to measure, else all.
@@ -49,6 +55,8 @@ const USUAL: Options<'_> = Options {
     targets: 300,
     series_per_target: 1000,
     interval_s: 1,
+    churn: 0,
+    ladder: None,
     warm_up_s: 30,
     seconds: 90,
     only: None,
@@ -60,12 +68,17 @@ const QUICK: Options<'_> = Options { targets: 50, warm_up_s: 5, seconds: 20, ..U
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Measured {
     system: &'static str,
+    targets: usize,
     series: u64,
     samples: f64,
     seconds: f64,
     cpu_s: f64,
     /// What the load itself took, a second.
     load_cpu_per_s: f64,
+    /// Of the scrapes that were due.
+    missed: f64,
+    /// 99 % of the times between two scrapes of a target differed by less from the interval.
+    jitter_p99_ms: f64,
     memory: usage::Memory,
     /// Samples since the start, to which the bytes on disk belong.
     stored_samples: f64,
@@ -80,10 +93,16 @@ pub(crate) fn run_all(root: &Path, arguments: &[&str]) -> Result<()> {
     let binary = our_program(root, options.program)?;
     let mut measured = Vec::new();
     for system in SYSTEMS.iter().filter(|system| options.only.is_none_or(|only| only == system.key)) {
-        println!("{}: {} targets of {} series", system.name, options.targets, options.series_per_target);
-        let one = measure(system, &binary, options).with_context(|| system.name.to_owned())?;
-        println!("{}", table::line(&one));
-        measured.push(one);
+        let mut options = options;
+        loop {
+            println!("{}: {} targets of {} series", system.name, options.targets, options.series_per_target);
+            let one = measure(system, &binary, options).with_context(|| system.name.to_owned())?;
+            println!("{}", table::line(&one));
+            let more = options.ladder.filter(|_| one.missed <= MISSED_MAX);
+            measured.push(one);
+            let Some(more) = more else { break };
+            options.targets += more;
+        }
     }
     print!("\n{}", table::text(&measured));
     let path = target.join("peers.md");
@@ -116,12 +135,14 @@ fn parse<'a>(arguments: &[&'a str]) -> Result<Options<'a>> {
             "--targets" => options.targets = usize::try_from(number)?,
             "--series" => options.series_per_target = usize::try_from(number)?,
             "--interval" => options.interval_s = number,
+            "--churn" => options.churn = number,
+            "--ladder" => options.ladder = Some(usize::try_from(number)?),
             "--warm-up" => options.warm_up_s = number,
             "--seconds" => options.seconds = number,
             other => {
                 bail!(
-                    "`{other}` is unknown: --targets, --series, --interval, --warm-up, --seconds, --only, \
-                     --program"
+                    "`{other}` is unknown: --targets, --series, --interval, --churn, --ladder, --warm-up, \
+                     --seconds, --only, --program"
                 )
             }
         }
@@ -134,8 +155,9 @@ fn parse<'a>(arguments: &[&'a str]) -> Result<Options<'a>> {
 
 fn measure(system: &'static System, binary: &Path, options: Options<'_>) -> Result<Measured> {
     let lasts_s = options.warm_up_s + options.seconds + PATIENCE.as_secs();
-    let load = Load::start(body::answers(options.series_per_target, usize::try_from(lasts_s)?)?)?;
-    let mut service = (system.start)(binary, &load.config(options.targets, options.interval_s));
+    let answers = body::answers(options.series_per_target, usize::try_from(lasts_s)?, options.churn)?;
+    let load = Load::start(answers, Duration::from_secs(options.interval_s))?;
+    let mut service = (system.start)(binary, &load.config(options.targets));
     let first_round = options.targets as u64;
     let is_known = poll(PATIENCE, || (load.served() >= first_round).then_some(()));
     ensure!(is_known.is_some(), "of {first_round} targets {} were scraped", load.served());
@@ -144,8 +166,13 @@ fn measure(system: &'static System, binary: &Path, options: Options<'_>) -> Resu
     let (own, process) = (std::process::id(), service.process().id());
     let started = Instant::now();
     let before = (samples(system, &service)?, usage::cpu_s(process)?, usage::cpu_s(own)?);
+    let served = load.served();
+    drop(load.take_jitter());
     let_live(Duration::from_secs(options.seconds));
     let seconds = started.elapsed().as_secs_f64();
+    let due = options.targets as f64 * seconds / options.interval_s as f64;
+    let missed = (1.0 - (load.served() - served) as f64 / due).max(0.0);
+    let jitter_p99_ms = percentile(load.take_jitter(), 0.99).as_secs_f64() * 1000.0;
     let stored_samples = samples(system, &service)?;
     let cpu_s = usage::cpu_s(process)? - before.1;
     let load_cpu_per_s = (usage::cpu_s(own)? - before.2) / seconds;
@@ -164,16 +191,26 @@ fn measure(system: &'static System, binary: &Path, options: Options<'_>) -> Resu
     ensure!(answered.is_some(), "{:?} of {expected} series are there after the crash", count(&service, at));
     Ok(Measured {
         system: system.name,
+        targets: options.targets,
         series: (options.targets * options.series_per_target) as u64,
         samples: stored_samples - before.0,
         seconds,
         cpu_s,
         load_cpu_per_s,
+        missed,
+        jitter_p99_ms,
         memory,
         stored_samples,
         disk_bytes,
         ready_s: killed.elapsed().as_secs_f64(),
     })
+}
+
+/// What such a part of the times is below; zero where there are none.
+fn percentile(mut times: Vec<Duration>, part: f64) -> Duration {
+    times.sort_unstable();
+    let at = (times.len() as f64 * part) as usize;
+    times.get(at.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
 /// How many samples the system says it stored.
@@ -208,9 +245,18 @@ mod tests {
         let some = parse(&["--targets", "7", "--only", "skopos", "--interval", "10"]).unwrap();
         assert_eq!(some, Options { targets: 7, interval_s: 10, only: Some("skopos"), ..USUAL });
         assert_eq!(parse(&["--program", "/bin/x"]).unwrap(), Options { program: Some("/bin/x"), ..USUAL });
+        let rising = parse(&["--ladder", "250", "--churn", "5"]).unwrap();
+        assert_eq!(rising, Options { ladder: Some(250), churn: 5, ..USUAL });
         for bad in [&["--targets"][..], &["--targets", "0"], &["--only", "graphite"], &["--slow", "1"]] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_times() {
+        let times: Vec<Duration> = (0..100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(times, 0.99), Duration::from_millis(99));
+        assert_eq!(percentile(Vec::new(), 0.99), Duration::ZERO);
     }
 
     #[test]

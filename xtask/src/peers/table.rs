@@ -10,7 +10,10 @@ struct Row {
     figure: fn(&Measured) -> String,
 }
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 12] = [
+    Row { what: "targets", goal: "–", figure: |m| thousands(m.targets as f64) },
+    Row { what: "scrapes missed", goal: "–", figure: |m| format!("{:.1} %", m.missed * 100.0) },
+    Row { what: "jitter of scrapes, p99", goal: "50 ms", figure: |m| format!("{:.1} ms", m.jitter_p99_ms) },
     Row { what: "samples stored a second", goal: "–", figure: |m| thousands(m.samples / m.seconds) },
     Row {
         what: "CPU seconds a million samples",
@@ -113,7 +116,10 @@ mod tests {
     fn figures_stand_beside_one_another_and_the_goal() {
         let one = |system, cpu_s| Measured {
             system,
+            targets: 10,
             series: 1000,
+            missed: 0.004,
+            jitter_p99_ms: 12.34,
             samples: 2e6,
             seconds: 20.0,
             cpu_s,
@@ -127,6 +133,8 @@ mod tests {
         let markdown = markdown(&both);
         for line in [
             "| what | A | B | goal |\n| --- | --- | --- | --- |\n",
+            "| scrapes missed | 0.4 % | 0.4 % |",
+            "| jitter of scrapes, p99 | 12.3 ms |",
             "| samples stored a second | 100,000 | 100,000 |",
             "| CPU seconds a million samples | 1.50 | 0.25 | 0.35 |\n",
             "| samples a CPU second | 666,667 | 4,000,000 |",
