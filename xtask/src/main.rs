@@ -65,6 +65,8 @@ usage: cargo xtask COMMAND
                            scrape the same load with Prometheus, VictoriaMetrics and skopos, and compare;
                            PERCENT of the series are new every minute; with MORE targets again and again,
                            until scrapes are missed
+  bench peers push [--seconds S] [--only SYSTEM] [--program PATH]
+                           push 50,000 series by remote write over 4 connections to the three, and compare
   bench peers queries [--quick] [--only SYSTEM] [--name PART] [--repeat N] [--program PATH]
               [--prometheus PATH]
                            ask Prometheus, VictoriaMetrics and skopos the same about the same samples
@@ -107,6 +109,7 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["test"] => test::run_all(&root),
         ["bench", "peers", "queries", rest @ ..] => queries::run_all(&root, rest),
         ["bench", "peers", "agent", rest @ ..] => peers::agent::run_all(&root, rest),
+        ["bench", "peers", "push", rest @ ..] => peers::push::run_all(&root, rest),
         ["bench", "peers", rest @ ..] => peers::run_all(&root, rest),
         ["bench"] => bench::run_all(&root, None, &[]),
         ["bench", "--", rest @ ..] => bench::run_all(&root, None, rest),

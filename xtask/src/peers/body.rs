@@ -13,8 +13,8 @@ pub(super) const FAMILY_SERIES: usize = 10;
 /// A family that every body has; recovery is told by its series.
 pub(super) const FIRST_FAMILY: &str = "node_counter_0_total";
 
-/// Whole answers, head and compressed body, one for each second; so much percent of the series have a new label
-/// every minute, a few of them each second.
+/// Whole answers, head and compressed body, one for each second; so much percent of the series have a new
+/// label every minute, a few of them each second.
 pub(super) fn answers(series: usize, seconds: usize, churn: u64) -> Result<Vec<Vec<u8>>> {
     (0..seconds).map(|second| answer(&text(series, second as u64, churn))).collect()
 }

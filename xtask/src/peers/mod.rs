@@ -9,6 +9,7 @@
 pub(crate) mod agent;
 mod body;
 mod load;
+pub(crate) mod push;
 mod systems;
 mod table;
 pub(crate) mod usage;
@@ -28,7 +29,8 @@ use systems::{SYSTEMS, System};
 
 /// How long a system may take to know all series, or to answer after it was killed.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// Where more of the scrapes are missed, a system has come to its end. Watching begins and ends between scrapes.
+/// Where more of the scrapes are missed, a system has come to its end. Watching begins and ends between
+/// scrapes.
 const MISSED_MAX: f64 = 0.01;
 /// What is asked for after a crash is this much older than the crash: a peer may lose its last seconds.
 const OLDER_S: u64 = 15;
@@ -41,7 +43,8 @@ struct Options<'a> {
     interval_s: u64,
     /// So much percent of the series are new every minute.
     churn: u64,
-    /// With how many targets more it is measured again, until scrapes are missed; none where it is measured once.
+    /// With how many targets more it is measured again, until scrapes are missed; none where it is measured
+    /// once.
     ladder: Option<usize>,
     warm_up_s: u64,
     seconds: u64,
