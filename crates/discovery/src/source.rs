@@ -56,16 +56,9 @@ struct OfSource {
     failing: BTreeMap<Arc<str>, String>,
 }
 
-impl OfSource {
-    fn target_count(&self) -> usize {
-        self.groups.values().map(|group| group.targets.len()).sum()
-    }
-}
-
 impl Found {
     pub(crate) fn new(name: &str, env: &Env) -> Arc<Self> {
         let (name, env) = (name.to_owned(), env.clone());
-        env.stats.set(Family::DiscoveredTargets, &[("config", &name), ("name", "scrape")], 0.0);
         Arc::new(Self { name, env, of_sources: Mutex::default() })
     }
 
@@ -83,19 +76,9 @@ impl Found {
         groups.filter(|group| !group.targets.is_empty()).cloned().collect()
     }
 
-    fn changed(&self, all: &[OfSource]) {
-        let targets: usize = all.iter().map(OfSource::target_count).sum();
-        let labels = [("config", self.name.as_str()), ("name", "scrape")];
-        self.env.stats.set(Family::DiscoveredTargets, &labels, targets as f64);
+    fn changed(&self) {
         self.env.stats.count(Family::Updates, &OF_SCRAPE);
         self.env.changed.notify_one();
-    }
-}
-
-impl Drop for Found {
-    fn drop(&mut self) {
-        let labels = [("config", self.name.as_str()), ("name", "scrape")];
-        self.env.stats.forget(Family::DiscoveredTargets, &labels);
     }
 }
 
@@ -169,7 +152,7 @@ impl Sink {
         }
         if after != own.groups {
             own.groups = after;
-            self.found.changed(&all);
+            self.found.changed();
         }
         drop(all);
         match trouble {
@@ -279,14 +262,10 @@ mod tests {
         let all = [("x".to_owned(), 2), ("y".to_owned(), 1), ("x".to_owned(), 3)];
         assert_eq!(sources(&found), all);
         assert_eq!(updates(), Some(2.0));
-        let labels = [("config", "job"), ("name", "scrape")];
-        assert_eq!(stats.value("prometheus_sd_discovered_targets", &labels), Some(6.0));
         one.replace(vec![group("y", 1)], None);
         two.update(vec![group("z", 1), group("x", 0)]);
         two.update(vec![group("z", 1)]);
         assert_eq!(sources(&found), [("y".to_owned(), 1), ("z".to_owned(), 1)]);
         assert_eq!(updates(), Some(4.0));
-        drop((one, two, found));
-        assert_eq!(stats.value("prometheus_sd_discovered_targets", &labels), None);
     }
 }

@@ -42,7 +42,6 @@ families! {
     AzureFailures Counter "prometheus_sd_azure_failures_total" "Refreshes from Azure that failed.";
     ConsulFailures Counter "prometheus_sd_consul_rpc_failures_total" "Requests to Consul that failed.";
     ConsulDuration Summary "prometheus_sd_consul_rpc_duration_seconds" "How long requests to Consul took.";
-    DiscoveredTargets Gauge "prometheus_sd_discovered_targets" "Targets that were found.";
     DnsFailures Counter "prometheus_sd_dns_lookup_failures_total" "Lookups in DNS that failed.";
     DnsLookups Counter "prometheus_sd_dns_lookups_total" "Lookups in DNS.";
     FailedConfigs Gauge "prometheus_sd_failed_configs" "Entries that could not be started.";

@@ -29,18 +29,7 @@ const NOT_THERE: [(&str, &[&str]); 7] = [
         "remote write and read tell it under the names of their queues, or have no such part",
         &["prometheus_remote_storage_*"],
     ),
-    (
-        "sources of targets have no such part: nothing is watched by threads of its own, or waits for a turn",
-        &[
-            "prometheus_sd_failed_configs",
-            "prometheus_sd_file_watcher_errors_total",
-            "prometheus_sd_kubernetes_events_total",
-            "prometheus_sd_received_updates_total",
-            "prometheus_sd_updates_delayed_total",
-            "prometheus_treecache_watcher_goroutines",
-            "prometheus_treecache_zookeeper_failures_total",
-        ],
-    ),
+    ("nothing of ZooKeeper is watched by threads of its own", &["prometheus_treecache_watcher_goroutines"]),
     (
         "the cache of a target has no table of symbols, and is never emptied by force",
         &[
