@@ -1,15 +1,20 @@
 //! Queries read from other servers too (`remote_read`): real ones, streamed, and our own. What they answer is
 //! what those servers answer themselves; one that is away or wrong costs a warning.
 
-use crate::support::{ask, instant, json, range, server};
+use crate::support::{PATIENCE, ask, instant, json, range, server};
 use skopos_testkit::{
     misbehaving::{Misbehaviour, Server},
     peers,
     remote::{self, Protocol},
     series::{Content, Series, Value},
     service::Service,
+    wait_until,
 };
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    io::Write as _,
+    net::TcpStream,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 const RECEIVING: &str = "--web.enable-remote-write-receiver";
 
@@ -175,4 +180,19 @@ fn a_server_that_is_away_or_wrong_costs_a_warning() {
         let series = json(&ask(&reader, "/api/v1/series", &[("match[]", "counted_total")]));
         assert!(series["warnings"][0].as_str().unwrap_or_default().contains(said), "{said}");
     }
+}
+
+#[test]
+fn a_query_that_waits_for_another_server_ends_with_its_client() {
+    let hangs = Server::start([Misbehaviour::NeverAnswers]);
+    let entry = format!("- {{url: '{}', remote_timeout: 2m, read_recent: true}}\n", hangs.url("/read"));
+    let reader = reader(&entry);
+    let mut stream = TcpStream::connect(reader.address()).unwrap();
+    write!(stream, "GET /api/v1/query?query=m HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    wait_until("it is asked", PATIENCE, || (hangs.requests().len() == 1).then_some(()));
+    drop(stream);
+    wait_until("its end", PATIENCE, || {
+        let shown = json(&reader.get("/api/v1/status/active_queries"));
+        shown["data"].as_array().unwrap().is_empty().then_some(())
+    });
 }

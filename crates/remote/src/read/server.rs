@@ -36,6 +36,8 @@ use tokio::runtime::Handle;
 const VERSION: (&str, &str) = ("x-prometheus-remote-read-version", "0.1.0");
 /// So much of an answer that is an error is shown.
 const SHOWN_BYTES: usize = 256;
+/// How often it is looked whether the query has ended meanwhile.
+const LOOKS_AGAIN: Duration = Duration::from_millis(25);
 /// A batch has about so many series or samples.
 const BATCH_SERIES: usize = 64;
 const BATCH_SAMPLES: usize = 32 << 10;
@@ -200,8 +202,12 @@ impl Server {
         let own = self.config.remote_timeout.as_std();
         let time = own.min(budget.time_left()).max(Duration::from_millis(1));
         self.asking.fetch_add(1, Relaxed);
-        let asked =
-            runtime.block_on(async { tokio::time::timeout(time, self.ask(matchers, range, budget)).await });
+        let asked = runtime.block_on(async {
+            tokio::select! {
+                asked = tokio::time::timeout(time, self.ask(matchers, range, budget)) => asked,
+                ended = until_over(budget) => Ok(Err(Failed::Query(ended))),
+            }
+        });
         self.asking.fetch_sub(1, Relaxed);
         let reason = match asked {
             Ok(Ok(answer)) => {
@@ -223,6 +229,16 @@ impl Server {
     fn warn(&self, reason: &str, budget: &QueryBudget) {
         tracing::debug!(url = self.shown, reason, "a query goes on without what this server has");
         budget.warn(format!("remote_read: {}: {reason}", self.shown));
+    }
+}
+
+/// Waits until the query has to end: its client has gone, or its time is over.
+async fn until_over(budget: &QueryBudget) -> QueryError {
+    loop {
+        if let Err(e) = budget.check() {
+            return e;
+        }
+        tokio::time::sleep(LOOKS_AGAIN).await;
     }
 }
 
