@@ -384,6 +384,9 @@ impl<'a> HeadAppender<'a> {
         exemplar: &Exemplar,
         of_sample: TimestampMs,
     ) -> Result<(), AppendError> {
+        if exemplar.timestamp.is_none() && self.head.exemplars.is_newest(series.index, exemplar) {
+            return Ok(());
+        }
         let timestamp_ms = exemplar.timestamp.unwrap_or(of_sample).as_ms();
         let labels = exemplar.labels.clone();
         let timed = Timed { timestamp_ms, value: exemplar.value, labels };

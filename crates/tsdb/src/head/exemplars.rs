@@ -79,6 +79,16 @@ impl Exemplars {
         self.0.lock().check(series, exemplar)
     }
 
+    /// Whether it is the newest one of its series, its time apart: a target repeats one that has no time of its
+    /// own from scrape to scrape.
+    pub(crate) fn is_newest(&self, series: SeriesIndex, exemplar: &Exemplar) -> bool {
+        let ring = self.0.lock();
+        let newest = ring.by_series.get(&series).map(|ends| &ring.slots[ends.newest as usize].exemplar);
+        newest.is_some_and(|newest| {
+            newest.value.to_bits() == exemplar.value.to_bits() && newest.labels == exemplar.labels
+        })
+    }
+
     /// Adds an exemplar where it is new.
     pub(crate) fn add(&self, series: SeriesIndex, exemplar: Timed) -> Verdict {
         let mut ring = self.0.lock();
@@ -232,6 +242,10 @@ mod tests {
             assert_eq!((exemplars.check(series, &other), exemplars.add(series, other)), (verdict, verdict));
         }
         assert_eq!(exemplars.len(), 2);
+        let newest = long(127, 6);
+        let untimed = |value| Exemplar { labels: newest.labels.clone(), value, timestamp: None };
+        assert!(exemplars.is_newest(series, &untimed(1.0)) && !exemplars.is_newest(series, &untimed(2.0)));
+        assert!(!exemplars.is_newest(SeriesIndex(2), &untimed(1.0)));
         let none = Exemplars::new(0);
         none.add(series, exemplar(1, 1.0));
         assert_eq!(none.len(), 0);
