@@ -22,7 +22,10 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        mpsc::{self, error::TrySendError},
+    },
     time::{Instant, timeout_at},
 };
 
@@ -89,14 +92,14 @@ impl Slots {
     }
 }
 
-/// Runs `work` on a thread once there is a slot for it.
+/// Runs `work` on a thread once there is a slot for what looks something up: nobody waits for queries.
 pub(crate) async fn run<T: Send + 'static>(
     parts: Arc<Parts>,
     budget: Arc<QueryBudget>,
     work: impl FnOnce(&Parts, &Arc<QueryBudget>) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let cancel = CancelOnDrop(Arc::clone(&budget));
-    let slot = parts.query_slots.take_within(budget.time_left()).await?;
+    let slot = parts.lookup_slots.take_within(budget.time_left()).await?;
     let threads = Arc::clone(&parts);
     let done = threads.query_threads.run(move || {
         let running = budget.run();
@@ -111,12 +114,15 @@ pub(crate) async fn run<T: Send + 'static>(
 
 impl From<QueryThreadError> for ApiError {
     fn from(e: QueryThreadError) -> Self {
-        Self::internal(e.to_string())
+        match e {
+            QueryThreadError::None(_) => Self::new(ErrorType::Unavailable, e.to_string()),
+            QueryThreadError::Panicked(_) => Self::internal(e.to_string()),
+        }
     }
 }
 
-/// Runs `work` in a slot of queries and answers with what it sends. What the client sent is charged, also
-/// while it waits.
+/// Runs `work` in a slot for what looks something up and answers with what it sends. What the client sent is
+/// charged, also while it waits.
 pub(crate) async fn answer(
     parts: Arc<Parts>,
     params: Params,
@@ -124,7 +130,7 @@ pub(crate) async fn answer(
 ) -> Result<Body, ApiError> {
     let budget = parts.engine.budget();
     params.charge(&budget)?;
-    let slot = parts.query_slots.take_within(budget.time_left()).await?;
+    let slot = parts.lookup_slots.take_within(budget.time_left()).await?;
     stream(parts, slot, budget, move |parts, budget, sink| work(parts, &params, budget, sink)).await
 }
 
@@ -167,7 +173,8 @@ where
 }
 
 /// Runs `work` on a thread and answers with what it sends. The slot is given back when the last piece is on
-/// its way to the client, behind those that wait for it. An error before the first piece is an answer of its
+/// its way to the client, or as soon as a client is slower than the thread: then it takes no processor from
+/// others, and what it holds is on the account of all. An error before the first piece is an answer of its
 /// own; one behind it cuts the answer off, so that no client takes it for the whole.
 pub(crate) async fn stream(
     parts: Arc<Parts>,
@@ -177,12 +184,13 @@ pub(crate) async fn stream(
 ) -> Result<Body, ApiError> {
     let cancel = CancelOnDrop(Arc::clone(&budget));
     let (sender, mut receiver) = mpsc::channel(PIECES_WAITING);
-    let mut sink = Sink { sender, runtime: Handle::current(), deadline: None };
+    let mut sink = Sink { sender, slot: Some(slot), runtime: Handle::current(), deadline: None };
     let threads = Arc::clone(&parts);
     let done = threads.query_threads.run(move || {
         let running = budget.run();
         let result = work(&parts, &budget, &mut sink);
-        drop((running, slot));
+        drop(running);
+        sink.slot = None;
         match result {
             Err(e) if sink.deadline.is_some() => {
                 // The client learns it by the missing end, whenever it takes what is there.
@@ -211,6 +219,7 @@ enum Piece {
 /// Where work sends its answer to.
 pub(crate) struct Sink {
     sender: mpsc::Sender<Piece>,
+    slot: Option<OwnedSemaphorePermit>,
     runtime: Handle,
     /// By when the client has to have taken all; set with the first piece.
     deadline: Option<Instant>,
@@ -230,6 +239,11 @@ impl Sink {
     fn send_piece(&mut self, parts: &Parts, piece: Piece) -> Result<(), ApiError> {
         let timeout = parts.engine.options().limits.timeout.as_std();
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + timeout);
+        let piece = match self.sender.try_send(piece) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(piece) | TrySendError::Closed(piece)) => piece,
+        };
+        self.slot = None;
         let sent = async { timeout_at(deadline, self.sender.send(piece)).await };
         match self.runtime.block_on(sent) {
             Ok(Ok(())) => Ok(()),

@@ -62,6 +62,8 @@ pub struct Parts {
     pub response_max_bytes: u64,
     /// How many queries may run at the same time.
     pub query_slots: Slots,
+    /// How many at the same time may look up labels, series, metadata and the like: as many again.
+    pub lookup_slots: Slots,
     /// The threads that they run on.
     pub query_threads: QueryThreads,
     /// Those that wait and run.

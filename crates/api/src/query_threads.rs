@@ -4,6 +4,7 @@
 use parking_lot::Mutex;
 use skopos_base::spawn::{Spawner, or_said};
 use std::{
+    collections::VecDeque,
     io,
     sync::{
         Arc,
@@ -33,8 +34,17 @@ pub(crate) enum QueryThreadError {
 /// See above.
 pub struct QueryThreads {
     spawner: Arc<dyn Spawner>,
-    idle: Arc<Mutex<Vec<Idle>>>,
+    shared: Arc<Mutex<Shared>>,
     started: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shared {
+    idle: Vec<Idle>,
+    /// Threads that have not ended.
+    alive: usize,
+    /// Work for the next that is free, where the system gives no more threads.
+    waiting: VecDeque<Work>,
 }
 
 /// A thread that waits.
@@ -46,7 +56,7 @@ struct Idle {
 impl QueryThreads {
     /// Threads of `spawner`, started when they are needed.
     pub fn new(spawner: Arc<dyn Spawner>) -> Self {
-        Self { spawner, idle: Arc::default(), started: AtomicU64::new(0) }
+        Self { spawner, shared: Arc::default(), started: AtomicU64::new(0) }
     }
 
     /// Runs `work` on a thread, and gives what comes of it.
@@ -65,42 +75,72 @@ impl QueryThreads {
         })
     }
 
-    /// Hands work to the thread that has waited least, or to a new one.
+    /// Hands work to the thread that has waited least, to a new one, or to the next that is free.
     fn hand_over(&self, mut work: Work) -> io::Result<()> {
-        while let Some(idle) = self.idle.lock().pop() {
+        let mut shared = self.shared.lock();
+        while let Some(idle) = shared.idle.pop() {
             match idle.next.send(work) {
                 Ok(()) => return Ok(()),
                 Err(unsent) => work = unsent.0,
             }
         }
+        // Taken back where no thread begins with it.
+        let first = Arc::new(Mutex::new(Some(work)));
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let (spawner, idle) = (Arc::clone(&self.spawner), Arc::clone(&self.idle));
-        let body = move || serve(number, work, &*spawner, &idle);
-        let _runs_by_itself = self.spawner.spawn(&format!("query-{number}"), Box::new(body))?;
-        Ok(())
+        let (spawner, of_thread) = (Arc::clone(&self.spawner), Arc::clone(&self.shared));
+        let of_first = Arc::clone(&first);
+        let body = move || serve(number, of_first.lock().take(), &*spawner, &of_thread);
+        match self.spawner.spawn(&format!("query-{number}"), Box::new(body)) {
+            Ok(_runs_by_itself) => {
+                shared.alive += 1;
+                Ok(())
+            }
+            Err(_) if shared.alive > 0 => {
+                shared.waiting.extend(first.lock().take());
+                Ok(())
+            }
+            Err(error) => {
+                let advice = "raise the limit of threads of the process";
+                tracing::error!(%error, advice, "no query can be answered");
+                Err(error)
+            }
+        }
     }
 }
 
 /// Does work after work, until none has come for a while.
-fn serve(number: u64, first: Work, spawner: &dyn Spawner, idle: &Mutex<Vec<Idle>>) {
-    let mut work = Some(first);
+fn serve(number: u64, mut work: Option<Work>, spawner: &dyn Spawner, shared: &Mutex<Shared>) {
     while let Some(next) = work {
         next();
-        if spawner.has_stepped_back() {
-            return;
-        }
-        work = wait_for_more(number, idle);
+        work = next_work(number, spawner, shared);
     }
 }
 
-fn wait_for_more(number: u64, idle: &Mutex<Vec<Idle>>) -> Option<Work> {
-    let (next, works) = mpsc::channel();
-    idle.lock().push(Idle { number, next });
+/// The next work; none where the thread has to end, and is counted no longer.
+fn next_work(number: u64, spawner: &dyn Spawner, shared: &Mutex<Shared>) -> Option<Work> {
+    let works = {
+        let mut shared = shared.lock();
+        if let Some(work) = shared.waiting.pop_front() {
+            return Some(work);
+        }
+        if spawner.has_stepped_back() {
+            shared.alive -= 1;
+            return None;
+        }
+        let (next, works) = mpsc::channel();
+        shared.idle.push(Idle { number, next });
+        works
+    };
     match works.recv_timeout(KEPT) {
         Err(RecvTimeoutError::Timeout) => {
-            let was_idle = idle.lock().extract_if(.., |idle| idle.number == number).next().is_some();
+            let mut shared = shared.lock();
+            if shared.idle.extract_if(.., |idle| idle.number == number).next().is_some() {
+                shared.alive -= 1;
+                return None;
+            }
+            drop(shared);
             // Who was chosen at the last moment has its work on the way.
-            if was_idle { None } else { works.recv().ok() }
+            works.recv().ok()
         }
         work => work.ok(),
     }
@@ -109,7 +149,10 @@ fn wait_for_more(number: u64, idle: &Mutex<Vec<Idle>>) -> Option<Work> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skopos_base::Env;
+    use skopos_base::{
+        Env,
+        spawn::{Joined, Stop},
+    };
     use std::thread::{self, ThreadId};
 
     async fn run<T: Send + 'static>(threads: &QueryThreads, work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -117,7 +160,7 @@ mod tests {
     }
 
     async fn until_one_waits(threads: &QueryThreads) {
-        while threads.idle.lock().is_empty() {
+        while threads.shared.lock().idle.is_empty() {
             tokio::task::yield_now().await;
         }
     }
@@ -142,6 +185,38 @@ mod tests {
         run(&threads, move || spawner.step_back()).await;
         assert_ne!(run(&threads, || thread::current().id()).await, first);
         assert_eq!(threads.started.load(Ordering::Relaxed), 2);
+    }
+
+    /// Starts one thread, and no more.
+    #[derive(Debug)]
+    struct OneThread(Arc<dyn Spawner>, AtomicU64);
+
+    impl Spawner for OneThread {
+        fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn Joined>> {
+            match self.1.fetch_add(1, Ordering::Relaxed) {
+                1 => self.0.spawn(name, body),
+                _ => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+
+        fn stop_signal(&self) -> Arc<dyn Stop> {
+            self.0.stop_signal()
+        }
+    }
+
+    #[tokio::test]
+    async fn without_more_threads_work_waits_for_those_that_are_there() {
+        let spawner = OneThread(Env::real().spawner, AtomicU64::new(0));
+        let threads = QueryThreads::new(Arc::new(spawner));
+        assert!(matches!(threads.run(|| 1), Err(QueryThreadError::None(_))), "there is none at all");
+        let (go, wait) = mpsc::channel();
+        let first = threads.run(move || wait.recv()).unwrap();
+        let others: Vec<_> = (0..5).map(|n| threads.run(move || n).unwrap()).collect();
+        go.send(7).unwrap();
+        assert_eq!(first.await.unwrap(), Ok(7));
+        for (n, other) in others.into_iter().enumerate() {
+            assert_eq!(other.await.unwrap(), n);
+        }
     }
 
     #[tokio::test]

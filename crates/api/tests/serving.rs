@@ -118,6 +118,7 @@ impl Web {
             query_log: QueryLog::new(Env::real().fs, None),
             clock,
             query_slots: Slots::of_queries(slots),
+            lookup_slots: Slots::of_queries(slots),
             query_threads: QueryThreads::new(Env::real().spawner),
             metrics: Arc::new(OwnMetrics::new(&self.app, Vec::new())),
         }
@@ -286,24 +287,28 @@ fn the_end_waits_for_answers_and_not_for_silent_clients() {
     drop((silent, kept));
 }
 
-/// What compiles, formats or searches what a client wrote waits for a slot like any query; what says how the
-/// process fares does not.
+/// What compiles, formats or searches what a client wrote waits for no query, but for a slot of its own kind;
+/// what says how the process fares does not.
 #[test]
 fn what_a_client_wrote_is_read_in_a_slot() {
     let (web, storage) = (Web::start(40), Arc::<Stubborn>::default());
     web.ready(&storage, 1, DurationMs::from_secs(600));
-    let asking = web.send("/api/v1/query?query=m");
-    storage.wait_for_question(1);
-    let mut waiting: Vec<_> = [
+    let paths = [
         "/api/v1/format_query?query=up",
         "/api/v1/parse_query?query=up",
         "/api/v1/rules?match[]=up",
         "/api/v1/status/top_queries",
         "/api/v1/metadata",
         "/api/v1/targets/metadata?match_target=%7Ba=~%22b.*c%22%7D",
-    ]
-    .map(|path| (path, web.send(path)))
-    .into();
+    ];
+    let _querying = web.send("/api/v1/query?query=m");
+    storage.wait_for_question(1);
+    for path in paths {
+        assert_eq!(http::get(&web.url(path)).unwrap().status, 200, "{path} beside a query");
+    }
+    let asking = web.send("/api/v1/series?match[]=m");
+    storage.wait_for_question(2);
+    let mut waiting: Vec<_> = paths.map(|path| (path, web.send(path))).into();
     for path in ["/metrics", "/api/v1/status/self_metrics", "/-/healthy"] {
         assert_eq!(http::get(&web.url(path)).unwrap().status, 200, "{path}");
     }

@@ -62,6 +62,11 @@ fn a_thread_steps_back_by_itself_alone_and_once() {
     let nice = || rustix::process::getpriority_process(None).unwrap();
     let before = nice();
     let spawner = Arc::clone(&env.spawner);
+    let of_helper = Arc::clone(&env.spawner);
+    let helper = move || {
+        of_helper.step_back();
+        assert_eq!(nice(), (before + 10).min(19), "also where who started it had stepped back");
+    };
     let body = move || {
         assert!(!spawner.has_stepped_back() && nice() == before);
         for _ in 0..3 {
@@ -69,6 +74,7 @@ fn a_thread_steps_back_by_itself_alone_and_once() {
             assert!(spawner.has_stepped_back());
             assert_eq!(nice(), (before + 10).min(19));
         }
+        spawner.spawn("helper", Box::new(helper)).unwrap().join().unwrap();
     };
     env.spawner.spawn("nicer", Box::new(body)).unwrap().join().unwrap();
     assert!(!env.spawner.has_stepped_back() && nice() == before, "this thread is as it was");

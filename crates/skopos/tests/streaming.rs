@@ -1,6 +1,6 @@
 //! Large answers: compressed as the client wants it, sent while they are written, bounded by a named limit.
 
-use crate::support::{BINARY, PATIENCE, ask, fetch, json, server};
+use crate::support::{BINARY, PATIENCE, ask, encoded, fetch, json, server};
 use skopos_testkit::{service::Service, skopos::Skopos, wait_until};
 use std::{
     fmt::Write as _,
@@ -102,10 +102,22 @@ fn an_answer_beyond_the_limit_is_refused_by_its_name() {
 fn a_client_that_stops_reading_frees_its_slot_when_it_goes() {
     let (server, end) = filled(Some("--query.max-concurrency=1"));
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    write!(stream, "GET {} HTTP/1.1\r\nHost: x\r\n\r\n", path(end)).unwrap();
+    // More than the system holds of it on the way.
+    let copies: Vec<String> =
+        (0..12).map(|i| format!("label_replace(big,\"copy\",\"{i}\",\"\",\"\")")).collect();
+    let query = encoded(&copies.join(" or "));
+    let (start, host) = (end - RANGE_S, "Host: x");
+    let path = format!("/api/v1/query_range?query={query}&start={start}&end={end}&step=1");
+    write!(stream, "GET {path} HTTP/1.1\r\n{host}\r\n\r\n").unwrap();
     let mut begin = [0; 64];
     stream.read_exact(&mut begin).unwrap();
     assert!(begin.starts_with(b"HTTP/1.1 200 OK"));
+    // Nor does it keep others waiting meanwhile.
+    for path in ["/api/v1/query?query=1&timeout=20s", "/api/v1/labels", "/api/v1/format_query?query=up"] {
+        assert_eq!(server.get(path).status, 200, "{path}");
+    }
+    let shown = json(&server.get("/api/v1/status/active_queries"));
+    assert_eq!(shown["data"].as_array().map(Vec::len), Some(1), "the long answer is still under way");
     drop(stream);
     wait_until("a free slot", PATIENCE, || (server.get("/api/v1/query?query=1").status == 200).then_some(()));
 }

@@ -5,8 +5,8 @@ use crate::spawn::{Joined, Spawner, Stop, ThreadPanicked};
 use parking_lot::{Condvar, Mutex};
 use std::{cell::Cell, io, sync::Arc, time::Duration};
 
-/// So much nicer than before a thread is that has stepped back: beside one that has not it gets a tenth of a
-/// processor.
+/// So much nicer than the first thread of the process a thread is that has stepped back: beside one that has
+/// not it gets a tenth of a processor.
 const NICER: i32 = 10;
 
 thread_local! {
@@ -35,8 +35,9 @@ impl Spawner for RealSpawner {
         if HAS_STEPPED_BACK.replace(true) {
             return;
         }
-        // Without a process the system takes the calling thread. Where it refuses, all go on as equals.
-        if let Ok(nice) = rustix::process::getpriority_process(None) {
+        // The system takes a process for its first thread, and none for the calling one, which may have been
+        // started by one that had stepped back. Where it refuses, all go on as equals.
+        if let Ok(nice) = rustix::process::getpriority_process(Some(rustix::process::getpid())) {
             let _refused = rustix::process::setpriority_process(None, nice + NICER);
         }
     }

@@ -79,8 +79,8 @@ impl Exemplars {
         self.0.lock().check(series, exemplar)
     }
 
-    /// Whether it is the newest one of its series, its time apart: a target repeats one that has no time of its
-    /// own from scrape to scrape.
+    /// Whether it is the newest one of its series, its time apart: a target repeats one that has no time of
+    /// its own from scrape to scrape.
     pub(crate) fn is_newest(&self, series: SeriesIndex, exemplar: &Exemplar) -> bool {
         let ring = self.0.lock();
         let newest = ring.by_series.get(&series).map(|ends| &ring.slots[ends.newest as usize].exemplar);

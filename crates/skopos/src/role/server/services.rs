@@ -71,9 +71,8 @@ impl Services {
         let gateway = flags.push.gateway(&flags.storage_path, env)?;
         let push = flags.push.push(&db, env, (&flags.enable_feature, gateway.clone()));
         let (listeners, engine) = (flags.push.listeners.listen(push.intake())?, engine(flags, env));
-        let queries = active_queries(flags, env);
-        let query_log =
-            QueryLog::new(Arc::clone(&env.fs), flags.query_log_slower_than.map(DurationMs::as_std));
+        let slots = || Slots::of_queries(flags.query_concurrency as usize);
+        let (queries, query_log) = (active_queries(flags, env), query_log(flags, env));
         let own_targets = own::all_targets(path.is_none(), gateway.is_some(), &config);
         let live = Arc::new(Live::new(config));
         let metrics = Arc::new(OwnMetrics::new(
@@ -117,7 +116,8 @@ impl Services {
             targets: Arc::clone(&targets),
             config: Arc::clone(&live),
             clock: Arc::clone(&env.clock),
-            query_slots: Slots::of_queries(flags.query_concurrency as usize),
+            query_slots: slots(),
+            lookup_slots: slots(),
             query_threads: QueryThreads::new(Arc::clone(&env.spawner)),
             queries,
             query_log,
@@ -215,6 +215,10 @@ fn scrape_limits(max_series_per_target: u32) -> MetricsSource {
             f64::from(max_series_per_target),
         );
     })
+}
+
+fn query_log(flags: &Flags, env: &Env) -> QueryLog {
+    QueryLog::new(Arc::clone(&env.fs), flags.query_log_slower_than.map(DurationMs::as_std))
 }
 
 /// What of the metadata is in the labels of scraped series.
