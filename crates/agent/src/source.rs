@@ -479,6 +479,8 @@ pub(crate) struct Stamp {
     /// When it was changed last, in seconds since 1970.
     pub(crate) modified_seconds: i64,
     modified_nanoseconds: i64,
+    /// When anything of it was changed last, who may read it among it. Nobody can set that time.
+    changed: (i64, i64),
     bytes: u64,
     inode: u64,
 }
@@ -493,6 +495,7 @@ pub(crate) fn stamp_of(path: &str) -> io::Result<Stamp> {
     Ok(Stamp {
         modified_seconds: found.mtime(),
         modified_nanoseconds: found.mtime_nsec(),
+        changed: (found.ctime(), found.ctime_nsec()),
         bytes: found.len(),
         inode: found.ino(),
     })

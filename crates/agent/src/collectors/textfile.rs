@@ -59,7 +59,7 @@ pub(super) struct Sample {
     /// What stands behind the family's name.
     suffix: &'static str,
     labels: Labels,
-    value: f64,
+    pub(super) value: f64,
 }
 
 /// A family of all files.

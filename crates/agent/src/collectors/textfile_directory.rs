@@ -208,8 +208,11 @@ impl Reader {
                     continue;
                 }
             };
-            let fits = |known: &Content| known.bytes <= bytes_left && known.samples() <= samples_left;
-            if !files.get(path).is_some_and(|known| known.stamp == stamp && fits(known)) {
+            // What could not be read may be readable now, for a reason that is none of its own.
+            let is_good = |known: &Content| {
+                known.families.is_ok() && known.bytes <= bytes_left && known.samples() <= samples_left
+            };
+            if !files.get(path).is_some_and(|known| known.stamp == stamp && is_good(known)) {
                 let read = file.read_path(path, bytes_left).map_err(|error| error.to_string());
                 let families = read.and_then(|()| parse(file.data(), samples_left));
                 let bytes = file.data().len();
@@ -276,5 +279,30 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(hanging.state().reader.shown().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_read_again_when_it_changed_or_could_not_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        };
+        let directory = Directory::new(folder.path().to_str().unwrap());
+        let read = || {
+            directory.read(Limits { files: 9, bytes: 99, samples: 3 });
+            let state = directory.state();
+            let values = state.reader.shown().flat_map(|(_, _, families)| families.values());
+            values.flat_map(|family| family.samples.iter().map(|sample| sample.value)).collect::<Vec<_>>()
+        };
+        write("a.prom", "a 1\nb 2\nc 3\n");
+        write("d.prom", "d 4\n");
+        assert_eq!(read(), [1.0, 2.0, 3.0], "there is no room for the other");
+        write("a.prom", "a 1\n");
+        assert_eq!(read(), [1.0, 4.0]);
+        write("a.prom", "a 5\n");
+        assert_eq!(read(), [5.0, 4.0], "as long as before, and of the same time");
     }
 }
