@@ -289,8 +289,9 @@ fn each_label<'a>(message: &'a [u8], mut each: impl FnMut(&'a str, &'a str)) -> 
     Ok(())
 }
 
+/// Name and value of an `io.prometheus.client.LabelPair`.
 #[inline]
-fn label(message: &[u8]) -> Result<(&str, &str), WireError> {
+pub(crate) fn label(message: &[u8]) -> Result<(&str, &str), WireError> {
     let (mut fields, mut label) = (Fields::of(message), ("", ""));
     while let Some((number, value)) = fields.next_field()? {
         match number {

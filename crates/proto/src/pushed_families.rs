@@ -2,7 +2,10 @@
 //! behind its length), borrowing the bytes: floats, summaries and classic histograms as the samples that
 //! they stand for. Native buckets are passed over.
 
-use crate::wire::{Fields, WireError};
+use crate::{
+    exposed::label,
+    wire::{Fields, WireError},
+};
 use skopos_base::varint::uvarint;
 use skopos_model::MetricType;
 
@@ -115,18 +118,6 @@ fn metric(message: &[u8], metric_type: MetricType) -> Result<Metric<'_>, WireErr
         }
     }
     if is_of_its_type { Ok(metric) } else { Err(WireError::new("a metric is not of its family's type")) }
-}
-
-fn label(message: &[u8]) -> Result<(&str, &str), WireError> {
-    let (mut fields, mut label) = (Fields::of(message), ("", ""));
-    while let Some((number, value)) = fields.next_field()? {
-        match number {
-            1 => label.0 = value.text()?,
-            2 => label.1 = value.text()?,
-            _ => {}
-        }
-    }
-    if label.0.is_empty() { Err(WireError::new("a label has no name")) } else { Ok(label) }
 }
 
 fn single(message: &[u8]) -> Result<f64, WireError> {

@@ -16,6 +16,7 @@ use std::{
 /// What a client asks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     /// Without its query.
     pub(crate) path: String,
     pub(crate) query: String,
@@ -196,7 +197,9 @@ fn serve<S: Read + Write>(mut stream: BufReader<S>, handler: &Handler, ended: &A
             }
             return;
         }
-        let whole = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        // Whoever asks for the head alone would take a body for the next answer.
+        let sent = if request.method == "HEAD" { "" } else { body.as_str() };
+        let whole = format!("{head}Content-Length: {}\r\n\r\n{sent}", body.len());
         let out = stream.get_mut();
         if out.write_all(whole.as_bytes()).and_then(|()| out.flush()).is_err() {
             return;
@@ -212,9 +215,10 @@ fn read_request(input: &mut impl BufRead) -> Option<Request> {
     };
     let first = line()?;
     let mut words = first.split(' ');
-    let target = words.nth(1)?;
+    let (method, target) = (words.next()?.to_owned(), words.next()?);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut request = Request { path: path.to_owned(), query: query.to_owned(), ..Request::default() };
+    let mut request =
+        Request { method, path: path.to_owned(), query: query.to_owned(), ..Request::default() };
     loop {
         let text = line()?;
         let Some((name, value)) = text.split_once(':') else { break };

@@ -11,10 +11,7 @@ pub(super) const DECODERS: &[(&str, &[&str])] = &[
     ("crates/intake/src/pushgateway/kept.rs", &["decode"]),
     ("crates/intake/src/pushgateway/mod.rs", &[]),
     ("crates/intake/src/pushgateway/path.rs", &[]),
-    (
-        "crates/proto/src/pushed_families.rs",
-        &["read", "family", "metric", "label", "single", "summary", "histogram"],
-    ),
+    ("crates/proto/src/pushed_families.rs", &["read", "family", "metric", "single", "summary", "histogram"]),
 ];
 
 const FILE: &str = "/d/pushgateway.json";
