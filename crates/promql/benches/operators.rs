@@ -16,7 +16,7 @@ const SAMPLES: i64 = 2 * 3600 * 1000 / INTERVAL_MS;
 const BOUNDS: [&str; 8] = ["0.01", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "+Inf"];
 
 /// By class: the name of the bench, the expression, and how many series it reads.
-const CASES: [(&str, &str, usize); 34] = [
+const CASES: [(&str, &str, usize); 36] = [
     ("aggregate/sum_by", "sum by (mode) (m_total)", 400),
     ("aggregate/avg_without", "avg without (cpu) (m_total)", 400),
     ("aggregate/stddev", "stddev by (mode) (m_total)", 400),
@@ -36,6 +36,8 @@ const CASES: [(&str, &str, usize); 34] = [
     ("range/increase_1h", "increase(m_total[1h])", 400),
     ("range/avg", "avg_over_time(m_total[30m])", 400),
     ("range/max", "max_over_time(m_total[30m])", 400),
+    ("range/ts_of_max", "ts_of_max_over_time(m_total[30m])", 400),
+    ("range/ts_of_max_1h", "ts_of_max_over_time(m_total[1h])", 400),
     ("range/count", "count_over_time(m_total[30m])", 400),
     ("range/stddev", "stddev_over_time(m_total[30m])", 400),
     ("range/quantile", "quantile_over_time(0.9, m_total[30m])", 400),

@@ -13,6 +13,7 @@ use crate::exec::{
     work::{WORK_PER_CHECK, Work},
 };
 use crate::plan::{WindowFn, Windows};
+use skopos_model::TimestampMs;
 use skopos_storage::QueryError;
 use std::ops::Range;
 
@@ -22,6 +23,8 @@ pub(super) struct Scratch {
     sums: Vec<Sum>,
     lowest: Vec<Min>,
     highest: Vec<Max>,
+    when_lowest: Vec<Latest<false>>,
+    when_highest: Vec<Latest<true>>,
     spreads: Vec<Spread>,
 }
 
@@ -72,6 +75,36 @@ pub(super) fn over_time(
         }
         _ => unreachable!("{function:?} is no fold"),
     }
+}
+
+/// Writes the time of the last sample of each window than which no other is lower, or higher.
+pub(super) fn times_of_extremes(
+    function: WindowFn,
+    s: Samples<'_>,
+    windows: &Windows,
+    (scratch, work): (&mut Scratch, &mut Work),
+    out: &mut RowMut<'_>,
+) -> Result<(), QueryError> {
+    if function == WindowFn::TimeOfMin {
+        latest(s, windows, (&mut scratch.when_lowest, work), out)
+    } else {
+        latest(s, windows, (&mut scratch.when_highest, work), out)
+    }
+}
+
+fn latest<const HIGHEST: bool>(
+    s: Samples<'_>,
+    windows: &Windows,
+    (older, work): (&mut Vec<Latest<HIGHEST>>, &mut Work),
+    out: &mut RowMut<'_>,
+) -> Result<(), QueryError> {
+    let items = |range: Range<usize>| {
+        s.values[range.clone()].iter().copied().zip(s.timestamps[range].iter().copied())
+    };
+    fold::<Latest<HIGHEST>, _>(s, items, windows, (older, work), |f| {
+        out.set(f.step, f.fold.at.as_secs_f64());
+        0
+    })
 }
 
 /// What the samples of a window are folded into.
@@ -194,6 +227,34 @@ impl Fold for Max {
     #[inline]
     fn merge(self, other: Self) -> Self {
         self.push(other.0, 0.0)
+    }
+}
+
+/// When the highest was seen last, or the lowest. Of samples that are no numbers the last one counts, but
+/// any number before them. It does not matter in which order samples come.
+#[derive(Clone, Copy, Debug)]
+struct Latest<const HIGHEST: bool> {
+    value: f64,
+    at: TimestampMs,
+}
+
+impl<const HIGHEST: bool> Fold for Latest<HIGHEST> {
+    type Item = (f64, TimestampMs);
+    const EMPTY: Self = Self { value: f64::NAN, at: TimestampMs::MIN };
+    #[inline]
+    fn push(self, (value, at): Self::Item, _: Self::Item) -> Self {
+        let is_beyond = if HIGHEST { value > self.value } else { value < self.value };
+        let replaces = if self.value.is_nan() {
+            !value.is_nan() || at > self.at
+        } else {
+            is_beyond || (value == self.value && at > self.at)
+        };
+        if replaces { Self { value, at } } else { self }
+    }
+    #[inline]
+    fn merge(self, other: Self) -> Self {
+        let item = (other.value, other.at);
+        self.push(item, item)
     }
 }
 

@@ -186,8 +186,9 @@ fn compute(
         W::Last => ends(s, windows, work, out, |_, hi| v[hi - 1]),
         W::TimeOfFirst => ends(s, windows, work, out, |lo, _| seconds(lo)),
         W::TimeOfLast => ends(s, windows, work, out, |_, hi| seconds(hi - 1)),
-        W::TimeOfMax => order::time_of_extreme(s, windows, work, |new, best| new >= best, out),
-        W::TimeOfMin => order::time_of_extreme(s, windows, work, |new, best| new <= best, out),
+        W::TimeOfMax | W::TimeOfMin => {
+            fold::times_of_extremes(function, s, windows, (&mut scratch.fold, work), out)
+        }
         W::Mad => order::mad(s, windows, (&mut scratch.sorted, work), out),
         W::Quantile => order::quantiles(s, windows, params.0[0], (&mut scratch.sorted, work), out),
         W::Deriv => trend::deriv(s, windows, (&mut scratch.trend, work), out),

@@ -109,29 +109,3 @@ fn median(values: &mut [f64], work: &mut Work) -> Result<f64, QueryError> {
     work.spend(values.len())?;
     Ok(quantile(0.5, values))
 }
-
-/// Writes the time of the last sample of each window that no other is beyond.
-pub(super) fn time_of_extreme(
-    s: Samples<'_>,
-    windows: &Windows,
-    work: &mut Work,
-    at_least: impl Fn(f64, f64) -> bool,
-    out: &mut RowMut<'_>,
-) -> Result<(), QueryError> {
-    slide(s.timestamps, windows, work, |work, k, lo, hi| {
-        let mut best = lo;
-        let mut next = lo + 1;
-        while next < hi {
-            let end = hi.min(next + WORK_PER_CHECK);
-            work.spend(end - next)?;
-            for i in next..end {
-                if at_least(s.values[i], s.values[best]) || s.values[best].is_nan() {
-                    best = i;
-                }
-            }
-            next = end;
-        }
-        out.set(k, s.timestamps[best].as_secs_f64());
-        Ok(())
-    })
-}
