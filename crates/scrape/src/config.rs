@@ -341,14 +341,6 @@ pub enum ConfigError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A path that does not begin with a slash.
-    #[error("job {job:?}: metrics_path {path:?} must begin with /")]
-    MetricsPath {
-        /// The job.
-        job: String,
-        /// As written.
-        path: String,
-    },
     /// Who we are, or how the connection is secured, does not go together.
     #[error("job {job:?}: {error}")]
     Http {
@@ -539,12 +531,6 @@ impl ScrapeConfig {
         check_timeout(&place, self.scrape_timeout, self.interval(global))?;
         if (self.names(global), self.escaping(global)) == (NameValidation::Legacy, NameEscaping::AllowUtf8) {
             return Err(ConfigError::UntakenNames { place });
-        }
-        if !self.metrics_path.starts_with('/') {
-            return Err(ConfigError::MetricsPath {
-                job: self.job_name.clone(),
-                path: self.metrics_path.clone(),
-            });
         }
         for group in &self.static_configs {
             check_labels(&format!("{place}: labels"), group.labels.keys())?;

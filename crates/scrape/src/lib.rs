@@ -2,7 +2,7 @@
 //!
 //! Modules, in the way of a sample:
 //! - `config`: what the file says; `pool`: what follows from it, by its rules for labels; `target`: one thing
-//!   to scrape.
+//!   to scrape; `target_url`: where it is, as it is shown and asked.
 //! - `manager`: starts, keeps and stops one scraper per target as the configuration changes.
 //! - `scraper`: the life of one target; `pace`: when it is scraped.
 //! - `fetch`: the body, over HTTP or from a source in this process, within limits; `body`: what it is by its
@@ -50,3 +50,4 @@ mod series_labels;
 mod series_text;
 pub mod status;
 pub mod target;
+mod target_url;

@@ -3,7 +3,7 @@
 //! Follows no redirect and knows neither TLS nor HTTP/2: `fetch` has another client for what this says is not
 //! for it.
 
-use crate::{chunked::Chunked, fetch::FetchError, gunzip::Part};
+use crate::{chunked::Chunked, fetch::FetchError, gunzip::Part, target_url::request_target};
 use httparse::{EMPTY_HEADER, Response, Status};
 use skopos_client::DeniedAddresses;
 use std::io::ErrorKind;
@@ -66,14 +66,14 @@ impl Line {
     /// A line to where `url` points; none when that is not for a line. `fields` are further lines of the
     /// request's head.
     pub(crate) fn to(url: &str, fields: &[(&str, &str)], keep: bool) -> Option<Self> {
+        let target = request_target(url)?;
         let url = reqwest::Url::parse(url).ok()?;
         if url.scheme() != "http" || !url.username().is_empty() || url.password().is_some() {
             return None;
         }
         let (host, port) = (url.host_str()?, url.port_or_known_default()?);
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
-        let mut request = format!("GET {}{query} HTTP/1.1\r\nHost: {authority}\r\n", url.path());
+        let mut request = format!("GET {target} HTTP/1.1\r\nHost: {authority}\r\n");
         for (name, value) in fields {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -4,6 +4,7 @@
 use crate::{
     config::{GlobalConfig, ScrapeConfig, ScrapeProtocol, StaticConfig},
     target::{Access, HistogramReading, Reading, ScrapeLimits, Source, Target},
+    target_url::TargetUrl,
 };
 use skopos_client::DeniedAddresses;
 use skopos_discovery::TargetGroup;
@@ -301,9 +302,6 @@ fn duration(labels: &Labels, label: &'static str) -> Result<DurationMs, RefusedT
 
 /// The URL that the labels of a target describe.
 fn url(job: &ScrapeConfig, described: &Labels) -> String {
-    let path = described.value(PATH);
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    let mut out = format!("{}://{}{slash}{path}", described.value(SCHEME), described.value(ADDRESS));
     // A label stands for the first value of its parameter, or for one that the job has not.
     let mut params = job.params.clone();
     for (label, value) in described.iter() {
@@ -314,16 +312,8 @@ fn url(job: &ScrapeConfig, described: &Labels) -> String {
             None => values.push(value.to_owned()),
         }
     }
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    for (param, values) in &params {
-        query.extend_pairs(values.iter().map(|value| (param, value)));
-    }
-    let query = query.finish();
-    if !query.is_empty() {
-        out.push('?');
-        out.push_str(&query);
-    }
-    out
+    let (scheme, address, path) = (described.value(SCHEME), described.value(ADDRESS), described.value(PATH));
+    TargetUrl { scheme, address, path, params: &params }.written()
 }
 
 #[cfg(test)]

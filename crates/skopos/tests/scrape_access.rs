@@ -14,7 +14,13 @@ use skopos_testkit::{
     service::Service,
     wait_until,
 };
-use std::{collections::BTreeMap, fmt::Write, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    fs,
+    path::Path,
+    process::Command,
+};
 
 /// Keys of jobs, which are told apart by their paths. `{dir}` is a folder with the files `secret` and `name`.
 const JOBS: [&str; 18] = [
@@ -89,6 +95,80 @@ fn targets_are_sent_what_prometheus_sends_them() {
     assert_eq!(ours, theirs);
     let authorized = ours.values().flatten().filter(|(name, _)| name == "authorization").count();
     assert_eq!(authorized, 7, "{ours:?}");
+}
+
+/// Paths with letters that mean something in a URL, and names and values of a parameter.
+const ODD: [(&str, &str, &str); 25] = [
+    ("/m?q", "", ""),
+    ("/m#f", "#", "%"),
+    ("/m%41", "a b", "c d"),
+    ("/m%zz", "a", "%zz"),
+    ("/m%", "ü", "ü"),
+    ("/m b", "a", "&=?+"),
+    ("/mü", "a", "'()*~!$,:@/;"),
+    ("/m%3Fq", "a", "\"<>\\^`{|}[]"),
+    ("/m+b&a=b;c", "a", "-_."),
+    ("/m\"<[{|\\^`}]>", "a", "\n\t"),
+    ("/m'(x)*!$,:=@~", "a?b", "é"),
+    ("/m?a=b&c=d#e", "x", "1"),
+    ("/m?%41", "x", "%2F"),
+    ("/m\tx", "y", "1"),
+    ("/m é%20", "y", "2"),
+    ("/😀", "y", "3"),
+    ("m", "y", "4"),
+    ("//m", "y", "5"),
+    ("/", "y", "6"),
+    ("", "y", "7"),
+    ("/a/../b", "y", "8"),
+    ("/../a/./b//c", "y", "9"),
+    ("/%2e%2e/m", "z", "1"),
+    ("*", "z", "2"),
+    ("/*", "z", "3"),
+];
+
+#[test]
+fn urls_with_odd_letters_are_shown_and_asked_as_by_prometheus() {
+    let Some(program) = peers::prometheus_3() else { return };
+    let target = || Server::start([Misbehaviour::text("m 1\n")]);
+    let config = |target: &Server| {
+        let mut text = "global: {scrape_interval: 1s}\nscrape_configs:\n".to_owned();
+        for (nth, (path, name, value)) in ODD.iter().enumerate() {
+            let (plain, with) = (format!("p{nth}"), format!("q{nth}"));
+            let targets = serde_json::json!([{"targets": [target.address()]}]);
+            let job = |job_name, params: serde_json::Value| {
+                serde_json::json!({"job_name": job_name, "metrics_path": path, "params": params,
+                    "static_configs": targets})
+            };
+            writeln!(text, "- {}", job(plain, serde_json::json!({}))).unwrap();
+            writeln!(text, "- {}", job(with, serde_json::json!({*name: [value, "more"]}))).unwrap();
+        }
+        text
+    };
+    let (to_ours, to_theirs) = (target(), target());
+    let ours = server().config(&config(&to_ours)).start();
+    let theirs = peers::prometheus_at(program, &config(&to_theirs), &["--log.level=error"]);
+    let shown = |server: &Service, target: &Server| {
+        let here = format!("http://{}", target.address());
+        wait_until("a scrape of each job", PATIENCE, || {
+            let data = json(&server.get("/api/v1/targets?state=active"))["data"].take();
+            let of_file = |t: &&serde_json::Value| {
+                t["discoveredLabels"]["__address__"] == target.address() && t["health"] == "up"
+            };
+            let urls = data["activeTargets"].as_array().unwrap().iter().filter(of_file).map(|t| {
+                let url = t["scrapeUrl"].as_str().unwrap().strip_prefix(&here).unwrap();
+                (t["scrapePool"].as_str().unwrap().to_owned(), url.to_owned())
+            });
+            Some(urls.collect::<BTreeMap<_, _>>()).filter(|urls| urls.len() == 2 * ODD.len())
+        })
+    };
+    let (ours, theirs) = (shown(&ours, &to_ours), shown(&theirs, &to_theirs));
+    assert_eq!(ours, theirs);
+    let expected: BTreeSet<String> =
+        ours.into_values().map(|url| if url.starts_with('/') { url } else { format!("/{url}") }).collect();
+    for target in [&to_ours, &to_theirs] {
+        let asked = target.requests().into_iter().map(|r| r.line.split(' ').nth(1).unwrap().to_owned());
+        assert_eq!(asked.collect::<BTreeSet<_>>(), expected);
+    }
 }
 
 #[test]

@@ -287,11 +287,7 @@ impl Parser<'_> {
             let fits = of_seconds(d.as_secs_f64()).is_some();
             return if fits { Ok(d.as_secs_f64()) } else { Err(self.duration_out_of_range(token.span)) };
         }
-        literal::number(text).ok_or_else(|| {
-            let message =
-                format!("bad number or duration syntax: {text:?}, expected such as 1.5e3, 0x1F or 5m");
-            self.syntax(token.span, message)
-        })
+        literal::number(text).map_err(|e| self.syntax(token.span, e.message(text)))
     }
 
     pub(super) fn duration_out_of_range(&self, span: Span) -> Box<ParseError> {

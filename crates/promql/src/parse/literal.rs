@@ -1,34 +1,71 @@
 //! Reads numbers, durations and strings: the forms of Go's literals, which PromQL has taken over.
 
+/// Why a text is no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoNumber {
+    /// It has no form of one.
+    Form,
+    /// It has, and is larger than all of its form.
+    OutOfRange,
+}
+
+/// The largest number that is not written in hexadecimal digits, and the largest that is.
+const LARGEST: (&str, &str) = ("1.7976931348623157e308", "0x7fffffffffffffff");
+
+impl NoNumber {
+    /// What is said about `text`.
+    pub(crate) fn message(self, text: &str) -> String {
+        match self {
+            Self::Form => {
+                format!("bad number or duration syntax: {text:?}, expected such as 1.5e3, 0x1F or 5m")
+            }
+            Self::OutOfRange => {
+                let largest = if hex_digits(text).is_some() { LARGEST.1 } else { LARGEST.0 };
+                format!("number out of range: {text:?}, the largest is {largest}; Inf is beyond all")
+            }
+        }
+    }
+}
+
 /// Reads a number: decimal, hexadecimal (`0x1F`), octal (a leading zero), with `_` between digits,
-/// with fraction and exponent. None when it has no such form or does not fit into a float.
-pub(crate) fn number(text: &str) -> Option<f64> {
+/// with fraction and exponent.
+pub(crate) fn number(text: &str) -> Result<f64, NoNumber> {
     if text.eq_ignore_ascii_case("inf") {
-        return Some(f64::INFINITY);
+        return Ok(f64::INFINITY);
     }
     if text.eq_ignore_ascii_case("nan") {
-        return Some(f64::NAN);
+        return Ok(f64::NAN);
     }
     if !underscores_separate_digits(text) {
-        return None;
+        return Err(NoNumber::Form);
     }
     let plain = text.replace('_', "");
-    if let Some(hex) = plain.strip_prefix("0x").or_else(|| plain.strip_prefix("0X")) {
-        let digits_only = hex.bytes().all(|b| b.is_ascii_hexdigit());
-        return i64::from_str_radix(hex, 16).ok().filter(|_| digits_only).map(|n| n as f64);
+    if let Some(hex) = hex_digits(&plain) {
+        if hex.is_empty() || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(NoNumber::Form);
+        }
+        return i64::from_str_radix(hex, 16).map(|n| n as f64).map_err(|_| NoNumber::OutOfRange);
     }
     if plain.len() > 1
         && plain.starts_with('0')
         && plain.bytes().all(|b| matches!(b, b'0'..=b'7'))
         && let Ok(n) = i64::from_str_radix(&plain, 8)
     {
-        return Some(n as f64);
+        return Ok(n as f64);
     }
     // The standard library also reads words such as "infinity".
     if !plain.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-')) {
-        return None;
+        return Err(NoNumber::Form);
     }
-    plain.parse().ok().filter(|v: &f64| v.is_finite())
+    match plain.parse::<f64>() {
+        Ok(v) if v.is_finite() => Ok(v),
+        Ok(_) => Err(NoNumber::OutOfRange),
+        Err(_) => Err(NoNumber::Form),
+    }
+}
+
+fn hex_digits(text: &str) -> Option<&str> {
+    text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))
 }
 
 fn underscores_separate_digits(text: &str) -> bool {
@@ -144,39 +181,47 @@ mod tests {
 
     #[test]
     fn numbers_have_the_forms_of_go() {
+        use NoNumber::{Form, OutOfRange};
         for (text, want) in [
-            ("1", Some(1.0)),
-            ("12.34e6", Some(12_340_000.0)),
-            ("12.34e+6", Some(12_340_000.0)),
-            ("12.34e-6", Some(0.000_012_34)),
-            (".5", Some(0.5)),
-            ("5.", Some(5.0)),
-            ("1.e3", Some(1000.0)),
-            ("0x1F", Some(31.0)),
-            ("0XfF", Some(255.0)),
-            ("0x_1f", Some(31.0)),
-            ("0x1e5", Some(485.0)),
-            ("010", Some(8.0)),
-            ("08", Some(8.0)),
-            ("00_8", Some(8.0)),
-            ("1_000.5", Some(1000.5)),
-            ("1_000_000", Some(1_000_000.0)),
-            ("18446744073709551616", Some(18_446_744_073_709_551_616.0)),
-            ("iNf", Some(f64::INFINITY)),
-            ("1_", None),
-            ("1__0", None),
-            ("1_.5", None),
-            ("1._5", None),
-            ("1_e5", None),
-            ("1e", None),
-            ("1e999", None),
-            ("1.2.3", None),
-            ("0x", None),
-            ("0x1.8", None),
-            ("0xffffffffffffffffff", None),
-            ("0b1", None),
-            ("1e1.5", None),
-            ("12abc", None),
+            ("1", Ok(1.0)),
+            ("12.34e6", Ok(12_340_000.0)),
+            ("12.34e+6", Ok(12_340_000.0)),
+            ("12.34e-6", Ok(0.000_012_34)),
+            (".5", Ok(0.5)),
+            ("5.", Ok(5.0)),
+            ("1.e3", Ok(1000.0)),
+            ("0x1F", Ok(31.0)),
+            ("0XfF", Ok(255.0)),
+            ("0x_1f", Ok(31.0)),
+            ("0x1e5", Ok(485.0)),
+            ("010", Ok(8.0)),
+            ("08", Ok(8.0)),
+            ("00_8", Ok(8.0)),
+            ("1_000.5", Ok(1000.5)),
+            ("1_000_000", Ok(1_000_000.0)),
+            ("18446744073709551616", Ok(18_446_744_073_709_551_616.0)),
+            ("iNf", Ok(f64::INFINITY)),
+            ("1_", Err(Form)),
+            ("1__0", Err(Form)),
+            ("1_.5", Err(Form)),
+            ("1._5", Err(Form)),
+            ("1_e5", Err(Form)),
+            ("1e", Err(Form)),
+            ("1e999", Err(OutOfRange)),
+            ("1.2.3", Err(Form)),
+            ("0x", Err(Form)),
+            ("0x1.8", Err(Form)),
+            ("0xffffffffffffffff", Err(OutOfRange)),
+            ("0b1", Err(Form)),
+            ("1.8e308", Err(OutOfRange)),
+            ("1e308", Ok(1e308)),
+            ("1e-400", Ok(0.0)),
+            ("0e999", Ok(0.0)),
+            ("0x7fff_ffff_ffff_ffff", Ok(9_223_372_036_854_775_807.0)),
+            ("0777777777777777777777777", Ok(777_777_777_777_777_777_777_777.0)),
+            ("0xg", Err(Form)),
+            ("1e1.5", Err(Form)),
+            ("12abc", Err(Form)),
         ] {
             assert_eq!(number(text), want, "{text}");
         }
