@@ -102,6 +102,10 @@ fn main() -> ExitCode {
 fn dispatch(arguments: &[&str]) -> Result<()> {
     let root = repo::root();
     match arguments {
+        ["help" | "-h"] | [.., "--help"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
         ["setup"] => setup::run(&root, Purpose::Test),
         ["setup", "--for", purpose] => setup::run(&root, Purpose::parse(purpose)?),
         ["tidy"] => tidy::run(&root),
@@ -119,10 +123,6 @@ fn dispatch(arguments: &[&str]) -> Result<()> {
         ["sim", rest @ ..] => sim::run(&root, rest),
         ["fixtures", "--prometheus", program] => fixtures::run(&root, program, program),
         ["fixtures", "--prometheus", program, "--reader", reader] => fixtures::run(&root, program, reader),
-        ["help" | "--help" | "-h"] => {
-            print!("{USAGE}");
-            Ok(())
-        }
         other => bail!("`{}` is no command\n{USAGE}", other.join(" ")),
     }
 }

@@ -272,7 +272,12 @@ pub fn read_all(fs: &dyn Fs, path: &Path) -> io::Result<Vec<u8>> {
 /// A file system shared by reference count, as every part of the program holds it.
 pub type SharedFs = Arc<dyn Fs>;
 
-/// The directory that `path` stands in.
+/// The directory that `path` stands in: that of the process where the path is a name alone.
 pub fn parent(path: &Path) -> PathBuf {
-    path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    or_here(path.parent().unwrap_or(Path::new("")))
+}
+
+/// A path; the directory of the process where it is empty.
+pub fn or_here(path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() }
 }

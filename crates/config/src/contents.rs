@@ -1,7 +1,7 @@
 //! `Contents`: what the file of the configuration and those that it names say, so that a change of any of
 //! them is seen. Reads no meaning into them.
 
-use crate::yaml;
+use crate::{patterns::files, yaml};
 use serde::Deserialize;
 use skopos_base::fs::{Fs, parent, read_all};
 use std::{
@@ -33,7 +33,7 @@ impl Contents {
         let named = named.and_then(|text| yaml::from_str::<Named>(text).ok()).unwrap_or_default();
         let mut all = BTreeMap::from([(path.to_owned(), text.as_deref().map(hash))]);
         for pattern in named.rule_files.iter().chain(&named.scrape_config_files) {
-            for file in files(fs, &parent(path).join(pattern)) {
+            for file in files(fs, &parent(path).join(pattern)).unwrap_or_default() {
                 let text = read_all(fs, &file).ok();
                 all.insert(file, text.as_deref().map(hash));
             }
@@ -46,15 +46,6 @@ fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     hasher.finish()
-}
-
-/// The files that a pattern names, which has its wildcards in the last part of its path.
-fn files(fs: &dyn Fs, pattern: &Path) -> Vec<PathBuf> {
-    let folder = parent(pattern);
-    let names = pattern.file_name().and_then(|last| last.to_str()).map(glob::Pattern::new);
-    let (Some(Ok(names)), Ok(entries)) = (names, fs.read_dir(&folder)) else { return Vec::new() };
-    let matching = entries.iter().filter(|entry| names.matches(&entry.name));
-    matching.map(|entry| folder.join(&entry.name)).collect()
 }
 
 #[cfg(test)]

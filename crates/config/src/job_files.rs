@@ -1,12 +1,11 @@
-//! The jobs of the files that `scrape_config_files` names. Finds files by the last part of their path alone.
+//! The jobs of the files that `scrape_config_files` names.
 
-use crate::{Config, LoadError, places, text::read_text, yaml};
+use crate::{Config, LoadError, patterns::files, places, text::read_text, yaml};
 use serde::Deserialize;
 use skopos_base::fs::{Fs, parent};
 use skopos_scrape::config::{ScrapeConfig, check_jobs};
 use std::{
     collections::HashMap,
-    io,
     path::{Path, PathBuf},
 };
 
@@ -40,28 +39,6 @@ pub(crate) fn load(
         }
     }
     Ok(jobs)
-}
-
-/// The files that a pattern names, in order.
-fn files(fs: &dyn Fs, pattern: &Path) -> Result<Vec<PathBuf>, String> {
-    let (folder, last) = (parent(pattern), pattern.file_name().and_then(|last| last.to_str()));
-    if folder.to_str().is_none_or(|folder| folder.contains('*')) {
-        return Err("has a * before the last part of its path: write it there alone".to_owned());
-    }
-    let last = last.ok_or_else(|| "names no file".to_owned())?;
-    let names = glob::Pattern::new(last).map_err(|e| format!("is no pattern: {e}"))?;
-    let entries = match fs.read_dir(&folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(format!("cannot be looked for: {e}")),
-        Ok(entries) => entries,
-    };
-    let mut found: Vec<PathBuf> = entries
-        .iter()
-        .filter(|entry| names.matches(&entry.name))
-        .map(|entry| folder.join(&entry.name))
-        .collect();
-    found.sort();
-    Ok(found)
 }
 
 fn of_file(

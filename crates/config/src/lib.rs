@@ -4,6 +4,7 @@
 //! - `file`: `Config`, the file's shape, composed of the structs that stand beside each subsystem;
 //!   loading it, and the built-in configuration that holds when there is no file.
 //! - `job_files`: the jobs of the files that `scrape_config_files` names.
+//! - `patterns`: the files that a pattern names.
 //! - `contents`: whether any of the files that belong together has changed.
 //! - `error`: `LoadError`: file, line, column, what is wrong and what is allowed.
 //! - `live`: `Live`, the configuration in force, exchanged as a whole.
@@ -31,6 +32,8 @@ mod file;
 mod job_files;
 #[cfg(feature = "server")]
 mod live;
+#[cfg(feature = "server")]
+mod patterns;
 #[cfg(feature = "server")]
 mod places;
 #[cfg(feature = "server")]

@@ -177,6 +177,12 @@ fn duplicate_jobs_and_bad_targets_are_located() {
         "prometheus.yml:3:15: job \"b\": target \"http://x:1\" is not valid: \
          write host:port without a scheme; the scheme is the job's `scheme`",
     );
+    // With rules, it is yet to become an address.
+    let probed = "scrape_configs: [{job_name: b, static_configs: [{targets: ['http://x:1/y']}], \
+                  relabel_configs: [{source_labels: [__address__], target_label: __param_target}, \
+                  {target_label: __address__, replacement: 'probe:1'}]}]";
+    let config = Config::parse(probed, Path::new("prometheus.yml")).unwrap();
+    assert_eq!(config.scrape_configs[0].static_configs[0].targets, ["http://x:1/y"]);
     check_error(
         "scrape_configs:\n  - job_name: a\n    scrape_interval: 5s\n    scrape_timeout: 6s\n",
         "prometheus.yml:2:15: job \"a\": scrape_timeout 6s is longer than scrape_interval 5s: \

@@ -72,20 +72,22 @@ impl Kind for FileConfig {
 }
 
 impl FileConfig {
-    /// Reads the files as they are now; those patterns that no file has.
+    /// Reads the files as they are now: their groups, and those patterns that no file has.
     ///
     /// # Errors
     /// When a file is not what it should be.
-    pub fn check_files(&self) -> Result<Vec<String>, SourceError> {
-        let mut missing = Vec::new();
+    pub fn read_files(&self) -> Result<(Vec<TargetGroup>, Vec<String>), SourceError> {
+        let (mut groups, mut missing) = (Vec::new(), Vec::new());
         for pattern in &self.files {
             let found = matching(pattern);
             if found.is_empty() {
                 missing.push(pattern.clone());
             }
-            found.iter().try_for_each(|(path, _)| read_file(path).map(drop))?;
+            for (path, _) in &found {
+                groups.extend(read_file(path)?);
+            }
         }
-        Ok(missing)
+        Ok((groups, missing))
     }
 }
 

@@ -534,7 +534,8 @@ impl ScrapeConfig {
         }
         for group in &self.static_configs {
             check_labels(&format!("{place}: labels"), group.labels.keys())?;
-            for target in &group.targets {
+            // Rules may make an address of anything: exporters that probe others are told them in this way.
+            for target in group.targets.iter().filter(|_| self.relabel_configs.is_empty()) {
                 check_address(target).map_err(|reason| ConfigError::Target {
                     job: self.job_name.clone(),
                     target: target.clone(),

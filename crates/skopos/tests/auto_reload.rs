@@ -40,6 +40,15 @@ fn a_file_that_changes_is_loaded_and_a_bad_one_changes_nothing() {
     wait_until("the failure", PATIENCE, || last_reload(&server).filter(|value| *value == 0.0));
     assert_eq!(targets(&server).len(), 2);
     assert!(server.log().contains("unknown field `nonsense`"), "{}", server.log());
+    // The file that was loaded is back: nothing is wrong any more.
+    write(&server, &config(&["a", "b"], &page));
+    wait_until("the file of before", PATIENCE, || last_reload(&server).filter(|value| *value == 1.0));
+    let path = server.folder().join("prometheus.yml");
+    fs::rename(&path, path.with_extension("away")).unwrap();
+    wait_until("no file", PATIENCE, || last_reload(&server).filter(|value| *value == 0.0));
+    fs::rename(path.with_extension("away"), &path).unwrap();
+    wait_until("the file again", PATIENCE, || last_reload(&server).filter(|value| *value == 1.0));
+    assert_eq!(targets(&server).len(), 2);
     write(&server, &config(&["b"], &page));
     wait_until("the file that is mended", PATIENCE, || (targets(&server).len() == 1).then_some(()));
     assert_eq!(last_reload(&server), Some(1.0));

@@ -116,6 +116,11 @@ fn configurations_are_good_and_bad_as_for_promtool() {
     write("list.json", r#"[{"targets": ["a:1"]}]"#);
     write("broken.json", r#"[{"targets": "#);
     let job = |keys: &str| format!("scrape_configs:\n- job_name: j\n{keys}");
+    let relabelled = |rule: &str, targets: &str| {
+        job(&format!("  scrape_interval: 5s\n  relabel_configs: [{{{rule}}}]\n  {targets}\n"))
+    };
+    let (fixed, listed) = ("static_configs: [{targets: ['a:1']}]", "file_sd_configs: [{files: [list.json]}]");
+    let too_long = "target_label: __scrape_timeout__, replacement: 300s";
     let slow = job("  scrape_interval: 10m\n  static_configs: [{targets: ['a:1']}]\n");
     let cases = [
         ("good.yml", job("  static_configs: [{targets: ['a:1']}]\n"), &[][..]),
@@ -128,6 +133,12 @@ fn configurations_are_good_and_bad_as_for_promtool() {
         ("ca.yml", job("  tls_config: {cert_file: no.pem, key_file: no.key}\n"), &[]),
         ("ca.yml", job("  tls_config: {cert_file: no.pem, key_file: no.key}\n"), &["--syntax-only"]),
         ("secret.yml", job("  authorization: {credentials_file: none}\n"), &[]),
+        ("timeout.yml", relabelled(too_long, fixed), &[]),
+        ("timeout.yml", relabelled(too_long, fixed), &["--syntax-only"]),
+        ("timeouts.yml", relabelled(too_long, listed), &[]),
+        ("timeouts.yml", relabelled(too_long, listed), &["--syntax-only"]),
+        ("dropped.yml", relabelled("action: drop, regex: '.*'", fixed), &[]),
+        ("no_interval.yml", relabelled("target_label: __scrape_interval__, replacement: x", fixed), &[]),
         ("slow.yml", slow.clone(), &[]),
         ("slow.yml", slow.clone(), &["--lint-fatal"]),
         ("slow.yml", slow.clone(), &["--lint=none", "--lint-fatal"]),

@@ -88,6 +88,8 @@ fn good_files_are_said_to_be_valid_and_the_first_bad_one_ends_the_check() {
         ("one.yml", include_str!("data/prometheus.yml")),
         ("two.yml", include_str!("data/prometheus_two.yml")),
         ("bad.yml", "globall: {}\n"),
+        ("more.yml", "scrape_config_files: [jobs*.yml]\n"),
+        ("jobs.yml", "scrape_configs: [{job_name: further}]\n"),
     ] {
         fs::write(folder.path().join(name), text).unwrap();
     }
@@ -95,6 +97,9 @@ fn good_files_are_said_to_be_valid_and_the_first_bad_one_ends_the_check() {
     assert_eq!(output.status.code(), Some(0));
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(said, "one.yml: valid, 8 jobs, 8 targets\ntwo.yml: valid, 4 jobs, 4 targets\n");
+    // Files that another one names stand beside it.
+    let output = run(folder.path(), &["tool", "check", "config", "more.yml"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "more.yml: valid, 1 jobs, 0 targets\n");
     let said = failure(folder.path(), &["tool", "check", "config", "one.yml", "bad.yml"]);
     assert!(said.contains("bad.yml:1:1: unknown field `globall`"), "{said}");
 }

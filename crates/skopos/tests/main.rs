@@ -37,6 +37,7 @@
 //! - `running_queries`: what is said of a query that runs, and when the server died meanwhile
 //! - `control`: deletion, snapshots, reload and quit over HTTP; prefixes and other hosts' pages
 //! - `own_metrics`: names of what the server says of itself, beside Prometheus 3
+//! - `exporters`: real exporters and servers are scraped, beside Prometheus
 //! - `own_machine`: the server reads the machine that it runs on, and tells its processes
 //! - `documented`: every flag is in the documentation
 //! - `config_and_signals`: files, flags, signals, ports and locks
@@ -58,6 +59,7 @@ mod denied;
 mod differential;
 mod discovery;
 mod documented;
+mod exporters;
 mod federate;
 mod hostile_targets;
 mod kill_nine;

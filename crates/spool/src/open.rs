@@ -5,7 +5,7 @@ use crate::{
     position::{self, Position},
     segment::{self, Found, Segment},
 };
-use skopos_base::fs::{File, FileLock, Fs, OpenMode, SharedFs};
+use skopos_base::fs::{File, FileLock, Fs, OpenMode, SharedFs, or_here};
 use std::{collections::VecDeque, io, path::Path, path::PathBuf};
 
 /// The lock of a directory.
@@ -88,8 +88,7 @@ pub(crate) fn open(fs: &SharedFs, dir: &Path, names: &[String]) -> Result<Opened
 /// Makes the names of a directory and of those above it durable, as far as this user may.
 fn sync_above(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     dir.ancestors().skip(1).try_for_each(|above| {
-        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        fs.sync_dir(above).or_else(|e| {
+        fs.sync_dir(&or_here(above)).or_else(|e| {
             use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
             let kinds = [InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported];
             if kinds.contains(&e.kind()) { Ok(()) } else { Err(e) }

@@ -177,6 +177,43 @@ pub fn pushgateway(flags: &[&str]) -> Service {
     })
 }
 
+/// Starts the Alertmanager with this configuration (the text of `alertmanager.yml`), alone.
+///
+/// # Panics
+/// If the program is not installed or does not become ready.
+#[must_use]
+#[track_caller]
+pub fn alertmanager(config: &str) -> Service {
+    let own = [
+        "--config.file={folder}/alertmanager.yml",
+        "--storage.path={folder}/data",
+        "--cluster.listen-address=",
+    ];
+    start(Spec {
+        name: "Alertmanager".to_owned(),
+        program: find("prometheus-alertmanager"),
+        arguments: arguments(&own, &[]),
+        files: vec![("alertmanager.yml".to_owned(), config.to_owned())],
+        ready_path: "/-/ready".to_owned(),
+    })
+}
+
+/// Starts the blackbox exporter with this configuration (the text of `blackbox.yml`).
+///
+/// # Panics
+/// If the program is not installed or does not become ready.
+#[must_use]
+#[track_caller]
+pub fn blackbox_exporter(config: &str) -> Service {
+    start(Spec {
+        name: "blackbox exporter".to_owned(),
+        program: find("prometheus-blackbox-exporter"),
+        arguments: arguments(&["--config.file={folder}/blackbox.yml"], &[]),
+        files: vec![("blackbox.yml".to_owned(), config.to_owned())],
+        ready_path: "/-/healthy".to_owned(),
+    })
+}
+
 /// Starts node_exporter with these flags.
 ///
 /// # Panics

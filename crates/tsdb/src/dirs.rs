@@ -1,12 +1,9 @@
 //! The directories of logs and chunk files: made durably, and where a full disk refuses them at the start, by
 //! whoever first finds room. Knows nothing of what stands in them, and removes none that holds anything.
 
-use skopos_base::fs::{File, Fs, OpenMode, parent};
+use skopos_base::fs::{File, Fs, OpenMode, or_here, parent};
 use skopos_base::sync::atomic::{AtomicBool, Ordering};
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 /// Whether there may be room later.
 pub(crate) fn is_no_room(e: &io::Error) -> bool {
@@ -27,11 +24,6 @@ pub(crate) fn settle_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     })
 }
 
-/// A path; the directory of the process where it is empty.
-fn or_here(path: &Path) -> PathBuf {
-    if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() }
-}
-
 /// Makes a directory and those above it, so that no power loss takes one with all it holds. Where that fails
 /// those that it has made go again, as long as they hold nothing: otherwise nobody would know later that they
 /// are not durable. What somebody else has put there meanwhile stays.
@@ -50,7 +42,7 @@ pub(crate) fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     let result = missing.iter().rev().try_for_each(|path| {
         fs.create_dir_all(path).map_err(|e| named(fs, path, e))?;
         made.push(path);
-        fs.sync_dir(&or_here(&parent(path)))
+        fs.sync_dir(&parent(path))
     });
     if result.is_err() {
         for path in made.iter().rev() {
@@ -137,6 +129,7 @@ mod tests {
             fs::{Failure, OpKind},
         },
     };
+    use std::path::PathBuf;
 
     /// Another process makes the directory behind the back of the one that looks for it, whose next
     /// synchronisation of a directory fails.

@@ -19,7 +19,7 @@ pub(crate) struct Wanted {
 }
 
 /// What tests and benches hold this program against, and the browser that they look at its pages with.
-pub(crate) const PEERS: [Wanted; 6] = [
+pub(crate) const PEERS: [Wanted; 8] = [
     Wanted { program: "prometheus", package: "prometheus", service: Some("prometheus") },
     Wanted {
         program: "prometheus-node-exporter",
@@ -30,6 +30,16 @@ pub(crate) const PEERS: [Wanted; 6] = [
         program: "prometheus-process-exporter",
         package: "prometheus-process-exporter",
         service: Some("prometheus-process-exporter"),
+    },
+    Wanted {
+        program: "prometheus-alertmanager",
+        package: "prometheus-alertmanager",
+        service: Some("prometheus-alertmanager"),
+    },
+    Wanted {
+        program: "prometheus-blackbox-exporter",
+        package: "prometheus-blackbox-exporter",
+        service: Some("prometheus-blackbox-exporter"),
     },
     Wanted {
         program: "prometheus-pushgateway",

@@ -14,6 +14,9 @@ pub(super) struct AutoReload {
     fs: SharedFs,
     /// What was loaded last.
     loaded: Contents,
+    /// The last reload failed. Files that say again what was loaded are loaded as well, so that nobody goes
+    /// on being told of the failure.
+    has_failed: bool,
 }
 
 impl AutoReload {
@@ -24,30 +27,39 @@ impl AutoReload {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });
-        Self { ticks, path: path.unwrap_or_default(), fs: SharedFs::clone(&env.fs), loaded }
+        Self {
+            ticks,
+            path: path.unwrap_or_default(),
+            fs: SharedFs::clone(&env.fs),
+            loaded,
+            has_failed: false,
+        }
     }
 
-    /// Returns once the files say something else than what was loaded.
+    /// Returns once the files say something else than what was loaded, or could not be loaded.
     pub(super) async fn changed(&mut self) {
         let Some(ticks) = &mut self.ticks else { return std::future::pending().await };
         loop {
             ticks.tick().await;
             let (fs, path) = (SharedFs::clone(&self.fs), self.path.clone());
             let now = tokio::task::spawn_blocking(move || Contents::of(&*fs, &path)).await;
-            if now.is_ok_and(|now| now != self.loaded) {
+            if now.is_ok_and(|now| self.has_failed || now != self.loaded) {
                 return;
             }
         }
     }
 
-    /// Reloads, and remembers what was loaded. What could not be is seen as changed again.
+    /// Reloads, and remembers what was loaded. What could not be is tried again.
     pub(super) fn around(&mut self, reload: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
         if self.ticks.is_none() {
             return reload();
         }
         let before = Contents::of(&*self.fs, &self.path);
-        reload()?;
-        self.loaded = before;
-        Ok(())
+        let reloaded = reload();
+        self.has_failed = reloaded.is_err();
+        if reloaded.is_ok() {
+            self.loaded = before;
+        }
+        reloaded
     }
 }

@@ -6,9 +6,13 @@ use clap::ValueEnum;
 use skopos_base::Env;
 use skopos_client::{ClientOptions, HttpClient};
 use skopos_config::Config;
+use skopos_discovery::TargetGroup;
 use skopos_model::DurationMs;
-use skopos_scrape::config::ScrapeConfig;
-use std::path::PathBuf;
+use skopos_scrape::{
+    config::{GlobalConfig, ScrapeConfig},
+    pool::{Pool, Refused},
+};
+use std::{path::PathBuf, sync::Arc};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::role::tool) struct Flags {
@@ -52,14 +56,14 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     for file in &flags.files {
         let config = Config::load(env.fs.as_ref(), file)?;
         let name = file.display();
-        if !flags.syntax_only {
-            for job in config.jobs() {
-                let missing = named_files(job, &env)
-                    .map_err(|e| Failure::Data(format!("{name}: job {:?}: {e}", job.job_name)))?;
-                for pattern in missing {
-                    let job = &job.job_name;
-                    out.line(&format!("{name}: warning: job {job:?}: there is no file {pattern} yet"))?;
-                }
+        for job in config.jobs() {
+            let wrong = |e| Failure::Data(format!("{name}: job {:?}: {e}", job.job_name));
+            let (groups, missing) =
+                if flags.syntax_only { Default::default() } else { named_files(job, &env).map_err(wrong)? };
+            check_targets(job, &config.global, &groups).map_err(wrong)?;
+            for pattern in missing {
+                let job = &job.job_name;
+                out.line(&format!("{name}: warning: job {job:?}: there is no file {pattern} yet"))?;
             }
         }
         if flags.lint.iter().any(|rule| matches!(rule, Lint::All | Lint::TooLongScrapeInterval)) {
@@ -87,13 +91,27 @@ pub(super) fn run(flags: &Flags) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the files of certificates, secrets and targets that a job names can be read; those lists of
-/// targets that are not there.
-fn named_files(job: &ScrapeConfig, env: &Env) -> Result<Vec<String>, String> {
+/// Whether the files of certificates, secrets and targets that a job names can be read: the groups of
+/// targets, and those lists that are not there.
+fn named_files(job: &ScrapeConfig, env: &Env) -> Result<(Vec<Arc<TargetGroup>>, Vec<String>), String> {
     HttpClient::new(&job.http, &ClientOptions::default(), &env.fs).map_err(|e| e.to_string())?;
-    let mut missing = Vec::new();
+    let (mut groups, mut missing) = (Vec::new(), Vec::new());
     for source in &job.discovery.file_sd_configs {
-        missing.extend(source.check_files().map_err(|e| e.to_string())?);
+        let (of_files, not_there) = source.read_files().map_err(|e| e.to_string())?;
+        groups.extend(of_files.into_iter().map(Arc::new));
+        missing.extend(not_there);
     }
-    Ok(missing)
+    Ok((groups, missing))
+}
+
+/// Whether all targets that are written in files could be scraped.
+fn check_targets(
+    job: &ScrapeConfig,
+    global: &GlobalConfig,
+    groups: &[Arc<TargetGroup>],
+) -> Result<(), String> {
+    match Pool::with(job, global, groups).refused.first() {
+        Some(Refused { discovered, reason }) => Err(format!("the target {discovered} is refused: {reason}")),
+        None => Ok(()),
+    }
 }
