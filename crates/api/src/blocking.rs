@@ -45,10 +45,15 @@ impl Drop for CancelOnDrop {
 /// requests.
 const WAITING_MAX: usize = 1000;
 
+/// So many answers of one kind at a time may be on their way to clients that are slower than their threads.
+/// Each keeps a thread and what it holds, and no slot bounds how many there are.
+const SLOW_MAX: usize = 500;
+
 /// Slots for work of one kind. Cloning shares them.
 #[derive(Clone, Debug)]
 pub struct Slots {
     free: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     /// The flag that says how many there are.
     limit: &'static str,
@@ -71,11 +76,12 @@ impl Slots {
 
     /// So many as the flag `limit` says.
     pub(crate) fn new(max: usize, limit: &'static str) -> Self {
-        Self { free: Arc::new(Semaphore::new(max)), waiting: Arc::default(), limit }
+        let (free, slow) = (Arc::new(Semaphore::new(max)), Arc::new(Semaphore::new(SLOW_MAX)));
+        Self { free, slow, waiting: Arc::default(), limit }
     }
 
     /// A slot, as soon as one is free, for work that may take no longer than `patience`, waiting included.
-    pub(crate) async fn take_within(&self, patience: Duration) -> Result<OwnedSemaphorePermit, ApiError> {
+    pub(crate) async fn take_within(&self, patience: Duration) -> Result<Slot, ApiError> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waits = Waits(&self.waiting);
         if before >= WAITING_MAX {
@@ -85,10 +91,33 @@ impl Slots {
         let waiting = Arc::clone(&self.free).acquire_owned();
         let reason = format!("no free slot ({}) in time", self.limit);
         let none = || ApiError::new(ErrorType::Timeout, reason).by("query.timeout");
-        tokio::time::timeout(patience, waiting)
+        let permit = tokio::time::timeout(patience, waiting)
             .await
             .map_err(|_| none())?
-            .map_err(|_| ApiError::new(ErrorType::Unavailable, "the server is stopping"))
+            .map_err(|_| ApiError::new(ErrorType::Unavailable, "the server is stopping"))?;
+        Ok(Slot { permit, slow: Some(Arc::clone(&self.slow)) })
+    }
+}
+
+/// A slot, or the place of an answer that gave its own to others. Given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    permit: OwnedSemaphorePermit,
+    /// Where the places are that it can be given for.
+    slow: Option<Arc<Semaphore>>,
+}
+
+impl Slot {
+    /// Gives the slot to others, as the client is slower than the work. Fails where as many have done so as
+    /// may.
+    fn give_way(&mut self) -> Result<(), ApiError> {
+        let Some(slow) = self.slow.take() else { return Ok(()) };
+        let permit = Arc::clone(&slow).try_acquire_owned().map_err(|_| {
+            let reason = format!("{SLOW_MAX} answers wait already for clients that do not take them");
+            ApiError::new(ErrorType::Unavailable, reason)
+        })?;
+        drop(std::mem::replace(&mut self.permit, permit));
+        Ok(())
     }
 }
 
@@ -173,12 +202,12 @@ where
 }
 
 /// Runs `work` on a thread and answers with what it sends. The slot is given back when the last piece is on
-/// its way to the client, or as soon as a client is slower than the thread: then it takes no processor from
-/// others, and what it holds is on the account of all. An error before the first piece is an answer of its
-/// own; one behind it cuts the answer off, so that no client takes it for the whole.
+/// its way to the client, or as soon as a client is slower than the thread: what it still does then it does
+/// behind others, and what it holds is on the account of all. An error before the first piece is an answer of
+/// its own; one behind it cuts the answer off, so that no client takes it for the whole.
 pub(crate) async fn stream(
     parts: Arc<Parts>,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
     budget: Arc<QueryBudget>,
     work: impl FnOnce(&Parts, &Arc<QueryBudget>, &mut Sink) -> Result<(), ApiError> + Send + 'static,
 ) -> Result<Body, ApiError> {
@@ -219,7 +248,7 @@ enum Piece {
 /// Where work sends its answer to.
 pub(crate) struct Sink {
     sender: mpsc::Sender<Piece>,
-    slot: Option<OwnedSemaphorePermit>,
+    slot: Option<Slot>,
     runtime: Handle,
     /// By when the client has to have taken all; set with the first piece.
     deadline: Option<Instant>,
@@ -243,7 +272,7 @@ impl Sink {
             Ok(()) => return Ok(()),
             Err(TrySendError::Full(piece) | TrySendError::Closed(piece)) => piece,
         };
-        self.slot = None;
+        self.slot.as_mut().map_or(Ok(()), Slot::give_way)?;
         let sent = async { timeout_at(deadline, self.sender.send(piece)).await };
         match self.runtime.block_on(sent) {
             Ok(Ok(())) => Ok(()),
@@ -293,5 +322,26 @@ impl HttpBody for Pieces {
                 Some(Err(CutOff))
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn slots_are_given_to_others_by_so_many_slow_answers_and_no_more() {
+        let slots = Slots { slow: Arc::new(Semaphore::new(1)), ..Slots::of_queries(1) };
+        let take = || slots.take_within(Duration::from_secs(600));
+        let mut first = take().await.unwrap();
+        assert_eq!(slots.free.available_permits(), 0);
+        for _ in 0..2 {
+            first.give_way().unwrap();
+            assert_eq!((slots.free.available_permits(), slots.slow.available_permits()), (1, 0));
+        }
+        let mut second = take().await.unwrap();
+        assert!(second.give_way().unwrap_err().message().contains("answers wait already"));
+        drop((first, second));
+        assert_eq!((slots.free.available_permits(), slots.slow.available_permits()), (1, 1));
     }
 }

@@ -35,11 +35,11 @@ impl<'a> Writing<'a> {
         Self { parts, budget, sink, out: begin.to_vec(), sent: 0 }
     }
 
-    /// Something more follows. Sends what is written if it is a piece, and looks whether the answer may go
-    /// on: to be asked every few kilobytes.
+    /// Something more follows. Sends what is written if it is a piece, lets others go first that have just
+    /// begun, and looks whether the answer may go on: to be asked every few kilobytes.
     pub(crate) fn more(&mut self) -> Result<(), ApiError> {
         // The time of the query is over when it was evaluated; the client has its own for taking the answer.
-        if let Err(gone @ QueryError::Cancelled) = self.budget.check() {
+        if let Err(gone @ QueryError::Cancelled) = self.budget.go_on() {
             return Err(gone.into());
         }
         self.check_size(0)?;

@@ -23,7 +23,7 @@ use crate::profile;
 use crate::shards::Shards;
 use crate::value::{Matrix, QueryResult, Value, Vector};
 use skopos_base::clock::Clock;
-use skopos_model::{Columns, DurationMs, FloatHistogram, Labels, TimestampMs};
+use skopos_model::{DurationMs, FloatHistogram, Labels, TimestampMs};
 use skopos_storage::{QueryBudget, QueryLimits, QueryMemory, Queryable, SampleCounts, TimeRange};
 use std::sync::Arc;
 
@@ -329,7 +329,7 @@ impl Engine {
     ) -> Result<QueryResult, EvalError> {
         let Some(plan) = build::plan_subquery(subquery, expr.span, at, &self.options_over(storage, budget))?
         else {
-            let value = Value::Matrix(Matrix::of_samples(vec![], vec![], Columns::default()));
+            let value = Value::Matrix(Matrix::of_samples(vec![], vec![], vec![]));
             return Ok(self.of_no_samples(value));
         };
         let (grid, plan) = (plan.grids[0], Arc::new(plan));

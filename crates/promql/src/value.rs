@@ -86,8 +86,16 @@ pub struct Matrix {
 enum Points {
     /// At the steps of a range query: a value per step and a bitmap of those that there are.
     Steps { start: TimestampMs, step: DurationMs, rows: Vec<usize>, matrix: StepMatrix },
-    /// At any time: the samples of series `i` end at `ends[i]`. Histograms are named by their sample.
-    Samples { ends: Vec<usize>, samples: Columns },
+    /// At any time: those of series `i` stand at `places[i]`.
+    Samples { places: Vec<Place>, parts: Vec<Columns> },
+}
+
+/// Where the samples of a series stand.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// In which of several columns.
+    pub(crate) part: usize,
+    pub(crate) samples: Range<usize>,
 }
 
 impl Matrix {
@@ -102,10 +110,10 @@ impl Matrix {
         Self { series, points: Points::Steps { start, step, rows, matrix } }
     }
 
-    /// Series whose samples stand one behind the other in two columns.
-    pub(crate) fn of_samples(series: Vec<Labels>, ends: Vec<usize>, samples: Columns) -> Self {
-        assert_eq!(series.len(), ends.len(), "labels and ends differ in number");
-        Self { series, points: Points::Samples { ends, samples } }
+    /// Series whose samples stand at `places` of `parts`.
+    pub(crate) fn of_samples(series: Vec<Labels>, places: Vec<Place>, parts: Vec<Columns>) -> Self {
+        assert_eq!(series.len(), places.len(), "labels and places differ in number");
+        Self { series, points: Points::Samples { places, parts } }
     }
 
     /// How many series there are.
@@ -132,8 +140,8 @@ impl Matrix {
                 let floats = bits::iter(row.present).filter(move |k| row.histogram(*k).is_none());
                 (Some(floats.map(move |k| (at(k), row.values[k]))), None)
             }
-            Points::Samples { ends, samples } => {
-                let range = samples_of(ends, i);
+            Points::Samples { places, parts } => {
+                let (samples, range) = places[i].of(parts);
                 let mut histograms = histograms_of(samples, range.clone()).map(|h| h.sample).peekable();
                 let floats = range.filter(move |sample| histograms.next_if_eq(sample).is_none());
                 (None, Some(floats.map(|sample| (samples.timestamps[sample], samples.values[sample]))))
@@ -148,7 +156,10 @@ impl Matrix {
             Points::Steps { rows, matrix, .. } => {
                 matrix.row(rows[i]).histograms.into_iter().flat_map(HistogramSteps::iter).count()
             }
-            Points::Samples { ends, samples } => histograms_of(samples, samples_of(ends, i)).count(),
+            Points::Samples { places, parts } => {
+                let (samples, range) = places[i].of(parts);
+                histograms_of(samples, range).count()
+            }
         }
     }
 
@@ -160,8 +171,9 @@ impl Matrix {
                 let all = matrix.row(rows[i]).histograms.into_iter().flat_map(HistogramSteps::iter);
                 (Some(all.map(move |(k, h)| (at(k), Cow::Borrowed(h.as_ref())))), None)
             }
-            Points::Samples { ends, samples } => {
-                let all = histograms_of(samples, samples_of(ends, i));
+            Points::Samples { places, parts } => {
+                let (samples, range) = places[i].of(parts);
+                let all = histograms_of(samples, range);
                 let owned = all.map(|h| (samples.timestamps[h.sample], Cow::Owned(h.to_histogram())));
                 (None, Some(owned))
             }
@@ -175,14 +187,16 @@ impl Matrix {
             Points::Steps { rows, matrix, .. } => {
                 rows.iter().map(|r| bits::count(matrix.row(*r).present)).sum()
             }
-            Points::Samples { samples, .. } => samples.len(),
+            Points::Samples { places, .. } => places.iter().map(|place| place.samples.len()).sum(),
         }
     }
 }
 
-/// The samples of series `i`.
-fn samples_of(ends: &[usize], i: usize) -> Range<usize> {
-    if i == 0 { 0..ends[0] } else { ends[i - 1]..ends[i] }
+impl Place {
+    /// The columns, and which of their samples. Histograms are named by their sample.
+    fn of<'a>(&self, parts: &'a [Columns]) -> (&'a Columns, Range<usize>) {
+        (&parts[self.part], self.samples.clone())
+    }
 }
 
 fn histograms_of(samples: &Columns, range: Range<usize>) -> impl Iterator<Item = HistogramView<'_>> {

@@ -13,10 +13,11 @@ use crate::plan::{
     build::{self, Bounds, PlanOptions},
 };
 use crate::profile::{self, NodeStats, QueriedSamples};
-use crate::value::{Matrix, QueryResult, Value};
-use skopos_model::{Columns, DurationMs, TimestampMs, is_stale_nan};
+use crate::value::{Matrix, Place, QueryResult, Value};
+use skopos_model::{Columns, DurationMs, Labels, TimestampMs, is_stale_nan};
 use skopos_storage::{
-    QueryBudget, Queryable, SampleCounts, SelectRequest, SeriesBatch, SeriesColumns, Shard, TimeRange,
+    QueryBudget, Queryable, SAMPLE_BYTES, SampleCounts, SelectRequest, SeriesBatch, SeriesColumns, Shard,
+    TimeRange,
 };
 use std::sync::Arc;
 
@@ -26,6 +27,22 @@ struct Window {
     edges: Edges,
     start: TimestampMs,
     end: TimestampMs,
+}
+
+/// Series, and their samples, those of each batch in columns of their own: one for all that doubles as it
+/// grows would take twice as much, and while it is moved three times.
+#[derive(Default)]
+struct Kept {
+    labels: Vec<Labels>,
+    places: Vec<Place>,
+    parts: Vec<Columns>,
+}
+
+/// Empty columns that the samples of `batch` fit into, with one more at either end of each series.
+fn room_for(batch: &SeriesBatch) -> Columns {
+    let samples = batch.sample_count() + 2 * batch.len();
+    let (timestamps, values) = (Vec::with_capacity(samples), Vec::with_capacity(samples));
+    Columns { timestamps, values, ..Columns::default() }
 }
 
 impl Engine {
@@ -51,30 +68,34 @@ impl Engine {
         let mut set = querier.select(&request)?;
         let series_expected = set.parting().map_or(0, |p| p.remaining() as u64);
         let (mut batch, mut total, mut fetched) = (SeriesBatch::default(), 0, 0);
-        let (mut labels, mut ends, mut samples) = (vec![], vec![], Columns::default());
+        let mut kept = Kept::default();
         let mut work = Work::new(budget);
         while set.next_batch(&mut batch)? {
             // Those of the batch, and those that are kept.
             budget.charge_memory((batch.histogram_bytes() as u64).saturating_mul(2))?;
+            // Samples are on the account once, which is for those that are kept.
+            work.buffers(batch.sample_count().saturating_mul(SAMPLE_BYTES as usize))?;
             let before = total;
             fetched += batch.sample_count() as u64;
+            let mut part = room_for(&batch);
             for series in batch.iter() {
                 work.spend(series.values.len())?;
+                let from = part.len();
                 if window.edges == Edges::Sampled {
-                    total += within(&series, scan.range, &mut samples);
+                    total += within(&series, scan.range, &mut part);
                 } else {
-                    let kept = samples.len();
-                    extended(&series, scan.range, &window, &mut samples)
+                    extended(&series, scan.range, &window, &mut part)
                         .map_err(|message| EvalError::Invalid { message, span: expr.span })?;
-                    total += (samples.len() - kept) as u64;
+                    total += (part.len() - from) as u64;
                 }
-                if ends.last().copied().unwrap_or(0) < samples.len() {
+                if from < part.len() {
                     let bytes = series.labels.byte_len() + VECTOR_BYTES;
                     budget.charge_memory(bytes as u64)?;
-                    labels.push(series.labels.clone());
-                    ends.push(samples.len());
+                    kept.labels.push(series.labels.clone());
+                    kept.places.push(Place { part: kept.parts.len(), samples: from..part.len() });
                 }
             }
+            kept.parts.push(part);
             budget.count_samples(SampleCounts { looked_at: total - before, read: total - before });
         }
         let steps = if self.options.profile { vec![total] } else { Vec::new() };
@@ -85,13 +106,13 @@ impl Engine {
                 series_expected,
                 series_read: budget.series() - began.1,
                 samples_fetched: fetched,
-                rows: labels.len(),
+                rows: kept.labels.len(),
                 took: began.0.saturating_sub(budget.time_left()),
             };
             operators = profile::of_root(&window.plan, stats);
         }
         let samples_of = QueriedSamples { total, per_step: steps.clone(), read: total, read_per_step: steps };
-        let value = Value::Matrix(Matrix::of_samples(labels, ends, samples));
+        let value = Value::Matrix(Matrix::of_samples(kept.labels, kept.places, kept.parts));
         Ok(QueryResult { samples: samples_of, operators, ..QueryResult::of(value) })
     }
 

@@ -256,6 +256,24 @@ fn every_third_ends_well(first: usize) {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
+/// The samples of a window that is the whole query are most of what such a query takes.
+#[test]
+fn a_window_takes_hardly_more_than_what_it_is_charged_for() {
+    let mut storage = MemoryStorage::default();
+    for i in 0..400 {
+        storage.push_all(&labels(&format!("wide{{i=\"{i}\"}}")), (0..9_000).map(|t| (t, t as f64)));
+    }
+    let limits = QueryLimits { max_memory: 60 << 20, ..LIMITS };
+    let case = Case::instant("wide[2h]");
+    let expr = parse_with(&case.query, ParseOptions::ALL).expect("a query");
+    let asked = Asked { case: &case, expr: &expr, limits };
+    // The process ends where it takes more.
+    let limit = MEMORY.allocated() + limits.max_memory as usize + (4 << 20);
+    MEMORY.set_limit(limit).expect("a limit above what is taken");
+    assert_eq!(ended(&storage, asked, Arc::new(StillClock), |engine, _| engine), "answer");
+    MEMORY.set_limit(usize::MAX).expect("no limit");
+}
+
 #[test]
 fn a_light_query_beside_a_heavy_one_takes_less_than_twice_its_time() {
     let storage = storage();

@@ -1,6 +1,7 @@
 //! Made-up expressions over the same directory of blocks, to Debian's Prometheus and to ours, and those that
 //! are newer to a Prometheus 3: equal results, or both refuse; of a Prometheus 3 the same remarks too. Prints
-//! its seed; `SKOPOS_TEST_SEED` replays it. Owns the written lists of what is not equal.
+//! its seed; `SKOPOS_TEST_SEED` replays it, `SKOPOS_TEST_CASES` asks more. Owns the written lists of what is
+//! not equal.
 
 mod answer;
 mod grammar;
@@ -259,13 +260,19 @@ fn seed() -> u64 {
     seed
 }
 
+/// `usual` expressions, or as many times more as are asked for than are usual for Debian's Prometheus.
+fn cases(usual: usize) -> usize {
+    let asked = std::env::var("SKOPOS_TEST_CASES").ok().and_then(|v| v.parse::<usize>().ok());
+    usual * asked.unwrap_or(RANDOM) / RANDOM
+}
+
 #[test]
 fn prometheus_gives_the_same_answers_over_the_same_blocks() {
     let seed = seed();
     let rng = Rng::from_seed(seed);
     let list = unlike::read(&file("unlike.txt"));
     let (older, regexes) = (file("expressions.txt"), file("regexes.txt"));
-    let random = made_up(written(&rng, Dialect::Old), &list, RANDOM).map(Question::of);
+    let random = made_up(written(&rng, Dialect::Old), &list, cases(RANDOM)).map(Question::of);
     let all = random.chain(lines(&older).map(Question::of)).chain(about_regexes("text", &regexes)).collect();
     let unlike = Unlikes { list, with_remarks: false };
     Round { servers: Servers::old(&rng), unlike, all }.check(seed);
@@ -279,10 +286,10 @@ fn prometheus_3_gives_the_same_answers_and_remarks_over_the_same_blocks() {
     let list = unlike::read(&file("unlike_3.txt"));
     let rules = file("grammar_3.txt");
     let grammar = Grammar::read(&rules);
-    let own = made_up(|| grammar.write(&rng, "query"), &list, RANDOM_3[0]).enumerate();
+    let own = made_up(|| grammar.write(&rng, "query"), &list, cases(RANDOM_3[0])).enumerate();
     // The JSON of each answer has to be read where samples are counted, which takes its time.
     let own = own.map(|(i, text)| if i % 4 == 0 { Question::counted(text) } else { Question::of(text) });
-    let random = made_up(written(&rng, Dialect::Recent), &list, RANDOM_3[1]).map(Question::of);
+    let random = made_up(written(&rng, Dialect::Recent), &list, cases(RANDOM_3[1])).map(Question::of);
     let (older, newer) = (file("expressions.txt"), file("expressions_3.txt"));
     let listed = lines(&older).chain(lines(&newer)).map(Question::counted);
     let regexes = file("regexes.txt");
