@@ -5,6 +5,7 @@ use skopos_testkit::{free_port, http, process::Process, service::Service, skopos
 use std::{
     fs,
     io::Write as _,
+    net::TcpStream,
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     process::Command,
@@ -216,6 +217,39 @@ fn more_requests_than_may_run_are_refused() {
     let first = first.join().unwrap();
     assert_eq!(first.status, 200);
     assert!(first.text().contains("\nnode_memory_MemTotal_bytes 7168\n"), "{}", first.text());
+}
+
+#[test]
+fn clients_that_take_nothing_hold_so_much_together_and_lock_nobody_out() {
+    const MOST: f64 = (20 << 20) as f64;
+    let folder = tempfile::tempdir().unwrap();
+    // Nine megabytes: twice as much as the system takes of an answer before anybody reads it.
+    let samples: String = (0..45_000).map(|n| format!("big{{text=\"{n:0200}\"}} 1\n")).collect();
+    fs::write(folder.path().join("big.prom"), samples).unwrap();
+    let agent = agent()
+        .flag(&format!("--collector.textfile.directory={}", folder.path().display()))
+        .flag("--web.max-waiting-bytes=20MB")
+        .start();
+    let slow: Vec<TcpStream> = (0..12).map(|_| asks_and_takes_nothing(&agent)).collect();
+    let value = |name: &str| -> f64 {
+        let page = page(&agent, "/metrics?collect[]=loadavg");
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{name}: {page}")).parse().unwrap()
+    };
+    wait_until("slow clients to be given up", PATIENCE, || {
+        assert!(value("skopos_web_waiting_bytes") <= MOST);
+        (value("skopos_web_slow_clients_given_up_total") >= 10.0).then_some(())
+    });
+    let whole = page(&agent, "/metrics");
+    assert!(whole.contains("\nnode_scrape_collector_success{") && whole.len() > 9_000_000, "{}", whole.len());
+    assert!(agent.log().contains("--web.max-waiting-bytes is reached"), "{}", agent.log());
+    drop(slow);
+}
+
+fn asks_and_takes_nothing(agent: &Service) -> TcpStream {
+    let mut stream = TcpStream::connect(agent.address()).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream
 }
 
 #[test]

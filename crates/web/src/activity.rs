@@ -1,7 +1,10 @@
 //! `Activity`: which requests of a connection are under way. One of HTTP/2, whose pings alone would keep it
 //! for ever, ends when it has had none for a time, and when a client takes nothing of an answer of its own.
 
-use crate::places::Place;
+use crate::{
+    answers::{Client, Held},
+    places::Place,
+};
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
@@ -35,6 +38,7 @@ const STALLED_TIMES: u32 = 3;
 pub(crate) struct Activity {
     idle_timeout: Duration,
     place: Arc<Place>,
+    client: Arc<Client>,
     state: Mutex<State>,
 }
 
@@ -55,9 +59,9 @@ enum Stage {
 }
 
 impl Activity {
-    pub(crate) fn new(idle_timeout: Duration, place: Arc<Place>) -> Arc<Self> {
+    pub(crate) fn new(idle_timeout: Duration, place: Arc<Place>, client: Arc<Client>) -> Arc<Self> {
         let state = State { next: 0, under_way: HashMap::new(), idle_since: Instant::now() };
-        Arc::new(Self { idle_timeout, place, state: Mutex::new(state) })
+        Arc::new(Self { idle_timeout, place, client, state: Mutex::new(state) })
     }
 
     /// `app`, whose requests are seen here, and say that `peer` sends them.
@@ -79,7 +83,10 @@ impl Activity {
             async move {
                 let answer = answer.await?;
                 under_way.is_at(Stage::Taken(Instant::now()));
-                Ok(answer.map(|inner| Body::new(Watched { inner, under_way })))
+                // Who knows how long it is has all of it.
+                let waits = answer.body().size_hint().exact().unwrap_or(0);
+                let held = under_way.activity.client.hold(waits);
+                Ok(answer.map(|inner| Body::new(Watched { inner, held, under_way })))
             }
         })
     }
@@ -133,9 +140,10 @@ impl Drop for UnderWay {
     }
 }
 
-/// An answer whose parts are seen to be taken.
+/// An answer whose parts are seen to be taken, and counted until they are.
 struct Watched {
     inner: Body,
+    held: Held,
     under_way: UnderWay,
 }
 
@@ -150,7 +158,7 @@ impl HttpBody for Watched {
         let frame = Pin::new(&mut self.inner).poll_frame(context);
         // Whoever asks for the next part has taken those before.
         self.under_way.is_at(if frame.is_pending() { Stage::Made } else { Stage::Taken(Instant::now()) });
-        frame
+        frame.map_ok(|frame| frame.map_data(|part| self.held.part(part)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -248,8 +256,10 @@ mod tests {
     }
 
     async fn activity() -> Arc<Activity> {
-        let place = crate::places::Places::new(1).take(SocketAddr::from(([127, 0, 0, 1], 1))).await;
-        Activity::new(IDLE, Arc::new(place))
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let place = crate::places::Places::new(1).take(peer).await;
+        let client = crate::answers::Answers::new(u64::MAX).client(peer);
+        Activity::new(IDLE, Arc::new(place), client)
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,9 +1,11 @@
 //! `Progress`: a connection whose peer has to take so much of what is written within a time, else it is given
 //! up. Never hastens reading: a client may wait for its answer.
 
+use crate::answers::Client;
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,22 +18,31 @@ use tokio::{
 const TAKEN_MIN_BYTES: usize = 64 << 10;
 
 /// The connection.
-#[derive(Debug)]
 pub(crate) struct Progress<S> {
     inner: S,
     timeout: Duration,
     stalled: Pin<Box<Sleep>>,
     /// Something was not taken at once, and since then only so many bytes were.
     waits: Option<usize>,
+    /// Who takes it.
+    client: Option<Arc<Client>>,
 }
 
 impl<S> Progress<S> {
     pub(crate) fn new(inner: S, timeout: Duration) -> Self {
-        Self { inner, timeout, stalled: Box::pin(sleep(timeout)), waits: None }
+        Self { inner, timeout, stalled: Box::pin(sleep(timeout)), waits: None, client: None }
+    }
+
+    /// The same of a client that is told what it took.
+    pub(crate) fn of(client: Arc<Client>, inner: S, timeout: Duration) -> Self {
+        Self { client: Some(client), ..Self::new(inner, timeout) }
     }
 
     /// Passes on what came of a write; a peer that takes too little is an error.
     fn wrote(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Poll::Ready(Ok(bytes)), Some(client)) = (&wrote, &self.client) {
+            client.took(*bytes);
+        }
         match (&wrote, &mut self.waits) {
             (Poll::Ready(Ok(bytes)), Some(taken)) => {
                 *taken += bytes;

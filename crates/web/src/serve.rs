@@ -3,6 +3,7 @@
 
 use crate::{
     activity::{Activity, EndsIdle},
+    answers::{Answers, Client, DEFAULT_MAX_WAITING_BYTES},
     config::Scope,
     guard::{Guard, guard},
     heads::Heads,
@@ -64,6 +65,8 @@ pub struct ServeOptions {
     pub protection: Arc<Protection>,
     /// What a request needs.
     pub needs: fn(&Request) -> Scope,
+    /// How much of answers may wait for clients; servers of one process share it.
+    pub answers: Arc<Answers>,
     /// What is spoken where no handshake of TLS says it.
     pub in_the_clear: Protocol,
 }
@@ -78,6 +81,7 @@ impl ServeOptions {
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             protection: Protection::none(),
             needs: |_| Scope::Read,
+            answers: Answers::new(DEFAULT_MAX_WAITING_BYTES),
             in_the_clear: Protocol::Http1,
         }
     }
@@ -148,7 +152,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let ServeOptions { max_connections, read_timeout, read_header_timeout, idle_timeout, .. } = options;
-    let ServeOptions { protection, needs, in_the_clear, .. } = options;
+    let ServeOptions { protection, needs, answers, in_the_clear, .. } = options;
     let guarded = Guard { protection: Arc::clone(&protection), needs };
     let app = app
         .layer(RequestBodyTimeoutLayer::new(read_timeout))
@@ -156,6 +160,7 @@ pub async fn serve(
     let server = Arc::new(Server {
         app,
         places: Places::new(max_connections),
+        answers,
         graceful: GracefulShutdown::new(),
         protection: Arc::clone(&protection),
         in_the_clear,
@@ -185,6 +190,7 @@ pub async fn serve(
 struct Server {
     app: Router,
     places: Arc<Places>,
+    answers: Arc<Answers>,
     graceful: GracefulShutdown,
     protection: Arc<Protection>,
     in_the_clear: Protocol,
@@ -210,10 +216,12 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
         };
         // Only now: a listener to which nobody comes must not keep those of another waiting.
         let place = Arc::new(server.places.take(peer).await);
+        let client = server.answers.client(peer);
         let connection = Connection {
             app: server.app.clone(),
             peer,
             place: Arc::clone(&place),
+            client: Arc::clone(&client),
             in_the_clear: server.in_the_clear,
             times: server.times,
             watcher: server.graceful.watcher(),
@@ -222,6 +230,7 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
         tokio::spawn(async move {
             let ended = tokio::select! {
                 ended = connection.serve(stream, &protection) => ended,
+                () = client.given_up() => Err("it took its answer slowest, and others needed room".to_owned()),
                 () = place.given_up() => Err("it waited longest for a request, and another came".to_owned()),
             };
             if let Err(error) = ended {
@@ -236,6 +245,7 @@ struct Connection {
     app: Router,
     peer: SocketAddr,
     place: Arc<Place>,
+    client: Arc<Client>,
     in_the_clear: Protocol,
     times: Times,
     watcher: Watcher,
@@ -243,11 +253,11 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: TcpStream, protection: &Protection) -> Result<(), String> {
-        let Self { app, peer, place, in_the_clear, times, watcher } = self;
-        let secured = secured(stream, protection, in_the_clear).await;
+        let Self { app, peer, place, client, in_the_clear, times, watcher } = self;
+        let secured = secured((stream, &client), protection, in_the_clear).await;
         let (io, protocol) = secured.map_err(|error| format!("TLS: {error}"))?;
         let builder = builder(protocol, times.idle);
-        let activity = Activity::new(times.idle, Arc::clone(&place));
+        let activity = Activity::new(times.idle, Arc::clone(&place), client);
         let ended = match protocol {
             Protocol::Http1 => {
                 let io = AnyTarget::new(Heads::new(io, times.head, place));
@@ -292,14 +302,15 @@ trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 
 async fn secured(
-    mut stream: TcpStream,
+    (mut stream, client): (TcpStream, &Arc<Client>),
     protection: &Protection,
     in_the_clear: Protocol,
 ) -> io::Result<(Pin<Box<dyn Stream>>, Protocol)> {
     // Answers are small and written at once: waiting to fill a packet only adds latency.
     let _best_effort = stream.set_nodelay(true);
+    let progress = |stream| Progress::of(Arc::clone(client), stream, WRITE_TIMEOUT);
     let Some(tls) = protection.now().tls.clone() else {
-        return Ok((Box::pin(Progress::new(stream, WRITE_TIMEOUT)), in_the_clear));
+        return Ok((Box::pin(progress(stream)), in_the_clear));
     };
     let handshake = async move {
         if begins_as_http(&stream).await? {
@@ -309,7 +320,7 @@ async fn secured(
             stream.shutdown().await?;
             return Err(io::Error::other("the client speaks HTTP in the clear"));
         }
-        TlsAcceptor::from(tls).accept(Progress::new(stream, WRITE_TIMEOUT)).await
+        TlsAcceptor::from(tls).accept(progress(stream)).await
     };
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
         .await

@@ -7,6 +7,7 @@ use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyP
 use reqwest::{Client, ClientBuilder, Identity, StatusCode};
 use skopos_web::{
     Protection, Scope, WebConfig,
+    answers::Answers,
     config::{ClientAuth, TlsVersion, TokenConfig},
     serve::{ServeOptions, listen, serve},
 };
@@ -366,14 +367,18 @@ fn ends_what_does_not_go_on(options: ServeOptions) {
 
 /// A server whose page `/slow` takes its time, and its address.
 fn bounded(options: ServeOptions) -> (Runtime, SocketAddr) {
-    let runtime = Runtime::new().unwrap();
-    let listeners = runtime.block_on(listen("127.0.0.1:0")).unwrap();
-    let address = listeners[0].local_addr().unwrap();
     let slow = || async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         "slow"
     };
-    let app = Router::new().route("/", get(|| async { "here" })).route("/slow", get(slow));
+    serving(Router::new().route("/", get(|| async { "here" })).route("/slow", get(slow)), options)
+}
+
+/// A server of `app`, and its address.
+fn serving(app: Router, options: ServeOptions) -> (Runtime, SocketAddr) {
+    let runtime = Runtime::new().unwrap();
+    let listeners = runtime.block_on(listen("127.0.0.1:0")).unwrap();
+    let address = listeners[0].local_addr().unwrap();
     runtime.spawn(serve(listeners, app, options, std::future::pending()));
     (runtime, address)
 }
@@ -410,6 +415,48 @@ fn clients_that_hold_half_a_request_lock_nobody_out() {
         }
         assert!(rest(&mut busy).await.ends_with("slow"), "a request under way was ended");
         assert_eq!(rest(&mut slow[0]).await, "");
+    });
+}
+
+/// Far more than the system holds of an answer that nobody takes.
+const PAGE_BYTES: usize = 32 << 20;
+
+/// Asks for a page, and takes nothing of it.
+async fn asks_and_waits(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    stream
+}
+
+#[test]
+fn clients_that_do_not_take_their_answers_hold_so_much_together_and_lock_nobody_out() {
+    const MOST: u64 = 5 * PAGE_BYTES as u64 / 2;
+    let answers = Answers::new(MOST);
+    let options = ServeOptions { answers: Arc::clone(&answers), ..ServeOptions::open() };
+    let page = || get(|| async { vec![b'x'; PAGE_BYTES] });
+    let (runtime, address) = serving(Router::new().route("/page", page()), options);
+    runtime.block_on(async {
+        let mut slow = Vec::new();
+        for n in 1..=8_u64 {
+            slow.push(asks_and_waits(address).await);
+            // Two have room: the others push out one each.
+            while answers.given_up() < n.saturating_sub(2) || answers.waiting_bytes() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(answers.waiting_bytes() <= MOST, "{n}: {}", answers.waiting_bytes());
+        }
+        for _ in 0..3 {
+            let answer = client(None, None).get(format!("http://{address}/page")).send().await.unwrap();
+            assert_eq!(answer.bytes().await.unwrap().len(), PAGE_BYTES);
+        }
+        let mut cut = 0;
+        for stream in &mut slow {
+            cut += usize::from(rest(stream).await.len() < PAGE_BYTES);
+        }
+        assert!(cut >= 6, "{cut} of eight were given up");
+        while answers.waiting_bytes() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     });
 }
 

@@ -10,7 +10,7 @@ use crate::{
 use clap::Args;
 use jiff::tz::TimeZone;
 use names::Known;
-use skopos_model::duration::DurationMs;
+use skopos_model::{ByteSize, duration::DurationMs};
 use std::{collections::BTreeSet, time::Duration};
 
 mod asked;
@@ -40,6 +40,8 @@ const VMSTAT_FIELDS: &str = "^(oom_kill|pgpg|pswp|pg.*fault).*";
 const MOUNT_TIMEOUT: &str = "5s";
 const STAT_WORKERS: usize = 4;
 const MAX_CONNECTIONS: u32 = 512;
+/// Some pages of a machine with hundreds of containers, hundreds of any other.
+const MAX_WAITING_BYTES: ByteSize = ByteSize::from_bytes(32 << 20);
 /// A scraper that was told nothing waits for 10 seconds.
 const DEADLINE: &str = "8s";
 
@@ -325,6 +327,10 @@ pub struct WebArgs {
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = MAX_CONNECTIONS,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
+    /// Bytes of pages that may wait for clients, of all together; for more, the client that takes slowest
+    /// loses its connection
+    #[arg(long = "web.max-waiting-bytes", value_name = "SIZE", default_value_t = MAX_WAITING_BYTES)]
+    pub max_waiting_bytes: ByteSize,
     /// How long a client may take to send the head of a request
     #[arg(long = "web.read-header-timeout", value_name = "DURATION", default_value = "10s",
         value_parser = DurationMs::parse_positive)]

@@ -27,14 +27,16 @@ use skopos_base::Env;
 use skopos_exposition::{Families, Format};
 use skopos_remote::RemoteWrite;
 use skopos_web::{
-    Protection, process,
+    Protection,
+    answers::Answers,
+    process,
     serve::{ServeOptions, inherited, listen, serve},
 };
 use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -49,6 +51,9 @@ const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 
 /// So many pages run code that no later one does, such as what is read once.
 const PAGES_OF_START: u64 = 2;
+
+/// A page has room for so much more than the last one.
+const MORE_PART: usize = 8;
 
 /// Where the processes that use most are.
 const PROCESSES: &str = "/api/v1/processes";
@@ -109,6 +114,7 @@ async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
         Some((remote, senders, interval)) => (Some(remote), Some((senders, interval))),
         None => (None, None),
     };
+    let answers = Answers::new(web.max_waiting_bytes.bytes());
     let page = Arc::new(Page {
         agent,
         top: Arc::new(top),
@@ -118,6 +124,8 @@ async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
         shows_process: !web.disable_exporter_metrics,
         remote,
         gzip: Gzip::default(),
+        answers: Arc::clone(&answers),
+        length: AtomicUsize::new(0),
         pages: AtomicU64::new(0),
     });
     let (stopping, stopped) = watch::channel(());
@@ -131,6 +139,7 @@ async fn serve_until_stopped(parts: Parts) -> Result<(), Failure> {
         max_connections: web.max_connections as usize,
         read_header_timeout: web.read_header_timeout.as_std(),
         protection,
+        answers,
         ..ServeOptions::open()
     };
     let serving = serve(listeners, router(&web, Arc::clone(&page)), options, stop(stopped.clone()));
@@ -168,15 +177,31 @@ struct Page {
     shows_process: bool,
     remote: Option<RemoteWrite>,
     gzip: Gzip,
+    answers: Arc<Answers>,
+    /// How long the last one was: the next needs as much room.
+    length: AtomicUsize,
     pages: AtomicU64,
 }
 
 impl Page {
+    /// A page, in as much memory as it needs.
+    fn make(&self, scrape: &Scrape) -> Vec<u8> {
+        let last = self.length.load(Relaxed);
+        let mut body = Vec::with_capacity(last + last / MORE_PART);
+        self.write(scrape, &mut body);
+        self.length.store(body.len(), Relaxed);
+        if body.capacity() - body.len() > body.len() / MORE_PART {
+            body.shrink_to_fit();
+        }
+        body
+    }
+
     /// Appends the page of one scrape: what the process says of itself, then the machine.
     fn write(&self, scrape: &Scrape, body: &mut Vec<u8>) {
         if self.shows_process {
             let mut own = Families::new(scrape.format, body);
             process::write(&mut own);
+            self.answers.write(&mut own);
             if let Some(remote) = &self.remote {
                 remote.write(&mut own);
             }
@@ -200,14 +225,18 @@ fn router(web: &WebArgs, page: Arc<Page>) -> Router {
              <p><a href=\"{link}\">Metrics of this machine</a></p>\n"
         ))
     };
-    let router = Router::new().route(&web.telemetry_path, get(metrics));
-    let router =
-        if web.telemetry_path == PROCESSES { router } else { router.route(PROCESSES, get(processes)) };
+    let router = if web.telemetry_path == PROCESSES {
+        Router::new()
+    } else {
+        Router::new().route(PROCESSES, get(processes))
+    };
     // With the metrics at / there is no place for a landing page.
     let router = if web.telemetry_path == "/" { router } else { router.route("/", get(landing)) };
-    // The page is compressed by gzip before; this is for other pages and other encodings.
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
-    router.layer(compression).with_state(page)
+    // The page of metrics is compressed by gzip already, and by nothing else: a page that waits to be compressed
+    // would be on nobody's account.
+    let router = router.layer(compression).route(&web.telemetry_path, get(metrics));
+    router.with_state(page)
 }
 
 async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
@@ -225,21 +254,16 @@ async fn metrics(State(page): State<Arc<Page>>, RawQuery(query): RawQuery, heade
             Some(slots) => Some(slots.try_acquire().map_err(|_full| page.max_requests)?),
             None => None,
         };
-        let mut body = Vec::new();
-        page.write(&scrape, &mut body);
+        let body = page.make(&scrape);
         let compressed = takes_gzip.then(|| page.gzip.page(&body)).flatten();
-        Ok::<_, usize>((body, compressed))
+        Ok::<_, usize>(compressed.map_or((body, None), |page| (page, Some("gzip"))))
     });
     match gathered.await {
-        Ok(Ok((_, Some(compressed)))) => {
-            let headers = [
-                (CONTENT_TYPE, format.content_type()),
-                (CONTENT_ENCODING, "gzip"),
-                (VARY, ACCEPT_ENCODING.as_str()),
-            ];
-            (headers, compressed).into_response()
+        Ok(Ok((body, encoding))) => {
+            let headers = [(CONTENT_TYPE, format.content_type()), (VARY, ACCEPT_ENCODING.as_str())];
+            let encoding = encoding.map(|encoding| [(CONTENT_ENCODING, encoding)]);
+            (headers, encoding, body).into_response()
         }
-        Ok(Ok((body, None))) => ([(CONTENT_TYPE, format.content_type())], body).into_response(),
         Ok(Err(max)) => {
             let text = format!("Limit of concurrent requests reached ({max}), try again later.\n");
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()

@@ -284,7 +284,9 @@ async fn serve_until_stopped(
         listeners.extend(listen(address).await.map_err(Failure::system("web.listen-address"))?);
     }
     let grpc_listeners = flags.push.grpc_listeners().await?;
-    let (options, grpc_options) = (flags.web.serve_options()?, flags.web.grpc_options()?);
+    let options = flags.web.serve_options()?;
+    let answers = Arc::clone(&options.answers);
+    let grpc_options = flags.web.grpc_options(&answers)?;
     let secured = options.protection.has_tls();
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let app = App::default();
@@ -310,7 +312,7 @@ async fn serve_until_stopped(
     let every = every.then(|| flags.auto_reload_interval.as_std());
     let contents = configured.contents.clone();
     let mut files = AutoReload::new(every, configured.path.clone(), contents, &env);
-    let services = Services::start((&flags, values), &env, (configured, node), opened, &app)?;
+    let services = Services::start((&flags, values), &env, (configured, node), opened, (&app, answers))?;
     let reload = || services.reload(&env, &app);
     announce(&addresses, (secured, &mount), services.path.as_deref());
     let ended = loop {

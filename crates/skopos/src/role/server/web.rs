@@ -4,12 +4,13 @@ use super::MOST_AT_A_TIME;
 use crate::role::{Failure, protection};
 use skopos_agent::{Host as _, ThisHost};
 use skopos_api::{CorsOrigin, Mount, notifications::DEFAULT_LISTENERS_MAX};
-use skopos_model::DurationMs;
+use skopos_model::{ByteSize, DurationMs};
 use skopos_web::{
     Scope,
+    answers::{Answers, DEFAULT_MAX_WAITING_BYTES},
     serve::{DEFAULT_IDLE_TIMEOUT, DEFAULT_MAX_CONNECTIONS, Protocol, ServeOptions},
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct WebFlags {
@@ -20,6 +21,11 @@ pub(super) struct WebFlags {
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS as u32,
         value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
     max_connections: u32,
+    /// Bytes of answers that may wait for clients, of all together; for more, the client that takes slowest
+    /// loses its connection.
+    #[arg(long = "web.max-waiting-bytes", value_name = "SIZE",
+        default_value_t = ByteSize::from_bytes(DEFAULT_MAX_WAITING_BYTES))]
+    max_waiting_bytes: ByteSize,
     /// Clients that may listen to notifications (`/api/v1/notifications/live`) at the same time.
     #[arg(long = "web.max-notifications-subscribers", value_name = "N",
         default_value_t = DEFAULT_LISTENERS_MAX as u32)]
@@ -79,14 +85,17 @@ impl WebFlags {
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             protection: protection(self.web_config_file.as_deref())?,
             needs: skopos_api::needed_scope,
+            answers: Answers::new(self.max_waiting_bytes.bytes()),
             in_the_clear: Protocol::Http1,
         })
     }
 
-    /// The same for the listener of gRPC: whoever comes there writes, and speaks HTTP/2.
-    pub(super) fn grpc_options(&self) -> Result<ServeOptions, Failure> {
+    /// The same for the listener of gRPC, on the account of `answers`: whoever comes there writes, and speaks
+    /// HTTP/2.
+    pub(super) fn grpc_options(&self, answers: &Arc<Answers>) -> Result<ServeOptions, Failure> {
         let options = self.serve_options()?;
-        Ok(ServeOptions { needs: |_| Scope::Write, in_the_clear: Protocol::Http2, ..options })
+        let answers = Arc::clone(answers);
+        Ok(ServeOptions { needs: |_| Scope::Write, answers, in_the_clear: Protocol::Http2, ..options })
     }
 }
 
