@@ -12,7 +12,7 @@ use crate::{
     error::CollectError,
     host::Host,
     output::Output,
-    refusals::Refusals,
+    refusals::{self, Refusals},
     source::Paths,
 };
 use parking_lot::{Condvar, Mutex};
@@ -354,7 +354,7 @@ fn collect(world: &World, name: &'static str, idle: &mut Idle, task: &Task, mut 
         .and_then(|()| Ok(context.out.end_part()?));
     let took = world.clock.monotonic().saturating_sub(begin);
     for refused in idle.refusals.take_new() {
-        tracing::warn!(collector = name, refused, "this user may not have it; it is left out");
+        refusals::tell(name, &refused);
     }
     tell(name, result.as_ref().err(), &mut idle.last_error);
     Done { slot: task.slot, part, took, success: result.is_ok() }
@@ -378,7 +378,7 @@ fn tell(name: &'static str, error: Option<&CollectError>, last: &mut Option<Stri
         // Files that were refused have been named.
         let is_file = matches!(error, CollectError::Read { .. });
         if !is_file {
-            tracing::warn!(collector = name, refused = %error, "this user may not have it; it is left out");
+            refusals::tell(name, &text);
         }
     } else {
         tracing::error!(collector = name, %error, "collector failed");

@@ -1,17 +1,18 @@
 //! The files that collectors read: three roots (proc, sys, the root file system) and reused buffers.
-//! This is the only module that opens files; `kept` has those that stay open, `below` measures folders. It
-//! never follows more than it is told to read, never reads more than `MAX_FILE_BYTES`, and never waits for
-//! what is no file but a pipe.
+//! This is the only module that opens files, by `calls`; `kept` has those that stay open, `below` measures
+//! folders. It never follows more than it is told to read, never reads more than `MAX_FILE_BYTES`, and never
+//! waits for what is no file but a pipe.
 
 mod below;
+mod calls;
 mod kept;
 
 pub(crate) use self::below::bytes_below;
 use self::kept::Kept;
-use crate::{error::CollectError, refusals};
+use crate::error::CollectError;
 use rustix::{
     buffer::spare_capacity,
-    fs::{Mode, OFlags, RawDir},
+    fs::{FileType, OFlags, RawDir},
     io::Errno,
 };
 use std::{
@@ -93,7 +94,7 @@ impl Paths {
 }
 
 /// One of the roots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Root {
     /// The process file system.
     Proc,
@@ -104,6 +105,7 @@ pub(crate) enum Root {
     /// The folder of udev's device data.
     Udev,
     /// No root: the path stands as it was given, without its first slash.
+    #[default]
     Given,
 }
 
@@ -156,6 +158,8 @@ enum Most {
 #[derive(Debug, Default)]
 pub(crate) struct File {
     path: String,
+    /// Where the path begins.
+    root: Root,
     data: Vec<u8>,
     kept: Option<Kept>,
 }
@@ -175,6 +179,7 @@ impl File {
     /// Reads the file at `path`, wherever that is, unless it is larger than `most_bytes`; its content is then
     /// in `data`.
     pub(crate) fn read_path(&mut self, path: &str, most_bytes: usize) -> Result<(), CollectError> {
+        self.root = Root::Given;
         self.path.clear();
         self.path.push_str(path);
         self.fill(Most::Bytes(most_bytes)).map_err(|error| self.unreadable(error))
@@ -198,7 +203,7 @@ impl File {
     /// the file does not exist or refuses to be read, as many files of sysfs do.
     pub(crate) fn value(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
         self.locate(paths, root, name);
-        self.fill(Most::OneRead).inspect_err(|error| note_refusal(&self.path, error)).ok()?;
+        self.fill(Most::OneRead).ok()?;
         Some(self.data.trim_ascii())
     }
 
@@ -228,7 +233,7 @@ impl File {
     /// What the symbolic link `name` points to.
     pub(crate) fn link(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<&[u8]> {
         self.locate(paths, root, name);
-        let target = rustix::fs::readlink(self.path.as_str(), Vec::new()).ok()?;
+        let target = calls::link(root, &self.path).ok()?;
         self.data.clear();
         self.data.extend_from_slice(target.as_bytes());
         Some(&self.data)
@@ -237,7 +242,7 @@ impl File {
     /// What the system says of the file or folder `name` itself; links are followed.
     pub(crate) fn status(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) -> Option<Status> {
         self.locate(paths, root, name);
-        let found = rustix::fs::stat(self.path.as_str()).ok()?;
+        let found = calls::status(root, &self.path).ok()?;
         Some(Status {
             inode: found.st_ino,
             links: u64::from(found.st_nlink as u32),
@@ -256,13 +261,12 @@ impl File {
         mut each: impl FnMut(&[u8], IsFolder),
     ) -> Option<()> {
         self.locate(paths, root, name);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(self.path.as_str(), flags, Mode::empty()).ok()?;
+        let fd = calls::open(root, &self.path, OFlags::DIRECTORY).ok()?;
         self.data.clear();
         self.data.reserve(FIRST_READ_BYTES);
         let mut folder = rustix::fs::RawDir::new(fd, self.data.spare_capacity_mut());
         while let Some(entry) = folder.next() {
-            let entry = entry.ok()?;
+            let entry = calls::noted(root, &self.path, entry).ok()?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 each(name, IsFolder(entry.file_type().is_dir()));
@@ -306,11 +310,11 @@ impl File {
     }
 
     fn unreadable(&self, error: io::Error) -> CollectError {
-        note_refusal(&self.path, &error);
         CollectError::Read { path: self.path.clone(), error }
     }
 
     fn locate(&mut self, paths: &Paths, root: Root, name: fmt::Arguments<'_>) {
+        self.root = root;
         self.path.clear();
         self.path.push_str(paths.of(root).trim_end_matches('/'));
         self.path.push('/');
@@ -319,20 +323,20 @@ impl File {
 
     /// Reads the file at `path` into `data`. One that is too large leaves no large buffer behind.
     fn fill(&mut self, most: Most) -> io::Result<()> {
-        let Self { path, data, kept } = self;
+        let Self { path, root, data, kept } = self;
         if let Some(open) = kept {
             let read = open.get(path).map(|fd| read_whole(data, most, |data| kept::read_at_end(fd, data)));
             match read {
                 Some(Err(error)) if kept::has_gone(&error) => open.forget(path),
-                Some(read) => return read,
+                Some(read) => return calls::noted(*root, path, read),
                 None => {}
             }
         }
         // A pipe in the place of a file would block until somebody writes into it.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         data.clear();
-        let fd = rustix::fs::open(path.as_str(), flags, Mode::empty())?;
+        let fd = calls::open(*root, path, OFlags::NOCTTY | OFlags::NONBLOCK)?;
         let read = read_whole(data, most, |data| rustix::io::read(&fd, spare_capacity(data)));
+        let read = calls::noted(*root, path, read);
         if let Some(kept) = kept {
             kept.keep(path, fd);
         }
@@ -398,13 +402,6 @@ impl KeptFile {
     }
 }
 
-/// What the system refused is told by the registry, once, whatever the collector does without it.
-fn note_refusal(path: &str, error: &io::Error) {
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        refusals::note(path);
-    }
-}
-
 /// A folder whose names are numbers, in buffers that are used again and again.
 #[derive(Debug, Default)]
 pub(crate) struct NumberedFolder {
@@ -427,24 +424,23 @@ impl NumberedFolder {
         self.path.push_str(paths.of(root).trim_end_matches('/'));
         self.path.push('/');
         self.path.write_fmt(name).expect("invariant: writing to a String cannot fail");
-        match self.fill(numbers) {
-            Ok(()) | Err(Errno::NOENT | Errno::SRCH) => Ok(()),
-            Err(error) => {
-                let error = io::Error::from(error);
-                note_refusal(&self.path, &error);
+        let gone = [Errno::NOENT, Errno::SRCH];
+        match self.fill(root, numbers) {
+            Err(error) if !Errno::from_io_error(&error).is_some_and(|error| gone.contains(&error)) => {
                 Err(CollectError::Read { path: self.path.clone(), error })
             }
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
-    fn fill(&mut self, numbers: &mut Vec<u32>) -> Result<(), Errno> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
-        let fd = rustix::fs::open(self.path.as_str(), flags, Mode::empty())?;
+    fn fill(&mut self, root: Root, numbers: &mut Vec<u32>) -> io::Result<()> {
+        let fd = calls::open(root, &self.path, OFlags::DIRECTORY)?;
         self.buffer.clear();
         self.buffer.reserve(FOLDER_READ_BYTES);
         let mut entries = RawDir::new(fd, self.buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
-            let number = crate::scan::number(entry?.file_name().to_bytes());
+            let entry = calls::noted(root, &self.path, entry)?;
+            let number = crate::scan::number(entry.file_name().to_bytes());
             numbers.extend(number.and_then(|number| u32::try_from(number).ok()));
         }
         Ok(())
@@ -458,8 +454,8 @@ pub(crate) fn link_target(paths: &Paths, root: Root, name: &str) -> Option<Strin
 
 /// Where the symbolic link `name` below `root` leads, in UTF-8.
 pub(crate) fn read_link(paths: &Paths, root: Root, name: &str) -> io::Result<String> {
-    let target = std::fs::read_link(path_of(paths, root, name))?;
-    target.into_os_string().into_string().map_err(|_| io::ErrorKind::InvalidData.into())
+    let target = calls::link(root, &path_of(paths, root, name))?;
+    target.into_string().map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// The path of `name` below `root`.
@@ -469,7 +465,7 @@ pub(crate) fn path_of(paths: &Paths, root: Root, name: &str) -> String {
 
 /// Where the links of `name` below `root` lead in the end. `None` when that is nowhere.
 pub(crate) fn target_of(paths: &Paths, root: Root, name: &str) -> Option<String> {
-    let target = std::fs::canonicalize(path_of(paths, root, name)).ok()?;
+    let target = calls::real_path(root, &path_of(paths, root, name)).ok()?;
     target.into_os_string().into_string().ok()
 }
 
@@ -483,61 +479,54 @@ pub(crate) struct Stamp {
     changed: (i64, i64),
     bytes: u64,
     inode: u64,
+    pub(crate) is_folder: bool,
 }
 
-/// The state of the file at `path`; links are followed. A folder, a pipe or a device is none.
+/// The state of the file or folder at `path`; links are followed. A pipe or a device is none.
 pub(crate) fn stamp_of(path: &str) -> io::Result<Stamp> {
-    use std::os::unix::fs::MetadataExt as _;
-    let found = std::fs::metadata(path)?;
-    if !found.is_file() {
+    let found = calls::status(Root::Given, path)?;
+    let kind = FileType::from_raw_mode(found.st_mode);
+    if !matches!(kind, FileType::RegularFile | FileType::Directory) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     Ok(Stamp {
-        modified_seconds: found.mtime(),
-        modified_nanoseconds: found.mtime_nsec(),
-        changed: (found.ctime(), found.ctime_nsec()),
-        bytes: found.len(),
-        inode: found.ino(),
+        modified_seconds: found.st_mtime,
+        modified_nanoseconds: found.st_mtime_nsec as i64,
+        changed: (found.st_ctime, found.st_ctime_nsec as i64),
+        bytes: u64::try_from(found.st_size).unwrap_or(0),
+        inode: found.st_ino,
+        is_folder: kind == FileType::Directory,
     })
 }
 
 /// The names in the folder at `path`, wherever that is, sorted.
 pub(crate) fn names_at(path: &str) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        if let Ok(name) = entry?.file_name().into_string() {
-            names.push(name);
-        }
-    }
+    let mut names = calls::names(Root::Given, path)?;
     names.sort_unstable();
     Ok(names)
+}
+
+/// Whether there is something at `path`, wherever that is.
+pub(crate) fn exists_at(path: &str) -> bool {
+    calls::exists(Root::Given, path)
 }
 
 /// The names in a folder, sorted. A folder that does not exist has none.
 pub(crate) fn names_in(paths: &Paths, root: Root, name: &str) -> Result<Vec<String>, CollectError> {
-    let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
-    let unreadable = |error| {
-        note_refusal(&path, &error);
-        CollectError::Read { path: path.clone(), error }
-    };
-    let entries = match std::fs::read_dir(&path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        if let Ok(name) = entry.map_err(unreadable)?.file_name().into_string() {
-            names.push(name);
+    let path = path_of(paths, root, name);
+    match calls::names(root, &path) {
+        Ok(mut names) => {
+            names.sort_unstable();
+            Ok(names)
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(CollectError::Read { path, error }),
     }
-    names.sort_unstable();
-    Ok(names)
 }
 
 /// The last two names of the path that `name` below `root` really is, the very last one first.
 pub(crate) fn real_names(paths: &Paths, root: Root, name: &str) -> Option<[String; 2]> {
-    let path = std::fs::canonicalize(format!("{}/{name}", paths.of(root).trim_end_matches('/'))).ok()?;
+    let path = calls::real_path(root, &path_of(paths, root, name)).ok()?;
     let text = |name: Option<&std::ffi::OsStr>| {
         name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     };
@@ -546,8 +535,7 @@ pub(crate) fn real_names(paths: &Paths, root: Root, name: &str) -> Option<[Strin
 
 /// Whether `name` exists below `root`.
 pub(crate) fn exists(paths: &Paths, root: Root, name: &str) -> bool {
-    let path = format!("{}/{name}", paths.of(root).trim_end_matches('/'));
-    rustix::fs::access(path.as_str(), rustix::fs::Access::EXISTS).is_ok()
+    calls::exists(root, &path_of(paths, root, name))
 }
 
 #[cfg(test)]
@@ -604,7 +592,8 @@ mod tests {
         let paths = Paths::below(folder.path().to_str().unwrap());
         std::os::unix::fs::symlink("/dev/zero", folder.path().join("proc/endless")).unwrap();
         let pipe = folder.path().join("proc/pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+        let read_write = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, read_write).unwrap();
         let mut file = File::default();
         let error = file.read(&paths, Root::Proc, format_args!("endless")).unwrap_err();
         assert!(error.to_string().contains("larger than"), "{error}");

@@ -224,13 +224,13 @@ fn clients_that_take_nothing_hold_so_much_together_and_lock_nobody_out() {
     const MOST: f64 = (20 << 20) as f64;
     let folder = tempfile::tempdir().unwrap();
     // Nine megabytes: twice as much as the system takes of an answer before anybody reads it.
-    let samples: String = (0..45_000).map(|n| format!("big{{text=\"{n:0200}\"}} 1\n")).collect();
+    let samples: String = (0..4500).map(|n| format!("big{{text=\"{n:02000}\"}} 1\n")).collect();
     fs::write(folder.path().join("big.prom"), samples).unwrap();
     let agent = agent()
         .flag(&format!("--collector.textfile.directory={}", folder.path().display()))
         .flag("--web.max-waiting-bytes=20MB")
         .start();
-    let slow: Vec<TcpStream> = (0..12).map(|_| asks_and_takes_nothing(&agent)).collect();
+    let slow: Vec<TcpStream> = (0..5).map(|_| asks_and_takes_nothing(&agent)).collect();
     let value = |name: &str| -> f64 {
         let page = page(&agent, "/metrics?collect[]=loadavg");
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -238,7 +238,7 @@ fn clients_that_take_nothing_hold_so_much_together_and_lock_nobody_out() {
     };
     wait_until("slow clients to be given up", PATIENCE, || {
         assert!(value("skopos_web_waiting_bytes") <= MOST);
-        (value("skopos_web_slow_clients_given_up_total") >= 10.0).then_some(())
+        (value("skopos_web_slow_clients_given_up_total") >= 3.0).then_some(())
     });
     let whole = page(&agent, "/metrics");
     assert!(whole.contains("\nnode_scrape_collector_success{") && whole.len() > 9_000_000, "{}", whole.len());

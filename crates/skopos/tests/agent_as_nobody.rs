@@ -5,16 +5,17 @@ use skopos_testkit::{service::Service, skopos::Skopos};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
 };
 
 /// What the log says of something that the system refused.
-const REFUSED: &str = "this user may not have it";
+const REFUSED: &str = " may not have it";
 
 /// The agent with all collectors that it has.
 fn agent() -> Skopos {
     let names = skopos_agent::collector_names();
-    let agent = Skopos::agent(BINARY).flag("--collector.process-groups.smaps");
+    let agent =
+        Skopos::agent(BINARY).flag("--collector.process-groups.smaps").flag("--collector.containers.sockets");
     names.fold(agent, |agent, name| agent.flag(&format!("--collector.{name}")))
 }
 
@@ -48,7 +49,9 @@ fn what_nobody_may_not_see_is_named_once_and_all_else_is_there() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (root, nobody) = (agent().start(), agent().as_nobody(folder.path()).start());
+    let secret = Secret::new();
+    let start = |agent: Skopos| agent.flag(&secret.flag()).start();
+    let (root, nobody) = (start(agent()), start(agent().as_nobody(folder.path())));
     let mut withheld = BTreeSet::new();
     for collector in skopos_agent::collector_names() {
         let (of_root, root_succeeds) = families(&root, collector);
@@ -77,10 +80,57 @@ fn what_nobody_may_not_see_is_named_once_and_all_else_is_there() {
     let mut of_root = refusals(&root);
     if is_refused_processes() {
         // A sandbox's root may not look into all of them.
-        of_root.remove("process-groups");
+        of_root.values_mut().for_each(|lines| lines.retain(|line| !line.contains("/proc/PID")));
+        of_root.retain(|_, lines| !lines.is_empty());
     }
     assert_eq!(of_root, BTreeMap::new(), "root may have everything");
     what_is_unknown_of_others_processes_is_not_shown_as_0(&nobody, &after["process-groups"]);
+    let of_containers = after.get("containers").map_or(&[][..], Vec::as_slice);
+    if fs::exists("/sys/fs/cgroup/cgroup.procs").unwrap() {
+        assert!(of_containers.iter().any(|line| line.contains("/proc/PID/fd")), "{of_containers:?}");
+    }
+    assert_eq!(nobody.log().matches(&secret.file()).count(), 1, "{}", nobody.log());
+    the_machines_network_is_its_own(&root, &nobody);
+}
+
+/// A file of metrics that only root may read.
+struct Secret(tempfile::TempDir);
+
+impl Secret {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let secret = Self(folder);
+        fs::write(secret.file(), "secret 1\n").unwrap();
+        fs::set_permissions(secret.file(), fs::Permissions::from_mode(0o600)).unwrap();
+        secret
+    }
+
+    fn file(&self) -> String {
+        format!("{}/secret.prom", self.0.path().display())
+    }
+
+    fn flag(&self) -> String {
+        format!("--collector.textfile.directory={}", self.0.path().display())
+    }
+}
+
+/// Nobody may read which network namespace the first process is in, and sees all the same that it is that of
+/// other processes.
+fn the_machines_network_is_its_own(root: &Service, nobody: &Service) {
+    let networks = |agent: &Service| -> BTreeSet<(String, String)> {
+        let page = agent.get("/metrics?collect[]=containers").text();
+        let label = |line: &str, name: &str| {
+            let (_, rest) = line.split_once(&format!("{name}=\""))?;
+            Some(rest.split('"').next()?.to_owned())
+        };
+        let lines = page.lines().filter(|line| line.starts_with("container_network_receive_bytes_total{"));
+        lines.map(|line| (label(line, "id").unwrap(), label(line, "interface").unwrap())).collect()
+    };
+    let (of_root, of_nobody) = (networks(root), networks(nobody));
+    assert!(of_nobody.is_subset(&of_root), "{of_nobody:?} is more than {of_root:?}");
+    let own = |all: &BTreeSet<(String, String)>| all.iter().filter(|(id, _)| id == "/").count();
+    assert_eq!(own(&of_nobody), own(&of_root), "{of_nobody:?}, {of_root:?}");
 }
 
 /// Whether there is a process that this test may not look into.

@@ -1,5 +1,5 @@
-//! `Answers`: the bytes of answers that wait for clients, of all connections together. Once they would be more
-//! than the limit, the client that takes slowest loses its connection, so that whoever reads as it should is
+//! `Answers`: the bytes of answers that wait for clients, of all connections together. Once they would be
+//! more than the limit, the client that takes slowest loses its connection, so that whoever reads as it should is
 //! always served. Never counts what is still being made.
 
 use axum::body::Bytes;
@@ -120,7 +120,8 @@ impl Answers {
             waiting,
             ?waited,
             given_up,
-            "--web.max-waiting-bytes is reached: the client that takes its answer slowest lost its connection",
+            "--web.max-waiting-bytes is reached: the client that takes its answer slowest lost its \
+             connection",
         );
     }
 }

@@ -10,7 +10,8 @@
 //! - `guard`: the layer in front of all routes that asks `Protection`.
 //! - `serve`: listening and serving; `places`: how many connections there may be, and which gives way to a
 //!   new one; `heads`: clients that are slow to ask are cut off; `progress`: those that take next to nothing
-//!   of an answer; `answers`: how much of answers waits for clients, and which gives way; `activity`: which requests are under way, and connections of HTTP/2 without any are ended;
+//!   of an answer; `answers`: how much of answers waits for clients, and which of them gives way; `activity`:
+//!   which requests are under way, and connections of HTTP/2 without any are ended;
 //!   `request_line`: characters that clients leave as they are in addresses.
 //! - `process`: what the system says of the process that serves, on whatever page.
 //!

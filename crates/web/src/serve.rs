@@ -230,7 +230,7 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
         tokio::spawn(async move {
             let ended = tokio::select! {
                 ended = connection.serve(stream, &protection) => ended,
-                () = client.given_up() => Err("it took its answer slowest, and others needed room".to_owned()),
+                () = client.given_up() => Err("it took its answer slowest, and others need room".to_owned()),
                 () = place.given_up() => Err("it waited longest for a request, and another came".to_owned()),
             };
             if let Err(error) = ended {

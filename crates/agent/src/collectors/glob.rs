@@ -1,6 +1,6 @@
 //! Patterns of paths, as Go's `filepath.Glob` has them: `*`, `?`, `[a-z]`, `[^a]` and `\` within a name.
 
-use crate::source::names_at;
+use crate::source::{exists_at, names_at};
 
 /// The paths that exist and match `pattern`, sorted. A pattern that is wrong matches nothing.
 pub(crate) fn expand(pattern: &str) -> Vec<String> {
@@ -21,7 +21,7 @@ pub(crate) fn expand(pattern: &str) -> Vec<String> {
         }
         found = next;
     }
-    found.retain(|path| std::fs::exists(path).unwrap_or(false));
+    found.retain(|path| exists_at(path));
     found.sort_unstable();
     found
 }

@@ -6,6 +6,7 @@ use super::textfile_directory::{Content, Directory, Limits, State};
 use crate::{
     collector::{Collector, Context},
     error::CollectError,
+    refusals,
     registry::AgentEnv,
 };
 use parking_lot::MutexGuard;
@@ -17,6 +18,7 @@ use skopos_model::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    io,
     sync::Arc,
 };
 
@@ -73,12 +75,31 @@ struct Merged<'a> {
 
 /// What cannot be shown, by file or family, and why.
 #[derive(Debug, Default)]
-pub(super) struct Wrong(BTreeMap<String, String>);
+pub(super) struct Wrong {
+    found: BTreeMap<String, String>,
+    /// A file or directory could not be read.
+    is_error: bool,
+}
 
 impl Wrong {
+    /// A file or directory could not be read, or is none of metrics.
     pub(super) fn note(&mut self, what: &str, why: impl Into<String>) {
-        if self.0.len() < MAX_TOLD {
-            self.0.entry(what.to_owned()).or_insert_with(|| why.into());
+        self.is_error = true;
+        self.remark(what, why);
+    }
+
+    /// A file or directory could not be read. What this user may not have is told as of all collectors.
+    pub(super) fn unreadable(&mut self, what: &str, error: &io::Error, why: String) {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => self.is_error = true,
+            _ => self.note(what, why),
+        }
+    }
+
+    /// Files do not fit each other: as in the reference, that is no error of reading.
+    fn remark(&mut self, what: &str, why: impl Into<String>) {
+        if self.found.len() < MAX_TOLD {
+            self.found.entry(what.to_owned()).or_insert_with(|| why.into());
         }
     }
 }
@@ -99,25 +120,20 @@ impl TextFile {
         let mut limits = Limits { files: MAX_FILES, bytes: MAX_BYTES, samples: MAX_SAMPLES };
         let mut read = Vec::new();
         let mut left = self.directories.len() as u32;
-        let is_alone = left == 1;
         for directory in &mut self.directories {
-            if is_alone {
-                // No other waits for it.
-                directory.read(limits);
-            } else {
-                let most = context.patience() / left;
-                if !directory.read_beside(limits, (&*self.spawner, context.clock), most) {
-                    let why = "it does not answer in time; it is left alone until it does";
-                    wrong.note(&directory.pattern, why);
-                    left -= 1;
-                    continue;
-                }
-            }
+            let most = context.patience() / left;
             left -= 1;
+            if !directory.read_beside(limits, (&*self.spawner, context.clock), most) {
+                let why = "it does not answer in time; it is left alone until it does";
+                wrong.note(&directory.pattern, why);
+                continue;
+            }
             let state = directory.state();
             limits = state.reader.rest_of(limits);
-            for (what, why) in &state.reader.wrong.0 {
-                wrong.note(what, why);
+            state.reader.refused.iter().for_each(|refused| refusals::note(refused));
+            wrong.is_error |= state.reader.wrong.is_error;
+            for (what, why) in &state.reader.wrong.found {
+                wrong.remark(what, why);
             }
             read.push(state);
         }
@@ -128,7 +144,8 @@ impl TextFile {
 impl TextFile {
     /// Logs what was not wrong before.
     fn tell(&mut self, wrong: Wrong) {
-        for (what, why) in wrong.0.iter().filter(|(what, why)| self.told.0.get(*what) != Some(*why)) {
+        let is_new = |(what, why): &(&String, &String)| self.told.found.get(*what) != Some(*why);
+        for (what, why) in wrong.found.iter().filter(is_new) {
             tracing::warn!(what, why, "not all metrics of files can be shown");
         }
         self.told = wrong;
@@ -153,7 +170,7 @@ impl Collector for TextFile {
             family.sample(&[("file", path)], content.stamp.modified_seconds as f64);
         }
         let help = "Whether something in the files of metrics could not be shown: 1 if so, else 0.";
-        context.out.gauge(SCRAPE_ERROR, help, f64::from(u8::from(!wrong.0.is_empty())));
+        context.out.gauge(SCRAPE_ERROR, help, f64::from(u8::from(wrong.is_error)));
         drop(read);
         self.tell(wrong);
         Ok(())
@@ -297,7 +314,7 @@ fn merge<'a>(
                 samples: Vec::new(),
             });
             if known.kind != kind || known.help.is_some() && help.is_some() && known.help != help {
-                wrong.note(path, format!("{name} has another type or help text than in a file before"));
+                wrong.remark(path, format!("{name} has another type or help text than in a file before"));
                 continue;
             }
             known.help = known.help.or(help);
@@ -309,7 +326,7 @@ fn merge<'a>(
     merged.retain(|name, family| {
         let is_free = sample_names(name, family.kind).all(|name| names.insert(name));
         if !is_free {
-            wrong.note(name, "another family has samples of this name");
+            wrong.remark(name, "another family has samples of this name");
         }
         is_free
     });
@@ -317,7 +334,7 @@ fn merge<'a>(
         let (mut seen, all) = (HashSet::new(), family.samples.len());
         family.samples.retain(|sample| seen.insert((sample.suffix, &sample.labels)));
         if family.samples.len() < all {
-            wrong.note(name, "a series stands twice in the files; the first of them is shown");
+            wrong.remark(name, "a series stands twice in the files; the first of them is shown");
         }
     }
     merged

@@ -1,12 +1,16 @@
-//! The files of metrics of one directory, or of those that a pattern names, read again as they change. One of
-//! several directories is read on a thread beside the collector: while it hangs it costs its own files alone.
+//! The files of metrics of one directory, or of those that a pattern names, read again as they change. It is
+//! read on a thread beside the collector: while it hangs it costs its own files alone.
 //! It never puts files together.
 
 use super::{
     glob,
     textfile::{Families, Wrong, parse},
 };
-use crate::source::{File, Stamp, names_at, stamp_of};
+use crate::{
+    error::CollectError,
+    refusals,
+    source::{File, Stamp, names_at, stamp_of},
+};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use skopos_base::{clock::Clock, spawn::Spawner};
 use std::{
@@ -63,6 +67,8 @@ pub(super) struct Reader {
     paths: Vec<String>,
     /// What could not be read.
     pub(super) wrong: Wrong,
+    /// What the system refused.
+    pub(super) refused: Vec<String>,
 }
 
 /// A file at one time.
@@ -71,7 +77,13 @@ pub(super) struct Content {
     pub(super) stamp: Stamp,
     bytes: usize,
     /// What it has, or why it is left out.
-    families: Result<Families, String>,
+    families: Result<Families, Odd>,
+}
+
+#[derive(Debug)]
+enum Odd {
+    Unreadable(CollectError),
+    Content(String),
 }
 
 impl Directory {
@@ -87,11 +99,6 @@ impl Directory {
     /// What was read last.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock()
-    }
-
-    /// Reads it on this thread.
-    pub(super) fn read(&self, limits: Limits) {
-        self.state().reader.read(&self.pattern, self.shared.list, limits);
     }
 
     /// Reads it on another thread, and waits for that no longer than `most`. Whether it was read; while it
@@ -168,6 +175,8 @@ impl Reader {
         self.wrong = Wrong::default();
         self.find(pattern, list, limits.files);
         self.read_changed(limits);
+        // The collector notes it on its own thread.
+        self.refused = refusals::take();
     }
 
     /// Looks for the files, sorted within each directory.
@@ -184,7 +193,7 @@ impl Reader {
                     let names = names.iter().filter(|name| name.ends_with(EXTENSION));
                     paths.extend(names.map(|name| format!("{}/{name}", folder.trim_end_matches('/'))));
                 }
-                Err(error) => wrong.note(&folder, format!("cannot be listed: {error}")),
+                Err(error) => wrong.unreadable(&folder, &error, format!("cannot be listed: {error}")),
             }
         }
         if let Some(path) = paths.get(most) {
@@ -195,7 +204,7 @@ impl Reader {
 
     /// Reads the files that were changed.
     fn read_changed(&mut self, limits: Limits) {
-        let Self { file, files, paths, wrong } = self;
+        let Self { file, files, paths, wrong, .. } = self;
         let listed: HashSet<&String> = paths.iter().collect();
         files.retain(|path, _| listed.contains(path));
         let (mut bytes_left, mut samples_left) = (limits.bytes, limits.samples);
@@ -203,7 +212,7 @@ impl Reader {
             let stamp = match stamp_of(path) {
                 Ok(stamp) => stamp,
                 Err(error) => {
-                    wrong.note(path, error.to_string());
+                    wrong.unreadable(path, &error, error.to_string());
                     files.remove(path);
                     continue;
                 }
@@ -212,9 +221,14 @@ impl Reader {
             let is_good = |known: &Content| {
                 known.families.is_ok() && known.bytes <= bytes_left && known.samples() <= samples_left
             };
-            if !files.get(path).is_some_and(|known| known.stamp == stamp && is_good(known)) {
-                let read = file.read_path(path, bytes_left).map_err(|error| error.to_string());
-                let families = read.and_then(|()| parse(file.data(), samples_left));
+            if stamp.is_folder {
+                // As in the reference, it is a file without metrics.
+                files.insert(path.clone(), Content { stamp, bytes: 0, families: Ok(Families::new()) });
+            } else if !files.get(path).is_some_and(|known| known.stamp == stamp && is_good(known)) {
+                let families = match file.read_path(path, bytes_left) {
+                    Ok(()) => parse(file.data(), samples_left).map_err(Odd::Content),
+                    Err(error) => Err(Odd::Unreadable(error)),
+                };
                 let bytes = file.data().len();
                 files.insert(path.clone(), Content { stamp, bytes, families });
             }
@@ -224,7 +238,11 @@ impl Reader {
                     bytes_left -= content.bytes;
                     samples_left -= content.samples();
                 }
-                Err(error) => wrong.note(path, error),
+                Err(Odd::Content(why)) => wrong.note(path, why),
+                Err(Odd::Unreadable(CollectError::Read { error, .. })) => {
+                    wrong.unreadable(path, error, error.to_string());
+                }
+                Err(Odd::Unreadable(error)) => wrong.note(path, error.to_string()),
             }
         }
     }
@@ -292,8 +310,8 @@ mod tests {
         };
         let directory = Directory::new(folder.path().to_str().unwrap());
         let read = || {
-            directory.read(Limits { files: 9, bytes: 99, samples: 3 });
-            let state = directory.state();
+            let mut state = directory.state();
+            state.reader.read(&directory.pattern, names_at, Limits { files: 9, bytes: 99, samples: 3 });
             let values = state.reader.shown().flat_map(|(_, _, families)| families.values());
             values.flat_map(|family| family.samples.iter().map(|sample| sample.value)).collect::<Vec<_>>()
         };

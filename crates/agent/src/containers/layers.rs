@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     collectors::mounts,
+    refusals,
     registry::AgentEnv,
     scan,
     source::{self, File, Paths, Root},
@@ -45,6 +46,8 @@ struct Size {
 #[derive(Debug, Default)]
 struct Sizes {
     known: HashMap<Layer, Size>,
+    /// What the thread was refused, and nobody has noted yet.
+    refused: Vec<String>,
     is_at_work: bool,
 }
 
@@ -92,6 +95,7 @@ impl Layers {
     /// Tells the groups what is known of their layers, and has the others looked through.
     pub(super) fn ask(&self, groups: &mut [Group]) {
         let mut sizes = self.sizes.lock();
+        sizes.refused.drain(..).for_each(|refused| refusals::note(&refused));
         let mut wanted: HashMap<Layer, Size> = HashMap::new();
         for group in groups {
             group.layer_bytes = None;
@@ -135,9 +139,12 @@ fn work(sizes: &Mutex<Sizes>, clock: &dyn Clock) {
         let logs = layer.logs.as_deref().and_then(measure).unwrap_or(0);
         let bytes = measure(&layer.folder).map(|bytes| bytes.saturating_add(logs));
         let end = clock.monotonic();
-        if let Some(size) = sizes.lock().known.get_mut(&layer) {
+        let mut found = sizes.lock();
+        found.refused.extend(refusals::take());
+        if let Some(size) = found.known.get_mut(&layer) {
             *size = Size { bytes, at: Some(end) };
         }
+        drop(found);
         clock.sleep((end.saturating_sub(begin) * REST).min(MAX_REST));
     }
 }

@@ -188,7 +188,7 @@ impl Containers {
         for group in groups.iter_mut() {
             let Group { stats, devices, per_cpu, .. } = group;
             stats.forget();
-            let mut reader = Reader { paths, layout, file, group: &group.path };
+            let mut reader = Reader { paths, layout, file, group: &group.path, mask: group.mask };
             reader.stats(stats, devices);
             if options.per_cpu {
                 reader.per_cpu(per_cpu);
@@ -220,7 +220,7 @@ impl Containers {
                 let identity = group.identity.as_ref().filter(|_| options.layers);
                 group.layer =
                     identity.zip(first).and_then(|(identity, pid)| layers::find(paths, file, identity, pid));
-                group.first = first.map(|pid| (pid, processes::network_namespace(paths, file, pid)));
+                group.first = first.map(|pid| (pid, processes::network_namespace(paths, *proc, file, pid)));
                 let limit = first.and_then(|pid| processes::open_files_limit(paths, file, pid));
                 stats.set(Value::OpenFilesLimit, limit.unwrap_or(f64::NAN));
             }
@@ -242,15 +242,20 @@ impl Containers {
     }
 
     /// Each network namespace is shown once: the machine's own by the root, a pod's by its sandbox, any other
-    /// by the first group that has a process in it.
+    /// by the first group that has a process in it. Where the machine's first process cannot be seen, the
+    /// agent's own namespace is the machine's.
     fn read_networks(&mut self, paths: &Paths) {
-        let Self { groups, file, shown_namespaces: shown, .. } = self;
+        let Self { groups, file, proc, shown_namespaces: shown, .. } = self;
         shown.clear();
-        shown.extend(processes::network_namespace(paths, file, 1));
+        let mut namespace =
+            |pid| processes::network_namespace(paths, *proc, file, pid).map(|found| (pid, found));
+        let machine = namespace("1").or_else(|| namespace("self"));
+        shown.extend(machine.map(|(_, found)| found));
         for group in groups.iter_mut() {
             group.interfaces.clear();
             if group.path.is_empty() {
-                processes::interfaces(paths, file, 1, &mut group.interfaces);
+                let pid = machine.map_or("1", |(pid, _)| pid);
+                processes::interfaces(paths, file, pid, &mut group.interfaces);
             }
         }
         for sandboxes in [true, false] {

@@ -8,14 +8,24 @@ use crate::{
 };
 use std::fmt;
 
-/// The number of the network namespace of a process.
-pub(super) fn network_namespace(paths: &Paths, file: &mut File, pid: u32) -> Option<u64> {
+/// What tells a process's network namespace from others: the number of its file of interfaces, of which the
+/// kernel makes one for each namespace. The namespace's own number is not for everybody to read, and counts
+/// where a folder stands in for the kernel's file system.
+pub(super) fn network_namespace(
+    paths: &Paths,
+    proc: ProcKind,
+    file: &mut File,
+    pid: impl fmt::Display,
+) -> Option<u64> {
+    if proc == ProcKind::Kernel {
+        return file.status(paths, Root::Proc, format_args!("{pid}/net/dev")).map(|status| status.inode);
+    }
     let target = file.link(paths, Root::Proc, format_args!("{pid}/ns/net"))?;
     scan::number(target.strip_prefix(b"net:[")?.strip_suffix(b"]")?)
 }
 
 /// The interfaces of the network namespace of a process, but those that a machine has for its containers.
-pub(super) fn interfaces(paths: &Paths, file: &mut File, pid: u32, into: &mut Interfaces) {
+pub(super) fn interfaces(paths: &Paths, file: &mut File, pid: impl fmt::Display, into: &mut Interfaces) {
     const IGNORED: [&str; 4] = ["lo", "veth", "docker", "nerdctl"];
     const TITLES: usize = 2;
     into.clear();

@@ -2,7 +2,7 @@
 //! values missing, and nothing else: groups come and go while they are read.
 
 use super::{
-    hierarchy::{CONTROLLERS, Layout},
+    hierarchy::{CONTROLLERS, Layout, Mask},
     stats::{DeviceIo, OPERATIONS, READ, Stats, Value, WRITE, device_io},
 };
 use crate::{
@@ -27,6 +27,8 @@ pub(super) struct Reader<'a> {
     pub(super) file: &'a mut File,
     /// The group's path; empty for the root.
     pub(super) group: &'a str,
+    /// The trees that have it.
+    pub(super) mask: Mask,
 }
 
 impl Reader<'_> {
@@ -39,6 +41,13 @@ impl Reader<'_> {
             }
         };
         self.file.content(self.paths, Root::Sys, format_args!("{tree}{}/{name}", self.group))
+    }
+
+    /// Whether the controller has a tree of its own, without this group.
+    fn lacks(&self, controller: &str) -> bool {
+        let Layout::V1(trees) = self.layout else { return false };
+        let at = CONTROLLERS.iter().position(|known| *known == controller);
+        at.is_some_and(|at| trees[at].is_some() && self.mask & (1 << at) == 0)
     }
 
     /// The one number in a file. Without a line feed behind it, it may be half a number.
@@ -109,6 +118,10 @@ impl Reader<'_> {
         }
         self.table(stats, "cpuacct", "cpuacct.stat", CPUACCT_V1);
         self.table(stats, "cpu", "cpu.stat", CPU_V1);
+        if self.lacks("memory") {
+            // As in the reference.
+            MEMORY_OF_ALL.into_iter().for_each(|value| stats.set(value, 0.0));
+        }
         self.table(stats, "memory", "memory.stat", MEMORY_V1);
         self.table(stats, "memory", "memory.oom_control", OOM_V1);
         self.set(stats, Value::Usage, "memory", "memory.usage_in_bytes");
@@ -251,6 +264,19 @@ const CPU_V1: &[(&str, Value, f64)] = &[
     ("throttled_time", Value::CfsThrottledSeconds, NANOS),
     ("nr_bursts", Value::CfsBursts, 1.0),
     ("burst_time", Value::CfsBurstSeconds, NANOS),
+];
+/// What is shown of the memory of each group, also of one without the controller.
+const MEMORY_OF_ALL: [Value; 10] = [
+    Value::Cache,
+    Value::Rss,
+    Value::MappedFile,
+    Value::Swap,
+    Value::FailCount,
+    Value::Usage,
+    Value::MaxUsage,
+    Value::WorkingSet,
+    Value::PageFaults,
+    Value::MajorPageFaults,
 ];
 const MEMORY_V1: &[(&str, Value, f64)] = &[
     ("total_cache", Value::Cache, 1.0),

@@ -139,6 +139,8 @@ struct Found {
 struct FoundProcess {
     process: Process,
     user_id: u32,
+    /// When it began: another one may have its number since.
+    start_ticks: u64,
     is_described: bool,
 }
 
@@ -206,7 +208,12 @@ impl Top {
         let processes = state.last.iter().map(|(pid, seen)| {
             let before = before.get(pid).filter(|b| b.stat.start_ticks == seen.stat.start_ticks);
             let process = rates(*pid, seen, before, interval_s, boot_s);
-            FoundProcess { process, user_id: seen.status.effective_uid, is_described: false }
+            FoundProcess {
+                process,
+                user_id: seen.status.effective_uid,
+                start_ticks: seen.stat.start_ticks,
+                is_described: false,
+            }
         });
         Found { at_s: self.clock.wall_ms() as f64 / 1000.0, interval_s, processes: processes.collect() }
     }
@@ -250,9 +257,10 @@ impl State {
 impl Describer {
     /// Adds what is read only of the processes that are shown.
     fn describe(&mut self, paths: &Paths, kind: ProcKind, found: &mut FoundProcess) {
-        let FoundProcess { process, user_id, .. } = found;
+        let FoundProcess { process, user_id, start_ticks, .. } = found;
         let pid = process.pid;
         process.user = self.users.name(paths, &mut self.file, *user_id).to_owned();
+        let alone = process.clone();
         let content = self.file.content(paths, Root::Proc, format_args!("{pid}/cmdline"));
         let content = content.unwrap_or_default();
         let shown = &content[..content.len().min(MAX_COMMAND_BYTES)];
@@ -263,6 +271,11 @@ impl Describer {
             proc::cgroups(content).into_iter().max_by_key(|path| path.matches('/').count() + path.len());
         process.cgroup = deepest.unwrap_or_default();
         process.open_files = open_descriptors(paths, kind, &mut self.file, pid);
+        let content = self.file.content(paths, Root::Proc, format_args!("{pid}/stat"));
+        let now = content.and_then(proc::stat).map(|(stat, _)| stat.start_ticks);
+        if now != Some(*start_ticks) {
+            *process = alone;
+        }
     }
 }
 
@@ -367,6 +380,22 @@ mod tests {
         let json = serde_json::to_value(&second).unwrap();
         assert_eq!(json["by"], "cpu");
         assert_eq!(json["processes"][0]["open_files"], 0);
+    }
+
+    #[test]
+    fn another_process_of_the_same_number_is_not_described_as_the_one_that_was_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), 10, 100, 900, 0);
+        write(folder.path(), 20, 100, 50, 0);
+        let paths = Paths::below(folder.path().to_str().unwrap());
+        let top = Top::new(paths, Arc::new(Steps::default()));
+        let by = TopBy::Memory;
+        assert_eq!(top.snapshot(TopRequest { by, limit: 1 }).processes[0].command, "/bin/p10 -x");
+        let stat = folder.path().join("proc/20/stat");
+        let other = fs::read_to_string(&stat).unwrap().replace(" 500 ", " 501 ");
+        fs::write(stat, other).unwrap();
+        let both = top.snapshot(TopRequest { by, limit: 2 }).processes;
+        assert_eq!((both[1].pid, both[1].command.as_str(), both[1].open_files), (20, "", None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     containers::processes::{open_descriptors, open_files_limit},
     options::ProcessGroupOptions,
-    refusals, scan,
+    scan,
     source::{File, Paths, ProcKind, Root},
     task_exits::Exit,
 };
@@ -26,10 +26,6 @@ use std::{
 
 /// No more groups than this are made; a rule that names a group by the process's number needs a bound.
 pub(super) const MAX_GROUPS: usize = 10_000;
-/// What only root and a process's own user may read.
-const OTHERS_IO: &str = "what others' processes read and write (/proc/PID/io)";
-const OTHERS_DESCRIPTORS: &str = "others' processes' open descriptors (/proc/PID/fd)";
-const OTHERS_SHARES: &str = "others' processes' memory by its share (/proc/PID/smaps)";
 /// A process's limits are read again after so many scrapes.
 const LIMIT_ROUNDS: u64 = 20;
 /// A chain of parents is no longer than this.
@@ -412,7 +408,7 @@ impl Tracker {
         let content = file.content(paths, Root::Proc, format_args!("{pid}/status"));
         let Some(status) = content.map(proc::status) else { return };
         let io = read_io(paths, file, pid);
-        let descriptors = descriptors(paths, proc, file, pid);
+        let descriptors = open_descriptors(paths, proc, file, pid);
         if process.limit.is_none() || (round - process.first_round).is_multiple_of(LIMIT_ROUNDS) {
             process.limit = open_files_limit(paths, file, pid).filter(|limit| *limit > 0.0);
         }
@@ -474,22 +470,9 @@ impl Tracker {
     }
 }
 
-/// What a process read and wrote. That it was refused is told once, not of each process.
+/// What a process read and wrote.
 fn read_io(paths: &Paths, file: &mut File, pid: u32) -> Option<Io> {
-    let read = file.try_content(paths, Root::Proc, format_args!("{pid}/io"));
-    if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
-        refusals::note(OTHERS_IO);
-    }
-    proc::io(read.ok()?)
-}
-
-/// How many descriptors a process has open. The like is told of those that this user may not count.
-fn descriptors(paths: &Paths, proc: ProcKind, file: &mut File, pid: u32) -> Option<u64> {
-    let open = open_descriptors(paths, proc, file, pid);
-    if open.is_none() && file.status(paths, Root::Proc, format_args!("{pid}/fd")).is_some() {
-        refusals::note(OTHERS_DESCRIPTORS);
-    }
-    open
+    proc::io(file.content(paths, Root::Proc, format_args!("{pid}/io"))?)
 }
 
 /// The memory of a process by its share. Threads of the kernel, and processes that have ended, have none.
@@ -498,10 +481,7 @@ fn shares(paths: &Paths, file: &mut File, pid: u32) -> Option<Shares> {
     for name in ["smaps_rollup", "smaps"] {
         match file.try_content(paths, Root::Proc, format_args!("{pid}/{name}")) {
             Ok(content) => return Some(proc::proportional(content)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                refusals::note(OTHERS_SHARES);
-                return None;
-            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
             Err(_) => {}
         }
     }

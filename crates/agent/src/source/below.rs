@@ -1,6 +1,7 @@
 //! What all files below a folder take on their disk. Never follows a link nor leaves the folder's file
 //! system: what is below may belong to somebody who wants us elsewhere.
 
+use super::{Root, calls::noted};
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{AtFlags, FileType, Mode, OFlags, RawDir, fstat, openat, statat},
@@ -17,9 +18,10 @@ const BUFFER_BYTES: usize = 32 << 10;
 /// How many bytes the folder at `path` and all below it take on their disk, each file once. `None` when it
 /// cannot be read, is deeper than `MAX_DEPTH` or has more than `most_entries`.
 pub(crate) fn bytes_below(path: &str, most_entries: usize) -> Option<u64> {
-    let folder = open(rustix::fs::CWD, path).ok()?;
+    let folder = noted(Root::Given, path, open(rustix::fs::CWD, path)).ok()?;
     let found = fstat(&folder).ok()?;
     let mut sum = Sum {
+        path,
         bytes: u64::try_from(found.st_blocks).unwrap_or(0) * PIECE_BYTES,
         left: most_entries,
         device: found.st_dev,
@@ -34,7 +36,9 @@ fn open(at: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
     openat(at, name, flags, Mode::empty())
 }
 
-struct Sum {
+struct Sum<'a> {
+    /// The folder that all is below.
+    path: &'a str,
     bytes: u64,
     left: usize,
     device: u64,
@@ -42,7 +46,7 @@ struct Sum {
     seen: HashSet<u64>,
 }
 
-impl Sum {
+impl Sum<'_> {
     fn add(&mut self, folder: &OwnedFd, depth: usize) -> Option<()> {
         let mut folders: Vec<CString> = Vec::new();
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
@@ -74,7 +78,7 @@ impl Sum {
             match open(folder, name.as_c_str()) {
                 Ok(below) => self.add(&below, depth + 1)?,
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(_) => return None,
+                Err(error) => return noted(Root::Given, self.path, Err(error)).ok(),
             }
         }
         Some(())

@@ -10,6 +10,7 @@ mod containers;
 mod fixtures;
 mod hostile;
 mod machines;
+mod one_place;
 mod pages;
 mod process_exporter;
 mod process_groups;

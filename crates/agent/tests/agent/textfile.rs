@@ -58,7 +58,7 @@ fn files_of_all_directories_are_shown() {
         "node_textfile_mtime_seconds{file=/more/z.d/c.prom} 3000",
         "node_textfile_mtime_seconds{file=/one/a.prom} 1000",
         "node_textfile_mtime_seconds{file=/two/b.prom} 2000",
-        "node_textfile_scrape_error{} 1",
+        "node_textfile_scrape_error{} 0",
         "x{a=1} 1",
     ];
     assert_eq!(shown(&agent, root), expected);
@@ -79,7 +79,7 @@ fn what_is_wrong_is_left_out_and_said() {
         (
             &[("a.prom", "# HELP x A.\nx{f=\"a\"} 1\n"), ("b.prom", "# HELP x B.\nx{f=\"b\"} 2\n")],
             &["x{f=a} 1"],
-            1,
+            0,
         ),
         (
             &[("a.prom", "# HELP x A.\nx{f=\"a\"} 1\n"), ("b.prom", "x{f=\"b\"} 2\n")],
@@ -89,9 +89,9 @@ fn what_is_wrong_is_left_out_and_said() {
         (
             &[("a.prom", "# TYPE x gauge\nx 1\n"), ("b.prom", "# TYPE x counter\nx{f=\"b\"} 2\n")],
             &["x{} 1"],
-            1,
+            0,
         ),
-        (&[("a.prom", "x 1\n"), ("b.prom", "x 2\n")], &["x{} 1"], 1),
+        (&[("a.prom", "x 1\n"), ("b.prom", "x 2\n")], &["x{} 1"], 0),
         (&[("a.prom", "")], &[], 0),
         (&[], &[], 0),
     ] {
@@ -150,6 +150,8 @@ fn what_is_no_file_of_metrics_costs_nobody_anything() {
     symlink("nowhere", at("dangling.prom")).unwrap();
     symlink("loop.prom", at("loop.prom")).unwrap();
     fs::create_dir(at("folder.prom")).unwrap();
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(500);
+    File::open(at("folder.prom")).unwrap().set_modified(modified).unwrap();
     let _socket = UnixListener::bind(at("socket.prom")).unwrap();
     File::create(at("huge.prom")).unwrap().set_len(1 << 40).unwrap();
     fs::write(at("binary.prom"), (0..=u8::MAX).cycle().take(10_000).collect::<Vec<u8>>()).unwrap();
@@ -160,6 +162,7 @@ fn what_is_no_file_of_metrics_costs_nobody_anything() {
     write(folder.path(), "good.prom", "x{a=\"\\\"\\n\\\\\"} 1\nx{b=\"\"} 2\nx 3\n", 1000);
     let agent = agent(&[folder.path().to_str().unwrap().to_owned()]);
     let expected = [
+        "node_textfile_mtime_seconds{file=/folder.prom} 500",
         "node_textfile_mtime_seconds{file=/good.prom} 1000",
         "node_textfile_scrape_error{} 1",
         "x{} 2",
@@ -180,7 +183,7 @@ fn names_that_one_family_has_no_other_has() {
     let expected = ["a{quantile=0.5} 1", "a_count{} 1", "a_sum{} 2", "b{} 1"];
     let page = shown(&agent(&[folder.path().to_str().unwrap().to_owned()]), folder.path());
     assert_eq!(page[..4], expected);
-    assert!(page.contains(&"node_textfile_scrape_error{} 1".to_owned()));
+    assert!(page.contains(&"node_textfile_scrape_error{} 0".to_owned()));
 }
 
 #[test]
@@ -213,6 +216,9 @@ fn the_reference_shows_the_same_of_the_same_files() {
     write(folder.path(), "d.prom", &format!("# TYPE s summary\n{summary}"), 4000);
     write(folder.path(), "timed.prom", "late 1 1395066363000\n", 5000);
     write(folder.path(), "cut.prom", "cut 1", 6000);
+    // One sample twice, and a folder.
+    write(folder.path(), "e.prom", "x_untyped{a=\"2\",b=\"2\"} -Inf\n", 2000);
+    fs::create_dir(folder.path().join("folder.prom")).unwrap();
     let directory = format!("--collector.textfile.directory={}", folder.path().display());
     let flags = ["--collector.disable-defaults", "--collector.textfile", &directory];
     let reference = Page::parse(&peers::node_exporter(&flags).get("/metrics").body);
@@ -226,7 +232,7 @@ fn the_reference_shows_the_same_of_the_same_files() {
         samples.map(|(key, value)| format!("{key:?} {value}")).collect::<Vec<_>>()
     };
     assert_eq!(of_files(&ours), of_files(&reference));
-    assert_eq!(of_files(&ours).len(), 15);
+    assert_eq!(of_files(&ours).len(), 17);
     for (name, kind) in reference.types.iter().filter(|(name, _)| ["x", "h", "s"].contains(&name.as_str())) {
         assert_eq!(ours.types.get(name), Some(kind), "{name}");
     }

@@ -233,7 +233,7 @@ fn router(web: &WebArgs, page: Arc<Page>) -> Router {
     // With the metrics at / there is no place for a landing page.
     let router = if web.telemetry_path == "/" { router } else { router.route("/", get(landing)) };
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
-    // The page of metrics is compressed by gzip already, and by nothing else: a page that waits to be compressed
+    // The page of metrics is compressed by gzip already, and by nothing else: one that waits to be compressed
     // would be on nobody's account.
     let router = router.layer(compression).route(&web.telemetry_path, get(metrics));
     router.with_state(page)

@@ -1,6 +1,6 @@
 //! What templates can call. A call that makes no sense gives nothing, which ends the name.
 
-use super::{printf::printf, value::Value};
+use super::{printf::printf, quote, value::Value};
 use std::{borrow::Cow, cmp::Ordering};
 
 /// A function.
@@ -21,10 +21,13 @@ pub(super) enum Function {
     Print,
     Println,
     Printf,
+    Html,
+    Js,
+    UrlQuery,
 }
 
 /// Each function, its name, and how many arguments it takes.
-const ALL: [(&str, Function, usize, usize); 15] = [
+const ALL: [(&str, Function, usize, usize); 18] = [
     ("and", Function::And, 1, usize::MAX),
     ("or", Function::Or, 1, usize::MAX),
     ("not", Function::Not, 1, 1),
@@ -40,6 +43,9 @@ const ALL: [(&str, Function, usize, usize); 15] = [
     ("print", Function::Print, 0, usize::MAX),
     ("println", Function::Println, 0, usize::MAX),
     ("printf", Function::Printf, 1, usize::MAX),
+    ("html", Function::Html, 0, usize::MAX),
+    ("js", Function::Js, 0, usize::MAX),
+    ("urlquery", Function::UrlQuery, 0, usize::MAX),
 ];
 
 impl Function {
@@ -103,6 +109,9 @@ impl Function {
                 let shown: Vec<String> = arguments.iter().map(ToString::to_string).collect();
                 Some(Value::Text(Cow::Owned(shown.join(" ") + "\n")))
             }
+            Self::Html => Some(Value::Text(Cow::Owned(quote::html(&print(arguments))))),
+            Self::Js => Some(Value::Text(Cow::Owned(quote::js(&print(arguments))))),
+            Self::UrlQuery => Some(Value::Text(Cow::Owned(quote::query(&print(arguments))))),
             Self::Printf => {
                 let (Value::Text(format), rest) = arguments.split_first()? else { return None };
                 Some(Value::Text(Cow::Owned(printf(format, rest))))
@@ -113,12 +122,13 @@ impl Function {
 
 fn index<'a>(of: &Value<'a>, at: &Value<'a>) -> Option<Value<'a>> {
     match (of, at) {
-        (Value::List(list), Value::Int(at)) => {
-            let path = list.get(usize::try_from(*at).ok()?)?;
+        (Value::List(list), at) => {
+            let path = list.get(usize::try_from(at.whole()?).ok()?)?;
             Some(Value::Text(Cow::Borrowed(path)))
         }
-        (Value::Text(text), Value::Int(at)) => {
-            Some(Value::Int(i64::from(*text.as_bytes().get(usize::try_from(*at).ok()?)?)))
+        (Value::Text(text), at) => {
+            let byte = *text.as_bytes().get(usize::try_from(at.whole()?).ok()?)?;
+            Some(Value::Named { number: byte.into(), name: "", kind: "uint8" })
         }
         // What a map does not have is empty here, other than as a field.
         (Value::Map(map), Value::Text(key)) => {
@@ -132,8 +142,7 @@ fn slice<'a>(arguments: &[Value<'a>]) -> Option<Value<'a>> {
     let (of, bounds) = arguments.split_first()?;
     let bound = |at: usize| match bounds.get(at) {
         None => Some(None),
-        Some(Value::Int(bound)) => Some(Some(usize::try_from(*bound).ok()?)),
-        Some(_) => None,
+        Some(bound) => Some(Some(usize::try_from(bound.whole()?).ok()?)),
     };
     let (from, to) = (bound(0)?.unwrap_or(0), bound(1)?);
     match of {
@@ -160,9 +169,8 @@ fn is_equal(a: &Value<'_>, b: &Value<'_>) -> Option<bool> {
 fn order(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
-        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
         (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
-        _ => None,
+        (a, b) => Some(a.whole()?.cmp(&b.whole()?)),
     }
 }
 

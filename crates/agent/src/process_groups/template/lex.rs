@@ -1,5 +1,5 @@
-//! Words of Go's templates: text and, inside of braces, names, fields, variables, texts and numbers. Knows no
-//! order of words.
+//! Words of Go's templates: text and, inside of braces, names, fields, variables, texts, characters and
+//! numbers. Knows no order of words.
 
 /// A word inside of braces.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +100,7 @@ fn word(rest: &str) -> Result<(Word, &str), String> {
     let first = rest.chars().next().ok_or("a {{ has no }} behind it")?;
     match first {
         '"' => quoted(&rest[1..]),
+        '\'' => rune(&rest[1..]),
         '`' => {
             let (text, behind) = rest[1..].split_once('`').ok_or("a text in ` has no end")?;
             Ok((Word::Text(text.to_owned()), behind))
@@ -149,39 +150,98 @@ fn fields(mut rest: &str) -> Result<(Vec<String>, &str), String> {
 fn number(rest: &str) -> Result<(Word, &str), String> {
     let is_of_number = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '+' | '-');
     let (text, behind) = rest.split_at(rest.find(|c: char| !is_of_number(c)).unwrap_or(rest.len()));
-    let word = match text.parse() {
-        Ok(whole) => Word::Int(whole),
-        Err(_) => text
-            .parse()
-            .ok()
-            .filter(|n: &f64| n.is_finite())
-            .map(Word::Float)
-            .ok_or_else(|| format!("{text} is not a number; write it like 7, -2 or 1.5"))?,
+    let is_float = text.contains(['.', 'e', 'E']) && !text.to_ascii_lowercase().contains('x');
+    let word = match is_float {
+        // Rust knows names of floats that Go does not.
+        true if text.contains(|c: char| c.is_alphabetic() && !matches!(c, 'e' | 'E')) => None,
+        true => text.parse().ok().filter(|number: &f64| number.is_finite()).map(Word::Float),
+        false => whole(text).map(Word::Int),
     };
-    Ok((word, behind))
+    let wrong = || format!("{text} is not a number; write it like 7, -2, 0x1f, 1.5 or 1e3");
+    Ok((word.ok_or_else(wrong)?, behind))
+}
+
+/// A whole number as Go writes it: with a sign, a prefix of its base, and lines below between digits.
+fn whole(text: &str) -> Option<i64> {
+    let (sign, size) = match text.strip_prefix(['-', '+']) {
+        Some(size) => (&text[..1], size),
+        None => ("", text),
+    };
+    let lower = size.to_ascii_lowercase();
+    let bases = [("0x", 16), ("0b", 2), ("0o", 8), ("0", 8)];
+    let prefixed = bases.iter().find_map(|(prefix, base)| {
+        let digits = lower.strip_prefix(prefix).filter(|digits| !digits.is_empty())?;
+        // A line below can stand behind a prefix.
+        Some((digits.strip_prefix('_').unwrap_or(digits), *base))
+    });
+    let (digits, base) = prefixed.unwrap_or((&lower, 10));
+    let is_apart = digits.split('_').all(|group| !group.is_empty() && !group.contains(['-', '+']));
+    let digits = format!("{sign}{}", digits.replace('_', ""));
+    i64::from_str_radix(&digits, base).ok().filter(|_| is_apart)
 }
 
 /// A text up to its quote.
 fn quoted(rest: &str) -> Result<(Word, &str), String> {
     let mut text = String::new();
-    let mut chars = rest.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return Ok((Word::Text(text), &rest[at + 1..])),
-            '\\' => match chars.next().map(|(_, c)| c) {
-                Some('n') => text.push('\n'),
-                Some('t') => text.push('\t'),
-                Some('r') => text.push('\r'),
-                Some(c @ ('"' | '\\')) => text.push(c),
-                Some(c) => {
-                    return Err(format!(
-                        "\\{c} is not known in a text; there are \\n, \\t, \\r, \\\" and \\\\"
-                    ));
-                }
-                None => break,
-            },
-            c => text.push(c),
+    let mut rest = rest;
+    loop {
+        match character(rest, '"')? {
+            Some((c, behind)) => {
+                text.push(c);
+                rest = behind;
+            }
+            None => return Ok((Word::Text(text), &rest[1..])),
         }
     }
-    Err("a text in \" has no end".into())
+}
+
+/// A character between single quotes, which is its number.
+fn rune(rest: &str) -> Result<(Word, &str), String> {
+    let wrong = "between ' and ' stands one character";
+    let (c, behind) = character(rest, '\'')?.ok_or(wrong)?;
+    let behind = behind.strip_prefix('\'').ok_or(wrong)?;
+    Ok((Word::Int(i64::from(u32::from(c))), behind))
+}
+
+/// The next character of a text, and what stands behind it; nothing where its quote comes.
+fn character(rest: &str, quote: char) -> Result<Option<(char, &str)>, String> {
+    let no_end = || format!("a text in {quote} has no end");
+    let first = rest.chars().next().filter(|c| *c != '\n').ok_or_else(no_end)?;
+    let behind = &rest[first.len_utf8()..];
+    if first == quote {
+        return Ok(None);
+    }
+    if first != '\\' {
+        return Ok(Some((first, behind)));
+    }
+    let escape = behind.chars().next().ok_or_else(no_end)?;
+    let after = &behind[escape.len_utf8()..];
+    let (c, length) = match escape {
+        'a' => ('\x07', 0),
+        'b' => ('\x08', 0),
+        'f' => ('\x0c', 0),
+        'n' => ('\n', 0),
+        'r' => ('\r', 0),
+        't' => ('\t', 0),
+        'v' => ('\x0b', 0),
+        '\\' => ('\\', 0),
+        c if c == quote => (c, 0),
+        'x' => (coded(after, 2, 16)?, 2),
+        'u' => (coded(after, 4, 16)?, 4),
+        'U' => (coded(after, 8, 16)?, 8),
+        '0'..='7' => return Ok(Some((coded(behind, 3, 8)?, &behind[3..]))),
+        other => return Err(format!("\\{other} is not known in a text in {quote}")),
+    };
+    Ok(Some((c, &after[length..])))
+}
+
+/// The character whose number the first digits are.
+fn coded(rest: &str, length: usize, base: u32) -> Result<char, String> {
+    let digits = rest.get(..length).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let number = digits.and_then(|digits| u32::from_str_radix(digits, base).ok());
+    // Single bytes make text of ASCII alone.
+    let number = number.filter(|number| length > 3 || *number < 0x80);
+    number
+        .and_then(char::from_u32)
+        .ok_or_else(|| format!("\\ and {length} digits behind it are no character"))
 }

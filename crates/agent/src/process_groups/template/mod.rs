@@ -4,13 +4,16 @@
 //!
 //! - `lex`: the words inside of braces; `parse`: words to a tree
 //! - `run`: the tree to a name; `value`: what stands in a tree while it runs; `functions`: what can be called
-//! - `printf`: values by a format
+//! - `printf`: values by a format; `float`: floats by a verb; `quote`: what escapes; `time`: times, layouts
 
+mod float;
 mod functions;
 mod lex;
 mod parse;
 mod printf;
+mod quote;
 mod run;
+mod time;
 mod value;
 
 use super::rules::{Attributes, Matches};

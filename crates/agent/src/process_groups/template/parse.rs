@@ -5,6 +5,7 @@ use super::{
     Template,
     functions::Function,
     lex::{self, Part, Word},
+    time,
 };
 
 /// Blocks and parentheses in each other are no more.
@@ -47,6 +48,8 @@ pub(super) struct Pipeline {
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     Function(Function, Vec<Operand>),
+    /// The method of a time that takes a layout.
+    Format(Operand, Vec<Operand>),
     Value(Operand),
 }
 
@@ -131,6 +134,9 @@ impl Parser {
             match keyword {
                 "end" if words.len() == 1 => return Ok((nodes, Some(End::End))),
                 "else" => return Ok((nodes, Some(End::Else(words[1..].to_vec())))),
+                "define" | "template" | "block" | "break" | "continue" => {
+                    return Err(format!("{{{{{keyword}}}}} is not taken; write out what it stands for"));
+                }
                 "if" | "with" | "range" => nodes.push(self.block(&words, is_process)?),
                 _ => nodes.push(Node::Put(self.whole_pipeline(&words, is_process)?)),
             }
@@ -247,11 +253,23 @@ impl Parser {
             function.takes(operands.len() + usize::from(is_behind))?;
             return Ok(Call::Function(function, operands));
         }
+        let mut operands = operands.into_iter();
+        let first = operands.next();
+        if let Some(Operand::Path(base, fields)) = &first
+            && let Some((time::FORMAT, of)) = fields.split_last().map(|(last, of)| (last.as_str(), of))
+        {
+            let of = Operand::Path(*base, of.to_vec());
+            let layouts: Vec<Operand> = operands.collect();
+            return match layouts.len() + usize::from(is_behind) {
+                1 => Ok(Call::Format(of, layouts)),
+                count => Err(format!("Format takes 1 argument, the layout, not {count}")),
+            };
+        }
         if is_behind {
             return Err("behind | stands a function".into());
         }
-        let mut operands = operands.into_iter();
-        match (operands.next(), operands.next()) {
+        match (first, operands.next()) {
+            (Some(Operand::Nothing), None) => Err("nil alone is nothing; give it to a function".into()),
             (Some(only), None) => Ok(Call::Value(only)),
             (None, _) => Err("a value is missing".into()),
             (Some(_), Some(_)) => {
@@ -324,9 +342,26 @@ fn check_fields(fields: &[String]) -> Result<(), String> {
         [first, ..] if !FIELDS.contains(&first.as_str()) => {
             Err(format!(".{first} is not a field; there are .{}", FIELDS.join(", .")))
         }
+        [first, methods @ ..] if first == "StartTime" => check_methods(methods),
         [first, second, ..] if first != "Matches" => Err(format!(".{first} has no field {second}")),
         [_, _, third, ..] => Err(format!("a match has no field {third}")),
         _ => Ok(()),
+    }
+}
+
+/// What stands behind `.StartTime`.
+fn check_methods(methods: &[String]) -> Result<(), String> {
+    let Some((method, behind)) = methods.split_first() else { return Ok(()) };
+    let is_method = time::METHODS.contains(&method.as_str()) || method == time::FORMAT;
+    match (method.as_str(), behind) {
+        ("UTC", behind) => check_methods(behind),
+        ("Month" | "Weekday", [text]) if text == "String" => Ok(()),
+        (_, []) if is_method => Ok(()),
+        (_, [next, ..]) if is_method => Err(format!("what {method} gives has no method {next}")),
+        _ => {
+            let known = time::METHODS.join(", ");
+            Err(format!("a time has no method {method}; there are {}, {known}", time::FORMAT))
+        }
     }
 }
 

@@ -1,108 +1,360 @@
-//! Values by a format, as Go's `fmt.Sprintf` writes them: `%s`, `%v`, `%q`, `%d`, `%x`, `%t`, `%f`, with
-//! width, precision, `-` and `0`. What does not fit is written as there: `%!d(string=a)`.
+//! Values by a format, as Go's `fmt.Sprintf` writes them: all of its flags, widths, precisions, indexes and
+//! verbs, for what templates have. What does not fit is written as there: `%!d(string=a)`.
 
-use super::value::Value;
-use std::iter::Peekable;
+use super::{
+    float::float,
+    quote::{self, Kept, fits_backquotes, quoted, quoted_char},
+    time,
+    value::Value,
+};
 
 /// A width or precision is no more.
 const MAX_WIDTH: usize = 1000;
 
 /// A `%` and what stands behind it, but for the verb.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Spec {
     left: bool,
     zeros: bool,
     plus: bool,
+    sharp: bool,
+    blank: bool,
     width: usize,
     precision: Option<usize>,
 }
 
+/// A format while it is followed.
+struct Format<'f, 'a> {
+    rest: &'f str,
+    arguments: &'f [Value<'a>],
+    /// The argument that is next.
+    next: usize,
+    /// Some index was written.
+    is_reordered: bool,
+    /// The index at hand is none of an argument.
+    is_bad: bool,
+    shown: String,
+}
+
 pub(super) fn printf(format: &str, arguments: &[Value<'_>]) -> String {
-    let mut shown = String::new();
-    let mut arguments = arguments.iter();
-    let mut chars = format.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            shown.push(c);
-            continue;
-        }
-        let spec = Spec::read(&mut chars);
-        match chars.next() {
-            None => shown.push_str("%!(NOVERB)"),
-            Some('%') => shown.push('%'),
-            Some(verb) => match arguments.next() {
-                None => shown.push_str(&format!("%!{verb}(MISSING)")),
-                Some(argument) => shown.push_str(&spec.write(verb, argument)),
-            },
-        }
+    let mut format =
+        Format { rest: format, arguments, next: 0, is_reordered: false, is_bad: false, shown: String::new() };
+    while let Some((text, behind)) = format.rest.split_once('%') {
+        format.shown.push_str(text);
+        format.rest = behind;
+        format.verb();
     }
-    let extra: Vec<String> = arguments.map(typed).collect();
-    if !extra.is_empty() {
-        shown.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
+    format.shown.push_str(format.rest);
+    if !format.is_reordered && format.next < arguments.len() {
+        let extra: Vec<String> =
+            arguments[format.next..].iter().map(|value| typed(&Spec::default(), value)).collect();
+        format.shown.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
     }
-    shown
+    format.shown
 }
 
 /// A value with its type.
-fn typed(value: &Value<'_>) -> String {
+fn typed(spec: &Spec, value: &Value<'_>) -> String {
     match value {
         Value::Nothing => "<nil>".into(),
-        other => format!("{}={other}", other.kind()),
+        other => format!("{}={}", other.kind(), spec.write('v', other)),
+    }
+}
+
+impl Format<'_, '_> {
+    /// Follows what stands behind a `%`.
+    fn verb(&mut self) {
+        let mut spec = Spec::default();
+        self.is_bad = false;
+        while let Some(flag) = self.rest.chars().next().filter(|c| "#0+- ".contains(*c)) {
+            self.rest = &self.rest[1..];
+            match flag {
+                '#' => spec.sharp = true,
+                '0' => spec.zeros = !spec.left,
+                '+' => spec.plus = true,
+                '-' => (spec.left, spec.zeros) = (true, false),
+                _ => spec.blank = true,
+            }
+        }
+        let mut is_indexed = self.index();
+        if self.take('*') {
+            match self.whole() {
+                Some(width) => {
+                    spec.width = (width.unsigned_abs() as usize).min(MAX_WIDTH);
+                    if width < 0 {
+                        (spec.left, spec.zeros) = (true, false);
+                    }
+                }
+                None => self.shown.push_str("%!(BADWIDTH)"),
+            }
+            is_indexed = false;
+        } else if let Some(width) = self.number() {
+            spec.width = width;
+            // A width behind an index is none.
+            self.is_bad |= is_indexed;
+        }
+        if self.take('.') {
+            self.is_bad |= is_indexed;
+            is_indexed = self.index();
+            if self.take('*') {
+                match self.whole() {
+                    Some(precision @ 0..) => spec.precision = Some((precision as usize).min(MAX_WIDTH)),
+                    // One below zero is none.
+                    Some(_) => {}
+                    None => self.shown.push_str("%!(BADPREC)"),
+                }
+                is_indexed = false;
+            } else {
+                spec.precision = Some(self.number().unwrap_or(0));
+            }
+        }
+        if !is_indexed {
+            self.index();
+        }
+        let Some(verb) = self.rest.chars().next() else {
+            self.shown.push_str("%!(NOVERB)");
+            return;
+        };
+        self.rest = &self.rest[verb.len_utf8()..];
+        let written = match self.arguments.get(self.next) {
+            _ if verb == '%' => "%".into(),
+            _ if self.is_bad => format!("%!{verb}(BADINDEX)"),
+            None => format!("%!{verb}(MISSING)"),
+            Some(argument) => {
+                self.next += 1;
+                spec.write(verb, argument)
+            }
+        };
+        self.shown.push_str(&written);
+    }
+
+    fn take(&mut self, sign: char) -> bool {
+        let behind = self.rest.strip_prefix(sign);
+        self.rest = behind.unwrap_or(self.rest);
+        behind.is_some()
+    }
+
+    fn number(&mut self) -> Option<usize> {
+        let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
+        let (digits, behind) = self.rest.split_at(end);
+        self.rest = behind;
+        // One with too many digits is none, as in Go.
+        digits.parse().ok().map(|number: usize| number.min(MAX_WIDTH))
+    }
+
+    /// The next argument as a width or precision.
+    fn whole(&mut self) -> Option<i64> {
+        let argument = self.arguments.get(self.next)?;
+        self.next += 1;
+        argument.whole()
+    }
+
+    /// `[n]` makes the n-th argument the next one. Whether there was one.
+    fn index(&mut self) -> bool {
+        let Some(inside) = self.rest.strip_prefix('[') else { return false };
+        self.is_reordered = true;
+        let Some((number, behind)) = inside.split_once(']') else {
+            self.is_bad = true;
+            self.rest = inside;
+            return false;
+        };
+        self.rest = behind;
+        match number.parse::<usize>() {
+            Ok(number) if (1..=self.arguments.len()).contains(&number) => {
+                self.next = number - 1;
+                true
+            }
+            parsed => {
+                self.is_bad = true;
+                parsed.is_ok()
+            }
+        }
     }
 }
 
 impl Spec {
-    fn read(chars: &mut Peekable<std::str::Chars<'_>>) -> Self {
-        let mut spec = Self::default();
-        while let Some(flag) = chars.next_if(|c| matches!(c, '-' | '0' | '+' | ' ' | '#')) {
-            match flag {
-                '-' => spec.left = true,
-                '0' => spec.zeros = true,
-                '+' => spec.plus = true,
-                _ => {}
+    fn write(&self, verb: char, value: &Value<'_>) -> String {
+        let written = match (verb, value) {
+            ('T', value) => Some(self.text(value.kind())),
+            ('v', Value::Nothing) => Some(self.padded("<nil>")),
+            (_, Value::Text(text)) => self.of_text(verb, text),
+            ('v' | 's' | 'q' | 'x' | 'X', Value::Named { name, .. })
+                if !name.is_empty() && !(verb == 'v' && self.sharp) =>
+            {
+                self.of_text(verb, name)
             }
-        }
-        spec.width = number(chars).unwrap_or(0);
-        if chars.next_if_eq(&'.').is_some() {
-            spec.precision = Some(number(chars).unwrap_or(0));
-        }
-        spec
+            (_, Value::Int(number)) => self.of_whole(verb, *number),
+            ('v', Value::Named { number, kind: "uint8", .. }) if self.sharp => self.of_whole('x', *number),
+            (_, Value::Named { number, .. }) => self.of_whole(verb, *number),
+            (_, Value::Float(number)) => self.of_float(verb, *number),
+            ('t' | 'v', Value::Bool(is_true)) => Some(self.padded(if *is_true { "true" } else { "false" })),
+            ('v', Value::Time(seconds)) if self.sharp => Some(self.text(&time::go_string(*seconds))),
+            ('v' | 's' | 'q' | 'x' | 'X', Value::Time(seconds)) => {
+                let plain = Self { sharp: self.sharp && verb != 'v', ..self.clone() };
+                plain.of_text(verb, &time::shown(*seconds))
+            }
+            (_, Value::List(list)) => Some(self.list(verb, list)),
+            (_, Value::Map(map)) => {
+                let of = |text: &str| self.write(verb, &Value::Text(text.into()));
+                let all: Vec<String> =
+                    map.iter().map(|(key, value)| format!("{}:{}", of(key), of(value))).collect();
+                Some(match self.is_of_program(verb) {
+                    true => format!("map[string]string{{{}}}", all.join(", ")),
+                    false => format!("map[{}]", all.join(" ")),
+                })
+            }
+            _ => None,
+        };
+        written.unwrap_or_else(|| format!("%!{verb}({})", typed(self, value)))
     }
 
-    fn write(&self, verb: char, value: &Value<'_>) -> String {
-        let sign = |negative: bool| match (negative, self.plus) {
-            (true, _) => "-",
-            (false, true) => "+",
-            (false, false) => "",
-        };
-        match (verb, value) {
-            ('v', Value::Int(number)) | ('d', Value::Int(number)) => {
-                self.padded_number(sign(*number < 0), &number.unsigned_abs().to_string())
-            }
-            ('x', Value::Int(number)) => {
-                self.padded_number(sign(*number < 0), &format!("{:x}", number.unsigned_abs()))
-            }
-            ('f', Value::Float(number)) => {
-                let digits = format!("{:.*}", self.precision.unwrap_or(6), number.abs());
-                self.padded_number(sign(number.is_sign_negative()), &digits)
-            }
-            ('v' | 'g', Value::Float(number)) => {
-                self.padded_number(sign(number.is_sign_negative()), &number.abs().to_string())
-            }
-            ('t' | 'v', Value::Bool(_)) => self.padded(&value.to_string()),
-            ('s' | 'v', Value::Text(text)) => self.padded(self.cut(text)),
-            ('q', Value::Text(text)) => self.padded(&format!("{:?}", self.cut(text))),
-            ('x', Value::Text(text)) => {
-                self.padded(&text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
-            }
-            ('q', Value::List(list)) => {
-                let quoted: Vec<String> = list.iter().map(|text| format!("{text:?}")).collect();
-                self.padded(&format!("[{}]", quoted.join(" ")))
-            }
-            ('s' | 'v', Value::List(_) | Value::Map(_) | Value::Time(_)) => self.padded(&value.to_string()),
-            ('v', Value::Nothing) => self.padded("<nil>"),
-            _ => format!("%!{verb}({})", typed(value)),
+    fn list(&self, verb: char, list: &[String]) -> String {
+        let all: Vec<String> = list.iter().map(|text| self.write(verb, &Value::Text(text.into()))).collect();
+        match self.is_of_program(verb) {
+            true => format!("[]string{{{}}}", all.join(", ")),
+            false => format!("[{}]", all.join(" ")),
         }
+    }
+
+    /// Whether a value is written as a program of Go would write it.
+    fn is_of_program(&self, verb: char) -> bool {
+        verb == 'v' && self.sharp
+    }
+
+    fn of_text(&self, verb: char, text: &str) -> Option<String> {
+        let kept = if self.plus { Kept::Ascii } else { Kept::Visible };
+        match verb {
+            'v' if self.sharp => Some(self.padded(&quoted(self.cut(text), Kept::Visible))),
+            'v' | 's' => Some(self.text(text)),
+            'q' => {
+                let text = self.cut(text);
+                let is_raw = self.sharp && fits_backquotes(text);
+                Some(self.padded(&if is_raw { format!("`{text}`") } else { quoted(text, kept) }))
+            }
+            'x' | 'X' => Some(self.padded(&self.bytes(verb, text))),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a text in hexadecimal.
+    fn bytes(&self, verb: char, text: &str) -> String {
+        let prefix = if self.sharp { if verb == 'x' { "0x" } else { "0X" } } else { "" };
+        let most = self.precision.unwrap_or(text.len());
+        let digits = text.bytes().take(most).map(|byte| match verb {
+            'x' => format!("{byte:02x}"),
+            _ => format!("{byte:02X}"),
+        });
+        if self.blank {
+            let all: Vec<String> = digits.map(|digits| format!("{prefix}{digits}")).collect();
+            return all.join(" ");
+        }
+        let all: String = digits.collect();
+        if all.is_empty() { all } else { format!("{prefix}{all}") }
+    }
+
+    fn of_whole(&self, verb: char, number: i64) -> Option<String> {
+        let character =
+            || u32::try_from(number).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
+        let size = number.unsigned_abs();
+        Some(match verb {
+            'v' | 'd' => self.digits(number, "", &size.to_string()),
+            'b' => self.digits(number, if self.sharp { "0b" } else { "" }, &format!("{size:b}")),
+            'o' | 'O' => self.octal(verb, number),
+            'x' => self.digits(number, if self.sharp { "0x" } else { "" }, &format!("{size:x}")),
+            'X' => self.digits(number, if self.sharp { "0X" } else { "" }, &format!("{size:X}")),
+            'c' => self.padded(character().encode_utf8(&mut [0; 4])),
+            'q' => {
+                self.padded(&quoted_char(character(), if self.plus { Kept::Ascii } else { Kept::Visible }))
+            }
+            'U' => {
+                let least = self.precision.unwrap_or(0).max(4);
+                let shown = format!("U+{:0least$X}", number as u64);
+                let of = Some(character()).filter(|c| self.sharp && quote::is_visible(*c));
+                let plain = Self { zeros: false, ..self.clone() };
+                plain.padded(&of.map_or(shown.clone(), |c| format!("{shown} '{c}'")))
+            }
+            _ => return None,
+        })
+    }
+
+    fn octal(&self, verb: char, number: i64) -> String {
+        let mut digits = format!("{:o}", number.unsigned_abs());
+        // The zero in front is one of the digits that were asked for.
+        let padded = self.with_zeros(number, &digits);
+        if self.sharp && !padded.starts_with('0') {
+            digits = format!("0{padded}");
+        }
+        self.digits(number, if verb == 'O' { "0o" } else { "" }, &digits)
+    }
+
+    /// The digits with as many zeros in front as the precision, or else the width, asks for.
+    fn with_zeros(&self, number: i64, digits: &str) -> String {
+        let has_sign = number < 0 || self.plus || self.blank;
+        let least = match self.precision {
+            Some(precision) => precision,
+            None if self.zeros => self.width.saturating_sub(usize::from(has_sign)),
+            None => 0,
+        };
+        format!("{digits:0>least$}")
+    }
+
+    fn digits(&self, number: i64, prefix: &str, digits: &str) -> String {
+        let plain = Self { zeros: false, ..self.clone() };
+        if self.precision == Some(0) && number == 0 {
+            return plain.padded("");
+        }
+        let digits = self.with_zeros(number, digits);
+        plain.padded(&format!("{}{prefix}{digits}", self.sign(number < 0)))
+    }
+
+    fn sign(&self, is_negative: bool) -> &'static str {
+        match (is_negative, self.plus, self.blank) {
+            (true, ..) => "-",
+            (false, true, _) => "+",
+            (false, false, true) => " ",
+            (false, false, false) => "",
+        }
+    }
+
+    fn of_float(&self, verb: char, number: f64) -> Option<String> {
+        let (of, precision) = match verb {
+            'v' => ('g', self.precision),
+            'b' | 'g' | 'G' | 'x' | 'X' => (verb, self.precision),
+            'e' | 'E' | 'f' | 'F' => (verb, Some(self.precision.unwrap_or(6))),
+            _ => return None,
+        };
+        let shown = float(number, of, precision);
+        let is_negative = shown.starts_with('-');
+        let digits = shown.trim_start_matches(['-', '+']);
+        if !number.is_finite() {
+            let plain = Self { zeros: false, ..self.clone() };
+            let sign = if number.is_infinite() || self.plus || self.blank {
+                self.sign_of_odd(is_negative)
+            } else {
+                ""
+            };
+            return Some(plain.padded(&format!("{sign}{digits}")));
+        }
+        let digits =
+            if self.sharp && of != 'b' { sharpened(digits, of, precision) } else { digits.to_owned() };
+        let sign = self.sign(is_negative);
+        if self.zeros && !self.left {
+            let least = self.width.saturating_sub(sign.len());
+            return Some(format!("{sign}{digits:0>least$}"));
+        }
+        Some(self.padded(&format!("{sign}{digits}")))
+    }
+
+    /// What is infinite has a sign always.
+    fn sign_of_odd(&self, is_negative: bool) -> &'static str {
+        match self.sign(is_negative) {
+            "" => "+",
+            sign => sign,
+        }
+    }
+
+    fn text(&self, text: &str) -> String {
+        self.padded(self.cut(text))
     }
 
     /// As many characters as the precision says.
@@ -119,22 +371,28 @@ impl Spec {
             (false, false) => format!("{}{text}", " ".repeat(missing)),
         }
     }
-
-    /// Zeros stand behind the sign.
-    fn padded_number(&self, sign: &str, digits: &str) -> String {
-        if self.zeros && !self.left {
-            let missing = self.width.saturating_sub(sign.len() + digits.len());
-            return format!("{sign}{}{digits}", "0".repeat(missing));
-        }
-        self.padded(&format!("{sign}{digits}"))
-    }
 }
 
-fn number(chars: &mut Peekable<std::str::Chars<'_>>) -> Option<usize> {
-    let mut number = None;
-    while let Some(digit) = chars.peek().and_then(|c| c.to_digit(10)) {
-        chars.next();
-        number = Some((number.unwrap_or(0) * 10 + digit as usize).min(MAX_WIDTH));
+/// A float with a point always, and for `%g` with all of its digits.
+fn sharpened(shown: &str, verb: char, precision: Option<usize>) -> String {
+    let is_hexadecimal = matches!(verb, 'x' | 'X');
+    let ends: &[char] = if is_hexadecimal { &['p', 'P'] } else { &['e', 'E'] };
+    let (mut digits, tail) = match shown.find(ends) {
+        Some(at) => (shown[..at].to_owned(), &shown[at..]),
+        None => (shown.to_owned(), ""),
+    };
+    let mut missing = match verb {
+        'g' | 'G' | 'x' | 'X' => precision.unwrap_or(6),
+        _ => 0,
+    };
+    let significant = digits.trim_start_matches(['0', '.']).chars().filter(|c| *c != '.').count();
+    missing = missing.saturating_sub(significant);
+    if !digits.contains('.') {
+        if digits == "0" {
+            missing = missing.saturating_sub(1);
+        }
+        digits.push('.');
     }
-    number
+    digits.push_str(&"0".repeat(missing));
+    digits + tail
 }

@@ -5,6 +5,7 @@ use super::{
     Attributes, Matches, Template,
     functions::Function,
     parse::{Base, Block, Call, Node, Operand, Pipeline},
+    time,
     value::Value,
 };
 use std::borrow::Cow;
@@ -101,6 +102,7 @@ impl<'a> Run<'a> {
             let value = match call {
                 Call::Value(operand) => self.operand(operand, point)?,
                 Call::Function(function, operands) => self.call(*function, operands, last.take(), point)?,
+                Call::Format(time, operands) => self.format(time, operands, last.take(), point)?,
             };
             last = Some(value);
         }
@@ -136,6 +138,24 @@ impl<'a> Run<'a> {
         function.call(&arguments).ok_or(Failed)
     }
 
+    /// The method of times that takes a layout.
+    fn format(
+        &mut self,
+        of: &Operand,
+        operands: &[Operand],
+        last: Option<Value<'a>>,
+        point: &Value<'a>,
+    ) -> Result<Value<'a>, Failed> {
+        let Value::Time(seconds) = self.operand(of, point)? else { return Err(Failed) };
+        let mut layouts = Vec::new();
+        for operand in operands {
+            layouts.push(self.operand(operand, point)?);
+        }
+        layouts.extend(last);
+        let [Value::Text(layout)] = &layouts[..] else { return Err(Failed) };
+        Ok(Value::Text(Cow::Owned(time::format(seconds, layout))))
+    }
+
     fn operand(&mut self, operand: &Operand, point: &Value<'a>) -> Result<Value<'a>, Failed> {
         Ok(match operand {
             Operand::Text(text) => Value::Text(Cow::Owned(text.clone())),
@@ -168,6 +188,8 @@ impl<'a> Run<'a> {
             (Value::Process, "StartTime") => Value::Time(process.start_s),
             (Value::Process, "Cgroups") => Value::List(&process.cgroups),
             (Value::Process, "Matches") => Value::Map(self.matches),
+            (Value::Time(seconds), method) => time::method(*seconds, method).ok_or(Failed)?,
+            (Value::Named { name, .. }, "String") if !name.is_empty() => text(name),
             (Value::Map(map), key) => map.get(key).map_or(Value::Nothing, |value| text(value)),
             _ => return Err(Failed),
         })

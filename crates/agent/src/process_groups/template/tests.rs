@@ -69,6 +69,48 @@ fn blocks_variables_and_functions_work_as_in_go() {
     }
 }
 
+/// What Go 1.19 writes.
+#[test]
+fn times_are_told_by_layouts_and_methods() {
+    for (text, expected) in [
+        ("{{.StartTime.Format \"2006-01-02T15:04:05.000Z07:00\"}}", "2023-11-14T22:13:20.500Z"),
+        ("{{.StartTime.Format \"Mon Jan _2 3:04:05PM 06 -0700 MST\"}}", "Tue Nov 14 10:13:20PM 23 +0000 UTC"),
+        ("{{.StartTime.Format \"Janet 002 .99 .9,000 x\"}}", "Janet 318 .5 .5,500 x"),
+        ("{{.StartTime.Unix}} {{.StartTime.UnixMilli}}", "1700000000 1700000000500"),
+        ("{{.StartTime.Month}} {{printf \"%02d %d\" .StartTime.Month .StartTime.Weekday}}", "November 11 2"),
+        ("{{$t := .StartTime}}{{$t.Year}} {{\"15\" | $t.Format}} {{$t.UTC.YearDay}}", "2023 22 318"),
+        (
+            "{{printf \"%#v\" .StartTime}}",
+            "time.Date(2023, time.November, 14, 22, 13, 20, 500000000, time.UTC)",
+        ),
+    ] {
+        assert_eq!(name(text), expected, "{text}");
+    }
+}
+
+/// What Go 1.19 writes.
+#[test]
+fn formats_have_all_that_gos_have() {
+    for (format, expected) in [
+        ("\"%[2]s %[1]d|%[3]*.[2]*[1]f|%[9]d\" 1 2", "%!s(int=2) 1|%!f(BADINDEX)|%!d(BADINDEX)"),
+        ("\"%*d|%-*d|%.*f|%*s\" 5 7 5 7 2 3.14159 \"x\" \"y\"", "    7|7    |3.14|%!(BADWIDTH)y"),
+        ("\"%X %o %O %b %c %U %#U %q\" 255 8 8 5 65 233 233 120", "FF 10 0o10 101 A U+00E9 U+00E9 'é' 'x'"),
+        (
+            "\"%e %G %g %b %x %.3g\" 1.5 1e-7 1e21 1.5 1.5 1234.5",
+            "1.500000e+00 1E-07 1e+21 6755399441055744p-52 0x1.8p+00 1.23e+03",
+        ),
+        ("\"%#g %#.3g %#.0f %+.1f % d %+05d\" 1.5 1.0 2.0 2.0 5 5", "1.50000 1.00 2. +2.0  5 +0005"),
+        ("\"% x %#x %#v %5.1q|\" \"ab\" \"ab\" \"a\\x01\" \"é€\"", "61 62 0x6162 \"a\\x01\"   \"é\"|"),
+        (
+            "\"%T %T %d %5d\" .StartTime nil .Cgroups .Comm",
+            "time.Time <nil> [%!d(string=/) %!d(string=/user.slice) %!d(string=/)] %!d(string=python3)",
+        ),
+        ("\"%!\"", "%!!(MISSING)"),
+    ] {
+        assert_eq!(name(&format!("{{{{printf {format}}}}}")), expected, "{format}");
+    }
+}
+
 #[test]
 fn what_fails_ends_the_name() {
     for (text, expected) in [
@@ -104,7 +146,17 @@ fn what_makes_no_sense_is_refused() {
         ("{{(.Comm}}", "a ( has no )"),
         ("{{.Comm)}}", ") stands where nothing can"),
         ("{{\"a}}", "has no end"),
-        ("{{define \"x\"}}", "define is not a function"),
+        ("{{define \"x\"}}", "{{define}} is not taken"),
+        ("{{range .Cgroups}}{{break}}{{end}}", "{{break}} is not taken"),
+        ("{{nil}}", "nil alone is nothing"),
+        ("{{.StartTime.Foo}}", "a time has no method Foo; there are Format, Day, "),
+        ("{{.StartTime.Format}}", "Format takes 1 argument"),
+        ("{{.StartTime.Unix.Year}}", "what Unix gives has no method Year"),
+        ("{{'ab'}}", "between ' and ' stands one character"),
+        ("{{\"\\xff\"}}", "are no character"),
+        ("{{1i}}", "1i is not a number"),
+        ("{{99999999999999999999}}", "is not a number"),
+        ("{{08}}", "08 is not a number"),
         ("{{.Comm | .PID}}", "behind | stands a function"),
         (&"{{if true}}".repeat(99), "more than 32 levels"),
     ] {

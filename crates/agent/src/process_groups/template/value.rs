@@ -1,6 +1,6 @@
 //! `Value`: what stands in a template while it runs, and how it is written. It never fails.
 
-use super::Matches;
+use super::{Matches, float::float, time};
 use std::{borrow::Cow, fmt};
 
 /// A value, most of them parts of a process.
@@ -10,6 +10,12 @@ pub(super) enum Value<'a> {
     Nothing,
     Text(Cow<'a, str>),
     Int(i64),
+    /// A number of another type of Go's, and the name that it is written by, if it has one.
+    Named {
+        number: i64,
+        name: &'static str,
+        kind: &'static str,
+    },
     Float(f64),
     Bool(bool),
     List(&'a [String]),
@@ -25,12 +31,20 @@ impl Value<'_> {
         match self {
             Self::Nothing => false,
             Self::Text(text) => !text.is_empty(),
-            Self::Int(number) => *number != 0,
+            Self::Int(number) | Self::Named { number, .. } => *number != 0,
             Self::Float(number) => *number != 0.0,
             Self::Bool(is_true) => *is_true,
             Self::List(list) => !list.is_empty(),
             Self::Map(map) => !map.is_empty(),
             Self::Time(_) | Self::Process => true,
+        }
+    }
+
+    /// A whole number.
+    pub(super) const fn whole(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) | Self::Named { number, .. } => Some(*number),
+            _ => None,
         }
     }
 
@@ -40,6 +54,7 @@ impl Value<'_> {
             Self::Nothing => "<nil>",
             Self::Text(_) => "string",
             Self::Int(_) => "int",
+            Self::Named { kind, .. } => kind,
             Self::Float(_) => "float64",
             Self::Bool(_) => "bool",
             Self::List(_) => "[]string",
@@ -56,8 +71,9 @@ impl fmt::Display for Value<'_> {
         match self {
             Self::Nothing | Self::Process => f.write_str("<nil>"),
             Self::Text(text) => f.write_str(text),
-            Self::Int(number) => write!(f, "{number}"),
-            Self::Float(number) => write!(f, "{number}"),
+            Self::Named { name, .. } if !name.is_empty() => f.write_str(name),
+            Self::Int(number) | Self::Named { number, .. } => write!(f, "{number}"),
+            Self::Float(number) => f.write_str(&float(*number, 'g', None)),
             Self::Bool(is_true) => write!(f, "{is_true}"),
             Self::List(list) => write!(f, "[{}]", list.join(" ")),
             Self::Map(map) => {
@@ -67,17 +83,7 @@ impl fmt::Display for Value<'_> {
                 }
                 f.write_str("]")
             }
-            Self::Time(seconds) => f.write_str(&time(*seconds)),
+            Self::Time(seconds) => f.write_str(&time::shown(*seconds)),
         }
     }
-}
-
-/// As Go prints a time of UTC: hundredths only where there are some.
-fn time(seconds: f64) -> String {
-    let hundredths = (seconds * 100.0).round() as i64;
-    let (whole, part) = (hundredths.div_euclid(100), hundredths.rem_euclid(100));
-    let at = jiff::Timestamp::from_second(whole).unwrap_or_default();
-    let part = format!(".{part:02}");
-    let part = part.trim_end_matches('0').trim_end_matches('.');
-    format!("{}{part} +0000 UTC", at.strftime("%Y-%m-%d %H:%M:%S"))
 }

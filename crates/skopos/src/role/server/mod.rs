@@ -27,6 +27,7 @@ use skopos_agent::{CollectorArgs, NodeOptions};
 use skopos_api::{
     App, Asked as AskedOverHttp, Mount,
     notifications::{STARTING, STOPPING},
+    own_metrics::MetricsSource,
 };
 use skopos_base::{Env, real::raise_file_limit};
 use skopos_client::DeniedAddresses;
@@ -34,7 +35,10 @@ use skopos_config::{Config, Contents};
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_scrape::config::ScrapeFeatures;
 use skopos_tsdb::{Db, ReplayProgress, WalCompression};
-use skopos_web::serve::{ServeOptions, listen, serve};
+use skopos_web::{
+    answers::Answers,
+    serve::{ServeOptions, listen, serve},
+};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -312,7 +316,8 @@ async fn serve_until_stopped(
     let every = every.then(|| flags.auto_reload_interval.as_std());
     let contents = configured.contents.clone();
     let mut files = AutoReload::new(every, configured.path.clone(), contents, &env);
-    let services = Services::start((&flags, values), &env, (configured, node), opened, (&app, answers))?;
+    let services =
+        Services::start((&flags, values), &env, (configured, node), opened, (&app, web_metrics(answers)))?;
     let reload = || services.reload(&env, &app);
     announce(&addresses, (secured, &mount), services.path.as_deref());
     let ended = loop {
@@ -342,6 +347,11 @@ async fn serve_until_stopped(
     // The handlers' share of storage goes with the last of them.
     drop(app);
     services.stop().await.and(ended)
+}
+
+/// What waits for clients.
+fn web_metrics(answers: Arc<Answers>) -> MetricsSource {
+    Arc::new(move |out| answers.write(out))
 }
 
 fn now(env: &Env) -> TimestampMs {

@@ -34,7 +34,6 @@ use skopos_scrape::{
 };
 use skopos_storage::{QueryLimits, QueryMemory};
 use skopos_tsdb::Db;
-use skopos_web::answers::Answers;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// Of so many metrics, those with the most series, the server's own metrics say how many they have.
@@ -62,7 +61,7 @@ impl Services {
         env: &Env,
         (configured, node): (Configured, NodeOptions),
         db: Arc<Db>,
-        (app, answers): (&App, Arc<Answers>),
+        (app, web): (&App, MetricsSource),
     ) -> Result<Self, Failure> {
         let Configured { path, config, .. } = configured;
         let (counters, discovery) = (Arc::new(ScrapeCounters::default()), discovery(env));
@@ -79,6 +78,7 @@ impl Services {
         let metrics = Arc::new(OwnMetrics::new(
             app,
             vec![
+                web,
                 query_log.metrics(Arc::clone(&live)),
                 storage_metrics(&db),
                 remote_read.metrics(),
@@ -91,7 +91,6 @@ impl Services {
                 remote_write::metrics(&writes),
                 remote_read::metrics(&reads),
                 query_source(engine.clone(), Arc::clone(&queries)),
-                Arc::new(move |out| answers.write(out)),
             ],
         ));
         let processes = Top::new(node.paths.clone(), Arc::clone(&env.clock));

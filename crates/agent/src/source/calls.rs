@@ -1,0 +1,56 @@
+//! The calls of the system that name a file, and the only ones. Each notes what is refused, so that nothing
+//! goes untold that a collector may not have, however it does without. Never reads what a file holds.
+
+use super::Root;
+use crate::refusals;
+use rustix::{
+    fd::OwnedFd,
+    fs::{Access, Mode, OFlags, Stat},
+};
+use std::{ffi::CString, io, path::PathBuf};
+
+/// What became of a call about `path`, or of reading what it opened.
+pub(super) fn noted<T, E: Into<io::Error>>(root: Root, path: &str, done: Result<T, E>) -> io::Result<T> {
+    done.map_err(|error| {
+        let error = error.into();
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            if root == Root::Proc { refusals::note_of_process(path) } else { refusals::note(path) }
+        }
+        error
+    })
+}
+
+/// Opens it for reading.
+pub(super) fn open(root: Root, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | flags;
+    noted(root, path, rustix::fs::open(path, flags, Mode::empty()))
+}
+
+/// Where a symbolic link points to.
+pub(super) fn link(root: Root, path: &str) -> io::Result<CString> {
+    noted(root, path, rustix::fs::readlink(path, Vec::new()))
+}
+
+/// What the system says of it; links are followed.
+pub(super) fn status(root: Root, path: &str) -> io::Result<Stat> {
+    noted(root, path, rustix::fs::stat(path))
+}
+
+/// The path that it really has.
+pub(super) fn real_path(root: Root, path: &str) -> io::Result<PathBuf> {
+    noted(root, path, std::fs::canonicalize(path))
+}
+
+/// Whether there is one.
+pub(super) fn exists(root: Root, path: &str) -> bool {
+    noted(root, path, rustix::fs::access(path, Access::EXISTS)).is_ok()
+}
+
+/// The names in a folder, as far as they are text.
+pub(super) fn names(root: Root, path: &str) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in noted(root, path, std::fs::read_dir(path))? {
+        names.extend(noted(root, path, entry)?.file_name().into_string());
+    }
+    Ok(names)
+}
