@@ -1,6 +1,6 @@
 //! `Answers`: the bytes of answers that wait for clients, of all connections together. Once they would be
-//! more than the limit, the client that takes slowest loses its connection, so that whoever reads as it should is
-//! always served. Never counts what is still being made.
+//! more than the limit, the client that takes slowest loses its connection, so that whoever reads as it
+//! should is always served. Never counts what is still being made.
 
 use axum::body::Bytes;
 use foldhash::HashMap;

@@ -179,7 +179,7 @@ impl Spec {
             ('v', Value::Nothing) => Some(self.padded("<nil>")),
             (_, Value::Text(text)) => self.of_text(verb, text),
             ('v' | 's' | 'q' | 'x' | 'X', Value::Named { name, .. })
-                if !name.is_empty() && !(verb == 'v' && self.sharp) =>
+                if !(name.is_empty() || self.is_of_program(verb)) =>
             {
                 self.of_text(verb, name)
             }

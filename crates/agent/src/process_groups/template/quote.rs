@@ -99,7 +99,7 @@ pub(super) fn query(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                shown.push(char::from(byte))
+                shown.push(char::from(byte));
             }
             b' ' => shown.push('+'),
             byte => write!(shown, "%{byte:02X}").expect("invariant: writing to a String cannot fail"),

@@ -35,10 +35,7 @@ use skopos_config::{Config, Contents};
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_scrape::config::ScrapeFeatures;
 use skopos_tsdb::{Db, ReplayProgress, WalCompression};
-use skopos_web::{
-    answers::Answers,
-    serve::{ServeOptions, listen, serve},
-};
+use skopos_web::serve::{ServeOptions, listen, serve};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -289,8 +286,7 @@ async fn serve_until_stopped(
     }
     let grpc_listeners = flags.push.grpc_listeners().await?;
     let options = flags.web.serve_options()?;
-    let answers = Arc::clone(&options.answers);
-    let grpc_options = flags.web.grpc_options(&answers)?;
+    let (grpc_options, web_metrics) = (flags.web.grpc_options(&options)?, web_metrics(&options));
     let secured = options.protection.has_tls();
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     let app = App::default();
@@ -316,8 +312,7 @@ async fn serve_until_stopped(
     let every = every.then(|| flags.auto_reload_interval.as_std());
     let contents = configured.contents.clone();
     let mut files = AutoReload::new(every, configured.path.clone(), contents, &env);
-    let services =
-        Services::start((&flags, values), &env, (configured, node), opened, (&app, web_metrics(answers)))?;
+    let services = Services::start((&flags, values), &env, (configured, node), opened, (&app, web_metrics))?;
     let reload = || services.reload(&env, &app);
     announce(&addresses, (secured, &mount), services.path.as_deref());
     let ended = loop {
@@ -350,7 +345,8 @@ async fn serve_until_stopped(
 }
 
 /// What waits for clients.
-fn web_metrics(answers: Arc<Answers>) -> MetricsSource {
+fn web_metrics(options: &ServeOptions) -> MetricsSource {
+    let answers = Arc::clone(&options.answers);
     Arc::new(move |out| answers.write(out))
 }
 

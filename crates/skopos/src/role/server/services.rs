@@ -59,11 +59,10 @@ impl Services {
     pub(super) fn start(
         (flags, values): (&Flags, BTreeMap<String, String>),
         env: &Env,
-        (configured, node): (Configured, NodeOptions),
+        (Configured { path, config, .. }, node): (Configured, NodeOptions),
         db: Arc<Db>,
-        (app, web): (&App, MetricsSource),
+        (app, web_metrics): (&App, MetricsSource),
     ) -> Result<Self, Failure> {
-        let Configured { path, config, .. } = configured;
         let (counters, discovery) = (Arc::new(ScrapeCounters::default()), discovery(env));
         let (reloads, remote_read) = (Reloads::loaded_at(env.clock.wall_ms()), remote_read(flags, &db));
         let writes = remote_write::begin((flags, env), &db, &config)?;
@@ -78,7 +77,7 @@ impl Services {
         let metrics = Arc::new(OwnMetrics::new(
             app,
             vec![
-                web,
+                web_metrics,
                 query_log.metrics(Arc::clone(&live)),
                 storage_metrics(&db),
                 remote_read.metrics(),

@@ -90,11 +90,10 @@ impl WebFlags {
         })
     }
 
-    /// The same for the listener of gRPC, on the account of `answers`: whoever comes there writes, and speaks
-    /// HTTP/2.
-    pub(super) fn grpc_options(&self, answers: &Arc<Answers>) -> Result<ServeOptions, Failure> {
-        let options = self.serve_options()?;
-        let answers = Arc::clone(answers);
+    /// The same for the listener of gRPC, on the account of the other one: whoever comes there writes, and
+    /// speaks HTTP/2.
+    pub(super) fn grpc_options(&self, of_http: &ServeOptions) -> Result<ServeOptions, Failure> {
+        let (options, answers) = (self.serve_options()?, Arc::clone(&of_http.answers));
         Ok(ServeOptions { needs: |_| Scope::Write, answers, in_the_clear: Protocol::Http2, ..options })
     }
 }
