@@ -86,6 +86,8 @@ pub struct Parser<'a> {
     valid: &'a str,
     valid_from: usize,
     max_line_bytes: usize,
+    /// Whether something follows that is not in `input`.
+    more_follows: bool,
     done: bool,
 }
 
@@ -99,6 +101,7 @@ impl<'a> Parser<'a> {
             valid: "",
             valid_from: 0,
             max_line_bytes: DEFAULT_MAX_LINE_BYTES,
+            more_follows: false,
             done: false,
         };
         parser.validate_from(0);
@@ -110,6 +113,24 @@ impl<'a> Parser<'a> {
     pub const fn with_max_line_bytes(mut self, max: usize) -> Self {
         self.max_line_bytes = max;
         self
+    }
+
+    /// Says that the input ends behind a line, and that further lines of the body may follow: so that it
+    /// ends there is no error.
+    #[must_use]
+    pub const fn with_more_to_come(mut self) -> Self {
+        self.more_follows = true;
+        self
+    }
+
+    /// Where the next entry begins; behind an error in a quoted text, the entry that has it.
+    pub const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether the end mark of OpenMetrics was read. Means nothing behind an error.
+    pub const fn is_at_end_mark(&self) -> bool {
+        self.done
     }
 
     /// Reads the next entry as `next` does, faster if it is a sample of the series that was written
@@ -197,6 +218,9 @@ impl<'a> Parser<'a> {
             return self.open_metrics_comment();
         }
         let start = self.at;
+        if self.more_follows && start == self.input.len() {
+            return None;
+        }
         let sample = self.open_metrics_sample(start);
         Some(self.give_sample(start, sample))
     }

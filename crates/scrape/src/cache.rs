@@ -8,6 +8,9 @@ use std::hash::BuildHasher;
 /// A series not seen for so many scrapes is forgotten once such series are the larger part.
 const FORGET_AFTER_SCRAPES: u32 = 10;
 
+/// Texts of more bytes are forgotten, once they are the larger part, when one successful scrape lacks them.
+const LONG_TEXTS_BYTES: usize = 64 << 20;
+
 /// So far back it is known which scrape a series was seen in, when scrapes are numbered anew.
 const KEPT_SCRAPES: u32 = 1000;
 
@@ -161,7 +164,7 @@ impl SeriesCache {
     pub(crate) fn insert(&mut self, text: &[u8]) -> EntryId {
         let id = u32::try_from(self.entries.len()).expect("invariant: a body has fewer than 2^32 lines");
         let narrow =
-            |n: usize| u32::try_from(n).expect("invariant: the texts of some bodies are short of 4 GiB");
+            |n: usize| u32::try_from(n).expect("invariant: the texts of three bodies are short of 4 GiB");
         let start = narrow(self.texts.len());
         self.texts.extend_from_slice(text);
         self.entries.push(Entry { series: None, text: start, seen: 0 });
@@ -175,13 +178,27 @@ impl SeriesCache {
         &mut self.entries[id.0 as usize]
     }
 
+    /// About how many bytes more than before the scrape under way takes.
+    pub(crate) fn grown_bytes(&self) -> usize {
+        let texts = match self.entries.get(self.known) {
+            Some(first) => self.texts.len() - first.text as usize,
+            None => 0,
+        };
+        // The table has an index and a byte for each.
+        let each = size_of::<Entry>() + size_of::<u32>() + 1;
+        texts + (self.entries.len() - self.known) * each + self.now.len() * size_of::<EntryId>()
+    }
+
     /// Says that the next line was of this series.
     pub(crate) fn see(&mut self, id: EntryId) -> Seen {
-        self.now.push(id);
         let (scrape, succeeded) = (self.scrape, self.succeeded);
         let entry = self.entry(id);
         let before = entry.seen();
         entry.set_seen(scrape);
+        // A line that stands again and again is not to take memory each time.
+        if before != scrape {
+            self.now.push(id);
+        }
         match before {
             _ if before == scrape => Seen::Twice,
             _ if before < succeeded => Seen::Back,
@@ -284,7 +301,11 @@ impl SeriesCache {
     /// the larger part: so the texts are at most twice those of some bodies.
     pub(crate) fn end(&mut self) {
         self.before = Vec::new();
-        let oldest = self.scrape.saturating_sub(FORGET_AFTER_SCRAPES);
+        // Very long texts wait for no further scrape.
+        let oldest = match self.texts.len() > LONG_TEXTS_BYTES {
+            true => self.succeeded,
+            false => self.scrape.saturating_sub(FORGET_AFTER_SCRAPES),
+        };
         let (mut old, mut old_bytes) = (0, 0);
         for (i, _) in (0..).zip(&self.entries).filter(|(_, e)| e.seen() < oldest) {
             old += 1;

@@ -13,11 +13,7 @@ use names::blank_is_none;
 use serde::{Deserialize, Serialize};
 use skopos_client::{HttpConfig, HttpConfigError};
 use skopos_discovery::DiscoveryConfigs;
-use skopos_model::{
-    ByteSize, DurationMs,
-    name::{METRIC_NAME, is_classic_label_name},
-    null_is_default,
-};
+use skopos_model::{ByteSize, DurationMs, name::METRIC_NAME, null_is_default};
 use skopos_relabel::Rules;
 use std::{
     collections::BTreeMap,
@@ -289,8 +285,7 @@ pub struct StaticConfig {
 pub enum ConfigError {
     /// A label's name cannot be used here.
     #[error(
-        "{place}: {name:?} is no valid label name: use letters, digits and _, not beginning with a digit, \
-         and not __name__"
+        "{place}: {name:?} cannot be the name of a label here: write one that is not empty and not __name__"
     )]
     LabelName {
         /// Where it stands.
@@ -577,7 +572,7 @@ fn check_timeout(place: &str, timeout: Option<DurationMs>, interval: DurationMs)
 
 fn check_labels<'a>(place: &str, names: impl Iterator<Item = &'a String>) -> Result<(), ConfigError> {
     for name in names {
-        if name == METRIC_NAME || !is_classic_label_name(name) {
+        if name == METRIC_NAME || name.is_empty() {
             return Err(ConfigError::LabelName { place: place.to_owned(), name: name.clone() });
         }
     }

@@ -5,8 +5,9 @@ use crate::{
     body::{Body, ContentTypeError, Exposition},
     clients::Clients,
     gunzip::{Gunzip, Part, make_room},
+    ingest::{Ingest, StreamError},
     line::{Head, Line, Taker},
-    room::{Memory, Room, Scratch},
+    room::{HELD_BODY_MAX_BYTES, Memory, Room, STREAM_FROM_BYTES, Scratch},
     target::{Access, Source, Target},
 };
 use reqwest::{
@@ -16,10 +17,14 @@ use reqwest::{
 use skopos_base::fs::SharedFs;
 use skopos_client::{HttpClient, HttpConfig, answer::causes};
 use skopos_exposition::Format;
+use skopos_model::TimestampMs;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// How long a connection may stay open unused.
 pub(crate) const IDLE_CONNECTION: Duration = Duration::from_secs(300);
+
+/// A body that is not held is read whenever so much more of it has come.
+const WINDOW_BYTES: usize = 64 << 10;
 
 /// How we call ourselves.
 const USER_AGENT: &str = concat!("Skopos/", env!("CARGO_PKG_VERSION"));
@@ -89,6 +94,9 @@ pub enum FetchError {
         /// The limit.
         max: usize,
     },
+    /// The body has an error, and what was to come behind it was not read.
+    #[error(transparent)]
+    Body(#[from] StreamError),
     /// Other targets' bodies take all the room.
     #[error(
         "no room for more than {held} bytes of this body: the bodies of up to {tier} bytes that are being \
@@ -143,14 +151,20 @@ impl Fetcher {
         Route::new(target, self.clients.get(&access.http, &access.denied).map_err(FetchError::Client))
     }
 
-    /// Fetches the target's metrics within its timeout.
-    pub async fn fetch(&self, target: &Target, route: &mut Route) -> Result<Body, FetchError> {
+    /// Fetches the target's metrics within its timeout. A body that is too long to be held is read by
+    /// `ingest` while it comes, in the scrape at `at`; what is given is then the rest of it.
+    pub async fn fetch(
+        &self,
+        target: &Target,
+        route: &mut Route,
+        (ingest, at): (&mut Ingest, TimestampMs),
+    ) -> Result<Body, FetchError> {
         let room = Room::of(&self.memory);
         let exposition = Exposition::Lines(Format::Text);
         let body = Body { bytes: self.memory.take(), exposition, room };
         let fetched = async {
             match &target.source {
-                Source::Http(url) => self.over_http(url, target, route, body).await,
+                Source::Http(url) => self.over_http(url, target, route, Reader::of(body, ingest, at)).await,
                 Source::InProcess(name) => self.in_process(name, body).await,
             }
         };
@@ -164,10 +178,10 @@ impl Fetcher {
         url: &str,
         target: &Target,
         route: &mut Route,
-        body: Body,
+        reader: Reader<'_>,
     ) -> Result<Body, FetchError> {
         let Access { body_bytes_max: max, fallback, .. } = *target.access;
-        let mut intake = Intake { body, unknown: None, gunzip: None, max, fallback };
+        let mut intake = Intake { reader, unknown: None, gunzip: None, max, fallback };
         if let Some(line) = &mut route.line {
             if line.get(|| Scratch::of(&self.memory), &mut intake).await? {
                 return intake.finish();
@@ -209,9 +223,52 @@ fn value_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a [u8] {
     headers.get(name).map_or(&[], reqwest::header::HeaderValue::as_bytes)
 }
 
-/// A body that comes.
-struct Intake {
+/// What becomes of a body while it comes.
+struct Reader<'i> {
+    /// What has come and was not read.
     body: Body,
+    ingest: &'i mut Ingest,
+    at: TimestampMs,
+    /// How much was read.
+    read: usize,
+    /// So much has to have come before there is something to read.
+    window_bytes: usize,
+}
+
+impl<'i> Reader<'i> {
+    fn of(body: Body, ingest: &'i mut Ingest, at: TimestampMs) -> Self {
+        Self { body, ingest, at, read: 0, window_bytes: STREAM_FROM_BYTES }
+    }
+
+    /// Whether so many bytes, decoded, may have come, of which those in `bytes` were not read: if they are
+    /// too many to be held they are read now.
+    fn take(&mut self, bytes: &mut Vec<u8>, max: usize) -> Result<(), FetchError> {
+        let Body { exposition, room, .. } = &mut self.body;
+        let len = self.read + bytes.len();
+        let streams = self.ingest.can_stream(*exposition);
+        let max = if streams { max } else { max.min(HELD_BODY_MAX_BYTES) };
+        if len > max {
+            return Err(FetchError::TooLong { max });
+        }
+        if !streams || bytes.len() < self.window_bytes {
+            return if self.ingest.is_streaming() { Ok(()) } else { room.hold(len) };
+        }
+        if let (Exposition::Lines(format), false) = (*exposition, self.ingest.is_streaming()) {
+            self.ingest.begin_stream(self.at, format);
+        }
+        // Many lines may stand there at once, if they were compressed.
+        let ingest = &mut *self.ingest;
+        let read = tokio::task::block_in_place(|| ingest.window(bytes))?;
+        bytes.drain(..read);
+        self.read += read;
+        self.window_bytes = bytes.len() + WINDOW_BYTES;
+        room.hold_of_stream(bytes.len() + ingest.waiting_bytes())
+    }
+}
+
+/// A body that comes.
+struct Intake<'i> {
+    reader: Reader<'i>,
     /// Why nobody knows what it is; where it is empty that does not matter.
     unknown: Option<ContentTypeError>,
     gunzip: Option<Gunzip>,
@@ -220,14 +277,14 @@ struct Intake {
     fallback: Option<Exposition>,
 }
 
-impl Intake {
+impl Intake<'_> {
     fn begin(&mut self, head: &Head<'_>) -> Result<(), FetchError> {
         if head.status != reqwest::StatusCode::OK {
             let none = |_| FetchError::Connection(format!("{} is no status of HTTP", head.status));
             return Err(FetchError::Status(reqwest::StatusCode::from_u16(head.status).map_err(none)?));
         }
         match Exposition::of_content_type(&String::from_utf8_lossy(head.content_type), self.fallback) {
-            Ok(exposition) => self.body.exposition = exposition,
+            Ok(exposition) => self.reader.body.exposition = exposition,
             Err(error) => self.unknown = Some(error),
         }
         self.gunzip = is_gzip(head.encoding)?.then(Gunzip::new);
@@ -236,11 +293,11 @@ impl Intake {
 
     fn finish(self) -> Result<Body, FetchError> {
         self.gunzip.map_or(Ok(()), Gunzip::finish)?;
-        Ok(self.body)
+        Ok(self.reader.body)
     }
 }
 
-impl Taker for Intake {
+impl Taker for Intake<'_> {
     fn head(&mut self, head: &Head<'_>) -> Result<bool, FetchError> {
         if matches!(head.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(false);
@@ -252,20 +309,18 @@ impl Taker for Intake {
         if !part.bytes.is_empty() {
             self.unknown.take().map_or(Ok(()), Err)?;
         }
-        let (Body { bytes, room, .. }, max) = (&mut self.body, self.max);
-        let mut allow = |len: usize| {
-            if len > max {
-                return Err(FetchError::TooLong { max });
+        let (reader, max) = (&mut self.reader, self.max);
+        let mut bytes = std::mem::take(&mut reader.body.bytes);
+        let taken = match &mut self.gunzip {
+            Some(gunzip) => gunzip.push(part, &mut bytes, |bytes| reader.take(bytes, max)),
+            None => {
+                make_room(&mut bytes, part.bytes.len());
+                bytes.extend_from_slice(part.bytes);
+                reader.take(&mut bytes, max)
             }
-            room.hold(len)
         };
-        if let Some(gunzip) = &mut self.gunzip {
-            return gunzip.push(part, bytes, &mut allow);
-        }
-        allow(bytes.len() + part.bytes.len())?;
-        make_room(bytes, part.bytes.len());
-        bytes.extend_from_slice(part.bytes);
-        Ok(())
+        reader.body.bytes = bytes;
+        taken
     }
 }
 

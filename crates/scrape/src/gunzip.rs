@@ -1,7 +1,7 @@
 //! `Gunzip`: decompresses a body in the parts in which it comes, straight into the buffer that will be
 //! parsed. Knows no HTTP; how much may come out is its caller's decision.
 
-use crate::{fetch::FetchError, room::BODY_SIZE_LIMIT_BYTES};
+use crate::{fetch::FetchError, room::HELD_BODY_MAX_BYTES};
 use flate2::{Decompress, DecompressError, FlushDecompress, Status};
 
 /// The largest window of the format, as a power of two.
@@ -13,7 +13,7 @@ const LONG_BYTES: usize = 4 << 20;
 /// So much of a long body comes out at a time.
 const LONG_STEP_BYTES: usize = 256 << 10;
 /// Room of a long body: of the longest that is taken, and of the part by which one is seen to be longer.
-const LONG_ROOM_BYTES: usize = BODY_SIZE_LIMIT_BYTES + STEP_BYTES;
+const LONG_ROOM_BYTES: usize = HELD_BODY_MAX_BYTES + STEP_BYTES;
 
 /// A body being decompressed: one member of gzip after the other.
 #[derive(Debug)]
@@ -44,12 +44,12 @@ impl Gunzip {
     }
 
     /// Appends to `out` what the next part holds. `allow` is asked again and again whether there may be so
-    /// many bytes in all, those before them included.
+    /// much, what was before included; it may take away from the front.
     pub(crate) fn push(
         &mut self,
         part: Part<'_>,
         out: &mut Vec<u8>,
-        mut allow: impl FnMut(usize) -> Result<(), FetchError>,
+        mut allow: impl FnMut(&mut Vec<u8>) -> Result<(), FetchError>,
     ) -> Result<(), FetchError> {
         let flush = if part.is_all { FlushDecompress::Finish } else { FlushDecompress::None };
         let mut part = part.bytes;
@@ -64,11 +64,11 @@ impl Gunzip {
             let before = (self.member.total_in(), out.len());
             let (status, is_full) =
                 self.inflate(part, out, flush).map_err(|e| FetchError::Compression(e.to_string()))?;
-            allow(out.len())?;
             let read = (self.member.total_in() - before.0) as usize;
             part = &part[read..];
             self.ended = status == Status::StreamEnd;
             let stands = read == 0 && out.len() == before.1;
+            allow(out)?;
             if !self.ended && !is_full && (part.is_empty() || stands) {
                 return Ok(());
             }
@@ -179,7 +179,7 @@ mod tests {
     fn a_long_body_is_not_moved_however_long_it_gets() {
         for part in [1000, STEP_BYTES, 1 << 20] {
             let (mut out, mut moved) = (Vec::new(), Vec::new());
-            while out.len() <= BODY_SIZE_LIMIT_BYTES - part {
+            while out.len() <= HELD_BODY_MAX_BYTES - part {
                 let before = out.capacity();
                 make_room(&mut out, part);
                 if out.capacity() != before {
@@ -203,8 +203,8 @@ mod tests {
             assert!(gunzip(&packed, part).unwrap() == body, "parts of {part}");
         }
         let (mut out, limit) = (Vec::new(), 5 << 20);
-        let stopped = Gunzip::new().push(Part { bytes: &packed, is_all: true }, &mut out, |len| {
-            if len > limit { Err(FetchError::TooLong { max: limit }) } else { Ok(()) }
+        let stopped = Gunzip::new().push(Part { bytes: &packed, is_all: true }, &mut out, |out| {
+            if out.len() > limit { Err(FetchError::TooLong { max: limit }) } else { Ok(()) }
         });
         assert!(matches!(stopped, Err(FetchError::TooLong { .. })));
         assert!(out.len() <= limit + LONG_STEP_BYTES, "{} bytes came out", out.len());
@@ -215,9 +215,9 @@ mod tests {
         let packed = gzip(&vec![b'0'; 2 << 20]);
         for is_all in [false, true] {
             let (mut out, mut asked) = (Vec::new(), 0);
-            let stopped = Gunzip::new().push(Part { bytes: &packed, is_all }, &mut out, |len| {
-                asked = len;
-                if len > 256 << 10 { Err(FetchError::TooLong { max: 256 << 10 }) } else { Ok(()) }
+            let stopped = Gunzip::new().push(Part { bytes: &packed, is_all }, &mut out, |out| {
+                asked = out.len();
+                if asked > 256 << 10 { Err(FetchError::TooLong { max: 256 << 10 }) } else { Ok(()) }
             });
             assert!(matches!(stopped, Err(FetchError::TooLong { .. })));
             assert!(asked > 256 << 10 && out.capacity() <= 1 << 20, "{asked} of {}", out.capacity());

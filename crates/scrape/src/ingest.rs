@@ -4,6 +4,7 @@ mod families;
 mod lines;
 mod pending;
 mod sample;
+mod stream;
 
 use crate::{
     body::{Body, Exposition},
@@ -18,17 +19,12 @@ use crate::{
 use families::FamiliesError;
 use pending::Pending;
 use sample::Sample;
-use skopos_exposition::ParseError;
+use skopos_exposition::{ParseError, Series};
 use skopos_model::{DurationMs, SeriesRef, TimestampMs, stale_nan};
-use skopos_storage::{
-    AppendError, Appendable, Appender, Committed, SeriesBound, SeriesId, SeriesLimit, Value,
-};
-use std::{
-    borrow::Cow,
-    collections::HashSet,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use skopos_storage::{AppendError, Appendable, Appender, Committed, SeriesBound, SeriesLimit, Value};
+use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
+use stream::Stream;
+pub use stream::StreamError;
 
 /// Samples may claim to be this much newer than the scrape; beyond it the target's clock is wrong.
 const FUTURE_TOLERANCE: DurationMs = DurationMs::from_secs(600);
@@ -90,6 +86,8 @@ pub struct Ingest {
     made: Vec<EntryId>,
     /// Of the last body.
     exposition: Option<Exposition>,
+    /// What has come of a body that comes window by window.
+    stream: Option<Stream>,
     /// When the last body that was stored was fetched.
     stored_at: Option<TimestampMs>,
 }
@@ -156,14 +154,15 @@ enum BodyError {
 }
 
 impl BodyError {
-    /// Where it is counted, if it is of a limit.
-    fn counter<'c>(&self, counters: &'c ScrapeCounters) -> Option<&'c AtomicU64> {
-        match self {
-            Self::Samples { .. } => Some(&counters.beyond_samples),
-            Self::Buckets { .. } => Some(&counters.beyond_buckets),
-            Self::Labels(LabelsError::Limit { .. }) => Some(&counters.beyond_labels),
-            Self::Parse(_) | Self::Families(_) | Self::Labels(_) => None,
-        }
+    /// Counts it, if it is of a limit.
+    fn count(&self, counters: &ScrapeCounters) {
+        let counter = match self {
+            Self::Samples { .. } => &counters.beyond_samples,
+            Self::Buckets { .. } => &counters.beyond_buckets,
+            Self::Labels(LabelsError::Limit { .. }) => &counters.beyond_labels,
+            Self::Parse(_) | Self::Families(_) | Self::Labels(_) => return,
+        };
+        ScrapeCounters::add(counter, 1);
     }
 }
 
@@ -222,6 +221,7 @@ impl Ingest {
             columns: Columns::default(),
             made: Vec::new(),
             exposition: None,
+            stream: None,
             stored_at: None,
         }
     }
@@ -229,6 +229,7 @@ impl Ingest {
     /// The state of a target that takes the place of another one with the same labels: what that one had
     /// goes on, or ends with the first scrape that does not have it.
     pub fn replacing(target: &Target, mut before: Self) -> Self {
+        before.abandon_stream();
         if !before.labels.reading().makes_the_same_series_as(&target.reading) {
             // The same text may be of another series now.
             before.inherited.extend(before.cache.present());
@@ -271,9 +272,13 @@ impl Ingest {
         self.cache.len()
     }
 
-    /// Stores what the target sent. A body with an error in it is not stored at all.
+    /// Stores what the target sent; what is left of it, where it came window by window. A body with an error
+    /// in it is not stored at all.
     pub fn body(&mut self, storage: &dyn Appendable, at: TimestampMs, took: Duration, body: &Body) -> Report {
-        self.cache.begin();
+        let stream = self.stream.take();
+        if stream.is_none() {
+            self.cache.begin();
+        }
         if !std::mem::replace(&mut self.charged_kept, true) {
             storage.charge_kept(&self.series_limit, self.report_series.all_but());
         }
@@ -281,29 +286,30 @@ impl Ingest {
         let counted = || Tally { body_bytes: body.bytes.len() as i64, ..Tally::default() };
         let mut tally = counted();
         let metadata = Arc::clone(&self.metadata);
-        let parsed = metadata.update(|said| {
-            let read = self.append_all(appender.as_mut(), at, body, (said, &mut tally))?;
-            if read == Read::OtherLabels {
-                // Nothing of the batch stays: its samples were appended to the series that end.
-                appender = storage.appender_within(&self.series_limit);
-                tally = counted();
-                self.cache.begin();
-                said.begin_again();
-                self.append_all(appender.as_mut(), at, body, (said, &mut tally))?;
-            }
-            Ok::<_, BodyError>(())
+        let of_stream = stream.map(|s| self.end_stream(appender.as_mut(), s, &body.bytes, &mut tally));
+        let parsed = of_stream.unwrap_or_else(|| {
+            metadata.update(|said| {
+                let read = self.append_all(appender.as_mut(), at, body, (said, &mut tally))?;
+                if read == Read::OtherLabels {
+                    // Nothing of the batch stays: its samples were appended to the series that end.
+                    appender = storage.appender_within(&self.series_limit);
+                    tally = counted();
+                    self.cache.begin();
+                    said.begin_again();
+                    self.append_all(appender.as_mut(), at, body, (said, &mut tally))?;
+                }
+                Ok(())
+            })
         });
         let (health, error) = match parsed {
             Ok(()) => {
-                if !body.bytes.is_empty() {
+                if tally.body_bytes > 0 {
                     self.cache.succeed();
                 }
                 (Health::Up, tally.remark())
             }
             Err(e) => {
-                if let Some(counter) = e.counter(&self.counters) {
-                    ScrapeCounters::add(counter, 1);
-                }
+                e.count(&self.counters);
                 // Nothing of a broken body is kept, so its batch begins anew.
                 drop(appender);
                 appender = storage.appender();
@@ -322,8 +328,16 @@ impl Ingest {
         took: Duration,
         error: &FetchError,
     ) -> Report {
-        self.cache.begin();
         let report = Report { health: Health::Down, error: error.to_string() };
+        if let Some(stream) = self.stream.take() {
+            self.give_up_stream();
+            if let (tally, Some(e)) = stream.into_failure() {
+                e.count(&self.counters);
+                return self.finish(storage.appender(), at, took, &tally, report);
+            }
+        } else {
+            self.cache.begin();
+        }
         let is_too_long = matches!(error, FetchError::TooLong { .. });
         ScrapeCounters::add(&self.counters.beyond_body_size, u64::from(is_too_long));
         let body_bytes = if is_too_long { -1 } else { 0 };
@@ -333,6 +347,7 @@ impl Ingest {
 
     /// Marks all series of the target as ended.
     pub fn target_gone(&mut self, storage: &dyn Appendable, at: TimestampMs) {
+        self.abandon_stream();
         self.cache.begin();
         let mut appender = storage.appender();
         self.mark_vanished(appender.as_mut(), at);
@@ -376,12 +391,10 @@ impl Ingest {
         body: &Body,
         (said, tally): (&mut Families, &mut Tally),
     ) -> Result<Read, BodyError> {
-        self.columns = Columns::of(self.cache.expected_lines());
-        let mut pending = Vec::new();
-        // Texts are compared only with those of the same format: what may follow them differs.
-        let same_format = self.exposition.replace(body.exposition) == Some(body.exposition);
-        said.begin(body.exposition);
-        let mut batch = Batch { appender, at, pending: &mut pending, tally };
+        let same_format = self.begin_reading(body.exposition, said);
+        let (mut pending, mut fresh) = (Vec::new(), Fresh::default());
+        let mut batch =
+            Batch { appender: Some(&mut *appender), at, pending: &mut pending, fresh: &mut fresh, tally };
         match body.exposition {
             // As in Prometheus, nothing is a page of any format.
             _ if body.bytes.is_empty() => {}
@@ -395,10 +408,30 @@ impl Ingest {
             return Ok(Read::OtherLabels);
         }
         said.settle();
+        self.store(appender, at, pending, said, tally).map(|()| Read::Whole)
+    }
+
+    /// Begins to read a body; whether it is in the same format as the one before.
+    fn begin_reading(&mut self, exposition: Exposition, said: &mut Families) -> bool {
+        self.columns = Columns::of(self.cache.expected_lines());
+        said.begin(exposition);
+        // Texts are compared only with those of the same format: what may follow them differs.
+        self.exposition.replace(exposition) == Some(exposition)
+    }
+
+    /// Appends what was found in a body without an error.
+    fn store(
+        &mut self,
+        appender: &mut dyn Appender,
+        at: TimestampMs,
+        pending: Vec<Pending>,
+        said: &mut Families,
+        tally: &mut Tally,
+    ) -> Result<(), BodyError> {
         self.append_all_pending(appender, pending, said, tally)?;
         self.append_columns(appender, at, said, tally)?;
         self.say_metadata(appender, said);
-        Ok(Read::Whole)
+        Ok(())
     }
 
     /// Whether series that are known have other labels now, as their type or unit is another one.
@@ -429,7 +462,7 @@ impl Ingest {
     }
 
     fn sample(&mut self, batch: &mut Batch<'_>, sample: &Sample<'_>) {
-        let Batch { appender, at, pending, tally } = batch;
+        let Batch { appender, at, pending, fresh, tally } = batch;
         let (at, reading) = (*at, self.labels.reading());
         let (tracked, drops) = (reading.track_staleness, !reading.rules.is_empty());
         let own_time = sample.timestamp.filter(|_| reading.honor_timestamps);
@@ -441,7 +474,8 @@ impl Ingest {
             tally.refuse(&self.counters, text, error);
             return;
         }
-        let id = self.cache.find(text).unwrap_or_else(|| self.cache.insert(text));
+        let found = self.cache.find(text);
+        let Some(id) = found.or_else(|| self.new_series(sample.text, fresh, tally)) else { return };
         let seen = self.cache.see(id);
         let entry = self.cache.entry(id);
         if entry.is_dropped() {
@@ -459,32 +493,45 @@ impl Ingest {
             return;
         }
         let start = sample.start.filter(|s| self.start_times == StartTimes::AsZeros && *s < timestamp);
-        let mut wait = |forgotten| {
+        let wait = |pending: &mut Vec<Pending>, forgotten| {
             let mut waiting = Pending::of(id, timestamp, start, sample);
             (waiting.forgotten, waiting.twice) = (forgotten, twice);
             pending.push(waiting);
         };
         let Some(series) = series else {
-            wait(false);
+            wait(pending, false);
             return;
         };
         // A known series had samples in the scrape before.
-        if let Some(start) = start.filter(|start| self.stored_at.is_none_or(|at| *start > at)) {
-            sample::append_zero(*appender, SeriesId::Ref(series), start, sample.value);
-        }
-        match sample.value {
-            Value::Float(value) if own_time.is_none() && sample.has_no_exemplars() => {
+        let start = start.filter(|start| self.stored_at.is_none_or(|at| *start > at));
+        match (sample.value, appender) {
+            (Value::Float(value), _)
+                if own_time.is_none() && start.is_none() && sample.has_no_exemplars() =>
+            {
                 self.columns.push(id, series, value);
             }
-            value => {
-                let exemplars = sample.exemplars();
-                match sample::append(*appender, SeriesId::Ref(series), (timestamp, value), &exemplars) {
+            (_, None) => pending.push(Pending::of(id, timestamp, start, sample)),
+            (value, Some(appender)) => {
+                let with = (start, &*sample.exemplars());
+                match sample::append_known(*appender, series, (timestamp, value), with) {
                     Ok(_) => {}
-                    Err(AppendError::UnknownRef(_)) => wait(true),
+                    Err(AppendError::UnknownRef(_)) => wait(pending, true),
                     Err(e) => tally.refuse(&self.counters, text, e),
                 }
             }
         }
+    }
+
+    /// A place for a series that nobody knew; none where there may be no more of them.
+    #[cold]
+    fn new_series(&mut self, text: &str, fresh: &mut Fresh, tally: &mut Tally) -> Option<EntryId> {
+        let Err(beyond) = fresh.take() else { return Some(self.cache.insert(text.as_bytes())) };
+        if self.labels.of(Series::again(text), || None).is_ok_and(|labels| labels.is_none()) {
+            tally.dropped += 1;
+        } else {
+            tally.refuse(&self.counters, text.as_bytes(), beyond);
+        }
+        None
     }
 
     fn append_columns(
@@ -524,10 +571,38 @@ impl Ingest {
 
 /// What the samples of a body go into.
 struct Batch<'b> {
-    appender: &'b mut dyn Appender,
+    /// None where all has to wait until the body has come whole.
+    appender: Option<&'b mut dyn Appender>,
     at: TimestampMs,
     pending: &'b mut Vec<Pending>,
+    fresh: &'b mut Fresh,
     tally: &'b mut Tally,
+}
+
+/// Series that nobody knew, in a body.
+#[derive(Default)]
+struct Fresh {
+    count: usize,
+    /// Where more of them than the target may have in storage are refused at once, as those that wait take
+    /// memory.
+    bound: Option<SeriesBound>,
+}
+
+impl Fresh {
+    fn within(bound: SeriesBound) -> Self {
+        Self { count: 0, bound: Some(bound) }
+    }
+
+    fn take(&mut self) -> Result<(), AppendError> {
+        self.count += 1;
+        match self.bound {
+            Some(SeriesBound { name, max }) if self.count > max as usize => {
+                self.count -= 1;
+                Err(AppendError::Limit { limit: name, max: u64::from(max) })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The name of the metric that a series' text begins with; as `{"name"` where it is no classic one.
@@ -556,6 +631,12 @@ impl Columns {
             values: Vec::with_capacity(samples),
             refused: Vec::new(),
         }
+    }
+
+    /// What the samples take.
+    fn bytes(&self) -> usize {
+        let each = size_of::<EntryId>() + size_of::<SeriesRef>() + size_of::<f64>();
+        self.ids.len() * each
     }
 
     fn push(&mut self, id: EntryId, series: SeriesRef, value: f64) {

@@ -169,6 +169,8 @@ impl Line {
                 return Ok(true);
             }
             (is_first, from) = (false, 0);
+            // A target that always has more would keep the thread, and its own time from being over.
+            tokio::task::coop::consume_budget().await;
             have = read(&stream, buffer).await.map_err(|e| connection(&e))?;
             if have == 0 {
                 return if matches!(length, Length::UntilClosed) { Ok(true) } else { Err(ended().into()) };

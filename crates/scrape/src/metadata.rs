@@ -8,12 +8,16 @@ use parking_lot::Mutex;
 use skopos_exposition::{Entry, MetaLines, Parser};
 use skopos_model::{Metadata, MetricType};
 use skopos_proto::exposed::ExposedFamily;
-use std::{borrow::Cow, hash::BuildHasher};
+use std::{borrow::Cow, collections::HashMap, hash::BuildHasher};
 
 /// What was not said for so many scrapes is forgotten.
 const FORGET_AFTER_SCRAPES: u64 = 10;
 /// Where a family does not come as in the scrape before, so many are tried.
 const LOOK_AHEAD: usize = 3;
+
+/// What a body says behind so many families is passed over, and when what is known takes so many bytes.
+const LINES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 64 << 20;
 
 /// What a target says of its metrics, by the name of the family.
 #[derive(Debug, Default)]
@@ -32,13 +36,17 @@ pub(crate) struct Families {
     /// Of the last body.
     exposition: Option<Exposition>,
     scrape: u64,
+    /// How many families were known when the scrape under way began.
+    had: usize,
+    /// About how many bytes what is known takes.
+    bytes: usize,
     /// How many families the scrape under way has said something of.
     seen: usize,
     /// Whether something was said that storage has not been told.
     news: bool,
     /// The families of which another type or unit was said since a body was read to its end, and what they
     /// were then.
-    retyped: Vec<(Box<str>, TypeAndUnit)>,
+    retyped: HashMap<Box<str>, TypeAndUnit>,
 }
 
 /// What of a family's metadata may be labels of its series.
@@ -97,25 +105,53 @@ impl TargetMetadata {
     /// Takes in what `read` finds in one body.
     pub(crate) fn update<T>(&self, read: impl FnOnce(&mut Families) -> T) -> T {
         let families = &mut *self.0.lock();
-        families.scrape += 1;
-        (families.seen, families.next) = (0, 0);
-        let room = Vec::with_capacity(families.now.len());
-        families.before = std::mem::replace(&mut families.now, room);
-        let had = families.known.len();
+        families.begin_scrape();
         let result = read(families);
-        families.before = Vec::new();
-        if families.seen < families.known.len() {
-            families.forget();
-        }
-        if families.known.len() != had {
-            families.known.shrink_to_fit();
-            families.now.shrink_to_fit();
-        }
+        families.end_scrape();
         result
+    }
+
+    /// A body comes in several parts.
+    pub(crate) fn begin(&self) {
+        self.0.lock().begin_scrape();
+    }
+
+    /// Takes in what `read` finds in one of them.
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&mut Families) -> T) -> T {
+        read(&mut self.0.lock())
+    }
+
+    /// No further part comes.
+    pub(crate) fn end(&self) {
+        self.0.lock().end_scrape();
     }
 }
 
 impl Families {
+    fn begin_scrape(&mut self) {
+        self.scrape += 1;
+        (self.seen, self.next) = (0, 0);
+        let room = Vec::with_capacity(self.now.len());
+        self.before = std::mem::replace(&mut self.now, room);
+        self.had = self.known.len();
+    }
+
+    fn end_scrape(&mut self) {
+        self.before = Vec::new();
+        if self.seen < self.known.len() {
+            self.forget();
+        }
+        if self.known.len() != self.had {
+            self.known.shrink_to_fit();
+            self.now.shrink_to_fit();
+        }
+    }
+
+    /// Whether a body has said so much that the rest of what it says is passed over.
+    fn is_full(&self) -> bool {
+        self.now.len() >= LINES_MAX || self.bytes >= BYTES_MAX
+    }
+
     /// Says how the body is written. Lines are compared only with those of the same format.
     pub(crate) fn begin(&mut self, exposition: Exposition) {
         if self.exposition.replace(exposition) != Some(exposition) {
@@ -184,9 +220,13 @@ impl Families {
     /// Takes in a line of a body; samples say nothing.
     pub(crate) fn entry(&mut self, entry: &Entry<'_>) {
         match entry {
+            Entry::Comment(_) | Entry::Sample(_) => {}
+            _ if self.is_full() => {}
             Entry::Help { name, text } => {
                 let known = self.known(name, entry);
+                let had = known.metadata.help.len();
                 let is_new = set(&mut known.metadata.help, text);
+                self.bytes = (self.bytes + text.len()).saturating_sub(had);
                 self.news |= is_new;
             }
             Entry::Type { name, metric_type } => {
@@ -205,7 +245,6 @@ impl Families {
                     self.retype(name, before);
                 }
             }
-            Entry::Comment(_) | Entry::Sample(_) => {}
         }
     }
 
@@ -221,20 +260,18 @@ impl Families {
 
     /// Whether another type or unit than before was said of the family of any of these metrics.
     pub(crate) fn has_retyped<'a>(&self, mut metrics: impl Iterator<Item = &'a str>) -> bool {
-        let is_other = |(name, before): &(Box<str>, TypeAndUnit)| {
+        let others = self.retyped.iter().filter_map(|(name, before)| {
             let family = self.place(name)?;
             (self.known[family as usize].type_and_unit() != *before).then_some(family)
-        };
-        let retyped: Vec<u32> = self.retyped.iter().filter_map(is_other).collect();
+        });
+        let retyped: Vec<u32> = others.collect();
         !retyped.is_empty()
             && metrics.any(|metric| self.family_of(metric).is_some_and(|family| retyped.contains(&family)))
     }
 
     fn retype(&mut self, name: &str, before: TypeAndUnit) {
         self.news = true;
-        if self.retyped.iter().all(|(other, _)| **other != *name) {
-            self.retyped.push((name.into(), before));
-        }
+        self.retyped.entry(name.into()).or_insert(before);
     }
 
     /// The place of the family that a metric is of.
@@ -281,6 +318,7 @@ impl Families {
 
     fn insert(&mut self, name: &str) -> u32 {
         let family = u32::try_from(self.known.len()).expect("invariant: a body has fewer than 2^32 lines");
+        self.bytes += name.len() + size_of::<Known>();
         self.known.push(Known { name: name.into(), metadata: Metadata::default(), seen: 0 });
         let known = &self.known;
         self.by_name.insert_unique(hash(name), family, |i| hash(&known[*i as usize].name));
@@ -302,6 +340,8 @@ impl Families {
         if self.known.len() == had {
             return;
         }
+        let bytes_of = |k: &Known| k.name.len() + k.metadata.help.len() + size_of::<Known>();
+        self.bytes = self.known.iter().map(bytes_of).sum();
         // Those that are left have other places.
         self.now = Vec::new();
         self.by_name.clear();

@@ -7,17 +7,24 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// The most bytes of one decoded body.
-pub(crate) const BODY_SIZE_LIMIT_BYTES: usize = 64 << 20;
+pub(crate) const BODY_SIZE_LIMIT_BYTES: usize = 1 << 30;
+/// The most bytes of one that is held as a whole, since it is not read window by window.
+pub(crate) const HELD_BODY_MAX_BYTES: usize = 64 << 20;
+/// A body of so many bytes that can be read window by window is.
+pub(crate) const STREAM_FROM_BYTES: usize = 4 << 20;
 /// So much of every body costs no room: nearly all targets send less, and nothing that others do may keep
 /// them from it.
 const FREE_BYTES: usize = 64 << 10;
 /// Longer bodies share the room of those of their size, so that some that send too much, or too slowly,
 /// cannot take the room of all the others. Nobody waits for room: whoever waits holds what he has.
-const TIERS: [Tier; 3] = [
+const TIERS: [Tier; 4] = [
     Tier { body_bytes: 512 << 10, all_bytes: 64 << 20 },
-    Tier { body_bytes: 4 << 20, all_bytes: 64 << 20 },
-    Tier { body_bytes: BODY_SIZE_LIMIT_BYTES, all_bytes: 3 * BODY_SIZE_LIMIT_BYTES },
+    Tier { body_bytes: STREAM_FROM_BYTES, all_bytes: 64 << 20 },
+    Tier { body_bytes: HELD_BODY_MAX_BYTES, all_bytes: 3 * HELD_BODY_MAX_BYTES },
+    Tier { body_bytes: BODY_SIZE_LIMIT_BYTES, all_bytes: 1 << 30 },
 ];
+/// The tier of bodies that are read window by window: they hold what waits to be stored of them.
+const STREAMS: usize = TIERS.len() - 1;
 /// In steps of so many bytes room is asked for.
 const ROOM_STEP_BYTES: usize = 64 << 10;
 /// Memory of bodies that is kept to be used again: so many, each of at most so many bytes.
@@ -82,7 +89,16 @@ impl Room {
         if bytes <= FREE_BYTES {
             return Ok(());
         }
-        let tier = TIERS.iter().position(|tier| bytes <= tier.body_bytes).unwrap_or(TIERS.len() - 1);
+        let tier = TIERS.iter().position(|tier| bytes <= tier.body_bytes).unwrap_or(STREAMS);
+        self.hold_in(tier, bytes)
+    }
+
+    /// Makes room for `bytes` in all of a body that is read window by window.
+    pub(crate) fn hold_of_stream(&mut self, bytes: usize) -> Result<(), FetchError> {
+        self.hold_in(STREAMS, bytes)
+    }
+
+    fn hold_in(&mut self, tier: usize, bytes: usize) -> Result<(), FetchError> {
         let before = self.held.as_ref().filter(|(of, _)| *of == tier);
         let held_steps = before.map_or(0, |(_, permit)| permit.num_permits());
         let steps = bytes.div_ceil(ROOM_STEP_BYTES).saturating_sub(held_steps);
@@ -154,7 +170,9 @@ mod tests {
 
     #[test]
     fn bodies_that_stall_keep_no_room_from_those_of_other_sizes() {
-        for (stalled, tier) in [(FREE_BYTES + 1, 0), (3_500_000, 1), (BODY_SIZE_LIMIT_BYTES, 2)] {
+        for (stalled, tier) in
+            [(FREE_BYTES + 1, 0), (3_500_000, 1), (HELD_BODY_MAX_BYTES, 2), (BODY_SIZE_LIMIT_BYTES, 3)]
+        {
             let memory: Arc<Memory> = Arc::default();
             let (mut held, error) = fill(&memory, stalled);
             assert_eq!(held.len(), TIERS[tier].all_bytes / stalled.next_multiple_of(ROOM_STEP_BYTES));
@@ -185,13 +203,15 @@ mod tests {
             ((512 << 10) + 1, [0, 9, 0]),
             (4 << 20, [0, 64, 0]),
             ((4 << 20) + 1, [0, 0, 65]),
-            (BODY_SIZE_LIMIT_BYTES, [0, 0, 1024]),
+            (HELD_BODY_MAX_BYTES, [0, 0, 1024]),
         ] {
             room.hold(bytes).unwrap();
             assert_eq!([held(0), held(1), held(2)], steps, "{bytes} bytes");
         }
+        room.hold_of_stream(1).unwrap();
+        assert_eq!([0, 1, 2, 3].map(held), [0, 0, 0, 1], "what is read while it comes holds what waits");
         drop(room);
-        assert_eq!([held(0), held(1), held(2)], [0, 0, 0]);
+        assert_eq!([0, 1, 2, 3].map(held), [0; 4]);
     }
 
     #[test]

@@ -19,6 +19,11 @@ use tokio::{sync::watch, task::JoinHandle};
 /// most.
 const USUAL_BODY_BYTES: usize = 256 << 10;
 
+/// Whether to ingest a body takes less time than to change threads would be worth.
+fn is_usual(body: &Body, ingest: &Ingest) -> bool {
+    body.bytes.len() <= USUAL_BODY_BYTES && ingest.remembered_series() > 0 && !ingest.is_streaming()
+}
+
 /// What every scraper shares.
 #[derive(Clone)]
 pub struct Shared {
@@ -149,10 +154,14 @@ impl Scraper {
         }
         let fetched = match &self.status.target.forced_error {
             Some(error) => Err(FetchError::Forced(Arc::clone(error))),
-            None => self.shared.fetcher.fetch(&self.status.target, &mut self.route).await,
+            None => {
+                let (target, reader) = (&self.status.target, (&mut self.ingest, at));
+                self.shared.fetcher.fetch(target, &mut self.route, reader).await
+            }
         };
         let took = self.shared.clock.monotonic().saturating_sub(started);
         if let Err(error) = &fetched
+            && !matches!(error, FetchError::Body(_))
             && self.status.target.failure_log.is_some()
             && self.status.target.forced_error.is_none()
         {
@@ -180,9 +189,7 @@ impl Scraper {
         let storage = Arc::clone(&self.shared.storage);
         let ingest = &mut self.ingest;
         match fetched {
-            Ok(body) if body.bytes.len() <= USUAL_BODY_BYTES && ingest.remembered_series() > 0 => {
-                ingest.body(storage.as_ref(), at, took, &body)
-            }
+            Ok(body) if is_usual(&body, ingest) => ingest.body(storage.as_ref(), at, took, &body),
             Ok(body) => tokio::task::block_in_place(move || ingest.body(storage.as_ref(), at, took, &body)),
             Err(error) => ingest.failure(storage.as_ref(), at, took, &error),
         }

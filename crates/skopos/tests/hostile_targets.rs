@@ -1,16 +1,16 @@
 //! Targets of every bad manner beside good ones: each bad one says what is wrong with it, the good ones
 //! notice nothing, memory stays bounded, and a target that behaves again is up again.
 
-use crate::support::{self, PATIENCE, server, targets, value, wait_for_target};
+use crate::support::{self, PATIENCE, peak_resident_bytes, server, targets, value, wait_for_target};
 use skopos_testkit::{
     free_port,
     misbehaving::{Misbehaviour, Server},
     service::Service,
     wait_until,
 };
-use std::{fmt::Write as _, fs, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
-/// With a limit of 64 MiB for one body: what the process may hold at its peak.
+/// What the process may hold at its peak.
 const RESIDENT_MAX_BYTES: u64 = 400 << 20;
 /// How often the good targets are scraped.
 const GOOD_INTERVAL_MS: i64 = 1000;
@@ -51,7 +51,7 @@ fn bodies_that_are_wrong() -> Vec<Bad> {
             ..bad(
                 "huge_line",
                 Misbehaviour::HugeLine { bytes: 16 << 20 },
-                &["line 1, column 16777217: expected a value"],
+                &["line 1, column 1: entry is longer than the limit of 1048576 bytes"],
             )
         },
         bad(
@@ -176,13 +176,6 @@ fn good_body() -> String {
     out
 }
 
-/// The most memory that the process ever held.
-fn peak_resident_bytes(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
-}
-
 #[test]
 fn bad_targets_say_what_is_wrong_and_disturb_nobody() {
     let bad: Vec<Bad> = bodies_that_are_wrong().into_iter().chain(manners_that_are_wrong()).collect();
@@ -212,7 +205,7 @@ fn bad_targets_say_what_is_wrong_and_disturb_nobody() {
     wait_for_target(&server, "nobody_there", "down", "Connection refused");
     let endless = &targets(&server)["endless"].last_error;
     assert!(endless.starts_with("no complete answer") || endless.starts_with("body is longer"), "{endless}");
-    wait_for_target(&server, "gzip_bomb", "down", "body is longer than 67108864 bytes");
+    wait_for_target(&server, "gzip_bomb", "down", "entry is longer than the limit of 1048576 bytes");
     for job in GOOD {
         wait_for_target(&server, job, "up", "");
         let specials = support::instant(&server, &format!("special{{job=\"{job}\"}}"));
@@ -280,9 +273,7 @@ fn broken_bodies_of_ever_new_series_fill_nothing() {
     wait_until("all broken bodies", PATIENCE, || (bad.requests().len() > EVER_NEW_BODIES).then_some(()));
     wait_for_target(&server, "churn", "down", "expected a label name");
     wait_for_target(&server, "good", "up", "");
-    let metrics = server.get("/metrics").text();
-    let series = metrics.lines().find_map(|line| line.strip_prefix("prometheus_tsdb_head_series "));
-    let series: f64 = series.unwrap().parse().unwrap();
+    let series = support::own_metric(&server, "prometheus_tsdb_head_series");
     assert!(series < 50.0, "{series} series are in the head");
     let peak = peak_resident_bytes(server.process().id());
     println!("peak of resident memory: {} MiB", peak >> 20);

@@ -223,3 +223,38 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Exchanges a server's configuration while it runs.
+#[track_caller]
+pub(crate) fn reload(server: &Service, config: &str) {
+    fs::write(server.folder().join("prometheus.yml"), config).unwrap();
+    let response = http::request("POST", &server.url("/-/reload"), &[], &[]).unwrap();
+    assert_eq!(response.status, 200, "{}", response.text());
+}
+
+/// The most memory that a process ever held.
+pub(crate) fn peak_resident_bytes(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// The value of a metric without labels on the server's own page.
+#[track_caller]
+pub(crate) fn own_metric(server: &Service, name: &str) -> f64 {
+    let page = server.get("/metrics").text();
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{name} is not on the page")).parse().unwrap()
+}
+
+/// All scrapes of the job's one target succeeded, and none was left out.
+#[track_caller]
+pub(crate) fn assert_no_scrape_is_missing(server: &Service, job: &str, interval_ms: i64) {
+    let all = instant(server, &format!("up{{job=\"{job}\"}}[10m]"));
+    let (_, samples) = all.iter().next().unwrap();
+    assert!(samples.iter().all(|(_, bits)| *bits == 1.0_f64.to_bits()), "{job} was down: {samples:?}");
+    // Without a scrape left out, sample `i` is that of slot `i`, and as late as it is behind it.
+    let behind: Vec<_> = (0..).zip(samples).map(|(i, (t, _))| t - i * interval_ms).collect();
+    let (first, last) = (behind.iter().min().unwrap(), behind.iter().max().unwrap());
+    assert!(last - first < interval_ms, "{job} lacks a scrape: {samples:?}");
+}

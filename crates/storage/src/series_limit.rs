@@ -30,6 +30,11 @@ impl SeriesLimit {
         Arc::new(Self(Mutex::new(Account { bound: SeriesBound { name, max }, used: 0 })))
     }
 
+    /// How many may be in the account.
+    pub fn bound(&self) -> SeriesBound {
+        self.0.lock().bound
+    }
+
     /// From now on there is another bound. Series that are in the account stay, however many there are.
     pub fn set_bound(&self, bound: SeriesBound) {
         self.0.lock().bound = bound;

@@ -18,6 +18,25 @@ pub struct ParseError {
     pub found: String,
 }
 
+impl ParseError {
+    /// The entry at the beginning of `line` has more than `max` bytes.
+    pub fn too_long(line: usize, max: usize, begins: &[u8]) -> Self {
+        Self { line, column: 1, kind: ParseErrorKind::LineTooLong { max }, found: excerpt(begins) }
+    }
+
+    /// Something stands behind the end mark of OpenMetrics, whose line is `line`.
+    pub fn behind_end_mark(line: usize) -> Self {
+        Self { line, column: 6, kind: ParseErrorKind::DataAfterEof, found: excerpt(b"\n") }
+    }
+
+    /// The same error in a body that has so many lines before the input.
+    #[must_use]
+    pub const fn behind_lines(mut self, lines: usize) -> Self {
+        self.line += lines;
+        self
+    }
+}
+
 /// What is wrong with an exposition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

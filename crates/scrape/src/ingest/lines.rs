@@ -13,7 +13,7 @@ use skopos_storage::Value;
 
 /// The classic histogram that lines behind one another are of.
 #[derive(Default)]
-struct Histogram {
+pub(super) struct Histogram {
     /// The text of the native one; empty while there is none.
     text: String,
     collected: Collected,
@@ -31,14 +31,33 @@ impl Ingest {
         said: &mut Families,
     ) -> Result<(), BodyError> {
         let mut parser = Parser::new(format, &body.bytes);
-        let mut histogram = self.labels.reading().histograms.to_custom.then(Histogram::default);
+        let mut histogram = self.new_histogram();
+        self.entries(batch, &mut parser, same_format, &mut histogram, said)?;
+        histogram.map_or(Ok(()), |mut last| self.convert(batch, &mut last))
+    }
+
+    /// What classic histograms are put together in, where they are.
+    pub(super) fn new_histogram(&self) -> Option<Histogram> {
+        self.labels.reading().histograms.to_custom.then(Histogram::default)
+    }
+
+    /// Reads all that `parser` has.
+    #[inline(always)]
+    pub(super) fn entries(
+        &mut self,
+        batch: &mut Batch<'_>,
+        parser: &mut Parser<'_>,
+        same_format: bool,
+        histogram: &mut Option<Histogram>,
+        said: &mut Families,
+    ) -> Result<(), BodyError> {
         loop {
-            while parser.is_at_comment() && said.skip_known(&mut parser) {}
+            while parser.is_at_comment() && said.skip_known(parser) {}
             let expected = if same_format { self.cache.expected() } else { &[] };
-            let Some(entry) = parser.next_expecting(expected) else { break };
+            let Some(entry) = parser.next_expecting(expected) else { return Ok(()) };
             match entry? {
                 Entry::Sample(sample) => {
-                    let taken = match &mut histogram {
+                    let taken = match histogram {
                         Some(histogram) => self.collect(batch, histogram, &sample, said)?,
                         None => false,
                     };
@@ -50,7 +69,6 @@ impl Ingest {
                 other => said.entry(&other),
             }
         }
-        histogram.map_or(Ok(()), |mut last| self.convert(batch, &mut last))
     }
 
     /// Takes a line that is of a classic histogram; whether it is.
@@ -94,7 +112,11 @@ impl Ingest {
     }
 
     /// Stores the histogram that has been put together.
-    fn convert(&mut self, batch: &mut Batch<'_>, histogram: &mut Histogram) -> Result<(), BodyError> {
+    pub(super) fn convert(
+        &mut self,
+        batch: &mut Batch<'_>,
+        histogram: &mut Histogram,
+    ) -> Result<(), BodyError> {
         if histogram.text.is_empty() {
             return Ok(());
         }

@@ -38,6 +38,10 @@ impl Owned {
 }
 
 impl Pending {
+    pub(super) fn id(&self) -> EntryId {
+        self.id
+    }
+
     pub(super) fn of(
         id: EntryId,
         timestamp: TimestampMs,
@@ -98,7 +102,7 @@ impl Ingest {
     }
 
     /// The labels of a series; none where rules drop it.
-    fn labels_of(&mut self, id: EntryId, said: &Families) -> Result<Option<Labels>, LabelsError> {
+    pub(super) fn labels_of(&mut self, id: EntryId, said: &Families) -> Result<Option<Labels>, LabelsError> {
         let text = std::str::from_utf8(self.cache.text(id)).expect("invariant: series were read as text");
         let metric = || std::str::from_utf8(super::metric_of(text.as_bytes())).ok();
         self.labels.of(Series::again(text), || said.of_metric(metric()?))
@@ -118,6 +122,18 @@ impl Ingest {
         } else if sample.twice {
             tally.refuse(&self.counters, self.cache.text(id), AppendError::Duplicate { timestamp });
             return Ok(());
+        }
+        let known = self.cache.series(id).filter(|_| !sample.forgotten);
+        if let Some(known) = known {
+            let point = (timestamp, sample.value.as_value());
+            match sample::append_known(appender, known, point, (sample.start, &sample.exemplars)) {
+                Err(AppendError::UnknownRef(_)) => {}
+                Err(e) => {
+                    tally.refuse(&self.counters, self.cache.text(id), e);
+                    return Ok(());
+                }
+                Ok(_) => return Ok(()),
+            }
         }
         match self.append_by_text(appender, sample, said) {
             Ok(Appended::Series(made)) => {

@@ -46,6 +46,19 @@ pub(super) fn append(
     appender.append(&Append { exemplars, value, ..Append::float(series, timestamp, 0.0) })
 }
 
+/// Appends to a series that storage has, behind the zero that it began with, where that is known.
+pub(super) fn append_known(
+    appender: &mut dyn Appender,
+    series: SeriesRef,
+    (timestamp, value): (TimestampMs, Value<'_>),
+    (start, exemplars): (Option<TimestampMs>, &[Exemplar]),
+) -> Result<SeriesRef, AppendError> {
+    if let Some(start) = start {
+        append_zero(appender, SeriesId::Ref(series), start, value);
+    }
+    append(appender, SeriesId::Ref(series), (timestamp, value), exemplars)
+}
+
 /// Appends what `value` was when it began to be counted. Where the series has a later sample there is nothing
 /// to append.
 pub(super) fn append_zero(

@@ -175,7 +175,7 @@ fn buckets_without_observations_do_not_count() {
     sparse.positive_spans = vec![FamilySpan { offset: Some(0), length: Some(4) }];
     sparse.positive_deltas = vec![2, -2, 1, -1];
     with_rig(reading(HistogramReading { buckets_max: 2, ..NATIVE }), |mut rig| {
-        rig.scrapes_families(&[histogram_family(sparse)]);
+        rig.scrapes_families(&[histogram_family(sparse.clone())]);
         assert_eq!(rig.histograms(), ["h: 0 0.5..1=2 2..4=1"]);
     });
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 mod families;
+mod windows;
 
 use skopos_base::{Env, sim::SimWorld};
 use skopos_exposition::Format;
@@ -12,7 +13,7 @@ use skopos_scrape::{
     body::{Body, Exposition},
     config::NameValidation,
     fetch::FetchError,
-    ingest::{Ingest, MetadataLabels, Report},
+    ingest::{Ingest, MetadataLabels, Report, StreamError},
     status::{Health, ScrapeCounters},
     target::{Reading, ScrapeLimits, Source, Target},
 };
@@ -37,6 +38,8 @@ struct Rig<'a> {
     counters: Arc<ScrapeCounters>,
     begun: i64,
     scrapes: i64,
+    /// The most bytes in which text comes, where it comes window by window.
+    windows: Option<usize>,
 }
 
 fn target(reading: Reading) -> Target {
@@ -56,6 +59,23 @@ fn target(reading: Reading) -> Target {
     }
 }
 
+/// Gives a body in windows of so many bytes; what is left of it.
+fn stream(
+    ingest: &mut Ingest,
+    (at, format): (TimestampMs, Format),
+    body: &[u8],
+    windows: usize,
+) -> Result<Vec<u8>, StreamError> {
+    ingest.begin_stream(at, format);
+    let mut come = Vec::new();
+    for part in body.chunks(windows) {
+        come.extend_from_slice(part);
+        let read = ingest.window(&come)?;
+        come.drain(..read);
+    }
+    Ok(come)
+}
+
 fn open(env: &Env, dir: &str) -> Db {
     Db::open(Path::new(dir), Options::default(), env).unwrap()
 }
@@ -64,7 +84,15 @@ impl<'a> Rig<'a> {
     fn new(env: &'a Env, reading: Reading) -> Self {
         let counters = Arc::new(ScrapeCounters::default());
         let ingest = Ingest::new(&target(reading), Arc::clone(&counters));
-        Self { env, db: open(env, "/data"), ingest, counters, begun: env.clock.wall_ms(), scrapes: 0 }
+        Self {
+            env,
+            db: open(env, "/data"),
+            ingest,
+            counters,
+            begun: env.clock.wall_ms(),
+            scrapes: 0,
+            windows: None,
+        }
     }
 
     /// The time of the scrape that comes next; time passes with it.
@@ -77,7 +105,15 @@ impl<'a> Rig<'a> {
 
     fn scrape_as(&mut self, format: Format, body: &str) -> Report {
         let at = self.next_time();
-        self.ingest.body(&self.db, at, TOOK, &Body::of(Exposition::Lines(format), body))
+        let exposition = Exposition::Lines(format);
+        let rest = match self.windows.filter(|_| self.ingest.can_stream(exposition)) {
+            Some(windows) => match stream(&mut self.ingest, (at, format), body.as_bytes(), windows) {
+                Ok(rest) => rest,
+                Err(e) => return self.ingest.failure(&self.db, at, TOOK, &e.into()),
+            },
+            None => body.as_bytes().to_vec(),
+        };
+        self.ingest.body(&self.db, at, TOOK, &Body::of(exposition, rest))
     }
 
     #[track_caller]
@@ -135,8 +171,11 @@ fn in_world(test: impl FnOnce(&SimWorld, &Env)) {
     world.run(|env| test(&world, env));
 }
 
-fn with_rig(reading: Reading, test: impl FnOnce(Rig<'_>)) {
-    in_world(|_, env| test(Rig::new(env, reading)));
+fn with_rig(reading: Reading, test: impl Fn(Rig<'_>)) {
+    // Whether text comes whole or in windows, however they cut it, is all the same.
+    for (reading, windows) in [(reading.clone(), None), (reading.clone(), Some(1)), (reading, Some(50))] {
+        in_world(|_, env| test(Rig { windows, ..Rig::new(env, reading) }));
+    }
 }
 
 #[test]
@@ -327,7 +366,7 @@ fn labels_that_both_have_are_exported_or_honored() {
 }
 
 /// Runs a test where types and units are labels.
-fn with_typed_rig(test: impl FnOnce(Rig<'_>)) {
+fn with_typed_rig(test: impl Fn(Rig<'_>)) {
     with_rig(Reading::default(), |rig| {
         let ingest = Ingest::new(&target(Reading::default()), Arc::clone(&rig.counters));
         test(Rig { ingest: ingest.with_metadata_labels(MetadataLabels::TypeAndUnit), ..rig });

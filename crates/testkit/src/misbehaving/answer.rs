@@ -67,6 +67,7 @@ pub(super) fn give(way: Misbehaviour, mut wire: Wire<'_>) -> io::Result<()> {
         Misbehaviour::GarbageBody { bytes } => wire.text("", &garbage(bytes))?,
         Misbehaviour::HalfLine => wire.text("", b"whole_line 1\nhalf_line{label=\"val")?,
         Misbehaviour::HugeLine { bytes } => huge_line(&mut wire, bytes)?,
+        Misbehaviour::ManyLines { lines, series, last } => many_lines(&mut wire, lines, series, last)?,
         Misbehaviour::EndlessBody => endless(&mut wire)?,
         Misbehaviour::Drips { body, pause } => drip(&mut wire, &body, pause)?,
         Misbehaviour::WrongContentLength { body, claimed } => {
@@ -105,6 +106,20 @@ fn huge_line(wire: &mut Wire<'_>, bytes: usize) -> io::Result<()> {
         left -= now;
     }
     Ok(())
+}
+
+fn many_lines(wire: &mut Wire<'_>, lines: usize, series: usize, last: &str) -> io::Result<()> {
+    wire.head(200, TEXT, "", None)?;
+    let mut part = Vec::with_capacity(80 << 10);
+    for line in 0..lines {
+        writeln!(part, "one_of_very_many_lines{{number=\"{:012}\"}} 1", line % series)?;
+        if part.len() >= 64 << 10 {
+            wire.send(&part)?;
+            part.clear();
+        }
+    }
+    wire.send(&part)?;
+    wire.send(last.as_bytes())
 }
 
 fn endless(wire: &mut Wire<'_>) -> io::Result<()> {

@@ -39,6 +39,15 @@ pub enum Misbehaviour {
         /// How long it is.
         bytes: usize,
     },
+    /// Very many lines, made while they are sent.
+    ManyLines {
+        /// How many.
+        lines: usize,
+        /// How many series they are of; each has its lines in turn.
+        series: usize,
+        /// What stands behind them.
+        last: &'static str,
+    },
     /// Good lines without end.
     EndlessBody,
     /// A good answer, byte by byte.
