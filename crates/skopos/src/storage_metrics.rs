@@ -236,6 +236,16 @@ fn write_blocks(s: &StatsSnapshot, out: &mut Families<'_>) {
             s.wal_truncations_failed_total,
         ),
         ("prometheus_tsdb_checkpoint_creations_total", "Checkpoints written.", s.checkpoint_creations_total),
+        (
+            "prometheus_tsdb_reloads_total",
+            "Times that the data directory was looked through for blocks.",
+            s.block_reloads_total,
+        ),
+        (
+            "prometheus_tsdb_reloads_failures_total",
+            "Those that found a block that cannot be read.",
+            s.block_reloads_failed_total,
+        ),
         ("prometheus_tsdb_time_retentions_total", "Blocks that went for their age.", s.time_retentions_total),
         (
             "prometheus_tsdb_size_retentions_total",
@@ -264,6 +274,7 @@ fn write_blocks(s: &StatsSnapshot, out: &mut Families<'_>) {
             s.blocks_not_compacted,
         ),
         ("prometheus_tsdb_storage_blocks_bytes", "Bytes of open blocks.", s.blocks_bytes),
+        ("prometheus_tsdb_wal_segment_current", "The segment of the log that is written.", s.wal_segment),
         ("prometheus_tsdb_wal_storage_size_bytes", "Bytes of the log on disk.", s.wal_storage_bytes),
         (
             "prometheus_tsdb_head_chunks_storage_size_bytes",

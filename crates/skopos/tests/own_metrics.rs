@@ -56,7 +56,6 @@ const NOT_THERE: [(&str, &[&str]); 7] = [
             "prometheus_tsdb_head_*",
             "prometheus_tsdb_isolation_*",
             "prometheus_tsdb_mmap_*",
-            "prometheus_tsdb_reloads_*",
             "prometheus_tsdb_retention_limit_*",
             "prometheus_tsdb_snapshot_replay_error_total",
             "prometheus_tsdb_symbol_table_size_bytes",
@@ -78,15 +77,35 @@ const NOT_THERE: [(&str, &[&str]); 7] = [
     ),
 ];
 
-/// What Prometheus' own dashboards and alerts (prometheus-mixin) ask for, as far as scrapes, queries, storage
-/// and the configuration are concerned. None of it may be excused.
-const OF_THE_MIXIN: [&str; 19] = [
+/// The metrics that alerts and dashboards of Prometheus' own mixin (documentation/prometheus-mixin) ask for,
+/// those of rules and of notifications aside, which are not there yet. Where a question has two names for the
+/// same, the one of today. None of it may be excused.
+const OF_THE_MIXIN: [&str; 41] = [
+    "process_start_time_seconds",
     "prometheus_build_info",
     "prometheus_config_last_reload_successful",
+    "prometheus_engine_queries",
+    "prometheus_engine_queries_concurrent_max",
     "prometheus_engine_query_duration_seconds",
+    "prometheus_remote_storage_enqueue_retries_total",
+    "prometheus_remote_storage_highest_timestamp_in_seconds",
+    "prometheus_remote_storage_queue_highest_sent_timestamp_seconds",
+    "prometheus_remote_storage_samples_dropped_total",
+    "prometheus_remote_storage_samples_failed_total",
+    "prometheus_remote_storage_samples_in_total",
+    "prometheus_remote_storage_samples_pending",
+    "prometheus_remote_storage_samples_retried_total",
+    "prometheus_remote_storage_samples_total",
+    "prometheus_remote_storage_shard_capacity",
+    "prometheus_remote_storage_shards",
+    "prometheus_remote_storage_shards_desired",
+    "prometheus_remote_storage_shards_max",
+    "prometheus_remote_storage_shards_min",
     "prometheus_sd_discovered_targets",
+    "prometheus_sd_refresh_failures_total",
     "prometheus_target_interval_length_seconds",
     "prometheus_target_metadata_cache_bytes",
+    "prometheus_target_metadata_cache_entries",
     "prometheus_target_scrape_pool_exceeded_label_limits_total",
     "prometheus_target_scrape_pool_exceeded_target_limit_total",
     "prometheus_target_scrapes_exceeded_body_size_limit_total",
@@ -100,7 +119,13 @@ const OF_THE_MIXIN: [&str; 19] = [
     "prometheus_tsdb_head_chunks",
     "prometheus_tsdb_head_samples_appended_total",
     "prometheus_tsdb_head_series",
+    "prometheus_tsdb_reloads_failures_total",
+    "prometheus_tsdb_wal_segment_current",
+    "prometheus_wal_watcher_current_segment",
 ];
+
+/// What the server says of families that are left out since another part has told them.
+const LEFT_OUT: &str = "a part of the server's own metrics is left out";
 
 /// Families by name, with their types.
 fn families(server: &Service) -> BTreeMap<String, String> {
@@ -131,8 +156,6 @@ fn families_of_prometheus_are_there_with_their_types_or_stand_in_the_list() {
         wait_for_value(server, "count_over_time(up[1h]) > bool 2", 1.0);
     }
     let (theirs, ours) = (families(&theirs), families(&ours));
-    let lacking: Vec<_> = OF_THE_MIXIN.iter().filter(|name| !ours.contains_key(**name)).collect();
-    assert!(lacking.is_empty(), "dashboards ask for {lacking:?}");
     let is_of_go = |name: &str| ["go_", "net_conntrack_", "promhttp_"].iter().any(|p| name.starts_with(p));
     let expected = theirs.iter().filter(|(name, _)| !is_of_go(name));
     let missing: Vec<_> = expected.clone().filter(|(name, _)| !ours.contains_key(*name)).collect();
@@ -185,4 +208,25 @@ fn what_jobs_come_to_is_counted_for_each() {
     ] {
         wait_for_value(&server, &format!("count({query})"), 1.0);
     }
+}
+
+#[test]
+fn what_dashboards_and_alerts_of_prometheus_ask_for_is_there_and_nothing_is_told_twice() {
+    let target = Server::start([Misbehaviour::text("m 1\n")]);
+    let config = format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- {{job_name: j, static_configs: [{{targets: \
+         ['{0}']}}], http_sd_configs: [{{url: 'http://{0}/sd'}}]}}\n\
+         remote_write: [{{url: 'http://{0}/w'}}]\nremote_read: [{{url: 'http://{0}/r'}}]\n",
+        target.address()
+    );
+    let server = server()
+        .config(&config)
+        .flag("--web.enable-remote-write-receiver")
+        .flag("--web.enable-otlp-receiver")
+        .start();
+    wait_for_value(&server, "count_over_time(up[1h]) > bool 2", 1.0);
+    let ours = families(&server);
+    let lacking: Vec<_> = OF_THE_MIXIN.iter().filter(|name| !ours.contains_key(**name)).collect();
+    assert!(lacking.is_empty(), "dashboards ask for {lacking:?}");
+    assert!(!server.log().contains(LEFT_OUT), "{}", server.log());
 }

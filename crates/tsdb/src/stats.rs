@@ -71,6 +71,8 @@ stats! {
     wal_failed_writes_total,
     /// Segments begun.
     wal_segments_total,
+    /// The number of the segment that is written.
+    wal_segment,
     /// Synchronisations of the WAL.
     wal_syncs_total,
     /// Synchronisations that failed.
@@ -103,6 +105,10 @@ stats! {
     replay_skipped_records,
     /// How long the replay took, in milliseconds.
     replay_ms,
+    /// Times that the data directory was looked through for blocks.
+    block_reloads_total,
+    /// Those that found one that cannot be read.
+    block_reloads_failed_total,
     /// Open blocks.
     blocks_loaded,
     /// Bytes of the indexes and chunks of open blocks.
@@ -161,8 +167,15 @@ impl Stats {
         Self::add(&self.wal_failed_writes_total, 1);
     }
 
-    pub(crate) fn wal_segment_begun(&self) {
+    pub(crate) fn wal_segment_begun(&self, index: u32) {
         Self::add(&self.wal_segments_total, 1);
+        self.wal_segment.store(u64::from(index), Relaxed);
+    }
+
+    pub(crate) fn blocks_reloaded(&self, unreadable: u64) {
+        self.blocks_unreadable.store(unreadable, Relaxed);
+        Self::add(&self.block_reloads_total, 1);
+        Self::add(&self.block_reloads_failed_total, u64::from(unreadable > 0));
     }
 
     pub(crate) fn wal_synced(&self, took: Duration, result: &io::Result<()>) {

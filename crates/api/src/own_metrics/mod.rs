@@ -11,10 +11,11 @@ pub use queries::query_source;
 pub use scrape::scrape_source;
 
 use crate::{parts::App, status::API_VERSION};
-use skopos_exposition::{Families, Format};
+use parking_lot::Mutex;
+use skopos_exposition::{Families, Format, WriteError};
 use skopos_model::MetricType;
 use skopos_web::process;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// Writes the families of one part of the program. Every part has families of its own.
 pub type MetricsSource = Arc<dyn Fn(&mut Families<'_>) + Send + Sync>;
@@ -34,6 +35,8 @@ fn write_build(out: &mut Families<'_>) {
 pub struct OwnMetrics {
     sources: Vec<MetricsSource>,
     http: Arc<HttpStats>,
+    /// What was said of families that are left out.
+    said: Mutex<HashSet<String>>,
 }
 
 impl OwnMetrics {
@@ -43,7 +46,7 @@ impl OwnMetrics {
     }
 
     pub(crate) fn of_http(http: Arc<HttpStats>, sources: Vec<MetricsSource>) -> Self {
-        Self { sources, http }
+        Self { sources, http, said: Mutex::default() }
     }
 
     /// Appends all families to `out`.
@@ -55,6 +58,15 @@ impl OwnMetrics {
         for source in &self.sources {
             source(&mut families);
         }
-        families.finish();
+        self.say(&families.finish());
+    }
+
+    /// Says of each family that is left out once that it is, and why.
+    fn say(&self, faults: &[WriteError]) {
+        for fault in faults.iter().map(ToString::to_string) {
+            if self.said.lock().insert(fault.clone()) {
+                tracing::error!(error = %fault, "a part of the server's own metrics is left out");
+            }
+        }
     }
 }

@@ -205,6 +205,11 @@ impl Page {
             if let Some(remote) = &self.remote {
                 remote.write(&mut own);
             }
+            if self.pages.load(Relaxed) == 0 {
+                for error in own.faults() {
+                    tracing::error!(%error, "a part of the agent's own metrics is left out");
+                }
+            }
         }
         self.agent.scrape(scrape, body);
         if self.pages.fetch_add(1, Relaxed) + 1 == PAGES_OF_START {

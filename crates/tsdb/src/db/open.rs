@@ -75,6 +75,7 @@ pub(super) fn open_blocks(env: &Env, dir: &Path, stats: &Arc<Stats>) -> Result<O
             None => {}
         }
     }
+    stats.blocks_reloaded(stats.snapshot().blocks_unreadable);
     if let Err(e) = remove_unfinished_snapshots(fs, dir) {
         tracing::warn!(error = %e, "what is left of a snapshot stays");
     }

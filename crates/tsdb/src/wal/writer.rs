@@ -528,7 +528,7 @@ impl Wal {
         self.under_way.store(inner.next_index, Ordering::Relaxed);
         inner.next_index += 1;
         inner.segment = Some(Segment { path, file, sync: Arc::new(Mutex::new(handle)), len: 0 });
-        self.stats.wal_segment_begun();
+        self.stats.wal_segment_begun(inner.next_index - 1);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use skopos_api::{
 };
 use skopos_base::Env;
 use skopos_config::{Config, Live};
+use skopos_exposition::Format;
 use skopos_model::DurationMs;
 use skopos_promql::{
     Engine, EngineOptions,
@@ -74,7 +75,7 @@ impl Services {
         let (queries, query_log) = (active_queries(flags, env), query_log(flags, env));
         let own_targets = own::all_targets(path.is_none(), gateway.is_some(), &config);
         let live = Arc::new(Live::new(config));
-        let metrics = Arc::new(OwnMetrics::new(
+        let metrics = checked(OwnMetrics::new(
             app,
             vec![
                 web_metrics,
@@ -271,6 +272,14 @@ fn active_queries(flags: &Flags, env: &Env) -> Arc<Queries> {
 }
 
 /// What storage says of itself, under the names that Prometheus' dashboards and rules know.
+/// What two parts of the server tell by the same name is said now, not when somebody asks for the page.
+fn checked(metrics: OwnMetrics) -> Arc<OwnMetrics> {
+    let metrics = Arc::new(metrics);
+    let written = Arc::clone(&metrics);
+    drop(tokio::task::spawn_blocking(move || written.write(Format::Text, &mut Vec::new())));
+    metrics
+}
+
 fn storage_metrics(db: &Arc<Db>) -> MetricsSource {
     let db = Arc::clone(db);
     Arc::new(move |out| {

@@ -15,10 +15,7 @@ use crate::{
         open::{say_in_future, say_unreadable},
     },
 };
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 impl Core {
     /// Has queries read the blocks that are there and no others.
@@ -50,7 +47,7 @@ impl Core {
         for id in candidates {
             new.extend(self.open_foreign(id, &mut state.blocks));
         }
-        self.stats.blocks_unreadable.store(state.blocks.count_unreadable(), Ordering::Relaxed);
+        self.stats.blocks_reloaded(state.blocks.count_unreadable());
         // One that is read and found damaged stays published, as it was when it was opened.
         let read = known.difference(&vanished).copied().chain(new.iter().map(|b| b.id())).collect();
         self.blocks.set_unreadable(state.blocks.missed(&read));
