@@ -201,8 +201,18 @@ fn what_is_wrong_in_global_is_located() {
         "prometheus.yml:3:19: global: scrape_timeout 10s is longer than scrape_interval 5s: \
          make it as long at most",
     );
-    let message = parse("global:\n  external_labels:\n    a-b: x\n").unwrap_err();
-    assert!(message.starts_with("prometheus.yml:"), "{message}");
+    for name in ["''", "__name__"] {
+        let message = parse(&format!("global:\n  external_labels:\n    {name}: x\n")).unwrap_err();
+        assert!(message.starts_with("prometheus.yml:"), "{message}");
+    }
+}
+
+#[test]
+fn labels_may_have_names_of_any_characters() {
+    let text = "global: {external_labels: {a-b.c: x}}\nscrape_configs:\n- {job_name: j, static_configs: \
+        [{targets: [a], labels: {ünder/9: y}}]}\n";
+    let config = parse(text).unwrap();
+    assert_eq!(config.global.external_labels["a-b.c"], "x");
 }
 
 #[test]
