@@ -14,7 +14,8 @@ use skopos_testkit::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
+    net::TcpStream,
     path::Path,
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
@@ -246,4 +247,99 @@ fn over_grpc_too_only_those_come_in_who_may_write() {
     assert!(outcomes["nothing"].starts_with("OK"), "{outcomes:?}");
     assert!(outcomes["stranger"].starts_with("UNAUTHENTICATED"), "{outcomes:?}");
     assert!(outcomes["reader"].starts_with("PERMISSION_DENIED"), "{outcomes:?}");
+}
+
+#[test]
+fn over_grpc_too_a_certificate_of_the_client_may_be_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    certificate(folder.path(), &authority);
+    let web = "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: ca.pem, \
+               client_auth_type: RequireAndVerifyClientCert}\n";
+    fs::write(folder.path().join("web.yml"), web).unwrap();
+    fs::write(folder.path().join("prometheus.yml"), "").unwrap();
+    let address = format!("localhost:{}", free_port());
+    let mut command = Command::new(crate::support::BINARY);
+    command.current_dir(folder.path()).args(["server", "--web.config.file=web.yml"]);
+    command.args(["--web.listen-address=localhost:0", &format!("--otlp.grpc-listen-address={address}")]);
+    let _process = Process::start("skopos server", command, &folder.path().join("log")).unwrap();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    let [authority, cert, key] = [&authority, &cert, &key].map(|path| path.to_str().unwrap());
+    let outcomes = over_grpc(&[&address, authority, "none", cert, key]);
+    assert!(outcomes["nothing"].starts_with("OK"), "{outcomes:?}");
+    assert!(outcomes["certless"].starts_with("UNAVAILABLE"), "{outcomes:?}");
+}
+
+/// A field of a message in protocol buffers, whose content is itself one, or text.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).unwrap();
+    assert!(length < 128, "the length has one byte");
+    [&[(number << 3) | 2, length], content].concat()
+}
+
+/// A frame of HTTP/2 of the first stream, or of the whole connection.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// Calls `Export` with a message that is packed as `encoding` says; none of the clients in Python can.
+fn call_packed(address: &str, encoding: &str, message: &[u8]) {
+    let mut headers = Vec::new();
+    for (name, value) in [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"),
+        (":authority", address),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("grpc-encoding", encoding),
+    ] {
+        headers.push(0);
+        for text in [name, value] {
+            headers.push(u8::try_from(text.len()).unwrap());
+            headers.extend_from_slice(text.as_bytes());
+        }
+    }
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let body = [&[1], &length[..], message].concat();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let all = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, b"")];
+    stream.write_all(&[all.concat(), frame(1, 4, 1, &headers), frame(0, 1, 1, &body)].concat()).unwrap();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).unwrap();
+        let (kind, flags, of_call) = (head[3], head[4], head[8] == 1);
+        assert!(kind != 7 && kind != 3, "the call is given up: {head:?}");
+        if of_call && flags & 1 == 1 {
+            return;
+        }
+    }
+}
+
+#[test]
+fn messages_over_grpc_may_be_packed_in_each_way_that_is_named() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let server = server().config("global: {}\n").flag(&format!("--otlp.grpc-listen-address={address}"));
+    let server = server.flag("--push.max-decoded-bytes=1MiB").start();
+    let point = |value: f64| {
+        let time = u64::try_from(now_ns()).unwrap().to_le_bytes();
+        [&[(3 << 3) | 1], &time[..], &[(4 << 3) | 1], &value.to_le_bytes()].concat()
+    };
+    let message = |name: &str, value: f64| {
+        let gauge = field(5, &field(1, &point(value)));
+        field(1, &field(2, &field(2, &[field(1, name.as_bytes()), gauge].concat())))
+    };
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&message("by_gzip", 2.0)).unwrap();
+    call_packed(&address, "zstd", &zstd::encode_all(&message("by_zstd", 1.0)[..], 1).unwrap());
+    call_packed(&address, "gzip", &gzip.finish().unwrap());
+    // A bomb is stopped, and others are taken behind it.
+    call_packed(&address, "zstd", &zstd::encode_all(&vec![0; 64 << 20][..], 1).unwrap());
+    call_packed(&address, "zstd", &zstd::encode_all(&message("behind", 3.0)[..], 1).unwrap());
+    for (name, expected) in [("by_zstd", 1.0), ("by_gzip", 2.0), ("behind", 3.0)] {
+        wait_for_value(&server, name, expected);
+    }
 }

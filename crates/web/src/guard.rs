@@ -8,12 +8,15 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderValue, StatusCode, Version,
-        header::{AUTHORIZATION, HOST, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::sync::Arc;
+
+/// How a call of gRPC says what it is.
+const GRPC: &str = "application/grpc";
 
 /// What the layer works with.
 #[derive(Clone)]
@@ -27,15 +30,16 @@ pub struct Guard {
 /// Lets a request through, or not.
 pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let in_force = guard.protection.now();
+    let is_call = is_grpc(&request);
     let mut response = match guard.protection.take_request(&in_force) {
         Err(wait) => {
             let seconds = HeaderValue::from(wait.as_secs() + 1);
             let refused =
                 (StatusCode::TOO_MANY_REQUESTS, "Too many requests (rate_limit): try again later.\n");
-            ([(RETRY_AFTER, seconds)], refused).into_response()
+            Err(([(RETRY_AFTER, seconds)], refused).into_response())
         }
         Ok(()) if let Err(why) = check_host(&request) => {
-            (StatusCode::BAD_REQUEST, format!("400 Bad Request: {why}\n")).into_response()
+            Err((StatusCode::BAD_REQUEST, format!("400 Bad Request: {why}\n")).into_response())
         }
         Ok(()) => {
             let need = (guard.needs)(&request);
@@ -43,14 +47,39 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
             let header = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or("");
             let decoded = Decoded::of(header);
             match guard.protection.access(&in_force, decoded.credentials(), need).await {
-                Access::Granted => next.run(request).await,
-                refused => refusal(refused, need),
+                Access::Granted => Ok(next.run(request).await),
+                refused => Err(refusal(refused, need)),
             }
         }
-    };
+    }
+    .unwrap_or_else(|refused| if is_call { of_call(&refused) } else { refused });
     for (name, value) in &in_force.headers {
         response.headers_mut().insert(name, value.clone());
     }
+    response
+}
+
+/// Whether the client speaks gRPC, which knows no statuses of HTTP.
+fn is_grpc(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    kind.starts_with(GRPC.as_bytes())
+}
+
+/// A refusal as a call is answered: its status as a number of the protocol, and no message.
+fn of_call(refused: &Response) -> Response {
+    let (code, message) = match refused.status() {
+        StatusCode::UNAUTHORIZED => (16, "no credentials that are known here"),
+        StatusCode::FORBIDDEN => (7, "the token lacks the scope that this needs"),
+        StatusCode::TOO_MANY_REQUESTS => (8, "too many requests (rate_limit): try again later"),
+        StatusCode::SERVICE_UNAVAILABLE => (14, "too many passwords to check: try again later"),
+        StatusCode::BAD_REQUEST => (3, "the request names no sound host"),
+        _ => (13, "the password could not be checked"),
+    };
+    let mut response = Response::default();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
+    headers.insert("grpc-status", HeaderValue::from(code));
+    headers.insert("grpc-message", HeaderValue::from_static(message));
     response
 }
 
@@ -141,6 +170,25 @@ mod tests {
             let request = hosts.iter().fold(axum::http::Request::builder(), |r, host| r.header(HOST, *host));
             let request = request.version(version).body(axum::body::Body::empty()).unwrap();
             assert_eq!(check_host(&request).is_ok(), sound, "{version:?} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_refused_is_told_so_in_its_own_words() {
+        for (kind, is_call) in
+            [("application/grpc", true), ("application/grpc+proto", true), ("text/plain", false)]
+        {
+            let request = axum::http::Request::builder().header(CONTENT_TYPE, kind);
+            assert_eq!(is_grpc(&request.body(axum::body::Body::empty()).unwrap()), is_call, "{kind}");
+        }
+        for (access, code) in
+            [(Access::Unknown, "16"), (Access::Forbidden, "7"), (Access::Busy, "14"), (Access::Failed, "13")]
+        {
+            let response = of_call(&refusal(access, Scope::Write));
+            let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+            assert_eq!((response.status(), header("grpc-status")), (StatusCode::OK, code.to_owned()));
+            assert_eq!(header("content-type"), "application/grpc");
+            assert!(header("grpc-message").len() > 10);
         }
     }
 

@@ -1,5 +1,6 @@
 """Sends metrics by OpenTelemetry's SDK over gRPC to the address that is given, and then odd calls, whose
-outcomes it prints. Further arguments: the file of an authority, which makes it TLS, and a bearer token."""
+outcomes it prints. Further arguments: the file of an authority, which makes it TLS, a bearer token, and the files
+of a certificate and of its key."""
 
 import sys
 
@@ -15,7 +16,12 @@ address = sys.argv[1]
 credentials, headers = None, ()
 if len(sys.argv) > 2:
     with open(sys.argv[2], "rb") as authority:
-        credentials = grpc.ssl_channel_credentials(authority.read())
+        authorities = authority.read()
+    own = {}
+    if len(sys.argv) > 4:
+        with open(sys.argv[4], "rb") as certificate, open(sys.argv[5], "rb") as key:
+            own = {"certificate_chain": certificate.read(), "private_key": key.read()}
+    credentials = grpc.ssl_channel_credentials(authorities, **own)
     headers = (("authorization", "Bearer " + sys.argv[3]),)
 
 exporter = OTLPMetricExporter(
@@ -53,3 +59,6 @@ outcome("bomb", "Export", bytes(64 << 20), compression=grpc.Compression.Gzip)
 outcome("elsewhere", "Other", b"")
 outcome("stranger", "Export", b"", metadata=())
 outcome("reader", "Export", b"", metadata=(("authorization", "Bearer reading"),))
+if len(sys.argv) > 4:
+    channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(authorities))
+    outcome("certless", "Export", b"")
