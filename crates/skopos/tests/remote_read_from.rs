@@ -1,7 +1,7 @@
 //! Queries read from other servers too (`remote_read`): real ones, streamed, and our own. What they answer is
 //! what those servers answer themselves; one that is away or wrong costs a warning.
 
-use crate::support::{PATIENCE, ask, instant, json, range, server};
+use crate::support::{PATIENCE, ask, instant, json, peak_resident_bytes, range, server};
 use skopos_testkit::{
     misbehaving::{Misbehaviour, Server},
     peers,
@@ -195,4 +195,53 @@ fn a_query_that_waits_for_another_server_ends_with_its_client() {
         let shown = json(&reader.get("/api/v1/status/active_queries"));
         shown["data"].as_array().unwrap().is_empty().then_some(())
     });
+}
+
+#[test]
+fn an_answer_that_is_too_long_ends_the_query_at_its_memory() {
+    let end = now_ms() / 10_000 * 10_000;
+    let streamed = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse".to_owned();
+    let servers = [
+        Server::start([Misbehaviour::EndlessBody]),
+        Server::start([Misbehaviour::Answers {
+            status: 200,
+            content_type: streamed,
+            body: vec![7; 200 << 20],
+        }]),
+    ];
+    for other in servers {
+        let mut reader = server()
+            .config(&format!("remote_read: [{{url: '{}', read_recent: true}}]\n", other.url("/read")))
+            .flag("--query.max-memory=32MiB")
+            .flag(RECEIVING)
+            .start();
+        remote::write(&reader, Protocol::V1, &content(end, &[]));
+        let before = peak_resident_bytes(reader.process().id());
+        let answer = ask(&reader, "/api/v1/query", &[("query", "count(counted_total)")]);
+        assert!(answer.status == 422 && answer.text().contains("query.max-memory"), "{}", answer.text());
+        let more = peak_resident_bytes(reader.process().id()) - before;
+        println!("{} MiB more at the peak", more >> 20);
+        // The answer may be held twice while its memory grows.
+        assert!(more < 96 << 20, "{more} bytes more were resident");
+    }
+}
+
+#[test]
+fn an_answer_that_says_a_length_that_is_not_true_takes_no_memory() {
+    let end = now_ms() / 10_000 * 10_000;
+    // Snappy that says it would become two gigabytes.
+    let body = vec![0xff, 0xff, 0xff, 0xff, 0x07, 0x00];
+    let content_type = "application/x-protobuf".to_owned();
+    let bomb = Server::start([Misbehaviour::Answers { status: 200, content_type, body }]);
+    let mut reader = server()
+        .config(&format!("remote_read: [{{url: '{}', read_recent: true}}]\n", bomb.url("/read")))
+        .flag(RECEIVING)
+        .start();
+    remote::write(&reader, Protocol::V1, &content(end, &[]));
+    let before = peak_resident_bytes(reader.process().id());
+    let answer = json(&ask(&reader, "/api/v1/query", &[("query", "count(counted_total)")]));
+    assert_eq!(answer["data"]["result"][0]["value"][1], "40", "what is here is there: {answer}");
+    assert!(answer["warnings"][0].as_str().unwrap_or_default().contains("cannot be read"), "{answer}");
+    let more = peak_resident_bytes(reader.process().id()) - before;
+    assert!(more < 32 << 20, "{more} bytes more were resident");
 }

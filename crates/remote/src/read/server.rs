@@ -6,7 +6,7 @@ use crate::{
     config::RemoteReadConfig,
     endpoint::{EndpointError, connect},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use reqwest::{
     Method, Url,
@@ -169,14 +169,13 @@ impl Server {
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_streamed = kind.is_some_and(|kind| kind.starts_with("application/x-streamed-protobuf"));
-        let mut body = BytesMut::new();
+        let mut body = Vec::new();
         while let Some(part) = response.chunk().await.map_err(lost)? {
-            // What others send is charged like all that a query holds.
-            budget.charge_memory(part.len() as u64)?;
+            make_room(&mut body, part.len(), budget)?;
             budget.check()?;
             body.extend_from_slice(&part);
         }
-        let body = body.freeze();
+        let (held, body) = (body.capacity() as u64, Bytes::from(body));
         if is_streamed {
             let max = usize::try_from(self.config.chunked_read_limit).unwrap_or(usize::MAX);
             return Ok(Answer::chunked(&body, max, &added)?);
@@ -187,7 +186,7 @@ impl Server {
         budget.charge_memory(bytes as u64)?;
         let mut plain = Vec::new();
         pushed::unpack(&body, bytes, &mut plain).map_err(wrong)?;
-        budget.release_memory(body.len() as u64);
+        budget.release_memory(held);
         Ok(Answer::sampled(&Bytes::from(plain), &added)?)
     }
 
@@ -230,6 +229,17 @@ impl Server {
         tracing::debug!(url = self.shown, reason, "a query goes on without what this server has");
         budget.warn(format!("remote_read: {}: {reason}", self.shown));
     }
+}
+
+/// Makes room for `more` bytes. What others send is charged like all that a query holds: the room for it.
+fn make_room(body: &mut Vec<u8>, more: usize, budget: &QueryBudget) -> Result<(), QueryError> {
+    let needed = body.len() + more;
+    if needed > body.capacity() {
+        let room = needed.max(body.capacity() + body.capacity() / 2);
+        budget.charge_memory((room - body.capacity()) as u64)?;
+        body.reserve_exact(room - body.len());
+    }
+    Ok(())
 }
 
 /// Waits until the query has to end: its client has gone, or its time is over.
