@@ -11,6 +11,10 @@
 //! - `replay`: what is answered while a large log is read
 //! - `retention`: what a running server no longer keeps
 //! - `hostile_targets`, `slow_targets`: what bad targets do to themselves, to others and to memory
+//! - `flapping`: a target that fails in all ways, beside Prometheus 3
+//! - `reload_under_load`: thousands of targets while the configuration changes
+//! - `floods`: requests in masses from strangers
+//! - `long_bodies`: bodies of very many lines, and series that are ever new
 //! - `tsdb_tool`: what the command line does with data directories, beside promtool
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
 //! - `tool_connection`: how the command line gets through to servers of TLS, and what it does not print
@@ -61,9 +65,12 @@ mod discovery;
 mod documented;
 mod exporters;
 mod federate;
+mod flapping;
+mod floods;
 mod hostile_targets;
 mod kill_nine;
 mod limits;
+mod long_bodies;
 mod names;
 mod otlp;
 mod own_machine;
@@ -75,6 +82,7 @@ mod query_ranks;
 mod query_stats;
 mod query_tool;
 mod relabel;
+mod reload_under_load;
 mod remote_read;
 mod remote_read_from;
 mod remote_write;
