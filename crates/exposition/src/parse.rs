@@ -75,7 +75,8 @@ impl PartialEq for Sample<'_> {
     }
 }
 
-/// Reads the entries of one exposition. Ends behind the last entry or behind the first error.
+/// Reads the entries of one exposition. Ends behind the last entry or behind the first error, unless its line is
+/// passed over then.
 #[derive(Clone, Debug)]
 pub struct Parser<'a> {
     format: Format,
@@ -89,6 +90,11 @@ pub struct Parser<'a> {
     /// Whether something follows that is not in `input`.
     more_follows: bool,
     done: bool,
+    /// Where the entry began that cannot be read.
+    failed_at: usize,
+    /// A line's begin from which lines are counted, and how many stand before it.
+    counted_from: usize,
+    lines_before: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -103,6 +109,9 @@ impl<'a> Parser<'a> {
             max_line_bytes: DEFAULT_MAX_LINE_BYTES,
             more_follows: false,
             done: false,
+            failed_at: 0,
+            counted_from: 0,
+            lines_before: 0,
         };
         parser.validate_from(0);
         parser
@@ -182,8 +191,8 @@ impl<'a> Parser<'a> {
     ) -> Result<Entry<'a>, ParseError> {
         match sample {
             Ok(sample) if self.at - start <= self.max_line_bytes => Ok(Entry::Sample(sample)),
-            Ok(_) => Err(self.fail(self.too_long(start))),
-            Err(fault) => Err(self.fail(fault)),
+            Ok(_) => Err(self.fail(start, self.too_long(start))),
+            Err(fault) => Err(self.fail(start, fault)),
         }
     }
 
@@ -192,11 +201,27 @@ impl<'a> Parser<'a> {
         Fault::new(start, ParseErrorKind::LineTooLong { max: self.max_line_bytes })
     }
 
-    /// Ends reading with an error.
+    /// Ends reading with an error of the entry that began at `start`.
     #[cold]
-    fn fail(&mut self, fault: Fault) -> ParseError {
+    fn fail(&mut self, start: usize, fault: Fault) -> ParseError {
         self.done = true;
-        fault.locate(self.input)
+        self.failed_at = start;
+        let mut error = fault.locate(self.input, self.counted_from);
+        error.line += self.lines_before;
+        error
+    }
+
+    /// Behind an error: goes on with the line that follows the one where what cannot be read began.
+    #[cold]
+    pub fn pass_over_line(&mut self) {
+        let end = memchr::memchr(b'\n', &self.input[self.failed_at..]).map(|end| self.failed_at + end + 1);
+        self.at = end.unwrap_or(self.input.len());
+        self.lines_before += memchr::memchr_iter(b'\n', &self.input[self.counted_from..self.at]).count();
+        self.counted_from = self.at;
+        if self.at > self.valid_from + self.valid.len() {
+            self.validate_from(self.at);
+        }
+        self.done = false;
     }
 
     /// The next entry of the classic format.

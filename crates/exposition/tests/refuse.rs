@@ -277,3 +277,33 @@ proptest! {
         }
     }
 }
+
+/// What is read of a classic text, its bad lines passed over.
+fn read_on(input: &[u8]) -> Vec<String> {
+    let (mut parser, mut all) = (Parser::new(Format::Text, input), Vec::new());
+    while let Some(entry) = parser.next() {
+        match entry {
+            Ok(Entry::Sample(sample)) => all.push(sample.series.metric_name().into_owned()),
+            Ok(_) => {}
+            Err(e) => {
+                all.push(format!("{}:{}", e.line, e.column));
+                parser.pass_over_line();
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn reading_goes_on_behind_a_line_that_is_passed_over() {
+    for (input, read) in [
+        (&b"a 1\nbad line x\nb 2\n"[..], vec!["a", "2:5", "b"]),
+        (b"bad\n\n  bad x\nb 2", vec!["1:4", "3:7", "b"]),
+        (b"# TYPE a nothing\na 1\n# HELP\nx", vec!["1:10", "a", "4:2"]),
+        (b"a{x=\"\xff\"} 1\nb 1\nc{x=\"\xff\"} 1\nd 1\n", vec!["1:6", "b", "3:6", "d"]),
+        (b"a{x=\"1} 1\nb 1\nc 1\n", vec!["1:5", "b", "c"]),
+        (b"bad", vec!["1:4"]),
+    ] {
+        assert_eq!(read_on(input), read, "{}", String::from_utf8_lossy(input));
+    }
+}

@@ -9,7 +9,7 @@ use crate::{
     remote_write,
     stats::{Protocol, Stats, add},
     tally::Tally,
-    text::{Body, Readiness},
+    text::Body,
     unzip::unzip,
 };
 use parking_lot::Mutex;
@@ -154,16 +154,15 @@ impl Intake {
     }
 
     /// Commits a part of a request that is not held as a whole.
-    pub(crate) fn window(&self, body: &Body<'_>) -> Result<(Tally, Readiness), IntakeError> {
+    pub(crate) fn window(&self, body: &Body<'_>) -> Result<Tally, IntakeError> {
         self.cache.tidy(self.now());
         let mut scratch = self.spare.lock().pop().unwrap_or_default();
-        let mut readiness = Readiness::More;
         let done = self.committed(body, &mut scratch, |batch, rest| {
-            readiness = body.read(self, batch, rest);
+            body.read(self, batch, rest);
             Ok(())
         });
         self.keep(scratch);
-        Ok((done?, readiness))
+        done
     }
 
     /// Makes durable what was committed.
@@ -203,7 +202,7 @@ impl Intake {
         scratch: &mut Scratch,
         read: impl FnOnce(&mut Batch<'_>, Rest<'_>) -> Result<(), IntakeError>,
     ) -> Result<Tally, IntakeError> {
-        let latest = self.now().plus(FUTURE_TOLERANCE);
+        let latest = self.latest();
         let setting = Setting { cache: &self.cache, max_labels: self.limits.labels, latest };
         let (mut batch, rest) = Batch::begin(self.into.storage.appender(), setting, names, scratch);
         read(&mut batch, rest)?;
@@ -256,6 +255,11 @@ impl Intake {
 
     pub(crate) fn cache(&self) -> &SeriesCache {
         &self.cache
+    }
+
+    /// Samples that claim to be newer are refused.
+    pub(crate) fn latest(&self) -> TimestampMs {
+        self.now().plus(FUTURE_TOLERANCE)
     }
 
     pub(crate) fn now(&self) -> TimestampMs {

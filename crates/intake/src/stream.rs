@@ -6,7 +6,7 @@ use crate::{
     intake::{BYTES_FOR_EACH, Intake},
     limits,
     tally::Tally,
-    text::{Body, Readiness},
+    text::Body,
     unzip::Unpacker,
 };
 use std::sync::Arc;
@@ -34,7 +34,6 @@ struct Lines {
     bytes: u64,
     lines_before: usize,
     tally: Tally,
-    readiness: Readiness,
 }
 
 impl Stream {
@@ -58,7 +57,6 @@ impl Stream {
             bytes: 0,
             lines_before: 0,
             tally: Tally::default(),
-            readiness: Readiness::More,
         };
         Ok(Self { unpacker: Unpacker::new(compression)?, lines })
     }
@@ -94,9 +92,6 @@ impl Lines {
             let max = usize::try_from(max).unwrap_or(usize::MAX);
             return Err(IntakeError::TooLong { what: "body, unpacked,", limit: limits::IMPORT_BYTES, max });
         }
-        if self.readiness == Readiness::Over {
-            return Ok(());
-        }
         self.charge(self.window.len() + plain.len())?;
         self.window.extend_from_slice(plain);
         if self.window.len() < WINDOW_BYTES {
@@ -127,16 +122,14 @@ impl Lines {
 
     /// Stores the first `bytes` of the window, which are whole lines.
     fn store(&mut self, bytes: usize) -> Result<(), IntakeError> {
-        if bytes > 0 && self.readiness == Readiness::More {
+        if bytes > 0 {
             let body = Body {
                 plain: &self.window[..bytes],
                 format: &self.format,
                 extra: &self.extra,
                 lines_before: self.lines_before,
             };
-            let (tally, readiness) = self.intake.window(&body)?;
-            self.tally.join(tally);
-            self.readiness = readiness;
+            self.tally.join(self.intake.window(&body)?);
             self.lines_before += self.window[..bytes].iter().filter(|b| **b == b'\n').count();
         }
         self.window.drain(..bytes);

@@ -118,14 +118,6 @@ pub(crate) struct Body<'a> {
     pub(crate) lines_before: usize,
 }
 
-/// Whether what follows can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readiness {
-    More,
-    /// Something stands there behind which nothing can be read.
-    Over,
-}
-
 impl Intake {
     /// Takes a body of text that is held as a whole, as one batch.
     ///
@@ -146,7 +138,7 @@ impl Intake {
                 .and_then(|()| {
                     let body = Body { plain: &plain, format, extra, lines_before: 0 };
                     intake.batch(protocol, &body, scratch, |batch, rest| {
-                        let _told_by_what_is_refused = body.read(intake, batch, rest);
+                        body.read(intake, batch, rest);
                         Ok(())
                     })
                 });
@@ -157,7 +149,7 @@ impl Intake {
 }
 
 impl Body<'_> {
-    pub(crate) fn read(&self, intake: &Intake, batch: &mut Batch<'_>, mut rest: Rest<'_>) -> Readiness {
+    pub(crate) fn read(&self, intake: &Intake, batch: &mut Batch<'_>, mut rest: Rest<'_>) {
         let (cache, now) = (intake.cache(), intake.now());
         let mut extra = vec![PART];
         for (name, value) in self.extra.instead.iter().chain(&self.extra.missing) {
@@ -188,7 +180,6 @@ impl Body<'_> {
                 batch.tally.refuse_other(format_args!("line {number}: {reason}: {line}"));
             }
         }
-        Readiness::More
     }
 
     /// The key of a series of these parts.
@@ -284,15 +275,15 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Reads up to the first line that is none; what stands before it is taken.
     fn exposition(
         &self,
         at: TimestampMs,
         known: (&SeriesCache, &[u8]),
         batch: &mut Batch<'_>,
         rest: &mut Rest<'_>,
-    ) -> Readiness {
-        for entry in Parser::new(Format::Text, self.plain) {
+    ) {
+        let mut parser = Parser::new(Format::Text, self.plain);
+        while let Some(entry) = parser.next() {
             match entry {
                 Ok(Entry::Sample(sample)) => {
                     let bytes = sample.series.as_bytes();
@@ -304,12 +295,11 @@ impl Body<'_> {
                 Ok(_) => {}
                 Err(mut e) => {
                     e.line += self.lines_before;
-                    batch.tally.refuse_other(format_args!("{e}; nothing behind it was read"));
-                    return Readiness::Over;
+                    batch.tally.refuse_other(format_args!("{e}"));
+                    parser.pass_over_line();
                 }
             }
         }
-        Readiness::More
     }
 
     fn read_labels(&self, place: Place, into: &mut LabelsBuilder) -> Result<(), &'static str> {

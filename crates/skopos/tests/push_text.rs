@@ -108,6 +108,19 @@ fn a_bad_line_costs_itself_alone() {
     assert_eq!(answer.status, 400);
     assert!(text.contains("line 2: there are no fields: bad") && text.contains("line 4"), "{text}");
     assert_eq!((value(&server, "good_v"), value(&server, "also_v")), (Some(1.0), Some(2.0)));
+    let page = b"page_a 1\nbad line x\npage_b 2\n# TYPE page_c nothing\npage_c 3\n";
+    let answer = post(&server, "/api/v1/import/prometheus", &[], page);
+    assert_eq!(answer.status, 400);
+    let told: Vec<String> = answer.text().lines().map(|l| l.chars().take(7).collect()).collect();
+    assert_eq!(told, ["line 2,", "line 4,"], "{}", answer.text());
+    for (name, stored) in [("page_a", 1.0), ("page_b", 2.0), ("page_c", 3.0)] {
+        assert_eq!(value(&server, name), Some(stored), "{name}");
+    }
+    let many = "bad line x\n".repeat(20_000) + "page_d 4\n";
+    let answer = post(&server, "/api/v1/import/prometheus", &[], many.as_bytes());
+    assert!(answer.text().ends_with("and 19990 more like these\n\n"), "{}", answer.text());
+    assert!(answer.text().starts_with("line 1, column 5"), "{}", answer.text());
+    assert_eq!(value(&server, "page_d"), Some(4.0));
     for (path, body, part) in [
         ("/write?precision=x", "m v=1", "precision"),
         ("/api/v1/import/csv", "a,1", "missing `format`"),

@@ -10,7 +10,11 @@ use skopos_testkit::{
     skopos::Skopos,
     wait_until,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{Read, Write},
+    net::TcpStream,
+};
 
 const CONFIG: &str = "global: {scrape_interval: 200ms}\n";
 
@@ -108,6 +112,99 @@ fn requests_have_the_answers_of_the_pushgateway() {
         assert_eq!(ask(server, "PUT", "/api/v1/admin/wipe", b"").status, 202);
         assert_eq!(groups(&json(&server.get("/api/v1/metrics"))).len(), 0);
     }
+}
+
+/// Paths that are no group's, or another's than one may think.
+const ODD_PATHS: [&str; 55] = [
+    "/metrics",
+    "/metrics/",
+    "/metrics/job",
+    "/metrics/job/",
+    "/metrics/job/a/",
+    "/metrics/job/a/x",
+    "/metrics/job/a/x/",
+    "/metrics/job/a/x/y/",
+    "/metrics/job/a/x/y/z/",
+    "/metrics/job//",
+    "/metrics/job//x/y",
+    "/metrics/job/a//x",
+    "/metrics/job/a//",
+    "/metrics/job/a/x//z/1",
+    "/metrics/job/a//y/z/1",
+    "/metrics/jobx/j",
+    "/metrics/foo/j",
+    "/metrics/Job/j",
+    "/metrics/JOB/j/x/y",
+    "/metrics/jobfoo@base64/Zm9v",
+    "/metrics/job@base64",
+    "/metrics/job@base64/",
+    "/metrics/job@BASE64/Zm9v",
+    "/metrics/job@base64/Zm9v/",
+    "/metrics/job;/j",
+    "/metrics/nojob/vict",
+    "/metrics/x/y/job/j",
+    "/metrics/instance/i/job/j",
+    "/metrics//job/j30",
+    "//metrics/job/j",
+    "/metrics/./job/j",
+    "/metrics/../metrics/job/j",
+    "/metrics/job/./x",
+    "/metrics/job/../x",
+    "/metrics/job/a/../b",
+    "/metrics/job/a/x/../y/z",
+    "/metrics/%6aob/j",
+    "/metrics/job%2Fj",
+    "/metrics/job/a%2Fb",
+    "/metrics/job/a/x%2Fb",
+    "/metrics/job%40base64/Zm9v",
+    "/metrics/job/a%",
+    "/metrics/job/a%4",
+    "/metrics/job/a?x=y",
+    "/metrics/job/a/%78/y",
+    "/metrics/job/a/x@base64/=",
+    "/metrics/job/a/job/b",
+    "/metrics/job/a/job@base64/Yg",
+    "/metrics/job/a/x@base64",
+    "/metrics/job/a/@base64/Yg",
+    "/metrics/job/a/x@base64@base64/Yg",
+    "/metrics/job/a/instance/",
+    "/metrics/job@base64/Zm9v/x/y/z",
+    "/metrics/job/%C3%BC",
+    "/metrics/job/a/%C3%A9/y",
+];
+
+/// The status of an answer; one redirect is as good as another.
+fn status(server: &Service, method: &str, path: &str) -> u16 {
+    // What a client would make of the path is not asked.
+    let body = if method == "DELETE" { "" } else { "vict 1\n" };
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n", body.len());
+    let mut client = TcpStream::connect(server.address()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(client, "{head}Connection: close\r\n\r\n{body}").unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).unwrap_or_else(|| panic!("{method} {path}: {answer}"));
+    if status.starts_with('3') { 300 } else { status.parse().unwrap() }
+}
+
+#[test]
+fn odd_paths_have_the_answers_of_the_pushgateway() {
+    let (peer, ours) = (peers::pushgateway(&[]), gateway().start());
+    for server in [&peer, &ours] {
+        assert_eq!(ask(server, "PUT", "/metrics/job/vict", b"vict 1\n").status, 200);
+    }
+    let mut different = Vec::new();
+    for (path, method) in ODD_PATHS.iter().flat_map(|p| ["PUT", "POST", "DELETE"].map(|m| (p, m))) {
+        let (theirs, own) = (status(&peer, method, path), status(&ours, method, path));
+        if theirs != own {
+            different.push(format!("{method} {path}: {theirs}, ours {own}"));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    let [theirs, own] = [&peer, &ours].map(|server| groups(&json(&server.get("/api/v1/metrics"))));
+    assert_eq!(theirs, own);
+    assert!(own.keys().any(|labels| labels.contains("vict")), "{own:?}");
 }
 
 /// Groups by their labels, without times; labels and buckets in no order.

@@ -9,12 +9,16 @@ use crate::{
 };
 use axum::{
     extract::Request,
-    http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, Method, StatusCode,
+        header::{CONTENT_TYPE, LOCATION},
+    },
     response::{IntoResponse, Response},
 };
-use skopos_intake::{Form, GroupingKey, Pushgateway, Replace};
+use percent_encoding::percent_decode_str;
+use skopos_intake::{Form, GroupingKey, PathError, Pushgateway, Replace};
 use skopos_model::DurationMs;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Where the grouping key begins.
 const METRICS: &str = "/metrics/";
@@ -24,6 +28,10 @@ pub(crate) async fn group(Ready(parts): Ready, request: Request) -> Response {
     let Some(gateway) = parts.push.options.gateway.clone() else {
         return Way::Pushgateway.not_enabled().into_response();
     };
+    if let Some(path) = in_small_letters(request.uri().path()) {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        return (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, path + &query)]).into_response();
+    }
     match changed(parts, gateway, request).await {
         Ok(status) => status.into_response(),
         Err(e) => e.into_response(),
@@ -63,16 +71,40 @@ fn bad(reason: String) -> PushError {
     PushError::new(StatusCode::BAD_REQUEST, reason)
 }
 
-/// The grouping key of a path, whatever stands before it.
+fn not_there(reason: String) -> PushError {
+    PushError::new(StatusCode::NOT_FOUND, reason)
+}
+
+/// The grouping key of a path, whatever stands before it. As in the Pushgateway escapes are decoded first: one
+/// that stands for a slash is a slash.
 fn key_of(path: &str) -> Result<GroupingKey, PushError> {
     let rest = path.find(METRICS).map_or("", |at| &path[at + METRICS.len()..]);
-    // Each part has its own escapes: one may stand for a slash.
-    let decoded = |part: &str| {
-        let pair = format!("{}=", part.replace('+', "%2B"));
-        form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
-    };
-    let parts: Vec<String> = rest.split('/').map(decoded).collect();
-    GroupingKey::parse(&parts).map_err(|e| bad(e.to_string()))
+    let has_gap = rest.split('/').any(|part| matches!(part, "." | "..")) || rest.contains("//");
+    if has_gap {
+        return Err(not_there("a path has no empty parts and no dots".to_owned()));
+    }
+    let decoded =
+        decoded(rest).ok_or_else(|| bad(format!("the path {rest:?} has an escape that is none")))?;
+    GroupingKey::parse(&decoded).map_err(|e| match e {
+        PathError::NotJob(_) => not_there(e.to_string()),
+        e => bad(e.to_string()),
+    })
+}
+
+/// A path without its escapes; none where one of them is none, or what comes out is not UTF-8.
+fn decoded(path: &str) -> Option<Cow<'_, str>> {
+    let is_hex = |text: &str| text.as_bytes().get(..2).is_some_and(|d| d.iter().all(u8::is_ascii_hexdigit));
+    let is_whole = path.split('%').skip(1).all(is_hex);
+    is_whole.then(|| percent_decode_str(path).decode_utf8().ok()).flatten()
+}
+
+/// Where `job` is written as it is meant, when it stands there in other letters.
+fn in_small_letters(path: &str) -> Option<String> {
+    let at = path.find(METRICS)? + METRICS.len();
+    let (word, rest) = path[at..].split_once('/')?;
+    let small = word.to_ascii_lowercase();
+    let is_meant = small != word && matches!(small.as_str(), "job" | "job@base64");
+    is_meant.then(|| format!("{}{small}/{rest}", &path[..at]))
 }
 
 /// How the body is written: as in the Pushgateway, text where nothing else is said.
@@ -110,9 +142,13 @@ mod tests {
     #[test]
     fn keys_are_read_from_paths_part_by_part() {
         let key = |path: &str| key_of(path).map(|key| key.labels().to_string()).map_err(|e| e.message);
-        assert_eq!(key("/metrics/job/a%20b/x/c%2Fd"), Ok(r#"{job="a b", x="c/d"}"#.to_owned()));
+        assert_eq!(key("/metrics/job/a%20b/x%2Fc"), Ok(r#"{job="a b", x="c"}"#.to_owned()));
         assert_eq!(key("/prefix/metrics/job/a+b"), Ok(r#"{job="a+b"}"#.to_owned()));
         assert_eq!(key("/metrics/job@base64/YQ"), Ok(r#"{job="a"}"#.to_owned()));
-        assert!(key("/metrics/job/").is_err());
+        for path in ["/metrics/job/", "/metrics/job/a%2", "/metrics/job/%ff", "/metrics/nojob/a"] {
+            assert!(key(path).is_err(), "{path}");
+        }
+        assert_eq!(in_small_letters("/p/metrics/JOB/A/b"), Some("/p/metrics/job/A/b".to_owned()));
+        assert_eq!(in_small_letters("/metrics/job/JOB/b"), None);
     }
 }

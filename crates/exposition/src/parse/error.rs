@@ -119,9 +119,11 @@ impl Fault {
         Self { at, kind }
     }
 
+    /// The error; lines are counted from the byte `from` on, at which one begins.
     #[cold]
-    pub(super) fn locate(self, input: &[u8]) -> ParseError {
+    pub(super) fn locate(self, input: &[u8], from: usize) -> ParseError {
         let (before, rest) = input.split_at(self.at.min(input.len()));
+        let before = &before[from.min(before.len())..];
         let line_start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
         ParseError {
             line: memchr::memchr_iter(b'\n', before).count() + 1,

@@ -39,8 +39,8 @@ impl<'a> Parser<'a> {
         let with_quotes = self.format == Format::OpenMetrics;
         let meta = match meta {
             Ok(meta) if self.at - start <= self.max_line_bytes => meta,
-            Ok(_) => return Err(self.fail(self.too_long(start))),
-            Err(fault) => return Err(self.fail(fault)),
+            Ok(_) => return Err(self.fail(start, self.too_long(start))),
+            Err(fault) => return Err(self.fail(start, fault)),
         };
         Ok(match meta {
             Meta::Help { name, text, has_escapes: false } => {

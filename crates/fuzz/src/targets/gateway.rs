@@ -33,8 +33,7 @@ pub(super) fn any(bytes: &[u8]) -> bool {
     let Some((kind, body)) = bytes.split_first() else { return false };
     let env = SimWorld::new(1).env();
     env.fs.create_dir_all(Path::new("/d")).expect("there is room");
-    let parts = ["job", "j", "x", "y"].map(str::to_owned);
-    let key = GroupingKey::parse(&parts).expect("it is one");
+    let key = GroupingKey::parse("job/j/x/y").expect("it is one");
     let gateway = open(&env);
     let form = if kind % 2 == 0 { Form::Text } else { Form::Delimited };
     let is_taken = gateway.push(&key, (form, body), Replace::Names, None).is_ok();

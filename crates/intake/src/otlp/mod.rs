@@ -45,7 +45,7 @@ impl Intake {
                 OtlpForm::Protobuf => otlp::read(&plain)?,
                 OtlpForm::Json => otlp::read_json(&plain)?,
             };
-            let translated = translate::translate(&resources, config);
+            let translated = translate::translate(&resources, config, intake.latest());
             drop((resources, plain));
             held.take(translated.request.len().saturating_mul(crate::intake::BYTES_FOR_EACH))?;
             let message = remote_write::Message::of(&translated.request, Version::One, intake.cache())?;
@@ -53,6 +53,7 @@ impl Intake {
                 for reason in &translated.refused {
                     batch.tally.refuse_other(format_args!("{reason}"));
                 }
+                batch.tally.exemplars_passed_over += translated.exemplars_passed_over;
                 Ok(remote_write::read(&message, (intake.cache(), intake.metrics()), batch, rest)?)
             })
         })

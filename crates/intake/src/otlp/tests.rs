@@ -2,13 +2,13 @@
 
 use super::{translate::translate, *};
 use skopos_proto::{
-    otlp::{Added, Buckets, Data, Exponential, Metric, Number, Point, Resource},
-    pushed::{AnyHistogram, Item, Part, Parts, Series, labels},
+    otlp::{Added, Buckets, Data, Exemplar, Exponential, Metric, Number, Point, Resource},
+    pushed::{AnyHistogram, Item, Part, Parts, Series, exemplar, labels},
 };
 
 /// The series of a translation, with their floats, or the buckets of their histograms.
 fn series(resources: &[Resource], config: &OtlpConfig) -> (Vec<String>, Vec<String>) {
-    let translated = translate(resources, config);
+    let translated = translate(resources, config, skopos_model::TimestampMs::new(1_000));
     let (mut parts, mut all) = (Parts::of(&translated.request, Version::One), Vec::new());
     while let Some(part) = parts.next_part().unwrap() {
         let Part::Series(message) = part else { continue };
@@ -32,6 +32,10 @@ fn series(resources: &[Resource], config: &OtlpConfig) -> (Vec<String>, Vec<Stri
                         "{name} schema {} {spans:?} {:?}",
                         any.whole.layout.schema, any.whole.positive_deltas
                     ));
+                }
+                Item::Exemplar(message) => {
+                    let read = exemplar(message).unwrap();
+                    all.push(format!("{name} exemplar {}", read.value));
                 }
                 other => all.push(format!("{name} {other:?}")),
             }
@@ -105,6 +109,57 @@ fn points_become_series_of_their_resource() {
         ),
         "{all:?}"
     );
+}
+
+#[test]
+fn exemplars_stand_with_the_bucket_that_they_fell_into() {
+    let of = |value| Exemplar { attributes: pairs(&[("trace_id", "03")]), time_ns: 5_000_000, value };
+    let with =
+        |exemplars: &[f64]| Point { exemplars: exemplars.iter().copied().map(of).collect(), ..point(&[]) };
+    let histogram = otlp::Histogram {
+        point: with(&[50.0, 0.5, 1.0, 1.5]),
+        count: 4,
+        bounds: vec![1.0, 2.5],
+        counts: vec![2, 1, 1],
+        ..otlp::Histogram::default()
+    };
+    let sums = Added { temporality: 2, is_monotonic: false };
+    let metrics = vec![
+        metric("h", "", Data::Histogram(vec![histogram], CUMULATIVE)),
+        metric("s", "", Data::Sum(vec![Number { point: with(&[7.0]), value: 1.0 }], sums)),
+        metric("g", "", Data::Gauge(vec![Number { point: with(&[8.0, 9.0]), value: 1.0 }])),
+    ];
+    let resource = Resource { metrics, ..Resource::default() };
+    let found = |config: &OtlpConfig| {
+        let (all, _) = series(std::slice::from_ref(&resource), config);
+        all.into_iter().filter(|line| line.contains(" exemplar ")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found(&OtlpConfig::default()),
+        [
+            "h_bucket{le=\"1\"} exemplar 0.5",
+            "h_bucket{le=\"1\"} exemplar 1",
+            "h_bucket{le=\"2.5\"} exemplar 1.5",
+            "h_bucket{le=\"+Inf\"} exemplar 50",
+            "s exemplar 7"
+        ]
+    );
+    let custom = OtlpConfig { convert_histograms_to_nhcb: true, ..OtlpConfig::default() };
+    assert_eq!(
+        found(&custom),
+        ["h exemplar 50", "h exemplar 0.5", "h exemplar 1", "h exemplar 1.5", "s exemplar 7"]
+    );
+    let translated = translate(&[resource], &custom, skopos_model::TimestampMs::new(1_000));
+    assert_eq!(translated.exemplars_passed_over, 2);
+}
+
+#[test]
+fn a_point_from_the_future_does_not_date_its_resource() {
+    let number = |time_ns| Number { point: Point { time_ns, ..point(&[]) }, value: 1.0 };
+    let data = Data::Gauge(vec![number(7_000_000), number(9_000_000_000)]);
+    let (all, _) = series(&[resource(vec![metric("g", "", data)])], &OtlpConfig::default());
+    let info = all.iter().find(|line| line.starts_with("target_info{")).unwrap();
+    assert!(info.ends_with(" 1 @7"), "{info}");
 }
 
 #[test]

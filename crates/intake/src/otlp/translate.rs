@@ -12,7 +12,9 @@ use skopos_model::{
 use skopos_proto::{
     convert,
     messages::Sample,
-    otlp::{self, Added, Attributes, Buckets, Data, Exponential, Metric, Number, Point, Resource, Scope},
+    otlp::{
+        self, Added, Attributes, Buckets, Data, Exemplar, Exponential, Metric, Number, Point, Resource, Scope,
+    },
     write::put_labels,
 };
 use std::collections::BTreeMap;
@@ -35,15 +37,27 @@ const IDENTIFYING: [&str; 3] = ["service.namespace", "service.name", "service.in
 pub(super) struct Translated {
     pub(super) request: Vec<u8>,
     pub(super) refused: Vec<String>,
+    /// Exemplars of gauges, which have none in Prometheus either.
+    pub(super) exemplars_passed_over: u64,
 }
 
-/// Translates all of it.
-pub(super) fn translate(resources: &[Resource], config: &OtlpConfig) -> Translated {
+/// Translates all of it; points that are later than `latest` tell no time of their resource.
+pub(super) fn translate(resources: &[Resource], config: &OtlpConfig, latest: TimestampMs) -> Translated {
     let mut out = Translated::default();
     for resource in resources {
-        Translating::of(resource, config).all(resource, &mut out);
+        Translating::of(resource, config, latest).all(resource, &mut out);
     }
     out
+}
+
+/// A series of floats of a point.
+#[derive(Clone, Copy, Default)]
+struct Floats<'a> {
+    name: &'a str,
+    /// One more label.
+    more: Option<(&'a str, &'a str)>,
+    /// Those that are of this series.
+    exemplars: &'a [&'a Exemplar],
 }
 
 /// Labels by their names.
@@ -56,6 +70,14 @@ struct Translating<'a> {
     /// What measured the metric at hand, where that is wanted.
     scope: Pairs,
     newest_ns: u64,
+    latest: TimestampMs,
+}
+
+/// Whether exemplars of numbers are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HasExemplars {
+    Yes,
+    No,
 }
 
 /// What a scope becomes, as labels of its series.
@@ -77,7 +99,7 @@ fn value_of<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
 }
 
 impl<'a> Translating<'a> {
-    fn of(resource: &Resource, config: &'a OtlpConfig) -> Self {
+    fn of(resource: &Resource, config: &'a OtlpConfig, latest: TimestampMs) -> Self {
         let attributes = &resource.attributes;
         let mut common = Pairs::new();
         for (name, value) in attributes.iter().filter(|(name, _)| config.promotes(name)) {
@@ -91,7 +113,7 @@ impl<'a> Translating<'a> {
         if let Some(instance) = instance {
             common.insert("instance".to_owned(), instance.to_owned());
         }
-        Self { config, common, scope: Pairs::new(), newest_ns: 0 }
+        Self { config, common, scope: Pairs::new(), newest_ns: 0, latest }
     }
 
     fn all(mut self, resource: &Resource, out: &mut Translated) {
@@ -132,11 +154,11 @@ impl<'a> Translating<'a> {
                 return;
             }
             Data::Gauge(points) => {
-                points.iter().for_each(|point| self.number(&name, point, false, out));
+                points.iter().for_each(|point| self.number(&name, point, HasExemplars::No, out));
                 2
             }
             Data::Sum(points, added) => {
-                points.iter().for_each(|point| self.number(&name, point, added.is_monotonic, out));
+                points.iter().for_each(|point| self.number(&name, point, HasExemplars::Yes, out));
                 if added.is_monotonic { 1 } else { 2 }
             }
             Data::Histogram(points, _) if self.config.convert_histograms_to_nhcb => {
@@ -161,7 +183,9 @@ impl<'a> Translating<'a> {
 
     /// The labels of a point, with its name and one more.
     fn labels(&mut self, name: &str, point: &Point, more: Option<(&str, &str)>) -> Vec<u8> {
-        self.newest_ns = self.newest_ns.max(point.time_ns);
+        if TimestampMs::new(ms(point.time_ns)) <= self.latest {
+            self.newest_ns = self.newest_ns.max(point.time_ns);
+        }
         let mut pairs = Pairs::new();
         let mut sorted: Vec<_> = point.attributes.iter().collect();
         sorted.sort_unstable();
@@ -179,41 +203,46 @@ impl<'a> Translating<'a> {
         out
     }
 
-    fn float(
-        &mut self,
-        (name, more): (&str, Option<(&str, &str)>),
-        point: &Point,
-        value: f64,
-        out: &mut Translated,
-    ) {
-        let mut series = self.labels(name, point, more);
+    fn float(&mut self, of: Floats<'_>, point: &Point, value: f64, out: &mut Translated) {
+        let mut series = self.labels(of.name, point, of.more);
         let value = if point.flags & NO_VALUE == 0 { value } else { stale_nan() };
         put_sample(&mut series, value, point.time_ns);
+        put_exemplars(&mut series, of.exemplars.iter().copied());
         put(&mut out.request, 1, &series);
     }
 
-    fn number(&mut self, name: &str, number: &Number, has_exemplars: bool, out: &mut Translated) {
-        let point = &number.point;
-        let mut series = self.labels(name, point, None);
-        let value = if point.flags & NO_VALUE == 0 { number.value } else { stale_nan() };
-        put_sample(&mut series, value, point.time_ns);
-        if has_exemplars {
-            put_exemplars(&mut series, point);
-        }
-        put(&mut out.request, 1, &series);
+    fn number(&mut self, name: &str, number: &Number, has: HasExemplars, out: &mut Translated) {
+        let all: Vec<&Exemplar> = number.point.exemplars.iter().collect();
+        let exemplars = match has {
+            HasExemplars::Yes => &all[..],
+            HasExemplars::No => {
+                out.exemplars_passed_over += all.len() as u64;
+                &[]
+            }
+        };
+        self.float(Floats { name, exemplars, ..Floats::default() }, &number.point, number.value, out);
     }
 
+    /// Each exemplar goes to the bucket that it fell into.
     fn classic(&mut self, name: &str, of: &otlp::Histogram, out: &mut Translated) {
-        if let Some(sum) = of.sum {
-            self.float((&format!("{name}_sum"), None), &of.point, sum, out);
+        let (point, bucket) = (&of.point, format!("{name}_bucket"));
+        if let Some(value) = of.sum {
+            self.float(Floats { name: &format!("{name}_sum"), ..Floats::default() }, point, value, out);
         }
-        self.float((&format!("{name}_count"), None), &of.point, of.count as f64, out);
-        let (bucket, mut below) = (format!("{name}_bucket"), 0_u64);
+        let count = Floats { name: &format!("{name}_count"), ..Floats::default() };
+        self.float(count, point, of.count as f64, out);
+        let mut left: Vec<&Exemplar> = point.exemplars.iter().collect();
+        let mut below = 0_u64;
         for (bound, count) in of.bounds.iter().zip(&of.counts) {
             below = below.saturating_add(*count);
-            self.float((&bucket, Some(("le", &bound.to_string()))), &of.point, below as f64, out);
+            let (inside, above): (Vec<_>, Vec<_>) = left.into_iter().partition(|e| e.value <= *bound);
+            left = above;
+            let le = bound.to_string();
+            let floats = Floats { name: &bucket, more: Some(("le", &le)), exemplars: &inside };
+            self.float(floats, point, below as f64, out);
         }
-        self.float((&bucket, Some(("le", "+Inf"))), &of.point, of.count as f64, out);
+        let all = Floats { name: &bucket, more: Some(("le", "+Inf")), exemplars: &left };
+        self.float(all, point, of.count as f64, out);
     }
 
     fn custom(&mut self, name: &str, of: &otlp::Histogram, out: &mut Translated) {
@@ -260,15 +289,18 @@ impl<'a> Translating<'a> {
         let written = convert::histogram(TimestampMs::new(ms(point.time_ns)), histogram);
         put(&mut series, 4, &written.encode_to_vec());
         // Behind the sample: an exemplar needs a series that is known.
-        put_exemplars(&mut series, point);
+        put_exemplars(&mut series, &point.exemplars);
         put(&mut out.request, 1, &series);
     }
 
     fn summary(&mut self, name: &str, of: &otlp::Summary, out: &mut Translated) {
-        self.float((&format!("{name}_sum"), None), &of.point, of.sum, out);
-        self.float((&format!("{name}_count"), None), &of.point, of.count as f64, out);
+        for (suffix, value) in [("_sum", of.sum), ("_count", of.count as f64)] {
+            let name = &format!("{name}{suffix}");
+            self.float(Floats { name, ..Floats::default() }, &of.point, value, out);
+        }
         for (quantile, value) in &of.quantiles {
-            self.float((name, Some(("quantile", &quantile.to_string()))), &of.point, *value, out);
+            let more = Some(("quantile", &*quantile.to_string()));
+            self.float(Floats { name, more, ..Floats::default() }, &of.point, *value, out);
         }
     }
 
@@ -286,7 +318,7 @@ impl<'a> Translating<'a> {
         let point = Point { attributes: sorted, time_ns: self.newest_ns, ..Point::default() };
         // Promoted attributes stand there already.
         self.common.retain(|name, _| name == "job" || name == "instance");
-        self.float((TARGET_INFO, None), &point, 1.0, out);
+        self.float(Floats { name: TARGET_INFO, ..Floats::default() }, &point, 1.0, out);
     }
 }
 
@@ -343,8 +375,8 @@ fn put_sample(series: &mut Vec<u8>, value: f64, time_ns: u64) {
     put(series, 2, &Sample { value, timestamp: ms(time_ns) }.encode_to_vec());
 }
 
-fn put_exemplars(series: &mut Vec<u8>, point: &Point) {
-    for exemplar in &point.exemplars {
+fn put_exemplars<'e>(series: &mut Vec<u8>, exemplars: impl IntoIterator<Item = &'e Exemplar>) {
+    for exemplar in exemplars {
         let mut out = Vec::new();
         put_labels(&mut out, exemplar.attributes.iter().map(|(n, v)| (n.as_str(), v.as_str())));
         out.push(0x11);

@@ -32,7 +32,8 @@ pub(crate) const FAILURE_TIME: &str = "push_failure_time_seconds";
 pub struct GatewayOptions {
     /// Where groups are kept.
     pub file: PathBuf,
-    /// How long a group stays without another push, where the push does not say it; none is for ever.
+    /// How long a group stays without another push, where the push does not say it; none or nothing is for
+    /// ever.
     pub ttl: Option<DurationMs>,
     /// The most groups.
     pub max_groups: usize,
@@ -90,7 +91,7 @@ impl Pushgateway {
         Ok(Self { options, env: env.clone(), clock, groups: Mutex::new(groups), written, changes })
     }
 
-    /// Takes a push; it is durable then.
+    /// Takes a push; it is durable then. A `ttl` of nothing is for ever, none is that of the options.
     ///
     /// # Errors
     /// When it cannot be read, is not consistent with itself or with what others pushed, or the disk refuses
@@ -125,7 +126,8 @@ impl Pushgateway {
             Replace::Names => group.families.extend(families),
         }
         group.pushed_ms = now;
-        group.expires_ms = ttl.or(self.options.ttl).map(|ttl| now.saturating_add(ttl.as_ms()));
+        let ttl = ttl.or(self.options.ttl).filter(|ttl| *ttl > DurationMs::ZERO);
+        group.expires_ms = ttl.map(|ttl| now.saturating_add(ttl.as_ms()));
         self.changed();
         drop(groups);
         self.keep()

@@ -17,18 +17,18 @@ impl Life {
     }
 
     fn open(&self) -> Pushgateway {
-        let options = GatewayOptions {
-            file: "/d/pushgateway.json".into(),
-            ttl: None,
-            max_groups: 3,
-            max_bytes: 10_000,
-        };
+        self.open_with(None)
+    }
+
+    fn open_with(&self, ttl: Option<DurationMs>) -> Pushgateway {
+        let options =
+            GatewayOptions { file: "/d/pushgateway.json".into(), ttl, max_groups: 3, max_bytes: 10_000 };
         Pushgateway::open(options, &self.env).unwrap()
     }
 }
 
 fn key(path: &str) -> GroupingKey {
-    GroupingKey::parse(&path.split('/').map(str::to_owned).collect::<Vec<_>>()).unwrap()
+    GroupingKey::parse(path).unwrap()
 }
 
 fn push(gateway: &Pushgateway, path: &str, text: &str, replace: Replace) -> Result<(), String> {
@@ -96,6 +96,19 @@ fn what_is_not_consistent_is_refused_and_noted() {
         (&status[0]["last_push_successful"], &status[0]["m"]["metrics"][0]["value"]),
         (&false.into(), &"1".into())
     );
+}
+
+#[test]
+fn a_push_may_say_that_its_group_stays_for_ever() {
+    let life = Life::new();
+    let gateway = life.open_with(Some(DurationMs::from_secs(60)));
+    for (job, ttl) in [("job/a", Some(DurationMs::ZERO)), ("job/b", None)] {
+        gateway.push(&key(job), (Form::Text, b"m 1\n"), Replace::Group, ttl).unwrap();
+    }
+    assert!(page(&gateway).contains("job=\"a\"") && page(&gateway).contains("job=\"b\""));
+    life.clock.advance(std::time::Duration::from_secs(1_000_000));
+    let shown = page(&gateway);
+    assert!(shown.contains("job=\"a\"") && !shown.contains("job=\"b\""), "{shown}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl PushFlags {
         let bytes = self.gateway_bytes.bytes(&*env.fs);
         let options = GatewayOptions {
             file: self.gateway_file.clone().unwrap_or_else(|| data.join(GATEWAY_FILE)),
-            ttl: Some(self.gateway_ttl).filter(|ttl| *ttl > DurationMs::ZERO),
+            ttl: Some(self.gateway_ttl),
             max_groups: self.gateway_groups as usize,
             max_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         };
