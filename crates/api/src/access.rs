@@ -25,7 +25,7 @@ const ASKED_BY_POST: [&str; 13] = [
 /// What is asked by `POST` and brings samples, behind `API`.
 const PUSHED: [&str; 5] = ["write", "otlp/v1/metrics", "import", "import/csv", "import/prometheus"];
 /// The same, wherever the API is.
-const PUSHED_ENDS: [&str; 2] = ["/write", "/api/v2/write"];
+const PUSHED_ENDS: [&str; 4] = ["/write", "/api/v2/write", "/query", "/ping"];
 /// Groups of the Pushgateway, which are put and deleted too.
 const GROUPS: [&str; 2] = ["/metrics/job/", "/metrics/job@base64/"];
 
@@ -74,6 +74,9 @@ mod tests {
     fn what_can_change_the_server_needs_more() {
         for (method, path, scope) in [
             ("GET", "/api/v1/query", Scope::Read),
+            ("POST", "/query", Scope::Write),
+            ("POST", "/prefix/influx/query", Scope::Write),
+            ("POST", "/ping", Scope::Write),
             ("POST", "/prefix/api/v1/query", Scope::Read),
             ("GET", "/metrics", Scope::Read),
             ("POST", "/prefix/api/v1/admin/tsdb/snapshot", Scope::Admin),

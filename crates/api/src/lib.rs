@@ -183,8 +183,13 @@ fn push_routes_of_others() -> Router<App> {
         .route("/influx/write", post(push::text::influx))
         .route("/api/v2/write", post(push::text::influx))
         .route("/influx/api/v2/write", post(push::text::influx))
-        .route("/ping", get(push::text::ping))
-        .route("/influx/ping", get(push::text::ping))
+        .route("/ping", get(push::text::ping).post(push::text::ping))
+        .route("/influx/ping", get(push::text::ping).post(push::text::ping))
+        // Who asks by GET wants the page of this name.
+        .route("/query", post(push::text::query).fallback(ui::file_by_any_method))
+        .route("/influx/query", get(push::text::query).post(push::text::query))
+        .route("/health", get(push::text::health))
+        .route("/influx/health", get(push::text::health))
         .route(
             "/metrics/{*key}",
             put(push::pushgateway::group).post(push::pushgateway::group).delete(push::pushgateway::group),

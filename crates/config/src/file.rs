@@ -107,6 +107,8 @@ impl Config {
                 message.to_owned(),
             ));
         }
+        let place = || places::place_of_section(text, "otlp");
+        config.otlp.check().map_err(|e| LoadError::invalid(path, place(), format!("otlp: {e}")))?;
         check_remotes(text, path, &config)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.global.set_folder(folder);

@@ -49,6 +49,14 @@ pub(crate) fn place_of_job_files(text: &str, nth: usize) -> Option<Place> {
     Some(Place { line: at.line(), column: at.column() })
 }
 
+/// Where what a section says begins.
+pub(crate) fn place_of_section(text: &str, section: &str) -> Option<Place> {
+    let file: BTreeMap<String, Spanned<IgnoredAny>> =
+        serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let at = file.get(section)?.referenced;
+    Some(Place { line: at.line(), column: at.column() })
+}
+
 /// Where the value of `key` in the section `global` stands.
 pub(crate) fn place_in_global(text: &str, key: &str) -> Option<Place> {
     #[derive(Deserialize, Default)]

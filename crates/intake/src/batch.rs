@@ -20,6 +20,11 @@ pub(crate) type Place = [(u32, u32); 2];
 pub(crate) trait Names {
     /// Sets the labels; the text says why that cannot be.
     fn read(&self, place: Place, into: &mut LabelsBuilder) -> Result<(), &'static str>;
+
+    /// The line of the request in which the place is, counted from 1; none where there are no lines.
+    fn line_of(&self, _place: Place) -> Option<usize> {
+        None
+    }
 }
 
 /// Memory that serves for one request after the other.
@@ -109,7 +114,7 @@ impl<'a> Batch<'a> {
         match self.labels(place) {
             Ok(labels) => Some(Series { key, place, state: State::New(labels) }),
             Err(reason) => {
-                self.tally.refuse_labels(samples(), reason, self.scratch.builder);
+                self.refuse_labels(samples(), reason, place);
                 None
             }
         }
@@ -213,7 +218,7 @@ impl<'a> Batch<'a> {
                     appended
                 }
                 Err(reason) => {
-                    self.tally.refuse_labels(1, reason, self.scratch.builder);
+                    self.refuse_labels(1, reason, series.place);
                     return false;
                 }
             },
@@ -266,6 +271,18 @@ impl<'a> Batch<'a> {
     fn refuse_late(&mut self, place: Place, timestamp: TimestampMs) {
         let error = AppendError::OutOfBounds { timestamp, min: TimestampMs::MIN, max: self.setting.latest };
         self.refuse(place, &error);
+    }
+
+    #[cold]
+    fn refuse_labels(&mut self, samples: u64, reason: &str, place: Place) {
+        let line = if self.tally.tells_more() { self.names.line_of(place) } else { None };
+        match line {
+            Some(line) => {
+                let reason = format!("line {line}: {reason}");
+                self.tally.refuse_labels(samples, &reason, self.scratch.builder);
+            }
+            None => self.tally.refuse_labels(samples, reason, self.scratch.builder),
+        }
     }
 
     #[cold]

@@ -29,7 +29,7 @@ struct Lines {
     charged: usize,
     /// What is not stored yet; in front complete lines.
     window: Vec<u8>,
-    /// How much of `window` has no end of a line.
+    /// How much of `window` was searched for the end of a line that may be stored.
     searched: usize,
     bytes: u64,
     lines_before: usize,
@@ -98,7 +98,7 @@ impl Lines {
             return Ok(());
         }
         match self.window[self.searched..].iter().rposition(|b| *b == b'\n') {
-            Some(at) => self.store(self.searched + at + 1),
+            Some(at) => self.store(self.format.whole_lines(&self.window[..self.searched + at + 1])),
             None => {
                 self.searched = self.window.len();
                 let max = self.intake.limits().line_bytes;

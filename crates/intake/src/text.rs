@@ -100,6 +100,13 @@ impl Precision {
     }
 }
 
+impl TextFormat {
+    /// How many bytes of a text that ends with a line are whole lines.
+    pub(crate) fn whole_lines(&self, text: &[u8]) -> usize {
+        if matches!(self, Self::Influx(_)) { influx::whole(text) } else { text.len() }
+    }
+}
+
 /// Labels that a request has for all of its series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtraLabels {
@@ -163,22 +170,30 @@ impl Body<'_> {
         if let Some(at) = is_page {
             return self.exposition(at, (cache, &extra), batch, &mut rest);
         }
+        if let TextFormat::Influx(precision) = self.format {
+            for (i, line) in influx::lines(self.plain).filter(|(_, line)| !influx::is_comment(line)) {
+                let done = self.influx(line, (*precision, now), (cache, &extra), (batch, &mut rest));
+                self.tell(batch, (i, line), done);
+            }
+            return;
+        }
         for (i, line) in lines::lines(self.plain) {
             let done = match self.format {
-                TextFormat::Influx(_) if line.trim_ascii_start().starts_with(b"#") => Ok(()),
-                TextFormat::Influx(precision) => {
-                    self.influx(line, (*precision, now), (cache, &extra), (batch, &mut rest))
-                }
                 TextFormat::Graphite => self.graphite(line, now, (cache, &extra), (batch, &mut rest)),
                 TextFormat::JsonLines => self.json(line, (cache, &extra), (batch, &mut rest)),
                 TextFormat::Csv(format) => self.csv(line, (format, now), (cache, &extra), (batch, &mut rest)),
-                TextFormat::Prometheus(_) | TextFormat::Statsd => Ok(()),
+                TextFormat::Influx(_) | TextFormat::Prometheus(_) | TextFormat::Statsd => Ok(()),
             };
-            if let Err(reason) = done {
-                let line = String::from_utf8_lossy(&line[..line.len().min(EXCERPT_BYTES)]);
-                let number = self.lines_before + i + 1;
-                batch.tally.refuse_other(format_args!("line {number}: {reason}: {line}"));
-            }
+            self.tell(batch, (i, line), done);
+        }
+    }
+
+    /// Notes that a line cannot be.
+    fn tell(&self, batch: &mut Batch<'_>, (i, line): (usize, &[u8]), done: Result<(), &'static str>) {
+        if let Err(reason) = done {
+            let line = String::from_utf8_lossy(&line[..line.len().min(EXCERPT_BYTES)]);
+            let number = self.lines_before + i + 1;
+            batch.tally.refuse_other(format_args!("line {number}: {reason}: {line}"));
         }
     }
 
@@ -344,5 +359,11 @@ impl Names for Body<'_> {
         }
         let has_empty = into.iter().any(|(name, _)| name.is_empty());
         if has_empty { Err("a label has no name") } else { Ok(()) }
+    }
+
+    fn line_of(&self, place: Place) -> Option<usize> {
+        // What came over StatsD is a page of our own.
+        let before = self.plain.get(..place[0].0 as usize).filter(|_| *self.format != TextFormat::Statsd)?;
+        Some(self.lines_before + memchr::memchr_iter(b'\n', before).count() + 1)
     }
 }

@@ -6,6 +6,7 @@ mod json;
 pub use json::read_json;
 
 use crate::wire::{Fields, Value, WireError};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 /// Names and values; what is no text is written as one.
 pub type Attributes = Vec<(String, String)>;
@@ -457,7 +458,8 @@ fn any(message: &[u8], deeper: usize) -> Result<serde_json::Value, WireError> {
                 })?;
                 Json::from(all)
             }
-            7 => Json::from(hexadecimal(value.bytes()?)),
+            // As in JSON, and as Prometheus has them in labels.
+            7 => Json::from(STANDARD.encode(value.bytes()?)),
             _ => return Ok(()),
         };
         Ok(())
@@ -471,5 +473,24 @@ fn text_of(value: &serde_json::Value) -> String {
         serde_json::Value::Null => String::new(),
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_base64_in_both_forms() {
+        let value = [&[0x3a, 2][..], &[0xff, 0x00]].concat();
+        let pair = [&[0x0a, 1, b'k', 0x12, 4][..], &value].concat();
+        let attributes = [&[0x0a, pair.len() as u8][..], &pair].concat();
+        let resource = [&[0x0a, attributes.len() as u8][..], &attributes].concat();
+        let request = [&[0x0a, resource.len() as u8][..], &resource].concat();
+        let json = r#"{"resourceMetrics":[{"resource":{"attributes":[
+            {"key":"k","value":{"bytesValue":"/wA="}}]}}]}"#;
+        let (written, spelt) = (read(&request).unwrap(), read_json(json.as_bytes()).unwrap());
+        assert_eq!(written[0].attributes, [("k".to_owned(), "/wA=".to_owned())]);
+        assert_eq!(spelt[0].attributes, written[0].attributes);
     }
 }

@@ -156,8 +156,24 @@ fn configurations_are_good_and_bad_as_for_promtool() {
     let fatal = ["config", "--lint=too-long-scrape-interval", "--lint-fatal", &file];
     assert_eq!(ours(&fatal, "").code, 3);
     assert_eq!(ours(&["config", "--lint=all", &file], "").code, 0);
-    if let Some(program) = peers::promtool_3() {
-        assert_eq!(check(&program, &fatal, "").code, 3);
+    let Some(program) = peers::promtool_3() else { return };
+    assert_eq!(check(&program, &fatal, "").code, 3);
+    // A section that the older one does not have.
+    for keys in [
+        "promote_resource_attributes: [a, b]",
+        "promote_resource_attributes: [a, a]",
+        "promote_resource_attributes: [a, ' a ']",
+        "promote_resource_attributes: [' ']",
+        "promote_resource_attributes: [a], promote_all_resource_attributes: true",
+        "promote_resource_attributes: [], promote_all_resource_attributes: true",
+        "ignore_resource_attributes: [a]",
+        "promote_all_resource_attributes: true, ignore_resource_attributes: [a]",
+        "promote_all_resource_attributes: true, ignore_resource_attributes: [a, a]",
+        "promote_all_resource_attributes: true, ignore_resource_attributes: ['']",
+    ] {
+        let file = write("otlp.yml", &format!("otlp: {{{keys}}}\n"));
+        let (own, other) = (ours(&["config", &file], ""), check(&program, &["config", &file], ""));
+        assert_eq!(own.code, other.code, "{keys}\n{}\n{}", own.errors, other.errors);
     }
 }
 

@@ -108,10 +108,17 @@ fn a_bad_line_costs_itself_alone() {
     assert_eq!(answer.status, 400);
     assert!(text.contains("line 2: there are no fields: bad") && text.contains("line 4"), "{text}");
     assert_eq!((value(&server, "good_v"), value(&server, "also_v")), (Some(1.0), Some(2.0)));
+    let broken = b"fine v=1\nfine,t=\xff v=1\nfine s=\"a\nb\",w=3\n";
+    let answer = post(&server, "/write", &[], broken);
+    assert!(
+        answer.status == 400 && answer.text().contains("line 2: a name or tag is not UTF-8"),
+        "{answer:?}"
+    );
+    assert_eq!((value(&server, "fine_v"), value(&server, "fine_w")), (Some(1.0), Some(3.0)));
     let page = b"page_a 1\nbad line x\npage_b 2\n# TYPE page_c nothing\npage_c 3\n";
     let answer = post(&server, "/api/v1/import/prometheus", &[], page);
     assert_eq!(answer.status, 400);
-    let told: Vec<String> = answer.text().lines().map(|l| l.chars().take(7).collect()).collect();
+    let told: Vec<String> = answer.text().trim().lines().map(|l| l.chars().take(7).collect()).collect();
     assert_eq!(told, ["line 2,", "line 4,"], "{}", answer.text());
     for (name, stored) in [("page_a", 1.0), ("page_b", 2.0), ("page_c", 3.0)] {
         assert_eq!(value(&server, name), Some(stored), "{name}");
@@ -135,6 +142,30 @@ fn a_bad_line_costs_itself_alone() {
     }
     assert_eq!(server.get("/ping").status, 204);
     assert!(server.get("/ping").header("x-influxdb-version").is_some());
+}
+
+#[test]
+fn clients_of_influx_ask_as_they_ask_victoria_metrics() {
+    let (peer, ours) = (peers::victoria_metrics("", &[]), taking().start());
+    for (method, path) in [
+        ("POST", "/query?q=CREATE%20DATABASE%20x"),
+        ("GET", "/influx/query?q=SHOW%20DATABASES"),
+        ("POST", "/influx/query"),
+        ("GET", "/ping"),
+        ("HEAD", "/ping"),
+        ("POST", "/ping"),
+    ] {
+        let [theirs, own] = [&peer, &ours].map(|s| http::request(method, &s.url(path), &[], b"").unwrap());
+        assert_eq!((own.status, own.text()), (theirs.status, theirs.text()), "{method} {path}");
+        assert!(own.header("x-influxdb-version").is_some(), "{method} {path}");
+    }
+    let health = ours.get("/health");
+    let said: serde_json::Value = serde_json::from_slice(&health.body).unwrap();
+    assert_eq!((health.status, said["status"].as_str()), (200, Some("pass")), "{said}");
+    let closed = server().config("global: {}\n").start();
+    for path in ["/health", "/influx/query"] {
+        assert_eq!(closed.get(path).status, 404, "{path}");
+    }
 }
 
 fn gzip(plain: &[u8]) -> Vec<u8> {

@@ -8,7 +8,10 @@ use crate::{
 };
 use axum::{
     extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_ENCODING},
+    http::{
+        HeaderName, HeaderValue, StatusCode,
+        header::{CONTENT_ENCODING, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
 use skopos_intake::{Compression, CsvFormat, ExtraLabels, Precision, TextFormat};
@@ -18,6 +21,12 @@ use std::sync::Arc;
 /// The version that clients of Influx ask for.
 const INFLUX_VERSION: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-influxdb-version"), HeaderValue::from_static("1.8.0"));
+const JSON: (HeaderName, HeaderValue) = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+const DATABASES: &str = concat!(
+    r#"{"results":[{"statement_id":0,"series":[{"name":"databases","columns":["name"],"#,
+    r#""values":[["_internal"]]}]}]}"#
+);
+const HEALTH: &str = r#"{"name":"influxdb","message":"ready for writes","status":"pass","checks":[]}"#;
 /// The label of the database that lines are for.
 const DB: &str = "db";
 
@@ -38,6 +47,23 @@ pub(crate) async fn ping(Ready(parts): Ready) -> Response {
         return Way::Influx.not_enabled().into_response();
     }
     (StatusCode::NO_CONTENT, [INFLUX_VERSION]).into_response()
+}
+
+/// What clients of Influx ask before they write, such as whether there is a database: there is one, of no
+/// consequence, as in VictoriaMetrics.
+pub(crate) async fn query(Ready(parts): Ready) -> Response {
+    if !parts.push.takes(Way::Influx) {
+        return Way::Influx.not_enabled().into_response();
+    }
+    ([INFLUX_VERSION, JSON], DATABASES).into_response()
+}
+
+/// Whether the server is there, as clients of Influx 2 ask it.
+pub(crate) async fn health(Ready(parts): Ready) -> Response {
+    if !parts.push.takes(Way::Influx) {
+        return Way::Influx.not_enabled().into_response();
+    }
+    ([INFLUX_VERSION, JSON], HEALTH).into_response()
 }
 
 /// Lines of JSON.

@@ -68,6 +68,72 @@ impl<'a> Line<'a> {
     }
 }
 
+/// The lines of a body without their ends, each with its number, counted from 0; empty ones are left out. A
+/// text between quotes may go over several lines.
+pub(crate) fn lines(body: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let (mut at, mut next_number) = (0, 0);
+    let all = std::iter::from_fn(move || {
+        let rest = body.get(at..).filter(|rest| !rest.is_empty())?;
+        let first_end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        // Quotes that belong together by chance make no line of two.
+        let is_line = |end: &usize| {
+            *end == first_end || Line::parse(&rest[..*end]).is_ok_and(|l| l.each_field(|_| ()).is_ok())
+        };
+        let line = &rest[..end(rest).filter(is_line).unwrap_or(first_end)];
+        let number = next_number;
+        next_number += 1 + memchr::memchr_iter(b'\n', line).count();
+        at += line.len() + 1;
+        Some((number, line.strip_suffix(b"\r").unwrap_or(line)))
+    });
+    all.filter(|(_, line)| !line.trim_ascii().is_empty())
+}
+
+/// How many bytes of a text that ends with a line are whole lines: behind them stands one whose text between
+/// quotes goes on. All of it where that would be nothing.
+pub(crate) fn whole(text: &[u8]) -> usize {
+    if memchr::memchr(b'"', text).is_none() {
+        return text.len();
+    }
+    let mut at = 0;
+    while let Some(end) = end(&text[at..]).filter(|end| at + end < text.len()) {
+        at += end + 1;
+    }
+    if at == 0 { text.len() } else { at }
+}
+
+/// Whether a line says nothing.
+pub(crate) fn is_comment(line: &[u8]) -> bool {
+    line.trim_ascii_start().starts_with(b"#")
+}
+
+/// Where the first line ends; none when its last text between quotes does not.
+fn end(text: &[u8]) -> Option<usize> {
+    let first_end = memchr::memchr(b'\n', text).unwrap_or(text.len());
+    let line = &text[..first_end];
+    let is_plain = memchr::memchr(b'"', line).is_none() || is_comment(line);
+    let blanks = first_end - line.trim_ascii_start().len();
+    let fields = find(&line[blanks..], b' ', Quotes::AreText).filter(|_| !is_plain);
+    let Some(fields) = fields.map(|at| blanks + at) else { return Some(first_end) };
+    match find(&text[fields..], b'\n', Quotes::Hide) {
+        Some(end) => Some(fields + end),
+        None => is_closed(&text[fields..]).then_some(text.len()),
+    }
+}
+
+/// Whether each quote has another.
+fn is_closed(text: &[u8]) -> bool {
+    let (mut at, mut inside) = (0, false);
+    while at < text.len() {
+        match text[at] {
+            b'\\' => at += 1,
+            b'"' => inside = !inside,
+            _ => {}
+        }
+        at += 1;
+    }
+    !inside
+}
+
 const NO_TIME: &str = "the timestamp is no whole number";
 
 /// Calls `each` with name and value of every tag of the text `series`; gives the measurement.
@@ -200,6 +266,38 @@ mod tests {
             ("m,a v=1", "a tag has no value"),
         ] {
             check(line, Err(reason));
+        }
+    }
+
+    #[test]
+    fn texts_between_quotes_may_go_over_lines() {
+        for (body, expected) in [
+            ("a v=1\n\nb v=2", &[(0, "a v=1"), (2, "b v=2")][..]),
+            ("m s=\"a\nb\",v=2\r\nn v=1\n", &[(0, "m s=\"a\nb\",v=2"), (2, "n v=1")]),
+            ("m s=\"a\\\"\n\nb\" 5\nn v=1", &[(0, "m s=\"a\\\"\n\nb\" 5"), (3, "n v=1")]),
+            // A quote without another, and two that are of different lines.
+            ("m s=\"a\nn v=1\n", &[(0, "m s=\"a"), (1, "n v=1")]),
+            ("m s=\"a\nn s=b\"c\no v=1", &[(0, "m s=\"a"), (1, "n s=b\"c"), (2, "o v=1")]),
+            // Quotes of names and comments are text.
+            ("m,t=\" v=1\nn v=1", &[(0, "m,t=\" v=1"), (1, "n v=1")]),
+            ("# a \"\nn v=1", &[(0, "# a \""), (1, "n v=1")]),
+            ("no\"\nn v=1", &[(0, "no\""), (1, "n v=1")]),
+        ] {
+            let read: Vec<_> =
+                lines(body.as_bytes()).map(|(n, l)| (n, std::str::from_utf8(l).unwrap())).collect();
+            assert_eq!(read, expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_body_ends_before_a_text_that_goes_on() {
+        for (text, bytes) in [
+            ("a v=1\nb v=2\n", 12),
+            ("a v=1\nb s=\"x\n", 6),
+            ("a v=1\nb s=\"x\ny\"\n", 16),
+            ("b s=\"x\ny\n", 9),
+        ] {
+            assert_eq!(whole(text.as_bytes()), bytes, "{text:?}");
         }
     }
 }

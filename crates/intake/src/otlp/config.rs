@@ -1,6 +1,6 @@
 //! The section `otlp` of the configuration, with Prometheus' keys.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// What names become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -31,10 +31,12 @@ impl TranslationStrategy {
 #[serde(deny_unknown_fields, default)]
 pub struct OtlpConfig {
     /// Attributes of resources that become labels of all their series.
+    #[serde(deserialize_with = "attributes")]
     pub promote_resource_attributes: Vec<String>,
     /// All of them do.
     pub promote_all_resource_attributes: bool,
     /// But for these.
+    #[serde(deserialize_with = "attributes")]
     pub ignore_resource_attributes: Vec<String>,
     /// What names become.
     pub translation_strategy: TranslationStrategy,
@@ -66,7 +68,39 @@ impl Default for OtlpConfig {
     }
 }
 
+/// A list of names, each once, without blanks around them.
+fn attributes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let mut names: Vec<String> = Vec::new();
+    for name in Option::<Vec<String>>::deserialize(from)?.unwrap_or_default() {
+        let name = name.trim();
+        if name.is_empty() {
+            return Err(D::Error::custom("an attribute has no name: leave it out"));
+        }
+        if names.iter().any(|other| other == name) {
+            return Err(D::Error::custom(format!("the attribute {name:?} stands twice: leave one out")));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
 impl OtlpConfig {
+    /// Whether its keys fit together; the text says which do not.
+    ///
+    /// # Errors
+    /// When two of them do not.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match self.promote_all_resource_attributes {
+            true if !self.promote_resource_attributes.is_empty() => {
+                Err("promote_resource_attributes has no place beside promote_all_resource_attributes")
+            }
+            false if !self.ignore_resource_attributes.is_empty() => {
+                Err("ignore_resource_attributes needs promote_all_resource_attributes: true")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the file says nothing of it.
     pub fn is_default(&self) -> bool {
         *self == Self::default()

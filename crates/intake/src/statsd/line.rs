@@ -1,9 +1,12 @@
-//! A line of StatsD: `name:value|type|@rate|#tag:value,…`, also with several values before one type.
+//! A line of StatsD: `name:value|type|@rate|#tag:value,…`, also with several values before one type, and with
+//! tags in its name as InfluxDB (`name,tag=v`), Librato (`name#tag=v`) and SignalFx (`name[tag=v]`) have them.
+
+use std::borrow::Cow;
 
 /// A line, taken apart.
 #[derive(Debug, PartialEq)]
 pub(super) struct Line<'a> {
-    pub(super) name: &'a str,
+    pub(super) name: Cow<'a, str>,
     pub(super) tags: Vec<(&'a str, &'a str)>,
     pub(super) events: Vec<Event<'a>>,
 }
@@ -32,11 +35,16 @@ pub(super) fn parse(line: &[u8]) -> Option<Line<'_>> {
     let (name, rest) = line.split_once(':').filter(|(name, _)| !name.is_empty())?;
     let mut parts = rest.split('|');
     let (values, kind) = (parts.next()?, parts.next()?);
-    let (mut rate, mut tags) = (1.0, Vec::new());
+    let (name, mut tags) = name_and_tags(name);
+    let is_mixed = !tags.is_empty() && rest.contains("|#");
+    if name.is_empty() || is_mixed {
+        return None;
+    }
+    let mut rate = 1.0;
     for part in parts {
         match part.split_at_checked(1)? {
             ("@", text) => rate = text.parse().ok().filter(|rate| *rate > 0.0 && *rate <= 1.0)?,
-            ("#", text) => tags.extend(text.split(',').filter_map(tag)),
+            ("#", text) => tags.extend(self::tags(text, ':')),
             // When it was sent and by which container: of DogStatsD, and passed over.
             _ => {}
         }
@@ -50,9 +58,30 @@ pub(super) fn parse(line: &[u8]) -> Option<Line<'_>> {
     Some(Line { name, tags, events: events? })
 }
 
+/// A name, and the tags that stand in it.
+fn name_and_tags(text: &str) -> (Cow<'_, str>, Vec<(&str, &str)>) {
+    match (text.find('['), text.find(']')) {
+        (Some(open), Some(close)) if open < close => {
+            let name = [&text[..open], &text[close + 1..]].concat();
+            return (Cow::Owned(name), tags(&text[open + 1..close], '='));
+        }
+        (None, None) => {}
+        // Half of a pair is a part of the name.
+        _ => return (Cow::Borrowed(text), Vec::new()),
+    }
+    match text.split_once([',', '#']) {
+        Some((name, text)) => (Cow::Borrowed(name), tags(text, '=')),
+        None => (Cow::Borrowed(text), Vec::new()),
+    }
+}
+
+fn tags(text: &str, between: char) -> Vec<(&str, &str)> {
+    text.split(',').filter_map(|text| tag(text, between)).collect()
+}
+
 /// A tag without a value is none.
-fn tag(text: &str) -> Option<(&str, &str)> {
-    text.split_once(':').filter(|(name, value)| !name.is_empty() && !value.is_empty())
+fn tag(text: &str, between: char) -> Option<(&str, &str)> {
+    text.split_once(between).filter(|(name, value)| !name.is_empty() && !value.is_empty())
 }
 
 fn event<'a>(text: &str, kind: &str, rate: f64) -> Option<Event<'a>> {
@@ -91,11 +120,33 @@ mod tests {
     #[test]
     fn lines_are_taken_apart() {
         let line = parse(b"n:1.5:2|c|@0.5|#a:b,c,d:e:f|T1656581400").unwrap();
-        assert_eq!((line.name, line.tags), ("n", vec![("a", "b"), ("d", "e:f")]));
+        assert_eq!((&*line.name, line.tags), ("n", vec![("a", "b"), ("d", "e:f")]));
         assert_eq!(line.events, [Event::Counter(3.0), Event::Counter(4.0)]);
         assert_eq!(parse(b"n:a:b|s").unwrap().events, [Event::Set("a:b")]);
         assert_eq!(parse(b"n:+1|g").unwrap().events, [Event::GaugeBy(1.0)]);
         for bad in ["n", "n:1", "n:1|", "n:|c", "n:1|c|@0", "n:1|c|@x", "n:NaN|g", "n:1:x|c", ":1|c"] {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_may_stand_in_names() {
+        for (text, name, tags) in [
+            ("n,a=b,c=d:4|c", "n", &[("a", "b"), ("c", "d")][..]),
+            ("n#a=b,c=d:4|c", "n", &[("a", "b"), ("c", "d")]),
+            ("n[a=b,c=d].m:4|c", "n.m", &[("a", "b"), ("c", "d")]),
+            ("n[a=b],c=d:4|c", "n,c=d", &[("a", "b")]),
+            ("n,a=b#c=d:4|c", "n", &[("a", "b#c=d")]),
+            ("n,a=x=y,,b=,=c,d:4|c", "n", &[("a", "x=y")]),
+            ("n,:4|c", "n", &[]),
+            ("n[a=b:4|c", "n[a=b", &[]),
+            ("n]a[b,c=d:4|c", "n]a[b,c=d", &[]),
+            ("n,a:4|c|#b:c", "n", &[("b", "c")]),
+        ] {
+            let line = parse(text.as_bytes()).unwrap();
+            assert_eq!((&*line.name, &line.tags[..]), (name, tags), "{text}");
+        }
+        for bad in ["n,a=b:4|c|#c:d", ",a=b:4|c", "[a=b]:4|c", "#a=b:4|c"] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
         }
     }

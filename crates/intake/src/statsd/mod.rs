@@ -88,7 +88,7 @@ impl Statsd {
         }
         self.builder.remove(METRIC_NAME);
         let labels = self.builder.build();
-        let name = line::escaped(line.name);
+        let name = line::escaped(&line.name);
         for event in &line.events {
             self.add_event(&name, &labels, event, now_ms);
         }
