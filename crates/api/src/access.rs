@@ -126,7 +126,10 @@ mod tests {
             let pushes = path.contains("/write")
                 || path.contains("/import")
                 || path.contains("/otlp/")
-                || path.contains("/metrics/{key}");
+                || path.contains("/metrics/{key}")
+                || method == "POST"
+                    && !path.contains("/api/")
+                    && PUSHED_ENDS.iter().any(|e| path.ends_with(e));
             let scope = if changes {
                 Scope::Admin
             } else if pushes {

@@ -114,10 +114,10 @@ fn requests_have_the_answers_of_the_pushgateway() {
     }
 }
 
-/// Paths that are no group's, or another's than one may think.
-const ODD_PATHS: [&str; 55] = [
+/// Paths that are no group's, or another's than one may think. Not those that are nothing with or without a
+/// slash at their end: ours leads to the one without, as everywhere.
+const ODD_PATHS: [&str; 53] = [
     "/metrics",
-    "/metrics/",
     "/metrics/job",
     "/metrics/job/",
     "/metrics/job/a/",
@@ -137,7 +137,6 @@ const ODD_PATHS: [&str; 55] = [
     "/metrics/JOB/j/x/y",
     "/metrics/jobfoo@base64/Zm9v",
     "/metrics/job@base64",
-    "/metrics/job@base64/",
     "/metrics/job@BASE64/Zm9v",
     "/metrics/job@base64/Zm9v/",
     "/metrics/job;/j",
@@ -173,14 +172,14 @@ const ODD_PATHS: [&str; 55] = [
     "/metrics/job/a/%C3%A9/y",
 ];
 
-/// The status of an answer; one redirect is as good as another.
+/// The status of an answer to a request without a body; one redirect is as good as another.
 fn status(server: &Service, method: &str, path: &str) -> u16 {
-    // What a client would make of the path is not asked.
-    let body = if method == "DELETE" { "" } else { "vict 1\n" };
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n", body.len());
+    // What a client would make of the path is not asked. In one piece: who refuses the path reads no more.
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n");
+    let head = head + "Connection: close\r\n\r\n";
     let mut client = TcpStream::connect(server.address()).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(client, "{head}Connection: close\r\n\r\n{body}").unwrap();
+    client.write_all(head.as_bytes()).unwrap();
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).unwrap();
     let answer = String::from_utf8_lossy(&answer);
