@@ -75,8 +75,8 @@ impl PartialEq for Sample<'_> {
     }
 }
 
-/// Reads the entries of one exposition. Ends behind the last entry or behind the first error, unless its line is
-/// passed over then.
+/// Reads the entries of one exposition. Ends behind the last entry or behind the first error, unless its line
+/// is passed over then.
 #[derive(Clone, Debug)]
 pub struct Parser<'a> {
     format: Format,

@@ -75,8 +75,8 @@ fn not_there(reason: String) -> PushError {
     PushError::new(StatusCode::NOT_FOUND, reason)
 }
 
-/// The grouping key of a path, whatever stands before it. As in the Pushgateway escapes are decoded first: one
-/// that stands for a slash is a slash.
+/// The grouping key of a path, whatever stands before it. As in the Pushgateway escapes are decoded first:
+/// one that stands for a slash is a slash.
 fn key_of(path: &str) -> Result<GroupingKey, PushError> {
     let rest = path.find(METRICS).map_or("", |at| &path[at + METRICS.len()..]);
     let has_gap = rest.split('/').any(|part| matches!(part, "." | "..")) || rest.contains("//");

@@ -1,5 +1,5 @@
-//! `GroupingKey`: the labels that the path of a push has: `/metrics/job/a/instance@base64/Yg`. Knows no escapes
-//! of URLs.
+//! `GroupingKey`: the labels that the path of a push has: `/metrics/job/a/instance@base64/Yg`. Knows no
+//! escapes of URLs.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use skopos_model::{Labels, LabelsBuilder, name::is_classic_label_name};

@@ -1,5 +1,5 @@
 //! A line of StatsD: `name:value|type|@rate|#tag:value,…`, also with several values before one type, and with
-//! tags in its name as InfluxDB (`name,tag=v`), Librato (`name#tag=v`) and SignalFx (`name[tag=v]`) have them.
+//! tags in its name as of InfluxDB (`name,tag=v`), Librato (`name#tag=v`) and SignalFx (`name[tag=v]`).
 
 use std::borrow::Cow;
 
