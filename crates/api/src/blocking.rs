@@ -29,6 +29,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+/// So much longer than its time a query may take to end.
+const LATE: Duration = Duration::from_secs(10);
+
 /// So many pieces may wait for a client that is slower than the thread.
 const PIECES_WAITING: usize = 2;
 
@@ -129,6 +132,7 @@ pub(crate) async fn run<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let cancel = CancelOnDrop(Arc::clone(&budget));
     let slot = parts.lookup_slots.take_within(budget.time_left()).await?;
+    let deadline = Instant::now() + budget.time_left() + LATE;
     let threads = Arc::clone(&parts);
     let done = threads.query_threads.run(move || {
         let running = budget.run();
@@ -136,9 +140,17 @@ pub(crate) async fn run<T: Send + 'static>(
         drop((running, slot));
         result
     });
-    let result = done?.await?;
+    let result = in_time(deadline, done?).await??;
     drop(cancel);
     result
+}
+
+/// What comes of `work`, which ends by itself when its time is up, unless it has no thread until then.
+async fn in_time<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, ApiError> {
+    timeout_at(deadline, work).await.map_err(|_| {
+        let reason = "the query has no result in time: there was no thread for it, or it did not end";
+        ApiError::new(ErrorType::Timeout, reason).by("query.timeout")
+    })
 }
 
 impl From<QueryThreadError> for ApiError {
@@ -214,6 +226,7 @@ pub(crate) async fn stream(
     let cancel = CancelOnDrop(Arc::clone(&budget));
     let (sender, mut receiver) = mpsc::channel(PIECES_WAITING);
     let mut sink = Sink { sender, slot: Some(slot), runtime: Handle::current(), deadline: None };
+    let deadline = Instant::now() + budget.time_left() + LATE;
     let threads = Arc::clone(&parts);
     let done = threads.query_threads.run(move || {
         let running = budget.run();
@@ -229,7 +242,7 @@ pub(crate) async fn stream(
             result => result,
         }
     })?;
-    match receiver.recv().await {
+    match in_time(deadline, receiver.recv()).await? {
         None => done.await?.map(|()| Body::empty()),
         Some(Piece::Last(all)) => Ok(Body::from(all)),
         Some(first) => {
@@ -343,5 +356,12 @@ mod tests {
         assert!(second.give_way().unwrap_err().message().contains("answers wait already"));
         drop((first, second));
         assert_eq!((slots.free.available_permits(), slots.slow.available_permits()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_thread_hears_that_the_time_is_over() {
+        let late = in_time(Instant::now(), std::future::pending::<()>()).await;
+        assert!(late.unwrap_err().message().contains("no thread"));
+        assert_eq!(in_time(Instant::now(), async { 7 }).await.unwrap(), 7);
     }
 }

@@ -305,7 +305,8 @@ impl<'a> Builder<'a> {
         span: Span,
     ) -> Result<(Windows, bool), EvalError> {
         let at = shift.at.map(|at| match at {
-            At::Time(t) => t,
+            // Wherever beyond all samples it is, there are none.
+            At::Time(t) => TimestampMs::new(t.as_ms().clamp(-TIME_LIMIT_MS, TIME_LIMIT_MS)),
             At::Start => self.bounds.start,
             At::End => self.bounds.end,
         });

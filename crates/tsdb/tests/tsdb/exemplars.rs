@@ -60,3 +60,30 @@ fn exemplars_are_found_by_series_and_time_and_survive_a_restart() {
         assert_eq!(found(env, &db, "1|2", TimeRange::ALL), expected);
     });
 }
+
+#[test]
+fn an_exemplar_without_a_time_is_kept_once_however_often_it_is_repeated() {
+    SimWorld::new(2).run(|env| {
+        let options = || Options { max_exemplars: 4, ..Options::default() };
+        let db = open(env, options());
+        for t in [10, 20, 30] {
+            append(&db, 1, t, &[exemplar("a", None)]);
+        }
+        let of_one = |all: &[(&str, i64)]| {
+            let all = all.iter().map(|(trace, t)| ((*trace).to_owned(), *t)).collect::<Vec<_>>();
+            [("1".to_owned(), all)]
+        };
+        assert_eq!(found(env, &db, "1", TimeRange::ALL), of_one(&[("a", 10)]));
+        assert_eq!(db.stats().exemplars_appended_total, 1);
+        drop(db);
+        let db = open(env, options());
+        append(&db, 1, 40, &[exemplar("a", None)]);
+        assert_eq!(found(env, &db, "1", TimeRange::ALL), of_one(&[("a", 10)]));
+        // Another one in between makes it a new one, and so does a time of its own.
+        append(&db, 1, 50, &[exemplar("b", None)]);
+        append(&db, 1, 60, &[exemplar("a", None)]);
+        append(&db, 1, 70, &[exemplar("a", Some(70))]);
+        let expected = of_one(&[("a", 10), ("b", 50), ("a", 60), ("a", 70)]);
+        assert_eq!(found(env, &db, "1", TimeRange::ALL), expected);
+    });
+}
