@@ -176,6 +176,8 @@ impl Machine<'_> {
         options.devices.netclass.netlink = netlink.is_some();
         options.process_groups.threads = true;
         options.containers.sockets = true;
+        options.containers.connections = true;
+        options.containers.schedule = true;
         options.containers.topology = true;
         options.textfile_directories = vec![format!("{folder}/{METRICS}")];
         let host = Arc::new(Told { netlink, socket });

@@ -123,6 +123,10 @@ pub struct ContainerOptions {
     pub load: bool,
     /// Whether it is measured what containers write to their layers.
     pub layers: bool,
+    /// Whether connections are counted by their states.
+    pub connections: bool,
+    /// Whether it is shown how long processes ran and waited for CPUs.
+    pub schedule: bool,
     /// Whether open sockets are counted.
     pub sockets: bool,
     /// Whether the machine's caches and the threads of its cores are shown.

@@ -2,6 +2,7 @@
 //! is written for all groups before the next begins.
 
 use super::{
+    connections::{TCP_STATES, UDP_STATES},
     disks::{Disks, FileSystem},
     group::Group,
     stats::{DeviceIo, OPERATIONS, READ, Value, WRITE},
@@ -54,6 +55,24 @@ const COLUMNS: &[Column] = &[
     column("container_start_time_seconds", Gauge, Value::CreationTime, "When the container was made."),
     column("container_cpu_user_seconds_total", Counter, Value::CpuUser, "Seconds of CPU in user mode."),
     column("container_cpu_system_seconds_total", Counter, Value::CpuSystem, "Seconds of CPU in the kernel."),
+    column(
+        "container_cpu_schedstat_run_seconds_total",
+        Counter,
+        Value::ScheduledSeconds,
+        "Seconds that processes ran.",
+    ),
+    column(
+        "container_cpu_schedstat_runqueue_seconds_total",
+        Counter,
+        Value::ScheduleWaitSeconds,
+        "Seconds that processes waited for a CPU.",
+    ),
+    column(
+        "container_cpu_schedstat_run_periods_total",
+        Counter,
+        Value::ScheduledPeriods,
+        "How often processes got a CPU.",
+    ),
     column(
         "container_cpu_load_average_10s",
         Gauge,
@@ -364,10 +383,36 @@ pub(super) fn write(groups: &[Group], disks: &Disks, cpu_labels: &[String], cont
             }
         }
     }
+    write_connections(groups, context);
     for column in DEVICES {
         write_devices(column, groups, disks, context);
     }
     write_operations(groups, disks, context);
+}
+
+/// The connections of each namespace, of both versions of the protocols.
+fn write_connections(groups: &[Group], context: &mut Context<'_>) {
+    for (at, name) in
+        ["container_network_tcp_usage_total", "container_network_tcp6_usage_total"].iter().enumerate()
+    {
+        let mut family = context.out.family(name, Gauge, "Connections of TCP by their state.");
+        for (group, counts) in groups.iter().filter_map(|group| Some((group, group.connections.tcp[at]?))) {
+            for (state, count) in TCP_STATES.iter().zip(counts) {
+                family.sample_prepared(&group.labels, &[("tcp_state", state)], count as f64);
+            }
+        }
+    }
+    for (at, name) in
+        ["container_network_udp_usage_total", "container_network_udp6_usage_total"].iter().enumerate()
+    {
+        let mut family =
+            context.out.family(name, Gauge, "Sockets of UDP, and bytes and packets by their state.");
+        for (group, counts) in groups.iter().filter_map(|group| Some((group, group.connections.udp[at]?))) {
+            for (state, count) in UDP_STATES.iter().zip(counts) {
+                family.sample_prepared(&group.labels, &[("udp_state", state)], count as f64);
+            }
+        }
+    }
 }
 
 fn write_column<'a>(column: &Column, groups: impl Iterator<Item = &'a Group>, context: &mut Context<'_>) {

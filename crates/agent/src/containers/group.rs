@@ -2,10 +2,12 @@
 //! labels, and the buffers that its values are read into.
 
 use super::{
+    connections::Connections,
     hierarchy::Mask,
     identity::{Identity, Runtime, identify},
     layers::Layer,
     meta::Meta,
+    schedule::Schedule,
     stats::{DeviceIo, Interfaces, Stats, Value},
 };
 use crate::filter::Filter;
@@ -47,6 +49,9 @@ pub(super) struct Group {
     /// Where the container keeps what it writes, and how much that is.
     pub(super) layer: Option<Layer>,
     pub(super) layer_bytes: Option<u64>,
+    /// The connections of the network namespace that it shows.
+    pub(super) connections: Connections,
+    pub(super) schedule: Schedule,
 }
 
 impl Group {
@@ -68,6 +73,8 @@ impl Group {
             load: None,
             layer: None,
             layer_bytes: None,
+            connections: Connections::default(),
+            schedule: Schedule::default(),
         };
         group.label(labels);
         group

@@ -4,7 +4,7 @@
 //! - `hierarchy`: where control groups are, and which there are now
 //! - `identity`, `names`, `meta`, `socket`: whose a group is, by its path; what its runtime calls it
 //! - `group`, `stats`, `read`, `processes`: a group, its values, the files that they are read from
-//! - `layers`: what containers keep on disk
+//! - `layers`: what containers keep on disk; `connections`, `schedule`: what is read if it is asked for
 //! - `disks`, `machine`, `topology`: what belongs to the machine, not to a group
 //! - `columns`: which value has which name
 //!
@@ -18,6 +18,7 @@
 //! - No runtime is waited for longer than `names::FIRST_WAIT`, and only for a container that is new.
 
 use self::{
+    connections::Connections,
     disks::Disks,
     group::{Group, Naming},
     hierarchy::{Layout, Walk},
@@ -26,7 +27,7 @@ use self::{
     machine::Machine,
     meta::Meta,
     names::Names,
-    read::Reader,
+    read::{NANOS, Reader},
     stats::{Stats, Value},
 };
 use crate::{
@@ -36,9 +37,10 @@ use crate::{
     registry::AgentEnv,
     source::{File, Paths, ProcKind, Root},
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 mod columns;
+mod connections;
 mod disks;
 mod group;
 mod hierarchy;
@@ -49,6 +51,7 @@ mod meta;
 mod names;
 pub(crate) mod processes;
 mod read;
+mod schedule;
 mod socket;
 mod stats;
 mod topology;
@@ -224,6 +227,12 @@ impl Containers {
                 let limit = first.and_then(|pid| processes::open_files_limit(paths, file, pid));
                 stats.set(Value::OpenFilesLimit, limit.unwrap_or(f64::NAN));
             }
+            if options.schedule {
+                let [running, waiting, periods] = group.schedule.read(paths, file, pids);
+                stats.set(Value::ScheduledSeconds, running as f64 / NANOS);
+                stats.set(Value::ScheduleWaitSeconds, waiting as f64 / NANOS);
+                stats.set(Value::ScheduledPeriods, periods as f64);
+            }
             if options.load {
                 count_load(paths, file, pids, tasks, stats, &mut group.load, now);
             }
@@ -245,7 +254,11 @@ impl Containers {
     /// by the first group that has a process in it. Where the machine's first process cannot be seen, the
     /// agent's own namespace is the machine's.
     fn read_networks(&mut self, paths: &Paths) {
-        let Self { groups, file, proc, shown_namespaces: shown, .. } = self;
+        let Self { options, groups, file, proc, shown_namespaces: shown, .. } = self;
+        let connections = |file: &mut File, pid: &dyn fmt::Display| match options.connections {
+            true => Connections::read(paths, file, pid),
+            false => Connections::default(),
+        };
         shown.clear();
         let mut namespace =
             |pid| processes::network_namespace(paths, *proc, file, pid).map(|found| (pid, found));
@@ -253,9 +266,11 @@ impl Containers {
         shown.extend(machine.map(|(_, found)| found));
         for group in groups.iter_mut() {
             group.interfaces.clear();
+            group.connections = Connections::default();
             if group.path.is_empty() {
                 let pid = machine.map_or("1", |(pid, _)| pid);
                 processes::interfaces(paths, file, pid, &mut group.interfaces);
+                group.connections = connections(file, &pid);
             }
         }
         for sandboxes in [true, false] {
@@ -265,6 +280,7 @@ impl Containers {
                     && shown.insert(namespace)
                 {
                     processes::interfaces(paths, file, pid, &mut group.interfaces);
+                    group.connections = connections(file, &pid);
                 }
             }
         }

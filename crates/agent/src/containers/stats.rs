@@ -50,6 +50,9 @@ pub(super) enum Value {
     TasksStopped,
     TasksUninterruptible,
     TasksIoWaiting,
+    ScheduledSeconds,
+    ScheduleWaitSeconds,
+    ScheduledPeriods,
     // What follows is read more rarely and stays from scrape to scrape.
     CreationTime,
     CpuPeriod,

@@ -68,6 +68,8 @@ impl ContainerArgs {
             per_cpu: is_on("percpu"),
             load: is_on("load"),
             layers: is_on("layers"),
+            connections: is_on("connections"),
+            schedule: is_on("schedstat"),
             sockets: is_on("sockets"),
             topology: is_on("topology"),
             only_runtimes: is_on("only-runtimes"),

@@ -55,20 +55,23 @@ const DIFFERENCES: &[Difference] = &[
     New("container_pressure_"),
     New("machine_swap_bytes"),
     Missing("cadvisor_version_info"),
-    Missing("container_cpu_schedstat_"),
     Missing("container_memory_numa_pages"),
     Missing("container_network_advance_tcp_stats_total"),
-    Missing("container_network_tcp"),
-    Missing("container_network_udp"),
     Missing("container_referenced_bytes"),
     Missing("machine_nvm_"),
+    Zeros("container_cpu_schedstat_"),
     Zeros("container_cpu_system_seconds_total"),
     Zeros("container_cpu_user_seconds_total"),
+    Zeros("container_network_tcp"),
+    Zeros("container_network_udp"),
     Zeros("container_sockets"),
     Zeros("container_threads"),
     More("container_network_"),
     More("container_ulimits_soft"),
     OtherValue("container_cpu_load_average_10s"),
+    OtherValue("container_cpu_schedstat_"),
+    OtherValue("container_network_tcp"),
+    OtherValue("container_network_udp"),
     OtherValue("container_start_time_seconds"),
     OtherValue("container_tasks_state"),
     Milliseconds("container_fs_io_time_seconds_total"),
@@ -282,6 +285,13 @@ fn compare_still(id: &str, theirs: &Page, ours: &Page) {
     }
     assert!(compared > 20, "only {compared} values were compared");
     let of = |family: &str| ours.value(family, &[("id", id)]).unwrap();
+    for name in ["run_seconds", "runqueue_seconds", "run_periods"] {
+        let family = format!("container_cpu_schedstat_{name}_total");
+        let their = theirs.value(&family, &[("id", id)]).unwrap();
+        let our = of(&family);
+        // Of groups that no runtime made it may know no processes.
+        assert!(our > 0.0 && (their == 0.0 || (their - our).abs() < 1e-6), "{family}: {their}, ours {our}");
+    }
     assert_eq!(of("container_processes"), 1.0);
     assert_eq!(of("container_spec_memory_limit_bytes"), 268_435_456.0);
     assert!(of("container_memory_rss") > 25e6);
@@ -309,7 +319,9 @@ fn control_groups_are_what_cadvisor_makes_of_them() {
         "--collector.disable-defaults",
         "--collector.containers",
         "--collector.containers.percpu",
+        "--collector.containers.connections",
         "--collector.containers.load",
+        "--collector.containers.schedstat",
         "--collector.containers.sockets",
         "--collector.containers.topology",
     ]));
