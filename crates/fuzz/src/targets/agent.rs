@@ -4,11 +4,13 @@ use crate::Decoders;
 
 /// What collectors read of files, of netlink and of D-Bus.
 pub(super) const COLLECTORS: &[Decoders] = &[
+    ("crates/agent/src/containers/connections.rs", &["hexadecimal"]),
     ("crates/agent/src/containers/disks.rs", &["disk"]),
     ("crates/agent/src/containers/layers.rs", &["upper"]),
     ("crates/agent/src/containers/machine.rs", &["kib"]),
     ("crates/agent/src/containers/processes.rs", &["interface", "state"]),
     ("crates/agent/src/containers/read.rs", &["device"]),
+    ("crates/agent/src/containers/schedule.rs", &["counts"]),
     ("crates/agent/src/collectors/bcache.rs", &["amount"]),
     ("crates/agent/src/collectors/buddyinfo.rs", &["parse"]),
     ("crates/agent/src/collectors/cgroups.rs", &["parse"]),
