@@ -526,7 +526,10 @@ impl Ingest {
     #[cold]
     fn new_series(&mut self, text: &str, fresh: &mut Fresh, tally: &mut Tally) -> Option<EntryId> {
         let Err(beyond) = fresh.take() else { return Some(self.cache.insert(text.as_bytes())) };
-        if self.labels.of(Series::again(text), || None).is_ok_and(|labels| labels.is_none()) {
+        // Only rules drop a series; without them its labels are nothing that is needed.
+        let may_be_dropped = !self.labels.reading().rules.is_empty();
+        let mut labels = || self.labels.of(Series::again(text), || None);
+        if may_be_dropped && labels().is_ok_and(|labels| labels.is_none()) {
             tally.dropped += 1;
         } else {
             tally.refuse(&self.counters, text.as_bytes(), beyond);
