@@ -1,5 +1,6 @@
 //! From a body to a committed batch: parse, find the series, append, mark what vanished, report.
 
+mod created;
 mod families;
 mod lines;
 mod pending;

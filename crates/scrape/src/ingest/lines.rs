@@ -1,7 +1,7 @@
 //! Bodies of lines of text: samples as they stand there, and classic histograms put together from several
 //! lines where they are to become native ones.
 
-use super::{Batch, BodyError, Ingest, Sample, families::Coarser};
+use super::{Batch, BodyError, Ingest, Sample, StartTimes, created::Created, families::Coarser};
 use crate::{
     body::Body,
     custom_buckets::{Collected, Converted},
@@ -18,6 +18,8 @@ pub(super) struct Histogram {
     text: String,
     collected: Collected,
     timestamp: Option<TimestampMs>,
+    /// Since when it has been counted.
+    start: Option<TimestampMs>,
     exemplars: Vec<Exemplar>,
 }
 
@@ -32,8 +34,14 @@ impl Ingest {
     ) -> Result<(), BodyError> {
         let mut parser = Parser::new(format, &body.bytes);
         let mut histogram = self.new_histogram();
-        self.entries(batch, &mut parser, same_format, &mut histogram, said)?;
+        let mut created = self.has_starts(format).then(|| Created::of(&body.bytes));
+        self.entries(batch, (&mut parser, same_format), &mut histogram, &mut created, said)?;
         histogram.map_or(Ok(()), |mut last| self.convert(batch, &mut last))
+    }
+
+    /// Whether lines of a body say since when others have been counted.
+    pub(super) fn has_starts(&self, format: Format) -> bool {
+        format == Format::OpenMetrics && self.start_times == StartTimes::AsZeros
     }
 
     /// What classic histograms are put together in, where they are.
@@ -46,9 +54,9 @@ impl Ingest {
     pub(super) fn entries(
         &mut self,
         batch: &mut Batch<'_>,
-        parser: &mut Parser<'_>,
-        same_format: bool,
+        (parser, same_format): (&mut Parser<'_>, bool),
         histogram: &mut Option<Histogram>,
+        created: &mut Option<Created>,
         said: &mut Families,
     ) -> Result<(), BodyError> {
         loop {
@@ -57,13 +65,20 @@ impl Ingest {
             let Some(entry) = parser.next_expecting(expected) else { return Ok(()) };
             match entry? {
                 Entry::Sample(sample) => {
+                    let mut start = None;
+                    if let Some(created) = created {
+                        if Created::is_said_by(&sample, said.last()) {
+                            continue;
+                        }
+                        start = created.start(&sample, said.last());
+                    }
                     let taken = match histogram {
-                        Some(histogram) => self.collect(batch, histogram, &sample, said)?,
+                        Some(histogram) => self.collect(batch, histogram, (&sample, start), said)?,
                         None => false,
                     };
                     if !taken || self.labels.reading().histograms.classic_too {
                         batch.tally.scraped += 1;
-                        self.sample(batch, &Sample::of_line(&sample));
+                        self.sample(batch, &Sample { start, ..Sample::of_line(&sample) });
                     }
                 }
                 other => said.entry(&other),
@@ -76,7 +91,7 @@ impl Ingest {
         &mut self,
         batch: &mut Batch<'_>,
         histogram: &mut Histogram,
-        sample: &exposition::Sample<'_>,
+        (sample, start): (&exposition::Sample<'_>, Option<TimestampMs>),
         said: &Families,
     ) -> Result<bool, BodyError> {
         let metric = sample.series.metric_name();
@@ -104,7 +119,7 @@ impl Ingest {
             "_count" => histogram.collected.count(sample.value),
             _ => histogram.collected.sum(sample.value),
         }
-        histogram.timestamp = sample.timestamp;
+        (histogram.timestamp, histogram.start) = (sample.timestamp, start);
         // Those without a time cannot be told from those of the scrape before.
         let exemplar = sample.exemplar.map(exposition::RawExemplar::decode);
         histogram.exemplars.extend(exemplar.filter(|exemplar| exemplar.timestamp.is_some()));
@@ -127,7 +142,7 @@ impl Ingest {
             let sample = Sample {
                 text: &histogram.text,
                 timestamp: histogram.timestamp,
-                start: None,
+                start: histogram.start,
                 value: coarser.as_ref().map_or(value, Coarser::as_value),
                 of_line: None,
                 exemplars: &histogram.exemplars,

@@ -40,9 +40,9 @@ impl Stream {
 
 impl Ingest {
     /// Whether a body of this kind may come window by window. Where types are labels of series it may have
-    /// to be read twice.
+    /// to be read twice, and since when something has been counted may stand behind what is.
     pub fn can_stream(&self, exposition: Exposition) -> bool {
-        matches!(exposition, Exposition::Lines(_))
+        matches!(exposition, Exposition::Lines(format) if !self.has_starts(format))
             && self.labels.metadata_labels() != MetadataLabels::TypeAndUnit
     }
 
@@ -141,7 +141,7 @@ impl Ingest {
         }
         let Stream { at, pending, fresh, tally, histogram, .. } = stream;
         let mut batch = Batch { appender: None, at: *at, pending, fresh, tally };
-        self.entries(&mut batch, parser, stream.same_format, histogram, said)?;
+        self.entries(&mut batch, (parser, stream.same_format), histogram, &mut None, said)?;
         stream.at_end_mark = parser.is_at_end_mark();
         Ok(())
     }
