@@ -10,7 +10,7 @@ pub(super) const DECODERS: &[(&str, &[&str])] = &[
     ("crates/intake/src/pushgateway/family.rs", &["read", "of_text", "of_messages"]),
     ("crates/intake/src/pushgateway/kept.rs", &["decode"]),
     ("crates/intake/src/pushgateway/mod.rs", &[]),
-    ("crates/intake/src/pushgateway/path.rs", &[]),
+    ("crates/intake/src/pushgateway/path.rs", &["parse"]),
     ("crates/proto/src/pushed_families.rs", &["read", "family", "metric", "single", "summary", "histogram"]),
 ];
 
@@ -33,6 +33,9 @@ pub(super) fn any(bytes: &[u8]) -> bool {
     let Some((kind, body)) = bytes.split_first() else { return false };
     let env = SimWorld::new(1).env();
     env.fs.create_dir_all(Path::new("/d")).expect("there is room");
+    if let Ok(path) = std::str::from_utf8(body) {
+        let _may_be_none = GroupingKey::parse(path);
+    }
     let key = GroupingKey::parse("job/j/x/y").expect("it is one");
     let gateway = open(&env);
     let form = if kind % 2 == 0 { Form::Text } else { Form::Delimited };
@@ -50,5 +53,6 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
                 # TYPE s summary\ns{quantile=\"0.5\"} NaN\ns_sum 1\ns_count 1\nplain{a=\"b\"} 1\n";
     let gauge = [&[0x0a, 1, b'g', 0x18, 1, 0x22, 11, 0x12, 9, 0x09][..], &1.5_f64.to_le_bytes()].concat();
     let delimited = [&[1, gauge.len() as u8][..], &gauge].concat();
-    vec![[&[0][..], text.as_bytes()].concat(), delimited, vec![0]]
+    let path = b"\0job@base64/YS9i/a/1/b@base64/=".to_vec();
+    vec![[&[0][..], text.as_bytes()].concat(), delimited, vec![0], path]
 }

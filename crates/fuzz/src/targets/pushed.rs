@@ -57,7 +57,7 @@ pub(super) const DECODERS: &[(&str, &[&str])] = &[
     ("crates/intake/src/json.rs", &["parse"]),
     ("crates/intake/src/lines.rs", &["float"]),
     ("crates/intake/src/lines/graphite.rs", &["parse", "tags"]),
-    ("crates/intake/src/lines/influx.rs", &["parse", "tags", "find", "unescaped", "value"]),
+    ("crates/intake/src/lines/influx.rs", &["parse", "end", "tags", "find", "unescaped", "value"]),
     ("crates/intake/src/statsd/line.rs", &["parse"]),
     ("crates/intake/src/text.rs", &["text", "influx", "graphite", "json", "csv"]),
     ("crates/intake/src/unzip.rs", &["unzip", "step"]),
