@@ -6,8 +6,7 @@ help: ## list these targets
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1\t\2/p' Makefile
 
 run: ui ## build everything and start the server; ARGS="--flag=value" are handed to it
-	cargo build --release --locked --package skopos
-	exec target/release/skopos server $(ARGS)
+	exec cargo run --release --locked --package skopos -- server $(ARGS)
 
 test: ## install what the tests need, then run every check and every test
 	cargo xtask test
