@@ -191,6 +191,7 @@ impl Fetcher {
         }
         let client = route.client.as_ref().map_err(Clone::clone)?;
         let url = Url::parse(url).map_err(|e| FetchError::Connection(format!("{url:?}: {e}")))?;
+        let origin = || url.origin().ascii_serialization();
         let mut response = client
             .request(Method::GET, &url)
             .await?
@@ -199,7 +200,7 @@ impl Fetcher {
             .header(TIMEOUT_FIELD, target.timeout.as_secs_f64().to_string())
             .send()
             .await
-            .map_err(|e| FetchError::Connection(causes(&e)))?;
+            .map_err(|e| FetchError::Connection(format!("{} cannot be asked: {}", origin(), causes(&e))))?;
         let field = |name: HeaderName| value_of(response.headers(), &name);
         let (content_type, encoding) = (field(CONTENT_TYPE), field(CONTENT_ENCODING));
         intake.begin(&Head { status: response.status().as_u16(), content_type, encoding })?;

@@ -119,7 +119,11 @@ impl Line {
                 Ok(taken) => return Ok(taken),
             }
         }
-        let stream = self.connect().await.map_err(|e| connection(&e))?;
+        let stream = self.connect().await.map_err(|e| {
+            let host =
+                if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
+            FetchError::Connection(format!("cannot connect to {host}:{}: {e}", self.port))
+        })?;
         stream.set_nodelay(true).map_err(|e| connection(&e))?;
         match self.ask(stream, &buffer, taker).await {
             Err(Failed::BeforeAnswer(e) | Failed::Later(e)) => Err(e),
