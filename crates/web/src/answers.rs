@@ -1,6 +1,7 @@
 //! `Answers`: the bytes of answers that wait for clients, of all connections together. Once they would be
-//! more than the limit, the client that takes slowest loses its connection, so that whoever reads as it
-//! should is always served. Never counts what is still being made.
+//! more than the limit, a client loses its connection: the one that has taken nothing for longest, or else
+//! the one that takes slowest, so that whoever reads as it should is served. Never counts what is still
+//! being made.
 
 use axum::body::Bytes;
 use foldhash::HashMap;
@@ -22,6 +23,8 @@ pub const DEFAULT_MAX_WAITING_BYTES: u64 = 64 << 20;
 const SAID_EVERY: Duration = Duration::from_secs(60);
 /// As if each client had taken so much already: one that just got its answer is not slow.
 const TAKEN_BEFORE_BYTES: u64 = 64 << 10;
+/// Who has taken nothing for so long goes before those who take little.
+const STALLED: Duration = Duration::from_secs(2);
 
 /// What waits for all clients of a process, whatever it listens on.
 pub struct Answers {
@@ -49,6 +52,9 @@ struct Waiting {
 struct Shared {
     peer: SocketAddr,
     taken: AtomicU64,
+    opened: Instant,
+    /// When it took something last, in milliseconds since it was opened.
+    took_ms: AtomicU64,
     /// It lost its connection: what it still is given ends with that, and is not counted.
     has_ended: AtomicBool,
     end: Notify,
@@ -105,6 +111,8 @@ impl Answers {
         let shared = Arc::new(Shared {
             peer,
             taken: AtomicU64::new(0),
+            opened: Instant::now(),
+            took_ms: AtomicU64::new(0),
             has_ended: AtomicBool::new(false),
             end: Notify::new(),
         });
@@ -126,16 +134,25 @@ impl Answers {
     }
 }
 
+impl Waiting {
+    /// For how long it has taken nothing, where that is long, and then how slowly it takes: seconds a byte.
+    fn slowness(&self, now: Instant) -> (Duration, f64) {
+        let (since, before) = self.since;
+        let took = self.shared.opened + Duration::from_millis(self.shared.took_ms.load(Relaxed));
+        let stalled = now.saturating_duration_since(since.max(took));
+        let taken = self.shared.taken.load(Relaxed).saturating_sub(before);
+        let slow = (now - since).as_secs_f64() / (taken + TAKEN_BEFORE_BYTES) as f64;
+        (if stalled < STALLED { Duration::ZERO } else { stalled }, slow)
+    }
+}
+
 impl State {
     /// Takes the slowest client off the account, and ends its connection; none if nobody waits.
     fn give_up_slowest(&mut self, now: Instant) -> Option<Waiting> {
-        let slowness = |waiting: &Waiting| {
-            let (since, before) = waiting.since;
-            let taken = waiting.shared.taken.load(Relaxed).saturating_sub(before);
-            (now - since).as_secs_f64() / (taken + TAKEN_BEFORE_BYTES) as f64
-        };
-        let all = self.clients.iter().map(|(id, waiting)| (slowness(waiting), *id));
-        let (_, slowest) = all.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))?;
+        let all = self.clients.iter().map(|(id, waiting)| (waiting.slowness(now), *id));
+        let (_, slowest) = all.max_by(|(a, first), (b, second)| {
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(second.cmp(first))
+        })?;
         let waiting = self.clients.remove(&slowest)?;
         self.waiting -= waiting.bytes;
         self.given_up += 1;
@@ -149,6 +166,7 @@ impl Client {
     /// The connection took so much.
     pub(crate) fn took(&self, bytes: usize) {
         self.shared.taken.fetch_add(bytes as u64, Relaxed);
+        self.shared.took_ms.store(self.shared.opened.elapsed().as_millis() as u64, Relaxed);
     }
 
     /// Counts bytes that begin to wait; for them, others may have to go.
@@ -260,6 +278,24 @@ mod tests {
         let _fifth = new.hold(30);
         assert_eq!([&dripped, &read, &new].map(|c| is_given_up(c)), [true, false, false]);
         assert_eq!((answers.waiting_bytes(), answers.given_up()), (100, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_goes_before_who_takes_little_for_long() {
+        let answers = Answers::new(100);
+        let [steady, stalled, new] = clients(&answers);
+        let _steady = steady.hold(40);
+        for _ in 0..600 {
+            after_a_second().await;
+            steady.took(1 << 10);
+        }
+        let _stalled = stalled.hold(40);
+        for _ in 0..3 {
+            after_a_second().await;
+            steady.took(1 << 10);
+        }
+        let _new = new.hold(40);
+        assert_eq!([&steady, &stalled].map(|c| is_given_up(c)), [false, true]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -59,10 +59,11 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     response
 }
 
-/// Whether the client speaks gRPC, which knows no statuses of HTTP.
+/// Whether the client speaks gRPC, which knows no statuses of HTTP and needs HTTP/2.
 fn is_grpc(request: &Request) -> bool {
     let kind = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    kind.starts_with(GRPC.as_bytes())
+    let behind = kind.strip_prefix(GRPC.as_bytes()).map(<[u8]>::first);
+    request.version() == Version::HTTP_2 && matches!(behind, Some(None | Some(b'+' | b';')))
 }
 
 /// A refusal as a call is answered: its status as a number of the protocol, and no message.
@@ -175,10 +176,14 @@ mod tests {
 
     #[test]
     fn a_call_that_is_refused_is_told_so_in_its_own_words() {
-        for (kind, is_call) in
-            [("application/grpc", true), ("application/grpc+proto", true), ("text/plain", false)]
-        {
-            let request = axum::http::Request::builder().header(CONTENT_TYPE, kind);
+        for (version, kind, is_call) in [
+            (Version::HTTP_2, "application/grpc", true),
+            (Version::HTTP_2, "application/grpc+proto", true),
+            (Version::HTTP_2, "application/grpc-web", false),
+            (Version::HTTP_2, "text/plain", false),
+            (Version::HTTP_11, "application/grpc", false),
+        ] {
+            let request = axum::http::Request::builder().version(version).header(CONTENT_TYPE, kind);
             assert_eq!(is_grpc(&request.body(axum::body::Body::empty()).unwrap()), is_call, "{kind}");
         }
         for (access, code) in
