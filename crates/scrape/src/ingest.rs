@@ -526,16 +526,29 @@ impl Ingest {
     /// A place for a series that nobody knew; none where there may be no more of them.
     #[cold]
     fn new_series(&mut self, text: &str, fresh: &mut Fresh, tally: &mut Tally) -> Option<EntryId> {
-        let Err(beyond) = fresh.take() else { return Some(self.cache.insert(text.as_bytes())) };
-        // Only rules drop a series; without them its labels are nothing that is needed.
-        let may_be_dropped = !self.labels.reading().rules.is_empty();
-        let mut labels = || self.labels.of(Series::again(text), || None);
-        if may_be_dropped && labels().is_ok_and(|labels| labels.is_none()) {
-            tally.dropped += 1;
-        } else {
-            tally.refuse(&self.counters, text.as_bytes(), beyond);
+        // What waits has no place for what rules drop: there may be very many such series.
+        if fresh.bound.is_some() && self.is_dropped(text) {
+            if fresh.take_dropped().is_err() {
+                tally.dropped += 1;
+                return None;
+            }
+            let id = self.cache.insert(text.as_bytes());
+            self.cache.entry(id).set_dropped();
+            return Some(id);
         }
-        None
+        match fresh.take() {
+            Ok(()) => Some(self.cache.insert(text.as_bytes())),
+            Err(beyond) => {
+                tally.refuse(&self.counters, text.as_bytes(), beyond);
+                None
+            }
+        }
+    }
+
+    /// Whether rules drop a series.
+    fn is_dropped(&mut self, text: &str) -> bool {
+        let may_be = !self.labels.reading().rules.is_empty();
+        may_be && self.labels.of(Series::again(text), || None).is_ok_and(|labels| labels.is_none())
     }
 
     fn append_columns(
@@ -586,7 +599,9 @@ struct Batch<'b> {
 /// Series that nobody knew, in a body.
 #[derive(Default)]
 struct Fresh {
-    count: usize,
+    kept: usize,
+    /// Those that rules drop, as far as they are remembered.
+    dropped: usize,
     /// Where more of them than the target may have in storage are refused at once, as those that wait take
     /// memory.
     bound: Option<SeriesBound>,
@@ -594,17 +609,27 @@ struct Fresh {
 
 impl Fresh {
     fn within(bound: SeriesBound) -> Self {
-        Self { count: 0, bound: Some(bound) }
+        Self { bound: Some(bound), ..Self::default() }
     }
 
     fn take(&mut self) -> Result<(), AppendError> {
-        self.count += 1;
-        match self.bound {
-            Some(SeriesBound { name, max }) if self.count > max as usize => {
-                self.count -= 1;
-                Err(AppendError::Limit { limit: name, max: u64::from(max) })
-            }
-            _ => Ok(()),
+        take_one(&mut self.kept, self.bound)
+    }
+
+    /// A place for one that rules drop: it takes none of those that they keep.
+    fn take_dropped(&mut self) -> Result<(), AppendError> {
+        take_one(&mut self.dropped, self.bound)
+    }
+}
+
+fn take_one(count: &mut usize, bound: Option<SeriesBound>) -> Result<(), AppendError> {
+    match bound {
+        Some(SeriesBound { name, max }) if *count >= max as usize => {
+            Err(AppendError::Limit { limit: name, max: u64::from(max) })
+        }
+        _ => {
+            *count += 1;
+            Ok(())
         }
     }
 }

@@ -251,7 +251,12 @@ pub(crate) fn own_metric(server: &Service, name: &str) -> f64 {
 #[track_caller]
 pub(crate) fn assert_no_scrape_is_missing(server: &Service, job: &str, interval_ms: i64) {
     let all = instant(server, &format!("up{{job=\"{job}\"}}[10m]"));
-    let (_, samples) = all.iter().next().unwrap();
+    assert_each_slot_has_one(job, all.values().next().unwrap(), interval_ms);
+}
+
+/// The same of the samples of `up`.
+#[track_caller]
+pub(crate) fn assert_each_slot_has_one(job: &str, samples: &Samples, interval_ms: i64) {
     assert!(samples.iter().all(|(_, bits)| *bits == 1.0_f64.to_bits()), "{job} was down: {samples:?}");
     // Without a scrape left out, sample `i` is that of slot `i`, and as late as it is behind it.
     let behind: Vec<_> = (0..).zip(samples).map(|(i, (t, _))| t - i * interval_ms).collect();

@@ -175,7 +175,9 @@ impl Client {
         let now = Instant::now();
         let mut state = answers.state.lock();
         let mut slowest = None;
-        while bytes > 0 && state.waiting + bytes > answers.most {
+        // Who was given up takes nobody's place.
+        let counts = bytes > 0 && !self.shared.has_ended.load(Relaxed);
+        while counts && state.waiting + bytes > answers.most {
             let Some(gone) = state.give_up_slowest(now) else { break };
             slowest.get_or_insert(gone);
         }
@@ -184,7 +186,7 @@ impl Client {
         if slowest.is_some() {
             state.said = Some(now);
         }
-        if bytes > 0 && !self.shared.has_ended.load(Relaxed) {
+        if counts && !self.shared.has_ended.load(Relaxed) {
             state.waiting += bytes;
             let begun = || Waiting {
                 bytes: 0,

@@ -38,10 +38,6 @@ impl Owned {
 }
 
 impl Pending {
-    pub(super) fn id(&self) -> EntryId {
-        self.id
-    }
-
     pub(super) fn of(
         id: EntryId,
         timestamp: TimestampMs,

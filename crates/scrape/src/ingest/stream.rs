@@ -112,7 +112,6 @@ impl Ingest {
             }
             return Ok(0);
         };
-        let waited = stream.pending.len();
         let mut parser = Parser::new(stream.format, &bytes[..end]).with_more_to_come();
         let read = match self.read(stream, &mut parser, said) {
             Ok(()) => end,
@@ -124,7 +123,6 @@ impl Ingest {
             }
             Err(e) => return Err(stream.behind_lines(e)),
         };
-        self.drop_of_pending(stream, waited, said);
         stream.bytes += read as u64;
         stream.lines += memchr::memchr_iter(b'\n', &bytes[..read]).count();
         Ok(read)
@@ -144,37 +142,6 @@ impl Ingest {
         self.entries(&mut batch, (parser, stream.same_format), histogram, &mut None, said)?;
         stream.at_end_mark = parser.is_at_end_mark();
         Ok(())
-    }
-
-    /// What rules drop of the new series behind the first `from` does not wait with the others: there may be
-    /// very many.
-    fn drop_of_pending(&mut self, stream: &mut Stream, from: usize, said: &Families) {
-        if self.labels.reading().rules.is_empty() {
-            return;
-        }
-        let mut to = from;
-        for place in from..stream.pending.len() {
-            let id = stream.pending[place].id();
-            let dropped = match self.cache.entry(id) {
-                entry if entry.is_dropped() => true,
-                entry if entry.series.is_some() => false,
-                _ => {
-                    let is_dropped = self.labels_of(id, said).is_ok_and(|labels| labels.is_none());
-                    if is_dropped {
-                        self.cache.entry(id).set_dropped();
-                        stream.fresh.count -= 1;
-                    }
-                    is_dropped
-                }
-            };
-            if dropped {
-                stream.tally.dropped += 1;
-            } else {
-                stream.pending.swap(to, place);
-                to += 1;
-            }
-        }
-        stream.pending.truncate(to);
     }
 
     /// Reads what is left of a body that has come whole, and appends all of it.

@@ -137,6 +137,33 @@ fn new_series_beyond_the_bound_are_refused_while_they_come() {
 }
 
 #[test]
+fn series_that_rules_drop_take_no_place_of_those_that_they_keep() {
+    in_world(|_, env| {
+        let reading = with_rules([drop_where("__name__", "m")]);
+        let mut rig = Rig::new(env, reading.clone());
+        let of = crate::Target { max_series: Some(50), ..target(reading) };
+        let ingest = Ingest::new(&of, Arc::clone(&rig.counters)).with_max_series(&of, 7);
+        rig = Rig { ingest, windows: Some(1 << 20), ..rig };
+        for round in 0..3 {
+            let mut body = String::new();
+            // Other ones each time, before, between and behind.
+            let dropped = |body: &mut String, part: usize| {
+                (0..1000).for_each(|i| writeln!(body, "m{{i=\"{round}.{part}.{i}\"}} 2").unwrap());
+            };
+            dropped(&mut body, 0);
+            (0..25).for_each(|i| writeln!(body, "n{{i=\"{i}\"}} 2").unwrap());
+            dropped(&mut body, 1);
+            (25..50).for_each(|i| writeln!(body, "n{{i=\"{i}\"}} 2").unwrap());
+            dropped(&mut body, 2);
+            let report = rig.scrape_as(Format::Text, &body);
+            assert_eq!((report.health, report.error.as_str()), (Health::Up, ""));
+            assert_eq!(rig.stored().len(), 50);
+        }
+        assert!(rig.ingest.remembered_series() <= 50 + 3 * 50, "{}", rig.ingest.remembered_series());
+    });
+}
+
+#[test]
 fn a_line_that_stands_again_and_again_takes_no_memory() {
     in_world(|_, env| {
         let mut rig = Rig { windows: Some(1000), ..Rig::new(env, Reading::default()) };

@@ -271,7 +271,6 @@ fn active_queries(flags: &Flags, env: &Env) -> Arc<Queries> {
     Queries::new(Arc::clone(&env.clock), flags.query_concurrency as usize, Some(log))
 }
 
-/// What storage says of itself, under the names that Prometheus' dashboards and rules know.
 /// What two parts of the server tell by the same name is said now, not when somebody asks for the page.
 fn checked(metrics: OwnMetrics) -> Arc<OwnMetrics> {
     let metrics = Arc::new(metrics);
@@ -280,6 +279,7 @@ fn checked(metrics: OwnMetrics) -> Arc<OwnMetrics> {
     metrics
 }
 
+/// What storage says of itself, under the names that Prometheus' dashboards and rules know.
 fn storage_metrics(db: &Arc<Db>) -> MetricsSource {
     let db = Arc::clone(db);
     Arc::new(move |out| {
