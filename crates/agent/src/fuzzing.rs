@@ -241,7 +241,7 @@ impl Host for Told {
         Ok(())
     }
 
-    fn connect(&self, _: &str) -> io::Result<Box<dyn Stream>> {
+    fn connect(&self, _: &str, _: Duration) -> io::Result<Box<dyn Stream>> {
         let says = self.socket.clone().ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(Says(Cursor::new(says))))
     }

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{fmt, io, sync::OnceLock, time::Duration};
 
-/// How long a service on this machine may be silent, and how long it may take for all that it is asked.
+/// How long a service on this machine may take for an answer, and for all that it is asked.
 const SERVICE_LIMITS: Limits = Limits { silence: Duration::from_secs(2), lifetime: Duration::from_secs(30) };
 
 /// What `uname` says.
@@ -159,9 +159,10 @@ pub trait Host: Send + Sync + fmt::Debug {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// A connection to the program that listens on the socket at `path`.
-    fn connect(&self, path: &str) -> io::Result<Box<dyn Stream>> {
-        let _ = path;
+    /// A connection to the program that listens on the socket at `path`; all that is said on it takes no
+    /// longer than `patience`.
+    fn connect(&self, path: &str, patience: Duration) -> io::Result<Box<dyn Stream>> {
+        let _ = (path, patience);
         Err(io::ErrorKind::NotFound.into())
     }
 
@@ -250,8 +251,9 @@ impl Host for ThisHost {
         perf_events::count(event, cpu)
     }
 
-    fn connect(&self, path: &str) -> io::Result<Box<dyn Stream>> {
-        Ok(Box::new(local_socket::connect(path, SERVICE_LIMITS)?))
+    fn connect(&self, path: &str, patience: Duration) -> io::Result<Box<dyn Stream>> {
+        let lifetime = SERVICE_LIMITS.lifetime.min(patience);
+        Ok(Box::new(local_socket::connect(path, Limits { lifetime, ..SERVICE_LIMITS })?))
     }
 
     fn clock_state(&self) -> io::Result<ClockState> {

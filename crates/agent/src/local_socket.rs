@@ -1,5 +1,6 @@
 //! Connections to programs on this machine, over their sockets. One that does not take the connection, is
-//! silent, or never comes to an end costs its limits and no more. It knows nothing of what is said.
+//! silent, answers a byte now and then, or never comes to an end costs its limits and no more. It knows
+//! nothing of what is said.
 
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::{
@@ -11,34 +12,41 @@ use std::{
 /// How long is waited for the other side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// For each step: taking the connection, a byte, room for a byte.
+    /// For each step: taking the connection, room for what is written, and, from what was written last on,
+    /// the whole of what is read.
     pub(crate) silence: Duration,
     /// For all of them, however lively it is.
     pub(crate) lifetime: Duration,
 }
+
+/// To the system, no time at all is for ever.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct LocalStream {
     stream: UnixStream,
     silence: Duration,
+    /// When the answer to what was written last has to be there.
+    answered_by: Instant,
     ends_at: Instant,
 }
 
 /// A connection to the program that listens on the socket at `path`.
 pub(crate) fn connect(path: &str, limits: Limits) -> io::Result<LocalStream> {
     let ends_at = Instant::now() + limits.lifetime;
+    let silence = limits.silence.min(limits.lifetime).max(SHORTEST);
     let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // It holds for connecting, too: a program whose queue is full would keep us for ever.
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(limits.silence))?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(silence))?;
     net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(LocalStream { stream: socket.into(), silence: limits.silence, ends_at })
+    Ok(LocalStream { stream: socket.into(), silence, answered_by: Instant::now() + silence, ends_at })
 }
 
 impl LocalStream {
-    /// How long the next step may take.
-    fn patience(&self) -> io::Result<Duration> {
-        match self.ends_at.saturating_duration_since(Instant::now()).min(self.silence) {
+    /// How long a step may take that has to be done by then.
+    fn patience(&self, by: Instant) -> io::Result<Duration> {
+        match self.ends_at.min(by).saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
             left => Ok(left),
         }
@@ -47,15 +55,17 @@ impl LocalStream {
 
 impl Read for LocalStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.patience()?))?;
+        self.stream.set_read_timeout(Some(self.patience(self.answered_by)?))?;
         self.stream.read(buffer)
     }
 }
 
 impl Write for LocalStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.patience()?))?;
-        self.stream.write(bytes)
+        self.stream.set_write_timeout(Some(self.patience(Instant::now() + self.silence)?))?;
+        let written = self.stream.write(bytes);
+        self.answered_by = Instant::now() + self.silence;
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -88,6 +98,27 @@ mod tests {
         let mut connected: Vec<io::Result<LocalStream>> = (0..4).map(|_| connect(&path, limits)).collect();
         assert!(connected.last().unwrap().is_err(), "the queue has room for few");
         assert!(connected[0].as_mut().unwrap().read(&mut [0]).is_err());
+    }
+
+    #[test]
+    fn who_answers_a_byte_now_and_then_is_left() {
+        let (_folder, path) = socket();
+        let listener = UnixListener::bind(&path).unwrap();
+        let dripping = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for _ in 0..2000 {
+                thread::sleep(Duration::from_millis(1));
+                if stream.write_all(b"x").is_err() {
+                    break;
+                }
+            }
+        });
+        let mut stream = connect(&path, Limits { silence: SHORT, lifetime: LONG }).unwrap();
+        stream.write_all(b"?").unwrap();
+        let error = stream.read_exact(&mut [0; 2000]).unwrap_err();
+        assert!(matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock), "{error}");
+        drop(stream);
+        dripping.join().unwrap();
     }
 
     #[test]

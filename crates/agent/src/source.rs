@@ -135,8 +135,8 @@ impl ProcKind {
     /// What `--path.procfs` is.
     pub(crate) fn of(paths: &Paths) -> Self {
         const PROC_SUPER_MAGIC: u64 = 0x9fa0;
-        let found = rustix::fs::statfs(paths.procfs.as_str());
-        let is_kernel = found.is_ok_and(|found| u64::try_from(found.f_type) == Ok(PROC_SUPER_MAGIC));
+        let kind = calls::kind_of_file_system(Root::Proc, &paths.procfs);
+        let is_kernel = kind.is_ok_and(|kind| kind == PROC_SUPER_MAGIC);
         if is_kernel { Self::Kernel } else { Self::Folder }
     }
 }
@@ -264,12 +264,12 @@ impl File {
         let fd = calls::open(root, &self.path, OFlags::DIRECTORY).ok()?;
         self.data.clear();
         self.data.reserve(FIRST_READ_BYTES);
-        let mut folder = rustix::fs::RawDir::new(fd, self.data.spare_capacity_mut());
+        let mut folder = RawDir::new(fd, self.data.spare_capacity_mut());
         while let Some(entry) = folder.next() {
             let entry = calls::noted(root, &self.path, entry).ok()?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                each(name, IsFolder(entry.file_type().is_dir()));
+                each(name, IsFolder(entry.file_type() == FileType::Directory));
             }
         }
         Some(())

@@ -6,12 +6,12 @@ use crate::{
     collector::{Collector, Context},
     error::CollectError,
     host::{BtrfsDevice, BtrfsSystem},
-    scan,
+    refusals, scan,
     source::{File, Root, exists, names_in},
     table::{self, Column, Table},
 };
 use skopos_model::MetricType::{Counter, Gauge};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io};
 
 const FOLDER: &str = "fs/btrfs";
 const SECTOR_BYTES: f64 = 512.0;
@@ -151,11 +151,18 @@ impl Btrfs {
             let Some(point) = std::str::from_utf8(&mount.mount_point).ok().filter(|_| is_new) else {
                 continue;
             };
-            if let Ok(system) = context.host.btrfs(&context.paths.in_rootfs(point)) {
-                known.insert(mount.device);
-                if found.iter().all(|other| other.uuid != system.uuid) {
-                    found.push(system);
+            let path = context.paths.in_rootfs(point);
+            match context.host.btrfs(&path) {
+                Ok(system) => {
+                    known.insert(mount.device);
+                    if found.iter().all(|other| other.uuid != system.uuid) {
+                        found.push(system);
+                    }
                 }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    refusals::note(&format!("the devices of Btrfs at {path}"));
+                }
+                Err(_) => {}
             }
         }
         found
@@ -272,6 +279,53 @@ impl Collector for Btrfs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::{
+        host::{Host, Uname, Usage},
+        netlink,
+        output::Output,
+        source::Paths,
+        testing::env_of,
+    };
+    use skopos_exposition::Format;
+    use std::{fs, sync::Arc, time::Duration};
+
+    /// A machine on which nobody may ask Btrfs.
+    #[derive(Debug)]
+    struct Refusing;
+
+    impl Host for Refusing {
+        fn uname(&self) -> Uname {
+            Uname::default()
+        }
+
+        fn usage(&self, _: &str) -> io::Result<Usage> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn netlink(&self, _: netlink::Request, _: &mut Vec<u8>) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn btrfs(&self, _: &str) -> io::Result<BtrfsSystem> {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
+    }
+
+    #[test]
+    fn what_btrfs_refuses_is_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = "30 28 0:31 / /data rw shared:9 - btrfs /dev/sda1 rw\n";
+        fs::create_dir_all(folder.path().join("proc/self")).unwrap();
+        fs::write(folder.path().join("proc/self/mountinfo"), mount).unwrap();
+        let root = folder.path().to_str().unwrap();
+        let (paths, env, mut page) = (Paths::below(root), env_of(Arc::new(Refusing)), Vec::new());
+        let out = Output::new(Format::Text, &mut page);
+        let (host, clock) = (&*env.host, &*env.clock);
+        let context = Context { paths: &paths, host, clock, ends_at: Duration::MAX, out };
+        assert_eq!(Btrfs::new().mounted(&context), []);
+        assert_eq!(refusals::take(), [format!("the devices of Btrfs at {root}/data")]);
+    }
 
     #[test]
     fn copies_and_parity_cost_space() {

@@ -10,7 +10,7 @@ use crate::{
     source::{File, KeptFile, Root},
 };
 use skopos_model::MetricType;
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 /// Sectors of the kernel's counters have this size, whatever the device's own is.
 const SECTOR_BYTES: f64 = 512.0;
@@ -114,18 +114,11 @@ pub(crate) struct DiskStats {
 
 impl DiskStats {
     pub(crate) fn new(options: &NodeOptions) -> Self {
-        let has_udev = Path::new(&options.paths.udev_data).is_dir();
-        if !has_udev {
-            tracing::debug!(
-                path = options.paths.udev_data,
-                "no udev data: disks have no serial numbers and models"
-            );
-        }
         Self {
             file: KeptFile::default(),
             devices: options.disk_devices.clone(),
             rows: Vec::new(),
-            details: Details { has_udev, ..Details::default() },
+            details: Details::default(),
         }
     }
 
@@ -181,7 +174,6 @@ fn parse<'a>(data: &[u8], line: &'a [u8]) -> Option<(Row, &'a [u8])> {
 /// What is known of the devices beside their counters.
 #[derive(Debug, Default)]
 struct Details {
-    has_udev: bool,
     udev: Properties,
     value: File,
     /// One for each row, in the same order.
@@ -274,11 +266,7 @@ impl Details {
     }
 
     fn describe(&mut self, name: &[u8], row: &Row, context: &Context<'_>) -> Described {
-        if self.has_udev {
-            self.udev.read(context.paths, row.major, row.minor);
-        } else {
-            self.udev.clear();
-        }
+        self.udev.read(context.paths, row.major, row.minor);
         let udev = &self.udev;
         let property = |key: &str| scan::text(udev.get(key)).into_owned();
         let device = scan::text(name).into_owned();

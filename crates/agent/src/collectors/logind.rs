@@ -42,7 +42,7 @@ impl Collector for Logind {
 /// Asks for the sessions, and writes them.
 fn ask(socket: &str, context: &mut Context<'_>) -> Result<(), CollectError> {
     // The bus is left at once: a connection that is kept would be woken by signals nobody reads.
-    let bus = Connection::system(context.host, socket);
+    let bus = Connection::system(context.host, socket, context.patience());
     let mut bus = bus.map_err(|error| error.of("connecting to D-Bus"))?;
     let mut seats = list(&mut bus, "ListSeats", |row| Some(row.first()?.text()?.to_owned()))?;
     // Sessions from afar have no seat.

@@ -196,10 +196,11 @@ impl Systemd {
 
     /// Asks systemd, which listens on `socket`, and writes what it says.
     fn ask(&self, socket: &str, context: &mut Context<'_>) -> Result<(), CollectError> {
+        let patience = context.patience();
         let (bus, destination) = if self.options.private {
-            (Connection::direct(context.host, socket), "")
+            (Connection::direct(context.host, socket, patience), "")
         } else {
-            (Connection::system(context.host, socket), NAME)
+            (Connection::system(context.host, socket, patience), NAME)
         };
         let bus = bus.map_err(|error| error.of("connecting to systemd"))?;
         let mut manager = Manager { bus, destination };

@@ -20,11 +20,6 @@ impl Properties {
         self.known = matches!(self.file.read_if_exists(paths, Root::Udev, name), Ok(true));
     }
 
-    /// Forgets the properties.
-    pub(crate) const fn clear(&mut self) {
-        self.known = false;
-    }
-
     /// The property `name`; empty when there is none.
     pub(crate) fn get(&self, name: &str) -> &[u8] {
         if !self.known {

@@ -9,7 +9,7 @@ use crate::{
     host::{Host, Stream},
 };
 pub(crate) use silence::Silence;
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, time::Duration};
 pub(crate) use wire::Value;
 use wire::{Reader, Writer};
 
@@ -100,18 +100,19 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to the system's bus, which listens on `socket`.
-    pub(crate) fn system(host: &dyn Host, socket: &str) -> Result<Self, DbusError> {
-        let mut connection = Self::direct(host, socket)?;
+    /// Connects to the system's bus, which listens on `socket`. The whole conversation takes no longer than
+    /// `patience`.
+    pub(crate) fn system(host: &dyn Host, socket: &str, patience: Duration) -> Result<Self, DbusError> {
+        let mut connection = Self::direct(host, socket, patience)?;
         let hello =
             Call { destination: BUS, path: BUS_PATH, interface: BUS, member: "Hello", arguments: &[] };
         connection.call(&hello)?;
         Ok(connection)
     }
 
-    /// Connects to the service behind the socket at `path`, without a bus between.
-    pub(crate) fn direct(host: &dyn Host, path: &str) -> Result<Self, DbusError> {
-        let mut stream = host.connect(path)?;
+    /// The same, to the service behind the socket at `path`, without a bus between.
+    pub(crate) fn direct(host: &dyn Host, path: &str, patience: Duration) -> Result<Self, DbusError> {
+        let mut stream = host.connect(path, patience)?;
         greet(&mut *stream, host.user_id())?;
         Ok(Self { stream, serial: 0, request: Writer::default(), message: Vec::new() })
     }

@@ -24,7 +24,7 @@ fn a_call_gives_the_values_of_its_reply() {
         out.word(0);
     });
     let host = BusHost { answers: vec![units] };
-    let mut connection = Connection::system(&host, SYSTEM_BUS).unwrap();
+    let mut connection = Connection::system(&host, SYSTEM_BUS, Duration::MAX).unwrap();
     let row = Value::List(vec![Value::Text("one"), Value::Unsigned(1)]);
     for _ in 0..2 {
         let values = connection.call(&call("List", &["x", "y"])).unwrap();
@@ -36,7 +36,7 @@ fn a_call_gives_the_values_of_its_reply() {
 fn a_property_is_what_the_variant_holds() {
     let text = Value::Text("tty");
     let host = BusHost { answers: vec![Answer::property("/a", "org.example.A", "Type", &text)] };
-    let mut connection = Connection::direct(&host, "/run/x").unwrap();
+    let mut connection = Connection::direct(&host, "/run/x", Duration::MAX).unwrap();
     let found = connection.property("", "/a", ["org.example.A", "Type"]).unwrap();
     assert_eq!(found, text);
     let error = connection.property("", "/a", ["org.example.A", "Other"]).unwrap_err();
@@ -47,7 +47,7 @@ fn a_property_is_what_the_variant_holds() {
 #[test]
 fn a_body_that_is_not_of_its_type_is_an_error() {
     let host = BusHost { answers: vec![Answer::new("/a", "Get", "as", |out| out.word(99))] };
-    let mut connection = Connection::system(&host, SYSTEM_BUS).unwrap();
+    let mut connection = Connection::system(&host, SYSTEM_BUS, Duration::MAX).unwrap();
     let error = connection.call(&call("Get", &[])).unwrap_err();
     assert!(matches!(error, DbusError::Malformed(_)), "{error}");
 }

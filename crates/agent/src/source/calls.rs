@@ -36,6 +36,12 @@ pub(super) fn status(root: Root, path: &str) -> io::Result<Stat> {
     noted(root, path, rustix::fs::stat(path))
 }
 
+/// The number of the kind of file system that it is on.
+pub(super) fn kind_of_file_system(root: Root, path: &str) -> io::Result<u64> {
+    let found = noted(root, path, rustix::fs::statfs(path))?;
+    Ok(u64::try_from(found.f_type).unwrap_or(0))
+}
+
 /// The path that it really has.
 pub(super) fn real_path(root: Root, path: &str) -> io::Result<PathBuf> {
     noted(root, path, std::fs::canonicalize(path))

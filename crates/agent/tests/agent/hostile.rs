@@ -22,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -127,7 +127,11 @@ fn what_users_call_their_containers_is_shown_as_it_is_or_not_at_all() {
 
 /// A machine on which every service listens at one place.
 #[derive(Debug)]
-struct Services(PathBuf);
+struct Services {
+    socket: PathBuf,
+    /// The longest that somebody would have talked to one.
+    longest: Mutex<Duration>,
+}
 
 impl Host for Services {
     fn uname(&self) -> Uname {
@@ -142,8 +146,10 @@ impl Host for Services {
         ThisHost.netlink(request, answer)
     }
 
-    fn connect(&self, _: &str) -> io::Result<Box<dyn Stream>> {
-        ThisHost.connect(self.0.to_str().unwrap())
+    fn connect(&self, _: &str, patience: Duration) -> io::Result<Box<dyn Stream>> {
+        let mut longest = self.longest.lock().unwrap();
+        *longest = patience.max(*longest);
+        ThisHost.connect(self.socket.to_str().unwrap(), patience)
     }
 }
 
@@ -209,9 +215,16 @@ fn endless_greeting(out: &mut UnixStream) -> io::Result<()> {
     }
 }
 
+fn dripping_greeting(out: &mut UnixStream) -> io::Result<()> {
+    loop {
+        out.write_all(b"O")?;
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_bus_that_misbehaves_costs_those_that_ask_it() {
-    for behaviour in [silent, endless_bus, large_bus, endless_greeting] {
+    for behaviour in [silent, endless_bus, large_bus, endless_greeting, dripping_greeting] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bus");
         listen(&path, behaviour);
@@ -220,14 +233,18 @@ fn a_bus_that_misbehaves_costs_those_that_ask_it() {
             "--collector.systemd",
             "--collector.logind",
             "--collector.loadavg",
+            "--collector.deadline=6s",
         ];
         let Env { clock, spawner, .. } = Env::real();
-        let env = AgentEnv { clock, spawner, host: Arc::new(Services(path)) };
+        let services = Arc::new(Services { socket: path, longest: Mutex::default() });
+        let env = AgentEnv { clock, spawner, host: services.clone() };
         let agent = NodeAgent::new(options(&line), BuildInfo::default(), env);
         let page = gather(&agent);
         assert!(!succeeded(&page, "systemd") && !succeeded(&page, "logind"));
         assert!(succeeded(&page, "loadavg"));
         assert!(!page.types.keys().any(|name| name.starts_with("node_systemd_")));
+        let longest = *services.longest.lock().unwrap();
+        assert!(longest > Duration::ZERO && longest < Duration::from_secs(6), "{longest:?}");
         let began = Instant::now();
         let again = (0..4).map(|_| gather(&agent));
         assert!(again.last().is_some_and(|page| !succeeded(&page, "logind")));
