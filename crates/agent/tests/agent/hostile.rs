@@ -215,16 +215,17 @@ fn endless_greeting(out: &mut UnixStream) -> io::Result<()> {
     }
 }
 
-fn dripping_greeting(out: &mut UnixStream) -> io::Result<()> {
+fn dripping_bus(out: &mut UnixStream) -> io::Result<()> {
+    // 16 MB, byte by byte.
+    out.write_all(b"OK 1234\r\nl\x02\0\x01\0\0\xf0\0\x01\0\0\0\0\0\0\0")?;
     loop {
-        out.write_all(b"O")?;
-        thread::sleep(Duration::from_millis(50));
+        out.write_all(b"x")?;
     }
 }
 
 #[test]
 fn a_bus_that_misbehaves_costs_those_that_ask_it() {
-    for behaviour in [silent, endless_bus, large_bus, endless_greeting, dripping_greeting] {
+    for behaviour in [silent, endless_bus, large_bus, endless_greeting, dripping_bus] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bus");
         listen(&path, behaviour);

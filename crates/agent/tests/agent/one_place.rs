@@ -35,7 +35,7 @@ const ELSEWHERE: [(&str, &str, &str); 9] = [
     ("host.rs", "/proc/self/auxv", "the vector that the kernel gives this process"),
 ];
 
-/// Whether the line has a module `fs` in it: as the beginning or the end of a path, not in a text or a comment.
+/// Whether the line has a module `fs` in it: as a part of a path, not in a text or a comment.
 fn names_fs(line: &str) -> bool {
     let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '"' | '.');
     !line.trim_start().starts_with("//")
