@@ -7,7 +7,7 @@ use crate::{
 };
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, Request, rejection::BytesRejection},
     http::{
         Method,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -27,8 +27,8 @@ const MATCHER_BYTES: u64 = 128;
 /// The least written time of Prometheus and the greatest, which clients send for no bound.
 const LEAST_WRITTEN: &str = "-292273086-05-16T16:47:06Z";
 const GREATEST_WRITTEN: &str = "292277025-08-18T07:12:54.999999999Z";
-/// How long a client may take to send one: connections are few, and nobody may sit on them.
-const FORM_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to send a body: connections are few, and nobody may sit on them.
+const BODY_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The parameters in the order in which they were sent.
 #[derive(Clone, Debug, Default)]
@@ -88,11 +88,18 @@ async fn read_form<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes,
         let reason = format!("the form is longer than {FORM_MAX_BYTES} bytes");
         return Err(ApiError::parameter("(body)", reason));
     }
-    let read = tokio::time::timeout(FORM_READ_TIMEOUT, Bytes::from_request(request, state)).await;
-    let read = read.map_err(|_elapsed| {
-        ApiError::new(ErrorType::Timeout, format!("the form did not come within {FORM_READ_TIMEOUT:?}"))
-    })?;
-    read.map_err(|e| ApiError::parameter("(body)", e.body_text()))
+    read_body(request, state).await?.map_err(|e| ApiError::parameter("(body)", e.body_text()))
+}
+
+/// Reads a body of at most the bytes that the route takes.
+pub(crate) async fn read_body<S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<Result<Bytes, BytesRejection>, ApiError> {
+    let read = tokio::time::timeout(BODY_READ_TIMEOUT, Bytes::from_request(request, state)).await;
+    read.map_err(|_elapsed| {
+        ApiError::new(ErrorType::Timeout, format!("the body did not come within {BODY_READ_TIMEOUT:?}"))
+    })
 }
 
 impl Params {
@@ -272,6 +279,35 @@ fn seconds_to_ms(seconds: f64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::{Body, HttpBody};
+    use hyper::body::Frame;
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    /// A body of which nothing ever comes.
+    struct Endless;
+
+    impl HttpBody for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_waited_for_as_long_as_all_are() {
+        let (began, request) = (tokio::time::Instant::now(), Request::new(Body::new(Endless)));
+        assert!(read_body(request, &()).await.unwrap_err().message().contains("did not come within"));
+        assert_eq!(began.elapsed(), BODY_READ_TIMEOUT);
+    }
 
     #[test]
     fn times_are_seconds_or_rfc_3339() {

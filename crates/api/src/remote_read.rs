@@ -4,12 +4,13 @@
 use crate::{
     blocking::{self, Sink, Slots},
     own_metrics::MetricsSource,
+    params::read_body,
     parts::{Parts, Ready},
     reply::{ApiError, ErrorType},
     writing::Writing,
 };
 use axum::{
-    body::Bytes,
+    extract::Request,
     http::{
         HeaderName, HeaderValue,
         header::{CONTENT_ENCODING, CONTENT_TYPE},
@@ -115,8 +116,13 @@ impl Drop for Asking {
 }
 
 /// Answers a request.
-pub(crate) async fn read(Ready(parts): Ready, body: Bytes) -> Response {
-    answer(parts, &body).await.unwrap_or_else(ApiError::into_text)
+pub(crate) async fn read(Ready(parts): Ready, request: Request) -> Response {
+    let answer = match read_body(request, &()).await {
+        Ok(Ok(body)) => answer(parts, &body).await,
+        Ok(Err(refused)) => return refused.into_response(),
+        Err(late) => Err(late),
+    };
+    answer.unwrap_or_else(ApiError::into_text)
 }
 
 async fn answer(parts: Arc<Parts>, body: &[u8]) -> Result<Response, ApiError> {

@@ -13,7 +13,7 @@
 //! - `hostile_targets`, `slow_targets`: what bad targets do to themselves, to others and to memory
 //! - `flapping`: a target that fails in all ways, beside Prometheus 3
 //! - `reload_under_load`: thousands of targets while the configuration changes
-//! - `floods`: requests in masses from strangers
+//! - `floods`, `slow_bodies`: requests in masses from strangers, and bodies that come byte by byte
 //! - `long_bodies`: bodies of very many lines, and series that are ever new
 //! - `tsdb_tool`: what the command line does with data directories, beside promtool
 //! - `tsdb_tool_rules`: recording rules filled in by it, beside promtool
@@ -95,6 +95,7 @@ mod scrape_access;
 mod scrape_protocols;
 mod search;
 mod secured;
+mod slow_bodies;
 mod slow_targets;
 mod streaming;
 mod support;

@@ -1,9 +1,11 @@
-//! `Activity`: which requests of a connection are under way. One of HTTP/2, whose pings alone would keep it
-//! for ever, ends when it has had none for a time, and when a client takes nothing of an answer of its own.
+//! `Activity`: which requests of a connection are under way, and whether it waits for nothing but their
+//! bodies. One of HTTP/2, whose pings alone would keep it for ever, ends when it has had none for a time, and
+//! when a client takes nothing of an answer of its own.
 
 use crate::{
     answers::{Client, Held},
     places::Place,
+    sent::Sent,
 };
 use axum::{
     Router,
@@ -45,6 +47,8 @@ pub(crate) struct Activity {
 struct State {
     next: u64,
     under_way: HashMap<u64, Stage>,
+    /// What the place was told last: since when a body is behind, while nothing else is under way.
+    owed_since: Option<Instant>,
     /// When the last request ended.
     idle_since: Instant,
 }
@@ -52,6 +56,8 @@ struct State {
 /// What a request under way waits for.
 #[derive(Clone, Copy)]
 enum Stage {
+    /// The client sends more of its body, which is behind by the time since then.
+    Sent(Instant),
     /// Its answer, or the next part of it, is made.
     Made,
     /// The client takes what there is; it last did then.
@@ -60,7 +66,8 @@ enum Stage {
 
 impl Activity {
     pub(crate) fn new(idle_timeout: Duration, place: Arc<Place>, client: Arc<Client>) -> Arc<Self> {
-        let state = State { next: 0, under_way: HashMap::new(), idle_since: Instant::now() };
+        let (under_way, idle_since) = (HashMap::new(), Instant::now());
+        let state = State { next: 0, under_way, owed_since: None, idle_since };
         Arc::new(Self { idle_timeout, place, client, state: Mutex::new(state) })
     }
 
@@ -79,7 +86,7 @@ impl Activity {
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
             let under_way = UnderWay::new(&self);
-            let answer = inner.call(request);
+            let answer = inner.call(request.map(|body| Body::new(Sent::new(body, &self, under_way.id))));
             async move {
                 let answer = answer.await?;
                 under_way.is_at(Stage::Taken(Instant::now()));
@@ -98,11 +105,33 @@ impl Activity {
             return Some(state.idle_since + self.idle_timeout);
         }
         let taken = |stage: &Stage| match stage {
-            Stage::Made => None,
+            Stage::Sent(_) | Stage::Made => None,
             Stage::Taken(at) => Some(*at),
         };
         let oldest = state.under_way.values().filter_map(taken).min()?;
         Some(oldest + self.idle_timeout * STALLED_TIMES)
+    }
+
+    /// The body of this request is waited for, and behind by the time since then; or, with none, it is not.
+    pub(crate) fn owes(&self, request: u64, since: Option<Instant>) {
+        let mut state = self.state.lock();
+        if let Some(stage @ (Stage::Sent(_) | Stage::Made)) = state.under_way.get_mut(&request) {
+            *stage = since.map_or(Stage::Made, Stage::Sent);
+            state.tell(&self.place);
+        }
+    }
+}
+
+impl State {
+    /// Tells the place of a connection with requests under way what it waits for, if that has changed.
+    fn tell(&mut self, place: &Place) {
+        let owed = |stage: &Stage| if let Stage::Sent(since) = stage { Some(*since) } else { None };
+        let all: Option<Vec<Instant>> = self.under_way.values().map(owed).collect();
+        let since = all.and_then(|all| all.into_iter().min());
+        if self.owed_since != since {
+            self.owed_since = since;
+            place.owes(since);
+        }
     }
 }
 
@@ -121,11 +150,14 @@ impl UnderWay {
             activity.place.is_answering();
         }
         state.under_way.insert(id, Stage::Made);
+        state.tell(&activity.place);
         Self { activity: Arc::clone(activity), id }
     }
 
     fn is_at(&self, stage: Stage) {
-        self.activity.state.lock().under_way.insert(self.id, stage);
+        let mut state = self.activity.state.lock();
+        state.under_way.insert(self.id, stage);
+        state.tell(&self.activity.place);
     }
 }
 
@@ -135,7 +167,10 @@ impl Drop for UnderWay {
         state.under_way.remove(&self.id);
         state.idle_since = Instant::now();
         if state.under_way.is_empty() {
+            state.owed_since = None;
             self.activity.place.is_waiting();
+        } else {
+            state.tell(&self.activity.place);
         }
     }
 }
@@ -243,6 +278,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for EndsIdle<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::places::{LATE, Places};
     use tokio::io::{AsyncReadExt, duplex};
 
     const IDLE: Duration = Duration::from_secs(90);
@@ -255,9 +291,14 @@ mod tests {
         began.elapsed()
     }
 
+    const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
     async fn activity() -> Arc<Activity> {
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let place = crate::places::Places::new(1).take(peer).await;
+        activity_at(&Places::new(1)).await
+    }
+
+    async fn activity_at(places: &Arc<Places>) -> Arc<Activity> {
+        let (peer, place) = (PEER, places.take(PEER).await);
         let client = crate::answers::Answers::new(u64::MAX).client(peer);
         Activity::new(IDLE, Arc::new(place), client)
     }
@@ -288,5 +329,24 @@ mod tests {
         let took = end_of(&activity).await;
         assert_eq!(took, IDLE / 2 + IDLE);
         ending.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_gives_way_while_all_its_requests_owe_their_bodies_and_one_is_late() {
+        let places = Places::new(1);
+        let activity = activity_at(&places).await;
+        let [late, other] = [(); 2].map(|()| UnderWay::new(&activity));
+        let is_full = async || tokio::time::timeout(LATE * 10, places.take(PEER)).await.is_err();
+        activity.owes(late.id, Some(Instant::now()));
+        assert!(is_full().await, "the answer of the other one is made");
+        other.is_at(Stage::Taken(Instant::now()));
+        assert!(is_full().await, "the answer of the other one is taken");
+        drop(other);
+        let third = UnderWay::new(&activity);
+        activity.owes(late.id, None);
+        activity.owes(third.id, Some(Instant::now()));
+        assert!(is_full().await, "the body of the first one is stored");
+        activity.owes(late.id, Some(Instant::now()));
+        assert!(!is_full().await);
     }
 }

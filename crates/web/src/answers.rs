@@ -175,9 +175,9 @@ impl Client {
         let now = Instant::now();
         let mut state = answers.state.lock();
         let mut slowest = None;
-        // Who was given up takes nobody's place.
-        let counts = bytes > 0 && !self.shared.has_ended.load(Relaxed);
-        while counts && state.waiting + bytes > answers.most {
+        // Who was given up, be it just now, takes nobody's place.
+        let counts = || bytes > 0 && !self.shared.has_ended.load(Relaxed);
+        while counts() && state.waiting + bytes > answers.most {
             let Some(gone) = state.give_up_slowest(now) else { break };
             slowest.get_or_insert(gone);
         }
@@ -186,7 +186,7 @@ impl Client {
         if slowest.is_some() {
             state.said = Some(now);
         }
-        if counts && !self.shared.has_ended.load(Relaxed) {
+        if counts() {
             state.waiting += bytes;
             let begun = || Waiting {
                 bytes: 0,
@@ -320,6 +320,19 @@ mod tests {
         drop(alone);
         assert_eq!(answers.waiting_bytes(), 0);
         assert!(answers.state.lock().clients.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_given_up_for_itself_pushes_out_nobody_else() {
+        let answers = Answers::new(100);
+        let [stalled, read] = clients(&answers);
+        let _first = stalled.hold(10);
+        let _second = read.hold(80);
+        after_a_second().await;
+        read.took(1 << 20);
+        let _more = stalled.hold(50);
+        assert_eq!([&stalled, &read].map(|c| is_given_up(c)), [true, false]);
+        assert_eq!((answers.waiting_bytes(), answers.given_up()), (80, 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -55,6 +55,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
         ready!(Pin::new(&mut self.inner).poll_read(cx, into))?;
         if into.filled().len() > before && self.deadline(wait).is_none() {
             self.begun = Some((wait, Box::pin(sleep(self.timeout))));
+            self.place.begins();
         }
         Poll::Ready(Ok(()))
     }

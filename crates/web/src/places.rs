@@ -1,6 +1,7 @@
-//! `Places`: connections that may be open at the same time. Once all are taken, the one that has waited
-//! longest for a request gives its place to the next that comes, so that slow clients lock nobody out. Never
-//! ends a connection whose request is being answered.
+//! `Places`: connections that may be open at the same time. Once all are taken, one that waits for its client
+//! gives its place to the next that comes, so that slow clients lock nobody out: whoever is late with a
+//! request that has begun goes first, then the one that has waited longest for a request, at last whoever is
+//! behind at all. Never ends a connection whose request is being answered, or comes fast enough.
 
 use foldhash::{HashMap, HashMapExt as _};
 use parking_lot::Mutex;
@@ -12,10 +13,17 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 /// The log says at most so often that all places are taken.
 const SAID_EVERY: Duration = Duration::from_secs(60);
+/// Who owes the rest of a request for so long is late.
+pub(crate) const LATE: Duration = Duration::from_secs(1);
+/// So far behind each may be, so that newcomers do not push out one another.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// All connections of a server.
 pub(crate) struct Places {
@@ -35,9 +43,21 @@ struct State {
 
 struct Open {
     peer: SocketAddr,
-    /// Since when it waits for a request, or for the rest of one's head; none while one is answered.
-    waits_since: Option<Instant>,
+    waits: Waits,
     end: Arc<Notify>,
+}
+
+/// What a connection waits for, and since when.
+#[derive(Clone, Copy)]
+enum Waits {
+    /// Its next request, of which nothing has come.
+    Request(Instant),
+    /// The rest of a request's head; of the first one from the start.
+    Head(Instant),
+    /// More of a request's body, which is behind by the time since then.
+    Body(Instant),
+    /// Nothing of its client: an answer is made.
+    Nothing,
 }
 
 /// One connection's place, which its drop frees.
@@ -70,7 +90,8 @@ impl Places {
             if let Some(place) = self.try_take(peer) {
                 return place;
             }
-            changed.await;
+            // Nobody tells that a client is behind by now.
+            let _behind_or_changed = timeout(GRACE / 4, changed).await;
         }
     }
 
@@ -90,7 +111,7 @@ impl Places {
         let place = (state.open.len() < self.most).then(|| {
             state.next += 1;
             let (id, end) = (state.next, Arc::new(Notify::new()));
-            state.open.insert(id, Open { peer, waits_since: Some(now), end: Arc::clone(&end) });
+            state.open.insert(id, Open { peer, waits: Waits::Head(now), end: Arc::clone(&end) });
             Place { places: Arc::clone(self), id, end, turns: AtomicU64::new(0) }
         });
         drop(state);
@@ -108,8 +129,8 @@ impl Places {
                 %peer,
                 ?waited,
                 given_up,
-                "--web.max-connections is reached: the connection that waited longest for a request gave its \
-                 place to a new one",
+                "--web.max-connections is reached: the connection that waited longest for a request, or for \
+                 the rest of one, gave its place to a new one",
             ),
             Full::AllBusy => tracing::warn!(
                 limit,
@@ -120,10 +141,11 @@ impl Places {
 }
 
 impl State {
-    /// Ends the connection that has waited longest, whose place is free at once.
+    /// Ends the connection that has to go first, whose place is free at once.
     fn give_up_one(&mut self, now: Instant) -> Full {
-        let waiting = self.open.iter().filter_map(|(id, open)| Some((open.waits_since?, *id)));
-        let Some((since, open)) = waiting.min().and_then(|(since, id)| Some((since, self.open.remove(&id)?)))
+        let waiting = self.open.iter().filter_map(|(id, open)| Some((open.waits.rank(now)?, *id)));
+        let Some(((_, since), open)) =
+            waiting.min().and_then(|(rank, id)| Some((rank, self.open.remove(&id)?)))
         else {
             return Full::AllBusy;
         };
@@ -133,24 +155,57 @@ impl State {
     }
 }
 
+/// The turn in which a connection goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Late,
+    Idle,
+    Behind,
+}
+
+impl Waits {
+    /// When a connection goes, the least first; none stays.
+    fn rank(self, now: Instant) -> Option<(Turn, Instant)> {
+        match self {
+            Self::Request(since) => Some((Turn::Idle, since)),
+            Self::Head(since) | Self::Body(since) => {
+                let behind = now.saturating_duration_since(since);
+                let turn = if behind >= LATE { Turn::Late } else { Turn::Behind };
+                (behind >= GRACE).then_some((turn, since))
+            }
+            Self::Nothing => None,
+        }
+    }
+}
+
 impl Place {
     /// A request's head is there.
     pub(crate) fn is_answering(&self) {
         self.turns.fetch_add(1, Relaxed);
-        self.waits_since(None);
+        self.waits(Waits::Nothing);
     }
 
     /// What was asked is answered: the next request is waited for.
     pub(crate) fn is_waiting(&self) {
         self.turns.fetch_add(1, Relaxed);
-        self.waits_since(Some(Instant::now()));
+        self.waits(Waits::Request(Instant::now()));
         self.places.changed.notify_waiters();
+    }
+
+    /// A request's head has begun.
+    pub(crate) fn begins(&self) {
+        self.waits(Waits::Head(Instant::now()));
+    }
+
+    /// Bodies are waited for, one of which is behind by the time since then; with none, an answer is made.
+    pub(crate) fn owes(&self, since: Option<Instant>) {
+        self.waits(since.map_or(Waits::Nothing, Waits::Body));
     }
 
     /// The client took something of an answer: though it may all be handed on, it waits for no request yet.
     pub(crate) fn took(&self) {
         if self.wait().is_some() {
-            self.waits_since(Some(Instant::now()));
+            self.waits(Waits::Request(Instant::now()));
         }
     }
 
@@ -160,9 +215,9 @@ impl Place {
         turns.is_multiple_of(2).then_some(turns / 2)
     }
 
-    fn waits_since(&self, since: Option<Instant>) {
+    fn waits(&self, waits: Waits) {
         if let Some(open) = self.places.state.lock().open.get_mut(&self.id) {
-            open.waits_since = since;
+            open.waits = waits;
         }
     }
 
@@ -200,7 +255,8 @@ mod tests {
         open[0].is_answering();
         // The second one's answer is still being taken.
         open[1].took();
-        let _fourth = places.take(PEER).await;
+        let fourth = places.take(PEER).await;
+        fourth.is_answering();
         assert_eq!(open.iter().map(is_given_up).collect::<Vec<_>>(), [false, false, true]);
         open[2].given_up().await;
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -208,6 +264,51 @@ mod tests {
         let _fifth = places.take(PEER).await;
         assert_eq!(open.iter().map(is_given_up).collect::<Vec<_>>(), [false, true, true]);
         assert_eq!(places.state.lock().given_up, 1, "counted since the log said it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_late_with_a_request_goes_before_who_rests_between_two() {
+        let places = Places::new(4);
+        let mut open = Vec::new();
+        for _ in 0..4 {
+            open.push(places.take(PEER).await);
+        }
+        for place in &open[..3] {
+            place.is_answering();
+        }
+        open[0].is_waiting();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        // The body of the second came, that of the third does not; the fourth has not said anything yet.
+        open[1].owes(Some(Instant::now()));
+        open[2].owes(Some(Instant::now() - LATE));
+        let mut new = Vec::new();
+        for want in [[false, false, false, true], [false, false, true, true], [true, false, true, true]] {
+            let place = places.take(PEER).await;
+            place.is_answering();
+            new.push(place);
+            assert_eq!(open.iter().map(is_given_up).collect::<Vec<_>>(), want);
+        }
+        // A head that has begun is late before an idle connection has to go, however long that one rests.
+        open[1].owes(None);
+        new[0].is_waiting();
+        new[1].is_waiting();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        new[1].begins();
+        tokio::time::advance(LATE).await;
+        let _next = places.take(PEER).await;
+        assert_eq!(new.iter().map(is_given_up).collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_just_began_gives_way_to_nobody() {
+        let places = Places::new(1);
+        let slow = places.take(PEER).await;
+        slow.is_answering();
+        slow.owes(Some(Instant::now()));
+        let began = Instant::now();
+        let _next = places.take(PEER).await;
+        assert!((GRACE..LATE).contains(&began.elapsed()), "{:?}", began.elapsed());
+        slow.given_up().await;
     }
 
     #[tokio::test(start_paused = true)]

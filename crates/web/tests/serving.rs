@@ -2,14 +2,18 @@
 //! file changes.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
-use axum::{Extension, Router, extract::Request, routing::get};
+use axum::{
+    Extension, Router,
+    extract::Request,
+    routing::{get, post},
+};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::{Client, ClientBuilder, Identity, StatusCode};
 use skopos_web::{
     Protection, Scope, WebConfig,
     answers::Answers,
     config::{ClientAuth, TlsVersion, TokenConfig},
-    serve::{ServeOptions, listen, serve},
+    serve::{Protocol, ServeOptions, listen, serve},
 };
 use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -416,6 +420,57 @@ fn clients_that_hold_half_a_request_lock_nobody_out() {
         assert!(rest(&mut busy).await.ends_with("slow"), "a request under way was ended");
         assert_eq!(rest(&mut slow[0]).await, "");
     });
+}
+
+/// A request with a body of a thousand bytes, of which a few are there.
+const BEGUN: &[u8] = b"POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc";
+/// The same over HTTP/2: the preface, empty SETTINGS, HEADERS (POST http / of authority `a`) and DATA.
+const BEGUN_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+    \0\0\x0b\x01\x04\0\0\0\x01\x83\x86\x04\x05/take\x41\x01a\0\0\x03\0\0\0\0\0\x01abc";
+
+/// Has clients send more requests of this begin than there are places, a byte now and then behind it, while
+/// another asks.
+fn bodies_that_drip(in_the_clear: Protocol, (begun, byte): (&'static [u8], &'static [u8])) {
+    const PLACES: usize = 64;
+    let take = |body: axum::body::Bytes| async move { format!("{} bytes", body.len()) };
+    let options = ServeOptions { max_connections: PLACES, in_the_clear, ..ServeOptions::open() };
+    let app = Router::new().route("/", get(|| async { "here" })).route("/take", post(take));
+    let (runtime, address) = serving(app, options);
+    for _ in 0..PLACES * 3 / 2 {
+        runtime.spawn(async move {
+            loop {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                let mut sending = stream.write_all(begun).await;
+                while sending.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    sending = stream.write_all(byte).await;
+                }
+            }
+        });
+    }
+    let builder = believing(None).pool_max_idle_per_host(0);
+    let builder = if in_the_clear == Protocol::Http2 { builder.http2_prior_knowledge() } else { builder };
+    let client = builder.build().unwrap();
+    let whole = vec![b'x'; 1 << 20];
+    for _ in 0..5 {
+        let (asked, sent) = runtime.block_on(async {
+            let asked = client.get(format!("http://{address}/")).send().await;
+            let sent = client.post(format!("http://{address}/take")).body(whole.clone()).send().await;
+            (asked, sent)
+        });
+        assert_eq!(runtime.block_on(asked.unwrap().text()).unwrap(), "here");
+        assert_eq!(runtime.block_on(sent.unwrap().text()).unwrap(), "1048576 bytes");
+    }
+}
+
+#[test]
+fn clients_whose_bodies_drip_lock_nobody_out() {
+    bodies_that_drip(Protocol::Http1, (BEGUN, b"x"));
+}
+
+#[test]
+fn clients_whose_bodies_drip_over_http2_lock_nobody_out() {
+    bodies_that_drip(Protocol::Http2, (BEGUN_2, b"\0\0\x01\0\0\0\0\0\x01x"));
 }
 
 /// Far more than the system holds of an answer that nobody takes.
