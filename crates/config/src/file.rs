@@ -173,7 +173,6 @@ fn global_key(error: &ConfigError) -> Option<&str> {
             place.strip_prefix("global.")
         }
         ConfigError::TimeoutBeyondInterval { .. } => Some("scrape_timeout"),
-        ConfigError::UntakenNames { .. } => Some("metric_name_escaping_scheme"),
         _ => None,
     }
 }

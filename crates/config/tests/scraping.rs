@@ -5,7 +5,7 @@
 
 use skopos_base::{Env, fs::OpenMode, fs::append_all, sim::SimWorld};
 use skopos_config::Config;
-use skopos_scrape::config::ScrapeFeatures;
+use skopos_scrape::config::{Scheme, ScrapeFeatures};
 use std::path::Path;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -151,6 +151,20 @@ fn a_job_says_more_than_global_does_and_features_say_less_than_both() {
 }
 
 #[test]
+fn a_scheme_is_written_in_letters_of_any_size_and_jobs_may_differ_from_what_all_have() {
+    let of = |scheme: &str| parse(&format!("scrape_configs: [{{job_name: j, scheme: {scheme}}}]"));
+    let schemes = ["HTTPS", "Http", "~", "https"].map(|scheme| of(scheme).unwrap().scrape_configs[0].scheme);
+    assert_eq!(schemes, [Scheme::Https, Scheme::Http, Scheme::Http, Scheme::Https]);
+    let wrong = "prometheus.yml:1:40: unknown variant `ftp`, expected one of http, https";
+    assert_eq!(of("ftp").unwrap_err(), wrong);
+    let global =
+        "global: {metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8}\n";
+    for key in ["metric_name_validation_scheme: utf8", "metric_name_escaping_scheme: dots"] {
+        parse(&format!("{global}scrape_configs: [{{job_name: j, {key}}}]")).unwrap();
+    }
+}
+
+#[test]
 fn what_does_not_go_together_is_refused_where_it_stands() {
     for (text, expected) in [
         (
@@ -172,8 +186,9 @@ fn what_does_not_go_together_is_refused_where_it_stands() {
              OpenMetricsText0.0.1, OpenMetricsText1.0.0, PrometheusText0.0.4, PrometheusText1.0.0",
         ),
         (
-            "global:\n  metric_name_validation_scheme: legacy\n  metric_name_escaping_scheme: allow-utf-8\n",
-            "prometheus.yml:3:32: global: metric_name_escaping_scheme is allow-utf-8, and \
+            "global:\n  metric_name_validation_scheme: legacy\n  metric_name_escaping_scheme: allow-utf-8\n\
+             scrape_configs: [{job_name: j}]",
+            "prometheus.yml:4:29: job \"j\": metric_name_escaping_scheme is allow-utf-8, and \
              metric_name_validation_scheme, which is legacy, takes no such names: set one of them",
         ),
         (

@@ -2,7 +2,7 @@
 //! is durable. Knows no HTTP.
 
 use crate::{
-    Compression, IntakeError, Limits, Memory,
+    IntakeError, Limits, Memory,
     batch::{Batch, Names, Rest, Scratch, Setting},
     cache::SeriesCache,
     metrics::Metrics,
@@ -10,7 +10,7 @@ use crate::{
     stats::{Protocol, Stats, add},
     tally::Tally,
     text::Body,
-    unzip::unzip,
+    unzip::{Packing, unzip},
 };
 use parking_lot::Mutex;
 use skopos_base::Env;
@@ -241,11 +241,11 @@ impl Intake {
     /// When it cannot be unpacked, or what `take` says.
     pub fn unpacked<T>(
         &self,
-        (body, compression): (&[u8], Compression),
+        (body, packing): (&[u8], Packing),
         take: impl FnOnce(&[u8]) -> Result<T, IntakeError>,
     ) -> Result<T, IntakeError> {
         let (mut held, mut plain) = (self.memory.begin(), Vec::new());
-        unzip(body, compression, (&mut held, self.limits.decoded_bytes), &mut plain)?;
+        unzip(body, packing, (&mut held, self.limits.decoded_bytes), &mut plain)?;
         take(&plain)
     }
 

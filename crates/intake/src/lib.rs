@@ -60,4 +60,4 @@ pub use stats::{OfProtocol, Protocol, Stats};
 pub use statsd::{Statsd, StatsdStats};
 pub use stream::Stream;
 pub use text::{ExtraLabels, Precision, TextFormat};
-pub use unzip::Compression;
+pub use unzip::{Compression, Packing};

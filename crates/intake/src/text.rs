@@ -10,7 +10,7 @@ use crate::{
     json,
     lines::{self, graphite, influx, one, part_at, place_of},
     stats::Protocol,
-    unzip::unzip,
+    unzip::{Packing, unzip},
 };
 use skopos_exposition::{Entry, Format, Parser};
 use skopos_model::{LabelsBuilder, TimestampMs, name::METRIC_NAME};
@@ -140,7 +140,7 @@ impl Intake {
         self.counted(protocol, |intake, scratch| {
             let (mut held, max) = (intake.memory().begin(), intake.limits().decoded_bytes);
             let mut plain = std::mem::take(&mut scratch.plain);
-            let written = unzip(body, compression, (&mut held, max), &mut plain)
+            let written = unzip(body, Packing::Of(compression), (&mut held, max), &mut plain)
                 .and_then(|()| held.take(plain.len().saturating_mul(crate::intake::BYTES_FOR_EACH)))
                 .and_then(|()| {
                     let body = Body { plain: &plain, format, extra, lines_before: 0 };

@@ -1,9 +1,11 @@
 //! `Unpacker`: what compressed a body, and what comes out of it, in the parts in which it comes: each is
-//! handed on at once, so that a bomb is stopped early. Holds no more than the formats' windows. Snappy has a
-//! length of its own and stands elsewhere.
+//! handed on at once, so that a bomb is stopped early. Holds no more than the formats' windows. Snappy comes
+//! as a whole alone; that of remote write, which says its length, stands elsewhere.
 
 use crate::{Held, IntakeError, limits};
 use flate2::{Decompress, FlushDecompress, Status};
+use skopos_proto::pushed;
+use std::io::Read as _;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 /// So much comes out at a time.
@@ -39,6 +41,18 @@ impl Compression {
         }
     }
 }
+
+/// How a body that is there as a whole is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// As others are.
+    Of(Compression),
+    /// snappy, as a block or as a stream of frames.
+    Snappy,
+}
+
+/// What a stream of frames of snappy begins with.
+const SNAPPY_STREAM: &[u8] = b"\xff\x06\0\0sNaPpY";
 
 /// A body being unpacked.
 pub(crate) struct Unpacker {
@@ -154,13 +168,12 @@ impl Unpacker {
 /// held against the limit step by step.
 pub(crate) fn unzip(
     body: &[u8],
-    compression: Compression,
+    packing: Packing,
     (held, max): (&mut Held, usize),
     plain: &mut Vec<u8>,
 ) -> Result<(), IntakeError> {
     plain.clear();
-    let mut unpacker = Unpacker::new(compression)?;
-    unpacker.push(body, |part| {
+    let mut take = |part: &[u8]| {
         if plain.len() + part.len() > max {
             let what = "body, unpacked,";
             return Err(IntakeError::TooLong { what, limit: limits::DECODED_BYTES, max });
@@ -168,8 +181,30 @@ pub(crate) fn unzip(
         held.take(part.len())?;
         plain.extend_from_slice(part);
         Ok(())
-    })?;
-    unpacker.finish()
+    };
+    match packing {
+        Packing::Of(compression) => {
+            let mut unpacker = Unpacker::new(compression)?;
+            unpacker.push(body, take)?;
+            unpacker.finish()
+        }
+        // Nothing is a stream without frames.
+        Packing::Snappy if body.is_empty() => Ok(()),
+        Packing::Snappy if body.starts_with(SNAPPY_STREAM) => {
+            let (mut frames, mut part) = (snap::read::FrameDecoder::new(body), vec![0; STEP_BYTES]);
+            loop {
+                match frames.read(&mut part).map_err(|e| broken(&e))? {
+                    0 => return Ok(()),
+                    read => take(&part[..read])?,
+                }
+            }
+        }
+        Packing::Snappy => {
+            let bytes = pushed::unpacked_bytes(body, max)?;
+            held.take(bytes)?;
+            Ok(pushed::unpack(body, bytes, plain)?)
+        }
+    }
 }
 
 fn broken(e: &std::io::Error) -> IntakeError {
@@ -196,7 +231,29 @@ mod tests {
 
     fn unzipped(body: &[u8], compression: Compression, max: usize) -> Result<Vec<u8>, IntakeError> {
         let (memory, mut plain) = (Memory::new(64 << 20), vec![7; 9]);
-        unzip(body, compression, (&mut memory.begin(), max), &mut plain).map(|()| plain)
+        unzip(body, Packing::Of(compression), (&mut memory.begin(), max), &mut plain).map(|()| plain)
+    }
+
+    #[test]
+    fn snappy_comes_as_a_block_or_in_frames_and_its_bombs_are_stopped() {
+        let unsnapped = |body: &[u8], max| {
+            let (memory, mut plain) = (Memory::new(64 << 20), vec![7; 9]);
+            unzip(body, Packing::Snappy, (&mut memory.begin(), max), &mut plain).map(|()| plain)
+        };
+        let plain = vec![b'x'; 200_000];
+        let block = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
+        let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+        encoder.write_all(&plain).unwrap();
+        let frames = encoder.into_inner().unwrap();
+        for body in [&block, &frames] {
+            assert_eq!(unsnapped(body, 200_000).unwrap(), plain);
+            assert!(matches!(unsnapped(body, 199_999), Err(IntakeError::TooLong { .. })));
+            assert!(matches!(unsnapped(&body[..body.len() - 3], 200_000), Err(IntakeError::Invalid(_))));
+        }
+        assert_eq!(unsnapped(b"", 100).unwrap(), b"");
+        for wrong in [&b"m 1\n"[..], b"\xff\xff\xff\xff\x0f\0a", b"\xff\x06\0\0sNaPpY\x01\x05\0\0abcdx"] {
+            assert!(unsnapped(wrong, 1 << 30).is_err());
+        }
     }
 
     #[test]

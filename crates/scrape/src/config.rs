@@ -178,7 +178,7 @@ pub struct ScrapeConfig {
     #[serde(default = "default_metrics_path")]
     pub metrics_path: String,
     /// How the target is reached.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub scheme: Scheme,
     /// Whether targets may compress their answers.
     #[serde(default = "yes")]
@@ -249,13 +249,26 @@ skopos_model::has_inlined!(ScrapeConfig, http: HttpConfig, discovery: DiscoveryC
 
 /// How a target is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Scheme {
     /// Plain HTTP.
     #[default]
     Http,
     /// HTTP over TLS.
     Https,
+}
+
+impl TryFrom<String> for Scheme {
+    type Error = String;
+
+    /// In letters of any size, as in a URL.
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "http" => Ok(Self::Http),
+            "https" => Ok(Self::Https),
+            _ => Err(format!("unknown variant `{text}`, expected one of http, https")),
+        }
+    }
 }
 
 impl Scheme {
@@ -399,9 +412,6 @@ impl GlobalConfig {
             check_positive(place, d)?;
         }
         check_labels("global.external_labels", self.external_labels.keys())?;
-        if (self.names(), self.escaping()) == (NameValidation::Legacy, NameEscaping::AllowUtf8) {
-            return Err(ConfigError::UntakenNames { place: "global".to_owned() });
-        }
         check_timeout("global", self.scrape_timeout, self.scrape_interval)
     }
 }

@@ -64,6 +64,20 @@ const REQUESTS: [(&str, &str, &str); 30] = [
     ("POST", "/metrics/job/a/instance/i", "# TYPE q gauge\nq NaN\nr +Inf\n"),
 ];
 
+/// Later Pushgateways than Debian's take snappy.
+#[test]
+fn a_body_may_be_compressed_by_snappy() {
+    let server = gateway().start();
+    let block = snap::raw::Encoder::new().compress_vec(b"m 7\n").unwrap();
+    let bomb = snap::raw::Encoder::new().compress_vec(&vec![0; 129 << 20]).unwrap();
+    for (encoding, body, status) in [("snappy", &block, 200), ("Snappy", &bomb, 413), ("br", &block, 415)] {
+        let headers = [("Content-Encoding", encoding)];
+        let answer = http::request("PUT", &server.url("/metrics/job/snappy"), &headers, body).unwrap();
+        assert_eq!(answer.status, status, "{encoding}: {}", answer.text());
+    }
+    wait_for_value(&server, "m{job=\"snappy\"}", 7.0);
+}
+
 /// The lines of a page that are not of the gateway itself, times left out.
 fn shown(page: &str) -> BTreeSet<String> {
     let own = ["go_", "process_", "pushgateway_", "promhttp_"];

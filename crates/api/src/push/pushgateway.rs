@@ -11,12 +11,12 @@ use axum::{
     extract::Request,
     http::{
         HeaderValue, Method, StatusCode,
-        header::{CONTENT_TYPE, LOCATION},
+        header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
     },
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode_str;
-use skopos_intake::{Form, GroupingKey, PathError, Pushgateway, Replace};
+use skopos_intake::{Form, GroupingKey, Packing, PathError, Pushgateway, Replace};
 use skopos_model::DurationMs;
 use std::{borrow::Cow, sync::Arc};
 
@@ -57,11 +57,11 @@ async fn changed(
         let wrong = |e| bad(format!("ttl {text:?}: {e}; write a time such as 10m"));
         DurationMs::parse(text).map_err(wrong)
     });
-    let (ttl, form, compression) = (ttl.transpose()?, form_of(&request), compression(&request)?);
+    let (ttl, form, packing) = (ttl.transpose()?, form_of(&request), packing(&request)?);
     let body = read_body(&parts.push, request.into_body()).await?;
     let intake = Arc::clone(&parts.push.intake);
     store_with(parts, move || {
-        intake.unpacked((&body.bytes, compression), |plain| gateway.push(&key, (form, plain), replace, ttl))
+        intake.unpacked((&body.bytes, packing), |plain| gateway.push(&key, (form, plain), replace, ttl))
     })
     .await?;
     Ok(StatusCode::OK)
@@ -113,6 +113,13 @@ fn form_of(request: &Request) -> Form {
     let mut parts = content_type.split(';').map(str::trim);
     let is_protobuf = parts.next() == Some("application/vnd.google.protobuf");
     if is_protobuf && parts.any(|part| part == "encoding=delimited") { Form::Delimited } else { Form::Text }
+}
+
+/// How a body is compressed: snappy too, as in later Pushgateways.
+fn packing(request: &Request) -> Result<Packing, PushError> {
+    let named = request.headers().get(CONTENT_ENCODING).and_then(|named| named.to_str().ok());
+    let is_snappy = named.is_some_and(|named| named.trim().eq_ignore_ascii_case("snappy"));
+    if is_snappy { Ok(Packing::Snappy) } else { compression(request).map(Packing::Of) }
 }
 
 /// All groups as JSON.

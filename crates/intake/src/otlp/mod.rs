@@ -10,7 +10,9 @@ mod translate;
 pub use config::{OtlpConfig, TranslationStrategy};
 
 use crate::{
-    Compression, Intake, IntakeError, Version, Written, remote_write, stats::Protocol, unzip::unzip,
+    Compression, Intake, IntakeError, Version, Written, remote_write,
+    stats::Protocol,
+    unzip::{Packing, unzip},
 };
 use skopos_proto::otlp;
 
@@ -39,7 +41,7 @@ impl Intake {
         self.counted(Protocol::Otlp, |intake, scratch| {
             let mut held = intake.memory().begin();
             let mut plain = Vec::new();
-            unzip(body, compression, (&mut held, intake.limits().decoded_bytes), &mut plain)?;
+            unzip(body, Packing::Of(compression), (&mut held, intake.limits().decoded_bytes), &mut plain)?;
             held.take(plain.len().saturating_mul(BYTES_FOR_EACH))?;
             let resources = match form {
                 OtlpForm::Protobuf => otlp::read(&plain)?,

@@ -305,8 +305,8 @@ impl<'a> Builder<'a> {
         span: Span,
     ) -> Result<(Windows, bool), EvalError> {
         let at = shift.at.map(|at| match at {
-            // Wherever beyond all samples it is, there are none.
-            At::Time(t) => TimestampMs::new(t.as_ms().clamp(-TIME_LIMIT_MS, TIME_LIMIT_MS)),
+            // Wherever beyond all samples it is, there are none, nor before it, where subqueries begin.
+            At::Time(t) => TimestampMs::new(t.as_ms().clamp(-TIME_LIMIT_MS / 2, TIME_LIMIT_MS / 2)),
             At::Start => self.bounds.start,
             At::End => self.bounds.end,
         });
