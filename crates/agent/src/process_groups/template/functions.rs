@@ -109,9 +109,9 @@ impl Function {
                 let shown: Vec<String> = arguments.iter().map(ToString::to_string).collect();
                 Some(Value::Text(Cow::Owned(shown.join(" ") + "\n")))
             }
-            Self::Html => Some(Value::Text(Cow::Owned(quote::html(&print(arguments))))),
-            Self::Js => Some(Value::Text(Cow::Owned(quote::js(&print(arguments))))),
-            Self::UrlQuery => Some(Value::Text(Cow::Owned(quote::query(&print(arguments))))),
+            Self::Html => Some(Value::Text(Cow::Owned(quote::html(&on_page(arguments))))),
+            Self::Js => Some(Value::Text(Cow::Owned(quote::js(&on_page(arguments))))),
+            Self::UrlQuery => Some(Value::Text(Cow::Owned(quote::query(&on_page(arguments))))),
             Self::Printf => {
                 let (Value::Text(format), rest) = arguments.split_first()? else { return None };
                 Some(Value::Text(Cow::Owned(printf(format, rest))))
@@ -172,6 +172,18 @@ fn order(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
         (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
         (a, b) => Some(a.whole()?.cmp(&b.whole()?)),
     }
+}
+
+/// As `print`, for what is escaped: what is nothing has its words as on a page, and counts as a text.
+fn on_page(arguments: &[Value<'_>]) -> String {
+    let worded: Vec<Value<'_>> = arguments
+        .iter()
+        .map(|value| match value {
+            Value::Nothing => Value::Text(Cow::Borrowed("<no value>")),
+            other => other.clone(),
+        })
+        .collect();
+    print(&worded)
 }
 
 /// A blank stands between two of which neither is a text.

@@ -17,20 +17,22 @@ mod time;
 mod value;
 
 use super::rules::{Attributes, Matches};
-use parse::Node;
+use jiff::tz::TimeZone;
+use parse::Body;
 
 /// A name with fields.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
-    nodes: Vec<Node>,
-    /// How many variables live at a time.
-    variables: usize,
+    /// The name itself, and the templates that it defines.
+    bodies: Vec<Body>,
+    /// The machine's zone.
+    local: TimeZone,
 }
 
 impl Template {
     /// The template in `text`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        parse::parse(text)
+        Ok(Self { bodies: parse::parse(text)?, local: TimeZone::system() })
     }
 
     /// The name of a process's group.

@@ -1,18 +1,30 @@
-//! Templates of Go as trees: `if`, `else if`, `with`, `range`, variables, pipelines, parentheses and the
-//! calls of `functions`. A field that no process has is refused here, where it is known what the point is.
+//! Templates of Go as trees: `if`, `else if`, `with`, `range`, `define`, `template`, `block`, variables,
+//! pipelines, parentheses and the calls of `functions`. A field that no process has is refused here, where it
+//! is known what the point is.
 
 use super::{
-    Template,
     functions::Function,
     lex::{self, Part, Word},
     time,
 };
+use std::mem;
 
 /// Blocks and parentheses in each other are no more.
 const MAX_DEPTH: usize = 32;
 /// The fields that a process has.
 const FIELDS: [&str; 9] =
     ["Comm", "ExeBase", "ExeFull", "Username", "PID", "StartTime", "Cgroups", "Matches", "Cwd"];
+
+/// What the name itself is called among its templates.
+const NAME: &str = "cmdname";
+
+/// A template: the name itself, or one that it defines.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Body {
+    pub(super) nodes: Vec<Node>,
+    /// How many variables live at a time.
+    pub(super) variables: usize,
+}
 
 /// A part of the tree.
 #[derive(Clone, Debug)]
@@ -28,6 +40,10 @@ pub(super) enum Node {
         over: Pipeline,
         block: Block,
     },
+    /// Another template, by its place, and its point.
+    Template(usize, Option<Pipeline>),
+    Break,
+    Continue,
 }
 
 /// What is done if there is a value, and what else.
@@ -68,26 +84,49 @@ pub(super) enum Operand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Base {
     Point,
-    Process,
+    /// What the template was given: `$`.
+    Given,
     Variable(usize),
 }
 
-pub(super) fn parse(text: &str) -> Result<Template, String> {
-    let parts = lex::parts(text)?;
-    let mut parser = Parser { parts: parts.into_iter(), names: Vec::new(), variables: 0, depth: 0 };
+/// The template in `text`, and behind it those that it defines.
+pub(super) fn parse(text: &str) -> Result<Vec<Body>, String> {
+    let scope = Scope { gets_process: true, ..Scope::default() };
+    let parts = lex::parts(text)?.into_iter();
+    let mut parser = Parser { parts, scope, templates: Vec::new(), depth: 0 };
+    parser.place(NAME);
     let (nodes, end) = parser.nodes(true)?;
-    match end {
-        None => Ok(Template { nodes, variables: parser.variables }),
-        Some(end) => Err(format!("{{{{{}}}}} has no if, with or range before it", end.name())),
+    if let Some(end) = end {
+        return Err(format!("{{{{{}}}}} has no if, with, range, define or block before it", end.name()));
     }
+    let variables = parser.scope.variables;
+    parser.define(0, Body { nodes, variables })?;
+    let bodies = parser.templates.into_iter().map(|(name, body)| {
+        body.ok_or_else(|| {
+            format!("template {name:?} is not defined; write {{{{define {name:?}}}}} … {{{{end}}}}")
+        })
+    });
+    bodies.collect()
 }
 
 struct Parser {
     parts: std::vec::IntoIter<Part>,
+    scope: Scope,
+    /// All templates that were named, the name itself first, and those that are known by now.
+    templates: Vec<(String, Option<Body>)>,
+    depth: usize,
+}
+
+/// What is known of the template at hand.
+#[derive(Default)]
+struct Scope {
     /// The variables that can be named here, from the outermost block on.
     names: Vec<String>,
     variables: usize,
-    depth: usize,
+    /// Ranges around this place.
+    ranges: usize,
+    /// Whether `$` is the process for sure.
+    gets_process: bool,
 }
 
 /// What ends the nodes of a block.
@@ -134,9 +173,14 @@ impl Parser {
             match keyword {
                 "end" if words.len() == 1 => return Ok((nodes, Some(End::End))),
                 "else" => return Ok((nodes, Some(End::Else(words[1..].to_vec())))),
-                "define" | "template" | "block" | "break" | "continue" => {
-                    return Err(format!("{{{{{keyword}}}}} is not taken; write out what it stands for"));
+                "define" => self.definition(&words)?,
+                "template" => nodes.push(self.template(&words, is_process)?),
+                "block" => nodes.push(self.defined_here(&words, is_process)?),
+                "break" | "continue" if words.len() > 1 || self.scope.ranges == 0 => {
+                    return Err(format!("{{{{{keyword}}}}} stands alone, inside of a range"));
                 }
+                "break" => nodes.push(Node::Break),
+                "continue" => nodes.push(Node::Continue),
                 "if" | "with" | "range" => nodes.push(self.block(&words, is_process)?),
                 _ => nodes.push(Node::Put(self.whole_pipeline(&words, is_process)?)),
             }
@@ -147,7 +191,7 @@ impl Parser {
     /// `if`, `with` or `range` up to its end.
     fn block(&mut self, words: &[Word], is_process: bool) -> Result<Node, String> {
         self.deeper()?;
-        let known = self.names.len();
+        let known = self.scope.names.len();
         let Some(Word::Name(keyword)) = words.first() else { return Err("a keyword is missing".into()) };
         let keyword = keyword.clone();
         let (mut key, mut value) = (None, None);
@@ -161,9 +205,12 @@ impl Parser {
             };
             self.whole_pipeline(rest, is_process)?
         } else {
-            self.whole_pipeline(&words[1..], is_process)?
+            self.point(&words[1..], is_process)?
         };
+        let ranges = usize::from(keyword == "range");
+        self.scope.ranges += ranges;
         let (then, end) = self.nodes(is_process && keyword == "if")?;
+        self.scope.ranges -= ranges;
         let otherwise = match end {
             Some(End::End) => Vec::new(),
             Some(End::Else(words)) if words.is_empty() => match self.nodes(is_process)? {
@@ -180,7 +227,7 @@ impl Parser {
             },
             None => return Err(format!("{{{{{keyword}}}}} has no {{{{end}}}}")),
         };
-        self.names.truncate(known);
+        self.scope.names.truncate(known);
         self.depth -= 1;
         let block = Block { then, otherwise };
         Ok(match keyword.as_str() {
@@ -190,14 +237,95 @@ impl Parser {
         })
     }
 
+    /// Where the template of this name stands among all.
+    fn place(&mut self, name: &str) -> usize {
+        let known = self.templates.iter().position(|(known, _)| known == name);
+        known.unwrap_or_else(|| {
+            self.templates.push((name.to_owned(), None));
+            self.templates.len() - 1
+        })
+    }
+
+    /// Gives a template its body. Of two, one has to be empty.
+    fn define(&mut self, at: usize, body: Body) -> Result<(), String> {
+        let is_blank = |node: &Node| matches!(node, Node::Text(text) if text.trim().is_empty());
+        let is_empty = |body: &Body| body.nodes.iter().all(is_blank);
+        let (name, known) = &mut self.templates[at];
+        match known {
+            Some(known) if !is_empty(known) && !is_empty(&body) => {
+                return Err(format!("template {name:?} is defined twice"));
+            }
+            Some(known) if !is_empty(known) => {}
+            _ => *known = Some(body),
+        }
+        Ok(())
+    }
+
+    /// `{{define "name"}}` up to its end.
+    fn definition(&mut self, words: &[Word]) -> Result<(), String> {
+        let [_, Word::Text(name)] = words else {
+            return Err("write {{define \"name\"}} … {{end}}".into());
+        };
+        if self.depth > 0 {
+            return Err(format!("{{{{define {name:?}}}}} stands inside of another block; move it out"));
+        }
+        let at = self.place(name);
+        self.body_of(at, name)
+    }
+
+    /// `{{block "name" value}}` up to its end, which defines a template and stands for it.
+    fn defined_here(&mut self, words: &[Word], is_process: bool) -> Result<Node, String> {
+        let [_, Word::Text(name), value @ ..] = words else {
+            return Err("write {{block \"name\" value}} … {{end}}".into());
+        };
+        let point = self.point(value, is_process)?;
+        let at = self.place(name);
+        self.body_of(at, name)?;
+        Ok(Node::Template(at, Some(point)))
+    }
+
+    /// `{{template "name"}}`, with or without a value.
+    fn template(&mut self, words: &[Word], is_process: bool) -> Result<Node, String> {
+        let [_, Word::Text(name), value @ ..] = words else {
+            return Err("write {{template \"name\"}} or {{template \"name\" value}}".into());
+        };
+        let point = if value.is_empty() { None } else { Some(self.point(value, is_process)?) };
+        Ok(Node::Template(self.place(name), point))
+    }
+
+    /// What becomes the point, or is looked at; it may be the whole process.
+    fn point(&mut self, words: &[Word], is_process: bool) -> Result<Pipeline, String> {
+        let base = match words {
+            [Word::Path(None, fields)] if fields.is_empty() => Base::Point,
+            [Word::Path(Some(name), fields)] if name.is_empty() && fields.is_empty() => Base::Given,
+            _ => return self.whole_pipeline(words, is_process),
+        };
+        Ok(Pipeline { to: None, calls: vec![Call::Value(Operand::Path(base, Vec::new()))] })
+    }
+
+    /// The nodes up to an `{{end}}`, as the template at `at`.
+    fn body_of(&mut self, at: usize, name: &str) -> Result<(), String> {
+        self.deeper()?;
+        let outer = mem::take(&mut self.scope);
+        let (nodes, end) = self.nodes(false)?;
+        let Scope { variables, .. } = mem::replace(&mut self.scope, outer);
+        self.depth -= 1;
+        match end {
+            Some(End::End) => self.define(at, Body { nodes, variables }),
+            Some(End::Else(_)) => Err(format!("an {{{{else}}}} stands in the template {name:?}")),
+            None => Err(format!("the template {name:?} has no {{{{end}}}}")),
+        }
+    }
+
     fn declare(&mut self, name: String) -> usize {
-        self.names.push(name);
-        self.variables = self.variables.max(self.names.len());
-        self.names.len() - 1
+        let Scope { names, variables, .. } = &mut self.scope;
+        names.push(name);
+        *variables = names.len().max(*variables);
+        names.len() - 1
     }
 
     fn variable(&self, name: &str) -> Result<usize, String> {
-        let at = self.names.iter().rposition(|known| known == name);
+        let at = self.scope.names.iter().rposition(|known| known == name);
         at.ok_or_else(|| format!("${name} is not known here; declare it as in {{{{$x := .Comm}}}}"))
     }
 
@@ -294,10 +422,10 @@ impl Parser {
             Word::Path(variable, fields) => {
                 let base = match variable.as_deref() {
                     None => Base::Point,
-                    Some("") => Base::Process,
+                    Some("") => Base::Given,
                     Some(name) => Base::Variable(self.variable(name)?),
                 };
-                if base == Base::Process || base == Base::Point && is_process {
+                if base == Base::Given && self.scope.gets_process || base == Base::Point && is_process {
                     check_fields(fields)?;
                 }
                 Operand::Path(base, fields.clone())
@@ -354,7 +482,7 @@ fn check_methods(methods: &[String]) -> Result<(), String> {
     let Some((method, behind)) = methods.split_first() else { return Ok(()) };
     let is_method = time::METHODS.contains(&method.as_str()) || method == time::FORMAT;
     match (method.as_str(), behind) {
-        ("UTC", behind) => check_methods(behind),
+        ("Local" | "UTC", behind) => check_methods(behind),
         ("Month" | "Weekday", [text]) if text == "String" => Ok(()),
         (_, []) if is_method => Ok(()),
         (_, [next, ..]) if is_method => Err(format!("what {method} gives has no method {next}")),

@@ -10,6 +10,8 @@ use super::{
 
 /// A width or precision is no more.
 const MAX_WIDTH: usize = 1000;
+/// What is larger is no width to Go, either.
+const MAX_NUMBER: u64 = 1_000_000;
 
 /// A `%` and what stands behind it, but for the verb.
 #[derive(Clone, Default)]
@@ -19,6 +21,10 @@ struct Spec {
     plus: bool,
     sharp: bool,
     blank: bool,
+    /// As a program of Go would write it: `%#v`.
+    of_program: bool,
+    /// Without the words that some numbers have.
+    plain: bool,
     width: usize,
     precision: Option<usize>,
 }
@@ -47,18 +53,10 @@ pub(super) fn printf(format: &str, arguments: &[Value<'_>]) -> String {
     format.shown.push_str(format.rest);
     if !format.is_reordered && format.next < arguments.len() {
         let extra: Vec<String> =
-            arguments[format.next..].iter().map(|value| typed(&Spec::default(), value)).collect();
+            arguments[format.next..].iter().map(|value| Spec::default().typed(value)).collect();
         format.shown.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
     }
     format.shown
-}
-
-/// A value with its type.
-fn typed(spec: &Spec, value: &Value<'_>) -> String {
-    match value {
-        Value::Nothing => "<nil>".into(),
-        other => format!("{}={}", other.kind(), spec.write('v', other)),
-    }
 }
 
 impl Format<'_, '_> {
@@ -93,15 +91,14 @@ impl Format<'_, '_> {
             // A width behind an index is none.
             self.is_bad |= is_indexed;
         }
-        if self.take('.') {
+        // A point that ends the format is its verb.
+        if self.rest != "." && self.take('.') {
             self.is_bad |= is_indexed;
             is_indexed = self.index();
             if self.take('*') {
                 match self.whole() {
                     Some(precision @ 0..) => spec.precision = Some((precision as usize).min(MAX_WIDTH)),
-                    // One below zero is none.
-                    Some(_) => {}
-                    None => self.shown.push_str("%!(BADPREC)"),
+                    Some(_) | None => self.shown.push_str("%!(BADPREC)"),
                 }
                 is_indexed = false;
             } else {
@@ -122,6 +119,10 @@ impl Format<'_, '_> {
             None => format!("%!{verb}(MISSING)"),
             Some(argument) => {
                 self.next += 1;
+                if verb == 'v' {
+                    // These two mean something else here, and a plus of a number is lost.
+                    (spec.of_program, spec.sharp, spec.plus) = (spec.sharp, false, false);
+                }
                 spec.write(verb, argument)
             }
         };
@@ -135,96 +136,121 @@ impl Format<'_, '_> {
     }
 
     fn number(&mut self) -> Option<usize> {
-        let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
-        let (digits, behind) = self.rest.split_at(end);
+        // Nothing is read behind a number that is much too large.
+        let (number, behind) = number(self.rest).unwrap_or_default();
         self.rest = behind;
-        // One with too many digits is none, as in Go.
-        digits.parse().ok().map(|number: usize| number.min(MAX_WIDTH))
+        number.map(|number| usize::try_from(number).map_or(MAX_WIDTH, |number| number.min(MAX_WIDTH)))
     }
 
     /// The next argument as a width or precision.
     fn whole(&mut self) -> Option<i64> {
         let argument = self.arguments.get(self.next)?;
         self.next += 1;
-        argument.whole()
+        argument.whole().filter(|number| number.unsigned_abs() <= MAX_NUMBER)
     }
 
     /// `[n]` makes the n-th argument the next one. Whether there was one.
     fn index(&mut self) -> bool {
         let Some(inside) = self.rest.strip_prefix('[') else { return false };
         self.is_reordered = true;
-        let Some((number, behind)) = inside.split_once(']') else {
+        let Some((inside, behind)) = inside.split_once(']').filter(|_| inside.len() > 1) else {
             self.is_bad = true;
             self.rest = inside;
             return false;
         };
         self.rest = behind;
-        match number.parse::<usize>() {
-            Ok(number) if (1..=self.arguments.len()).contains(&number) => {
-                self.next = number - 1;
+        let index = number(inside).ok().and_then(|(number, behind)| number.filter(|_| behind.is_empty()));
+        match index.and_then(|index| usize::try_from(index).ok()) {
+            Some(index) if (1..=self.arguments.len()).contains(&index) => {
+                self.next = index - 1;
                 true
             }
-            parsed => {
+            found => {
                 self.is_bad = true;
-                parsed.is_ok()
+                found.is_some()
             }
         }
     }
 }
 
+/// A number has more digits than one of `MAX_NUMBER` can have.
+struct TooLarge;
+
+/// The number that a text begins with, if it does, and what stands behind it.
+fn number(text: &str) -> Result<(Option<u64>, &str), TooLarge> {
+    let mut number = None;
+    let mut rest = text;
+    while let Some(digit) = rest.chars().next().and_then(|c| c.to_digit(10)) {
+        let before = number.unwrap_or(0);
+        if before > MAX_NUMBER {
+            return Err(TooLarge);
+        }
+        number = Some(before * 10 + u64::from(digit));
+        rest = &rest[1..];
+    }
+    Ok((number, rest))
+}
+
 impl Spec {
     fn write(&self, verb: char, value: &Value<'_>) -> String {
         let written = match (verb, value) {
+            ('T' | 'v', Value::Nothing) => Some(self.padded("<nil>")),
             ('T', value) => Some(self.text(value.kind())),
-            ('v', Value::Nothing) => Some(self.padded("<nil>")),
             (_, Value::Text(text)) => self.of_text(verb, text),
             ('v' | 's' | 'q' | 'x' | 'X', Value::Named { name, .. })
-                if !(name.is_empty() || self.is_of_program(verb)) =>
+                if !(name.is_empty() || self.of_program || self.plain) =>
             {
                 self.of_text(verb, name)
             }
             (_, Value::Int(number)) => self.of_whole(verb, *number),
-            ('v', Value::Named { number, kind: "uint8", .. }) if self.sharp => self.of_whole('x', *number),
+            ('v', Value::Named { number, kind: "uint8", .. }) if self.of_program => {
+                Self { sharp: true, ..self.clone() }.of_whole('x', *number)
+            }
             (_, Value::Named { number, .. }) => self.of_whole(verb, *number),
             (_, Value::Float(number)) => self.of_float(verb, *number),
             ('t' | 'v', Value::Bool(is_true)) => Some(self.padded(if *is_true { "true" } else { "false" })),
-            ('v', Value::Time(seconds)) if self.sharp => Some(self.text(&time::go_string(*seconds))),
-            ('v' | 's' | 'q' | 'x' | 'X', Value::Time(seconds)) => {
-                let plain = Self { sharp: self.sharp && verb != 'v', ..self.clone() };
-                plain.of_text(verb, &time::shown(*seconds))
-            }
+            ('v', Value::Time(at)) if self.of_program => Some(self.text(&time::go_string(at))),
+            ('v' | 's' | 'q' | 'x' | 'X', Value::Time(at)) => self.of_text(verb, &time::shown(at)),
+            // This verb is for errors alone.
+            ('w', _) => None,
             (_, Value::List(list)) => Some(self.list(verb, list)),
             (_, Value::Map(map)) => {
                 let of = |text: &str| self.write(verb, &Value::Text(text.into()));
                 let all: Vec<String> =
                     map.iter().map(|(key, value)| format!("{}:{}", of(key), of(value))).collect();
-                Some(match self.is_of_program(verb) {
+                Some(match self.of_program {
                     true => format!("map[string]string{{{}}}", all.join(", ")),
                     false => format!("map[{}]", all.join(" ")),
                 })
             }
             _ => None,
         };
-        written.unwrap_or_else(|| format!("%!{verb}({})", typed(self, value)))
+        written.unwrap_or_else(|| {
+            let plain = Self { plain: true, ..self.clone() };
+            format!("%!{verb}({})", plain.typed(value))
+        })
+    }
+
+    /// A value with its type.
+    fn typed(&self, value: &Value<'_>) -> String {
+        match value {
+            Value::Nothing => "<nil>".into(),
+            other => format!("{}={}", other.kind(), self.write('v', other)),
+        }
     }
 
     fn list(&self, verb: char, list: &[String]) -> String {
         let all: Vec<String> = list.iter().map(|text| self.write(verb, &Value::Text(text.into()))).collect();
-        match self.is_of_program(verb) {
+        match self.of_program {
             true => format!("[]string{{{}}}", all.join(", ")),
             false => format!("[{}]", all.join(" ")),
         }
     }
 
-    /// Whether a value is written as a program of Go would write it.
-    fn is_of_program(&self, verb: char) -> bool {
-        verb == 'v' && self.sharp
-    }
-
     fn of_text(&self, verb: char, text: &str) -> Option<String> {
         let kept = if self.plus { Kept::Ascii } else { Kept::Visible };
         match verb {
-            'v' if self.sharp => Some(self.padded(&quoted(self.cut(text), Kept::Visible))),
+            'v' if self.of_program => Some(self.padded(&quoted(self.cut(text), Kept::Visible))),
             'v' | 's' => Some(self.text(text)),
             'q' => {
                 let text = self.cut(text);
@@ -269,7 +295,8 @@ impl Spec {
             'U' => {
                 let least = self.precision.unwrap_or(0).max(4);
                 let shown = format!("U+{:0least$X}", number as u64);
-                let of = Some(character()).filter(|c| self.sharp && quote::is_visible(*c));
+                let of = u32::try_from(number).ok().and_then(char::from_u32);
+                let of = of.filter(|c| self.sharp && quote::is_visible(*c));
                 let plain = Self { zeros: false, ..self.clone() };
                 plain.padded(&of.map_or(shown.clone(), |c| format!("{shown} '{c}'")))
             }
@@ -382,7 +409,7 @@ fn sharpened(shown: &str, verb: char, precision: Option<usize>) -> String {
         None => (shown.to_owned(), ""),
     };
     let mut missing = match verb {
-        'g' | 'G' | 'x' | 'X' => precision.unwrap_or(6),
+        'g' | 'G' | 'x' => precision.unwrap_or(6),
         _ => 0,
     };
     let significant = digits.trim_start_matches(['0', '.']).chars().filter(|c| *c != '.').count();

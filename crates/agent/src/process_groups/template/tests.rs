@@ -23,6 +23,7 @@ fn name(text: &str) -> String {
 #[test]
 fn fields_are_filled_in() {
     for (text, expected) in [
+        ("{{html nil}} {{js 255 nil}} {{print 1 nil}}", "&lt;no value&gt; 255\\u003Cno value\\u003E 1 <nil>"),
         ("plain", "plain"),
         ("{{.Comm}}", "python3"),
         ("{{ .ExeBase }}-{{$.ExeFull}}", "python3-/usr/bin/python3"),
@@ -106,9 +107,78 @@ fn formats_have_all_that_gos_have() {
             "time.Time <nil> [%!d(string=/) %!d(string=/user.slice) %!d(string=/)] %!d(string=python3)",
         ),
         ("\"%!\"", "%!!(MISSING)"),
+        ("\"%+v|%+d|%+v\" 5 5 1.5", "5|+5|1.5"),
+        ("\"%-#c|%#x|%z\" \"\" 10 .StartTime.Month", "%!c(string=)|0xa|%!z(time.Month=11)"),
+        ("\"%*d|%.*d|%.*d\" 1000001 5 1000001 5 -1 5", "%!(BADWIDTH)5|%!(BADPREC)5|%!(BADPREC)5"),
+        ("\"%[x]*d\" \"a\"", "%!(BADWIDTH)%!d(BADINDEX)"),
+        ("\"%[+1]d|%[]\" 1", "%!d(BADINDEX)|%!](BADINDEX)"),
+        ("\"a%123456789d|b\" 5", "a%!(NOVERB)%!(EXTRA int=5)"),
+        ("\"%.\" 5", "%!.(int=5)"),
+        ("\"%#U|%#U|%w\" 1114112 0xD800 .Cgroups", "U+110000|U+D800|%!w([]string=[/ /user.slice /])"),
     ] {
         assert_eq!(name(&format!("{{{{printf {format}}}}}")), expected, "{format}");
     }
+}
+
+/// What Go 1.19 writes.
+#[test]
+fn templates_stand_in_each_other() {
+    for (text, expected) in [
+        ("{{define \"x\"}}[{{.}}]{{end}}{{template \"x\" .Comm}}{{template \"x\"}}", "[python3][<no value>]"),
+        ("{{template `x` .}}{{define `x`}}{{.Comm}} {{$.PID}} {{.StartTime.Year}}{{end}}", "python3 12 2023"),
+        ("{{$v := 1}}{{define \"x\"}}{{$v := .}}{{$v}}{{$}}{{end}}{{template \"x\" 2}}{{$v}}", "221"),
+        ("{{block \"x\" .Matches}}{{.port}}{{end}}{{template \"x\"}}", "80<no value>"),
+        ("{{with .}}{{.Comm}}{{end}}{{if .}}!{{end}}", "python3!"),
+        ("a{{define \"x\"}}{{.Nope}}{{end}}{{template \"x\" .}}b", "a"),
+        ("a{{define \"x\"}}{{print .}}{{end}}{{template \"x\" .}}b", "a"),
+        ("{{define \"x\"}}{{end}}{{define \"x\"}}b{{end}}{{define \"x\"}} {{end}}{{template \"x\"}}", "b"),
+        ("{{define \"cmdname\"}}c{{end}} ", "c"),
+        ("{{range $i, $x := .Cgroups}}{{if $i}}{{break}}{{end}}{{$x}}{{end}}", "/"),
+        ("{{range $i, $x := .Cgroups}}{{if eq $i 1}}{{continue}}{{end}}{{$i}}{{end}}", "02"),
+        ("{{range .Cgroups}}{{range $.Matches}}{{.}}{{break}}{{end}}-{{end}}", "a-a-a-"),
+        ("{{range .Cgroups}}{{range $.Matches.none}}{{else}}{{break}}{{end}}{{end}}|", "|"),
+    ] {
+        assert_eq!(name(text), expected, "{text}");
+    }
+    let endless = name("{{define \"x\"}}a{{template \"x\"}}{{end}}{{template \"x\"}}");
+    assert!(!endless.is_empty() && endless.len() <= 100, "it ends");
+    let (begin, end) = ("{{if true}}".repeat(30), "{{end}}".repeat(30));
+    let deep =
+        format!("{{{{define \"x\"}}}}{begin}a{{{{template \"x\" .}}}}{end}{{{{end}}}}{{{{template \"x\"}}}}");
+    let small = std::thread::Builder::new().stack_size(512 << 10);
+    let deep = small.spawn(move || name(&deep)).unwrap().join().unwrap();
+    assert_eq!(deep, "aaa", "it ends before the stack does");
+}
+
+/// What Go 1.19 writes.
+#[test]
+fn times_are_told_in_the_machines_zone() {
+    let local = |text: &str, zone: TimeZone| {
+        let template = Template { local: zone, ..Template::parse(text).unwrap() };
+        template.fill(&process(), &Matches::new())
+    };
+    let zone = || TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    for (text, expected) in [
+        ("{{.StartTime.Local}}", "2023-11-14 23:13:20.5 +0100 CET"),
+        (
+            "{{.StartTime.Local.Format \"02 15:04 -07 -0700 -07:00:00 Z07:00 MST\"}}",
+            "14 23:13 +01 +0100 +01:00:00 +01:00 CET",
+        ),
+        (
+            "{{.StartTime.Local.Hour}} {{.StartTime.Local.UTC.Hour}} {{.StartTime.Local.Unix}}",
+            "23 22 1700000000",
+        ),
+        (
+            "{{.StartTime.Local.GoString}}",
+            "time.Date(2023, time.November, 14, 23, 13, 20, 500000000, time.Local)",
+        ),
+        ("{{eq .StartTime .StartTime.Local}} {{eq .StartTime .StartTime.Local.UTC}}", "false true"),
+    ] {
+        assert_eq!(local(text, zone()), expected, "{text}");
+    }
+    let west = TimeZone::posix("NST3:30").unwrap();
+    assert_eq!(local("{{.StartTime.Local.Format \"15:04 -0700 Z0700\"}}", west), "18:43 -0330 -0330");
+    assert_eq!(local("{{.StartTime.Local}}", TimeZone::unknown()), "2023-11-14 22:13:20.5 +0000 UTC");
 }
 
 #[test]
@@ -146,8 +216,18 @@ fn what_makes_no_sense_is_refused() {
         ("{{(.Comm}}", "a ( has no )"),
         ("{{.Comm)}}", ") stands where nothing can"),
         ("{{\"a}}", "has no end"),
-        ("{{define \"x\"}}", "{{define}} is not taken"),
-        ("{{range .Cgroups}}{{break}}{{end}}", "{{break}} is not taken"),
+        ("{{define \"x\"}}", "the template \"x\" has no {{end}}"),
+        ("{{define \"x\"}}a{{else}}{{end}}", "an {{else}} stands in the template \"x\""),
+        ("{{define .Comm}}{{end}}", "write {{define \"name\"}}"),
+        ("{{if true}}{{define \"x\"}}{{end}}{{end}}", "stands inside of another block"),
+        ("{{define \"x\"}}a{{end}}{{define \"x\"}}b{{end}}", "template \"x\" is defined twice"),
+        ("{{define \"cmdname\"}}a{{end}}b", "template \"cmdname\" is defined twice"),
+        ("{{template \"x\"}}", "template \"x\" is not defined"),
+        ("{{block \"x\"}}a{{end}}", "a value is missing"),
+        ("{{break}}", "{{break}} stands alone, inside of a range"),
+        ("{{range .Cgroups}}{{continue 1}}{{end}}", "{{continue}} stands alone"),
+        ("{{range .Cgroups}}{{block \"x\" .}}{{break}}{{end}}{{end}}", "{{break}} stands alone"),
+        ("{{range .Cgroups}}{{else}}{{break}}{{end}}", "{{break}} stands alone"),
         ("{{nil}}", "nil alone is nothing"),
         ("{{.StartTime.Foo}}", "a time has no method Foo; there are Format, Day, "),
         ("{{.StartTime.Format}}", "Format takes 1 argument"),
@@ -168,7 +248,10 @@ fn what_makes_no_sense_is_refused() {
 proptest! {
     #[test]
     fn any_text_is_read_without_panic(
-        text in "(\\{\\{|\\}\\}|- | -|\\.Comm|index|if |range |else|end|\\$x|:=|\"|print|\\.Cgroups|.){0,16}"
+        text in concat!(
+            "(\\{\\{|\\}\\}|- | -|\\.Comm|index|if |range |else|end|\\$x|:=|\"|print|\\.Cgroups|",
+            "\"a\"|define |template |block |break|.){0,16}"
+        )
     ) {
         if let Ok(template) = Template::parse(&text) {
             template.fill(&process(), &Matches::new());

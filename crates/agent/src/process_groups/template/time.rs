@@ -1,5 +1,5 @@
-//! When a process began, as Go's `time.Time` of UTC tells it: its methods, and its layouts
-//! (`2006-01-02T15:04:05Z07:00`). Knows no other zone.
+//! When a process began, as Go's `time.Time` tells it: its methods, and its layouts
+//! (`2006-01-02T15:04:05Z07:00`). Knows no zones but UTC and one that it is given.
 
 use super::value::Value;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
@@ -24,11 +24,12 @@ const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday",
 const DEFAULT: &str = "2006-01-02 15:04:05.999999999 -0700 MST";
 
 /// The methods that take nothing.
-pub(super) const METHODS: [&str; 17] = [
+pub(super) const METHODS: [&str; 18] = [
     "Day",
     "GoString",
     "Hour",
     "IsZero",
+    "Local",
     "Minute",
     "Month",
     "Nanosecond",
@@ -46,27 +47,72 @@ pub(super) const METHODS: [&str; 17] = [
 /// The method that takes a layout.
 pub(super) const FORMAT: &str = "Format";
 
+/// A time, and the zone that it is told in: nothing for UTC.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Time<'a> {
+    /// Since the Unix epoch.
+    pub(super) seconds: f64,
+    pub(super) zone: Option<&'a TimeZone>,
+}
+
+/// A time as calendars and clocks of its zone show it.
+struct Shown {
+    date: DateTime,
+    offset_s: i32,
+    abbreviation: String,
+}
+
 /// A time in hundredths of a second since the Unix epoch: the kernel knows no more of a process.
 fn hundredths(seconds: f64) -> i64 {
     (seconds * 100.0).round() as i64
 }
 
-fn date(seconds: f64) -> DateTime {
-    let hundredths = hundredths(seconds);
-    let nanoseconds = hundredths.rem_euclid(100) as i32 * 10_000_000;
-    let at = Timestamp::new(hundredths.div_euclid(100), nanoseconds).unwrap_or_default();
-    at.to_zoned(TimeZone::UTC).datetime()
+impl Shown {
+    fn of(at: &Time<'_>) -> Self {
+        let hundredths = hundredths(at.seconds);
+        let nanoseconds = hundredths.rem_euclid(100) as i32 * 10_000_000;
+        let time = Timestamp::new(hundredths.div_euclid(100), nanoseconds).unwrap_or_default();
+        match at.zone {
+            // Where no zone is set, the system's is UTC.
+            Some(zone) if !zone.is_unknown() => {
+                let told = zone.to_offset_info(time);
+                Self {
+                    date: told.offset().to_datetime(time),
+                    offset_s: told.offset().seconds(),
+                    abbreviation: told.abbreviation().to_owned(),
+                }
+            }
+            _ => Self {
+                date: time.to_zoned(TimeZone::UTC).datetime(),
+                offset_s: 0,
+                abbreviation: "UTC".to_owned(),
+            },
+        }
+    }
+
+    /// How far the zone is from UTC: hours, then minutes and seconds if asked for.
+    fn offset(&self, separator: &str, parts: usize) -> String {
+        let size = self.offset_s.unsigned_abs();
+        let all = [size / 3600, size / 60 % 60, size % 60].map(|part| format!("{part:02}"));
+        let sign = if self.offset_s / 60 < 0 { '-' } else { '+' };
+        format!("{sign}{}", all[..parts].join(separator))
+    }
+
+    /// The same, with a letter for none.
+    fn offset_or_z(&self, separator: &str, parts: usize) -> String {
+        if self.offset_s == 0 { "Z".to_owned() } else { self.offset(separator, parts) }
+    }
 }
 
 /// As Go prints it.
-pub(super) fn shown(seconds: f64) -> String {
-    format(seconds, DEFAULT)
+pub(super) fn shown(at: &Time<'_>) -> String {
+    format(at, DEFAULT)
 }
 
-/// What a method without arguments gives.
-pub(super) fn method(seconds: f64, name: &str) -> Option<Value<'static>> {
-    let at = date(seconds);
-    let hundredths = hundredths(seconds);
+/// What a method without arguments gives; `local` is the machine's zone.
+pub(super) fn method<'a>(time: &Time<'a>, name: &str, local: &'a TimeZone) -> Option<Value<'a>> {
+    let at = Shown::of(time).date;
+    let hundredths = hundredths(time.seconds);
     Some(match name {
         "Year" => Value::Int(at.year().into()),
         "Month" => named(at.month().into(), month(&at), "time.Month"),
@@ -82,9 +128,10 @@ pub(super) fn method(seconds: f64, name: &str) -> Option<Value<'static>> {
         "UnixMicro" => int64(hundredths.saturating_mul(10_000)),
         "UnixNano" => int64(hundredths.saturating_mul(10_000_000)),
         "IsZero" => Value::Bool(false),
-        "UTC" => Value::Time(seconds),
-        "String" => Value::Text(Cow::Owned(shown(seconds))),
-        "GoString" => Value::Text(Cow::Owned(go_string(seconds))),
+        "Local" => Value::Time(Time { zone: Some(local), ..*time }),
+        "UTC" => Value::Time(Time { zone: None, ..*time }),
+        "String" => Value::Text(Cow::Owned(shown(time))),
+        "GoString" => Value::Text(Cow::Owned(go_string(time))),
         _ => return None,
     })
 }
@@ -99,23 +146,24 @@ fn named(number: i64, name: &'static str, kind: &'static str) -> Value<'static> 
 }
 
 /// As a program of Go would write it.
-pub(super) fn go_string(seconds: f64) -> String {
-    let at = date(seconds);
+pub(super) fn go_string(time: &Time<'_>) -> String {
+    let at = Shown::of(time).date;
     format!(
-        "time.Date({}, time.{}, {}, {}, {}, {}, {}, time.UTC)",
+        "time.Date({}, time.{}, {}, {}, {}, {}, {}, time.{})",
         at.year(),
         month(&at),
         at.day(),
         at.hour(),
         at.minute(),
         at.second(),
-        at.subsec_nanosecond()
+        at.subsec_nanosecond(),
+        if time.zone.is_some() { "Local" } else { "UTC" }
     )
 }
 
 /// A time by a layout.
-pub(super) fn format(seconds: f64, layout: &str) -> String {
-    let at = date(seconds);
+pub(super) fn format(time: &Time<'_>, layout: &str) -> String {
+    let at = Shown::of(time);
     let mut shown = String::new();
     let mut rest = layout;
     while let Some(first) = rest.chars().next() {
@@ -124,7 +172,7 @@ pub(super) fn format(seconds: f64, layout: &str) -> String {
                 shown.push_str(&of(&at));
                 part.len()
             }
-            None => match fraction(&at, rest) {
+            None => match fraction(&at.date, rest) {
                 Some((fraction, length)) => {
                     shown.push_str(&fraction);
                     length
@@ -141,44 +189,44 @@ pub(super) fn format(seconds: f64, layout: &str) -> String {
 }
 
 /// What stands in a layout for a part of the time.
-type Part = (&'static str, fn(&DateTime) -> String);
+type Part = (&'static str, fn(&Shown) -> String);
 
 /// Longer ones before those that they begin with.
 const PARTS: [Part; 34] = [
-    ("January", |at| month(at).to_owned()),
-    ("Jan", |at| month(at)[..3].to_owned()),
-    ("Monday", |at| day(at).to_owned()),
-    ("Mon", |at| day(at)[..3].to_owned()),
-    ("MST", |_| "UTC".to_owned()),
-    ("002", |at| format!("{:03}", at.date().day_of_year())),
-    ("01", |at| format!("{:02}", at.month())),
-    ("02", |at| format!("{:02}", at.day())),
-    ("03", |at| format!("{:02}", hour_of_half(at))),
-    ("04", |at| format!("{:02}", at.minute())),
-    ("05", |at| format!("{:02}", at.second())),
-    ("06", |at| format!("{:02}", at.year().rem_euclid(100))),
-    ("15", |at| format!("{:02}", at.hour())),
-    ("1", |at| at.month().to_string()),
-    ("2006", |at| format!("{:04}", at.year())),
-    ("2", |at| at.day().to_string()),
-    ("_2006", |at| format!("_{:04}", at.year())),
-    ("__2", |at| format!("{:3}", at.date().day_of_year())),
-    ("_2", |at| format!("{:2}", at.day())),
-    ("3", |at| hour_of_half(at).to_string()),
-    ("4", |at| at.minute().to_string()),
-    ("5", |at| at.second().to_string()),
-    ("PM", |at| if at.hour() < 12 { "AM" } else { "PM" }.to_owned()),
-    ("pm", |at| if at.hour() < 12 { "am" } else { "pm" }.to_owned()),
-    ("-07:00:00", |_| "+00:00:00".to_owned()),
-    ("-07:00", |_| "+00:00".to_owned()),
-    ("-070000", |_| "+000000".to_owned()),
-    ("-0700", |_| "+0000".to_owned()),
-    ("-07", |_| "+00".to_owned()),
-    ("Z07:00:00", |_| "Z".to_owned()),
-    ("Z070000", |_| "Z".to_owned()),
-    ("Z07:00", |_| "Z".to_owned()),
-    ("Z0700", |_| "Z".to_owned()),
-    ("Z07", |_| "Z".to_owned()),
+    ("January", |at| month(&at.date).to_owned()),
+    ("Jan", |at| month(&at.date)[..3].to_owned()),
+    ("Monday", |at| day(&at.date).to_owned()),
+    ("Mon", |at| day(&at.date)[..3].to_owned()),
+    ("MST", |at| at.abbreviation.clone()),
+    ("002", |at| format!("{:03}", at.date.date().day_of_year())),
+    ("01", |at| format!("{:02}", at.date.month())),
+    ("02", |at| format!("{:02}", at.date.day())),
+    ("03", |at| format!("{:02}", hour_of_half(&at.date))),
+    ("04", |at| format!("{:02}", at.date.minute())),
+    ("05", |at| format!("{:02}", at.date.second())),
+    ("06", |at| format!("{:02}", at.date.year().rem_euclid(100))),
+    ("15", |at| format!("{:02}", at.date.hour())),
+    ("1", |at| at.date.month().to_string()),
+    ("2006", |at| format!("{:04}", at.date.year())),
+    ("2", |at| at.date.day().to_string()),
+    ("_2006", |at| format!("_{:04}", at.date.year())),
+    ("__2", |at| format!("{:3}", at.date.date().day_of_year())),
+    ("_2", |at| format!("{:2}", at.date.day())),
+    ("3", |at| hour_of_half(&at.date).to_string()),
+    ("4", |at| at.date.minute().to_string()),
+    ("5", |at| at.date.second().to_string()),
+    ("PM", |at| if at.date.hour() < 12 { "AM" } else { "PM" }.to_owned()),
+    ("pm", |at| if at.date.hour() < 12 { "am" } else { "pm" }.to_owned()),
+    ("-07:00:00", |at| at.offset(":", 3)),
+    ("-07:00", |at| at.offset(":", 2)),
+    ("-070000", |at| at.offset("", 3)),
+    ("-0700", |at| at.offset("", 2)),
+    ("-07", |at| at.offset("", 1)),
+    ("Z07:00:00", |at| at.offset_or_z(":", 3)),
+    ("Z070000", |at| at.offset_or_z("", 3)),
+    ("Z07:00", |at| at.offset_or_z(":", 2)),
+    ("Z0700", |at| at.offset_or_z("", 2)),
+    ("Z07", |at| at.offset_or_z("", 1)),
 ];
 
 /// Short names are parts of words where a small letter follows.

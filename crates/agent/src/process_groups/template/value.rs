@@ -1,6 +1,10 @@
 //! `Value`: what stands in a template while it runs, and how it is written. It never fails.
 
-use super::{Matches, float::float, time};
+use super::{
+    Matches,
+    float::float,
+    time::{self, Time},
+};
 use std::{borrow::Cow, fmt};
 
 /// A value, most of them parts of a process.
@@ -20,8 +24,7 @@ pub(super) enum Value<'a> {
     Bool(bool),
     List(&'a [String]),
     Map(&'a Matches),
-    /// A time, in seconds since the Unix epoch.
-    Time(f64),
+    Time(Time<'a>),
     Process,
 }
 
@@ -83,7 +86,7 @@ impl fmt::Display for Value<'_> {
                 }
                 f.write_str("]")
             }
-            Self::Time(seconds) => f.write_str(&time::shown(*seconds)),
+            Self::Time(at) => f.write_str(&time::shown(at)),
         }
     }
 }
