@@ -302,9 +302,10 @@ impl SeriesCache {
     pub(crate) fn end(&mut self) {
         self.before = Vec::new();
         // Very long texts wait for no further scrape.
-        let oldest = match self.texts.len() > LONG_TEXTS_BYTES {
-            true => self.succeeded,
-            false => self.scrape.saturating_sub(FORGET_AFTER_SCRAPES),
+        let oldest = if self.texts.len() > LONG_TEXTS_BYTES {
+            self.succeeded
+        } else {
+            self.scrape.saturating_sub(FORGET_AFTER_SCRAPES)
         };
         let (mut old, mut old_bytes) = (0, 0);
         for (i, _) in (0..).zip(&self.entries).filter(|(_, e)| e.seen() < oldest) {

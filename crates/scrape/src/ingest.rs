@@ -463,7 +463,7 @@ impl Ingest {
     }
 
     fn sample(&mut self, batch: &mut Batch<'_>, sample: &Sample<'_>) {
-        let Batch { appender, at, pending, fresh, tally } = batch;
+        let Batch { at, fresh, tally, .. } = batch;
         let (at, reading) = (*at, self.labels.reading());
         let (tracked, drops) = (reading.track_staleness, !reading.rules.is_empty());
         let own_time = sample.timestamp.filter(|_| reading.honor_timestamps);
@@ -494,32 +494,39 @@ impl Ingest {
             return;
         }
         let start = sample.start.filter(|s| self.start_times == StartTimes::AsZeros && *s < timestamp);
-        let wait = |pending: &mut Vec<Pending>, forgotten| {
+        // A known series had samples in the scrape before.
+        let may_begin = |start: &TimestampMs| series.is_none() || self.stored_at.is_none_or(|at| *start > at);
+        let start = start.filter(may_begin);
+        if let (Some(series), Value::Float(value)) = (series, sample.value)
+            && own_time.is_none()
+            && start.is_none()
+            && sample.has_no_exemplars()
+        {
+            self.columns.push(id, series, value);
+        } else {
+            self.apart(batch, sample, &Place { id, series, timestamp, start, twice });
+        }
+    }
+
+    /// A sample that is not gathered with others: storage does not have its series, or it says more than a
+    /// value.
+    #[inline(never)]
+    fn apart(&self, batch: &mut Batch<'_>, sample: &Sample<'_>, place: &Place) {
+        let Place { id, series, timestamp, start, twice } = *place;
+        let waiting = |forgotten| {
             let mut waiting = Pending::of(id, timestamp, start, sample);
             (waiting.forgotten, waiting.twice) = (forgotten, twice);
-            pending.push(waiting);
+            waiting
         };
-        let Some(series) = series else {
-            wait(pending, false);
+        let (Some(series), Some(appender)) = (series, &mut batch.appender) else {
+            batch.pending.push(waiting(false));
             return;
         };
-        // A known series had samples in the scrape before.
-        let start = start.filter(|start| self.stored_at.is_none_or(|at| *start > at));
-        match (sample.value, appender) {
-            (Value::Float(value), _)
-                if own_time.is_none() && start.is_none() && sample.has_no_exemplars() =>
-            {
-                self.columns.push(id, series, value);
-            }
-            (_, None) => pending.push(Pending::of(id, timestamp, start, sample)),
-            (value, Some(appender)) => {
-                let with = (start, &*sample.exemplars());
-                match sample::append_known(*appender, series, (timestamp, value), with) {
-                    Ok(_) => {}
-                    Err(AppendError::UnknownRef(_)) => wait(pending, true),
-                    Err(e) => tally.refuse(&self.counters, text, e),
-                }
-            }
+        let with = (start, &*sample.exemplars());
+        match sample::append_known(*appender, series, (timestamp, sample.value), with) {
+            Ok(_) => {}
+            Err(AppendError::UnknownRef(_)) => batch.pending.push(waiting(true)),
+            Err(e) => batch.tally.refuse(&self.counters, sample.text.as_bytes(), e),
         }
     }
 
@@ -584,6 +591,18 @@ impl Ingest {
         // A marker that is refused concerns a series that has a later sample: nothing ends there.
         appender.append_floats(at, &vanished, &markers, &mut Vec::new());
     }
+}
+
+/// Where a sample belongs, and when.
+struct Place {
+    id: EntryId,
+    /// None where storage does not have it.
+    series: Option<SeriesRef>,
+    timestamp: TimestampMs,
+    /// Since when it has been counted, where that is not known yet.
+    start: Option<TimestampMs>,
+    /// The body has one of it already.
+    twice: bool,
 }
 
 /// What the samples of a body go into.

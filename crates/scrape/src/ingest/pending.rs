@@ -98,7 +98,7 @@ impl Ingest {
     }
 
     /// The labels of a series; none where rules drop it.
-    pub(super) fn labels_of(&mut self, id: EntryId, said: &Families) -> Result<Option<Labels>, LabelsError> {
+    fn labels_of(&mut self, id: EntryId, said: &Families) -> Result<Option<Labels>, LabelsError> {
         let text = std::str::from_utf8(self.cache.text(id)).expect("invariant: series were read as text");
         let metric = || std::str::from_utf8(super::metric_of(text.as_bytes())).ok();
         self.labels.of(Series::again(text), || said.of_metric(metric()?))
