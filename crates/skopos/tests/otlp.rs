@@ -236,17 +236,22 @@ fn over_grpc_too_only_those_come_in_who_may_write() {
     fs::write(folder.path().join("reading"), "reading").unwrap();
     let web = "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\ntokens:\n- {name: w, token_file: \
                writing, scopes: [write]}\n- {name: r, token_file: reading, scopes: [read]}\n";
-    fs::write(folder.path().join("web.yml"), web).unwrap();
-    fs::write(folder.path().join("prometheus.yml"), "").unwrap();
-    let address = format!("localhost:{}", free_port());
-    let mut command = Command::new(crate::support::BINARY);
-    command.current_dir(folder.path()).args(["server", "--web.config.file=web.yml"]);
-    command.args(["--web.listen-address=localhost:0", &format!("--otlp.grpc-listen-address={address}")]);
-    let _process = Process::start("skopos server", command, &folder.path().join("log")).unwrap();
+    let (_process, address) = protected(folder.path(), web);
     let outcomes = over_grpc(&[&address, authority.to_str().unwrap(), "writing"]);
     assert!(outcomes["nothing"].starts_with("OK"), "{outcomes:?}");
     assert!(outcomes["stranger"].starts_with("UNAUTHENTICATED"), "{outcomes:?}");
     assert!(outcomes["reader"].starts_with("PERMISSION_DENIED"), "{outcomes:?}");
+}
+
+/// A server that takes calls as the text of `--web.config.file` says, and where.
+fn protected(folder: &Path, web: &str) -> (Process, String) {
+    fs::write(folder.join("web.yml"), web).unwrap();
+    fs::write(folder.join("prometheus.yml"), "").unwrap();
+    let address = format!("localhost:{}", free_port());
+    let mut command = Command::new(crate::support::BINARY);
+    command.current_dir(folder).args(["server", "--web.config.file=web.yml"]);
+    command.args(["--web.listen-address=localhost:0", &format!("--otlp.grpc-listen-address={address}")]);
+    (Process::start("skopos server", command, &folder.join("log")).unwrap(), address)
 }
 
 #[test]
@@ -256,13 +261,7 @@ fn over_grpc_too_a_certificate_of_the_client_may_be_wanted() {
     certificate(folder.path(), &authority);
     let web = "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_ca_file: ca.pem, \
                client_auth_type: RequireAndVerifyClientCert}\n";
-    fs::write(folder.path().join("web.yml"), web).unwrap();
-    fs::write(folder.path().join("prometheus.yml"), "").unwrap();
-    let address = format!("localhost:{}", free_port());
-    let mut command = Command::new(crate::support::BINARY);
-    command.current_dir(folder.path()).args(["server", "--web.config.file=web.yml"]);
-    command.args(["--web.listen-address=localhost:0", &format!("--otlp.grpc-listen-address={address}")]);
-    let _process = Process::start("skopos server", command, &folder.path().join("log")).unwrap();
+    let (_process, address) = protected(folder.path(), web);
     let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
     let [authority, cert, key] = [&authority, &cert, &key].map(|path| path.to_str().unwrap());
     let outcomes = over_grpc(&[&address, authority, "none", cert, key]);
