@@ -192,6 +192,22 @@ fn room(key: &Key, value: f64) -> f64 {
     }
 }
 
+/// What is to be the same in two reads: all of the groups and threads that stand still, but for memory that is
+/// shared with others; and which samples the other groups have.
+fn still<'a>(this: &str, page: &'a Page) -> BTreeMap<&'a Key, Option<f64>> {
+    let is_known =
+        |group: &str| KNOWN.iter().any(|(known, _)| *known == group) || [ZOMBIE, ENDS].contains(&group);
+    let is_thread = |key: &Key| ["pgtwins", "pgworks"].map(Some).contains(&label(key, "threadname"));
+    let value = |key: &Key, value: f64| {
+        let group = label(key, "groupname").unwrap_or_default();
+        let is_still = is_known(group) || group == this && is_thread(key);
+        (is_still && !key.0.ends_with("memory_bytes")).then_some(value)
+    };
+    let is_counted = |key: &Key| label(key, "groupname").is_some() && !key.0.contains("_thread_");
+    let samples = page.samples.iter().map(|(key, of)| (key, value(key, *of)));
+    samples.filter(|(key, value)| value.is_some() || is_counted(key)).collect()
+}
+
 /// All that both say of a group that stands still.
 fn compare_still(group: &str, theirs: &Page, ours: &Page) {
     let (theirs, ours) = (of_group(theirs, group), of_group(ours, group));
@@ -331,7 +347,13 @@ fn groups_are_what_process_exporter_makes_of_them() {
     zombie.wait_for(ZOMBIE, 'Z');
     drop(ends);
 
-    let (before, ours, after) = (page(&peer), gather(&agent), page(&peer));
+    let exe = std::env::args().next().unwrap();
+    let this = format!("{} {}", exe.rsplit('/').next().unwrap(), std::process::id());
+    // Whoever has said that it is done may take a moment to fall asleep.
+    let (before, ours, after) = wait_until("all to stand still", Duration::from_secs(60), || {
+        let pages = (page(&peer), gather(&agent), page(&peer));
+        (still(&this, &pages.0) == still(&this, &pages.2)).then_some(pages)
+    });
     compare_all(&before, &ours, &after);
     for (group, _) in KNOWN {
         compare_still(group, &before, &ours);
@@ -339,8 +361,6 @@ fn groups_are_what_process_exporter_makes_of_them() {
     for group in [ZOMBIE, ENDS] {
         compare_still(group, &before, &ours);
     }
-    let exe = std::env::args().next().unwrap();
-    let this = format!("{} {}", exe.rsplit('/').next().unwrap(), std::process::id());
     compare_threads(&this, &before, &ours);
     compare_first_threads(&this, &before, &ours);
     drop((works, twins, new));
