@@ -16,7 +16,8 @@ const DATA_WITHIN_MS: &str = "15000";
 /// Builds the server, starts it on a free port with fresh data and runs the page tests against it.
 pub(crate) fn run_tests(root: &Path) -> Result<()> {
     run(cargo(&["build", "--locked", "--package", "skopos"], root))?;
-    let binary = target_folder(root)?.join("debug/skopos");
+    let target = target_folder(root)?;
+    let binary = target.join("debug/skopos");
     let chromium = find("chromium").context("there is no `chromium`; run `cargo xtask setup`")?;
     let started_at = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
     let server = Skopos::server(binary).start();
@@ -25,5 +26,8 @@ pub(crate) fn run_tests(root: &Path) -> Result<()> {
     tests.env("SKOPOS_CHROMIUM", chromium);
     tests.env("SKOPOS_STARTED_AT_MS", started_at.as_millis().to_string());
     tests.env("SKOPOS_DATA_WITHIN_MS", DATA_WITHIN_MS);
+    if std::env::var_os("SKOPOS_SCREENSHOT_DIR").is_none() {
+        tests.env("SKOPOS_SCREENSHOT_DIR", target.join("screenshots"));
+    }
     run(tests).inspect_err(|_| println!("---- log of the server ----\n{}", server.log()))
 }
