@@ -4,7 +4,7 @@
 
 use crate::{
     local_socket::{self, Limits},
-    netlink, perf_events, system_calls,
+    netlink, perf_events, scan, system_calls,
 };
 use std::{fmt, io, sync::OnceLock, time::Duration};
 
@@ -137,6 +137,17 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// The kernel's answer to `request`: netlink messages, one behind the other, in `answer`.
     fn netlink(&self, request: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()>;
 
+    /// The names of links; none of one that there is not.
+    fn link_names(&self, indexes: &[u32]) -> io::Result<Vec<Option<String>>> {
+        let mut answer = Vec::new();
+        self.netlink(netlink::Request::Links, &mut answer)?;
+        let name = |index: &u32| {
+            let link = netlink::links(&answer).find(|link| link.index == *index)?;
+            Some(scan::text(link.name).into_owned())
+        };
+        Ok(indexes.iter().map(name).collect())
+    }
+
     /// As `netlink`, for tables that can be large: hands on each piece of the answer, which holds whole
     /// messages. `piece` is the buffer.
     fn netlink_in_pieces(
@@ -232,6 +243,10 @@ impl Host for ThisHost {
 
     fn netlink(&self, request: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()> {
         netlink::ask(request, answer)
+    }
+
+    fn link_names(&self, indexes: &[u32]) -> io::Result<Vec<Option<String>>> {
+        netlink::link_names(indexes)
     }
 
     fn netlink_in_pieces(

@@ -1,13 +1,18 @@
 //! The part of netlink that collectors need: ask for one of the kernel's tables, read the answer. It
 //! never changes anything, and reads any bytes without panicking.
 
-use rustix::net::{
-    self, AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink as protocols,
-    sockopt,
+use rustix::{
+    buffer::spare_capacity,
+    io::Errno,
+    net::{
+        self, AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netdevice,
+        netlink as protocols, sockopt,
+    },
 };
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::OwnedFd,
     time::Duration,
 };
 
@@ -168,16 +173,18 @@ pub(crate) fn generic_message(family: u16, command: u8, (kind, content): (u16, &
 /// Asks the kernel of this network namespace; its messages stand in `answer`, the last one aside.
 pub fn ask(request: Request, answer: &mut Vec<u8>) -> io::Result<()> {
     answer.clear();
-    let mut piece = Vec::new();
-    ask_in_pieces(request, &mut piece, &mut |piece| {
-        if answer.len() + piece.len() > MAX_ANSWER_BYTES {
-            return Err(io::Error::other(format!(
-                "netlink's answer is larger than {MAX_ANSWER_BYTES} bytes"
-            )));
+    let socket = send(request)?;
+    loop {
+        let told = answer.len();
+        if told > MAX_ANSWER_BYTES {
+            let text = format!("netlink's answer is larger than {MAX_ANSWER_BYTES} bytes");
+            return Err(io::Error::other(text));
         }
-        answer.extend_from_slice(piece);
-        Ok(())
-    })
+        receive(&socket, answer)?;
+        if is_last(&answer[told..])? {
+            return Ok(());
+        }
+    }
 }
 
 /// As `ask`, but hands on each piece of the answer, which holds whole messages, in `piece`: a table can
@@ -187,25 +194,58 @@ pub fn ask_in_pieces(
     piece: &mut Vec<u8>,
     each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
+    let socket = send(request)?;
+    loop {
+        piece.clear();
+        receive(&socket, piece)?;
+        let last = is_last(piece)?;
+        each(piece)?;
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+/// Sends the request over a socket of its own.
+fn send(request: Request) -> io::Result<OwnedFd> {
     let socket =
         net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, request.protocol())?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT))?;
     net::send(&socket, &request.message(), SendFlags::empty())?;
-    piece.resize(PIECE_BYTES, 0);
-    loop {
-        let (_, len) = net::recv(&socket, &mut piece[..], RecvFlags::empty())?;
-        let found = &piece[..len.min(PIECE_BYTES)];
-        let end = messages(found).find(|message| matches!(message.kind, DONE | ERROR));
-        match end {
-            // An error of none, or of nothing, says that all was told.
-            Some(end) => match word(end.body, 0).unwrap_or(0) as i32 {
-                code if code < 0 => return Err(io::Error::from_raw_os_error(code.wrapping_neg())),
-                _ => return each(found),
-            },
-            None if len == 0 => return Err(io::Error::other("netlink's answer ended early")),
-            None => each(found)?,
-        }
+    Ok(socket)
+}
+
+/// Puts one piece of the answer behind what stands in `answer`.
+fn receive(socket: &OwnedFd, answer: &mut Vec<u8>) -> io::Result<()> {
+    answer.reserve(PIECE_BYTES);
+    net::recv(socket, spare_capacity(answer), RecvFlags::empty())?;
+    Ok(())
+}
+
+/// Whether a piece of an answer is the last one.
+fn is_last(piece: &[u8]) -> io::Result<bool> {
+    let end = messages(piece).find(|message| matches!(message.kind, DONE | ERROR));
+    match end {
+        // An error of none, or of nothing, says that all was told.
+        Some(end) => match word(end.body, 0).unwrap_or(0) as i32 {
+            code if code < 0 => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
+            _ => Ok(true),
+        },
+        None if piece.is_empty() => Err(io::Error::other("netlink's answer ended early")),
+        None => Ok(false),
     }
+}
+
+/// The names of links; none of one that there is not.
+pub fn link_names(indexes: &[u32]) -> io::Result<Vec<Option<String>>> {
+    // Any socket will do.
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let name = |index: &u32| match netdevice::index_to_name(&socket, *index) {
+        Ok(name) => Ok(Some(name)),
+        Err(Errno::NODEV) => Ok(None),
+        Err(error) => Err(error.into()),
+    };
+    indexes.iter().map(name).collect()
 }
 
 /// One message of an answer.
@@ -493,6 +533,7 @@ mod tests {
         let lo = links(&answer).find(|link| link.name == b"lo").expect("every machine has lo").clone();
         assert!(lo.counters.is_some());
         let index = lo.index;
+        assert_eq!(link_names(&[index, u32::MAX]).unwrap(), [Some("lo".to_owned()), None]);
         ask(Request::Addresses, &mut answer).unwrap();
         let found: Vec<_> = addresses(&answer).filter(|address| address.link == index).collect();
         assert!(found.iter().any(|a| a.address.is_loopback()), "{found:?}");

@@ -2,9 +2,10 @@
 //! Never sorts and never looks for series that stand twice: that is the caller's order.
 
 use crate::Format;
+use foldhash::HashSet;
 use skopos_model::name::{BUCKET_LABEL, is_classic_label_name, is_classic_metric_name};
 use skopos_model::{MetricType, TimestampMs, float};
-use std::{collections::HashSet, io::Write};
+use std::io::Write;
 
 /// A family or sample that cannot be written; nothing of it is in the buffer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,7 +90,7 @@ impl<'a> TextWriter<'a> {
             metric_type: MetricType::Unknown,
             quoted: false,
             unused_head: None,
-            seen: HashSet::new(),
+            seen: HashSet::default(),
         }
     }
 
@@ -220,7 +221,7 @@ impl<'a> TextWriter<'a> {
         if self.name.is_empty() {
             return Err(WriteError::NoFamily { suffix: suffix.to_owned() });
         }
-        if !suffixes(self.metric_type).contains(&suffix) {
+        if !has_suffix(self.metric_type, suffix) {
             let (family, suffix) = (self.name.clone(), suffix.to_owned());
             return Err(WriteError::ForeignSuffix { family, metric_type: self.metric_type, suffix });
         }
@@ -265,13 +266,13 @@ impl<'a> TextWriter<'a> {
     }
 }
 
-/// The suffixes that the samples of a type have.
-const fn suffixes(metric_type: MetricType) -> &'static [&'static str] {
+/// Whether samples of a type have a suffix.
+fn has_suffix(metric_type: MetricType, suffix: &str) -> bool {
     match metric_type {
-        MetricType::Histogram => &["_bucket", "_sum", "_count"],
-        MetricType::GaugeHistogram => &["_bucket", "_gsum", "_gcount"],
-        MetricType::Summary => &["", "_sum", "_count"],
-        _ => &[""],
+        MetricType::Histogram => matches!(suffix, "_bucket" | "_sum" | "_count"),
+        MetricType::GaugeHistogram => matches!(suffix, "_bucket" | "_gsum" | "_gcount"),
+        MetricType::Summary => matches!(suffix, "" | "_sum" | "_count"),
+        _ => suffix.is_empty(),
     }
 }
 

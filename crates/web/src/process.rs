@@ -1,18 +1,48 @@
 //! What the system says of this process: CPU, memory, descriptors, start. Says nothing of what the process
 //! does.
 
+use rustix::process::{Resource, getrlimit};
 use skopos_exposition::Families;
 use skopos_model::MetricType;
-use std::{fs, sync::OnceLock};
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    sync::OnceLock,
+};
 
 /// The kernel counts processor time in hundredths of a second, on every architecture that we run on.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A file of `/proc/self`, which stays open.
+struct OwnFile {
+    path: &'static str,
+    file: OnceLock<Option<File>>,
+}
+
+static STAT: OwnFile = OwnFile::new("/proc/self/stat");
+static STATUS: OwnFile = OwnFile::new("/proc/self/status");
+
+impl OwnFile {
+    /// Larger than either file, which say a few lines of one process, its groups among them.
+    const MAX_BYTES: usize = 16 << 10;
+
+    const fn new(path: &'static str) -> Self {
+        Self { path, file: OnceLock::new() }
+    }
+
+    fn read<T>(&self, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let file = self.file.get_or_init(|| File::open(self.path).ok()).as_ref()?;
+        let mut buffer = [0; Self::MAX_BYTES];
+        let len = file.read_at(&mut buffer, 0).ok()?;
+        parse(std::str::from_utf8(&buffer[..len]).ok()?)
+    }
+}
 
 /// Writes what can be read, as families of their own; what cannot is left out.
 pub fn write(out: &mut Families<'_>) {
     out.family("skopos_build_info", MetricType::Gauge, "A constant 1, labelled by the program's version.");
     out.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-    if let Some(stat) = fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(Stat::parse) {
+    if let Some(stat) = STAT.read(Stat::parse) {
         out.counter(
             "process_cpu_seconds_total",
             "Processor time that this process used, in user and in system mode.",
@@ -31,20 +61,19 @@ pub fn write(out: &mut Families<'_>) {
             );
         }
     }
-    if let Some(bytes) = resident_bytes() {
+    if let Some(bytes) = STATUS.read(resident_bytes) {
         out.gauge("process_resident_memory_bytes", "Memory that this process holds.", bytes);
     }
-    if let Ok(open) = fs::read_dir("/proc/self/fd") {
-        out.gauge("process_open_fds", "File descriptors that this process has open.", open.count() as f64);
+    if let Some(open) = open_fds() {
+        out.gauge("process_open_fds", "File descriptors that this process has open.", open);
     }
-    if let Some(max) = fs::read_to_string("/proc/self/limits").ok().as_deref().and_then(max_fds) {
-        out.gauge("process_max_fds", "File descriptors that this process may open.", max);
-    }
+    let max = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    out.gauge("process_max_fds", "File descriptors that this process may open.", max as f64);
 }
 
 /// How many threads this process has.
 pub fn threads() -> Option<usize> {
-    Some(Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?.threads as usize)
+    Some(STAT.read(Stat::parse)?.threads as usize)
 }
 
 #[derive(Debug, PartialEq)]
@@ -75,15 +104,24 @@ fn boot_time_seconds() -> Option<f64> {
     stat.lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok())
 }
 
-fn resident_bytes() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+fn resident_bytes(status: &str) -> Option<f64> {
     let kib: f64 =
         status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())?;
     Some(kib * 1024.0)
 }
 
-fn max_fds(limits: &str) -> Option<f64> {
-    limits.lines().find_map(|l| l.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
+/// How many descriptors are open. Kernels since 6.2 say it as the length of the folder; others are counted.
+fn open_fds() -> Option<f64> {
+    const FOLDER: &str = "/proc/self/fd";
+    match fs::metadata(FOLDER).ok()?.len() {
+        0 => count_names(FOLDER),
+        count => Some(count as f64),
+    }
+}
+
+/// How many names a folder of descriptors has, but for the one that it is read by.
+fn count_names(folder: &str) -> Option<f64> {
+    Some((fs::read_dir(folder).ok()?.count() - 1) as f64)
 }
 
 #[cfg(test)]
@@ -100,9 +138,28 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_found() {
-        let text = "Limit                     Soft Limit           Hard Limit           Units\n\
-                    Max open files            1024                 4096                 files\n";
-        assert_eq!(max_fds(text), Some(1024.0));
+    fn own_files_are_read_again_and_again() {
+        let before = STATUS.read(resident_bytes).unwrap();
+        let held = vec![1_u8; 64 << 20];
+        let after = STATUS.read(resident_bytes).unwrap();
+        assert!(after - before > 32e6, "{before} {after} {}", held.len());
+        assert!(STAT.read(Stat::parse).unwrap().threads >= 1.0);
+    }
+
+    #[test]
+    fn open_descriptors_are_counted_the_same_in_both_ways() {
+        let folder = tempfile::tempdir().unwrap();
+        let same = || (open_fds(), count_names("/proc/self/fd"));
+        // Other tests open files meanwhile.
+        assert!(
+            (0..100).any(|_| matches!(same(), (Some(told), Some(counted)) if told == counted)),
+            "{:?}",
+            same()
+        );
+        let before = open_fds().unwrap();
+        let open: Vec<_> =
+            (0..500).map(|i| File::create(folder.path().join(i.to_string())).unwrap()).collect();
+        let after = open_fds().unwrap();
+        assert!(after >= before + 400.0, "{before} {after} {}", open.len());
     }
 }

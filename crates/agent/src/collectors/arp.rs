@@ -28,20 +28,20 @@ impl Arp {
     }
 
     fn ask(&mut self, context: &Context<'_>) -> Result<(), CollectError> {
+        let error = |error| CollectError::System { call: "netlink", error };
+        context.host.netlink(netlink::Request::Neighbours, &mut self.answer).map_err(error)?;
         let mut links: BTreeMap<u32, u64> = BTreeMap::new();
-        ask(netlink::Request::Neighbours, &mut self.answer, context)?;
         for link in netlink::arp_neighbours(&self.answer) {
             *links.entry(link).or_default() += 1;
         }
         if links.is_empty() {
             return Ok(());
         }
-        ask(netlink::Request::Links, &mut self.answer, context)?;
-        for link in netlink::links(&self.answer) {
-            if let Some(count) = links.get(&link.index) {
-                self.counts.insert(scan::text(link.name).into_owned(), *count);
-            }
-        }
+        let indexes: Vec<u32> = links.keys().copied().collect();
+        let names = context.host.link_names(&indexes).map_err(error)?;
+        // A link that has gone meanwhile has no name.
+        let named = names.into_iter().zip(links.into_values());
+        self.counts.extend(named.filter_map(|(name, count)| Some((name?, count))));
         Ok(())
     }
 
@@ -55,11 +55,6 @@ impl Arp {
         }
         Ok(())
     }
-}
-
-fn ask(request: netlink::Request, answer: &mut Vec<u8>, context: &Context<'_>) -> Result<(), CollectError> {
-    let asked = context.host.netlink(request, answer);
-    asked.map_err(|error| CollectError::System { call: "netlink", error })
 }
 
 impl Collector for Arp {

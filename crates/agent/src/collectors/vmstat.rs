@@ -1,4 +1,5 @@
-//! `vmstat`: the chosen fields of `/proc/vmstat`.
+//! `vmstat`: the chosen fields of `/proc/vmstat`. Which are chosen is decided once for each line, as lines
+//! stay the same.
 
 use crate::{
     collector::{Collector, Context},
@@ -13,33 +14,45 @@ use skopos_model::MetricType;
 #[derive(Debug)]
 pub(crate) struct VmStat {
     file: KeptFile,
-    name: String,
     fields: Regex,
+    lines: Vec<Line>,
+}
+
+/// A line of the file.
+#[derive(Debug, Default)]
+struct Line {
+    name: Vec<u8>,
+    /// Its family, if it is chosen.
+    family: Option<String>,
 }
 
 impl VmStat {
     pub(crate) fn new(fields: &Regex) -> Self {
-        Self { file: KeptFile::default(), name: String::new(), fields: fields.clone() }
+        Self { file: KeptFile::default(), fields: fields.clone(), lines: Vec::new() }
     }
 }
 
 impl Collector for VmStat {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         self.file.read(context.paths, Root::Proc, format_args!("vmstat"))?;
-        for line in self.file.lines()? {
-            let (field, value) =
+        for (at, line) in self.file.lines()?.enumerate() {
+            let (name, value) =
                 parse(line).ok_or_else(|| self.file.bad_line(line, "a name and a number are expected"))?;
-            if !self.fields.is_match(field) {
-                continue;
+            if self.lines.len() == at {
+                self.lines.push(Line::default());
             }
-            self.name.clear();
-            self.name.push_str("node_vmstat_");
-            self.name.push_str(&scan::text(field));
-            // The kernel does not say which of these count and which do not.
-            context
-                .out
-                .family(&self.name, MetricType::Unknown, "A field of /proc/vmstat.")
-                .sample(&[], value as f64);
+            let known = &mut self.lines[at];
+            if known.name != name {
+                known.name.clear();
+                known.name.extend_from_slice(name);
+                let is_chosen = self.fields.is_match(name);
+                known.family = is_chosen.then(|| format!("node_vmstat_{}", scan::text(name)));
+            }
+            if let Some(family) = &known.family {
+                // The kernel does not say which of these count and which do not.
+                let mut family = context.out.family(family, MetricType::Unknown, "A field of /proc/vmstat.");
+                family.sample(&[], value as f64);
+            }
         }
         Ok(())
     }

@@ -5,9 +5,12 @@ use super::Root;
 use crate::refusals;
 use rustix::{
     fd::OwnedFd,
-    fs::{Access, Mode, OFlags, Stat},
+    fs::{Access, Mode, OFlags, RawDir, Stat},
 };
-use std::{ffi::CString, io, path::PathBuf};
+use std::{ffi::CString, io, mem::MaybeUninit, path::PathBuf};
+
+/// A folder is read in pieces of this size.
+const FOLDER_READ_BYTES: usize = 4096;
 
 /// What became of a call about `path`, or of reading what it opened.
 pub(super) fn noted<T, E: Into<io::Error>>(root: Root, path: &str, done: Result<T, E>) -> io::Result<T> {
@@ -54,9 +57,14 @@ pub(super) fn exists(root: Root, path: &str) -> bool {
 
 /// The names in a folder, as far as they are text.
 pub(super) fn names(root: Root, path: &str) -> io::Result<Vec<String>> {
+    let mut buffer = [MaybeUninit::uninit(); FOLDER_READ_BYTES];
+    let mut folder = RawDir::new(open(root, path, OFlags::DIRECTORY)?, &mut buffer);
     let mut names = Vec::new();
-    for entry in noted(root, path, std::fs::read_dir(path))? {
-        names.extend(noted(root, path, entry)?.file_name().into_string());
+    while let Some(entry) = folder.next() {
+        match noted(root, path, entry)?.file_name().to_str() {
+            Ok(".." | ".") | Err(_) => {}
+            Ok(name) => names.push(name.to_owned()),
+        }
     }
     Ok(names)
 }

@@ -2,6 +2,7 @@
 //! along its path. The kernel makes their content anew for each read from the beginning. It keeps no file
 //! that stands anywhere else: there, another file may have taken the name.
 
+use foldhash::HashMap;
 use rustix::{
     buffer::spare_capacity,
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -9,7 +10,6 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 use std::{
-    collections::HashMap,
     io,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
