@@ -192,15 +192,14 @@ fn room(key: &Key, value: f64) -> f64 {
     }
 }
 
-/// What is to be the same in two reads: all of the groups and threads that stand still, but for memory that is
-/// shared with others; and which samples the other groups have.
+/// What is to be the same in two reads: all of the groups and threads that stand still, but for memory that
+/// is shared with others; and which samples the other groups have.
 fn still<'a>(this: &str, page: &'a Page) -> BTreeMap<&'a Key, Option<f64>> {
-    let is_known =
-        |group: &str| KNOWN.iter().any(|(known, _)| *known == group) || [ZOMBIE, ENDS].contains(&group);
+    let known: BTreeSet<&str> = KNOWN.iter().map(|(known, _)| *known).chain([ZOMBIE, ENDS]).collect();
     let is_thread = |key: &Key| ["pgtwins", "pgworks"].map(Some).contains(&label(key, "threadname"));
     let value = |key: &Key, value: f64| {
         let group = label(key, "groupname").unwrap_or_default();
-        let is_still = is_known(group) || group == this && is_thread(key);
+        let is_still = known.contains(group) || group == this && is_thread(key);
         (is_still && !key.0.ends_with("memory_bytes")).then_some(value)
     };
     let is_counted = |key: &Key| label(key, "groupname").is_some() && !key.0.contains("_thread_");
