@@ -125,6 +125,10 @@ pub struct ContainerOptions {
     pub layers: bool,
     /// Whether connections are counted by their states.
     pub connections: bool,
+    /// Whether it is shown what the kernel counts of TCP.
+    pub tcp_counters: bool,
+    /// Whether memory is shown by node.
+    pub numa: bool,
     /// Whether it is shown how long processes ran and waited for CPUs.
     pub schedule: bool,
     /// Whether open sockets are counted.

@@ -5,6 +5,7 @@ use super::{
     connections::{TCP_STATES, UDP_STATES},
     disks::{Disks, FileSystem},
     group::Group,
+    numa::OnNode,
     stats::{DeviceIo, OPERATIONS, READ, Value, WRITE},
 };
 use crate::{collector::Context, host::Usage};
@@ -384,6 +385,8 @@ pub(super) fn write(groups: &[Group], disks: &Disks, cpu_labels: &[String], cont
         }
     }
     write_connections(groups, context);
+    write_tcp_counters(groups, context);
+    write_numa(groups, context);
     for column in DEVICES {
         write_devices(column, groups, disks, context);
     }
@@ -411,6 +414,30 @@ fn write_connections(groups: &[Group], context: &mut Context<'_>) {
             for (state, count) in UDP_STATES.iter().zip(counts) {
                 family.sample_prepared(&group.labels, &[("udp_state", state)], count as f64);
             }
+        }
+    }
+}
+
+/// What the kernel counts of TCP in each namespace.
+fn write_tcp_counters(groups: &[Group], context: &mut Context<'_>) {
+    let help = "What the kernel counts of TCP, by its names; some of it is a setting or a number of now.";
+    let mut family = context.out.family("container_network_advance_tcp_stats_total", Gauge, help);
+    for group in groups {
+        for (name, value) in &group.tcp_counters {
+            family.sample_prepared(&group.labels, &[("tcp_state", name)], *value);
+        }
+    }
+}
+
+/// Where the memory of each group is.
+fn write_numa(groups: &[Group], context: &mut Context<'_>) {
+    let help = "Pages in use on each node of memory.";
+    let mut family = context.out.family("container_memory_numa_pages", Gauge, help);
+    for group in groups {
+        for OnNode { kind, scope, node, pages } in &group.numa {
+            let node = node.to_string();
+            let labels = [("node", node.as_str()), ("scope", scope), ("type", kind)];
+            family.sample_prepared(&group.labels, &labels, *pages);
         }
     }
 }

@@ -7,8 +7,10 @@ use super::{
     identity::{Identity, Runtime, identify},
     layers::Layer,
     meta::Meta,
+    numa::OnNode,
     schedule::Schedule,
     stats::{DeviceIo, Interfaces, Stats, Value},
+    tcp_counters,
 };
 use crate::filter::Filter;
 use skopos_exposition::PreparedLabels;
@@ -51,6 +53,9 @@ pub(super) struct Group {
     pub(super) layer_bytes: Option<u64>,
     /// The connections of the network namespace that it shows.
     pub(super) connections: Connections,
+    /// What the kernel counts of TCP in it.
+    pub(super) tcp_counters: Vec<tcp_counters::Counter>,
+    pub(super) numa: Vec<OnNode>,
     pub(super) schedule: Schedule,
 }
 
@@ -74,6 +79,8 @@ impl Group {
             layer: None,
             layer_bytes: None,
             connections: Connections::default(),
+            tcp_counters: Vec::new(),
+            numa: Vec::new(),
             schedule: Schedule::default(),
         };
         group.label(labels);

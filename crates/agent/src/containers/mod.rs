@@ -4,7 +4,8 @@
 //! - `hierarchy`: where control groups are, and which there are now
 //! - `identity`, `names`, `meta`, `socket`: whose a group is, by its path; what its runtime calls it
 //! - `group`, `stats`, `read`, `processes`: a group, its values, the files that they are read from
-//! - `layers`: what containers keep on disk; `connections`, `schedule`: what is read if it is asked for
+//! - `layers`: what containers keep on disk; `connections`, `tcp_counters`, `schedule`, `numa`: what is
+//!   read if it is asked for
 //! - `disks`, `machine`, `topology`: what belongs to the machine, not to a group
 //! - `columns`: which value has which name
 //!
@@ -49,11 +50,13 @@ mod layers;
 mod machine;
 mod meta;
 mod names;
+mod numa;
 pub(crate) mod processes;
 mod read;
 mod schedule;
 mod socket;
 mod stats;
+mod tcp_counters;
 mod topology;
 
 /// How old limits and network namespaces may be.
@@ -186,15 +189,20 @@ impl Containers {
         }
     }
 
-    fn read(&mut self, paths: &Paths, layout: &Layout, now: Duration) {
+    fn read(&mut self, context: &Context<'_>, layout: &Layout, now: Duration) {
+        let (paths, page_bytes) = (context.paths, context.host.page_bytes());
         let Self { options, groups, file, pids, tasks, proc, .. } = self;
         for group in groups.iter_mut() {
-            let Group { stats, devices, per_cpu, .. } = group;
+            let Group { stats, devices, per_cpu, numa, .. } = group;
             stats.forget();
             let mut reader = Reader { paths, layout, file, group: &group.path, mask: group.mask };
             reader.stats(stats, devices);
             if options.per_cpu {
                 reader.per_cpu(per_cpu);
+            }
+            numa.clear();
+            if options.numa {
+                reader.numa(page_bytes, numa);
             }
             let is_old = group.limits_at.is_none_or(|at| now.saturating_sub(at) >= LIMITS_AGE);
             if is_old {
@@ -259,6 +267,11 @@ impl Containers {
             true => Connections::read(paths, file, pid),
             false => Connections::default(),
         };
+        let counters = |file: &mut File, pid: &dyn fmt::Display, found: &mut Vec<tcp_counters::Counter>| {
+            if options.tcp_counters {
+                tcp_counters::read(paths, file, pid, found);
+            }
+        };
         shown.clear();
         let mut namespace =
             |pid| processes::network_namespace(paths, *proc, file, pid).map(|found| (pid, found));
@@ -267,10 +280,12 @@ impl Containers {
         for group in groups.iter_mut() {
             group.interfaces.clear();
             group.connections = Connections::default();
+            group.tcp_counters.clear();
             if group.path.is_empty() {
                 let pid = machine.map_or("1", |(pid, _)| pid);
                 processes::interfaces(paths, file, pid, &mut group.interfaces);
                 group.connections = connections(file, &pid);
+                counters(file, &pid, &mut group.tcp_counters);
             }
         }
         for sandboxes in [true, false] {
@@ -281,6 +296,7 @@ impl Containers {
                 {
                     processes::interfaces(paths, file, pid, &mut group.interfaces);
                     group.connections = connections(file, &pid);
+                    counters(file, &pid, &mut group.tcp_counters);
                 }
             }
         }
@@ -301,7 +317,7 @@ impl Collector for Containers {
         }
         self.follow(paths, &layout);
         self.name(paths, now);
-        self.read(paths, &layout, now);
+        self.read(context, &layout, now);
         self.read_networks(paths);
         self.disks.refresh(paths, &mut self.file);
         if self.groups.first().is_some_and(|group| group.path.is_empty()) {

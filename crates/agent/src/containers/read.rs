@@ -3,6 +3,7 @@
 
 use super::{
     hierarchy::{CONTROLLERS, Layout, Mask},
+    numa::{self, OnNode},
     stats::{DeviceIo, OPERATIONS, READ, Stats, Value, WRITE, device_io},
 };
 use crate::{
@@ -82,6 +83,13 @@ impl Reader<'_> {
         if let (Some(usage), Some(inactive)) = (stats.get(Value::Usage), inactive) {
             stats.set(Value::WorkingSet, (usage - inactive).max(0.0));
         }
+    }
+
+    /// Reads where the memory is.
+    pub(super) fn numa(&mut self, page_bytes: u64, found: &mut Vec<OnNode>) {
+        let is_v2 = *self.layout == Layout::V2;
+        let Some(content) = self.content("memory", "memory.numa_stat") else { return };
+        if is_v2 { numa::v2(content, page_bytes, found) } else { numa::v1(content, found) }
     }
 
     fn v2(&mut self, stats: &mut Stats, devices: &mut Vec<DeviceIo>) {

@@ -69,6 +69,8 @@ impl ContainerArgs {
             load: is_on("load"),
             layers: is_on("layers"),
             connections: is_on("connections"),
+            tcp_counters: is_on("advtcp"),
+            numa: is_on("numa"),
             schedule: is_on("schedstat"),
             sockets: is_on("sockets"),
             topology: is_on("topology"),

@@ -16,9 +16,11 @@ macro_rules! switch {
 const SWITCHES: &[Switch] = &[
     switch!("collector.arp.netlink", true, "Ask netlink for ARP entries, not /proc/net/arp"),
     switch!("collector.bcache.priorityStats", false, "Show what is expensive to find out of caches"),
+    switch!("collector.containers.advtcp", false, "Show what the kernel counts of containers' TCP"),
     switch!("collector.containers.connections", false, "Count connections of containers by their states"),
     switch!("collector.containers.layers", true, "Measure what containers write to their layers"),
     switch!("collector.containers.load", false, "Count containers' threads by state, and their load"),
+    switch!("collector.containers.numa", false, "Show containers' memory by node"),
     switch!("collector.containers.only-runtimes", false, "Leave out slices, services and the like"),
     switch!("collector.containers.percpu", false, "Show containers' seconds by CPU, if counted so"),
     switch!("collector.containers.schedstat", false, "Show how long containers ran and waited for CPUs"),

@@ -72,12 +72,14 @@ fn named(agent: &NodeAgent, names: &[&str]) -> String {
 
 #[test]
 fn machines_give_the_pages_that_are_kept() {
-    let all = ["--collector.containers.load", "--collector.containers.percpu"];
+    let named_by_node = ["--collector.containers.advtcp", "--collector.containers.numa"];
+    let all =
+        [&["--collector.containers.load", "--collector.containers.percpu"], &named_by_node[..]].concat();
     let more = ["--collector.containers.sockets", "--collector.containers.topology"];
-    for (machine, flags, names) in [
-        ("pods", &more[..], &["shop_db_1", "name=\"web\"", "k8s_job"][..]),
-        ("controllers", &all, &["legacy"]),
-    ] {
+    let more = [&more, &named_by_node[..]].concat();
+    for (machine, flags, names) in
+        [("pods", &more, &["shop_db_1", "name=\"web\"", "k8s_job"][..]), ("controllers", &all, &["legacy"])]
+    {
         let folder = copy(machine);
         runtime(folder.path(), "docker", "run/docker.sock");
         runtime(folder.path(), "podman", "run/podman/podman.sock");

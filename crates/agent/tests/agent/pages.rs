@@ -17,6 +17,7 @@ use std::{
 const REMARKS: &[(&str, &str)] = &[
     ("container_fs_inodes_total", "_total"),
     ("container_memory_failcnt", "_total"),
+    ("container_network_advance_tcp_stats_total", "_total"),
     ("machine_node_hugepages_count", "_count"),
     ("machine_thread_siblings_count", "_count"),
     ("namedprocess_namegroup_thread_count", "_count"),
