@@ -7,7 +7,7 @@ use crate::{
     defaults::eighty,
     error::SourceError,
     group::TargetGroup,
-    http::{Http, asking, below, encoded, parse_url, send},
+    http::{Http, asking, below, encoded, parse_url, send, shown},
     http_sd::check_interval,
     json::Json,
     limits::PAGES_MAX,
@@ -176,11 +176,11 @@ impl Source {
                 return Ok(all);
             }
             // What is shown with the token goes nowhere else.
-            let next = parse_url(&next).map_err(|e| SourceError::content(path, &e))?;
+            let next = parse_url(&next).map_err(|e| SourceError::content(shown(&url), &e))?;
             url.set_path(next.path());
             url.set_query(next.query());
         }
-        Err(SourceError::content(path, &format!("the list has more than {PAGES_MAX} pages")))
+        Err(SourceError::content(shown(&url), &format!("the list has more than {PAGES_MAX} pages")))
     }
 
     /// None of a machine whose first interface is not there, or not in use.

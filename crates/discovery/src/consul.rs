@@ -7,7 +7,7 @@ use crate::{
     defaults::half_a_minute,
     error::SourceError,
     group::TargetGroup,
-    http::{Answer, Http, asking, below, encoded, parse_url, send},
+    http::{Answer, Http, asking, below, encoded, parse_url, send, shown},
     http_sd::check_interval,
     json::Json,
     limits::REQUEST_TIMEOUT,
@@ -212,7 +212,9 @@ impl Consul {
                 Ok(own) => {
                     let name = Json::new(&own).at(&["Config", "Datacenter"]).as_text().to_owned();
                     let reason = "its Config has no Datacenter: set `datacenter`";
-                    (!name.is_empty()).then_some(name).ok_or_else(|| SourceError::content("Consul", &reason))
+                    (!name.is_empty())
+                        .then_some(name)
+                        .ok_or_else(|| SourceError::content(shown(&self.url), &reason))
                 }
                 Err(error) => Err(error),
             };

@@ -112,12 +112,15 @@ async fn a_token_is_fetched_once_and_kept_until_it_ends() {
     }
     let (ends, status) = (Arc::new(AtomicU64::new(5)), Arc::new(AtomicU16::new(200)));
     let tokens = tokens(&ends, &status, true);
-    let oauth2 = json!({"client_id": "me&", "client_secret": "s&", "token_url": tokens.url("/")});
+    let oauth2 =
+        json!({"client_id": "me&", "client_secret": "s&", "token_url": tokens.url("/token?key=hidden")});
     let client = client(&env, json!({"oauth2": oauth2}));
     for expected in ["Bearer t0", "Bearer t1"] {
         assert_eq!(get(&client, &server.url("/")).await.unwrap().1, expected);
     }
     status.store(503, Relaxed);
     let error = get(&client, &server.url("/")).await.unwrap_err();
-    assert!(error.contains("oauth2") && error.contains("503"), "{error}");
+    let (asked, secret) = (tokens.url("/token"), "hidden");
+    let said = format!("oauth2: {asked}: the server of tokens answers with status 503");
+    assert!(error.contains(&said) && !error.contains(secret), "{error}");
 }

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     error::SourceError,
-    http::{Answer, Http, asking, below, form, parse_url, send},
+    http::{Answer, Http, asking, below, form, parse_url, send, shown},
+    limits::PAGES_MAX,
     variables::Variables,
 };
 use jiff::Timestamp;
@@ -86,6 +87,15 @@ impl Api {
     ) -> Result<Value, SourceError> {
         let url = asking(&below(&self.url(service).await?, path), pairs.iter().copied());
         self.send(service, Method::GET, &url, &[], String::new()).await?.json()
+    }
+
+    /// A list of the service that has no end.
+    pub(crate) async fn endless(&mut self, service: Service, list: &str) -> SourceError {
+        let reason = format!("{list}: the list has more than {PAGES_MAX} pages");
+        match self.url(service).await {
+            Ok(url) => SourceError::content(shown(&url), &reason),
+            Err(error) => error,
+        }
     }
 
     async fn url(&mut self, service: Service) -> Result<Url, SourceError> {

@@ -89,7 +89,7 @@ pub(super) async fn list(
         }
         next = token;
     }
-    Err(SourceError::content(action, &format!("the list has more than {PAGES_MAX} pages")))
+    Err(api.endless(service, action).await)
 }
 
 /// The ids of zones by their names.

@@ -59,7 +59,7 @@ async fn list(api: &mut Api, action: &str, key: &str, mut asked: Value) -> Resul
             token => asked["nextToken"] = json!(token),
         }
     }
-    Err(SourceError::content(action, &format!("the list has more than {PAGES_MAX} pages")))
+    Err(api.endless(ECS, action).await)
 }
 
 fn items(mut answer: Value, key: &str) -> Vec<Value> {

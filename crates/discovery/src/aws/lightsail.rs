@@ -24,7 +24,7 @@ pub(super) async fn find(api: &mut Api, region: &str, port: u16) -> Result<Vec<L
             token => asked = json!({"pageToken": token}),
         }
     }
-    Err(SourceError::content("GetInstances", &format!("the list has more than {PAGES_MAX} pages")))
+    Err(api.endless(LIGHTSAIL, "GetInstances").await)
 }
 
 /// The machines of a page; those without an address are none.

@@ -54,7 +54,7 @@ async fn list(api: &mut Api, path: &str, own: &[(&str, &str)]) -> Result<Vec<Val
         }
         next = token;
     }
-    Err(SourceError::content(path, &format!("the list has more than {PAGES_MAX} pages")))
+    Err(api.endless(KAFKA, path).await)
 }
 
 /// A target for each address of each node of a page.

@@ -5,7 +5,7 @@ use crate::{
     defaults::a_minute,
     error::SourceError,
     group::TargetGroup,
-    http::{Http, below, encoded, parse_url, send},
+    http::{Http, below, encoded, parse_url, send, shown},
     http_sd::check_interval,
     json::Json,
     meta::Meta,
@@ -150,7 +150,8 @@ impl Refresh for Source {
 impl Source {
     async fn machine(&mut self, path: &str) -> Result<(Value, Vec<IpAddr>), SourceError> {
         let (details, ips) = (self.get(path).await?, self.get(&format!("{path}/ips")).await?);
-        let ips = addresses(Json::new(&ips)).map_err(|e| SourceError::content(path, &e))?;
+        let ips = addresses(Json::new(&ips))
+            .map_err(|e| SourceError::content(shown(&below(&self.base, path)), &format!("ips: {e}")))?;
         Ok((details, ips))
     }
 

@@ -5,7 +5,7 @@ use crate::{
     defaults::{a_minute, eighty},
     error::SourceError,
     group::TargetGroup,
-    http::{Http, asking, below, parse_url},
+    http::{Http, asking, below, parse_url, shown},
     json::Json,
     limits::PAGES_MAX,
     meta::{Meta, enclosed, host_port},
@@ -140,7 +140,7 @@ impl ScalewayConfig {
                 return Ok(pages);
             }
         }
-        Err(SourceError::content("scaleway", &format!("the list has more than {PAGES_MAX} pages")))
+        Err(SourceError::content(shown(&base), &format!("the list has more than {PAGES_MAX} pages")))
     }
 }
 

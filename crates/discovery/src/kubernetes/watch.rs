@@ -4,7 +4,7 @@
 use super::{ObjectKind, Selector, access::Access, objects::Object};
 use crate::{
     error::SourceError,
-    http::{Lines, asking, below, send, stream},
+    http::{Lines, asking, below, send, shown, stream},
     json::Json,
     limits::PAGES_MAX,
     source::Sink,
@@ -137,7 +137,7 @@ impl Watch {
                 return Ok(objects);
             }
         }
-        Err(SourceError::content(&self.path, &format!("the list has more than {PAGES_MAX} pages")))
+        Err(SourceError::content(shown(&url), &format!("the list has more than {PAGES_MAX} pages")))
     }
 
     async fn follow(&mut self) -> Result<End, SourceError> {
@@ -158,14 +158,14 @@ impl Watch {
         self.sink.works();
         while let Some(line) = lines.next().await? {
             let event: Value =
-                serde_json::from_slice(&line).map_err(|e| SourceError::content(&self.path, &e))?;
+                serde_json::from_slice(&line).map_err(|e| SourceError::content(shown(&url), &e))?;
             let event = Json::new(&event);
             let (object, list) = (event.get("object"), self.list);
             let change = match event.text("type") {
                 "ADDED" | "MODIFIED" => Some(Change::Put(list, Object::new(self.kind, object))),
                 "DELETED" => Some(Change::Gone(list, Object::new(self.kind, object))),
                 "ERROR" if object.number("code") == 410 => return Ok(End::TooOld),
-                "ERROR" => return Err(SourceError::content(&self.path, &object.text("message"))),
+                "ERROR" => return Err(SourceError::content(shown(&url), &object.text("message"))),
                 _ => None,
             };
             let version = object.at(&["metadata", "resourceVersion"]).as_text();

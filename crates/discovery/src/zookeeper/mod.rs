@@ -134,7 +134,10 @@ impl Source {
             seen += 1;
             if seen > 2 * SOURCE_TARGETS_MAX {
                 let reason = format!("there are more than {} nodes below the paths", 2 * SOURCE_TARGETS_MAX);
-                return Err(SourceError::content("ZooKeeper", &reason));
+                return Err(SourceError::content(
+                    format!("ZooKeeper at {}", self.servers.join(",")),
+                    &reason,
+                ));
             }
             let Some(data) = connection.data(&path).await? else { continue };
             if let Some(target) = (self.read)(&path, &data) {
