@@ -48,6 +48,9 @@ pub(crate) use skopos_proto::read::REQUEST_MAX_BYTES;
 /// The content type of a streamed answer.
 pub(crate) const STREAM_TYPE: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
 
+/// So many bytes of frames go out as one piece: a series alone is often a few hundred.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// How many queries a request may have.
 const QUERIES_MAX: usize = 1000;
 
@@ -268,7 +271,10 @@ impl<'a> Reading<'a> {
         Err(ApiError::new(ErrorType::BadData, reason))
     }
 
+    /// Frames go out by pieces while further series are read: what is held is a piece, however long the
+    /// answer is, and the client says by taking them how fast it is made.
     fn stream(mut self, request: &ReadRequest, sink: &mut Sink) -> Result<(), ApiError> {
+        let mut out = Vec::new();
         for (index, query) in request.queries.iter().enumerate() {
             let mut selected = self.select(query)?;
             while let Some(ChunkSeries { labels, chunks }) = selected.next()? {
@@ -280,13 +286,14 @@ impl<'a> Reading<'a> {
                         chunked_series: vec![ChunkedSeries { labels, chunks }],
                         query_index: index as i64,
                     };
-                    let mut out = Vec::new();
                     frame::write(&response.encode_to_vec(), &mut out);
-                    sink.send(self.parts, out)?;
+                    if out.len() >= PIECE_BYTES {
+                        sink.send(self.parts, std::mem::take(&mut out))?;
+                    }
                 }
             }
         }
-        sink.send_last(self.parts, Vec::new())
+        sink.send_last(self.parts, out)
     }
 }
 
