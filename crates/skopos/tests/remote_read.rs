@@ -1,7 +1,7 @@
 //! Remote read beside Prometheus, on the same data: what either answers to the same request, and what a real
 //! Prometheus makes of our answers.
 
-use crate::support::{PATIENCE, ask, copy, json, server};
+use crate::support::{PATIENCE, ask, copy, json, peak_resident_bytes, server};
 use prost::Message as _;
 use skopos_chunk::{ChunkValue, Encoding, SampleIter};
 use skopos_proto::{
@@ -20,6 +20,8 @@ use skopos_testkit::{
 use std::{
     collections::BTreeMap,
     fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -135,9 +137,13 @@ fn query(range: (i64, i64), matchers: &[LabelMatcher]) -> Query {
     Query { start_timestamp_ms: range.0, end_timestamp_ms: range.1, matchers: matchers.to_vec() }
 }
 
-fn post(server: &Service, queries: &[Query], accepted: &[i32]) -> Response {
+fn body(queries: &[Query], accepted: &[i32]) -> Vec<u8> {
     let request = ReadRequest { queries: queries.to_vec(), accepted_response_types: accepted.to_vec() };
-    let body = skopos_proto::read::encode_request(&request).unwrap();
+    skopos_proto::read::encode_request(&request).unwrap()
+}
+
+fn post(server: &Service, queries: &[Query], accepted: &[i32]) -> Response {
+    let body = body(queries, accepted);
     let headers = [
         ("Content-Type", "application/x-protobuf"),
         ("Content-Encoding", "snappy"),
@@ -367,4 +373,36 @@ fn limits_and_bad_requests_are_refused() {
     }
     let metrics = both.ours.get("/metrics").text();
     assert!(metrics.contains("\nprometheus_remote_read_handler_queries 0\n"), "{metrics}");
+}
+
+/// What all that is streamed to clients that take nothing of it may hold, a tenth of what they are to get.
+const HELD_MAX_BYTES: u64 = 48 << 20;
+
+#[test]
+fn streams_are_read_as_their_clients_take_them() {
+    const SERIES: usize = 40_000;
+    let (mut server, padding) = (server().flag("--push.enable=import").start(), "x".repeat(400));
+    let lines: String = (0..SERIES).map(|i| format!("long{{i=\"{i}\",padding=\"{padding}\"}} 1\n")).collect();
+    let taken = http::post(&server.url("/api/v1/import/prometheus"), "text/plain", lines.as_bytes()).unwrap();
+    assert_eq!(taken.status, 204, "{}", taken.text());
+    let queries = [query((0, i64::MAX), &[matcher(MatcherType::Eq, "__name__", "long")])];
+    let kinds = [ResponseType::StreamedXorChunks.into()];
+    let asked = body(&queries, &kinds);
+    let before = peak_resident_bytes(server.process().id());
+    let streams: Vec<TcpStream> = (0..30)
+        .map(|_| {
+            let (mut stream, mut begin) = (TcpStream::connect(server.address()).unwrap(), [0; 15]);
+            let head = "POST /api/v1/read HTTP/1.1\r\nHost: a\r\nContent-Encoding: snappy";
+            write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n", asked.len()).unwrap();
+            stream.write_all(&asked).unwrap();
+            stream.read_exact(&mut begin).unwrap();
+            assert_eq!(&begin, b"HTTP/1.1 200 OK");
+            stream
+        })
+        .collect();
+    let more = peak_resident_bytes(server.process().id()) - before;
+    assert!(more < HELD_MAX_BYTES, "{} streams hold {more} bytes", streams.len());
+    drop(streams);
+    let (series, _) = streamed(&post(&server, &queries, &kinds), 1);
+    assert_eq!(series[0].len(), SERIES);
 }
