@@ -11,6 +11,7 @@ use std::{
     process::Command,
     sync::{
         Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver},
     },
     thread,
@@ -118,7 +119,7 @@ fn check_processes(told_by: &Service) {
 }
 
 /// A process file system, and a bus that greets a byte at a time, for as long as the agent listens: the
-/// collector that asks it comes to no end.
+/// collector that asks it waits as long as it may.
 struct Hanging {
     folder: tempfile::TempDir,
     /// Whether the bus has hung up, and hangs up on whoever comes.
@@ -174,9 +175,9 @@ fn greet_slowly(mut caller: UnixStream, (ended, changed): &(Mutex<bool>, Condvar
 }
 
 #[test]
-fn a_collector_that_hangs_shows_and_delays_nobody() {
+fn a_service_that_drips_shows_and_delays_nobody() {
     let hanging = Hanging::new();
-    let agent = hanging.agent().flag("--collector.deadline=300ms").start();
+    let agent = hanging.agent().flag("--collector.deadline=1s").start();
     for _ in 0..3 {
         let page = page(&agent, "/metrics");
         assert!(page.contains("\nnode_scrape_collector_success{collector=\"logind\"} 0\n"), "{page}");
@@ -184,39 +185,40 @@ fn a_collector_that_hangs_shows_and_delays_nobody() {
         assert!(page.contains("\nnode_memory_MemTotal_bytes 7168\n"), "{page}");
     }
     assert_eq!(hanging.callers.try_iter().count(), 1, "it is left alone");
-    let said = agent.log().lines().filter(|line| line.contains("collector hangs")).count();
+    // On a machine that is busy, the collector may come back behind its deadline.
+    wait_until("it to be said", PATIENCE, || {
+        agent.log().contains("takes connections and has not answered in time").then_some(())
+    });
+    let said = agent.log().lines().filter(|line| line.contains("has not answered in time")).count();
     assert_eq!(said, 1, "it is said once: {}", agent.log());
     hanging.hang_up();
-    wait_until("the collector to answer again", PATIENCE, || {
-        agent.log().contains("collector answers again").then_some(())
-    });
-    page(&agent, "/metrics");
-    assert_eq!(hanging.callers.try_iter().count(), 1, "it is asked again");
 }
 
 #[test]
 fn more_requests_than_may_run_are_refused() {
     let hanging = Hanging::new();
     let agent = hanging.agent().flag("--web.max-requests=1").flag("--collector.deadline=1h").start();
-    let url = agent.url("/metrics");
-    let first = thread::spawn(move || {
-        // It may be that a request from below is there before.
-        loop {
+    let (url, is_refused) = (agent.url("/metrics"), Arc::new(AtomicBool::new(false)));
+    let asks_on = Arc::clone(&is_refused);
+    // One after the other, until one from below has met one of these. The first takes long.
+    let taken = thread::spawn(move || {
+        let mut taken = None;
+        while taken.is_none() || !asks_on.load(Ordering::Relaxed) {
             let response = http::get_within(&url, PATIENCE).unwrap();
-            if response.status != 503 {
-                return response;
-            }
+            taken = Some(response).filter(|response| response.status != 503).or(taken);
         }
+        taken
     });
     let refused = wait_until("a request to be refused", PATIENCE, || {
         let url = agent.url("/metrics?collect[]=meminfo");
         http::get(&url).ok().filter(|response| response.status == 503)
     });
     assert!(refused.text().starts_with("Limit of concurrent requests reached (1)"), "{}", refused.text());
+    is_refused.store(true, Ordering::Relaxed);
     hanging.hang_up();
-    let first = first.join().unwrap();
-    assert_eq!(first.status, 200);
-    assert!(first.text().contains("\nnode_memory_MemTotal_bytes 7168\n"), "{}", first.text());
+    let taken = taken.join().unwrap().unwrap();
+    assert_eq!(taken.status, 200);
+    assert!(taken.text().contains("\nnode_memory_MemTotal_bytes 7168\n"), "{}", taken.text());
 }
 
 #[test]
