@@ -40,6 +40,8 @@ pub struct Filter {
 pub(crate) struct Engine {
     http: Http,
     url: Url,
+    /// The socket as the configuration names it; the address of what it is asked has no meaning then.
+    socket: Option<String>,
 }
 
 impl Engine {
@@ -47,14 +49,26 @@ impl Engine {
     pub(crate) fn new(host: &str, client: &HttpConfig, fs: &SharedFs) -> Result<Self, SourceError> {
         let local = |address: &str| parse_url(address).map_err(SourceError::Setup);
         if let Some(socket) = host.strip_prefix("unix://") {
-            return Ok(Self { http: Http::unix(Path::new(socket))?, url: local("http://localhost")? });
+            let (http, socket_name) = (Http::unix(Path::new(socket))?, Some(host.to_owned()));
+            return Ok(Self { http, url: local("http://localhost")?, socket: socket_name });
         }
         if let Some(rest) = host.strip_prefix("tcp://") {
             // The client's keys are for the other addresses, as in Prometheus.
             let http = Http::new(&HttpConfig::default(), fs)?;
-            return Ok(Self { http, url: local(&format!("http://{rest}"))? });
+            return Ok(Self { http, url: local(&format!("http://{rest}"))?, socket: None });
         }
-        Ok(Self { http: Http::new(client, fs)?, url: local(host)? })
+        Ok(Self { http: Http::new(client, fs)?, url: local(host)?, socket: None })
+    }
+
+    /// An error by the name of the socket, where it is one.
+    fn named(&self, path: &str, error: SourceError) -> SourceError {
+        let Some(socket) = &self.socket else { return error };
+        let url = format!("{socket}, /{path}");
+        match error {
+            SourceError::Request { reason, .. } => SourceError::Request { url, reason },
+            SourceError::Status { status, body, .. } => SourceError::Status { url, status, body },
+            other => other,
+        }
     }
 
     async fn list(&self, path: &str, filters: &[Filter]) -> Result<Value, SourceError> {
@@ -65,7 +79,8 @@ impl Engine {
         }
         let text = serde_json::to_string(&wanted).map_err(|e| SourceError::Setup(e.to_string()))?;
         let query = (!wanted.is_empty()).then_some(("filters", text.as_str()));
-        self.http.json(&asking(&below(&self.url, path), query)).await
+        let answer = self.http.json(&asking(&below(&self.url, path), query)).await;
+        answer.map_err(|error| self.named(path, error))
     }
 }
 
@@ -94,4 +109,19 @@ pub(crate) fn network_labels(networks: Json<'_>, prefix: &'static str) -> HashMa
         (network.text("Id").to_owned(), meta.build())
     };
     networks.items().map(labels).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn an_error_names_the_socket_that_was_asked() {
+        let _set_by_another_test = rustls::crypto::ring::default_provider().install_default();
+        let fs: SharedFs = Arc::new(skopos_base::real::RealFs);
+        let engine = Engine::new("unix:///nowhere/docker.sock", &HttpConfig::default(), &fs).unwrap();
+        let error = engine.list("containers/json", &[]).await.unwrap_err().to_string();
+        assert!(error.starts_with("unix:///nowhere/docker.sock, /containers/json: "), "{error}");
+    }
 }
