@@ -24,6 +24,7 @@ const MAX_ANSWER_BYTES: usize = 32 << 20;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 const HEADER_BYTES: usize = 16;
+const ATTRIBUTE_HEAD_BYTES: usize = 4;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const NEW_LINK: u16 = 16;
@@ -275,14 +276,19 @@ fn messages_of(answer: &[u8], kind: u16) -> impl Iterator<Item = Message<'_>> {
 
 /// The attributes in `bytes`: their types and contents.
 pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    raw_attributes(bytes).map(|(kind, whole)| (kind, &whole[ATTRIBUTE_HEAD_BYTES..]))
+}
+
+/// The attributes in `bytes`: their types, and all of them, heads too.
+fn raw_attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     /// The two highest bits of a type are flags.
     const TYPE_MASK: u16 = 0x3fff;
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let len = usize::from(half(rest, 0)?);
-        let attribute = rest.get(..len).filter(|attribute| attribute.len() >= 4)?;
+        let attribute = rest.get(..len).filter(|attribute| attribute.len() >= ATTRIBUTE_HEAD_BYTES)?;
         rest = rest.get(aligned(len)..).unwrap_or(&[]);
-        Some((half(attribute, 2)? & TYPE_MASK, &attribute[4..]))
+        Some((half(attribute, 2)? & TYPE_MASK, attribute))
     })
 }
 
@@ -326,10 +332,13 @@ pub(crate) const QDISC_BODY_BYTES: usize = 20;
 const SOCKET_REQUEST_BYTES: usize = 56;
 
 const LINK_BODY_BYTES: usize = 16;
+const LINK_ADDRESS: u16 = 1;
 const LINK_NAME: u16 = 3;
 const LINK_STATS_32: u16 = 7;
 const LINK_MODE: u16 = 17;
+const LINK_KIND: u16 = 18;
 const LINK_STATS_64: u16 = 23;
+const LINK_PROTOCOLS: u16 = 26;
 const LINK_CARRIER: u16 = 33;
 
 /// A link's counters, in the order of the kernel's `rtnl_link_stats64`.
@@ -348,17 +357,33 @@ pub struct Link<'a> {
     pub carrier: Option<u8>,
     /// How the link is managed; 0 for the kernel's way.
     pub mode: Option<u8>,
+    /// Its hardware address; nothing of one that has none.
+    pub address: &'a [u8],
     /// What it counted; counters that this kernel does not know are zero. `None` when it tells none.
     pub counters: Option<[u64; LINK_COUNTERS]>,
+    /// All that the kernel says of it.
+    message: &'a [u8],
+}
+
+impl<'a> Link<'a> {
+    /// What the kernel says of it, in pieces, but for what it counts, what its kind of link says, and
+    /// protocols.
+    pub(crate) fn state(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let (head, rest) = self.message.split_at_checked(LINK_BODY_BYTES).unwrap_or_default();
+        let is_moving = |kind| [LINK_STATS_32, LINK_STATS_64, LINK_KIND, LINK_PROTOCOLS].contains(&kind);
+        let attributes = raw_attributes(rest).filter(move |(kind, _)| !is_moving(*kind));
+        std::iter::once(head).chain(attributes.map(|(_, whole)| whole))
+    }
 }
 
 /// The links in `answer`. Those without a name are left out.
 pub fn links(answer: &[u8]) -> impl Iterator<Item = Link<'_>> {
     messages_of(answer, NEW_LINK).filter_map(|message| {
         let (mut name, mut counters_32, mut counters_64) = (None, None, None);
-        let (mut carrier, mut mode) = (None, None);
+        let (mut carrier, mut mode, mut address) = (None, None, &[][..]);
         for (kind, content) in attributes(message.body.get(LINK_BODY_BYTES..)?) {
             match kind {
+                LINK_ADDRESS => address = content,
                 LINK_NAME => name = Some(content.strip_suffix(&[0]).unwrap_or(content)),
                 LINK_MODE => mode = content.first().copied(),
                 LINK_CARRIER => carrier = content.first().copied(),
@@ -369,7 +394,8 @@ pub fn links(answer: &[u8]) -> impl Iterator<Item = Link<'_>> {
         }
         let name = name.filter(|name| !name.is_empty())?;
         let (index, flags) = (word(message.body, 4)?, word(message.body, 8)?);
-        Some(Link { index, name, flags, carrier, mode, counters: counters_64.or(counters_32) })
+        let counters = counters_64.or(counters_32);
+        Some(Link { index, name, flags, carrier, mode, address, counters, message: message.body })
     })
 }
 

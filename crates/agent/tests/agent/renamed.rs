@@ -1,20 +1,20 @@
-//! Network devices that get each other's names while the agent has their files open, in a network of their
-//! own.
+//! Network devices that change, and get each other's names, while the agent has their files open, in a
+//! network of their own.
 
 use crate::common::{Page, gather, options, real_agent};
-use std::{env, process::Command};
+use skopos_agent::NodeAgent;
+use std::{collections::BTreeMap, env, process::Command};
 
 /// Set where the test runs in a network of its own.
 const INSIDE: &str = "SKOPOS_TEST_IN_OWN_NETWORK";
-const NAME: &str = "renamed::files_that_are_open_follow_names_and_not_devices";
-
 fn run(program: &str, arguments: &str) {
     let status = Command::new(program).args(arguments.split(' ')).status().unwrap();
     assert!(status.success(), "{program} {arguments}");
 }
 
-#[test]
-fn files_that_are_open_follow_names_and_not_devices() {
+/// Runs the test `name` once more, in a network of its own.
+#[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+fn in_own_network(name: &str, inside: fn()) {
     if env::var_os(INSIDE).is_some() {
         return inside();
     }
@@ -23,7 +23,7 @@ fn files_that_are_open_follow_names_and_not_devices() {
     let output = Command::new("unshare")
         .args(["--net", "--mount", "sh", "-c", script, "sh"])
         .arg(test)
-        .args(["--exact", NAME, "--nocapture"])
+        .args(["--exact", name, "--nocapture"])
         .env(INSIDE, "1")
         .output()
         .unwrap();
@@ -35,9 +35,72 @@ fn files_that_are_open_follow_names_and_not_devices() {
     assert!(output.status.success(), "{said}");
 }
 
-fn inside() {
+#[test]
+fn files_that_are_open_follow_names_and_not_devices() {
+    in_own_network("renamed::files_that_are_open_follow_names_and_not_devices", renamed);
+}
+
+#[test]
+fn whatever_changes_of_a_device_is_seen_at_once() {
+    in_own_network("renamed::whatever_changes_of_a_device_is_seen_at_once", changed);
+}
+
+fn net_class() -> NodeAgent {
+    real_agent(options(&["--collector.disable-defaults", "--collector.netclass"]))
+}
+
+/// What an agent that has seen the devices before says of them is what one says that sees them for the first
+/// time.
+fn changed() {
+    let agent = net_class();
+    let of_devices = |page: Page| {
+        let of_scrape = |name: &str| name.starts_with("node_scrape_") || !name.starts_with("node_");
+        let samples = page.samples.into_iter().filter(|((name, _), _)| !of_scrape(name));
+        samples.collect::<BTreeMap<_, _>>()
+    };
+    let mut before = of_devices(gather(&agent));
+    for (i, change) in CHANGES.iter().enumerate() {
+        run("ip", change);
+        let seen = of_devices(gather(&agent));
+        assert_eq!(seen, of_devices(gather(&net_class())), "after `ip {change}`");
+        assert_ne!(seen, before, "`ip {change}` changes nothing");
+        // Some scrapes in which nothing changes, so that the next change meets each of their numbers.
+        for _ in 0..i {
+            assert_eq!(of_devices(gather(&agent)), seen, "after `ip {change}`");
+        }
+        before = seen;
+    }
+}
+
+/// What can be changed of a device, or changes with another one.
+const CHANGES: &[&str] = &[
+    "link add skpv mtu 1300 type veth peer name skpw",
+    "link set skpv up",
+    "link set skpw up",
+    "link set skpw down",
+    "link set skpw up",
+    "link set skpa mtu 1200",
+    "link set skpa txqueuelen 77",
+    "link set skpa alias something",
+    "link set skpa alias other",
+    "link set skpa group 5",
+    "link set skpv address 02:00:00:00:00:07",
+    "link set skpv promisc on",
+    "link set skpv allmulticast on",
+    "link set skpv multicast off",
+    "link set skpv arp off",
+    "link set skpv mode dormant",
+    "link set skpv state dormant",
+    "link set lo up",
+    "link set skpw name skpx",
+    "link set skpx down",
+    "link set skpx up",
+    "link del skpv",
+];
+
+fn renamed() {
     run("ip", "link add skpb mtu 1300 type ifb");
-    let agent = real_agent(options(&["--collector.disable-defaults", "--collector.netclass"]));
+    let agent = net_class();
     let mtu = |page: &Page, device| page.value("node_network_mtu_bytes", &[("device", device)]);
     for _ in 0..2 {
         let page = gather(&agent);
