@@ -177,6 +177,8 @@ impl Machine<'_> {
         options.process_groups.threads = true;
         options.containers.sockets = true;
         options.containers.connections = true;
+        options.containers.tcp_counters = true;
+        options.containers.numa = true;
         options.containers.schedule = true;
         options.containers.topology = true;
         options.textfile_directories = vec![format!("{folder}/{METRICS}")];
@@ -238,6 +240,8 @@ impl Host for Told {
     fn netlink(&self, _: netlink::Request, answer: &mut Vec<u8>) -> io::Result<()> {
         answer.clear();
         answer.extend_from_slice(self.netlink.as_ref().ok_or(io::ErrorKind::Unsupported)?);
+        // Where the answer ends is for the system to look for; here all of it is read.
+        let _ = netlink::is_last(answer);
         Ok(())
     }
 
@@ -341,6 +345,8 @@ const BY_HAND: &[ByHand] = &[
         &[
             ("sys/fs/cgroup/cgroup.controllers", b"memory\n"),
             ("sys/fs/cgroup/a/memory.current", b"4096\n"),
+            ("sys/fs/cgroup/a/memory.numa_stat", b"anon N0=8192 N1=0\n"),
+            ("proc/7/net/netstat", b"TcpExt: TW\nTcpExt: 4\n"),
             ("sys/fs/cgroup/a/io.stat", b"8:0 rbytes=1 wbytes=2 rios=3 wios=4\n"),
             ("sys/fs/cgroup/a/cgroup.procs", b"7\n"),
             ("proc/7/net/dev", b"a|\nb|\neth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"),
@@ -400,6 +406,13 @@ const BY_HAND: &[ByHand] = &[
         &[
             ("sys/class/thermal/thermal_zone0/temp", b"49925\n"),
             ("sys/class/thermal/thermal_zone0/type", b"acpitz\n"),
+        ],
+    ),
+    (
+        "containers",
+        &[
+            ("sys/fs/cgroup/memory/b/memory.usage_in_bytes", b"4096\n"),
+            ("sys/fs/cgroup/memory/b/memory.numa_stat", b"file=5 N0=3 N1=2\nhierarchical_anon=8 N0=8\n"),
         ],
     ),
 ];

@@ -224,7 +224,7 @@ fn receive(socket: &OwnedFd, answer: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// Whether a piece of an answer is the last one.
-fn is_last(piece: &[u8]) -> io::Result<bool> {
+pub(crate) fn is_last(piece: &[u8]) -> io::Result<bool> {
     let end = messages(piece).find(|message| matches!(message.kind, DONE | ERROR));
     match end {
         // An error of none, or of nothing, says that all was told.

@@ -54,7 +54,7 @@ pub(super) const COLLECTORS: &[Decoders] = &[
     ("crates/agent/src/collectors/zoneinfo.rs", &["parse_head", "read_line"]),
     ("crates/agent/src/dbus/mod.rs", &["is_big_endian", "message_bytes", "read"]),
     ("crates/agent/src/dbus/wire.rs", &["array", "complete_type", "members", "value"]),
-    ("crates/agent/src/netlink.rs", &["family_number", "half", "ip", "long", "word"]),
+    ("crates/agent/src/netlink.rs", &["family_number", "half", "ip", "is_last", "long", "word"]),
     ("crates/agent/src/process_groups/proc.rs", &["forks", "io", "stat"]),
     (
         "crates/agent/src/scan.rs",

@@ -1,7 +1,7 @@
 //! What is pushed: the first byte says by which protocol, the rest is the body. A body that is taken is taken
 //! once more, by what is known of its labels, and comes to the same.
 
-use skopos_base::Env;
+use skopos_base::{Env, clock::Clock};
 use skopos_intake::{
     Compression, CsvFormat, Destination, ExtraLabels, Intake, IntakeError, Limits, OtlpConfig, OtlpForm,
     Precision, Statsd, Stream, TextFormat, Version, Written,
@@ -11,6 +11,7 @@ use skopos_storage::{Append, AppendError, Appendable, Appender, CommitError, Com
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 /// What reads bytes of others.
@@ -108,6 +109,22 @@ impl Appender for Batch<'_> {
     }
 }
 
+/// Always shows the same time, so that what is taken twice is refused twice by the same bounds.
+#[derive(Debug)]
+struct StillClock;
+
+impl Clock for StillClock {
+    fn wall_ms(&self) -> i64 {
+        1_790_000_000_123
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) {}
+}
+
 pub(super) fn any(bytes: &[u8]) -> bool {
     let Some((kind, body)) = bytes.split_first() else { return false };
     let into = Destination { storage: Arc::new(Taking::default()), make_durable: Arc::new(|| Ok(())) };
@@ -118,7 +135,8 @@ pub(super) fn any(bytes: &[u8]) -> bool {
         line_bytes: 1 << 20,
         labels: 64,
     };
-    let intake = Arc::new(Intake::new(into, &Env::real(), limits, 32 << 20));
+    let env = Env { clock: Arc::new(StillClock), ..Env::real() };
+    let intake = Arc::new(Intake::new(into, &env, limits, 32 << 20));
     let otlp = OtlpConfig { promote_all_resource_attributes: true, ..OtlpConfig::default() };
     let take = || -> Option<Written> {
         match kind % 10 {
