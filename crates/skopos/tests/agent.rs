@@ -1,6 +1,7 @@
 //! `skopos agent` as a process: its page, its parameters, its limits.
 
 use crate::support::PATIENCE;
+use rustix::fs::Mode;
 use skopos_testkit::{free_port, http, process::Process, service::Service, skopos::Skopos, wait_until};
 use std::{
     fs,
@@ -192,6 +193,61 @@ fn a_service_that_drips_shows_and_delays_nobody() {
     let said = agent.log().lines().filter(|line| line.contains("has not answered in time")).count();
     assert_eq!(said, 1, "it is said once: {}", agent.log());
     hanging.hang_up();
+}
+
+/// A file system whose program says nothing, as one of the network does whose server has gone, holds the
+/// folder of udev's data.
+#[test]
+fn a_file_system_that_hangs_shows_and_delays_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let stuck = folder.path().join("stuck");
+    fs::create_dir(&stuck).unwrap();
+    if !Path::new("/dev/fuse").exists() {
+        eprintln!("WARNING: this machine has no FUSE; this test did NOT run");
+        return;
+    }
+    let (address, end) = (format!("127.0.0.1:{}", free_port()), folder.path().join("end"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &end, Mode::RUSR | Mode::WUSR).unwrap();
+    // In a place of its own, so that nobody else meets it. It is there until somebody writes into the pipe.
+    let script = format!(
+        "exec 7<>/dev/fuse && mount -i -t fuse -o fd=7,rootmode=40000,user_id=0,group_id=0 stuck {} || exit
+         read line <{} & exec 7<&- && exec \"$@\"",
+        stuck.display(),
+        end.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", &script, "sh"]);
+    command.args([
+        env!("CARGO_BIN_EXE_skopos"),
+        "agent",
+        "--collector.deadline=5s",
+        "--collector.filesystem.mount-timeout=1s",
+    ]);
+    command
+        .arg(format!("--web.listen-address={address}"))
+        .arg(format!("--path.udev.data={}", stuck.display()));
+    let mut agent = Process::start("skopos agent", command, &folder.path().join("log")).unwrap();
+    let url = format!("http://{address}/metrics");
+    let ask = || http::get_within(&url, PATIENCE).ok().map(|response| response.text());
+    let mut shown = wait_until("the agent to answer", PATIENCE, ask);
+    for _ in 0..3 {
+        assert!(shown.contains("\nnode_scrape_collector_success{collector=\"diskstats\"} 0\n"), "{shown}");
+        assert!(shown.contains("\nnode_scrape_collector_success{collector=\"meminfo\"} 1\n"), "{shown}");
+        let error = format!(
+            "device_error=\"mountpoint timeout\",fstype=\"fuse\",mountpoint=\"{}\"}} 1",
+            stuck.display()
+        );
+        assert!(shown.contains(&error), "{shown}");
+        shown = ask().unwrap();
+    }
+    let said = |what: &str| agent.log().lines().filter(|line| line.contains(what)).count();
+    assert_eq!(said("collector hangs"), 1, "it is said once: {}", agent.log());
+    fs::write(&end, "now\n").unwrap();
+    wait_until("the collector to come back", PATIENCE, || {
+        ask().filter(|page| page.contains("\nnode_scrape_collector_success{collector=\"diskstats\"} 1\n"))
+    });
+    assert_eq!(said("collector answers again"), 1, "{}", agent.log());
+    agent.kill9();
 }
 
 #[test]
