@@ -10,6 +10,7 @@
 //! - `denied`: where connections may not lead.
 //! - `names`: the address of a server whose certificate has another name.
 //! - `token`: access tokens of OAuth 2, fetched and kept until they end.
+//! - `address`: addresses as logs may say them.
 //! - `answer`: what comes back: a body within a bound, or an error with its causes.
 //!
 //! What always holds:
@@ -20,6 +21,7 @@
 //!
 //! When you add a key: its field in `config` with its check, a row in the tests, and docs/configuration.md.
 
+pub mod address;
 pub mod answer;
 mod client;
 pub mod config;

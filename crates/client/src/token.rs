@@ -2,6 +2,7 @@
 //! until shortly before its end, and asked for by one request at a time.
 
 use crate::{
+    address::shown,
     answer::{body_within, chain},
     client::{ClientError, ClientOptions, basic_credentials},
     config::OAuth2Config,
@@ -73,7 +74,7 @@ impl Tokens {
         {
             return Ok(held.header.clone());
         }
-        let failed = |reason| ClientError::Token(format!("{}: {reason}", self.shown()));
+        let failed = |reason| ClientError::Token(format!("{}: {reason}", shown(&self.url)));
         let new = self.fetch(secret).await.map_err(failed)?;
         let header = new.header.clone();
         *held = Some(new);
@@ -107,17 +108,6 @@ impl Tokens {
         let ends = answer.expires_in.filter(|seconds| *seconds > 0);
         let ends = ends.map(|seconds| began + Duration::from_secs(seconds).saturating_sub(SPARE));
         Ok(Held { header, secret, ends })
-    }
-
-    /// Who is asked, as errors may say it: credentials and parameters are left out.
-    fn shown(&self) -> String {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        url.set_fragment(None);
-        // These cannot fail for an address that has a host; one without has no password either.
-        let _ = url.set_password(None);
-        let _ = url.set_username("");
-        url.to_string()
     }
 
     fn form(&self, secret: &Secret<String>, credentials: Credentials) -> String {

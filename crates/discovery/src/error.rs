@@ -14,14 +14,12 @@ pub enum SourceError {
         reason: String,
     },
     /// The answer says that there is none.
-    #[error("{url}: answered with status {status}: {body:?}")]
+    #[error("{url}: answered with status {status}")]
     Status {
         /// Who was asked.
         url: String,
         /// The status.
         status: u16,
-        /// How the body begins.
-        body: String,
     },
     /// The answer, or file, is too long.
     #[error("{what} has more than {limit} bytes")]

@@ -191,7 +191,8 @@ fn read_file(path: &Path) -> Result<Vec<TargetGroup>, SourceError> {
         return Err(SourceError::TooLong { what: what.into_owned(), limit: ANSWER_BYTES_MAX });
     }
     let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-    let groups = if is_json { parse_json(&bytes, &what) } else { parse_yaml(&bytes, &what) }?;
+    let groups =
+        if is_json { parse_json(&bytes, &what, ToString::to_string) } else { parse_yaml(&bytes, &what) }?;
     Ok(named(groups, &what, "__meta_filepath"))
 }
 

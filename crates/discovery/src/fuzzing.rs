@@ -29,7 +29,8 @@ fn check(all: impl IntoIterator<Item = Labels>) -> bool {
 /// Lists of targets, in JSON and in YAML.
 pub fn lists(bytes: &[u8]) -> bool {
     let mut found = false;
-    for groups in [parse_json(bytes, "f"), parse_yaml(bytes, "f")].into_iter().flatten() {
+    for groups in [parse_json(bytes, "f", ToString::to_string), parse_yaml(bytes, "f")].into_iter().flatten()
+    {
         for group in named(groups, "f", "__meta_x") {
             found |= check(group.all_labels());
         }

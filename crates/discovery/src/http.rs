@@ -3,7 +3,7 @@
 
 use crate::{
     error::SourceError,
-    limits::{ANSWER_BYTES_MAX, CONNECT_TIMEOUT, REQUEST_TIMEOUT, SHOWN_BYTES},
+    limits::{ANSWER_BYTES_MAX, CONNECT_TIMEOUT, REQUEST_TIMEOUT},
 };
 use bytes::Bytes;
 use reqwest::{
@@ -12,8 +12,10 @@ use reqwest::{
 };
 use serde_json::Value;
 use skopos_base::fs::SharedFs;
-use skopos_client::{ClientOptions, HttpClient, HttpConfig, answer::chain};
+use skopos_client::{ClientOptions, HttpClient, HttpConfig, address::masked, answer::chain};
 use std::{path::Path, time::Duration};
+
+pub(crate) use skopos_client::address::shown;
 
 /// How long a connection may stay open unused.
 const IDLE: Duration = Duration::from_secs(90);
@@ -43,9 +45,8 @@ impl Answer {
         if (200..300).contains(&self.status) {
             return Ok(self);
         }
-        let body = &self.body[..self.body.len().min(SHOWN_BYTES)];
-        let body = String::from_utf8_lossy(body).into_owned();
-        Err(SourceError::Status { url: self.from, status: self.status, body })
+        // What it says may repeat what it was told.
+        Err(SourceError::Status { url: self.from, status: self.status })
     }
 
     /// The header of this name, as far as it is text.
@@ -136,13 +137,10 @@ pub(crate) struct Lines {
 pub(crate) async fn stream(request: RequestBuilder) -> Result<Lines, SourceError> {
     let (response, from) = begin(request).await?;
     let status = response.status();
-    let mut lines = Lines { response, from, buffer: Vec::new(), searched: 0 };
     if status.is_success() {
-        return Ok(lines);
+        return Ok(Lines { response, from, buffer: Vec::new(), searched: 0 });
     }
-    let body = lines.next().await?.unwrap_or_default();
-    let body = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]).into_owned();
-    Err(SourceError::Status { url: lines.from, status: status.as_u16(), body })
+    Err(SourceError::Status { url: from, status: status.as_u16() })
 }
 
 impl Lines {
@@ -194,15 +192,11 @@ async fn next_chunk(response: &mut Response, from: &str) -> Result<Option<Bytes>
     next.map_err(|e| SourceError::Request { url: from.to_owned(), reason: reason(e) })
 }
 
-/// An address without what may be secret in it.
-pub(crate) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // These cannot fail for an address that has a host; one without has no password either.
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    url.to_string()
+/// Where a list in JSON is not what it should be. What stands there is left out: it may repeat what the
+/// server was told.
+pub(crate) fn place(error: &serde_json::Error) -> String {
+    let what = if error.is_data() { "this is none of the things expected here" } else { "it is no JSON" };
+    format!("line {}, column {}: {what}", error.line(), error.column())
 }
 
 /// What went wrong, down to its cause.
@@ -216,12 +210,12 @@ fn reason(error: reqwest::Error) -> String {
 
 /// The address that a configuration gives.
 pub(crate) fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|e| format!("{text:?} is no address: {e}"))?;
+    let url = Url::parse(text).map_err(|e| format!("{:?} is no address: {e}", masked(text)))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("{text:?}: the scheme must be http or https"));
+        return Err(format!("{:?}: the scheme must be http or https", masked(text)));
     }
     if url.host_str().is_none_or(str::is_empty) {
-        return Err(format!("{text:?}: there is no host in it"));
+        return Err(format!("{:?}: there is no host in it", masked(text)));
     }
     Ok(url)
 }
@@ -260,15 +254,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_put_together_and_shown_without_secrets() {
+    fn addresses_are_put_together_and_wrong_ones_are_said_without_secrets() {
         let base = parse_url("http://u:p@h:1/a/?k=v").unwrap();
-        assert_eq!(shown(&base), "http://h:1/a/");
-        assert_eq!(shown(&below(&base, "/b c")), "http://h:1/a/b%20c");
+        assert_eq!(below(&base, "/b c").as_str(), "http://u:p@h:1/a/b%20c?k=v");
         let base = parse_url("https://h").unwrap();
         assert_eq!(asking(&base, []).as_str(), "https://h/");
         assert_eq!(asking(&base, [("a", "x y"), ("b", "&")]).as_str(), "https://h/?a=x+y&b=%26");
         for text in ["h:1", "ftp://h", "http://", "/path"] {
             assert!(parse_url(text).is_err(), "{text}");
+        }
+        for text in ["ftp://u:SECRET@h/", "http://u:SECRET@h:x/", "u:SECRET@h", "http:///?SECRET"] {
+            let error = parse_url(text).unwrap_err();
+            assert!(!error.contains("SECRET"), "{error}");
         }
     }
 }

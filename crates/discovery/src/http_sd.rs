@@ -6,7 +6,7 @@ use crate::{
     defaults::a_minute,
     error::SourceError,
     group::TargetGroup,
-    http::{Http, parse_url, send},
+    http::{Http, parse_url, place, send},
     source::{Refresh, Sink, run},
     stats::Family,
     target_file::{named, parse_json},
@@ -86,7 +86,7 @@ impl Refresh for HttpSource {
             let reason = format!("its content type is {content_type:?}: application/json is awaited");
             return Err(SourceError::content(answer.from, &reason));
         }
-        Ok(named(parse_json(&answer.body, &answer.from)?, &self.named, "__meta_url"))
+        Ok(named(parse_json(&answer.body, &answer.from, place)?, &self.named, "__meta_url"))
     }
 }
 

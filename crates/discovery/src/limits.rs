@@ -16,5 +16,3 @@ pub const XML_NODES_MAX: u32 = 4_000_000;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// So much of an answer is shown where it is none of the awaited ones.
-pub(crate) const SHOWN_BYTES: usize = 200;

@@ -18,10 +18,14 @@ struct Listed {
     labels: BTreeMap<String, String>,
 }
 
-/// The groups of a list in JSON, called `what` in errors.
-pub(crate) fn parse_json(bytes: &[u8], what: &str) -> Result<Vec<TargetGroup>, SourceError> {
+/// The groups of a list in JSON, called `what` in errors; `said` is how much of one may be said.
+pub(crate) fn parse_json(
+    bytes: &[u8],
+    what: &str,
+    said: fn(&serde_json::Error) -> String,
+) -> Result<Vec<TargetGroup>, SourceError> {
     let listed: Option<Vec<Option<Listed>>> =
-        serde_json::from_slice(bytes).map_err(|e| SourceError::content(what, &e))?;
+        serde_json::from_slice(bytes).map_err(|e| SourceError::content(what, &said(&e)))?;
     groups(listed.unwrap_or_default(), what)
 }
 
@@ -70,7 +74,7 @@ mod tests {
     fn lists_are_read_strictly() {
         let json = br#"[{"targets": ["a:1", "b"], "labels": {"x": "1", "e": ""}}, {"targets": null}]"#;
         let yaml = b"- targets: ['a:1', b]\n  labels: {x: '1', e: ''}\n- targets:\n";
-        let read = parse_json(json, "f").unwrap();
+        let read = parse_json(json, "f", ToString::to_string).unwrap();
         assert_eq!(read, parse_yaml(yaml, "f").unwrap());
         let all: Vec<_> = read[0].all_labels().map(|labels| labels.to_string()).collect();
         assert_eq!(all, [r#"{__address__="a:1", x="1"}"#, r#"{__address__="b", x="1"}"#]);
@@ -88,7 +92,9 @@ mod tests {
             r#"[{"targets": ["a"], "labels": {"a": ["x"]}}]"#,
             "[{",
         ] {
-            for read in [parse_json(wrong.as_bytes(), "f"), parse_yaml(wrong.as_bytes(), "f")] {
+            for read in
+                [parse_json(wrong.as_bytes(), "f", ToString::to_string), parse_yaml(wrong.as_bytes(), "f")]
+            {
                 assert!(read.unwrap_err().to_string().starts_with("f: "), "{wrong}");
             }
         }

@@ -4,7 +4,7 @@
 use crate::message::Message;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use skopos_base::secret::Secret;
-use skopos_client::{HttpConfig, HttpConfigError};
+use skopos_client::{HttpConfig, HttpConfigError, address::shown};
 use skopos_model::{DurationMs, null_is_default};
 use skopos_relabel::Rules;
 use std::{collections::BTreeMap, fmt, path::Path};
@@ -21,12 +21,8 @@ impl ServerUrl {
 
     /// The address without what may change of one server: who we are, and a query.
     pub(crate) fn place(&self) -> String {
-        let Ok(mut url) = reqwest::Url::parse(self.expose()) else { return self.expose().to_owned() };
-        url.set_query(None);
-        url.set_fragment(None);
-        // What cannot have them has none.
-        let _none = url.set_username("").and_then(|()| url.set_password(None));
-        url.to_string()
+        let url = reqwest::Url::parse(self.expose());
+        url.map_or_else(|_| self.expose().to_owned(), |url| shown(&url))
     }
 
     fn shown(&self) -> String {

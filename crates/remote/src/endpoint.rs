@@ -8,7 +8,9 @@ use reqwest::{
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER},
 };
 use skopos_base::{fs::SharedFs, secret::Secret};
-use skopos_client::{ClientOptions, HttpClient, HttpConfig, answer::chain, config::BasicAuth};
+use skopos_client::{
+    ClientOptions, HttpClient, HttpConfig, address::shown, answer::chain, config::BasicAuth,
+};
 use std::{fmt, time::Duration};
 
 /// Which version of the protocol we speak.
@@ -253,14 +255,6 @@ fn decoded(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The address without a query, which may hold a secret, too.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    url.to_string()
 }
 
 #[cfg(test)]

@@ -69,3 +69,33 @@ fn what_sources_find_is_scraped_and_goes_when_it_goes() {
     });
     assert_eq!(targets_up(&server).len(), 1);
 }
+
+/// Servers that answer with what they were told, as debugging aids do.
+#[test]
+fn what_a_source_is_told_is_in_no_log() {
+    let echo = |status, body: &str| {
+        let body = body.as_bytes().to_vec();
+        Server::start([Misbehaviour::Answers { status, content_type: "application/json".to_owned(), body }])
+    };
+    let refuses = echo(401, "authorization: Basic SECRET");
+    let nonsense = echo(200, "[\"authorization: Basic SECRET\"]");
+    let consul = echo(403, "x-consul-token: SECRET");
+    let config = format!(
+        "scrape_configs:\n- job_name: found\n  http_sd_configs:\n  - url: 'http://u:SECRET@{}/a?k=SECRET'\n  \
+         - url: '{}'\n    basic_auth: {{username: u, password: SECRET}}\n  consul_sd_configs:\n  - \
+         {{server: '{}', token: SECRET, datacenter: dc}}\n",
+        refuses.address(),
+        nonsense.url("/b"),
+        consul.address()
+    );
+    let server = server().config(&config).start();
+    let said = [
+        format!("http://{}/a: answered with status 401", refuses.address()),
+        format!("{}: line 1, column 30: ", nonsense.url("/b")),
+        "answered with status 403".to_owned(),
+    ];
+    for text in &said {
+        wait_until(text, PATIENCE, || server.log().contains(text).then_some(()));
+    }
+    assert!(!server.log().contains("SECRET"), "{}", server.log());
+}

@@ -74,6 +74,8 @@ fn a_body_may_be_compressed_by_snappy() {
         let headers = [("Content-Encoding", encoding)];
         let answer = http::request("PUT", &server.url("/metrics/job/snappy"), &headers, body).unwrap();
         assert_eq!(answer.status, status, "{encoding}: {}", answer.text());
+        let known = "br encoding is not accepted: send gzip, deflate, zstd, snappy or none";
+        assert!(status != 415 || answer.text().contains(known), "{}", answer.text());
     }
     wait_for_value(&server, "m{job=\"snappy\"}", 7.0);
 }

@@ -1,7 +1,10 @@
 //! Pushgateway's API: `/metrics/job/…`, `/api/v1/metrics` and `/api/v1/admin/wipe`. Only with
 //! `--push.enable=pushgateway`.
 
-use super::{PushError, Way, read_body, store_with, text::compression};
+use super::{
+    PushError, Way, read_body, store_with,
+    text::{encoding, unknown_encoding},
+};
 use crate::{
     params::Params,
     parts::{Parts, Ready},
@@ -11,12 +14,12 @@ use axum::{
     extract::Request,
     http::{
         HeaderValue, Method, StatusCode,
-        header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION},
+        header::{CONTENT_TYPE, LOCATION},
     },
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode_str;
-use skopos_intake::{Form, GroupingKey, Packing, PathError, Pushgateway, Replace};
+use skopos_intake::{Compression, Form, GroupingKey, Packing, PathError, Pushgateway, Replace};
 use skopos_model::DurationMs;
 use std::{borrow::Cow, sync::Arc};
 
@@ -117,9 +120,12 @@ fn form_of(request: &Request) -> Form {
 
 /// How a body is compressed: snappy too, as in later Pushgateways.
 fn packing(request: &Request) -> Result<Packing, PushError> {
-    let named = request.headers().get(CONTENT_ENCODING).and_then(|named| named.to_str().ok());
-    let is_snappy = named.is_some_and(|named| named.trim().eq_ignore_ascii_case("snappy"));
-    if is_snappy { Ok(Packing::Snappy) } else { compression(request).map(Packing::Of) }
+    let named = encoding(request);
+    if named.trim().eq_ignore_ascii_case("snappy") {
+        return Ok(Packing::Snappy);
+    }
+    let unknown = || unknown_encoding(named, "gzip, deflate, zstd, snappy or none");
+    Compression::named(named).map(Packing::Of).ok_or_else(unknown)
 }
 
 /// All groups as JSON.

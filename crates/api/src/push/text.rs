@@ -127,11 +127,19 @@ async fn taken(
 
 /// How a body is compressed.
 pub(super) fn compression(request: &Request) -> Result<Compression, PushError> {
-    let named = request.headers().get(CONTENT_ENCODING).map_or(Ok(""), HeaderValue::to_str).unwrap_or("?");
-    Compression::named(named).ok_or_else(|| {
-        let reason = format!("{named} encoding is not accepted: send gzip, deflate, zstd or none");
-        PushError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason)
-    })
+    let named = encoding(request);
+    Compression::named(named).ok_or_else(|| unknown_encoding(named, "gzip, deflate, zstd or none"))
+}
+
+/// What a request says of how its body is compressed.
+pub(super) fn encoding(request: &Request) -> &str {
+    request.headers().get(CONTENT_ENCODING).map_or(Ok(""), HeaderValue::to_str).unwrap_or("?")
+}
+
+/// A body may be compressed by `known`, and is not.
+pub(super) fn unknown_encoding(named: &str, known: &str) -> PushError {
+    let reason = format!("{named} encoding is not accepted: send {known}");
+    PushError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason)
 }
 
 /// `extra_label=name=value` goes before what a series says, `db` behind it.

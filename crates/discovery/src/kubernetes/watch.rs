@@ -165,7 +165,11 @@ impl Watch {
                 "ADDED" | "MODIFIED" => Some(Change::Put(list, Object::new(self.kind, object))),
                 "DELETED" => Some(Change::Gone(list, Object::new(self.kind, object))),
                 "ERROR" if object.number("code") == 410 => return Ok(End::TooOld),
-                "ERROR" => return Err(SourceError::content(shown(&url), &object.text("message"))),
+                "ERROR" => {
+                    // What its message says may repeat what the server was told.
+                    let reason = format!("the watch ended with code {}", object.number("code"));
+                    return Err(SourceError::content(shown(&url), &reason));
+                }
                 _ => None,
             };
             let version = object.at(&["metadata", "resourceVersion"]).as_text();

@@ -66,7 +66,7 @@ impl Engine {
         let url = format!("{socket}, /{path}");
         match error {
             SourceError::Request { reason, .. } => SourceError::Request { url, reason },
-            SourceError::Status { status, body, .. } => SourceError::Status { url, status, body },
+            SourceError::Status { status, .. } => SourceError::Status { url, status },
             other => other,
         }
     }
