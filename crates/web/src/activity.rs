@@ -1,10 +1,11 @@
-//! `Activity`: which requests of a connection are under way, and whether it waits for nothing but their
-//! bodies. One of HTTP/2, whose pings alone would keep it for ever, ends when it has had none for a time, and
-//! when a client takes nothing of an answer of its own.
+//! `Activity`: which requests of a connection are under way, and whether it waits for nothing but its client:
+//! to send their bodies, to take their answers. One of HTTP/2, whose pings alone would keep it for ever, ends
+//! when it has had none for a time, and when a client takes nothing of an answer of its own.
 
 use crate::{
     answers::{Client, Held},
-    places::Place,
+    pace::Pace,
+    places::{Place, Waits},
     sent::Sent,
 };
 use axum::{
@@ -47,8 +48,8 @@ pub(crate) struct Activity {
 struct State {
     next: u64,
     under_way: HashMap<u64, Stage>,
-    /// What the place was told last: since when a body is behind, while nothing else is under way.
-    owed_since: Option<Instant>,
+    /// What the place was told last, while requests are under way.
+    told: Waits,
     /// When the last request ended.
     idle_since: Instant,
 }
@@ -56,18 +57,18 @@ struct State {
 /// What a request under way waits for.
 #[derive(Clone, Copy)]
 enum Stage {
-    /// The client sends more of its body, which is behind by the time since then.
-    Sent(Instant),
+    /// The client sends more of its body.
+    Sent(Pace),
     /// Its answer, or the next part of it, is made.
     Made,
-    /// The client takes what there is; it last did then.
-    Taken(Instant),
+    /// The client takes what there is since then, when it had taken so many bytes of anything.
+    Taken(Instant, u64),
 }
 
 impl Activity {
     pub(crate) fn new(idle_timeout: Duration, place: Arc<Place>, client: Arc<Client>) -> Arc<Self> {
         let (under_way, idle_since) = (HashMap::new(), Instant::now());
-        let state = State { next: 0, under_way, owed_since: None, idle_since };
+        let state = State { next: 0, under_way, told: Waits::Nothing, idle_since };
         Arc::new(Self { idle_timeout, place, client, state: Mutex::new(state) })
     }
 
@@ -89,7 +90,7 @@ impl Activity {
             let answer = inner.call(request.map(|body| Body::new(Sent::new(body, &self, under_way.id))));
             async move {
                 let answer = answer.await?;
-                under_way.is_at(Stage::Taken(Instant::now()));
+                under_way.is_taken();
                 // Who knows how long it is has all of it.
                 let waits = answer.body().size_hint().exact().unwrap_or(0);
                 let held = under_way.activity.client.hold(waits);
@@ -106,31 +107,43 @@ impl Activity {
         }
         let taken = |stage: &Stage| match stage {
             Stage::Sent(_) | Stage::Made => None,
-            Stage::Taken(at) => Some(*at),
+            Stage::Taken(at, _) => Some(*at),
         };
         let oldest = state.under_way.values().filter_map(taken).min()?;
         Some(oldest + self.idle_timeout * STALLED_TIMES)
     }
 
-    /// The body of this request is waited for, and behind by the time since then; or, with none, it is not.
-    pub(crate) fn owes(&self, request: u64, since: Option<Instant>) {
+    /// The body of this request is waited for, and came at this pace; or, with none, it is not.
+    pub(crate) fn owes(&self, request: u64, pace: Option<Pace>) {
         let mut state = self.state.lock();
         if let Some(stage @ (Stage::Sent(_) | Stage::Made)) = state.under_way.get_mut(&request) {
-            *stage = since.map_or(Stage::Made, Stage::Sent);
+            *stage = pace.map_or(Stage::Made, Stage::Sent);
             state.tell(&self.place);
         }
     }
 }
 
 impl State {
-    /// Tells the place of a connection with requests under way what it waits for, if that has changed.
+    /// Tells the place of a connection with requests under way what it waits for, if that has changed: for
+    /// its client once it does so for each, and then for what it has waited for longest.
     fn tell(&mut self, place: &Place) {
-        let owed = |stage: &Stage| if let Stage::Sent(since) = stage { Some(*since) } else { None };
-        let all: Option<Vec<Instant>> = self.under_way.values().map(owed).collect();
-        let since = all.and_then(|all| all.into_iter().min());
-        if self.owed_since != since {
-            self.owed_since = since;
-            place.owes(since);
+        let all: Option<Vec<_>> = self.under_way.values().map(|stage| stage.waits()).collect();
+        let longest = all.and_then(|all| all.into_iter().min_by_key(|(since, _)| *since));
+        let told = longest.map_or(Waits::Nothing, |(_, waits)| waits);
+        if self.told != told {
+            self.told = told;
+            place.waits(told);
+        }
+    }
+}
+
+impl Stage {
+    /// What it waits for of its client, and since when.
+    fn waits(self) -> Option<(Instant, Waits)> {
+        match self {
+            Self::Sent(pace) => Some((pace.since(), Waits::Body(pace))),
+            Self::Made => None,
+            Self::Taken(since, before) => Some((since, Waits::Answer(since, before))),
         }
     }
 }
@@ -154,6 +167,11 @@ impl UnderWay {
         Self { activity: Arc::clone(activity), id }
     }
 
+    /// What there is waits for the client from now on.
+    fn is_taken(&self) {
+        self.is_at(Stage::Taken(Instant::now(), self.activity.client.taken_bytes()));
+    }
+
     fn is_at(&self, stage: Stage) {
         let mut state = self.activity.state.lock();
         state.under_way.insert(self.id, stage);
@@ -167,7 +185,7 @@ impl Drop for UnderWay {
         state.under_way.remove(&self.id);
         state.idle_since = Instant::now();
         if state.under_way.is_empty() {
-            state.owed_since = None;
+            state.told = Waits::Nothing;
             self.activity.place.is_waiting();
         } else {
             state.tell(&self.activity.place);
@@ -192,7 +210,11 @@ impl HttpBody for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(context);
         // Whoever asks for the next part has taken those before.
-        self.under_way.is_at(if frame.is_pending() { Stage::Made } else { Stage::Taken(Instant::now()) });
+        if frame.is_pending() {
+            self.under_way.is_at(Stage::Made);
+        } else {
+            self.under_way.is_taken();
+        }
         frame.map_ok(|frame| frame.map_data(|part| self.held.part(part)))
     }
 
@@ -278,7 +300,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for EndsIdle<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::places::{LATE, Places};
+    use crate::{pace::LATE, places::Places};
     use tokio::io::{AsyncReadExt, duplex};
 
     const IDLE: Duration = Duration::from_secs(90);
@@ -314,7 +336,7 @@ mod tests {
         let under_way = UnderWay::new(&activity);
         let still = tokio::time::timeout(IDLE * 100, end_of(&activity)).await;
         assert!(still.is_err(), "it ended while its answer was computed");
-        under_way.is_at(Stage::Taken(Instant::now()));
+        under_way.is_taken();
         assert_eq!(end_of(&activity).await, IDLE * STALLED_TIMES);
     }
 
@@ -332,21 +354,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_gives_way_while_all_its_requests_owe_their_bodies_and_one_is_late() {
+    async fn a_connection_gives_way_while_all_its_requests_wait_for_its_client() {
         let places = Places::new(1);
         let activity = activity_at(&places).await;
         let [late, other] = [(); 2].map(|()| UnderWay::new(&activity));
         let is_full = async || tokio::time::timeout(LATE * 10, places.take(PEER)).await.is_err();
-        activity.owes(late.id, Some(Instant::now()));
+        let owes = |of: &UnderWay| activity.owes(of.id, Some(Pace::begins(Instant::now())));
+        owes(&late);
         assert!(is_full().await, "the answer of the other one is made");
-        other.is_at(Stage::Taken(Instant::now()));
-        assert!(is_full().await, "the answer of the other one is taken");
         drop(other);
         let third = UnderWay::new(&activity);
         activity.owes(late.id, None);
-        activity.owes(third.id, Some(Instant::now()));
+        owes(&third);
         assert!(is_full().await, "the body of the first one is stored");
-        activity.owes(late.id, Some(Instant::now()));
+        owes(&late);
+        assert!(!is_full().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_gives_way_once_nothing_is_taken_of_an_answer() {
+        let places = Places::new(1);
+        let activity = activity_at(&places).await;
+        let [late, other] = [(); 2].map(|()| UnderWay::new(&activity));
+        late.is_taken();
+        let is_full = async || tokio::time::timeout(LATE * 10, places.take(PEER)).await.is_err();
+        assert!(is_full().await, "the answer of the other one is made");
+        other.is_taken();
         assert!(!is_full().await);
     }
 }

@@ -3,6 +3,7 @@
 //! the one that takes slowest, so that whoever reads as it should is served. Never counts what is still
 //! being made.
 
+use crate::pace::Pace;
 use axum::body::Bytes;
 use foldhash::HashMap;
 use parking_lot::Mutex;
@@ -55,6 +56,8 @@ struct Shared {
     opened: Instant,
     /// When it took something last, in milliseconds since it was opened.
     took_ms: AtomicU64,
+    /// Bytes that wait for it, whether they are on the account or not.
+    held: AtomicU64,
     /// It lost its connection: what it still is given ends with that, and is not counted.
     has_ended: AtomicBool,
     end: Notify,
@@ -113,6 +116,7 @@ impl Answers {
             taken: AtomicU64::new(0),
             opened: Instant::now(),
             took_ms: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             has_ended: AtomicBool::new(false),
             end: Notify::new(),
         });
@@ -138,11 +142,16 @@ impl Waiting {
     /// For how long it has taken nothing, where that is long, and then how slowly it takes: seconds a byte.
     fn slowness(&self, now: Instant) -> (Duration, f64) {
         let (since, before) = self.since;
-        let took = self.shared.opened + Duration::from_millis(self.shared.took_ms.load(Relaxed));
-        let stalled = now.saturating_duration_since(since.max(took));
+        let stalled = now.saturating_duration_since(since.max(self.shared.took_at()));
         let taken = self.shared.taken.load(Relaxed).saturating_sub(before);
         let slow = (now - since).as_secs_f64() / (taken + TAKEN_BEFORE_BYTES) as f64;
         (if stalled < STALLED { Duration::ZERO } else { stalled }, slow)
+    }
+}
+
+impl Shared {
+    fn took_at(&self) -> Instant {
+        self.opened + Duration::from_millis(self.took_ms.load(Relaxed))
     }
 }
 
@@ -167,6 +176,23 @@ impl Client {
     pub(crate) fn took(&self, bytes: usize) {
         self.shared.taken.fetch_add(bytes as u64, Relaxed);
         self.shared.took_ms.store(self.shared.opened.elapsed().as_millis() as u64, Relaxed);
+    }
+
+    /// What it took so far, whatever that was.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        self.shared.taken.load(Relaxed)
+    }
+
+    /// Whether something waits for it.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.shared.held.load(Relaxed) > 0
+    }
+
+    /// How it takes what is there since then, when it had taken so much.
+    pub(crate) fn pace(&self, since: Instant, before: u64) -> Pace {
+        let mut pace = Pace::begins(since);
+        pace.moves(self.taken_bytes().saturating_sub(before), since.max(self.shared.took_at()));
+        pace
     }
 
     /// Counts bytes that begin to wait; for them, others may have to go.
@@ -197,6 +223,7 @@ impl Client {
         }
         let given_up = state.given_up;
         drop(state);
+        self.shared.held.fetch_add(bytes, Relaxed);
         if let Some(slowest) = slowest {
             answers.say(&slowest, given_up);
         }
@@ -226,6 +253,7 @@ impl Drop for Held {
         if self.bytes == 0 {
             return;
         }
+        self.client.shared.held.fetch_sub(self.bytes, Relaxed);
         let mut state = self.client.answers.state.lock();
         // Who was given up is no longer on the account.
         let Some(waiting) = state.clients.get_mut(&self.client.id) else { return };

@@ -11,8 +11,9 @@
 //! - `serve`: listening and serving; `places`: how many connections there may be, and which gives way to a
 //!   new one; `heads`: clients that are slow to ask are cut off; `progress`: those that take next to nothing
 //!   of an answer; `answers`: how much of answers waits for clients, and which of them gives way; `activity`:
-//!   which requests are under way, and connections of HTTP/2 without any are ended; `sent`: how far behind
-//!   the body of a request is; `request_line`: characters that clients leave as they are in addresses.
+//!   which requests are under way, and connections of HTTP/2 without any are ended; `sent`: how the body of a
+//!   request comes; `pace`: how fast a client moves anything, and what that is worth when others want its
+//!   place; `request_line`: characters that clients leave as they are in addresses.
 //! - `process`: what the system says of the process that serves, on whatever page.
 //!
 //! The way of a request: `serve` accepts → TLS handshake → HTTP → `guard` (rate, credentials, scope) →
@@ -32,6 +33,7 @@ mod client_certificate;
 pub mod config;
 mod guard;
 mod heads;
+mod pace;
 mod password;
 mod places;
 pub mod process;

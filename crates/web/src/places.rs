@@ -1,8 +1,12 @@
 //! `Places`: connections that may be open at the same time. Once all are taken, one that waits for its client
-//! gives its place to the next that comes, so that slow clients lock nobody out: whoever is late with a
-//! request that has begun goes first, then the one that has waited longest for a request, at last whoever is
-//! behind at all. Never ends a connection whose request is being answered, or comes fast enough.
+//! gives its place to the next that comes, so that slow clients lock nobody out: first the one that has
+//! rested longest between two requests, then whoever sends its request, or takes its answer, slowest. Never
+//! ends a connection whose request is being answered, or whose client is fast enough.
 
+use crate::{
+    answers::Client,
+    pace::{GRACE, LATE, Pace},
+};
 use foldhash::{HashMap, HashMapExt as _};
 use parking_lot::Mutex;
 use std::{
@@ -20,11 +24,6 @@ use tokio::{
 
 /// The log says at most so often that all places are taken.
 const SAID_EVERY: Duration = Duration::from_secs(60);
-/// Who owes the rest of a request for so long is late.
-pub(crate) const LATE: Duration = Duration::from_secs(1);
-/// So far behind each may be, so that newcomers do not push out one another.
-const GRACE: Duration = Duration::from_millis(100);
-
 /// All connections of a server.
 pub(crate) struct Places {
     most: usize,
@@ -44,18 +43,21 @@ struct State {
 struct Open {
     peer: SocketAddr,
     waits: Waits,
+    client: Option<Arc<Client>>,
     end: Arc<Notify>,
 }
 
 /// What a connection waits for, and since when.
-#[derive(Clone, Copy)]
-enum Waits {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Waits {
     /// Its next request, of which nothing has come.
     Request(Instant),
     /// The rest of a request's head; of the first one from the start.
     Head(Instant),
-    /// More of a request's body, which is behind by the time since then.
-    Body(Instant),
+    /// More of a request's body, which came at this pace.
+    Body(Pace),
+    /// Its client to take what is there since then, when it had taken so many bytes.
+    Answer(Instant, u64),
     /// Nothing of its client: an answer is made.
     Nothing,
 }
@@ -111,7 +113,7 @@ impl Places {
         let place = (state.open.len() < self.most).then(|| {
             state.next += 1;
             let (id, end) = (state.next, Arc::new(Notify::new()));
-            state.open.insert(id, Open { peer, waits: Waits::Head(now), end: Arc::clone(&end) });
+            state.open.insert(id, Open::new(peer, now, &end));
             Place { places: Arc::clone(self), id, end, turns: AtomicU64::new(0) }
         });
         drop(state);
@@ -129,8 +131,8 @@ impl Places {
                 %peer,
                 ?waited,
                 given_up,
-                "--web.max-connections is reached: the connection that waited longest for a request, or for \
-                 the rest of one, gave its place to a new one",
+                "--web.max-connections is reached: the connection that rested longest, or whose client was \
+                 slowest, gave its place to a new one",
             ),
             Full::AllBusy => tracing::warn!(
                 limit,
@@ -143,38 +145,55 @@ impl Places {
 impl State {
     /// Ends the connection that has to go first, whose place is free at once.
     fn give_up_one(&mut self, now: Instant) -> Full {
-        let waiting = self.open.iter().filter_map(|(id, open)| Some((open.waits.rank(now)?, *id)));
-        let Some(((_, since), open)) =
-            waiting.min().and_then(|(rank, id)| Some((rank, self.open.remove(&id)?)))
-        else {
+        let waiting = self.open.iter().filter_map(|(id, open)| Some((open.worth(now)?, *id)));
+        let least = waiting.min_by(|(a, first), (b, second)| a.total_cmp(b).then(first.cmp(second)));
+        let Some(open) = least.and_then(|(_, id)| self.open.remove(&id)) else {
             return Full::AllBusy;
         };
         open.end.notify_one();
         self.given_up += 1;
-        Full::GaveUp { peer: open.peer, waited: now - since, given_up: self.given_up }
+        Full::GaveUp {
+            peer: open.peer,
+            waited: now.saturating_duration_since(open.since(now)),
+            given_up: self.given_up,
+        }
     }
 }
 
-/// The turn in which a connection goes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
-    Late,
-    Idle,
-    Behind,
-}
+impl Open {
+    fn new(peer: SocketAddr, now: Instant, end: &Arc<Notify>) -> Self {
+        Self { peer, waits: Waits::Head(now), client: None, end: Arc::clone(end) }
+    }
 
-impl Waits {
-    /// When a connection goes, the least first; none stays.
-    fn rank(self, now: Instant) -> Option<(Turn, Instant)> {
-        match self {
-            Self::Request(since) => Some((Turn::Idle, since)),
-            Self::Head(since) | Self::Body(since) => {
-                let behind = now.saturating_duration_since(since);
-                let turn = if behind >= LATE { Turn::Late } else { Turn::Behind };
-                (behind >= GRACE).then_some((turn, since))
-            }
-            Self::Nothing => None,
+    /// Since when its client is waited for.
+    fn since(&self, now: Instant) -> Instant {
+        match self.waits {
+            Waits::Request(since) | Waits::Head(since) | Waits::Answer(since, _) => since,
+            Waits::Body(pace) => pace.since(),
+            Waits::Nothing => now,
         }
+    }
+
+    /// What it is worth, the least of which goes first; who is worth less than nothing only rests. Without,
+    /// it stays.
+    fn worth(&self, now: Instant) -> Option<f64> {
+        let waited = now.saturating_duration_since(self.since(now));
+        match self.waits {
+            // Of an answer that was handed on, some may still be there.
+            Waits::Request(_) if waited >= LATE && !self.is_waited_for() => Some(-waited.as_secs_f64()),
+            Waits::Request(since) | Waits::Head(since) => Pace::begins(since).worth(now),
+            Waits::Body(pace) => pace.worth(now),
+            Waits::Answer(..) if waited < LATE => None,
+            Waits::Answer(since, before) => match &self.client {
+                Some(client) => client.pace(since, before).worth(now),
+                None => Pace::begins(since).worth(now),
+            },
+            Waits::Nothing => None,
+        }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| client.is_waited_for())
     }
 }
 
@@ -197,9 +216,11 @@ impl Place {
         self.waits(Waits::Head(Instant::now()));
     }
 
-    /// Bodies are waited for, one of which is behind by the time since then; with none, an answer is made.
-    pub(crate) fn owes(&self, since: Option<Instant>) {
-        self.waits(since.map_or(Waits::Nothing, Waits::Body));
+    /// It is this client's.
+    pub(crate) fn is_of(&self, client: &Arc<Client>) {
+        if let Some(open) = self.places.state.lock().open.get_mut(&self.id) {
+            open.client = Some(Arc::clone(client));
+        }
     }
 
     /// The client took something of an answer: though it may all be handed on, it waits for no request yet.
@@ -215,7 +236,8 @@ impl Place {
         turns.is_multiple_of(2).then_some(turns / 2)
     }
 
-    fn waits(&self, waits: Waits) {
+    /// What it waits for from now on.
+    pub(crate) fn waits(&self, waits: Waits) {
         if let Some(open) = self.places.state.lock().open.get_mut(&self.id) {
             open.waits = waits;
         }
@@ -266,37 +288,75 @@ mod tests {
         assert_eq!(places.state.lock().given_up, 1, "counted since the log said it");
     }
 
+    /// What came of a body by now: so many bytes every second, for so long.
+    fn body(seconds: u32, bytes: u64) -> Waits {
+        let now = Instant::now();
+        let mut pace = Pace::begins(now - Duration::from_secs(1) * seconds);
+        (1..=seconds).for_each(|nth| pace.moves(bytes, now - Duration::from_secs(1) * (seconds - nth)));
+        Waits::Body(pace)
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn who_is_late_with_a_request_goes_before_who_rests_between_two() {
-        let places = Places::new(4);
+    async fn who_only_rests_goes_first_then_who_sends_least_and_who_sends_steadily_last() {
+        let places = Places::new(6);
         let mut open = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..6 {
             open.push(places.take(PEER).await);
+            open.last().unwrap().is_answering();
         }
-        for place in &open[..3] {
-            place.is_answering();
-        }
-        open[0].is_waiting();
-        tokio::time::advance(Duration::from_secs(60)).await;
-        // The body of the second came, that of the third does not; the fourth has not said anything yet.
-        open[1].owes(Some(Instant::now()));
-        open[2].owes(Some(Instant::now() - LATE));
-        let mut new = Vec::new();
-        for want in [[false, false, false, true], [false, false, true, true], [true, false, true, true]] {
-            let place = places.take(PEER).await;
-            place.is_answering();
-            new.push(place);
-            assert_eq!(open.iter().map(is_given_up).collect::<Vec<_>>(), want);
-        }
-        // A head that has begun is late before an idle connection has to go, however long that one rests.
-        open[1].owes(None);
-        new[0].is_waiting();
-        new[1].is_waiting();
-        tokio::time::advance(Duration::from_secs(60)).await;
-        new[1].begins();
+        let [steady, fast, drips, begins, rests, silent] = &open[..] else { panic!("six places") };
+        rests.is_waiting();
         tokio::time::advance(LATE).await;
+        begins.waits(Waits::Head(Instant::now() - GRACE * 2));
+        steady.waits(body(10, 5000));
+        fast.waits(body(10, 1 << 20));
+        drips.waits(body(10, 1));
+        silent.waits(Waits::Body(Pace::begins(Instant::now() - LATE * 60)));
+        for goes in [rests, silent, drips, begins, steady] {
+            let before: Vec<_> = open.iter().filter(|place| !is_given_up(place)).map(|p| p.id).collect();
+            std::mem::forget(places.try_take(PEER).expect("a place"));
+            let places_left = before.iter().filter(|id| places.state.lock().open.contains_key(id)).count();
+            assert!(is_given_up(goes) && places_left == before.len() - 1, "{}", goes.id);
+        }
+        assert!(places.try_take(PEER).is_none() && !is_given_up(fast));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_of_its_answer_goes_and_who_takes_it_fast_stays() {
+        let places = Places::new(2);
+        let answers = crate::answers::Answers::new(u64::MAX);
+        let [stalled, reads] = [places.take(PEER).await, places.take(PEER).await];
+        let clients = [&stalled, &reads].map(|place| {
+            let client = answers.client(PEER);
+            place.is_of(&client);
+            place.is_answering();
+            place.waits(Waits::Answer(Instant::now(), client.taken_bytes()));
+            client
+        });
+        assert!(places.try_take(PEER).is_none(), "both have just got their answers");
+        tokio::time::advance(LATE).await;
+        // Pings are answered as well, which is next to nothing.
+        clients[0].took(17);
+        clients[1].took(1 << 20);
         let _next = places.take(PEER).await;
-        assert_eq!(new.iter().map(is_given_up).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!([&stalled, &reads].map(is_given_up), [true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_something_of_an_answer_before_it_does_not_rest() {
+        let places = Places::new(2);
+        let answers = crate::answers::Answers::new(u64::MAX);
+        let [reads, rests] = [places.take(PEER).await, places.take(PEER).await];
+        let client = answers.client(PEER);
+        reads.is_of(&client);
+        let _held = client.hold(100);
+        for place in [&reads, &rests] {
+            place.is_answering();
+            place.is_waiting();
+            tokio::time::advance(LATE).await;
+        }
+        let _next = places.take(PEER).await;
+        assert_eq!([&reads, &rests].map(is_given_up), [false, true]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -304,7 +364,7 @@ mod tests {
         let places = Places::new(1);
         let slow = places.take(PEER).await;
         slow.is_answering();
-        slow.owes(Some(Instant::now()));
+        slow.waits(Waits::Body(Pace::begins(Instant::now())));
         let began = Instant::now();
         let _next = places.take(PEER).await;
         assert!((GRACE..LATE).contains(&began.elapsed()), "{:?}", began.elapsed());

@@ -1,54 +1,49 @@
-//! `Sent`: the body of a request, and how far it is behind the rate at which a body has to come. Only the
-//! time counts for which somebody asks for more of it and nothing is there; it never ends a body.
+//! `Sent`: the body of a request, and the pace at which it comes. Only the time counts for which somebody
+//! asks for more of it and nothing is there; it never ends a body.
 
-use crate::activity::Activity;
+use crate::{activity::Activity, pace::Pace};
 use axum::body::HttpBody;
 use hyper::body::{Bytes, Frame, SizeHint};
 use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::time::Instant;
-
-/// So much of a body makes good for a second of waiting.
-const RATE_BYTES: u32 = 16 << 10;
 
 /// The body.
 pub(crate) struct Sent<B> {
     inner: B,
     activity: Arc<Activity>,
     request: u64,
-    /// Since when more of it is waited for.
-    waits_since: Option<Instant>,
-    /// What it was behind before.
-    behind: Duration,
+    pace: Pace,
+    /// More of it is waited for; else it no longer is since then.
+    waits: bool,
+    stopped: Instant,
 }
 
 impl<B> Sent<B> {
     /// The body of the request of this number.
     pub(crate) fn new(inner: B, activity: &Arc<Activity>, request: u64) -> Self {
-        let activity = Arc::clone(activity);
-        Self { inner, activity, request, waits_since: None, behind: Duration::ZERO }
+        let (activity, now) = (Arc::clone(activity), Instant::now());
+        Self { inner, activity, request, pace: Pace::begins(now), waits: false, stopped: now }
     }
 
     fn waits(&mut self) {
-        if self.waits_since.is_none() {
-            let now = Instant::now();
-            self.waits_since = Some(now);
-            self.activity.owes(self.request, Some(now.checked_sub(self.behind).unwrap_or(now)));
+        if !self.waits {
+            self.waits = true;
+            self.pace.rests(self.stopped.elapsed());
+            self.activity.owes(self.request, Some(self.pace));
         }
     }
 
     /// So many bytes came, or it is waited for no more.
     fn came(&mut self, bytes: usize) {
-        if let Some(since) = self.waits_since.take() {
-            self.behind += since.elapsed();
+        if self.waits {
+            (self.waits, self.stopped) = (false, Instant::now());
             self.activity.owes(self.request, None);
         }
-        let worth = Duration::from_secs_f64(bytes as f64 / f64::from(RATE_BYTES));
-        self.behind = self.behind.saturating_sub(worth);
+        self.pace.moves(bytes as u64, self.stopped);
     }
 }
 

@@ -42,8 +42,8 @@ const NOT_IN_THE_CLEAR: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// Requests at the same time on one connection of HTTP/2.
 const STREAMS_MAX: u32 = 128;
-/// Connections that are served at the same time; for more, those that wait for a request, or for one that
-/// comes too slowly, end (`--web.max-connections`).
+/// Connections that are served at the same time; for more, those that rest, or whose clients are slow, end
+/// (`--web.max-connections`).
 pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
 /// How long a connection may be idle: long enough for those who scrape every minute to keep theirs.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -217,6 +217,7 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
         // Only now: a listener to which nobody comes must not keep those of another waiting.
         let place = Arc::new(server.places.take(peer).await);
         let client = server.answers.client(peer);
+        place.is_of(&client);
         let connection = Connection {
             app: server.app.clone(),
             peer,
@@ -231,7 +232,7 @@ async fn accept_loop(listener: TcpListener, server: Arc<Server>) {
             let ended = tokio::select! {
                 ended = connection.serve(stream, &protection) => ended,
                 () = client.given_up() => Err("it took its answer slowest, and others need room".to_owned()),
-                () = place.given_up() => Err("its client was slow to send, and another came".to_owned()),
+                () = place.given_up() => Err("its client rested or was slow, and another came".to_owned()),
             };
             if let Err(error) = ended {
                 tracing::debug!(%peer, error, "connection ended");

@@ -4,9 +4,11 @@
 
 use axum::{
     Extension, Router,
+    body::Bytes,
     extract::Request,
     routing::{get, post},
 };
+use hyper::body::Frame;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::{Client, ClientBuilder, Identity, StatusCode};
 use skopos_web::{
@@ -15,7 +17,16 @@ use skopos_web::{
     config::{ClientAuth, TlsVersion, TokenConfig},
     serve::{Protocol, ServeOptions, listen, serve},
 };
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fs,
+    net::SocketAddr,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -432,7 +443,7 @@ const BEGUN_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
 /// another asks.
 fn bodies_that_drip(in_the_clear: Protocol, (begun, byte): (&'static [u8], &'static [u8])) {
     const PLACES: usize = 64;
-    let take = |body: axum::body::Bytes| async move { format!("{} bytes", body.len()) };
+    let take = |body: Bytes| async move { format!("{} bytes", body.len()) };
     let options = ServeOptions { max_connections: PLACES, in_the_clear, ..ServeOptions::open() };
     let app = Router::new().route("/", get(|| async { "here" })).route("/take", post(take));
     let (runtime, address) = serving(app, options);
@@ -512,6 +523,103 @@ fn clients_that_do_not_take_their_answers_hold_so_much_together_and_lock_nobody_
         while answers.waiting_bytes() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    });
+}
+
+/// Parts without end.
+struct Endless;
+
+impl axum::body::HttpBody for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 64 << 10])))))
+    }
+}
+
+/// Has clients send this request, and take nothing of what comes, on more connections than there are places,
+/// while another asks.
+fn answers_that_nobody_takes(in_the_clear: Protocol, request: &'static [u8]) {
+    const PLACES: usize = 8;
+    let options = ServeOptions { max_connections: PLACES, in_the_clear, ..ServeOptions::open() };
+    let page = get(|| async { axum::body::Body::new(Endless) });
+    let small = get(|| async { "here" });
+    let refused = get(|| async { (StatusCode::UNAUTHORIZED, "no") });
+    let app = Router::new().route("/", small).route("/page", page).route("/no", refused);
+    let (runtime, address) = serving(app, options);
+    let builder = believing(None).pool_max_idle_per_host(0).timeout(Duration::from_secs(30));
+    let builder = if in_the_clear == Protocol::Http2 { builder.http2_prior_knowledge() } else { builder };
+    let client = builder.build().unwrap();
+    runtime.block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..PLACES * 3 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(request).await.unwrap();
+            held.push(stream);
+        }
+        for _ in 0..3 {
+            let asked = client.get(format!("http://{address}/")).send().await;
+            assert_eq!(asked.unwrap().text().await.unwrap(), "here");
+        }
+    });
+}
+
+#[test]
+fn clients_that_take_nothing_of_their_answers_lock_nobody_out() {
+    answers_that_nobody_takes(Protocol::Http1, b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
+}
+
+/// The preface, SETTINGS with a window of nothing, and HEADERS (GET http of authority `a`).
+#[test]
+fn clients_without_a_window_over_http2_lock_nobody_out() {
+    const SETTINGS: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+    for path in ["\x01/", "\x03/no"] {
+        let length = char::from(u8::try_from(path.len() + 6).unwrap());
+        let headers = format!("\0\0{length}\x01\x05\0\0\0\x01");
+        let block: Vec<u8> = [&[0x82, 0x86, 0x04], path.as_bytes(), &[0x41, 0x01, b'a']].concat();
+        let request = [SETTINGS.as_bytes(), headers.as_bytes(), &block].concat();
+        answers_that_nobody_takes(Protocol::Http2, request.leak());
+    }
+}
+
+#[test]
+fn who_sends_slowly_keeps_its_place_while_others_rest() {
+    const PLACES: usize = 8;
+    let take = |body: Bytes| async move { format!("{} bytes", body.len()) };
+    let options = ServeOptions { max_connections: PLACES, ..ServeOptions::open() };
+    let app = Router::new().route("/", get(|| async { "here" })).route("/take", post(take));
+    let (runtime, address) = serving(app, options);
+    let asks = async || {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut got = [0; 15];
+        stream.read_exact(&mut got).await.unwrap();
+        stream
+    };
+    runtime.block_on(async {
+        let mut resting = VecDeque::new();
+        for _ in 1..PLACES {
+            resting.push_back(asks().await);
+        }
+        // One at least has rested long enough when the first newcomer needs a place.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        let head = b"POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\nConnection: close\r\n\r\n";
+        slow.write_all(head).await.unwrap();
+        // Pauses longer than a second, between which newcomers come.
+        for _ in 0..4 {
+            slow.write_all(&[b'x'; 10_000]).await.unwrap();
+            for _ in 0..3 {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                resting.push_back(asks().await);
+            }
+        }
+        let answer = rest(&mut slow).await;
+        assert!(answer.ends_with("40000 bytes"), "{answer:?}");
     });
 }
 

@@ -323,7 +323,7 @@ pub struct WebArgs {
     /// How many requests may run at a time; 0 for any number
     #[arg(long = "web.max-requests", value_name = "N", default_value_t = 40)]
     pub max_requests: usize,
-    /// Connections at the same time; for one more, the one that waits longest for its client ends
+    /// Connections at the same time; for one more, the one that rests longest ends, or the slowest
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = MAX_CONNECTIONS,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,

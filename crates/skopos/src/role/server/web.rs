@@ -17,7 +17,7 @@ pub(super) struct WebFlags {
     /// File that says how connections are secured and who may do what; it is read again when it changes.
     #[arg(long = "web.config.file", value_name = "FILE")]
     web_config_file: Option<PathBuf>,
-    /// Connections at the same time; for one more, the one that waits longest for its client ends.
+    /// Connections at the same time; for one more, the one that rests longest ends, or the slowest.
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = DEFAULT_MAX_CONNECTIONS as u32,
         value_parser = clap::value_parser!(u32).range(1..=MOST_AT_A_TIME))]
     max_connections: u32,
