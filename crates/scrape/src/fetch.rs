@@ -116,6 +116,9 @@ pub enum FetchError {
     /// The target is not to be scraped.
     #[error("{0}")]
     Forced(Arc<str>),
+    /// The scrape ended in a defect of this program.
+    #[error("internal error, see the log and report it: {0}")]
+    Panicked(String),
     /// Nobody in this process gives such metrics.
     #[error("there is no source {0:?} in this process")]
     NoSource(&'static str),

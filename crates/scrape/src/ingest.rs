@@ -314,7 +314,7 @@ impl Ingest {
                 // Nothing of a broken body is kept, so its batch begins anew.
                 drop(appender);
                 appender = storage.appender();
-                self.cache.see_nothing();
+                self.see_nothing();
                 (Health::Down, e.to_string())
             }
         };
@@ -356,6 +356,14 @@ impl Ingest {
         if let Err(error) = appender.commit() {
             tracing::warn!(%error, "series of a removed target were not marked as ended");
         }
+    }
+
+    /// Undoes what has been found in a body of which nothing is stored.
+    fn see_nothing(&mut self) {
+        self.columns = Columns::default();
+        // They name entries that are forgotten now.
+        self.made = Vec::new();
+        self.cache.see_nothing();
     }
 
     fn finish(
@@ -489,8 +497,15 @@ impl Ingest {
         let series = entry.series;
         tally.series_added += usize::from(seen == Seen::Back && series.is_some());
         let twice = own_time.is_none() && seen == Seen::Twice;
-        if twice && (series.is_some() || !drops) {
-            tally.refuse(&self.counters, text, AppendError::Duplicate { timestamp });
+        let refused = if twice && (series.is_some() || !drops) {
+            Some(AppendError::Duplicate { timestamp })
+        } else if seen == Seen::Twice {
+            fresh.take_repeated().err()
+        } else {
+            None
+        };
+        if let Some(error) = refused {
+            tally.refuse(&self.counters, text, error);
             return;
         }
         let start = sample.start.filter(|s| self.start_times == StartTimes::AsZeros && *s < timestamp);
@@ -615,12 +630,14 @@ struct Batch<'b> {
     tally: &'b mut Tally,
 }
 
-/// Series that nobody knew, in a body.
+/// Series that nobody knew, and samples of series that were there already, in a body.
 #[derive(Default)]
 struct Fresh {
     kept: usize,
     /// Those that rules drop, as far as they are remembered.
     dropped: usize,
+    /// Samples of series that have one in the body already.
+    repeated: usize,
     /// Where more of them than the target may have in storage are refused at once, as those that wait take
     /// memory.
     bound: Option<SeriesBound>,
@@ -635,11 +652,20 @@ impl Fresh {
         take_one(&mut self.kept, self.bound)
     }
 
+    fn take_repeated(&mut self) -> Result<(), AppendError> {
+        take_one(&mut self.repeated, self.bound.map(|_| MAX_REPEATED))
+    }
+
     /// A place for one that rules drop: it takes none of those that they keep.
     fn take_dropped(&mut self) -> Result<(), AppendError> {
         take_one(&mut self.dropped, self.bound)
     }
 }
+
+/// How many samples a body that waits to be stored may have of series that it has already, whatever their
+/// times. Others wait one a series, and are little beside what the series take.
+const MAX_REPEATED: SeriesBound =
+    SeriesBound { name: "samples of series that a long body has already", max: 500_000 };
 
 fn take_one(count: &mut usize, bound: Option<SeriesBound>) -> Result<(), AppendError> {
     match bound {

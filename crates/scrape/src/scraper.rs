@@ -9,10 +9,10 @@ use crate::{
     status::{Health, LastScrape, ScrapeCounters, TargetStatus},
     target::Source,
 };
-use skopos_base::clock::Clock;
+use skopos_base::{clock::Clock, spawn::or_said};
 use skopos_model::{DurationMs, TimestampMs};
 use skopos_storage::Appendable;
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, task::Poll, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// A longer body is not ingested on a thread of the reactor: one of this length takes about a millisecond at
@@ -43,6 +43,17 @@ pub struct Shared {
     pub start_times: StartTimes,
 }
 
+impl Shared {
+    /// What is remembered of a target that was not scraped yet.
+    fn new_ingest(&self, status: &TargetStatus) -> Ingest {
+        Ingest::new(&status.target, Arc::clone(&self.counters))
+            .with_metadata(Arc::clone(&status.metadata))
+            .with_metadata_labels(self.metadata_labels)
+            .with_start_times(self.start_times)
+            .with_max_series(&status.target, self.max_series_per_target)
+    }
+}
+
 /// How a scraper ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -68,15 +79,21 @@ pub struct Scraper {
     scraped_at: Option<Duration>,
 }
 
+/// What `work` comes to, or what its panic said.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| match or_said(|| work.as_mut().poll(context)) {
+        Ok(polled) => polled.map(Ok),
+        Err(said) => Poll::Ready(Err(said)),
+    })
+    .await
+}
+
 impl Scraper {
     /// A scraper that has not begun.
     pub(crate) fn new(shared: Shared, failure_logs: Arc<FailureLogs>, status: Arc<TargetStatus>) -> Self {
         let pace = Pace::new(status.target.interval, status.target.hash64());
-        let ingest = Ingest::new(&status.target, Arc::clone(&shared.counters))
-            .with_metadata(Arc::clone(&status.metadata))
-            .with_metadata_labels(shared.metadata_labels)
-            .with_start_times(shared.start_times)
-            .with_max_series(&status.target, shared.max_series_per_target);
+        let ingest = shared.new_ingest(&status);
         let route = shared.fetcher.route(&status.target);
         Self { shared, failure_logs, status, ingest, pace, route, scraped_at: None }
     }
@@ -122,7 +139,7 @@ impl Scraper {
         loop {
             tokio::time::sleep(self.until(planned)).await;
             let begun = self.now();
-            self.scrape(self.pace.aligned(planned, begun), begun).await;
+            self.scrape_or_tell(self.pace.aligned(planned, begun), begun).await;
             planned = self.next_time(planned);
         }
     }
@@ -168,6 +185,23 @@ impl Scraper {
             self.log_failure(begun, error.to_string()).await;
         }
         let report = self.ingest(at, took, fetched);
+        self.report(report, begun, took);
+    }
+
+    /// Scrapes. Where that panics, a scrape fails, and what is remembered of the target is lost with it: series
+    /// that it no longer has are not marked as ended. It is scraped on.
+    async fn scrape_or_tell(&mut self, at: TimestampMs, begun: TimestampMs) {
+        let Err(panic) = caught(self.scrape(at, begun)).await else { return };
+        let (job, target) = (&self.status.target.job, self.status.target.url());
+        tracing::error!(%job, %target, %panic, "a scrape panicked; the target is scraped on");
+        self.ingest = self.shared.new_ingest(&self.status);
+        self.route = self.shared.fetcher.route(&self.status.target);
+        let report = self.ingest(at, Duration::ZERO, Err(FetchError::Panicked(panic)));
+        self.report(report, begun, Duration::ZERO);
+    }
+
+    /// Shows what a scrape came to.
+    fn report(&self, report: Report, begun: TimestampMs, took: Duration) {
         ScrapeCounters::add(&self.shared.counters.scrapes, 1);
         if report.health == Health::Down {
             ScrapeCounters::add(&self.shared.counters.failed, 1);

@@ -18,6 +18,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     time::Duration,
@@ -90,13 +91,17 @@ impl Appender for Batching<'_> {
 
 /// A manager whose sources `a` and `b` give these bodies.
 fn manager(a: &'static str, b: &'static str) -> (Manager, Receiver<Batch>) {
-    let (batches, received) = channel();
     let source = |body: &'static str| -> InProcessSource {
         Arc::new(move |out: &mut Vec<u8>| out.extend_from_slice(body.as_bytes()))
     };
+    manager_of(source(a), source(b))
+}
+
+fn manager_of(a: InProcessSource, b: InProcessSource) -> (Manager, Receiver<Batch>) {
+    let (batches, received) = channel();
     let shared = Shared {
         storage: Arc::new(Storage { series: Mutex::default(), batches }),
-        fetcher: Fetcher::new(HashMap::from([("a", source(a)), ("b", source(b))]), &Env::real().fs),
+        fetcher: Fetcher::new(HashMap::from([("a", a), ("b", b)]), &Env::real().fs),
         clock: Env::real().clock,
         counters: Arc::new(ScrapeCounters::default()),
         max_series_per_target: 0,
@@ -149,6 +154,20 @@ async fn a_target_that_replaces_another_ends_only_what_it_lacks() {
         manager.shutdown().await;
         assert!(batches.try_recv().is_err(), "a shutdown ends no series");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scrape_that_panics_is_a_failed_one_and_the_target_is_scraped_on() {
+    let asked = AtomicUsize::new(0);
+    let source = Arc::new(move |out: &mut Vec<u8>| {
+        assert_ne!(asked.fetch_add(1, Ordering::Relaxed), 1, "a defect");
+        out.extend_from_slice(b"m 1\n");
+    });
+    let (manager, batches) = manager_of(source.clone(), source);
+    apply(&manager, &[Target { interval: DurationMs::from_secs(1), ..target("a", false) }]);
+    let ups = [(); 4].map(|()| batches.recv_timeout(PATIENCE).unwrap()["up"]);
+    assert_eq!(ups, [1.0, 0.0, 1.0, 1.0]);
+    manager.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,23 +11,45 @@ use skopos_storage::{AppendError, Appender, SeriesId, Value};
 /// See above. The text of its series is in the cache.
 pub(super) struct Pending {
     id: EntryId,
-    timestamp: TimestampMs,
-    start: Option<TimestampMs>,
-    value: Owned,
-    exemplars: Box<[Exemplar]>,
     /// Storage had it and has forgotten it.
     pub(super) forgotten: bool,
     /// The body has one of it already; nobody knows yet whether rules drop both.
     pub(super) twice: bool,
+    timestamp: TimestampMs,
+    value: Owned,
 }
+
+/// Very many may wait.
+const _: () = assert!(size_of::<Pending>() <= 32);
 
 enum Owned {
+    /// A float, and nothing beside it.
     Float(f64),
-    Histogram(Box<Histogram>),
-    FloatHistogram(Box<FloatHistogram>),
+    Other(Box<Other>),
 }
 
-impl Owned {
+/// What few samples have.
+struct Other {
+    value: OtherValue,
+    start: Option<TimestampMs>,
+    exemplars: Box<[Exemplar]>,
+}
+
+enum OtherValue {
+    Float(f64),
+    Histogram(Histogram),
+    FloatHistogram(FloatHistogram),
+}
+
+impl OtherValue {
+    fn of(value: Value<'_>) -> Self {
+        match value {
+            Value::Float(value) => Self::Float(value),
+            Value::Histogram(h) => Self::Histogram(h.clone()),
+            Value::FloatHistogram(h) => Self::FloatHistogram(h.clone()),
+        }
+    }
+
     fn as_value(&self) -> Value<'_> {
         match self {
             Self::Float(value) => Value::Float(*value),
@@ -45,18 +67,34 @@ impl Pending {
         sample: &Sample<'_>,
     ) -> Self {
         let value = match sample.value {
-            Value::Float(value) => Owned::Float(value),
-            Value::Histogram(h) => Owned::Histogram(Box::new(h.clone())),
-            Value::FloatHistogram(h) => Owned::FloatHistogram(Box::new(h.clone())),
+            Value::Float(value) if start.is_none() && sample.has_no_exemplars() => Owned::Float(value),
+            value => Owned::Other(Box::new(Other {
+                value: OtherValue::of(value),
+                start,
+                exemplars: sample.exemplars().into(),
+            })),
         };
-        let exemplars = sample.exemplars().into();
-        Self { id, timestamp, start, value, exemplars, forgotten: false, twice: false }
+        Self { id, timestamp, value, forgotten: false, twice: false }
     }
 
     /// A float of a series that storage has forgotten.
     pub(super) fn forgotten(id: EntryId, timestamp: TimestampMs, value: f64) -> Self {
-        let (value, exemplars) = (Owned::Float(value), Box::default());
-        Self { id, timestamp, start: None, value, exemplars, forgotten: true, twice: false }
+        Self { id, timestamp, value: Owned::Float(value), forgotten: true, twice: false }
+    }
+
+    fn value(&self) -> Value<'_> {
+        match &self.value {
+            Owned::Float(value) => Value::Float(*value),
+            Owned::Other(other) => other.value.as_value(),
+        }
+    }
+
+    /// Since when it has been counted, and observations behind it.
+    fn details(&self) -> (Option<TimestampMs>, &[Exemplar]) {
+        match &self.value {
+            Owned::Float(_) => (None, &[]),
+            Owned::Other(other) => (other.start, &other.exemplars),
+        }
     }
 }
 
@@ -121,8 +159,7 @@ impl Ingest {
         }
         let known = self.cache.series(id).filter(|_| !sample.forgotten);
         if let Some(known) = known {
-            let point = (timestamp, sample.value.as_value());
-            match sample::append_known(appender, known, point, (sample.start, &sample.exemplars)) {
+            match sample::append_known(appender, known, (timestamp, sample.value()), sample.details()) {
                 Err(AppendError::UnknownRef(_)) => {}
                 Err(e) => {
                     tally.refuse(&self.counters, self.cache.text(id), e);
@@ -160,11 +197,12 @@ impl Ingest {
         let Some(labels) = self.labels_of(pending.id, said).map_err(Refusal::ByLabels)? else {
             return Ok(Appended::Dropped);
         };
-        let (series, value) = (SeriesId::Labels(&labels), pending.value.as_value());
-        if let Some(start) = pending.start {
+        let (series, value) = (SeriesId::Labels(&labels), pending.value());
+        let (start, exemplars) = pending.details();
+        if let Some(start) = start {
             sample::append_zero(appender, series, start, value);
         }
         let point = (pending.timestamp, value);
-        Ok(Appended::Series(sample::append(appender, series, point, &pending.exemplars)?))
+        Ok(Appended::Series(sample::append(appender, series, point, exemplars)?))
     }
 }

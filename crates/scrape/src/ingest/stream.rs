@@ -190,8 +190,7 @@ impl Ingest {
     /// Forgets what has come of a body, in a scrape that goes on without it.
     pub(super) fn give_up_stream(&mut self) {
         self.metadata.end();
-        self.columns = super::Columns::default();
-        self.cache.see_nothing();
+        self.see_nothing();
     }
 }
 

@@ -641,6 +641,30 @@ fn other_rules_end_what_they_drop_and_bring_back_what_they_keep() {
 }
 
 #[test]
+fn a_target_that_was_beyond_a_limit_is_scraped_on() {
+    let limits = ScrapeLimits { samples: 3, label_value_bytes: 3, ..ScrapeLimits::default() };
+    for too_much in
+        ["a 1\nb 2\nc 3\nd 4\ne 5\n", "a 1\nb 2\nc 3\nd{x=\"1234\"} 4\n", "c 3\nd{x=\"1234\"} 4\n"]
+    {
+        for (windows, first) in [(None, false), (None, true), (Some(7), false), (Some(7), true)] {
+            in_world(|_, env| {
+                let reading = Reading { limits, ..Reading::default() };
+                let mut rig = Rig { windows, ..Rig::new(env, reading) };
+                if !first {
+                    rig.scrape("a 1\nb 2\n");
+                }
+                let report = rig.scrape_as(Format::Text, too_much);
+                assert!(report.health == Health::Down && report.error.contains("limit"), "{report:?}");
+                for _ in 0..2 {
+                    rig.scrape("a 1\nb 2\n");
+                }
+                rig.scrape("a 1\nf 2\n");
+            });
+        }
+    }
+}
+
+#[test]
 fn a_scrape_beyond_a_limit_fails_as_a_whole() {
     let limits = ScrapeLimits { samples: 2, ..ScrapeLimits::default() };
     let reading = Reading { limits, ..with_rules([drop_where("__name__", "a.*")]) };

@@ -3,9 +3,9 @@
 use crate::{Rig, STEP_MS, drop_where, in_world, stream, target, with_rules};
 use skopos_base::Env;
 use skopos_exposition::Format;
-use skopos_model::TimestampMs;
+use skopos_model::{DurationMs, TimestampMs};
 use skopos_scrape::{
-    ingest::Ingest,
+    ingest::{Ingest, Report},
     status::Health,
     target::{HistogramReading, Reading, ScrapeLimits},
 };
@@ -172,6 +172,24 @@ fn a_line_that_stands_again_and_again_takes_no_memory() {
         assert!(rest.is_empty());
         let waiting = rig.ingest.waiting_bytes();
         assert!(waiting < 200, "{waiting} bytes wait");
+    });
+}
+
+#[test]
+fn samples_with_times_of_their_own_wait_within_a_bound() {
+    in_world(|_, env| {
+        let mut rig = Rig { windows: Some(64 << 10), ..Rig::new(env, Reading::default()) };
+        let (at, mut body) = (rig.next_time(), String::new());
+        let first = at.minus(DurationMs::from_secs(600)).as_ms();
+        (0..500_020).for_each(|i| writeln!(body, "m 1 {}", first + i).unwrap());
+        stream(&mut rig.ingest, (at, Format::Text), body.as_bytes(), 64 << 10).unwrap();
+        let waiting = rig.ingest.waiting_bytes();
+        assert!(waiting <= 16_100_000, "{waiting} bytes wait");
+        let report = rig.scrape_as(Format::Text, &body);
+        let said = "19 samples were refused; the first: limit samples of series that a long body has already \
+            of 500000 reached: m";
+        assert_eq!(report, Report { health: Health::Up, error: said.into() });
+        assert_eq!(rig.report("scrape_samples_scraped"), "1=500020");
     });
 }
 
