@@ -128,6 +128,17 @@ pub trait Stream: io::Read + io::Write + Send {}
 
 impl<T: io::Read + io::Write + Send> Stream for T {}
 
+/// The names of links, as the list of all of them has them.
+fn listed_names(host: &(impl Host + ?Sized), indexes: &[u32]) -> io::Result<Vec<Option<String>>> {
+    let mut answer = Vec::new();
+    host.netlink(netlink::Request::Links, &mut answer)?;
+    let name = |index: &u32| {
+        let link = netlink::links(&answer).find(|link| link.index == *index)?;
+        Some(scan::text(link.name).into_owned())
+    };
+    Ok(indexes.iter().map(name).collect())
+}
+
 /// The system. What a host need not have, it has not unless it says so.
 pub trait Host: Send + Sync + fmt::Debug {
     /// The system's name.
@@ -139,13 +150,7 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// The names of links; none of one that there is not.
     fn link_names(&self, indexes: &[u32]) -> io::Result<Vec<Option<String>>> {
-        let mut answer = Vec::new();
-        self.netlink(netlink::Request::Links, &mut answer)?;
-        let name = |index: &u32| {
-            let link = netlink::links(&answer).find(|link| link.index == *index)?;
-            Some(scan::text(link.name).into_owned())
-        };
-        Ok(indexes.iter().map(name).collect())
+        listed_names(self, indexes)
     }
 
     /// As `netlink`, for tables that can be large: hands on each piece of the answer, which holds whole
@@ -246,7 +251,8 @@ impl Host for ThisHost {
     }
 
     fn link_names(&self, indexes: &[u32]) -> io::Result<Vec<Option<String>>> {
-        netlink::link_names(indexes)
+        // A name that is no text is in the list of links alone.
+        netlink::link_names(indexes).or_else(|_| listed_names(self, indexes))
     }
 
     fn netlink_in_pieces(

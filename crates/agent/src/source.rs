@@ -334,7 +334,13 @@ impl File {
         }
         // A pipe in the place of a file would block until somebody writes into it.
         data.clear();
-        let fd = calls::open(*root, path, OFlags::NOCTTY | OFlags::NONBLOCK)?;
+        let open = || calls::open(*root, path, OFlags::NOCTTY | OFlags::NONBLOCK);
+        let mut opened = open();
+        // What is kept for later costs nobody what is wanted now.
+        if opened.as_ref().is_err_and(kept::is_out_of_files) && kept.as_mut().is_some_and(Kept::let_go) {
+            opened = open();
+        }
+        let fd = opened?;
         let read = read_whole(data, most, |data| rustix::io::read(&fd, spare_capacity(data)));
         let read = calls::noted(*root, path, read);
         if let Some(kept) = kept {

@@ -257,6 +257,11 @@ pub fn append_all(file: &mut dyn File, mut buf: &[u8]) -> io::Result<()> {
 
 /// Reads the whole file at `path`.
 pub fn read_all(fs: &dyn Fs, path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(fs, path, usize::MAX)
+}
+
+/// The same, unless it is larger than `max`: a device in its place may never end.
+pub fn read_at_most(fs: &dyn Fs, path: &Path, max: usize) -> io::Result<Vec<u8>> {
     let file = fs.open(path, OpenMode::Read)?;
     let mut out = Vec::new();
     let mut chunk = vec![0; 64 << 10];
@@ -266,6 +271,9 @@ pub fn read_all(fs: &dyn Fs, path: &Path) -> io::Result<Vec<u8>> {
             return Ok(out);
         }
         out.extend_from_slice(&chunk[..n]);
+        if out.len() > max {
+            return Err(io::Error::other(format!("the file is larger than {max} bytes")));
+        }
     }
 }
 

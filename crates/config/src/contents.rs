@@ -1,9 +1,10 @@
 //! `Contents`: what the file of the configuration and those that it names say, so that a change of any of
 //! them is seen. Reads no meaning into them.
 
+use crate::text::read_bytes;
 use crate::{patterns::files, yaml};
 use serde::Deserialize;
-use skopos_base::fs::{Fs, parent, read_all};
+use skopos_base::fs::{Fs, parent};
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
@@ -28,13 +29,13 @@ impl Contents {
     /// What they say now. A file that cannot be read, or whose text is none of a configuration, is one
     /// content as well.
     pub fn of(fs: &dyn Fs, path: &Path) -> Self {
-        let text = read_all(fs, path).ok();
+        let text = read_bytes(fs, path).ok();
         let named = text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
         let named = named.and_then(|text| yaml::from_str::<Named>(text).ok()).unwrap_or_default();
         let mut all = BTreeMap::from([(path.to_owned(), text.as_deref().map(hash))]);
         for pattern in named.rule_files.iter().chain(&named.scrape_config_files) {
             for file in files(fs, &parent(path).join(pattern)).unwrap_or_default() {
-                let text = read_all(fs, &file).ok();
+                let text = read_bytes(fs, &file).ok();
                 all.insert(file, text.as_deref().map(hash));
             }
         }

@@ -16,25 +16,42 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// A file of `/proc/self`, which stays open.
 struct OwnFile {
     path: &'static str,
-    file: OnceLock<Option<File>>,
+    file: OnceLock<File>,
 }
 
 static STAT: OwnFile = OwnFile::new("/proc/self/stat");
 static STATUS: OwnFile = OwnFile::new("/proc/self/status");
 
 impl OwnFile {
-    /// Larger than either file, which say a few lines of one process, its groups among them.
-    const MAX_BYTES: usize = 16 << 10;
+    /// Both are mostly no longer than this.
+    const USUAL_BYTES: usize = 4096;
 
     const fn new(path: &'static str) -> Self {
         Self { path, file: OnceLock::new() }
     }
 
+    /// Where it cannot be opened, that is tried again the next time.
     fn read<T>(&self, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let file = self.file.get_or_init(|| File::open(self.path).ok()).as_ref()?;
-        let mut buffer = [0; Self::MAX_BYTES];
-        let len = file.read_at(&mut buffer, 0).ok()?;
-        parse(std::str::from_utf8(&buffer[..len]).ok()?)
+        let file = match self.file.get() {
+            Some(file) => file,
+            None => {
+                let opened = File::open(self.path).ok()?;
+                self.file.get_or_init(|| opened)
+            }
+        };
+        let mut content = vec![0; Self::USUAL_BYTES];
+        let mut len = 0;
+        loop {
+            match file.read_at(&mut content[len..], len as u64).ok()? {
+                0 => break,
+                more => len += more,
+            }
+            if len == content.len() {
+                content.resize(2 * len, 0);
+            }
+        }
+        // The name of the program may be any bytes.
+        parse(&String::from_utf8_lossy(&content[..len]))
     }
 }
 
@@ -51,8 +68,12 @@ pub fn write(out: &mut Families<'_>) {
         out.gauge("process_virtual_memory_bytes", "Address space of this process.", stat.virtual_bytes);
         out.gauge("process_threads", "Threads of this process.", stat.threads);
         // The kernel counts all interrupts for whoever asks when the machine began: it is asked once.
-        static BOOT: OnceLock<Option<f64>> = OnceLock::new();
-        if let Some(boot) = BOOT.get_or_init(boot_time_seconds) {
+        static BOOT: OnceLock<f64> = OnceLock::new();
+        let boot = BOOT.get().copied().or_else(|| {
+            let asked = boot_time_seconds()?;
+            Some(*BOOT.get_or_init(|| asked))
+        });
+        if let Some(boot) = boot {
             let start = boot + stat.start_ticks / TICKS_PER_SECOND;
             out.gauge(
                 "process_start_time_seconds",

@@ -13,11 +13,15 @@ use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
 use skopos_base::secret::Secret;
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
+
+/// No certificate, key or token is larger.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -215,11 +219,22 @@ fn text_or_file(text: &[u8], file: &Path) -> Result<Vec<u8>, String> {
     if !text.is_empty() || file.as_os_str().is_empty() {
         return Ok(text.to_vec());
     }
-    fs::read(file).map_err(|e| unreadable(file, &e))
+    bytes_of(file).map_err(|e| unreadable(file, &e))
 }
 
 fn read(file: &Path) -> Result<Secret<String>, String> {
-    fs::read_to_string(file).map(Secret::new).map_err(|e| unreadable(file, &e))
+    let text = bytes_of(file).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    text.map(Secret::new).map_err(|e| unreadable(file, &e))
+}
+
+/// A device in the place of a file may never end.
+fn bytes_of(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(file)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("the file is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn unreadable(file: &Path, e: &io::Error) -> String {
@@ -230,5 +245,18 @@ impl Stamp {
     fn of(path: &Path) -> Self {
         let modified = fs::metadata(path).and_then(|m| Ok((m.modified()?, m.len()))).ok();
         Self { path: path.to_path_buf(), modified }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_is_refused() {
+        let zeros = Path::new("/dev/zero");
+        for error in [text_or_file(b"", zeros).unwrap_err(), read(zeros).map(drop).unwrap_err()] {
+            assert_eq!(error, "cannot read /dev/zero: the file is larger than 1048576 bytes");
+        }
     }
 }

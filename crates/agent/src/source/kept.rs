@@ -37,7 +37,8 @@ impl Place {
             .current
             .map_or(MOST, |limit| usize::try_from(limit / PART_OF_LIMIT).map_or(MOST, |part| part.min(MOST)));
         let taken = OPEN.fetch_update(Relaxed, Relaxed, |open| (open < most).then_some(open + 1));
-        taken.is_ok().then_some(Self)
+        // One that is made is given back when it is dropped.
+        taken.is_ok().then(|| Self)
     }
 }
 
@@ -73,6 +74,13 @@ impl Kept {
         }
     }
 
+    /// Forgets all; whether there was anything.
+    pub(super) fn let_go(&mut self) -> bool {
+        let had = !self.open.is_empty();
+        self.open.clear();
+        had
+    }
+
     pub(super) fn forget(&mut self, path: &str) {
         self.open.remove(path);
     }
@@ -90,6 +98,11 @@ pub(super) fn has_gone(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| gone.contains(&error))
 }
 
+/// Whether an error says that the process, or the machine, may open no more files.
+pub(super) fn is_out_of_files(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(|error| [Errno::MFILE, Errno::NFILE].contains(&error))
+}
+
 /// Reads more of a file behind what `data` has of it.
 pub(super) fn read_at_end(fd: BorrowedFd<'_>, data: &mut Vec<u8>) -> Result<usize, Errno> {
     let at = data.len() as u64;
@@ -103,6 +116,16 @@ mod tests {
 
     fn opened(path: &str) -> OwnedFd {
         open(path, OFlags::RDONLY, Mode::empty()).unwrap()
+    }
+
+    #[test]
+    fn no_more_are_kept_than_there_are_places() {
+        let held: Vec<Place> = (0..10 * MOST).filter_map(|_| Place::take()).collect();
+        assert!(held.len() <= MOST, "{} places", held.len());
+        let now = OPEN.load(Relaxed);
+        assert!(Place::take().is_none() && OPEN.load(Relaxed) >= held.len(), "{now} are open");
+        drop(held);
+        assert!(Place::take().is_some());
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! network of their own.
 
 use crate::common::{Page, gather, options, real_agent};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skopos_agent::NodeAgent;
-use std::{collections::BTreeMap, env, process::Command};
+use std::{collections::BTreeMap, env, ffi::OsStr, os::unix::ffi::OsStrExt as _, process::Command};
 
 /// Set where the test runs in a network of its own.
 const INSIDE: &str = "SKOPOS_TEST_IN_OWN_NETWORK";
@@ -38,6 +39,16 @@ fn in_own_network(name: &str, inside: fn()) {
 #[test]
 fn files_that_are_open_follow_names_and_not_devices() {
     in_own_network("renamed::files_that_are_open_follow_names_and_not_devices", renamed);
+}
+
+#[test]
+fn there_may_be_more_files_of_devices_than_this_process_may_open() {
+    in_own_network("renamed::there_may_be_more_files_of_devices_than_this_process_may_open", many);
+}
+
+#[test]
+fn names_of_devices_may_be_no_text() {
+    in_own_network("renamed::names_of_devices_may_be_no_text", odd);
 }
 
 #[test]
@@ -97,6 +108,43 @@ const CHANGES: &[&str] = &[
     "link set skpx up",
     "link del skpv",
 ];
+
+fn many() {
+    const PAIRS: usize = 30;
+    /// Fewer than the devices have files, and a quarter of it far fewer.
+    const LIMIT: u64 = 1000;
+    for i in 0..PAIRS {
+        run("ip", &format!("link add skl{i} type veth peer name skr{i}"));
+    }
+    let limit = Rlimit { current: Some(LIMIT), ..getrlimit(Resource::Nofile) };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let agent = net_class();
+    let devices =
+        |page: &Page| page.samples.keys().filter(|(name, _)| name == "node_network_mtu_bytes").count();
+    for _ in 0..40 {
+        // `lo`, `skpa` and the pairs.
+        assert_eq!(devices(&gather(&agent)), 2 + 2 * PAIRS);
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        assert!(open < LIMIT as usize / 4 + 50, "{open} files are open");
+    }
+}
+
+fn odd() {
+    let name = OsStr::from_bytes(b"x\xffy");
+    let ip = |arguments: &[&OsStr]| assert!(Command::new("ip").args(arguments).status().unwrap().success());
+    let words = |text: &'static str| text.split(' ').map(OsStr::new).collect::<Vec<_>>();
+    ip(&[&words("link add")[..], &[name], &words("type veth peer name skpo")].concat());
+    ip(&[&words("link set")[..], &[name], &words("up")].concat());
+    run("ip", "link set skpo up");
+    for (device, address) in [(name, "192.0.2.7"), (OsStr::new("skpo"), "192.0.2.8")] {
+        let to = [OsStr::new("lladdr"), OsStr::new("02:00:00:00:00:07"), OsStr::new("dev"), device];
+        ip(&[&words("neigh add")[..], &[OsStr::new(address)], &to].concat());
+    }
+    let page = gather(&real_agent(options(&["--collector.disable-defaults", "--collector.arp"])));
+    for device in ["x\u{fffd}y", "skpo"] {
+        assert_eq!(page.value("node_arp_entries", &[("device", device)]), Some(1.0), "{device}");
+    }
+}
 
 fn renamed() {
     run("ip", "link add skpb mtu 1300 type ifb");
