@@ -272,7 +272,8 @@ pub fn read_at_most(fs: &dyn Fs, path: &Path, max: usize) -> io::Result<Vec<u8>>
         }
         out.extend_from_slice(&chunk[..n]);
         if out.len() > max {
-            return Err(io::Error::other(format!("the file is larger than {max} bytes")));
+            let text = format!("{}: the file is larger than {max} bytes", path.display());
+            return Err(io::Error::other(text));
         }
     }
 }

@@ -188,8 +188,8 @@ impl Scraper {
         self.report(report, begun, took);
     }
 
-    /// Scrapes. Where that panics, a scrape fails, and what is remembered of the target is lost with it: series
-    /// that it no longer has are not marked as ended. It is scraped on.
+    /// Scrapes. Where that panics, a scrape fails, and what is remembered of the target is lost with it:
+    /// series that it no longer has are not marked as ended. It is scraped on.
     async fn scrape_or_tell(&mut self, at: TimestampMs, begun: TimestampMs) {
         let Err(panic) = caught(self.scrape(at, begun)).await else { return };
         let (job, target) = (&self.status.target.job, self.status.target.url());
