@@ -191,16 +191,28 @@ struct Reading<'a> {
 
 /// The series of one query, their chunks cut to its range.
 struct Selected<'a> {
-    set: Box<dyn ChunkSeriesSet>,
+    /// Without any condition there is none.
+    set: Option<Box<dyn ChunkSeriesSet>>,
     range: TimeRange,
     budget: &'a QueryBudget,
 }
 
+/// The times of a query: those that its hints say are needed, within its own.
+fn range_of(query: &Query) -> TimeRange {
+    let (mut min, mut max) = (query.start_timestamp_ms, query.end_timestamp_ms);
+    if let Some(hints) = query.hints {
+        (min, max) = (min.max(hints.start_ms), max.min(hints.end_ms));
+    }
+    TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) }
+}
+
 impl<'a> Reading<'a> {
     fn select(&mut self, query: &Query) -> Result<Selected<'a>, ApiError> {
-        let (min, max) = (query.start_timestamp_ms, query.end_timestamp_ms);
-        let range = TimeRange { min: TimestampMs::new(min), max: TimestampMs::new(max) };
+        let range = range_of(query);
         self.budget.check()?;
+        if query.matchers.is_empty() {
+            return Ok(Selected { set: None, range, budget: self.budget });
+        }
         let before = self.regexes.max_bytes();
         let matchers = convert::matchers(&query.matchers, &mut self.regexes)?;
         self.budget.charge_memory(self.regexes.max_bytes() - before)?;
@@ -208,7 +220,7 @@ impl<'a> Reading<'a> {
         let querier = (self.parts.remote_read.chunks)(range)?;
         let budget = Arc::clone(self.budget);
         let request = SelectRequest { matchers: &matchers, range, shard: Shard::WHOLE, budget };
-        Ok(Selected { set: querier.select_chunks(&request)?, range, budget: self.budget })
+        Ok(Selected { set: Some(querier.select_chunks(&request)?), range, budget: self.budget })
     }
 
     /// What a matcher means to storage, whose series lack the external labels: who asks for the label's own
@@ -323,7 +335,8 @@ impl Selected<'_> {
     /// The next series that has samples in the range. Its chunks do not overlap, and are written as every
     /// client reads them.
     fn next(&mut self) -> Result<Option<ChunkSeries>, ApiError> {
-        while let Some(ChunkSeries { labels, chunks }) = self.set.next_series()? {
+        let Some(set) = &mut self.set else { return Ok(None) };
+        while let Some(ChunkSeries { labels, chunks }) = set.next_series()? {
             // Storage charges what it hands out; nothing of it is held.
             let count = |c: &Chunk| u64::from(samples_in(c.encoding, &c.bytes).unwrap_or(0));
             self.budget.release_samples(chunks.iter().map(count).sum());

@@ -668,7 +668,7 @@ fn what_a_client_does_not_take_is_charged_until_it_has_gone() {
 }
 
 fn query_of(matchers: Vec<LabelMatcher>) -> Query {
-    Query { start_timestamp_ms: 0, end_timestamp_ms: i64::MAX, matchers }
+    Query { start_timestamp_ms: 0, end_timestamp_ms: i64::MAX, matchers, hints: None }
 }
 
 fn name_is_m() -> LabelMatcher {

@@ -25,7 +25,7 @@ pub enum ResponseType {
     StreamedXorChunks = 1,
 }
 
-/// One selection. Its hints are not read: they are only ever allowed to make an answer smaller.
+/// One selection.
 #[derive(Clone, PartialEq, Message)]
 pub struct Query {
     /// The first time, included.
@@ -37,6 +37,20 @@ pub struct Query {
     /// All of these must hold.
     #[prost(message, repeated, tag = "3")]
     pub matchers: Vec<LabelMatcher>,
+    /// What of it is needed, where that is said.
+    #[prost(message, optional, tag = "4")]
+    pub hints: Option<ReadHints>,
+}
+
+/// Which samples of a selection are needed. What they are needed for, which hints say too, is not read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Message)]
+pub struct ReadHints {
+    /// The first time, included.
+    #[prost(int64, tag = "3")]
+    pub start_ms: i64,
+    /// The last time, included.
+    #[prost(int64, tag = "4")]
+    pub end_ms: i64,
 }
 
 /// A condition on one label.

@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn request() -> ReadRequest {
-        let query = Query { start_timestamp_ms: -1, end_timestamp_ms: 5, matchers: Vec::new() };
+        let query = Query { start_timestamp_ms: -1, end_timestamp_ms: 5, matchers: Vec::new(), hints: None };
         let accepted_response_types =
             vec![ResponseType::StreamedXorChunks.into(), ResponseType::Samples.into(), 77];
         ReadRequest { queries: vec![query], accepted_response_types }

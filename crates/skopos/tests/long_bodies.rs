@@ -12,8 +12,12 @@ use skopos_testkit::{
 };
 use std::fmt::Write as _;
 
-/// More than a body has that is held: about 80 MB.
+/// More than a body has that is held: about 80 MB of a series each.
 const LINES: usize = 1_600_000;
+/// And of a few series: 160 MB.
+const LINES_OF_FEW: usize = 10_000_000;
+/// And with an error behind them: 80 MB.
+const LINES_BEFORE_ERROR: usize = 5_000_000;
 /// How much memory such bodies may take beyond what their series need.
 const MORE_MAX_BYTES: u64 = 32 << 20;
 const GOOD_INTERVAL_MS: i64 = 1000;
@@ -33,9 +37,10 @@ fn config(good: &Server, more: &str) -> String {
 #[test]
 fn bodies_of_very_many_lines_take_no_memory_but_that_of_their_series() {
     let good = Server::start([Misbehaviour::text("m 1\n")]);
-    let of = |series, last| Server::start([Misbehaviour::ManyLines { lines: LINES, series, last }]);
+    let of = |lines, series, last| Server::start([Misbehaviour::ManyLines { lines, series, last }]);
     // Ever the same series; more of them than the target may have; an error behind all.
-    let (again, many, broken) = (of(10, ""), of(LINES, ""), of(10, "broken{ 1\n"));
+    let (again, many, broken) =
+        (of(LINES_OF_FEW, 10, ""), of(LINES, LINES, ""), of(LINES_BEFORE_ERROR, 10, "broken{ 1\n"));
     let job = |name: &str, server: &Server| {
         format!(
             "- {{job_name: {name}, {LONG}, max_series: 100, static_configs: [{{targets: ['{}']}}]}}\n",
@@ -52,17 +57,18 @@ fn bodies_of_very_many_lines_take_no_memory_but_that_of_their_series() {
             (targets(&server)[name].health == health).then_some(())
         });
     }
-    wait_for_target(&server, "again", "up", &format!("{} samples were refused", LINES - 10));
+    wait_for_target(&server, "again", "up", &format!("{} samples were refused", LINES_OF_FEW - 10));
     let beyond = format!("{} samples were refused; the first: limit max_series (of the job)", LINES - 100);
     wait_for_target(&server, "many", "up", &beyond);
-    wait_for_target(&server, "broken", "down", &format!("line {}, column 9: ", LINES + 1));
+    wait_for_target(&server, "broken", "down", &format!("line {}, column 9: ", LINES_BEFORE_ERROR + 1));
     let stored = |job: &str| value(&server, &format!("count({{job=\"{job}\",number!=\"\"}})"));
     assert_eq!([stored("again"), stored("many"), stored("broken")], [Some(10.0), Some(100.0), None]);
     let scraped = value(&server, "scrape_samples_scraped{job=\"many\"}");
     assert_eq!(scraped, Some(LINES as f64));
     assert_no_scrape_is_missing(&server, "good", GOOD_INTERVAL_MS);
     let more = peak_resident_bytes(server.process().id()) - before;
-    println!("{} MiB before, {} MiB more at the peak", before >> 20, more >> 20);
+    let took = value(&server, "scrape_duration_seconds{job=\"again\"}");
+    println!("{} MiB before, {} MiB more at the peak; {took:?} s for all lines", before >> 20, more >> 20);
     assert!(more <= MORE_MAX_BYTES, "{more} bytes more were resident");
 }
 

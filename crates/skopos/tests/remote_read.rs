@@ -7,7 +7,8 @@ use skopos_chunk::{ChunkValue, Encoding, SampleIter};
 use skopos_proto::{
     frame,
     messages::{
-        ChunkedReadResponse, Label, LabelMatcher, MatcherType, Query, ReadRequest, ReadResponse, ResponseType,
+        ChunkedReadResponse, Label, LabelMatcher, MatcherType, Query, ReadHints, ReadRequest, ReadResponse,
+        ResponseType,
     },
 };
 use skopos_testkit::{
@@ -134,7 +135,8 @@ fn matcher(kind: MatcherType, name: &str, value: &str) -> LabelMatcher {
 }
 
 fn query(range: (i64, i64), matchers: &[LabelMatcher]) -> Query {
-    Query { start_timestamp_ms: range.0, end_timestamp_ms: range.1, matchers: matchers.to_vec() }
+    let (start_timestamp_ms, end_timestamp_ms) = range;
+    Query { start_timestamp_ms, end_timestamp_ms, matchers: matchers.to_vec(), hints: None }
 }
 
 fn body(queries: &[Query], accepted: &[i32]) -> Vec<u8> {
@@ -222,6 +224,7 @@ fn requests(end: i64, names: &str) -> Vec<Vec<Query>> {
     let (eq, neq, re, nre) = (MatcherType::Eq, MatcherType::Neq, MatcherType::Re, MatcherType::Nre);
     let all = (end - SPAN_MS, end);
     let everything = matcher(re, "__name__", names);
+    let of_all = |range| query(range, std::slice::from_ref(&everything));
     vec![
         vec![query(all, std::slice::from_ref(&everything))],
         vec![query(
@@ -239,7 +242,18 @@ fn requests(end: i64, names: &str) -> Vec<Vec<Query>> {
         vec![query(all, &[everything.clone(), matcher(eq, "site", "s")])],
         vec![query(all, &[everything.clone(), matcher(eq, "zone", "z")])],
         vec![query(all, &[everything.clone(), matcher(eq, "zone", "own")])],
-        vec![query(all, &[everything, matcher(eq, "site", "other")])],
+        vec![query(all, &[everything.clone(), matcher(eq, "site", "other")])],
+        // Less than all is needed, or nothing, or what the range has not.
+        vec![
+            Query {
+                hints: Some(ReadHints { start_ms: end - 5_000_000, end_ms: end - 45_000 }),
+                ..of_all(all)
+            },
+            Query { hints: Some(ReadHints { start_ms: end - 5000, end_ms: end }), ..of_all(all) },
+            Query { hints: Some(ReadHints::default()), ..of_all(all) },
+        ],
+        // No condition selects no series.
+        vec![query(all, &[]), of_all(all)],
         vec![],
     ]
 }
@@ -267,6 +281,20 @@ fn compare(both: &Both, names: &str) {
         assert!(frames.iter().all(|bytes| *bytes < 8000), "{frames:?}");
     }
     assert!(seen > 20, "{seen}");
+    hints_make_no_range_wider(both);
+}
+
+/// Beyond the query's own times Prometheus answers what the blocks have that it looks into.
+fn hints_make_no_range_wider(both: &Both) {
+    let middle = both.end_ms - SPAN_MS / 2;
+    let plain = query((middle, middle + 600_000), &[matcher(MatcherType::Eq, "__name__", "m")]);
+    let hints = Some(ReadHints { start_ms: 0, end_ms: i64::MAX });
+    let wide = Query { hints, ..plain.clone() };
+    let of = |server: &Service, query: &Query| sampled(&post(server, std::slice::from_ref(query), &[]));
+    assert_eq!(of(&both.ours, &wide), of(&both.ours, &plain));
+    let samples = |read: &[Read]| read.iter().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>();
+    let [theirs, ours] = both.each().map(|server| samples(&of(server, &wide)));
+    assert!(theirs > ours && ours > 0, "{theirs} {ours}");
 }
 
 #[track_caller]

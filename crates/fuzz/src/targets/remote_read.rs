@@ -32,12 +32,13 @@ fn packed(request: &ReadRequest) -> Vec<u8> {
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    use skopos_proto::messages::{LabelMatcher, Query};
+    use skopos_proto::messages::{LabelMatcher, Query, ReadHints};
     let matcher =
         |kind: i32, value: &str| LabelMatcher { r#type: kind, name: "n".to_owned(), value: value.to_owned() };
     let matchers =
         vec![matcher(0, ""), matcher(1, "a"), matcher(2, "a|b.*"), matcher(3, "("), matcher(9, "")];
-    let query = Query { start_timestamp_ms: -1, end_timestamp_ms: i64::MAX, matchers };
+    let hints = Some(ReadHints { start_ms: i64::MIN, end_ms: 7 });
+    let query = Query { start_timestamp_ms: -1, end_timestamp_ms: i64::MAX, matchers, hints };
     let request = ReadRequest { queries: vec![query.clone(), query], accepted_response_types: vec![1, 0, 7] };
     let mut frames = Vec::new();
     for message in [&b"one"[..], b"", &[7; 200]] {

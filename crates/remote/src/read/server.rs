@@ -130,7 +130,7 @@ impl Server {
             }
         }
         let (start_timestamp_ms, end_timestamp_ms) = (range.min.as_ms(), range.max.as_ms());
-        (Query { start_timestamp_ms, end_timestamp_ms, matchers: all }, added)
+        (Query { start_timestamp_ms, end_timestamp_ms, matchers: all, hints: None }, added)
     }
 
     async fn ask(

@@ -108,12 +108,29 @@ fn huge_line(wire: &mut Wire<'_>, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Lines of so many series stand in one part, which is made once.
+const FEW_SERIES: usize = 1000;
+/// So many bytes go out at a time.
+const PART_BYTES: usize = 64 << 10;
+
 fn many_lines(wire: &mut Wire<'_>, lines: usize, series: usize, last: &str) -> io::Result<()> {
     wire.head(200, TEXT, "", None)?;
-    let mut part = Vec::with_capacity(80 << 10);
+    if series <= FEW_SERIES {
+        // One part is all there is, again and again.
+        let rounds = (PART_BYTES / 16 / series).max(1);
+        let one: Vec<String> =
+            (0..rounds * series).map(|line| format!("m{{number=\"{}\"}} 1\n", line % series)).collect();
+        let part = one.concat();
+        for _ in 0..lines / one.len() {
+            wire.send(part.as_bytes())?;
+        }
+        wire.send(one[..lines % one.len()].concat().as_bytes())?;
+        return wire.send(last.as_bytes());
+    }
+    let mut part = Vec::with_capacity(PART_BYTES + 1024);
     for line in 0..lines {
         writeln!(part, "one_of_very_many_lines{{number=\"{:012}\"}} 1", line % series)?;
-        if part.len() >= 64 << 10 {
+        if part.len() >= PART_BYTES {
             wire.send(&part)?;
             part.clear();
         }

@@ -43,7 +43,7 @@ pub enum Misbehaviour {
     ManyLines {
         /// How many.
         lines: usize,
-        /// How many series they are of; each has its lines in turn.
+        /// How many series they are of; each has its lines in turn. A few make short lines.
         series: usize,
         /// What stands behind them.
         last: &'static str,
