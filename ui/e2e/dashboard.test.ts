@@ -197,7 +197,10 @@ describe("the look", () => {
         await visit(shown.page, `?theme=${theme}`);
         const panels = await panelsUntil(shown.page, allHaveData, PATIENCE_MS);
         await shown.page.screenshot({ path: join(folder, `${device}-${theme}.png`), fullPage: true });
-        expect(panels.filter((panel) => !hasData(panel)), `${device}, ${theme}`).toEqual([]);
+        expect(
+          panels.filter((panel) => !hasData(panel)),
+          `${device}, ${theme}`,
+        ).toEqual([]);
         expect(shown.errors, `${device}, ${theme}`).toEqual([]);
         await shown.close();
       }
