@@ -50,7 +50,9 @@ fn clients_of_other_servers_push() {
         ("old_on", 1.0),
         ("new_load{host=\"ü\"}", 2.0),
         ("pushed_last{job=\"py\",path=\"/a/b\",what=\"it\"}", 7.0),
-        ("pushed_seconds_bucket{le=\"0.5\"}", 1.0),
+        ("pushed_seconds_bucket{job=\"py\",le=\"0.5\"}", 1.0),
+        // What was deleted may have been scraped before.
+        ("count(pushed_seconds_bucket{le=\"0.5\"})", 1.0),
         ("count(push_time_seconds)", 1.0),
         ("py_count", 3.0),
         ("py_level", 3.0),
